@@ -1,0 +1,29 @@
+"""What can go wrong, said once and clearly: every message tells the reader what to do."""
+
+
+class ProviderError(Exception):
+    """Something the caller can understand and mend; `str(error)` is one plain sentence."""
+
+
+class Invalid(ProviderError):
+    """The input is wrong: a field, a file, a command's argument."""
+
+
+class NotFound(ProviderError):
+    """There is no such thing, or the asker may not know of it."""
+
+
+class Conflict(ProviderError):
+    """What is asked for contradicts what already stands."""
+
+
+class Gone(ProviderError):
+    """It existed and is over: an expired link, a closed order."""
+
+
+class Denied(ProviderError):
+    """The asker is not who they would need to be."""
+
+
+class Unready(ProviderError):
+    """The server cannot work yet; the message names the command that mends it."""
