@@ -1,0 +1,201 @@
+"""One customer's ATS connection, and the tokens that open it."""
+
+import hmac
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from provider import vault
+from provider.db import Base, Database
+from provider.errors import Conflict, Denied, NotFound
+from provider.vault import Vault
+
+FRESH = timedelta(seconds=5)  # how old a cached caller may be: another process may have written
+SEEN = timedelta(minutes=5)  # how exact a token's last use is
+PREFIX = 12  # characters of a token that are kept readable
+
+
+class Account(Base):
+    """One customer's ATS connection: dialect, tokens, callback hosts, switches, brand."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    ats: Mapped[str] = mapped_column(String(30))
+    callback_token: Mapped[bytes | None] = mapped_column(LargeBinary)
+    callback_hosts: Mapped[list[str]] = mapped_column(JSON, default=list)
+    expire_after: Mapped[int] = mapped_column(default=7 * 86400)  # seconds
+    timezone: Mapped[str] = mapped_column(String(50), default="UTC")
+    switches: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    shared_ttl: Mapped[int | None]
+    shared_ttl_units: Mapped[str | None] = mapped_column(String(10))  # minutes, days, views
+    brand: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # display_name, colour
+    sees_all: Mapped[bool] = mapped_column(default=True)
+    sandbox: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    tokens: Mapped[list["AccountToken"]] = relationship(
+        back_populates="account", order_by="AccountToken.id"
+    )
+
+    @property
+    def display_name(self) -> str:
+        """The name that candidates read."""
+        return str(self.brand.get("display_name") or self.name)
+
+    def lane(self, sink: str) -> str:
+        """Name the lane of one sink (callback, mail, media), e.g. `7/callback`."""
+        return f"{self.id}/{sink}"
+
+    def set_callback_token(self, keeper: Vault, token: str | None) -> None:
+        """Keep the bearer token for the account's callbacks, encrypted."""
+        self.callback_token = keeper.seal(token, self._row("callback_token")) if token else None
+
+    def open_callback_token(self, keeper: Vault) -> str | None:
+        """Return the bearer token for the account's callbacks."""
+        sealed = self.callback_token
+        return keeper.open(sealed, self._row("callback_token")) if sealed else None
+
+    def issue_token(self, at: datetime) -> str:
+        """Add an inbound token and return it: it is shown this once."""
+        secret = f"prv_{vault.token()}"
+        self.tokens.append(
+            AccountToken(prefix=secret[:PREFIX], digest=vault.digest(secret), created_at=at)
+        )
+        return secret
+
+    def revoke_token(self, prefix: str, at: datetime) -> "AccountToken":
+        """Close the token that begins with `prefix`; NotFound or Conflict when not exactly one."""
+        found = [t for t in self.tokens if t.prefix.startswith(prefix) and not t.revoked_at]
+        if not found or not prefix:
+            raise NotFound(f"Account {self.name} has no open token that begins with {prefix}")
+        if len(found) > 1:
+            raise Conflict(f"{len(found)} tokens begin with {prefix}: give more characters")
+        found[0].revoked_at = at
+        return found[0]
+
+    def _row(self, column: str) -> str:
+        return f"accounts/{self.public_id}/{column}"
+
+    @classmethod
+    def named(cls, session: Session, name: str) -> "Account":
+        """Return the account with this name; NotFound names the command that lists them."""
+        account = session.scalar(select(cls).where(cls.name == name))
+        if account is None:
+            raise NotFound(f"There is no account “{name}”: see `provider account list`")
+        return account
+
+
+class AccountToken(Base):
+    """An inbound bearer token: a digest and a readable beginning, never the token."""
+
+    __tablename__ = "account_tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
+    prefix: Mapped[str] = mapped_column(String(PREFIX), index=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    account: Mapped[Account] = relationship(back_populates="tokens")
+
+
+class AccountProduct(Base):
+    """A product that an account sees, where it does not see all."""
+
+    __tablename__ = "account_products"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), primary_key=True)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The account behind a request, as the token cache holds it."""
+
+    account_id: int
+    ats: str
+    name: str
+    sees_all: bool
+    callback_hosts: tuple[str, ...]
+    expire_after: timedelta
+    switches: dict[str, Any] = field(hash=False)
+    shared_ttl: int | None
+    shared_ttl_units: str | None
+
+
+class Doorkeeper:
+    """Turns a bearer token into a Caller; remembers it for at most five seconds."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[bytes, tuple[datetime, Caller]] = {}
+        self._seen: dict[int, datetime] = {}
+        self._lock = threading.Lock()
+
+    def admit(self, token: str, ats: str, at: datetime) -> Caller:
+        """Return who holds the token; Denied when nobody does or it is another dialect's."""
+        digest = vault.digest(token)
+        cached = self._known.get(digest)
+        if cached and cached[0] <= at < cached[0] + FRESH:
+            caller = cached[1]
+        else:
+            caller = self._look_up(token, digest, at)
+        if caller.ats != ats:
+            raise Denied("Invalid Token")
+        return caller
+
+    def forget(self) -> None:
+        """Drop what is remembered, after a write."""
+        with self._lock:
+            self._known = {}
+
+    def _look_up(self, token: str, digest: bytes, at: datetime) -> Caller:
+        with self._db.reading() as session:
+            rows = session.scalars(
+                select(AccountToken).where(
+                    AccountToken.prefix == token[:PREFIX].replace("\x00", ""),
+                    AccountToken.revoked_at.is_(None),
+                )
+            ).all()
+            # Every candidate is compared, each in constant time.
+            found = [row for row in rows if hmac.compare_digest(row.digest, digest)]
+            if not found:
+                raise Denied("Invalid Token")
+            caller = _caller(found[0].account)
+        self._note_use(found[0], at)
+        with self._lock:
+            if len(self._known) > 10_000:
+                self._known = {}
+            self._known[digest] = (at, caller)
+        return caller
+
+    def _note_use(self, token: AccountToken, at: datetime) -> None:
+        last = max(filter(None, [token.last_used_at, self._seen.get(token.id)]), default=None)
+        if last and at < last + SEEN:
+            return
+        self._seen[token.id] = at
+        with self._db.writing() as session:
+            session.execute(
+                update(AccountToken).where(AccountToken.id == token.id).values(last_used_at=at)
+            )
+
+
+def _caller(account: Account) -> Caller:
+    return Caller(
+        account_id=account.id,
+        ats=account.ats,
+        name=account.name,
+        sees_all=account.sees_all,
+        callback_hosts=tuple(account.callback_hosts),
+        expire_after=timedelta(seconds=account.expire_after),
+        switches=dict(account.switches),
+        shared_ttl=account.shared_ttl,
+        shared_ttl_units=account.shared_ttl_units,
+    )

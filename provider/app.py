@@ -1,0 +1,103 @@
+"""create_app: the one place that joins everything."""
+
+from typing import Any
+
+from flask import Flask, Response, request
+from flask_wtf import CSRFProtect
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from provider import config, logs, pages, schema
+from provider.ats import DIALECTS
+from provider.ats.api import ContractApi
+from provider.clock import Clock
+from provider.config import Settings
+from provider.courier import EmbeddedCourier
+from provider.house import House
+
+MOST_SENT = 1024 * 1024  # bytes that a request may carry
+
+
+def create_app(settings: Settings | None = None, clock: Clock | None = None) -> Flask:
+    """Build the server from its settings (the environment's by default).
+
+    It answers at once; call `require_ready` before serving people.
+    """
+    house = House.build(settings or config.read(), clock)
+    app = Flask("provider", template_folder="templates", static_folder="static")
+    app.config.update(_flask_settings(house))
+    app.extensions["provider"] = house
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    if house.settings.https:
+        app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+    csrf = CSRFProtect(app)
+    api = _api(app)
+    for dialect in DIALECTS.values():
+        dialect.serve(app, api)
+    for name, blueprint in app.blueprints.items():
+        if name.startswith(tuple(DIALECTS)):
+            csrf.exempt(blueprint)
+    pages.serve(app)
+    _one_error_handler(app, api)
+    return app
+
+
+def serve() -> Flask:
+    """Build the server of a worker process, with the courier in it; what `provider serve` runs."""
+    logs.configure()
+    app = create_app()
+    house: House = app.extensions["provider"]
+    schema.require_current(house.db)
+    if house.db.sqlite:
+        EmbeddedCourier(house).start(orphan_ends=True)
+    return app
+
+
+def _flask_settings(house: House) -> dict[str, Any]:
+    secure = house.settings.https
+    keys = house.vault.derive("cookies")
+    return {
+        "SECRET_KEY": keys[0],
+        "SECRET_KEY_FALLBACKS": keys[1:],
+        "MAX_CONTENT_LENGTH": MOST_SENT,
+        "SESSION_COOKIE_NAME": "__Host-form" if secure else "form",
+        "SESSION_COOKIE_SECURE": secure,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        # Our pages send no referrer, which is all that the strict check would look at.
+        "WTF_CSRF_SSL_STRICT": False,
+        "WTF_CSRF_TIME_LIMIT": None,
+        "BOOTSTRAP_SERVE_LOCAL": True,
+    }
+
+
+def _api(app: Flask) -> ContractApi:
+    house: House = app.extensions["provider"]
+    base = house.settings.base_url
+    app.config.update(
+        API_TITLE="provider",
+        API_VERSION="1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    return ContractApi(
+        app,
+        spec_kwargs={
+            "servers": [{"url": base}, {"url": f"{base}/workable"}],
+            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+            "info": {
+                "description": "Order tests, video interviews and background checks, "
+                "and learn what became of them."
+            },
+        },
+    )
+
+
+def _one_error_handler(app: Flask, api: ContractApi) -> None:
+    """Answer people with a page and machines with the contract's JSON."""
+
+    @app.errorhandler(HTTPException)
+    def _failed(error: HTTPException) -> Response:
+        if pages.owns(request.path):
+            return pages.error_page(error)
+        return api.handle_http_exception(error)

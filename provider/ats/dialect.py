@@ -1,0 +1,123 @@
+"""What every dialect can do: serve its endpoints, render news, address it, judge the answer."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar
+
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from provider.ats.api import ContractApi
+from provider.links import Links
+from provider.orders import PDF, REPORT, Link, Order, Result
+from provider.outbox import Outcome
+from provider.vault import Vault
+
+TRIES = 3  # for an answer that says no: a deploy over there is no reason to wake a person
+LONGEST_WAIT = timedelta(hours=24)  # that a Retry-After may ask for
+
+
+@dataclass(frozen=True)
+class News:
+    """What an ATS may learn of an order at one revision, in our words."""
+
+    kind: str
+    status: str
+    reply: dict[str, Any]
+    switches: Mapping[str, Any]
+    result: Result | None = None
+    report_url: str | None = None
+    pdf_url: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        session: Session,
+        keeper: Vault,
+        links: Links,
+        order: Order,
+        status: str | None = None,
+        result: Result | None = None,
+    ) -> "News":
+        """Return the news of an order: as it stands, or as it stood with a status and a result."""
+        if status is None:
+            status, result = order.status, order.result
+        report, pdf = (
+            Link.of(session, order, purpose) if result else None for purpose in (REPORT, PDF)
+        )
+        return cls(
+            kind=order.kind,
+            status=status,
+            reply=order.reply,
+            switches=order.account.switches,
+            result=result,
+            report_url=links.report(report.token(keeper)) if report else None,
+            pdf_url=links.pdf(pdf.token(keeper)) if pdf else None,
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be sent; the token is added at sending and kept nowhere."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the status code, headers, and the beginning of the body."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: str = ""
+
+
+class Dialect(ABC):
+    """How one ATS speaks."""
+
+    name: ClassVar[str]
+    switches: ClassVar[dict[str, str]] = {}  # per-account switches and what they do
+
+    hosts: ClassVar[tuple[str, ...]] = ()  # where callbacks may go unless an account says else
+
+    @abstractmethod
+    def serve(self, app: Flask, api: ContractApi) -> None:
+        """Add the endpoints that this ATS calls, and their description."""
+
+    @abstractmethod
+    def render(self, news: News) -> bytes:
+        """Write the body of a callback."""
+
+    @abstractmethod
+    def address(self, reply: Mapping[str, Any], token: str | None) -> Request:
+        """Say where a callback goes, and with which credentials."""
+
+    def judge(self, answer: Answer, attempts: int, at: datetime) -> Outcome:
+        """Judge an answer after `attempts` earlier tries: done, again (when), or never."""
+        code, seen = answer.code, {"code": answer.code, "answer": answer.body}
+        if 200 <= code < 300:
+            return Outcome("done", **seen)
+        if code == 410:
+            return Outcome("never", error="The ATS says that this order is gone", **seen)
+        if code in (401, 403, 408, 425, 429) or code >= 500:
+            return Outcome("again", after=retry_after(answer.headers, at), **seen)
+        word = "never" if attempts + 1 >= TRIES else "again"
+        return Outcome(word, error=f"The ATS refuses with {code}", **seen)
+
+
+def retry_after(headers: Mapping[str, str], at: datetime) -> timedelta | None:
+    """Read `Retry-After` (RFC 9110, 10.2.3): seconds or a date; None when absent or unreadable."""
+    text = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
+    try:
+        wait = (
+            timedelta(seconds=int(text[:9])) if text.isascii() and text.isdigit()
+            else parsedate_to_datetime(text) - at
+        )  # fmt: skip
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(wait, timedelta(0)), LONGEST_WAIT)

@@ -1,0 +1,161 @@
+"""One door to the database: `reading()` and `writing()`, opened only by the outermost caller."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+BUSY_TIMEOUT = 10_000  # milliseconds that a writer waits for another process's writer
+
+NAMING = {
+    "ix": "ix_%(column_0_N_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment, kept in UTC; SQLite forgets zones, so they are put back here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a moment without a zone, turn the rest to UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs its zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment in UTC."""
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """The base of every table."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy's own form)
+
+
+class Database:
+    """The engine and its two doors; `on_commit` is told the lanes that got new messages."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self.on_commit: list[Callable[[set[str]], None]] = []
+        self._inside = threading.local()
+        # SQLite has one writer: queueing here is fair and quick, its own busy handler is neither.
+        self._writer = threading.Lock() if self.sqlite else None
+        if self.sqlite:
+            self._write, self._read = (_sqlite(url, read_only=flag) for flag in (False, True))
+        else:
+            self._write = create_engine(url, pool_pre_ping=True)
+            self._read = self._write.execution_options(postgresql_readonly=True)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine that may write, for migrations."""
+        return self._write
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a read-only transaction: everything in it sees one state of the database."""
+        with self._outermost(), Session(self._read, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a transaction that commits at the end, or leaves nothing behind."""
+        with self._outermost(), Session(self._write, expire_on_commit=False) as session:
+            with self._one_writer(), session.begin():
+                yield session
+            lanes: set[str] = session.info.get("lanes", set())
+        if lanes:
+            for listener in self.on_commit:
+                listener(lanes)
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._write.dispose()
+        self._read.dispose()
+
+    @contextmanager
+    def _outermost(self) -> Iterator[None]:
+        if getattr(self._inside, "open", False):
+            raise RuntimeError("a transaction is open already: pass its session on")
+        self._inside.open = True
+        try:
+            yield
+        finally:
+            self._inside.open = False
+
+    @contextmanager
+    def _one_writer(self) -> Iterator[None]:
+        if self._writer is None:
+            yield
+        else:
+            with self._writer:
+                yield
+
+
+def sqlite_library() -> tuple[ModuleType, bool]:
+    """Return the SQLite to use and whether its WAL is safe.
+
+    SQLite 3.7.0 to 3.51.2 can corrupt a WAL file with two connections; fixed in 3.51.3, 3.50.7
+    and 3.44.6 (https://sqlite.org/wal.html). The standard library's is used when it is safe.
+    """
+    if wal_is_safe(sqlite3.sqlite_version_info):
+        return sqlite3, True
+    try:
+        import pysqlite3.dbapi2 as bundled
+    except ImportError:
+        return sqlite3, False
+    if wal_is_safe(bundled.sqlite_version_info):
+        return bundled, True
+    return sqlite3, False
+
+
+def wal_is_safe(version: tuple[int, ...]) -> bool:
+    """Say whether this SQLite version keeps a WAL file whole."""
+    return (
+        version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    )
+
+
+def _sqlite(url: str, *, read_only: bool) -> Engine:
+    library, safe = sqlite_library()
+    engine = create_engine(url, module=library, pool_size=32, max_overflow=64)
+
+    @event.listens_for(engine, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself
+        for pragma in (
+            f"busy_timeout={BUSY_TIMEOUT}",
+            f"journal_mode={'WAL' if safe else 'DELETE'}",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            f"query_only={'ON' if read_only else 'OFF'}",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # IMMEDIATE, for a read that turns into a write fails at once whatever the timeout.
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine

@@ -1,0 +1,48 @@
+"""The parts that a request may use, put together once by the app."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import current_app
+
+from provider.accounts import Doorkeeper
+from provider.clock import Clock
+from provider.config import Settings
+from provider.db import Database
+from provider.links import Links
+from provider.vault import Vault
+
+
+@dataclass(frozen=True)
+class House:
+    """Settings, database, vault, clock, doorkeeper and links of one running server."""
+
+    settings: Settings
+    db: Database
+    vault: Vault
+    clock: Clock
+    doorkeeper: Doorkeeper
+    links: Links
+
+    @classmethod
+    def build(cls, settings: Settings, clock: Clock | None = None) -> "House":
+        """Put a house together from its settings."""
+        db = Database(settings.database_url)
+        return cls(
+            settings=settings,
+            db=db,
+            vault=Vault(settings.secret_keys),
+            clock=clock or Clock(),
+            doorkeeper=Doorkeeper(db),
+            links=Links(settings.base_url),
+        )
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+        return self.clock.now()
+
+
+def here() -> House:
+    """Return the house that serves the current request."""
+    house: House = current_app.extensions["provider"]
+    return house

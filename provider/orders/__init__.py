@@ -1,0 +1,53 @@
+"""What can be ordered and what was ordered: place, become, reopen."""
+
+from provider.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
+from provider.orders.order import (
+    CANCELLED,
+    COMPLETED,
+    CONSENTED,
+    DECLINED,
+    EXPIRED,
+    FINAL,
+    PENDING,
+    PROGRESS,
+    STATUSES,
+    Candidate,
+    Event,
+    Order,
+    Result,
+    expire_due,
+    expiry_due,
+)
+from provider.orders.place import Placement, place
+from provider.orders.product import DRAFT, PUBLISHED, Product, Version, listed
+
+__all__ = [
+    "CANCELLED",
+    "COMPLETED",
+    "CONSENTED",
+    "DECLINED",
+    "DRAFT",
+    "EXPIRED",
+    "FINAL",
+    "INVITE",
+    "PDF",
+    "PENDING",
+    "PROGRESS",
+    "PUBLISHED",
+    "REPORT",
+    "SHARED",
+    "STATUSES",
+    "Candidate",
+    "Event",
+    "Link",
+    "Order",
+    "OrderSession",
+    "Placement",
+    "Product",
+    "Result",
+    "Version",
+    "expire_due",
+    "expiry_due",
+    "listed",
+    "place",
+]

@@ -1,0 +1,188 @@
+"""Links that open one order: the invitation, the report, its PDF, and shared ones."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    CursorResult,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    delete,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from provider import vault
+from provider.db import Base
+from provider.errors import Conflict
+from provider.vault import Vault
+
+if TYPE_CHECKING:
+    from provider.orders.order import Order
+
+INVITE, REPORT, PDF, SHARED = "invite", "report", "pdf", "shared"
+SESSION_LIFE = timedelta(days=30)
+SESSIONS = 20  # an order's newest ones are kept: a mail scanner may come in without end
+
+
+class Link(Base):
+    """A way in by a secret address: a digest to find it, a ciphertext to show it again."""
+
+    __tablename__ = "links"
+    __table_args__ = (Index("ix_links_order", "order_id", "purpose"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
+    purpose: Mapped[str] = mapped_column(String(10))
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    expires_at: Mapped[datetime | None]
+    views_left: Mapped[int | None]
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+    order: Mapped["Order"] = relationship(back_populates="links")
+
+    @classmethod
+    def mint(
+        cls,
+        keeper: Vault,
+        order: "Order",
+        purpose: str,
+        at: datetime,
+        *,
+        expires_at: datetime | None = None,
+        views: int | None = None,
+    ) -> "Link":
+        """Make a link for an order; the caller's session keeps it."""
+        token = vault.token()
+        return cls(
+            order=order, purpose=purpose, digest=vault.digest(token),
+            sealed=keeper.seal(token, f"links/{order.public_id}/{purpose}"),
+            expires_at=expires_at, views_left=views, created_at=at,
+        )  # fmt: skip
+
+    @classmethod
+    def find(cls, session: Session, token: str, purpose: str) -> "Link | None":
+        """Return the link of a token, live or not; None when there never was one."""
+        found = session.scalar(
+            select(cls).where(cls.digest == vault.digest(token), cls.purpose == purpose)
+        )
+        return found if found and not found.revoked_at else None
+
+    @classmethod
+    def of(cls, session: Session, order: "Order", purpose: str) -> "Link | None":
+        """Return the newest permanent link of an order for a purpose."""
+        return session.scalar(
+            select(cls)
+            .where(
+                cls.order_id == order.id,
+                cls.purpose == purpose,
+                cls.revoked_at.is_(None),
+                cls.expires_at.is_(None),
+                cls.views_left.is_(None),
+            )
+            .order_by(cls.id.desc())
+            .limit(1)
+        )
+
+    @classmethod
+    def share(
+        cls,
+        session: Session,
+        keeper: Vault,
+        order: "Order",
+        ttl: int | None,
+        units: str | None,
+        at: datetime,
+    ) -> "Link":
+        """Return a link to the report that works: the permanent one, or a new one with its ttl.
+
+        Raises Conflict while there is no result to show.
+        """
+        if order.result is None:
+            raise Conflict("There is no result to share yet")
+        limits: dict[str, Any] = {}
+        if ttl and units == "views":
+            limits["views"] = ttl
+        elif ttl:
+            limits["expires_at"] = at + timedelta(**{str(units): ttl})
+        link = None if limits else cls.of(session, order, SHARED)
+        if link is None:
+            link = cls.mint(keeper, order, SHARED, at, **limits)
+            session.add(link)
+        return link
+
+    def token(self, keeper: Vault) -> str:
+        """Return the secret part of the address, to show the link again."""
+        return keeper.open(self.sealed, f"links/{self.order.public_id}/{self.purpose}")
+
+    def live(self, at: datetime) -> bool:
+        """Whether the link still opens anything."""
+        timely = self.expires_at is None or at < self.expires_at
+        return not self.revoked_at and timely and self.views_left != 0
+
+    def burn_view(self, session: Session, at: datetime) -> bool:
+        """Take one view, counted in the database: of three views a hundred at once get three."""
+        if self.views_left is None:
+            return self.live(at)
+        result = session.execute(
+            update(Link)
+            .where(
+                Link.id == self.id,
+                Link.views_left > 0,
+                Link.revoked_at.is_(None),
+                or_(Link.expires_at.is_(None), Link.expires_at > at),
+            )
+            .values(views_left=Link.views_left - 1)
+            .execution_options(synchronize_session=False)
+        )
+        assert isinstance(result, CursorResult)
+        return result.rowcount == 1
+
+
+class OrderSession(Base):
+    """A browser that came in by an invitation, for one order; the cookie's digest."""
+
+    __tablename__ = "order_sessions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    order: Mapped["Order"] = relationship()
+
+    @classmethod
+    def begin(cls, session: Session, order: "Order", at: datetime) -> str:
+        """Open a session for one order and return the cookie's value."""
+        token = vault.token()
+        session.add(
+            cls(
+                order=order,
+                digest=vault.digest(token),
+                created_at=at,
+                expires_at=at + SESSION_LIFE,
+            )
+        )
+        session.flush()
+        cls._prune(session, order)
+        return token
+
+    @classmethod
+    def _prune(cls, session: Session, order: "Order") -> None:
+        newest = select(cls.id).where(cls.order_id == order.id).order_by(cls.id.desc())
+        session.execute(
+            delete(cls)
+            .where(cls.order_id == order.id, cls.id.not_in(newest.limit(SESSIONS)))
+            .execution_options(synchronize_session=False)
+        )
+
+    @classmethod
+    def find(cls, session: Session, token: str, at: datetime) -> "OrderSession | None":
+        """Return the live session of a cookie, or None."""
+        found = session.scalar(select(cls).where(cls.digest == vault.digest(token)))
+        return found if found and at < found.expires_at else None

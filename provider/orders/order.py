@@ -1,0 +1,315 @@
+"""An order's life. `become` is the only place where a status changes."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CursorResult,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from provider import outbox, vault
+from provider.accounts import Account
+from provider.db import Base
+from provider.errors import Conflict, NotFound
+from provider.orders.link import INVITE, PDF, REPORT, Link
+from provider.orders.product import Product, Version
+from provider.vault import Vault
+
+PENDING, CONSENTED, COMPLETED = "pending", "consented", "completed"
+DECLINED, EXPIRED, CANCELLED = "declined", "expired", "cancelled"
+STATUSES = (PENDING, CONSENTED, COMPLETED, DECLINED, EXPIRED, CANCELLED)
+FINAL = frozenset({COMPLETED, DECLINED, EXPIRED, CANCELLED})
+
+INVITED, OPENED, STARTED, SUBMITTED = PROGRESS = ("invited", "opened", "started", "submitted")
+UNTOUCHED = (INVITED, OPENED)  # an order that still waits on the candidate
+
+# From where each status may be reached. Final ones are left only by staff, through `reopen`.
+REACHED_FROM = {
+    PENDING: FINAL,
+    CONSENTED: {PENDING},
+    COMPLETED: {PENDING, CONSENTED},
+    DECLINED: {PENDING},
+    EXPIRED: {PENDING},
+    CANCELLED: {PENDING, CONSENTED},
+}
+BATCH = 100  # orders that expire in one transaction: a writer is never held for long
+
+
+class Candidate(Base):
+    """Who an order is for: a row of its own per order, found again by a digest of the e-mail."""
+
+    __tablename__ = "candidates"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    email_digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
+    first_name: Mapped[str] = mapped_column(String(200), default="")
+    last_name: Mapped[str] = mapped_column(String(200), default="")
+    phone: Mapped[str] = mapped_column(String(100), default="")
+
+    @property
+    def name(self) -> str:
+        """First and last name, or the e-mail address where there is neither."""
+        return f"{self.first_name} {self.last_name}".strip() or self.email
+
+
+class Order(Base):
+    """An assessment, an interview or a check that an ATS placed for a candidate."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        UniqueConstraint("account_id", "origin"),
+        Index("ix_orders_account", "account_id", "id"),
+        Index("ix_orders_kind", "kind", "id"),
+        Index("ix_orders_status", "status", "id"),
+        Index(
+            "ix_orders_expiry", "expires_at",
+            sqlite_where=text("status = 'pending'"), postgresql_where=text("status = 'pending'"),
+        ),
+        Index(
+            "ix_orders_attempt", "attempt_ends_at",
+            sqlite_where=text("progress = 'started'"),
+            postgresql_where=text("progress = 'started'"),
+        ),
+    )  # fmt: skip
+    __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
+    kind: Mapped[str] = mapped_column(String(20))
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), index=True)
+    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"), index=True)
+    origin: Mapped[str] = mapped_column(String(2000))
+    fingerprint: Mapped[str] = mapped_column(String(100))
+    reply: Mapped[dict[str, Any]] = mapped_column(JSON)
+    job_title: Mapped[str] = mapped_column(String(500), default="")
+    job_reference: Mapped[str] = mapped_column(String(200), default="")
+    preferences: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    status: Mapped[str] = mapped_column(String(12), default=PENDING)
+    progress: Mapped[str] = mapped_column(String(12), default=INVITED)
+    revision: Mapped[int] = mapped_column(default=0)
+    placed_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    attempt_ends_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    account: Mapped[Account] = relationship()
+    product: Mapped[Product] = relationship()
+    version: Mapped[Version] = relationship()
+    candidate: Mapped[Candidate] = relationship()
+    events: Mapped[list["Event"]] = relationship(back_populates="order", order_by="Event.id")
+    results: Mapped[list["Result"]] = relationship(back_populates="order", order_by="Result.id")
+    links: Mapped[list[Link]] = relationship(back_populates="order", order_by=Link.id)
+
+    @classmethod
+    def find(cls, session: Session, public_id: str, account_id: int | None = None) -> "Order":
+        """Return an order of this kind by its public id, within an account if given; NotFound."""
+        found = None
+        if len(public_id) <= 22 and "\x00" not in public_id:
+            query = select(cls).where(cls.public_id == public_id)
+            found = session.scalar(
+                query if account_id is None else query.where(cls.account_id == account_id)
+            )
+        if found is None:
+            raise NotFound("There is no such order")
+        return found
+
+    @property
+    def result(self) -> "Result | None":
+        """The newest result, where the order is completed."""
+        return self.results[-1] if self.results and self.status == COMPLETED else None
+
+    @property
+    def waits_on_candidate(self) -> bool:
+        """Whether the candidate has not begun: only then can the order expire."""
+        return self.status == PENDING and self.progress in UNTOUCHED
+
+    def overdue(self, at: datetime) -> bool:
+        """Whether the order should have expired by now, even if nobody has written it yet."""
+        return self.waits_on_candidate and self.expires_at <= at
+
+    def behind(self, at: datetime) -> bool:
+        """Whether the clock has demanded something of this order that nobody has done yet."""
+        return self.overdue(at)
+
+    def catch_up(self, session: Session, keeper: Vault, at: datetime) -> None:
+        """Do at once what the clock demands, rather than when the timer comes round."""
+        if self.overdue(at):
+            self.expire(session, at)
+
+    def invite(self, session: Session, keeper: Vault, at: datetime) -> None:
+        """Make the candidate's link and put the invitation into the outbox."""
+        if not any(link.purpose == INVITE and not link.revoked_at for link in self.links):
+            session.add(Link.mint(keeper, self, INVITE, at))
+        self.write_letter(session, "invitation", at)
+
+    def write_letter(self, session: Session, letter: str, at: datetime) -> None:
+        """Put a letter to the candidate into the outbox."""
+        outbox.append(
+            session, lane=f"{self.account_id}/mail", key=self.public_id, sequence=self.revision,
+            topic=letter, payload={"order": self.public_id}, at=at,
+        )  # fmt: skip
+
+    def open(self, session: Session, at: datetime) -> None:
+        """Note that the candidate has seen the invitation's page."""
+        if self.status == PENDING and self.progress == INVITED:
+            self.progress = OPENED
+            self.tell(session, "opened", "candidate", at)
+
+    def decline(self, session: Session, reason: str, at: datetime) -> None:
+        """The candidate says no, with a reason or without."""
+        self.must_be_open(at)
+        self.become(session, DECLINED, actor="candidate", note=reason.strip()[:2000], at=at)
+
+    def expire(self, session: Session, at: datetime) -> None:
+        """The time to begin is over."""
+        self.become(session, EXPIRED, actor="system", at=at)
+
+    def cancel(self, session: Session, actor: str, reason: str, at: datetime) -> None:
+        """Staff take the order back."""
+        self.become(session, CANCELLED, actor=actor, note=reason, at=at)
+
+    def reopen(
+        self, session: Session, keeper: Vault, actor: str, reason: str, at: datetime
+    ) -> None:
+        """Staff give the candidate another go: the order waits again and is invited again."""
+        if self.status not in FINAL:
+            raise Conflict("Only an order that has ended can be reopened")
+        self.expires_at = at + timedelta(seconds=self.account.expire_after)
+        self.progress, self.started_at, self.attempt_ends_at = INVITED, None, None
+        self.become(session, PENDING, actor=actor, note=reason, at=at)
+        self.invite(session, keeper, at)
+
+    def complete(
+        self, session: Session, keeper: Vault, result: "Result", actor: str, at: datetime
+    ) -> None:
+        """Keep a result, give it its addresses, and tell the ATS."""
+        result.revision = self.revision + 1
+        result.created_at = at
+        self.results.append(result)
+        for purpose in (REPORT, PDF):
+            if not any(link.purpose == purpose and not link.revoked_at for link in self.links):
+                session.add(Link.mint(keeper, self, purpose, at))
+        self.progress = SUBMITTED
+        self.become(session, COMPLETED, actor=actor, at=at, result=result)
+
+    def become(
+        self,
+        session: Session,
+        status: str,
+        *,
+        actor: str,
+        at: datetime,
+        note: str = "",
+        result: "Result | None" = None,
+    ) -> None:
+        """Change the status, write the event, and put the news into the outbox, all or nothing.
+
+        Raises Conflict when the order cannot get there from where it is, or when somebody else
+        changed it first: of submit and expire at the same moment one wins.
+        """
+        if self.status not in REACHED_FROM[status]:
+            raise Conflict(f"An order that is {self.status} cannot become {status}")
+        session.flush()
+        changed = session.execute(
+            update(Order)
+            .where(Order.id == self.id, Order.revision == self.revision)
+            .values(
+                status=status,
+                revision=Order.revision + 1,
+                finished_at=at if status in FINAL else None,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        assert isinstance(changed, CursorResult)
+        if changed.rowcount != 1:
+            raise Conflict("Somebody else changed this order at the same moment")
+        session.refresh(self, ["status", "revision", "finished_at"])
+        self.tell(session, status if status != PENDING else "reopened", actor, at, note)
+        outbox.append(
+            session, lane=f"{self.account_id}/callback", key=self.public_id,
+            sequence=self.revision, topic="status", absolute=True, at=at,
+            payload={"status": status, "result": result.id if result else None},
+        )  # fmt: skip
+
+    def must_be_open(self, at: datetime) -> None:
+        """Raise Conflict unless the candidate may still act."""
+        if self.status != PENDING or self.overdue(at):
+            raise Conflict("This invitation is no longer open")
+
+    def tell(self, session: Session, word: str, actor: str, at: datetime, note: str = "") -> None:
+        """Add a line to the order's story."""
+        session.add(
+            Event(order=self, revision=self.revision, at=at, word=word, actor=actor, note=note)
+        )
+
+
+class Event(Base):
+    """One line of an order's story: what happened, when, by whom."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    revision: Mapped[int]
+    at: Mapped[datetime]
+    word: Mapped[str] = mapped_column(String(30))
+    actor: Mapped[str] = mapped_column(String(254))  # ats, candidate, system, or a staff e-mail
+    note: Mapped[str] = mapped_column(Text, default="")
+    order: Mapped[Order] = relationship(back_populates="events")
+
+
+class Result(Base):
+    """What came out, numbered by the order's revision; `score` in percent, `duration` in s."""
+
+    __tablename__ = "results"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
+    revision: Mapped[int]
+    score: Mapped[float | None]
+    grade: Mapped[str | None] = mapped_column(String(10))  # failed, passed, excelled
+    summary: Mapped[str] = mapped_column(Text, default="")
+    details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    figures: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    duration: Mapped[int | None]
+    created_at: Mapped[datetime]
+    order: Mapped[Order] = relationship(back_populates="results")
+
+
+def expiry_due(session: Session, at: datetime) -> bool:
+    """Say whether an order should have expired by now."""
+    return session.scalar(select(Order.id).where(*_overdue(at)).limit(1)) is not None
+
+
+def expire_due(session: Session, at: datetime) -> int:
+    """Expire a batch of orders whose time to begin is over; return how many."""
+    overdue = session.scalars(
+        select(Order).where(*_overdue(at)).order_by(Order.expires_at).limit(BATCH)
+    ).all()
+    for order in overdue:
+        order.expire(session, at)
+    return len(overdue)
+
+
+def _overdue(at: datetime) -> list[Any]:
+    return [
+        # A literal, not a parameter: only so can the planner use the partial index.
+        Order.status == text("'pending'"),
+        Order.progress.in_(UNTOUCHED),
+        Order.expires_at <= at,
+    ]

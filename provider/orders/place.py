@@ -1,0 +1,103 @@
+"""Placing an order: once, however often and however simultaneously it is asked for."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
+
+from provider import vault
+from provider.errors import Conflict
+from provider.orders.link import INVITE, Link
+from provider.orders.order import Candidate, Order
+from provider.orders.product import Product, visible
+from provider.vault import Vault
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What an ATS asks for, in our words. `origin` is how its dialect knows the order again."""
+
+    product: str
+    origin: str
+    email: str
+    first_name: str = ""
+    last_name: str = ""
+    phone: str = ""
+    job_title: str = ""
+    job_reference: str = ""
+    preferences: dict[str, Any] = field(default_factory=dict)
+    reply: dict[str, Any] = field(default_factory=dict)
+
+    def canonical(self) -> bytes:
+        """Return the same bytes for the same content."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+
+def place(
+    session: Session,
+    keeper: Vault,
+    kind: str,
+    wish: Placement,
+    *,
+    account_id: int,
+    sees_all: bool,
+    expire_after: timedelta,
+    at: datetime,
+) -> str | None:
+    """Place an order, invite the candidate, and return its public id; None for no such product.
+
+    The same wish again returns the same id and invites nobody; another wish under the same
+    origin is a Conflict.
+    """
+    standing = session.execute(
+        select(Order.public_id, Order.kind, Order.fingerprint).where(
+            Order.account_id == account_id, Order.origin == wish.origin
+        )
+    ).one_or_none()
+    if standing:
+        if standing.kind != kind or not keeper.same(
+            standing.fingerprint, wish.canonical(), "order"
+        ):
+            raise Conflict("Entity is already updated")
+        return str(standing.public_id)
+    product = session.execute(
+        select(Product.id, Product.current_version_id).where(
+            Product.public_id == wish.product, *visible(kind, account_id, sees_all)
+        )
+    ).one_or_none()
+    if product is None:
+        return None
+    order: Order = (
+        inspect(Order)
+        .polymorphic_map[kind]
+        .class_(
+            public_id=vault.public_id(),
+            account_id=account_id,
+            product_id=product.id,
+            version_id=product.current_version_id,
+            candidate=Candidate(
+                email=wish.email,
+                email_digest=keeper.index(wish.email, "candidate e-mail"),
+                first_name=wish.first_name,
+                last_name=wish.last_name,
+                phone=wish.phone,
+            ),
+            origin=wish.origin,
+            fingerprint=keeper.mac(wish.canonical(), "order"),
+            reply=wish.reply,
+            job_title=wish.job_title,
+            job_reference=wish.job_reference,
+            preferences=wish.preferences,
+            placed_at=at,
+            expires_at=at + expire_after,
+            revision=0,
+        )
+    )
+    session.add_all([order, Link.mint(keeper, order, INVITE, at)])
+    session.flush()
+    order.tell(session, "placed", "ats", at)
+    order.write_letter(session, "invitation", at)
+    return order.public_id

@@ -1,0 +1,117 @@
+"""What an ATS can pick: a test, an interview template, a package; in numbered versions."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from provider import vault
+from provider.accounts import AccountProduct
+from provider.db import Base
+from provider.errors import Conflict, NotFound
+
+DRAFT, PUBLISHED = "draft", "published"
+
+
+class Product(Base):
+    """A test, an interview template or a package. `key` is its name in files, `name` in lists."""
+
+    __tablename__ = "products"
+    __table_args__ = (UniqueConstraint("kind", "key"),)
+    __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012  (SQLAlchemy's own form)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
+    kind: Mapped[str] = mapped_column(String(20))
+    key: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(200))
+    # The version that new orders get. No foreign key: versions point here already, and a circle
+    # of two tables can neither be created nor filled in one go.
+    current_version_id: Mapped[int | None] = mapped_column()
+    archived_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    versions: Mapped[list["Version"]] = relationship(
+        back_populates="product", order_by="Version.number"
+    )
+
+    @property
+    def state(self) -> str:
+        """draft, published or archived."""
+        if self.archived_at:
+            return "archived"
+        return PUBLISHED if self.current_version_id else DRAFT
+
+    def add_version(
+        self, session: Session, content: dict[str, Any], digest: str, at: datetime
+    ) -> "Version | None":
+        """Add a draft; None when the newest version already says the same."""
+        newest = self.versions[-1] if self.versions else None
+        if newest and newest.digest == digest:
+            return None
+        number = newest.number + 1 if newest else 1
+        version = Version(number=number, content=content, digest=digest, created_at=at)
+        self.versions.append(version)
+        session.flush()
+        return version
+
+    def publish(self, at: datetime) -> "Version":
+        """Make the newest version the one that new orders get; it never changes again."""
+        if not self.versions:
+            raise Conflict(f"{self.name} has no version to publish")
+        version = self.versions[-1]
+        version.state, version.published_at = PUBLISHED, version.published_at or at
+        self.current_version_id, self.archived_at = version.id, None
+        return version
+
+    def archive(self, at: datetime) -> None:
+        """Take the product off every list; orders that stand go on."""
+        self.archived_at = self.archived_at or at
+
+    @classmethod
+    def find(cls, session: Session, public_id: str) -> "Product":
+        """Return the product with this public id; NotFound."""
+        found = None
+        if len(public_id) <= 22 and "\x00" not in public_id:
+            found = session.scalar(select(cls).where(cls.public_id == public_id))
+        if found is None:
+            raise NotFound("There is no such product")
+        return found
+
+
+class Version(Base):
+    """One numbered content of a product: a JSON document and its hash."""
+
+    __tablename__ = "versions"
+    __table_args__ = (UniqueConstraint("product_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"))
+    number: Mapped[int]
+    state: Mapped[str] = mapped_column(String(12), default=DRAFT)
+    content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    product: Mapped[Product] = relationship(back_populates="versions")
+
+
+def listed(
+    session: Session, kind: str, *, account_id: int, sees_all: bool
+) -> list[Row[tuple[str, str]]]:
+    """Return (public id, name) of the published products of a kind that an account may see."""
+    query = select(Product.public_id, Product.name).where(*visible(kind, account_id, sees_all))
+    return list(session.execute(query.order_by(Product.name, Product.id)).all())
+
+
+def visible(kind: str, account_id: int, sees_all: bool) -> list[Any]:
+    """Return the conditions under which an account sees a product."""
+    conditions: list[Any] = [
+        Product.kind == kind,
+        Product.archived_at.is_(None),
+        Product.current_version_id.is_not(None),
+    ]
+    if not sees_all:
+        seen = select(AccountProduct.product_id).where(AccountProduct.account_id == account_id)
+        conditions.append(Product.id.in_(seen))
+    return conditions

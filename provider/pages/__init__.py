@@ -1,0 +1,66 @@
+"""What people see: the candidate's, the recruiter's and the staff's pages."""
+
+from flask import Flask, Response, render_template, request
+from flask_bootstrap import Bootstrap5
+from werkzeug.exceptions import HTTPException
+
+from provider import words
+from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError
+from provider.house import here
+from provider.pages import candidate, docs, health, results
+from provider.pages.console import console
+
+PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
+CODES: dict[type[ProviderError], int] = {
+    Denied: 403, NotFound: 404, Conflict: 409, Gone: 410, Invalid: 400,
+}  # fmt: skip
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "font-src 'self'; connect-src 'self'; media-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+def serve(app: Flask) -> None:
+    """Add every page."""
+    Bootstrap5(app)
+    app.jinja_env.filters.update(words.FILTERS)
+    app.jinja_env.globals.update(words.GLOBALS)
+    for blueprint in (candidate.routes, results.routes, console.routes, docs.routes, health.routes):
+        app.register_blueprint(blueprint)
+    app.after_request(_protect)
+    app.register_error_handler(ProviderError, _said)
+
+
+def owns(path: str) -> bool:
+    """Say whether a path is looked at by people."""
+    return path == "/" or path.startswith(PREFIXES)
+
+
+def error_page(error: HTTPException) -> Response:
+    """Answer an HTTP error with a page that says what to do."""
+    if error.response is not None:
+        return error.get_response()  # type: ignore[return-value]
+    page = render_template("error.html", code=error.code or 500, message=None)
+    return Response(page, error.code or 500, mimetype="text/html")
+
+
+def _said(error: ProviderError) -> Response:
+    """Answer what went wrong in our own words."""
+    code = CODES.get(type(error), 500)
+    return Response(render_template("error.html", code=code, message=str(error)), code)
+
+
+def _protect(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("Content-Security-Policy", CSP)
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
+    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+    if here().settings.https:
+        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    if request.endpoint and not request.endpoint.endswith("static"):
+        headers.setdefault("Cache-Control", "no-store")
+        headers.setdefault("X-Robots-Tag", "noindex, nofollow")
+    return response

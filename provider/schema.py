@@ -1,0 +1,82 @@
+"""The database's version: create, upgrade, and refuse what is not of this version."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+
+from provider.db import Database
+from provider.errors import Unready
+
+HERE = Path(__file__).parent / "migrations"
+
+
+def upgrade(db: Database, revision: str = "head") -> None:
+    """Create the database, or bring it to this program's version.
+
+    On SQLite the foreign keys are off while tables are rebuilt, for a rebuilt table would take
+    every child row with it; they are checked before the commit instead.
+    """
+    if db.sqlite and db.url.database:
+        Path(db.url.database).parent.mkdir(parents=True, exist_ok=True)
+    with db.engine.connect() as connection:
+        if db.sqlite:
+            driver: Any = connection.connection.dbapi_connection
+            driver.execute("PRAGMA foreign_keys=OFF")
+        try:
+            with connection.begin():
+                command.upgrade(_config(connection), revision)
+                _check(connection, sqlite=db.sqlite)
+        finally:
+            if db.sqlite:
+                driver.execute("PRAGMA foreign_keys=ON")
+
+
+def require_current(db: Database) -> None:
+    """Raise Unready, with the command that mends it, unless the database is of this version."""
+    if db.sqlite and not Path(str(db.url.database)).exists():
+        raise Unready("There is no database yet: run `provider init`")
+    with db.engine.connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    newest = head()
+    if found == newest:
+        return
+    if found is None:
+        raise Unready("The database is empty: run `provider init`")
+    if found not in revisions():
+        raise Unready(f"The database (version {found}) is newer than this program: upgrade it")
+    raise Unready(
+        f"The database is of version {found}, this program needs {newest}: run `provider init`"
+    )
+
+
+def head() -> str:
+    """Return this program's version of the database."""
+    newest = _scripts().get_current_head()
+    assert newest
+    return newest
+
+
+def revisions() -> list[str]:
+    """Return all versions, oldest first."""
+    return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
+
+
+def _check(connection: Connection, *, sqlite: bool) -> None:
+    if sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+        raise Unready(f"The upgrade would leave {len(broken)} rows without their parent: undone")
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory(str(HERE))
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(HERE))
+    config.attributes["connection"] = connection
+    return config

@@ -1,0 +1,80 @@
+"""Secrets: random tokens, their digests, and encryption bound to the row that holds it."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from provider.errors import Unready
+
+
+def token() -> str:
+    """Return 32 random bytes as 43 URL-safe characters."""
+    return secrets.token_urlsafe(32)
+
+
+def public_id() -> str:
+    """Return a random 128-bit id as 22 URL-safe characters."""
+    return secrets.token_urlsafe(16)
+
+
+def digest(secret: str) -> bytes:
+    """Return the SHA-256 of a random secret, by which it is found again.
+
+    Enough for 32 random bytes; a password would want argon2.
+    """
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+class Vault:
+    """Encrypts with the first key, decrypts with any; a ciphertext carries its key's id."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = {_key_id(key): key for key in keys}
+        self._first = _key_id(keys[0])
+
+    def seal(self, text: str, row: str) -> bytes:
+        """Encrypt (AES-256-GCM) for one row, named like `accounts/ID/token`."""
+        nonce = secrets.token_bytes(12)
+        sealed = AESGCM(self._keys[self._first]).encrypt(nonce, text.encode(), row.encode())
+        return self._first + nonce + sealed
+
+    def open(self, sealed: bytes, row: str) -> str:
+        """Decrypt what `seal` made for the same row; Unready when its key is missing."""
+        key = self._keys.get(sealed[:4])
+        if key is None:
+            raise Unready("A secret was encrypted with a key that PROVIDER_SECRET_KEY lacks")
+        try:
+            return AESGCM(key).decrypt(sealed[4:16], sealed[16:], row.encode()).decode()
+        except InvalidTag:
+            raise Unready("A secret does not belong to its row: was the table edited?") from None
+
+    def mac(self, data: bytes, purpose: str) -> str:
+        """Return an HMAC-SHA-256 that carries its key's id, so that keys can be replaced."""
+        return self._mac(self._first, data, purpose)
+
+    def same(self, mac: str, data: bytes, purpose: str) -> bool:
+        """Say whether `mac` was made of `data`, in constant time."""
+        key_id = bytes.fromhex(mac.partition(".")[0])
+        return key_id in self._keys and hmac.compare_digest(mac, self._mac(key_id, data, purpose))
+
+    def index(self, text: str, purpose: str) -> bytes:
+        """Return a keyed digest to find a value again without storing it (e.g. an e-mail)."""
+        return self._keyed(self._first, text.casefold().encode(), purpose)
+
+    def derive(self, purpose: str) -> list[bytes]:
+        """Return one key per secret key for another use (cookie signing), the first first."""
+        return [self._keyed(key_id, b"", purpose) for key_id in self._keys]
+
+    def _mac(self, key_id: bytes, data: bytes, purpose: str) -> str:
+        return f"{key_id.hex()}.{self._keyed(key_id, data, purpose).hex()}"
+
+    def _keyed(self, key_id: bytes, data: bytes, purpose: str) -> bytes:
+        return hmac.digest(self._keys[key_id], purpose.encode() + b"\x00" + data, "sha256")
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(b"provider key id\x00" + key).digest()[:4]

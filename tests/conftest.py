@@ -1,0 +1,151 @@
+"""Fixtures: a house on a database of its own, a server on loopback, a browser, an ATS."""
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from playwright.sync_api import Browser, Page, sync_playwright
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from provider import schema
+from provider.app import create_app
+from provider.config import Settings
+from provider.courier import EmbeddedCourier
+from provider.db import Database
+from provider.house import House
+from tests.cast import HandClock
+from tests.fake_ats import FakeAts
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+]
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture(scope="session")
+def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, made once and copied for every test."""
+    path = tmp_path_factory.mktemp("fresh") / "provider.db"
+    db = Database(f"sqlite:///{path}")
+    schema.upgrade(db)
+    db.close()
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path, fresh_database: Path) -> Settings:
+    shutil.copy(fresh_database, tmp_path / "provider.db")
+    return Settings(
+        instance=tmp_path,
+        database_url=f"sqlite:///{tmp_path / 'provider.db'}",
+        base_url="http://provider.test",
+        media_url=f"file:{tmp_path / 'media'}",
+        retry_schedule=(timedelta(seconds=5), timedelta(minutes=5), timedelta(hours=1)),
+        secret_keys=(b"k" * 32,),
+    )
+
+
+@pytest.fixture
+def app(settings: Settings, clock: HandClock) -> Iterator[Flask]:
+    app = create_app(settings, clock)
+    app.testing = True
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    yield app
+    app.extensions["provider"].db.close()
+
+
+@pytest.fixture
+def house(app: Flask) -> House:
+    house: House = app.extensions["provider"]
+    return house
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server that really listens, with its courier at work."""
+
+    url: str
+    app: Flask
+    house: House
+    clock: HandClock
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def served(settings: Settings, clock: HandClock) -> Iterator[Served]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    told = {**settings.__dict__, "base_url": f"http://127.0.0.1:{port}", "private_callbacks": True}
+    app = create_app(Settings(**told), clock)
+    house: House = app.extensions["provider"]
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+    server.daemon_threads = True  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    courier = EmbeddedCourier(house, sweep=0.05).start()
+    yield Served(f"http://127.0.0.1:{port}", app, house, clock)
+    courier.stop()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    house.db.close()
+
+
+@pytest.fixture
+def ats() -> Iterator[FakeAts]:
+    with FakeAts() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is missing: apt-get install chromium")
+        pytest.skip("Chromium is missing: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    yield page
+    context.close()

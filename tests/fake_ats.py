@@ -1,0 +1,95 @@
+"""The ATS's side: a real local HTTP server that records what it is sent, and fails on demand."""
+
+import json
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Behaviour = Callable[[BaseHTTPRequestHandler], None]
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class FakeAts:
+    """Answers 200, or what `answers` holds next: a status code or a function of the handler."""
+
+    def __init__(self) -> None:
+        self.received: list[Received] = []
+        self.answers: deque[int | Behaviour] = deque()
+        self._came = threading.Condition()
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self.host = "127.0.0.1"
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> "FakeAts":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def wait_for(self, count: int, timeout: float = 10.0) -> list[Received]:
+        """Return what came once at least `count` requests did; fail after `timeout` seconds."""
+        with self._came:
+            arrived = self._came.wait_for(lambda: len(self.received) >= count, timeout)
+            assert arrived, f"{len(self.received)} of {count} requests came in {timeout} s"
+            return list(self.received)
+
+    def note(self, request: Received) -> int | Behaviour:
+        with self._came:
+            answer = self.answers.popleft() if self.answers else 200
+            self.received.append(request)
+            self._came.notify_all()
+        return answer
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of the play."""
+
+
+def _handler(ats: FakeAts) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        # Answers in two small packets would wait for each other's acknowledgement.
+        disable_nagle_algorithm = True
+
+        def _any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answer = ats.note(Received(self.command, self.path, dict(self.headers), body))
+            if callable(answer):
+                answer(self)
+                return
+            self.send_response(answer)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_GET = do_PUT = do_POST = _any
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler
