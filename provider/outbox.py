@@ -248,11 +248,11 @@ def _take(session: Session, message_id: int, at: datetime) -> Claim | None:
     if not taken:  # another courier was quicker
         return None
     columns = (
-        Message.id, Message.public_id, Message.lane, Message.key, Message.sequence,
+        Message.id.label("message_id"), Message.public_id, Message.lane, Message.key, Message.sequence,
         Message.topic, Message.payload, Message.rendered, Message.attempts,
     )  # fmt: skip
     row = session.execute(select(*columns).where(Message.id == message_id)).one()
-    return Claim(*row, lease=lease)
+    return Claim(**row._mapping, lease=lease)
 
 
 def _held(session: Session, claim: Claim, **values: Any) -> bool:

@@ -10,6 +10,7 @@ from provider import kinds
 from provider.accounts import Account, Staff
 from provider.clock import Clock
 from provider.house import House
+from provider.kinds.assessment import Assessment
 from provider.kinds.document import Document
 from provider.orders import INVITE, Link, Order, Placement, place
 
@@ -198,7 +199,7 @@ def order(
 def finish(house: House, public_id: str, answers: dict[str, dict[str, Any]] = RIGHT) -> None:
     """Take a test as a candidate who answers so."""
     with house.db.writing() as session:
-        taken = kinds.Assessment.find(session, public_id)
+        taken = Assessment.find(session, public_id)
         taken.start(session, house.now())
         for key, raw in answers.items():
             taken.save(key, raw, house.now())

@@ -99,7 +99,8 @@ class Dialect(ABC):
 
     def judge(self, answer: Answer, attempts: int, at: datetime) -> Outcome:
         """Judge an answer after `attempts` earlier tries: done, again (when), or never."""
-        code, seen = answer.code, {"code": answer.code, "answer": answer.body}
+        code = answer.code
+        seen: dict[str, Any] = {"code": code, "answer": answer.body}
         if 200 <= code < 300:
             return Outcome("done", **seen)
         if code == 410:

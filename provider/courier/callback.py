@@ -3,6 +3,7 @@
 import ipaddress
 import time
 from dataclasses import dataclass
+from http.cookiejar import CookiePolicy
 from importlib.metadata import version
 from typing import Any
 
@@ -137,16 +138,19 @@ class Guarded(IPFilterAdapter):  # type: ignore[misc]
         return host, pool
 
 
-class _NoCookies:
+class _NoCookies(CookiePolicy):
     """A cookie policy that keeps none and sends none."""
 
     netscape = True
     rfc2965 = hide_cookie2 = False
 
-    def set_ok(self, *_: object) -> bool:
+    def set_ok(self, cookie: object, request: object) -> bool:
+        """Keep no cookie."""
         return False
 
-    return_ok = domain_return_ok = path_return_ok = set_ok
+    def return_ok(self, cookie: object, request: object) -> bool:
+        """Send no cookie."""
+        return False
 
 
 def _reason(error: requests.RequestException) -> str:

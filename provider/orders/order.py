@@ -1,7 +1,7 @@
 """An order's life. `become` is the only place where a status changes."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import (
     JSON,
@@ -116,7 +116,7 @@ class Order(Base):
     links: Mapped[list[Link]] = relationship(back_populates="order", order_by=Link.id)
 
     @classmethod
-    def find(cls, session: Session, public_id: str, account_id: int | None = None) -> "Order":
+    def find(cls, session: Session, public_id: str, account_id: int | None = None) -> Self:
         """Return an order of this kind by its public id, within an account if given; NotFound."""
         found = None
         if len(public_id) <= 22 and "\x00" not in public_id:

@@ -1,7 +1,8 @@
 """What an ATS can pick: a test, an interview template, a package; in numbered versions."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -69,7 +70,7 @@ class Product(Base):
         self.archived_at = self.archived_at or at
 
     @classmethod
-    def find(cls, session: Session, public_id: str) -> "Product":
+    def find(cls, session: Session, public_id: str) -> Self:
         """Return the product with this public id; NotFound."""
         found = None
         if len(public_id) <= 22 and "\x00" not in public_id:
@@ -98,10 +99,10 @@ class Version(Base):
 
 def listed(
     session: Session, kind: str, *, account_id: int, sees_all: bool
-) -> list[Row[tuple[str, str]]]:
+) -> Sequence[Row[str, str]]:
     """Return (public id, name) of the published products of a kind that an account may see."""
     query = select(Product.public_id, Product.name).where(*visible(kind, account_id, sees_all))
-    return list(session.execute(query.order_by(Product.name, Product.id)).all())
+    return session.execute(query.order_by(Product.name, Product.id)).all()
 
 
 def visible(kind: str, account_id: int, sees_all: bool) -> list[Any]:
