@@ -138,6 +138,11 @@ class Order(Base):
         """Whether the candidate has not begun: only then can the order expire."""
         return self.status == PENDING and self.progress in UNTOUCHED
 
+    @property
+    def lasts(self) -> int | None:
+        """Seconds that the candidate should have at hand; None where that is open."""
+        return None
+
     def overdue(self, at: datetime) -> bool:
         """Whether the order should have expired by now, even if nobody has written it yet."""
         return self.waits_on_candidate and self.expires_at <= at

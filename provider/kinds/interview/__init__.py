@@ -22,3 +22,8 @@ class Interview(Order):
     """A video interview ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "interview"}  # noqa: RUF012
+
+    @property
+    def lasts(self) -> int | None:
+        """The longest that thinking and answering can take, in seconds."""
+        return InterviewTemplate.parse(self.version.content).seconds

@@ -1,0 +1,110 @@
+"""The mail server's side: a real SMTP server on loopback; keeps letters, fails on demand."""
+
+import ssl
+import threading
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+USER, PASSWORD = "letters@provider.test", "p@ss/word: 1"
+
+
+class PostOffice:
+    """Takes letters, or answers RCPT and DATA with what `rcpt` and `data` hold next."""
+
+    def __init__(self, **options: Any) -> None:
+        self.rcpt: deque[str] = deque()
+        self.data: deque[str] = deque()
+        self.envelopes: list[Envelope] = []
+        self.options: list[list[str]] = []
+        self._came = threading.Condition()
+        self._controller = _AnyPort(self, hostname="127.0.0.1", port=0, **options)
+
+    def __enter__(self) -> "PostOffice":
+        self._controller.start()
+        self.port = self._controller.port
+        self.url = f"smtp://127.0.0.1:{self.port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._controller.stop()
+
+    @property
+    def letters(self) -> list[EmailMessage]:
+        """What came, parsed."""
+        contents = [envelope.original_content or b"" for envelope in self.envelopes]
+        return [message_from_bytes(each, policy=policy.SMTPUTF8) for each in contents]
+
+    def wait_for(self, count: int, timeout: float = 10.0) -> list[EmailMessage]:
+        """Return the letters once at least `count` came; fail after `timeout` seconds."""
+        with self._came:
+            arrived = self._came.wait_for(lambda: len(self.envelopes) >= count, timeout)
+            assert arrived, f"{len(self.envelopes)} of {count} letters came in {timeout} s"
+        return self.letters
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.rcpt:
+            return self.rcpt.popleft()
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.data:
+            return self.data.popleft()
+        with self._came:
+            self.envelopes.append(envelope)
+            self._came.notify_all()
+        return "250 OK"
+
+
+class _AnyPort(Controller):
+    """Listens on whatever port is free."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
+
+
+def authenticator(
+    server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+) -> AuthResult:
+    """Let USER in with PASSWORD."""
+    right = (data.login.decode(), data.password.decode()) == (USER, PASSWORD)
+    return AuthResult(success=right, handled=False)
+
+
+def certified(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's TLS context and the file of the authority that vouches for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    key_file, file = folder / "key.pem", folder / "certificate.pem"
+    key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    file.write_bytes(certificate.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, key_file)
+    return context, file
