@@ -1,5 +1,6 @@
 """create_app: the one place that joins everything."""
 
+from multiprocessing.util import Finalize
 from typing import Any
 
 from flask import Flask, Response, request
@@ -10,20 +11,15 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from provider import config, logs, pages, schema
 from provider.ats import DIALECTS
 from provider.ats.api import ContractApi
-from provider.clock import Clock
-from provider.config import Settings
 from provider.courier import EmbeddedCourier
 from provider.house import House
 
 MOST_SENT = 1024 * 1024  # bytes that a request may carry
 
 
-def create_app(settings: Settings | None = None, clock: Clock | None = None) -> Flask:
-    """Build the server from its settings (the environment's by default).
-
-    It answers at once; call `require_ready` before serving people.
-    """
-    house = House.build(settings or config.read(), clock)
+def create_app(house: House | None = None) -> Flask:
+    """Build the server around a house; by default one built from the environment's settings."""
+    house = house or House.build(config.read())
     app = Flask("provider", template_folder="templates", static_folder="static")
     app.config.update(_flask_settings(house))
     app.extensions["provider"] = house
@@ -49,7 +45,10 @@ def serve() -> Flask:
     house: House = app.extensions["provider"]
     schema.require_current(house.db)
     if house.db.sqlite:
-        EmbeddedCourier(house).start(orphan_ends=True)
+        courier = EmbeddedCourier(house).start(orphan_ends=True)
+        # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
+        # threads can still start what a clean end needs.
+        Finalize(None, courier.stop, exitpriority=10)
     return app
 
 

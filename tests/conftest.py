@@ -16,7 +16,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from provider import schema
-from provider.app import create_app
 from provider.config import Settings
 from provider.courier import EmbeddedCourier
 from provider.db import Database
@@ -67,18 +66,20 @@ def settings(tmp_path: Path, fresh_database: Path) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings, clock: HandClock) -> Iterator[Flask]:
-    app = create_app(settings, clock)
-    app.testing = True
-    app.config["PROPAGATE_EXCEPTIONS"] = False
-    yield app
-    app.extensions["provider"].db.close()
+def house(settings: Settings, clock: HandClock) -> Iterator[House]:
+    house = House.build(settings, clock)
+    yield house
+    house.db.close()
 
 
 @pytest.fixture
-def house(app: Flask) -> House:
-    house: House = app.extensions["provider"]
-    return house
+def app(house: House) -> Flask:
+    from provider.app import create_app
+
+    app = create_app(house)
+    app.testing = True
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    return app
 
 
 @pytest.fixture
@@ -109,8 +110,10 @@ def served(settings: Settings, clock: HandClock) -> Iterator[Served]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     told = {**settings.__dict__, "base_url": f"http://127.0.0.1:{port}", "private_callbacks": True}
-    app = create_app(Settings(**told), clock)
-    house: House = app.extensions["provider"]
+    house = House.build(Settings(**told), clock)
+    from provider.app import create_app
+
+    app = create_app(house)
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
     server.daemon_threads = True  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
