@@ -8,6 +8,7 @@ from importlib.metadata import version
 from typing import Any
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from requests_hardened.ip_filter import InvalidIPAddress
 from requests_hardened.ip_filter_adapter import IPFilterAdapter
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from provider.ats import DIALECTS, Answer, Dialect, News, Request
 from provider.house import House
 from provider.orders import Order, Result
-from provider.outbox import Claim, Outcome
+from provider.outbox import ANSWER_KEPT, Claim, Outcome
 
 CONNECT = 5.0  # seconds to reach the receiver
 DEADLINE = 10.0  # seconds that a whole exchange may take
@@ -104,17 +105,8 @@ class CallbackSink:
             allow_redirects=False,
             stream=True,
         ) as response:
-            read = b""
-            for chunk in response.iter_content(4096):
-                read += chunk
-                late = time.monotonic() - began > DEADLINE
-                if late or len(read) >= MOST_READ:
-                    break
-            return Answer(
-                response.status_code,
-                dict(response.headers),
-                read[:2048].decode("utf-8", "replace"),
-            )
+            read = _beginning(response, until=began + DEADLINE)
+            return Answer(response.status_code, dict(response.headers), read)
 
 
 POOL: dict[str, Any] = {"pool_connections": 64, "pool_maxsize": 32}
@@ -151,6 +143,20 @@ class _NoCookies(CookiePolicy):
     def return_ok(self, cookie: object, request: object) -> bool:
         """Send no cookie."""
         return False
+
+
+def _beginning(response: requests.Response, until: float) -> str:
+    """Read what comes, not what is announced: the status is known, a drip must not hold a hand."""
+    read = b""
+    try:
+        while chunk := response.raw.read1(4096, decode_content=True):
+            read += chunk
+            if time.monotonic() > until or len(read) >= MOST_READ:
+                response.raw.close()  # what is left unread makes the connection useless
+                break
+    except urllib3.exceptions.HTTPError:
+        response.raw.close()
+    return read[:ANSWER_KEPT].decode("utf-8", "replace")
 
 
 def _reason(error: requests.RequestException) -> str:

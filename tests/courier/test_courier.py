@@ -155,21 +155,7 @@ def test_a_receiver_that_hangs_costs_one_try_and_holds_nobody_else(
         assert first.error == "The receiver did not answer in time"
 
 
-def drip(handler: BaseHTTPRequestHandler) -> None:
-    """Answer a byte at a time: each comes in time, all together do not."""
-    handler.send_response(200)
-    handler.end_headers()
-    pause = threading.Event()
-    try:
-        for _ in range(200):
-            handler.wfile.write(b"x")
-            handler.wfile.flush()
-            pause.wait(0.05)
-    except OSError:
-        handler.close_connection = True
-
-
-def test_a_receiver_that_drips_is_cut_off_at_the_deadline(
+def test_a_receiver_that_drips_its_answer_is_cut_off_at_the_deadline(
     house: House,
     courier: Courier,
     ats: FakeAts,
@@ -177,10 +163,41 @@ def test_a_receiver_that_drips_is_cut_off_at_the_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(callback_room, "DEADLINE", 0.3)
+    cut_off, pause = threading.Event(), threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        """Answer a byte at a time: each comes in time, all together do not."""
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            for _ in range(200):
+                handler.wfile.write(b"x")
+                pause.wait(0.05)
+        except OSError:
+            cut_off.set()
+            handler.close_connection = True
+
     ats.answers.append(drip)
     decline(house, place())
     courier.drain(LANE)
-    assert messages(house) == [("waiting", 1)]
+    assert cut_off.wait(5)
+    assert messages(house) == [("delivered", 1)]  # it had said 200
+
+
+def test_a_receiver_that_hangs_up_after_accepting_has_accepted(
+    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+) -> None:
+    def hang_up(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100")
+        handler.end_headers()
+        handler.wfile.write(b"half")
+        handler.close_connection = True
+
+    ats.answers.append(hang_up)
+    decline(house, place())
+    courier.drain(LANE)
+    assert messages(house) == [("delivered", 1)]
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
