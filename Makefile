@@ -1,0 +1,70 @@
+# The commands of this house; `make` alone lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+CORE := provider/orders/*,provider/outbox.py,provider/courier/*,provider/kinds/*,provider/ats/*
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help .venv demo test check format bench soak screenshots browser
+
+help:  ## List the commands
+	@awk -F ':.*##' '/^[a-z.]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv: .venv/installed  ## Install everything into .venv, by hash from the lock file
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is needed: apt-get install python3, or make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Installing into .venv …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: .venv  ## See an ATS order a test, and take it yourself; AUTO=1 plays that too
+	@$(BIN)/provider demo $(if $(filter 1,$(AUTO)),--auto)
+
+test: .venv browser  ## Run all tests, and hold the core to its coverage
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest -q -n auto
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report --skip-covered --include='$(CORE)' --fail-under=95
+
+check: .venv  ## Look without running: format, lint, types, floors
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: .venv  ## Put every file into shape
+	@$(BIN)/ruff format -q .
+	@$(BIN)/ruff check -q --fix .
+
+bench: .venv  ## Measure speed
+	@$(call later,tests/bench)
+
+soak: .venv  ## Run for long, with faults
+	@$(call later,tests/soak)
+
+screenshots: .venv browser  ## Take the README's pictures
+	@$(BIN)/python -m tests.screenshots
+
+browser:
+	@test -x /usr/bin/chromium && exit; \
+	install="apt-get install -y --no-install-recommends chromium fonts-dejavu-core"; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then sudo=; \
+	elif sudo -n true 2>/dev/null && command -v apt-get >/dev/null; then sudo="sudo -n"; \
+	else echo "The tests in a browser need Chromium: apt-get install chromium" >&2; \
+		test -z "$${CI:-}"; exit; fi; \
+	echo "Installing Chromium …"; \
+	$$sudo apt-get update -qq && $$sudo $$install -qq >/dev/null || { \
+		echo "Chromium could not be installed: $$install" >&2; test -z "$${CI:-}"; }
+
+define later
+if [ -d $(1) ]; then $(BIN)/python -m $(subst /,.,$(1)); else echo "$(1) comes with a later version"; fi
+endef

@@ -1,0 +1,222 @@
+"""`provider account …`: customers' ATS connections and their tokens."""
+
+from datetime import timedelta
+from typing import Any
+
+import click
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from provider.accounts import Account, AccountProduct
+from provider.ats import DIALECTS
+from provider.cli.account_settings import change, host, name, stay
+from provider.cli.products import named
+from provider.cli.shell import details, json_option, listing, opened, put_json
+from provider.errors import Conflict
+from provider.house import House
+from provider.kinds import KINDS
+from provider.orders import Product
+from provider.orders.product import visible
+
+
+@click.group()
+def account() -> None:
+    """Customers' ATS connections."""
+
+
+@account.command()
+@click.argument("name_", metavar="NAME")
+@click.option("--ats", required=True, type=click.Choice(sorted(DIALECTS)), help="How it speaks.")
+@click.option(
+    "--callback-token",
+    metavar="TOKEN",
+    help="The token that callbacks carry; - reads it from stdin.",
+)
+@click.option(
+    "--callback-host", "hosts", multiple=True, metavar="HOST",
+    help="Where callbacks may go, e.g. *.example.com; repeatable; default: the ATS's own hosts.",
+)  # fmt: skip
+@click.option("--expire-after", default="7d", show_default=True, help="Time to begin, e.g. 7d.")
+@json_option
+def create(
+    name_: str, ats: str, callback_token: str | None, hosts: tuple[str, ...], expire_after: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Connect an ATS; prints the token that it will send, this once."""
+    with opened() as house:
+        with house.db.writing() as session:
+            new = _new(session, house, name(name_), ats)
+            new.callback_hosts = [host(each) for each in hosts] or list(DIALECTS[ats].hosts)
+            new.expire_after = stay(expire_after)
+            if callback_token is not None:
+                change(new, house, "callback_token", callback_token)
+            token = new.issue_token(house.now())
+        if as_json:
+            put_json({"account": new.name, "token": token})
+            return
+        click.echo(f"Account {new.name} is connected. Give its ATS these two:\n")
+        click.echo(f"  Base URL  {house.settings.base_url}")
+        click.echo(f"  Token     {token}\n")
+        click.echo("The token is shown this once; `provider account token` makes another.")
+
+
+@account.command("list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the accounts."""
+    with opened() as house, house.db.reading() as session:
+        records = [
+            _record(each) for each in session.scalars(select(Account).order_by(Account.name))
+        ]
+    columns = {
+        "Name": "name", "ATS": "ats", "Callback hosts": "callback_hosts",
+        "Expires after": "expire_after", "Sandbox": "sandbox", "Tokens": "open_tokens",
+    }  # fmt: skip
+    listing(records, columns, as_json=as_json)
+
+
+@account.command()
+@click.argument("name_", metavar="NAME")
+@json_option
+def show(name_: str, as_json: bool) -> None:
+    """Show an account with its tokens' beginnings."""
+    with opened() as house, house.db.reading() as session:
+        found = Account.named(session, name_)
+        record = _record(found)
+        tokens = [_token(each) for each in found.tokens]
+    if as_json:
+        put_json(record | {"tokens": tokens})
+        return
+    details(record, as_json=False)
+    click.echo()
+    columns = {
+        "Token": "prefix",
+        "Made": "created_at",
+        "Used": "last_used_at",
+        "Revoked": "revoked_at",
+    }
+    listing(tokens, columns, as_json=False)
+
+
+@account.command("set")
+@click.argument("name_", metavar="NAME")
+@click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE…")
+def set_(name_: str, settings: tuple[str, ...]) -> None:
+    """Change settings of an account, all or none.
+
+    \b
+    callback_hosts   comma-separated: *.example.com,hooks.example.org
+    callback_token   the token that callbacks carry; - reads it from stdin; none
+    expire_after     time to begin: 12h, 7d, 2w
+    timezone         e.g. Europe/Athens
+    shared_ttl       how long shared links work: 120 minutes, 3 days, 3 views, none
+    sandbox          yes or no
+    display_name     what candidates read instead of the account's name; none
+    colour           e.g. #0a5cff; none
+    and the ATS's switches, yes or no: see `provider account show`
+    """
+    with opened() as house, house.db.writing() as session:
+        found = Account.named(session, name_)
+        for setting in settings:
+            key, equals, value = setting.partition("=")
+            if not equals:
+                raise click.UsageError(f"“{setting}” should look like KEY=VALUE")
+            change(found, house, key.strip(), value.strip())
+    click.echo(f"Changed {found.name}; a running server follows within five seconds.")
+
+
+@account.command("products")
+@click.argument("name_", metavar="NAME")
+@click.option("--all", "sees_all", is_flag=True, help="Let it see every published product.")
+@click.option("--only", is_flag=True, help="Let it see the given products only.")
+@click.argument("keys", nargs=-1, metavar="[KEY…]")
+@json_option
+def products_(name_: str, sees_all: bool, only: bool, keys: tuple[str, ...], as_json: bool) -> None:
+    """List what an account sees, or say what it may see."""
+    if sees_all and only:
+        raise click.UsageError("Choose --all or --only")
+    if only != bool(keys):
+        raise click.UsageError("--only wants the products' keys, and keys want --only")
+    with opened() as house:
+        if sees_all or only:
+            with house.db.writing() as session:
+                _restrict(session, Account.named(session, name_), sees_all, keys)
+        with house.db.reading() as session:
+            records = _seen(session, Account.named(session, name_))
+    listing(records, {"Key": "key", "Kind": "kind", "Name": "name"}, as_json=as_json)
+
+
+@account.command()
+@click.argument("name_", metavar="NAME")
+@json_option
+def token(name_: str, as_json: bool) -> None:
+    """Make another token for an account; prints it this once."""
+    with opened() as house, house.db.writing() as session:
+        found = Account.named(session, name_)
+        made = found.issue_token(house.now())
+    if as_json:
+        put_json({"account": found.name, "token": made})
+    else:
+        click.echo(made)
+
+
+@account.command()
+@click.argument("name_", metavar="NAME")
+@click.argument("prefix", metavar="PREFIX")
+def revoke(name_: str, prefix: str) -> None:
+    """Close the token that begins with PREFIX."""
+    with opened() as house, house.db.writing() as session:
+        closed = Account.named(session, name_).revoke_token(prefix, house.now())
+    click.echo(f"Closed {closed.prefix}…; a running server refuses it within five seconds.")
+
+
+def _new(session: Session, house: House, name: str, ats: str) -> Account:
+    if session.scalar(select(Account.id).where(Account.name == name)):
+        raise Conflict(f"There is an account “{name}” already")
+    new = Account(name=name, ats=ats, created_at=house.now())
+    session.add(new)
+    session.flush()
+    return new
+
+
+def _record(account: Account) -> dict[str, Any]:
+    ttl = f"{account.shared_ttl} {account.shared_ttl_units}" if account.shared_ttl else None
+    switches = {key: bool(account.switches.get(key)) for key in DIALECTS[account.ats].switches}
+    return {
+        "name": account.name,
+        "id": account.public_id,
+        "ats": account.ats,
+        "callback_hosts": account.callback_hosts,
+        "callback_token": "set" if account.callback_token else None,
+        "expire_after": timedelta(seconds=account.expire_after),
+        "timezone": account.timezone,
+        "shared_ttl": ttl,
+        "sandbox": account.sandbox,
+        "display_name": account.brand.get("display_name"),
+        "colour": account.brand.get("colour"),
+        "sees_all_products": account.sees_all,
+        **switches,
+        "open_tokens": sum(not token.revoked_at for token in account.tokens),
+        "created_at": account.created_at,
+    }
+
+
+def _token(token: Any) -> dict[str, Any]:
+    names = ("prefix", "created_at", "last_used_at", "revoked_at")
+    return {name: getattr(token, name) for name in names}
+
+
+def _restrict(session: Session, account: Account, sees_all: bool, keys: tuple[str, ...]) -> None:
+    account.sees_all = sees_all
+    session.execute(delete(AccountProduct).where(AccountProduct.account_id == account.id))
+    for product_id in sorted({named(session, key).id for key in keys}):
+        session.add(AccountProduct(account_id=account.id, product_id=product_id))
+
+
+def _seen(session: Session, account: Account) -> list[dict[str, Any]]:
+    query = select(Product.key, Product.kind, Product.name).order_by(Product.kind, Product.name)
+    return [
+        row._asdict()
+        for kind in KINDS
+        for row in session.execute(query.where(*visible(kind, account.id, account.sees_all)))
+    ]

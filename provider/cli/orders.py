@@ -1,0 +1,140 @@
+"""`provider order …`: follow, link, cancel and reopen orders."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from provider import outbox
+from provider.accounts import Account
+from provider.cli import deliveries
+from provider.cli.shell import details, json_option, listing, opened, put_json
+from provider.errors import Gone
+from provider.kinds import KINDS
+from provider.orders import INVITE, STATUSES, Link, Order
+
+ACTOR = "command"  # who did it, in the order's story
+
+
+@click.group()
+def order() -> None:
+    """What was ordered."""
+
+
+@order.command("list")
+@click.option("--account", "account_name", metavar="NAME", help="Of this account only.")
+@click.option("--kind", type=click.Choice(list(KINDS)))
+@click.option("--status", type=click.Choice(STATUSES))
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--before", metavar="ID", help="Go on after this order of the last listing.")
+@json_option
+def list_(
+    account_name: str | None, kind: str | None, status: str | None, limit: int,
+    before: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """List orders, the newest first."""
+    with opened() as house, house.db.reading() as session:
+        conditions: list[Any] = []
+        if account_name:
+            conditions.append(Order.account_id == Account.named(session, account_name).id)
+        if kind:
+            conditions.append(Order.kind == kind)
+        if status:
+            conditions.append(Order.status == status)
+        if before:
+            conditions.append(Order.id < Order.find(session, before).id)
+        query = select(Order).where(*conditions).order_by(Order.id.desc()).limit(limit)
+        around = (joinedload(Order.account), joinedload(Order.product), joinedload(Order.candidate))
+        records = [_record(each) for each in session.scalars(query.options(*around))]
+    columns = {
+        "ID": "id", "Kind": "kind", "Product": "product", "Candidate": "candidate",
+        "Account": "account", "Status": "status", "Progress": "progress", "Placed": "placed_at",
+    }  # fmt: skip
+    listing(records, columns, as_json=as_json)
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+@json_option
+def show(order_id: str, as_json: bool) -> None:
+    """Show an order with its story and its deliveries."""
+    with opened() as house, house.db.reading() as session:
+        found = Order.find(session, order_id)
+        record = _record(found) | _result(found)
+        events = [_event(each) for each in found.events]
+        sent = [deliveries.record(each) for each in outbox.story(session, found.public_id)]
+    if as_json:
+        put_json(record | {"events": events, "deliveries": sent})
+        return
+    details(record, as_json=False)
+    _table(events, {"When": "at", "What": "word", "Who": "actor", "Note": "note"})
+    _table(sent, deliveries.COLUMNS)
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+def link(order_id: str) -> None:
+    """Print the address by which the candidate comes in."""
+    with opened() as house, house.db.reading() as session:
+        found = Link.of(session, Order.find(session, order_id), INVITE)
+        if found is None:
+            raise Gone("The order's invitation was revoked: reopen the order for a new one")
+        url = house.links.invitation(found.token(house.vault))
+    click.echo(url)
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+@click.option("--reason", required=True, help="Why; kept in the order's story.")
+def cancel(order_id: str, reason: str) -> None:
+    """Take an order back: the candidate can no longer act, and the ATS is told."""
+    with opened() as house, house.db.writing() as session:
+        Order.find(session, order_id).cancel(session, ACTOR, reason, house.now())
+    click.echo("Cancelled; `provider order reopen` undoes it.")
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+@click.option("--reason", required=True, help="Why; kept in the order's story.")
+def reopen(order_id: str, reason: str) -> None:
+    """Give the candidate another go: invites again and tells the ATS."""
+    with opened() as house, house.db.writing() as session:
+        found = Order.find(session, order_id)
+        found.reopen(session, house.vault, ACTOR, reason, house.now())
+    click.echo("Reopened; the candidate is invited again.")
+
+
+def _record(order: Order) -> dict[str, Any]:
+    return {
+        "id": order.public_id,
+        "kind": order.kind,
+        "product": order.product.name,
+        "account": order.account.name,
+        "candidate": order.candidate.name,
+        "email": order.candidate.email,
+        "job_title": order.job_title,
+        "status": order.status,
+        "progress": order.progress,
+        "revision": order.revision,
+        "placed_at": order.placed_at,
+        "expires_at": order.expires_at,
+        "started_at": order.started_at,
+        "finished_at": order.finished_at,
+    }
+
+
+def _result(order: Order) -> dict[str, Any]:
+    result = order.result
+    names = ("score", "grade", "summary", "duration")
+    return {name: getattr(result, name) for name in names} if result else {}
+
+
+def _event(event: Any) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in ("at", "word", "actor", "note", "revision")}
+
+
+def _table(records: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
+    click.echo()
+    listing(records, columns, as_json=False)
