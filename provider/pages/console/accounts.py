@@ -1,0 +1,58 @@
+"""The accounts, to look at: they are made and changed by the `provider account` command."""
+
+from flask import Blueprint, render_template
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from provider.accounts import Account, AccountProduct, AccountToken
+from provider.errors import NotFound
+from provider.house import here
+from provider.orders import Product
+from provider.pages.console.paging import Sorting, plausible, shelf
+
+routes = Blueprint("accounts", __name__, url_prefix="/accounts")
+
+BY_NAME = Sorting(Account.public_id, (Account.name, Account.id), falling=False)
+
+
+@routes.get("/")
+def listing() -> str:
+    """List accounts by name."""
+    opening = select(func.count()).where(
+        AccountToken.account_id == Account.id, AccountToken.revoked_at.is_(None)
+    )
+    query = select(
+        Account.public_id, Account.name, Account.ats, Account.timezone, Account.expire_after,
+        Account.sandbox, Account.created_at, opening.scalar_subquery().label("tokens"),
+    )  # fmt: skip
+    with here().db.reading() as session:
+        return render_template("console/accounts.html", shelf=shelf(session, query, BY_NAME))
+
+
+@routes.get("/<account_id>")
+def one(account_id: str) -> str:
+    """Show one account: where its news may go, its tokens, and the products it sees."""
+    with here().db.reading() as session:
+        account = _find(session, account_id)
+        return render_template(
+            "console/account.html", account=account, products=_products(session, account)
+        )
+
+
+def _find(session: Session, account_id: str) -> Account:
+    found = None
+    if plausible(account_id):
+        found = session.scalar(select(Account).where(Account.public_id == account_id))
+    if found is None:
+        raise NotFound("There is no such account")
+    return found
+
+
+def _products(session: Session, account: Account) -> list[tuple[str, str, str]]:
+    query = select(Product.public_id, Product.name, Product.kind).order_by(Product.name).where(
+        Product.current_version_id.is_not(None), Product.archived_at.is_(None)
+    )  # fmt: skip
+    if not account.sees_all:
+        seen = select(AccountProduct.product_id).where(AccountProduct.account_id == account.id)
+        query = query.where(Product.id.in_(seen))
+    return [(row.public_id, row.name, row.kind) for row in session.execute(query)]

@@ -1,0 +1,28 @@
+"""The staff's console: one blueprint, a room per thing, and a gate before all of them."""
+
+from flask import Blueprint, redirect, url_for
+from werkzeug.wrappers import Response
+
+from provider.pages.console import (
+    accounts,
+    acts,
+    deliveries,
+    gate,
+    letters,
+    orders,
+    products,
+    publishing,
+    signing_in,
+)
+
+routes = Blueprint("console", __name__, url_prefix="/console")
+routes.before_request(gate.check)
+routes.context_processor(gate.known)
+for room in (signing_in, orders, acts, deliveries, letters, products, publishing, accounts):
+    routes.register_blueprint(room.routes)
+
+
+@routes.get("/")
+def home() -> Response:
+    """Lead to the orders: that is what staff come for."""
+    return redirect(url_for("console.orders.listing"))

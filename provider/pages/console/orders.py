@@ -1,0 +1,115 @@
+"""The orders: found by what one knows of them, each with its story."""
+
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from provider.accounts import Account
+from provider.house import House, here
+from provider.kinds import KINDS
+from provider.kinds.assessment.scoring import evidence
+from provider.orders import (
+    FINAL,
+    INVITE,
+    REPORT,
+    STATUSES,
+    Candidate,
+    Link,
+    Order,
+    Product,
+)
+from provider.outbox import PARKED, Message
+from provider.pages.console.paging import Shelf, Sorting, chosen, shelf
+from provider.pages.console.story import story_of
+from provider.words import word
+
+routes = Blueprint("orders", __name__, url_prefix="/orders")
+
+NEWEST_FIRST = Sorting(Order.public_id, (Order.id,))
+COLUMNS: tuple[Any, ...] = (
+    Order.public_id, Order.kind, Order.status, Order.progress, Order.job_title,
+    Order.placed_at, Order.expires_at,
+    Candidate.first_name, Candidate.last_name, Candidate.email,
+    Product.name.label("product"), Account.name.label("account"),
+)  # fmt: skip
+
+
+@routes.get("/")
+def listing() -> str:
+    """List orders, newest first."""
+    house = here()
+    with house.db.reading() as session:
+        choices = _choices(session)
+        found = shelf(session, _wanted(house, choices), NEWEST_FIRST)
+        return render_template(
+            "console/orders.html",
+            shelf=found, choices=choices, troubled=_troubled(session, found), args=request.args,
+            narrowed=any(request.args.get(name) for name in (*choices, "email")),
+        )  # fmt: skip
+
+
+@routes.get("/<order_id>")
+def story(order_id: str) -> str:
+    """Tell all about one order."""
+    house = here()
+    with house.db.reading() as session:
+        return order_page(session, house, Order.find(session, order_id))
+
+
+def order_page(session: Session, house: House, order: Order, link: str = "") -> str:
+    """Render an order's page, with the candidate's link where it was asked for."""
+    report = Link.of(session, order, REPORT) if order.result else None
+    return render_template(
+        "console/order.html",
+        order=order, zone=order.account.timezone, final=order.status in FINAL,
+        story=story_of(session, order), link=link,
+        report=house.links.report(report.token(house.vault)) if report else "",
+        linked=Link.of(session, order, INVITE) is not None, evidence=evidence,
+    )  # fmt: skip
+
+
+def account_names(session: Session) -> list[tuple[str, str]]:
+    """Return (public id, name) of all accounts, by name."""
+    rows = session.execute(select(Account.public_id, Account.name).order_by(Account.name))
+    return [(row.public_id, row.name) for row in rows]
+
+
+def _choices(session: Session) -> dict[str, list[tuple[str, str]]]:
+    products = select(Product.public_id, Product.name).order_by(Product.name, Product.id)
+    return {
+        "kind": [(kind, word("kind", kind)) for kind in KINDS],
+        "status": [(status, word("status", status)) for status in STATUSES],
+        "account": account_names(session),
+        "product": [(row.public_id, row.name) for row in session.execute(products)],
+    }
+
+
+def _wanted(house: House, choices: dict[str, list[tuple[str, str]]]) -> Select[Any]:
+    query: Select[Any] = (
+        select(*COLUMNS)
+        .join(Candidate, Order.candidate_id == Candidate.id)
+        .join(Product, Order.product_id == Product.id)
+        .join(Account, Order.account_id == Account.id)
+    )
+    narrowed = {
+        name: chosen(name, [value for value, _ in values]) for name, values in choices.items()
+    }
+    columns = {
+        "kind": Order.kind, "status": Order.status,
+        "account": Account.public_id, "product": Product.public_id,
+    }  # fmt: skip
+    for name, value in narrowed.items():
+        query = query.where(columns[name] == value) if value else query
+    if email := request.args.get("email", "").strip():
+        digests = house.vault.indexes(email, "candidate e-mail")
+        query = query.where(Candidate.email_digest.in_(digests))
+    return query
+
+
+def _troubled(session: Session, found: Shelf) -> set[str]:
+    """Return which of the orders have something parked."""
+    ids = [row.public_id for row in found.rows]
+    query = select(Message.key).where(Message.key.in_(ids), Message.state == PARKED)
+    return set(session.scalars(query.distinct()))
