@@ -1,0 +1,109 @@
+"""The candidate's first and last pages: the invitation, declining, and what became of it."""
+
+from typing import Any
+
+from flask import Blueprint, jsonify, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+
+from provider import text
+from provider.errors import Conflict, Denied, NotFound
+from provider.kinds import KINDS
+from provider.kinds.document import load
+from provider.kinds.fields import cleaned
+from provider.orders import DECLINED, PENDING, Order
+from provider.orders.order import INVITED
+from provider.pages import assessment
+from provider.pages.candidate_answers import forgotten, landing_of, say, to_landing, wants_json
+from provider.pages.candidate_door import Visit, acting, admit, looking, remember
+
+routes = Blueprint("candidate", __name__, url_prefix="/c")
+routes.register_blueprint(assessment.routes)
+routes.add_app_template_filter(text.markdown, "markdown")
+routes.add_app_template_filter(text.plain, "plain")
+
+
+@routes.get("/<token>", strict_slashes=False)
+def arrive(token: str) -> ResponseReturnValue:
+    """Swap an invitation's link for a session, and go to an address without the token."""
+    public_id, session = admit(token)
+    response = redirect(landing_of(public_id), 303)
+    if session:
+        remember(response, public_id, session)
+    return response
+
+
+@routes.get("/o/<public_id>/")
+def landing(public_id: str) -> ResponseReturnValue:
+    """Show what the invitation is about, or how things stand."""
+    if request.method != "HEAD":
+        _note_first_view(public_id)
+    return _standing(public_id)
+
+
+@routes.get("/o/<public_id>/decline")
+def consider(public_id: str) -> ResponseReturnValue:
+    """Ask whether the candidate means to decline, and why if they want to say."""
+    with looking(public_id, Order) as visit:
+        if visit.order.status != PENDING:
+            return to_landing(public_id)
+        return render_template("candidate/decline.html", **_facts(visit))
+
+
+@routes.post("/o/<public_id>/decline")
+def decline(public_id: str) -> ResponseReturnValue:
+    """The candidate says no; saying it twice changes nothing."""
+    with acting(public_id, Order) as visit:
+        if visit.order.status != DECLINED:
+            reason = cleaned(request.form.get("reason", ""))
+            visit.order.decline(visit.session, reason, visit.at)
+    return to_landing(public_id)
+
+
+@routes.errorhandler(NotFound)
+def _lost(error: NotFound) -> ResponseReturnValue:
+    return say(404, "candidate/lost.html", str(error))
+
+
+@routes.errorhandler(Denied)
+def _denied(error: Denied) -> ResponseReturnValue:
+    return say(403, "candidate/denied.html", str(error))
+
+
+@routes.errorhandler(CSRFError)
+def _forgotten(_: CSRFError) -> ResponseReturnValue:
+    return forgotten()
+
+
+@routes.errorhandler(Conflict)
+def _too_late(error: Conflict) -> ResponseReturnValue:
+    """Whatever was tried cannot be done any more: show how things stand instead."""
+    public_id = str((request.view_args or {})["public_id"])
+    if wants_json():
+        return jsonify(error=str(error), next=landing_of(public_id)), 409
+    return _standing(public_id), 409
+
+
+def _standing(public_id: str) -> str:
+    with looking(public_id, Order) as visit:
+        return render_template(f"candidate/{_stage(visit.order)}.html", **_facts(visit))
+
+
+def _stage(order: Order) -> str:
+    if order.status != PENDING:
+        return "ended"
+    return "invited" if order.waits_on_candidate else "running"
+
+
+def _facts(visit: Visit[Order]) -> dict[str, Any]:
+    order = visit.order
+    content = load(order.version.content, KINDS[order.kind].shape)
+    return {"order": order, "account": order.account, "content": content, "at": visit.at}
+
+
+def _note_first_view(public_id: str) -> None:
+    with looking(public_id, Order) as visit:
+        if visit.order.status != PENDING or visit.order.progress != INVITED:
+            return
+    with acting(public_id, Order) as action:
+        action.order.open(action.session, action.at)
