@@ -1,5 +1,6 @@
 """What can be ordered and what was ordered: place, become, reopen."""
 
+from provider.orders.evidence import Evidence
 from provider.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.orders.order import (
     CANCELLED,
@@ -39,6 +40,7 @@ __all__ = [
     "STATUSES",
     "Candidate",
     "Event",
+    "Evidence",
     "Link",
     "Order",
     "OrderSession",

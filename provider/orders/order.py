@@ -16,12 +16,13 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validates
 
 from provider import outbox, vault
 from provider.accounts import Account
 from provider.db import Base
-from provider.errors import Conflict, NotFound
+from provider.errors import Conflict, Invalid, NotFound
+from provider.orders.evidence import Evidence
 from provider.orders.link import INVITE, PDF, REPORT, Link
 from provider.orders.product import Product, Version
 from provider.vault import Vault
@@ -132,6 +133,10 @@ class Order(Base):
     def result(self) -> "Result | None":
         """The newest result, where the order is completed."""
         return self.results[-1] if self.results and self.status == COMPLETED else None
+
+    def evidence(self) -> Evidence:
+        """Return what the standing result rests on; a kind adds what only it knows."""
+        return Evidence.read(self.result.figures if self.result else {})
 
     @property
     def waits_on_candidate(self) -> bool:
@@ -294,6 +299,15 @@ class Result(Base):
     duration: Mapped[int | None]
     created_at: Mapped[datetime]
     order: Mapped[Order] = relationship(back_populates="results")
+
+    @validates("details")
+    def _at_most_two_levels(self, _: str, details: dict[str, Any]) -> dict[str, Any]:
+        # Every ATS shows them as they are, some only so deep: a kind that builds more is wrong.
+        for value in details.values():
+            for figure in value.values() if isinstance(value, dict) else (value,):
+                if not isinstance(figure, str | int | float | None):
+                    raise Invalid("Details have at most two levels and no lists; dates as ISO 8601")
+        return details
 
 
 def expiry_due(session: Session, at: datetime) -> bool:

@@ -1,18 +1,20 @@
 """Tests and assessments: a timed set of items, answered in a browser, scored at once."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from provider import words
 from provider.db import Base
 from provider.errors import Conflict, NotFound
 from provider.kinds.assessment import content, scoring
 from provider.kinds.assessment.content import TestContent
 from provider.kinds.assessment.items import Item
-from provider.orders import Order, Product, Result, Version
+from provider.orders import Evidence, Order, Product, Result, Version
 from provider.orders.order import STARTED
 from provider.vault import Vault
 
@@ -38,7 +40,7 @@ class Assessment(Order):
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
 
     answers: Mapped[list["Answer"]] = relationship(
-        back_populates="assessment", order_by="Answer.id"
+        back_populates="assessment", order_by="Answer.id", cascade="all, delete-orphan"
     )
 
     @property
@@ -51,6 +53,27 @@ class Assessment(Order):
         """The saved answers by item key."""
         return {answer.item: answer.value for answer in self.answers}
 
+    @property
+    def lasts(self) -> int | None:
+        """The test's time limit in seconds, None without one."""
+        limit = self.content.time_limit
+        return limit * 60 if limit else None
+
+    def evidence(self) -> Evidence:
+        """Return every question with its answer and points, beside the figures of the result."""
+        items = scoring.evidence(self.content, self.given)
+        answered = f"{sum(item.answer is not None for item in items)} of {len(items)}"
+        allowed = [("Time allowed", words.duration(self.lasts))] if self.lasts else []
+        return replace(
+            super().evidence(),
+            sentence=f"{answered} questions answered.",
+            facts=(*allowed, ("Questions answered", answered)),
+            items=tuple(
+                (item.section, item.prompt, item.answer or "No answer", item.worth)
+                for item in items
+            ),
+        )
+
     def running(self, at: datetime) -> bool:
         """Whether the candidate may answer now."""
         return (
@@ -59,6 +82,11 @@ class Assessment(Order):
             and self.attempt_ends_at is not None
             and at < self.attempt_ends_at
         )
+
+    def must_be_running(self, at: datetime) -> None:
+        """Raise Conflict unless the candidate may answer now."""
+        if not self.running(at):
+            raise Conflict("The time for this test is over")
 
     def time_is_over(self, at: datetime) -> bool:
         """Whether the attempt should have been closed by now."""
@@ -96,8 +124,7 @@ class Assessment(Order):
         Raises Conflict after the deadline, NotFound for an unknown item, Invalid for a value
         that cannot be an answer; what was saved before then still stands.
         """
-        if not self.running(at):
-            raise Conflict("The time for this test is over")
+        self.must_be_running(at)
         value = self._item(key).parse_answer(raw)
         answer = next((answer for answer in self.answers if answer.item == key), None)
         if value is None:

@@ -46,6 +46,11 @@ class Evidence:
     points: Decimal | None
     of: Decimal
 
+    @property
+    def worth(self) -> str:
+        """The points as people read them, such as 1 of 2; empty where nothing is scored."""
+        return "" if self.points is None else f"{number(self.points)} of {number(self.of)}"
+
 
 @dataclass(frozen=True)
 class Score:

@@ -1,0 +1,31 @@
+"""What a result rests on, in words and numbers that a report can show as they are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The evidence of one result.
+
+    `sentence` says it where the author gave no summary; bars are (label, percent 0 to 100, note),
+    facts (label, value), findings (name, `clear` or `consider`), items (section, asked, answered,
+    points).
+    """
+
+    sentence: str = ""
+    bars: tuple[tuple[str, float, str], ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    findings: tuple[tuple[str, str], ...] = ()
+    items: tuple[tuple[str, str, str, str], ...] = ()
+
+    @classmethod
+    def read(cls, figures: Mapping[str, Any]) -> "Evidence":
+        """Return what a result's figures hold: `bars` and `findings`."""
+        bars = figures.get("bars", [])
+        findings = figures.get("findings", [])
+        return cls(
+            bars=tuple((bar["label"], bar["percent"], bar.get("note", "")) for bar in bars),
+            findings=tuple((finding["name"], finding["status"]) for finding in findings),
+        )

@@ -1,0 +1,199 @@
+"""What the recruiter sees: the report, its PDF, and shared links to both.
+
+A link preview or a mail scanner only ever sends a GET, and a GET takes no view of a shared link
+that has a number of them: that is what the button behind it is for. Whoever pressed it may look
+for half an hour, by a signed cookie that is good for this one link.
+"""
+
+import re
+from datetime import datetime, timedelta
+from functools import lru_cache
+from urllib.parse import quote
+
+from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
+from itsdangerous import BadSignature, URLSafeSerializer
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from provider import report as reports
+from provider import words
+from provider.errors import Conflict, Gone, NotFound
+from provider.house import here
+from provider.orders import PDF, REPORT, SHARED, Link, Order
+from provider.report import Bar, Item, Report
+
+routes = Blueprint("results", __name__)
+
+VIEW = timedelta(minutes=30)  # that one view of a shared link lasts
+KEPT = 64  # reports whose PDF is kept in memory: an ATS fetches each several times
+LONGEST_NAME = 80  # characters of a PDF's file name
+UNKNOWN = "This address leads to no report"
+OVER = "It was made for a limited time or a limited number of views, and that is used up"
+REDONE = "This result is being redone, so there is no report at the moment"
+
+
+def report_of(order: Order) -> Report:
+    """Return the report of a completed order; Conflict while there is no result."""
+    result = order.result
+    if result is None or order.finished_at is None:
+        raise Conflict(REDONE)
+    found = order.evidence()
+    taken = [] if result.duration is None else [("Time taken", words.duration(result.duration))]
+    return Report(
+        title=str(order.version.content.get("name") or order.product.name),
+        kind=order.kind,
+        candidate=order.candidate.name,
+        account=order.account.display_name,
+        status=order.status,
+        sentence=result.summary or found.sentence,
+        finished_at=order.finished_at,
+        timezone=order.account.timezone,
+        reference=order.public_id,
+        job_title=order.job_title or None,
+        grade=result.grade,
+        score=None if result.score is None else words.percent(result.score),
+        bars=tuple(Bar(*bar) for bar in found.bars),
+        facts=(*taken, *found.facts),
+        findings=found.findings,
+        items=tuple(Item(*item) for item in found.items),
+    )
+
+
+@routes.get("/r/<token>")
+def report(token: str) -> str:
+    """Show the report to the recruiter."""
+    with here().db.reading() as session:
+        order = _standing(_link(session, token, REPORT)).order
+        paper = Link.of(session, order, PDF)
+        token = paper.token(here().vault) if paper else ""
+        return _page(order, url_for("results.pdf", token=token) if token else None)
+
+
+@routes.get("/r/<token>/report.pdf")
+def pdf(token: str) -> Response:
+    """Send the report as a PDF."""
+    with here().db.reading() as session:
+        made = report_of(_standing(_link(session, token, PDF)).order)
+    return _file(made)
+
+
+@routes.get("/s/<token>")
+def shared(token: str) -> Response | str:
+    """Show the report to whoever has a shared link, or the door before it."""
+    with here().db.reading() as session:
+        link = _link(session, token, SHARED)
+        if _may_look(link) or link.order.result is None:
+            return _page(link.order, url_for("results.shared_pdf", token=token))
+        return render_template(
+            "results/door.html",
+            account=link.order.account.display_name,
+            kind=link.order.kind,
+            views=link.views_left,
+            url=url_for("results.enter", token=token),
+        )
+
+
+@routes.post("/s/<token>")
+def enter(token: str) -> Response:
+    """Take one view of a shared link and open the report for half an hour."""
+    at = here().now()
+    answer = make_response(redirect(url_for("results.shared", token=token), 303))
+    with here().db.writing() as session:
+        link = _link(session, token, SHARED)
+        if _may_look(link) or link.order.result is None:
+            return answer
+        if not link.burn_view(session, at):
+            raise Gone(OVER)
+        _let_look(answer, link, at + VIEW)
+    return answer
+
+
+@routes.get("/s/<token>/report.pdf")
+def shared_pdf(token: str) -> Response:
+    """Send the PDF to whoever may see the shared report."""
+    with here().db.reading() as session:
+        link = _link(session, token, SHARED)
+        if not _may_look(link):
+            return redirect(url_for("results.shared", token=token), 303)
+        made = report_of(link.order)
+    return _file(made)
+
+
+def _link(session: Session, token: str, purpose: str) -> Link:
+    link = Link.find(session, token, purpose)
+    if link is None:
+        raise NotFound(UNKNOWN)
+    return link
+
+
+def _standing(link: Link) -> Link:
+    if not link.live(here().now()):
+        raise Gone(OVER)
+    return link
+
+
+def _may_look(link: Link) -> bool:
+    """Say whether this browser may see the report now; Gone when nobody may any more."""
+    if link.views_left is not None and _looks(link):
+        return True
+    return _standing(link).views_left is None
+
+
+def _page(order: Order, pdf_url: str | None) -> str:
+    if order.result is None:
+        return render_template("results/redone.html", account=order.account.display_name)
+    return render_template("results/report.html", report=report_of(order), pdf_url=pdf_url)
+
+
+def _file(made: Report) -> Response:
+    response = Response(_pdf(made), mimetype="application/pdf")
+    response.headers["Content-Disposition"] = _disposition(made)
+    # A viewer brings its own styles; a document that runs nothing needs no more than this.
+    response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
+    return response
+
+
+@lru_cache(maxsize=KEPT)
+def _pdf(made: Report) -> bytes:
+    # The report itself is the key: what was erased or renamed is never served from memory.
+    return reports.pdf(made)
+
+
+def _disposition(made: Report) -> str:
+    """Name the file (RFC 6266): in plain letters, and beside them as it is (RFC 5987)."""
+    name, plain = _file_name(made.title, made.candidate), _file_name(made.kind, "report")
+    plain = name if name.isascii() else plain
+    return f"inline; filename={plain}; filename*=UTF-8''{quote(name)}"
+
+
+def _file_name(*said: str) -> str:
+    return "-".join(re.findall(r"\w+", " ".join(said)))[:LONGEST_NAME] + ".pdf"
+
+
+def _looks(link: Link) -> bool:
+    try:
+        link_id, until = _signer().loads(request.cookies.get(_cookie(link), ""))
+    except (BadSignature, TypeError, ValueError):
+        return False
+    return bool(link_id == link.id and here().now().timestamp() < until)
+
+
+def _let_look(answer: Response, link: Link, until: datetime) -> None:
+    answer.set_cookie(
+        _cookie(link),
+        _signer().dumps([link.id, until.timestamp()]),
+        max_age=VIEW,
+        secure=here().settings.https,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _cookie(link: Link) -> str:
+    prefix = "__Host-" if here().settings.https else ""
+    return f"{prefix}view-{link.digest.hex()[:16]}"
+
+
+def _signer() -> URLSafeSerializer:
+    keys = [*current_app.config["SECRET_KEY_FALLBACKS"], current_app.config["SECRET_KEY"]]
+    return URLSafeSerializer(keys, salt="shared view")
