@@ -223,7 +223,7 @@ def test_every_setting_of_an_account_can_be_changed(run: Run, house: House) -> N
     run(
         "account", "set", "Groove Tech", "callback_hosts=*.groove.test, Hooks.groove.TEST",
         "callback_token=new", "expire_after=12h", "timezone=Europe/Athens",
-        "shared_ttl=120 minutes", "sandbox=yes", "display_name=Groove & Co", "colour=#0A5CFF",
+        "shared_ttl=120 minutes", "sandbox=yes", "brand.display_name=Groove & Co", "brand.colour=#0A5CFF",
         "declined=on", "top_level_grade=true",
     )  # fmt: skip
     shown = said(run("account", "show", "Groove Tech", "--json"))
@@ -231,17 +231,24 @@ def test_every_setting_of_an_account_can_be_changed(run: Run, house: House) -> N
     assert shown["expire_after"] == 12 * 3600
     assert shown["timezone"] == "Europe/Athens"
     assert shown["shared_ttl"] == "120 minutes"
-    assert shown["display_name"] == "Groove & Co"
-    assert shown["colour"] == "#0a5cff"
+    assert shown["brand.display_name"] == "Groove & Co"
+    assert shown["brand.colour"] == "#0a5cff"
     assert shown["sandbox"] is shown["declined"] is shown["top_level_grade"] is True
     assert account(house).open_callback_token(house.vault) == "new"
 
 
 def test_settings_can_be_taken_back(run: Run, house: House) -> None:
     create(run, "--callback-token", "out")
-    run("account", "set", "Groove Tech", "shared_ttl=3 views", "display_name=X", "colour=#000000")
     run(
-        "account", "set", "Groove Tech", "shared_ttl=none", "display_name=none", "colour=none",
+        "account",
+        "set",
+        "Groove Tech",
+        "shared_ttl=3 views",
+        "brand.display_name=X",
+        "brand.colour=#000000",
+    )
+    run(
+        "account", "set", "Groove Tech", "shared_ttl=none", "brand.display_name=none", "brand.colour=none",
         "callback_token=none", "declined=no",
     )  # fmt: skip
     kept = account(house)
@@ -262,8 +269,8 @@ def test_settings_can_be_taken_back(run: Run, house: House) -> None:
         ("shared_ttl=0 views", "120 minutes"),
         ("sandbox=maybe", "yes or no"),
         ("declined=", "yes or no"),
-        ("colour=red", "#0a5cff"),
-        ("display_name=a\x1bb", "one line"),
+        ("brand.colour=red", "#0a5cff"),
+        ("brand.display_name=a\x1bb", "one line"),
     ],
 )
 def test_a_wrong_setting_of_an_account_changes_nothing(

@@ -100,7 +100,7 @@ def _display_name(account: Account, text: str) -> None:
 
 def _colour(account: Account, text: str) -> None:
     if text != "none" and not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
-        raise Invalid("colour should look like #0a5cff, or none")
+        raise Invalid("brand.colour should look like #0a5cff, or none")
     _brand(account, "colour", None if text == "none" else text.lower())
 
 
@@ -115,6 +115,6 @@ SETTERS: dict[str, Callable[[Account, str], None]] = {
     "timezone": _timezone,
     "shared_ttl": _shared_ttl,
     "sandbox": _sandbox,
-    "display_name": _display_name,
-    "colour": _colour,
+    "brand.display_name": _display_name,
+    "brand.colour": _colour,
 }

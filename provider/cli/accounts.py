@@ -105,14 +105,14 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     """Change settings of an account, all or none.
 
     \b
-    callback_hosts   comma-separated: *.example.com,hooks.example.org
-    callback_token   the token that callbacks carry; - reads it from stdin; none
-    expire_after     time to begin: 12h, 7d, 2w
-    timezone         e.g. Europe/Athens
-    shared_ttl       how long shared links work: 120 minutes, 3 days, 3 views, none
-    sandbox          yes or no
-    display_name     what candidates read instead of the account's name; none
-    colour           e.g. #0a5cff; none
+    callback_hosts      comma-separated: *.example.com,hooks.example.org
+    callback_token      the token that callbacks carry; - reads it from stdin; none
+    expire_after        time to begin: 12h, 7d, 2w
+    timezone            e.g. Europe/Athens
+    shared_ttl          how long shared links work: 120 minutes, 3 days, 3 views, none
+    sandbox             yes or no
+    brand.display_name  what candidates read instead of the account's name; none
+    brand.colour        e.g. #0a5cff; none
     and the ATS's switches, yes or no: see `provider account show`
     """
     with opened() as house, house.db.writing() as session:
@@ -192,8 +192,8 @@ def _record(account: Account) -> dict[str, Any]:
         "timezone": account.timezone,
         "shared_ttl": ttl,
         "sandbox": account.sandbox,
-        "display_name": account.brand.get("display_name"),
-        "colour": account.brand.get("colour"),
+        "brand.display_name": account.brand.get("display_name"),
+        "brand.colour": account.brand.get("colour"),
         "sees_all_products": account.sees_all,
         **switches,
         "open_tokens": sum(not token.revoked_at for token in account.tokens),

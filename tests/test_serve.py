@@ -1,0 +1,216 @@
+"""`provider serve` as a real process: it starts, answers, stops clean, and leaves nobody behind."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from provider.clock import Clock
+from provider.config import SETTINGS
+from provider.house import House
+from provider.orders import Order
+from tests import cast
+from tests.cast import HandClock
+from tests.fake_ats import FakeAts
+
+PROGRAM = [sys.executable, "-m", "provider.cli"]
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """The real time: it is what the other process goes by."""
+    return HandClock(Clock().now())
+
+
+def environment(house: House, **more: str) -> dict[str, str]:
+    rest = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    told = {
+        "PROVIDER_INSTANCE": str(house.settings.instance),
+        "PROVIDER_SECRET_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s",
+        "PROVIDER_PRIVATE_CALLBACKS": "allow",
+    }
+    return rest | told | more
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A running `provider serve`."""
+
+    def __init__(self, house: House) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = subprocess.Popen(
+            [*PROGRAM, "serve", "--port", str(self.port)],
+            env=environment(house), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+        assert self.process.stdout
+        self.said = self.process.stdout.readline()
+        self.wait_until_it_answers()
+
+    def wait_until_it_answers(self) -> None:
+        patient = requests.Session()
+        patient.mount(
+            "http://",
+            HTTPAdapter(max_retries=Retry(None, connect=60, backoff_factor=0.01, backoff_max=0.2)),
+        )
+        with patient:
+            said = patient.get(f"{self.url}/health", timeout=20)
+        assert said.json() == {"status": "alive"}
+
+    def stop(self) -> tuple[int, str]:
+        self.process.terminate()
+        said, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, said
+
+
+@contextmanager
+def serving(house: House) -> Iterator[Server]:
+    server = Server(house)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            os.killpg(server.process.pid, signal.SIGKILL)
+        server.process.wait()
+        assert server.process.stdout
+        server.process.stdout.close()
+
+
+def workers(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def ends(pid: int, timeout: float = 10) -> bool:
+    """Wait until a process that need not be ours has ended."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([handle], [], [], timeout)[0])
+    finally:
+        os.close(handle)
+
+
+def test_it_answers_and_stops_clean(house: House) -> None:
+    with serving(house) as server:
+        assert server.url in server.said
+        inside = workers(server.process.pid)
+        assert inside
+        assert server.stop() == (0, "")
+        assert all(map(ends, inside))
+
+
+def test_ctrl_c_on_a_terminal_reaches_all_its_processes_and_is_clean_too(house: House) -> None:
+    with serving(house) as server:
+        os.killpg(server.process.pid, signal.SIGINT)
+        said, _ = server.process.communicate(timeout=20)
+        assert (server.process.returncode, said) == (0, "")
+
+
+def test_a_worker_whose_server_was_killed_ends_by_itself(house: House) -> None:
+    with serving(house) as server:
+        inside = workers(server.process.pid)
+        server.process.kill()
+        server.process.wait()
+        assert inside
+        assert all(map(ends, inside))
+
+
+def test_a_worker_that_was_killed_is_replaced(house: House) -> None:
+    with serving(house) as server:
+        worker = workers(server.process.pid)[0]
+        os.kill(worker, signal.SIGKILL)
+        assert ends(worker)
+        server.wait_until_it_answers()
+        code, _ = server.stop()
+        assert code == 0
+
+
+def test_the_courier_inside_delivers_and_no_token_is_in_the_log(house: House, ats: FakeAts) -> None:
+    _, token = cast.account(house)
+    test = cast.test(house)
+    with serving(house) as server:
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {token}"
+        assert session.get(f"{server.url}/tests", timeout=10).json()["tests"][0]["id"] == test
+        wish = {
+            "test_id": test,
+            "callback_url": f"{ats.url}/callbacks/secret-path",
+            "candidate": {"email": "lakita_marrero@gmail.com", "first_name": "Lakita"},
+        }
+        placed = session.post(f"{server.url}/workable/assessments/", json=wish, timeout=10)
+        order = placed.json()["assessment_id"]
+        link = cast.invitation(house, order).replace(house.settings.base_url, server.url)
+        assert requests.get(link, timeout=10).ok
+        subprocess.run(
+            [*PROGRAM, "order", "cancel", order, "--reason", "The job is filled"],
+            env=environment(house), check=True, capture_output=True,
+        )  # fmt: skip
+        put = ats.wait_for(1, timeout=20)[0]
+        assert put.json == {"status": "expired"}
+        assert put.headers["Authorization"] == "Bearer cb-token"
+        session.close()
+        code, log = server.stop()
+    assert code == 0
+    assert order in log
+    for secret in (token, link.rpartition("/")[2], "cb-token", "lakita", "secret-path"):
+        assert secret not in log
+
+
+def test_a_server_that_is_stopped_while_it_sends_finishes_what_it_has_in_hand(
+    house: House, ats: FakeAts
+) -> None:
+    account_id, _ = cast.account(house)
+    url = f"{ats.url}/callbacks/1"
+    order = cast.order(house, account_id, cast.test(house), callback_url=url)
+    with serving(house) as server:
+        waited = []
+
+        def slowly(handler: BaseHTTPRequestHandler) -> None:
+            server.process.terminate()
+            waited.append(not ends(server.process.pid, 0.5))
+            handler.send_response(200)
+            handler.send_header("Content-Length", "0")
+            handler.end_headers()
+
+        ats.answers.append(slowly)
+        with house.db.writing() as session:
+            Order.find(session, order).cancel(session, "sam", "", house.now())
+        ats.wait_for(1, timeout=20)
+        said, _ = server.process.communicate(timeout=20)
+        assert (server.process.returncode, waited) == (0, [True])
+        assert '"outcome": "done"' in said
+
+
+def test_a_taken_port_is_one_clear_line(house: House) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [*PROGRAM, "serve", "--port", port],
+            env=environment(house), capture_output=True, text=True, timeout=20,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: Cannot listen at 127.0.0.1 port {port} (Address already in use): "
+        "choose another --port\n"
+    )
