@@ -248,8 +248,8 @@ def _take(session: Session, message_id: int, at: datetime) -> Claim | None:
     if not taken:  # another courier was quicker
         return None
     columns = (
-        Message.id.label("message_id"), Message.public_id, Message.lane, Message.key, Message.sequence,
-        Message.topic, Message.payload, Message.rendered, Message.attempts,
+        Message.id.label("message_id"), Message.public_id, Message.lane, Message.key,
+        Message.sequence, Message.topic, Message.payload, Message.rendered, Message.attempts,
     )  # fmt: skip
     row = session.execute(select(*columns).where(Message.id == message_id)).one()
     return Claim(**row._mapping, lease=lease)

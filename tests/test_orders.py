@@ -28,6 +28,10 @@ def change(house: House, public_id: str, act: Callable[[Session, Order], object]
         act(session, Order.find(session, public_id))
 
 
+def become(house: House, public_id: str, status: str) -> None:
+    change(house, public_id, lambda s, o: o.become(s, status, actor="x", at=house.now()))
+
+
 def news(house: House) -> list[str]:
     with house.db.reading() as session:
         rows = session.scalars(
@@ -111,14 +115,10 @@ def test_many_threads_that_end_an_order_end_it_once(house: House, placed: str) -
 
 @pytest.mark.parametrize("status", ["completed", "declined", "expired", "cancelled"])
 def test_what_has_ended_changes_only_through_reopen(house: House, placed: str, status: str) -> None:
-    change(house, placed, lambda s, order: order.become(s, status, actor="x", at=house.now()))
+    become(house, placed, status)
     for wanted in ("completed", "declined", "expired", "cancelled", "consented"):
         with pytest.raises(Conflict, match="cannot become"):
-            change(
-                house,
-                placed,
-                lambda s, o, wanted=wanted: o.become(s, wanted, actor="x", at=house.now()),
-            )
+            become(house, placed, wanted)
     change(house, placed, lambda s, o: o.reopen(s, house.vault, "sam", "why not", house.now()))
     assert cast.status(house, placed) == "pending"
     assert news(house) == [status, "pending"]
