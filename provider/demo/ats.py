@@ -71,6 +71,7 @@ class Ats:
         self.orders: dict[str, Placed] = {}
         self._receiver = _Receiver((self.host, 0), _handler(self))
         self._thread = threading.Thread(target=self._receiver.serve_forever, args=(0.1,))
+        self.url = f"http://{self.host}:{self._receiver.server_port}"
         self._session = requests.Session()
         self._session.trust_env = False
         self._base = ""
@@ -107,7 +108,7 @@ class Ats:
         wish = {
             words.product_id: product["id"],
             "job_title": job,
-            "callback_url": f"http://{self.host}:{self._receiver.server_port}{path}",
+            "callback_url": self.url + path,
             "candidate": {"first_name": first, "last_name": last, "email": email},
         }
         url = f"{self._base}/{words.orders}"

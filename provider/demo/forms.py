@@ -78,8 +78,9 @@ class _Reader(HTMLParser):
         self._forms: list[Form] = []
         self._open: Form | None = None
         self._area: Field | None = None
-        self._label: str | None = None  # the id that the open label is for
-        self._labels: dict[str, list[str]] = {}
+        self._label: list[str] | None = None  # what the open label says so far
+        self._around: list[tuple[Field, list[str]]] = []  # controls inside of a label
+        self._apart: dict[str, list[str]] = {}  # labels by the id of their control
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attrs}
@@ -89,7 +90,7 @@ class _Reader(HTMLParser):
             self._open = Form(said.get("action", ""))
             self._forms.append(self._open)
         elif tag == "label":
-            self._label = said.get("for", "")
+            self._label = self._apart.setdefault(said["for"], []) if "for" in said else []
         elif self._open and tag in ("input", "textarea", "button") and said.get("name"):
             self._add(self._open, tag, said)
 
@@ -105,14 +106,17 @@ class _Reader(HTMLParser):
         self.text.append(data)
         if self._area:
             self._area.value += data
-        if self._label:
-            self._labels.setdefault(self._label, []).append(data)
+        if self._label is not None:
+            self._label.append(data)
 
     def finished(self) -> list[Form]:
         """Return the forms, each control with its label."""
-        for form in self._forms:
-            for each in form.fields:
-                each.label = " ".join("".join(self._labels.get(each.id, [])).split())
+        fields = [each for form in self._forms for each in form.fields]
+        for each, said in [
+            *((each, self._apart.get(each.id, [])) for each in fields),
+            *self._around,
+        ]:
+            each.label = " ".join("".join(said).split()) or each.label
         return self._forms
 
     def _add(self, form: Form, tag: str, said: dict[str, str]) -> None:
@@ -123,4 +127,6 @@ class _Reader(HTMLParser):
         if kind in CHOICES and "value" not in said:
             made.value = "on"
         form.fields.append(made)
+        if self._label is not None:
+            self._around.append((made, self._label))
         self._area = made if tag == "textarea" else None

@@ -45,7 +45,7 @@ def watch(ats: Ats, stage: Stage, screen: Screen) -> None:
 def automatically(ats: Ats, stage: Stage, screen: Screen, placed: Sequence[Placed]) -> None:
     """Play the candidates too, and raise ProviderError unless the ATS hears all of it rightly."""
     lakita, mei, yusuf, tomas = placed
-    hear = _Ear(ats, screen)
+    hear = Ear(ats, screen)
     screen.chapter(f"{lakita.candidate} takes the test, in a browser without scripts")
     Candidate(lakita.link).take(KNOWS)
     _check_report(ats, lakita, hear(lakita, "completed"))
@@ -62,20 +62,21 @@ def automatically(ats: Ats, stage: Stage, screen: Screen, placed: Sequence[Place
     screen.chapter("All arrived, in order, and polling answers the same")
 
 
-class _Ear:
+class Ear:
     """Waits for callbacks and holds each against what it should say and what polling answers."""
 
-    def __init__(self, ats: Ats, screen: Screen) -> None:
-        self._ats, self._screen = ats, screen
+    def __init__(self, ats: Ats, screen: Screen, patience: float = PATIENCE) -> None:
+        self._ats, self._screen, self._patience = ats, screen, patience
         self._last: dict[str, int] = {}
 
     def __call__(self, order: Placed, status: str) -> Put:
+        """Return the next callback, shown; ProviderError when it is not the expected one."""
         try:
-            put = self._ats.puts.get(timeout=PATIENCE)
+            put = self._ats.puts.get(timeout=self._patience)
         except queue.Empty:
             raise ProviderError(
                 f"No callback said “{status}” of {order.candidate}'s {order.kind} "
-                f"within {PATIENCE:.0f} seconds"
+                f"within {self._patience:g} seconds"
             ) from None
         self._screen.landed(self._ats.orders[put.path], put)
         self._check(order, status, put)
