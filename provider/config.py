@@ -9,14 +9,20 @@ import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.utils import parseaddr
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from provider.errors import Invalid
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+LONGEST = timedelta(days=3650)
 SCHEDULE = "5s,5m,30m,2h,5h,10h,14h,20h,24h"
 
 SETTINGS = {
@@ -35,7 +41,7 @@ SETTINGS = {
     "PROVIDER_PRIVATE_CALLBACKS": "allow: http, private addresses and any port for the hosts "
     "on an account's list (development only)",
 }
-SECRET = {"PROVIDER_SECRET_KEY", "PROVIDER_METRICS_TOKEN"}
+PLAIN_URL = r"""[^?#@\s"'<>\\]+"""  # links are made by adding to its end
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,11 @@ class Settings:
     """What the server was told, with defaults filled in."""
 
     instance: Path
-    database_url: str
+    database_url: str = field(repr=False)  # may hold a password
     base_url: str = "http://127.0.0.1:8000"
-    mail_url: str | None = None
+    mail_url: str | None = field(default=None, repr=False)  # may hold a password
     mail_from: str = "provider@localhost"
-    media_url: str = ""
+    media_url: str = field(default="", repr=False)  # may hold a password
     retry_schedule: tuple[timedelta, ...] = ()
     metrics_token: str | None = field(default=None, repr=False)
     private_callbacks: bool = False
@@ -60,11 +66,12 @@ class Settings:
 
 
 def duration(text: str) -> timedelta:
-    """Read `90s`, `5m`, `2h`, `7d` or `2w`; anything else is Invalid."""
-    match = re.fullmatch(r"\s*(\d{1,6})\s*([smhdw])\s*", text)
-    if not match or int(match[1]) == 0:
-        raise Invalid(f"“{text}” is not a duration: write 90s, 5m, 2h, 7d or 2w")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    """Read `90s`, `5m`, `2h`, `7d` or `2w`, up to ten years; anything else is Invalid."""
+    match = re.fullmatch(r"\s*([0-9]{1,7})\s*([smhdw])\s*", text)
+    length = timedelta(**{UNITS[match[2]]: int(match[1])}) if match else timedelta(0)
+    if not timedelta(0) < length <= LONGEST:
+        raise Invalid(f"“{text}” is not a duration up to ten years: write 90s, 5m, 2h, 7d or 2w")
+    return length
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:
@@ -73,18 +80,15 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     instance = Path(env.text("PROVIDER_INSTANCE") or "instance").absolute()
     database_url = _database_url(env.text("PROVIDER_DATABASE_URL"), instance)
     base_url = _base_url(env.text("PROVIDER_BASE_URL") or "http://127.0.0.1:8000")
-    host = urlsplit(base_url).hostname or "localhost"
     return Settings(
         instance=instance,
         database_url=database_url,
         base_url=base_url,
         mail_url=_mail_url(env.text("PROVIDER_MAIL_URL")),
-        mail_from=env.text("PROVIDER_MAIL_FROM") or f"provider@{host}",
-        media_url=env.text("PROVIDER_MEDIA_URL") or f"file:{instance / 'media'}",
-        retry_schedule=tuple(
-            duration(part) for part in (env.text("PROVIDER_RETRY_SCHEDULE") or SCHEDULE).split(",")
-        ),
-        metrics_token=env.text("PROVIDER_METRICS_TOKEN"),
+        mail_from=_mail_from(env.text("PROVIDER_MAIL_FROM"), base_url),
+        media_url=_media_url(env.text("PROVIDER_MEDIA_URL"), instance),
+        retry_schedule=_schedule(env.text("PROVIDER_RETRY_SCHEDULE") or SCHEDULE),
+        metrics_token=_metrics_token(env.text("PROVIDER_METRICS_TOKEN")),
         private_callbacks=env.one_of("PROVIDER_PRIVATE_CALLBACKS", "allow"),
         secret_keys=_keys(env.text("PROVIDER_SECRET_KEY"), database_url, instance),
     )
@@ -94,6 +98,7 @@ def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, st
     """Return (name, value, source) of every setting, secrets masked."""
     environ = os.environ if environ is None else environ
     settings = read(environ)
+    told = {name: environ.get(name, "").strip() for name in SETTINGS}
     shown = {
         "PROVIDER_DATABASE_URL": _without_password(settings.database_url),
         "PROVIDER_SECRET_KEY": f"{len(settings.secret_keys)} key(s), hidden",
@@ -102,13 +107,11 @@ def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, st
         "PROVIDER_MAIL_FROM": settings.mail_from,
         "PROVIDER_MEDIA_URL": _without_password(settings.media_url),
         "PROVIDER_INSTANCE": str(settings.instance),
-        "PROVIDER_RETRY_SCHEDULE": environ.get("PROVIDER_RETRY_SCHEDULE") or SCHEDULE,
+        "PROVIDER_RETRY_SCHEDULE": told["PROVIDER_RETRY_SCHEDULE"] or SCHEDULE,
         "PROVIDER_METRICS_TOKEN": "hidden" if settings.metrics_token else "",
         "PROVIDER_PRIVATE_CALLBACKS": "allow" if settings.private_callbacks else "",
     }
-    return [
-        (name, shown[name], "environment" if environ.get(name) else "default") for name in SETTINGS
-    ]
+    return [(name, shown[name], "environment" if told[name] else "default") for name in SETTINGS]
 
 
 class _Environment:
@@ -122,8 +125,8 @@ class _Environment:
 
     def text(self, name: str) -> str | None:
         value = self._environ.get(name, "").strip()
-        if "\x00" in value:
-            raise Invalid(f"{name} should not contain NUL")
+        if not value.isprintable():  # a NUL, a line break, bytes that are no UTF-8
+            raise Invalid(f"{name} should be one line of plain text")
         return value or None
 
     def one_of(self, name: str, word: str) -> bool:
@@ -138,69 +141,123 @@ def _database_url(url: str | None, instance: Path) -> str:
         return f"sqlite:///{instance / 'provider.db'}"
     if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise Invalid("PROVIDER_DATABASE_URL should begin with sqlite:/// or postgresql+psycopg://")
+    # A database in memory would be another one for each connection.
+    file = url.removeprefix("sqlite:///")
+    if file in ("", ":memory:") or (file != url and "?" in file):
+        raise Invalid("PROVIDER_DATABASE_URL should be sqlite:/// and a file, without options")
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise Invalid(
+            "PROVIDER_DATABASE_URL should look like postgresql+psycopg://user:password@host/name"
+        ) from None
     return url
 
 
 def _base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+    parts = _parts(url)
+    if not parts or parts.scheme not in ("http", "https") or not re.fullmatch(PLAIN_URL, url):
         raise Invalid("PROVIDER_BASE_URL should look like https://tests.example.com")
     return url.rstrip("/")
 
 
 def _mail_url(url: str | None) -> str | None:
-    if url and (
-        urlsplit(url).scheme not in ("smtp", "smtps", "smtp+tls") or not urlsplit(url).hostname
-    ):
+    parts = _parts(url or "smtp://unset")
+    if not parts or parts.scheme not in ("smtp", "smtps", "smtp+tls"):
         raise Invalid(
-            "PROVIDER_MAIL_URL should look like smtp://user:password@mail.example.com:587"
+            "PROVIDER_MAIL_URL should look like smtp://user:password@mail.example.com:587, "
+            "signs in the password percent-encoded"
         )
     return url
 
 
-def _keys(text: str | None, database_url: str, instance: Path) -> tuple[bytes, ...]:
-    if text is None:
-        if not database_url.startswith("sqlite"):
-            raise Invalid(
-                "PROVIDER_SECRET_KEY is missing: set it to the output of "
-                "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` on every machine"
-            )
-        text = _own_key(instance)
-    keys = tuple(_key(part) for part in text.split(",") if part.strip())
-    if not keys:
-        raise Invalid("PROVIDER_SECRET_KEY holds no key")
-    return keys
+def _mail_from(sender: str | None, base_url: str) -> str:
+    host = urlsplit(base_url).hostname or ""
+    # An IPv6 address is no mail domain, and is nobody's real one.
+    sender = sender or f"provider@{'localhost' if ':' in host else host}"
+    if not re.fullmatch(r"[^@\s<>\",;]+@[^@\s<>\",;]+", parseaddr(sender)[1]):
+        raise Invalid("PROVIDER_MAIL_FROM should be an e-mail address like tests@example.com")
+    return sender
 
 
-def _key(text: str) -> bytes:
-    text = text.strip()
+def _media_url(url: str | None, instance: Path) -> str:
+    url = url or f"file:{instance / 'media'}"
+    if not re.fullmatch(r"file:.+|s3://[^/]+.*", url):
+        raise Invalid("PROVIDER_MEDIA_URL should look like file:FOLDER or s3://bucket/prefix")
+    return url
+
+
+def _schedule(text: str) -> tuple[timedelta, ...]:
     try:
-        key = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise Invalid("PROVIDER_SECRET_KEY: each key is 32 bytes in URL-safe base64")
-    return key
+        return tuple(duration(part) for part in text.split(","))
+    except Invalid as error:
+        raise Invalid(f"PROVIDER_RETRY_SCHEDULE: {error}, with commas between") from None
 
 
-def _own_key(instance: Path) -> str:
+def _metrics_token(token: str | None) -> str | None:
+    if token and not re.fullmatch(r"[!-~]+", token):
+        raise Invalid("PROVIDER_METRICS_TOKEN should be letters, digits and signs, without blanks")
+    return token
+
+
+def _parts(url: str) -> SplitResult | None:
+    """Take an address with a host apart; None when it is none."""
+    try:
+        parts = urlsplit(url)
+        whole = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket too few, a port that is no port
+        return None
+    return parts if whole else None
+
+
+def _keys(text: str | None, database_url: str, instance: Path) -> tuple[bytes, ...]:
+    if text:
+        return tuple(_key(part, "PROVIDER_SECRET_KEY") for part in text.split(","))
+    if not database_url.startswith("sqlite"):
+        raise Invalid(
+            "PROVIDER_SECRET_KEY is missing: set it to the output of "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` on every machine"
+        )
+    try:
+        return (_own_key(instance),)
+    except OSError as error:
+        raise Invalid(
+            f"PROVIDER_INSTANCE: {instance} cannot be used ({error.strerror}): name another folder"
+        ) from None
+
+
+def _key(text: str, where: str) -> bytes:
+    text = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", text):
+        raise Invalid(f"{where}: a key is 32 bytes in URL-safe base64, with commas between keys")
+    return urlsafe_b64decode(text[:43] + "=")
+
+
+def _own_key(instance: Path) -> bytes:
     """Read the key in the instance folder; make it, readable by its owner alone, at first use."""
     path = instance / "secret.key"
-    instance.mkdir(parents=True, exist_ok=True)
-    text = urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    draft = path.with_name(f"secret.key.{os.getpid()}.{secrets.token_hex(4)}")
+    instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
-        # Written aside and linked into place: two processes that start together agree on one key.
-        draft.touch(mode=0o600)
-        draft.write_text(text)
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text().strip()
+        _make_key(path)
+    where = f"PROVIDER_SECRET_KEY is unset and {path} is damaged, restore it"
+    return _key(path.read_text("ascii", "replace"), where)
+
+
+def _make_key(path: Path) -> None:
+    # Written aside and linked into place: processes that start together agree on one key. It is on
+    # the disk before anything is encrypted with it.
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    draft.touch(mode=0o600, exist_ok=False)
+    with draft.open("wb") as file:
+        file.write(urlsafe_b64encode(secrets.token_bytes(32)))
+        file.flush()
+        os.fsync(file.fileno())
+    with suppress(FileExistsError):
+        os.link(draft, path)
+    draft.unlink()
 
 
 def _without_password(url: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+    """Mask the password before the host, and one among the options."""
+    url = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|key|token)[^=&]*)=[^&]*", r"\1=***", url)

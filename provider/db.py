@@ -8,12 +8,19 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
+import structlog
 from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, make_url
 from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-BUSY_TIMEOUT = 10_000  # milliseconds that a writer waits for another process's writer
+from provider.errors import Unready
+
+log = structlog.get_logger()
+
+BUSY_TIMEOUT = 10_000  # milliseconds that a writer waits for another writer
+BUSY = "The database is kept busy by another program that writes; nothing was kept: try again"
 
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
@@ -63,8 +70,10 @@ class Database:
         if self.sqlite:
             self._write, self._read = (_sqlite(url, read_only=flag) for flag in (False, True))
         else:
-            self._write = create_engine(url, pool_pre_ping=True)
-            self._read = self._write.execution_options(postgresql_readonly=True)
+            self._write = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            self._read = self._write.execution_options(
+                postgresql_readonly=True, isolation_level="REPEATABLE READ"
+            )
 
     @property
     def engine(self) -> Engine:
@@ -74,24 +83,38 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction: everything in it sees one state of the database."""
-        with self._outermost(), Session(self._read, expire_on_commit=False) as session:
+        with (
+            self._outermost(),
+            said_plainly(),
+            Session(self._read, expire_on_commit=False) as session,
+        ):
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Open a transaction that commits at the end, or leaves nothing behind."""
+        """Open a transaction that commits at the end, or leaves nothing behind.
+
+        Unready when another process keeps the database for longer than `BUSY_TIMEOUT`.
+        """
         with self._outermost(), Session(self._write, expire_on_commit=False) as session:
-            with self._one_writer(), session.begin():
+            with said_plainly(), self._one_writer(), session.begin():
                 yield session
             lanes: set[str] = session.info.get("lanes", set())
         if lanes:
-            for listener in self.on_commit:
-                listener(lanes)
+            self._tell(lanes)
 
     def close(self) -> None:
         """Give every connection back."""
         self._write.dispose()
         self._read.dispose()
+
+    def _tell(self, lanes: set[str]) -> None:
+        for listener in tuple(self.on_commit):
+            try:
+                listener(lanes)
+            except Exception:
+                # It is committed: the caller must not be told otherwise. The sweep finds the lanes.
+                log.exception("a listener did not hear of a commit")
 
     @contextmanager
     def _outermost(self) -> Iterator[None]:
@@ -107,9 +130,25 @@ class Database:
     def _one_writer(self) -> Iterator[None]:
         if self._writer is None:
             yield
-        else:
-            with self._writer:
-                yield
+            return
+        # Bounded, or all of this process would line up behind one who waits for another process.
+        if not self._writer.acquire(timeout=BUSY_TIMEOUT / 1000):
+            raise Unready(BUSY)
+        try:
+            yield
+        finally:
+            self._writer.release()
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """Turn the driver's word for a database that stays busy into Unready."""
+    try:
+        yield
+    except OperationalError as error:
+        if "database is locked" in str(error.orig):
+            raise Unready(BUSY) from error
+        raise
 
 
 def sqlite_library() -> tuple[ModuleType, bool]:
@@ -138,7 +177,8 @@ def wal_is_safe(version: tuple[int, ...]) -> bool:
 
 def _sqlite(url: str, *, read_only: bool) -> Engine:
     library, safe = sqlite_library()
-    engine = create_engine(url, module=library, pool_size=32, max_overflow=64)
+    # What a statement was given is people's data, and has no place in an error that is logged.
+    engine = create_engine(url, module=library, pool_size=32, max_overflow=64, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:

@@ -1,15 +1,21 @@
 """Which hosts a callback may go to: exact names, or `*.example.com` for all below it."""
 
+import re
 from collections.abc import Iterable
+
+# Nothing else, for what reads an address may take another sign for the end of the host.
+PLAIN = re.compile(r"[a-z0-9._:-]+")
 
 
 def allowed(host: str, patterns: Iterable[str]) -> bool:
-    """Say whether a host name is on a list of names and `*.` patterns."""
+    """Say whether a plain host name or address is on a list of names and `*.` patterns."""
     host = host.rstrip(".").lower()
-    return any(_fits(host, pattern.rstrip(".").lower()) for pattern in patterns)
+    return bool(PLAIN.fullmatch(host)) and any(
+        _fits(host, pattern.rstrip(".").lower()) for pattern in patterns
+    )
 
 
 def _fits(host: str, pattern: str) -> bool:
     if pattern.startswith("*."):
-        return host.endswith(pattern[1:]) and len(host) > len(pattern) - 1
+        return host.endswith(pattern[1:]) and not host.startswith(".")
     return host == pattern

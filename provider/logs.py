@@ -1,23 +1,55 @@
 """Structured logs: one line an event, no token and no candidate's data in it."""
 
 import logging
+import re
 import sys
+from typing import Any
 
 import structlog
 
+# Every token of ours is 32 random bytes, which are 43 such characters (see `vault.token`), alone or
+# after a terminal's colour, which ends in a letter.
+TOKEN = re.compile(
+    r"(\x1b\[[0-9;]*m|(?<![A-Za-z0-9_-]))(?:prv_)?[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
+)
+
 
 def configure(*, json: bool | None = None) -> None:
-    """Log to stderr: readable on a terminal, JSON lines elsewhere."""
-    as_json = not sys.stderr.isatty() if json is None else json
+    """Log to stderr, the libraries' warnings too: readable on a terminal, JSON lines elsewhere."""
+    before: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    rendering = _rendering(as_json=not sys.stderr.isatty() if json is None else json)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
-        ],
+        processors=[*before, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[meta, *rendering])
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def hide_tokens(_logger: object, _method: str, line: str) -> str:
+    """Blot out what looks like a token: the last net, for nobody means to log one."""
+    return TOKEN.sub(r"\1[hidden]", line)
+
+
+def _rendering(*, as_json: bool) -> list[Any]:
+    if as_json:
+        return [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+            hide_tokens,
+        ]
+    # Plain tracebacks: the pretty ones show the variables, and with them people's data.
+    return [
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+        hide_tokens,
+    ]

@@ -1,5 +1,7 @@
 """The database's version: create, upgrade, and refuse what is not of this version."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
-from provider.db import Database
+from provider.db import Database, said_plainly
 from provider.errors import Unready
 
 HERE = Path(__file__).parent / "migrations"
@@ -19,36 +21,34 @@ def upgrade(db: Database, revision: str = "head") -> None:
     """Create the database, or bring it to this program's version.
 
     On SQLite the foreign keys are off while tables are rebuilt, for a rebuilt table would take
-    every child row with it; they are checked before the commit instead.
+    every child row with it; they are checked before the commit instead. Unready, and nothing is
+    changed, where that cannot be.
     """
     if db.sqlite and db.url.database:
-        Path(db.url.database).parent.mkdir(parents=True, exist_ok=True)
-    with db.engine.connect() as connection:
-        if db.sqlite:
-            driver: Any = connection.connection.dbapi_connection
-            driver.execute("PRAGMA foreign_keys=OFF")
-        try:
-            with connection.begin():
-                command.upgrade(_config(connection), revision)
-                _check(connection, sqlite=db.sqlite)
-        finally:
-            if db.sqlite:
-                driver.execute("PRAGMA foreign_keys=ON")
+        Path(db.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (
+        said_plainly(),
+        db.engine.connect() as connection,
+        _rebuilding(connection, sqlite=db.sqlite),
+        connection.begin(),
+    ):
+        _refuse_newer(MigrationContext.configure(connection).get_current_revision())
+        command.upgrade(_config(connection), revision)
+        _check(connection, sqlite=db.sqlite)
 
 
 def require_current(db: Database) -> None:
     """Raise Unready, with the command that mends it, unless the database is of this version."""
     if db.sqlite and not Path(str(db.url.database)).exists():
         raise Unready("There is no database yet: run `provider init`")
-    with db.engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+    with db.reading() as session:
+        found = MigrationContext.configure(session.connection()).get_current_revision()
     newest = head()
     if found == newest:
         return
     if found is None:
         raise Unready("The database is empty: run `provider init`")
-    if found not in revisions():
-        raise Unready(f"The database (version {found}) is newer than this program: upgrade it")
+    _refuse_newer(found)
     raise Unready(
         f"The database is of version {found}, this program needs {newest}: run `provider init`"
     )
@@ -66,6 +66,27 @@ def revisions() -> list[str]:
     return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
 
 
+@contextmanager
+def _rebuilding(connection: Connection, *, sqlite: bool) -> Iterator[None]:
+    if not sqlite:
+        yield
+        return
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute("PRAGMA foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA foreign_keys=ON")
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found not in revisions():
+        raise Unready(
+            f"The database (version {found}) is newer than this program, which knows {head()}: "
+            "install the `provider` that made it"
+        )
+
+
 def _check(connection: Connection, *, sqlite: bool) -> None:
     if sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
         raise Unready(f"The upgrade would leave {len(broken)} rows without their parent: undone")
@@ -77,6 +98,6 @@ def _scripts() -> ScriptDirectory:
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(HERE))
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from provider.errors import Unready
 
+SHORTEST = 4 + 12 + 16  # bytes of a ciphertext: its key's id, the nonce, the tag
+
 
 def token() -> str:
     """Return 32 random bytes as 43 URL-safe characters."""
@@ -17,8 +20,10 @@ def token() -> str:
 
 
 def public_id() -> str:
-    """Return a random 128-bit id as 22 URL-safe characters."""
-    return secrets.token_urlsafe(16)
+    """Return a random 128-bit id as 22 URL-safe characters, the first a letter, a digit or `_`."""
+    made = secrets.token_urlsafe(16)
+    # In a terminal an id that begins with “-” would be taken for an option.
+    return public_id() if made.startswith("-") else made
 
 
 def digest(secret: str) -> bytes:
@@ -43,10 +48,10 @@ class Vault:
         return self._first + nonce + sealed
 
     def open(self, sealed: bytes, row: str) -> str:
-        """Decrypt what `seal` made for the same row; Unready when its key is missing."""
-        key = self._keys.get(sealed[:4])
-        if key is None:
-            raise Unready("A secret was encrypted with a key that PROVIDER_SECRET_KEY lacks")
+        """Decrypt what `seal` made for the same row; Unready when it or its key is not there."""
+        if len(sealed) < SHORTEST:
+            raise Unready("A secret is cut short: was the table edited?")
+        key = self._key(sealed[:4])
         try:
             return AESGCM(key).decrypt(sealed[4:16], sealed[16:], row.encode()).decode()
         except InvalidTag:
@@ -57,17 +62,34 @@ class Vault:
         return self._mac(self._first, data, purpose)
 
     def same(self, mac: str, data: bytes, purpose: str) -> bool:
-        """Say whether `mac` was made of `data`, in constant time."""
-        key_id = bytes.fromhex(mac.partition(".")[0])
-        return key_id in self._keys and hmac.compare_digest(mac, self._mac(key_id, data, purpose))
+        """Say whether `mac` was made of `data`, in constant time; Unready when nobody can tell."""
+        found = re.fullmatch(r"([0-9a-f]{8})\.[0-9a-f]{64}", mac)
+        if found is None:
+            raise Unready("A fingerprint is damaged: was the table edited?")
+        key_id = bytes.fromhex(found[1])
+        self._key(key_id)
+        return hmac.compare_digest(mac, self._mac(key_id, data, purpose))
 
     def index(self, text: str, purpose: str) -> bytes:
-        """Return a keyed digest to find a value again without storing it (e.g. an e-mail)."""
-        return self._keyed(self._first, text.casefold().encode(), purpose)
+        """Return a keyed digest to keep, by which a value is found again (e.g. an e-mail)."""
+        return self.indexes(text, purpose)[0]
+
+    def indexes(self, text: str, purpose: str) -> list[bytes]:
+        """Return the digests to look for, one for each key that `index` may have used."""
+        data = text.casefold().encode("utf-8", "surrogatepass")
+        return [self._keyed(key_id, data, purpose) for key_id in self._keys]
 
     def derive(self, purpose: str) -> list[bytes]:
         """Return one key per secret key for another use (cookie signing), the first first."""
         return [self._keyed(key_id, b"", purpose) for key_id in self._keys]
+
+    def _key(self, key_id: bytes) -> bytes:
+        if key_id not in self._keys:
+            raise Unready(
+                "A secret was made with a key that PROVIDER_SECRET_KEY lacks: "
+                "add the old key at its end"
+            )
+        return self._keys[key_id]
 
     def _mac(self, key_id: bytes, data: bytes, purpose: str) -> str:
         return f"{key_id.hex()}.{self._keyed(key_id, data, purpose).hex()}"

@@ -1,0 +1,323 @@
+"""Every setting: its default, a value, and one clear sentence for a value that cannot be."""
+
+import subprocess
+import sys
+from base64 import urlsafe_b64encode
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from provider import config
+from provider.errors import Invalid
+
+POSTGRES = "postgresql+psycopg://provider:hunter2@db.example.com/provider"
+KEY = urlsafe_b64encode(b"k" * 32).decode()
+OLD_KEY = urlsafe_b64encode(b"o" * 32).decode().rstrip("=")
+
+
+def read(folder: Path, **told: str) -> config.Settings:
+    env = {f"PROVIDER_{name}": value for name, value in told.items()}
+    return config.read({"PROVIDER_INSTANCE": str(folder), "PATH": "/usr/bin"} | env)
+
+
+def test_nothing_needs_to_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = config.read({})
+    assert settings.instance == tmp_path / "instance"
+    assert settings.database_url == f"sqlite:///{tmp_path}/instance/provider.db"
+    assert settings.base_url == "http://127.0.0.1:8000"
+    assert settings.mail_url is None
+    assert settings.mail_from == "provider@127.0.0.1"
+    assert settings.media_url == f"file:{tmp_path}/instance/media"
+    assert settings.retry_schedule[0] == timedelta(seconds=5)
+    assert settings.retry_schedule[-1] == timedelta(hours=24)
+    assert settings.metrics_token is None
+    assert settings.private_callbacks is False
+    assert len(settings.secret_keys) == 1
+    assert len(settings.secret_keys[0]) == 32
+
+
+def test_the_environment_is_the_processs_own_unless_one_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path))
+    monkeypatch.setenv("PROVIDER_BASE_URL", "https://tests.example.com")
+    assert config.read().base_url == "https://tests.example.com"
+    assert ("PROVIDER_BASE_URL", "https://tests.example.com", "environment") in config.explain()
+
+
+VALUES: list[tuple[str, str, str, Any]] = [
+    ("DATABASE_URL", "sqlite:////srv/data/p.db", "database_url", "sqlite:////srv/data/p.db"),
+    ("DATABASE_URL", "sqlite:///data.db", "database_url", "sqlite:///data.db"),
+    ("BASE_URL", "https://tests.example.com/", "base_url", "https://tests.example.com"),
+    ("BASE_URL", "http://[::1]:8000", "base_url", "http://[::1]:8000"),
+    ("BASE_URL", "https://example.com/hiring/", "base_url", "https://example.com/hiring"),
+    ("MAIL_URL", "smtp://u:p%40w@mail.example.com:587", "mail_url",
+     "smtp://u:p%40w@mail.example.com:587"),
+    ("MAIL_URL", "smtps://mail.example.com", "mail_url", "smtps://mail.example.com"),
+    ("MAIL_URL", "smtp+tls://mail.example.com", "mail_url", "smtp+tls://mail.example.com"),
+    ("MAIL_FROM", "tests@example.com", "mail_from", "tests@example.com"),
+    ("MAIL_FROM", "Our tests <tests@example.com>", "mail_from", "Our tests <tests@example.com>"),
+    ("MEDIA_URL", "s3://bucket/prefix", "media_url", "s3://bucket/prefix"),
+    ("MEDIA_URL", "file:/srv/media", "media_url", "file:/srv/media"),
+    ("RETRY_SCHEDULE", "1s, 2m,3h ,4d,1w", "retry_schedule",
+     (timedelta(seconds=1), timedelta(minutes=2), timedelta(hours=3), timedelta(days=4),
+      timedelta(weeks=1))),
+    ("METRICS_TOKEN", " m3tr1cs ", "metrics_token", "m3tr1cs"),
+    ("PRIVATE_CALLBACKS", "allow", "private_callbacks", True),
+    ("SECRET_KEY", f"{KEY}, {OLD_KEY}", "secret_keys", (b"k" * 32, b"o" * 32)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "field", "meant"), VALUES)
+def test_a_setting_is_taken(tmp_path: Path, name: str, value: str, field: str, meant: Any) -> None:
+    assert getattr(read(tmp_path, **{name: value}), field) == meant
+
+
+BAD = [
+    ("DATABASE_URL", "mysql://localhost/provider"),
+    ("DATABASE_URL", "provider.db"),
+    ("DATABASE_URL", "sqlite:///"),
+    ("DATABASE_URL", "sqlite:///:memory:"),
+    ("DATABASE_URL", "sqlite:///file:p.db?mode=memory&uri=true"),
+    ("DATABASE_URL", "postgresql+psycopg://host:port/name"),
+    ("BASE_URL", "tests.example.com"),
+    ("BASE_URL", "ftp://tests.example.com"),
+    ("BASE_URL", "https://"),
+    ("BASE_URL", "https://[::1"),
+    ("BASE_URL", "https://tests.example.com:port"),
+    ("BASE_URL", "https://tests.example.com:99999"),
+    ("BASE_URL", "https://tests.example.com:0"),
+    ("BASE_URL", "https://tests.example.com/?a=b"),
+    ("BASE_URL", "https://tests.example.com/#top"),
+    ("BASE_URL", "https://user:password@tests.example.com"),
+    ("BASE_URL", "https://tests example.com"),
+    ("BASE_URL", "https://tests.example.com\nX: y"),
+    ("MAIL_URL", "mail.example.com"),
+    ("MAIL_URL", "https://mail.example.com"),
+    ("MAIL_URL", "smtp://"),
+    ("MAIL_URL", "smtp://user:pass/word@mail.example.com"),
+    ("MAIL_URL", "smtp://mail.example.com:smtp"),
+    ("MAIL_FROM", "Our tests"),
+    ("MAIL_FROM", "tests@"),
+    ("MAIL_FROM", "a@b@example.com"),
+    ("MAIL_FROM", "tests@example.com\r\nBcc: all@example.com"),
+    ("MEDIA_URL", "/srv/media"),
+    ("MEDIA_URL", "file:"),
+    ("MEDIA_URL", "s3://"),
+    ("MEDIA_URL", "s3:///prefix"),
+    ("RETRY_SCHEDULE", "soon"),
+    ("RETRY_SCHEDULE", "5s,,5m"),
+    ("RETRY_SCHEDULE", "0s"),
+    ("RETRY_SCHEDULE", "5s,-1m"),
+    ("RETRY_SCHEDULE", "9999999w"),
+    ("RETRY_SCHEDULE", "99999999s"),
+    ("RETRY_SCHEDULE", "٥s"),
+    ("METRICS_TOKEN", "two words"),
+    ("METRICS_TOKEN", "schlüssel"),
+    ("PRIVATE_CALLBACKS", "yes"),
+    ("PRIVATE_CALLBACKS", "ALLOW"),
+    ("SECRET_KEY", "secret"),
+    ("SECRET_KEY", KEY[:40]),
+    ("SECRET_KEY", KEY + KEY),
+    ("SECRET_KEY", f"{KEY},"),
+    ("SECRET_KEY", ","),
+    ("SECRET_KEY", KEY.replace("a", "!", 1)),
+    ("SECRET_KEY", "é" * 43),
+    ("INSTANCE", "/dev/null"),
+    ("INSTANCE", "/dev/null/below"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_value_is_one_sentence_that_names_the_variable(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    with pytest.raises(Invalid, match=f"PROVIDER_{name}") as caught:
+        read(tmp_path, **{name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_every_setting_refuses_what_is_not_a_line_of_text(tmp_path: Path) -> None:
+    for name in config.SETTINGS:
+        for value in ("a\x00b", "a\nb", "a\udc80b"):
+            with pytest.raises(Invalid, match=f"{name} should be one line of plain text"):
+                config.read({"PROVIDER_INSTANCE": str(tmp_path)} | {name: value})
+
+
+def test_every_setting_has_a_value_and_a_bad_value_here() -> None:
+    taken = {f"PROVIDER_{name}" for name, *_ in VALUES} | {"PROVIDER_INSTANCE"}
+    assert taken == set(config.SETTINGS)
+    assert {f"PROVIDER_{name}" for name, _ in BAD} == set(config.SETTINGS)
+
+
+@pytest.mark.parametrize("name", sorted(config.SETTINGS))
+def test_an_empty_value_is_the_default(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    default = config.read({})
+    assert config.read({name: "  "}) == default
+    assert ("environment" in {source for *_, source in config.explain({name: "  "})}) is False
+
+
+def test_an_unknown_setting_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="Unknown setting PROVIDER_BASEURL"):
+        read(tmp_path, BASEURL="https://tests.example.com")
+
+
+def test_a_setting_of_somebody_else_is_none_of_our_business(tmp_path: Path) -> None:
+    assert config.read({"PROVIDER_INSTANCE": str(tmp_path), "CLOUD_PROVIDER": "x"})
+
+
+def test_the_sender_is_at_the_servers_host_and_never_at_a_bare_ipv6_address(tmp_path: Path) -> None:
+    assert read(tmp_path, BASE_URL="https://a.example.com").mail_from == "provider@a.example.com"
+    assert read(tmp_path, BASE_URL="http://[::1]:8000").mail_from == "provider@localhost"
+
+
+def test_https_is_seen_by_the_base_url(tmp_path: Path) -> None:
+    assert read(tmp_path, BASE_URL="https://a.example.com").https
+    assert not read(tmp_path).https
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("90s", timedelta(seconds=90)),
+        (" 5m ", timedelta(minutes=5)),
+        ("2 h", timedelta(hours=2)),
+        ("3650d", timedelta(days=3650)),
+        ("2w", timedelta(weeks=2)),
+    ],
+)
+def test_a_duration_is_a_number_and_a_unit(text: str, length: timedelta) -> None:
+    assert config.duration(text) == length
+
+
+@pytest.mark.parametrize("text", ["", "5", "m", "5 minutes", "-5m", "0d", "1.5h", "3651d", "5m\n;"])
+def test_what_is_no_duration_is_told_what_one_looks_like(text: str) -> None:
+    with pytest.raises(Invalid, match="write 90s, 5m, 2h, 7d or 2w"):
+        config.duration(text)
+
+
+# Secrets
+
+
+SECRETS = {
+    "PROVIDER_DATABASE_URL": "postgresql+psycopg://provider:hunter2@b@db/p?sslpassword=hunter4",
+    "PROVIDER_SECRET_KEY": f"{KEY},{OLD_KEY}",
+    "PROVIDER_MAIL_URL": "smtp://robot:hunter3@mail.example.com",
+    "PROVIDER_MEDIA_URL": "s3://bucket/prefix?secret_access_key=hunter5&region=eu",
+    "PROVIDER_METRICS_TOKEN": "hunter6",
+}
+
+
+def test_explain_says_every_setting_its_value_and_its_source(tmp_path: Path) -> None:
+    env = {"PROVIDER_INSTANCE": str(tmp_path), "PROVIDER_PRIVATE_CALLBACKS": "allow"} | SECRETS
+    told = {name: (value, source) for name, value, source in config.explain(env)}
+    assert list(told) == list(config.SETTINGS)
+    assert told["PROVIDER_INSTANCE"] == (str(tmp_path), "environment")
+    assert told["PROVIDER_PRIVATE_CALLBACKS"] == ("allow", "environment")
+    assert told["PROVIDER_RETRY_SCHEDULE"] == (config.SCHEDULE, "default")
+    assert told["PROVIDER_SECRET_KEY"] == ("2 key(s), hidden", "environment")
+    assert told["PROVIDER_METRICS_TOKEN"] == ("hidden", "environment")
+    assert told["PROVIDER_DATABASE_URL"][0] == (
+        "postgresql+psycopg://provider:***@db/p?sslpassword=***"
+    )
+    assert told["PROVIDER_MAIL_URL"][0] == "smtp://robot:***@mail.example.com"
+    assert told["PROVIDER_MEDIA_URL"][0] == "s3://bucket/prefix?secret_access_key=***&region=eu"
+
+
+def test_no_secret_is_in_what_is_explained_or_in_a_repr(tmp_path: Path) -> None:
+    env = {"PROVIDER_INSTANCE": str(tmp_path)} | SECRETS
+    for shown in (repr(config.explain(env)), repr(config.read(env))):
+        for secret in ("hunter", KEY, OLD_KEY, "kkkk", "oooo", "b@db"):
+            assert secret not in shown
+
+
+def test_what_is_not_set_shows_as_nothing(tmp_path: Path) -> None:
+    told = {name: value for name, value, _ in config.explain({"PROVIDER_INSTANCE": str(tmp_path)})}
+    assert told["PROVIDER_MAIL_URL"] == told["PROVIDER_METRICS_TOKEN"] == ""
+    assert told["PROVIDER_PRIVATE_CALLBACKS"] == ""
+
+
+# The server's own key
+
+
+def test_the_own_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "instance"
+    first = read(folder)
+    assert read(folder).secret_keys == first.secret_keys
+    assert (folder / "secret.key").stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert [path.name for path in folder.iterdir()] == ["secret.key"]
+
+
+def test_two_instances_have_two_keys(tmp_path: Path) -> None:
+    assert read(tmp_path / "a").secret_keys != read(tmp_path / "b").secret_keys
+
+
+def test_a_key_that_is_set_makes_no_file(tmp_path: Path) -> None:
+    read(tmp_path / "instance", SECRET_KEY=KEY)
+    assert not (tmp_path / "instance").exists()
+
+
+@pytest.mark.parametrize("text", ["", "half", "\x00" * 44, "ÿ" * 44])
+def test_a_damaged_key_file_is_not_replaced_but_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secret.key").write_text(text)
+    with pytest.raises(Invalid, match=r"PROVIDER_SECRET_KEY is unset and .*secret\.key is damaged"):
+        read(tmp_path)
+    assert (tmp_path / "secret.key").read_text() == text
+
+
+def test_threads_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
+    together = Barrier(16)
+
+    def start(_: int) -> tuple[bytes, ...]:
+        together.wait(10)
+        return read(tmp_path / "instance").secret_keys
+
+    with ThreadPoolExecutor(16) as pool:
+        keys = set(pool.map(start, range(16)))
+    assert len(keys) == 1
+    assert [path.name for path in (tmp_path / "instance").iterdir()] == ["secret.key"]
+
+
+EIGHT_AT_ONCE = """
+import os, sys
+from provider.config import read
+
+wait, go = os.pipe()
+for _ in range(8):
+    if os.fork() == 0:
+        os.close(go)
+        os.read(wait, 1)  # until all have been started
+        keys = read({"PROVIDER_INSTANCE": sys.argv[1]}).secret_keys
+        os.write(1, keys[0].hex().encode() + b"\\n")  # at once: all write here
+        os._exit(0)
+os.close(go)
+for _ in range(8):
+    assert os.wait()[1] == 0
+"""
+
+
+def test_processes_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
+    folder = tmp_path / "instance"
+    told = subprocess.run(
+        [sys.executable, "-c", EIGHT_AT_ONCE, str(folder)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert told.stderr == ""
+    assert told.stdout.split() == [read(folder).secret_keys[0].hex()] * 8
+    assert [path.name for path in folder.iterdir()] == ["secret.key"]
+
+
+def test_on_postgresql_a_missing_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="PROVIDER_SECRET_KEY is missing"):
+        read(tmp_path / "instance", DATABASE_URL=POSTGRES)
+    assert not (tmp_path / "instance").exists()
+    assert read(tmp_path, DATABASE_URL=POSTGRES, SECRET_KEY=KEY).secret_keys == (b"k" * 32,)

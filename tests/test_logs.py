@@ -1,0 +1,176 @@
+"""What is logged: one line an event, and never a token."""
+
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+
+import pytest
+import structlog
+from flask.testing import FlaskClient
+
+from provider import logs, vault
+from provider.accounts import Account
+from provider.house import House
+from tests import cast
+
+
+@pytest.fixture
+def said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[[], str]]:
+    """What was logged since it was asked last; the process's logging is put back afterwards."""
+    kept = structlog.get_config()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers = []  # or `force` would close pytest's own
+    configure = structlog.configure
+    # A module's logger must not remember this test's stderr.
+    monkeypatch.setattr(
+        structlog,
+        "configure",
+        lambda **told: configure(**told | {"cache_logger_on_first_use": False}),
+    )
+    yield lambda: capsys.readouterr().err
+    configure(**kept)
+    root.handlers = handlers
+    root.setLevel(level)
+
+
+def test_an_event_is_one_line_of_json(said: Callable[[], str]) -> None:
+    logs.configure(json=True)
+    structlog.get_logger().info("delivery", order="abc", code=200)
+    text = said()
+    line = json.loads(text)
+    assert line["event"] == "delivery"
+    assert (line["order"], line["code"], line["level"]) == ("abc", 200, "info")
+    assert line["timestamp"].endswith("Z")
+    assert text.count("\n") == 1
+
+
+def test_what_is_not_a_terminal_gets_json_and_a_terminal_gets_words(
+    said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs.configure()
+    structlog.get_logger().warning("to a file")
+    assert json.loads(said())["event"] == "to a file"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    logs.configure()
+    structlog.get_logger().warning("to a person")
+    text = said()
+    assert "to a person" in text
+    assert not text.lstrip().startswith("{")
+
+
+def test_what_is_said_for_debugging_only_is_left_out(said: Callable[[], str]) -> None:
+    logs.configure(json=True)
+    structlog.get_logger().debug("chatter")
+    logging.getLogger("somebody").info("chatter")
+    assert said() == ""
+
+
+def test_a_librarys_warning_is_a_line_like_ours(said: Callable[[], str]) -> None:
+    logs.configure(json=True)
+    logging.getLogger("urllib3").warning("Connection pool is full, discarding: %s", "host")
+    line = json.loads(said())
+    assert line["event"] == "Connection pool is full, discarding: host"
+    assert line["level"] == "warning"
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "terminal"])
+def test_no_token_is_in_any_line(said: Callable[[], str], as_json: bool) -> None:
+    logs.configure(json=as_json)
+    link, inbound = vault.token(), f"prv_{vault.token()}"
+    log = structlog.get_logger()
+    log.info(f"GET /c/{link}", path=f"/r/{link}/report.pdf", token=inbound, bare=link)
+    log.error("refused", header=f"Bearer {inbound}")
+    logging.getLogger("app").error("Exception on /s/%s [GET]", link)
+    try:
+        int(f"cannot {link}")
+    except ValueError:
+        log.exception("it failed")
+        logging.getLogger("app").exception("it failed")
+    text = said()
+    assert link not in text
+    assert inbound not in text
+    assert inbound.removeprefix("prv_") not in text
+    assert text.count("[hidden]") == 8
+    assert "ValueError" in text
+
+
+def test_a_public_id_and_a_digest_stay_readable(said: Callable[[], str]) -> None:
+    logs.configure(json=True)
+    public_id, digest = vault.public_id(), vault.digest("x").hex()
+    structlog.get_logger().info("delivery", order=public_id, digest=digest)
+    text = said()
+    assert public_id in text
+    assert digest in text
+
+
+@pytest.mark.parametrize("as_json", [True, False], ids=["json", "terminal"])
+def test_a_traceback_shows_no_variables_and_warns_of_nothing(
+    said: Callable[[], str], as_json: bool
+) -> None:
+    logs.configure(json=as_json)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _fail_beside_a_secret()
+    text = said()
+    assert "ZeroDivisionError" in text
+    assert "lakita_marrero" not in text
+
+
+def _fail_beside_a_secret() -> None:
+    candidate = "_".join(["lakita", "marrero"])
+    try:
+        print(1 / len(candidate.replace(candidate, "")))
+    except ZeroDivisionError:
+        structlog.get_logger().exception("it failed")
+
+
+def test_an_error_of_the_database_names_no_values(house: House, said: Callable[[], str]) -> None:
+    logs.configure(json=True)
+    cast.account(house, "Groove Tech")
+    brand = {"display_name": "Lakita Marrero"}
+    try:
+        cast.account(house, "Groove Tech", brand=brand)
+    except Exception:
+        structlog.get_logger().exception("it failed")
+    text = said()
+    assert "UNIQUE constraint failed" in text
+    assert "Lakita Marrero" not in text
+
+
+def test_a_request_that_fails_logs_no_token(
+    client: FlaskClient, house: House, said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, token = cast.account(house)
+    url = cast.invitation(house, cast.order(house, account, cast.test(house)))
+    link = url.rsplit("/", 1)[1]
+    logs.configure(json=True)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError(f"nobody expected {link} and {token}")
+
+    monkeypatch.setattr(house.db, "_outermost", broken)
+    assert client.get(f"/c/{link}").status_code == 500
+    assert client.get("/tests", headers={"Authorization": f"Bearer {token}"}).status_code == 500
+    text = said()
+    assert text.count("RuntimeError: nobody expected [hidden] and [hidden]") == 2
+    assert link not in text
+    assert token not in text
+
+
+def test_an_object_that_is_logged_by_mistake_keeps_its_secrets(
+    house: House, said: Callable[[], str]
+) -> None:
+    cast.account(house, callback_token="the ATS's own")
+    logs.configure(json=True)
+    with house.db.reading() as session:
+        account = Account.named(session, "Groove Tech")
+        structlog.get_logger().info("odd", house=house, account=account, vault=house.vault)
+    text = said()
+    assert '"event": "odd"' in text
+    assert "the ATS's own" not in text
+    assert "kkkkk" not in text
