@@ -14,7 +14,7 @@ from provider.errors import ProviderError
 
 JOB = "Operations Manager"
 TEST = "Numerical Reasoning"
-PATIENCE = 15.0  # seconds that a callback may take
+PATIENCE = 20.0  # seconds that a callback may take
 CAST = {
     "assessment": ("Lakita", "Marrero"),
     "interview": ("Mei", "Lindqvist"),
