@@ -1,6 +1,5 @@
 """What can be ordered: each kind is a Product and an Order subclass, and nothing more."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,22 +12,29 @@ from provider.kinds.assessment import Assessment, Test
 from provider.kinds.check import Check, Package
 from provider.kinds.document import Document, digest, validate
 from provider.kinds.interview import Interview, InterviewTemplate
-from provider.orders import Order, Product, Version, expire_due, expiry_due
+from provider.orders import (
+    Order,
+    Product,
+    Version,
+    close_due,
+    expire_due,
+    expiry_due,
+    sitting_due,
+)
 from provider.vault import Vault
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind's two classes, the shape of its product documents, and its timed work."""
+    """A kind's two classes and the shape of its product documents."""
 
     product: type[Product]
     order: type[Order]
     shape: Schema
-    close_due: Callable[[Session, Vault, datetime], int] | None = None
 
 
 KINDS: dict[str, Kind] = {
-    "assessment": Kind(Test, Assessment, assessment.content.SCHEMA, Assessment.close_due),
+    "assessment": Kind(Test, Assessment, assessment.content.SCHEMA),
     "interview": Kind(InterviewTemplate, Interview, interview.content.SCHEMA),
     "check": Kind(Package, Check, check.content.SCHEMA),
 }
@@ -51,13 +57,9 @@ def keep(session: Session, document: Document, at: datetime) -> tuple[Product, V
 
 def something_due(session: Session, at: datetime) -> bool:
     """Say whether `pass_time` would do anything, without writing."""
-    return expiry_due(session, at) or Assessment.attempts_due(session, at)
+    return expiry_due(session, at) or sitting_due(session, at)
 
 
 def pass_time(session: Session, keeper: Vault, at: datetime) -> int:
-    """Do one batch of what the clock demands: expire, close attempts; return how much was done."""
-    done = expire_due(session, at)
-    for kind in KINDS.values():
-        if kind.close_due:
-            done += kind.close_due(session, keeper, at)
-    return done
+    """Do one batch of what the clock demands: expire, close sittings; return how much was done."""
+    return expire_due(session, at) + close_due(session, keeper, at)

@@ -21,6 +21,7 @@ from provider.orders.order import (
 )
 from provider.orders.place import Placement, place
 from provider.orders.product import DRAFT, PUBLISHED, Product, Version, listed
+from provider.orders.sitting import Sitting, close_due, sitting_due
 
 __all__ = [
     "CANCELLED",
@@ -47,9 +48,12 @@ __all__ = [
     "Placement",
     "Product",
     "Result",
+    "Sitting",
     "Version",
+    "close_due",
     "expire_due",
     "expiry_due",
     "listed",
     "place",
+    "sitting_due",
 ]

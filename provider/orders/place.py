@@ -52,17 +52,9 @@ def place(
     The same wish again returns the same id and invites nobody; another wish under the same
     origin is a Conflict.
     """
-    standing = session.execute(
-        select(Order.public_id, Order.kind, Order.fingerprint).where(
-            Order.account_id == account_id, Order.origin == wish.origin
-        )
-    ).one_or_none()
-    if standing:
-        if standing.kind != kind or not keeper.same(
-            standing.fingerprint, wish.canonical(), "order"
-        ):
-            raise Conflict("Entity is already updated")
-        return str(standing.public_id)
+    standing = _standing(session, keeper, kind, wish, account_id)
+    if standing is not None:
+        return standing
     product = session.execute(
         select(Product.id, Product.current_version_id).where(
             Product.public_id == wish.product, *visible(kind, account_id, sees_all)
@@ -70,34 +62,58 @@ def place(
     ).one_or_none()
     if product is None:
         return None
-    order: Order = (
+    order = _order(
+        keeper, kind, wish, account_id=account_id, product_id=product.id,
+        version_id=product.current_version_id, placed_at=at, expires_at=at + expire_after,
+    )  # fmt: skip
+    session.add_all([order, Link.mint(keeper, order, INVITE, at)])
+    session.flush()
+    order.tell(session, "placed", "ats", at)
+    order.write_letter(session, "invitation", at)
+    return order.public_id
+
+
+def _standing(
+    session: Session, keeper: Vault, kind: str, wish: Placement, account_id: int
+) -> str | None:
+    """Return the id of the order that was placed by this very wish, if there is one."""
+    found = session.execute(
+        select(Order.public_id, Order.kind, Order.fingerprint).where(
+            Order.account_id == account_id, Order.origin == wish.origin
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    if found.kind != kind or not keeper.same(found.fingerprint, wish.canonical(), "order"):
+        raise Conflict("Entity is already updated")
+    return str(found.public_id)
+
+
+def _order(keeper: Vault, kind: str, wish: Placement, **columns: Any) -> Order:
+    made: Order = (
         inspect(Order)
         .polymorphic_map[kind]
         .class_(
             public_id=vault.public_id(),
-            account_id=account_id,
-            product_id=product.id,
-            version_id=product.current_version_id,
-            candidate=Candidate(
-                email=wish.email,
-                email_digest=keeper.index(wish.email, "candidate e-mail"),
-                first_name=wish.first_name,
-                last_name=wish.last_name,
-                phone=wish.phone,
-            ),
+            candidate=_candidate(keeper, wish),
             origin=wish.origin,
             fingerprint=keeper.mac(wish.canonical(), "order"),
             reply=wish.reply,
             job_title=wish.job_title,
             job_reference=wish.job_reference,
             preferences=wish.preferences,
-            placed_at=at,
-            expires_at=at + expire_after,
             revision=0,
+            **columns,
         )
     )
-    session.add_all([order, Link.mint(keeper, order, INVITE, at)])
-    session.flush()
-    order.tell(session, "placed", "ats", at)
-    order.write_letter(session, "invitation", at)
-    return order.public_id
+    return made
+
+
+def _candidate(keeper: Vault, wish: Placement) -> Candidate:
+    return Candidate(
+        email=wish.email,
+        email_digest=keeper.index(wish.email, "candidate e-mail"),
+        first_name=wish.first_name,
+        last_name=wish.last_name,
+        phone=wish.phone,
+    )
