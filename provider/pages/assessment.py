@@ -61,6 +61,17 @@ def overview(public_id: str) -> ResponseReturnValue:
         return _overview_page(visit)
 
 
+@routes.get("/submit")
+def confirm(public_id: str) -> ResponseReturnValue:
+    """Ask whether to hand in although questions are blank, or say which must be answered."""
+    with looking(public_id, Assessment) as visit:
+        if not visit.order.running(visit.at):
+            return to_landing(public_id)
+        if visit.order.missing or not visit.order.blank:
+            return _overview_page(visit, asked=True)
+        return _overview_page(visit, "candidate/sure.html")
+
+
 @routes.post("/submit")
 def submit(public_id: str) -> ResponseReturnValue:
     """Hand in; asks once more when questions are blank. Handing in twice changes nothing."""
@@ -68,10 +79,8 @@ def submit(public_id: str) -> ResponseReturnValue:
         order = visit.order
         if order.status != COMPLETED:
             order.must_be_running(visit.at)
-            if order.content.missing(order.given):
-                return _overview_page(visit, asked=True)
-            if _blank(order) > request.form.get("blank", 0, type=int):
-                return _overview_page(visit, template="candidate/sure.html")
+            if order.missing or len(order.blank) > request.form.get("blank", 0, type=int):
+                return redirect(url_for(".confirm", public_id=public_id), 303)
             order.submit(visit.session, here().vault, visit.at)
     return to_landing(public_id)
 
@@ -143,21 +152,11 @@ def _item_page(
 
 
 def _overview_page(
-    visit: Visit[Assessment], *, template: str = "candidate/overview.html", asked: bool = False
+    visit: Visit[Assessment], template: str = "candidate/overview.html", *, asked: bool = False
 ) -> str:
-    given = visit.order.given
     return render_template(
-        template,
-        **_facts(visit),
-        places=places(visit.order.content),
-        given=given,
-        missing={item.key for item in visit.order.content.missing(given)},
-        asked=asked,
+        template, **_facts(visit), places=places(visit.order.content), asked=asked
     )
-
-
-def _blank(order: Assessment) -> int:
-    return sum(item.key not in order.given for item in order.content.items)
 
 
 def _facts(visit: Visit[Assessment]) -> dict[str, Any]:

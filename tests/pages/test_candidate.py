@@ -16,12 +16,11 @@ from provider.orders import INVITE, Link, Order, OrderSession
 from tests import cast
 from tests.cast import HandClock
 
-HOME = {"timezone": "Europe/Athens", "brand": {"display_name": "Groove & Co"}}
-
 
 @pytest.fixture
 def invited(house: House) -> str:
-    account_id, _ = cast.account(house, **HOME)
+    brand = {"display_name": "Groove & Co"}
+    account_id, _ = cast.account(house, timezone="Europe/Athens", brand=brand)
     return cast.order(house, account_id, cast.test(house))
 
 

@@ -1,0 +1,458 @@
+"""The candidate's pages in a real browser: keyboard, no scripts, bad lines, the clock, axe."""
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect
+
+from provider.kinds.assessment import Assessment
+from provider.orders import Order
+from tests import cast
+from tests.conftest import Served
+from tests.pages.test_assessment import ALL_KINDS
+
+LOOKS = [(360, "light"), (1280, "dark")]
+WIDE = {
+    "instructions": "| Region | First quarter | Second quarter | Third quarter | Fourth quarter |\n"
+    "|---|---|---|---|---|\n| North | 1,200,000 | 1,300,000 | 1,400,000 | 1,500,000 |"
+}
+Inviter = Callable[..., str]
+
+
+@pytest.fixture
+def invite(served: Served) -> Inviter:
+    """Place an order of a test, an interview or a check; return its public id."""
+    account_id, _ = cast.account(served.house)
+    products = {
+        "assessment": cast.test(served.house),
+        "every": cast.test(served.house, "All", "all", sections=[ALL_KINDS[0] | WIDE]),
+        "interview": cast.interview(served.house),
+        "check": cast.package(served.house),
+    }
+    placed: list[str] = []
+
+    def place(kind: str = "assessment") -> str:
+        placed.append(kind)
+        url = f"https://groove-tech.workable.com/assessments/{len(placed)}"
+        real = "assessment" if kind == "every" else kind
+        return cast.order(served.house, account_id, products[kind], real, callback_url=url)
+
+    return place
+
+
+@pytest.fixture
+def phone(browser: Browser) -> Iterator[BrowserContext]:
+    """Another device of the same candidate."""
+    context = browser.new_context(viewport={"width": 360, "height": 740})
+    context.set_default_timeout(10_000)
+    yield context
+    context.close()
+
+
+def start(page: Page, served: Served, public_id: str) -> None:
+    page.goto(cast.invitation(served.house, public_id))
+    press(page, "Start the test")
+    page.wait_for_url("**/items/1")
+
+
+def press(page: Page, button: str) -> None:
+    page.get_by_role("button", name=button).click()
+
+
+def shows_saved(page: Page, words: str = "Saved") -> None:
+    expect(page.locator("[data-saved]")).to_have_text(words)
+
+
+def given(served: Served, public_id: str) -> dict[str, Any]:
+    with served.house.db.reading() as session:
+        return Assessment.find(session, public_id).given
+
+
+def score(served: Served, public_id: str) -> float | None:
+    with served.house.db.reading() as session:
+        result = Order.find(session, public_id).result
+        assert result
+        return result.score
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has this name is focused, as somebody without a mouse does."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.locator(":focus")
+        if focused.count() and name in focused.evaluate(
+            "e => e.labels?.length ? [...e.labels].map(l => l.innerText).join() : e.innerText"
+        ):
+            return
+    pytest.fail(f"Tab never reached {name}")
+
+
+def test_a_keyboard_is_all_one_needs(served: Served, page: Page, invite: Inviter) -> None:
+    public_id = invite()
+    page.goto(cast.invitation(served.house, public_id))
+    tab_to(page, "Start the test")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/items/1")
+    tab_to(page, "32")
+    page.keyboard.press("ArrowDown")
+    shows_saved(page)
+    tab_to(page, "Next")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/items/2")
+    tab_to(page, "Your answer")
+    page.keyboard.type("3.5")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/items/3")
+    tab_to(page, "Your answer")
+    page.keyboard.type("late")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/items/4")
+    tab_to(page, "True")
+    page.keyboard.press("Space")
+    shows_saved(page)
+    tab_to(page, "Check your answers")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/overview")
+    tab_to(page, "Hand in my answers")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
+    assert score(served, public_id) == 100
+
+
+def test_it_works_with_scripts_off(served: Served, browser: Browser, invite: Inviter) -> None:
+    public_id = invite()
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        start(page, served, public_id)
+        page.get_by_label("42").check()
+        press(page, "Next")
+        page.get_by_label("Your answer").fill("three")
+        press(page, "Next")
+        expect(page.get_by_role("alert")).to_contain_text("Write a number only")
+        expect(page.get_by_label("Your answer")).to_have_value("three")
+        expect(page.get_by_label("Your answer")).to_be_focused()
+        page.get_by_label("Your answer").fill("3.5")
+        press(page, "Previous")
+        expect(page.get_by_label("42")).to_be_checked()
+        press(page, "All questions")
+        expect(page.get_by_text("You have answered 2 of 4 questions.")).to_be_visible()
+        press(page, "Hand in my answers")
+        press(page, "Hand in with 2 blank")
+        expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
+    assert score(served, public_id) == 50
+
+
+def test_an_answer_survives_a_closed_tab_and_another_device(
+    served: Served, page: Page, phone: BrowserContext, invite: Inviter
+) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    page.get_by_label("42").check()
+    shows_saved(page)
+    page.close()
+    other = phone.new_page()
+    other.goto(cast.invitation(served.house, public_id))
+    expect(other.get_by_text("1 of 4")).to_be_visible()
+    other.get_by_role("link", name="Go on with the test").click()
+    other.wait_for_url("**/items/2")
+    press(other, "Previous")
+    other.wait_for_url("**/items/1")
+    expect(other.get_by_label("42")).to_be_checked()
+    shows_saved(other)
+
+
+def test_what_is_typed_is_saved_without_leaving_the_field(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    page.goto(page.url.replace("items/1", "items/2"))
+    page.get_by_label("Your answer").press_sequentially("3.5")
+    shows_saved(page)
+    assert given(served, public_id) == {"half": "3.5"}
+
+
+def test_a_mistake_is_told_beside_the_field_once_it_is_left(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    page.goto(page.url.replace("items/1", "items/2"))
+    field = page.get_by_label("Your answer")
+    field.press_sequentially("abc")
+    shows_saved(page, "Not saved yet")
+    press(page, "Next")
+    expect(page.get_by_role("alert")).to_contain_text("Write a number only")
+    shows_saved(page, "Not saved")
+    expect(field).to_be_focused()
+    expect(field).to_have_value("abc")
+    field.fill("3.5")
+    shows_saved(page)
+    expect(page.get_by_role("alert")).to_have_text("")
+    press(page, "Next")
+    page.wait_for_url("**/items/3")
+
+
+def test_a_cut_line_loses_nothing(served: Served, page: Page, invite: Inviter) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    page.context.set_offline(True)
+    page.get_by_label("42").check()
+    shows_saved(page, "Not saved – we keep trying")
+    expect(page.locator("[data-saved-announce]")).to_have_text("Not saved – we keep trying")
+    assert given(served, public_id) == {}
+    page.context.set_offline(False)
+    shows_saved(page)
+    assert given(served, public_id) == {"sum": "b"}
+
+
+def test_next_on_a_cut_line_goes_on_once_it_is_back(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    page.context.set_offline(True)
+    page.get_by_label("42").check()
+    press(page, "Next")
+    shows_saved(page, "Not saved – we keep trying")
+    page.context.set_offline(False)
+    page.wait_for_url("**/items/2")
+    assert given(served, public_id) == {"sum": "b"}
+
+
+def test_leaving_warns_only_while_something_is_not_saved(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    asked: list[str] = []
+
+    def accept(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.accept()
+
+    page.on("dialog", accept)
+    start(page, served, public_id)
+    page.get_by_label("42").check()
+    shows_saved(page)
+    page.reload()
+    assert asked == []
+    page.context.set_offline(True)
+    page.get_by_label("52").check()
+    shows_saved(page, "Not saved – we keep trying")
+    page.close(run_before_unload=True)
+    page.wait_for_event("close")
+    assert asked == ["beforeunload"]
+
+
+def test_a_server_that_stumbles_is_tried_again(served: Served, page: Page, invite: Inviter) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    answers = iter([503, 500])
+
+    def stumble(route: Any) -> None:
+        code = next(answers, None)
+        route.fulfill(status=code) if code else route.continue_()
+
+    page.route("**/items/1", stumble)
+    page.get_by_label("42").check()
+    shows_saved(page)
+    assert given(served, public_id) == {"sum": "b"}
+
+
+def test_a_browser_that_lost_its_cookies_is_told_what_to_do(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    page.context.clear_cookies(name=f"c-{public_id}")
+    page.get_by_label("42").check()
+    shows_saved(page, "Not saved – please open the link in your e-mail again")
+
+
+def test_a_stale_form_gets_a_new_page_with_the_answer_in_it(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    page.context.clear_cookies(name="form")
+    page.get_by_label("42").check()
+    expect(page.get_by_role("alert")).to_contain_text("Please press the button again")
+    expect(page.get_by_label("42")).to_be_checked()
+    press(page, "Next")
+    page.wait_for_url("**/items/2")
+    assert given(served, public_id) == {"sum": "b"}
+
+
+def test_an_answer_after_the_deadline_leads_to_the_end(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start(page, served, public_id)
+    page.get_by_label("42").check()
+    shows_saved(page)
+    served.clock.pass_(timedelta(minutes=20))
+    page.get_by_label("52").check()
+    expect(page.get_by_text("The time is over. What you had saved was handed in")).to_be_visible()
+    assert score(served, public_id) == 25
+
+
+def test_at_zero_the_page_leads_to_the_end_by_itself(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    page.clock.install()
+    start(page, served, public_id)
+    page.get_by_label("42").check()
+    shows_saved(page)
+    served.clock.pass_(timedelta(minutes=20))
+    page.clock.fast_forward("20:01")
+    expect(page.get_by_text("The time is over. What you had saved was handed in")).to_be_visible()
+    assert score(served, public_id) == 25
+
+
+def test_a_device_whose_clock_runs_ahead_is_put_right(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    page.clock.install()
+    start(page, served, public_id)
+    page.clock.fast_forward("20:01")
+    expect(page.locator("[data-time-left]")).to_have_text(re.compile("19:5.|20:00"))
+    assert cast.status(served.house, public_id) == "pending"
+
+
+def test_time_is_announced_at_five_minutes_and_at_one(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    page.clock.install()
+    start(page, served, invite())
+    said = page.locator("[data-announce]")
+    page.clock.fast_forward("14:00")
+    expect(page.locator("[data-time-left]")).to_have_text(re.compile("^[56]:"))
+    expect(said).to_have_text("")
+    served.clock.pass_(timedelta(minutes=15, seconds=5))
+    page.clock.fast_forward("01:05")
+    expect(said).to_have_text("5 minutes left")
+    press(page, "Next")
+    page.wait_for_url("**/items/2")
+    page.clock.fast_forward("00:05")
+    expect(said).to_have_text("")
+    page.clock.fast_forward("03:50")
+    expect(said).to_have_text("1 minute left")
+
+
+def test_the_back_button_after_handing_in_shows_no_question(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    start(page, served, invite())
+    press(page, "All questions")
+    press(page, "Hand in my answers")
+    press(page, "Hand in with 4 blank")
+    thanks = page.get_by_role("heading", name="Thank you, Lakita")
+    expect(thanks).to_be_visible()
+    page.go_back()
+    expect(thanks).to_be_visible()
+    page.goto(re.sub("(/c/o/[^/]+/).*", r"\1items/1", page.url))
+    expect(thanks).to_be_visible()
+
+
+def test_instructions_stay_closed_once_closed(served: Served, page: Page, invite: Inviter) -> None:
+    start(page, served, invite("every"))
+    page.get_by_text("Every kind").click()
+    expect(page.locator("details")).not_to_have_attribute("open", "")
+    press(page, "Next")
+    page.wait_for_url("**/items/2")
+    expect(page.locator("details")).not_to_have_attribute("open", "")
+
+
+class Eye:
+    """Looks at pages in every look: nothing that axe finds, nothing cut off, nothing blocked."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.found: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.found.append(f"script: {error}"))
+        page.emulate_media(reduced_motion="reduce")
+
+    def look(self) -> None:
+        for width, scheme in LOOKS:
+            self.page.set_viewport_size({"width": width, "height": 800})
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            where = f"{self.page.url} {width} {scheme}"
+            if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                self.found.append(f"{where}: wider than the screen")
+            for flaw in Axe().run(self.page).response["violations"]:
+                nodes = [node["html"][:200] for node in flaw["nodes"]]
+                self.found.append(f"{where}: {flaw['id']} {nodes}")
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if "Content Security Policy" in message.text or "Refused to" in message.text:
+            self.found.append(message.text)
+
+
+def test_a_tour_of_the_test_finds_nothing_wrong(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    eye = Eye(page)
+    public_id = invite("every")
+    page.goto(cast.invitation(served.house, public_id))
+    eye.look()
+    page.get_by_role("link", name="I do not want to take part").click()
+    eye.look()
+    page.get_by_role("link", name="Go back").click()
+    press(page, "Start the test")
+    for number in range(1, 7):
+        page.goto(f"{served.url}/c/o/{public_id}/items/{number}")
+        eye.look()
+    page.goto(f"{served.url}/c/o/{public_id}/items/3")
+    page.get_by_label("Your answer").fill("abc")
+    press(page, "Next")
+    shows_saved(page, "Not saved")
+    eye.look()
+    page.get_by_label("Your answer").fill("4")
+    press(page, "All questions")
+    page.wait_for_url("**/overview")
+    eye.look()
+    press(page, "Hand in my answers")
+    eye.look()
+    page.goto(f"{served.url}/c/o/{public_id}/")
+    eye.look()
+    page.goto(f"{served.url}/c/o/{public_id}/items/99")
+    eye.look()
+    served.clock.pass_(timedelta(minutes=20))
+    page.goto(f"{served.url}/c/o/{public_id}/")
+    eye.look()
+    assert eye.found == []
+
+
+def test_a_tour_of_the_other_pages_finds_nothing_wrong(
+    served: Served, page: Page, invite: Inviter
+) -> None:
+    eye = Eye(page)
+    cancelled = invite()
+    for kind in ("interview", "check"):
+        public_id = invite(kind)
+        page.goto(cast.invitation(served.house, public_id))
+        eye.look()
+    page.goto(f"{served.url}/c/o/{public_id}/decline")
+    press(page, "Decline the invitation")
+    eye.look()
+    with served.house.db.writing() as session:
+        Order.find(session, cancelled).cancel(session, "sam", "", served.clock.now())
+    page.goto(cast.invitation(served.house, cancelled))
+    eye.look()
+    expired = invite()
+    served.clock.pass_(timedelta(days=8))
+    page.goto(cast.invitation(served.house, expired))
+    eye.look()
+    page.goto(f"{served.url}/c/nonsense")
+    eye.look()
+    page.goto(f"{served.url}/c/o/{'x' * 22}/")
+    eye.look()
+    assert eye.found == []
