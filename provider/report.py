@@ -140,11 +140,7 @@ def _fonts() -> typst.Fonts:
 
 
 @cache
-def _empty_folder() -> "tempfile.TemporaryDirectory[str]":
-    return tempfile.TemporaryDirectory(prefix="provider-report-")
-
-
-@cache
 def _compiler() -> typst.Compiler:
-    # Its root is an empty folder: whatever a report holds, there is no file to be read.
-    return typst.Compiler(root=_empty_folder().name, font_paths=_fonts())
+    # Its root is a folder that is gone: whatever a report holds, there is no file to be read.
+    with tempfile.TemporaryDirectory(prefix="provider-report-") as folder:
+        return typst.Compiler(root=folder, font_paths=_fonts())
