@@ -1,6 +1,7 @@
 """Letters to candidates: written once as RFC 5322 bytes, then handed to a mail server."""
 
 import os
+import re
 import secrets
 import smtplib
 import ssl
@@ -28,6 +29,10 @@ PORTS = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
 # Cut in the headers only: no mail program shows more of them, and the letter itself has it all.
 LONGEST_SUBJECT = 140
 LONGEST_NAME = 60
+
+NOBODY = "undisclosed-recipients:;"  # RFC 5322's way to write a letter that has no address
+_USER = re.compile(r"""(?!.*=\?)[^\s\x00-\x1f\x7f-\x9f()<>\[\]:;@\\,"]{1,64}""")
+_DOMAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 Sent = tuple[str, int | None, str]
 
@@ -70,7 +75,7 @@ def write(
     subject = _templates().from_string(LETTERS[letter]).render(said)
     message = EmailMessage(policy=policy.SMTP)
     # The candidate's name is in the letter; in the address it could only do harm.
-    message["To"] = _address(order.candidate.email)
+    message["To"] = _address(order.candidate.email) or NOBODY
     message["From"] = _address(parseaddr(sender)[1], _short(said["company"], LONGEST_NAME))
     message["Subject"] = _short(subject, LONGEST_SUBJECT)
     message["Date"] = at
@@ -79,7 +84,7 @@ def write(
     text, html = (_templates().get_template(f"{letter}.{kind}") for kind in ("txt", "html"))
     message.set_content(text.render(said), cte="quoted-printable")
     message.add_alternative(html.render(said), subtype="html", cte="quoted-printable")
-    international = not message["To"].addresses[0].addr_spec.isascii()
+    international = not str(message["To"]).isascii()
     return message.as_bytes(policy=policy.SMTPUTF8 if international else policy.SMTP)
 
 
@@ -132,12 +137,17 @@ def _short(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 
-def _address(address: str, name: str = "") -> Address:
-    """Return a header's address; an international domain is written in letters all servers know."""
+def _address(address: str, name: str = "") -> Address | None:
+    """Return a header's address, its domain in letters that all servers know; None if it is none.
+
+    What the library would read as something else, or stumble over, is not let through to it.
+    """
     user, _, domain = address.rpartition("@")
     user = user.strip('"')  # put back where they are needed
     with suppress(UnicodeError):
         domain = domain.encode("idna").decode()
+    if not _USER.fullmatch(user) or not _DOMAIN.fullmatch(domain):
+        return None
     return Address(name, user, domain)
 
 
@@ -168,8 +178,8 @@ def _keep(rendered: bytes, folder: Path, name: str) -> Sent:
 def _post(rendered: bytes, to: SplitResult) -> Sent:
     letter = message_from_string(rendered.decode(), policy=policy.SMTPUTF8)
     sender, *_ = (address.addr_spec for address in letter["From"].addresses)
-    recipient = ",".join(address.addr_spec for address in letter["To"].addresses)
-    if not recipient or "," in recipient:
+    recipient = "".join(address.addr_spec for address in letter["To"].addresses)
+    if not recipient:
         return "never", None, "The candidate's e-mail address is not one that a letter can go to"
     server = _connected(to, sender.rpartition("@")[2])
     try:

@@ -190,6 +190,22 @@ def test_no_address_is_too_odd_to_get_a_word_about_it(email: str) -> None:
     assert (word, bool(said)) in (("again", True), ("never", True))
 
 
+def test_odd_but_real_addresses_get_their_letters(office: PostOffice) -> None:
+    written = ("a..b@docomo.example", '"plain"@example.com', "o'neil+jobs=2@example.com")
+    assert [send(write(order(email=email)), office.url)[0] for email in written] == ["done"] * 3
+
+    reached = [envelope.rcpt_tos for envelope in office.envelopes]
+    assert reached == [[written[0]], ["plain@example.com"], [written[2]]]
+
+
+def test_an_address_that_reads_as_something_else_gets_nothing(office: PostOffice) -> None:
+    for email in ("=?utf-8?q?boss?=@example.com", "a@b.example,c", "a(b)@example.com", "a@[b]"):
+        word, _, said = send(write(order(email=email)), office.url)
+        assert word == "never"
+        assert "not one that a letter can go to" in said
+    assert office.envelopes == []
+
+
 def test_without_a_mail_server_a_letter_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
     rendered = write(order())
 

@@ -1,0 +1,127 @@
+"""/docs/: what an ATS's engineer reads; it says no more and no less than /openapi.json."""
+
+import html
+import json
+import re
+import shlex
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from flask.testing import FlaskClient
+from playwright.sync_api import Browser
+
+from provider.pages import docs
+from tests.conftest import Served
+
+
+@pytest.fixture
+def said(client: FlaskClient) -> str:
+    """The page as text."""
+    answer = client.get("/docs/")
+    assert answer.status_code == 200
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", answer.text)).split())
+
+
+@pytest.fixture
+def spec(client: FlaskClient) -> docs.Spec:
+    """The description for machines."""
+    described: docs.Spec = client.get("/openapi.json").get_json()
+    return described
+
+
+def test_every_operation_is_shown_with_its_address(said: str, spec: docs.Spec) -> None:
+    shown = {(it.method, it.path) for it in docs.operations(spec)}
+    described = {
+        (method.upper(), path)
+        for path, methods in spec["paths"].items()
+        for method in methods
+        if method != "parameters"
+    }
+
+    assert shown == described
+    assert len(shown) >= 12
+    for method, path in shown:
+        assert f"{method} {path}" in said
+
+
+def test_every_field_is_shown_with_its_type(client: FlaskClient, spec: docs.Spec) -> None:
+    page = client.get("/docs/").text
+    for schema in spec["components"]["schemas"].values():
+        if "candidate" in schema.get("properties", {}):
+            assert all(f"<code>{name}</code>" in page for name in schema["properties"])
+            assert "<code>candidate.email</code>" in page
+
+    order = next(it for it in docs.operations(spec) if it.id == "create_assessment")
+    assert order.takes
+    fields = {field.name: field for field in order.takes.fields}
+    assert fields["candidate.email"].required
+    assert not fields["candidate.phone"].required
+    assert fields["test_id"].type == "string or integer"
+    assert "At most 500 characters" in fields["job_title"].says
+
+
+def test_objects_in_arrays_are_written_out(spec: docs.Spec) -> None:
+    listing = next(it for it in docs.operations(spec) if it.id == "list_tests")
+
+    names = {field.name: field.type for field in listing.answers[0].body.fields}
+    assert names == {
+        "tests": "array of objects",
+        "tests[].id": "string",
+        "tests[].name": "string",
+    }
+
+
+def test_every_answer_is_explained(spec: docs.Spec, said: str) -> None:
+    for operation in docs.operations(spec):
+        assert [answer.code for answer in operation.answers if answer.good]
+        for answer in operation.answers:
+            assert answer.says in said
+
+
+def test_every_example_can_be_pasted_into_a_shell(spec: docs.Spec) -> None:
+    for operation in docs.operations(spec):
+        words = shlex.split(operation.curl)
+        assert words[:3] == ["curl", "-X", operation.method]
+        assert words[3].startswith(spec["servers"][0]["url"])
+        assert "{" not in words[3]
+        assert "Authorization: Bearer $TOKEN" in words
+        if operation.takes:
+            assert json.loads(words[-1]) == json.loads(operation.takes.example)
+
+
+def test_an_operation_tells_what_comes_back_later(spec: docs.Spec) -> None:
+    order = next(it for it in docs.operations(spec) if it.id == "create_check")
+
+    (call,) = order.callbacks
+    assert (call.method, call.url) == ("PUT", "callback_url")
+    assert "check.result[].status" in [field.name for field in call.sends.fields]
+
+
+def test_a_description_that_refers_to_itself_comes_to_an_end(app: Flask) -> None:
+    tree = {"type": "object", "properties": {"child": {"$ref": "#/components/schemas/Tree"}}}
+    spec = {"components": {"schemas": {"Tree": tree}}}
+
+    found = list(docs._fields(spec, {"$ref": "#/components/schemas/Tree"}))
+    assert [field.name for field in found][:2] == ["child", "child.child"]
+    assert len(found) == docs.DEEPEST
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_is_fit_for_everybody(
+    browser: Browser, served: Served, scheme: str, width: int
+) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    )
+    page = context.new_page()
+    page.goto(f"{served.url}/docs/")
+    for detail in page.locator("summary").all():
+        detail.click()
+
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
