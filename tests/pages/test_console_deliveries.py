@@ -65,10 +65,11 @@ def test_a_parked_delivery_is_seen_everywhere(house: House, client: FlaskClient)
     desk = Desk.of(house, client)
     page = desk.read(LIST)
     assert rows(page) == 1
-    assert "News: cancelled" in page
+    assert "News for the ATS: cancelled" in page
     assert "answer 422: The ATS refuses with 422" in page
     assert "Delivery parked" in desk.read("/console/orders/")
     page = desk.read(f"/console/orders/{order_id}")
+    assert "https://x.workable.com/0" in page
     for said in ("no such candidate", "422", '"status": "expired"', "Refused", "Send it again"):
         assert said in page
 

@@ -184,7 +184,9 @@ def test_orders_are_narrowed_by_kind_status_account_and_product(
 def test_an_order_that_does_not_exist_is_not_found(house: House, client: FlaskClient) -> None:
     desk = Desk.of(house, client)
     for order_id in ("unknown", "x" * 300, "%00"):
-        desk.read(HOME + order_id, 404)
+        page = desk.read(HOME + order_id, 404)
+        assert "There is no such order." in page
+        assert "Sign out" in page
 
 
 def test_an_orders_page_tells_its_story_in_the_accounts_time(

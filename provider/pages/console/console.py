@@ -3,6 +3,7 @@
 from flask import Blueprint, redirect, url_for
 from werkzeug.wrappers import Response
 
+from provider.errors import ProviderError
 from provider.pages.console import (
     accounts,
     acts,
@@ -10,6 +11,7 @@ from provider.pages.console import (
     gate,
     letters,
     orders,
+    problem,
     products,
     publishing,
     signing_in,
@@ -18,6 +20,7 @@ from provider.pages.console import (
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(gate.check)
 routes.context_processor(gate.known)
+routes.register_error_handler(ProviderError, problem.said)
 for room in (signing_in, orders, acts, deliveries, letters, products, publishing, accounts):
     routes.register_blueprint(room.routes)
 

@@ -46,7 +46,7 @@ def one(message_id: str) -> str:
         order = session.scalar(select(Order).where(Order.public_id == message.key))
         return render_template(
             "console/delivery.html",
-            sending=sending_of(message), order=order,
+            sending=sending_of(message, order), order=order,
             zone=order.account.timezone if order else "UTC",
         )  # fmt: skip
 

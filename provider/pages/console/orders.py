@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from provider.accounts import Account
 from provider.house import House, here
 from provider.kinds import KINDS
-from provider.kinds.assessment.scoring import evidence
 from provider.orders import (
     FINAL,
     INVITE,
@@ -66,7 +65,8 @@ def order_page(session: Session, house: House, order: Order, link: str = "") -> 
         order=order, zone=order.account.timezone, final=order.status in FINAL,
         story=story_of(session, order), link=link,
         report=house.links.report(report.token(house.vault)) if report else "",
-        linked=Link.of(session, order, INVITE) is not None, evidence=evidence,
+        linked=Link.of(session, order, INVITE) is not None,
+        evidence=order.evidence() if order.started_at else None,
     )  # fmt: skip
 
 

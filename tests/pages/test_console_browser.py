@@ -1,0 +1,207 @@
+"""The console in a real browser: by keyboard alone, for every eye, on every width."""
+
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
+from werkzeug.serving import make_server
+
+from provider import kinds, outbox
+from provider.accounts import Account, enter
+from provider.courier.courier import Courier
+from provider.house import House
+from provider.kinds.assessment import Assessment
+from provider.kinds.document import read_file
+from provider.orders import Order, Product
+from provider.pages.console import paging
+from tests import cast
+from tests.pages.test_console_deliveries import park
+
+WIDTHS = (360, 768, 1280)
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A server on which a lot has happened, and its pages."""
+
+    url: str
+    paths: dict[str, str]
+    cookie: str
+
+    def sign_in(self, page: Page) -> None:
+        """Give a browser the cookie of somebody who signed in."""
+        page.context.add_cookies([{"name": "staff", "value": self.cookie, "url": self.url}])
+
+
+@pytest.fixture
+def url(app: Flask) -> Iterator[str]:
+    """The console on a real port, without a courier: what is on stage stays as it is."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def stage(house: House, url: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Fill a house: every state of orders and deliveries, and a draft of a product."""
+    monkeypatch.setattr(paging, "SIZE", 8)
+    tests = _products(house)
+    account_id, _ = cast.account(
+        house, timezone="Europe/Athens", switches={"top_level_grade": True},
+        callback_token=None, hosts=["*.workable.com"],
+    )  # fmt: skip
+    orders = _orders(house, account_id, tests)
+    cast.staff(house)
+    with house.db.writing() as session:
+        cookie = enter(session, "sam@provider.test", "127.0.0.1", house.now())
+        message = outbox.story(session, orders["cancelled"])[-1].public_id
+        letter = outbox.story(session, orders["completed"])[0].public_id
+        account = session.get_one(Account, account_id).public_id
+    console = "/console/"
+    paths = {
+        "home": "/", "sign-in": "/console/sign-in",
+        "orders": console + "orders/", "nothing": console + "orders/?status=consented",
+        **{f"order {name}": f"{console}orders/{order}" for name, order in orders.items()},
+        "cancel": f"{console}orders/{orders['invited']}/cancel",
+        "reopen": f"{console}orders/{orders['completed']}/reopen",
+        "deliveries": console + "deliveries/", "any delivery": console + "deliveries/?state=any",
+        "delivery": f"{console}deliveries/{message}", "again": console + "deliveries/again",
+        "letters": console + "letters/", "letter": f"{console}deliveries/{letter}",
+        "products": console + "products/",
+        **{f"product {kind}": f"{console}products/{tests[kind]}" for kind in tests},
+        "publish": f"{console}products/{tests['assessment']}/publish",
+        "archive": f"{console}products/{tests['check']}/archive",
+        "accounts": console + "accounts/", "account": f"{console}accounts/{account}",
+        "missing": console + "orders/nobody",
+    }  # fmt: skip
+    return Stage(url, paths, cookie)
+
+
+def _products(house: House) -> dict[str, str]:
+    """Return the public ids of the samples by kind; the test has a draft too."""
+    found: dict[str, str] = {}
+    with house.db.writing() as session:
+        for path in sorted((Path(kinds.__file__).parents[1] / "samples").glob("*.yaml")):
+            for document in read_file(path):
+                product, _ = kinds.keep(session, document, house.now())
+                product.publish(house.now())
+                session.flush()
+                found.setdefault(document.kind, product.public_id)
+        test = Product.find(session, found["assessment"])
+        test.add_version(session, test.versions[-1].content | {"time_limit": 12}, "2", house.now())
+    return found
+
+
+def _orders(house: House, account_id: int, tests: dict[str, str]) -> dict[str, str]:
+    """Return orders by what became of them."""
+    found = {}
+    reasoning = cast.test(house)
+    for number, name in enumerate(("invited", "completed", "cancelled", "started", "expired")):
+        url = f"https://groove-tech.workable.com/assessments/{number}"
+        found[name] = cast.order(house, account_id, reasoning, callback_url=url)
+    for number in range(8):
+        cast.order(
+            house, account_id, tests["check"], "check",
+            callback_url=f"https://groove-tech.workable.com/checks/{number}",
+            first_name=f"Candidate {number}", last_name="Papadopoulou-Konstantinidou",
+            email=f"a-rather-long-address-of-candidate-{number}@example.com",
+        )  # fmt: skip
+    cast.finish(house, found["completed"])
+    with house.db.writing() as session:
+        Assessment.find(session, found["started"]).start(session, house.now())
+        cancelled = Order.find(session, found["cancelled"])
+        cancelled.cancel(session, "sam@provider.test", "The job was filled inside", house.now())
+        Order.find(session, found["expired"]).expire(session, house.now())
+    park(house)
+    courier = Courier(house)
+    courier.drain("1/mail")
+    courier.stop()
+    return found
+
+
+@pytest.fixture(params=["light", "dark"])
+def signed_in(request: pytest.FixtureRequest, browser: Browser, stage: Stage) -> Iterator[Page]:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, color_scheme=request.param
+    )
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    stage.sign_in(page)
+    yield page
+    context.close()
+
+
+def test_every_page_is_open_to_everybody_and_fits_every_width(
+    stage: Stage, signed_in: Page
+) -> None:
+    said: list[str] = []
+    signed_in.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    signed_in.on("pageerror", lambda error: said.append(str(error)))
+    flaws = []
+    for name, path in stage.paths.items():
+        signed_in.set_viewport_size({"width": 1280, "height": 900})
+        signed_in.goto(stage.url + path)
+        found = Axe().run(signed_in, options=RULES).response["violations"]
+        flaws += [f"{name}: {flaw['id']} {flaw['nodes'][0]['html']}" for flaw in found]
+        for width in WIDTHS:
+            signed_in.set_viewport_size({"width": width, "height": 800})
+            over = signed_in.evaluate("document.documentElement.scrollWidth - innerWidth")
+            flaws += [f"{name}: {over} px too wide at {width}"] if over > 0 else []
+    assert flaws == []
+    assert [each for each in said if "404 (NOT FOUND)" not in each] == []
+
+
+def tab_to(page: Page, name: str, most: int = 60) -> None:
+    """Press Tab until the focus is on what is called `name`."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        text = page.evaluate(
+            "(document.activeElement.labels?.[0] ?? document.activeElement).innerText.trim()"
+        )
+        if re.fullmatch(name, text):
+            return
+    pytest.fail(f"no way to {name} with the Tab key")
+
+
+def test_an_order_is_cancelled_with_the_keyboard_alone(page: Page, stage: Stage) -> None:
+    page.goto(f"{stage.url}/console/orders/?email=lakita_marrero@gmail.com")
+    expect(page.get_by_label("E-mail address")).to_be_focused()
+    page.keyboard.type("sam@provider.test")
+    page.keyboard.press("Tab")
+    page.keyboard.type("correct horse battery")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Orders")).to_be_visible()
+    for _ in range(4):  # the newest first: expired, started, cancelled, completed
+        tab_to(page, "Lakita Marrero")
+    tab_to(page, "Lakita Marrero")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Story")).to_be_visible()
+    tab_to(page, "Cancel this order…")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("is told at once")).to_be_visible()
+    tab_to(page, "Reason")
+    page.keyboard.type("The candidate asked for it")
+    tab_to(page, "Cancel the order")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("The order is cancelled.")
+    expect(page.get_by_text("The candidate asked for it")).to_be_visible()
+
+
+def test_the_candidates_link_is_ready_to_be_copied(page: Page, stage: Stage) -> None:
+    stage.sign_in(page)
+    page.goto(stage.url + stage.paths["order invited"])
+    page.get_by_role("button", name="Show the candidate’s link").click()
+    shown = page.get_by_label("The candidate’s link")
+    expect(shown).to_be_focused()
+    expect(shown).to_have_value(re.compile(r"http://provider\.test/c/[\w-]{43}"))
