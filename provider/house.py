@@ -9,6 +9,7 @@ from provider.accounts import Doorkeeper
 from provider.clock import Clock
 from provider.config import Settings
 from provider.db import Database
+from provider.media import Media
 from provider.links import Links
 from provider.vault import Vault
 
@@ -23,6 +24,7 @@ class House:
     clock: Clock
     doorkeeper: Doorkeeper
     links: Links
+    media: Media
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "House":
@@ -35,6 +37,7 @@ class House:
             clock=clock or Clock(),
             doorkeeper=Doorkeeper(db),
             links=Links(settings.base_url),
+            media=Media(settings.media_url or f"file:{settings.instance / 'media'}"),
         )
 
     def now(self) -> datetime:

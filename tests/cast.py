@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from provider import kinds
-from provider.accounts import Account, Staff
+from provider.accounts import Account, Caller, Staff
 from provider.clock import Clock
 from provider.house import House
 from provider.kinds.assessment import Assessment
@@ -85,7 +85,7 @@ PACKAGE: dict[str, Any] = {
     "schema": 1,
     "description": "A look at your record.",
     "screenings": [{"key": "criminal", "name": "Criminal record"}],
-    "disclosure": {"key": "sample", "version": "1", "sample": True, "text": "A sample."},
+    "disclosure": {"key": "record", "version": "1", "text": "We look at your record."},
 }
 
 
@@ -187,10 +187,8 @@ def order(
             house.vault,
             kind,
             placement,
-            account_id=account_id,
-            sees_all=owner.sees_all,
-            expire_after=timedelta(seconds=owner.expire_after),
-            at=house.now(),
+            Caller.of(owner),
+            house.now(),
         )
     assert public_id
     return public_id

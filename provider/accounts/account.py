@@ -131,6 +131,23 @@ class Caller:
     switches: dict[str, Any] = field(hash=False)
     shared_ttl: int | None
     shared_ttl_units: str | None
+    sandbox: bool
+
+    @classmethod
+    def of(cls, account: Account) -> "Caller":
+        """Return an account as a caller."""
+        return cls(
+            account_id=account.id,
+            ats=account.ats,
+            name=account.name,
+            sees_all=account.sees_all,
+            callback_hosts=tuple(account.callback_hosts),
+            expire_after=timedelta(seconds=account.expire_after),
+            switches=dict(account.switches),
+            shared_ttl=account.shared_ttl,
+            shared_ttl_units=account.shared_ttl_units,
+            sandbox=account.sandbox,
+        )
 
 
 class Doorkeeper:
@@ -171,7 +188,7 @@ class Doorkeeper:
             found = [row for row in rows if hmac.compare_digest(row.digest, digest)]
             if not found:
                 raise Denied("Invalid Token")
-            caller = _caller(found[0].account)
+            caller = Caller.of(found[0].account)
         self._note_use(found[0], at)
         with self._lock:
             if len(self._known) >= MOST_KNOWN:
@@ -188,17 +205,3 @@ class Doorkeeper:
         # A request that only reads must not fail because somebody else writes for long.
         with suppress(Unready), self._db.writing() as session:
             session.execute(note)
-
-
-def _caller(account: Account) -> Caller:
-    return Caller(
-        account_id=account.id,
-        ats=account.ats,
-        name=account.name,
-        sees_all=account.sees_all,
-        callback_hosts=tuple(account.callback_hosts),
-        expire_after=timedelta(seconds=account.expire_after),
-        switches=dict(account.switches),
-        shared_ttl=account.shared_ttl,
-        shared_ttl_units=account.shared_ttl_units,
-    )

@@ -1,6 +1,7 @@
 """The ground of every dialect's endpoints: reading bodies, one shape of error, the description."""
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import marshmallow as ma
@@ -8,9 +9,29 @@ from flask import Request, Response
 from flask_smorest import Api, Blueprint
 from webargs.core import is_json
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import HTTPException, default_exceptions
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
 
 MISSING = "should be provided"
+# What the description says of each error: when it comes, and one that may be read there.
+ERRORS = {
+    400: (
+        "The body is not a JSON object, or a field is not what it should be.",
+        "Invalid field: candidate.email should be an e-mail address",
+    ),
+    401: (
+        "There is no bearer token, or nobody's, or one for the endpoints of another ATS.",
+        "Invalid Token",
+    ),
+    404: ("The account has no such order of this kind.", "There is no such order"),
+    409: ("What is asked for contradicts what already stands.", "Entity is already updated"),
+    413: ("The body is too large.", "The body should have at most 1048576 bytes"),
+    415: ("The body is said to be something else.", "Content-Type should be application/json"),
+    422: (
+        "Something is missing, or the product is not one that the account may order.",
+        "Missing field: candidate.email should be provided",
+    ),
+    500: ("Our fault; nothing was kept, so trying again is safe.", "Internal Server Error"),
+}
 
 
 class Error(ma.Schema):
@@ -24,6 +45,7 @@ class ContractApi(Api):  # type: ignore[misc]
     """The description of all dialects' endpoints, and the errors as the contract wants them."""
 
     ERROR_SCHEMA = Error
+    DEFAULT_ERROR_RESPONSE_NAME = None  # every error is described by its own code
 
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer an error as `{"status": N, "message": "…"}`."""
@@ -35,6 +57,8 @@ class ContractApi(Api):  # type: ignore[misc]
         for name, value in error.get_headers():
             if name.lower() in ("allow", "retry-after", "www-authenticate"):
                 response.headers[name] = value
+        if error.code == 401:
+            response.headers.setdefault("WWW-Authenticate", "Bearer")
         return response
 
 
@@ -43,7 +67,7 @@ def refuse(code: int, message: str) -> NoReturn:
     raise default_exceptions[code](message)
 
 
-class BodyParser(FlaskParser):  # type: ignore[misc]
+class BodyParser(FlaskParser):
     """Reads a JSON object; says of what is wrong the first thing, with its full path."""
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
@@ -51,7 +75,9 @@ class BodyParser(FlaskParser):  # type: ignore[misc]
         if req.mimetype and not is_json(req.mimetype):
             refuse(415, "Content-Type should be application/json")
         try:
-            body = json.loads(req.get_data(), parse_constant=_no_constant)
+            body = json.loads(_whole(req), parse_constant=_no_constant)
+        except RequestEntityTooLarge:
+            refuse(413, f"The body should have at most {req.max_content_length} bytes")
         except (ValueError, RecursionError):
             refuse(400, "Invalid JSON")
         if not isinstance(body, dict):
@@ -60,7 +86,7 @@ class BodyParser(FlaskParser):  # type: ignore[misc]
 
     def handle_error(self, error: ma.ValidationError, *_: object, **__: object) -> NoReturn:
         """Refuse: 400 for what is wrong; 422 where nothing is wrong but something is missing."""
-        said = list(_leaves(error.normalized_messages().get("json", {})))
+        said = list(_leaves(error.messages_dict.get("json", {})))
         for path, sentence in said:
             if sentence != MISSING:
                 refuse(400, f"Invalid field: {path} {sentence}")
@@ -68,14 +94,61 @@ class BodyParser(FlaskParser):  # type: ignore[misc]
 
 
 class ContractBlueprint(Blueprint):  # type: ignore[misc]
-    """A dialect's endpoints."""
+    """A dialect's endpoints, each served by `add` together with its description."""
 
     ARGUMENTS_PARSER = BodyParser()
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        operation: str,
+        view: Callable[..., Response],
+        *,
+        answers: tuple[int, type[ma.Schema], dict[str, Any]],
+        errors: tuple[int, ...] = (),
+        said_of: Mapping[int, tuple[str, str]] = ERRORS,
+        takes: tuple[ma.Schema, dict[str, Any]] | None = None,
+        links: dict[str, Any] | None = None,
+        **said: Any,
+    ) -> None:
+        """Serve a path, with and without a slash at its end, and describe it once.
+
+        `answers` is code, schema and example; `takes` the body's schema and example; `said_of`
+        has what is said of each error, as ERRORS does; `links` are OpenAPI's; `said` goes into the
+        description as it is.
+        """
+        code, schema, example = answers
+        if takes:
+            view = self.arguments(takes[0], example=takes[1])(view)
+        described = self.response(code, schema, example=example)(view)
+        refusals = {error: _described(error, *said_of[error]) for error in {401, 500, *errors}}
+        responses = refusals | ({code: {"links": links}} if links else {})
+        described = self.doc(operationId=operation, responses=responses, **said)(described)
+        # The description is all that these wrappers are for: requests need not pass through them.
+        view._apidoc = described._apidoc  # type: ignore[attr-defined]
+        self.route(path, methods=[method], endpoint=operation, strict_slashes=False)(view)
 
 
 def answer(body: dict[str, Any], code: int = 200) -> Response:
     """Answer with a JSON document."""
     return Response(json.dumps(body, ensure_ascii=False), status=code, mimetype="application/json")
+
+
+def _whole(req: Request) -> bytes:
+    sent, most = req.get_data(), req.max_content_length
+    # A body that comes in chunks, of unknown length, is cut off without a word.
+    if most is not None and len(sent) >= most and len(sent) != req.content_length:
+        raise RequestEntityTooLarge
+    return sent
+
+
+def _described(code: int, description: str, message: str) -> dict[str, Any]:
+    example = {"status": code, "message": message}
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": Error, "example": example}},
+    }
 
 
 def _sentence(error: HTTPException) -> str:

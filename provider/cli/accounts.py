@@ -7,7 +7,7 @@ import click
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from provider.accounts import Account, AccountProduct
+from provider.accounts import Account, AccountProduct, Caller
 from provider.ats import DIALECTS
 from provider.cli.account_settings import change, host, name, stay
 from provider.cli.products import named
@@ -218,5 +218,5 @@ def _seen(session: Session, account: Account) -> list[dict[str, Any]]:
     return [
         row._asdict()
         for kind in KINDS
-        for row in session.execute(query.where(*visible(kind, account.id, account.sees_all)))
+        for row in session.execute(query.where(*visible(kind, Caller.of(account))))
     ]

@@ -65,6 +65,8 @@ class Stage:
             "account", "create", name, "--ats", "workable", "--callback-host", host,
             "--callback-token", callback_token, "--json", hide=callback_token,
         )  # fmt: skip
+        # The sample package's disclosure is no legal text: only a sandbox may order it.
+        self.command("account", "set", name, "sandbox=yes")
         return str(json.loads(said)["token"])
 
     def serve(self) -> None:

@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
 from provider import vault
+from provider.accounts import Caller
 from provider.errors import Conflict
 from provider.orders.link import INVITE, Link
 from provider.orders.order import Candidate, Order
@@ -41,10 +42,7 @@ def place(
     keeper: Vault,
     kind: str,
     wish: Placement,
-    *,
-    account_id: int,
-    sees_all: bool,
-    expire_after: timedelta,
+    caller: Caller,
     at: datetime,
 ) -> str | None:
     """Place an order, invite the candidate, and return its public id; None for no such product.
@@ -52,19 +50,19 @@ def place(
     The same wish again returns the same id and invites nobody; another wish under the same
     origin is a Conflict.
     """
-    standing = _standing(session, keeper, kind, wish, account_id)
+    standing = _standing(session, keeper, kind, wish, caller.account_id)
     if standing is not None:
         return standing
     product = session.execute(
         select(Product.id, Product.current_version_id).where(
-            Product.public_id == wish.product, *visible(kind, account_id, sees_all)
+            Product.public_id == wish.product, *visible(kind, caller)
         )
     ).one_or_none()
     if product is None:
         return None
     order = _order(
-        keeper, kind, wish, account_id=account_id, product_id=product.id,
-        version_id=product.current_version_id, placed_at=at, expires_at=at + expire_after,
+        keeper, kind, wish, account_id=caller.account_id, product_id=product.id,
+        version_id=product.current_version_id, placed_at=at, expires_at=at + caller.expire_after,
     )  # fmt: skip
     session.add_all([order, Link.mint(keeper, order, INVITE, at)])
     session.flush()

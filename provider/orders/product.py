@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar, cast
 
-from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, select
+from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, false, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider import vault
-from provider.accounts import AccountProduct
+from provider.accounts import AccountProduct, Caller
 from provider.db import Base
 from provider.errors import Conflict, NotFound
 
@@ -33,6 +33,8 @@ class Product(Base):
     # The version that new orders get. No foreign key: versions point here already, and a circle
     # of two tables can neither be created nor filled in one go.
     current_version_id: Mapped[int | None] = mapped_column()
+    # What is only a sample may be ordered from sandbox accounts alone.
+    sandbox_only: Mapped[bool] = mapped_column(default=False, server_default=false())
     archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     versions: Mapped[list["Version"]] = relationship(
@@ -53,6 +55,7 @@ class Product(Base):
         newest = self.versions[-1] if self.versions else None
         if newest and newest.digest == digest:
             return None
+        self.admit(session, content, at)
         number = newest.number + 1 if newest else 1
         version = Version(number=number, content=content, digest=digest, created_at=at)
         self.versions.append(version)
@@ -66,7 +69,15 @@ class Product(Base):
         version = self.versions[-1]
         version.state, version.published_at = PUBLISHED, version.published_at or at
         self.current_version_id, self.archived_at = version.id, None
+        self.sandbox_only = self.is_sample(version)
         return version
+
+    def is_sample(self, version: "Version") -> bool:
+        """Whether a version is not for real use; a kind that has samples says so."""
+        return False
+
+    def admit(self, session: Session, content: dict[str, Any], at: datetime) -> None:
+        """Refuse a content that contradicts what stands elsewhere; a kind that must says so."""
 
     def archive(self, at: datetime) -> None:
         """Take the product off every list; orders that stand go on."""
@@ -112,22 +123,24 @@ class Version(Base):
 _READ: dict[tuple[Callable[..., Any], str], Any] = {}
 
 
-def listed(
-    session: Session, kind: str, *, account_id: int, sees_all: bool
-) -> Sequence[Row[str, str]]:
+def listed(session: Session, kind: str, caller: Caller) -> Sequence[Row[str, str]]:
     """Return (public id, name) of the published products of a kind that an account may see."""
-    query = select(Product.public_id, Product.name).where(*visible(kind, account_id, sees_all))
+    query = select(Product.public_id, Product.name).where(*visible(kind, caller))
     return session.execute(query.order_by(Product.name, Product.id)).all()
 
 
-def visible(kind: str, account_id: int, sees_all: bool) -> list[Any]:
+def visible(kind: str, caller: Caller) -> list[Any]:
     """Return the conditions under which an account sees a product."""
     conditions: list[Any] = [
         Product.kind == kind,
         Product.archived_at.is_(None),
         Product.current_version_id.is_not(None),
     ]
-    if not sees_all:
-        seen = select(AccountProduct.product_id).where(AccountProduct.account_id == account_id)
+    if not caller.sandbox:
+        conditions.append(Product.sandbox_only.is_(False))
+    if not caller.sees_all:
+        seen = select(AccountProduct.product_id).where(
+            AccountProduct.account_id == caller.account_id
+        )
         conditions.append(Product.id.in_(seen))
     return conditions

@@ -13,13 +13,14 @@ def body(news: News) -> dict[str, Any]:
     """Return the contract's status document."""
     if not news.result:
         return {"status": _status(news)}
-    said: dict[str, Any] = {"results_url": news.report_url, "status": _status(news)}
+    said: dict[str, Any] = {"results_url": news.report_url} if news.report_url else {}
+    said["status"] = _status(news)
     said[news.kind] = _check(news.result) if news.kind == "check" else _scored(news.result)
     if news.switches.get("top_level_grade") and news.result.grade:
         said["grade"] = news.result.grade
     if news.pdf_url:
-        description = {"check": "Background Check"}.get(news.kind, news.kind.capitalize())
-        said["attachments"] = [{"description": f"{description} Report", "url": news.pdf_url}]
+        noun = {"check": "Background Check"}.get(news.kind, news.kind.capitalize())
+        said["attachments"] = [{"description": f"{noun} Report", "url": news.pdf_url}]
     return said
 
 

@@ -1,6 +1,7 @@
 """The contract's endpoints, the same four for each kind, from a table of its words."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,9 +10,9 @@ from flask import Response, g, request
 from sqlalchemy.exc import IntegrityError
 
 from provider.accounts import Caller
-from provider.ats.api import ContractBlueprint, Error, answer, refuse
+from provider.ats.api import ERRORS, ContractBlueprint, answer, refuse
 from provider.ats.dialect import News
-from provider.ats.workable import schemas
+from provider.ats.workable import examples, schemas
 from provider.ats.workable.news import body
 from provider.errors import Conflict, Denied, NotFound, ProviderError
 from provider.hosts import allowed
@@ -19,7 +20,9 @@ from provider.house import House, here
 from provider.kinds import KINDS
 from provider.orders import Link, Placement, listed, place
 
-CODES = {Denied: 401, NotFound: 404, Conflict: 409}
+NO_RESULT = ("The order has no result that could be shared.", "There is no result to share yet")
+CODES = {NotFound: 404, Conflict: 409}
+SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Words:
     """What the contract calls the parts of one kind."""
 
     kind: str
+    noun: str
     product: str
     products_path: str
     products: str
@@ -36,27 +40,30 @@ class Words:
     job: str | None
     order_in: type[schemas.OrderIn]
     status_out: type[schemas.Status]
+    extra: dict[str, Any]
 
 
 CONTRACT = (
     Words(
-        "assessment", "test", "/tests", "tests", "test_id",
+        "assessment", "Assessment", "test", "/tests", "tests", "test_id",
         "/assessments", "assessment_id", "job_shortcode",
-        schemas.AssessmentIn, schemas.AssessmentStatus,
+        schemas.AssessmentIn, schemas.AssessmentStatus, {"job_shortcode": "GROOV005"},
     ),
     Words(
-        "interview", "interview template", "/interview-templates", "interview_templates",
-        "interview_template_id", "/interviews", "interview_id", "job_id",
+        "interview", "Interview", "interview template", "/interview-templates",
+        "interview_templates", "interview_template_id", "/interviews", "interview_id", "job_id",
         schemas.InterviewIn, schemas.InterviewStatus,
+        {"job_id": "6789", "preferences": {"key": "value"}},
     ),
     Words(
-        "check", "package", "/packages", "packages", "package_id",
+        "check", "Background Check", "package", "/packages", "packages", "package_id",
         "/checks", "background_check_id", None,
-        schemas.CheckIn, schemas.CheckStatus,
+        schemas.CheckIn, schemas.CheckStatus, {"preferences": {"key": "value"}},
     ),
 )  # fmt: skip
 
 
+@cache
 def blueprint(ats: str) -> ContractBlueprint:
     """Return the endpoints of all three kinds."""
     routes = ContractBlueprint(ats, __name__, description="Workable's provider contract")
@@ -67,38 +74,48 @@ def blueprint(ats: str) -> ContractBlueprint:
         if scheme.lower() != "bearer" or not token.strip():
             refuse(401, "Missing Token")
         house = here()
-        g.caller = house.doorkeeper.admit(token.strip(), ats, house.now())
+        try:
+            g.caller = house.doorkeeper.admit(token.strip(), ats, house.now())
+        except Denied as error:
+            refuse(401, str(error))
 
     @routes.errorhandler(ProviderError)
     def _refused(error: ProviderError) -> Response:
-        code = CODES.get(type(error), 400)
+        code = CODES.get(type(error))
+        if code is None:
+            raise error  # nothing that a caller could mend: logged, and answered as a 500
         return answer({"status": code, "message": str(error)}, code)
 
     for words in CONTRACT:
-        _add(routes, words)
+        for add in (_list, _order, _poll, _share):
+            add(routes, words)
     return routes
 
 
-def _add(routes: ContractBlueprint, words: Words) -> None:
-    """Add the list, the order, the poll and the shared link of one kind."""
-    order = words.orders_path
-
-    @_route(routes, "GET", words.products_path, f"list_{words.products}", _listed(words))
-    def _list() -> Response:
-        """List what can be ordered."""
+def _list(routes: ContractBlueprint, words: Words) -> None:
+    def view() -> Response:
+        """List what can be ordered: published products that the account may see, by name."""
         house, caller = here(), _caller()
         with house.db.reading() as session:
-            rows = listed(
-                session, words.kind, account_id=caller.account_id, sees_all=caller.sees_all
-            )
+            rows = listed(session, words.kind, caller)
         return answer({words.products: [{"id": row.public_id, "name": row.name} for row in rows]})
 
-    @_route(
-        routes, "POST", order, f"create_{words.kind}", _created(words), 201,
-        errors=(400, 409, 413, 415, 422), body_in=words.order_in(),
+    many = ma.fields.List(ma.fields.Nested(schemas.Listed), required=True)
+    out = _schema(f"{words.kind.capitalize()}Products", {words.products: many})
+    example = {words.products: [{"id": "12345", "name": examples.PRODUCTS[words.kind]}]}
+    routes.add(
+        "GET", words.products_path, f"list_{words.products}", view, answers=(200, out, example),
+        security=SECURITY,
     )  # fmt: skip
-    def _order(wish: dict[str, Any]) -> Response:
-        """Order for a candidate, who is invited by e-mail; the same again returns the same id."""
+
+
+def _order(routes: ContractBlueprint, words: Words) -> None:
+    def view(wish: dict[str, Any]) -> Response:
+        """Order for a candidate, who is invited by e-mail.
+
+        The same order again (the same callback_url and content) answers with the same id and
+        invites nobody; the same callback_url with other content is a conflict.
+        """
         house, caller = here(), _caller()
         _check_address(house, caller, wish["callback_url"])
         public_id = _place(house, caller, words, wish)
@@ -106,11 +123,19 @@ def _add(routes: ContractBlueprint, words: Words) -> None:
             refuse(422, f"Unknown {words.product}: {wish[words.product_id]}")
         return answer({words.order_id: public_id}, 201)
 
-    @_route(
-        routes, "GET", f"{order}/<string:order_id>", f"get_{words.kind}", words.status_out,
-        errors=(404,),
+    made = ma.fields.String(required=True, metadata={"description": "Keep it, to ask again"})
+    out = _schema(f"{words.kind.capitalize()}Created", {words.order_id: made})
+    wish = examples.wish(words.product_id, words.orders_path, **words.extra)
+    routes.add(
+        "POST", words.orders_path, f"create_{words.kind}", view,
+        answers=(201, out, {words.order_id: "2044922"}),
+        errors=(400, 409, 413, 415, 422), takes=(words.order_in(), wish), security=SECURITY,
+        links=_links(words), callbacks={"status": _callback(words)},
     )  # fmt: skip
-    def _poll(order_id: str) -> Response:
+
+
+def _poll(routes: ContractBlueprint, words: Words) -> None:
+    def view(order_id: str) -> Response:
         """Tell the status and, when completed, the result: what the callbacks say."""
         house, caller = here(), _caller()
         with house.db.reading() as session:
@@ -118,11 +143,15 @@ def _add(routes: ContractBlueprint, words: Words) -> None:
             news = News.of(session, house.vault, house.links, found)
         return answer(body(news))
 
-    @_route(
-        routes, "GET", f"{order}/<string:order_id>/shared-link", f"share_{words.kind}",
-        schemas.SharedLink, errors=(404, 409),
+    example = examples.completed(words.kind, words.noun, words.orders_path)
+    routes.add(
+        "GET", f"{words.orders_path}/<string:order_id>", f"get_{words.kind}", view,
+        answers=(200, words.status_out, example), errors=(404,), security=SECURITY,
     )  # fmt: skip
-    def _share(order_id: str) -> Response:
+
+
+def _share(routes: ContractBlueprint, words: Words) -> None:
+    def view(order_id: str) -> Response:
         """Give a public address of the report: permanent, or with the account's time to live."""
         house, caller, at = here(), _caller(), here().now()
         with house.db.writing() as session:
@@ -136,32 +165,32 @@ def _add(routes: ContractBlueprint, words: Words) -> None:
             said |= {"ttl": str(caller.shared_ttl), "ttl_units": caller.shared_ttl_units}
         return answer(said)
 
+    routes.add(
+        "GET", f"{words.orders_path}/<string:order_id>/shared-link", f"share_{words.kind}", view,
+        answers=(200, schemas.SharedLink, examples.shared(words.orders_path)),
+        errors=(404, 409), said_of=ERRORS | {409: NO_RESULT}, security=SECURITY,
+    )  # fmt: skip
 
-def _route(
-    routes: ContractBlueprint,
-    method: str,
-    path: str,
-    operation: str,
-    out: type[ma.Schema],
-    code: int = 200,
-    *,
-    errors: tuple[int, ...] = (),
-    body_in: ma.Schema | None = None,
-) -> Any:
-    """Serve a path, with and without a slash at its end, and describe it once."""
 
-    def decorate(view: Any) -> Any:
-        described = view
-        if body_in is not None:
-            described = routes.arguments(body_in)(described)
-        described = routes.response(code, out)(described)
-        for error in (401, *errors):
-            described = routes.alt_response(error, schema=Error)(described)
-        described = routes.doc(operationId=operation, security=[{"bearer": []}])(described)
-        routes.route(path, methods=[method], endpoint=operation, strict_slashes=False)(described)
-        return view
+def _links(words: Words) -> dict[str, Any]:
+    """Say where the new id leads."""
+    known = {"order_id": f"$response.body#/{words.order_id}"}
+    return {
+        name: {"operationId": f"{name}_{words.kind}", "parameters": known}
+        for name in ("get", "share")
+    }
 
-    return decorate
+
+def _callback(words: Words) -> dict[str, Any]:
+    """Describe what the ATS is sent at every change of the status."""
+    example = examples.completed(words.kind, words.noun, words.orders_path)
+    content = {"application/json": {"schema": words.status_out, "example": example}}
+    said = {
+        "summary": "Learn the new status and, when completed, the result.",
+        "requestBody": {"required": True, "content": content},
+        "responses": {"2XX": {"description": "Understood; anything else is tried again."}},
+    }
+    return {"{$request.body#/callback_url}": {"put": said}}
 
 
 def _place(house: House, caller: Caller, words: Words, wish: dict[str, Any]) -> str | None:
@@ -177,11 +206,7 @@ def _place(house: House, caller: Caller, words: Words, wish: dict[str, Any]) -> 
     for last in (False, True):
         try:
             with house.db.writing() as session:
-                return place(
-                    session, house.vault, words.kind, placement,
-                    account_id=caller.account_id, sees_all=caller.sees_all,
-                    expire_after=caller.expire_after, at=house.now(),
-                )  # fmt: skip
+                return place(session, house.vault, words.kind, placement, caller, house.now())
         except IntegrityError:
             # Another process placed it between our look and our write: the next look finds it.
             if last:
@@ -202,17 +227,6 @@ def _check_address(house: House, caller: Caller, url: str) -> None:
 def _caller() -> Caller:
     caller: Caller = g.caller
     return caller
-
-
-def _listed(words: Words) -> type[ma.Schema]:
-    many = ma.fields.List(ma.fields.Nested(schemas.Listed), required=True)
-    return _schema(f"{words.kind.capitalize()}Products", {words.products: many})
-
-
-def _created(words: Words) -> type[ma.Schema]:
-    return _schema(
-        f"{words.kind.capitalize()}Created", {words.order_id: ma.fields.String(required=True)}
-    )
 
 
 def _schema(name: str, fields: dict[str, Any]) -> type[ma.Schema]:

@@ -2,8 +2,10 @@
 
     name, description?                    description is Markdown
     sections?                             [{key, title, text}], read by the candidate first
-    screenings                            [{key, name, description?}], each gets a finding
+    screenings                            [{key, name, description?, asks?}], each gets a finding
     disclosure                            {key, version, text, sample?}, what is consented to
+
+`asks` names what a screening needs to know, from PARTICULARS; the form asks for that and no more.
 
 `text` and `description` are Markdown. `version` is text of the author's, kept with each consent.
 `sample: true` marks a disclosure that no lawyer has seen: pages warn that it is not for real use.
@@ -15,8 +17,9 @@ from typing import Any
 
 from marshmallow import post_load, validates_schema
 
+from provider.kinds.check.particulars import PARTICULARS
 from provider.kinds.document import load
-from provider.kinds.fields import Flag, Key, Shape, Text, Whole, part, parts, unlike
+from provider.kinds.fields import Choice, Flag, Key, Many, Shape, Text, Whole, part, parts, unlike
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Screening:
     key: str
     name: str
     description: str = ""
+    asks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class PackageContent:
     description: str = ""
     sections: tuple[Section, ...] = ()
 
+    @property
+    def asked(self) -> list[str]:
+        """What the screenings need to know, each once, in the order of PARTICULARS."""
+        return [name for name in PARTICULARS if any(name in each.asks for each in self.screenings)]
+
 
 class SectionShape(Shape):
     """One of the `sections`."""
@@ -76,10 +85,11 @@ class ScreeningShape(Shape):
     key = Key(required=True)
     name = Text(120, required=True)
     description = Text(5_000, lines=True, load_default="")
+    asks = Many(Choice(*PARTICULARS), "names", 0, len(PARTICULARS), load_default=())
 
     @post_load
     def _made(self, data: dict[str, Any], **_: Any) -> Screening:
-        return Screening(**data)
+        return Screening(**data | {"asks": tuple(data["asks"])})
 
 
 class DisclosureShape(Shape):

@@ -1,10 +1,25 @@
-"""Interview templates and interviews: questions answered on video."""
+"""Interview templates and interviews: questions answered on video, rated by the staff."""
 
+from dataclasses import replace
+from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
+from sqlalchemy.orm import Mapped, Session, relationship
+
+from provider import outbox
+from provider.errors import Conflict, Invalid, NotFound
+from provider.kinds import grading
 from provider.kinds.interview import content
-from provider.kinds.interview.content import InterviewContent
-from provider.orders import Order, Product
+from provider.kinds.interview.content import InterviewContent, Question
+from provider.kinds.interview.recording import BROKEN, READY, SENT, Rating, Recording
+from provider.media import Kept
+from provider.orders import Evidence, Product, Result, Sitting
+from provider.orders.order import SUBMITTED
+from provider.text import plain
+from provider.vault import Vault
+
+__all__ = ["BROKEN", "READY", "SENT", "Interview", "InterviewTemplate", "Rating", "Recording"]
 
 
 class InterviewTemplate(Product):
@@ -18,12 +33,213 @@ class InterviewTemplate(Product):
         return content.parse(document)
 
 
-class Interview(Order):
+class Interview(Sitting):
     """A video interview ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "interview"}  # noqa: RUF012
 
+    over = "The time for this interview is over"
+
+    recordings: Mapped[list[Recording]] = relationship(
+        back_populates="interview", order_by=Recording.id
+    )
+    ratings: Mapped[list[Rating]] = relationship(back_populates="interview", order_by=Rating.id)
+
+    @property
+    def content(self) -> InterviewContent:
+        """The template as it was when it was ordered."""
+        return self.version.read_by(InterviewTemplate.parse)
+
     @property
     def lasts(self) -> int | None:
-        """The longest that thinking and answering can take, in seconds."""
-        return InterviewTemplate.parse(self.version.content).seconds
+        """The seconds that thinking and answering take at most, each answer recorded once."""
+        return self.content.seconds
+
+    def takes(self, question: str) -> list[Recording]:
+        """Return the recordings of a question, oldest first."""
+        return [recording for recording in self.recordings if recording.question == question]
+
+    def chosen(self, question: str) -> Recording | None:
+        """Return the take that stands for a question."""
+        return next((take for take in self.takes(question) if take.chosen), None)
+
+    def takes_left(self, question: Question) -> int:
+        """Return how often a question may still be recorded."""
+        return max(0, question.takes - len(self.takes(question.key)))
+
+    def record(
+        self, session: Session, question: str, public_id: str, mime: str, kept: Kept, at: datetime
+    ) -> Recording:
+        """Keep a take whose bytes are saved; the same bytes again are the same take.
+
+        Raises Conflict when the time is over or no take is left.
+        """
+        self.must_be_running(at)
+        asked = self.question(question)
+        for take in self.takes(question):
+            if take.sha256 == kept.sha256:
+                return take
+        if not self.takes_left(asked):
+            raise Conflict("This answer cannot be recorded again")
+        recording = Recording(
+            public_id=public_id, question=question, take=len(self.takes(question)) + 1,
+            mime=mime, size=kept.size, sha256=kept.sha256, state=SENT, created_at=at,
+        )  # fmt: skip
+        self.recordings.append(recording)
+        self._choose(recording)
+        outbox.append(
+            session, lane=self.account.lane("media"), key=public_id, sequence=0,
+            topic="remux", payload={"order": self.public_id}, at=at,
+        )  # fmt: skip
+        return recording
+
+    def choose(self, public_id: str, at: datetime) -> Recording:
+        """Let one take stand for its question."""
+        self.must_be_running(at)
+        recording = self.recording(public_id)
+        self._choose(recording)
+        return recording
+
+    def send(self, session: Session, at: datetime, actor: str = "candidate") -> None:
+        """Hand the interview in; Conflict while a question has no answer. Twice is once."""
+        if self.progress == SUBMITTED:
+            return
+        if actor == "candidate":
+            self.must_be_running(at)
+            if missing := self.unanswered():
+                raise Conflict(f"{len(missing)} of the questions have no answer yet")
+        self.progress = SUBMITTED
+        self.tell(session, "submitted", actor, at)
+
+    def close(self, session: Session, keeper: Vault, at: datetime) -> None:
+        """Hand in what was recorded until the time was over; where nothing was, expire."""
+        if any(recording.chosen for recording in self.recordings):
+            self.send(session, at, actor="system")
+        else:
+            self.expire(session, at)
+
+    def unanswered(self) -> list[Question]:
+        """Return the questions without an answer."""
+        return [each for each in self.content.questions if not self.chosen(each.key)]
+
+    def rate(self, question: str, value: int, note: str, actor: str, at: datetime) -> Rating:
+        """Give an answer its rating, in place of the one it had; Invalid outside the scale."""
+        self._must_be_handed_in()
+        scale = self.content.scale
+        self.question(question)
+        if not scale.min <= value <= scale.max:
+            raise Invalid(f"The rating should be from {scale.min} to {scale.max}")
+        rating = next((each for each in self.ratings if each.question == question), None)
+        if rating is None:
+            rating = Rating(question=question)
+            self.ratings.append(rating)
+        rating.value, rating.note = value, note.strip()[:2000]
+        rating.actor, rating.rated_at = actor, at
+        return rating
+
+    def conclude(
+        self, session: Session, keeper: Vault, summary: str, actor: str, at: datetime
+    ) -> None:
+        """Complete the interview with its ratings; Conflict while an answer is not rated."""
+        self._must_be_handed_in()
+        unrated = [each for each in self.answered() if each.key not in self._rated()]
+        if unrated:
+            raise Conflict(f"{len(unrated)} of the answers have no rating yet")
+        self.complete(session, keeper, self._result(summary.strip()[:5000]), actor, at)
+
+    def answered(self) -> list[Question]:
+        """Return the questions with an answer."""
+        return [each for each in self.content.questions if self.chosen(each.key)]
+
+    def question(self, key: str) -> Question:
+        """Return a question by its key; NotFound."""
+        for question in self.content.questions:
+            if question.key == key:
+                return question
+        raise NotFound("There is no such question in this interview")
+
+    def recording(self, public_id: str) -> Recording:
+        """Return a recording of this interview; NotFound for anybody else's."""
+        for recording in self.recordings:
+            if recording.public_id == public_id:
+                return recording
+        raise NotFound("There is no such recording")
+
+    def evidence(self) -> Evidence:
+        """Return every question with its rating, beside the figures of the result."""
+        content, rated = self.content, self._rated()
+        recorded = [take for each in content.questions if (take := self.chosen(each.key))]
+        answered = f"{len(recorded)} of {len(content.questions)}"
+        return replace(
+            super().evidence(),
+            sentence=f"{answered} questions answered.",
+            facts=(("Questions answered", answered),),
+            items=tuple(
+                (
+                    "", content_text(each), self._remark(each.key),
+                    f"{rated[each.key].value} of {content.scale.max}" if each.key in rated else "–",
+                )
+                for each in content.questions
+            ),
+        )  # fmt: skip
+
+    def _remark(self, question: str) -> str:
+        rating = self._rated().get(question)
+        if rating and rating.note:
+            return rating.note
+        return "Answered on video" if self.chosen(question) else "No answer"
+
+    def _rated(self) -> dict[str, Rating]:
+        return {rating.question: rating for rating in self.ratings}
+
+    def _choose(self, recording: Recording) -> None:
+        for take in self.takes(recording.question):
+            take.chosen = take is recording
+
+    def _must_be_handed_in(self) -> None:
+        if self.status != "pending" or self.progress != SUBMITTED:
+            raise Conflict("Only an interview that was handed in can be rated")
+
+    def _result(self, summary: str) -> Result:
+        """Score the ratings: the scale's lowest is 0 %, its highest 100 %; no answer is 0 %."""
+        content, rated = self.content, self._rated()
+        span = content.scale.max - content.scale.min
+        shares = {
+            each.key: Fraction(rated[each.key].value - content.scale.min, span)
+            if each.key in rated
+            else Fraction(0)
+            for each in content.questions
+        }
+        percent = grading.percent(sum(shares.values(), Fraction(0)) / len(shares))
+        grade = content.grades.of(percent) if content.grades else None
+        bars = [
+            {
+                "label": f"Question {number}",
+                "percent": float(grading.percent(shares[each.key])),
+                "note": f"{rated[each.key].value} of {content.scale.max}"
+                if each.key in rated
+                else "no answer",
+            }
+            for number, each in enumerate(content.questions, 1)
+        ]
+        return Result(
+            score=float(percent),
+            grade=grade,
+            summary=summary or (content.summaries or {}).get(grade or "") or "",
+            details={
+                "Ratings": {
+                    content_text(each)[:80]: rated[each.key].value
+                    for each in content.questions
+                    if each.key in rated
+                }
+            },
+            figures={"bars": bars},
+            duration=round(
+                sum(take.seconds or 0 for take in self.recordings if take.chosen)
+            ) or None,
+        )  # fmt: skip
+
+
+def content_text(question: Question) -> str:
+    """Return a question as one line of plain text."""
+    return plain(question.text)

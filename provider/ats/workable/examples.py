@@ -1,0 +1,60 @@
+"""The contract's own examples, for the description; a test holds them to the documented ones."""
+
+from typing import Any
+
+PRODUCTS = {
+    "assessment": "Aptitude Test",
+    "interview": "Java Interview",
+    "check": "Criminal Pro",
+}
+CANDIDATE = {
+    "first_name": "Lakita",
+    "last_name": "Marrero",
+    "phone": "(785)991-6256",
+    "email": "lakita_marrero@gmail.com",
+}
+SCORED = {
+    "score": "78",
+    "grade": "excelled",
+    "summary": "This candidate is an excellent prospect.",
+    "details": {
+        "behavior": {"Influence": 97, "conscientiousness": 76},
+        "mental_skills": {"Problem Solving": 82, "Aptitude": 91},
+    },
+    "duration": "01:01:17",
+}
+FINDINGS = {
+    "overall_status": "consider",
+    "result": [
+        {"name": "motor_vehicle_report", "status": "clear"},
+        {"name": "education_verification", "status": "consider"},
+    ],
+}
+
+
+def wish(product_id: str, orders_path: str, **extra: Any) -> dict[str, Any]:
+    """Return an order as the ATS sends it."""
+    return {
+        product_id: "12345",
+        "job_title": "Operations Manager",
+        "callback_url": f"https://groove-tech.workable.com{orders_path}/8823119",
+        "candidate": CANDIDATE,
+        **extra,
+    }
+
+
+def completed(kind: str, noun: str, orders_path: str) -> dict[str, Any]:
+    """Return the status of an order with its result."""
+    results = f"https://acme.com{orders_path}/2044922"
+    return {
+        "results_url": results,
+        "status": "completed",
+        kind: FINDINGS if kind == "check" else SCORED,
+        "attachments": [{"description": f"{noun} Report", "url": f"{results}/report.pdf"}],
+    }
+
+
+def shared(orders_path: str) -> dict[str, Any]:
+    """Return a shared link."""
+    url = f"https://acme.com{orders_path}/2044922/link"
+    return {"url": url, "ttl": "120", "ttl_units": "minutes"}
