@@ -5,14 +5,14 @@ from flask_bootstrap import Bootstrap5
 from werkzeug.exceptions import HTTPException
 
 from provider import words
-from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError
+from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError, Unready
 from provider.house import here
 from provider.pages import candidate, docs, health, home, results
 from provider.pages.console import console
 
 PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
 CODES: dict[type[ProviderError], int] = {
-    Denied: 403, NotFound: 404, Conflict: 409, Gone: 410, Invalid: 400,
+    Unready: 503, Denied: 403, NotFound: 404, Conflict: 409, Gone: 410, Invalid: 400,
 }  # fmt: skip
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
