@@ -15,6 +15,7 @@ from pypdf import PdfReader
 from provider.house import House
 from provider.kinds.assessment import Assessment
 from provider.orders import PDF, REPORT, SHARED, Link, Order
+from provider.pages import results
 from provider.pages.results import report_of
 from tests import cast
 from tests.cast import HandClock
@@ -228,8 +229,10 @@ def test_the_same_result_makes_its_pdf_once(
     client: FlaskClient, house: House, finished: str
 ) -> None:
     address = path(house, finished, PDF)
+    before = results._pdf.cache_info().misses
 
     assert client.get(address).data == client.get(address).data
+    assert results._pdf.cache_info().misses == before + 1
 
 
 # Shared links
