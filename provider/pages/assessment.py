@@ -14,7 +14,7 @@ from provider.errors import Invalid, ProviderError
 from provider.house import here
 from provider.kinds.assessment import Assessment
 from provider.orders import COMPLETED
-from provider.pages.candidate_answers import forgotten, to_landing, wants_json
+from provider.pages.candidate_answers import dress, forgotten, to_landing, wants_json
 from provider.pages.candidate_door import Visit, acting, looking
 from provider.pages.candidate_places import Place, place_of, places, posted, untouched
 
@@ -162,8 +162,8 @@ def _overview_page(
 def _facts(visit: Visit[Assessment]) -> dict[str, Any]:
     order = visit.order
     return {
+        **dress(order.account),
         "order": order,
-        "account": order.account,
         "content": order.content,
         "seconds_left": seconds_left(visit),
     }

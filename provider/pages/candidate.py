@@ -1,8 +1,9 @@
 """The candidate's first and last pages: the invitation, declining, and what became of it."""
 
+import re
 from typing import Any
 
-from flask import Blueprint, jsonify, redirect, render_template, request
+from flask import Blueprint, Response, jsonify, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
@@ -14,7 +15,14 @@ from provider.kinds.fields import cleaned
 from provider.orders import DECLINED, PENDING, Order
 from provider.orders.order import INVITED
 from provider.pages import assessment
-from provider.pages.candidate_answers import forgotten, landing_of, say, to_landing, wants_json
+from provider.pages.candidate_answers import (
+    dress,
+    forgotten,
+    landing_of,
+    say,
+    to_landing,
+    wants_json,
+)
 from provider.pages.candidate_door import Visit, acting, admit, looking, remember
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
@@ -60,6 +68,16 @@ def decline(public_id: str) -> ResponseReturnValue:
     return to_landing(public_id)
 
 
+@routes.get("/colour/<colour>.css")
+def colour(colour: str) -> ResponseReturnValue:
+    """A style sheet of an account's colour: the pages' policy allows no styles of their own."""
+    if not re.fullmatch("[0-9a-f]{6}", colour):
+        raise NotFound("There is no such colour")
+    response = Response(f":root {{ --accent: #{colour}; }}\n", mimetype="text/css")
+    response.cache_control.public, response.cache_control.max_age = True, 31_536_000
+    return response
+
+
 @routes.errorhandler(NotFound)
 def _lost(error: NotFound) -> ResponseReturnValue:
     return say(404, "candidate/lost.html", str(error))
@@ -98,7 +116,7 @@ def _stage(order: Order) -> str:
 def _facts(visit: Visit[Order]) -> dict[str, Any]:
     order = visit.order
     content = load(order.version.content, KINDS[order.kind].shape)
-    return {"order": order, "account": order.account, "content": content, "at": visit.at}
+    return {**dress(order.account), "order": order, "content": content, "at": visit.at}
 
 
 def _note_first_view(public_id: str) -> None:

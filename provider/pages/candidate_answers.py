@@ -3,6 +3,8 @@
 from flask import jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from provider.accounts import Account
+
 
 def wants_json() -> bool:
     """Whether a script asks, rather than a person."""
@@ -31,3 +33,10 @@ def say(code: int, template: str, message: str) -> ResponseReturnValue:
 def forgotten() -> ResponseReturnValue:
     """The browser has lost its form cookie: nothing was done, and a fresh page will do."""
     return say(400, "candidate/forgotten.html", "This page has been open for too long")
+
+
+def dress(account: Account) -> dict[str, object]:
+    """Return what a page wears of an account: its name, and a style sheet of its colour."""
+    colour = str(account.brand.get("colour") or "").removeprefix("#")
+    sheet = url_for("candidate.colour", colour=colour) if colour else None
+    return {"account": account, "brand_css": sheet}

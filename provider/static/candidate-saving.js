@@ -130,6 +130,9 @@ export function keepSaving(form, { onTime }) {
     change(0);
   });
   form.addEventListener("submit", (event) => {
+    // An older browser does not tell which button was pressed: then the form goes its plain way.
+    leaving = !("submitter" in event);
+    if (leaving) return;
     event.preventDefault();
     loud = true;
     going = event.submitter?.value || "next";
@@ -151,7 +154,7 @@ async function post(form, going) {
   const body = new FormData(form);
   body.set("go", going || "");
   const headers = { Accept: "application/json", "X-CSRFToken": body.get("csrf_token") };
-  const signal = AbortSignal.timeout(PATIENCE);
+  const signal = AbortSignal.timeout?.(PATIENCE);
   try {
     const request = { method: "POST", body, headers, signal, keepalive: true };
     const response = await fetch(form.action, request);

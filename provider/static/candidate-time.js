@@ -1,5 +1,7 @@
 // The time that is left, by the server's clock: told in seconds, counted down here.
 
+import { recall, remember } from "./candidate-memory.js";
+
 const ANNOUNCED = [
   [300, "5 minutes left"],
   [60, "1 minute left"],
@@ -35,8 +37,8 @@ export function keepTime(attempt) {
     for (const [threshold, words] of ANNOUNCED) {
       // Each question is a page of its own: what one has said, the next does not repeat.
       const key = `${attempt.dataset.attempt}#${threshold}`;
-      if (seconds > threshold || sessionStorage.getItem(key)) continue;
-      sessionStorage.setItem(key, "said");
+      if (seconds > threshold || recall(key)) continue;
+      remember(key, "said");
       if (seconds > threshold - 50) said.textContent = words;
     }
   }

@@ -1,5 +1,6 @@
 """Taking a test, by plain forms and by what a script asks."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -363,6 +364,24 @@ def test_handing_in_twice_changes_nothing(client: FlaskClient, house: House, inv
         answer = press(client, page, f"/c/o/{invited}/submit", blank="4")
         assert answer.headers["Location"] == f"/c/o/{invited}/"
     assert story(house, invited).count("submitted") == 1
+
+
+def test_handing_in_from_many_tabs_at_once_completes_once(
+    app: Flask, client: FlaskClient, house: House, invited: str
+) -> None:
+    page = begin(client, house, invited)
+    cookies = [client.get_cookie(name) for name in ("form", f"c-{invited}")]
+
+    def hand_in(_: int) -> int:
+        tab = app.test_client()
+        for cookie in cookies:
+            assert cookie
+            tab.set_cookie(cookie.key, cookie.value)
+        return press(tab, page, f"/c/o/{invited}/submit", blank="4").status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(hand_in, range(16))) == {303}
+    assert story(house, invited).count("completed") == 1
 
 
 def test_the_back_button_after_handing_in_leads_to_the_end(

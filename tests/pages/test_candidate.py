@@ -335,3 +335,19 @@ def test_a_form_without_its_token_changes_nothing(
     assert answer.status_code == 400
     assert "Please try again" in answer.text
     assert story(house, invited) == ["placed", "opened"]
+
+
+def test_the_pages_wear_the_accounts_colour(client: FlaskClient, house: House) -> None:
+    account_id, _ = cast.account(house, brand={"colour": "#8a2be2"})
+    public_id = cast.order(house, account_id, cast.test(house))
+    assert 'href="/c/colour/8a2be2.css"' in enter(client, house, public_id).text
+    sheet = client.get("/c/colour/8a2be2.css")
+    assert sheet.mimetype == "text/css"
+    assert sheet.text == ":root { --accent: #8a2be2; }\n"
+    assert client.get("/c/colour/red;}.css").status_code == 404
+
+
+def test_without_a_colour_the_pages_wear_ours(
+    client: FlaskClient, house: House, invited: str
+) -> None:
+    assert "/c/colour/" not in enter(client, house, invited).text
