@@ -1,0 +1,131 @@
+"""What every dialect has in common: the judge of an answer, and the shape of every error."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.exceptions import TooManyRequests, default_exceptions
+
+from provider.ats import DIALECTS, Answer
+from provider.ats.api import ERRORS, ContractApi
+from provider.ats.dialect import LONGEST_WAIT, TRIES, retry_after
+
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+WORKABLE = DIALECTS["workable"]
+
+
+def test_dialects_are_known_by_their_own_names() -> None:
+    assert all(dialect.name == name for name, dialect in DIALECTS.items())
+
+
+@pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
+def test_any_success_is_done(code: int) -> None:
+    outcome = WORKABLE.judge(Answer(code, {}, "ok"), 0, NOW)
+    assert (outcome.word, outcome.code, outcome.answer) == ("done", code, "ok")
+
+
+@pytest.mark.parametrize("code", [401, 403, 408, 425, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("attempts", [0, TRIES, 1000])
+def test_what_may_pass_is_tried_again_however_often(code: int, attempts: int) -> None:
+    assert WORKABLE.judge(Answer(code, {}), attempts, NOW).word == "again"
+
+
+@pytest.mark.parametrize("code", [301, 302, 307, 308, 400, 404, 405, 409, 413, 415, 422])
+def test_a_refusal_is_believed_at_the_third_time(code: int) -> None:
+    words = [WORKABLE.judge(Answer(code, {}), attempts, NOW).word for attempts in range(TRIES + 1)]
+    assert words == ["again", "again", "never", "never"]
+    assert str(code) in WORKABLE.judge(Answer(code, {}), 0, NOW).error
+
+
+def test_what_is_gone_is_never_tried_again() -> None:
+    assert WORKABLE.judge(Answer(410, {}), 0, NOW).word == "never"
+
+
+@pytest.mark.parametrize("code", [429, 503])
+def test_the_wait_that_is_asked_for_is_kept(code: int) -> None:
+    answer = Answer(code, {"retry-after": "120"})
+    assert WORKABLE.judge(answer, 0, NOW).after == timedelta(minutes=2)
+
+
+@pytest.mark.parametrize(
+    ("said", "wait"),
+    [
+        ("0", timedelta(0)),
+        (" 90 ", timedelta(seconds=90)),
+        ("86400", timedelta(days=1)),
+        ("86401", LONGEST_WAIT),
+        ("9" * 400, LONGEST_WAIT),
+        (format_datetime(NOW + timedelta(hours=1), usegmt=True), timedelta(hours=1)),
+        (format_datetime(NOW - timedelta(hours=1), usegmt=True), timedelta(0)),
+        ("Mon, 23 Nov 2026 11:00:00 +0100", timedelta(hours=1)),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date_and_never_more_than_a_day(
+    said: str, wait: timedelta
+) -> None:
+    assert retry_after({"Retry-After": said}, NOW) == wait
+
+
+@pytest.mark.parametrize(
+    "said", ["", "soon", "-5", "1.5", "1e3", "²", "Mon, 23 Nov 2026 09:00:00", "Mon, 99 Nov 2026"]
+)
+def test_a_retry_after_that_cannot_be_read_is_none(said: str) -> None:
+    assert retry_after({"Retry-After": said}, NOW) is None
+
+
+def test_no_retry_after_is_none() -> None:
+    assert retry_after({}, NOW) is None
+
+
+@given(st.text())
+def test_no_retry_after_breaks_the_judge(said: str) -> None:
+    wait = retry_after({"Retry-After": said}, NOW)
+    assert wait is None or timedelta(0) <= wait <= LONGEST_WAIT
+
+
+@pytest.fixture
+def bare() -> Flask:
+    """An app with nothing but the errors of the contract."""
+    app = Flask("bare")
+    app.config.update(API_TITLE="bare", API_VERSION="1", OPENAPI_VERSION="3.1.0")
+    ContractApi(app)
+    return app
+
+
+@pytest.mark.parametrize("code", [*sorted(ERRORS), 405, 429, 503])
+def test_every_error_has_one_shape(bare: Flask, code: int) -> None:
+    @bare.get("/")
+    def _fail() -> str:
+        raise default_exceptions[code]
+
+    answer = bare.test_client().get("/")
+    assert answer.status_code == code
+    assert answer.mimetype == "application/json"
+    said = json.loads(answer.data)
+    assert list(said) == ["status", "message"]
+    assert said["status"] == code
+    assert "\n" not in said["message"]
+    assert 0 < len(said["message"]) < 50, "the name, not the library's lecture"
+
+
+def test_an_error_says_when_to_come_back(bare: Flask) -> None:
+    @bare.get("/")
+    def _fail() -> str:
+        raise TooManyRequests("Try again in a minute", retry_after=60)
+
+    answer = bare.test_client().get("/")
+    assert answer.headers["Retry-After"] == "60"
+    assert answer.get_json() == {"status": 429, "message": "Try again in a minute"}
+
+
+def test_a_missing_token_is_answered_with_how_to_come_in(bare: Flask) -> None:
+    @bare.get("/")
+    def _fail() -> str:
+        raise default_exceptions[401]("Missing Token")
+
+    assert bare.test_client().get("/").headers["WWW-Authenticate"] == "Bearer"
