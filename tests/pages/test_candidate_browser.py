@@ -26,7 +26,8 @@ Inviter = Callable[..., str]
 @pytest.fixture
 def invite(served: Served) -> Inviter:
     """Place an order of a test, an interview or a check; return its public id."""
-    account_id, _ = cast.account(served.house)
+    # The brightest colour that an account could choose: all must still be legible in it.
+    account_id, _ = cast.account(served.house, brand={"colour": "#ffd400"})
     products = {
         "assessment": cast.test(served.house),
         "every": cast.test(served.house, "All", "all", sections=[ALL_KINDS[0] | WIDE]),
