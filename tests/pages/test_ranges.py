@@ -1,5 +1,7 @@
 """Serving files in parts."""
 
+from pathlib import Path
+
 import pytest
 from flask import Flask, Response
 
