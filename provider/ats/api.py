@@ -1,15 +1,18 @@
 """The ground of every dialect's endpoints: reading bodies, one shape of error, the description."""
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 import marshmallow as ma
-from flask import Request, Response
+from flask import Request, Response, current_app
 from flask_smorest import Api, Blueprint
 from webargs.core import is_json
 from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
+
+from provider.errors import Conflict, NotFound, ProviderError, Unready
 
 MISSING = "should be provided"
 # What the description says of each error: when it comes, and one that may be read there.
@@ -31,7 +34,10 @@ ERRORS = {
         "Missing field: candidate.email should be provided",
     ),
     500: ("Our fault; nothing was kept, so trying again is safe.", "Internal Server Error"),
+    503: ("Nothing can be kept just now: try again in a little while.", "Service Unavailable"),
 }
+OURS = (500, 503)  # what every endpoint may have to say
+CODES: dict[type[ProviderError], int] = {NotFound: 404, Conflict: 409}
 
 
 class Error(ma.Schema):
@@ -98,6 +104,10 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
 
     ARGUMENTS_PARSER = BodyParser()
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_error_handler(ProviderError, _refused)
+
     def add(
         self,
         method: str,
@@ -122,7 +132,7 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
         if takes:
             view = self.arguments(takes[0], example=takes[1])(view)
         described = self.response(code, schema, example=example)(view)
-        refusals = {error: _described(error, *said_of[error]) for error in {401, 500, *errors}}
+        refusals = {error: _described(error, *said_of[error]) for error in {401, *OURS, *errors}}
         responses = refusals | ({code: {"links": links}} if links else {})
         described = self.doc(operationId=operation, responses=responses, **said)(described)
         # The description is all that these wrappers are for: requests need not pass through them.
@@ -133,6 +143,16 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
 def answer(body: dict[str, Any], code: int = 200) -> Response:
     """Answer with a JSON document."""
     return Response(json.dumps(body, ensure_ascii=False), status=code, mimetype="application/json")
+
+
+def _refused(error: ProviderError) -> Response:
+    code = CODES.get(type(error))
+    if code:
+        return answer({"status": code, "message": str(error)}, code)
+    # Nothing that a caller could mend, nor a caller's business: the sentence is for the log.
+    current_app.log_exception(sys.exc_info())
+    failure = default_exceptions[503 if isinstance(error, Unready) else 500]()
+    return answer({"status": failure.code, "message": failure.name}, failure.code or 500)
 
 
 def _whole(req: Request) -> bytes:

@@ -41,14 +41,17 @@ class Text(ma.fields.String):
     """Text that any database can hold and any letter can show: no NUL, no half characters."""
 
     types: ClassVar[tuple[str, ...]] = ("string",)
+    format: ClassVar[str | None] = None
 
     def __init__(self, longest: int, description: str, **kwargs: Any) -> None:
         types = self.types if kwargs.get("required") else (*self.types, "null")
-        metadata = {"type": _type(types), "description": description}
+        metadata: dict[str, Any] = {"type": _type(types), "description": description}
+        if self.format:
+            metadata["format"] = self.format
         super().__init__(
             error_messages={"invalid": f"should be {' or '.join(NAMES[t] for t in self.types)}"},
             validate=ma.validate.Length(max=longest, error="should have at most {max} characters"),
-            metadata=metadata | kwargs.pop("metadata", {}),
+            metadata=metadata,
             **kwargs,
         )
 
@@ -75,6 +78,8 @@ class Identifier(Text):
 class Email(Text):
     """An e-mail address, judged mildly: the letter's way decides."""
 
+    format = "email"
+
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         said = super()._deserialize(value, attr, data, **kwargs).strip()
         if not _EMAIL.fullmatch(said):
@@ -84,6 +89,8 @@ class Email(Text):
 
 class Address(Text):
     """An absolute http or https address without credentials or fragment."""
+
+    format = "uri"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         said = super()._deserialize(value, attr, data, **kwargs)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from provider.app import create_app
 from provider.config import Settings
 from provider.house import House
 from tests import cast
@@ -35,8 +36,6 @@ def side(request: pytest.FixtureRequest) -> Side:
 @pytest.fixture(scope="module")
 def standing(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     """One server for all that is only refused: nothing of it may leave a trace."""
-    from provider.app import create_app
-
     folder = tmp_path_factory.mktemp("standing")
     shutil.copy(fresh_database, folder / "provider.db")
     url = f"sqlite:///{folder / 'provider.db'}"

@@ -11,6 +11,7 @@ from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
+from provider.app import create_app
 from provider.config import Settings
 from provider.house import House
 from provider.orders import Candidate, Order, Product
@@ -132,8 +133,6 @@ def test_fifty_at_once_over_real_connections_are_one_order_and_one_invitation(
 def test_two_servers_on_one_database_make_one_order(
     settings: Settings, clock: cast.HandClock, house: House, app: Flask, side: Side
 ) -> None:
-    from provider.app import create_app
-
     other = House.build(settings, clock)
     apps = (app, create_app(other))
     token = cast.account(house)[1]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from flask.testing import FlaskClient
 
+from provider.app import create_app
 from provider.config import Settings
 from provider.house import House
 from provider.orders import Order
@@ -108,8 +109,6 @@ def test_a_callback_may_go_to_any_listed_host(client: FlaskClient, house: House,
 def test_in_development_http_and_ports_are_let_through_for_listed_hosts(
     settings: Settings, clock: cast.HandClock
 ) -> None:
-    from provider.app import create_app
-
     house = House.build(replace(settings, private_callbacks=True), clock)
     client = create_app(house).test_client()
     asker = Asker(client, cast.account(house, hosts=["127.0.0.1"])[1])

@@ -8,7 +8,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
+from provider import db
 from provider.accounts import Account
+from provider.app import create_app
+from provider.config import Settings
 from provider.house import House
 from provider.orders import Order, Product
 from tests import cast
@@ -215,7 +218,7 @@ def test_our_own_failure_has_the_same_shape_and_says_nothing_of_us(
         assert "no such table" in str(log[0]["exc_info"][1]), "but the log has it"
 
 
-def test_a_secret_that_cannot_be_opened_is_our_failure_not_the_caller_s(
+def test_a_secret_that_cannot_be_opened_is_no_business_of_the_caller_s(
     groove: Asker, house: House
 ) -> None:
     order_id = groove.order(ASSESSMENTS, ASSESSMENTS.wish(ASSESSMENTS.product(house)))
@@ -225,5 +228,22 @@ def test_a_secret_that_cannot_be_opened_is_our_failure_not_the_caller_s(
             link.sealed = b"lost" + link.sealed[4:]
     with capture_logs() as log:
         answer = groove.get(f"/assessments/{order_id}")
-    assert refusal(answer) == (500, "Internal Server Error")
+    assert refusal(answer) == (503, "Service Unavailable")
     assert "PROVIDER_SECRET_KEY" in str(log[0]["exc_info"][1])
+
+
+def test_an_order_is_put_off_while_another_program_keeps_the_database(
+    settings: Settings, clock: cast.HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db, "BUSY_TIMEOUT", 50)
+    house = House.build(settings, clock)
+    asker = Asker(create_app(house).test_client(), cast.account(house)[1])
+    wish = ASSESSMENTS.wish(ASSESSMENTS.product(house))
+    other = House.build(settings, clock)
+    with other.db.writing() as session, capture_logs():
+        session.connection()
+        assert refusal(asker.post("/assessments", wish)) == (503, "Service Unavailable")
+        assert asker.get("/tests").status_code == 200, "reading goes on"
+    assert asker.post("/assessments", wish).status_code == 201
+    for each in (house, other):
+        each.db.close()

@@ -14,14 +14,13 @@ from provider.ats.api import ERRORS, ContractBlueprint, answer, refuse
 from provider.ats.dialect import News
 from provider.ats.workable import examples, schemas
 from provider.ats.workable.news import body
-from provider.errors import Conflict, Denied, NotFound, ProviderError
+from provider.errors import Denied
 from provider.hosts import allowed
 from provider.house import House, here
 from provider.kinds import KINDS
 from provider.orders import Link, Placement, listed, place
 
 NO_RESULT = ("The order has no result that could be shared.", "There is no result to share yet")
-CODES = {NotFound: 404, Conflict: 409}
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 
 
@@ -79,13 +78,6 @@ def blueprint(ats: str) -> ContractBlueprint:
         except Denied as error:
             refuse(401, str(error))
 
-    @routes.errorhandler(ProviderError)
-    def _refused(error: ProviderError) -> Response:
-        code = CODES.get(type(error))
-        if code is None:
-            raise error  # nothing that a caller could mend: logged, and answered as a 500
-        return answer({"status": code, "message": str(error)}, code)
-
     for words in CONTRACT:
         for add in (_list, _order, _poll, _share):
             add(routes, words)
@@ -100,7 +92,8 @@ def _list(routes: ContractBlueprint, words: Words) -> None:
             rows = listed(session, words.kind, caller)
         return answer({words.products: [{"id": row.public_id, "name": row.name} for row in rows]})
 
-    many = ma.fields.List(ma.fields.Nested(schemas.Listed), required=True)
+    entry = ma.fields.Nested(schemas.Listed)
+    many = ma.fields.List(entry, required=True, metadata={"description": "By name"})
     out = _schema(f"{words.kind.capitalize()}Products", {words.products: many})
     example = {words.products: [{"id": "12345", "name": examples.PRODUCTS[words.kind]}]}
     routes.add(

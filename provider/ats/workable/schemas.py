@@ -32,7 +32,6 @@ class OrderIn(Wire):
         "Where every change of the status is PUT: https, on a host that the account allows; "
         "an order is known again by it",
         required=True,
-        metadata={"format": "uri"},
     )
     candidate = ma.fields.Nested(
         CandidateIn, required=True, metadata={"description": "Who is invited"}

@@ -1,0 +1,206 @@
+"""The published description is true: nothing is answered that it does not say."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import checks
+from schemathesis.specs.openapi import checks as described
+
+from provider.app import create_app
+from provider.config import Settings
+from provider.house import House
+from tests import cast
+from tests.ats.side import SIDES, Asker, Side, complete
+
+HELD = [
+    checks.not_a_server_error,
+    described.status_code_conformance,
+    described.content_type_conformance,
+    described.response_schema_conformance,
+    described.response_headers_conformance,
+]
+QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+NUMBERS = count()
+POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
+
+
+@dataclass
+class Office:
+    """A server whose description is put to the test, and what it was seen to do."""
+
+    asker: Asker
+    house: House
+    products: dict[str, str]
+    orders: dict[str, list[str]] = field(default_factory=lambda: {side.kind: [] for side in SIDES})
+    met: set[tuple[str, int]] = field(default_factory=set)
+
+    def fit(self, case: Any) -> None:
+        """Make what was invented meet what is there: a product, a host, an order."""
+        side = next((side for side in SIDES if side.orders in case.path), None)
+        if side is None:
+            return
+        if isinstance(case.body, dict):
+            url = f"https://a.workable.com/{next(NUMBERS)}"
+            known = {side.product_id: self.products[side.kind], "callback_url": url}
+            case.body = case.body | known
+        elif case.path_parameters and self.orders[side.kind]:
+            case.path_parameters = {"order_id": self.orders[side.kind][-1]}
+
+    def note(self, response: Any, case: Any) -> None:
+        """Remember what was answered; every second order is completed at once."""
+        operation = case.operation.definition.raw["operationId"]
+        self.met.add((operation, response.status_code))
+        if response.status_code == 201:
+            side = next(side for side in SIDES if side.orders in case.path)
+            made = self.orders[side.kind]
+            made.append(response.json()[side.order_id])
+            if len(made) % 2:
+                complete(self.house, side, made[-1])
+
+
+@pytest.fixture(scope="module")
+def office(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    folder = tmp_path_factory.mktemp("office")
+    shutil.copy(fresh_database, folder / "provider.db")
+    url = f"sqlite:///{folder / 'provider.db'}"
+    house = House.build(
+        Settings(instance=folder, database_url=url, secret_keys=(b"k" * 32,)), cast.HandClock()
+    )
+    app = create_app(house)
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    token = cast.account(house, shared_ttl=120, shared_ttl_units="minutes")[1]
+    asker = Asker(app.test_client(), token)
+    yield Office(asker, house, {side.kind: side.product(house) for side in SIDES})
+    house.db.close()
+
+
+@pytest.fixture(scope="module")
+def description(office: Office) -> Any:
+    return schemathesis.openapi.from_wsgi("/openapi.json", office.asker.client.application)
+
+
+OPERATIONS = [
+    operation
+    for kind, products in (
+        ("assessment", "tests"), ("interview", "interview_templates"), ("check", "packages"),
+    )
+    for operation in (f"list_{products}", f"create_{kind}", f"get_{kind}", f"share_{kind}")
+]  # fmt: skip
+
+
+def test_every_operation_is_put_to_the_test(description: Any) -> None:
+    names = [found.definition.raw["operationId"] for found in operations(description)]
+    assert sorted(names) == sorted(OPERATIONS)
+
+
+def operations(description: Any) -> list[Any]:
+    return [found.ok() for found in description.get_all_operations()]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_nothing_is_answered_that_is_not_described(
+    office: Office, description: Any, name: str
+) -> None:
+    operation = description.find_operation_by_id(name)
+    good, bad = (operation.as_strategy(generation_mode=mode) for mode in (POSITIVE, NEGATIVE))
+
+    @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=QUIET)
+    @given(case=good | bad, fitting=st.booleans())
+    def hold(case: Any, fitting: bool) -> None:
+        if fitting:
+            office.fit(case)
+        response = case.call(headers=office.asker.headers)
+        office.note(response, case)
+        case.validate_response(response, checks=[*HELD, *meant(case, fitting)])
+
+    hold()
+
+
+def meant(case: Any, fitting: bool) -> list[Any]:
+    """Return the check of whether a body that is described as good was taken as such.
+
+    Unless it fits it names no product and no listed host; and no description can say that a text
+    should not hold NUL.
+    """
+    nul = "\\u0000" in json.dumps(case.body, default=str)
+    good = case.meta.generation.mode == POSITIVE
+    return [described.positive_data_acceptance] if fitting and good and not nul else []
+
+
+def test_what_an_order_leads_to_is_described_too(office: Office, description: Any) -> None:
+    office.met.clear()
+
+    class Journey(description.as_state_machine()):  # type: ignore[misc]
+        def before_call(self, case: Any) -> None:
+            if case.method == "POST":  # else it is a link's: it leads to what was ordered before
+                office.fit(case)
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"headers": office.asker.headers}
+
+        def after_call(self, response: Any, case: Any) -> None:
+            office.note(response, case)
+
+        def validate_response(self, response: Any, case: Any, **how: Any) -> None:
+            case.validate_response(response, checks=[*HELD, described.ensure_resource_availability])
+
+    Journey.run(
+        settings=settings(
+            max_examples=30, stateful_step_count=10, deadline=None, derandomize=True,
+            suppress_health_check=QUIET, phases=[Phase.generate],
+        )
+    )  # fmt: skip
+    followed = {f"{word}_{side.kind}" for word in ("get", "share") for side in SIDES}
+    assert {operation for operation, code in office.met if code == 200} >= followed
+
+
+def test_the_description_is_one_by_its_own_standard(description: Any) -> None:
+    description.validate()
+
+
+@pytest.mark.parametrize("side", SIDES, ids=lambda side: side.kind)
+def test_the_examples_are_the_documented_ones(description: Any, side: Side) -> None:
+    raw = description.raw_schema["paths"]
+    order = raw[f"/{side.orders}"]["post"]
+    assert content(order["requestBody"])["example"] == side.document("order")
+    assert content(order["responses"]["201"])["example"] == side.document("created")
+    callback = order["callbacks"]["status"]["{$request.body#/callback_url}"]["put"]
+    assert content(callback["requestBody"])["example"] == side.document("status")
+    polled = raw[f"/{side.orders}/{{order_id}}"]["get"]["responses"]
+    assert content(polled["200"])["example"] == side.document("status")
+    shared = raw[f"/{side.orders}/{{order_id}}/shared-link"]["get"]["responses"]
+    assert content(shared["200"])["example"] == side.document("shared_link")
+    assert content(polled["401"])["example"] == side.document("error")
+    listed = content(raw[f"/{side.products}"]["get"]["responses"]["200"])["example"]
+    assert list(listed) == [side.products_key]
+
+
+def test_every_operation_says_how_to_come_in_and_what_may_go_wrong(description: Any) -> None:
+    for operation in operations(description):
+        raw = operation.definition.raw
+        assert raw["security"] == [{"bearer": []}]
+        assert raw["summary"]
+        assert {"401", "500", "503"} <= set(raw["responses"])
+        assert "default" not in raw["responses"]
+        assert all(answer["description"] for answer in raw["responses"].values())
+
+
+def test_every_field_is_explained(description: Any) -> None:
+    for name, shape in description.raw_schema["components"]["schemas"].items():
+        for field_name, said in shape["properties"].items():
+            assert said.get("description"), f"{name}.{field_name}"
+
+
+def content(part: dict[str, Any]) -> Any:
+    """Return what is said of a body of JSON, which is all there is."""
+    assert list(part["content"]) == ["application/json"]
+    return part["content"]["application/json"]
