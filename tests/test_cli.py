@@ -223,7 +223,8 @@ def test_every_setting_of_an_account_can_be_changed(run: Run, house: House) -> N
     run(
         "account", "set", "Groove Tech", "callback_hosts=*.groove.test, Hooks.groove.TEST",
         "callback_token=new", "expire_after=12h", "timezone=Europe/Athens",
-        "shared_ttl=120 minutes", "sandbox=yes", "brand.display_name=Groove & Co", "brand.colour=#0A5CFF",
+        "shared_ttl=120 minutes", "sandbox=yes", "brand.display_name=Groove & Co",
+        "brand.colour=#0A5CFF",
         "declined=on", "top_level_grade=true",
     )  # fmt: skip
     shown = said(run("account", "show", "Groove Tech", "--json"))
@@ -248,8 +249,8 @@ def test_settings_can_be_taken_back(run: Run, house: House) -> None:
         "brand.colour=#000000",
     )
     run(
-        "account", "set", "Groove Tech", "shared_ttl=none", "brand.display_name=none", "brand.colour=none",
-        "callback_token=none", "declined=no",
+        "account", "set", "Groove Tech", "shared_ttl=none", "brand.display_name=none",
+        "brand.colour=none", "callback_token=none", "declined=no",
     )  # fmt: skip
     kept = account(house)
     assert (kept.shared_ttl, kept.shared_ttl_units, kept.brand) == (None, None, {})
