@@ -9,20 +9,22 @@ from provider.accounts import Doorkeeper
 from provider.clock import Clock
 from provider.config import Settings
 from provider.db import Database
-from provider.media import Media
 from provider.links import Links
+from provider.media import Media
+from provider.orders.glance import Catalogue
 from provider.vault import Vault
 
 
 @dataclass(frozen=True)
 class House:
-    """Settings, database, vault, clock, doorkeeper and links of one running server."""
+    """Settings, database, vault, clock and all that one running server remembers and writes to."""
 
     settings: Settings
     db: Database
     vault: Vault
     clock: Clock
     doorkeeper: Doorkeeper
+    catalogue: Catalogue
     links: Links
     media: Media
 
@@ -36,6 +38,7 @@ class House:
             vault=Vault(settings.secret_keys),
             clock=clock or Clock(),
             doorkeeper=Doorkeeper(db),
+            catalogue=Catalogue(db),
             links=Links(settings.base_url),
             media=Media(settings.media_url or f"file:{settings.instance / 'media'}"),
         )
