@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.courier.callback import CallbackSink
 from provider.courier.letters import MailSink
+from provider.courier.media_sink import MediaSink
 from provider.house import House
 from provider.outbox import Claim, Outcome
 
@@ -53,7 +54,9 @@ class Courier:
 
     def __init__(self, house: House, sinks: Mapping[str, Sink] | None = None) -> None:
         self.house = house
-        self._sinks = sinks or {"callback": CallbackSink(house), "mail": MailSink(house)}
+        self._sinks = sinks or {
+            "callback": CallbackSink(house), "mail": MailSink(house), "media": MediaSink(house),
+        }  # fmt: skip
         self._senders = ThreadPoolExecutor(SIDE_BY_SIDE * 2, thread_name_prefix="send")
         self._stopping = False
 
