@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 from flask import Flask
 from sqlalchemy.orm import Session
 
+from provider.accounts import Caller
 from provider.ats.api import ContractApi
 from provider.links import Links
-from provider.orders import PDF, REPORT, Link, Order, Result
+from provider.orders import COMPLETED, PDF, REPORT, Link, Order, Result
+from provider.orders.glance import status_of
 from provider.outbox import Outcome
 from provider.vault import Vault
 
@@ -31,6 +33,23 @@ class News:
     result: Result | None = None
     report_url: str | None = None
     pdf_url: str | None = None
+
+    @classmethod
+    def standing(
+        cls,
+        session: Session,
+        keeper: Vault,
+        links: Links,
+        kind: str,
+        order_id: str,
+        caller: Caller,
+    ) -> "News":
+        """Return the news of a caller's order as it stands, without a way to reply; NotFound."""
+        status = status_of(session, kind, order_id, caller.account_id)
+        if status != COMPLETED:
+            return cls(kind, status, {}, caller.switches)
+        order = Order.find(session, order_id, caller.account_id)
+        return cls.of(session, keeper, links, order)
 
     @classmethod
     def of(

@@ -18,7 +18,7 @@ from provider.errors import Denied
 from provider.hosts import allowed
 from provider.house import House, here
 from provider.kinds import KINDS
-from provider.orders import Link, Placement, listed, place
+from provider.orders import Link, Placement, place
 
 NO_RESULT = ("The order has no result that could be shared.", "There is no result to share yet")
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
@@ -88,8 +88,7 @@ def _list(routes: ContractBlueprint, words: Words) -> None:
     def view() -> Response:
         """List what can be ordered: published products that the account may see, by name."""
         house, caller = here(), _caller()
-        with house.db.reading() as session:
-            rows = listed(session, words.kind, caller)
+        rows = house.catalogue.listed(words.kind, caller, house.now())
         return answer({words.products: [{"id": row.public_id, "name": row.name} for row in rows]})
 
     entry = ma.fields.Nested(schemas.Listed)
@@ -132,8 +131,7 @@ def _poll(routes: ContractBlueprint, words: Words) -> None:
         """Tell the status and, when completed, the result: what the callbacks say."""
         house, caller = here(), _caller()
         with house.db.reading() as session:
-            found = KINDS[words.kind].order.find(session, order_id, caller.account_id)
-            news = News.of(session, house.vault, house.links, found)
+            news = News.standing(session, house.vault, house.links, words.kind, order_id, caller)
         return answer(body(news))
 
     example = examples.completed(words.kind, words.noun, words.orders_path)
@@ -181,7 +179,12 @@ def _callback(words: Words) -> dict[str, Any]:
     said = {
         "summary": "Learn the new status and, when completed, the result.",
         "requestBody": {"required": True, "content": content},
-        "responses": {"2XX": {"description": "Understood; anything else is tried again."}},
+        "responses": {
+            "2XX": {"description": "Understood."},
+            "410": {"description": "Never send this again."},
+            "4XX": {"description": "A refusal: believed at the third time."},
+            "5XX": {"description": "Try again later; so do 401, 403, 408, 425 and 429."},
+        },
     }
     return {"{$request.body#/callback_url}": {"put": said}}
 
@@ -196,15 +199,16 @@ def _place(house: House, caller: Caller, words: Words, wish: dict[str, Any]) -> 
         reply={"callback_url": wish["callback_url"]},
         **wish["candidate"],
     )
-    for last in (False, True):
-        try:
-            with house.db.writing() as session:
-                return place(session, house.vault, words.kind, placement, caller, house.now())
-        except IntegrityError:
-            # Another process placed it between our look and our write: the next look finds it.
-            if last:
-                raise
-    raise AssertionError("unreachable")
+    try:
+        return _write(house, caller, words, placement)
+    except IntegrityError:
+        # Another process placed it between our look and our write: the next look finds it.
+        return _write(house, caller, words, placement)
+
+
+def _write(house: House, caller: Caller, words: Words, placement: Placement) -> str | None:
+    with house.db.writing() as session:
+        return place(session, house.vault, words.kind, placement, caller, house.now())
 
 
 def _check_address(house: House, caller: Caller, url: str) -> None:
