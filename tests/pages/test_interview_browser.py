@@ -1,0 +1,320 @@
+"""Giving an interview in a real browser with a camera that is not one: record, watch, hand in."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Route, expect
+
+from provider.kinds.interview import READY, Interview, Recording
+from tests import cast
+from tests.conftest import Served
+
+QUESTIONS = [
+    {
+        "key": "why",
+        "text": "Why *this* job?",
+        "think_seconds": 20,
+        "answer_seconds": 90,
+        "takes": 2,
+    },
+    {"key": "when", "text": "When can you start?", "think_seconds": 0, "answer_seconds": 10},
+]
+LOOKS = [(360, "light"), (1280, "dark")]
+
+
+@pytest.fixture
+def invited(served: Served) -> str:
+    account_id, _ = cast.account(served.house, brand={"colour": "#ffd400"})
+    template = cast.product(
+        served.house, "interview", cast.INTERVIEW | {"questions": QUESTIONS}, "two", "Two questions"
+    )
+    return cast.order(served.house, account_id, template, "interview")
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def follow(page: Page, name: str) -> None:
+    page.get_by_role("link", name=name, exact=True).click()
+
+
+def begin(page: Page, served: Served, public_id: str) -> None:
+    page.goto(cast.invitation(served.house, public_id))
+    follow(page, "Try camera and microphone")
+    press(page, "Turn them on")
+    press(page, "Start the interview")
+    page.wait_for_url("**/questions/1")
+
+
+def answer(page: Page) -> None:
+    """Record for a second or two, then stop."""
+    expect(page.locator("[data-on-air]")).to_be_visible()
+    expect(page.locator("[data-time]")).to_have_text(re.compile("1:2[0-8]|0:0[0-8]"))
+    press(page, "Stop and save")
+
+
+def is_saved(page: Page) -> None:
+    expect(page.locator("[data-step=saved]")).to_be_visible()
+    expect(page.locator("[data-saved]")).to_have_text("Saved")
+
+
+def recordings(served: Served, public_id: str) -> list[Recording]:
+    with served.house.db.reading() as session:
+        return list(Interview.find(session, public_id).recordings)
+
+
+def progress(served: Served, public_id: str) -> str:
+    with served.house.db.reading() as session:
+        return Interview.find(session, public_id).progress
+
+
+def is_remuxed(page: Page, served: Served, public_id: str) -> Recording:
+    """Wait for the copy; the page's own clock does the waiting."""
+    for _ in range(200):
+        (recording,) = recordings(served, public_id)
+        if recording.state == READY:
+            return recording
+        page.wait_for_timeout(50)
+    raise AssertionError("the copy was not made")
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until what has this name is focused, as somebody without a mouse does."""
+    expect(page.get_by_text(name, exact=True)).to_be_visible()
+    expect(page.get_by_text(name, exact=True)).to_be_enabled()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.locator(":focus").evaluate_all("them => them[0]?.innerText") == name:
+            return
+    pytest.fail(f"Tab never reached {name}")
+
+
+def is_clean(page: Page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert page.evaluate(wide) == 0
+
+
+def test_an_interview_goes_from_the_invitation_to_handed_in(
+    served: Served, page: Page, invited: str
+) -> None:
+    begin(page, served, invited)
+    expect(page.get_by_text("Why this job?")).to_be_hidden()
+    press(page, "Show the question")
+    expect(page.get_by_text("Why this job?")).to_be_visible()
+    expect(page.locator("[data-time]")).to_have_text(re.compile("0:(20|1[0-9])"))
+    press(page, "Record now")
+    answer(page)
+    is_saved(page)
+    press(page, "Record again")
+    press(page, "Record now")
+    answer(page)
+    expect(page.get_by_text("This answer cannot be recorded again.")).to_be_visible()
+    press(page, "Use take 1")
+    expect(page.locator(".take.is-chosen strong")).to_have_text("Take 1")
+    follow(page, "Next question")
+    press(page, "Show the question")
+    answer(page)
+    follow(page, "Check and hand in")
+    expect(page.get_by_text("You have answered all 2 questions.")).to_be_visible()
+    press(page, "Hand in my answers")
+    expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
+    expect(page.get_by_text("Your interview has been handed in.")).to_be_visible()
+    assert progress(served, invited) == "submitted"
+    kept = [(each.question, each.take, each.chosen) for each in recordings(served, invited)]
+    assert kept == [("why", 1, True), ("why", 2, False), ("when", 1, True)]
+
+
+def test_what_the_browser_recorded_has_a_length_and_seeks_once_it_is_copied(
+    served: Served, page: Page, invited: str, tmp_path: Path
+) -> None:
+    begin(page, served, invited)
+    press(page, "Show the question")
+    press(page, "Record now")
+    answer(page)
+    is_saved(page)
+    recording = is_remuxed(page, served, invited)
+    assert recording.mime.startswith("video/webm;codecs=")
+    served.house.media.fetch(recording.original, tmp_path / "original")
+    with av.open(tmp_path / "original") as original:
+        assert original.duration is None
+    served.house.media.fetch(recording.copy, tmp_path / "copy")
+    with av.open(tmp_path / "copy") as copy:
+        assert copy.duration
+        assert recording.seconds == pytest.approx(copy.duration / 1_000_000)
+    assert served.house.media.size(recording.poster) > 500
+    page.reload()
+    video = page.locator("[data-step=saved] video")
+    seeked = video.evaluate(
+        """video => new Promise((done, fail) => {
+            const seek = () => {
+                const length = video.duration;
+                video.addEventListener("seeked", () => done([length, video.currentTime]));
+                video.currentTime = length - 0.3;
+            };
+            video.addEventListener("error", () => fail(new Error("it does not play")));
+            video.readyState ? seek() : video.addEventListener("loadedmetadata", seek);
+        })"""
+    )
+    assert 0.5 < seeked[0] < 60
+    assert seeked[1] == pytest.approx(seeked[0] - 0.3, abs=0.1)
+
+
+def test_a_failed_upload_is_sent_again_without_recording_again(
+    served: Served, page: Page, invited: str
+) -> None:
+    begin(page, served, invited)
+    sent: list[int] = []
+
+    def unlucky(route: Route) -> None:
+        sent.append(1)
+        if len(sent) == 1:
+            route.abort()
+        elif len(sent) == 2:
+            route.fulfill(status=503)
+        else:
+            route.continue_()
+
+    page.route("**/takes", unlucky)
+    press(page, "Show the question")
+    press(page, "Record now")
+    answer(page)
+    expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
+    expect(page.locator("[data-saved]")).to_have_text("Not saved – we keep trying")
+    is_saved(page)
+    assert len(sent) == 3
+    assert len(recordings(served, invited)) == 1
+
+
+def test_a_lost_form_cookie_costs_no_recording(served: Served, page: Page, invited: str) -> None:
+    begin(page, served, invited)
+    press(page, "Show the question")
+    press(page, "Record now")
+    page.context.clear_cookies(name="form")
+    answer(page)
+    is_saved(page)
+    assert len(recordings(served, invited)) == 1
+
+
+def test_when_the_interview_is_over_the_page_says_so_kindly(
+    served: Served, page: Page, invited: str
+) -> None:
+    begin(page, served, invited)
+    press(page, "Show the question")
+    press(page, "Record now")
+    served.clock.pass_(timedelta(days=8))
+    answer(page)
+    expect(page.get_by_text("The time for this interview is over")).to_be_visible()
+    follow(page, "See how things stand")
+    expect(page.get_by_role("heading", name="This invitation is over")).to_be_visible()
+
+
+def test_an_answer_ends_by_itself_and_what_is_missing_waits_after_a_reload(
+    served: Served, page: Page, invited: str
+) -> None:
+    begin(page, served, invited)
+    page.clock.install()
+    page.goto(page.url.replace("questions/1", "questions/2"))
+    press(page, "Show the question")
+    expect(page.locator("[data-time]")).to_have_text(re.compile("0:0[0-9]"))
+    page.clock.fast_forward(9_000)
+    expect(page.locator("[data-step=saved]")).to_be_visible()
+    expect(page.locator("[data-announce]")).to_have_text("Saved")
+    page.goto(f"{served.url}/c/o/{invited}/")
+    follow(page, "Go on with question 1")
+    page.wait_for_url("**/questions/1")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("reject('NotAllowedError')", "The camera and the microphone are blocked for this page."),
+        ("reject('NotFoundError')", "No camera or no microphone was found."),
+        ("reject('NotReadableError')", "Another program is using your camera or your microphone."),
+        ("reject('OverconstrainedError')", "Your camera does not offer a picture"),
+        ("reject('TypeError')", "The camera could not be started."),
+        ("delete window.MediaRecorder", "This browser cannot record video here."),
+        (
+            "Object.defineProperty(navigator, 'mediaDevices', {value: undefined})",
+            "This browser cannot record video here.",
+        ),
+        (
+            "Object.defineProperty(window, 'isSecureContext', {value: false})",
+            "Your browser does not let this page use a camera.",
+        ),
+    ],
+)
+def test_each_way_a_camera_can_fail_is_said_with_a_way_out(
+    served: Served, page: Page, invited: str, script: str, words: str
+) -> None:
+    page.add_init_script(
+        "const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        "const reject = name => { let once = name; navigator.mediaDevices.getUserMedia = wanted =>"
+        "  once ? Promise.reject(new DOMException('', once)) : real(wanted);"
+        "  window.addEventListener('mend', () => { once = null; }); };" + script
+    )
+    page.goto(cast.invitation(served.house, invited))
+    follow(page, "Try camera and microphone")
+    press(page, "Turn them on")
+    expect(page.get_by_text(words)).to_be_visible()
+    expect(page.locator("[data-problem]:visible")).to_have_count(1)
+    expect(page.get_by_role("link", name="I do not want to take part")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the interview")).to_be_hidden()
+    if script.startswith("reject"):
+        page.evaluate("window.dispatchEvent(new Event('mend'))")
+        press(page, "Try again")
+        expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
+
+
+def test_a_keyboard_is_all_one_needs(served: Served, page: Page, invited: str) -> None:
+    page.goto(cast.invitation(served.house, invited))
+    for name in ("Try camera and microphone", "Turn them on", "Start the interview"):
+        tab_to(page, name)
+        page.keyboard.press("Enter")
+    page.wait_for_url("**/questions/1")
+    for name in ("Show the question", "Record now"):
+        tab_to(page, name)
+        page.keyboard.press("Enter")
+    expect(page.locator("[data-time]")).to_have_text(re.compile("1:2[0-8]"))
+    expect(page.get_by_role("button", name="Stop and save")).to_be_focused()
+    page.keyboard.press("Enter")
+    is_saved(page)
+    expect(page.get_by_role("link", name="Next question")).to_be_focused()
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_every_screen_is_clean_and_fits(
+    served: Served, browser: Browser, invited: str, width: int, scheme: Any
+) -> None:
+    size: Any = {"width": width, "height": 760}
+    with browser.new_context(viewport=size, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.goto(cast.invitation(served.house, invited))
+        is_clean(page)
+        follow(page, "Try camera and microphone")
+        press(page, "Turn them on")
+        expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
+        is_clean(page)
+        press(page, "Start the interview")
+        press(page, "Show the question")
+        press(page, "Record now")
+        page.route("**/takes", lambda route: route.abort())
+        expect(page.locator("[data-time]")).to_have_text(re.compile("1:2[0-8]"))
+        is_clean(page)
+        press(page, "Stop and save")
+        expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
+        is_clean(page)
+        page.unroute("**/takes")
+        press(page, "Try again now")
+        is_saved(page)
+        is_clean(page)
+        follow(page, "All questions")
+        is_clean(page)
