@@ -45,8 +45,14 @@ format: .venv  ## Put every file into shape
 	@$(BIN)/ruff format -q .
 	@$(BIN)/ruff check -q --fix .
 
-bench: .venv  ## Measure speed
-	@$(call later,tests/bench)
+bench: .venv .venv-bench/installed  ## Measure speed against the goals, and write it down
+	@$(BIN)/python -m tests.bench
+
+.venv-bench/installed: requirements-bench.lock
+	@echo "Installing what is measured against into .venv-bench …"
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
 
 soak: .venv  ## Run for long, with faults
 	@$(call later,tests/soak)

@@ -5,11 +5,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 import structlog
-from sqlalchemy import DateTime, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import (
+    CursorResult,
+    DateTime,
+    Engine,
+    Insert,
+    MetaData,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+)
 from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
@@ -21,6 +32,8 @@ log = structlog.get_logger()
 
 BUSY_TIMEOUT = 10_000  # milliseconds that a writer waits for another writer
 BUSY = "The database is kept busy by another program that writes; nothing was kept: try again"
+
+Listener = Callable[[set[str]], None]
 
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
@@ -57,13 +70,32 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy's own form)
 
 
+def insert(session: Session, model: type[Base], **columns: Any) -> int:
+    """Write one row and return its id, without the weight of an object."""
+    written = session.execute(_inserting(model), columns)
+    assert isinstance(written, CursorResult)
+    (key,) = written.inserted_primary_key or (None,)
+    assert isinstance(key, int)
+    return key
+
+
+@cache
+def _inserting(model: type[Base]) -> Insert:
+    return model.__table__.insert()  # type: ignore[attr-defined,no-any-return]
+
+
 class Database:
-    """The engine and its two doors; `on_commit` is told the lanes that got new messages."""
+    """The engine and its two doors.
+
+    After a commit `on_commit` is told the lanes that got new messages, and before it `on_write` the
+    tables of which objects were changed, for what is remembered of them in memory.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self.on_commit: list[Callable[[set[str]], None]] = []
+        self.on_commit: list[Listener] = []
+        self.on_write: list[Listener] = []
         self._inside = threading.local()
         # SQLite has one writer: queueing here is fair and quick, its own busy handler is neither.
         self._writer = threading.Lock() if self.sqlite else None
@@ -99,22 +131,16 @@ class Database:
         with self._outermost(), Session(self._write, expire_on_commit=False) as session:
             with said_plainly(), self._one_writer(), session.begin():
                 yield session
-            lanes: set[str] = session.info.get("lanes", set())
+            lanes, tables = (session.info.get(name) for name in ("lanes", "tables"))
+        if tables:
+            _tell(self.on_write, tables)
         if lanes:
-            self._tell(lanes)
+            _tell(self.on_commit, lanes)
 
     def close(self) -> None:
         """Give every connection back."""
         self._write.dispose()
         self._read.dispose()
-
-    def _tell(self, lanes: set[str]) -> None:
-        for listener in tuple(self.on_commit):
-            try:
-                listener(lanes)
-            except Exception:
-                # It is committed: the caller must not be told otherwise. The sweep finds the lanes.
-                log.exception("a listener did not hear of a commit")
 
     @contextmanager
     def _outermost(self) -> Iterator[None]:
@@ -138,6 +164,22 @@ class Database:
             yield
         finally:
             self._writer.release()
+
+
+def _tell(listeners: list[Listener], names: set[str]) -> None:
+    for listener in tuple(listeners):
+        try:
+            listener(names)
+        except Exception:
+            # It is committed: the caller must not be told otherwise. The sweep finds the lanes.
+            log.exception("a listener did not hear of a commit")
+
+
+@event.listens_for(Session, "after_flush")
+def _note_tables(session: Session, _: object) -> None:
+    changed = (*session.new, *session.dirty, *session.deleted)
+    tables = (table.name for row in changed for table in inspect(row).mapper.tables)
+    session.info.setdefault("tables", set()).update(tables)
 
 
 @contextmanager

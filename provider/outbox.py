@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
 from provider import vault
-from provider.db import Base
+from provider.db import Base, insert
 from provider.errors import Conflict
 
 LEASE = timedelta(seconds=60)  # longer than a send may take, shorter than anybody would wait
@@ -131,15 +131,13 @@ def append(
     payload: dict[str, Any],
     at: datetime,
     absolute: bool = False,
-) -> Message:
-    """Write a message into the open transaction; the commit wakes the courier."""
-    message = Message(
-        lane=lane, key=key, sequence=sequence, topic=topic, payload=payload,
+) -> int:
+    """Write a message into the open transaction, return its id; the commit wakes the courier."""
+    session.info.setdefault("lanes", set()).add(lane)
+    return insert(
+        session, Message, lane=lane, key=key, sequence=sequence, topic=topic, payload=payload,
         absolute=absolute, due_at=at, created_at=at,
     )  # fmt: skip
-    session.add(message)
-    session.info.setdefault("lanes", set()).add(lane)
-    return message
 
 
 def due_lanes(session: Session, at: datetime) -> list[str]:

@@ -14,12 +14,10 @@ LANE = "1/callback"
 
 def put(house: House, key: str = "a", sequence: int = 1, lane: str = LANE, **more: object) -> int:
     with house.db.writing() as session:
-        message = outbox.append(
+        return outbox.append(
             session, lane=lane, key=key, sequence=sequence, topic="status",
             payload={"n": sequence}, at=house.now(), absolute=bool(more.get("absolute")),
         )  # fmt: skip
-        session.flush()
-        return message.id
 
 
 def claim(house: House, lane: str = LANE, most: int = 100) -> list[Claim]:

@@ -158,6 +158,7 @@ class Doorkeeper:
         self._known: dict[bytes, tuple[datetime, Caller]] = {}
         self._seen: dict[int, datetime] = {}
         self._lock = threading.Lock()
+        db.on_write.append(self._written)
 
     def admit(self, token: str, ats: str, at: datetime) -> Caller:
         """Return who holds the token; Denied when nobody does or it is another dialect's."""
@@ -172,9 +173,13 @@ class Doorkeeper:
         return caller
 
     def forget(self) -> None:
-        """Drop what is remembered, after a write."""
+        """Drop what is remembered."""
         with self._lock:
             self._known = {}
+
+    def _written(self, tables: set[str]) -> None:
+        if tables & {Account.__tablename__, AccountToken.__tablename__}:
+            self.forget()
 
     def _look_up(self, token: str, digest: bytes, at: datetime) -> Caller:
         with self._db.reading() as session:

@@ -58,12 +58,18 @@ class Link(Base):
         views: int | None = None,
     ) -> "Link":
         """Make a link for an order; the caller's session keeps it."""
-        token = vault.token()
+        secret = cls.secret(keeper, order.public_id, purpose)
         return cls(
-            order=order, purpose=purpose, digest=vault.digest(token),
-            sealed=keeper.seal(token, f"links/{order.public_id}/{purpose}"),
-            expires_at=expires_at, views_left=views, created_at=at,
+            order=order, purpose=purpose, expires_at=expires_at, views_left=views, created_at=at,
+            **secret,
         )  # fmt: skip
+
+    @staticmethod
+    def secret(keeper: Vault, order_id: str, purpose: str) -> dict[str, bytes]:
+        """Return the columns of a new token: how it is found, and how it is shown again."""
+        token = vault.token()
+        sealed = keeper.seal(token, f"links/{order_id}/{purpose}")
+        return {"digest": vault.digest(token), "sealed": sealed}
 
     @classmethod
     def find(cls, session: Session, token: str, purpose: str) -> "Link | None":

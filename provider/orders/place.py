@@ -5,16 +5,22 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import inspect, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
-from provider import vault
+from provider import outbox, vault
 from provider.accounts import Caller
+from provider.db import insert
 from provider.errors import Conflict
 from provider.orders.link import INVITE, Link
-from provider.orders.order import Candidate, Order
+from provider.orders.order import Candidate, Event, Order
 from provider.orders.product import Product, visible
 from provider.vault import Vault
+
+_ORDERS = Order.__table__.c
+_KNOWN = select(_ORDERS.public_id, _ORDERS.kind, _ORDERS.fingerprint).where(
+    _ORDERS.account_id == bindparam("account_id"), _ORDERS.origin == bindparam("origin")
+)
 
 
 @dataclass(frozen=True)
@@ -53,33 +59,36 @@ def place(
     standing = _standing(session, keeper, kind, wish, caller.account_id)
     if standing is not None:
         return standing
-    product = session.execute(
-        select(Product.id, Product.current_version_id).where(
-            Product.public_id == wish.product, *visible(kind, caller)
-        )
-    ).one_or_none()
+    product = session.execute(_orderable(kind, caller), {"product": wish.product}).one_or_none()
     if product is None:
         return None
-    order = _order(
-        keeper, kind, wish, account_id=caller.account_id, product_id=product.id,
-        version_id=product.current_version_id, placed_at=at, expires_at=at + caller.expire_after,
+    public_id = vault.public_id()
+    order_id = insert(
+        session, Order, public_id=public_id, kind=kind, account_id=caller.account_id,
+        product_id=product.id, version_id=product.current_version_id,
+        candidate_id=_candidate(session, keeper, wish), origin=wish.origin,
+        fingerprint=keeper.mac(wish.canonical(), "order"), reply=wish.reply,
+        job_title=wish.job_title, job_reference=wish.job_reference, preferences=wish.preferences,
+        revision=0, placed_at=at, expires_at=at + caller.expire_after,
     )  # fmt: skip
-    session.add_all([order, Link.mint(keeper, order, INVITE, at)])
-    session.flush()
-    order.tell(session, "placed", "ats", at)
-    order.write_letter(session, "invitation", at)
-    return order.public_id
+    insert(
+        session, Link, order_id=order_id, purpose=INVITE, created_at=at,
+        **Link.secret(keeper, public_id, INVITE),
+    )  # fmt: skip
+    insert(session, Event, order_id=order_id, revision=0, at=at, word="placed", actor="ats")
+    outbox.append(
+        session, lane=f"{caller.account_id}/mail", key=public_id, sequence=0, topic="invitation",
+        payload={"order": public_id}, at=at,
+    )  # fmt: skip
+    return public_id
 
 
 def _standing(
     session: Session, keeper: Vault, kind: str, wish: Placement, account_id: int
 ) -> str | None:
     """Return the id of the order that was placed by this very wish, if there is one."""
-    found = session.execute(
-        select(Order.public_id, Order.kind, Order.fingerprint).where(
-            Order.account_id == account_id, Order.origin == wish.origin
-        )
-    ).one_or_none()
+    told = {"account_id": account_id, "origin": wish.origin}
+    found = session.execute(_KNOWN, told).one_or_none()
     if found is None:
         return None
     if found.kind != kind or not keeper.same(found.fingerprint, wish.canonical(), "order"):
@@ -87,31 +96,15 @@ def _standing(
     return str(found.public_id)
 
 
-def _order(keeper: Vault, kind: str, wish: Placement, **columns: Any) -> Order:
-    made: Order = (
-        inspect(Order)
-        .polymorphic_map[kind]
-        .class_(
-            public_id=vault.public_id(),
-            candidate=_candidate(keeper, wish),
-            origin=wish.origin,
-            fingerprint=keeper.mac(wish.canonical(), "order"),
-            reply=wish.reply,
-            job_title=wish.job_title,
-            job_reference=wish.job_reference,
-            preferences=wish.preferences,
-            revision=0,
-            **columns,
-        )
+def _orderable(kind: str, caller: Caller) -> Select[int, int | None]:
+    return select(Product.id, Product.current_version_id).where(
+        Product.public_id == bindparam("product"), *visible(kind, caller)
     )
-    return made
 
 
-def _candidate(keeper: Vault, wish: Placement) -> Candidate:
-    return Candidate(
-        email=wish.email,
+def _candidate(session: Session, keeper: Vault, wish: Placement) -> int:
+    return insert(
+        session, Candidate, email=wish.email, first_name=wish.first_name,
+        last_name=wish.last_name, phone=wish.phone,
         email_digest=keeper.index(wish.email, "candidate e-mail"),
-        first_name=wish.first_name,
-        last_name=wish.last_name,
-        phone=wish.phone,
-    )
+    )  # fmt: skip

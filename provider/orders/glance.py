@@ -1,0 +1,68 @@
+"""What an ATS asks for most, without building objects: the status of one order, a list's rows."""
+
+import threading
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Row, bindparam, select
+from sqlalchemy.orm import Session
+
+from provider.accounts import Caller
+from provider.accounts.account import FRESH, MOST_KNOWN
+from provider.db import Database
+from provider.errors import NotFound
+from provider.orders.order import Order
+from provider.orders.product import listed
+
+_ORDERS = Order.__table__.c
+# Written once: putting a statement together takes longer than running it.
+_STATUS = select(_ORDERS.status).where(
+    _ORDERS.public_id == bindparam("public_id"),
+    _ORDERS.account_id == bindparam("account_id"),
+    _ORDERS.kind == bindparam("kind"),
+)
+_SHOWN_BY = {"products", "versions", "accounts", "account_products"}
+
+Rows = Sequence[Row[str, str]]
+
+
+def status_of(session: Session, kind: str, public_id: str, account_id: int) -> str:
+    """Return the status of an account's order of a kind; NotFound."""
+    status = None
+    if len(public_id) <= 22 and "\x00" not in public_id:
+        told = {"kind": kind, "public_id": public_id, "account_id": account_id}
+        status = session.execute(_STATUS, told).scalar()
+    if status is None:
+        raise NotFound("There is no such order")
+    return str(status)
+
+
+class Catalogue:
+    """What each account may pick; remembered until a write here, and at most five seconds."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._known: dict[tuple[str, int, bool, bool], tuple[datetime, Rows]] = {}
+        self._lock = threading.Lock()
+        db.on_write.append(self._forget)
+
+    def listed(self, kind: str, caller: Caller, at: datetime) -> Rows:
+        """Return (public id, name) of the published products that an account may see, by name."""
+        key = (kind, caller.account_id, caller.sees_all, caller.sandbox)
+        cached = self._known.get(key)
+        if cached and cached[0] <= at < cached[0] + FRESH:
+            return cached[1]
+        known = self._known
+        with self._db.reading() as session:
+            rows = listed(session, kind, caller)
+        with self._lock:
+            # Into what was there before the look: if a write came between, that is gone by now.
+            if len(known) >= MOST_KNOWN:
+                known.clear()
+            known[key] = (at, rows)
+        return rows
+
+    def _forget(self, tables: set[str]) -> None:
+        if tables & _SHOWN_BY:
+            with self._lock:
+                self._known = {}

@@ -1,0 +1,82 @@
+"""The figures as one table, on the screen and in a file, with what they were measured on."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from provider.db import sqlite_library
+from tests.bench.servers import ROOT
+
+FILE = Path(__file__).with_name("figures.md")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row: what was measured, the goal (at least it, or at most), and what else was seen."""
+
+    name: str
+    value: float
+    goal: float | None
+    unit: str = ""  # of both; a ratio has none
+    most: bool = False
+    beside: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """ok, missed, or nothing where there is no goal."""
+        if self.goal is None:
+            return ""
+        good = self.value <= self.goal if self.most else self.value >= self.goal
+        return "ok" if good else "**missed**"
+
+    @property
+    def cells(self) -> list[str]:
+        """The row in words."""
+        unit = self.unit or ("×" if self.most else "")
+        space = " " if unit and unit != "×" else ""
+        goal = (
+            "" if self.goal is None else f"{'≤' if self.most else '≥'} {self.goal:g}{space}{unit}"
+        )
+        return [self.name, goal, f"{self.value:.3g}{space}{unit}", self.verdict, self.beside]
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Return the figures as a Markdown table."""
+    rows = [["", "goal", "measured", "", "beside it"], *(figure.cells for figure in figures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |"
+        for row in rows
+    )
+
+
+def keep(figures: Sequence[Figure]) -> None:
+    """Write the table with the day, the machine and the commit."""
+    FILE.write_text(f"{machine()}\n\n{table(figures)}\n", "utf-8")
+
+
+def machine() -> str:
+    """Say when and on what the figures were measured."""
+    cpu = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+        if line.startswith("model name")
+    ]
+    return (
+        f"Measured on {datetime.now(UTC):%d %B %Y} at commit {_commit()}: "
+        f"{cpu[0] if cpu else platform.machine()}, {os.cpu_count()} cores, "
+        f"Linux {platform.release()}, Python {platform.python_version()}, "
+        f"SQLite {sqlite_library()[0].sqlite_version}, granian {version('granian')}, "
+        f"Flask {version('flask')}, SQLAlchemy {version('sqlalchemy')}."
+    )
+
+
+def _commit() -> str:
+    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "?"

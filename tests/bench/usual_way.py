@@ -1,0 +1,249 @@
+"""The same endpoints the usual way: FastAPI, pydantic, a sync SQLAlchemy session, uvicorn.
+
+It does what ours does in a request (token, idempotency, candidate, order, link, event, message;
+one durable commit), written as an engineer would by these libraries' own guides. It lives in an
+environment of its own and uses nothing of ours.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, status
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl
+from sqlalchemy import JSON, ForeignKey, UniqueConstraint, create_engine, event, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+TOKEN = "usual-token"
+engine = create_engine(f"sqlite:///{os.environ['USUAL_DATABASE']}", connect_args={"timeout": 30})
+
+
+@event.listens_for(engine, "connect")
+def durable(connection: Any, record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def new_id() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Account(Base):
+    __tablename__ = "accounts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    callback_host: Mapped[str]
+    expire_days: Mapped[int] = mapped_column(default=7)
+
+
+class Token(Base):
+    __tablename__ = "tokens"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    account: Mapped[Account] = relationship()
+
+
+class Test(Base):
+    __tablename__ = "tests"
+    __test__ = False
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    name: Mapped[str]
+    published: Mapped[bool] = mapped_column(default=True)
+
+
+class Candidate(Base):
+    __tablename__ = "candidates"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(index=True)
+    first_name: Mapped[str] = mapped_column(default="")
+    last_name: Mapped[str] = mapped_column(default="")
+    phone: Mapped[str] = mapped_column(default="")
+
+
+class Assessment(Base):
+    __tablename__ = "assessments"
+    __table_args__ = (UniqueConstraint("account_id", "callback_url"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(unique=True, default=new_id)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    test_id: Mapped[int] = mapped_column(ForeignKey("tests.id"), index=True)
+    candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"), index=True)
+    callback_url: Mapped[str]
+    job_title: Mapped[str] = mapped_column(default="")
+    fingerprint: Mapped[str]
+    status: Mapped[str] = mapped_column(default="pending")
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    placed_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    candidate: Mapped[Candidate] = relationship()
+    links: Mapped[list["Link"]] = relationship(back_populates="assessment")
+    events: Mapped[list["Event"]] = relationship(back_populates="assessment")
+
+
+class Link(Base):
+    __tablename__ = "links"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    assessment_id: Mapped[int] = mapped_column(ForeignKey("assessments.id"), index=True)
+    digest: Mapped[str] = mapped_column(unique=True)
+    assessment: Mapped[Assessment] = relationship(back_populates="links")
+
+
+class Event(Base):
+    __tablename__ = "events"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    assessment_id: Mapped[int] = mapped_column(ForeignKey("assessments.id"), index=True)
+    at: Mapped[datetime]
+    word: Mapped[str]
+    assessment: Mapped[Assessment] = relationship(back_populates="events")
+
+
+class Message(Base):
+    __tablename__ = "messages"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    topic: Mapped[str]
+    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    state: Mapped[str] = mapped_column(default="waiting", index=True)
+    due_at: Mapped[datetime]
+
+
+class TestOut(BaseModel):
+    __test__ = False
+    model_config = ConfigDict(from_attributes=True)
+    id: str = Field(validation_alias="public_id")
+    name: str
+
+
+class TestsOut(BaseModel):
+    __test__ = False
+    tests: list[TestOut]
+
+
+class CandidateIn(BaseModel):
+    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)
+    first_name: str = Field("", max_length=200)
+    last_name: str = Field("", max_length=200)
+    phone: str = Field("", max_length=100)
+
+
+class AssessmentIn(BaseModel):
+    test_id: str
+    job_title: str = Field("", max_length=500)
+    callback_url: HttpUrl
+    candidate: CandidateIn
+
+
+class AssessmentCreated(BaseModel):
+    assessment_id: str
+
+
+class AssessmentStatus(BaseModel):
+    status: str
+    assessment: dict[str, Any] | None = None
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> Any:
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        account = Account(name="Groove Tech", callback_host="groove-tech.workable.com")
+        session.add(Token(digest=hashlib.sha256(TOKEN.encode()).hexdigest(), account=account))
+        session.add_all(Test(name=f"Test {n:02}") for n in range(20))
+        session.commit()
+    yield
+
+
+app = FastAPI(lifespan=lifespan)
+bearer = HTTPBearer()
+
+
+def get_session() -> Iterator[Session]:
+    with Session(engine) as session:
+        yield session
+
+
+Db = Annotated[Session, Depends(get_session)]
+
+
+def get_account(
+    session: Db, credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]
+) -> Account:
+    digest = hashlib.sha256(credentials.credentials.encode()).hexdigest()
+    token = session.scalar(select(Token).where(Token.digest == digest))
+    if token is None:
+        raise HTTPException(status.HTTP_401_UNAUTHORIZED, "Invalid Token")
+    return token.account
+
+
+Caller = Annotated[Account, Depends(get_account)]
+
+
+@app.get("/tests", response_model=TestsOut)
+def list_tests(session: Db, account: Caller) -> Any:
+    tests = session.scalars(select(Test).where(Test.published).order_by(Test.name)).all()
+    return {"tests": tests}
+
+
+@app.post("/assessments", status_code=201)
+def create_assessment(wish: AssessmentIn, session: Db, account: Caller) -> AssessmentCreated:
+    if wish.callback_url.host != account.callback_host:
+        raise HTTPException(status.HTTP_400_BAD_REQUEST, "This host is not allowed")
+    content = json.dumps(wish.model_dump(mode="json"), sort_keys=True)
+    fingerprint = hashlib.sha256(content.encode()).hexdigest()
+    standing = session.scalar(
+        select(Assessment).where(
+            Assessment.account_id == account.id, Assessment.callback_url == str(wish.callback_url)
+        )
+    )
+    if standing is not None:
+        if standing.fingerprint != fingerprint:
+            raise HTTPException(status.HTTP_409_CONFLICT, "Entity is already updated")
+        return AssessmentCreated(assessment_id=standing.public_id)
+    test = session.scalar(select(Test).where(Test.public_id == wish.test_id, Test.published))
+    if test is None:
+        raise HTTPException(422, "Unknown test")
+    made = Assessment(
+        public_id=new_id(),
+        account_id=account.id,
+        test_id=test.id,
+        candidate=Candidate(**wish.candidate.model_dump()),
+        callback_url=str(wish.callback_url),
+        job_title=wish.job_title,
+        fingerprint=fingerprint,
+        placed_at=now(),
+        expires_at=now() + timedelta(days=account.expire_days),
+    )
+    token = secrets.token_urlsafe(32)
+    made.links.append(Link(digest=hashlib.sha256(token.encode()).hexdigest()))
+    made.events.append(Event(at=now(), word="placed"))
+    invitation = Message(topic="invitation", payload={"order": made.public_id}, due_at=now())
+    session.add_all([made, invitation])
+    session.commit()
+    return AssessmentCreated(assessment_id=made.public_id)
+
+
+@app.get("/assessments/{assessment_id}", response_model_exclude_none=True)
+def get_assessment(assessment_id: str, session: Db, account: Caller) -> AssessmentStatus:
+    found = session.scalar(
+        select(Assessment).where(
+            Assessment.public_id == assessment_id, Assessment.account_id == account.id
+        )
+    )
+    if found is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such assessment")
+    return AssessmentStatus(status=found.status, assessment=found.result)

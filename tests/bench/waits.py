@@ -1,0 +1,148 @@
+"""How long people and machines wait: a callback, a report, an answer that is saved."""
+
+import os
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
+from io import BytesIO
+from statistics import median
+from time import perf_counter, sleep
+from urllib.parse import urlencode, urlsplit
+
+import requests
+from pypdf import PdfReader
+from sqlalchemy import select
+
+from provider.courier import EmbeddedCourier
+from provider.orders import Order
+from provider.outbox import WAITING, Message
+from provider.report import Bar, Item, Report, pdf
+from tests import cast
+from tests.bench import servers
+from tests.bench.ground import Ground
+from tests.bench.load import Loader, post
+from tests.bench.servers import Server
+from tests.bench.table import Figure
+from tests.fake_ats import FakeAts
+
+PACE = 100  # answers a second
+FORM = "application/x-www-form-urlencoded"
+
+
+def callback(ground: Ground, count: int) -> Figure:
+    """Measure from a commit to the PUT's arrival at a real receiver, one at a time."""
+    house, committed, came = ground.house, list[float](), list[float]()
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        came.append(perf_counter())
+        handler.send_response(200)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with FakeAts() as ats:
+        ats.answers.extend([note] * count)
+        orders = [
+            cast.order(house, ground.account, ground.tests[0], callback_url=f"{ats.url}/{n}")
+            for n in range(count)
+        ]
+        house.db.on_commit.append(lambda _: committed.append(perf_counter()))  # hears it first
+        courier = EmbeddedCourier(house).start()
+        try:
+            for order in orders:
+                _until_idle(ground)
+                with house.db.writing() as session:
+                    Order.find(session, order).cancel(session, "bench", "", house.now())
+            _until_idle(ground)
+        finally:
+            courier.stop()
+            house.db.on_commit.clear()
+    waits = [(b - a) * 1e3 for a, b in zip(committed, came, strict=True)]
+    beside = f"p99 {_percentile(waits, 99):.1f} ms of {count}"
+    name = "a commit to the PUT's arrival when idle, p50"
+    return Figure(name, median(waits), 5, "ms", most=True, beside=beside)
+
+
+def report(count: int) -> Figure:
+    """Measure a two-page PDF with a chart, another one each time."""
+    waits, made = [], b""
+    for number in range(count + 1):
+        began = perf_counter()
+        made = pdf(_report(number))
+        waits.append((perf_counter() - began) * 1e3)
+    pages = len(PdfReader(BytesIO(made)).pages)
+    beside = f"the first {waits[0]:.0f} ms, {len(made) // 1024} KB"
+    name = f"a PDF of {pages} pages with a chart"
+    return Figure(name, median(waits[1:]), 60, "ms", most=True, beside=beside)
+
+
+def answer(ground: Ground, loader: Loader, candidates: int, seconds: float) -> Figure:
+    """Measure saving an answer, a hundred a second, all of the server on one core."""
+    core = min(os.sched_getaffinity(0))
+    orders = ground.orders(candidates, "taken")
+    with servers.ours(ground.folder, courier=True, cores={core}) as server:
+        saving = [save for order in orders for save in _saves(ground, server, order)]
+        before = server.cpu()
+        load = loader.drive(server.port, saving, seconds=seconds, lines=candidates, pace=PACE)
+        cost = (server.cpu() - before) / len(load.waits) * 1e3
+    waits = [wait * 1e3 for wait in load.waits]
+    name = f"saving an answer, durable, {PACE} a second on one core, p99"
+    beside = f"p50 {median(waits):.1f} ms; {load.rate:.0f}/s at {cost:.1f} ms of CPU"
+    return Figure(name, _percentile(waits, 99), 100, "ms", most=True, beside=beside)
+
+
+def _saves(ground: Ground, server: Server, order: str) -> list[bytes]:
+    """Begin as a candidate in a browser would, and return how their page saves two answers."""
+    base = f"http://127.0.0.1:{server.port}"
+    path = f"/c/o/{order}"
+    with requests.Session() as browser:
+        browser.get(base + urlsplit(cast.invitation(ground.house, order)).path, timeout=30)
+        token = cast.csrf(browser.get(f"{base}{path}/", timeout=30).text)
+        started = browser.post(f"{base}{path}/start", {"csrf_token": token}, timeout=30)
+        token = cast.csrf(started.text)
+        cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
+    told = {"Content_Type": FORM, "Accept": "application/json", "Cookie": cookies}
+    return [
+        post(
+            f"{path}/items/1",
+            urlencode({"csrf_token": token, "answer": choice, "go": "next"}).encode(),
+            **told,
+        )
+        for choice in ("a", "b")
+    ]
+
+
+def _until_idle(ground: Ground) -> None:
+    waiting = select(Message.id).where(Message.state == WAITING).limit(1)
+    while True:
+        with ground.house.db.reading() as session:
+            if session.scalar(waiting) is None:
+                return
+        sleep(0.002)
+
+
+def _percentile(waits: list[float], percent: int) -> float:
+    return sorted(waits)[min(len(waits) - 1, len(waits) * percent // 100)]
+
+
+def _report(number: int) -> Report:
+    sections = ("Numbers", "Words", "Patterns")
+    return Report(
+        title="Reasoning",
+        kind="assessment",
+        candidate=f"Lakita Marrero {number}",
+        account="Groove Tech",
+        status="completed",
+        sentence="Above the mark for this test.",
+        finished_at=datetime(2026, 11, 23, 14, 5, tzinfo=UTC),
+        timezone="Europe/Athens",
+        reference="q3XbZ0d9TnK2m1aVw7LpRg",
+        job_title="Operations Manager",
+        grade="passed",
+        score="78%",
+        bars=tuple(Bar(name, 50 + number % 50, "11 of 12 points") for name in sections),
+        facts=(("Time taken", "32 minutes"),),
+        items=tuple(
+            Item(section, f"What is {n} + {number}?", str(n + number), "1 of 1")
+            for section in sections
+            for n in range(12)
+        ),
+    )
