@@ -49,6 +49,7 @@ EVENT = STATUS | {
     "retried": "Sent again by staff",
     "invitation": "Invitation",
     "status": "News of the status",
+    "remux": "Recording made watchable",
 }
 WORDS: Mapping[str, Mapping[str, str]] = {
     "status": STATUS,
