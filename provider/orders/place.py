@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, bindparam, select
@@ -96,6 +97,7 @@ def _standing(
     return str(found.public_id)
 
 
+@lru_cache(maxsize=1000)  # putting it together takes longer than running it
 def _orderable(kind: str, caller: Caller) -> Select[int, int | None]:
     return select(Product.id, Product.current_version_id).where(
         Product.public_id == bindparam("product"), *visible(kind, caller)
