@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -14,11 +14,13 @@ from typing import Any, Literal, NamedTuple
 import structlog
 import typst
 
-from provider.words import percent, tone, when, word
+from provider.orders import Take
+from provider.words import duration, percent, tone, when, word
 
 log = structlog.get_logger(__name__)
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.typ"
+NO_POSTERS: Mapping[str, bytes] = {}
 FONTS = ("Noto Sans", "Liberation Sans", "DejaVu Sans")
 Standard = Literal["ua-1"]
 
@@ -60,6 +62,7 @@ class Report:
     facts: tuple[tuple[str, str], ...] = ()
     findings: tuple[tuple[str, str], ...] = ()
     items: tuple[Item, ...] = ()
+    takes: tuple[Take, ...] = ()
 
     @property
     def verdict(self) -> tuple[str, str]:
@@ -84,20 +87,42 @@ class Report:
         return f"Bar chart from 0 to 100%: {shown}."
 
 
-def pdf(report: Report) -> bytes:
-    """Return the report as a tagged PDF, PDF/UA-1 wherever the fonts have every letter."""
-    inputs = {"report": _document(report)}
+def pdf(report: Report, posters: Mapping[str, bytes] = NO_POSTERS) -> bytes:
+    """Return the report as a tagged PDF, PDF/UA-1 wherever the fonts have every letter.
+
+    `posters` are the JPEGs of its takes by media key; a take goes without where there is none.
+    """
+    inputs = {"report": _document(report, posters)}
     try:
         return _compile(inputs, "ua-1")
     except typst.TypstError as error:
         # PDF/UA forbids a letter that no font can draw; a report with a box in it beats no report.
         log.warning("report_without_standard", reference=report.reference, reason=error.message)
+    try:
         return _compile(inputs, None)
+    except typst.TypstError as error:
+        log.warning("report_without_posters", reference=report.reference, reason=error.message)
+        return _compile({"report": _document(report, NO_POSTERS)}, None)
 
 
-def _document(report: Report) -> str:
-    text = json.dumps(dict(_figures(report)), ensure_ascii=False)
+def _document(report: Report, posters: Mapping[str, bytes]) -> str:
+    figures = dict(_figures(report)) | {"takes": list(_takes(report, posters))}
+    text = json.dumps(figures, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
+
+
+def _takes(report: Report, posters: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+    for number, take in enumerate(report.takes, 1):
+        yield {
+            "number": number,
+            "asked": take.asked,
+            "rating": take.rating,
+            "note": take.note,
+            "length": "" if take.seconds is None else duration(take.seconds),
+            # The compiler reads no file, so a picture travels in the document, as its bytes.
+            "poster": list(posters.get(take.poster, b"")),
+            "alt": f"{report.candidate}, answering question {number} on video",
+        }
 
 
 def _figures(report: Report) -> Iterator[tuple[str, Any]]:

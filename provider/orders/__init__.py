@@ -1,6 +1,6 @@
 """What can be ordered and what was ordered: place, become, reopen."""
 
-from provider.orders.evidence import Evidence
+from provider.orders.evidence import Evidence, Take
 from provider.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.orders.order import (
     CANCELLED,
@@ -49,6 +49,7 @@ __all__ = [
     "Product",
     "Result",
     "Sitting",
+    "Take",
     "Version",
     "close_due",
     "expire_due",

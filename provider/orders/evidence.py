@@ -2,7 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Take(NamedTuple):
+    """An answer on video: what was asked, its rating as text, the note on it, its length in s.
+
+    `recording` is the public id of what can be watched, `poster` the media key of its picture;
+    each is empty where there is none.
+    """
+
+    asked: str
+    rating: str
+    note: str = ""
+    seconds: float | None = None
+    recording: str = ""
+    poster: str = ""
 
 
 @dataclass(frozen=True)
@@ -19,6 +34,7 @@ class Evidence:
     facts: tuple[tuple[str, str], ...] = ()
     findings: tuple[tuple[str, str], ...] = ()
     items: tuple[tuple[str, str, str, str], ...] = ()
+    takes: tuple[Take, ...] = ()
 
     @classmethod
     def read(cls, figures: Mapping[str, Any]) -> "Evidence":

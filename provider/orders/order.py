@@ -34,6 +34,8 @@ FINAL = frozenset({COMPLETED, DECLINED, EXPIRED, CANCELLED})
 
 INVITED, OPENED, STARTED, SUBMITTED = PROGRESS = ("invited", "opened", "started", "submitted")
 UNTOUCHED = (INVITED, OPENED)  # an order that still waits on the candidate
+# Handed in and without a result. Literals, not parameters: only so can an index be partial by it.
+WAITS_ON_STAFF = "progress = 'submitted' AND status IN ('pending', 'consented')"
 
 # From where each status may be reached. Final ones are left only by staff, through `reopen`.
 REACHED_FROM = {
@@ -82,6 +84,10 @@ class Order(Base):
             "ix_orders_attempt", "attempt_ends_at",
             sqlite_where=text("progress = 'started'"),
             postgresql_where=text("progress = 'started'"),
+        ),
+        Index(
+            "ix_orders_staff", "id",
+            sqlite_where=text(WAITS_ON_STAFF), postgresql_where=text(WAITS_ON_STAFF),
         ),
     )  # fmt: skip
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
@@ -137,6 +143,10 @@ class Order(Base):
     def evidence(self) -> Evidence:
         """Return what the standing result rests on; a kind adds what only it knows."""
         return Evidence.read(self.result.figures if self.result else {})
+
+    def aside(self, keeper: Vault) -> dict[str, Any]:
+        """Return what only this kind has to say on the candidate's pages and in letters."""
+        return {}
 
     @property
     def waits_on_candidate(self) -> bool:

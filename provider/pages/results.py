@@ -6,8 +6,10 @@ for half an hour, by a signed cookie that is good for this one link.
 """
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import quote
 
 from flask import Blueprint, current_app, make_response, redirect, render_template, request, url_for
@@ -56,6 +58,7 @@ def report_of(order: Order) -> Report:
         facts=(*taken, *found.facts),
         findings=found.findings,
         items=tuple(Item(*item) for item in found.items),
+        takes=found.takes,
     )
 
 
@@ -63,10 +66,11 @@ def report_of(order: Order) -> Report:
 def report(token: str) -> str:
     """Show the report to the recruiter."""
     with here().db.reading() as session:
-        order = _standing(_link(session, token, REPORT)).order
+        order = reported(session, token)
         paper = Link.of(session, order, PDF)
-        token = paper.token(here().vault) if paper else ""
-        return _page(order, url_for("results.pdf", token=token) if token else None)
+        secret = paper.token(here().vault) if paper else ""
+        pdf_url = url_for("results.pdf", token=secret) if secret else None
+        return _page(order, pdf_url, partial(url_for, "media_files.of_report", token=token))
 
 
 @routes.get("/r/<token>/report.pdf")
@@ -83,7 +87,8 @@ def shared(token: str) -> Response | str:
     with here().db.reading() as session:
         link = _link(session, token, SHARED)
         if _may_look(link) or link.order.result is None:
-            return _page(link.order, url_for("results.shared_pdf", token=token))
+            film = partial(url_for, "media_files.of_shared", token=token)
+            return _page(link.order, url_for("results.shared_pdf", token=token), film)
         return render_template(
             "results/door.html",
             account=link.order.account.display_name,
@@ -112,11 +117,22 @@ def enter(token: str) -> Response:
 def shared_pdf(token: str) -> Response:
     """Send the PDF to whoever may see the shared report."""
     with here().db.reading() as session:
-        link = _link(session, token, SHARED)
-        if not _may_look(link):
+        order = shown(session, token)
+        if order is None:
             return redirect(url_for("results.shared", token=token), 303)
-        made = report_of(link.order)
+        made = report_of(order)
     return _file(made)
+
+
+def reported(session: Session, token: str) -> Order:
+    """Return the order of a report's own link; NotFound or Gone."""
+    return _standing(_link(session, token, REPORT)).order
+
+
+def shown(session: Session, token: str) -> Order | None:
+    """Return the order of a shared link that this browser may look at; None before its door."""
+    link = _link(session, token, SHARED)
+    return link.order if _may_look(link) else None
 
 
 def _link(session: Session, token: str, purpose: str) -> Link:
@@ -139,10 +155,12 @@ def _may_look(link: Link) -> bool:
     return _standing(link).views_left is None
 
 
-def _page(order: Order, pdf_url: str | None) -> str:
+def _page(order: Order, pdf_url: str | None, film: Callable[..., str]) -> str:
     if order.result is None:
         return render_template("results/redone.html", account=order.account.display_name)
-    return render_template("results/report.html", report=report_of(order), pdf_url=pdf_url)
+    return render_template(
+        "results/report.html", report=report_of(order), pdf_url=pdf_url, film=film
+    )
 
 
 def _file(made: Report) -> Response:
@@ -156,7 +174,14 @@ def _file(made: Report) -> Response:
 @lru_cache(maxsize=KEPT)
 def _pdf(made: Report) -> bytes:
     # The report itself is the key: what was erased or renamed is never served from memory.
-    return reports.pdf(made)
+    return reports.pdf(made, dict(_posters(made)))
+
+
+def _posters(made: Report) -> Iterator[tuple[str, bytes]]:
+    media = here().media
+    for key in (take.poster for take in made.takes if take.poster):
+        with suppress(NotFound):
+            yield key, b"".join(media.read(key, 0, media.size(key)))
 
 
 def _disposition(made: Report) -> str:

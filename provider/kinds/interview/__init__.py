@@ -14,7 +14,7 @@ from provider.kinds.interview import content
 from provider.kinds.interview.content import InterviewContent, Question
 from provider.kinds.interview.recording import BROKEN, READY, SENT, Rating, Recording
 from provider.media import Kept
-from provider.orders import Evidence, Product, Result, Sitting
+from provider.orders import Evidence, Product, Result, Sitting, Take
 from provider.orders.order import SUBMITTED
 from provider.text import plain
 from provider.vault import Vault
@@ -55,6 +55,12 @@ class Interview(Sitting):
         """The seconds that thinking and answering take at most, each answer recorded once."""
         return self.content.seconds
 
+    def must_be_open(self, at: datetime) -> None:
+        """Raise Conflict unless the candidate may still act: not after handing in."""
+        super().must_be_open(at)
+        if self.progress == SUBMITTED:
+            raise Conflict("This interview has been handed in")
+
     def takes(self, question: str) -> list[Recording]:
         """Return the recordings of a question, oldest first."""
         return [recording for recording in self.recordings if recording.question == question]
@@ -64,21 +70,23 @@ class Interview(Sitting):
         return next((take for take in self.takes(question) if take.chosen), None)
 
     def takes_left(self, question: Question) -> int:
-        """Return how often a question may still be recorded."""
-        return max(0, question.takes - len(self.takes(question.key)))
+        """Return how often a question may still be recorded; a reopening gives every take anew."""
+        since = self.started_at
+        used = [take for take in self.takes(question.key) if since and take.created_at >= since]
+        return max(0, question.takes - len(used))
 
     def record(
         self, session: Session, question: str, public_id: str, mime: str, kept: Kept, at: datetime
     ) -> Recording:
-        """Keep a take whose bytes are saved; the same bytes again are the same take.
+        """Keep a take whose bytes are saved; the same bytes again are the same take, at any time.
 
         Raises Conflict when the time is over or no take is left.
         """
-        self.must_be_running(at)
         asked = self.question(question)
         for take in self.takes(question):
             if take.sha256 == kept.sha256:
                 return take
+        self.must_be_running(at)
         if not self.takes_left(asked):
             raise Conflict("This answer cannot be recorded again")
         recording = Recording(
@@ -88,8 +96,8 @@ class Interview(Sitting):
         self.recordings.append(recording)
         self._choose(recording)
         outbox.append(
-            session, lane=self.account.lane("media"), key=public_id, sequence=0,
-            topic="remux", payload={"order": self.public_id}, at=at,
+            session, lane=self.account.lane("media"), key=self.public_id, sequence=0,
+            topic="remux", payload={"recording": public_id}, at=at,
         )  # fmt: skip
         return recording
 
@@ -142,10 +150,14 @@ class Interview(Sitting):
     ) -> None:
         """Complete the interview with its ratings; Conflict while an answer is not rated."""
         self._must_be_handed_in()
-        unrated = [each for each in self.answered() if each.key not in self._rated()]
-        if unrated:
+        if unrated := self.unrated():
             raise Conflict(f"{len(unrated)} of the answers have no rating yet")
-        self.complete(session, keeper, self._result(summary.strip()[:5000]), actor, at)
+        self.complete(session, keeper, self.outcome(summary.strip()[:5000]), actor, at)
+
+    def unrated(self) -> list[Question]:
+        """Return the questions whose answer has no rating yet."""
+        rated = self.rated()
+        return [each for each in self.answered() if each.key not in rated]
 
     def answered(self) -> list[Question]:
         """Return the questions with an answer."""
@@ -167,30 +179,33 @@ class Interview(Sitting):
 
     def evidence(self) -> Evidence:
         """Return every question with its rating, beside the figures of the result."""
-        content, rated = self.content, self._rated()
+        content, rated = self.content, self.rated()
         recorded = [take for each in content.questions if (take := self.chosen(each.key))]
         answered = f"{len(recorded)} of {len(content.questions)}"
         return replace(
             super().evidence(),
             sentence=f"{answered} questions answered.",
             facts=(("Questions answered", answered),),
-            items=tuple(
-                (
-                    "", content_text(each), self._remark(each.key),
-                    f"{rated[each.key].value} of {content.scale.max}" if each.key in rated else "–",
-                )
-                for each in content.questions
-            ),
-        )  # fmt: skip
+            takes=tuple(self._take(each, rated.get(each.key)) for each in content.questions),
+        )
 
-    def _remark(self, question: str) -> str:
-        rating = self._rated().get(question)
-        if rating and rating.note:
-            return rating.note
-        return "Answered on video" if self.chosen(question) else "No answer"
+    def _take(self, question: Question, rating: Rating | None) -> Take:
+        recording = self.chosen(question.key)
+        if recording is None:
+            return Take(content_text(question), "No answer")
+        return Take(
+            content_text(question),
+            self.content.scale.said(rating.value) if rating else "",
+            rating.note if rating else "",
+            recording.seconds,
+            recording.public_id,
+            recording.poster if recording.state == READY else "",
+        )
 
-    def _rated(self) -> dict[str, Rating]:
-        return {rating.question: rating for rating in self.ratings}
+    def rated(self) -> dict[str, Rating]:
+        """Return the ratings by question; those of a sitting before a reopening do not count."""
+        since = self.started_at
+        return {each.question: each for each in self.ratings if since and each.rated_at >= since}
 
     def _choose(self, recording: Recording) -> None:
         for take in self.takes(recording.question):
@@ -200,9 +215,9 @@ class Interview(Sitting):
         if self.status != "pending" or self.progress != SUBMITTED:
             raise Conflict("Only an interview that was handed in can be rated")
 
-    def _result(self, summary: str) -> Result:
+    def outcome(self, summary: str = "") -> Result:
         """Score the ratings: the scale's lowest is 0 %, its highest 100 %; no answer is 0 %."""
-        content, rated = self.content, self._rated()
+        content, rated = self.content, self.rated()
         span = content.scale.max - content.scale.min
         shares = {
             each.key: Fraction(rated[each.key].value - content.scale.min, span)
@@ -228,16 +243,20 @@ class Interview(Sitting):
             summary=summary or (content.summaries or {}).get(grade or "") or "",
             details={
                 "Ratings": {
-                    content_text(each)[:80]: rated[each.key].value
-                    for each in content.questions
+                    f"{number}. {content_text(each)}"[:80]: rated[each.key].value
+                    for number, each in enumerate(content.questions, 1)
                     if each.key in rated
                 }
             },
             figures={"bars": bars},
-            duration=round(
-                sum(take.seconds or 0 for take in self.recordings if take.chosen)
-            ) or None,
-        )  # fmt: skip
+            duration=self.spoken(),
+        )
+
+    def spoken(self) -> int | None:
+        """Return the seconds of all answers; None while the length of one is not known."""
+        lengths = [take.seconds for take in self.recordings if take.chosen]
+        known = [length for length in lengths if length is not None]
+        return round(sum(known)) or None if len(known) == len(lengths) else None
 
 
 def content_text(question: Question) -> str:

@@ -39,6 +39,15 @@ class Scale:
     max: int = 5
     labels: tuple[str, ...] = ()
 
+    def label(self, value: int) -> str:
+        """Return what a rating is called; empty where the scale has no words."""
+        return self.labels[value - self.min] if self.labels else ""
+
+    def said(self, value: int) -> str:
+        """Return a rating as text: `4 of 5, Good`."""
+        label = self.label(value)
+        return f"{value} of {self.max}" + (f", {label}" if label else "")
+
 
 @dataclass(frozen=True)
 class InterviewContent:

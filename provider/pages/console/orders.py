@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Blueprint, render_template, request
-from sqlalchemy import Select, select
+from sqlalchemy import Select, case, select, text
 from sqlalchemy.orm import Session
 
 from provider.accounts import Account
@@ -19,7 +19,9 @@ from provider.orders import (
     Order,
     Product,
 )
+from provider.orders.order import WAITS_ON_STAFF
 from provider.outbox import PARKED, Message
+from provider.pages.console.gate import MOST_COUNTED
 from provider.pages.console.paging import Shelf, Sorting, chosen, shelf
 from provider.pages.console.story import story_of
 from provider.words import word
@@ -27,11 +29,13 @@ from provider.words import word
 routes = Blueprint("orders", __name__, url_prefix="/orders")
 
 NEWEST_FIRST = Sorting(Order.public_id, (Order.id,))
+WAITS = text(WAITS_ON_STAFF)
 COLUMNS: tuple[Any, ...] = (
     Order.public_id, Order.kind, Order.status, Order.progress, Order.job_title,
     Order.placed_at, Order.expires_at,
     Candidate.first_name, Candidate.last_name, Candidate.email,
     Product.name.label("product"), Account.name.label("account"),
+    case((WAITS, True), else_=False).label("waits"),
 )  # fmt: skip
 
 
@@ -46,6 +50,7 @@ def listing() -> str:
             "console/orders.html",
             shelf=found, choices=choices, troubled=_troubled(session, found), args=request.args,
             narrowed=any(request.args.get(name) for name in (*choices, "email")),
+            waiting=_waiting(session), most_counted=MOST_COUNTED,
         )  # fmt: skip
 
 
@@ -81,6 +86,7 @@ def _choices(session: Session) -> dict[str, list[tuple[str, str]]]:
     return {
         "kind": [(kind, word("kind", kind)) for kind in KINDS],
         "status": [(status, word("status", status)) for status in STATUSES],
+        "waits": [("staff", "Waits on the staff")],
         "account": account_names(session),
         "product": [(row.public_id, row.name) for row in session.execute(products)],
     }
@@ -100,12 +106,18 @@ def _wanted(house: House, choices: dict[str, list[tuple[str, str]]]) -> Select[A
         "kind": Order.kind, "status": Order.status,
         "account": Account.public_id, "product": Product.public_id,
     }  # fmt: skip
+    if narrowed.pop("waits"):
+        query = query.where(WAITS)
     for name, value in narrowed.items():
         query = query.where(columns[name] == value) if value else query
     if email := request.args.get("email", "").strip():
         digests = house.vault.indexes(email, "candidate e-mail")
         query = query.where(Candidate.email_digest.in_(digests))
     return query
+
+
+def _waiting(session: Session) -> int:
+    return len(session.scalars(select(Order.id).where(WAITS).limit(MOST_COUNTED)).all())
 
 
 def _troubled(session: Session, found: Shelf) -> set[str]:

@@ -1,0 +1,424 @@
+"""Interviews at the console: watched, rated, summed up, completed; and nobody else's films."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from flask.testing import FlaskClient
+from playwright.sync_api import Browser, Page, expect
+
+from provider.accounts import enter
+from provider.house import House
+from provider.kinds.interview import BROKEN, Interview
+from tests import cast, film
+from tests.cast import HandClock
+from tests.conftest import Served
+from tests.pages.desk import HOME, Desk
+from tests.pages.test_console_browser import RULES, tab_to
+from tests.pages.test_console_orders import events, listed, messages
+
+
+def page_of(interview: str) -> str:
+    return f"{HOME}{interview}/interview"
+
+
+def rate(desk: Desk, interview: str, question: str, value: object, note: str = "") -> int:
+    path = f"{page_of(interview)}/ratings/{question}"
+    answer = desk.submit(path, page=page_of(interview), value=str(value), note=note)
+    return answer.status_code
+
+
+def stand(desk: Desk, interview: str) -> str:
+    found = re.search(r'name="stand" value="([^"]+)"', desk.read(f"{page_of(interview)}/complete"))
+    assert found, "the page offers no form"
+    return found[1]
+
+
+def complete(desk: Desk, interview: str, seen: str, summary: str = "") -> tuple[int, str]:
+    path = f"{page_of(interview)}/complete"
+    answer = desk.submit(path, page=path, stand=seen, summary=summary)
+    return answer.status_code, answer.text
+
+
+# Watching
+
+
+def test_a_question_shows_the_take_that_was_sent_in_and_the_others_apart(
+    house: House, client: FlaskClient
+) -> None:
+    interview, recordings = film.handed_in(house)
+    page = Desk.of(house, client).read(page_of(interview))
+    chosen, rest = page.split("<details", 1)
+    assert f"takes/{recordings[1]}" in chosen
+    assert f"takes/{recordings[0]}" not in chosen
+    assert f"takes/{recordings[0]}" in rest
+    assert "1 other take, not sent in" in page
+    assert "Take 2 of 2, 2 seconds" in page
+    assert page.count('preload="none"') == 4
+    assert "<strong>this</strong>" in page
+
+
+def test_a_take_is_watched_whole_or_in_part(house: House, client: FlaskClient) -> None:
+    interview, recordings = film.handed_in(house)
+    desk = Desk.of(house, client)
+    whole = desk.client.get(f"{page_of(interview)}/takes/{recordings[1]}")
+    assert whole.status_code == 200
+    assert whole.mimetype == "video/webm"
+    assert whole.data == film.prepared(11)[0]
+    part = desk.client.get(
+        f"{page_of(interview)}/takes/{recordings[1]}", headers={"Range": "bytes=10-19"}
+    )
+    assert part.status_code == 206
+    assert part.data == whole.data[10:20]
+    poster = desk.client.get(f"{page_of(interview)}/posters/{recordings[1]}")
+    assert poster.mimetype == "image/jpeg"
+    assert poster.data.startswith(b"\xff\xd8")
+
+
+def test_a_film_is_served_to_nobody_who_is_not_signed_in(house: House, client: FlaskClient) -> None:
+    interview, recordings = film.handed_in(house)
+    for what in ("takes", "posters", "originals"):
+        answer = client.get(f"{page_of(interview)}/{what}/{recordings[1]}")
+        assert answer.status_code == 302
+        assert "/console/sign-in" in answer.headers["Location"]
+
+
+def test_a_film_is_found_in_its_own_interview_alone(house: House, client: FlaskClient) -> None:
+    interview, recordings = film.handed_in(house)
+    account = film.account_of(house, interview)
+    other, _ = film.handed_in(house, 2, account=account)
+    test = cast.order(
+        house, account, cast.test(house), callback_url="https://groove-tech.workable.com/test/1"
+    )
+    desk = Desk.of(house, client)
+    for order in (other, test, "nobody"):
+        for what in ("takes", "posters", "originals"):
+            desk.read(f"{page_of(order)}/{what}/{recordings[1]}", 404)
+    for missing in ("nobody", "x" * 500, "..%2F..%2Fprovider.db"):
+        desk.read(f"{page_of(interview)}/takes/{missing}", 404)
+    desk.read(page_of(test), 404)
+
+
+def test_what_was_not_handed_in_is_the_candidates_own(house: House, client: FlaskClient) -> None:
+    interview = film.order(house)
+    recording = film.take(house, interview, "why")
+    desk = Desk.of(house, client)
+    page = desk.read(page_of(interview))
+    assert "has not handed the interview in yet" in page
+    assert "<video" not in page
+    desk.read(f"{page_of(interview)}/takes/{recording}", 409)
+    assert "/interview" not in desk.read(HOME + interview)
+
+
+def test_a_recording_that_is_being_prepared_says_so_and_can_be_watched(
+    house: House, client: FlaskClient
+) -> None:
+    interview = film.order(house)
+    recording = film.take(house, interview, "why", ready=False)
+    for question in ("proud", "ask"):
+        film.take(house, interview, question, tint=5)
+    film.send(house, interview)
+    desk = Desk.of(house, client)
+    page = desk.read(page_of(interview))
+    assert page.count("still being prepared") == 1
+    assert f"posters/{recording}" not in page
+    assert desk.client.get(f"{page_of(interview)}/takes/{recording}").data == film.webm(tint=0)
+    desk.read(f"{page_of(interview)}/posters/{recording}", 404)
+
+
+def test_a_broken_recording_says_so_and_its_original_can_be_kept(
+    house: House, client: FlaskClient
+) -> None:
+    interview, recordings = film.handed_in(house)
+    with house.db.writing() as session:
+        Interview.find(session, interview).recording(recordings[1]).state = BROKEN
+    desk = Desk.of(house, client)
+    page = desk.read(page_of(interview))
+    assert "could not be prepared" in page
+    path = f"{page_of(interview)}/originals/{recordings[1]}"
+    assert path in page
+    answer = desk.client.get(path)
+    assert answer.data == film.webm(tint=11)
+    assert answer.headers["Content-Disposition"] == (f"attachment; filename={interview}-why-2.webm")
+
+
+def test_what_a_recorder_claims_never_runs_in_the_console(
+    house: House, client: FlaskClient
+) -> None:
+    interview = film.order(house)
+    ids = [
+        film.take(house, interview, question, tint=at, mime="text/html")
+        for at, question in enumerate(("why", "proud", "ask"))
+    ]
+    film.send(house, interview)
+    desk = Desk.of(house, client)
+    for what in ("takes", "originals"):
+        answer = desk.client.get(f"{page_of(interview)}/{what}/{ids[0]}")
+        assert answer.mimetype == "application/octet-stream"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+# Rating
+
+
+def test_a_rating_is_kept_with_its_note_and_who_gave_it(house: House, client: FlaskClient) -> None:
+    interview, _ = film.handed_in(house)
+    desk = Desk.of(house, client)
+    assert rate(desk, interview, "why", 4, "Knows the company") == 303
+    page = desk.read(page_of(interview))
+    assert "The rating of question 1 is saved" in page
+    assert "Rated by operator@provider.test" in page
+    assert "Knows the company" in page
+    assert re.search(r'value="4" checked', page)
+
+
+def test_the_last_word_counts(app: Flask, house: House, client: FlaskClient) -> None:
+    interview, _ = film.handed_in(house)
+    first, second = Desk.of(house, client), Desk.of(house, app.test_client(), "admin")
+    rate(first, interview, "why", 2, "Vague")
+    rate(second, interview, "why", 5, "I disagree")
+    page = first.read(page_of(interview))
+    assert "Rated by admin@provider.test" in page
+    assert "I disagree" in page
+    assert "Vague" not in page
+
+
+@pytest.mark.parametrize("value", ["", "0", "6", "-1", "two", "1.5", "9" * 50, "²"])
+def test_a_rating_outside_the_scale_is_refused_and_the_note_stays(
+    house: House, client: FlaskClient, value: str
+) -> None:
+    interview, _ = film.handed_in(house)
+    desk = Desk.of(house, client)
+    path = f"{page_of(interview)}/ratings/proud"
+    answer = desk.submit(path, page=page_of(interview), value=value, note="Kept as typed")
+    assert answer.status_code == 400
+    assert "Kept as typed" in answer.text
+    assert "field-error" in answer.text
+    with house.db.reading() as session:
+        assert Interview.find(session, interview).ratings == []
+
+
+def test_a_question_that_is_not_asked_cannot_be_rated(house: House, client: FlaskClient) -> None:
+    interview, _ = film.handed_in(house)
+    assert rate(Desk.of(house, client), interview, "nothing", 3) == 404
+
+
+def test_who_may_only_look_watches_and_changes_nothing(house: House, client: FlaskClient) -> None:
+    interview, recordings = film.handed_in(house)
+    film.rate(house, interview, 5, 4, 3)
+    desk = Desk.of(house, client, "viewer")
+    page = desk.read(page_of(interview))
+    assert "5 of 5, Excellent" in page
+    assert "<textarea" not in page
+    assert "Sum up" not in page
+    assert desk.client.get(f"{page_of(interview)}/takes/{recordings[1]}").status_code == 200
+    assert rate(desk, interview, "why", 1) == 403
+    desk.read(f"{page_of(interview)}/complete", 403)
+    assert complete_anyway(desk, interview) == 403
+    assert cast.status(house, interview) == "pending"
+
+
+def complete_anyway(desk: Desk, interview: str) -> int:
+    path = f"{page_of(interview)}/complete"
+    return desk.submit(path, page=page_of(interview), stand="0 75").status_code
+
+
+# Completing
+
+
+def test_nothing_is_completed_while_an_answer_has_no_rating(
+    house: House, client: FlaskClient
+) -> None:
+    interview, _ = film.handed_in(house)
+    desk = Desk.of(house, client)
+    rate(desk, interview, "why", 4)
+    assert "2 answers have no rating yet" in desk.read(page_of(interview))
+    path = f"{page_of(interview)}/complete"
+    assert "2 answers have no rating yet" in desk.read(path)
+    answer = desk.submit(path, page=page_of(interview), stand="0 25")
+    assert answer.status_code == 409
+    assert cast.status(house, interview) == "pending"
+
+
+def test_completing_says_first_what_the_ats_will_be_told_and_then_tells_it(
+    house: House, client: FlaskClient
+) -> None:
+    interview, _ = film.handed_in(house)
+    film.rate(house, interview, 5, 4, 3)
+    desk = Desk.of(house, client)
+    page = desk.read(f"{page_of(interview)}/complete")
+    for told in ("Groove Tech’s ATS", "75%", "Passed", "The answers show what the job asks for."):
+        assert told in page
+    assert cast.status(house, interview) == "pending"
+    code, _ = complete(desk, interview, stand(desk, interview), "Warm, quick,\nand prepared.")
+    assert code == 303
+    with house.db.reading() as session:
+        result = Interview.find(session, interview).result
+        assert result
+        assert (result.score, result.grade, result.duration) == (75, "passed", 6)
+        assert result.summary == "Warm, quick,\nand prepared."
+    assert messages(house, interview)[-1] == ("status", "completed")
+    assert events(house, interview)[-1][:2] == ("completed", "operator@provider.test")
+    page = desk.read(HOME + interview)
+    assert "The interview is completed" in page
+    assert "Watch the answers" in page
+
+
+def test_a_result_that_differs_from_what_was_shown_is_not_sent(
+    house: House, client: FlaskClient
+) -> None:
+    interview, _ = film.handed_in(house)
+    film.rate(house, interview, 5, 4, 3)
+    desk = Desk.of(house, client)
+    seen = stand(desk, interview)
+    film.rate(house, interview, 1, 1, 1)
+    code, text = complete(desk, interview, seen, "Typed already")
+    assert code == 409
+    assert "Somebody changed this interview" in text
+    assert "Typed already" in text
+    assert "Did not pass" in text
+    assert cast.status(house, interview) == "pending"
+
+
+def test_a_completed_interview_cannot_be_rated_or_completed_again(
+    house: House, client: FlaskClient
+) -> None:
+    interview, _ = film.completed(house)
+    desk = Desk.of(house, client)
+    assert "<textarea" not in desk.read(page_of(interview))
+    assert rate(desk, interview, "why", 1) == 409
+    assert "is not completed yet" in desk.read(f"{page_of(interview)}/complete")
+    assert complete_anyway(desk, interview) == 409
+    assert [news for _, news in messages(house, interview)].count("completed") == 1
+
+
+def test_after_a_reopening_takes_and_ratings_begin_anew(
+    house: House, client: FlaskClient, clock: HandClock
+) -> None:
+    interview, _ = film.completed(house)
+    with house.db.writing() as session:
+        found = Interview.find(session, interview)
+        found.reopen(session, house.vault, "sam@provider.test", "the line broke", house.now())
+    desk = Desk.of(house, client)
+    assert "<video" not in desk.read(page_of(interview))
+    clock.pass_(timedelta(minutes=1))
+    with house.db.writing() as session:
+        found = Interview.find(session, interview)
+        found.start(session, house.now())
+        assert [found.takes_left(each) for each in found.content.questions] == [3, 1, 1]
+    film.send(house, interview)
+    page = desk.read(page_of(interview))
+    assert "3 answers have no rating yet" in page
+    assert "Clear and to the point." not in page
+
+
+# What waits on the staff
+
+
+def test_the_list_shows_what_waits_on_the_staff_and_nothing_else(
+    house: House, client: FlaskClient
+) -> None:
+    waiting, _ = film.handed_in(house)
+    account = film.account_of(house, waiting)
+    film.completed(house, 2, account=account)
+    film.order(house, 3, account=account)
+    cast.finish(house, cast.order(
+        house, account, cast.test(house), callback_url="https://groove-tech.workable.com/test/1"
+    ))  # fmt: skip
+    desk = Desk.of(house, client)
+    page = desk.read(HOME)
+    assert "1 order waits on the staff" in page
+    assert page.count("console-waits") == 1
+    page = desk.read(f"{HOME}?waits=staff")
+    assert listed(page) == [waiting]
+    desk.read(f"{HOME}?waits=somebody", 400)
+
+
+def test_an_order_leads_to_its_answers_once_they_are_handed_in(
+    house: House, client: FlaskClient
+) -> None:
+    interview, _ = film.handed_in(house)
+    desk = Desk.of(house, client)
+    assert f'href="{page_of(interview)}"' in desk.read(HOME + interview)
+    assert "Watch and rate the answers" in desk.read(HOME + interview)
+
+
+# In a browser
+
+
+def sign_in(page: Page, served: Served, role: str = "operator") -> None:
+    cast.staff(served.house, role=role)
+    with served.house.db.writing() as session:
+        cookie = enter(session, "sam@provider.test", "127.0.0.1", served.house.now())
+    page.context.add_cookies([{"name": "staff", "value": cookie, "url": served.url}])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_open_to_everybody_and_fits_every_width(
+    browser: Browser, served: Served, scheme: str
+) -> None:
+    interview, _ = film.handed_in(served.house)
+    account = film.account_of(served.house, interview)
+    half = film.half(served.house, 2, account=account)
+    film.rate(served.house, interview, 5, 4, 3)
+    done, _ = film.completed(served.house, 3, account=account)
+    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    sign_in(page, served)
+    said: list[str] = []
+    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    paths = [page_of(each) for each in (interview, half, done)]
+    paths += [f"{page_of(interview)}/complete", f"{page_of(done)}/complete", HOME]
+    flaws: list[str] = []
+    for path in paths:
+        page.set_viewport_size({"width": 1280, "height": 900})
+        page.goto(served.url + path)
+        found = Axe().run(page, options=RULES).response["violations"]
+        flaws += [f"{path}: {flaw['id']} {flaw['nodes'][0]['html']}" for flaw in found]
+        for width in (360, 1280):
+            page.set_viewport_size({"width": width, "height": 800})
+            over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            flaws += [f"{path}: {over} px too wide at {width}"] if over > 0 else []
+    context.close()
+    assert flaws == []
+    assert said == []
+
+
+def test_an_answer_plays_in_the_browser(page: Page, served: Served) -> None:
+    interview, _ = film.handed_in(served.house)
+    sign_in(page, served)
+    page.goto(served.url + page_of(interview))
+    video = page.get_by_label("Question 1, take 2")
+    video.evaluate("async film => { film.muted = true; await film.play(); }")
+    video.evaluate(film.REACHES, 0.1)
+    assert video.evaluate("film => film.videoWidth") == 320
+
+
+def test_an_interview_is_rated_and_completed_by_the_keyboard_alone(
+    page: Page, served: Served
+) -> None:
+    interview, _ = film.handed_in(served.house)
+    film.rate(served.house, interview, 3, 4, 3)
+    sign_in(page, served)
+    page.goto(served.url + page_of(interview))
+    page.get_by_role("group", name="Rating of question 1").get_by_label("3 Fair").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    tab_to(page, r"Note optional[\s\S]*")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("The best of all")
+    tab_to(page, r"Save again\s+the rating of question 1")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("The rating of question 1 is saved")
+    expect(page).to_have_url(re.compile("#question-1$"))
+    tab_to(page, "Sum up and complete…", 80)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("75%")).to_be_visible()
+    tab_to(page, "Summary optional")
+    page.keyboard.type("A good talk")
+    tab_to(page, "Complete and tell the ATS")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("The interview is completed")
+    assert cast.status(served.house, interview) == "completed"
