@@ -9,6 +9,14 @@ class Invalid(ProviderError):
     """The input is wrong: a field, a file, a command's argument."""
 
 
+class Misplaced(Invalid):
+    """A document's content that cannot be taken; `path` says where in it."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.path, self.problem = path, problem
+
+
 class NotFound(ProviderError):
     """There is no such thing, or the asker may not know of it."""
 

@@ -5,6 +5,7 @@ import re
 import secrets
 import smtplib
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from provider import words
 from provider.orders import Order
+from provider.text import markdown, plain
 
 TEMPLATES = Path(__file__).parent / "templates" / "mail"
 TIMEOUT = 10.0  # seconds that each step of the mail server's may take
@@ -64,14 +66,25 @@ ASKED = {
 # The letters there are and their subjects; the rest of each is in templates/mail, as text and HTML.
 LETTERS = {
     "invitation": "{{ company }}: your {{ asked.noun }}{% if job %} for {{ job }}{% endif %}",
+    "consent": "{{ company }}: your copy of what you agreed to",
 }
 
 
 def write(
-    letter: str, order: Order, *, url: str, sender: str, message_id: str, at: datetime
+    letter: str,
+    order: Order,
+    *,
+    url: str,
+    sender: str,
+    message_id: str,
+    at: datetime,
+    aside: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return one of LETTERS to an order's candidate, text and HTML, as RFC 5322 bytes."""
-    said = _said(order, url)
+    """Return one of LETTERS to an order's candidate, text and HTML, as RFC 5322 bytes.
+
+    `aside` is what only the order's kind has to say.
+    """
+    said = {**_said(order, url), **(aside or {})}
     subject = _templates().from_string(LETTERS[letter]).render(said)
     message = EmailMessage(policy=policy.SMTP)
     # The candidate's name is in the letter; in the address it could only do harm.
@@ -123,6 +136,7 @@ def _said(order: Order, url: str) -> dict[str, Any]:
         "asked": ASKED[order.kind],
         "lasts": words.duration(order.lasts) if order.lasts else None,
         "until": words.when(order.expires_at, order.account.timezone),
+        "zone": order.account.timezone,
         "url": url,
     }
 
@@ -153,13 +167,15 @@ def _address(address: str, name: str = "") -> Address | None:
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(("html",), default_for_string=False),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters.update(when=words.when, markdown=markdown, plain=plain)
+    return made
 
 
 def _keep(rendered: bytes, folder: Path, name: str) -> Sent:

@@ -10,7 +10,8 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
-from tests import cast
+from provider.accounts import enter
+from tests import cast, screened
 from tests.conftest import Served
 from tests.fake_ats import FakeAts
 
@@ -142,3 +143,81 @@ def test_an_interview_and_a_check_are_declined_in_the_browser(
     (put,) = ats.wait_for(1)
     assert put.json == {"status": "rejected"} == workable.get(f"{path}/{public_id}").json()
     assert cast.status(served.house, public_id) == "declined"
+
+
+def test_a_check_goes_all_the_way_round(served: Served, ats: FakeAts, page: Page) -> None:
+    _, token = cast.account(served.house)
+    screened.package(served.house)
+    workable = Workable(served.url, token)
+    (package,) = workable.get("/packages").json()["packages"]
+    ordered = workable.post(
+        "/checks",
+        {
+            "package_id": package["id"],
+            "job_title": "Operations Manager",
+            "callback_url": f"{ats.url}/checks/8823119",
+            "candidate": LAKITA,
+        },
+    )
+    assert ordered.status_code == 201
+    public_id = ordered.json()["background_check_id"]
+    assert workable.get(f"/checks/{public_id}").json() == {"status": "pending"}
+
+    page.goto(letter_link(served.house.settings.instance))
+    consent(page)
+    (put,) = ats.wait_for(1)
+    assert put.json == {"status": "consented"} == workable.get(f"/checks/{public_id}").json()
+
+    look_into(served, page, public_id)
+    puts = ats.wait_for(2)
+    assert [each.json["status"] for each in puts] == ["consented", "completed"]
+    last = puts[-1]
+    assert (last.method, last.path) == ("PUT", "/checks/8823119")
+    assert last.json == workable.get(f"/checks/{public_id}").json()
+    assert last.json["check"] == {
+        "overall_status": "consider",
+        "result": [
+            {"name": "Identity", "status": "clear"},
+            {"name": "Employment history", "status": "consider"},
+            {"name": "Criminal record", "status": "clear"},
+        ],
+    }
+    page.context.clear_cookies()
+    page.goto(last.json["results_url"])
+    expect(page.get_by_text("1 of 3 screenings to consider.")).to_be_visible()
+    expect(page.get_by_text("conviktion")).to_have_count(0)
+    pdf = requests.get(last.json["attachments"][0]["url"], timeout=10)
+    assert (pdf.status_code, pdf.content[:5]) == (200, b"%PDF-")
+    for left in (*(each.body for each in puts), pdf.content, page.content().encode()):
+        assert not any(secret.encode() in left for secret in screened.SECRETS)
+
+
+def consent(page: Page) -> None:
+    """Agree with the keyboard, as somebody without a mouse does."""
+    page.get_by_role("link", name="Read and decide").press("Enter")
+    page.get_by_label("Full legal name").press_sequentially("Lakita Jane Marrero-Quux")
+    page.keyboard.press("Tab")
+    page.keyboard.type("02281990")
+    page.get_by_label("Last two employers").press_sequentially("Zyxwv Bakery, 2015 to 2019")
+    page.get_by_label("Type your full name to agree").press_sequentially("Lakita J. Marrero")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="What happens next")).to_be_visible()
+    expect(page.get_by_text("Lakita J. Marrero")).to_be_visible()
+
+
+def look_into(served: Served, page: Page, public_id: str) -> None:
+    """Enter the outcomes as staff do, and complete the check."""
+    cast.staff(served.house)
+    with served.house.db.writing() as session:
+        cookie = enter(session, "sam@provider.test", "127.0.0.1", served.clock.now())
+    page.context.add_cookies([{"name": "staff", "value": cookie, "url": served.url}])
+    page.goto(f"{served.url}/console/orders/{public_id}")
+    page.get_by_role("link", name="Work on the screenings").click()
+    for name, outcome in (
+        ("Identity", "Clear"), ("Employment history", "To consider"), ("Criminal record", "Clear"),
+    ):  # fmt: skip
+        page.get_by_role("group", name=name).get_by_role("radio", name=outcome).check()
+    page.get_by_role("group", name="Employment history").get_by_role("textbox").fill("A conviktion")
+    page.get_by_role("button", name="Save and complete").click()
+    page.get_by_role("button", name="Complete and tell the ATS").click()
+    expect(page.get_by_role("status")).to_have_text("The check is completed.")

@@ -53,5 +53,6 @@ class MailSink:
             sender=self.house.settings.mail_from,
             message_id=claim.public_id,
             at=self.house.now(),
+            aside=order.aside(self.house.vault),
         )
         return Letter(self.house, claim.public_id, rendered)

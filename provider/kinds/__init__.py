@@ -7,6 +7,7 @@ from marshmallow import Schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from provider.errors import Misplaced
 from provider.kinds import assessment, check, interview
 from provider.kinds.assessment import Assessment, Test
 from provider.kinds.check import Check, Package
@@ -50,7 +51,10 @@ def keep(session: Session, document: Document, at: datetime) -> tuple[Product, V
     if product is None:
         product = kind.product(key=document.key, name=document.name, created_at=at)
         session.add(product)
-    version = product.add_version(session, document.content, digest(document.content), at)
+    try:
+        version = product.add_version(session, document.content, digest(document.content), at)
+    except Misplaced as error:
+        raise document.error(error.path, error.problem) from error
     product.name = document.name
     return product, version
 

@@ -6,15 +6,17 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from jinja2 import Template
 
 from provider import text
 from provider.errors import Conflict, Denied, NotFound
+from provider.house import here
 from provider.kinds import KINDS
 from provider.kinds.document import load
 from provider.kinds.fields import cleaned
 from provider.orders import DECLINED, PENDING, Order
-from provider.orders.order import INVITED
-from provider.pages import assessment
+from provider.orders.order import INVITED, SUBMITTED
+from provider.pages import assessment, check, interview
 from provider.pages.candidate_answers import (
     dress,
     forgotten,
@@ -27,6 +29,8 @@ from provider.pages.candidate_door import Visit, acting, admit, looking, remembe
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
 routes.register_blueprint(assessment.routes)
+routes.register_blueprint(check.routes)
+routes.register_blueprint(interview.routes)
 routes.add_app_template_filter(text.markdown, "markdown")
 routes.add_app_template_filter(text.plain, "plain")
 
@@ -53,7 +57,7 @@ def landing(public_id: str) -> ResponseReturnValue:
 def consider(public_id: str) -> ResponseReturnValue:
     """Ask whether the candidate means to decline, and why if they want to say."""
     with looking(public_id, Order) as visit:
-        if visit.order.status != PENDING:
+        if visit.order.status != PENDING or visit.order.progress == SUBMITTED:
             return to_landing(public_id)
         return render_template("candidate/decline.html", **_facts(visit))
 
@@ -104,19 +108,23 @@ def _too_late(error: Conflict) -> ResponseReturnValue:
 
 def _standing(public_id: str) -> str:
     with looking(public_id, Order) as visit:
-        return render_template(f"candidate/{_stage(visit.order)}.html", **_facts(visit))
+        return render_template(_pages(visit.order), **_facts(visit))
 
 
-def _stage(order: Order) -> str:
+def _pages(order: Order) -> list[str | Template]:
+    """Name the page that says how things stand: the kind's own where it has one."""
     if order.status != PENDING:
-        return "ended"
-    return "invited" if order.waits_on_candidate else "running"
+        return [f"candidate/{order.kind}/{order.status}.html", "candidate/ended.html"]
+    if order.waits_on_candidate:
+        return ["candidate/invited.html"]
+    return [f"candidate/{order.kind}/{order.progress}.html", "candidate/running.html"]
 
 
 def _facts(visit: Visit[Order]) -> dict[str, Any]:
     order = visit.order
     content = load(order.version.content, KINDS[order.kind].shape)
-    return {**dress(order.account), "order": order, "content": content, "at": visit.at}
+    aside = order.aside(here().vault)
+    return {**dress(order.account), **aside, "order": order, "content": content, "at": visit.at}
 
 
 def _note_first_view(public_id: str) -> None:

@@ -197,8 +197,8 @@ def test_a_test_without_a_time_limit_says_so(client: FlaskClient, house: House) 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("interview", "The interview cannot be recorded here yet."),
-        ("check", "You cannot agree to the check here yet."),
+        ("interview", "Nothing is recorded and nothing begins."),
+        ("check", "Nothing is looked into unless you agree."),
     ],
 )
 def test_interviews_and_checks_are_shown_honestly_and_can_be_declined(
@@ -301,7 +301,7 @@ def test_consent_is_thanked_for(client: FlaskClient, house: House, clock: HandCl
     with house.db.writing() as session:
         order = Order.find(session, public_id)
         order.become(session, "consented", actor="candidate", at=clock.now())
-    assert "You have agreed to this background check" in enter(client, house, public_id).text
+    assert "You have agreed to the check" in enter(client, house, public_id).text
 
 
 def test_a_reopened_invitation_can_be_started(

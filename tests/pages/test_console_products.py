@@ -98,7 +98,7 @@ def test_an_interview_and_a_package_are_previewed(house: House, client: FlaskCli
     for said in ("Why this job?", "30 seconds to think", "1 minute 30 seconds to answer"):
         assert said in page
     page = desk.read(LIST + cast.package(house))
-    for said in ("Criminal record", "not for real use"):
+    for said in ("Criminal record", "What the candidate consents to"):
         assert said in page
 
 

@@ -8,11 +8,12 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped, Session, relationship
 
-from provider.errors import Conflict, Invalid, NotFound
+from provider.errors import Conflict, Invalid, Misplaced, NotFound
 from provider.kinds.check import content
 from provider.kinds.check.consent import (
     CLEAR,
     CONSIDER,
+    Agreement,
     Consent,
     Disclosure,
     Entered,
@@ -20,12 +21,15 @@ from provider.kinds.check.consent import (
     digest_of,
 )
 from provider.kinds.check.content import PackageContent, Screening
-from provider.kinds.check.particulars import PARTICULARS
+from provider.kinds.check.particulars import PARTICULARS, one_line
 from provider.kinds.fields import cleaned
 from provider.orders import CONSENTED, Evidence, Order, Product, Result, Version
 from provider.vault import Vault
 
-__all__ = ["CLEAR", "CONSIDER", "Check", "Consent", "Entered", "Finding", "Package"]
+__all__ = ["CLEAR", "CONSIDER", "Check", "Consent", "Entered", "Finding", "Incomplete", "Package"]
+
+LONGEST_NOTE = 5000  # characters
+SAID = {CLEAR: "clear", CONSIDER: "to consider"}
 
 
 class Package(Product):
@@ -62,9 +66,11 @@ class Package(Product):
                 )
             )
         elif (standing.digest, standing.sample) != (digest, disclosure.sample):
-            raise Invalid(
-                f"disclosure.version: {disclosure.key} {disclosure.version} stands with another "
-                "text; give the changed text a new version"
+            other = "another text" if standing.digest != digest else "another `sample`"
+            raise Misplaced(
+                "disclosure.version",
+                f"{disclosure.key} {disclosure.version} already stands with {other}; "
+                "give the changed one a new version",
             )
 
 
@@ -99,24 +105,10 @@ class Check(Order):
         """
         self.must_be_open(at)
         read = self._read(name, filled, at)
-        for each in list(self.entered):
-            session.delete(each)
-        session.flush()
         for field in self.content.asked:
             sealed = keeper.seal(read[field], self._row(field))
-            session.add(Entered(check=self, name=field, sealed=sealed))
-        disclosure = self.content.disclosure
-        session.add(
-            Consent(
-                check=self,
-                disclosure=digest_of(disclosure.text),
-                disclosure_version=f"{disclosure.key} {disclosure.version}",
-                name=keeper.seal(read["name"], self._row("consent")),
-                address=address[:60],
-                agent=cleaned(agent)[:300],
-                given_at=at,
-            )
-        )
+            self.entered.append(Entered(name=field, sealed=sealed))
+        self.consents.append(self._signed(keeper, read["name"], address, agent, at))
         self.progress = "submitted"
         self.become(session, CONSENTED, actor="candidate", at=at)
         self.write_letter(session, "consent", at)
@@ -125,26 +117,56 @@ class Check(Order):
         """Return what the candidate filled in, by field."""
         return {each.name: keeper.open(each.sealed, self._row(each.name)) for each in self.entered}
 
-    def signature(self, keeper: Vault) -> str:
-        """Return the name that was typed under the newest consent; empty without one."""
-        return keeper.open(self.consents[-1].name, self._row("consent")) if self.consents else ""
+    def agreed(self, keeper: Vault) -> Agreement | None:
+        """Return what the candidate agreed to last, and by which name; None before."""
+        if not self.consents:
+            return None
+        last, text = self.consents[-1], self.content.disclosure
+        name = keeper.open(last.name, self._signature_row(last.given_at))
+        return Agreement(name, last.given_at, text.text, last.disclosure_version, text.sample)
+
+    def aside(self, keeper: Vault) -> dict[str, Any]:
+        """Return what the candidate agreed to last (`agreed`), and the words of `particulars`."""
+        return {"agreed": self.agreed(keeper), "particulars": PARTICULARS}
+
+    def reopen(
+        self, session: Session, keeper: Vault, actor: str, reason: str, at: datetime
+    ) -> None:
+        """Begin anew: consent is asked for again; what was entered and found is deleted.
+
+        The consents stay on record: they prove what was allowed until now.
+        """
+        super().reopen(session, keeper, actor, reason, at)
+        for each in (*self.entered, *self.findings):
+            session.delete(each)
+        session.flush()
+        session.expire(self, ["entered", "findings"])
 
     def find_out(
-        self, keeper: Vault, screening: str, status: str, note: str, actor: str, at: datetime
-    ) -> Finding:
+        self, session: Session, keeper: Vault, screening: str, status: str, note: str,
+        actor: str, at: datetime,
+    ) -> None:  # fmt: skip
         """Enter how a screening came out, in place of what stood; the note never leaves us."""
         self._must_be_consented()
-        self.screening(screening)
+        name = self.screening(screening).name
         if status not in (CLEAR, CONSIDER):
             raise Invalid("Choose “clear” or “to consider”")
-        finding = next((each for each in self.findings if each.screening == screening), None)
+        note = cleaned(note).replace("\r\n", "\n")
+        if len(note) > LONGEST_NOTE:
+            raise Invalid(f"A note has at most {LONGEST_NOTE} characters")
+        finding = self.finding(screening)
+        if finding and (finding.status, self.note(keeper, finding)) == (status, note):
+            return
         if finding is None:
             finding = Finding(screening=screening)
             self.findings.append(finding)
-        note = cleaned(note).strip()[:5000]
         finding.note = keeper.seal(note, self._row(f"finding/{screening}")) if note else None
         finding.status, finding.actor, finding.found_at = status, actor, at
-        return finding
+        self.tell(session, "outcome entered", actor, at, f"{name}: {SAID[status]}")
+
+    def finding(self, screening: str) -> Finding | None:
+        """Return what was found in a screening, if anything was entered."""
+        return next((each for each in self.findings if each.screening == screening), None)
 
     def note(self, keeper: Vault, finding: Finding) -> str:
         """Return what exactly was found."""
@@ -155,18 +177,27 @@ class Check(Order):
         """Complete the check: one screening to consider makes it all to consider."""
         self._must_be_consented()
         if left := self.open_screenings():
-            raise Conflict(f"{len(left)} of the screenings have no outcome yet")
-        found = [(each.name, self._found(each.key)) for each in self.content.screenings]
-        overall = CONSIDER if CONSIDER in [status for _, status in found] else CLEAR
+            names = ", ".join(each.name for each in left)
+            raise Conflict(f"There is no outcome yet for: {names}")
         figures = {
-            "overall_status": overall,
-            "findings": [{"name": name, "status": status} for name, status in found],
+            "overall_status": self.overall,
+            "findings": [{"name": name, "status": status} for name, status in self.outcomes()],
         }
         self.complete(session, keeper, Result(figures=figures), actor, at)
 
+    @property
+    def overall(self) -> str:
+        """Clear only if every outcome so far is."""
+        return CONSIDER if CONSIDER in [status for _, status in self.outcomes()] else CLEAR
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        """Return the (name, status) of the screenings that have an outcome: what the ATS learns."""
+        found = [(each.name, self.finding(each.key)) for each in self.content.screenings]
+        return [(name, finding.status) for name, finding in found if finding]
+
     def open_screenings(self) -> list[Screening]:
         """Return the screenings without an outcome."""
-        return [each for each in self.content.screenings if not self._found(each.key)]
+        return [each for each in self.content.screenings if not self.finding(each.key)]
 
     def screening(self, key: str) -> Screening:
         """Return a screening by its key; NotFound."""
@@ -178,9 +209,11 @@ class Check(Order):
     def evidence(self) -> Evidence:
         """Return the screenings' outcomes, and nothing of what was found."""
         found = super().evidence()
+        if not found.findings:
+            return found
         look = sum(status == CONSIDER for _, status in found.findings)
         sentence = (
-            f"{look} of {len(found.findings)} screenings to consider."
+            f"{look} of {_screenings(len(found.findings))} to consider."
             if look
             else "Nothing to consider in any screening."
         )
@@ -188,7 +221,7 @@ class Check(Order):
 
     def _read(self, name: str, filled: Mapping[str, str], at: datetime) -> dict[str, str]:
         problems: dict[str, str] = {}
-        read = {"name": cleaned(name).strip()}
+        read = {"name": one_line(name)}
         if not read["name"]:
             problems["name"] = "Please type your name to agree"
         elif len(read["name"]) > 200:
@@ -202,8 +235,16 @@ class Check(Order):
             raise Incomplete(problems)
         return read
 
-    def _found(self, screening: str) -> str | None:
-        return next((each.status for each in self.findings if each.screening == screening), None)
+    def _signed(self, keeper: Vault, name: str, address: str, agent: str, at: datetime) -> Consent:
+        text = self.content.disclosure
+        return Consent(
+            disclosure=digest_of(text.text),
+            disclosure_version=f"{text.key} {text.version}",
+            name=keeper.seal(name, self._signature_row(at)),
+            address=address[:60],
+            agent=cleaned(agent)[:300],
+            given_at=at,
+        )
 
     def _must_be_consented(self) -> None:
         if self.status != CONSENTED:
@@ -212,6 +253,10 @@ class Check(Order):
     def _row(self, field: str) -> str:
         return f"orders/{self.public_id}/{field}"
 
+    def _signature_row(self, given_at: datetime) -> str:
+        # The moment is part of it: a consent whose time was changed can no longer be read.
+        return self._row(f"consent/{given_at.isoformat()}")
+
 
 class Incomplete(Invalid):
     """A form that cannot be taken yet; `fields` says of each field what is wrong."""
@@ -219,3 +264,7 @@ class Incomplete(Invalid):
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(next(iter(fields.values())))
         self.fields = fields
+
+
+def _screenings(number: int) -> str:
+    return f"{number} screening{'' if number == 1 else 's'}"

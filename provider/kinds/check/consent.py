@@ -1,6 +1,7 @@
 """What a candidate agreed to and entered, and what the staff found out."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,17 @@ class Disclosure(Base):
 def digest_of(text: str) -> str:
     """Return the SHA-256, in hex, by which a consent names the exact text."""
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A consent in words: the name that was typed, when, and the text it was typed under."""
+
+    name: str
+    at: datetime
+    text: str
+    version: str
+    sample: bool
 
 
 class Consent(Base):

@@ -22,7 +22,7 @@ class Particular:
 
     def read(self, raw: str, at: datetime) -> str:
         """Return what was filled in, tidied; Invalid with a sentence for the candidate."""
-        text = cleaned(raw).strip()
+        text = _lines(raw) if self.kind == "lines" else one_line(raw)
         if not text:
             raise Invalid(f"Please fill in: {self.label}")
         if len(text) > LONGEST:
@@ -52,6 +52,17 @@ PARTICULARS: Mapping[str, Particular] = {
     ),
     "referees": Particular("Referees", "Name, role, and e-mail or phone of each", kind="lines"),
 }
+
+
+def one_line(raw: str) -> str:
+    """Return what was typed into one line, without doubled blanks."""
+    return " ".join(cleaned(raw).split())
+
+
+def _lines(raw: str) -> str:
+    """Return what was typed, its lines kept, without blanks at their ends."""
+    lines = cleaned(raw).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join(line.strip() for line in lines).strip()
 
 
 def _past_day(text: str, label: str, at: datetime) -> date:

@@ -7,6 +7,7 @@ from provider.errors import ProviderError
 from provider.pages.console import (
     accounts,
     acts,
+    checks,
     deliveries,
     gate,
     letters,
@@ -21,7 +22,9 @@ routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(gate.check)
 routes.context_processor(gate.known)
 routes.register_error_handler(ProviderError, problem.said)
-for room in (signing_in, orders, acts, deliveries, letters, products, publishing, accounts):
+for room in (
+    signing_in, orders, acts, checks, deliveries, letters, products, publishing, accounts,
+):  # fmt: skip
     routes.register_blueprint(room.routes)
 
 

@@ -1,0 +1,204 @@
+"""A check in a real browser: by keyboard alone, without scripts, for every eye, on every width."""
+
+import re
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from provider.accounts import enter
+from provider.house import House
+from provider.kinds.check import Check
+from tests import cast, screened
+from tests.conftest import Served
+
+LOOKS = [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")]
+SAMPLE = screened.CONTENT["disclosure"] | {"sample": True, "key": "sample"}
+
+
+class Eye:
+    """Looks at pages in every look: nothing that axe finds, nothing cut off, nothing blocked."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.found: list[str] = []
+        page.on("pageerror", lambda error: self.found.append(f"script: {error}"))
+        page.on("console", lambda said: self._hear(said.text))
+        page.emulate_media(reduced_motion="reduce")
+
+    def look(self, name: str) -> None:
+        self.page.wait_for_load_state()
+        for width, scheme in LOOKS:
+            self.page.set_viewport_size({"width": width, "height": 800})
+            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            where = f"{name} {width} {scheme}"
+            if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+                self.found.append(f"{where}: wider than the screen")
+            for flaw in Axe().run(self.page).response["violations"]:
+                nodes = [node["html"][:200] for node in flaw["nodes"]]
+                self.found.append(f"{where}: {flaw['id']} {nodes}")
+
+    def _hear(self, text: str) -> None:
+        if "Content Security Policy" in text or "Refused to" in text:
+            self.found.append(text)
+
+
+def tab_to(page: Page, name: str, most: int = 60) -> None:
+    """Press Tab until the focus is on what is called `name`."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        text = page.evaluate(
+            "(document.activeElement.labels?.[0] ?? document.activeElement).innerText.trim()"
+        )
+        if re.fullmatch(name, text):
+            return
+    pytest.fail(f"no way to {name} with the Tab key")
+
+
+def placed(served: Served, **more: Any) -> str:
+    # The brightest colour that an account could choose: all must still be legible in it.
+    account_id, _ = cast.account(
+        served.house, sandbox=True, timezone="Europe/Athens", brand={"colour": "#ffd400"}
+    )
+    product = screened.package(served.house, **more)
+    return cast.order(served.house, account_id, product, "check")
+
+
+def sign_in(page: Page, served: Served) -> None:
+    cast.staff(served.house)
+    with served.house.db.writing() as session:
+        cookie = enter(session, "sam@provider.test", "127.0.0.1", served.clock.now())
+    page.context.add_cookies([{"name": "staff", "value": cookie, "url": served.url}])
+
+
+def kept(house: House, public_id: str) -> dict[str, str]:
+    with house.db.reading() as session:
+        return Check.find(session, public_id).particulars(house.vault)
+
+
+def test_a_candidate_agrees_with_the_keyboard_alone(served: Served, page: Page) -> None:
+    public_id = placed(served)
+    page.goto(cast.invitation(served.house, public_id))
+    tab_to(page, "Read and decide")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Do you agree?")).to_be_visible()
+    tab_to(page, "Full legal name")
+    page.keyboard.type("Lakita Marrero")
+    page.keyboard.press("Enter")  # too early: it says what is missing, and loses nothing
+    expect(page.get_by_role("alert")).to_contain_text("Some things are still missing")
+    tab_to(page, "Please fill in: Date of birth")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Date of birth")).to_be_focused()
+    page.keyboard.type("02281990")
+    tab_to(page, "Last two employers")
+    page.keyboard.type("Bakery, Athens")
+    page.keyboard.press("Enter")
+    page.keyboard.type("Laundry, Patras")
+    tab_to(page, "Type your full name to agree")
+    page.keyboard.type("Lakita Marrero")
+    tab_to(page, "I agree")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="What happens next")).to_be_visible()
+    assert kept(served.house, public_id) == {
+        "full_name": "Lakita Marrero",
+        "date_of_birth": "1990-02-28",
+        "employers": "Bakery, Athens\nLaundry, Patras",
+    }
+
+
+def test_it_works_with_scripts_off(served: Served, browser: Browser) -> None:
+    public_id = placed(served)
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.goto(cast.invitation(served.house, public_id))
+        page.get_by_role("link", name="Read and decide").click()
+        page.get_by_label("Last two employers").fill("One\nTwo")
+        page.get_by_role("button", name="I agree").click()
+        expect(page.get_by_role("alert")).to_contain_text("Please fill in: Full legal name")
+        expect(page.get_by_label("Last two employers")).to_have_value("One\nTwo")
+        page.get_by_label("Full legal name").fill("Lakita Marrero")
+        page.get_by_label("Date of birth").fill("1990-02-28")
+        page.get_by_label("Type your full name to agree").fill("Lakita Marrero")
+        page.get_by_role("button", name="I agree").click()
+        expect(page.get_by_role("heading", name="What happens next")).to_be_visible()
+    assert cast.status(served.house, public_id) == "consented"
+
+
+def test_a_tour_of_a_candidate_s_check_finds_nothing_wrong(served: Served, page: Page) -> None:
+    eye = Eye(page)
+    public_id = placed(served, disclosure=SAMPLE)
+    page.goto(cast.invitation(served.house, public_id))
+    eye.look("invited")
+    page.get_by_role("link", name="Read and decide").click()
+    page.wait_for_url("**/consent")
+    eye.look("form")
+    page.get_by_role("button", name="I agree").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    eye.look("missing")
+    page.get_by_role("link", name="I do not agree").click()
+    page.wait_for_url("**/decline")
+    eye.look("decline")
+    screened.consent(served.house, public_id)
+    page.goto(f"{served.url}/c/o/{public_id}/")
+    eye.look("consented")
+    screened.find_out(served.house, public_id)
+    screened.conclude(served.house, public_id)
+    page.reload()
+    eye.look("completed")
+    assert eye.found == []
+
+
+def test_a_tour_of_a_check_at_the_console_finds_nothing_wrong(served: Served, page: Page) -> None:
+    eye = Eye(page)
+    public_id = placed(served, disclosure=SAMPLE)
+    sign_in(page, served)
+    console = f"{served.url}/console/checks/{public_id}/"
+    page.goto(console)
+    eye.look("console waiting")
+    screened.consent(served.house, public_id)
+    page.goto(f"{served.url}/console/orders/{public_id}")
+    eye.look("console order")
+    page.get_by_role("link", name="Work on the screenings").click()
+    page.wait_for_url(console)
+    eye.look("console check")
+    page.get_by_role("button", name="Show it").click()
+    expect(page.get_by_text("Zyxwv Bakery")).to_be_visible()
+    eye.look("console shown")
+    page.get_by_label("Private note").nth(1).fill("Something")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    eye.look("console wrong")
+    screened.find_out(served.house, public_id)
+    page.goto(console + "complete")
+    eye.look("console complete")
+    screened.conclude(served.house, public_id)
+    page.goto(console)
+    eye.look("console completed")
+    assert eye.found == []
+
+
+def test_staff_enter_and_complete_with_the_keyboard_alone(served: Served, page: Page) -> None:
+    public_id = placed(served)
+    screened.consent(served.house, public_id)
+    sign_in(page, served)
+    page.goto(f"{served.url}/console/orders/{public_id}")
+    tab_to(page, "Work on the screenings")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Screenings")).to_be_visible()
+    for choice in ("Clear", "To consider", "Clear"):
+        tab_to(page, "Clear")
+        page.keyboard.press("Space")
+        if choice == "To consider":
+            page.keyboard.press("ArrowDown")
+    tab_to(page, "Save and complete…")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("row", name="The check as a whole")).to_contain_text("To consider")
+    tab_to(page, "Complete and tell the ATS")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("The check is completed.")
+    with served.house.db.reading() as session:
+        result = Check.find(session, public_id).result
+        assert result
+        assert result.figures["overall_status"] == "consider"
