@@ -64,8 +64,9 @@ class MediaSink:
         self.house = house
 
     def prepare(self, session: Session, claim: Claim) -> Reel:
-        """Find the recording of a message, by its key."""
-        found = session.scalars(select(Recording).where(Recording.public_id == claim.key)).one()
+        """Find the recording that a message names."""
+        named = Recording.public_id == claim.payload["recording"]
+        found = session.scalars(select(Recording).where(named)).one()
         return Reel(self.house, found.public_id, found.original, found.copy, found.poster)
 
 

@@ -12,7 +12,7 @@ from provider.courier import Courier
 from provider.courier.media_sink import MediaSink
 from provider.house import House
 from provider.kinds.interview import BROKEN, READY, Interview, Recording
-from provider.outbox import Message, claim
+from provider.outbox import Message, claim, send_again, story
 from tests import cast
 from tests.kinds.test_remux import recorded
 
@@ -111,3 +111,26 @@ def test_nothing_is_left_in_the_temporary_folder(
     save(house, interview, recorded(tmp_path, "webm").read_bytes())
     courier.drain(LANE)
     assert list(rest.iterdir()) == []
+
+
+def test_a_parked_copy_stands_in_its_orders_story_and_can_be_made_again(
+    house: House, courier: Courier, interview: str, tmp_path: Path
+) -> None:
+    public_id = save(house, interview, b"soon gone")
+    house.media.drop(f"recordings/{public_id}/original")
+    courier.drain(LANE)
+    house.media.keep(f"recordings/{public_id}/original", [recorded(tmp_path, "webm").read_bytes()])
+    with house.db.writing() as session:
+        (parked,) = [each for each in story(session, interview) if each.topic == "remux"]
+        send_again(session, parked, house.now())
+    courier.drain(LANE)
+    assert recording(house, public_id).state == READY
+
+
+def test_a_take_that_waits_holds_no_other_back(
+    house: House, courier: Courier, interview: str, tmp_path: Path
+) -> None:
+    first = save(house, interview, b"first")
+    second = save(house, interview, recorded(tmp_path, "webm").read_bytes())
+    assert courier.drain(LANE) == 2
+    assert [recording(house, each).state for each in (first, second)] == [BROKEN, READY]

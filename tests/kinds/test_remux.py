@@ -58,7 +58,7 @@ def test_the_copy_knows_its_length_and_seeks(tmp_path: Path, form: str) -> None:
         assert watched.duration
         watched.seek(1_500_000)
         frame = next(watched.decode(video=0))
-        assert frame.time == pytest.approx(1, abs=0.15)  # the key picture before it
+        assert frame.time == pytest.approx(1, abs=0.3)  # the key picture before it
 
 
 def test_a_browsers_file_has_neither_length_nor_index_before(tmp_path: Path) -> None:
