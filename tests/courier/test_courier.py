@@ -410,3 +410,43 @@ def test_letters_and_callbacks_go_their_own_lanes(
     place()
     assert courier.drain("1/mail") == 1
     assert list((house.settings.instance / "mail").glob("*.eml"))
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "10.0.0.1", "169.254.169.254", "168.63.129.16", "[::1]", "[::127.0.0.1]",
+     "[fec0::1]", "[::ffff:10.0.0.1]", "100.64.0.1", "0.0.0.0", "[fd00::1]"],
+)  # fmt: skip
+def test_special_addresses_are_never_dialled(
+    house: House, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dialled(*_: object) -> None:
+        raise AssertionError("something was dialled")
+
+    monkeypatch.setattr("socket.socket.connect", dialled)
+    account, _ = cast.account(house, "Inside Ltd")
+    order = cast.order(
+        house, account, cast.test(house, key="inside"), callback_url=f"https://{host}/x"
+    )
+    decline(house, order)
+    strict = Courier(replace(house, settings=replace(house.settings, private_callbacks=False)))
+    strict.drain(f"{account}/callback")
+    strict.stop()
+    assert messages(house) == [("waiting", 1)]
+    with house.db.reading() as session:
+        told = session.scalars(select(Attempt.error)).one()
+        assert told == "The host's address is not a public one"
+
+
+def test_a_receiver_without_tls_is_told_as_that(
+    house: House, courier: Courier, ats: FakeAts
+) -> None:
+    account, _ = cast.account(house, "Plain Ltd")
+    url = ats.url.replace("http://", "https://")
+    order = cast.order(house, account, cast.test(house, key="plain"), callback_url=f"{url}/x")
+    decline(house, order)
+    courier.drain(f"{account}/callback")
+    with house.db.reading() as session:
+        told = session.scalars(select(Attempt.error)).one()
+        assert told == "The receiver's certificate or TLS is not right"
+    assert ats.received == []
