@@ -10,6 +10,7 @@ from provider.pages.console import (
     checks,
     deliveries,
     gate,
+    interviews,
     letters,
     orders,
     problem,
@@ -23,7 +24,8 @@ routes.before_request(gate.check)
 routes.context_processor(gate.known)
 routes.register_error_handler(ProviderError, problem.said)
 for room in (
-    signing_in, orders, acts, checks, deliveries, letters, products, publishing, accounts,
+    signing_in, orders, acts, interviews, checks, deliveries, letters, products, publishing,
+    accounts,
 ):  # fmt: skip
     routes.register_blueprint(room.routes)
 
