@@ -86,7 +86,7 @@ class Order(Base):
             postgresql_where=text("progress = 'started'"),
         ),
         Index(
-            "ix_orders_staff", "id",
+            "ix_orders_staff", "progress", "id",
             sqlite_where=text(WAITS_ON_STAFF), postgresql_where=text(WAITS_ON_STAFF),
         ),
     )  # fmt: skip

@@ -8,10 +8,13 @@ from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select
 
 from provider.accounts import enter
 from provider.house import House
 from provider.kinds.interview import BROKEN, Interview
+from provider.orders import Order
+from provider.pages.console.orders import WAITS
 from tests import cast, film
 from tests.cast import HandClock
 from tests.conftest import Served
@@ -334,6 +337,16 @@ def test_the_list_shows_what_waits_on_the_staff_and_nothing_else(
     page = desk.read(f"{HOME}?waits=staff")
     assert listed(page) == [waiting]
     desk.read(f"{HOME}?waits=somebody", 400)
+
+
+def test_what_waits_is_found_by_its_own_index(house: House) -> None:
+    query = select(Order.id).where(WAITS).order_by(Order.id.desc()).limit(50)
+    with house.db.reading() as session:
+        text = str(query.compile(session.connection(), compile_kwargs={"literal_binds": True}))
+        plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
+    assert [("ix_orders_staff" in str(step), "TEMP" in str(step)) for step in plan] == [
+        (True, False)
+    ]
 
 
 def test_an_order_leads_to_its_answers_once_they_are_handed_in(

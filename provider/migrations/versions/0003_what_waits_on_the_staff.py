@@ -13,4 +13,7 @@ WAITS = sa.text("progress = 'submitted' AND status IN ('pending', 'consented')")
 
 
 def upgrade() -> None:
-    op.create_index("ix_orders_staff", "orders", ["id"], sqlite_where=WAITS, postgresql_where=WAITS)
+    op.create_index(
+        "ix_orders_staff", "orders", ["progress", "id"],
+        sqlite_where=WAITS, postgresql_where=WAITS,
+    )
