@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from provider.courier import Courier
 from provider.house import House
 from provider.kinds.interview import Interview, Recording
 from provider.media import CHUNK
@@ -18,6 +19,7 @@ from provider.outbox import Message
 from provider.pages import candidate_takes
 from tests import cast
 from tests.cast import HandClock
+from tests.pages.desk import Desk
 from tests.pages.test_candidate import enter, press, story
 
 QUESTIONS = [
@@ -408,3 +410,18 @@ def test_every_take_asks_for_its_copy(client: FlaskClient, house: House, begun: 
     upload(client, begun)
     with house.db.reading() as session:
         assert session.scalar(select(func.count()).where(Message.topic == "remux")) == 1
+
+
+def test_staff_see_in_the_orders_story_that_a_take_is_made_watchable(
+    app: Flask, client: FlaskClient, house: House, begun: str
+) -> None:
+    upload(client, begun)
+    courier = Courier(house)
+    courier.drain("1/media")
+    courier.stop()
+    desk = Desk.of(house, app.test_client())
+    assert "Recording made watchable" in desk.read(f"/console/orders/{begun}")
+    with house.db.reading() as session:
+        message = session.scalars(select(Message).where(Message.topic == "remux")).one()
+    page = desk.read(f"/console/deliveries/{message.public_id}")
+    assert "groove-tech.workable.com" not in page

@@ -59,7 +59,7 @@ def story_of(session: Session, order: Order) -> list[Entry]:
 def sending_of(message: Message, order: Order | None) -> Sending:
     """Return a message as a page shows it."""
     tries = tuple(message.tries)
-    if message.rendered is None:
+    if not message.rendered:
         return Sending(message, tries)
     if sink_of(message.lane) == MAIL:
         return Sending(message, tries, letter=read(message.rendered))
