@@ -1,15 +1,12 @@
 """Short films, made in memory as a browser's recorder would have made them, and interviews full of
 them."""
 
-from fractions import Fraction
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import av
-
+from provider.demo.film import webm
 from provider.house import House
 from provider.kinds.interview import READY, Interview, Recording
 from provider.kinds.interview.remux import remux
@@ -39,20 +36,6 @@ TEMPLATE: dict[str, Any] = {
 
 
 @cache
-def webm(seconds: int = 2, tint: int = 0) -> bytes:
-    """Return a small film; another tint makes other bytes."""
-    file = BytesIO()
-    with av.open(file, "w", format="webm") as container:
-        stream = container.add_stream("libvpx", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for number in range(seconds * 10):
-            frame = _frame(number, tint)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return file.getvalue()
-
-
-@cache
 def prepared(tint: int = 0) -> tuple[bytes, bytes, float]:
     """Return the copy of a film, its poster and its length, as they are really made."""
     with TemporaryDirectory() as folder:
@@ -60,19 +43,6 @@ def prepared(tint: int = 0) -> tuple[bytes, bytes, float]:
         source.write_bytes(webm(tint=tint))
         made = remux(source, copy, poster)
         return copy.read_bytes(), poster.read_bytes(), made.seconds
-
-
-def _frame(number: int, tint: int) -> av.VideoFrame:
-    """Return a picture of a bright bar that wanders over a tinted ground."""
-    frame = av.VideoFrame(320, 180, "yuv420p")
-    for plane, ground in zip(frame.planes, (70 + tint % 90, 110 + tint % 60, 130), strict=True):
-        row = bytearray([ground]) * plane.line_size
-        if plane.width == 320:
-            at = number * 12 % 280
-            row[at : at + 40] = bytes([210]) * 40
-        plane.update(bytes(row) * plane.height)
-    frame.pts, frame.time_base = number, Fraction(1, 10)
-    return frame
 
 
 def order(house: House, number: int = 1, *, account: int | None = None, **content: Any) -> str:

@@ -45,9 +45,11 @@ def test_played_automatically_it_ends_with_0_after_every_status(tmp_path: Path) 
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count('"status": "rejected"') == 3
+    assert done.stdout.count('"status": "rejected"') == 1
+    assert done.stdout.count('"status": "consented"') == 1
     assert done.stdout.count('"status": "pending"') == 1
-    assert done.stdout.count('"status": "completed"') == 2
+    assert done.stdout.count('"status": "completed"') == 4
+    assert '"overall_status": "consider"' in done.stdout
     assert '"grade": "excelled"' in done.stdout
     assert "All arrived, in order" in done.stdout
 

@@ -14,6 +14,7 @@ from typing import NoReturn
 from provider.demo import play
 from provider.demo.ats import Ats
 from provider.demo.screen import Screen
+from provider.demo.staff import Staff
 from provider.demo.stage import Stage
 
 ACCOUNT = "Groove Tech"
@@ -29,7 +30,8 @@ def run(folder: Path, *, auto: bool) -> int:
             with _set(folder, screen) as (stage, ats, password):
                 placed = play.order_all(ats, stage, screen, twice=auto)
                 if auto:
-                    play.automatically(ats, stage, screen, placed)
+                    staff = Staff(stage.url, STAFF, password)
+                    play.automatically(ats, stage, screen, placed, staff)
                 else:
                     screen.your_turn(placed, stage.url, STAFF, password)
                     play.watch(ats, stage, screen)

@@ -1,14 +1,14 @@
-"""Plays a candidate in a browser without scripts: pages, forms, buttons, over HTTP."""
+"""Plays a candidate: takes a test, gives an interview, consents, or says no."""
 
+import hashlib
 from collections.abc import Mapping
 from urllib.parse import urljoin
 
-import requests
-
-from provider.demo.forms import Field, Form, Page, read
+from provider.demo.browser import TIMEOUT, Browser
+from provider.demo.film import webm
+from provider.demo.forms import Field, Form
 from provider.errors import ProviderError
 
-TIMEOUT = 15  # seconds that a page may take
 MOST_PAGES = 300
 
 # What Lakita knows: words of the question, and her answers to it.
@@ -26,55 +26,68 @@ KNOWS = {
 GUESSES = {"number": "42", "textarea": "I do not know"}
 
 
-class Candidate:
+# What Yusuf fills in, by the fields' names; what is not here, he writes a word about.
+PARTICULARS = {"full_name": "Yusuf Demir", "date_of_birth": "1990-02-28"}
+
+
+class Candidate(Browser):
     """Somebody with an invitation and a browser."""
 
     def __init__(self, link: str) -> None:
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._page = self._opened(self._session.get(link, timeout=TIMEOUT))
+        super().__init__("the candidate", link)
 
     def take(self, knows: Mapping[str, list[str]]) -> None:
         """Start the test, answer every question, hand in."""
-        self._press(self._form("/start"))
+        self.press(self.form("/start"))
         for _ in range(MOST_PAGES):
-            if form := self._page.form("/submit"):
-                self._press(form)
-            elif form := self._page.form("/items/"):
-                self._press(form, _answers(self._page.text, form, knows))
+            if form := self.page.form("/submit"):
+                self.press(form)
+            elif form := self.page.form("/items/"):
+                self.press(form, _answers(self.page.text, form, knows))
             else:
                 return  # handed in
         raise ProviderError("The test does not come to an end")
 
+    def record(self) -> None:
+        """Start the interview, send a short film for every question, hand in."""
+        self.follow("/camera")
+        proof = self._proof(self.form("/interview"))
+        self.press(self.form("/interview"))
+        self.visit("../answers")
+        questions = sorted({each for each in self.page.links if "/questions/" in each})
+        for number, link in enumerate(questions):
+            self._send(urljoin(self.page.url, link) + "/takes", webm(tint=number * 7), proof)
+        self.visit("answers")
+        self.press(self.form("/send"))
+
+    def consent(self, name: str) -> None:
+        """Read, fill in what is asked for, and agree by typing the name."""
+        self.follow("/consent")
+        form = self.form("/consent")
+        asked = [each.name for each in form.fields if each.kind not in ("hidden", "submit")]
+        filled = {each: [PARTICULARS.get(each, "As in my application")] for each in asked}
+        self.press(form, filled | {"name": [name]})
+
     def decline(self, reason: str) -> None:
         """Say no, and why."""
-        if not self._page.form("/decline"):
-            self._follow("/decline")
-        self._press(self._form("/decline"), {"reason": [reason]})
+        if not self.page.form("/decline"):
+            self.follow("/decline")
+        self.press(self.form("/decline"), {"reason": [reason]})
 
-    def _form(self, path: str) -> Form:
-        form = self._page.form(path)
-        if form is None:
-            raise ProviderError(f"A page of the candidate has no form for {path}")
-        return form
+    def _send(self, url: str, film: bytes, proof: str) -> None:
+        headers = {
+            "Content-Type": "video/webm;codecs=vp8",
+            "X-Content-SHA256": hashlib.sha256(film).hexdigest(),
+            "X-CSRFToken": proof,
+            "Accept": "application/json",
+        }
+        sent = self.session.post(url, data=film, headers=headers, timeout=TIMEOUT)
+        if sent.status_code != 201:
+            raise ProviderError(f"A recording was answered with {sent.status_code}: {sent.text}")
 
-    def _follow(self, path: str) -> None:
-        link = next((each for each in self._page.links if path in each), None)
-        if link is None:
-            raise ProviderError(f"A page of the candidate has no link to {path}")
-        url = urljoin(self._page.url, link)
-        self._page = self._opened(self._session.get(url, timeout=TIMEOUT))
-
-    def _press(self, form: Form, answers: Mapping[str, list[str]] | None = None) -> None:
-        url = urljoin(self._page.url, form.action)
-        sent = form.filled(answers or {})
-        self._page = self._opened(self._session.post(url, data=sent, timeout=TIMEOUT))
-
-    def _opened(self, response: requests.Response) -> Page:
-        if not response.ok:
-            path = response.request.path_url.rpartition("/")[2]
-            raise ProviderError(f"A page of the candidate ({path}) answered {response.status_code}")
-        return read(response.text, response.url)
+    @staticmethod
+    def _proof(form: Form) -> str:
+        return next(each.value for each in form.fields if each.name == "csrf_token")
 
 
 def _answers(text: str, form: Form, knows: Mapping[str, list[str]]) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ import requests
 from provider.demo.ats import Ats, Placed, Put
 from provider.demo.candidate import KNOWS, Candidate
 from provider.demo.screen import Screen
+from provider.demo.staff import Staff
 from provider.demo.stage import Stage
 from provider.errors import ProviderError
 
@@ -42,16 +43,24 @@ def watch(ats: Ats, stage: Stage, screen: Screen) -> None:
         screen.landed(ats.orders[put.path], put)
 
 
-def automatically(ats: Ats, stage: Stage, screen: Screen, placed: Sequence[Placed]) -> None:
-    """Play the candidates too, and raise ProviderError unless the ATS hears all of it rightly."""
+def automatically(
+    ats: Ats, stage: Stage, screen: Screen, placed: Sequence[Placed], staff: Staff
+) -> None:
+    """Play the candidates and the staff too; ProviderError unless the ATS hears all of it."""
     lakita, mei, yusuf, tomas = placed
     hear = Ear(ats, screen)
     screen.chapter(f"{lakita.candidate} takes the test, in a browser without scripts")
     Candidate(lakita.link).take(KNOWS)
     _check_report(ats, lakita, hear(lakita, "completed"))
-    for order, reason in ((mei, "I have taken another job."), (yusuf, "I would rather not.")):
-        Candidate(order.link).decline(reason)
-        hear(order, "rejected")
+    screen.chapter(f"{mei.candidate} gives the interview, and the staff rate it")
+    Candidate(mei.link).record()
+    staff.rate(mei.id, 4, "A convincing conversation.")
+    _check_report(ats, mei, hear(mei, "completed"))
+    screen.chapter(f"{yusuf.candidate} consents, and the staff enter what they found")
+    Candidate(yusuf.link).consent(yusuf.candidate)
+    hear(yusuf, "consented")
+    staff.enter(yusuf.id, consider="education")
+    _check_report(ats, yusuf, hear(yusuf, "completed"))
     Candidate(tomas.link).decline("I pressed the wrong button.")
     hear(tomas, "rejected")
     stage.command("order", "reopen", tomas.id, "--reason", "He asked for it")
@@ -113,8 +122,8 @@ def _order(ats: Ats, screen: Screen, kind: str, first: str, last: str) -> Placed
 
 
 def _check_report(ats: Ats, order: Placed, put: Put) -> None:
-    if not put.body[order.kind].get("score"):
-        raise ProviderError(f"{order.candidate}'s result has no score: {put.body}")
+    if not put.body[order.kind].keys() & {"score", "overall_status"}:
+        raise ProviderError(f"{order.candidate}'s result says nothing: {put.body}")
     pdf = put.body["attachments"][0]["url"]
     for url, start in (
         (put.body["results_url"], b"<!doctype html"),

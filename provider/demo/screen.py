@@ -21,8 +21,8 @@ WORDS = {
 }
 ASKS = {
     "assessment": "take the test",
-    "interview": "decline the interview",
-    "check": "decline the check",
+    "interview": "give the interview",
+    "check": "decide on the check",
 }
 
 

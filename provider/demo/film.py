@@ -1,0 +1,35 @@
+"""Short films, made in memory as a browser's recorder would have made them."""
+
+from fractions import Fraction
+from functools import cache
+from io import BytesIO
+
+import av
+
+WIDTH, HEIGHT, RATE = 320, 180, 10
+WANDERS = 280  # how far the bar goes before it begins again
+
+
+@cache
+def webm(seconds: int = 2, tint: int = 0) -> bytes:
+    """Return a film of a bar that wanders over a tinted ground; another tint, other bytes."""
+    file = BytesIO()
+    with av.open(file, "w", format="webm") as container:
+        stream = container.add_stream("libvpx", rate=RATE)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        for number in range(seconds * RATE):
+            container.mux(stream.encode(_frame(number, tint)))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _frame(number: int, tint: int) -> av.VideoFrame:
+    frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+    for plane, ground in zip(frame.planes, (70 + tint % 90, 110 + tint % 60, 130), strict=True):
+        row = bytearray([ground]) * plane.line_size
+        if plane.width == WIDTH:
+            at = number * 12 % WANDERS
+            row[at : at + 40] = bytes([210]) * 40
+        plane.update(bytes(row) * plane.height)
+    frame.pts, frame.time_base = number, Fraction(1, RATE)
+    return frame
