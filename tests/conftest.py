@@ -10,12 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from provider import schema
+from provider.accounts import staff
+from provider.app import create_app
 from provider.config import Settings
 from provider.courier import EmbeddedCourier
 from provider.db import Database
@@ -35,6 +38,15 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+
+
+@pytest.fixture(autouse=True)
+def _quick_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords with argon2id as always, but at the least cost: one test looks at the real."""
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    nobody = quick.hash("nobody's")
+    monkeypatch.setattr(staff, "_hasher", lambda: quick)
+    monkeypatch.setattr(staff, "_nobody", lambda: nobody)
 
 
 @pytest.fixture
@@ -74,8 +86,6 @@ def house(settings: Settings, clock: HandClock) -> Iterator[House]:
 
 @pytest.fixture
 def app(house: House) -> Flask:
-    from provider.app import create_app
-
     app = create_app(house)
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
@@ -111,8 +121,6 @@ def served(settings: Settings, clock: HandClock) -> Iterator[Served]:
         port = probe.getsockname()[1]
     told = {**settings.__dict__, "base_url": f"http://127.0.0.1:{port}", "private_callbacks": True}
     house = House.build(Settings(**told), clock)
-    from provider.app import create_app
-
     app = create_app(house)
     server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
     server.daemon_threads = True  # type: ignore[attr-defined]

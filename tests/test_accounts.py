@@ -8,7 +8,6 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
-from argon2 import PasswordHasher
 from sqlalchemy import func, select, update
 
 from provider.accounts import (
@@ -34,15 +33,6 @@ EMAIL, PASSWORD, ADDRESS = "sam@provider.test", "correct horse battery", "198.51
 
 
 HASHER = staff._hasher()
-
-
-@pytest.fixture(autouse=True)
-def _quick_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash with argon2id as always, but at the least cost: one test looks at the real one."""
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    nobody = quick.hash("nobody's")
-    monkeypatch.setattr(staff, "_hasher", lambda: quick)
-    monkeypatch.setattr(staff, "_nobody", lambda: nobody)
 
 
 # Accounts and their tokens

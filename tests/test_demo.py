@@ -75,10 +75,11 @@ def test_played_by_hand_it_shows_links_and_what_lands_and_ends_clean(tmp_path: P
         others = children(demo.pid)
         assert others
         os.killpg(demo.pid, signal.SIGINT)
-        rest, _ = demo.communicate(timeout=30)
+        rest, _ = demo.communicate(timeout=90)
     finally:
         if demo.poll() is None:
             demo.kill()
+            demo.communicate()
     assert demo.returncode == 0, rest
     assert "The demo has ended" in rest
     assert not any(Path(f"/proc/{each}").exists() for each in others)

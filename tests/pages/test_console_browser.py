@@ -58,7 +58,7 @@ def stage(house: House, url: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(paging, "SIZE", 8)
     tests = _products(house)
     account_id, _ = cast.account(
-        house, timezone="Europe/Athens", switches={"top_level_grade": True},
+        house, sandbox=True, timezone="Europe/Athens", switches={"top_level_grade": True},
         callback_token=None, hosts=["*.workable.com"],
     )  # fmt: skip
     orders = _orders(house, account_id, tests)
