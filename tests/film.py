@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from provider.demo.film import webm
+from provider.demo.film import webm as webm
 from provider.house import House
 from provider.kinds.interview import READY, Interview, Recording
 from provider.kinds.interview.remux import remux

@@ -58,7 +58,9 @@ def _set(folder: Path, screen: Screen) -> Iterator[tuple[Stage, Ats, str]]:
 @contextmanager
 def _interruptible() -> Iterator[None]:
     """Let every polite end do what Ctrl-C does, so that no process is left behind."""
-    before = {each: signal.signal(each, _interrupt) for each in (signal.SIGTERM, signal.SIGHUP)}
+    # SIGINT too: whoever is started in the background is told to ignore it, and would never end.
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {each: signal.signal(each, _interrupt) for each in ends}
     try:
         yield
     finally:
