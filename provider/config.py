@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
+from provider.disk import make_folder, sync
 from provider.errors import Invalid
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -236,7 +237,7 @@ def _key(text: str, where: str) -> bytes:
 def _own_key(instance: Path) -> bytes:
     """Read the key in the instance folder; make it, readable by its owner alone, at first use."""
     path = instance / "secret.key"
-    instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(instance)
     if not path.exists():
         _make_key(path)
     where = f"PROVIDER_SECRET_KEY is unset and {path} is damaged, restore it"
@@ -255,6 +256,7 @@ def _make_key(path: Path) -> None:
     with suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()
+    sync(path.parent)
 
 
 def _without_password(url: str) -> str:

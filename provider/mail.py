@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from provider import words
+from provider.disk import make_folder, sync
 from provider.orders import Order
 from provider.text import markdown, plain
 
@@ -179,15 +180,19 @@ def _templates() -> Environment:
 
 
 def _keep(rendered: bytes, folder: Path, name: str) -> Sent:
-    """Write a letter for its owner's eyes, whole or not at all."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Write a letter for its owner's eyes, whole or not at all, to outlive a power loss."""
+    make_folder(folder)
     draft = folder / f".{name}.{secrets.token_hex(4)}"
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(rendered)
+            file.flush()
+            os.fsync(file.fileno())
         draft.replace(folder / f"{name}.eml")
     finally:
         draft.unlink(missing_ok=True)
+    for each in (folder, folder.parent):  # both, for another letter may have made the folder
+        sync(each)
     return "done", None, "Kept in the instance folder: no mail server is set"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import obstore
 from obstore.store import LocalStore, from_url
 
+from provider.disk import make_folder, sync
 from provider.errors import Invalid, NotFound
 
 CHUNK = 256 * 1024  # bytes that are in memory at once
@@ -27,18 +28,19 @@ class Media:
 
     def __init__(self, url: str) -> None:
         self._store: Any
+        self._folder: Path | None = None  # where the files are, when that is a disk of ours
         scheme, _, rest = url.partition(":")
         if scheme == "file":
-            folder = Path(rest.removeprefix("//"))
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._store = LocalStore(prefix=folder, automatic_cleanup=True)
+            self._folder = Path(rest.removeprefix("//"))
+            make_folder(self._folder)
+            self._store = LocalStore(prefix=self._folder, automatic_cleanup=True)
         elif scheme == "s3":
             self._store = from_url(url)
         else:
             raise Invalid("PROVIDER_MEDIA_URL should look like file:FOLDER or s3://bucket/prefix")
 
     def keep(self, key: str, chunks: Iterable[bytes]) -> Kept:
-        """Write a file whole or not at all; an error on the way leaves nothing under the key."""
+        """Write a file whole or not at all, to stay; an error on the way leaves nothing."""
         seen = hashlib.sha256()
         size = 0
 
@@ -50,6 +52,7 @@ class Media:
                 yield chunk
 
         obstore.put(self._store, key, counted(), chunk_size=5 * 1024 * 1024)
+        self._keep_name(key, and_file=True)
         return Kept(size, seen.hexdigest())
 
     def size(self, key: str) -> int:
@@ -73,6 +76,7 @@ class Media:
     def move(self, key: str, to: str) -> None:
         """Give a file another key."""
         obstore.rename(self._store, key, to)
+        self._keep_name(to)
 
     def drop(self, key: str) -> None:
         """Delete a file; one that is not there is as good as deleted."""
@@ -80,3 +84,13 @@ class Media:
             obstore.delete(self._store, key)
         except FileNotFoundError:
             return
+
+    def _keep_name(self, key: str, *, and_file: bool = False) -> None:
+        """Write a key's names through to the disk: the store itself leaves that to luck."""
+        if self._folder is None:
+            return
+        path = self._folder / key
+        if and_file:
+            sync(path)
+        for folder in path.parents[: len(Path(key).parts)]:
+            sync(folder)

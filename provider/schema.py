@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
 from provider.db import Database, said_plainly
+from provider.disk import make_folder
 from provider.errors import Unready
 
 HERE = Path(__file__).parent / "migrations"
@@ -25,7 +26,7 @@ def upgrade(db: Database, revision: str = "head") -> None:
     changed, where that cannot be.
     """
     if db.sqlite and db.url.database:
-        Path(db.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(Path(db.url.database).parent)
     with (
         said_plainly(),
         db.engine.connect() as connection,
