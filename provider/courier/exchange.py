@@ -11,6 +11,7 @@ import weakref
 import zlib
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cache
 from select import POLLIN, poll
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
@@ -42,8 +43,6 @@ class Exchange:
         self._private = private
         self._resolver = Resolver()
         self._pool = _Pool(most)
-        self._tls = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
-        self._tls.set_alpn_protocols(["http/1.1"])
         weakref.finalize(self, self._pool.close)
 
     def send(self, request: Request, body: bytes, headers: dict[str, str]) -> Answer:
@@ -106,7 +105,7 @@ class Exchange:
             return sock
         try:
             sock.settimeout(_left(until))
-            return self._tls.wrap_socket(sock, server_hostname=place.host.rstrip("."))
+            return _tls().wrap_socket(sock, server_hostname=place.host.rstrip("."))
         except BaseException:
             sock.close()
             raise
@@ -213,21 +212,34 @@ class _Pool:
         return lines
 
 
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return what all connections trust, made when it is first needed: it takes a moment."""
+    context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
 def _dial(found: list[Address], port: int, until: float) -> socket.socket:
     """Connect to the first of the judged addresses that answers, each within its share of time."""
     for number, address in enumerate(found):
-        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            sock.settimeout(_left(until) / (len(found) - number))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.connect((str(address), port))
+            return _connected(address, port, _left(until) / (len(found) - number))
         except OSError as error:
-            sock.close()
             failure = error
-        else:
-            return sock
     raise failure
+
+
+def _connected(address: Address, port: int, within: float) -> socket.socket:
+    sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
+    try:
+        sock.settimeout(within)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.connect((str(address), port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _left(until: float) -> float:

@@ -14,7 +14,8 @@ STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: |\r|\n|$)")
 HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\s*(?:;.*)?\r?\n")
 NO_BODY = (204, 304)
-INTERIM = range(102, 200)  # and 100; 101 would be the last word, though nobody asked for it
+INTERIM = (100, *range(102, 200))  # 101 would be the last word, though nobody asked for it
+TO_THE_END = 10**12  # bytes: more than is ever read, so that such a body has no seen end
 
 
 class NotHttp(Exception):
@@ -68,7 +69,7 @@ class Reader:
         Raises NotHttp, HungUp, and what `receive` raises, before that.
         """
         code, newer, headers = self._head()
-        while code == 100 or code in INTERIM:
+        while code in INTERIM:
             code, newer, headers = self._head()
         body = bytearray()
         try:
@@ -99,12 +100,11 @@ class Reader:
         """Read a body into `body`; say whether its end was seen."""
         if code in NO_BODY:
             return True
-        if "transfer-encoding" in headers:
+        if "chunked" in headers.get("transfer-encoding", "").lower():
             return self._chunks(body)
         length = headers.get("content-length", "")
-        if not (length.isascii() and length.isdigit()):
-            length = str(MOST_READ)  # until the other side closes
-        return self._take(int(length[:9]), body)
+        known = length.isascii() and length.isdigit()
+        return self._take(int(length[:9]) if known else TO_THE_END, body)
 
     def _take(self, count: int, body: bytearray) -> bool:
         while True:

@@ -1,0 +1,119 @@
+"""A receiver that does what it is told to a connection, byte for byte, and who sends to it."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from provider.ats import Answer, Request
+from provider.courier import exchange as exchange_room
+from provider.courier.exchange import Exchange, Unreached
+
+SHORT = 0.3  # seconds: the deadline of the receivers that would take longer
+Behaviour = Callable[[socket.socket], None]
+
+LATE = "The receiver did not answer in time"
+SILENT = "The receiver hung up without an answer"
+UNREACHED = "The receiver could not be reached"
+BAD_TLS = "The receiver's certificate or TLS is not right"
+NOT_HTTP = "The receiver's answer is not HTTP"
+
+
+class Receiver:
+    """Takes connections and does to each what the next behaviour says, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.behaviours: list[Behaviour] = []
+        self.requests: list[bytes] = []
+        self.over = threading.Event()  # the test is over: stop dripping
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/x"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def does(self, *behaviours: Behaviour) -> None:
+        self.behaviours.extend(behaviours)
+
+    def read(self, sock: socket.socket) -> bytes:
+        """Read one request, and note it."""
+        came = b""
+        while b"\r\n\r\n" not in came or not came.endswith(b"}"):
+            part = sock.recv(65536)
+            if not part:
+                return b""
+            came += part
+        self.requests.append(came)
+        return came
+
+    def close(self) -> None:
+        self.over.set()
+        with contextlib.suppress(OSError):  # it may be closed already
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                behaviour = self.behaviours.pop(0) if self.behaviours[1:] else self.behaviours[0]
+                thread = threading.Thread(target=self._play, args=(behaviour, sock))
+                thread.start()
+                self._threads.append(thread)
+
+    def _play(self, behaviour: Behaviour, sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            behaviour(sock)
+
+    def says(self, *answers: bytes, then: Behaviour | None = None) -> Behaviour:
+        """Return a behaviour that answers one request after the other, does `then`, and closes."""
+
+        def play(sock: socket.socket) -> None:
+            for answer in answers:
+                if self.read(sock):
+                    sock.sendall(answer)
+            if then:
+                then(sock)
+
+        return play
+
+    def drips(self, beginning: bytes, drop: bytes) -> Behaviour:
+        """Return a behaviour that sends a beginning, then drops, none of them late by itself."""
+
+        def play(sock: socket.socket) -> None:
+            self.read(sock)
+            sock.sendall(beginning)
+            while not self.over.wait(0.02):
+                sock.sendall(drop)
+
+        return play
+
+    def hold(self, _sock: socket.socket) -> None:
+        """Keep the connection open and say nothing more."""
+        self.over.wait(10)
+
+
+def put(url: str) -> Request:
+    return Request("PUT", url, {"Authorization": "Bearer cb-token"})
+
+
+def send(exchange: Exchange, url: str) -> Answer:
+    """Send, and be free within the deadline and a second."""
+    began = time.monotonic()
+    try:
+        return exchange.send(put(url), b'{"a": 1}', {"Idempotency-Key": "k"})
+    finally:
+        assert time.monotonic() - began < exchange_room.DEADLINE + 1
+
+
+def why(exchange: Exchange, url: str) -> str:
+    """Return the reason for which nothing was reached."""
+    with pytest.raises(Unreached) as caught:
+        send(exchange, url)
+    return str(caught.value)
