@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 # Nothing else, for what reads an address may take another sign for the end of the host.
 PLAIN = re.compile(r"[a-z0-9._:-]+")
@@ -13,6 +14,13 @@ def allowed(host: str, patterns: Iterable[str]) -> bool:
     return bool(PLAIN.fullmatch(host)) and any(
         _fits(host, pattern.rstrip(".").lower()) for pattern in patterns
     )
+
+
+def host_of(url: str) -> str:
+    """Return the host that an address leads to, with its port where that is not the usual one."""
+    parts = urlsplit(url)
+    usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return parts.netloc.rpartition("@")[2].lower().removesuffix(usual)
 
 
 def _fits(host: str, pattern: str) -> bool:

@@ -5,14 +5,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from provider import kinds
 from provider.accounts import Account, Caller, Staff
 from provider.clock import Clock
+from provider.hosts import host_of
 from provider.house import House
 from provider.kinds.assessment import Assessment
 from provider.kinds.document import Document
 from provider.orders import INVITE, Link, Order, Placement, place
+from provider.outbox import CALLBACK, Claim, Ended, Lane, Message, Outcome
+from provider.outbox import settle as settle_
 
 TEST: dict[str, Any] = {
     "schema": 1,
@@ -178,6 +182,7 @@ def order(
         product=product_id,
         origin=callback_url,
         reply={"callback_url": callback_url},
+        host=host_of(callback_url),
         **(lakita | wish),
     )
     with house.db.writing() as session:
@@ -237,3 +242,18 @@ def csrf(html: str) -> str:
     found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', html)
     assert found, "the page has no form token"
     return found[1]
+
+
+def lanes(house: House, account_id: int | None = None, sink: str = CALLBACK) -> list[str]:
+    """Return the lanes that there are to a sink, of one account or of all."""
+    with house.db.reading() as session:
+        names = session.scalars(select(Message.lane).distinct().order_by(Message.lane))
+        found = [(name, Lane.read(name)) for name in names]
+    ours = [name for name, lane in found if lane.account == (account_id or lane.account)]
+    return [name for name in ours if Lane.read(name).sink == sink]
+
+
+def settle(house: House, session: Session, claim: Claim, outcome: Outcome) -> bool:
+    """Have one try end like this, now; False when its lease was lost."""
+    at = house.now()
+    return bool(settle_(session, [Ended(claim, outcome, at, at)], at))

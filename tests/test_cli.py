@@ -534,7 +534,7 @@ def test_a_parked_delivery_is_listed_shown_and_sent_again(
         claim = outbox.claim(session, lane, house.now(), 1)[0]
         outbox.keep_rendered(session, claim, b"Dear Lakita\x1b[2J")
         never = outbox.Outcome("never", code=550, error="no such mailbox")
-        outbox.settle(session, claim, never, began=house.now(), at=house.now())
+        cast.settle(house, session, claim, never)
     parked = said(run("delivery", "list", "--state", "parked", "--json"))
     assert [each["order"] for each in parked] == [order]
     shown = run("delivery", "show", parked[0]["id"]).stdout

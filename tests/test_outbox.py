@@ -6,7 +6,18 @@ from sqlalchemy import func, select
 from provider import outbox
 from provider.errors import Conflict
 from provider.house import House
-from provider.outbox import DELIVERED, LEASE, PARKED, SUPERSEDED, Attempt, Claim, Message, Outcome
+from provider.outbox import (
+    DELIVERED,
+    LEASE,
+    PARKED,
+    SUPERSEDED,
+    Attempt,
+    Claim,
+    Ended,
+    Message,
+    Outcome,
+)
+from tests import cast
 from tests.cast import HandClock
 
 LANE = "1/callback"
@@ -27,7 +38,7 @@ def claim(house: House, lane: str = LANE, most: int = 100) -> list[Claim]:
 
 def settle(house: House, taken: Claim, outcome: Outcome) -> bool:
     with house.db.writing() as session:
-        return outbox.settle(session, taken, outcome, began=house.now(), at=house.now())
+        return bool(cast.settle(house, session, taken, outcome))
 
 
 def state(house: House, message_id: int) -> str:
@@ -158,10 +169,8 @@ def test_every_attempt_is_kept_with_its_answer_cut_to_size(house: House, clock: 
     began = clock.now()
     clock.pass_(timedelta(milliseconds=250))
     with house.db.writing() as session:
-        outbox.settle(
-            session, taken, Outcome("again", code=500, answer="no\x00" + "x" * 5000),
-            began=began, at=clock.now(),
-        )  # fmt: skip
+        refused = Outcome("again", code=500, answer="no\x00" + "x" * 5000)
+        outbox.settle(session, [Ended(taken, refused, began, clock.now())], clock.now())
     with house.db.reading() as session:
         kept = session.scalars(select(Attempt)).one()
         assert (kept.number, kept.milliseconds, kept.code, kept.at) == (1, 250, 500, began)
@@ -176,8 +185,8 @@ def test_lanes_and_ages_are_told(house: House, clock: HandClock) -> None:
     with house.db.reading() as session:
         assert sorted(outbox.due_lanes(session, clock.now())) == ["1/callback", "2/mail"]
         assert outbox.due_lanes(session, clock.now() - timedelta(seconds=1)) == []
-        assert outbox.oldest_due(session, clock.now()) == began
-        assert outbox.next_due(session) == began
+        assert outbox.oldest_due(session, ["1/callback", "2/mail"], clock.now()) == began
+        assert outbox.oldest_due(session, [], clock.now()) is None
 
 
 def fail_after_writing(house: House) -> None:

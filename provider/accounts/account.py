@@ -40,6 +40,8 @@ class Account(Base):
     brand: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # display_name, colour
     sees_all: Mapped[bool] = mapped_column(default=True)
     sandbox: Mapped[bool] = mapped_column(default=False)
+    # Callbacks a second that each of the account's hosts gets at most; None: as many as it takes.
+    callback_rate: Mapped[float | None]
     created_at: Mapped[datetime]
     tokens: Mapped[list["AccountToken"]] = relationship(
         back_populates="account", order_by="AccountToken.id"
@@ -49,10 +51,6 @@ class Account(Base):
     def display_name(self) -> str:
         """The name that candidates read."""
         return str(self.brand.get("display_name") or self.name)
-
-    def lane(self, sink: str) -> str:
-        """Name the lane of one sink (callback, mail, media), e.g. `7/callback`."""
-        return f"{self.id}/{sink}"
 
     def set_callback_token(self, keeper: Vault, token: str | None) -> None:
         """Keep the bearer token for the account's callbacks, encrypted."""

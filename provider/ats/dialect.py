@@ -19,7 +19,8 @@ from provider.outbox import Outcome
 from provider.vault import Vault
 
 TRIES = 3  # for an answer that says no: a deploy over there is no reason to wake a person
-LONGEST_WAIT = timedelta(hours=24)  # that a Retry-After may ask for
+LONGEST_WAIT = timedelta(hours=24)  # that a Retry-After may ask for, for its message
+LONGEST_REST = timedelta(hours=1)  # that a whole lane is left alone when it asks for that
 
 
 @dataclass(frozen=True)
@@ -118,21 +119,28 @@ class Dialect(ABC):
 
     def judge(self, answer: Answer, attempts: int, at: datetime) -> Outcome:
         """Judge an answer after `attempts` earlier tries: done, again (when), or never."""
-        code = answer.code
-        seen: dict[str, Any] = {"code": code, "answer": answer.body}
+        code, rest = answer.code, rate_limit(answer.headers, at)
+        seen: dict[str, Any] = {"code": code, "answer": answer.body, "rest": rest}
         if 200 <= code < 300:
             return Outcome("done", **seen)
         if code == 410:
             return Outcome("never", error="The ATS says that this order is gone", **seen)
-        if code in (401, 403, 408, 425, 429) or code >= 500:
-            return Outcome("again", after=retry_after(answer.headers, at), **seen)
+        if code in (401, 403):
+            # It is due at once: the account is held, until a new token or a try that succeeds.
+            refused = f"The ATS refuses the account's callback token with {code}"
+            return Outcome("again", after=timedelta(0), error=refused, blame="account", **seen)
+        if code in (408, 425, 429) or code >= 500:
+            wait = retry_after(answer.headers, at)
+            if code == 429 and wait:
+                seen["rest"] = max(min(wait, LONGEST_REST), rest or wait * 0)
+            return Outcome("again", after=wait, blame="route", **seen)
         word = "never" if attempts + 1 >= TRIES else "again"
         return Outcome(word, error=f"The ATS refuses with {code}", **seen)
 
 
 def retry_after(headers: Mapping[str, str], at: datetime) -> timedelta | None:
     """Read `Retry-After` (RFC 9110, 10.2.3): seconds or a date; None when absent or unreadable."""
-    text = next((v for k, v in headers.items() if k.lower() == "retry-after"), "").strip()
+    text = _header(headers, "retry-after")
     try:
         wait = (
             timedelta(seconds=int(text[:9])) if text.isascii() and text.isdigit()
@@ -141,3 +149,21 @@ def retry_after(headers: Mapping[str, str], at: datetime) -> timedelta | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return min(max(wait, timedelta(0)), LONGEST_WAIT)
+
+
+def rate_limit(headers: Mapping[str, str], at: datetime) -> timedelta | None:
+    """Read `X-Rate-Limit-Remaining` and `-Reset` (Unix seconds): how long to leave it alone.
+
+    None while something remains, or where nothing sensible is said.
+    """
+    remaining, reset = (_header(headers, f"x-rate-limit-{name}") for name in ("remaining", "reset"))
+    if not remaining.isascii() or not reset.isascii():
+        return None
+    if not remaining.isdigit() or not reset.isdigit() or int(remaining[:9]) > 0:
+        return None
+    wait = timedelta(seconds=int(reset[:12]) - at.timestamp())
+    return min(wait, LONGEST_REST) if wait > timedelta(0) else None
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    return next((value for key, value in headers.items() if key.lower() == name), "").strip()

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.cli.shell import clean, details, json_option, listing, opened, put_json
 from provider.errors import NotFound
-from provider.outbox import DELIVERED, PARKED, SUPERSEDED, WAITING, Message
+from provider.outbox import DELIVERED, PARKED, SUPERSEDED, WAITING, Lane, Message
 
 COLUMNS = {
     "ID": "id", "To": "sink", "Order": "order", "Topic": "topic", "State": "state",
@@ -68,7 +68,7 @@ def record(message: Message) -> dict[str, Any]:
     """Return what a listing says of a message."""
     return {
         "id": message.public_id,
-        "sink": message.lane.partition("/")[2],
+        "sink": Lane.read(message.lane).sink,
         "order": message.key,
         "sequence": message.sequence,
         "topic": message.topic,

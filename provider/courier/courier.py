@@ -1,44 +1,29 @@
-"""`drain(lane)`: lease, send outside every transaction, settle under the lease."""
+"""`turn()`: settle what has ended and claim what may go, in one transaction; send outside it."""
 
 import random
-from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Protocol
+from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.courier.callback import CallbackSink
+from provider.courier.gate import Gate, Opening, read
+from provider.courier.hands import Hands
 from provider.courier.letters import MailSink
 from provider.courier.media_sink import MediaSink
+from provider.courier.parcel import Parcel, Sink
 from provider.house import House
-from provider.outbox import Claim, Outcome
+from provider.outbox import CALLBACK, MAIL, MEDIA, Claim, Ended, Outcome
 
-SIDE_BY_SIDE = 16  # messages of one lane that are in hand at once
+HANDS = 96  # messages of all lanes that are being sent at once
 JITTER = 0.2  # share by which a wait is lengthened or shortened
 
 log = structlog.get_logger()
-
-
-class Parcel(Protocol):
-    """A rendered message, ready to go out."""
-
-    @property
-    def rendered(self) -> bytes:
-        """The bytes that every try sends."""
-
-    def send(self) -> Outcome:
-        """Try once; never raises for what the network or the receiver does."""
-
-
-class Sink(Protocol):
-    """Where the messages of a lane end up."""
-
-    def prepare(self, session: Session, claim: Claim) -> Parcel:
-        """Render a claimed message, or take the bytes that it has, and address it."""
 
 
 @dataclass(frozen=True)
@@ -47,62 +32,149 @@ class Job:
 
     claim: Claim
     parcel: Parcel
+    route: str
 
 
 class Courier:
     """Sends what the outbox holds; any number of couriers may work on one database."""
 
-    def __init__(self, house: House, sinks: Mapping[str, Sink] | None = None) -> None:
+    def __init__(
+        self, house: House, sinks: Mapping[str, Sink] | None = None, hands: int = HANDS
+    ) -> None:
         self.house = house
         self._sinks = sinks or {
-            "callback": CallbackSink(house), "mail": MailSink(house), "media": MediaSink(house),
+            CALLBACK: CallbackSink(house), MAIL: MailSink(house), MEDIA: MediaSink(house),
         }  # fmt: skip
-        self._senders = ThreadPoolExecutor(SIDE_BY_SIDE * 2, thread_name_prefix="send")
+        self._gate = Gate()
+        self._hands = Hands(hands)
+        self._senders = ThreadPoolExecutor(hands, thread_name_prefix="send")
+        self._bell = threading.Condition()
+        self._called: dict[str, None] = {}  # lanes to look at, in the order in which they called
+        self._ended: list[Ended] = []
         self._stopping = False
 
-    def drain(self, lane: str) -> int:
-        """Send what is due in a lane until nothing is; return how many tries were made."""
+    def call(self, lanes: set[str]) -> None:
+        """Say that lanes may have something due."""
+        with self._bell:
+            self._called.update(dict.fromkeys(lanes))
+            self._bell.notify_all()
+
+    def drain(self, *lanes: str) -> int:
+        """Send what is due and may go in these lanes until nothing is; return the tries made."""
+        self.call(set(lanes))
         tried = 0
-        in_hand: set[Future[None]] = set()
         while not self._stopping:
-            in_hand = {future for future in in_hand if not future.done()}
-            jobs = self._take(lane, SIDE_BY_SIDE - len(in_hand))
-            in_hand |= {self._senders.submit(self._deliver, job) for job in jobs}
-            tried += len(jobs)
-            if not in_hand:
+            tried += self.turn()
+            with self._bell:
+                over = not self._hands.busy and not self._ended and not self._ready()
+            if over:
                 break
-            wait(in_hand, return_when=FIRST_COMPLETED)
-        wait(in_hand)
+            self.wait()
         return tried
 
-    def stop(self) -> None:
-        """Take nothing more in hand, and wait for what is being sent."""
-        self._stopping = True
-        self._senders.shutdown(wait=True)
+    def wait(self, seconds: float | None = None) -> None:
+        """Wait until there is something for a turn to do, or for so long."""
+        with self._bell:
+            self._bell.wait_for(
+                lambda: self._stopping or bool(self._ended) or self._ready(), seconds
+            )
 
-    def _take(self, lane: str, most: int) -> list[Job]:
-        """Lease a batch and render what has no bytes yet, in one transaction."""
-        with self.house.db.writing() as session:
-            claims = outbox.claim(session, lane, self.house.now(), most)
-            jobs = [self._job(session, claim) for claim in claims]
-        return [job for job in jobs if job]
-
-    def _job(self, session: Session, claim: Claim) -> Job | None:
-        now = self.house.now()
+    def turn(self) -> int:
+        """Settle what has ended, claim what may go, and have it sent; return how many."""
+        with self._bell:
+            ended, self._ended = self._ended, []
+            lanes = [] if self._stopping else self._lanes(ended)
+        if not ended and not lanes:
+            return 0
+        jobs: list[Job] = []
         try:
-            with session.begin_nested():
-                parcel = self._sinks[claim.lane.partition("/")[2]].prepare(session, claim)
-        except Exception as error:
-            # One message that cannot be written must not keep the rest of its lane.
-            log.exception("a message could not be written", message=claim.public_id)
-            outcome = Outcome("never", error=f"It could not be written: {type(error).__name__}")
-            outbox.settle(session, claim, outcome, began=now, at=now)
-            return None
-        if claim.rendered is None:
-            outbox.keep_rendered(session, claim, parcel.rendered)
-        return Job(claim, parcel)
+            with self.house.db.writing() as session:
+                at = self.house.now()
+                held = outbox.settle(session, ended, at)
+                settled = [one for one in ended if one.claim.message_id in held]
+                for opening in self._gate.openings(session, lanes, settled, at):
+                    jobs += self._take(session, opening, at)
+        except BaseException:
+            # Nothing of it happened. What ended has ended all the same: the next turn settles it.
+            with self._bell:
+                self._ended = ended + self._ended
+                self._called = dict.fromkeys([*lanes, *self._called])
+                for job in jobs:
+                    self._hands.give_back(job.route)
+            raise
+        _tell(ended, held)
+        for job in jobs:
+            self._hand_over(job)
+        return len(jobs)
 
-    def _deliver(self, job: Job) -> None:
+    def next_at(self) -> datetime | None:
+        """Return when a lane that is kept to a pace may go on, or None."""
+        return self._gate.next_at()
+
+    def rest(self, seconds: float) -> None:
+        """Do nothing for so long, or until the courier is stopped."""
+        with self._bell:
+            self._bell.wait_for(lambda: self._stopping, seconds)
+
+    def stop(self, after: threading.Thread | None = None) -> None:
+        """Take nothing more in hand, wait for who takes the turns, and settle what was sent."""
+        with self._bell:
+            self._stopping = True
+            self._bell.notify_all()
+        if after:
+            after.join()
+        self._senders.shutdown(wait=True)
+        self.turn()
+
+    def pause(self, attempts: int) -> timedelta:
+        """Return the wait after `attempts` earlier tries: the schedule, its last step repeated."""
+        schedule = self.house.settings.retry_schedule
+        step = schedule[min(attempts, len(schedule) - 1)]
+        return step * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
+
+    def _lanes(self, ended: Sequence[Ended]) -> list[str]:
+        """Take the lanes to look at: that called or go on, and to whose route a hand is free."""
+        self._called.update(dict.fromkeys(one.claim.lane for one in ended))
+        self._called.update(dict.fromkeys(self._gate.ripe(self.house.now())))
+        lanes = [lane for lane in self._called if self._hands.free(read(lane).route)]
+        for lane in lanes:
+            del self._called[lane]
+        return lanes
+
+    def _ready(self) -> bool:
+        return any(self._hands.free(read(lane).route) for lane in self._called)
+
+    def _take(self, session: Session, opening: Opening, at: datetime) -> list[Job]:
+        """Lease what may go of a lane and render what has no bytes yet."""
+        lane, route = opening.lane, read(opening.lane).route
+        most = min(opening.most, self._hands.free(route))
+        claims = outbox.claim(session, lane, at, most) if most else []
+        if claims and not self._gate.try_(session, opening, claims[0], at):
+            outbox.free(session, claims[0])
+            return []
+        if len(claims) == most and not opening.tries:  # there may be more
+            self.call({lane})
+        parcels = self._sinks[read(lane).sink].prepare(session, claims) if claims else []
+        jobs = []
+        for claim, parcel in zip(claims, parcels, strict=True):
+            if isinstance(parcel, Exception):
+                # One message that cannot be written must not keep the rest of its lane.
+                _park(session, claim, parcel, at)
+                self.call({lane})
+                continue
+            if claim.rendered is None:
+                outbox.keep_rendered(session, claim, parcel.rendered)
+            jobs.append(Job(claim, parcel, route))
+        self._gate.took(lane, len(jobs), at)
+        with self._bell:
+            self._hands.take(route, len(jobs))
+        return jobs
+
+    def _hand_over(self, job: Job) -> None:
+        self._senders.submit(self._send, job)
+
+    def _send(self, job: Job) -> None:
+        """Try once, and lay down how it ended for the next turn."""
         began = self.house.now()
         try:
             outcome = job.parcel.send()
@@ -111,16 +183,23 @@ class Courier:
             outcome = Outcome("again", error=f"{type(error).__name__}")
         if outcome.word == "again" and outcome.after is None:
             outcome = replace(outcome, after=self.pause(job.claim.attempts))
-        with self.house.db.writing() as session:
-            kept = outbox.settle(session, job.claim, outcome, began=began, at=self.house.now())
-        log.info(
-            "delivery", order=job.claim.key, topic=job.claim.topic, message=job.claim.public_id,
-            attempt=job.claim.attempts + 1, outcome=outcome.word if kept else "lease lost",
-            code=outcome.code, error=outcome.error or None,
-        )  # fmt: skip
+        with self._bell:
+            self._ended.append(Ended(job.claim, outcome, began, self.house.now()))
+            self._hands.give_back(job.route, answered=outcome.blame != "route")
+            self._bell.notify_all()
 
-    def pause(self, attempts: int) -> timedelta:
-        """Return the wait after `attempts` earlier tries: the schedule, its last step repeated."""
-        schedule = self.house.settings.retry_schedule
-        step = schedule[min(attempts, len(schedule) - 1)]
-        return step * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
+
+def _park(session: Session, claim: Claim, error: Exception, at: datetime) -> None:
+    log.error("a message could not be written", message=claim.public_id, exc_info=error)
+    outcome = Outcome("never", error=f"It could not be written: {type(error).__name__}")
+    outbox.settle(session, [Ended(claim, outcome, at, at)], at)
+
+
+def _tell(ended: Sequence[Ended], held: set[int]) -> None:
+    for one in ended:
+        kept = one.claim.message_id in held
+        log.info(
+            "delivery", order=one.claim.key, topic=one.claim.topic, message=one.claim.public_id,
+            attempt=one.claim.attempts + 1, outcome=one.outcome.word if kept else "lease lost",
+            code=one.outcome.code, error=one.outcome.error or None,
+        )  # fmt: skip

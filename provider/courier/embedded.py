@@ -1,36 +1,32 @@
-"""The courier inside `serve`: one watching thread, woken by every commit, and a few hands."""
+"""The courier inside `serve`: one thread that takes turns, woken by every commit."""
 
 import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
 from provider import kinds, outbox
-from provider.courier.courier import Courier
+from provider.courier.courier import HANDS, Courier
 from provider.house import House
 
-LANES = 8  # lanes that are drained at once
+STUMBLED = 1.0  # seconds of rest after a turn that failed, e.g. for the disk is full
 SWEEP = 2.0  # seconds after which the outbox is looked at even if nobody called
 
 log = structlog.get_logger()
 
 
 class EmbeddedCourier:
-    """Drains lanes as messages come, and does the clock's work; stops clean with the server."""
+    """Empties lanes as messages come, and does the clock's work; stops clean with the server."""
 
-    def __init__(self, house: House, sweep: float = SWEEP) -> None:
+    def __init__(self, house: House, sweep: float = SWEEP, hands: int = HANDS) -> None:
         self._house = house
         self._sweep = sweep
-        self._courier = Courier(house)
-        self._hands = ThreadPoolExecutor(LANES, thread_name_prefix="lane")
-        self._called = threading.Condition()
-        self._lanes: set[str] = set()  # called, not yet begun
-        self._busy: set[str] = set()  # being drained
+        self._courier = Courier(house, hands=hands)
+        self._lock = threading.Lock()
         self._stopping = False
         self._watch = threading.Thread(target=self._run, name="courier")
-        house.db.on_commit.append(self.call)
+        house.db.on_commit.append(self._courier.call)
 
     def start(self, *, orphan_ends: bool = False) -> "EmbeddedCourier":
         """Begin. A worker process never says goodbye, so its main thread's end is watched.
@@ -45,21 +41,12 @@ class EmbeddedCourier:
 
     def stop(self) -> None:
         """Finish what is in hand and end; what is left is somebody else's or the next start's."""
-        with self._called:
+        with self._lock:
             if self._stopping:
                 return
             self._stopping = True
-            self._called.notify_all()
-        self._watch.join()
-        self._courier.stop()
-        self._hands.shutdown(wait=True)
-        self._house.db.on_commit.remove(self.call)
-
-    def call(self, lanes: set[str]) -> None:
-        """Say that lanes have something new."""
-        with self._called:
-            self._lanes |= lanes
-            self._called.notify_all()
+        self._courier.stop(after=self._watch)
+        self._house.db.on_commit.remove(self._courier.call)
 
     def _stop_with_main(self, orphan_ends: bool) -> None:
         main, parent = threading.main_thread(), os.getppid()
@@ -76,13 +63,19 @@ class EmbeddedCourier:
             if time.monotonic() - looked >= self._sweep:
                 looked = time.monotonic()
                 self._look()
-            with self._called:
-                if not self._startable() and not self._stopping:
-                    self._called.wait(max(0.0, looked + self._sweep - time.monotonic()))
-                for lane in self._startable():
-                    self._lanes.discard(lane)
-                    self._busy.add(lane)
-                    self._hands.submit(self._drain, lane)
+            self._courier.wait(self._until(looked + self._sweep))
+            try:
+                self._courier.turn()
+            except Exception:
+                log.exception("the courier stumbled and goes on")
+                self._courier.rest(STUMBLED)
+
+    def _until(self, sweep: float) -> float:
+        """Return the seconds to the next sweep, or to when a lane's pace lets it go on."""
+        seconds, paced = sweep - time.monotonic(), self._courier.next_at()
+        if paced:
+            seconds = min(seconds, (paced - self._house.now()).total_seconds())
+        return max(0.0, seconds)
 
     def _look(self) -> None:
         """Do the clock's work and find the lanes in which something is due."""
@@ -97,17 +90,4 @@ class EmbeddedCourier:
         except Exception:
             log.exception("the courier stumbled and goes on")
         else:
-            self.call(set(due))
-
-    def _startable(self) -> set[str]:
-        return self._lanes - self._busy
-
-    def _drain(self, lane: str) -> None:
-        try:
-            self._courier.drain(lane)
-        except Exception:
-            log.exception("a lane could not be drained", lane=lane)
-        finally:
-            with self._called:
-                self._busy.discard(lane)
-                self._called.notify_all()
+            self._courier.call(set(due))

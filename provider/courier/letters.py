@@ -1,11 +1,13 @@
 """Letters as messages of the outbox: written once, sent until the mail server takes them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider import mail
+from provider.courier.parcel import attempted
 from provider.house import House
 from provider.orders import INVITE, Link, Order
 from provider.outbox import Claim, Outcome
@@ -39,8 +41,11 @@ class MailSink:
     def __init__(self, house: House) -> None:
         self.house = house
 
-    def prepare(self, session: Session, claim: Claim) -> Letter:
-        """Write a letter for an order, or take the one that was written."""
+    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Letter | Exception]:
+        """Write letters for orders, or take those that were written."""
+        return [attempted(self._prepare, session, claim) for claim in claims]
+
+    def _prepare(self, session: Session, claim: Claim) -> Letter:
         if claim.rendered is not None:
             return Letter(self.house, claim.public_id, claim.rendered)
         order = session.scalars(select(Order).where(Order.public_id == claim.key)).one()

@@ -1,6 +1,6 @@
 """Recordings as messages of the outbox: each is copied once so that it seeks at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from provider.courier.parcel import attempted
 from provider.errors import Invalid, NotFound
 from provider.house import House
 from provider.kinds.interview import BROKEN, READY, Recording
@@ -63,8 +64,11 @@ class MediaSink:
     def __init__(self, house: House) -> None:
         self.house = house
 
-    def prepare(self, session: Session, claim: Claim) -> Reel:
-        """Find the recording that a message names."""
+    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Reel | Exception]:
+        """Find the recordings that messages name."""
+        return [attempted(self._prepare, session, claim) for claim in claims]
+
+    def _prepare(self, session: Session, claim: Claim) -> Reel:
         named = Recording.public_id == claim.payload["recording"]
         found = session.scalars(select(Recording).where(named)).one()
         return Reel(self.house, found.public_id, found.original, found.copy, found.poster)

@@ -102,6 +102,7 @@ class Order(Base):
     origin: Mapped[str] = mapped_column(String(2000))
     fingerprint: Mapped[str] = mapped_column(String(100))
     reply: Mapped[dict[str, Any]] = mapped_column(JSON)
+    host: Mapped[str] = mapped_column(String(260), server_default="")  # that `reply` goes to
     job_title: Mapped[str] = mapped_column(String(500), default="")
     job_reference: Mapped[str] = mapped_column(String(200), default="")
     preferences: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
@@ -180,7 +181,7 @@ class Order(Base):
     def write_letter(self, session: Session, letter: str, at: datetime) -> None:
         """Put a letter to the candidate into the outbox."""
         outbox.append(
-            session, lane=f"{self.account_id}/mail", key=self.public_id, sequence=self.revision,
+            session, lane=self.lane(outbox.MAIL), key=self.public_id, sequence=self.revision,
             topic=letter, payload={"order": self.public_id}, at=at,
         )  # fmt: skip
 
@@ -261,10 +262,14 @@ class Order(Base):
         session.refresh(self, ["status", "revision", "finished_at"])
         self.tell(session, status if status != PENDING else "reopened", actor, at, note)
         outbox.append(
-            session, lane=f"{self.account_id}/callback", key=self.public_id,
+            session, lane=self.lane(outbox.CALLBACK, self.host), key=self.public_id,
             sequence=self.revision, topic="status", absolute=True, at=at,
             payload={"status": status, "result": result.id if result else None},
         )  # fmt: skip
+
+    def lane(self, sink: str, host: str = "") -> str:
+        """Name the lane in which this order's messages go to a sink."""
+        return str(outbox.Lane(self.account_id, sink, host))
 
     def must_be_open(self, at: datetime) -> None:
         """Raise Conflict unless the candidate may still act."""

@@ -38,10 +38,12 @@ class Placement:
     job_reference: str = ""
     preferences: dict[str, Any] = field(default_factory=dict)
     reply: dict[str, Any] = field(default_factory=dict)
+    host: str = ""  # to which news of it goes; what `reply` says, so it is no content of its own
 
     def canonical(self) -> bytes:
         """Return the same bytes for the same content."""
-        return json.dumps(asdict(self), sort_keys=True).encode()
+        said = {name: value for name, value in asdict(self).items() if name != "host"}
+        return json.dumps(said, sort_keys=True).encode()
 
 
 def place(
@@ -67,7 +69,7 @@ def place(
     order_id = insert(
         session, Order, public_id=public_id, kind=kind, account_id=caller.account_id,
         product_id=product.id, version_id=product.current_version_id,
-        candidate_id=_candidate(session, keeper, wish), origin=wish.origin,
+        candidate_id=_candidate(session, keeper, wish), origin=wish.origin, host=wish.host,
         fingerprint=keeper.mac(wish.canonical(), "order"), reply=wish.reply,
         job_title=wish.job_title, job_reference=wish.job_reference, preferences=wish.preferences,
         revision=0, placed_at=at, expires_at=at + caller.expire_after,
@@ -78,8 +80,8 @@ def place(
     )  # fmt: skip
     insert(session, Event, order_id=order_id, revision=0, at=at, word="placed", actor="ats")
     outbox.append(
-        session, lane=f"{caller.account_id}/mail", key=public_id, sequence=0, topic="invitation",
-        payload={"order": public_id}, at=at,
+        session, lane=str(outbox.Lane(caller.account_id, outbox.MAIL)), key=public_id, sequence=0,
+        topic="invitation", payload={"order": public_id}, at=at,
     )  # fmt: skip
     return public_id
 

@@ -1,14 +1,16 @@
 """/health: the process is alive; /ready: it can work, and its outbox is moving."""
 
 import hmac
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
+from sqlalchemy.orm import Session
 
 from provider import outbox, schema
 from provider.errors import Unready
 from provider.house import House, here
+from provider.outbox import Lane
 
 routes = Blueprint("health", __name__)
 
@@ -37,7 +39,7 @@ def _look(house: House) -> tuple[list[str], dict[str, Any]]:
     try:
         schema.require_current(house.db)
         with house.db.reading() as session:
-            oldest = outbox.oldest_due(session, now)
+            oldest = outbox.oldest_due(session, _open_lanes(session, now), now)
     except Unready as error:
         return [str(error)], {}
     except Exception as error:
@@ -45,6 +47,13 @@ def _look(house: House) -> tuple[list[str], dict[str, Any]]:
     age = (now - oldest).total_seconds() if oldest else 0.0
     problems = ["A message has been due for too long"] if age > STALE.total_seconds() else []
     return problems, {"oldest_due_seconds": age}
+
+
+def _open_lanes(session: Session, at: datetime) -> list[str]:
+    """Return the lanes with something due that could go: a hold is a receiver's doing, not ours."""
+    lanes = outbox.due_lanes(session, at)
+    held = outbox.holding(session, {one for lane in lanes for one in Lane.read(lane).subjects})
+    return [lane for lane in lanes if not held.keys() & set(Lane.read(lane).subjects)]
 
 
 def _may_know(house: House) -> bool:

@@ -129,11 +129,11 @@ def test_what_the_ats_receives_is_the_status_and_the_outcomes_alone(
         callback_url=f"{ats.url}/checks/1",
     )  # fmt: skip
     screened.consent(served.house, public_id)
-    Courier(served.house).drain(f"{account_id}/callback")
+    Courier(served.house).drain(*cast.lanes(served.house))
     ats.wait_for(1)
     screened.find_out(served.house, public_id)
     screened.conclude(served.house, public_id)
-    Courier(served.house).drain(f"{account_id}/callback")
+    Courier(served.house).drain(*cast.lanes(served.house))
     first, last = ats.wait_for(2)
     assert first.json == {"status": "consented"}
     body: dict[str, Any] = last.json

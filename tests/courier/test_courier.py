@@ -19,8 +19,6 @@ from tests import cast
 from tests.cast import HandClock
 from tests.fake_ats import FakeAts
 
-LANE = "1/callback"
-
 
 @pytest.fixture
 def house(house: House) -> House:
@@ -69,7 +67,7 @@ def test_a_status_is_put_to_the_callback_url_with_token_key_and_sequence(
 ) -> None:
     order = place()
     decline(house, order)
-    assert courier.drain(LANE) == 1
+    assert courier.drain(*cast.lanes(house)) == 1
     (put,) = ats.received
     assert (put.method, put.path) == ("PUT", "/assessments/1")
     assert put.json == {"status": "rejected"}
@@ -87,7 +85,7 @@ def test_a_callback_equals_what_polling_answers(
 ) -> None:
     order = place()
     cast.finish(house, order)
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     with house.db.reading() as session:
         news = News.of(session, house.vault, house.links, Order.find(session, order))
         assert ats.received[0].json == body(news)
@@ -99,15 +97,15 @@ def test_a_receiver_that_fails_gets_the_same_bytes_again_after_the_schedules_wai
 ) -> None:
     cast.finish(house, place())
     ats.answers.extend([500, 503, 200])
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     assert messages(house) == [("waiting", 1)]
-    assert courier.drain(LANE) == 0
+    assert courier.drain(*cast.lanes(house)) == 0
     clock.pass_(timedelta(seconds=5 * 1.2))
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     clock.pass_(timedelta(minutes=5 * 0.79))
-    assert courier.drain(LANE) == 0
+    assert courier.drain(*cast.lanes(house)) == 0
     clock.pass_(timedelta(minutes=5 * 0.42))
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     assert messages(house) == [("delivered", 3)]
     assert len({put.body for put in ats.received}) == 1
     assert len({put.headers["Idempotency-Key"] for put in ats.received}) == 1
@@ -122,9 +120,9 @@ def test_a_repeat_says_what_was_true_then_even_if_the_order_went_on(
     with house.db.writing() as session:
         Order.find(session, order).reopen(session, house.vault, "sam", "asked", house.now())
     ats.answers.append(500)
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     clock.pass_(timedelta(seconds=10))
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     said = [put.json["status"] for put in ats.received]
     assert said == ["rejected", "rejected", "pending"]
 
@@ -144,9 +142,9 @@ def test_a_receiver_that_hangs_costs_one_try_and_holds_nobody_else(
 
     ats.answers.append(hang)
     decline(house, place("/1"))
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     decline(house, place("/2"))
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     enough.set()
     assert messages(house) == [("waiting", 1), ("delivered", 1)]
     with house.db.reading() as session:
@@ -179,7 +177,7 @@ def test_a_receiver_that_drips_its_answer_is_cut_off_at_the_deadline(
 
     ats.answers.append(drip)
     decline(house, place())
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     assert cut_off.wait(5)
     assert messages(house) == [("delivered", 1)]  # it had said 200
 
@@ -196,7 +194,7 @@ def test_a_receiver_that_hangs_up_after_accepting_has_accepted(
 
     ats.answers.append(hang_up)
     decline(house, place())
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     assert messages(house) == [("delivered", 1)]
 
 
@@ -215,7 +213,7 @@ def test_an_endless_answer_is_read_to_the_cap_only(
 ) -> None:
     ats.answers.append(endless)
     decline(house, place())
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     assert messages(house) == [("delivered", 1)]
 
 
@@ -233,7 +231,7 @@ def test_a_redirect_is_not_followed_and_is_parked_after_three_tries(
     ats.answers.extend([redirect] * 3)
     decline(house, place())
     for _ in range(4):
-        courier.drain(LANE)
+        courier.drain(*cast.lanes(house))
         clock.pass_(timedelta(hours=2))
     assert messages(house) == [("parked", 3)]
     assert {put.path for put in ats.received} == {"/assessments/1"}
@@ -248,7 +246,7 @@ def test_gone_is_parked_at_once_and_its_successor_goes(
     with house.db.writing() as session:
         Order.find(session, order).reopen(session, house.vault, "sam", "asked", house.now())
     ats.answers.append(410)
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     assert messages(house) == [("superseded", 1), ("delivered", 1)]
 
 
@@ -260,7 +258,7 @@ def test_a_receiver_that_is_not_there_is_tried_again(
         house, account, cast.test(house, key="other"), callback_url="http://127.0.0.1:9/x"
     )
     decline(house, order)
-    courier.drain(f"{account}/callback")
+    courier.drain(*cast.lanes(house, account))
     assert messages(house) == [("waiting", 1)]
     with house.db.reading() as session:
         assert session.scalars(select(Attempt.error)).one() == "The receiver could not be reached"
@@ -271,7 +269,7 @@ def test_private_addresses_are_refused_unless_they_are_allowed(
 ) -> None:
     decline(house, place())
     strict = Courier(replace(house, settings=replace(house.settings, private_callbacks=False)))
-    strict.drain(LANE)
+    strict.drain(*cast.lanes(house))
     strict.stop()
     assert ats.received == []
     assert messages(house) == [("waiting", 1)]
@@ -289,7 +287,7 @@ def test_a_hundred_orders_each_keep_their_own_order(
             found.cancel(session, "sam", "enough", house.now())
     ats.answers.extend([500, 200, 503] * 5)
     for _ in range(6):
-        courier.drain(LANE)
+        courier.drain(*cast.lanes(house))
         clock.pass_(timedelta(hours=2))
     for number in range(40):
         said = [p.json["status"] for p in ats.received if p.path == f"/{number}"]
@@ -305,11 +303,12 @@ def test_a_courier_that_died_only_delays(
     decline(house, place())
     from provider import outbox
 
+    (lane,) = cast.lanes(house)
     with house.db.writing() as session:
-        outbox.claim(session, LANE, house.now(), 10)  # and then its process is killed
-    assert courier.drain(LANE) == 0
+        outbox.claim(session, lane, house.now(), 10)  # and then its process is killed
+    assert courier.drain(*cast.lanes(house)) == 0
     clock.pass_(LEASE)
-    assert courier.drain(LANE) == 1
+    assert courier.drain(*cast.lanes(house)) == 1
     assert messages(house) == [("delivered", 1)]
 
 
@@ -323,7 +322,7 @@ def test_a_message_that_cannot_be_written_is_parked_and_keeps_nobody(
             select(Message).where(Message.key == first, Message.topic == "status")
         ).one()
         broken.payload = {"status": "declined"}
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     assert messages(house) == [("parked", 1), ("delivered", 1)]
     assert [put.path for put in ats.received] == ["/2"]
 
@@ -336,7 +335,7 @@ def test_the_tokens_are_in_no_table_and_in_no_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     cast.finish(house, place())
-    courier.drain(LANE)
+    courier.drain(*cast.lanes(house))
     url = json.loads(ats.received[0].body)["results_url"]
     said = capsys.readouterr()
     raw = b"".join(path.read_bytes() for path in house.settings.instance.glob("provider.db*"))
@@ -430,7 +429,7 @@ def test_special_addresses_are_never_dialled(
     )
     decline(house, order)
     strict = Courier(replace(house, settings=replace(house.settings, private_callbacks=False)))
-    strict.drain(f"{account}/callback")
+    strict.drain(*cast.lanes(house, account))
     strict.stop()
     assert messages(house) == [("waiting", 1)]
     with house.db.reading() as session:
@@ -445,7 +444,7 @@ def test_a_receiver_without_tls_is_told_as_that(
     url = ats.url.replace("http://", "https://")
     order = cast.order(house, account, cast.test(house, key="plain"), callback_url=f"{url}/x")
     decline(house, order)
-    courier.drain(f"{account}/callback")
+    courier.drain(*cast.lanes(house, account))
     with house.db.reading() as session:
         told = session.scalars(select(Attempt.error)).one()
         assert told == "The receiver's certificate or TLS is not right"

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from provider import vault
 from provider.courier import Courier
-from provider.courier.media_sink import MediaSink
+from provider.courier.media_sink import MediaSink, Reel
 from provider.house import House
 from provider.kinds.interview import BROKEN, READY, Interview, Recording
 from provider.outbox import Message, claim, send_again, story
@@ -76,7 +76,8 @@ def test_doing_it_twice_changes_nothing(
     public_id = save(house, interview, recorded(tmp_path, "mp4").read_bytes(), "video/mp4")
     with house.db.writing() as session:
         (claimed,) = claim(session, LANE, house.now(), 1)
-        reel = MediaSink(house).prepare(session, claimed)
+        (reel,) = MediaSink(house).prepare(session, [claimed])
+    assert isinstance(reel, Reel)
     assert reel.send() == reel.send()
     found = recording(house, public_id)
     assert found.state == READY

@@ -32,22 +32,25 @@ def cancelled(house: House, count: int, name: str = "Groove Tech") -> list[str]:
     return ids
 
 
+CALLBACKS = "1/callback/x.workable.com"
+
+
 def settle(house: House, lane: str, outcome: Outcome) -> None:
     """Have everything in a lane end like this."""
     with house.db.writing() as session:
         for claim in outbox.claim(session, lane, house.now(), 1000):
             outbox.keep_rendered(session, claim, b'{"status": "expired"}')
-            outbox.settle(session, claim, outcome, began=house.now(), at=house.now())
+            cast.settle(house, session, claim, outcome)
 
 
-def park(house: House, lane: str = "1/callback") -> None:
+def park(house: House, lane: str = CALLBACKS) -> None:
     refused = Outcome("never", None, 422, "no such candidate", "The ATS refuses with 422")
     settle(house, lane, refused)
 
 
 def states(house: House, sink: str = "callback") -> list[str]:
     with house.db.reading() as session:
-        query = select(Message.state).where(Message.lane.endswith(sink)).order_by(Message.id)
+        query = select(Message.state).where(Message.lane.contains(f"/{sink}")).order_by(Message.id)
         return list(session.scalars(query))
 
 
@@ -127,7 +130,7 @@ def test_one_parked_delivery_is_sent_again_on_record(house: House, client: Flask
 
 def test_a_delivery_that_is_not_parked_is_not_sent_again(house: House, client: FlaskClient) -> None:
     cancelled(house, 1)
-    settle(house, "1/callback", Outcome("done", code=200))
+    settle(house, CALLBACKS, Outcome("done", code=200))
     desk = Desk.of(house, client)
     (message_id, _) = re.findall(
         r'href="/console/deliveries/([\w-]{22})"', desk.read(f"{LIST}?state=any")
@@ -201,7 +204,7 @@ def test_a_delivery_that_does_not_exist_is_not_found(house: House, client: Flask
 def test_a_body_that_is_no_json_is_shown_as_it_is(house: House, client: FlaskClient) -> None:
     (order_id,) = cancelled(house, 1)
     with house.db.writing() as session:
-        for claim in outbox.claim(session, "1/callback", house.now(), 9):
+        for claim in outbox.claim(session, CALLBACKS, house.now(), 9):
             outbox.keep_rendered(session, claim, b"\xff<b>not json")
     page = Desk.of(house, client).client.get(f"/console/orders/{order_id}").text
     assert "�&lt;b&gt;not json" in page

@@ -15,7 +15,7 @@ from provider.ats.dialect import News
 from provider.ats.workable import examples, schemas
 from provider.ats.workable.news import body
 from provider.errors import Denied
-from provider.hosts import allowed
+from provider.hosts import allowed, host_of
 from provider.house import House, here
 from provider.kinds import KINDS
 from provider.orders import Link, Placement, place
@@ -197,6 +197,7 @@ def _place(house: House, caller: Caller, words: Words, wish: dict[str, Any]) -> 
         job_reference=wish[words.job] if words.job else "",
         preferences=wish.get("preferences", {}),
         reply={"callback_url": wish["callback_url"]},
+        host=host_of(wish["callback_url"]),
         **wish["candidate"],
     )
     try:

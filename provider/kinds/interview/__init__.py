@@ -96,7 +96,7 @@ class Interview(Sitting):
         self.recordings.append(recording)
         self._choose(recording)
         outbox.append(
-            session, lane=self.account.lane("media"), key=self.public_id, sequence=0,
+            session, lane=self.lane(outbox.MEDIA), key=self.public_id, sequence=0,
             topic="remux", payload={"recording": public_id}, at=at,
         )  # fmt: skip
         return recording

@@ -8,7 +8,8 @@ from email.message import EmailMessage
 from flask import Blueprint, render_template, request
 
 from provider.house import here
-from provider.pages.console.mailbag import MAIL, STATES, bag, state_words
+from provider.outbox import MAIL
+from provider.pages.console.mailbag import STATES, bag, state_words
 from provider.pages.console.paging import chosen
 
 routes = Blueprint("letters", __name__, url_prefix="/letters")

@@ -7,11 +7,22 @@ from sqlalchemy.orm import Session
 
 from provider.accounts import Account
 from provider.orders import Candidate, Order
-from provider.outbox import DELIVERED, PARKED, SUPERSEDED, WAITING, Attempt, Message
+from provider.outbox import (
+    CALLBACK,
+    DELIVERED,
+    MAIL,
+    MEDIA,
+    PARKED,
+    SUPERSEDED,
+    WAITING,
+    Attempt,
+    Lane,
+    Message,
+)
 from provider.pages.console.paging import Shelf, Sorting, shelf
 from provider.words import word
 
-CALLBACK, MAIL = SINKS = ("callback", "mail")
+SINKS = (CALLBACK, MAIL, MEDIA)
 STATES = (PARKED, WAITING, DELIVERED, SUPERSEDED)  # what wants attention first
 NEWEST_FIRST = Sorting(Message.public_id, (Message.id,))
 COLUMNS: tuple[Any, ...] = (
@@ -34,7 +45,7 @@ def narrowed(state: str, sink: str, account: str) -> list[Any]:
     if state:
         conditions.append(Message.state == state)
     if sink:
-        conditions.append(Message.lane.endswith(f"/{sink}"))
+        conditions.append(Message.lane.concat("/").contains(f"/{sink}/", autoescape=True))
     if account:
         ours = select(Order.id).join(Account, Order.account_id == Account.id)
         conditions.append(
@@ -49,8 +60,8 @@ def state_words() -> list[tuple[str, str]]:
 
 
 def sink_of(lane: str) -> str:
-    """Return what a lane ends in: callback, mail …"""
-    return lane.partition("/")[2]
+    """Return the sink of a lane: callback, mail …"""
+    return Lane.read(lane).sink
 
 
 def _listed() -> Select[Any]:

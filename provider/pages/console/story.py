@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.orders import Event, Order
-from provider.outbox import PARKED, Attempt, Message
+from provider.outbox import MAIL, PARKED, Attempt, Message
 from provider.pages.console.letters import Letter, read
-from provider.pages.console.mailbag import MAIL, sink_of
+from provider.pages.console.mailbag import sink_of
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,153 @@
+"""What may be claimed: not what a hold lies on, and no quicker than an account's pace."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from provider import outbox
+from provider.accounts import Account
+from provider.courier.hands import Paces
+from provider.outbox import CALLBACK, LEASE, Claim, Ended, Hold, Lane
+
+PATIENCE = 5  # failures in a row after which a route is left alone
+STEPS = tuple(timedelta(seconds=s) for s in (30, 60, 120, 300))  # between tries of such a route
+REFUSED = timedelta(minutes=30)  # between tries with a token that was refused
+JITTER = 0.2  # share by which a step is lengthened or shortened
+FRESH = timedelta(seconds=5)  # how old a remembered pace may be
+ALL = 1_000_000  # more than anybody has hands
+
+log = structlog.get_logger()
+read = lru_cache(maxsize=10_000)(Lane.read)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How many messages of a lane may be claimed, and the holds whose one try that would be."""
+
+    lane: str
+    most: int
+    tries: tuple[Hold, ...] = ()
+
+
+class Gate:
+    """Puts holds on routes, accounts and lanes, lifts them, and says what they leave open."""
+
+    def __init__(self) -> None:
+        self._failures: Counter[str] = Counter()  # in a row, by route
+        self._trying: dict[str, int] = {}  # by a hold's subject: the message that tries
+        self._paces = Paces()
+        self._rates: dict[int, tuple[datetime, float | None]] = {}
+        self._waits: dict[str, datetime] = {}  # lanes that go on when their pace allows
+
+    def openings(
+        self, session: Session, lanes: Sequence[str], ended: Sequence[Ended], at: datetime
+    ) -> list[Opening]:
+        """Weigh how tries ended, and return how far each lane is open now."""
+        names = {*lanes, *(one.claim.lane for one in ended)}
+        subjects = {subject for name in names for subject in read(name).subjects}
+        holds = outbox.holding(session, subjects)
+        for one in ended:
+            self._weigh(session, one, holds, at)
+        self._learn_rates(session, lanes, at)
+        return [self._opening(session, lane, holds, at) for lane in lanes]
+
+    def try_(self, session: Session, opening: Opening, claim: Claim, at: datetime) -> bool:
+        """Take the one try of the holds on a lane for a message; False when another has it."""
+        for standing in opening.tries:
+            if not outbox.probe(session, standing, until=at + LEASE, at=at):
+                return False
+            self._trying[standing.subject] = claim.message_id
+        return True
+
+    def took(self, lane: str, count: int, at: datetime) -> None:
+        """Note that so many messages of a lane go out now."""
+        rate = self._rate(lane)
+        if rate:
+            self._waits[lane] = self._paces.took(lane, rate, count, at)
+
+    def next_at(self) -> datetime | None:
+        """Return when a lane that is kept to a pace may go on, or None."""
+        return min(self._waits.values(), default=None)
+
+    def ripe(self, at: datetime) -> list[str]:
+        """Take the lanes whose pace lets them go on."""
+        ripe = [lane for lane, moment in self._waits.items() if moment <= at]
+        for lane in ripe:
+            del self._waits[lane]
+        return ripe
+
+    def _opening(
+        self, session: Session, lane: str, holds: dict[str, Hold], at: datetime
+    ) -> Opening:
+        on_it = [holds[subject] for subject in read(lane).subjects if subject in holds]
+        if any(standing.until > at for standing in on_it):
+            return Opening(lane, 0)
+        rate = self._rate(lane)
+        most = self._paces.allowed(lane, rate, at) if rate else ALL
+        # Who asked to be left alone for a while is ready after it: there is nothing to try out.
+        asked = f"lane/{lane}"
+        if holds.pop(asked, None):
+            outbox.lift(session, asked)
+        tries = tuple(standing for standing in on_it if standing.subject != asked)
+        return Opening(lane, min(most, 1) if tries else most, tries)
+
+    def _weigh(self, session: Session, one: Ended, holds: dict[str, Hold], at: datetime) -> None:
+        route, account, lane = read(one.claim.lane).subjects
+        blame, failed = one.outcome.blame, one.outcome.word
+        if blame == "route":
+            self._failures[route] += 1
+            if self._failures[route] >= PATIENCE or route in holds:
+                self._hold(session, route, one, holds, at)
+        else:
+            del self._failures[route]
+            self._lift(session, route, holds)
+        if blame == "account":
+            self._hold(session, account, one, holds, at)
+        elif failed == "done":
+            self._lift(session, account, holds)
+        if one.outcome.rest:
+            until = at + one.outcome.rest
+            holds[lane] = outbox.hold(session, lane, "It asks to be left alone", until, at)
+
+    def _hold(
+        self, session: Session, subject: str, one: Ended, holds: dict[str, Hold], at: datetime
+    ) -> None:
+        """Begin a hold; prolong it where this was its try, not one that had begun before."""
+        tried = self._trying.get(subject) == one.claim.message_id
+        if subject in holds and not tried:
+            return
+        self._trying.pop(subject, None)
+        step = STEPS[min(holds[subject].probes if subject in holds else 0, len(STEPS) - 1)]
+        wait = step if one.outcome.blame == "route" else REFUSED
+        wait *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
+        why = one.outcome.error or f"It answers {one.outcome.code}"
+        holds[subject] = outbox.hold(session, subject, why, at + wait, at)
+        log.warning("deliveries wait", subject=subject, why=why, seconds=int(wait.total_seconds()))
+
+    def _lift(self, session: Session, subject: str, holds: dict[str, Hold]) -> None:
+        self._trying.pop(subject, None)
+        if holds.pop(subject, None):
+            outbox.lift(session, subject)
+            log.info("deliveries go on", subject=subject)
+
+    def _rate(self, lane: str) -> float | None:
+        return self._rates.get(read(lane).account, (None, None))[1]
+
+    def _learn_rates(self, session: Session, lanes: Sequence[str], at: datetime) -> None:
+        ours = {read(lane).account for lane in lanes if read(lane).sink == CALLBACK}
+        known = self._rates
+        new = {
+            one
+            for one in ours
+            if not (one in known and known[one][0] <= at < known[one][0] + FRESH)
+        }
+        if new:
+            found = select(Account.id, Account.callback_rate).where(Account.id.in_(new))
+            known.update({key: (at, rate) for key, rate in session.execute(found)})

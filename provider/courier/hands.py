@@ -1,0 +1,73 @@
+"""Who may send how much at once: bounded hands per route, and a pace per lane."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from math import ceil, floor
+
+FIXED = {"media": 2, "mail": 8}  # a remux takes a core; mail servers count connections
+BEGIN = 4  # a route that nobody knows yet gets a fourth of all hands
+SHARE = 2 / 3  # of all hands that one route may hold, however well it answers
+BURST = 0.05  # seconds by which a pace may be ahead of itself
+
+
+class Hands:
+    """Counts what is in hand, by route. A route that answers gets more, one that fails fewer.
+
+    So a host that hangs holds a quarter of the hands at first and soon a single one, while one
+    that answers well may use most of them.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.busy = 0
+        self._busy: Counter[str] = Counter()
+        self._window: dict[str, float] = {}
+
+    def free(self, route: str) -> int:
+        """Return how many more messages may go to a route now."""
+        window = FIXED.get(route) or max(1, int(self._window.get(route, self._first)))
+        return max(0, min(window - self._busy[route], self.total - self.busy))
+
+    def take(self, route: str, count: int = 1) -> None:
+        """Note that so many are in hand."""
+        self.busy += count
+        self._busy[route] += count
+
+    def give_back(self, route: str, *, answered: bool | None = None) -> None:
+        """Note that one has ended, and whether the route did answer; None when it never went."""
+        self.busy -= 1
+        self._busy[route] -= 1
+        if not self._busy[route]:
+            del self._busy[route]
+        if answered is not None and route not in FIXED:
+            now = self._window.get(route, self._first)
+            grown = min(now + 1, max(1.0, self.total * SHARE))
+            self._window[route] = grown if answered else max(1.0, now / 2)
+
+    @property
+    def _first(self) -> float:
+        return max(1.0, self.total / BEGIN)
+
+
+class Paces:
+    """Keeps lanes to a number of messages a second, by the generic cell rate algorithm (GCRA)."""
+
+    def __init__(self) -> None:
+        self._theory: dict[str, datetime] = {}  # when the next would come if all came evenly
+
+    def allowed(self, lane: str, rate: float, at: datetime) -> int:
+        """Return how many messages may go now."""
+        early = (self._due(lane, at) - at) / timedelta(seconds=1) * rate
+        return max(0, floor(_burst(rate) - early))
+
+    def took(self, lane: str, rate: float, count: int, at: datetime) -> datetime:
+        """Note that so many have gone, and return when the next may."""
+        self._theory[lane] = self._due(lane, at) + timedelta(seconds=count / rate)
+        return self._theory[lane] - timedelta(seconds=(_burst(rate) - 1) / rate)
+
+    def _due(self, lane: str, at: datetime) -> datetime:
+        return max(at, self._theory.get(lane, at))
+
+
+def _burst(rate: float) -> int:
+    return max(1, ceil(rate * BURST))

@@ -1,0 +1,41 @@
+"""What a sink makes of a claimed message, and what is asked of sinks."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from sqlalchemy.orm import Session
+
+from provider.outbox import Claim, Outcome
+
+P = TypeVar("P")
+
+
+class Parcel(Protocol):
+    """A rendered message, ready to go out."""
+
+    @property
+    def rendered(self) -> bytes:
+        """The bytes that every try sends."""
+
+    def send(self) -> Outcome:
+        """Try once; never raises for what the network or the receiver does."""
+
+
+class Sink(Protocol):
+    """Where the messages of a lane end up."""
+
+    def prepare(self, session: Session, claims: Sequence[Claim]) -> Sequence[Parcel | Exception]:
+        """Render claimed messages, or take the bytes that they have, and address them.
+
+        What goes wrong with one is returned in its place: it must not keep the others.
+        """
+
+
+def attempted(
+    prepare: Callable[[Session, Claim], P], session: Session, claim: Claim
+) -> P | Exception:
+    """Prepare one message, or return what went wrong."""
+    try:
+        return prepare(session, claim)
+    except Exception as error:
+        return error

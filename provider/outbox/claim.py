@@ -1,0 +1,251 @@
+"""Claiming by a lease, and settling under it, both in batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    BindParameter,
+    Row,
+    String,
+    Table,
+    bindparam,
+    cast,
+    exists,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session
+
+from provider import vault
+from provider.outbox.message import (
+    ANSWER_KEPT,
+    DELIVERED,
+    PARKED,
+    SUPERSEDED,
+    Attempt,
+    Message,
+    due,
+    is_waiting,
+)
+
+Bind = BindParameter[Any]
+
+LEASE = timedelta(seconds=60)  # longer than a send may take, shorter than anybody would wait
+
+assert isinstance(Message.__table__, Table)
+_TABLE = Message.__table__
+_ROW = _TABLE.c
+_EARLIER = _TABLE.alias("earlier")
+# Named unlike the columns, for in an update a column's name would set it.
+_AT: Bind = bindparam("at")
+_UNTIL: Bind = bindparam("until")
+_LANE: Bind = bindparam("of_lane")
+_DUE: Bind = bindparam("due")
+_IDS: Bind = bindparam("ids", expanding=True)
+_KEYS: Bind = bindparam("keys", expanding=True)
+_LEASES: Bind = bindparam("leases", expanding=True)
+
+# Written once, for putting a statement together takes longer than running it. What is due is
+# asked twice: PostgreSQL looks again at a row that another courier has taken meanwhile.
+_HEADS = (
+    select(_ROW.id)
+    .where(
+        _ROW.lane == _LANE,
+        due(_ROW, _AT),
+        ~exists().where(
+            _EARLIER.c.lane == _ROW.lane,
+            _EARLIER.c.key == _ROW.key,
+            is_waiting(_EARLIER.c),
+            _EARLIER.c.sequence < _ROW.sequence,
+        ),
+    )
+    .order_by(_ROW.due_at)
+    .limit(bindparam("most"))
+)
+# Every message gets a lease of its own (the batch's and its id), so that a lease says all.
+_CLAIM = (
+    update(_TABLE)
+    .where(_ROW.id.in_(_HEADS), due(_ROW, _AT))
+    .values(lease=bindparam("batch") + cast(_ROW.id, String), leased_until=_UNTIL)
+    .returning(
+        _ROW.id.label("message_id"), _ROW.public_id, _ROW.lane, _ROW.key, _ROW.sequence,
+        _ROW.topic, _ROW.payload, _ROW.rendered, _ROW.attempts, _ROW.created_at, _ROW.lease,
+    )
+)  # fmt: skip
+_HELD = (_ROW.id.in_(_IDS), _ROW.lease.in_(_LEASES), is_waiting(_ROW))
+_SETTLE = (
+    update(_TABLE)
+    .where(*_HELD)
+    .values(
+        state=bindparam("to"), settled_at=_AT, attempts=_ROW.attempts + 1,
+        lease=None, leased_until=None,
+    )
+    .returning(_ROW.id)
+)  # fmt: skip
+_AGAIN = (
+    update(_TABLE)
+    .where(*_HELD)
+    .values(due_at=bindparam("due"), attempts=_ROW.attempts + 1, lease=None, leased_until=None)
+    .returning(_ROW.id)
+)
+# What waits behind a message waits as long as it does, or every claim would look at it in vain.
+# This is for speed alone: that it goes later is seen to by `_HEADS`.
+_FOLLOWING = update(_TABLE).where(
+    _ROW.lane == _LANE, _ROW.key.in_(_KEYS), is_waiting(_ROW),
+    _ROW.attempts == 0, _ROW.lease.is_(None),
+)  # fmt: skip
+_PUT_OFF_TOO = _FOLLOWING.where(_ROW.due_at < _DUE).values(due_at=_DUE)
+_NOW_DUE = _FOLLOWING.where(_ROW.due_at > _DUE).values(due_at=_DUE)
+_LATER = _TABLE.alias("later")
+_SUPERSEDE = (
+    update(_TABLE)
+    .where(
+        _ROW.key.in_(_KEYS),
+        # Not by the index on states: of this key there are few, of parked ones maybe many.
+        _ROW.state.concat("") == PARKED,
+        _ROW.absolute,
+        exists().where(
+            _LATER.c.id.in_(_IDS), _LATER.c.absolute, _LATER.c.lane == _ROW.lane,
+            _LATER.c.key == _ROW.key, _LATER.c.sequence > _ROW.sequence,
+        ),
+    )
+    .values(state=SUPERSEDED, settled_at=_AT)
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A message in hand: what to send, and the lease that lets its holder settle it."""
+
+    message_id: int
+    public_id: str
+    lane: str
+    key: str
+    sequence: int
+    topic: str
+    payload: dict[str, Any]
+    rendered: bytes | None
+    attempts: int
+    created_at: datetime
+    lease: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one try ended: `word` is done, again (with `after`) or never.
+
+    `blame` is what stands in the way of more than this one message: the `route` (it does not
+    answer) or the `account` (its token is refused); `rest` is how long its lane should be left
+    alone.
+    """
+
+    word: str
+    after: timedelta | None = None
+    code: int | None = None
+    answer: str = ""
+    error: str = ""
+    blame: str = ""
+    rest: timedelta | None = None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A try that has ended: of which message, how, from when to when."""
+
+    claim: Claim
+    outcome: Outcome
+    began: datetime
+    at: datetime
+
+
+def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
+    """Lease up to `most` messages: the oldest unsettled one of each due key of the lane."""
+    told = {
+        "of_lane": lane, "at": at, "until": at + LEASE, "most": most,
+        "batch": vault.public_id()[:8] + "/",
+    }  # fmt: skip
+    rows: Sequence[Row[Any]] = session.execute(_CLAIM, told).all()
+    return sorted((Claim(**row._mapping) for row in rows), key=lambda taken: taken.message_id)
+
+
+def keep_rendered(session: Session, claim: Claim, rendered: bytes) -> bool:
+    """Keep the bytes that every try of a message sends; False when the lease is lost."""
+    return bool(_held(session, claim, rendered=rendered))
+
+
+def free(session: Session, claim: Claim) -> None:
+    """Give a lease back unused, at a clean stop."""
+    _held(session, claim, lease=None, leased_until=None)
+
+
+def settle(session: Session, ended: Sequence[Ended], at: datetime) -> set[int]:
+    """Write how tries ended, and return the ids of those messages whose lease still stood.
+
+    Of the others nothing is written: somebody else has them by now.
+    """
+    done, never, again = (
+        [one for one in ended if one.outcome.word == word] for word in ("done", "never", "again")
+    )
+    held = _settled(session, done, DELIVERED, at) | _settled(session, never, PARKED, at)
+    for one in again:
+        held |= _put_off(session, one)
+    tried = [_attempt(one) for one in ended if one.claim.message_id in held]
+    if tried:
+        session.execute(insert(Attempt), tried)
+    delivered = [one.claim for one in done if one.claim.message_id in held]
+    if delivered:
+        ids, keys = [taken.message_id for taken in delivered], [taken.key for taken in delivered]
+        session.execute(_SUPERSEDE, {"ids": ids, "keys": keys, "at": at})
+    return held
+
+
+def _settled(session: Session, ended: Sequence[Ended], state: str, at: datetime) -> set[int]:
+    if not ended:
+        return set()
+    told = {
+        "ids": [one.claim.message_id for one in ended],
+        "leases": [one.claim.lease for one in ended],
+        "to": state, "at": at,
+    }  # fmt: skip
+    held = set(session.scalars(_SETTLE, told))
+    lanes: dict[str, list[str]] = {}
+    for one in ended:
+        lanes.setdefault(one.claim.lane, []).append(one.claim.key)
+    for lane, keys in lanes.items():
+        session.execute(_NOW_DUE, {"of_lane": lane, "keys": keys, "due": at})
+    return held
+
+
+def _put_off(session: Session, one: Ended) -> set[int]:
+    taken, later = one.claim, one.at + (one.outcome.after or timedelta(0))
+    told = {"ids": [taken.message_id], "leases": [taken.lease], "due": later}
+    held = set(session.scalars(_AGAIN, told))
+    if held:
+        session.execute(_PUT_OFF_TOO, {"of_lane": taken.lane, "keys": [taken.key], "due": later})
+    return held
+
+
+def _attempt(one: Ended) -> dict[str, Any]:
+    return {
+        "message_id": one.claim.message_id,
+        "number": one.claim.attempts + 1,
+        "at": one.began,
+        "milliseconds": int((one.at - one.began) / timedelta(milliseconds=1)),
+        "outcome": one.outcome.word,
+        "code": one.outcome.code,
+        "answer": _tidy(one.outcome.answer),
+        "error": _tidy(one.outcome.error),
+    }
+
+
+def _held(session: Session, claim: Claim, **values: Any) -> set[int]:
+    told = {"ids": [claim.message_id], "leases": [claim.lease]}
+    changing = update(_TABLE).where(*_HELD).values(**values).returning(_ROW.id)
+    return set(session.scalars(changing, told))
+
+
+def _tidy(text: str) -> str:
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:ANSWER_KEPT]

@@ -1,0 +1,63 @@
+"""Why lanes wait: a host that does not answer, a token that is refused, a wish to be left alone."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import CursorResult, String, Text, delete, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from provider.db import Base
+
+
+class Hold(Base):
+    """Until when nothing goes to a subject (see `Lane.subjects`); then one message may try."""
+
+    __tablename__ = "holds"
+
+    subject: Mapped[str] = mapped_column(String(330), primary_key=True)
+    why: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime]
+    until: Mapped[datetime]
+    probes: Mapped[int] = mapped_column(default=0)  # that failed, one after the other
+
+
+def hold(session: Session, subject: str, why: str, until: datetime, at: datetime) -> Hold:
+    """Let the lanes of a subject wait, or wait on: a hold that stands keeps its beginning."""
+    standing = session.get(Hold, subject)
+    if standing is None:
+        standing = Hold(subject=subject, why=why, since=at, until=until, probes=0)
+        session.add(standing)
+    else:
+        standing.why, standing.until = why, until
+        standing.probes += 1
+    session.flush()
+    return standing
+
+
+def holding(session: Session, subjects: Iterable[str]) -> dict[str, Hold]:
+    """Return the holds on any of these subjects."""
+    found = session.scalars(select(Hold).where(Hold.subject.in_(list(subjects))))
+    return {hold.subject: hold for hold in found}
+
+
+def probe(session: Session, standing: Hold, *, until: datetime, at: datetime) -> bool:
+    """Take the one try that a hold allows when its time is over; of many who ask one gets it."""
+    taken = session.execute(
+        update(Hold)
+        .where(Hold.subject == standing.subject, Hold.until <= at)
+        .values(until=until)
+        .execution_options(synchronize_session=False)
+    )
+    assert isinstance(taken, CursorResult)
+    return taken.rowcount == 1
+
+
+def lift(session: Session, *subjects: str) -> bool:
+    """End the holds on these subjects; say whether there was one."""
+    gone = session.execute(
+        delete(Hold)
+        .where(Hold.subject.in_(subjects))
+        .execution_options(synchronize_session="evaluate")
+    )
+    assert isinstance(gone, CursorResult)
+    return gone.rowcount > 0
