@@ -1,21 +1,21 @@
-"""One door to the database: `reading()` and `writing()`, opened only by the outermost caller."""
+"""One door to the database: `reading`, `writing` or `glancing`, opened by the outermost caller."""
 
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
 import structlog
 from sqlalchemy import (
-    CursorResult,
+    Column,
     DateTime,
     Engine,
-    Insert,
     MetaData,
+    Table,
     create_engine,
     event,
     inspect,
@@ -27,6 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from provider.errors import Unready
+from provider.statements import Glance, Ready
 
 log = structlog.get_logger()
 
@@ -72,20 +73,35 @@ class Base(DeclarativeBase):
 
 def insert(session: Session, model: type[Base], **columns: Any) -> int:
     """Write one row and return its id, without the weight of an object."""
-    written = session.execute(_inserting(model), columns)
-    assert isinstance(written, CursorResult)
-    (key,) = written.inserted_primary_key or (None,)
+    ready, defaults = _inserting(model, tuple(columns))
+    told = columns | {name: default() for name, default in defaults}
+    (row,) = ready.rows(session, told)
+    key = row[0]
     assert isinstance(key, int)
     return key
 
 
 @cache
-def _inserting(model: type[Base]) -> Insert:
-    return model.__table__.insert()  # type: ignore[attr-defined,no-any-return]
+def _inserting(
+    model: type[Base], told: tuple[str, ...]
+) -> tuple[Ready, list[tuple[str, Callable[[], Any]]]]:
+    table: Table = model.__table__  # type: ignore[assignment]
+    defaults = [
+        (column.key, _default(column))
+        for column in table.columns
+        if column.default is not None and column.key not in told
+    ]
+    statement = table.insert().returning(*table.primary_key)
+    return Ready(statement, (*told, *(name for name, _ in defaults))), defaults
+
+
+def _default(column: Column[Any]) -> Callable[[], Any]:
+    default: Any = column.default
+    return partial(default.arg, None) if default.is_callable else lambda: default.arg
 
 
 class Database:
-    """The engine and its two doors.
+    """The engine and its doors.
 
     After a commit `on_commit` is told the lanes that got new messages, and before it `on_write` the
     tables of which objects were changed, for what is remembered of them in memory.
@@ -121,6 +137,16 @@ class Database:
             Session(self._read, expire_on_commit=False) as session,
         ):
             yield session
+
+    @contextmanager
+    def glancing(self) -> Iterator[Glance]:
+        """Open the lightest door, for `Ready` selects: each sees the database as it is then."""
+        with self._outermost(), said_plainly():
+            lent = self._read.raw_connection()
+            try:
+                yield Glance(self._read.dialect, lent)
+            finally:
+                lent.close()
 
     @contextmanager
     def writing(self) -> Iterator[Session]:

@@ -14,8 +14,9 @@ from provider.accounts import Caller
 from provider.ats.api import ContractApi
 from provider.links import Links
 from provider.orders import COMPLETED, PDF, REPORT, Link, Order, Result
-from provider.orders.glance import status_of
+from provider.orders.glance import result_of, status_of
 from provider.outbox import Outcome
+from provider.statements import Glance
 from provider.vault import Vault
 
 TRIES = 3  # for an answer that says no: a deploy over there is no reason to wake a person
@@ -38,7 +39,7 @@ class News:
     @classmethod
     def standing(
         cls,
-        session: Session,
+        door: Session | Glance,
         keeper: Vault,
         links: Links,
         kind: str,
@@ -46,11 +47,22 @@ class News:
         caller: Caller,
     ) -> "News":
         """Return the news of a caller's order as it stands, without a way to reply; NotFound."""
-        status = status_of(session, kind, order_id, caller.account_id)
-        if status != COMPLETED:
+        status = status_of(door, kind, order_id, caller.account_id)
+        found = (
+            result_of(door, keeper, order_id, caller.account_id) if status == COMPLETED else None
+        )
+        if found is None:
             return cls(kind, status, {}, caller.switches)
-        order = Order.find(session, order_id, caller.account_id)
-        return cls.of(session, keeper, links, order)
+        result, tokens = found
+        return cls(
+            kind=kind,
+            status=status,
+            reply={},
+            switches=caller.switches,
+            result=result,
+            report_url=links.report(tokens[REPORT]) if REPORT in tokens else None,
+            pdf_url=links.pdf(tokens[PDF]) if PDF in tokens else None,
+        )
 
     @classmethod
     def of(

@@ -11,30 +11,63 @@ from provider.accounts import Caller
 from provider.accounts.account import FRESH, MOST_KNOWN
 from provider.db import Database
 from provider.errors import NotFound
-from provider.orders.order import Order
+from provider.orders.link import PDF, REPORT, Link
+from provider.orders.order import COMPLETED, Order, Result
 from provider.orders.product import listed
+from provider.statements import Glance, Ready
+from provider.vault import Vault
 
 _ORDERS = Order.__table__.c
-# Written once: putting a statement together takes longer than running it.
-_STATUS = select(_ORDERS.status).where(
-    _ORDERS.public_id == bindparam("public_id"),
-    _ORDERS.account_id == bindparam("account_id"),
-    _ORDERS.kind == bindparam("kind"),
+_STATUS = Ready(
+    select(_ORDERS.status).where(
+        _ORDERS.public_id == bindparam("public_id"),
+        _ORDERS.account_id == bindparam("account_id"),
+        _ORDERS.kind == bindparam("kind"),
+    )
+)
+_FIGURES = ("score", "grade", "summary", "details", "figures", "duration")
+_STANDING = Ready(
+    select(
+        _ORDERS.status,
+        *(
+            Link.lasting(_ORDERS.id, purpose).correlate(Order).scalar_subquery()
+            for purpose in (REPORT, PDF)
+        ),
+        *(Result.__table__.c[name] for name in _FIGURES),
+    )
+    .join_from(Order, Result)
+    .where(
+        _ORDERS.public_id == bindparam("public_id"), _ORDERS.account_id == bindparam("account_id")
+    )
+    .order_by(Result.id.desc())
+    .limit(1)
 )
 _SHOWN_BY = {"products", "versions", "accounts", "account_products"}
 
 Rows = Sequence[Row[str, str]]
 
 
-def status_of(session: Session, kind: str, public_id: str, account_id: int) -> str:
+def status_of(door: Session | Glance, kind: str, public_id: str, account_id: int) -> str:
     """Return the status of an account's order of a kind; NotFound."""
-    status = None
+    row = None
     if len(public_id) <= 22 and "\x00" not in public_id:
         told = {"kind": kind, "public_id": public_id, "account_id": account_id}
-        status = session.execute(_STATUS, told).scalar()
-    if status is None:
+        row = _STATUS.row(door, told)
+    if row is None:
         raise NotFound("There is no such order")
-    return str(status)
+    return str(row[0])
+
+
+def result_of(
+    door: Session | Glance, keeper: Vault, public_id: str, account_id: int
+) -> tuple[Result, dict[str, str]] | None:
+    """Return a completed order's result and its links' tokens by purpose; None for any other."""
+    row = _STANDING.row(door, {"public_id": public_id, "account_id": account_id})
+    if row is None or row[0] != COMPLETED:
+        return None
+    sealed = {purpose: row[n] for n, purpose in enumerate((REPORT, PDF), 1) if row[n]}
+    tokens = {name: Link.reveal(keeper, it, public_id, name) for name, it in sealed.items()}
+    return Result(**dict(zip(_FIGURES, row[3:], strict=True))), tokens
 
 
 class Catalogue:

@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
+    ColumnElement,
     CursorResult,
     ForeignKey,
     Index,
     LargeBinary,
+    Select,
     String,
     delete,
     or_,
@@ -84,13 +86,7 @@ class Link(Base):
         """Return the newest permanent link of an order for a purpose."""
         return session.scalar(
             select(cls)
-            .where(
-                cls.order_id == order.id,
-                cls.purpose == purpose,
-                cls.revoked_at.is_(None),
-                cls.expires_at.is_(None),
-                cls.views_left.is_(None),
-            )
+            .where(cls.order_id == order.id, cls.purpose == purpose, *cls._permanent())
             .order_by(cls.id.desc())
             .limit(1)
         )
@@ -124,7 +120,26 @@ class Link(Base):
 
     def token(self, keeper: Vault) -> str:
         """Return the secret part of the address, to show the link again."""
-        return keeper.open(self.sealed, f"links/{self.order.public_id}/{self.purpose}")
+        return self.reveal(keeper, self.sealed, self.order.public_id, self.purpose)
+
+    @staticmethod
+    def reveal(keeper: Vault, sealed: bytes, order_id: str, purpose: str) -> str:
+        """Return the token that `secret` sealed."""
+        return keeper.open(sealed, f"links/{order_id}/{purpose}")
+
+    @classmethod
+    def lasting(cls, order_id: ColumnElement[int], purpose: str) -> Select[bytes]:
+        """Select the sealed token of an order's newest permanent link for a purpose."""
+        return (
+            select(cls.sealed)
+            .where(cls.order_id == order_id, cls.purpose == purpose, *cls._permanent())
+            .order_by(cls.id.desc())
+            .limit(1)
+        )
+
+    @classmethod
+    def _permanent(cls) -> tuple[ColumnElement[bool], ...]:
+        return cls.revoked_at.is_(None), cls.expires_at.is_(None), cls.views_left.is_(None)
 
     def live(self, at: datetime) -> bool:
         """Whether the link still opens anything."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from provider import outbox, vault
@@ -16,11 +16,14 @@ from provider.errors import Conflict
 from provider.orders.link import INVITE, Link
 from provider.orders.order import Candidate, Event, Order
 from provider.orders.product import Product, visible
+from provider.statements import Ready
 from provider.vault import Vault
 
 _ORDERS = Order.__table__.c
-_KNOWN = select(_ORDERS.public_id, _ORDERS.kind, _ORDERS.fingerprint).where(
-    _ORDERS.account_id == bindparam("account_id"), _ORDERS.origin == bindparam("origin")
+_KNOWN = Ready(
+    select(_ORDERS.public_id, _ORDERS.kind, _ORDERS.fingerprint).where(
+        _ORDERS.account_id == bindparam("account_id"), _ORDERS.origin == bindparam("origin")
+    )
 )
 
 
@@ -62,13 +65,14 @@ def place(
     standing = _standing(session, keeper, kind, wish, caller.account_id)
     if standing is not None:
         return standing
-    product = session.execute(_orderable(kind, caller), {"product": wish.product}).one_or_none()
+    product = _orderable(kind, caller).row(session, {"product": wish.product})
     if product is None:
         return None
+    product_id, version_id = product
     public_id = vault.public_id()
     order_id = insert(
         session, Order, public_id=public_id, kind=kind, account_id=caller.account_id,
-        product_id=product.id, version_id=product.current_version_id,
+        product_id=product_id, version_id=version_id,
         candidate_id=_candidate(session, keeper, wish), origin=wish.origin, host=wish.host,
         fingerprint=keeper.mac(wish.canonical(), "order"), reply=wish.reply,
         job_title=wish.job_title, job_reference=wish.job_reference, preferences=wish.preferences,
@@ -91,19 +95,19 @@ def _standing(
 ) -> str | None:
     """Return the id of the order that was placed by this very wish, if there is one."""
     told = {"account_id": account_id, "origin": wish.origin}
-    found = session.execute(_KNOWN, told).one_or_none()
+    found = _KNOWN.row(session, told)
     if found is None:
         return None
-    if found.kind != kind or not keeper.same(found.fingerprint, wish.canonical(), "order"):
+    public_id, its_kind, fingerprint = found
+    if its_kind != kind or not keeper.same(fingerprint, wish.canonical(), "order"):
         raise Conflict("Entity is already updated")
-    return str(found.public_id)
+    return str(public_id)
 
 
 @lru_cache(maxsize=1000)  # putting it together takes longer than running it
-def _orderable(kind: str, caller: Caller) -> Select[int, int | None]:
-    return select(Product.id, Product.current_version_id).where(
-        Product.public_id == bindparam("product"), *visible(kind, caller)
-    )
+def _orderable(kind: str, caller: Caller) -> Ready:
+    product = select(Product.id, Product.current_version_id)
+    return Ready(product.where(Product.public_id == bindparam("product"), *visible(kind, caller)))
 
 
 def _candidate(session: Session, keeper: Vault, wish: Placement) -> int:

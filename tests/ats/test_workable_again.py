@@ -1,5 +1,6 @@
 """The same order again, at once, from others, and with other content: one order for one wish."""
 
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 import pytest
 import requests
 from flask import Flask
-from sqlalchemy import event, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
 from provider.app import create_app
 from provider.config import Settings
+from provider.db import Base, insert
 from provider.house import House
 from provider.orders import Candidate, Order, Product
 from tests import cast
@@ -151,16 +154,17 @@ def test_two_servers_on_one_database_make_one_order(
 
 @pytest.mark.parametrize(("losses", "code"), [(1, 201), (2, 500)])
 def test_who_loses_the_race_between_look_and_write_looks_again(
-    groove: Asker, house: House, losses: int, code: int
+    groove: Asker, house: House, monkeypatch: pytest.MonkeyPatch, losses: int, code: int
 ) -> None:
     left = [losses]
 
-    @event.listens_for(house.db.engine, "before_cursor_execute")
-    def _lose(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("INSERT INTO orders") and left[0]:
+    def lose(session: Session, model: type[Base], **columns: Any) -> int:
+        if model is Order and left[0]:
             left[0] -= 1
-            raise IntegrityError(statement, {}, Exception("UNIQUE constraint failed"))
+            raise IntegrityError("INSERT INTO orders", {}, Exception("UNIQUE constraint failed"))
+        return insert(session, model, **columns)
 
+    monkeypatch.setattr(sys.modules["provider.orders.place"], "insert", lose)
     with capture_logs():
         answer = groove.post("/assessments", ASSESSMENTS.wish(ASSESSMENTS.product(house)))
     assert answer.status_code == code

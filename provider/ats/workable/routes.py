@@ -130,8 +130,8 @@ def _poll(routes: ContractBlueprint, words: Words) -> None:
     def view(order_id: str) -> Response:
         """Tell the status and, when completed, the result: what the callbacks say."""
         house, caller = here(), _caller()
-        with house.db.reading() as session:
-            news = News.standing(session, house.vault, house.links, words.kind, order_id, caller)
+        with house.db.glancing() as glance:
+            news = News.standing(glance, house.vault, house.links, words.kind, order_id, caller)
         return answer(body(news))
 
     example = examples.completed(words.kind, words.noun, words.orders_path)

@@ -1,0 +1,116 @@
+"""Statements that are put together once and then run by the driver itself.
+
+What every order and every poll needs goes this way, without objects: SQLAlchemy takes ten times as
+long to prepare a statement and to wrap its answer as SQLite takes to run it. Values are turned by
+their columns' types, and errors are SQLAlchemy's, as ever.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Insert, Select
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.sql.compiler import SQLCompiler
+
+Turn = Callable[[Any], Any] | None  # a value for the driver, or what comes from it
+Row = tuple[Any, ...]
+Statement = Select[*tuple[Any, ...]] | Insert
+
+
+@dataclass(frozen=True)
+class Glance:
+    """A connection on which every statement stands alone: no transaction, no objects."""
+
+    dialect: Dialect
+    driver: PoolProxiedConnection
+
+
+class Ready:
+    """A select of columns, or an insert of one row that is told `columns`; run again and again."""
+
+    def __init__(self, statement: Statement, columns: Iterable[str] = ()) -> None:
+        self._statement, self._columns = statement, list(columns) or None
+        self._made: dict[str, _Made] = {}
+
+    def rows(self, door: Session | Glance, told: dict[str, Any]) -> list[Row]:
+        """Run it; return the rows, their values in the order of the columns."""
+        glance = _through(door)
+        made = self._made.get(glance.dialect.name) or self._make(glance.dialect)
+        cursor = glance.driver.cursor()
+        try:
+            cursor.execute(made.sql, made.values(told))
+            return [made.read(row) for row in cursor.fetchall()]
+        except made.error as error:
+            raise _wrapped(error, made, glance.dialect) from error
+        finally:
+            cursor.close()
+
+    def row(self, door: Session | Glance, told: dict[str, Any]) -> Row | None:
+        """Run it; return the first row, None where there is none."""
+        return next(iter(self.rows(door, told)), None)
+
+    def _make(self, dialect: Dialect) -> "_Made":
+        compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
+        assert isinstance(compiled, SQLCompiler)
+        self._made[dialect.name] = made = _Made.of(compiled, self._statement, dialect)
+        return made
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A statement as one database's driver takes it."""
+
+    sql: str
+    known: dict[str, Any]  # what the statement brings along
+    binds: tuple[tuple[str, Turn], ...]
+    named: bool  # whether the driver takes values by name
+    columns: tuple[Turn, ...]
+    error: type[Exception]
+
+    @classmethod
+    def of(cls, compiled: SQLCompiler, statement: Statement, dialect: Dialect) -> "_Made":
+        binds, selected = compiled.binds, statement.exported_columns
+        return cls(
+            sql=str(compiled),
+            known={name: bind.value for name, bind in binds.items() if not bind.required},
+            binds=tuple(
+                (name, binds[name].type.dialect_impl(dialect).bind_processor(dialect))
+                for name in (compiled.positiontup or binds)
+            ),
+            named=not compiled.positional,
+            columns=tuple(
+                column.type.dialect_impl(dialect).result_processor(dialect, None)
+                for column in selected
+            ),
+            error=dialect.loaded_dbapi.Error,
+        )
+
+    def values(self, told: dict[str, Any]) -> Any:
+        """Return the values as the driver takes them; KeyError where one is missing."""
+        all_ = self.known | told
+        if self.named:
+            return {name: turn(all_[name]) if turn else all_[name] for name, turn in self.binds}
+        return [turn(all_[name]) if turn else all_[name] for name, turn in self.binds]
+
+    def read(self, row: Row) -> Row:
+        """Return a row's values as their types have them."""
+        pairs = zip(self.columns, row, strict=True)
+        return tuple([turn(value) if turn else value for turn, value in pairs])
+
+
+def _through(door: Session | Glance) -> Glance:
+    if isinstance(door, Glance):
+        return door
+    door.flush()  # what is pending is written first, as before any statement
+    connection = door.connection()
+    return Glance(connection.dialect, connection.connection)
+
+
+def _wrapped(error: Exception, made: _Made, dialect: Dialect) -> BaseException:
+    return DBAPIError.instance(
+        made.sql, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
+    )

@@ -1,0 +1,105 @@
+"""Ready statements: the driver's speed, SQLAlchemy's types, defaults and errors."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import bindparam, create_engine, select
+from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+
+from provider.accounts import Account
+from provider.accounts.staff import SignInTry
+from provider.db import Database, insert
+from provider.house import House
+from provider.statements import Ready
+
+AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+ACCOUNTS = Account.__table__.c
+NAMED = Ready(
+    select(ACCOUNTS.id, ACCOUNTS.callback_hosts, ACCOUNTS.created_at, ACCOUNTS.sandbox).where(
+        ACCOUNTS.name == bindparam("name"), ACCOUNTS.ats == "workable"
+    )
+)
+
+
+@pytest.fixture
+def db(house: House) -> Database:
+    return house.db
+
+
+def test_a_row_is_written_and_read_by_the_types_of_its_columns(db: Database) -> None:
+    athens = AT.astimezone(timezone(timedelta(hours=2)))
+    with db.writing() as session:
+        key = insert(
+            session, Account, name="Groove Tech", ats="workable", callback_hosts=["a", "b"],
+            created_at=athens,
+        )  # fmt: skip
+        assert NAMED.row(session, {"name": "Groove Tech"}) == (key, ["a", "b"], AT, False)
+    with db.reading() as session:
+        account = session.get_one(Account, key)
+        assert (account.created_at, account.callback_hosts) == (AT, ["a", "b"])
+
+
+def test_what_an_insert_is_not_told_is_the_columns_default_or_null(db: Database) -> None:
+    with db.writing() as session:
+        first, second = (
+            insert(session, Account, name=name, ats="workable", created_at=AT) for name in "ab"
+        )
+    with db.reading() as session:
+        one, two = (session.get_one(Account, key) for key in (first, second))
+        assert (one.expire_after, one.switches, one.shared_ttl) == (7 * 86400, {}, None)
+        assert len(one.public_id) == 22
+        assert one.public_id != two.public_id
+        assert one.switches is not two.switches
+
+
+def test_a_moment_without_a_zone_is_refused(db: Database) -> None:
+    with pytest.raises(ValueError, match="a moment needs its zone"), db.writing() as session:
+        insert(session, SignInTry, key=b"x", at=datetime(2026, 11, 23, 9, 0))
+
+
+def test_a_value_that_is_not_told_is_an_error_and_not_null(db: Database) -> None:
+    with db.reading() as session, pytest.raises(KeyError, match="name"):
+        NAMED.rows(session, {})
+
+
+def test_what_is_pending_is_written_first(db: Database) -> None:
+    with db.writing() as session:
+        session.add(Account(name="Groove Tech", ats="workable", created_at=AT))
+        assert NAMED.row(session, {"name": "Groove Tech"}) is not None
+
+
+def test_a_glance_sees_what_was_committed_and_keeps_nothing_open(db: Database) -> None:
+    with db.glancing() as glance:
+        assert NAMED.row(glance, {"name": "a"}) is None
+    with db.writing() as session:
+        insert(session, Account, name="a", ats="workable", created_at=AT)
+    with db.glancing() as glance:
+        assert len(NAMED.rows(glance, {"name": "a"})) == 1
+        assert not glance.driver.driver_connection.in_transaction  # type: ignore[union-attr]
+
+
+def test_nothing_can_be_written_through_a_glance(db: Database) -> None:
+    told = {"key": b"x", "at": AT}
+    ready = Ready(SignInTry.__table__.insert(), told)  # type: ignore[attr-defined]
+    with db.glancing() as glance, pytest.raises(OperationalError, match="readonly"):
+        ready.rows(glance, told)
+
+
+def test_an_error_is_sqlalchemys_and_tells_no_values(db: Database) -> None:
+    with db.writing() as session:
+        insert(session, Account, name="Groove Tech", ats="workable", created_at=AT)
+    with pytest.raises(IntegrityError) as caught, db.writing() as session:
+        insert(session, Account, name="Groove Tech", ats="workable", created_at=AT)
+    assert "UNIQUE constraint failed: accounts.name" in str(caught.value)
+    assert "Groove Tech" not in str(caught.value)
+
+
+def test_a_driver_that_takes_values_by_name_is_given_names() -> None:
+    engine = create_engine("sqlite://", paramstyle="named")
+    Account.metadata.create_all(engine)
+    with Session(engine) as session:
+        key = insert(session, Account, name="a", ats="workable", created_at=AT)
+        assert NAMED.rows(session, {"name": "a"}) == [(key, [], AT, False)]
+        assert NAMED.rows(session, {"name": "b"}) == []
+    engine.dispose()
