@@ -1,12 +1,13 @@
 """Fixtures of the courier's tests: a receiver of bytes, an exchange, a short deadline."""
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from provider.courier import exchange as exchange_room
 from provider.courier.exchange import Exchange
-from tests.courier.receivers import SHORT, Receiver
+from tests.courier.receivers import SHORT, Answers, Receiver
 
 
 @pytest.fixture
@@ -26,3 +27,42 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exchange_room, "DEADLINE", SHORT)
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was dialled; only this machine would answer, and even it is nowhere allowed here."""
+    seen: list[str] = []
+    connect = socket.socket.connect
+
+    def guard(sock: socket.socket, address: tuple[str, int]) -> None:
+        seen.append(address[0])
+        if address[0] not in ("127.0.0.1", "::1"):
+            raise ConnectionRefusedError
+        connect(sock, address)
+
+    monkeypatch.setattr(socket.socket, "connect", guard)
+    return seen
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], list[str]]:
+    """Return what makes names lead where `answers` says; it returns the list of names asked."""
+
+    def install(answers: Answers) -> list[str]:
+        asked: list[str] = []
+
+        def getaddrinfo(host: str, port: int, **_: object) -> list[object]:
+            asked.append(host)
+            return [_answer(address, port) for address in answers()]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        return asked
+
+    return install
+
+
+def _answer(address: str, port: int) -> tuple[object, ...]:
+    if ":" in address:
+        return (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
+    return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))

@@ -14,6 +14,7 @@ from provider.courier.exchange import Exchange, Unreached
 
 SHORT = 0.3  # seconds: the deadline of the receivers that would take longer
 Behaviour = Callable[[socket.socket], None]
+Answers = Callable[[], list[str]]  # the addresses that a name leads to
 
 LATE = "The receiver did not answer in time"
 SILENT = "The receiver hung up without an answer"
