@@ -11,7 +11,7 @@ from sqlalchemy import select
 from provider.ats import News
 from provider.ats.workable.news import body
 from provider.courier import Courier, EmbeddedCourier
-from provider.courier import callback as callback_room
+from provider.courier import exchange as exchange_room
 from provider.house import House
 from provider.orders import Order
 from provider.outbox import LEASE, Attempt, Message
@@ -134,7 +134,7 @@ def test_a_receiver_that_hangs_costs_one_try_and_holds_nobody_else(
     place: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(callback_room, "DEADLINE", 0.3)
+    monkeypatch.setattr(exchange_room, "DEADLINE", 0.3)
     enough = threading.Event()
 
     def hang(_handler: BaseHTTPRequestHandler) -> None:
@@ -160,7 +160,7 @@ def test_a_receiver_that_drips_its_answer_is_cut_off_at_the_deadline(
     place: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(callback_room, "DEADLINE", 0.3)
+    monkeypatch.setattr(exchange_room, "DEADLINE", 0.3)
     cut_off, pause = threading.Event(), threading.Event()
 
     def drip(handler: BaseHTTPRequestHandler) -> None:
@@ -272,7 +272,7 @@ def test_private_addresses_are_refused_unless_they_are_allowed(
     strict.drain(*cast.lanes(house))
     strict.stop()
     assert ats.received == []
-    assert messages(house) == [("waiting", 1)]
+    assert messages(house) == [("parked", 1)]
 
 
 def test_a_hundred_orders_each_keep_their_own_order(
@@ -423,7 +423,7 @@ def test_special_addresses_are_never_dialled(
         raise AssertionError("something was dialled")
 
     monkeypatch.setattr("socket.socket.connect", dialled)
-    account, _ = cast.account(house, "Inside Ltd")
+    account, _ = cast.account(house, "Inside Ltd", hosts=[host.strip("[]")])
     order = cast.order(
         house, account, cast.test(house, key="inside"), callback_url=f"https://{host}/x"
     )

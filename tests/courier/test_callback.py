@@ -1,0 +1,60 @@
+"""Callbacks that an account does not allow any more when they are sent."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import select
+
+from provider.courier import Courier
+from provider.house import House
+from provider.orders import Order
+from provider.outbox import Attempt, Message
+from tests import cast
+from tests.courier.receivers import Answers
+
+PUBLIC = ["93.184.215.14"]
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts", "told"),
+    [
+        ("https://groove-tech.workable.com/1", ["other.test"],
+         "The callback's host is not on the account's list any more"),
+        ("https://groove-tech.workable.com:8443/1", ["*.workable.com"],
+         "The callback's address is not https on port 443"),
+        ("http://groove-tech.workable.com/1", ["*.workable.com"],
+         "The callback's address is not https on port 443"),
+        ("https://groove-tech.workable.com\\@evil.test/1", ["evil.test"],
+         "The callback's host is not on the account's list any more"),
+        ("nowhere", ["*.workable.com"], "The callback's address is neither http nor https"),
+    ],
+)  # fmt: skip
+def test_what_an_account_does_not_allow_any_more_is_parked_and_not_dialled(
+    house: House,
+    dialled: list[str],
+    resolve: Callable[[Answers], list[str]],
+    url: str,
+    hosts: list[str],
+    told: str,
+) -> None:
+    asked = resolve(lambda: PUBLIC)
+    account, _ = cast.account(house, hosts=hosts)
+    order = cast.order(house, account, cast.test(house), callback_url=url)
+    with house.db.writing() as session:
+        Order.find(session, order).decline(session, "", house.now())
+    courier = Courier(replace(house, settings=replace(house.settings, private_callbacks=False)))
+    for lane in _lanes(house):
+        courier.drain(lane)
+    courier.stop()
+    assert (asked, dialled) == ([], [])
+    with house.db.reading() as session:
+        message = session.scalars(select(Message).where(Message.topic == "status")).one()
+        assert (message.state, message.attempts) == ("parked", 1)
+        attempt = session.scalars(select(Attempt).where(Attempt.message_id == message.id)).one()
+        assert attempt.error == told
+
+
+def _lanes(house: House) -> list[str]:
+    with house.db.reading() as session:
+        return list(session.scalars(select(Message.lane).where(Message.topic == "status")))
