@@ -5,7 +5,7 @@ import socket
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from urllib3.exceptions import LocationParseError
 from urllib3.util import parse_url
@@ -54,6 +54,7 @@ class Place:
         return (self.scheme, self.port) == ("https", 443)
 
 
+@lru_cache(maxsize=4096)  # it is read when a callback is prepared, and again when it is sent
 def read(url: str) -> tuple[Place, str]:
     """Return where a URL goes and the path and query to ask for; Refused.
 
