@@ -1,6 +1,8 @@
 """What is measured on: a house with twenty tests, and orders by the million."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +12,10 @@ from sqlalchemy.engine import Connection
 from provider import config, schema, vault
 from provider.house import House
 from provider.orders import PDF, REPORT, Order
+from provider.outbox import CALLBACK, Lane
 from tests import cast
 
+HOST = "groove-tech.workable.com"
 TESTS = 20
 SAMPLE = 500  # orders of a filled house that are asked for
 BACKLOG = 50  # of so many orders one has a callback that waits
@@ -26,11 +30,11 @@ FILL = (
     f"{NUMBERS} SELECT i, 'c' || i || '@example.com', randomblob(32), 'Lakita', 'Marrero', '' "
     "FROM n",
     "INSERT INTO orders (id, public_id, kind, account_id, product_id, version_id, candidate_id, "
-    "origin, fingerprint, reply, job_title, job_reference, preferences, status, progress, "
+    "origin, fingerprint, reply, host, job_title, job_reference, preferences, status, progress, "
     "revision, placed_at, expires_at) "
     f"{NUMBERS} SELECT i, {ID}, 'assessment', :account, 1, 1, i, 'https://groove-tech."
     "workable.com/assessments/' || i, hex(randomblob(36)), json_object('callback_url', "
-    "'https://groove-tech.workable.com/assessments/' || i), 'Operations Manager', '', '{}', "
+    f"'https://{HOST}/assessments/' || i), '{HOST}', 'Operations Manager', '', '{{}}', "
     "CASE WHEN i % 10 < 6 THEN 'completed' WHEN i % 10 < 7 THEN 'pending' ELSE 'expired' END, "
     f"CASE WHEN i % 10 < 6 THEN 'submitted' ELSE 'invited' END, i % 10 <> 6, {AT}, "
     "'2036-11-08 09:00:00.000000' FROM n",
@@ -48,7 +52,7 @@ FILL = (
     "INSERT INTO messages (public_id, lane, key, sequence, topic, payload, absolute, state, "
     f"attempts, due_at, created_at, settled_at) "
     f"{NUMBERS}, t(topic) AS (VALUES ('invitation'), ('status')) SELECT {ID}, "
-    ":account || CASE topic WHEN 'status' THEN '/callback' ELSE '/mail' END, public_id, "
+    f":account || CASE topic WHEN 'status' THEN '/callback/{HOST}' ELSE '/mail' END, public_id, "
     "topic = 'status', topic, '{}', topic = 'status', CASE WHEN topic = 'status' AND "
     f"i % {BACKLOG} = 0 THEN 'waiting' ELSE 'delivered' END, 0, {AT}, {AT}, {AT} "
     "FROM n JOIN orders ON orders.id = i, t WHERE topic = 'invitation' OR i % 10 <> 6",
@@ -87,15 +91,34 @@ class Ground:
             cast.finish(self.house, order)
         return placed
 
+    @property
+    def lane(self) -> str:
+        """Where a filled house's callbacks go."""
+        return str(Lane(self.account, CALLBACK, HOST))
+
     def fill(self, count: int) -> None:
         """Bring the orders to a count, in big steps."""
+        with self.hasty() as connection:
+            first = connection.scalar(text("SELECT coalesce(max(id), 0) + 1 FROM candidates"))
+            told = {"first": first, "last": count, "account": self.account}
+            for statement in FILL:
+                connection.execute(text(statement), told)
+
+    def revive(self) -> None:
+        """Let every message of a filled house be due."""
+        with self.hasty() as connection:
+            connection.execute(text("UPDATE messages SET state = 'waiting', settled_at = NULL"))
+
+    @contextmanager
+    def hasty(self) -> Iterator[Connection]:
+        """Write without waiting for the disk."""
         with self.house.db.engine.connect() as connection:
             driver = connection.connection.dbapi_connection
             assert driver is not None
             for pragma in ("synchronous=OFF", "cache_size=-4000000"):
                 driver.execute(f"PRAGMA {pragma}")
             with connection.begin():
-                _insert(connection, self.account, count)
+                yield connection
             connection.invalidate()  # so that nobody goes on with these settings
 
     def sample(self, status: str) -> list[str]:
@@ -111,10 +134,3 @@ class Ground:
                         row = f"links/{order.public_id}/{link.purpose}"
                         link.sealed = self.house.vault.seal(vault.token(), row)
             return [order.public_id for order in found if order.status == status]
-
-
-def _insert(connection: Connection, account: int, count: int) -> None:
-    first = connection.scalar(text("SELECT coalesce(max(id), 0) + 1 FROM candidates"))
-    for statement in FILL:
-        told = {"first": first, "last": count, "account": account}
-        connection.execute(text(statement), told)
