@@ -1,0 +1,144 @@
+"""Connections that are kept: which are used again, how many, and for how long."""
+
+import socket
+import threading
+
+import pytest
+
+from provider.courier import exchange as exchange_room
+from provider.courier.exchange import Exchange
+from tests.courier.receivers import SILENT, Receiver, send, why
+
+FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+def test_requests_that_follow_each_other_share_a_connection(
+    exchange: Exchange, receiver: Receiver
+) -> None:
+    chunked = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nyes\r\n0\r\nT: 1\r\n\r\n"
+    )
+    answers = (
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", chunked,
+        b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 \r\n\r\n",
+        b"HTTP/1.1 200\nContent-Length:1\n\nx",
+    )  # fmt: skip
+    receiver.does(receiver.says(*answers), lambda _: pytest.fail("a second connection"))
+    said = [send(exchange, receiver.url) for _ in answers]
+    assert [(one.code, one.body) for one in said] == [
+        (200, "{}"), (200, "yes"), (204, ""), (204, ""), (200, "x"),
+    ]  # fmt: skip
+    assert len(receiver.requests) == 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 Not asked for\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n-1\r\n",
+    ],
+)
+def test_an_answer_counts_and_its_connection_is_not_used_again(
+    exchange: Exchange, receiver: Receiver, answer: bytes
+) -> None:
+    receiver.does(receiver.says(answer))
+    for _ in range(2):
+        said = send(exchange, receiver.url)
+        assert (said.code, said.body.removesuffix("HTTP/1.1 500 Not asked for\r\n\r\n")) == (
+            200, "ok",
+        )  # fmt: skip
+    assert len(receiver.requests) == 2
+
+
+def test_a_kept_connection_that_was_closed_meanwhile_costs_no_attempt(
+    exchange: Exchange, receiver: Receiver
+) -> None:
+    fine = b"HTTP/1.1 204 No Content\r\n\r\n"
+    receiver.does(receiver.says(fine, b""), receiver.says(fine))
+    assert [send(exchange, receiver.url).code for _ in range(2)] == [204, 204]
+    # The second came twice, for nobody can know whether the first of them was taken.
+    assert len(receiver.requests) == 3
+    assert len(set(receiver.requests)) == 1
+
+
+def test_a_new_connection_that_is_closed_without_an_answer_is_one_attempt(
+    exchange: Exchange, receiver: Receiver
+) -> None:
+    receiver.does(receiver.says(b""))
+    assert why(exchange, receiver.url) == SILENT
+    assert len(receiver.requests) == 1
+
+
+def test_idle_connections_are_bounded_per_host_and_closed_with_the_exchange(
+    receiver: Receiver,
+) -> None:
+    exchange = Exchange(private=True, most=2)
+    together, closed = threading.Barrier(6), threading.Semaphore(0)
+
+    def play(sock: socket.socket) -> None:
+        receiver.read(sock)
+        together.wait(10)
+        sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert sock.recv(1) == b""
+        closed.release()
+
+    receiver.does(play)
+    senders = [threading.Thread(target=send, args=(exchange, receiver.url)) for _ in range(6)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert [closed.acquire(timeout=10) for _ in range(4)] == [True] * 4
+    assert not closed.acquire(blocking=False)
+    exchange.close()
+    assert [closed.acquire(timeout=10) for _ in range(2)] == [True] * 2
+
+
+def test_a_forgotten_exchange_hangs_up(receiver: Receiver) -> None:
+    closed = threading.Event()
+
+    def play(sock: socket.socket) -> None:
+        receiver.read(sock)
+        sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert sock.recv(1) == b""
+        closed.set()
+
+    receiver.does(play)
+    send(Exchange(private=True), receiver.url)
+    assert closed.wait(10)
+
+
+def test_a_connection_that_was_idle_for_long_is_not_trusted(
+    exchange: Exchange, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.does(receiver.says(FINE, then=receiver.hold))
+    monkeypatch.setattr(exchange_room, "IDLE", 0)
+    assert [send(exchange, receiver.url).code for _ in range(2)] == [204, 204]
+
+
+def test_over_all_hosts_the_one_that_was_used_longest_ago_makes_room(
+    exchange: Exchange, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = [threading.Event(), threading.Event()]
+
+    def play(number: int, sock: socket.socket) -> None:
+        receiver.read(sock)
+        sock.sendall(FINE)
+        assert sock.recv(1) == b""
+        closed[number].set()
+
+    receiver.does(lambda sock: play(0, sock), lambda sock: play(1, sock))
+    monkeypatch.setattr(exchange_room, "MOST_IDLE", 1)
+    send(exchange, receiver.url)
+    send(exchange, receiver.url.replace("127.0.0.1", "localhost"))
+    assert closed[0].wait(10)
+    assert not closed[1].is_set()
+    exchange.close()
+    assert closed[1].wait(10)
