@@ -177,6 +177,8 @@ class _Pool:
                     return None
                 line = lines.pop()
                 self._count -= 1
+                if not lines:
+                    del self._idle[place]
             if line.is_usable():
                 return line
             line.close()
@@ -185,12 +187,13 @@ class _Pool:
         """Keep a connection, or close one that is too many."""
         line.used = time.monotonic()
         with self._lock:
-            lines = self._idle.setdefault(line.place, [])
+            lines = self._idle.get(line.place, [])
             if self._closed or len(lines) >= self._most:
                 superfluous = [line]
             else:
                 lines.append(line)
                 self._count += 1
+                self._idle[line.place] = lines
                 self._idle.move_to_end(line.place)
                 superfluous = self._oldest() if self._count > MOST_IDLE else []
         for one in superfluous:
