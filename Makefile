@@ -55,7 +55,7 @@ bench: .venv .venv-bench/installed  ## Measure speed against the goals, and writ
 	@touch $@
 
 soak: .venv  ## Run for long, with faults
-	@$(call later,tests/soak)
+	@$(BIN)/python -m tests.soak
 
 screenshots: .venv browser  ## Take the README's pictures
 	@$(BIN)/python -m tests.screenshots
@@ -70,7 +70,3 @@ browser:
 	echo "Installing Chromium …"; \
 	$$sudo apt-get update -qq && $$sudo $$install -qq >/dev/null || { \
 		echo "Chromium could not be installed: $$install" >&2; test -z "$${CI:-}"; }
-
-define later
-if [ -d $(1) ]; then $(BIN)/python -m $(subst /,.,$(1)); else echo "$(1) comes with a later version"; fi
-endef

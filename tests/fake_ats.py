@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Self
 
 Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
@@ -28,16 +28,16 @@ class Received:
 class FakeAts:
     """Answers 200, or what `answers` holds next: a status code or a function of the handler."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         self.received: list[Received] = []
         self.answers: deque[int | Behaviour] = deque()
         self._came = threading.Condition()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
+        self._server = _Server((host, 0), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self.host = "127.0.0.1"
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.host = host
+        self.url = f"http://{host}:{self._server.server_port}"
 
-    def __enter__(self) -> "FakeAts":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -1,0 +1,58 @@
+"""`make soak`: the long proofs, each judged by one verdict with its figures.
+
+    python -m tests.soak [proof …] [--short] [--seed N]
+
+Without a name all are run. The seed is printed: the same one throws the same dice again.
+"""
+
+import argparse
+import logging
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import structlog
+
+from tests.soak.durable import durable
+from tests.soak.kill import kill
+from tests.soak.proof import Proof, Run, Verdict
+
+PROOFS: dict[str, Proof] = {
+    "kill": kill,
+    "durable": durable,
+}
+
+
+def main() -> int:
+    """Run what was asked for; 1 when a proof fails."""
+    options = argparse.ArgumentParser(prog="python -m tests.soak")
+    options.add_argument("proofs", nargs="*", metavar="proof", help=", ".join(PROOFS))
+    options.add_argument("--short", action="store_true", help="the forms that the tests run")
+    options.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    chosen = options.parse_args()
+    if unknown := set(chosen.proofs) - set(PROOFS):
+        options.error(f"no such proof: {', '.join(sorted(unknown))}; there are {', '.join(PROOFS)}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    print(f"seed {chosen.seed}", flush=True)
+    passed = [_prove(name, chosen) for name in chosen.proofs or PROOFS]
+    return 0 if all(passed) else 1
+
+
+def _prove(name: str, chosen: argparse.Namespace) -> bool:
+    print(f"{name} …", flush=True)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="provider-soak-") as folder:
+        run = Run(Path(folder), short=chosen.short, seed=chosen.seed)
+        try:
+            verdict = PROOFS[name](run)
+        except Exception as error:  # the others are proved all the same
+            verdict = Verdict("it broke off", [f"{type(error).__name__}: {error}"])
+    verdict.figures += f" ({time.monotonic() - began:.0f} s)"
+    verdict.show(name)
+    return verdict.passed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

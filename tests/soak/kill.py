@@ -1,0 +1,110 @@
+"""Kill: the whole process group dies with -9, again and again, while orders live their lives."""
+
+import random
+import time
+from dataclasses import dataclass
+
+from provider.courier.courier import HANDS
+from tests.soak.crew import Crew
+from tests.soak.history import judge
+from tests.soak.ledger import unsettled, written
+from tests.soak.play import Stage, plays
+from tests.soak.proof import Run, Verdict
+from tests.soak.receiver import Receiver
+from tests.soak.server import Instance, Server
+
+STILLBORN = 0.1  # share of servers that are killed while they start
+LAST = 300.0  # seconds for what is left when nobody kills any more
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is played, and how often it is interrupted."""
+
+    orders: int
+    statuses: int
+    kills: int
+    faults: float
+    # Seconds of processor time, so that a busy machine does not make it a proof of starting up;
+    # None: a server dies when it has done its part of the work.
+    between: tuple[float, float] | None
+    pages: int  # every how many-th order is played through the pages
+
+
+LONG = Plan(2000, 5, 100, 0.1, (1.0, 5.0), 10)
+SHORT = Plan(40, 3, 3, 0.1, None, 2)
+
+
+def kill(run: Run) -> Verdict:
+    """Nothing is lost, nothing out of order, and no repeat differs."""
+    plan = SHORT if run.short else LONG
+    instance = Instance(run.part("kill"))
+    with Receiver(run.luck("receiver"), plan.faults) as receiver, Crew() as crew:
+        stage = Stage.lay(instance, receiver.url)
+        stage.pages = plan.pages
+        began = time.monotonic()
+        kills = _deaths(run, plan, instance, stage, crew)
+        with instance.start() as server:
+            stage.actor.join(server.process.pid)
+            played = crew.wait(LAST)
+            expected = crew.done
+            arrived = receiver.wait_until(lambda it: it.taken >= expected, LAST)
+            run.say("all is over; every order is placed once more")
+            moved = [play.path for play in crew.plays if play.place() != play.id]
+            stage.actor.leave()
+            code = server.stop()
+        seconds = time.monotonic() - began
+    verdict = _judged(instance, crew, receiver, kills)
+    verdict.figures += f"; {kills} kills in {seconds:.0f} s, seed {run.seed}"
+    verdict.claim(not moved, f"orders that got another id: {moved[:5]}")
+    verdict.claim(played, f"not all was played within {LAST:.0f} s")
+    verdict.claim(arrived, f"not all had arrived after {LAST:.0f} s")
+    verdict.claim(code == 0, f"the last server ended with {code}")
+    return verdict
+
+
+def _judged(instance: Instance, crew: Crew, receiver: Receiver, kills: int) -> Verdict:
+    told = {promise for play in crew.plays for promise in play.promised}
+    with instance.house() as house:
+        kept, waiting = set(written(house)), unsettled(house)
+    judgement = judge(told | kept, receiver.arrived, repeats_allowed=kills * HANDS)
+    verdict = Verdict(f"{len(crew.plays):,} orders, {judgement.figures}")
+    verdict.hold(judgement)
+    verdict.problems += crew.broken
+    verdict.claim(
+        told == kept,
+        f"acknowledged, not kept: {sorted(told - kept)[:5]}; "
+        f"kept, not acknowledged: {sorted(kept - told)[:5]}",
+    )
+    verdict.claim(not waiting, f"{waiting} messages are not settled as delivered")
+    return verdict
+
+
+def _deaths(run: Run, plan: Plan, instance: Instance, stage: Stage, crew: Crew) -> int:
+    """Start and kill until it is enough, giving each server its share of the orders."""
+    luck = run.luck("kills")
+    orders = plays(stage, plan.orders, plan.statuses)
+    share = -(-len(orders) // plan.kills)
+    kills = 0
+    while kills < plan.kills or (plan.between and not crew.wait(0)):
+        crew.give(orders[kills * share : (kills + 1) * share])
+        with instance.start() as server:
+            stage.actor.join(server.process.pid)
+            _live(plan, crew, server, luck)
+            server.kill()
+        kills += 1
+        if not plan.between:
+            instance.let_leases_lapse()
+        if kills % 10 == 0:
+            run.say(f"{kills} kills, {crew.done:,} statuses acknowledged")
+    return kills
+
+
+def _live(plan: Plan, crew: Crew, server: Server, luck: random.Random) -> None:
+    """Let a server live until its death: now and then it does not even get to its feet."""
+    if not plan.between:
+        crew.wait_for(sum(len(play.script) for play in crew.plays) * 2 // 3, LAST)
+    elif luck.random() < STILLBORN:
+        time.sleep(luck.uniform(0.0, plan.between[0]))
+    else:
+        server.wait().work(luck.uniform(*plan.between))

@@ -1,0 +1,173 @@
+"""`provider serve` as it is run: an instance folder, and a process group that can be killed."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from provider import config, schema
+from provider.db import Database
+from provider.house import House
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60.0  # seconds for what takes one or two on an idle machine
+
+
+class Instance:
+    """A folder with a database of this version, and the environment of those who work on it."""
+
+    def __init__(self, folder: Path, schedule: str = "1s", revision: str = "head") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.environment = {
+            "PROVIDER_INSTANCE": str(folder),
+            "PROVIDER_BASE_URL": f"http://127.0.0.1:{self.port}",
+            "PROVIDER_PRIVATE_CALLBACKS": "allow",
+            "PROVIDER_RETRY_SCHEDULE": schedule,
+        }
+        db = Database(self.settings.database_url)
+        schema.upgrade(db, revision)
+        db.close()
+
+    @property
+    def settings(self) -> config.Settings:
+        """The settings that the server goes by."""
+        return config.read(self.environment)
+
+    @contextmanager
+    def house(self) -> Iterator[House]:
+        """Open the same house from here; closed again, so that a dead server's log is its own."""
+        house = House.build(self.settings)
+        try:
+            yield house
+        finally:
+            house.db.close()
+
+    def let_leases_lapse(self) -> None:
+        """Act as if a minute had passed since the server died: what it had in hand is free."""
+        with closing(sqlite3.connect(self.folder / "provider.db", timeout=10)) as db, db:
+            db.execute("UPDATE messages SET leased_until = '2000-01-01' WHERE lease IS NOT NULL")
+
+    def run(self, *words: str) -> str:
+        """Run a `provider` command on it and return what it says."""
+        return subprocess.run(
+            [sys.executable, "-m", "provider.cli", *words],
+            cwd=ROOT, env=self._environ(), check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+
+    def start(self) -> "Server":
+        """Start a server on it."""
+        return Server(self, self._environ())
+
+    def _environ(self) -> dict[str, str]:
+        # Without the tests' coverage: who is killed writes none, and starts half as fast.
+        rest = {k: v for k, v in os.environ.items() if not k.startswith(("PROVIDER_", "COVERAGE_"))}
+        return rest | self.environment
+
+
+class Server:
+    """A running `provider serve`, a process group of its own."""
+
+    def __init__(self, instance: Instance, environ: dict[str, str]) -> None:
+        self.port = instance.port
+        self._log = instance.folder / "server.log"
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "provider.cli", "serve", "--port", str(self.port)],
+                cwd=ROOT, env=environ, stdout=log, stderr=log, process_group=0,
+            )  # fmt: skip
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def wait(self) -> "Server":
+        """Wait until it answers; RuntimeError, with its last words, when it does not."""
+        until = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < until:
+            if self._answers():
+                return self
+            time.sleep(0.02)
+        raise RuntimeError(f"the server does not answer: {self.last_words()}")
+
+    def work(self, seconds: float) -> None:
+        """Wait until it has taken so much processor time, or five times as long has passed."""
+        done, until = _processor_time(self.process.pid) + seconds, time.monotonic() + 5 * seconds
+        while _processor_time(self.process.pid) < done and time.monotonic() < until:
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        """Kill the whole process group with -9, and wait until nobody listens any more."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        _wait_until_free(self.port)
+
+    def stop(self) -> int:
+        """Stop it clean with SIGTERM and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE)
+
+    def threads(self) -> int:
+        """Return how many threads the worker process has."""
+        return max(_threads(pid) for pid in [self.process.pid, *_children(self.process.pid)])
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        return self._log.read_bytes()[-2000:].decode("utf-8", "replace")
+
+    def _answers(self) -> bool:
+        try:
+            with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
+                connection.request("GET", "/health")
+                return bool(json.loads(connection.getresponse().read())["status"] == "alive")
+        except (OSError, HTTPException):
+            return False
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_free(port: int) -> None:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return
+    raise RuntimeError(f"somebody still listens on port {port}")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def _processor_time(leader: int) -> float:
+    """Return the seconds that a process and its children have taken; fields 14 and 15 of proc."""
+    ticks = 0
+    for pid in [leader, *_children(leader)]:
+        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")

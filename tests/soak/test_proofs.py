@@ -1,0 +1,14 @@
+"""The long proofs of `make soak`, each in a form that takes seconds."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak.__main__ import PROOFS
+from tests.soak.proof import Run
+
+
+@pytest.mark.parametrize("name", PROOFS)
+def test_a_proof_holds_in_its_short_form(name: str, tmp_path: Path) -> None:
+    verdict = PROOFS[name](Run(tmp_path, short=True, loud=False))
+    assert verdict.problems == [], verdict.figures
