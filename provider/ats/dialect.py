@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from provider.accounts import Caller
 from provider.ats.api import ContractApi
 from provider.links import Links
-from provider.orders import COMPLETED, PDF, REPORT, Link, Order, Result
+from provider.orders import COMPLETED, PDF, REPORT, Result
 from provider.orders.glance import result_of, status_of
 from provider.outbox import Outcome
 from provider.statements import Glance
@@ -48,46 +48,19 @@ class News:
     ) -> "News":
         """Return the news of a caller's order as it stands, without a way to reply; NotFound."""
         status = status_of(door, kind, order_id, caller.account_id)
+        news = cls(kind, status, {}, caller.switches)
         found = (
             result_of(door, keeper, order_id, caller.account_id) if status == COMPLETED else None
         )
-        if found is None:
-            return cls(kind, status, {}, caller.switches)
-        result, tokens = found
-        return cls(
-            kind=kind,
-            status=status,
-            reply={},
-            switches=caller.switches,
+        return news.completed(*found, links) if found else news
+
+    def completed(self, result: Result, tokens: Mapping[str, str], links: Links) -> "News":
+        """Return the same with a result, and the addresses for which there are tokens."""
+        return replace(
+            self,
             result=result,
             report_url=links.report(tokens[REPORT]) if REPORT in tokens else None,
             pdf_url=links.pdf(tokens[PDF]) if PDF in tokens else None,
-        )
-
-    @classmethod
-    def of(
-        cls,
-        session: Session,
-        keeper: Vault,
-        links: Links,
-        order: Order,
-        status: str | None = None,
-        result: Result | None = None,
-    ) -> "News":
-        """Return the news of an order: as it stands, or as it stood with a status and a result."""
-        if status is None:
-            status, result = order.status, order.result
-        report, pdf = (
-            Link.of(session, order, purpose) if result else None for purpose in (REPORT, PDF)
-        )
-        return cls(
-            kind=order.kind,
-            status=status,
-            reply=order.reply,
-            switches=order.account.switches,
-            result=result,
-            report_url=links.report(report.token(keeper)) if report else None,
-            pdf_url=links.pdf(pdf.token(keeper)) if pdf else None,
         )
 
 

@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
 
+from provider.accounts import Account
 from provider.ats import DIALECTS, Dialect, News, Request
 from provider.courier import addresses
 from provider.courier.exchange import Exchange, Unreached
 from provider.courier.parcel import attempted
 from provider.hosts import allowed
 from provider.house import House
-from provider.orders import Order, Result
+from provider.orders import Order
+from provider.orders.glance import result_kept
 from provider.outbox import Claim, Outcome
 
 AGENT = f"provider/{version('provider')}"
@@ -61,29 +64,29 @@ class CallbackSink:
 
     def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Callback | Exception]:
         """Render each status as it stood at its message's revision, and address it."""
-        return [attempted(self._prepare, session, claim) for claim in claims]
+        orders = _orders(session, [claim.key for claim in claims])
+        tokens = {
+            account.id: account.open_callback_token(self.house.vault)
+            for account in {row.Account for row in orders.values()}
+        }
 
-    def _prepare(self, session: Session, claim: Claim) -> Callback:
-        order = session.scalars(select(Order).where(Order.public_id == claim.key)).one()
-        dialect = DIALECTS[order.account.ats]
-        rendered = claim.rendered
-        if rendered is None:
-            kept = claim.payload["result"]
-            result = session.get(Result, kept) if kept else None
-            rendered = dialect.render(
-                News.of(
-                    session,
-                    self.house.vault,
-                    self.house.links,
-                    order,
-                    claim.payload["status"],
-                    result,
-                )
-            )
-        token = order.account.open_callback_token(self.house.vault)
-        request = dialect.address(order.reply, token)
-        refused = self._refusal(request.url, order.account.callback_hosts)
-        return Callback(self, claim, rendered, request, dialect, refused)
+        def one(session: Session, claim: Claim) -> Callback:
+            order, account = orders[claim.key], orders[claim.key].Account
+            dialect = DIALECTS[account.ats]
+            rendered = claim.rendered or dialect.render(self._news(session, claim, order))
+            request = dialect.address(order.reply, tokens[account.id])
+            refused = self._refusal(request.url, account.callback_hosts)
+            return Callback(self, claim, rendered, request, dialect, refused)
+
+        return [attempted(one, session, claim) for claim in claims]
+
+    def _news(self, session: Session, claim: Claim, order: Row[Any]) -> News:
+        kept = claim.payload["result"]
+        news = News(order.kind, claim.payload["status"], order.reply, order.Account.switches)
+        if not kept:
+            return news
+        found = result_kept(session, self.house.vault, claim.key, kept)
+        return news.completed(*found, self.house.links)
 
     def _refusal(self, url: str, hosts: Sequence[str]) -> str:
         """Say why a callback may not go where it could when its order came; empty when it may."""
@@ -96,3 +99,16 @@ class CallbackSink:
         if not allowed(place.host, hosts):
             return "The callback's host is not on the account's list any more"
         return ""
+
+
+def _orders(session: Session, public_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Return what addressing and rendering need of orders, with their accounts, in one look."""
+    found = session.execute(_ORDERS, {"public_ids": public_ids})
+    return {row.public_id: row for row in found}
+
+
+_ORDERS = (
+    select(Order.id, Order.public_id, Order.kind, Order.reply, Account)
+    .join(Order.account)
+    .where(Order.public_id.in_(bindparam("public_ids", expanding=True)))
+)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
@@ -26,7 +27,7 @@ _STATUS = Ready(
     )
 )
 _FIGURES = ("score", "grade", "summary", "details", "figures", "duration")
-_STANDING = Ready(
+_SHOWN = (
     select(
         _ORDERS.status,
         *(
@@ -36,12 +37,12 @@ _STANDING = Ready(
         *(Result.__table__.c[name] for name in _FIGURES),
     )
     .join_from(Order, Result)
-    .where(
-        _ORDERS.public_id == bindparam("public_id"), _ORDERS.account_id == bindparam("account_id")
-    )
+    .where(_ORDERS.public_id == bindparam("public_id"))
     .order_by(Result.id.desc())
     .limit(1)
 )
+_STANDING = Ready(_SHOWN.where(_ORDERS.account_id == bindparam("account_id")))
+_KEPT = Ready(_SHOWN.where(Result.id == bindparam("result_id")))
 _SHOWN_BY = {"products", "versions", "accounts", "account_products"}
 
 Rows = Sequence[Row[str, str]]
@@ -63,8 +64,20 @@ def result_of(
 ) -> tuple[Result, dict[str, str]] | None:
     """Return a completed order's result and its links' tokens by purpose; None for any other."""
     row = _STANDING.row(door, {"public_id": public_id, "account_id": account_id})
-    if row is None or row[0] != COMPLETED:
-        return None
+    return _shown(row, keeper, public_id) if row and row[0] == COMPLETED else None
+
+
+def result_kept(
+    door: Session | Glance, keeper: Vault, public_id: str, result_id: int
+) -> tuple[Result, dict[str, str]]:
+    """Return one result that an order has or had, and the tokens of its links by purpose."""
+    row = _KEPT.row(door, {"public_id": public_id, "result_id": result_id})
+    if row is None:
+        raise NotFound("There is no such result")
+    return _shown(row, keeper, public_id)
+
+
+def _shown(row: Sequence[Any], keeper: Vault, public_id: str) -> tuple[Result, dict[str, str]]:
     sealed = {purpose: row[n] for n, purpose in enumerate((REPORT, PDF), 1) if row[n]}
     tokens = {name: Link.reveal(keeper, it, public_id, name) for name, it in sealed.items()}
     return Result(**dict(zip(_FIGURES, row[3:], strict=True))), tokens

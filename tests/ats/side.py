@@ -13,6 +13,7 @@ from provider.ats import DIALECTS, News
 from provider.house import House
 from provider.kinds import KINDS
 from provider.orders import Order, Result
+from provider.orders.glance import result_kept
 from provider.outbox import Message
 from tests import cast
 
@@ -120,8 +121,10 @@ def callbacks(house: House, order_id: str) -> list[Any]:
 
 
 def _rendered(house: House, session: Any, order: Order, payload: dict[str, Any]) -> Any:
-    result = session.get(Result, payload["result"]) if payload["result"] else None
-    news = News.of(session, house.vault, house.links, order, payload["status"], result)
+    news = News(order.kind, payload["status"], order.reply, order.account.switches)
+    if payload["result"]:
+        found = result_kept(session, house.vault, order.public_id, payload["result"])
+        news = news.completed(*found, house.links)
     return json.loads(DIALECTS["workable"].render(news))
 
 

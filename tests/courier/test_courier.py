@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 from sqlalchemy import select
 
+from provider.accounts import Caller
 from provider.ats import News
 from provider.ats.workable.news import body
 from provider.courier import Courier, EmbeddedCourier
@@ -87,7 +88,8 @@ def test_a_callback_equals_what_polling_answers(
     cast.finish(house, order)
     courier.drain(*cast.lanes(house))
     with house.db.reading() as session:
-        news = News.of(session, house.vault, house.links, Order.find(session, order))
+        caller = Caller.of(Order.find(session, order).account)
+        news = News.standing(session, house.vault, house.links, "assessment", order, caller)
         assert ats.received[0].json == body(news)
     assert ats.received[0].json["status"] == "completed"
 

@@ -145,7 +145,7 @@ def test_all_parked_ones_of_a_filter_are_sent_again(house: House, client: FlaskC
     cancelled(house, 2, "Other Ltd")
     park(house)
     park(house, "1/mail")
-    park(house, "2/callback")
+    park(house, "2/callback/x.workable.com")
     desk = Desk.of(house, client)
     with house.db.reading() as session:
         order = session.scalars(select(Order).order_by(Order.id)).first()
