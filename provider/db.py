@@ -33,6 +33,10 @@ log = structlog.get_logger()
 
 BUSY_TIMEOUT = 10_000  # milliseconds that a writer waits for another writer
 BUSY = "The database is kept busy by another program that writes; nothing was kept: try again"
+FAILING = (
+    "The database's disk fails or is full; what was asked for is not promised: try again later"
+)
+DISK = ("disk I/O error", "database or disk is full", "unable to open database file")
 
 Listener = Callable[[set[str]], None]
 
@@ -210,12 +214,14 @@ def _note_tables(session: Session, _: object) -> None:
 
 @contextmanager
 def said_plainly() -> Iterator[None]:
-    """Turn the driver's word for a database that stays busy into Unready."""
+    """Turn the driver's words for a database that stays busy, or its disk's, into Unready."""
     try:
         yield
     except OperationalError as error:
         if "database is locked" in str(error.orig):
             raise Unready(BUSY) from error
+        if any(word in str(error.orig) for word in DISK):
+            raise Unready(FAILING) from error
         raise
 
 

@@ -262,6 +262,18 @@ def test_writers_do_not_line_up_for_ever_behind_one_who_waits(
         pool.submit(write).result(10)
 
 
+def test_a_full_disk_is_said_plainly_and_leaves_nothing_behind(db: Database) -> None:
+    def fill() -> None:
+        with db.writing() as session:
+            tried(session)
+            session.execute(text("PRAGMA max_page_count=1"))  # it stays as large as it is
+            session.execute(text("CREATE TABLE more AS SELECT randomblob(100000) AS bytes"))
+
+    with pytest.raises(Unready, match="disk fails or is full"):
+        fill()
+    assert counted(db) == 0
+
+
 def test_any_other_error_of_the_database_stays_what_it_is(db: Database) -> None:
     with pytest.raises(OperationalError, match="no such table"), db.writing() as session:
         session.execute(text("SELECT * FROM absent"))
