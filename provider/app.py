@@ -4,7 +4,8 @@ from multiprocessing.util import Finalize
 from typing import Any
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Request, Response, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -20,8 +21,20 @@ log = structlog.get_logger()
 MOST_SENT = 1024 * 1024  # bytes that a request may carry
 
 
+class Cookies(SecureCookieSessionInterface):
+    """Flask's sessions; whoever brings no cookie, as machines do, needs no keys made ready."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Return what the request's cookie says, or an empty session."""
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
+
+
 class Server(Flask):
     """Flask, but what goes wrong is logged by its endpoint: a path may hold a candidate's token."""
+
+    session_interface = Cookies()
 
     def log_exception(self, exc_info: Any) -> None:
         """Log an error that nobody expected."""

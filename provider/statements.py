@@ -5,11 +5,11 @@ long to prepare a statement and to wrap its answer as SQLite takes to run it. Va
 their columns' types, and errors are SQLAlchemy's, as ever.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Insert, Select
+from sqlalchemy import Select, UpdateBase
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -18,7 +18,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 Turn = Callable[[Any], Any] | None  # a value for the driver, or what comes from it
 Row = tuple[Any, ...]
-Statement = Select[*tuple[Any, ...]] | Insert
+Statement = Select[*tuple[Any, ...]] | UpdateBase
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,19 @@ class Glance:
 
 
 class Ready:
-    """A select of columns, or an insert of one row that is told `columns`; run again and again."""
+    """A statement that answers rows of columns, to be run again and again.
+
+    An insert is told the `columns` that it writes.
+    """
 
     def __init__(self, statement: Statement, columns: Iterable[str] = ()) -> None:
         self._statement, self._columns = statement, list(columns) or None
-        self._made: dict[str, _Made] = {}
+        self._made: dict[Hashable, _Made] = {}
 
     def rows(self, door: Session | Glance, told: dict[str, Any]) -> list[Row]:
         """Run it; return the rows, their values in the order of the columns."""
         glance = _through(door)
-        made = self._made.get(glance.dialect.name) or self._make(glance.dialect)
+        made = self._made.get(_driver_of(glance.dialect)) or self._make(glance.dialect)
         cursor = glance.driver.cursor()
         try:
             cursor.execute(made.sql, made.values(told))
@@ -56,7 +59,7 @@ class Ready:
     def _make(self, dialect: Dialect) -> "_Made":
         compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
         assert isinstance(compiled, SQLCompiler)
-        self._made[dialect.name] = made = _Made.of(compiled, self._statement, dialect)
+        self._made[_driver_of(dialect)] = made = _Made.of(compiled, self._statement, dialect)
         return made
 
 
@@ -100,6 +103,10 @@ class _Made:
         """Return a row's values as their types have them."""
         pairs = zip(self.columns, row, strict=True)
         return tuple([turn(value) if turn else value for turn, value in pairs])
+
+
+def _driver_of(dialect: Dialect) -> Hashable:
+    return dialect.name, dialect.paramstyle, dialect.dbapi
 
 
 def _through(door: Session | Glance) -> Glance:

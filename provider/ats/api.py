@@ -36,6 +36,7 @@ ERRORS = {
     500: ("Our fault; nothing was kept, so trying again is safe.", "Internal Server Error"),
     503: ("Nothing can be kept just now: try again in a little while.", "Service Unavailable"),
 }
+_WRITER = json.JSONEncoder(ensure_ascii=False)
 OURS = (500, 503)  # what every endpoint may have to say
 CODES: dict[type[ProviderError], int] = {NotFound: 404, Conflict: 409}
 
@@ -142,7 +143,7 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
 
 def answer(body: dict[str, Any], code: int = 200) -> Response:
     """Answer with a JSON document."""
-    return Response(json.dumps(body, ensure_ascii=False), status=code, mimetype="application/json")
+    return Response(_WRITER.encode(body), status=code, mimetype="application/json")
 
 
 def _refused(error: ProviderError) -> Response:

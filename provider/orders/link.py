@@ -201,9 +201,3 @@ class OrderSession(Base):
             .where(cls.order_id == order.id, cls.id.not_in(newest.limit(SESSIONS)))
             .execution_options(synchronize_session=False)
         )
-
-    @classmethod
-    def find(cls, session: Session, token: str, at: datetime) -> "OrderSession | None":
-        """Return the live session of a cookie, or None."""
-        found = session.scalar(select(cls).where(cls.digest == vault.digest(token)))
-        return found if found and at < found.expires_at else None

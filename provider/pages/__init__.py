@@ -51,16 +51,24 @@ def _said(error: ProviderError) -> Response:
     return Response(render_template("error.html", code=code, message=str(error)), code)
 
 
+# What every answer says unless it says something else itself.
+ALWAYS = (
+    ("Content-Security-Policy", CSP),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+)
+HTTPS = (("Strict-Transport-Security", "max-age=31536000"),)
+FRESH = (("Cache-Control", "no-store"), ("X-Robots-Tag", "noindex, nofollow"))  # but for files
+
+
 def _protect(response: Response) -> Response:
     headers = response.headers
-    headers.setdefault("Content-Security-Policy", CSP)
-    headers.setdefault("Referrer-Policy", "no-referrer")
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Permissions-Policy", "camera=(), microphone=(), geolocation=()")
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    if here().settings.https:
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000")
-    if request.endpoint and not request.endpoint.endswith("static"):
-        headers.setdefault("Cache-Control", "no-store")
-        headers.setdefault("X-Robots-Tag", "noindex, nofollow")
+    given = {name.lower() for name in headers.keys()}  # noqa: SIM118  (as pairs it yields them)
+    https = HTTPS if here().settings.https else ()
+    kept = () if (request.endpoint or "static").endswith("static") else FRESH
+    for name, value in (*ALWAYS, *https, *kept):
+        if name.lower() not in given:
+            headers.add(name, value)
     return response

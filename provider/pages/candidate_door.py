@@ -11,15 +11,31 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from flask import request
-from sqlalchemy.orm import Session
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session, joinedload
 from werkzeug.wrappers import Response
 
+from provider import vault
 from provider.errors import Denied, NotFound
 from provider.house import here
 from provider.orders import INVITE, Link, Order, OrderSession
 from provider.orders.link import SESSION_LIFE
+from provider.orders.product import Version
 
 AnOrder = TypeVar("AnOrder", bound=Order)
+
+_ENTERED = (
+    select(Order)
+    .join(OrderSession, OrderSession.order_id == Order.id)
+    .where(
+        OrderSession.digest == bindparam("digest"),
+        OrderSession.expires_at > bindparam("at"),
+        Order.public_id == bindparam("public_id"),
+    )
+    .options(joinedload(Order.version, innerjoin=True).defer(Version.content))
+)
+# Of two tabs or a double click one goes first, on every database.
+_LOCKED = _ENTERED.with_for_update(of=Order)
 
 
 @dataclass(frozen=True)
@@ -35,21 +51,30 @@ class Visit(Generic[AnOrder]):
 def looking(public_id: str, kind: type[AnOrder]) -> Iterator[Visit[AnOrder]]:
     """Read the order of this browser's session; Denied without one, NotFound of another kind."""
     at = here().now()
-    _catch_up(public_id, at)
     with here().db.reading() as session:
-        yield Visit(session, _entered(session, public_id, kind, at), at)
+        order = _entered(session, public_id, at)
+        if not (behind := order.behind(at)):
+            yield Visit(session, _of_kind(order, kind), at)
+    if behind:
+        _catch_up(public_id, at)
+        with here().db.reading() as session:
+            yield Visit(session, _of_kind(_entered(session, public_id, at), kind), at)
 
 
 @contextmanager
 def acting(public_id: str, kind: type[AnOrder]) -> Iterator[Visit[AnOrder]]:
     """Change the order of this browser's session; Denied without one, NotFound of another kind."""
     at = here().now()
-    _catch_up(public_id, at)
     with here().db.writing() as session:
-        order = _entered(session, public_id, kind, at)
-        # Of two tabs or a double click one goes first, on every database.
-        session.refresh(order, with_for_update=True)
-        yield Visit(session, order, at)
+        order = _entered(session, public_id, at, lock=True)
+        if not (behind := order.behind(at)):
+            yield Visit(session, _of_kind(order, kind), at)
+        else:  # which stands even if what the candidate wants is then refused
+            order.catch_up(session, here().vault, at)
+    if behind:
+        with here().db.writing() as session:
+            order = _entered(session, public_id, at, lock=True)
+            yield Visit(session, _of_kind(order, kind), at)
 
 
 def admit(token: str) -> tuple[str, str | None]:
@@ -60,7 +85,7 @@ def admit(token: str) -> tuple[str, str | None]:
     at = here().now()
     with here().db.reading() as session:
         order = _invited(session, token)
-        if request.method == "HEAD" or _session_of(session, order.public_id, at):
+        if request.method == "HEAD" or _is_in(session, order.public_id, at):
             return order.public_id, None
     with here().db.writing() as session:
         order = _invited(session, token)
@@ -91,26 +116,30 @@ def _invited(session: Session, token: str) -> Order:
     return link.order
 
 
-def _session_of(session: Session, public_id: str, at: datetime) -> OrderSession | None:
+def _is_in(session: Session, public_id: str, at: datetime) -> bool:
+    try:
+        _entered(session, public_id, at)
+    except Denied:
+        return False
+    return True
+
+
+def _entered(session: Session, public_id: str, at: datetime, *, lock: bool = False) -> Order:
+    """Return the order whose session this browser has; its version without the content at first."""
     value = request.cookies.get(_cookie(public_id))
-    found = OrderSession.find(session, value, at) if value else None
-    return found if found and found.order.public_id == public_id else None
-
-
-def _entered(session: Session, public_id: str, kind: type[AnOrder], at: datetime) -> AnOrder:
-    found = _session_of(session, public_id, at)
-    if found is None:
+    told = {"digest": vault.digest(value or ""), "public_id": public_id, "at": at}
+    order = session.scalar(_LOCKED if lock else _ENTERED, told) if value else None
+    if order is None:
         raise Denied("Please use the link in your e-mail")
-    if not isinstance(found.order, kind):
+    return order
+
+
+def _of_kind(order: Order, kind: type[AnOrder]) -> AnOrder:
+    if not isinstance(order, kind):
         raise NotFound("There is no such page")
-    return found.order
+    return order
 
 
 def _catch_up(public_id: str, at: datetime) -> None:
-    with here().db.reading() as session:
-        if not _entered(session, public_id, Order, at).behind(at):
-            return
     with here().db.writing() as session:
-        order = _entered(session, public_id, Order, at)
-        session.refresh(order, with_for_update=True)
-        order.catch_up(session, here().vault, at)
+        _entered(session, public_id, at, lock=True).catch_up(session, here().vault, at)

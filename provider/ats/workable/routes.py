@@ -89,7 +89,7 @@ def _list(routes: ContractBlueprint, words: Words) -> None:
         """List what can be ordered: published products that the account may see, by name."""
         house, caller = here(), _caller()
         rows = house.catalogue.listed(words.kind, caller, house.now())
-        return answer({words.products: [{"id": row.public_id, "name": row.name} for row in rows]})
+        return answer({words.products: [{"id": key, "name": name} for key, name in rows]})
 
     entry = ma.fields.Nested(schemas.Listed)
     many = ma.fields.List(entry, required=True, metadata={"description": "By name"})

@@ -5,16 +5,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, bindparam, delete, update
+from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from provider import words
-from provider.db import Base
+from provider.db import Base, insert
 from provider.errors import NotFound
 from provider.kinds.assessment import content, scoring
 from provider.kinds.assessment.content import TestContent
 from provider.kinds.assessment.items import Item
 from provider.orders import Evidence, Product, Result, Sitting
+from provider.statements import Ready
 from provider.vault import Vault
 
 
@@ -99,14 +100,7 @@ class Assessment(Sitting):
         """
         self.must_be_running(at)
         value = self._item(key).parse_answer(raw)
-        answer = next((answer for answer in self.answers if answer.item == key), None)
-        if value is None:
-            if answer:
-                self.answers.remove(answer)
-        elif answer:
-            answer.value, answer.saved_at = value, at
-        else:
-            self.answers.append(Answer(item=key, value=value, saved_at=at))
+        Answer.put(self, key, value, at)
         return value
 
     def submit(
@@ -146,3 +140,25 @@ class Answer(Base):
     value: Mapped[Any] = mapped_column(JSON)
     saved_at: Mapped[datetime]
     assessment: Mapped[Assessment] = relationship(back_populates="answers")
+
+    @classmethod
+    def put(cls, assessment: Assessment, item: str, value: Any, at: datetime) -> None:
+        """Write one answer, or take it away for None; no other is loaded for that."""
+        session = object_session(assessment)
+        assert session, "an answer is saved in an open transaction"
+        told = {"order_id": assessment.id, "item": item}
+        if value is None:
+            _BLANKED.rows(session, told)
+        elif not _CHANGED.rows(session, {**told, "new": value, "at": at}):
+            insert(session, cls, **told, value=value, saved_at=at)
+        session.expire(assessment, ["answers"])
+
+
+_THIS = (Answer.order_id == bindparam("order_id"), Answer.item == bindparam("item"))
+_BLANKED = Ready(delete(Answer).where(*_THIS).returning(Answer.id))
+_CHANGED = Ready(
+    update(Answer)
+    .where(*_THIS)
+    .values(value=bindparam("new"), saved_at=bindparam("at"))
+    .returning(Answer.id)
+)
