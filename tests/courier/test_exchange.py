@@ -16,6 +16,7 @@ import pytest
 
 from provider.ats import Request
 from provider.ats.dialect import retry_after
+from provider.courier import exchange as exchange_room
 from provider.courier.exchange import Exchange, Unreached
 from tests.courier.receivers import (
     LATE,
@@ -80,9 +81,11 @@ def test_a_dripping_body_ends_at_the_deadline_and_the_status_counts(
 
 
 def test_a_receiver_that_does_not_read_is_left_at_the_deadline(
-    exchange: Exchange, receiver: Receiver, short: None
+    exchange: Exchange, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receiver.does(receiver.hold)
+    receiver.does(receiver.says(b"HTTP/1.1 204 Fine\r\n\r\n", then=receiver.hold))
+    send(exchange, receiver.url)
+    monkeypatch.setattr(exchange_room, "DEADLINE", SHORT)
     began = time.monotonic()
     with pytest.raises(Unreached, match=LATE):
         exchange.send(put(receiver.url), b"x" * 50_000_000, {})

@@ -40,6 +40,7 @@ def test_requests_that_follow_each_other_share_a_connection(
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 Not asked for\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n-1\r\n",
@@ -66,6 +67,15 @@ def test_a_kept_connection_that_was_closed_meanwhile_costs_no_attempt(
     # The second came twice, for nobody can know whether the first of them was taken.
     assert len(receiver.requests) == 3
     assert len(set(receiver.requests)) == 1
+
+
+def test_a_kept_connection_that_breaks_off_in_an_answer_is_one_attempt(
+    exchange: Exchange, receiver: Receiver
+) -> None:
+    receiver.does(receiver.says(FINE, b"HTTP/1.1 2"))
+    assert send(exchange, receiver.url).code == 204
+    assert why(exchange, receiver.url) == SILENT
+    assert len(receiver.requests) == 2
 
 
 def test_a_new_connection_that_is_closed_without_an_answer_is_one_attempt(

@@ -91,6 +91,8 @@ def test_tls_is_checked_for_the_name_of_the_address_and_asked_by_it(
     assert [send(exchange, url).body for _ in range(2)] == ["ok", "ok"]
     assert names == ["groove.workable.test"]  # one connection
     assert f"Host: groove.workable.test:{receiver.port}\r\n".encode() in receiver.requests[0]
+    dotted = f"https://groove.workable.test.:{receiver.port}/x"
+    assert send(exchange, dotted).body == "ok"
     assert why(exchange, f"https://other.workable.test:{receiver.port}/x") == BAD_TLS
     exchange.close()
 
