@@ -1,0 +1,168 @@
+"""Opens what a power loss left with the server's own parts, and looks for what was promised."""
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import inspect, select
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.orm import Session
+
+from provider import config, schema
+from provider.accounts import Account
+from provider.db import Database
+from provider.errors import ProviderError
+from provider.orders import INVITE, Link, Order
+from provider.outbox import DELIVERED, Message
+from provider.vault import Vault
+from tests.soak.powerloss.replay import Tape
+
+Promises = list[dict[str, Any]]
+Look = Callable[[Path, Promises], Iterable[str]]
+
+
+class Broken(Exception):
+    """What is left cannot even be opened and read."""
+
+
+@dataclass
+class Findings:
+    """What was looked at, and what was not kept, each a sentence that begins with its place."""
+
+    points: int = 0
+    promises: int = 0
+    lost: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    points_with_loss: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.points:,} points, {self.promises:,} promises looked for, {len(self.lost):,} "
+            f"lost (at {self.points_with_loss:,} points), {len(self.broken)} broken"
+        )
+
+
+def judge(tape: Tape, count: int, luck: random.Random, folder: Path, look: Look) -> Findings:
+    """Lose power at `count` places of a log; `folder` is for what is left, one after another."""
+    found = Findings()
+    for place in _places(tape, count, luck):
+        tape.play(place)
+        put(tape.after_power_loss(luck), folder)
+        promised: Promises = [json.loads(line) for line in tape.promises]
+        found.points, found.promises = found.points + 1, found.promises + len(promised)
+        try:
+            lost = list(look(folder, promised))
+        except Broken as error:
+            found.broken.append(f"at {place}: {error}")
+        else:
+            found.lost += [f"at {place}: {each}" for each in lost]
+            found.points_with_loss += bool(lost)
+    return found
+
+
+def _places(tape: Tape, count: int, luck: random.Random) -> list[int]:
+    """Choose places in the log: half anywhere, half just after a promise, where it is hardest."""
+    after = [number + 1 for number, entry in enumerate(tape.entries) if tape.is_promise(entry)]
+    anywhere = range(1, len(tape.entries) + 1)
+    return sorted(
+        [*luck.choices(anywhere, k=count - count // 2), *luck.choices(after, k=count // 2)]
+    )
+
+
+def put(left: dict[str, bytes], folder: Path) -> None:
+    """Write files into an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for name, content in left.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def files(folder: Path, promised: Promises) -> Iterator[str]:
+    """Name the promised files that are not there, or not whole."""
+    for promise in promised:
+        path = folder / promise["file"]
+        if not path.exists():
+            yield f"{promise['file']} is not there"
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != promise["sha256"]:
+            yield f"{promise['file']} is not whole"
+
+
+def orders(folder: Path, promised: Promises) -> list[str]:
+    """Name the promised orders and statuses that are not there, and what is half done."""
+    instance = folder / "instance"
+    db = Database(f"sqlite:///{instance / 'provider.db'}")
+    try:
+        instance.mkdir(exist_ok=True)
+        return _orders(db, instance, promised)
+    except (DatabaseError, ProviderError, UnicodeError) as error:
+        raise Broken(f"{type(error).__name__}: {error}") from error
+    finally:
+        db.close()
+
+
+def _orders(db: Database, instance: Path, promised: Promises) -> list[str]:
+    with db.engine.connect() as connection:
+        said = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        made = inspect(connection).has_table("orders")
+    if said != ["ok"]:
+        raise Broken(f"integrity_check says {said[:3]}")
+    settings = config.read({"PROVIDER_INSTANCE": str(instance)})
+    if not made:  # it was being set up: the next start goes on
+        if not promised:
+            schema.upgrade(db)
+        return [f"{promise} with all the rest" for promise in promised]
+    with db.reading() as session:
+        keeper = Vault(settings.secret_keys)
+        return [
+            *_lost(session, keeper, promised), *_half_done(session), *_letters(session, instance)
+        ]  # fmt: skip
+
+
+def _lost(session: Session, keeper: Vault, promised: Promises) -> Iterator[str]:
+    standing = dict(session.execute(select(Order.public_id, Order.status)).all())
+    for promise in promised:
+        if "account" in promise:
+            account = session.get(Account, promise["account"])
+            if account is None or not account.open_callback_token(keeper):
+                yield "the account"
+            continue
+        order, status = promise["order"], promise["status"]
+        if order not in standing:
+            yield f"order {order}"
+        elif status not in ("pending", standing[order]):
+            yield f"order {order} is {standing[order]}, not {status}"
+    if promised and promised[-1].get("order") in standing:
+        _open_invitation(session, keeper, promised[-1]["order"])
+
+
+def _half_done(session: Session) -> Iterator[str]:
+    """Name every order, promised or not, that stands without the messages that belong to it."""
+    messages = set(session.execute(select(Message.key, Message.topic)).all())
+    for order, status in session.execute(select(Order.public_id, Order.status)):
+        topics = ("invitation",) if status == "pending" else ("invitation", "status")
+        for topic in topics:
+            if (order, topic) not in messages:
+                yield f"order {order} is {status} without its {topic} message"
+
+
+def _open_invitation(session: Session, keeper: Vault, order: str) -> None:
+    """Raise Unready when the key in the folder is not the one that sealed the link."""
+    link = Link.of(session, Order.find(session, order), INVITE)
+    assert link is not None
+    link.token(keeper)
+
+
+def _letters(session: Session, instance: Path) -> Iterator[str]:
+    """Name the letters that are said to be kept, and are not there, or not whole."""
+    kept = (Message.topic == "invitation") & (Message.state == DELIVERED)
+    for name, rendered in session.execute(select(Message.public_id, Message.rendered).where(kept)):
+        path = instance / "mail" / f"{name}.eml"
+        if not path.exists() or path.read_bytes() != rendered:
+            yield f"letter {name}"

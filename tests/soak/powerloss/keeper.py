@@ -1,0 +1,42 @@
+"""Keeps files as the server does, under the shim: recordings, letters, the secret key.
+
+`python -m tests.soak.powerloss.keeper ROOT COUNT`; each is promised when it is said to be kept.
+"""
+
+import hashlib
+import json
+import os
+import random
+import sys
+from pathlib import Path
+
+from provider import config, mail
+from provider.media import Media
+from tests.soak.powerloss.replay import WITNESS
+
+
+def main(root: Path, count: int) -> None:
+    """Keep as many of each, and promise them one by one."""
+    instance, luck = root / "instance", random.Random(count)
+    witness = os.open(root / WITNESS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def promise(path: str) -> None:
+        digest = hashlib.sha256((instance / path).read_bytes()).hexdigest()
+        line = json.dumps({"file": f"instance/{path}", "sha256": digest})
+        os.write(witness, line.encode() + b"\n")
+
+    config.read({"PROVIDER_INSTANCE": str(instance)})
+    promise("secret.key")
+    media = Media(f"file:{instance / 'media'}")
+    for number in range(count):
+        media.keep(f"incoming/{number}", [luck.randbytes(9_000), luck.randbytes(5_000)])
+        media.move(f"incoming/{number}", f"recordings/{number}.webm")
+        promise(f"media/recordings/{number}.webm")
+        media.keep(f"recordings/{number}.jpg", [luck.randbytes(3_000)])
+        promise(f"media/recordings/{number}.jpg")
+        mail.send(luck.randbytes(2_000), url=None, folder=instance / "mail", name=f"{number}")
+        promise(f"mail/{number}.eml")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))

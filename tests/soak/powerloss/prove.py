@@ -1,0 +1,196 @@
+"""Two proofs about disks: what is acknowledged outlives a power loss; and while a disk fails, or is
+full, nobody lies, and when it is well again so is the server.
+
+For the first everything that a real server does to its disk is recorded, and replayed up to many
+places; there the power goes, and what is left is opened by the server's own parts. That the proof
+bites is proved too: with `synchronous=NORMAL`, and on a disk whose syncs do nothing, it does find
+losses.
+"""
+
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+
+from tests.soak.powerloss import judge
+from tests.soak.powerloss.driver import Recorded, Wish, Wishes, recorded
+from tests.soak.powerloss.judge import Findings
+from tests.soak.powerloss.replay import WITNESS, Tape
+from tests.soak.powerloss.shim import Disk, Missing, environment
+from tests.soak.proof import Run, Verdict
+
+DATABASE = "instance/provider.db"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is recorded, and at how many places the power goes."""
+
+    orders: int
+    points: int
+    bites: int  # places at which the power goes where it must show
+    files: int
+    rooms: tuple[int, ...]  # bytes that a full disk still has
+    checkpoints: int  # syncs of the database itself that must be among what is replayed
+
+
+LONG = Plan(400, 1_000, 300, 60, (0, 1_000, 5_000, 20_000, 70_000, 150_000, 400_000), 10)
+SHORT = Plan(14, 30, 12, 5, (0, 70_000), 1)
+
+
+def powerloss(run: Run) -> Verdict:
+    """Orders, statuses and files that were acknowledged are there after a power loss anywhere."""
+    plan, verdict = SHORT if run.short else LONG, Verdict("")
+    try:
+        told = [
+            _orders(run, plan, "FULL", verdict),
+            _orders(run, plan, "NORMAL", verdict),
+            _files(run, plan, "honest", verdict),
+            _files(run, plan, "lying", verdict),
+        ]
+    except Missing as missing:
+        return Verdict("not proved", [str(missing)])
+    verdict.figures = "; ".join(told)
+    return verdict
+
+
+def disk(run: Run) -> Verdict:
+    """While syncs fail or the disk is full no acknowledgement is false; then all goes on."""
+    plan, verdict = SHORT if run.short else LONG, Verdict("")
+    try:
+        ground = Disk(run.part("disk"))
+    except Missing as missing:
+        return Verdict("not proved", [str(missing)])
+    wishes = Wishes(run.luck("wishes"))
+    with recorded(ground) as server:
+        server.fulfil(wishes.more(plan.orders // 2))
+        said = [_failing(run, server, wishes, None, plan, verdict)]
+        said += [_failing(run, server, wishes, room, plan, verdict) for room in plan.rooms]
+        late = server.delivers(wishes.all)
+        verdict.problems += [f"never delivered: {each}" for each in late]
+    found, tape = _judged(run, ground, plan.points, "disk")
+    verdict.problems += found.lost + found.broken
+    verdict.claim(tape.failed_syncs > 0, "no sync failed")
+    answers = sum(said, Counter[int]())
+    told = ", ".join(f"{count} × {code}" for code, count in sorted(answers.items()))
+    verdict.figures = (
+        f"{len(wishes.all)} orders, {1 + len(plan.rooms)} faults, {tape.failed_syncs} syncs "
+        f"failed, answered meanwhile: {told}; all done at the first try after each; {found}"
+    )
+    return verdict
+
+
+def _orders(run: Run, plan: Plan, synchronous: str, verdict: Verdict) -> str:
+    """Record a server at work, lose power at many places; FULL must keep all, NORMAL must not."""
+    ground = Disk(run.part(synchronous))
+    wishes = Wishes(run.luck("wishes"))
+    with recorded(ground, synchronous) as server:
+        server.fulfil(wishes.more(plan.orders))
+        verdict.claim(
+            not wishes.undone, f"{len(wishes.undone)} requests failed: {server.said[-500:]}"
+        )
+    points = plan.points if synchronous == "FULL" else plan.bites
+    found, tape = _judged(run, ground, points, synchronous)
+    verdict.problems += [f"{synchronous}: {each}" for each in _unseen(tape, ground.root)]
+    verdict.problems += [f"{synchronous}: {each}" for each in found.broken]
+    if synchronous == "FULL":
+        verdict.problems += [f"lost: {each}" for each in found.lost]
+        verdict.claim(
+            tape.syncs[DATABASE] >= plan.checkpoints,
+            f"{tape.syncs[DATABASE]} syncs of the database",
+        )
+    else:
+        verdict.claim(bool(found.lost), f"it does not bite: {synchronous} loses nothing")
+    return f"{synchronous}: {found}, {tape.syncs[DATABASE]} syncs of the database"
+
+
+def _files(run: Run, plan: Plan, kind: str, verdict: Verdict) -> str:
+    """Record how files are kept, on a disk that syncs, and on one that says that it does."""
+    ground = Disk(run.part(kind))
+    if kind == "lying":
+        ground.syncs_lie()
+    command = [
+        sys.executable,
+        "-m",
+        "tests.soak.powerloss.keeper",
+        str(ground.root),
+        str(plan.files),
+    ]
+    subprocess.run(command, env=environment(ground), check=True)
+    tape, left = Tape(ground.log, ground.root, run.seed), ground.root.parent / "left"
+    points = plan.points if kind == "honest" else plan.bites
+    found = judge.judge(tape, points, run.luck(kind), left, judge.files)
+    verdict.problems += [f"files: {each}" for each in _unseen(tape, ground.root)]
+    if kind == "honest":
+        verdict.problems += [f"lost: {each}" for each in found.lost]
+    else:
+        verdict.claim(bool(found.lost), "it does not bite: a disk that lies loses nothing")
+    return f"files on an {kind} disk: {found}".replace("an lying", "a lying")
+
+
+def _judged(run: Run, ground: Disk, points: int, name: str) -> tuple[Findings, Tape]:
+    tape, left = Tape(ground.log, ground.root, run.seed), ground.root.parent / "left"
+    run.say(f"{name}: {len(tape.entries):,} entries recorded")
+    found = judge.judge(tape, points, run.luck(f"{name} points"), left, judge.orders)
+    run.say(f"{name}: {found}")
+    return found, tape
+
+
+def _unseen(tape: Tape, root: Path) -> list[str]:
+    """Name the files that the log, played to its end, does not have as the disk has them."""
+    tape.play(len(tape.entries))
+    there = {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file() and not path.name.endswith("-shm") and path.name != WITNESS
+    }
+    played = {name: data for name, data in tape.as_written().items() if name != WITNESS}
+    wrong = {name for name in there.keys() | played.keys() if there.get(name) != played.get(name)}
+    return [f"the log has not seen all of {name}" for name in sorted(wrong)]
+
+
+def _failing(
+    run: Run, server: Recorded, wishes: Wishes, room: int | None, plan: Plan, verdict: Verdict
+) -> Counter[int]:
+    """Let the disk fail for a while; return how often which code was answered."""
+    name = "EIO" if room is None else f"full but for {room:,} bytes"
+    known = [wish for wish in wishes.all if not wish.declines][:3]
+    for wish in known:
+        wish.declines = True  # somebody known already changes their mind on a failing disk
+    tried = [*known, *wishes.more(plan.orders // 4)]
+    server.disk.syncs_fail() if room is None else server.disk.fills_up(room)
+    server.fulfil(tried)
+    meanwhile = Counter(answer.status_code for wish in tried for answer in wish.refused)
+    meanwhile[201] = sum(wish.order is not None for wish in tried) - len(known)
+    verdict.problems += [f"{name}: {each}" for each in _wrong(tried, nothing=not room)]
+    verdict.claim(server.status(str(wishes.all[0].order)) != "", f"{name}: nobody can read")
+    server.disk.heals()
+    server.fulfil(tried)
+    verdict.problems += [f"{name}, healed: order {wish.number} failed" for wish in wishes.undone]
+    verdict.claim(server.alive, f"{name}: the server died")
+    run.say(f"{name}: {dict(meanwhile)}")
+    return meanwhile
+
+
+def _wrong(tried: list[Wish], *, nothing: bool) -> list[str]:
+    """Name answers that are none of a server's whose disk fails; `nothing` can have been kept."""
+    refused = [answer for wish in tried for answer in wish.refused]
+    wrong = [
+        f"{answer.status_code} from {answer.request.path_url}"
+        for answer in refused
+        if answer.status_code != 503 or not _said_right(answer)
+    ]
+    if nothing:
+        wrong += [f"order {wish.number} was acknowledged" for wish in tried if wish.done]
+    return wrong
+
+
+def _said_right(answer: requests.Response) -> bool:
+    """Whether an error has its shape: the contract's for machines, a page for people."""
+    if answer.request.path_url.startswith("/c/"):
+        return "</html>" in answer.text
+    said = answer.json()
+    return set(said) == {"status", "message"} and said["status"] == answer.status_code

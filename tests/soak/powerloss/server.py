@@ -1,0 +1,106 @@
+"""The server as a process under the shim: as it always is, but for the clock and a witness.
+
+`python -m tests.soak.powerloss.server ROOT CALLBACK_HOST SYNCHRONOUS`; tells its address in one
+line of JSON and goes on until it is killed. Its instance folder is ROOT/instance.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Response
+
+from provider import config, logs, schema
+from provider.app import create_app
+from provider.clock import Clock
+from provider.courier import EmbeddedCourier
+from provider.db import Database
+from provider.house import House
+from tests import cast
+from tests.soak.powerloss.replay import WITNESS
+
+FASTER = 60  # a lease is over in a second
+
+
+class Hurried(Clock):
+    """A clock that runs faster than the real one."""
+
+    def __init__(self) -> None:
+        self._began, self._since = super().now(), time.monotonic()
+
+    def now(self) -> datetime:
+        return self._began + timedelta(seconds=FASTER * (time.monotonic() - self._since))
+
+
+class Witness:
+    """Writes every promise down the moment before it is given; tells the tests invitations."""
+
+    def __init__(self, house: House, app: Any) -> None:
+        self._house, self._app = house, app
+        path = house.settings.instance.parent / WITNESS
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        answer = Response.from_app(self._app, environ, buffered=True)
+        door = (environ["REQUEST_METHOD"], environ["PATH_INFO"].rpartition("/")[2])
+        if door == ("POST", "assessments") and answer.status_code == 201:
+            order = json.loads(answer.get_data())["assessment_id"]
+            self.note(order=order, status="pending")
+            answer.headers["X-Invitation"] = cast.invitation(self._house, order)
+        if door == ("POST", "decline") and answer.status_code == 303:
+            self.note(order=environ["PATH_INFO"].split("/")[3], status="declined")
+        return answer(environ, start_response)
+
+    def note(self, **promise: Any) -> None:
+        os.write(self._file, json.dumps(promise).encode() + b"\n")
+
+
+class _Quiet(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def lax(db: Database, synchronous: str) -> None:
+    """Let SQLite sync less, or as always (FULL): there is no setting for it."""
+
+    @event.listens_for(db.engine, "connect")
+    def _connected(connection: Any, _: object) -> None:
+        connection.execute(f"PRAGMA synchronous={synchronous}").close()
+
+
+def main(root: Path, host: str, synchronous: str) -> None:
+    """Make everything from nothing below the root, and serve."""
+    logs.configure()
+    server = make_server("127.0.0.1", 0, lambda *_: (), threaded=True, request_handler=_Quiet)
+    url = f"http://127.0.0.1:{server.server_port}"
+    settings = config.read(
+        {
+            "PROVIDER_INSTANCE": str(root / "instance"),
+            "PROVIDER_BASE_URL": url,
+            "PROVIDER_PRIVATE_CALLBACKS": "allow",
+            "PROVIDER_RETRY_SCHEDULE": "5s,30s",
+        }
+    )
+    house = House.build(settings, Hurried())
+    lax(house.db, synchronous)
+    schema.upgrade(house.db)
+    account, token = cast.account(house, hosts=[host])
+    product = cast.test(house)
+    server.app = Witness(house, create_app(house))
+    server.app.note(account=account)
+    EmbeddedCourier(house, sweep=0.2).start()
+    print(json.dumps({"url": url, "token": token, "test": product}), flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
