@@ -9,16 +9,12 @@ from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderE
 from provider.house import here
 from provider.pages import candidate, docs, health, home, media_files, results
 from provider.pages.console import console
+from provider.pages.csp import CSP
 
 PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
 CODES: dict[type[ProviderError], int] = {
     Unready: 503, Denied: 403, NotFound: 404, Conflict: 409, Gone: 410, Invalid: 400,
 }  # fmt: skip
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; media-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
 
 
 def serve(app: Flask) -> None:

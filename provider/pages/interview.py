@@ -19,14 +19,9 @@ from provider.pages.candidate_answers import dress, forgotten, to_landing, wants
 from provider.pages.candidate_door import Visit, acting, looking
 from provider.pages.candidate_takes import MOST, Refused, announced, original_of, take_in
 from provider.pages.candidate_turns import turn_of, turns
+from provider.pages.csp import RECORDING
 
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
-
-CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; media-src 'self' blob:; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
 
 
 @routes.url_value_preprocessor
@@ -142,7 +137,7 @@ def _recording(page: str) -> Response:
     """Answer with a page that may use the camera and the microphone, and play what they gave."""
     response = Response(page)
     response.headers["Permissions-Policy"] = "camera=(self), microphone=(self), geolocation=()"
-    response.headers["Content-Security-Policy"] = CSP
+    response.headers["Content-Security-Policy"] = RECORDING
     return response
 
 

@@ -112,7 +112,7 @@ def test_a_test_without_a_scored_section_has_no_score_and_no_grade() -> None:
     survey = exam(content.Section("one", "Survey", statements(1), weight=Decimal(0)))
     result = score(survey, {"s0": True})
     assert (result.percent, result.grade, result.summary) == (None, None, None)
-    assert scoring.evidence(survey, {"s0": True})[0].points is None
+    assert scoring.marked(survey, {"s0": True})[0].points is None
 
 
 def test_a_test_without_cut_scores_has_a_score_and_no_grade() -> None:
@@ -153,7 +153,7 @@ def test_a_percentage_reads_short(share: Fraction, shown: str, json_number: floa
 
 
 def test_the_evidence_shows_every_item_with_answer_and_points() -> None:
-    shown = {each.key: each for each in scoring.evidence(NUMERICAL, {"strong-quarters": ["q2"]})}
+    shown = {each.key: each for each in scoring.marked(NUMERICAL, {"strong-quarters": ["q2"]})}
     quarters, jacket = shown["strong-quarters"], shown["jacket"]
     assert (quarters.section, quarters.answer, quarters.solution) == (
         "Reading tables", "Q2", "Q2; Q3; Q4"
@@ -196,7 +196,7 @@ def test_any_attempt_scores_0_to_100_in_figures_that_the_wire_can_carry(
     for section in result.details.values():
         assert all(isinstance(value, int | float | str) for value in section.values())
     assert json.loads(json.dumps(result.details)) == result.details
-    gained = sum(each.points or 0 for each in scoring.evidence(*attempt))
+    gained = sum(each.points or 0 for each in scoring.marked(*attempt))
     assert gained <= sum(item.points for item in attempt[0].items)
 
 

@@ -75,7 +75,7 @@ class Assessment(Sitting):
 
     def evidence(self) -> Evidence:
         """Return every question with its answer and points, beside the figures of the result."""
-        items = scoring.evidence(self.content, self.given)
+        items = scoring.marked(self.content, self.given)
         answered = f"{sum(item.answer is not None for item in items)} of {len(items)}"
         allowed = [("Time allowed", words.duration(self.lasts))] if self.lasts else []
         return replace(

@@ -35,7 +35,7 @@ class SectionScore:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Marked:
     """One item as the report shows it; `points` is None where the item is not scored."""
 
     section: str
@@ -80,10 +80,10 @@ def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
     return Score(total, grade, summary, sections)
 
 
-def evidence(content: TestContent, answers: Mapping[str, Any]) -> tuple[Evidence, ...]:
+def marked(content: TestContent, answers: Mapping[str, Any]) -> tuple[Marked, ...]:
     """Return every item with its answer and points, in the test's order, for the report."""
     return tuple(
-        _evidence(section, item, answers.get(item.key))
+        _marked(section, item, answers.get(item.key))
         for section in content.sections
         for item in section.items
     )
@@ -140,9 +140,9 @@ def _bars(section: SectionScore) -> Iterator[dict[str, Figure]]:
         yield {"label": trait, "percent": number(value), "note": section.title}
 
 
-def _evidence(section: Section, item: Item, value: Any) -> Evidence:
+def _marked(section: Section, item: Item, value: Any) -> Marked:
     points = Decimal(0) if value is None else _rounded(_gained(item, value))
-    return Evidence(
+    return Marked(
         section=section.title,
         key=item.key,
         prompt=plain(item.prompt),
