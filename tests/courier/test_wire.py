@@ -1,12 +1,12 @@
 """Answers as bytes: however they are cut up, and whatever they are."""
 
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provider.courier.wire import HungUp, NotHttp, Reader, Reply
+from provider.courier.wire import MOST_READ, HungUp, NotHttp, Reader, Reply
 
 ANSWERS = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -49,3 +49,12 @@ def test_no_bytes_do_harm(beginning: bytes, middle: bytes, rest: list[bytes]) ->
     except (NotHttp, HungUp):
         return
     assert 100 <= reply.code <= 999
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 1000000000", b"X: 1"])
+def test_no_more_is_read_than_the_cap(length: bytes) -> None:
+    pieces = chain([b"HTTP/1.1 200 OK\r\n%b\r\n\r\n" % length], repeat(b"x" * 1000))
+    reader = Reader(lambda: next(pieces))
+    reply = reader.reply()
+    assert (reply.code, reply.again) == (200, False)
+    assert MOST_READ <= reader.total < MOST_READ + 1000
