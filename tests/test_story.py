@@ -3,17 +3,19 @@
 import email
 import email.policy
 import re
-import threading
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from provider.accounts import enter
-from tests import cast, screened
+from provider.kinds.interview import READY, Interview
+from tests import cast, film, screened
 from tests.conftest import Served
 from tests.fake_ats import FakeAts
+from tests.waiting import until
 
 LAKITA = {
     "first_name": "Lakita",
@@ -21,6 +23,11 @@ LAKITA = {
     "phone": "(785)991-6256",
     "email": "lakita_marrero@gmail.com",
 }
+
+QUESTIONS = [
+    {"key": "why", "text": "Why *this* job?", "think_seconds": 20, "takes": 2},
+    {"key": "when", "text": "When can you start?", "think_seconds": 0, "answer_seconds": 10},
+]
 
 
 class Workable:
@@ -39,13 +46,8 @@ class Workable:
 
 def letter_link(instance: Path) -> str:
     """Return the link in the one letter that was written, once it is there."""
-    waited = threading.Event()
-    for _ in range(200):
-        if letters := list((instance / "mail").glob("*.eml")):
-            break
-        waited.wait(0.05)
-    assert len(letters) == 1
-    message = email.message_from_bytes(letters[0].read_bytes(), policy=email.policy.default)
+    (letter,) = until(lambda: list((instance / "mail").glob("*.eml")))
+    message = email.message_from_bytes(letter.read_bytes(), policy=email.policy.default)
     body = message.get_body(("plain",))
     assert body
     assert "Operations Manager" in body.get_content()
@@ -110,6 +112,146 @@ def test_an_assessment_goes_all_the_way_round(served: Served, ats: FakeAts, page
     shared = workable.get(f"/assessments/{public_id}/shared-link").json()
     page.goto(shared["url"])
     expect(page.get_by_text("Lakita Marrero").first).to_be_visible()
+
+
+def test_an_interview_goes_all_the_way_round(
+    served: Served, ats: FakeAts, browser: Browser, page: Page
+) -> None:
+    _, token = cast.account(served.house)
+    cast.product(served.house, "interview", film.TEMPLATE | {"questions": QUESTIONS}, "two", "Two")
+    workable = Workable(served.url, token)
+    (template,) = workable.get("/interview-templates").json()["interview_templates"]
+    ordered = workable.post(
+        "/interviews",
+        {
+            "interview_template_id": template["id"],
+            "job_title": "Operations Manager",
+            "callback_url": f"{ats.url}/interviews/8823119",
+            "candidate": LAKITA,
+        },
+    )
+    assert ordered.status_code == 201
+    public_id = ordered.json()["interview_id"]
+
+    page.goto(letter_link(served.house.settings.instance))
+    give(page)
+    kept = until(lambda: recorded(served, public_id))
+    assert kept == [("why", 1, True), ("why", 2, False), ("when", 1, True)]
+    assert workable.get(f"/interviews/{public_id}").json() == {"status": "pending"}
+
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        rate(served, context.new_page())
+    (put,) = ats.wait_for(1)
+    assert (put.method, put.path) == ("PUT", "/interviews/8823119")
+    assert put.json == workable.get(f"/interviews/{public_id}").json()
+    told = put.json["interview"]
+    assert put.json["status"] == "completed"
+    assert (told["score"], told["grade"], told["summary"]) == ("75", "passed", "A good talk")
+    assert told["details"]["Ratings"] == {"1. Why this job?": 5, "2. When can you start?": 3}
+
+    page.context.clear_cookies()
+    is_reported(page, put.json["results_url"])
+    pdf = requests.get(put.json["attachments"][0]["url"], timeout=10)
+    assert (pdf.status_code, pdf.content[:5]) == (200, b"%PDF-")
+    is_reported(page, workable.get(f"/interviews/{public_id}/shared-link").json()["url"])
+
+
+def give(page: Page) -> None:
+    """Try the camera, record, watch, record again, choose the first take, go on, hand in."""
+    page.get_by_role("link", name="Try camera and microphone").click()
+    press(page, "Turn them on")
+    expect(page.locator("[data-heard]")).to_have_text("We hear you")
+    press(page, "Start the interview")
+    expect(page.get_by_text("Why this job?")).to_be_hidden()
+    for again in ("Show the question", "Record again"):
+        press(page, again)
+        expect(page.get_by_text("Why this job?")).to_be_visible()
+        press(page, "Record now")
+        record(page, "1:5[0-8]")
+        plays(page.locator("[data-step=saved] video").last)
+    expect(page.get_by_text("This answer cannot be recorded again.")).to_be_visible()
+    press(page, "Use take 1")
+    expect(page.locator(".take.is-chosen strong")).to_have_text("Take 1")
+    page.get_by_role("link", name="Next question").click()
+    press(page, "Show the question")
+    record(page, "0:0[0-8]")
+    page.get_by_role("link", name="Check and hand in").click()
+    expect(page.get_by_text("You have answered all 2 questions.")).to_be_visible()
+    press(page, "Hand in my answers")
+    expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
+    expect(page.get_by_text("Your interview has been handed in.")).to_be_visible()
+
+
+def record(page: Page, left: str) -> None:
+    """Record for a second or two, stop, and see that it is saved."""
+    expect(page.locator("[data-on-air]")).to_be_visible()
+    expect(page.locator("[data-time]")).to_have_text(re.compile(left))
+    press(page, "Stop and save")
+    expect(page.locator("[data-step=saved]")).to_be_visible()
+    expect(page.locator("[data-saved]")).to_have_text("Saved")
+
+
+def recorded(served: Served, public_id: str) -> list[tuple[str, int, bool]]:
+    """Return the question, number and choice of each take, once all have been made to seek."""
+    with served.house.db.reading() as session:
+        takes = Interview.find(session, public_id).recordings
+        found = [(each.question, each.take, each.chosen) for each in takes]
+        return found if all(each.state == READY for each in takes) else []
+
+
+def rate(served: Served, page: Page) -> None:
+    """Sign in to the console as staff do, watch, rate each answer, sum up and complete."""
+    password = cast.staff(served.house, role="operator")
+    page.set_default_timeout(10_000)
+    page.goto(f"{served.url}/console/")
+    page.get_by_label("E-mail address").fill("sam@provider.test")
+    page.get_by_label("Password").fill(password)
+    press(page, "Sign in")
+    page.get_by_role("link", name="1 order waits on the staff").click()
+    page.get_by_role("link", name="Lakita Marrero").click()
+    page.get_by_role("link", name="Watch and rate the answers").click()
+    for number, label in enumerate(("5 Excellent", "3 Fair"), 1):
+        answer = page.get_by_role("article", name=f"Question {number}")
+        plays(answer.locator("video").first)
+        answer.get_by_label(label).check()
+        answer.get_by_label("Note").fill(f"On {label}")
+        answer.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("status")).to_contain_text(f"question {number} is saved")
+    page.get_by_role("link", name="Sum up and complete…").click()
+    expect(page.get_by_text("75%")).to_be_visible()
+    page.get_by_label("Summary").fill("A good talk")
+    press(page, "Complete and tell the ATS")
+    expect(page.get_by_role("status")).to_contain_text("The interview is completed")
+
+
+def is_reported(page: Page, url: str) -> None:
+    """See what a recruiter sees: the verdict, and each answer with its poster and rating."""
+    page.goto(url)
+    for said in (
+        "Lakita Marrero",
+        "75%",
+        "Passed",
+        "A good talk",
+        "5 of 5, Excellent",
+        "On 3 Fair",
+    ):
+        expect(page.get_by_text(said).first).to_be_visible()
+    films = page.locator("video")
+    expect(films).to_have_count(2)
+    for each in films.all():
+        poster = page.request.get(urljoin(page.url, each.get_attribute("poster") or "no poster"))
+        assert (poster.status, poster.body()[:3]) == (200, b"\xff\xd8\xff")
+    plays(films.first)
+
+
+def plays(video: Locator) -> None:
+    """See that a film plays."""
+    video.evaluate("async film => { film.muted = true; await film.play(); }")
+    video.evaluate(film.REACHES, 0.1)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name).click()
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from provider.kinds.assessment import Assessment
 from provider.orders import Order
 from tests import cast
 from tests.conftest import Served
+from tests.pages.eye import BOTH_ENDS, Eye
 from tests.pages.test_assessment import ALL_KINDS
 
-LOOKS = [(360, "light"), (1280, "dark")]
 WIDE = {
     "instructions": "| Region | First quarter | Second quarter | Third quarter | Fourth quarter |\n"
     "|---|---|---|---|---|\n| North | 1,200,000 | 1,300,000 | 1,400,000 | 1,500,000 |"
@@ -371,36 +370,10 @@ def test_instructions_stay_closed_once_closed(served: Served, page: Page, invite
     expect(page.locator("details")).not_to_have_attribute("open", "")
 
 
-class Eye:
-    """Looks at pages in every look: nothing that axe finds, nothing cut off, nothing blocked."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.found: list[str] = []
-        page.on("console", self._heard)
-        page.on("pageerror", lambda error: self.found.append(f"script: {error}"))
-        page.emulate_media(reduced_motion="reduce")
-
-    def look(self) -> None:
-        for width, scheme in LOOKS:
-            self.page.set_viewport_size({"width": width, "height": 800})
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            where = f"{self.page.url} {width} {scheme}"
-            if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                self.found.append(f"{where}: wider than the screen")
-            for flaw in Axe().run(self.page).response["violations"]:
-                nodes = [node["html"][:200] for node in flaw["nodes"]]
-                self.found.append(f"{where}: {flaw['id']} {nodes}")
-
-    def _heard(self, message: ConsoleMessage) -> None:
-        if "Content Security Policy" in message.text or "Refused to" in message.text:
-            self.found.append(message.text)
-
-
 def test_a_tour_of_the_test_finds_nothing_wrong(
     served: Served, page: Page, invite: Inviter
 ) -> None:
-    eye = Eye(page)
+    eye = Eye(page, BOTH_ENDS)
     public_id = invite("every")
     page.goto(cast.invitation(served.house, public_id))
     eye.look()
@@ -435,7 +408,7 @@ def test_a_tour_of_the_test_finds_nothing_wrong(
 def test_a_tour_of_the_other_pages_finds_nothing_wrong(
     served: Served, page: Page, invite: Inviter
 ) -> None:
-    eye = Eye(page)
+    eye = Eye(page, BOTH_ENDS)
     cancelled = invite()
     for kind in ("interview", "check"):
         public_id = invite(kind)

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from provider.accounts import enter
@@ -12,36 +11,9 @@ from provider.house import House
 from provider.kinds.check import Check
 from tests import cast, screened
 from tests.conftest import Served
+from tests.pages.eye import Eye
 
-LOOKS = [(360, "light"), (360, "dark"), (1280, "light"), (1280, "dark")]
 SAMPLE = screened.CONTENT["disclosure"] | {"sample": True, "key": "sample"}
-
-
-class Eye:
-    """Looks at pages in every look: nothing that axe finds, nothing cut off, nothing blocked."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.found: list[str] = []
-        page.on("pageerror", lambda error: self.found.append(f"script: {error}"))
-        page.on("console", lambda said: self._hear(said.text))
-        page.emulate_media(reduced_motion="reduce")
-
-    def look(self, name: str) -> None:
-        self.page.wait_for_load_state()
-        for width, scheme in LOOKS:
-            self.page.set_viewport_size({"width": width, "height": 800})
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            where = f"{name} {width} {scheme}"
-            if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                self.found.append(f"{where}: wider than the screen")
-            for flaw in Axe().run(self.page).response["violations"]:
-                nodes = [node["html"][:200] for node in flaw["nodes"]]
-                self.found.append(f"{where}: {flaw['id']} {nodes}")
-
-    def _hear(self, text: str) -> None:
-        if "Content Security Policy" in text or "Refused to" in text:
-            self.found.append(text)
 
 
 def tab_to(page: Page, name: str, most: int = 60) -> None:

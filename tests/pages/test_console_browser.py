@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
 from provider import kinds, outbox
@@ -21,12 +20,8 @@ from provider.kinds.document import read_file
 from provider.orders import Order, Product
 from provider.pages.console import paging
 from tests import cast
+from tests.pages.eye import DESK, Eye
 from tests.pages.test_console_deliveries import park
-
-# The same page in the dark differs in its colours alone.
-COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-WIDTHS = (360, 768, 1280)
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
 @dataclass(frozen=True)
@@ -132,37 +127,13 @@ def _orders(house: House, account_id: int, tests: dict[str, str]) -> dict[str, s
     return found
 
 
-@pytest.fixture(params=["light", "dark"])
-def signed_in(request: pytest.FixtureRequest, browser: Browser, stage: Stage) -> Iterator[Page]:
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900}, color_scheme=request.param
-    )
-    page = context.new_page()
-    page.set_default_timeout(10_000)
+def test_every_page_is_open_to_everybody_and_fits_every_width(page: Page, stage: Stage) -> None:
     stage.sign_in(page)
-    yield page
-    context.close()
-
-
-def test_every_page_is_open_to_everybody_and_fits_every_width(
-    stage: Stage, signed_in: Page
-) -> None:
-    said: list[str] = []
-    signed_in.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    signed_in.on("pageerror", lambda error: said.append(str(error)))
-    flaws = []
-    dark = signed_in.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    eye = Eye(page, DESK)
     for name, path in stage.paths.items():
-        signed_in.set_viewport_size({"width": 1280, "height": 900})
-        signed_in.goto(stage.url + path)
-        found = Axe().run(signed_in, options=COLOURS if dark else RULES).response["violations"]
-        flaws += [f"{name}: {flaw['id']} {flaw['nodes'][0]['html']}" for flaw in found]
-        for width in WIDTHS:
-            signed_in.set_viewport_size({"width": width, "height": 800})
-            over = signed_in.evaluate("document.documentElement.scrollWidth - innerWidth")
-            flaws += [f"{name}: {over} px too wide at {width}"] if over > 0 else []
-    assert flaws == []
-    assert [each for each in said if "404 (NOT FOUND)" not in each] == []
+        page.goto(stage.url + path)
+        eye.look(name)
+    assert eye.found == []
 
 
 def tab_to(page: Page, name: str, most: int = 60) -> None:

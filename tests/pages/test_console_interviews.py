@@ -4,10 +4,9 @@ import re
 from datetime import timedelta
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from provider.accounts import enter
@@ -19,7 +18,8 @@ from tests import cast, film
 from tests.cast import HandClock
 from tests.conftest import Served
 from tests.pages.desk import HOME, Desk
-from tests.pages.test_console_browser import RULES, tab_to
+from tests.pages.eye import DESK, Eye
+from tests.pages.test_console_browser import tab_to
 from tests.pages.test_console_orders import events, listed, messages
 
 
@@ -368,45 +368,20 @@ def sign_in(page: Page, served: Served, role: str = "operator") -> None:
     page.context.add_cookies([{"name": "staff", "value": cookie, "url": served.url}])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_open_to_everybody_and_fits_every_width(
-    browser: Browser, served: Served, scheme: str
-) -> None:
+def test_every_page_is_open_to_everybody_and_fits_every_width(page: Page, served: Served) -> None:
     interview, _ = film.handed_in(served.house)
     account = film.account_of(served.house, interview)
     half = film.half(served.house, 2, account=account)
     film.rate(served.house, interview, 5, 4, 3)
     done, _ = film.completed(served.house, 3, account=account)
-    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
     sign_in(page, served)
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
     paths = [page_of(each) for each in (interview, half, done)]
     paths += [f"{page_of(interview)}/complete", f"{page_of(done)}/complete", HOME]
-    flaws: list[str] = []
+    eye = Eye(page, DESK)
     for path in paths:
-        page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(served.url + path)
-        found = Axe().run(page, options=RULES).response["violations"]
-        flaws += [f"{path}: {flaw['id']} {flaw['nodes'][0]['html']}" for flaw in found]
-        for width in (360, 1280):
-            page.set_viewport_size({"width": width, "height": 800})
-            over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            flaws += [f"{path}: {over} px too wide at {width}"] if over > 0 else []
-    context.close()
-    assert flaws == []
-    assert said == []
-
-
-def test_an_answer_plays_in_the_browser(page: Page, served: Served) -> None:
-    interview, _ = film.handed_in(served.house)
-    sign_in(page, served)
-    page.goto(served.url + page_of(interview))
-    video = page.get_by_label("Question 1, take 2")
-    video.evaluate("async film => { film.muted = true; await film.play(); }")
-    video.evaluate(film.REACHES, 0.1)
-    assert video.evaluate("film => film.videoWidth") == 320
+        eye.look(path)
+    assert eye.found == []
 
 
 def test_an_interview_is_rated_and_completed_by_the_keyboard_alone(

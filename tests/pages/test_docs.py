@@ -6,13 +6,13 @@ import re
 import shlex
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser
+from playwright.sync_api import Page
 
 from provider.pages import docs
 from tests.conftest import Served
+from tests.pages.eye import Eye
 
 
 @pytest.fixture
@@ -107,23 +107,10 @@ def test_a_description_that_refers_to_itself_comes_to_an_end(app: Flask) -> None
     assert len(found) == docs.DEEPEST
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-def test_the_page_is_fit_for_everybody(
-    browser: Browser, served: Served, scheme: str, width: int
-) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800},
-        color_scheme=scheme,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
+def test_the_page_is_fit_for_everybody(page: Page, served: Served) -> None:
+    eye = Eye(page)
     page.goto(f"{served.url}/docs/")
     for detail in page.locator("summary").all():
         detail.click()
-
-    # The same page in the dark differs in its colours alone.
-    colours = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-    found = Axe().run(page, options=colours if scheme == "dark" else None)
-    assert found.violations_count == 0, found.generate_report()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    context.close()
+    eye.look()
+    assert eye.found == []

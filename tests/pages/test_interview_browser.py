@@ -3,16 +3,16 @@
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import av
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from provider.kinds.interview import READY, Interview, Recording
 from tests import cast
 from tests.conftest import Served
+from tests.pages.eye import BOTH_ENDS, Eye
+from tests.waiting import until
 
 QUESTIONS = [
     {
@@ -24,7 +24,6 @@ QUESTIONS = [
     },
     {"key": "when", "text": "When can you start?", "think_seconds": 0, "answer_seconds": 10},
 ]
-LOOKS = [(360, "light"), (1280, "dark")]
 
 
 @pytest.fixture
@@ -69,19 +68,10 @@ def recordings(served: Served, public_id: str) -> list[Recording]:
         return list(Interview.find(session, public_id).recordings)
 
 
-def progress(served: Served, public_id: str) -> str:
-    with served.house.db.reading() as session:
-        return Interview.find(session, public_id).progress
-
-
-def is_remuxed(page: Page, served: Served, public_id: str) -> Recording:
-    """Wait for the copy; the page's own clock does the waiting."""
-    for _ in range(200):
-        (recording,) = recordings(served, public_id)
-        if recording.state == READY:
-            return recording
-        page.wait_for_timeout(50)
-    raise AssertionError("the copy was not made")
+def remuxed(served: Served, public_id: str) -> Recording | None:
+    """Return the one recording, once it has its copy."""
+    (recording,) = recordings(served, public_id)
+    return recording if recording.state == READY else None
 
 
 def tab_to(page: Page, name: str) -> None:
@@ -95,43 +85,6 @@ def tab_to(page: Page, name: str) -> None:
     pytest.fail(f"Tab never reached {name}")
 
 
-def is_clean(page: Page) -> None:
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert page.evaluate(wide) == 0
-
-
-def test_an_interview_goes_from_the_invitation_to_handed_in(
-    served: Served, page: Page, invited: str
-) -> None:
-    begin(page, served, invited)
-    expect(page.get_by_text("Why this job?")).to_be_hidden()
-    press(page, "Show the question")
-    expect(page.get_by_text("Why this job?")).to_be_visible()
-    expect(page.locator("[data-time]")).to_have_text(re.compile("0:(20|1[0-9])"))
-    press(page, "Record now")
-    answer(page)
-    is_saved(page)
-    press(page, "Record again")
-    press(page, "Record now")
-    answer(page)
-    expect(page.get_by_text("This answer cannot be recorded again.")).to_be_visible()
-    press(page, "Use take 1")
-    expect(page.locator(".take.is-chosen strong")).to_have_text("Take 1")
-    follow(page, "Next question")
-    press(page, "Show the question")
-    answer(page)
-    follow(page, "Check and hand in")
-    expect(page.get_by_text("You have answered all 2 questions.")).to_be_visible()
-    press(page, "Hand in my answers")
-    expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
-    expect(page.get_by_text("Your interview has been handed in.")).to_be_visible()
-    assert progress(served, invited) == "submitted"
-    kept = [(each.question, each.take, each.chosen) for each in recordings(served, invited)]
-    assert kept == [("why", 1, True), ("why", 2, False), ("when", 1, True)]
-
-
 def test_what_the_browser_recorded_has_a_length_and_seeks_once_it_is_copied(
     served: Served, page: Page, invited: str, tmp_path: Path
 ) -> None:
@@ -140,7 +93,7 @@ def test_what_the_browser_recorded_has_a_length_and_seeks_once_it_is_copied(
     press(page, "Record now")
     answer(page)
     is_saved(page)
-    recording = is_remuxed(page, served, invited)
+    recording = until(lambda: remuxed(served, invited))
     assert recording.mime.startswith("video/webm;codecs=")
     served.house.media.fetch(recording.original, tmp_path / "original")
     with av.open(tmp_path / "original") as original:
@@ -289,32 +242,47 @@ def test_a_keyboard_is_all_one_needs(served: Served, page: Page, invited: str) -
     expect(page.get_by_role("link", name="Next question")).to_be_focused()
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_every_screen_is_clean_and_fits(
-    served: Served, browser: Browser, invited: str, width: int, scheme: Any
+def test_a_tour_of_an_interview_finds_nothing_wrong(
+    served: Served, page: Page, invited: str
 ) -> None:
-    size: Any = {"width": width, "height": 760}
-    with browser.new_context(viewport=size, color_scheme=scheme) as context:
-        page = context.new_page()
-        page.set_default_timeout(10_000)
-        page.goto(cast.invitation(served.house, invited))
-        is_clean(page)
-        follow(page, "Try camera and microphone")
-        press(page, "Turn them on")
-        expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
-        is_clean(page)
-        press(page, "Start the interview")
-        press(page, "Show the question")
-        press(page, "Record now")
-        page.route("**/takes", lambda route: route.abort())
-        expect(page.locator("[data-time]")).to_have_text(re.compile("1:2[0-8]"))
-        is_clean(page)
-        press(page, "Stop and save")
-        expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
-        is_clean(page)
-        page.unroute("**/takes")
-        press(page, "Try again now")
-        is_saved(page)
-        is_clean(page)
-        follow(page, "All questions")
-        is_clean(page)
+    eye = Eye(page, BOTH_ENDS)
+    page.goto(cast.invitation(served.house, invited))
+    follow(page, "Try camera and microphone")
+    page.wait_for_url("**/camera")
+    eye.look("before the camera")
+    press(page, "Turn them on")
+    expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
+    eye.look("camera")
+    press(page, "Start the interview")
+    page.wait_for_url("**/questions/1")
+    eye.look("before a question")
+    press(page, "Show the question")
+    expect(page.get_by_role("button", name="Record now")).to_be_visible()
+    eye.look("thinking")
+    press(page, "Record now")
+    page.route("**/takes", lambda route: route.abort())
+    expect(page.locator("[data-on-air]")).to_be_visible()
+    eye.look("recording")
+    press(page, "Stop and save")
+    expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
+    eye.look("not saved")
+    page.unroute("**/takes")
+    press(page, "Try again now")
+    is_saved(page)
+    eye.look("saved")
+    follow(page, "All questions")
+    page.wait_for_url("**/answers")
+    eye.look("one answer of two")
+    page.goto(f"{served.url}/c/o/{invited}/")
+    eye.look("welcome back")
+    follow(page, "Go on with question 2")
+    press(page, "Show the question")
+    answer(page)
+    is_saved(page)
+    follow(page, "Check and hand in")
+    page.wait_for_url("**/answers")
+    eye.look("all answers")
+    press(page, "Hand in my answers")
+    expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
+    eye.look("handed in")
+    assert eye.found == []

@@ -5,9 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from pypdf import PdfReader
 
 from provider.house import House
@@ -16,7 +15,7 @@ from provider.orders import PDF, REPORT, Order
 from tests import cast, film
 from tests.cast import HandClock
 from tests.conftest import Served
-from tests.pages.test_console_browser import RULES
+from tests.pages.eye import DESK, Eye
 from tests.pages.test_results import paper, path, press, shared, words
 from tests.test_report import tags
 
@@ -251,26 +250,16 @@ def test_a_poster_that_is_lost_or_no_picture_costs_no_report(
 # How it looks
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_is_fit_for_everybody(browser: Browser, served: Served, scheme: str) -> None:
+def test_the_report_is_fit_for_everybody(page: Page, served: Served) -> None:
     interview, _ = film.completed(served.house)
     half = film.half(served.house, 2, account=film.account_of(served.house, interview))
     film.rate(served.house, half, 2)
     film.conclude(served.house, half)
-    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
-    page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    eye = Eye(page, DESK)
     for order in (interview, half):
-        page.set_viewport_size({"width": 1280, "height": 900})
         page.goto(served.url + path(served.house, order, REPORT))
-        found = Axe().run(page, options=RULES)
-        assert found.violations_count == 0, found.generate_report()
-        for width in (360, 1280):
-            page.set_viewport_size({"width": width, "height": 800})
-            assert page.evaluate("document.documentElement.scrollWidth") <= width
-    context.close()
-    assert said == []
+        eye.look()
+    assert eye.found == []
 
 
 def test_an_answer_plays_in_the_report_by_the_keyboard(page: Page, served: Served) -> None:

@@ -7,9 +7,8 @@ from datetime import timedelta
 
 import pytest
 import requests
-from axe_playwright_python.sync_playwright import Axe
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 from pypdf import PdfReader
 
 from provider.house import House
@@ -20,6 +19,7 @@ from provider.pages.results import report_of
 from tests import cast
 from tests.cast import HandClock
 from tests.conftest import Served
+from tests.pages.eye import Eye
 
 HALF = {"sum": {"answer": "b"}, "opposite": {"answer": "soon"}}
 
@@ -378,22 +378,12 @@ def places(house: House) -> list[str]:
     return [*doors, redone, "/r/nobody"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
-def test_every_page_is_fit_for_everybody(
-    browser: Browser, served: Served, scheme: str, width: int
-) -> None:
-    context = browser.new_context(
-        viewport={"width": width, "height": 800},
-        color_scheme=scheme,  # type: ignore[arg-type]
-    )
-    page = context.new_page()
+def test_every_page_is_fit_for_everybody(page: Page, served: Served) -> None:
+    eye = Eye(page)
     for place in places(served.house):
         page.goto(served.url + place)
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-    context.close()
+        eye.look(place)
+    assert eye.found == []
 
 
 def test_the_door_opens_by_the_keyboard_alone(page: Page, served: Served) -> None:
