@@ -23,7 +23,8 @@ from provider.vault import Vault
 from tests.soak.powerloss.replay import Tape
 
 Promises = list[dict[str, Any]]
-Look = Callable[[Path, Promises], Iterable[str]]
+Files = dict[str, bytes]
+Look = Callable[[Files, Promises], Iterable[str]]
 
 
 class Broken(Exception):
@@ -47,16 +48,15 @@ class Findings:
         )
 
 
-def judge(tape: Tape, count: int, luck: random.Random, folder: Path, look: Look) -> Findings:
-    """Lose power at `count` places of a log; `folder` is for what is left, one after another."""
+def judge(tape: Tape, count: int, luck: random.Random, look: Look) -> Findings:
+    """Lose power at `count` places of a log, and look at what is left of each."""
     found = Findings()
     for place in _places(tape, count, luck):
         tape.play(place)
-        put(tape.after_power_loss(luck), folder)
         promised: Promises = [json.loads(line) for line in tape.promises]
         found.points, found.promises = found.points + 1, found.promises + len(promised)
         try:
-            lost = list(look(folder, promised))
+            lost = list(look(tape.after_power_loss(luck), promised))
         except Broken as error:
             found.broken.append(f"at {place}: {error}")
         else:
@@ -74,55 +74,57 @@ def _places(tape: Tape, count: int, luck: random.Random) -> list[int]:
     )
 
 
-def put(left: dict[str, bytes], folder: Path) -> None:
-    """Write files into an empty folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for name, content in left.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-
-def files(folder: Path, promised: Promises) -> Iterator[str]:
+def files(left: Files, promised: Promises) -> Iterator[str]:
     """Name the promised files that are not there, or not whole."""
     for promise in promised:
-        path = folder / promise["file"]
-        if not path.exists():
+        content = left.get(promise["file"])
+        if content is None:
             yield f"{promise['file']} is not there"
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != promise["sha256"]:
+        elif hashlib.sha256(content).hexdigest() != promise["sha256"]:
             yield f"{promise['file']} is not whole"
 
 
-def orders(folder: Path, promised: Promises) -> list[str]:
-    """Name the promised orders and statuses that are not there, and what is half done."""
-    instance = folder / "instance"
-    db = Database(f"sqlite:///{instance / 'provider.db'}")
-    try:
-        instance.mkdir(exist_ok=True)
-        return _orders(db, instance, promised)
-    except (DatabaseError, ProviderError, UnicodeError) as error:
-        raise Broken(f"{type(error).__name__}: {error}") from error
-    finally:
-        db.close()
+class Orders:
+    """Lays an instance out in a folder, again and again, and opens its database there."""
 
+    def __init__(self, folder: Path) -> None:
+        self._instance = folder / "instance"
+        self._db = Database(f"sqlite:///{self._instance / 'provider.db'}")
 
-def _orders(db: Database, instance: Path, promised: Promises) -> list[str]:
-    with db.engine.connect() as connection:
-        said = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
-        made = inspect(connection).has_table("orders")
-    if said != ["ok"]:
-        raise Broken(f"integrity_check says {said[:3]}")
-    settings = config.read({"PROVIDER_INSTANCE": str(instance)})
-    if not made:  # it was being set up: the next start goes on
-        if not promised:
-            schema.upgrade(db)
-        return [f"{promise} with all the rest" for promise in promised]
-    with db.reading() as session:
-        keeper = Vault(settings.secret_keys)
-        return [
-            *_lost(session, keeper, promised), *_half_done(session), *_letters(session, instance)
-        ]  # fmt: skip
+    def __call__(self, left: Files, promised: Promises) -> list[str]:
+        """Name the promised orders and statuses that are not there, and what is half done."""
+        self._lay_out(left)
+        try:
+            return self._found(left, promised)
+        except (DatabaseError, ProviderError, UnicodeError) as error:
+            raise Broken(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._db.close()
+
+    def _lay_out(self, left: Files) -> None:
+        """Write what is opened as a file: the database, its log, the key."""
+        shutil.rmtree(self._instance, ignore_errors=True)
+        self._instance.mkdir(parents=True)
+        for name, content in left.items():
+            if (path := self._instance.parent / name).parent == self._instance:
+                path.write_bytes(content)
+
+    def _found(self, left: Files, promised: Promises) -> list[str]:
+        with self._db.engine.connect() as connection:
+            said = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+            made = inspect(connection).has_table("orders")
+        if said != ["ok"]:
+            raise Broken(f"integrity_check says {said[:3]}")
+        settings = config.read({"PROVIDER_INSTANCE": str(self._instance)})
+        if not made and not promised:  # it was being set up: the next start goes on
+            schema.upgrade(self._db)
+        if not made:
+            return [f"{promise} with all the rest" for promise in promised]
+        with self._db.reading() as session:
+            keeper = Vault(settings.secret_keys)
+            return [
+                *_lost(session, keeper, promised), *_half_done(session), *_letters(session, left)
+            ]  # fmt: skip
 
 
 def _lost(session: Session, keeper: Vault, promised: Promises) -> Iterator[str]:
@@ -159,10 +161,9 @@ def _open_invitation(session: Session, keeper: Vault, order: str) -> None:
     link.token(keeper)
 
 
-def _letters(session: Session, instance: Path) -> Iterator[str]:
+def _letters(session: Session, left: Files) -> Iterator[str]:
     """Name the letters that are said to be kept, and are not there, or not whole."""
     kept = (Message.topic == "invitation") & (Message.state == DELIVERED)
     for name, rendered in session.execute(select(Message.public_id, Message.rendered).where(kept)):
-        path = instance / "mail" / f"{name}.eml"
-        if not path.exists() or path.read_bytes() != rendered:
+        if left.get(f"instance/mail/{name}.eml") != rendered:
             yield f"letter {name}"

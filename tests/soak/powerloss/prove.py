@@ -120,9 +120,9 @@ def _files(run: Run, plan: Plan, kind: str, verdict: Verdict) -> str:
         str(plan.files),
     ]
     subprocess.run(command, env=environment(ground), check=True)
-    tape, left = Tape(ground.log, ground.root, run.seed), ground.root.parent / "left"
+    tape = Tape(ground.log, ground.root, run.seed)
     points = plan.points if kind == "honest" else plan.bites
-    found = judge.judge(tape, points, run.luck(kind), left, judge.files)
+    found = judge.judge(tape, points, run.luck(kind), judge.files)
     verdict.problems += [f"files: {each}" for each in _unseen(tape, ground.root)]
     if kind == "honest":
         verdict.problems += [f"lost: {each}" for each in found.lost]
@@ -132,9 +132,9 @@ def _files(run: Run, plan: Plan, kind: str, verdict: Verdict) -> str:
 
 
 def _judged(run: Run, ground: Disk, points: int, name: str) -> tuple[Findings, Tape]:
-    tape, left = Tape(ground.log, ground.root, run.seed), ground.root.parent / "left"
+    tape, orders = Tape(ground.log, ground.root, run.seed), judge.Orders(run.part(f"{name} left"))
     run.say(f"{name}: {len(tape.entries):,} entries recorded")
-    found = judge.judge(tape, points, run.luck(f"{name} points"), left, judge.orders)
+    found = judge.judge(tape, points, run.luck(f"{name} points"), orders)
     run.say(f"{name}: {found}")
     return found, tape
 
@@ -160,7 +160,7 @@ def _failing(
     known = [wish for wish in wishes.all if not wish.declines][:3]
     for wish in known:
         wish.declines = True  # somebody known already changes their mind on a failing disk
-    tried = [*known, *wishes.more(plan.orders // 4)]
+    tried = [*known, *wishes.more(plan.orders // 8 + 3)]
     server.disk.syncs_fail() if room is None else server.disk.fills_up(room)
     server.fulfil(tried)
     meanwhile = Counter(answer.status_code for wish in tried for answer in wish.refused)

@@ -16,7 +16,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 HEAD = struct.Struct("=IIIIQQ")  # kind, length of path, length of data, flags, inode, at
 TRUNCATED, FOLDER = 1, 2
@@ -160,7 +160,7 @@ class Tape:
         return {
             path: file.after_power_loss(chance)
             for path, file in names.items()
-            if not file.folder and all(str(each) in names for each in _above(path))
+            if not file.folder and all(each in names for each in _above(path))
         }
 
     def as_written(self) -> dict[str, bytes]:
@@ -249,5 +249,6 @@ def _parent(path: str) -> str:
 
 
 def _above(path: str) -> Iterator[str]:
-    for parent in PurePosixPath(path).parents:
-        yield "" if str(parent) == "." else str(parent)
+    while path:
+        path = _parent(path)
+        yield path

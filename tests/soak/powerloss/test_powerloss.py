@@ -149,11 +149,11 @@ def test_a_file_is_lost_with_its_folders_name(tmp_path: Path) -> None:
 def judged(house: House, left: Path, *promises: dict[str, str]) -> list[str]:
     """Judge a house's database as a power loss might have left it."""
     house.db.close()
-    instance = left / "instance"
-    instance.mkdir(parents=True)
-    shutil.copy(house.settings.instance / "provider.db", instance)
-    (instance / "secret.key").write_bytes(urlsafe_b64encode(house.settings.secret_keys[0]))
-    return judge.orders(left, list(promises))
+    files = {
+        "instance/provider.db": (house.settings.instance / "provider.db").read_bytes(),
+        "instance/secret.key": urlsafe_b64encode(house.settings.secret_keys[0]),
+    }
+    return judge.Orders(left)(files, list(promises))
 
 
 @pytest.fixture
