@@ -18,6 +18,7 @@ from provider.courier.letters import MailSink
 from provider.courier.media_sink import MediaSink
 from provider.courier.parcel import Parcel, Sink
 from provider.house import House
+from provider.meter import Meter
 from provider.outbox import CALLBACK, MAIL, MEDIA, Claim, Ended, Outcome
 
 HANDS = 96  # messages of all lanes that are being sent at once
@@ -102,7 +103,7 @@ class Courier:
                 for job in jobs:
                     self._hands.give_back(job.route)
             raise
-        _tell(ended, held)
+        _tell(self.house.meter, ended, held)
         for job in jobs:
             self._hand_over(job)
         return len(jobs)
@@ -148,11 +149,16 @@ class Courier:
         """Lease what may go of a lane and render what has no bytes yet."""
         lane, route = opening.lane, read(opening.lane).route
         most = min(opening.most, self._hands.free(route))
-        claims = outbox.claim(session, lane, at, most) if most else []
+        if not most:
+            if opening.most:  # others have taken the hands meanwhile
+                self.call({lane})
+            return []
+        claims = outbox.claim(session, lane, at, most)
         if claims and not self._gate.try_(session, opening, claims[0], at):
             outbox.free(session, claims[0])
             return []
-        if len(claims) == most and not opening.tries:  # there may be more
+        if len(claims) == most and not opening.tries:
+            # There may be more.
             self.call({lane})
         parcels = self._sinks[read(lane).sink].prepare(session, claims) if claims else []
         jobs = []
@@ -179,7 +185,8 @@ class Courier:
         try:
             outcome = job.parcel.send()
         except Exception as error:
-            log.exception("a message could not be sent", message=job.claim.public_id)
+            told = {"order": job.claim.key, "message": job.claim.public_id}
+            log.exception("a message could not be sent", **told)
             outcome = Outcome("again", error=f"{type(error).__name__}")
         if outcome.word == "again" and outcome.after is None:
             outcome = replace(outcome, after=self.pause(job.claim.attempts))
@@ -190,12 +197,14 @@ class Courier:
 
 
 def _park(session: Session, claim: Claim, error: Exception, at: datetime) -> None:
-    log.error("a message could not be written", message=claim.public_id, exc_info=error)
+    told = {"order": claim.key, "message": claim.public_id}
+    log.error("a message could not be written", exc_info=error, **told)
     outcome = Outcome("never", error=f"It could not be written: {type(error).__name__}")
     outbox.settle(session, [Ended(claim, outcome, at, at)], at)
 
 
-def _tell(ended: Sequence[Ended], held: set[int]) -> None:
+def _tell(meter: Meter, ended: Sequence[Ended], held: set[int]) -> None:
+    meter.tried(ended, held)
     for one in ended:
         kept = one.claim.message_id in held
         log.info(

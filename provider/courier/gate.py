@@ -124,7 +124,8 @@ class Gate:
         if subject in holds and not tried:
             return
         self._trying.pop(subject, None)
-        step = STEPS[min(holds[subject].probes if subject in holds else 0, len(STEPS) - 1)]
+        failed = holds[subject].probes + 1 if subject in holds else 0
+        step = STEPS[min(failed, len(STEPS) - 1)]
         wait = step if one.outcome.blame == "route" else REFUSED
         wait *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
         why = one.outcome.error or f"It answers {one.outcome.code}"
