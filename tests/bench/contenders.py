@@ -24,9 +24,11 @@ class Worker:
 
     def __init__(self, command: list[str], env: dict[str, str]) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the worker)
+        # A group of its own, for a worker of Dramatiq's outlives its parent and goes on delivering.
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | env, stdout=self._said, stderr=self._said
-        )
+            command, cwd=ROOT, env=os.environ | env, stdout=self._said, stderr=self._said,
+            start_new_session=True,
+        )  # fmt: skip
 
     @property
     def pid(self) -> int:
@@ -50,8 +52,8 @@ class Worker:
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
     def end(self) -> None:
-        """Kill it: what it leaves behind is for nobody."""
-        self._process.send_signal(signal.SIGKILL)
+        """Kill it with its children: what it leaves behind is for nobody."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._said.close()
 
@@ -83,8 +85,9 @@ class Contender(ABC):
 class Ours(Contender):
     """The courier on SQLite with synchronous=FULL."""
 
-    def __init__(self, backlog: Backlog, name: str = "ours") -> None:
-        self.name = name
+    name = "ours"
+
+    def __init__(self, backlog: Backlog) -> None:
         self._backlog = backlog
         self._folder = backlog.folder.with_name(f"{backlog.folder.name}-round")
 
