@@ -15,6 +15,7 @@ from sqlalchemy import (
     DateTime,
     Engine,
     MetaData,
+    PoolProxiedConnection,
     Table,
     create_engine,
     event,
@@ -27,11 +28,12 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from provider.errors import Unready
-from provider.statements import Glance, Ready
+from provider.statements import Glance, Ready, wrapped
 
 log = structlog.get_logger()
 
 BUSY_TIMEOUT = 10_000  # milliseconds that a writer waits for another writer
+CHECKPOINT = 4000  # pages (16 MB): much of what one order writes, the next ones write again
 BUSY = "The database is kept busy by another program that writes; nothing was kept: try again"
 FAILING = (
     "The database's disk fails or is full; what was asked for is not promised: try again later"
@@ -146,7 +148,7 @@ class Database:
     def glancing(self) -> Iterator[Glance]:
         """Open the lightest door, for `Ready` selects: each sees the database as it is then."""
         with self._outermost(), said_plainly():
-            lent = self._read.raw_connection()
+            lent = self._lend()
             try:
                 yield Glance(self._read.dialect, lent)
             finally:
@@ -171,6 +173,13 @@ class Database:
         """Give every connection back."""
         self._write.dispose()
         self._read.dispose()
+
+    def _lend(self) -> PoolProxiedConnection:
+        dialect = self._read.dialect
+        try:
+            return self._read.raw_connection()
+        except dialect.loaded_dbapi.Error as error:
+            raise wrapped(error, "", dialect) from error
 
     @contextmanager
     def _outermost(self) -> Iterator[None]:
@@ -252,7 +261,10 @@ def wal_is_safe(version: tuple[int, ...]) -> bool:
 def _sqlite(url: str, *, read_only: bool) -> Engine:
     library, safe = sqlite_library()
     # What a statement was given is people's data, and has no place in an error that is logged.
-    engine = create_engine(url, module=library, pool_size=32, max_overflow=64, hide_parameters=True)
+    engine = create_engine(
+        url, module=library, pool_size=32, max_overflow=64, hide_parameters=True,
+        pool_use_lifo=True,  # the connection used last has the most in its memory
+    )  # fmt: skip
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
@@ -263,6 +275,7 @@ def _sqlite(url: str, *, read_only: bool) -> Engine:
             "synchronous=FULL",
             "foreign_keys=ON",
             "secure_delete=ON",
+            f"wal_autocheckpoint={CHECKPOINT}",
             f"query_only={'ON' if read_only else 'OFF'}",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
@@ -270,6 +283,13 @@ def _sqlite(url: str, *, read_only: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # IMMEDIATE, for a read that turns into a write fails at once whatever the timeout.
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        sql = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        cursor = connection.connection.cursor()
+        try:
+            cursor.execute(sql)
+        except library.Error as error:
+            raise wrapped(error, sql, engine.dialect) from error
+        finally:
+            cursor.close()
 
     return engine

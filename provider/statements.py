@@ -48,7 +48,7 @@ class Ready:
             cursor.execute(made.sql, made.values(told))
             return [made.read(row) for row in cursor.fetchall()]
         except made.error as error:
-            raise _wrapped(error, made, glance.dialect) from error
+            raise wrapped(error, made.sql, glance.dialect) from error
         finally:
             cursor.close()
 
@@ -113,11 +113,15 @@ def _through(door: Session | Glance) -> Glance:
     if isinstance(door, Glance):
         return door
     door.flush()  # what is pending is written first, as before any statement
-    connection = door.connection()
-    return Glance(connection.dialect, connection.connection)
+    known: tuple[object, Glance] | None = door.info.get("glance")
+    if known is None or known[0] is not door.get_transaction():
+        connection = door.connection()
+        known = door.get_transaction(), Glance(connection.dialect, connection.connection)
+        door.info["glance"] = known
+    return known[1]
 
 
-def _wrapped(error: Exception, made: _Made, dialect: Dialect) -> BaseException:
-    return DBAPIError.instance(
-        made.sql, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
-    )
+def wrapped(error: Exception, sql: str, dialect: Dialect) -> BaseException:
+    """Return a driver's error as SQLAlchemy's, without the values that the statement was told."""
+    base = dialect.loaded_dbapi.Error
+    return DBAPIError.instance(sql, None, error, base, hide_parameters=True, dialect=dialect)

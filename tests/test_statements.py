@@ -69,6 +69,18 @@ def test_what_is_pending_is_written_first(db: Database) -> None:
         assert NAMED.row(session, {"name": "Groove Tech"}) is not None
 
 
+def test_a_session_that_goes_on_after_its_commit_writes_into_the_next_transaction(
+    db: Database,
+) -> None:
+    with Session(db.engine) as session:
+        insert(session, Account, name="a", ats="workable", created_at=AT)
+        session.commit()
+        insert(session, Account, name="b", ats="workable", created_at=AT)
+        session.rollback()
+        assert NAMED.row(session, {"name": "a"}) is not None
+        assert NAMED.row(session, {"name": "b"}) is None
+
+
 def test_a_glance_sees_what_was_committed_and_keeps_nothing_open(db: Database) -> None:
     with db.glancing() as glance:
         assert NAMED.row(glance, {"name": "a"}) is None

@@ -1,7 +1,7 @@
 """Placing an order: once, however often and however simultaneously it is asked for."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -45,7 +45,7 @@ class Placement:
 
     def canonical(self) -> bytes:
         """Return the same bytes for the same content."""
-        said = {name: value for name, value in asdict(self).items() if name != "host"}
+        said = {name: value for name, value in vars(self).items() if name != "host"}
         return json.dumps(said, sort_keys=True).encode()
 
 
