@@ -38,7 +38,9 @@ class Server(Flask):
 
     def log_exception(self, exc_info: Any) -> None:
         """Log an error that nobody expected."""
-        log.error("a request failed", endpoint=request.endpoint, exc_info=exc_info)
+        named = request.view_args or {}
+        order = named.get("order_id") or named.get("public_id")
+        log.error("a request failed", endpoint=request.endpoint, order=order, exc_info=exc_info)
 
 
 def create_app(house: House | None = None) -> Flask:

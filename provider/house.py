@@ -11,6 +11,7 @@ from provider.config import Settings
 from provider.db import Database
 from provider.links import Links
 from provider.media import Media
+from provider.meter import Meter
 from provider.orders.glance import Catalogue
 from provider.vault import Vault
 
@@ -27,6 +28,7 @@ class House:
     catalogue: Catalogue
     links: Links
     media: Media
+    meter: Meter
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "House":
@@ -41,6 +43,7 @@ class House:
             catalogue=Catalogue(db),
             links=Links(settings.base_url),
             media=Media(settings.media_url or f"file:{settings.instance / 'media'}"),
+            meter=Meter(),
         )
 
     def now(self) -> datetime:

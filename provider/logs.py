@@ -6,12 +6,16 @@ import sys
 from typing import Any
 
 import structlog
+from sqlalchemy import event
+from sqlalchemy.orm import Session
 
 # Every token of ours is 32 random bytes, which are 43 such characters (see `vault.token`), alone or
 # after a terminal's colour, which ends in a letter.
 TOKEN = re.compile(
     r"(\x1b\[[0-9;]*m|(?<![A-Za-z0-9_-]))(?:prv_)?[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
 )
+
+log = structlog.get_logger()
 
 
 def configure(*, json: bool | None = None) -> None:
@@ -34,6 +38,21 @@ def configure(*, json: bool | None = None) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[meta, *rendering])
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+def once_kept(session: Session, line: str, **said: Any) -> None:
+    """Log a line when the session's transaction is committed, and never if it is not.
+
+    A command keeps no log: what it does it prints.
+    """
+    if structlog.is_configured():
+        session.info.setdefault("log", []).append((line, said))
+
+
+@event.listens_for(Session, "after_commit")
+def _say(session: Session) -> None:
+    for line, said in session.info.pop("log", ()):
+        log.info(line, **said)
 
 
 def hide_tokens(_logger: object, _method: str, line: str) -> str:

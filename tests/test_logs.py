@@ -5,6 +5,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import structlog
@@ -12,8 +13,13 @@ from flask.testing import FlaskClient
 
 from provider import logs, vault
 from provider.accounts import Account
+from provider.app import create_app
+from provider.courier import Courier
 from provider.house import House
+from provider.orders import Order
+from provider.outbox import MAIL
 from tests import cast
+from tests.fake_ats import FakeAts
 
 
 @pytest.fixture
@@ -21,7 +27,7 @@ def said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[[], str]]:
     """What was logged since it was asked last; the process's logging is put back afterwards."""
-    kept = structlog.get_config()
+    kept, before = structlog.get_config(), structlog.is_configured()
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     root.handlers = []  # or `force` would close pytest's own
@@ -34,6 +40,8 @@ def said(
     )
     yield lambda: capsys.readouterr().err
     configure(**kept)
+    if not before:
+        structlog.reset_defaults()  # or commands would take themselves for a server
     root.handlers = handlers
     root.setLevel(level)
 
@@ -174,3 +182,80 @@ def test_an_object_that_is_logged_by_mistake_keeps_its_secrets(
     assert '"event": "odd"' in text
     assert "the ATS's own" not in text
     assert "kkkkk" not in text
+
+
+def test_an_order_is_followed_from_the_request_to_the_put_and_nobody_is_named(
+    house: House, ats: FakeAts, said: Callable[[], str]
+) -> None:
+    house = replace(house, settings=replace(house.settings, private_callbacks=True))
+    client = create_app(house).test_client()
+    _, token = cast.account(house, callback_token="the-callback-token")
+    product = cast.test(house)
+    logs.configure(json=True)
+    path = "/the-path/of-callbacks"
+    wish = {
+        "test_id": product, "callback_url": ats.url + path, "job_title": "The job of jobs",
+        "job_shortcode": "JOBS", "candidate": {
+            "first_name": "Lakita", "last_name": "Marrero", "email": "lakita_marrero@gmail.com",
+            "phone": "555-0199",
+        },
+    }  # fmt: skip
+    bearer = {"Authorization": f"Bearer {token}"}
+    placed = client.post("/assessments", json=wish, headers=bearer)
+    order = json.loads(placed.text)["assessment_id"]
+    invitation = cast.invitation(house, order).removeprefix(house.settings.base_url)
+    page = client.get(invitation, follow_redirects=True).request.path
+    form = {"csrf_token": cast.csrf(client.get(f"{page}decline").text), "reason": "My own reason"}
+    assert client.post(f"{page}decline", data=form).status_code == 303
+    courier = Courier(house)
+    courier.drain(*cast.lanes(house), *cast.lanes(house, sink=MAIL))
+    courier.stop()
+    ats.wait_for(1)
+    text = said()
+    lines = [json.loads(line) for line in text.splitlines()]
+    steps = [line.get("word") or line["topic"] for line in lines if line["order"] == order]
+    assert steps[:3] == ["placed", "opened", "declined"]
+    assert sorted(steps[3:]) == ["invitation", "status"]
+    assert len(steps) == len(lines)
+    secrets = [
+        token, "the-callback-token", invitation.rsplit("/", 1)[1], path, ats.url, "My own reason",
+        "Lakita", "Marrero", "lakita_marrero", "555-0199", "The job of jobs",
+    ]  # fmt: skip
+    assert [secret for secret in secrets if secret in text] == []
+
+
+def test_what_was_not_kept_is_not_logged(house: House, said: Callable[[], str]) -> None:
+    account, _ = cast.account(house)
+    order = cast.order(house, account, cast.test(house))
+    logs.configure(json=True)
+
+    def decline(*, fails: bool) -> None:
+        with house.db.writing() as session:
+            Order.find(session, order).decline(session, "", house.now())
+            session.flush()
+            if fails:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        decline(fails=True)
+    assert said() == ""
+    decline(fails=False)
+    assert json.loads(said())["word"] == "declined"
+
+
+def test_an_error_at_an_orders_page_names_the_order(
+    client: FlaskClient, house: House, said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, token = cast.account(house)
+    order = cast.order(house, account, cast.test(house))
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert client.get(f"/assessments/{order}", headers=bearer).status_code == 200
+    logs.configure(json=True)
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("nobody expected it")
+
+    monkeypatch.setattr(house.db, "_outermost", broken)
+    for path in (f"/assessments/{order}", f"/c/o/{order}/"):
+        assert client.get(path, headers=bearer).status_code == 500
+        assert json.loads(said())["order"] == order

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validates
 
-from provider import outbox, vault
+from provider import logs, outbox, vault
 from provider.accounts import Account
 from provider.db import Base
 from provider.errors import Conflict, Invalid, NotFound
@@ -281,6 +281,7 @@ class Order(Base):
         session.add(
             Event(order=self, revision=self.revision, at=at, word=word, actor=actor, note=note)
         )
+        logs.once_kept(session, "order", order=self.public_id, kind=self.kind, word=word)
 
 
 class Event(Base):

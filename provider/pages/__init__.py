@@ -7,7 +7,7 @@ from werkzeug.exceptions import HTTPException
 from provider import words
 from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError, Unready
 from provider.house import here
-from provider.pages import candidate, docs, health, home, media_files, results
+from provider.pages import candidate, docs, health, home, media_files, metrics, results
 from provider.pages.console import console
 from provider.pages.csp import CSP
 
@@ -22,7 +22,7 @@ def serve(app: Flask) -> None:
     Bootstrap5(app)
     app.jinja_env.filters.update(words.FILTERS)
     app.jinja_env.globals.update(words.GLOBALS)
-    for room in (home, candidate, results, media_files, console, docs, health):
+    for room in (home, candidate, results, media_files, console, docs, health, metrics):
         app.register_blueprint(room.routes)
     app.after_request(_protect)
     app.register_error_handler(ProviderError, _said)

@@ -11,6 +11,7 @@ from provider import outbox, schema
 from provider.errors import Unready
 from provider.house import House, here
 from provider.outbox import Lane
+from provider.outbox.held import ACCOUNT, HOST, Held, all_held
 
 routes = Blueprint("health", __name__)
 
@@ -29,7 +30,7 @@ def ready() -> tuple[Response, int]:
     house = here()
     problems, details = _look(house)
     said: dict[str, Any] = {"status": "unready" if problems else "ready"}
-    if _may_know(house):
+    if may_know(house):
         said |= {"problems": problems, **details}
     return jsonify(said), 503 if problems else 200
 
@@ -39,24 +40,36 @@ def _look(house: House) -> tuple[list[str], dict[str, Any]]:
     try:
         schema.require_current(house.db)
         with house.db.reading() as session:
-            oldest = outbox.oldest_due(session, _open_lanes(session, now), now)
+            oldest, held = oldest_due(session, now), all_held(session)
     except Unready as error:
         return [str(error)], {}
     except Exception as error:
         return [f"The database does not answer ({type(error).__name__})"], {}
     age = (now - oldest).total_seconds() if oldest else 0.0
     problems = ["A message has been due for too long"] if age > STALE.total_seconds() else []
-    return problems, {"oldest_due_seconds": age}
+    paused = [_told(one) for one in held if one.on == ACCOUNT]
+    hosts = [_told(one) for one in held if one.on == HOST]
+    return problems, {
+        "oldest_due_seconds": age, "paused_accounts": paused, "held_hosts": hosts,
+    }  # fmt: skip
 
 
-def _open_lanes(session: Session, at: datetime) -> list[str]:
-    """Return the lanes with something due that could go: a hold is a receiver's doing, not ours."""
+def oldest_due(session: Session, at: datetime) -> datetime | None:
+    """Return since when the oldest message is due that could go: a hold is a receiver's doing."""
     lanes = outbox.due_lanes(session, at)
     held = outbox.holding(session, {one for lane in lanes for one in Lane.read(lane).subjects})
-    return [lane for lane in lanes if not held.keys() & set(Lane.read(lane).subjects)]
+    free = [lane for lane in lanes if not held.keys() & set(Lane.read(lane).subjects)]
+    return outbox.oldest_due(session, free, at)
 
 
-def _may_know(house: House) -> bool:
+def _told(one: Held) -> dict[str, str]:
+    told = {"account": one.account, "to": one.sink, "host": one.host, "why": one.why}
+    moments = {"since": one.since.isoformat(), "next_try": one.until.isoformat()}
+    return {name: value for name, value in told.items() if value} | moments
+
+
+def may_know(house: House) -> bool:
+    """Say whether a request carries the token that opens details."""
     token = house.settings.metrics_token
     sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
     return bool(token) and hmac.compare_digest(sent.encode(), str(token).encode())

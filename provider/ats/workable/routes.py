@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import marshmallow as ma
+import structlog
 from flask import Response, g, request
 from sqlalchemy.exc import IntegrityError
 
@@ -21,6 +22,7 @@ from provider.kinds import KINDS
 from provider.orders import Link, Placement, place
 
 NO_RESULT = ("The order has no result that could be shared.", "There is no result to share yet")
+log = structlog.get_logger()
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 
 
@@ -113,6 +115,7 @@ def _order(routes: ContractBlueprint, words: Words) -> None:
         public_id = _place(house, caller, words, wish)
         if public_id is None:
             refuse(422, f"Unknown {words.product}: {wish[words.product_id]}")
+        log.info("order", order=public_id, kind=words.kind, word="placed")
         return answer({words.order_id: public_id}, 201)
 
     made = ma.fields.String(required=True, metadata={"description": "Keep it, to ask again"})

@@ -1,0 +1,68 @@
+"""What one running server counts of its own work, for Prometheus."""
+
+from collections.abc import Collection, Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.registry import Collector
+
+from provider.outbox import Ended, Lane
+
+MOST_HOSTS = 1000  # that are counted apart; the names of more would fill the memory of who scrapes
+OTHERS = "others"
+BUCKETS = (
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 21600, 86400, 259200,
+)  # fmt: skip
+
+# When each line was first counted would double their number.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class Meter:
+    """Counts tries, arrivals and answers; each house has its own, from its start."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._attempts = Counter(
+            "provider_attempts", "Tries to deliver a message, by how they ended",
+            ("to", "host", "outcome"), registry=self._registry,
+        )  # fmt: skip
+        self._arrival = Histogram(
+            "provider_arrival_seconds", "From a message's commit to its first arrival",
+            ("topic",), registry=self._registry, buckets=BUCKETS,
+        )  # fmt: skip
+        self._requests = Counter(
+            "provider_requests", "Requests answered", ("endpoint", "code"), registry=self._registry
+        )
+        self._hosts: set[str] = set()
+
+    def tried(self, ended: Sequence[Ended], held: Collection[int]) -> None:
+        """Count tries, and the way of what arrived; `held` are the messages settled by them."""
+        for one in ended:
+            kept = one.claim.message_id in held
+            lane = Lane.read(one.claim.lane)
+            outcome = one.outcome.word if kept else "lease lost"
+            self._attempts.labels(lane.sink, self._known(lane.host), outcome).inc()
+            if kept and one.outcome.word == "done":
+                took = (one.at - one.claim.created_at).total_seconds()
+                self._arrival.labels(one.claim.topic).observe(max(0.0, took))
+
+    def answered(self, endpoint: str | None, code: int) -> None:
+        """Count a request; by its endpoint, for a path may hold a token."""
+        self._requests.labels(endpoint or "none", code).inc()
+
+    def written(self, *more: Collector) -> bytes:
+        """Write all that was counted, and what others collect, as Prometheus reads it."""
+        return b"".join(generate_latest(each) for each in (self._registry, *more))
+
+    def _known(self, host: str) -> str:
+        if host not in self._hosts:
+            if len(self._hosts) >= MOST_HOSTS:
+                return OTHERS
+            self._hosts.add(host)
+        return host

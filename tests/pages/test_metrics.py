@@ -1,0 +1,273 @@
+"""What machines watch: /metrics and the details of /ready."""
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from flask.testing import FlaskClient
+from prometheus_client.parser import text_string_to_metric_families
+
+from provider import meter, outbox
+from provider.app import create_app
+from provider.courier import Courier
+from provider.courier.gate import PATIENCE
+from provider.house import House
+from provider.meter import Meter
+from provider.orders import Order
+from provider.outbox import MAIL, Claim, Ended, Outcome
+from tests import cast
+from tests.cast import HandClock
+from tests.fake_ats import FakeAts
+
+TOKEN = {"Authorization": "Bearer m3tr1cs"}
+Decline = Callable[..., None]
+Scrape = Callable[[], dict[str, float]]
+
+
+@pytest.fixture
+def house(house: House) -> House:
+    """The house, with a metrics token, and callbacks to this machine allowed."""
+    told = replace(house.settings, private_callbacks=True, metrics_token="m3tr1cs")
+    return replace(house, settings=told)
+
+
+@pytest.fixture
+def courier(house: House) -> Iterator[Courier]:
+    courier = Courier(house, hands=4)  # one by one to a host that nobody knows
+    yield courier
+    courier.stop()
+
+
+@pytest.fixture
+def scrape(client: FlaskClient) -> Scrape:
+    """Return what /metrics tells, each figure by its name and labels."""
+
+    def scraped() -> dict[str, float]:
+        answer = client.get("/metrics", headers=TOKEN)
+        assert answer.status_code == 200
+        assert answer.content_type.startswith("text/plain; version=")
+        found = {}
+        for family in text_string_to_metric_families(answer.text):
+            for one in family.samples:
+                labels = ",".join(f"{key}={value}" for key, value in sorted(one.labels.items()))
+                found[f"{one.name.removeprefix('provider_')}{{{labels}}}"] = one.value
+        return found
+
+    return scraped
+
+
+@pytest.fixture
+def decline(house: House, ats: FakeAts) -> Decline:
+    """Place so many orders whose candidates decline at once."""
+    account, _ = cast.account(house)
+    product = cast.test(house)
+
+    numbers = itertools.count()
+
+    def declined(count: int) -> None:
+        for number in itertools.islice(numbers, count):
+            order = cast.order(house, account, product, callback_url=f"{ats.url}/{number}")
+            with house.db.writing() as session:
+                Order.find(session, order).decline(session, "", house.now())
+
+    return declined
+
+
+@pytest.mark.parametrize("sent", [{}, {"Authorization": "Bearer m3tr1c"}], ids=["none", "wrong"])
+def test_without_the_token_nothing_is_told(client: FlaskClient, sent: dict[str, str]) -> None:
+    answer = client.get("/metrics", headers=sent)
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert "PROVIDER_METRICS_TOKEN" in json.loads(answer.text)["message"]
+    assert client.get("/ready", headers=sent).json == {"status": "ready"}
+
+
+def test_a_server_without_a_metrics_token_tells_nobody(house: House) -> None:
+    untold = replace(house, settings=replace(house.settings, metrics_token=None))
+    client = create_app(untold).test_client()
+    for sent in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer None"}):
+        assert client.get("/metrics", headers=sent).status_code == 401
+
+
+def test_what_waits_is_told_by_topic_with_the_age_of_the_oldest(
+    decline: Decline, scrape: Scrape, clock: HandClock
+) -> None:
+    empty = scrape()
+    assert empty["messages_waiting{topic=status}"] == empty["messages_parked{topic=status}"] == 0
+    decline(1)
+    clock.pass_(timedelta(seconds=90))
+    decline(2)
+    clock.pass_(timedelta(seconds=20))
+    told = scrape()
+    assert told["messages_waiting{topic=status}"] == 3
+    assert told["messages_waiting{topic=invitation}"] == 3
+    assert told["messages_oldest_seconds{topic=status}"] == 110
+    assert told["messages_due_seconds{}"] == 110
+    assert told["database_up{}"] == 1
+
+
+def test_what_was_given_up_is_told_as_parked(
+    decline: Decline, scrape: Scrape, courier: Courier, house: House, ats: FakeAts
+) -> None:
+    decline(1)
+    ats.answers.append(410)
+    courier.drain(*cast.lanes(house))
+    told = scrape()
+    assert told["messages_parked{topic=status}"] == 1
+    assert told["messages_waiting{topic=status}"] == 0
+
+
+def test_a_topic_that_has_emptied_is_told_as_none(
+    decline: Decline, scrape: Scrape, courier: Courier, house: House, clock: HandClock
+) -> None:
+    decline(1)
+    assert scrape()["messages_waiting{topic=invitation}"] == 1
+    courier.drain(*cast.lanes(house, sink=MAIL))
+    clock.pass_(timedelta(seconds=10))
+    assert scrape()["messages_waiting{topic=invitation}"] == 0
+
+
+def test_tries_are_counted_by_host_and_outcome_and_arrivals_by_how_long_they_took(
+    decline: Decline, scrape: Scrape, courier: Courier, house: House, ats: FakeAts,
+    clock: HandClock,
+) -> None:  # fmt: skip
+    decline(2)
+    clock.pass_(timedelta(seconds=2))
+    ats.answers.extend([503, 200])
+    courier.drain(*cast.lanes(house))
+    courier.drain(*cast.lanes(house, sink=MAIL))
+    told, host = scrape(), ats.url.removeprefix("http://")
+    assert told[f"attempts_total{{host={host},outcome=again,to=callback}}"] == 1
+    assert told[f"attempts_total{{host={host},outcome=done,to=callback}}"] == 1
+    assert told["attempts_total{host=,outcome=done,to=mail}"] == 2
+    assert told["arrival_seconds_count{topic=status}"] == 1
+    assert told["arrival_seconds_sum{topic=status}"] == 2
+    assert told["arrival_seconds_bucket{le=1.0,topic=status}"] == 0
+    assert told["arrival_seconds_bucket{le=2.5,topic=status}"] == 1
+
+
+def test_what_arrived_under_a_lost_lease_is_counted_as_that_alone(clock: HandClock) -> None:
+    counts = Meter()
+    now = clock.now()
+    claim = Claim(1, "m", "1/callback/x.test", "o", 1, "status", {}, b"", 0, now, "lease")
+    counts.tried([Ended(claim, Outcome("done", code=200), now, now)], held=set())
+    told = counts.written().decode()
+    assert 'outcome="lease lost",to="callback"} 1.0' in told
+    assert "arrival_seconds_count" not in told
+
+
+def test_hosts_beyond_the_first_thousand_are_counted_together(
+    clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(meter, "MOST_HOSTS", 2)
+    counts = Meter()
+    now = clock.now()
+    for host in ("a.test", "b.test", "c.test", "d.test", "a.test"):
+        claim = Claim(1, "m", f"1/callback/{host}", "o", 1, "status", {}, b"", 0, now, "lease")
+        counts.tried([Ended(claim, Outcome("again"), now, now)], held={1})
+    text = counts.written().decode()
+    told = re.findall(r'host="([^"]+)",outcome="again",to="callback"} (\d)', text)
+    assert sorted(told) == [("a.test", "2"), ("b.test", "1"), ("others", "2")]
+
+
+def test_requests_are_counted_by_endpoint_never_by_path(
+    client: FlaskClient, scrape: Scrape
+) -> None:
+    client.get("/tests")
+    client.get("/c/a-token-of-somebody/")
+    client.get("/nowhere")
+    text = client.get("/metrics", headers=TOKEN).text
+    assert "a-token-of-somebody" not in text
+    assert "nowhere" not in text
+    told = scrape()
+    assert told["requests_total{code=401,endpoint=workable.list_tests}"] == 1
+    assert told["requests_total{code=404,endpoint=candidate.arrive}"] == 1
+    assert told["requests_total{code=404,endpoint=none}"] == 1
+    assert told["requests_total{code=200,endpoint=metrics.metrics}"] == 1
+
+
+def test_two_servers_in_one_process_count_apart(house: House) -> None:
+    other = create_app(replace(house, meter=Meter())).test_client()
+    create_app(house).test_client().get("/health")
+    assert "health.health" not in other.get("/metrics", headers=TOKEN).text
+
+
+def test_the_database_is_counted_at_most_each_ten_seconds(
+    decline: Decline, scrape: Scrape, clock: HandClock
+) -> None:
+    decline(1)
+    assert scrape()["messages_waiting{topic=status}"] == 1
+    decline(1)
+    clock.pass_(timedelta(seconds=9))
+    told = scrape()
+    assert told["messages_waiting{topic=status}"] == 1
+    assert told["messages_oldest_seconds{topic=status}"] == 9  # it has grown older all the same
+    clock.pass_(timedelta(seconds=1))
+    assert scrape()["messages_waiting{topic=status}"] == 2
+
+
+def test_a_database_that_fails_does_not_hide_what_was_counted(
+    client: FlaskClient, house: House, scrape: Scrape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.get("/health")
+
+    def broken(*_: object) -> None:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(house.db, "_outermost", broken)
+    told = scrape()
+    assert told["database_up{}"] == 0
+    assert told["requests_total{code=200,endpoint=health.health}"] == 1
+    assert not [name for name in told if name.startswith("messages_")]
+
+
+def test_a_dead_host_and_a_paused_account_are_told_with_since_and_next_try(
+    client: FlaskClient, scrape: Scrape, decline: Decline, courier: Courier, house: House,
+    ats: FakeAts, clock: HandClock,
+) -> None:  # fmt: skip
+    decline(PATIENCE)
+    ats.answers.extend([503] * PATIENCE)
+    courier.drain(*cast.lanes(house))
+    with house.db.writing() as session:
+        refused, until = "It is refused with 401", house.now() + timedelta(minutes=30)
+        outbox.hold(session, "account/1/callback", refused, until, house.now())
+        outbox.hold(session, "lane/1/callback/x.test", "It asks", until, house.now())
+    clock.pass_(timedelta(seconds=12))
+    told, host = scrape(), ats.url.removeprefix("http://")
+    assert told["hosts_held{}"] == told["accounts_held{}"] == told["lanes_held{}"] == 1
+    assert told[f"host_held_seconds{{host={host}}}"] == 12
+    assert told["account_held_seconds{account=Groove Tech,to=callback}"] == 12
+    details = json.loads(client.get("/ready", headers=TOKEN).text)
+    assert details["status"] == "ready"
+    assert details["paused_accounts"] == [
+        {
+            "account": "Groove Tech", "to": "callback", "why": refused,
+            "since": "2026-11-23T09:00:00+00:00", "next_try": "2026-11-23T09:30:00+00:00",
+        }
+    ]  # fmt: skip
+    (held,) = details["held_hosts"]
+    assert (held["host"], held["why"]) == (host, "It answers 503")
+    assert held["since"] == "2026-11-23T09:00:00+00:00"
+    assert "2026-11-23T09:00:20" < held["next_try"] < "2026-11-23T09:00:40"
+
+
+def test_a_server_is_not_ready_when_what_could_go_has_been_due_for_five_minutes(
+    client: FlaskClient, decline: Decline, house: House, clock: HandClock
+) -> None:
+    decline(1)
+    clock.pass_(timedelta(minutes=5))
+    assert client.get("/ready").status_code == 200
+    clock.pass_(timedelta(seconds=1))
+    answer = client.get("/ready", headers=TOKEN)
+    told = json.loads(answer.text)
+    assert (answer.status_code, told["status"]) == (503, "unready")
+    assert told["problems"] == ["A message has been due for too long"]
+    lanes = [*cast.lanes(house), *cast.lanes(house, sink=MAIL)]
+    with house.db.writing() as session:
+        for lane in lanes:
+            outbox.hold(session, f"lane/{lane}", "It asks", house.now(), house.now())
+    assert client.get("/ready").status_code == 200
