@@ -23,7 +23,7 @@ from sqlalchemy import (
     make_url,
 )
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -38,7 +38,10 @@ BUSY = "The database is kept busy by another program that writes; nothing was ke
 FAILING = (
     "The database's disk fails or is full; what was asked for is not promised: try again later"
 )
-DISK = ("disk I/O error", "database or disk is full", "unable to open database file")
+DISK = (  # the last is also what SQLite says when it cannot read
+    "disk I/O error", "database or disk is full", "unable to open database file",
+    "database disk image is malformed",
+)  # fmt: skip
 
 Listener = Callable[[set[str]], None]
 
@@ -226,7 +229,7 @@ def said_plainly() -> Iterator[None]:
     """Turn the driver's words for a database that stays busy, or its disk's, into Unready."""
     try:
         yield
-    except OperationalError as error:
+    except DatabaseError as error:
         if "database is locked" in str(error.orig):
             raise Unready(BUSY) from error
         if any(word in str(error.orig) for word in DISK):

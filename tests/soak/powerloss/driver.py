@@ -123,8 +123,9 @@ class Recorded:
     def _fulfil(self, wish: Wish) -> None:
         with requests.Session() as browser:
             ordered = self._order(browser, wish)
-            if ordered.ok and wish.declines:
-                self._decline(browser, wish, ordered.headers["X-Invitation"])
+            invitation = ordered.headers.get("X-Invitation")
+            if invitation and wish.declines:
+                self._decline(browser, wish, invitation)
 
     def _order(self, browser: requests.Session, wish: Wish) -> requests.Response:
         said = {

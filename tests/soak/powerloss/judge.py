@@ -18,7 +18,7 @@ from provider.accounts import Account
 from provider.db import Database
 from provider.errors import ProviderError
 from provider.orders import INVITE, Link, Order
-from provider.outbox import DELIVERED, Message
+from provider.outbox import DELIVERED, PARKED, Message
 from provider.vault import Vault
 from tests.soak.powerloss.replay import Tape
 
@@ -145,13 +145,15 @@ def _lost(session: Session, keeper: Vault, promised: Promises) -> Iterator[str]:
 
 
 def _half_done(session: Session) -> Iterator[str]:
-    """Name every order, promised or not, that stands without the messages that belong to it."""
+    """Name orders, promised or not, without the messages that belong to them; parked messages."""
     messages = set(session.execute(select(Message.key, Message.topic)).all())
     for order, status in session.execute(select(Order.public_id, Order.status)):
         topics = ("invitation",) if status == "pending" else ("invitation", "status")
         for topic in topics:
             if (order, topic) not in messages:
                 yield f"order {order} is {status} without its {topic} message"
+    for name in session.scalars(select(Message.public_id).where(Message.state == PARKED)):
+        yield f"message {name} waits for somebody's hands"
 
 
 def _open_invitation(session: Session, keeper: Vault, order: str) -> None:

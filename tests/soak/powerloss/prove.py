@@ -10,7 +10,9 @@ losses.
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import requests
@@ -34,11 +36,23 @@ class Plan:
     bites: int  # places at which the power goes where it must show
     files: int
     rooms: tuple[int, ...]  # bytes that a full disk still has
+    reads: tuple[int, ...]  # of so many one fails
     checkpoints: int  # syncs of the database itself that must be among what is replayed
 
 
-LONG = Plan(400, 1_000, 300, 60, (0, 1_000, 5_000, 20_000, 70_000, 150_000, 400_000), 10)
-SHORT = Plan(14, 30, 12, 5, (0, 70_000), 1)
+@dataclass(frozen=True)
+class Fault:
+    """How a disk fails, and whether nothing at all can be kept meanwhile."""
+
+    name: str
+    begin: Callable[[Disk], None]
+    nothing_kept: bool = False
+
+
+LONG = Plan(
+    400, 1_000, 300, 60, (0, 1_000, 5_000, 20_000, 70_000, 150_000, 400_000), (50, 9, 4), 10
+)
+SHORT = Plan(14, 30, 12, 5, (0, 70_000), (6,), 1)
 
 
 def powerloss(run: Run) -> Verdict:
@@ -58,7 +72,7 @@ def powerloss(run: Run) -> Verdict:
 
 
 def disk(run: Run) -> Verdict:
-    """While syncs fail or the disk is full no acknowledgement is false; then all goes on."""
+    """While a disk fails or is full no acknowledgement is false; then all goes on by itself."""
     plan, verdict = SHORT if run.short else LONG, Verdict("")
     try:
         ground = Disk(run.part("disk"))
@@ -67,8 +81,8 @@ def disk(run: Run) -> Verdict:
     wishes = Wishes(run.luck("wishes"))
     with recorded(ground) as server:
         server.fulfil(wishes.more(plan.orders // 2))
-        said = [_failing(run, server, wishes, None, plan, verdict)]
-        said += [_failing(run, server, wishes, room, plan, verdict) for room in plan.rooms]
+        faults = _faults(plan)
+        said = [_failing(run, server, wishes, fault, plan, verdict) for fault in faults]
         late = server.delivers(wishes.all)
         verdict.problems += [f"never delivered: {each}" for each in late]
     found, tape = _judged(run, ground, plan.points, "disk")
@@ -77,10 +91,24 @@ def disk(run: Run) -> Verdict:
     answers = sum(said, Counter[int]())
     told = ", ".join(f"{count} × {code}" for code, count in sorted(answers.items()))
     verdict.figures = (
-        f"{len(wishes.all)} orders, {1 + len(plan.rooms)} faults, {tape.failed_syncs} syncs "
+        f"{len(wishes.all)} orders, {len(faults)} faults, {tape.failed_syncs} syncs "
         f"failed, answered meanwhile: {told}; all done at the first try after each; {found}"
     )
     return verdict
+
+
+def _faults(plan: Plan) -> list[Fault]:
+    return [
+        Fault("syncs that fail", Disk.syncs_fail, nothing_kept=True),
+        *(
+            Fault(f"{room:,} bytes of room", partial(Disk.fills_up, room=room), not room)
+            for room in plan.rooms
+        ),
+        *(
+            Fault(f"one of {each} reads failing", partial(Disk.reads_fail, one_of=each))
+            for each in plan.reads
+        ),
+    ]
 
 
 def _orders(run: Run, plan: Plan, synchronous: str, verdict: Verdict) -> str:
@@ -153,37 +181,36 @@ def _unseen(tape: Tape, root: Path) -> list[str]:
 
 
 def _failing(
-    run: Run, server: Recorded, wishes: Wishes, room: int | None, plan: Plan, verdict: Verdict
+    run: Run, server: Recorded, wishes: Wishes, fault: Fault, plan: Plan, verdict: Verdict
 ) -> Counter[int]:
     """Let the disk fail for a while; return how often which code was answered."""
-    name = "EIO" if room is None else f"full but for {room:,} bytes"
     known = [wish for wish in wishes.all if not wish.declines][:3]
     for wish in known:
         wish.declines = True  # somebody known already changes their mind on a failing disk
     tried = [*known, *wishes.more(plan.orders // 8 + 3)]
-    server.disk.syncs_fail() if room is None else server.disk.fills_up(room)
+    fault.begin(server.disk)
     server.fulfil(tried)
     meanwhile = Counter(answer.status_code for wish in tried for answer in wish.refused)
     meanwhile[201] = sum(wish.order is not None for wish in tried) - len(known)
-    verdict.problems += [f"{name}: {each}" for each in _wrong(tried, nothing=not room)]
-    verdict.claim(server.status(str(wishes.all[0].order)) != "", f"{name}: nobody can read")
+    verdict.problems += [f"{fault.name}: {each}" for each in _wrong(tried, fault)]
+    verdict.claim(meanwhile[503] > 0, f"{fault.name}: nobody noticed")
     server.disk.heals()
     server.fulfil(tried)
-    verdict.problems += [f"{name}, healed: order {wish.number} failed" for wish in wishes.undone]
-    verdict.claim(server.alive, f"{name}: the server died")
-    run.say(f"{name}: {dict(meanwhile)}")
+    verdict.problems += [f"after {fault.name}: {wish.number} failed" for wish in wishes.undone]
+    verdict.claim(server.alive, f"{fault.name}: the server died")
+    run.say(f"{fault.name}: {dict(meanwhile)}")
     return meanwhile
 
 
-def _wrong(tried: list[Wish], *, nothing: bool) -> list[str]:
-    """Name answers that are none of a server's whose disk fails; `nothing` can have been kept."""
+def _wrong(tried: list[Wish], fault: Fault) -> list[str]:
+    """Name answers that are none of a server's whose disk fails."""
     refused = [answer for wish in tried for answer in wish.refused]
     wrong = [
         f"{answer.status_code} from {answer.request.path_url}"
         for answer in refused
         if answer.status_code != 503 or not _said_right(answer)
     ]
-    if nothing:
+    if fault.nothing_kept:
         wrong += [f"order {wish.number} was acknowledged" for wish in tried if wish.done]
     return wrong
 

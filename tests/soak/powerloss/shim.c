@@ -1,5 +1,5 @@
 /* Stands between a program and its disk: every change below SHIM_ROOT is appended to SHIM_LOG in
- * the order in which it was made, and SHIM_FAULTS (16 mapped bytes) makes the disk fail at will.
+ * the order in which it was made, and SHIM_FAULTS (24 mapped bytes) makes the disk fail at will.
  * Built and read by tests/soak/powerloss; the layout of `struct entry` is replay.py's HEAD too. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -22,7 +22,7 @@
 enum { HONEST, FAILS, LIES }; /* what a sync does */
 
 struct entry { uint32_t kind, path, data; uint32_t flags; uint64_t inode, at; };
-struct faults { volatile int32_t sync, full; volatile int64_t room; };
+struct faults { volatile int32_t sync, full; volatile int64_t room, reads; };
 
 static struct { char watched; uint64_t inode; } files[MOST];
 static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
@@ -35,6 +35,7 @@ REAL(int, open, const char *, int, ...) REAL(int, openat, int, const char *, int
 REAL(int, close, int) REAL(int, dup, int) REAL(int, dup2, int, int) REAL(int, dup3, int, int, int)
 REAL(int, fcntl, int, int, ...) REAL(ssize_t, write, int, const void *, size_t)
 REAL(ssize_t, pwrite, int, const void *, size_t, off_t)
+REAL(ssize_t, read, int, void *, size_t) REAL(ssize_t, pread, int, void *, size_t, off_t)
 REAL(ssize_t, writev, int, const struct iovec *, int)
 REAL(ssize_t, pwritev, int, const struct iovec *, int, off_t)
 REAL(int, ftruncate, int, off_t) REAL(int, fsync, int) REAL(int, fdatasync, int)
@@ -47,7 +48,7 @@ __attribute__((constructor)) static void begin(void) {
 #define FIND(name, symbol) real_##name = (void *)dlsym(RTLD_NEXT, symbol)
     FIND(open, "open64"); FIND(openat, "openat64"); FIND(close, "close"); FIND(dup, "dup");
     FIND(dup2, "dup2"); FIND(dup3, "dup3"); FIND(fcntl, "fcntl64"); FIND(write, "write");
-    FIND(pwrite, "pwrite64"); FIND(writev, "writev"); FIND(pwritev, "pwritev64");
+    FIND(pwrite, "pwrite64"); FIND(read, "read"); FIND(pread, "pread64"); FIND(writev, "writev"); FIND(pwritev, "pwritev64");
     FIND(ftruncate, "ftruncate64"); FIND(fsync, "fsync"); FIND(fdatasync, "fdatasync");
     FIND(unlink, "unlink"); FIND(unlinkat, "unlinkat"); FIND(rename, "rename");
     FIND(mkdir, "mkdir"); FIND(link, "link"); FIND(linkat, "linkat"); FIND(rmdir, "rmdir");
@@ -90,6 +91,22 @@ static void note(char kind, uint64_t inode, uint64_t at, int flags, const char *
 
 static int watched(int fd) { return fd >= 0 && fd < MOST && files[fd].watched; }
 static uint64_t inode_of(const char *path) { struct stat s; return stat(path, &s) ? 0 : s.st_ino; }
+
+/* Whether it is the turn of a read to fail: of so many one does. */
+static int unreadable(int fd) {
+    static int64_t asked;
+    int64_t one_of = faults->reads;
+    if (!one_of || !watched(fd) || __sync_add_and_fetch(&asked, 1) % one_of) return 0;
+    errno = EIO;
+    return 1;
+}
+ssize_t read(int fd, void *data, size_t size) {
+    return unreadable(fd) ? -1 : real_read(fd, data, size);
+}
+ssize_t pread(int fd, void *data, size_t size, off_t at) {
+    return unreadable(fd) ? -1 : real_pread(fd, data, size, at);
+}
+ssize_t pread64(int fd, void *data, size_t size, off_t at) { return pread(fd, data, size, at); }
 
 /* How much of a write the disk still has room for. */
 static size_t fits(int fd, size_t wanted) {

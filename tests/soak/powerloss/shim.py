@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("shim.c")
-CONTROL = struct.Struct("=iiq")  # what a sync does, whether the disk is full, its room in bytes
+# What a sync does, whether the disk is full, its room in bytes, of how many reads one fails.
+CONTROL = struct.Struct("=iiqq")
 HONEST, FAILS, LIES = range(3)
 
 
@@ -62,12 +63,16 @@ class Disk:
         """From now on only `room` more bytes can be written; then ENOSPC."""
         self._set(HONEST, full=1, room=room)
 
+    def reads_fail(self, one_of: int) -> None:
+        """From now on one of so many reads answers EIO."""
+        self._set(HONEST, reads=one_of)
+
     def heals(self) -> None:
         """From now on all is well again."""
         self._set(HONEST)
 
-    def _set(self, sync: int, full: int = 0, room: int = 0) -> None:
-        self._control[: CONTROL.size] = CONTROL.pack(sync, full, room)
+    def _set(self, sync: int, full: int = 0, room: int = 0, reads: int = 0) -> None:
+        self._control[: CONTROL.size] = CONTROL.pack(sync, full, room, reads)
 
 
 def environment(disk: Disk) -> dict[str, str]:
