@@ -3,11 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from provider.outbox import Claim, Outcome
 
 P = TypeVar("P")
+
+# What is no message's fault: the disk fails, the connection breaks. It is no reason to park one,
+# and the transaction is over: all of it is tried again.
+THE_DATABASES = (DatabaseError, InternalError, OperationalError)
 
 
 class Parcel(Protocol):
@@ -34,8 +39,10 @@ class Sink(Protocol):
 def attempted(
     prepare: Callable[[Session, Claim], P], session: Session, claim: Claim
 ) -> P | Exception:
-    """Prepare one message, or return what went wrong."""
+    """Prepare one message, or return what went wrong with it; a database that fails raises."""
     try:
         return prepare(session, claim)
     except Exception as error:
+        if type(error) in THE_DATABASES:
+            raise
         return error
