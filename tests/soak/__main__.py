@@ -17,11 +17,14 @@ import structlog
 
 from tests.soak.durable import durable
 from tests.soak.kill import kill
+from tests.soak.powerloss.prove import disk, powerloss
 from tests.soak.proof import Proof, Run, Verdict
 
 PROOFS: dict[str, Proof] = {
     "kill": kill,
     "durable": durable,
+    "powerloss": powerloss,
+    "disk": disk,
 }
 
 
