@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from provider import outbox
 from provider.accounts import Account, AccountToken, Staff
-from provider.cli import main
+from provider.cli import deliveries, main
 from provider.cli.shell import clean
 from provider.config import SETTINGS
 from provider.house import House
@@ -545,6 +546,120 @@ def test_a_parked_delivery_is_listed_shown_and_sent_again(
     run("delivery", "retry", parked[0]["id"])
     assert [each["state"] for each in said(run("delivery", "list", "--json"))] == ["waiting"]
     assert "Only a parked" in error(run("delivery", "retry", parked[0]["id"], code=1))
+
+
+def parked(house: House, run: Run, name: str, count: int) -> list[str]:
+    """Return the orders of a new account whose news and letters were all given up."""
+    account_id, _ = cast.account(house, name)
+    product = cast.test(house)
+    ids = []
+    for number in range(count):
+        url = f"https://x.workable.com/{number}"
+        ids.append(cast.order(house, account_id, product, callback_url=url))
+        run("order", "cancel", ids[-1], "--reason", "why")
+    with house.db.writing() as session:
+        for lane in (f"{account_id}/callback/x.workable.com", f"{account_id}/mail"):
+            for claim in outbox.claim(session, lane, house.now(), 1000):
+                cast.settle(house, session, claim, outbox.Outcome("never", code=410))
+    return ids
+
+
+def test_deliveries_are_narrowed_by_account_and_where_they_go(run: Run, house: House) -> None:
+    groove, other = parked(house, run, "Groove Tech", 2), parked(house, run, "Other", 1)
+
+    def orders(*words: str) -> list[str]:
+        return sorted(each["order"] for each in said(run("delivery", "list", "--json", *words)))
+
+    assert orders("--account", "Other") == other * 2
+    assert orders("--to", "callback") == sorted(groove + other)
+    assert orders("--to", "mail", "--account", "Groove Tech") == sorted(groove)
+    assert orders("--to", "mail", "--state", "waiting") == []
+    assert orders("--to", "media") == []
+    assert "account list" in error(run("delivery", "list", "--account", "X", code=1))
+
+
+def test_all_that_is_parked_or_a_part_of_it_is_sent_again_in_batches(
+    run: Run, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "BATCH", 2)
+    parked(house, run, "Groove Tech", 5)
+    parked(house, run, "Other", 1)
+
+    def left() -> int:
+        return len(said(run("delivery", "list", "--json", "--state", "parked")))
+
+    assert left() == 12
+    some = ("--account", "Groove Tech", "--to", "callback")
+    assert run("delivery", "retry", "--all", *some).stdout == "5 deliveries are due again.\n"
+    assert left() == 7
+    mail = run("delivery", "retry", "--all", "--to", "mail", "--account", "Other").stdout
+    assert mail == "1 delivery is due again.\n"
+    assert run("delivery", "retry", "--all").stdout == "6 deliveries are due again.\n"
+    assert run("delivery", "retry", "--all").stdout == "0 deliveries are due again.\n"
+
+
+def test_sending_again_wants_one_or_all(run: Run) -> None:
+    assert "--all" in error(run("delivery", "retry", code=2))
+    assert "--all" in error(run("delivery", "retry", "x", "--all", code=2))
+    assert "--all" in error(run("delivery", "retry", "x", "--account", "X", code=2))
+
+
+def test_what_is_held_is_listed_and_a_list_of_deliveries_says_so(run: Run, house: House) -> None:
+    account_id, _ = cast.account(house)
+    assert said(run("delivery", "holds", "--json")) == []
+    assert run("delivery", "list").stderr == ""
+    until = house.now() + timedelta(minutes=5)
+    with house.db.writing() as session:
+        outbox.hold(session, "route/x.test", "It answers 503", until, house.now())
+    assert run("delivery", "list").stderr.startswith("One hold keeps deliveries waiting")
+    with house.db.writing() as session:
+        outbox.hold(session, f"account/{account_id}/callback", "Refused", until, house.now())
+        outbox.hold(session, f"lane/{account_id}/callback/x.test", "Rest", until, house.now())
+        outbox.hold(session, "route/mail", "It does not answer", until, house.now())
+    shown = said(run("delivery", "holds", "--json"))
+    assert {(each["on"], each["host"], each["account"], each["to"]) for each in shown} == {
+        ("host", "x.test", "", "callback"), ("account", "", "Groove Tech", "callback"),
+        ("lane", "x.test", "Groove Tech", "callback"), ("host", "", "", "mail"),
+    }  # fmt: skip
+    assert {each["since"] for each in shown} == {"2026-11-23T09:00:00+00:00"}
+    assert {each["next_try"] for each in shown} == {"2026-11-23T09:05:00+00:00"}
+    said_plainly = run("delivery", "holds")
+    assert "It answers 503" in said_plainly.stdout
+    assert 'provider account set "Groove Tech" callback_token=' in said_plainly.stderr
+    assert run("delivery", "list", "--json").stderr.startswith("4 holds keep deliveries waiting")
+
+
+def test_a_new_callback_token_lets_go_what_waited_for_it(run: Run, house: House) -> None:
+    ours, _ = cast.account(house)
+    other, _ = cast.account(house, "Other")
+    subjects = [f"account/{ours}/callback", f"account/{other}/callback", "route/x.test"]
+    with house.db.writing() as session:
+        for subject in subjects:
+            outbox.hold(session, subject, "Refused", house.now(), house.now())
+    run("account", "set", "Groove Tech", "callback_hosts=*.workable.com")
+    assert len(said(run("delivery", "holds", "--json"))) == 3
+    run("account", "set", "Groove Tech", "callback_token=another")
+    held = said(run("delivery", "holds", "--json"))
+    assert [(each["on"], each["account"]) for each in held] == [("account", "Other"), ("host", "")]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"), [("5", 5.0), ("0.01", 0.01), ("10000", 10_000.0), ("none", None)]
+)
+def test_a_pace_is_kept_and_shown(run: Run, value: str, kept: float | None) -> None:
+    create(run)
+    run("account", "set", "Groove Tech", "callback_rate=2")
+    run("account", "set", "Groove Tech", f"callback_rate={value}")
+    assert said(run("account", "show", "Groove Tech", "--json"))["callback_rate"] == kept
+
+
+@pytest.mark.parametrize("value", ["0", "0.009", "10001", "-5", "nan", "inf", "fast", ""])
+def test_a_pace_that_cannot_be_kept_is_refused(run: Run, value: str) -> None:
+    create(run)
+    run("account", "set", "Groove Tech", "callback_rate=2")
+    told = error(run("account", "set", "Groove Tech", f"callback_rate={value}", code=1))
+    assert "0.01 to 10000" in told
+    assert said(run("account", "show", "Groove Tech", "--json"))["callback_rate"] == 2
 
 
 def test_a_terminal_gets_tables_whose_cells_cannot_be_markup(

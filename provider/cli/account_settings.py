@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Callable
+from math import nan
 from zoneinfo import available_timezones
 
 from provider.accounts import Account
@@ -13,6 +14,7 @@ from provider.house import House
 
 LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST = re.compile(rf"(\*\.)?{LABEL}(\.{LABEL})*\.?")
+RATE = (0.01, 10_000)  # callbacks a second
 YES, NO = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
 
 
@@ -90,6 +92,18 @@ def _shared_ttl(account: Account, text: str) -> None:
     account.shared_ttl_units = match[2] if match else None
 
 
+def _callback_rate(account: Account, text: str) -> None:
+    try:
+        rate = None if text == "none" else float(text)
+    except ValueError:
+        rate = nan
+    if rate is not None and not RATE[0] <= rate <= RATE[1]:
+        raise Invalid(
+            "callback_rate should be a number of callbacks a second, 0.01 to 10000, or none"
+        )
+    account.callback_rate = rate
+
+
 def _sandbox(account: Account, text: str) -> None:
     account.sandbox = yes_no("sandbox", text)
 
@@ -111,6 +125,7 @@ def _brand(account: Account, key: str, value: str | None) -> None:
 
 SETTERS: dict[str, Callable[[Account, str], None]] = {
     "callback_hosts": _hosts,
+    "callback_rate": _callback_rate,
     "expire_after": _expire_after,
     "timezone": _timezone,
     "shared_ttl": _shared_ttl,

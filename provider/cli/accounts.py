@@ -7,6 +7,7 @@ import click
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from provider import outbox
 from provider.accounts import Account, AccountProduct, Caller
 from provider.ats import DIALECTS
 from provider.cli.account_settings import change, host, name, stay
@@ -17,6 +18,7 @@ from provider.house import House
 from provider.kinds import KINDS
 from provider.orders import Product
 from provider.orders.product import visible
+from provider.outbox import CALLBACK
 
 
 @click.group()
@@ -106,7 +108,9 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
 
     \b
     callback_hosts      comma-separated: *.example.com,hooks.example.org
-    callback_token      the token that callbacks carry; - reads it from stdin; none
+    callback_token      the token that callbacks carry; - reads it from stdin; none;
+                        callbacks that waited for another token go at once
+    callback_rate       callbacks a second that each host gets at most, e.g. 5; none
     expire_after        time to begin: 12h, 7d, 2w
     timezone            e.g. Europe/Athens
     shared_ttl          how long shared links work: 120 minutes, 3 days, 3 views, none
@@ -122,6 +126,8 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
             if not equals:
                 raise click.UsageError(f"“{setting}” should look like KEY=VALUE")
             change(found, house, key.strip(), value.strip())
+            if key.strip() == "callback_token":
+                outbox.lift(session, f"account/{found.id}/{CALLBACK}")
     click.echo(f"Changed {found.name}; a running server follows within five seconds.")
 
 
@@ -188,6 +194,7 @@ def _record(account: Account) -> dict[str, Any]:
         "ats": account.ats,
         "callback_hosts": account.callback_hosts,
         "callback_token": "set" if account.callback_token else None,
+        "callback_rate": account.callback_rate,
         "expire_after": timedelta(seconds=account.expire_after),
         "timezone": account.timezone,
         "shared_ttl": ttl,

@@ -1,20 +1,40 @@
-"""`provider delivery …`: what goes out, what is parked, and sending it again."""
+"""`provider delivery …`: what goes out, what waits and why, and sending again what is parked."""
 
 from typing import Any
 
 import click
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
+from provider.accounts import Account
 from provider.cli.shell import clean, details, json_option, listing, opened, put_json
 from provider.errors import NotFound
-from provider.outbox import DELIVERED, PARKED, SUPERSEDED, WAITING, Lane, Message
+from provider.house import House
+from provider.outbox import (
+    CALLBACK,
+    DELIVERED,
+    MAIL,
+    MEDIA,
+    PARKED,
+    SUPERSEDED,
+    WAITING,
+    Lane,
+    Message,
+)
+from provider.outbox.held import ACCOUNT, Held, all_held
 
 COLUMNS = {
     "ID": "id", "To": "sink", "Order": "order", "Topic": "topic", "State": "state",
     "Tries": "attempts", "Due": "due_at", "Settled": "settled_at",
 }  # fmt: skip
+BATCH = 100  # parked deliveries that are sent again at once: a writer is never held for long
+
+of_account = click.option("--account", metavar="NAME", help="Of this account only.")
+to_sink = click.option(
+    "--to", "sink", type=click.Choice([CALLBACK, MAIL, MEDIA]),
+    help="Callbacks to the ATS, letters, or recordings only.",
+)  # fmt: skip
 
 
 @click.group()
@@ -24,15 +44,23 @@ def delivery() -> None:
 
 @delivery.command("list")
 @click.option("--state", type=click.Choice([WAITING, DELIVERED, PARKED, SUPERSEDED]))
+@of_account
+@to_sink
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
-def list_(state: str | None, limit: int, as_json: bool) -> None:
-    """List deliveries, the newest first."""
+def list_(
+    state: str | None, account: str | None, sink: str | None, limit: int, as_json: bool
+) -> None:
+    """List deliveries, the newest first; says when something is held."""
     query = select(Message).order_by(Message.id.desc()).limit(limit)
     with opened() as house, house.db.reading() as session:
-        found = session.scalars(query.where(Message.state == state) if state else query)
-        records = [record(each) for each in found]
+        conditions = _narrowed(session, state, account, sink)
+        records = [record(each) for each in session.scalars(query.where(*conditions))]
+        held = len(all_held(session))
     listing(records, COLUMNS, as_json=as_json)
+    if held:
+        many = "One hold keeps" if held == 1 else f"{held} holds keep"
+        click.echo(f"{many} deliveries waiting: see `provider delivery holds`", err=True)
 
 
 @delivery.command()
@@ -56,12 +84,76 @@ def show(delivery_id: str, as_json: bool) -> None:
 
 
 @delivery.command()
-@click.argument("delivery_id", metavar="ID")
-def retry(delivery_id: str) -> None:
-    """Send a parked delivery again; a running server takes it within seconds."""
-    with opened() as house, house.db.writing() as session:
-        outbox.send_again(session, _find(session, delivery_id), house.now())
-    click.echo("It is due again.")
+@json_option
+def holds(as_json: bool) -> None:
+    """List what deliveries wait for: hosts that do not answer, tokens that are refused."""
+    with opened() as house, house.db.reading() as session:
+        held = all_held(session)
+    columns = {"On": "on", "Host": "host", "Account": "account", "To": "to", "Why": "why",
+               "Since": "since", "Next try": "next_try"}  # fmt: skip
+    listing([_hold(each) for each in held], columns, as_json=as_json)
+    for each in held:
+        if each.on == ACCOUNT and not as_json:
+            what = f'provider account set "{clean(each.account)}" callback_token=…'
+            click.echo(f"With a new token they go at once: {what}", err=True)
+
+
+@delivery.command()
+@click.argument("delivery_id", metavar="[ID]", required=False)
+@click.option("--all", "every", is_flag=True, help="Every parked delivery, or those of a filter.")
+@of_account
+@to_sink
+def retry(delivery_id: str | None, every: bool, account: str | None, sink: str | None) -> None:
+    """Send a parked delivery again, or all; a running server takes them within seconds."""
+    if every == bool(delivery_id):
+        raise click.UsageError("Give the ID of a delivery, or --all")
+    if not every and (account or sink):
+        raise click.UsageError("--account and --to go with --all")
+    with opened() as house:
+        if delivery_id:
+            with house.db.writing() as session:
+                outbox.send_again(session, _find(session, delivery_id), house.now())
+            click.echo("It is due again.")
+            return
+        count = _retry_all(house, account, sink)
+    click.echo("1 delivery is due again." if count == 1 else f"{count} deliveries are due again.")
+
+
+def _retry_all(house: House, account: str | None, sink: str | None) -> int:
+    """Make parked messages due again, batch by batch, each once whatever becomes of it."""
+    count = last = 0
+    while True:
+        with house.db.writing() as session:
+            conditions = _narrowed(session, PARKED, account, sink)
+            query = select(Message).where(*conditions, Message.id > last).order_by(Message.id)
+            found = session.scalars(query.limit(BATCH)).all()
+            for message in found:
+                outbox.send_again(session, message, house.now())
+        count += len(found)
+        if len(found) < BATCH:
+            return count
+        last = found[-1].id
+
+
+def _narrowed(
+    session: Session, state: str | None, account: str | None, sink: str | None
+) -> list[ColumnElement[bool]]:
+    lane = Message.lane.concat("/")
+    whose = f"{Account.named(session, account).id}/" if account else ""
+    conditions = [lane.startswith(whose, autoescape=True)] if whose else []
+    if sink == CALLBACK:
+        conditions.append(lane.contains(f"/{CALLBACK}/"))
+    elif sink:
+        conditions += [lane.endswith(f"/{sink}/"), ~lane.contains(f"/{CALLBACK}/")]
+    return [*conditions, Message.state == state] if state else conditions
+
+
+def _hold(held: Held) -> dict[str, Any]:
+    names = ("on", "host", "account", "why", "since")
+    return {name: getattr(held, name) for name in names} | {
+        "to": held.sink,
+        "next_try": held.until,
+    }
 
 
 def record(message: Message) -> dict[str, Any]:
