@@ -6,23 +6,28 @@ Without a name all are run. The seed is printed: the same one throws the same di
 """
 
 import argparse
-import logging
 import secrets
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import structlog
-
+from tests.soak.crash import crash
 from tests.soak.durable import durable
+from tests.soak.isolation import isolation
 from tests.soak.kill import kill
+from tests.soak.outage import outage
 from tests.soak.powerloss.prove import disk, powerloss
-from tests.soak.proof import Proof, Run, Verdict
+from tests.soak.proof import Proof, Run, Verdict, quiet
+from tests.soak.restart import restart
 
 PROOFS: dict[str, Proof] = {
     "kill": kill,
     "durable": durable,
+    "crash": crash,
+    "restart": restart,
+    "isolation": isolation,
+    "outage": outage,
     "powerloss": powerloss,
     "disk": disk,
 }
@@ -37,7 +42,7 @@ def main() -> int:
     chosen = options.parse_args()
     if unknown := set(chosen.proofs) - set(PROOFS):
         options.error(f"no such proof: {', '.join(sorted(unknown))}; there are {', '.join(PROOFS)}")
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet()
     print(f"seed {chosen.seed}", flush=True)
     passed = [_prove(name, chosen) for name in chosen.proofs or PROOFS]
     return 0 if all(passed) else 1

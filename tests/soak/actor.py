@@ -22,8 +22,8 @@ from provider.kinds.check import Check
 from provider.orders import Order
 
 STAFF = "sam@provider.test"
-_SPAWN = get_context("forkserver")
-_SPAWN.set_forkserver_preload(["tests.soak.actor", "provider.app"])
+SPAWN = get_context("forkserver")
+SPAWN.set_forkserver_preload(["tests.soak.mortal"])
 
 
 class Actor:
@@ -36,8 +36,8 @@ class Actor:
 
     def join(self, group: int) -> None:
         """Begin a new life in a process group."""
-        ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=_work, args=(theirs, self._environment, group), daemon=True)
+        ours, theirs = SPAWN.Pipe()
+        process = SPAWN.Process(target=_work, args=(theirs, self._environment, group), daemon=True)
         process.start()
         theirs.close()
         self.leave()

@@ -28,8 +28,12 @@ def written(house: House) -> list[Promise]:
 
 
 def unsettled(house: House) -> int:
-    """Return how many messages are anything but delivered."""
-    query = select(func.count()).select_from(Message).where(Message.state != DELIVERED)
+    """Return how many of the messages to ATSs are anything but delivered."""
+    query = (
+        select(func.count())
+        .select_from(Message)
+        .where(Message.topic == "status", Message.state != DELIVERED)
+    )
     with house.db.reading() as session:
         return session.scalar(query) or 0
 

@@ -1,11 +1,14 @@
 """What a proof is given, and what it answers."""
 
+import logging
 import random
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import structlog
 
 from tests.soak.history import Judgement
 
@@ -65,6 +68,11 @@ class Verdict:
             print(f"  {problem}", file=sys.stderr, flush=True)
         if (more := len(self.problems) - MOST_SHOWN) > 0:
             print(f"  … and {more} more", file=sys.stderr, flush=True)
+
+
+def quiet() -> None:
+    """Let the couriers of this process say nothing."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 Proof = Callable[[Run], Verdict]

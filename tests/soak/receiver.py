@@ -3,14 +3,17 @@
 import random
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
+from typing import Self
 
 from tests.fake_ats import Behaviour, FakeAts, Received
 from tests.soak.history import Arrival
 
 SLOW = 0.3  # seconds
+AT_ONCE = struct.pack("ii", 1, 0)  # a socket that is closed so sends a reset
 KEY, SEQUENCE = "Idempotency-Key", "X-Provider-Sequence"
 
 Answer = tuple[int | None, int | Behaviour]  # what is noted as answered, and what is done
@@ -19,8 +22,15 @@ Answer = tuple[int | None, int | Behaviour]  # what is noted as answered, and wh
 class Receiver(FakeAts):
     """A `FakeAts` with a history; `faults` is the share of requests that go wrong."""
 
-    def __init__(self, luck: random.Random, faults: float = 0.0, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        luck: random.Random,
+        faults: float = 0.0,
+        host: str = "127.0.0.1",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         super().__init__(host)
+        self._clock = clock
         self.arrived: list[Arrival] = []
         self.faults = faults
         self.refusing = False
@@ -40,10 +50,10 @@ class Receiver(FakeAts):
     def note(self, request: Received) -> int | Behaviour:
         """Keep a request with what it will be answered, then let that be done."""
         with self._came:
-            code, act = self._answer()
+            code, act = self._answer(request)
             arrival = Arrival(
                 request.path, request.headers.get(KEY), request.headers.get(SEQUENCE),
-                request.body, code, time.monotonic(),
+                request.body, code, self._clock(),
             )  # fmt: skip
             self.arrived.append(arrival)
             if arrival.taken:
@@ -51,12 +61,60 @@ class Receiver(FakeAts):
             self._came.notify_all()
         return act
 
-    def _answer(self) -> Answer:
+    def _answer(self, request: Received) -> Answer:
         if self.refusing:
             return 503, 503
         if self._luck.random() >= self.faults:
             return 200, 200
         return self._luck.choices(FAULTS, WEIGHTS)[0]
+
+
+class Dead:
+    """A host where nobody is at home: it accepts and never answers, or resets at once."""
+
+    def __init__(self, host: str, *, resets: bool) -> None:
+        self._resets = resets
+        self._listening = socket.create_server((host, 0), backlog=512)
+        self._held: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept)
+        self.host = host
+        self.url = f"http://{host}:{self._listening.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        for each in (*self._held, self._listening):
+            each.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listening.accept()
+            except OSError:
+                return
+            if self._resets:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
+                connection.close()
+            else:
+                self._held.append(connection)
+
+
+class Stubborn(Receiver):
+    """Lets the first try of every other status of an order fail, and takes all else."""
+
+    def __init__(self, luck: random.Random) -> None:
+        super().__init__(luck)
+        self._tried: set[str | None] = set()
+
+    def _answer(self, request: Received) -> Answer:
+        key, odd = request.headers.get(KEY), request.headers.get(SEQUENCE, "0")[-1] in "13579"
+        first = key not in self._tried
+        self._tried.add(key)
+        return self._luck.choice(QUICK_FAULTS) if first and odd else (200, 200)
 
 
 def _later(handler: BaseHTTPRequestHandler) -> None:
@@ -69,8 +127,7 @@ def _later(handler: BaseHTTPRequestHandler) -> None:
 
 def _reset(handler: BaseHTTPRequestHandler) -> None:
     """Take all that was sent, and reset the connection instead of an answer."""
-    linger = struct.pack("ii", 1, 0)
-    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, AT_ONCE)
     handler.close_connection = True
 
 
@@ -91,3 +148,4 @@ FAULTS: list[Answer] = [
     (500, 500), (None, _reset), (None, _hang_up), (200, _slowly), (503, _later),
 ]  # fmt: skip
 WEIGHTS = [8, 5, 3, 3, 1]  # one that asks for peace stops a whole lane: it is rare
+QUICK_FAULTS: list[Answer] = [(500, 500), (None, _reset), (None, _hang_up), (503, _later)]

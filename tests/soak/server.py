@@ -4,16 +4,19 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from copy import copy
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from sqlalchemy import text
+
 from provider import config, schema
+from provider.clock import Clock
 from provider.db import Database
 from provider.house import House
 
@@ -24,18 +27,25 @@ PATIENCE = 60.0  # seconds for what takes one or two on an idle machine
 class Instance:
     """A folder with a database of this version, and the environment of those who work on it."""
 
-    def __init__(self, folder: Path, schedule: str = "1s", revision: str = "head") -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_port()
         self.environment = {
             "PROVIDER_INSTANCE": str(folder),
             "PROVIDER_BASE_URL": f"http://127.0.0.1:{self.port}",
             "PROVIDER_PRIVATE_CALLBACKS": "allow",
-            "PROVIDER_RETRY_SCHEDULE": schedule,
+            "PROVIDER_RETRY_SCHEDULE": "1s",
         }
         db = Database(self.settings.database_url)
-        schema.upgrade(db, revision)
+        schema.upgrade(db)
         db.close()
+
+    def at(self, folder: Path) -> "Instance":
+        """Return the same instance on a copy of its folder."""
+        moved = copy(self)
+        moved.folder = folder
+        moved.environment = self.environment | {"PROVIDER_INSTANCE": str(folder)}
+        return moved
 
     @property
     def settings(self) -> config.Settings:
@@ -43,9 +53,9 @@ class Instance:
         return config.read(self.environment)
 
     @contextmanager
-    def house(self) -> Iterator[House]:
+    def house(self, clock: Clock | None = None) -> Iterator[House]:
         """Open the same house from here; closed again, so that a dead server's log is its own."""
-        house = House.build(self.settings)
+        house = House.build(self.settings, clock)
         try:
             yield house
         finally:
@@ -53,8 +63,8 @@ class Instance:
 
     def let_leases_lapse(self) -> None:
         """Act as if a minute had passed since the server died: what it had in hand is free."""
-        with closing(sqlite3.connect(self.folder / "provider.db", timeout=10)) as db, db:
-            db.execute("UPDATE messages SET leased_until = '2000-01-01' WHERE lease IS NOT NULL")
+        with self.house() as house, house.db.writing() as session:
+            session.execute(text("UPDATE messages SET leased_until = '2000-01-01 00:00:00.000000'"))
 
     def run(self, *words: str) -> str:
         """Run a `provider` command on it and return what it says."""

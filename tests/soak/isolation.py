@@ -1,0 +1,118 @@
+"""Isolation: dead hosts do not delay the others, nor do they cost threads.
+
+Two couriers run side by side on whatever this machine has left, one with dead orders and one
+without: only so is the ratio of their latencies the doing of the dead.
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import quantiles
+
+from provider.courier import EmbeddedCourier
+from provider.house import House
+from provider.orders import Order
+from tests import cast
+from tests.soak.actor import STAFF
+from tests.soak.history import Judgement, judge
+from tests.soak.ledger import written
+from tests.soak.proof import Run, Verdict
+from tests.soak.receiver import Dead, Receiver
+from tests.soak.server import Instance
+
+WORKERS = 16
+DEAD = 100  # orders, half of them to a host that never answers, half to one that resets
+SPARE = 10  # threads beside the workers
+FACTOR = 2.0  # by which the healthy may be slower
+NOTHING = 0.02  # seconds: a delay that nobody can tell from the machine's own
+WARM = 5  # deliveries that are not counted: connections are made, statements put together
+LONG, SHORT = 600, 40  # deliveries that are timed on each side
+RECEIVERS = "process_request"  # in the name of a thread that is a receiver's own
+HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """A house with its courier at work, an account, and the receiver of the healthy orders."""
+
+    house: House
+    account: int
+    test: str
+    receiver: Receiver
+    known: frozenset[threading.Thread]  # before the courier began
+
+    def threads(self) -> int:
+        """Return how many threads there are that were not before, receivers' apart."""
+        new = set(threading.enumerate()) - self.known
+        return sum(RECEIVERS not in thread.name for thread in new)
+
+    def cancel(self, url: str) -> float:
+        """Place an order whose news goes to an address, cancel it, return the moment of that."""
+        order = cast.order(self.house, self.account, self.test, callback_url=url)
+        with self.house.db.writing() as session:
+            Order.find(session, order).cancel(session, STAFF, "Filled", self.house.now())
+        return time.monotonic()
+
+    def latency(self, number: int) -> float:
+        """Cancel a healthy order and return the seconds from the commit to the arrival."""
+        known = self.receiver.taken
+        began = self.cancel(f"{self.receiver.url}/healthy/{number}")
+        assert self.receiver.wait_until(lambda it: it.taken > known, 60), "it never arrived"
+        return max(0.0, self.receiver.arrived[-1].at - began)
+
+
+def isolation(run: Run) -> Verdict:
+    """Compare the latencies of healthy orders with and without dead ones, and count threads."""
+    with (
+        Dead(HOSTS[1], resets=False) as silent,
+        Dead(HOSTS[2], resets=True) as resetting,
+        _side(run, "troubled") as troubled,
+    ):
+        for number in range(DEAD):
+            troubled.cancel(f"{(silent, resetting)[number % 2].url}/dead/{number}")
+        most = 0
+        for number in range(WARM):
+            troubled.latency(number)
+            most = max(most, troubled.threads())
+        pairs, judgement = _side_by_side(run, troubled)
+    verdict = Verdict("")
+    verdict.hold(judgement)
+    calm, slowed = (_p95(side) for side in zip(*pairs, strict=True))
+    verdict.figures = (
+        f"{len(pairs)} deliveries beside {DEAD} dead orders, p95 {slowed * 1000:.1f} ms, "
+        f"without {calm * 1000:.1f} ms, factor {slowed / calm:.2f}, {most} threads"
+    )
+    verdict.claim(slowed <= max(FACTOR * calm, calm + NOTHING), "the dead delay the healthy")
+    verdict.claim(most <= WORKERS + SPARE, f"{most} threads for {WORKERS} workers")
+    return verdict
+
+
+def _side_by_side(run: Run, troubled: Side) -> tuple[list[tuple[float, float]], Judgement]:
+    with _side(run, "calm") as calm:
+        for number in range(WARM):
+            calm.latency(number)
+        pairs = [
+            (calm.latency(number), troubled.latency(number))
+            for number in range(WARM, WARM + (SHORT if run.short else LONG))
+        ]
+    healthy = [each for each in written(troubled.house) if each.order.startswith("/healthy/")]
+    return pairs, judge(healthy, troubled.receiver.arrived)
+
+
+@contextmanager
+def _side(run: Run, name: str) -> Iterator[Side]:
+    instance = Instance(run.part(name))
+    with instance.house() as house, Receiver(run.luck(name)) as receiver:
+        account, _ = cast.account(house, hosts=HOSTS)
+        test, known = cast.test(house), frozenset(threading.enumerate())
+        courier = EmbeddedCourier(house, hands=WORKERS).start()
+        try:
+            yield Side(house, account, test, receiver, known)
+        finally:
+            courier.stop()
+
+
+def _p95(seconds: tuple[float, ...]) -> float:
+    return quantiles(seconds, n=20)[-1]
