@@ -21,21 +21,21 @@ def main(root: Path, count: int) -> None:
     witness = os.open(root / WITNESS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def promise(path: str) -> None:
-        digest = hashlib.sha256((instance / path).read_bytes()).hexdigest()
-        line = json.dumps({"file": f"instance/{path}", "sha256": digest})
+        digest = hashlib.sha256((root / path).read_bytes()).hexdigest()
+        line = json.dumps({"file": path, "sha256": digest})
         os.write(witness, line.encode() + b"\n")
 
-    config.read({"PROVIDER_INSTANCE": str(instance)})
-    promise("secret.key")
     media = Media(f"file:{instance / 'media'}")
     for number in range(count):
+        config.read({"PROVIDER_INSTANCE": str(root / f"instances/{number}")})
+        promise(f"instances/{number}/secret.key")
         media.keep(f"incoming/{number}", [luck.randbytes(9_000), luck.randbytes(5_000)])
         media.move(f"incoming/{number}", f"recordings/{number}.webm")
-        promise(f"media/recordings/{number}.webm")
+        promise(f"instance/media/recordings/{number}.webm")
         media.keep(f"recordings/{number}.jpg", [luck.randbytes(3_000)])
-        promise(f"media/recordings/{number}.jpg")
+        promise(f"instance/media/recordings/{number}.jpg")
         mail.send(luck.randbytes(2_000), url=None, folder=instance / "mail", name=f"{number}")
-        promise(f"mail/{number}.eml")
+        promise(f"instance/mail/{number}.eml")
 
 
 if __name__ == "__main__":
