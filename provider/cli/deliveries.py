@@ -22,7 +22,7 @@ from provider.outbox import (
     Lane,
     Message,
 )
-from provider.outbox.held import ACCOUNT, Held, all_held
+from provider.outbox.held import Held, all_held
 
 COLUMNS = {
     "ID": "id", "To": "sink", "Order": "order", "Topic": "topic", "State": "state",
@@ -93,9 +93,8 @@ def holds(as_json: bool) -> None:
                "Since": "since", "Next try": "next_try"}  # fmt: skip
     listing([_hold(each) for each in held], columns, as_json=as_json)
     for each in held:
-        if each.on == ACCOUNT and not as_json:
-            what = f'provider account set "{clean(each.account)}" callback_token=…'
-            click.echo(f"With a new token they go at once: {what}", err=True)
+        if each.remedy and not as_json:
+            click.echo(f"With a new token they go at once: {clean(each.remedy)}", err=True)
 
 
 @delivery.command()
@@ -145,7 +144,7 @@ def _narrowed(
         conditions.append(lane.contains(f"/{CALLBACK}/"))
     elif sink:
         conditions += [lane.endswith(f"/{sink}/"), ~lane.contains(f"/{CALLBACK}/")]
-    return [*conditions, Message.state == state] if state else conditions
+    return [*conditions, outbox.in_state(state)] if state else conditions
 
 
 def _hold(held: Held) -> dict[str, Any]:

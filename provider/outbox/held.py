@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from shlex import quote
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
@@ -30,9 +31,16 @@ class Held:
     since: datetime
     until: datetime  # the next try
 
+    @property
+    def remedy(self) -> str:
+        """The command that ends it; empty where there is nothing to do but wait."""
+        if self.on != ACCOUNT:
+            return ""
+        return f"provider account set {quote(self.account)} callback_token=…"
+
 
 def all_held(session: Session, account: Account | None = None) -> list[Held]:
-    """Return all holds, the oldest first; of one account those that lie on nobody else."""
+    """Return all holds, the oldest first; of one account those that something of its waits for."""
     rows = session.scalars(select(Hold).order_by(Hold.since, Hold.subject)).all()
     parts = [(row, _lane_of(row.subject)) for row in rows]
     ids = {lane.account for _, lane in parts}
@@ -40,24 +48,26 @@ def all_held(session: Session, account: Account | None = None) -> list[Held]:
     return [
         _held(row, lane, known.get(lane.account))
         for row, lane in parts
-        if account is None or lane.account == account.id
+        if account is None or _concerns(session, lane, account)
     ]
 
 
 def try_now(session: Session, subject: str, at: datetime) -> None:
     """Let the one try that a hold allows be made now; NotFound when nothing is held any more.
 
-    The hold stands until that try succeeds, so that it keeps saying since when it lies.
+    The hold stands until that try succeeds, so that it keeps saying since when it lies. Where
+    nothing waits for it there is nothing to try, and the hold ends.
     """
     standing = session.get(Hold, subject)
     if standing is None:
         raise NotFound("Nothing is held there any more: its deliveries are on their way")
-    standing.until = min(standing.until, at)
     waits = select(Message).where(is_waiting(Message), _under(session, subject))
     first = session.scalar(waits.order_by(Message.due_at, Message.id).limit(1))
-    if first:
-        first.due_at = min(first.due_at, at)
-        session.info.setdefault("lanes", set()).add(first.lane)
+    if first is None:
+        session.delete(standing)
+        return
+    standing.until, first.due_at = min(standing.until, at), min(first.due_at, at)
+    session.info.setdefault("lanes", set()).add(first.lane)
 
 
 def _lane_of(subject: str) -> Lane:
@@ -67,6 +77,14 @@ def _lane_of(subject: str) -> Lane:
         return Lane.read(name)
     hosted = name not in ("mail", "media")
     return Lane(0, CALLBACK, name) if hosted else Lane(0, name)
+
+
+def _concerns(session: Session, lane: Lane, account: Account) -> bool:
+    if lane.account:
+        return lane.account == account.id
+    ours = str(Lane(account.id, lane.sink, lane.host))
+    waits = select(Message.id).where(is_waiting(Message), Message.lane == ours).limit(1)
+    return session.scalar(waits) is not None
 
 
 def _held(row: Hold, lane: Lane, account: Account | None) -> Held:

@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,9 @@ def stage(house: House, url: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
         message = outbox.story(session, orders["cancelled"])[-1].public_id
         letter = outbox.story(session, orders["completed"])[0].public_id
         account = session.get_one(Account, account_id).public_id
+        until = house.now() + timedelta(minutes=30)
+        for subject in (f"account/{account_id}/callback", "route/groove-tech.workable.com"):
+            outbox.hold(session, subject, "The receiver did not answer", until, house.now())
     console = "/console/"
     paths = {
         "home": "/", "sign-in": "/console/sign-in",

@@ -8,6 +8,7 @@ from provider.accounts import Account, AccountProduct, AccountToken
 from provider.errors import NotFound
 from provider.house import here
 from provider.orders import Product
+from provider.outbox.held import all_held
 from provider.pages.console.paging import Sorting, plausible, shelf
 
 routes = Blueprint("accounts", __name__, url_prefix="/accounts")
@@ -35,8 +36,9 @@ def one(account_id: str) -> str:
     with here().db.reading() as session:
         account = _find(session, account_id)
         return render_template(
-            "console/account.html", account=account, products=_products(session, account)
-        )
+            "console/account.html", account=account, products=_products(session, account),
+            held=all_held(session, account), at=here().now(),
+        )  # fmt: skip
 
 
 def _find(session: Session, account_id: str) -> Account:

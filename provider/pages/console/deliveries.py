@@ -6,6 +6,7 @@ from typing import Any
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from structlog import get_logger
 from werkzeug.wrappers import Response
 
 from provider import outbox
@@ -13,6 +14,7 @@ from provider.errors import NotFound
 from provider.house import here
 from provider.orders import Order
 from provider.outbox import PARKED, Message
+from provider.outbox.held import all_held, try_now
 from provider.pages.console import gate
 from provider.pages.console.mailbag import SINKS, STATES, bag, parked_first, state_words
 from provider.pages.console.orders import account_names
@@ -20,6 +22,8 @@ from provider.pages.console.paging import chosen, plausible
 from provider.pages.console.story import sending_of
 
 routes = Blueprint("deliveries", __name__, url_prefix="/deliveries")
+
+log = get_logger()
 
 BATCH = 100  # parked deliveries that are sent again at once: a writer is never held for long
 
@@ -34,6 +38,7 @@ def listing() -> str:
         return render_template(
             "console/deliveries.html",
             shelf=found, state=state, accounts=accounts, args=request.args,
+            held=all_held(session), at=here().now(),
             states=[*state_words(), ("any", "Any")],
         )  # fmt: skip
 
@@ -61,6 +66,20 @@ def again(message_id: str) -> Response:
         _send_again(session, [message], house.now())
     flash("It is on its way again.", "success")
     return redirect(url_for("console.orders.story", order_id=order))
+
+
+@routes.post("/try")
+def try_() -> Response:
+    """Let what is held try once, now; return to the deliveries, or to the account asked from."""
+    house, subject = here(), request.form.get("subject", "").replace("\x00", "")
+    with house.db.writing() as session:
+        try_now(session, subject, house.now())
+    log.info("deliveries try", subject=subject, by=gate.visitor().email)
+    flash("One is sent as a try. When it arrives, all the others follow.", "success")
+    account = request.form.get("account", "")
+    if account:
+        return redirect(url_for("console.accounts.one", account_id=account))
+    return redirect(url_for("console.deliveries.listing"))
 
 
 @routes.get("/again")
