@@ -625,7 +625,7 @@ def test_what_is_held_is_listed_and_a_list_of_deliveries_says_so(run: Run, house
     assert {each["next_try"] for each in shown} == {"2026-11-23T09:05:00+00:00"}
     said_plainly = run("delivery", "holds")
     assert "It answers 503" in said_plainly.stdout
-    assert 'provider account set 'Groove Tech' callback_token=" in said_plainly.stderr
+    assert "provider account set 'Groove Tech' callback_token=" in said_plainly.stderr
     assert run("delivery", "list", "--json").stderr.startswith("4 holds keep deliveries waiting")
 
 
