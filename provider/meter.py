@@ -41,10 +41,10 @@ class Meter:
         )
         self._hosts: set[str] = set()
 
-    def tried(self, ended: Sequence[Ended], held: Collection[int]) -> None:
-        """Count tries, and the way of what arrived; `held` are the messages settled by them."""
+    def tried(self, ended: Sequence[Ended], stood: Collection[str]) -> None:
+        """Count tries, and the way of what arrived; `stood` are the leases that they settled."""
         for one in ended:
-            kept = one.claim.message_id in held
+            kept = one.claim.lease in stood
             lane = Lane.read(one.claim.lane)
             outcome = one.outcome.word if kept else "lease lost"
             self._attempts.labels(lane.sink, self._known(lane.host), outcome).inc()

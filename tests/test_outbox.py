@@ -1,7 +1,10 @@
+import re
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Executable, func, select
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
 
 from provider import outbox
 from provider.errors import Conflict
@@ -16,7 +19,10 @@ from provider.outbox import (
     Ended,
     Message,
     Outcome,
+    in_state,
 )
+from provider.outbox.claim import _CLAIM
+from provider.outbox.message import _BEHIND, _DUE_LANES, _OLDEST
 from tests import cast
 from tests.cast import HandClock
 
@@ -208,13 +214,80 @@ def test_a_message_is_written_with_its_transaction_or_not_at_all(house: House) -
     assert called == [{LANE}]
 
 
-def test_claims_use_the_partial_indexes(house: House) -> None:
-    for key in range(50):
-        put(house, str(key))
+def plan(house: House, statement: Executable) -> str:
+    """Return how SQLite would find the rows of a statement."""
+    assert isinstance(statement, ClauseElement)
+    told = {"of_lane": LANE, "lane": LANE, "key": "a", "most": 5, "until": None, "batch": "b"}
     with house.db.reading() as session:
-        plan = session.connection().exec_driver_sql(
-            "EXPLAIN QUERY PLAN SELECT id FROM messages WHERE lane = ? AND state = 'waiting' "
-            "AND due_at <= ? ORDER BY due_at LIMIT 10",
-            (LANE, "2027-01-01"),
+        compiled = statement.compile(
+            session.connection(), compile_kwargs={"render_postcompile": True}
         )
-        assert any("ix_messages_due" in str(row) for row in plan)
+        assert isinstance(compiled, SQLCompiler)
+        values = [
+            compiled.params.get(name) or told.get(name) for name in compiled.positiontup or ()
+        ]
+        steps = session.connection().exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {compiled}", tuple(values)
+        )
+        return "\n".join(row[3] for row in steps)
+
+
+@pytest.mark.parametrize(
+    ("statement", "indexes"),
+    [
+        (_CLAIM, {"ix_messages_due", "ix_messages_head"}),
+        (_DUE_LANES, {"ix_messages_due"}),
+        (_OLDEST, {"ix_messages_due"}),
+        (_BEHIND, {"ix_messages_head"}),
+        (select(Message.id).where(in_state(PARKED)).order_by(Message.id.desc()), {
+            "ix_messages_state"}),
+    ],
+)  # fmt: skip
+def test_what_the_courier_asks_is_found_by_its_indexes_however_much_there_is(
+    house: House, statement: Executable, indexes: set[str]
+) -> None:
+    said = plan(house, statement)
+    assert set(re.findall(r"ix_messages_\w+", said)) == indexes
+    assert "SCAN messages USING" not in said.replace("SCAN messages USING COVERING", "")
+    assert "SCAN other" not in said
+
+
+def test_a_status_that_was_overtaken_is_not_sent_again(house: House) -> None:
+    old = put(house, sequence=1, absolute=True)
+    put(house, sequence=2, absolute=True)
+    settle(house, claim(house)[0], Outcome("never", code=422))
+    (later,) = claim(house)
+    settle(house, later, Outcome("again", after=timedelta(minutes=5)))  # it may have arrived
+    with house.db.writing() as session:
+        assert not outbox.send_again(session, session.get_one(Message, old), house.now())
+    assert state(house, old) == SUPERSEDED
+
+
+def test_both_tries_of_one_courier_may_end_at_once_and_one_counts(
+    house: House, clock: HandClock
+) -> None:
+    put(house)
+    (lost,) = claim(house)
+    clock.pass_(LEASE)
+    (held,) = claim(house)
+    at = house.now()
+    with house.db.writing() as session:
+        both = [Ended(held, Outcome("done"), at, at), Ended(lost, Outcome("never"), at, at)]
+        assert outbox.settle(session, both, at) == {held.lease}
+    with house.db.reading() as session:
+        assert session.scalars(select(Attempt.outcome)).all() == ["done"]
+
+
+def test_what_waits_behind_another_is_due_with_it(house: House, clock: HandClock) -> None:
+    put(house, sequence=1)
+    (first,) = claim(house)
+    put(house, sequence=2)
+    settle(house, first, Outcome("again", after=timedelta(hours=2)))
+    put(house, sequence=3)
+    with house.db.reading() as session:
+        due = session.scalars(select(Message.due_at)).all()
+        assert set(due) == {clock.now() + timedelta(hours=2)}
+    clock.pass_(timedelta(hours=2))
+    (again,) = claim(house)
+    settle(house, again, Outcome("done"))
+    assert [taken.sequence for taken in claim(house)] == [2]

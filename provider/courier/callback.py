@@ -1,6 +1,6 @@
 """Callbacks: a status rendered once, addressed to whom the account still trusts, and sent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -12,7 +12,7 @@ from provider.accounts import Account
 from provider.ats import DIALECTS, Dialect, News, Request
 from provider.courier import addresses
 from provider.courier.exchange import Exchange, Unreached
-from provider.courier.parcel import attempted
+from provider.courier.parcel import Sink, attempted
 from provider.hosts import allowed
 from provider.house import House
 from provider.orders import Order
@@ -51,7 +51,7 @@ class Callback:
         }
 
 
-class CallbackSink:
+class CallbackSink(Sink):
     """Renders news once through the account's dialect and sends the same bytes at every try."""
 
     def __init__(self, house: House) -> None:
@@ -64,29 +64,36 @@ class CallbackSink:
 
     def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Callback | Exception]:
         """Render each status as it stood at its message's revision, and address it."""
-        orders = _orders(session, [claim.key for claim in claims])
-        tokens = {
-            account.id: account.open_callback_token(self.house.vault)
-            for account in {row.Account for row in orders.values()}
+        keys = [claim.key for claim in claims]
+        found = session.connection().execute(_ORDERS, {"public_ids": keys})
+        orders = {row.public_id: row for row in found}
+        senders = {
+            number: self._sender(session.get_one(Account, number))
+            for number in {row.account_id for row in orders.values()}
         }
 
         def one(session: Session, claim: Claim) -> Callback:
-            order, account = orders[claim.key], orders[claim.key].Account
-            dialect = DIALECTS[account.ats]
-            rendered = claim.rendered or dialect.render(self._news(session, claim, order))
-            request = dialect.address(order.reply, tokens[account.id])
-            refused = self._refusal(request.url, account.callback_hosts)
-            return Callback(self, claim, rendered, request, dialect, refused)
+            order = orders[claim.key]
+            sender = senders[order.account_id]
+            rendered = claim.rendered or self._render(session, claim, order, sender)
+            request = sender.dialect.address(order.reply, sender.token)
+            refused = self._refusal(request.url, sender.hosts)
+            return Callback(self, claim, rendered, request, sender.dialect, refused)
 
         return [attempted(one, session, claim) for claim in claims]
 
-    def _news(self, session: Session, claim: Claim, order: Row[Any]) -> News:
+    def _sender(self, account: Account) -> "Sender":
+        token = account.open_callback_token(self.house.vault)
+        dialect = DIALECTS[account.ats]
+        return Sender(dialect, token, account.switches, tuple(account.callback_hosts))
+
+    def _render(self, session: Session, claim: Claim, order: Row[Any], sender: "Sender") -> bytes:
+        news = News(order.kind, claim.payload["status"], order.reply, sender.switches)
         kept = claim.payload["result"]
-        news = News(order.kind, claim.payload["status"], order.reply, order.Account.switches)
-        if not kept:
-            return news
-        found = result_kept(session, self.house.vault, claim.key, kept)
-        return news.completed(*found, self.house.links)
+        if kept:
+            found = result_kept(session, self.house.vault, claim.key, kept)
+            news = news.completed(*found, self.house.links)
+        return sender.dialect.render(news)
 
     def _refusal(self, url: str, hosts: Sequence[str]) -> str:
         """Say why a callback may not go where it could when its order came; empty when it may."""
@@ -101,14 +108,17 @@ class CallbackSink:
         return ""
 
 
-def _orders(session: Session, public_ids: Sequence[str]) -> dict[str, Row[Any]]:
-    """Return what addressing and rendering need of orders, with their accounts, in one look."""
-    found = session.execute(_ORDERS, {"public_ids": public_ids})
-    return {row.public_id: row for row in found}
+@dataclass(frozen=True)
+class Sender:
+    """What the callbacks of one account have in common."""
+
+    dialect: Dialect
+    token: str | None
+    switches: Mapping[str, Any]
+    hosts: tuple[str, ...]
 
 
-_ORDERS = (
-    select(Order.id, Order.public_id, Order.kind, Order.reply, Account)
-    .join(Order.account)
-    .where(Order.public_id.in_(bindparam("public_ids", expanding=True)))
+_COLUMNS = Order.__table__.c
+_ORDERS = select(_COLUMNS.public_id, _COLUMNS.kind, _COLUMNS.reply, _COLUMNS.account_id).where(
+    _COLUMNS.public_id.in_(bindparam("public_ids", expanding=True))
 )

@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -54,7 +54,7 @@ class Courier:
         self._ended: list[Ended] = []
         self._stopping = False
 
-    def call(self, lanes: set[str]) -> None:
+    def call(self, lanes: Iterable[str]) -> None:
         """Say that lanes may have something due."""
         with self._bell:
             self._called.update(dict.fromkeys(lanes))
@@ -62,7 +62,7 @@ class Courier:
 
     def drain(self, *lanes: str) -> int:
         """Send what is due and may go in these lanes until nothing is; return the tries made."""
-        self.call(set(lanes))
+        self.call(lanes)
         tried = 0
         while not self._stopping:
             tried += self.turn()
@@ -91,8 +91,8 @@ class Courier:
         try:
             with self.house.db.writing() as session:
                 at = self.house.now()
-                held = outbox.settle(session, ended, at)
-                settled = [one for one in ended if one.claim.message_id in held]
+                stood = outbox.settle(session, ended, at)
+                settled = [one for one in ended if one.claim.lease in stood]
                 for opening in self._gate.openings(session, lanes, settled, at):
                     jobs += self._take(session, opening, at)
         except BaseException:
@@ -103,7 +103,7 @@ class Courier:
                 for job in jobs:
                     self._hands.give_back(job.route)
             raise
-        _tell(self.house.meter, ended, held)
+        _tell(self.house.meter, ended, stood)
         for job in jobs:
             self._hand_over(job)
         return len(jobs)
@@ -126,6 +126,8 @@ class Courier:
             after.join()
         self._senders.shutdown(wait=True)
         self.turn()
+        for sink in self._sinks.values():
+            sink.close()
 
     def pause(self, attempts: int) -> timedelta:
         """Return the wait after `attempts` earlier tries: the schedule, its last step repeated."""
@@ -151,7 +153,7 @@ class Courier:
         most = min(opening.most, self._hands.free(route))
         if not most:
             if opening.most:  # others have taken the hands meanwhile
-                self.call({lane})
+                self.call([lane])
             return []
         claims = outbox.claim(session, lane, at, most)
         if claims and not self._gate.try_(session, opening, claims[0], at):
@@ -159,14 +161,14 @@ class Courier:
             return []
         if len(claims) == most and not opening.tries:
             # There may be more.
-            self.call({lane})
+            self.call([lane])
         parcels = self._sinks[read(lane).sink].prepare(session, claims) if claims else []
         jobs = []
         for claim, parcel in zip(claims, parcels, strict=True):
             if isinstance(parcel, Exception):
                 # One message that cannot be written must not keep the rest of its lane.
                 _park(session, claim, parcel, at)
-                self.call({lane})
+                self.call([lane])
                 continue
             if claim.rendered is None:
                 outbox.keep_rendered(session, claim, parcel.rendered)
@@ -180,7 +182,7 @@ class Courier:
         self._senders.submit(self._send, job)
 
     def _send(self, job: Job) -> None:
-        """Try once, and lay down how it ended for the next turn."""
+        """Try once; whatever happens is an outcome."""
         began = self.house.now()
         try:
             outcome = job.parcel.send()
@@ -188,6 +190,10 @@ class Courier:
             told = {"order": job.claim.key, "message": job.claim.public_id}
             log.exception("a message could not be sent", **told)
             outcome = Outcome("again", error=f"{type(error).__name__}")
+        self._lay_down(job, outcome, began)
+
+    def _lay_down(self, job: Job, outcome: Outcome, began: datetime) -> None:
+        """Note how a try ended, for the next turn, and free its hand."""
         if outcome.word == "again" and outcome.after is None:
             outcome = replace(outcome, after=self.pause(job.claim.attempts))
         with self._bell:
@@ -203,10 +209,10 @@ def _park(session: Session, claim: Claim, error: Exception, at: datetime) -> Non
     outbox.settle(session, [Ended(claim, outcome, at, at)], at)
 
 
-def _tell(meter: Meter, ended: Sequence[Ended], held: set[int]) -> None:
-    meter.tried(ended, held)
+def _tell(meter: Meter, ended: Sequence[Ended], stood: set[str]) -> None:
+    meter.tried(ended, stood)
     for one in ended:
-        kept = one.claim.message_id in held
+        kept = one.claim.lease in stood
         log.info(
             "delivery", order=one.claim.key, topic=one.claim.topic, message=one.claim.public_id,
             attempt=one.claim.attempts + 1, outcome=one.outcome.word if kept else "lease lost",

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider import mail
-from provider.courier.parcel import attempted
+from provider.courier.parcel import Sink, attempted
 from provider.house import House
 from provider.orders import INVITE, Link, Order
 from provider.outbox import Claim, Outcome
@@ -35,7 +35,7 @@ class Letter:
         )
 
 
-class MailSink:
+class MailSink(Sink):
     """Writes letters to candidates and hands them to the mail server."""
 
     def __init__(self, house: House) -> None:

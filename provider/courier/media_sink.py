@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from provider.courier.parcel import attempted
+from provider.courier.parcel import Sink, attempted
 from provider.errors import Invalid, NotFound
 from provider.house import House
 from provider.kinds.interview import BROKEN, READY, Recording
@@ -58,7 +58,7 @@ class Reel:
             )
 
 
-class MediaSink:
+class MediaSink(Sink):
     """Makes recordings watchable."""
 
     def __init__(self, house: House) -> None:

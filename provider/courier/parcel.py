@@ -35,6 +35,10 @@ class Sink(Protocol):
         What goes wrong with one is returned in its place: it must not keep the others.
         """
 
+    def close(self) -> None:
+        """Let go of what is kept open."""
+        return
+
 
 def attempted(
     prepare: Callable[[Session, Claim], P], session: Session, claim: Claim

@@ -14,6 +14,7 @@ from sqlalchemy import (
     cast,
     exists,
     insert,
+    or_,
     select,
     update,
 )
@@ -25,6 +26,7 @@ from provider.outbox.message import (
     DELIVERED,
     PARKED,
     SUPERSEDED,
+    WAITING,
     Attempt,
     Message,
     due,
@@ -38,7 +40,7 @@ LEASE = timedelta(seconds=60)  # longer than a send may take, shorter than anybo
 assert isinstance(Message.__table__, Table)
 _TABLE = Message.__table__
 _ROW = _TABLE.c
-_EARLIER = _TABLE.alias("earlier")
+_OTHER = _TABLE.alias("other")
 # Named unlike the columns, for in an update a column's name would set it.
 _AT: Bind = bindparam("at")
 _UNTIL: Bind = bindparam("until")
@@ -56,10 +58,11 @@ _HEADS = (
         _ROW.lane == _LANE,
         due(_ROW, _AT),
         ~exists().where(
-            _EARLIER.c.lane == _ROW.lane,
-            _EARLIER.c.key == _ROW.key,
-            is_waiting(_EARLIER.c),
-            _EARLIER.c.sequence < _ROW.sequence,
+            _OTHER.c.lane == _ROW.lane,
+            _OTHER.c.key == _ROW.key,
+            is_waiting(_OTHER.c),
+            # Sent again by hand, an earlier one may come back while a later one is in hand.
+            or_(_OTHER.c.sequence < _ROW.sequence, _OTHER.c.leased_until > _AT),
         ),
     )
     .order_by(_ROW.due_at)
@@ -105,7 +108,7 @@ _SUPERSEDE = (
     .where(
         _ROW.key.in_(_KEYS),
         # Not by the index on states: of this key there are few, of parked ones maybe many.
-        _ROW.state.concat("") == PARKED,
+        _ROW.state.concat("").in_((PARKED, WAITING)),
         _ROW.absolute,
         exists().where(
             _LATER.c.id.in_(_IDS), _LATER.c.absolute, _LATER.c.lane == _ROW.lane,
@@ -114,6 +117,9 @@ _SUPERSEDE = (
     )
     .values(state=SUPERSEDED, settled_at=_AT)
 )  # fmt: skip
+
+assert isinstance(Attempt.__table__, Table)
+_ATTEMPT = insert(Attempt.__table__)
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
         "of_lane": lane, "at": at, "until": at + LEASE, "most": most,
         "batch": vault.public_id()[:8] + "/",
     }  # fmt: skip
-    rows: Sequence[Row[Any]] = session.execute(_CLAIM, told).all()
+    rows: Sequence[Row[Any]] = session.connection().execute(_CLAIM, told).all()
     return sorted((Claim(**row._mapping) for row in rows), key=lambda taken: taken.message_id)
 
 
@@ -181,11 +187,21 @@ def free(session: Session, claim: Claim) -> None:
     _held(session, claim, lease=None, leased_until=None)
 
 
-def settle(session: Session, ended: Sequence[Ended], at: datetime) -> set[int]:
-    """Write how tries ended, and return the ids of those messages whose lease still stood.
+def settle(session: Session, ended: Sequence[Ended], at: datetime) -> set[str]:
+    """Write how tries ended, and return the leases that still stood.
 
-    Of the others nothing is written: somebody else has them by now.
+    Of the others nothing is written: somebody else has their messages by now.
     """
+    stood: set[str] = set()
+    while ended:
+        # Who loses a lease and gets the message again may end both tries at once: one by one.
+        batch = {one.claim.message_id: one for one in ended}
+        stood |= _settle(session, list(batch.values()), at)
+        ended = [one for one in ended if batch[one.claim.message_id] is not one]
+    return stood
+
+
+def _settle(session: Session, ended: Sequence[Ended], at: datetime) -> set[str]:
     done, never, again = (
         [one for one in ended if one.outcome.word == word] for word in ("done", "never", "again")
     )
@@ -194,12 +210,12 @@ def settle(session: Session, ended: Sequence[Ended], at: datetime) -> set[int]:
         held |= _put_off(session, one)
     tried = [_attempt(one) for one in ended if one.claim.message_id in held]
     if tried:
-        session.execute(insert(Attempt), tried)
+        session.connection().execute(_ATTEMPT, tried)
     delivered = [one.claim for one in done if one.claim.message_id in held]
     if delivered:
         ids, keys = [taken.message_id for taken in delivered], [taken.key for taken in delivered]
-        session.execute(_SUPERSEDE, {"ids": ids, "keys": keys, "at": at})
-    return held
+        session.connection().execute(_SUPERSEDE, {"ids": ids, "keys": keys, "at": at})
+    return {one.claim.lease for one in ended if one.claim.message_id in held}
 
 
 def _settled(session: Session, ended: Sequence[Ended], state: str, at: datetime) -> set[int]:
@@ -210,21 +226,23 @@ def _settled(session: Session, ended: Sequence[Ended], state: str, at: datetime)
         "leases": [one.claim.lease for one in ended],
         "to": state, "at": at,
     }  # fmt: skip
-    held = set(session.scalars(_SETTLE, told))
+    held = set(session.connection().scalars(_SETTLE, told))
     lanes: dict[str, list[str]] = {}
     for one in ended:
         lanes.setdefault(one.claim.lane, []).append(one.claim.key)
     for lane, keys in lanes.items():
-        session.execute(_NOW_DUE, {"of_lane": lane, "keys": keys, "due": at})
+        session.connection().execute(_NOW_DUE, {"of_lane": lane, "keys": keys, "due": at})
     return held
 
 
 def _put_off(session: Session, one: Ended) -> set[int]:
     taken, later = one.claim, one.at + (one.outcome.after or timedelta(0))
     told = {"ids": [taken.message_id], "leases": [taken.lease], "due": later}
-    held = set(session.scalars(_AGAIN, told))
+    held = set(session.connection().scalars(_AGAIN, told))
     if held:
-        session.execute(_PUT_OFF_TOO, {"of_lane": taken.lane, "keys": [taken.key], "due": later})
+        session.connection().execute(
+            _PUT_OFF_TOO, {"of_lane": taken.lane, "keys": [taken.key], "due": later}
+        )
     return held
 
 
@@ -244,7 +262,7 @@ def _attempt(one: Ended) -> dict[str, Any]:
 def _held(session: Session, claim: Claim, **values: Any) -> set[int]:
     told = {"ids": [claim.message_id], "leases": [claim.lease]}
     changing = update(_TABLE).where(*_HELD).values(**values).returning(_ROW.id)
-    return set(session.scalars(changing, told))
+    return set(session.connection().scalars(changing, told))
 
 
 def _tidy(text: str) -> str:

@@ -8,7 +8,6 @@ from sqlalchemy import (
     CTE,
     JSON,
     ColumnElement,
-    CursorResult,
     ForeignKey,
     Index,
     LargeBinary,
@@ -16,6 +15,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    case,
     exists,
     func,
     or_,
@@ -23,7 +23,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
 from provider import vault
 from provider.db import Base, insert
@@ -33,6 +33,7 @@ ANSWER_KEPT = 2048  # bytes of an answer that an attempt keeps
 
 WAITING, DELIVERED, PARKED, SUPERSEDED = "waiting", "delivered", "parked", "superseded"
 _IS_WAITING = text("state = 'waiting'")
+_IS_OPEN = text("state <> 'delivered'")
 
 
 class Message(Base):
@@ -49,7 +50,11 @@ class Message(Base):
             sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING,
         ),
         Index("ix_messages_story", "key", "sequence"),
-        Index("ix_messages_state", "state", "id"),
+        # Without what is delivered, so without nearly all; who asks for less says so: `in_state`.
+        Index(
+            "ix_messages_state", "state", "id",
+            sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN,
+        ),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -124,18 +129,31 @@ def oldest_due(session: Session, lanes: Iterable[str], at: datetime) -> datetime
     return min(filter(None, found), default=None)
 
 
-def send_again(session: Session, message: Message, at: datetime) -> None:
-    """Make a parked message due again; Conflict when it is not parked."""
+def send_again(session: Session, message: Message, at: datetime) -> bool:
+    """Make a parked message due again; Conflict when it is not parked.
+
+    False when a later status has been tried since: whoever heard that must not hear this after
+    it, so it is superseded.
+    """
+    later = aliased(Message)
+    tried_since = exists().where(
+        later.lane == Message.lane, later.key == Message.key, later.absolute, Message.absolute,
+        later.sequence > Message.sequence, or_(later.attempts > 0, later.lease.is_not(None)),
+    )  # fmt: skip
     again = session.execute(
         update(Message)
         .where(Message.id == message.id, Message.state == PARKED)
-        .values(state=WAITING, due_at=at, settled_at=None)
+        .values(
+            state=case((tried_since, SUPERSEDED), else_=WAITING), due_at=at,
+            settled_at=case((tried_since, at)),
+        )
+        .returning(Message.state)
         .execution_options(synchronize_session=False)
-    )
-    assert isinstance(again, CursorResult)
-    if again.rowcount != 1:
+    ).scalar()  # fmt: skip
+    if again is None:
         raise Conflict(f"Only a parked delivery can be sent again; this one is {message.state}")
     session.info.setdefault("lanes", set()).add(message.lane)
+    return again == WAITING
 
 
 def story(session: Session, key: str) -> Sequence[Message]:
@@ -143,6 +161,12 @@ def story(session: Session, key: str) -> Sequence[Message]:
     return session.scalars(
         select(Message).where(Message.key == key).order_by(Message.created_at, Message.id)
     ).all()
+
+
+def in_state(*states: str) -> ColumnElement[bool]:
+    """Return the condition that messages are in these states, such that an index can serve it."""
+    wanted = Message.state.in_(states)
+    return wanted if DELIVERED in states else and_(wanted, _IS_OPEN)
 
 
 def is_waiting(row: Any) -> ColumnElement[bool]:
@@ -178,6 +202,9 @@ _OLDEST = (
     .order_by(_ROW.due_at)
     .limit(1)
 )
-_BEHIND = select(func.max(_ROW.due_at)).where(
-    _ROW.lane == bindparam("lane"), _ROW.key == bindparam("key"), is_waiting(_ROW)
+_BEHIND = (
+    select(_ROW.due_at)
+    .where(_ROW.lane == bindparam("lane"), _ROW.key == bindparam("key"), is_waiting(_ROW))
+    .order_by(_ROW.sequence.desc())
+    .limit(1)
 )

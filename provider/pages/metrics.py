@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provider.house import House, here
-from provider.outbox import PARKED, WAITING, Message
+from provider.outbox import PARKED, WAITING, Message, in_state
 from provider.outbox.held import ACCOUNT, HOST, LANE, Held, all_held
 from provider.pages.health import may_know, oldest_due
 
@@ -127,7 +127,7 @@ class Census:
 def _counted(session: Session, now: datetime, seen: dict[tuple[str, str], int]) -> Counted:
     rows = session.execute(
         select(Message.state, Message.topic, func.count(), func.min(Message.created_at))
-        .where(Message.state.in_((WAITING, PARKED)))
+        .where(in_state(WAITING, PARKED))
         .group_by(Message.state, Message.topic)
     ).all()
     topics = {"status", *(row.topic for row in rows)}

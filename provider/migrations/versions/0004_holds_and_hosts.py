@@ -12,6 +12,7 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+OPEN = sa.text("state <> 'delivered'")
 BATCH = 1000  # orders at once
 
 
@@ -35,6 +36,12 @@ def upgrade() -> None:
             type_=sa.String(length=300),
             existing_nullable=False,
         )
+    # Without what is delivered, and so without nearly all.
+    op.drop_index("ix_messages_state", "messages")
+    op.create_index(
+        "ix_messages_state", "messages", ["state", "id"],
+        sqlite_where=OPEN, postgresql_where=OPEN,
+    )  # fmt: skip
     _fill(op.get_bind())
 
 

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from provider.accounts import StaffSession
 from provider.errors import Denied
 from provider.house import House, here
-from provider.outbox import PARKED, Message
+from provider.outbox import PARKED, Message, in_state
 
 OPEN = "console.signing_in.sign_in"  # the one endpoint that needs no session
 LEAVE = "console.signing_in.sign_out"  # the one change that everybody may make
@@ -79,5 +79,5 @@ def _visitor(house: House) -> Visitor | None:
 
 
 def _parked(session: Session) -> int:
-    query = select(Message.id).where(Message.state == PARKED).limit(MOST_COUNTED)
+    query = select(Message.id).where(in_state(PARKED)).limit(MOST_COUNTED)
     return len(session.scalars(query).all())

@@ -18,6 +18,7 @@ from provider.outbox import (
     Attempt,
     Lane,
     Message,
+    in_state,
 )
 from provider.pages.console.paging import Shelf, Sorting, shelf
 from provider.words import word
@@ -43,7 +44,7 @@ def narrowed(state: str, sink: str, account: str) -> list[Any]:
     """Return the conditions of a filter; `account` is a public id."""
     conditions: list[Any] = []
     if state:
-        conditions.append(Message.state == state)
+        conditions.append(in_state(state))
     if sink:
         conditions.append(Message.lane.concat("/").contains(f"/{sink}/", autoescape=True))
     if account:
