@@ -1,6 +1,7 @@
 """What one running server counts of its own work, for Prometheus."""
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from prometheus_client import (
     CollectorRegistry,
@@ -40,25 +41,30 @@ class Meter:
             "provider_requests", "Requests answered", ("endpoint", "code"), registry=self._registry
         )
         self._hosts: set[str] = set()
+        # Finding a line takes longer than counting in it.
+        self._answers = lru_cache(maxsize=10_000)(self._requests.labels)
+        self._tries = lru_cache(maxsize=10_000)(self._line)
 
     def tried(self, ended: Sequence[Ended], stood: Collection[str]) -> None:
         """Count tries, and the way of what arrived; `stood` are the leases that they settled."""
         for one in ended:
             kept = one.claim.lease in stood
-            lane = Lane.read(one.claim.lane)
-            outcome = one.outcome.word if kept else "lease lost"
-            self._attempts.labels(lane.sink, self._known(lane.host), outcome).inc()
+            self._tries(one.claim.lane, one.outcome.word if kept else "lease lost").inc()
             if kept and one.outcome.word == "done":
                 took = (one.at - one.claim.created_at).total_seconds()
                 self._arrival.labels(one.claim.topic).observe(max(0.0, took))
 
     def answered(self, endpoint: str | None, code: int) -> None:
         """Count a request; by its endpoint, for a path may hold a token."""
-        self._requests.labels(endpoint or "none", code).inc()
+        self._answers(endpoint or "none", code).inc()
 
     def written(self, *more: Collector) -> bytes:
         """Write all that was counted, and what others collect, as Prometheus reads it."""
         return b"".join(generate_latest(each) for each in (self._registry, *more))
+
+    def _line(self, lane: str, outcome: str) -> Counter:
+        read = Lane.read(lane)
+        return self._attempts.labels(read.sink, self._known(read.host), outcome)
 
     def _known(self, host: str) -> str:
         if host not in self._hosts:

@@ -87,7 +87,9 @@ class CallbackSink(Sink):
         dialect = DIALECTS[account.ats]
         return Sender(dialect, token, account.switches, tuple(account.callback_hosts))
 
-    def _render(self, session: Session, claim: Claim, order: Row[Any], sender: "Sender") -> bytes:
+    def _render(
+        self, session: Session, claim: Claim, order: Row[Any, Any, Any, Any], sender: "Sender"
+    ) -> bytes:
         news = News(order.kind, claim.payload["status"], order.reply, sender.switches)
         kept = claim.payload["result"]
         if kept:

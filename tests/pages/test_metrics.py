@@ -150,25 +150,35 @@ def test_tries_are_counted_by_host_and_outcome_and_arrivals_by_how_long_they_too
     assert told["arrival_seconds_bucket{le=2.5,topic=status}"] == 1
 
 
-def test_what_arrived_under_a_lost_lease_is_counted_as_that_alone(clock: HandClock) -> None:
+@pytest.fixture
+def claim(house: House, decline: Decline) -> Claim:
+    """A message in hand."""
+    decline(1)
+    (lane,) = cast.lanes(house)
+    with house.db.writing() as session:
+        return outbox.claim(session, lane, house.now(), 1)[0]
+
+
+def test_what_arrived_under_a_lost_lease_is_counted_as_that_alone(
+    claim: Claim, clock: HandClock
+) -> None:
     counts = Meter()
     now = clock.now()
-    claim = Claim(1, "m", "1/callback/x.test", "o", 1, "status", {}, b"", 0, now, "lease")
-    counts.tried([Ended(claim, Outcome("done", code=200), now, now)], held=set())
+    counts.tried([Ended(claim, Outcome("done", code=200), now, now)], stood=set())
     told = counts.written().decode()
     assert 'outcome="lease lost",to="callback"} 1.0' in told
     assert "arrival_seconds_count" not in told
 
 
 def test_hosts_beyond_the_first_thousand_are_counted_together(
-    clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    claim: Claim, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(meter, "MOST_HOSTS", 2)
     counts = Meter()
     now = clock.now()
     for host in ("a.test", "b.test", "c.test", "d.test", "a.test"):
-        claim = Claim(1, "m", f"1/callback/{host}", "o", 1, "status", {}, b"", 0, now, "lease")
-        counts.tried([Ended(claim, Outcome("again"), now, now)], held={1})
+        sent = replace(claim, lane=f"1/callback/{host}")
+        counts.tried([Ended(sent, Outcome("again"), now, now)], stood={claim.lease})
     text = counts.written().decode()
     told = re.findall(r'host="([^"]+)",outcome="again",to="callback"} (\d)', text)
     assert sorted(told) == [("a.test", "2"), ("b.test", "1"), ("others", "2")]
