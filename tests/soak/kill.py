@@ -45,7 +45,7 @@ def kill(run: Run) -> Verdict:
         began = time.monotonic()
         kills = _deaths(run, plan, instance, stage, crew)
         with instance.start() as server:
-            stage.actor.join(server.process.pid)
+            stage.actor.join(server.wait().process.pid)
             played = crew.wait(LAST)
             expected = crew.done
             arrived = receiver.wait_until(lambda it: it.taken >= expected, LAST)
