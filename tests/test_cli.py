@@ -598,6 +598,34 @@ def test_all_that_is_parked_or_a_part_of_it_is_sent_again_in_batches(
     assert run("delivery", "retry", "--all").stdout == "0 deliveries are due again.\n"
 
 
+def overtaken(house: House, run: Run) -> tuple[str, str]:
+    """Return a parked delivery whose successor has been tried, and one more that can still go."""
+    orders = parked(house, run, "Groove Tech", 2)
+    callbacks = said(run("delivery", "list", "--json", "--to", "callback"))
+    run("order", "reopen", orders[0], "--reason", "again")
+    with house.db.writing() as session:
+        (claim,) = outbox.claim(session, "1/callback/x.workable.com", house.now(), 1)
+        cast.settle(house, session, claim, outbox.Outcome("again", after=timedelta(hours=1)))
+    late, other = (
+        next(each["id"] for each in callbacks if each["order"] == order) for order in orders
+    )
+    return late, other
+
+
+def test_what_a_later_status_overtook_is_not_sent_again(run: Run, house: House) -> None:
+    late, _ = overtaken(house, run)
+    assert run("delivery", "retry", late).stdout.startswith("It is not sent: a later status")
+    assert said(run("delivery", "show", late, "--json"))["state"] == "superseded"
+
+
+def test_all_are_sent_again_but_what_was_overtaken(run: Run, house: House) -> None:
+    late, other = overtaken(house, run)
+    told = run("delivery", "retry", "--all", "--to", "callback").stdout
+    assert told.startswith("1 delivery is due again.\nNot sent: 1, for a later status")
+    states = {each["id"]: each["state"] for each in said(run("delivery", "list", "--json"))}
+    assert (states[late], states[other]) == ("superseded", "waiting")
+
+
 def test_sending_again_wants_one_or_all(run: Run) -> None:
     assert "--all" in error(run("delivery", "retry", code=2))
     assert "--all" in error(run("delivery", "retry", "x", "--all", code=2))

@@ -28,6 +28,7 @@ COLUMNS = {
     "ID": "id", "To": "sink", "Order": "order", "Topic": "topic", "State": "state",
     "Tries": "attempts", "Due": "due_at", "Settled": "settled_at",
 }  # fmt: skip
+TOO_LATE = "a later status has gone out, which says all that it said"
 BATCH = 100  # parked deliveries that are sent again at once: a writer is never held for long
 
 of_account = click.option("--account", metavar="NAME", help="Of this account only.")
@@ -111,26 +112,30 @@ def retry(delivery_id: str | None, every: bool, account: str | None, sink: str |
     with opened() as house:
         if delivery_id:
             with house.db.writing() as session:
-                outbox.send_again(session, _find(session, delivery_id), house.now())
-            click.echo("It is due again.")
+                goes = outbox.send_again(session, _find(session, delivery_id), house.now())
+            click.echo("It is due again." if goes else f"It is not sent: {TOO_LATE}.")
             return
-        count = _retry_all(house, account, sink)
+        count, late = _retry_all(house, account, sink)
     click.echo("1 delivery is due again." if count == 1 else f"{count} deliveries are due again.")
+    if late:
+        click.echo(f"Not sent: {late}, for {TOO_LATE}.")
 
 
-def _retry_all(house: House, account: str | None, sink: str | None) -> int:
-    """Make parked messages due again, batch by batch, each once whatever becomes of it."""
-    count = last = 0
+def _retry_all(house: House, account: str | None, sink: str | None) -> tuple[int, int]:
+    """Make parked messages due again, batch by batch, each once whatever becomes of it.
+
+    Return how many are, and how many are not for a later status has made them untrue.
+    """
+    count = late = last = 0
     while True:
         with house.db.writing() as session:
             conditions = _narrowed(session, PARKED, account, sink)
             query = select(Message).where(*conditions, Message.id > last).order_by(Message.id)
             found = session.scalars(query.limit(BATCH)).all()
-            for message in found:
-                outbox.send_again(session, message, house.now())
-        count += len(found)
+            going = [outbox.send_again(session, each, house.now()) for each in found]
+        count, late = count + going.count(True), late + going.count(False)
         if len(found) < BATCH:
-            return count
+            return count, late
         last = found[-1].id
 
 

@@ -1,6 +1,7 @@
 """Deliveries and letters at the console: seen by state, and sent again."""
 
 import re
+from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -240,3 +241,35 @@ def test_without_letters_the_page_says_when_there_will_be_one(
     house: House, client: FlaskClient
 ) -> None:
     assert "The first one is written when" in Desk.of(house, client).read("/console/letters/")
+
+
+def overtake(house: House, order_id: str) -> None:
+    """Have a later status of an order go out, and fail for now."""
+    with house.db.writing() as session:
+        order = Order.find(session, order_id)
+        order.reopen(session, house.vault, "sam@provider.test", "again", house.now())
+    settle(house, CALLBACKS, Outcome("again", after=timedelta(hours=1)))
+
+
+def test_what_a_later_status_overtook_is_not_sent_again(house: House, client: FlaskClient) -> None:
+    late, _ = cancelled(house, 2)
+    park(house)
+    overtake(house, late)
+    with house.db.reading() as session:
+        message = outbox.story(session, late)[1].public_id
+    desk = Desk.of(house, client)
+    desk.submit(f"{LIST}{message}/again")
+    page = desk.read(f"/console/orders/{late}")
+    assert "It is not sent: a later status has gone out" in page
+    assert "Sent again by staff" not in page
+    assert sorted(states(house)) == ["parked", "superseded", "waiting"]
+
+
+def test_all_are_sent_again_but_what_was_overtaken(house: House, client: FlaskClient) -> None:
+    late, _ = cancelled(house, 2)
+    park(house)
+    overtake(house, late)
+    desk = Desk.of(house, client)
+    desk.submit(f"{LIST}again", page=f"{LIST}again")
+    assert "1 delivery is on the way again. Not sent: 1, for a later status" in desk.read(LIST)
+    assert sorted(states(house)) == ["superseded", "waiting", "waiting"]

@@ -63,8 +63,11 @@ def again(message_id: str) -> Response:
     with house.db.writing() as session:
         message = _find(session, message_id)
         order = message.key
-        _send_again(session, [message], house.now())
-    flash("It is on its way again.", "success")
+        goes = _send_again(session, [message], house.now())
+    if goes:
+        flash("It is on its way again.", "success")
+    else:
+        flash("It is not sent: a later status has gone out, which says all that it said.", "info")
     return redirect(url_for("console.orders.story", order_id=order))
 
 
@@ -103,27 +106,30 @@ def again_all() -> Response:
     with house.db.writing() as session:
         sink, account, _ = _filter(session)
         found = parked_first(session, sink, account, BATCH)
-        _send_again(session, found, house.now())
-    flash(_counted(len(found)), "success")
+        goes = _send_again(session, found, house.now())
+    flash(_counted(goes, late=len(found) - goes), "success")
     kept: dict[str, Any] = {"sink": sink or None, "account": account or None}
     return redirect(url_for("console.deliveries.listing", **kept))
 
 
-def _counted(number: int) -> str:
-    if number == 0:
+def _counted(number: int, late: int) -> str:
+    if number == late == 0:
         return "Nothing was parked any more: somebody else was quicker."
-    return f"{number} {'delivery is' if number == 1 else 'deliveries are'} on the way again."
+    said = f"{number} {'delivery is' if number == 1 else 'deliveries are'} on the way again."
+    return f"{said} Not sent: {late}, for a later status has gone out." if late else said
 
 
-def _send_again(session: Session, messages: list[Message], at: datetime) -> None:
+def _send_again(session: Session, messages: list[Message], at: datetime) -> int:
+    """Send again what no later status has made untrue, on record; return how many."""
     orders = session.scalars(
         select(Order).where(Order.public_id.in_([message.key for message in messages]))
     )
     known = {order.public_id: order for order in orders}
-    for message in messages:
-        outbox.send_again(session, message, at)
+    going = [message for message in messages if outbox.send_again(session, message, at)]
+    for message in going:
         if message.key in known:
             known[message.key].tell(session, "retried", gate.visitor().email, at)
+    return len(going)
 
 
 def _filter(session: Session) -> tuple[str, str, list[tuple[str, str]]]:
