@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from shlex import quote
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from provider.accounts import Account
 from provider.errors import NotFound
-from provider.outbox.hold import Hold
+from provider.outbox.hold import Hold, holding, lift
 from provider.outbox.lane import CALLBACK, Lane
 from provider.outbox.message import Message, is_waiting
 
@@ -58,15 +58,16 @@ def try_now(session: Session, subject: str, at: datetime) -> None:
     The hold stands until that try succeeds, so that it keeps saying since when it lies. Where
     nothing waits for it there is nothing to try, and the hold ends.
     """
-    standing = session.get(Hold, subject)
-    if standing is None:
+    if not holding(session, [subject]):
         raise NotFound("Nothing is held there any more: its deliveries are on their way")
     waits = select(Message).where(is_waiting(Message), _under(session, subject))
     first = session.scalar(waits.order_by(Message.due_at, Message.id).limit(1))
     if first is None:
-        session.delete(standing)
+        lift(session, subject)
         return
-    standing.until, first.due_at = min(standing.until, at), min(first.due_at, at)
+    # Not by the object: another process may end the hold at this very moment.
+    session.execute(update(Hold).where(Hold.subject == subject, Hold.until > at).values(until=at))
+    first.due_at = min(first.due_at, at)
     session.info.setdefault("lanes", set()).add(first.lane)
 
 
