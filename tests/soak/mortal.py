@@ -177,7 +177,7 @@ def _label_transactions() -> None:
             _label(session, "claim")
         return claims
 
-    def settling(session: Session, ended: Sequence[Ended], at: Any) -> set[int]:
+    def settling(session: Session, ended: Sequence[Ended], at: Any) -> Any:
         for each in ended:
             if each.claim.lane.split("/")[1] == CALLBACK:
                 _label(session, each.outcome.word)

@@ -1,5 +1,6 @@
 """Outage: an ATS refuses for three days of test time; then all arrives, in order and paced."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import update
@@ -17,8 +18,6 @@ from tests.soak.proof import Run, Verdict
 from tests.soak.receiver import Receiver
 from tests.soak.server import Instance
 
-HOURS = 72
-LONG, SHORT = 5_000, 144  # orders, of two statuses each
 STATUSES = ("decline", "reopen")
 RATE = 100.0  # a second, that the account is kept to
 OVER = 1.05  # by which it may be exceeded
@@ -28,9 +27,20 @@ DAYS = 4  # after which all has arrived: the longest wait is a day
 EACH = timedelta(hours=1)  # how often the refusing host is tried, and new news comes
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How long the host refuses, and how many orders, of two statuses each, come meanwhile."""
+
+    hours: int
+    orders: int
+
+
+LONG, SHORT = Plan(72, 5_000), Plan(8, 80)
+
+
 def outage(run: Run) -> Verdict:
     """Queue for three days, then let everything out."""
-    clock = HandClock()
+    plan, clock = SHORT if run.short else LONG, HandClock()
     instance = Instance(run.part("outage"))
     with (
         instance.house(clock) as house,
@@ -38,8 +48,8 @@ def outage(run: Run) -> Verdict:
     ):
         receiver.refusing = True
         courier = Courier(house)
-        tries = _refused(run, house, courier, receiver, clock)
-        run.say(f"{tries:,} tries in {HOURS} h; {unsettled(house):,} wait")
+        tries = _refused(plan, house, courier, receiver, clock)
+        run.say(f"{tries:,} tries in {plan.hours} h; {unsettled(house):,} wait")
         queued, receiver.refusing = unsettled(house), False
         taken = _let_out(run, house, courier, clock)
         run.say(f"all went out within {taken}")
@@ -50,7 +60,7 @@ def outage(run: Run) -> Verdict:
     rates = {window: _most(moments, window) / window for window in WINDOWS}
     worst = max(rates.values())
     verdict = Verdict(
-        f"{HOURS} h, {queued:,} queued, {judgement.figures}; out within {taken}, "
+        f"{plan.hours} h, {queued:,} queued, {judgement.figures}; out within {taken}, "
         f"at most {worst:.1f} a second where {RATE:.0f} are allowed"
     )
     verdict.hold(judgement)
@@ -63,15 +73,16 @@ def outage(run: Run) -> Verdict:
     return verdict
 
 
-def _refused(run: Run, house: House, courier: Courier, receiver: Receiver, clock: HandClock) -> int:
+def _refused(
+    plan: Plan, house: House, courier: Courier, receiver: Receiver, clock: HandClock
+) -> int:
     """Let the orders of each hour come while the host refuses; return how often it was tried."""
     account_id, _ = cast.account(house)
     with house.db.writing() as session:
         session.execute(update(Account).values(callback_rate=RATE))
-    count = SHORT if run.short else LONG
-    test, share = cast.test(house), -(-count // HOURS)
-    for hour in range(HOURS):
-        for number in range(hour * share, min(count, (hour + 1) * share)):
+    test, share = cast.test(house), -(-plan.orders // plan.hours)
+    for hour in range(plan.hours):
+        for number in range(hour * share, min(plan.orders, (hour + 1) * share)):
             url = f"{receiver.url}/callbacks/{number}"
             order = cast.order(house, account_id, test, callback_url=url)
             with house.db.writing() as session:
