@@ -20,6 +20,7 @@ from provider.orders import Order
 from provider.outbox import MAIL
 from tests import cast
 from tests.fake_ats import FakeAts
+from tests.post_office import PostOffice
 
 
 @pytest.fixture
@@ -259,3 +260,20 @@ def test_an_error_at_an_orders_page_names_the_order(
     for path in (f"/assessments/{order}", f"/c/o/{order}/"):
         assert client.get(path, headers=bearer).status_code == 500
         assert json.loads(said())["order"] == order
+
+
+def test_what_a_mail_server_says_of_a_candidate_is_not_logged(
+    house: House, said: Callable[[], str]
+) -> None:
+    with PostOffice() as post:
+        post.rcpt.append("550 <lakita_marrero@gmail.com> no such mailbox")
+        house = replace(house, settings=replace(house.settings, mail_url=post.url))
+        order = cast.order(house, cast.account(house)[0], cast.test(house))
+        logs.configure(json=True)
+        courier = Courier(house)
+        courier.drain(*cast.lanes(house, sink=MAIL))
+        courier.stop()
+    text = said()
+    line = json.loads(text)
+    assert (line["order"], line["outcome"], line["code"]) == (order, "never", 550)
+    assert "lakita" not in text

@@ -213,8 +213,10 @@ def _tell(meter: Meter, ended: Sequence[Ended], stood: set[str]) -> None:
     meter.tried(ended, stood)
     for one in ended:
         kept = one.claim.lease in stood
+        # What a mail server answers may name the candidate: it is kept with the attempt alone.
+        theirs = read(one.claim.lane).sink == MAIL and one.outcome.code is not None
         log.info(
             "delivery", order=one.claim.key, topic=one.claim.topic, message=one.claim.public_id,
             attempt=one.claim.attempts + 1, outcome=one.outcome.word if kept else "lease lost",
-            code=one.outcome.code, error=one.outcome.error or None,
+            code=one.outcome.code, error=None if theirs else one.outcome.error or None,
         )  # fmt: skip
