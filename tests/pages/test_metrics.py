@@ -4,8 +4,10 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from flask.testing import FlaskClient
@@ -19,6 +21,7 @@ from provider.house import House
 from provider.meter import Meter
 from provider.orders import Order
 from provider.outbox import MAIL, Claim, Ended, Outcome
+from provider.pages import metrics
 from tests import cast
 from tests.cast import HandClock
 from tests.fake_ats import FakeAts
@@ -218,6 +221,40 @@ def test_the_database_is_counted_at_most_each_ten_seconds(
     assert told["messages_oldest_seconds{topic=status}"] == 9  # it has grown older all the same
     clock.pass_(timedelta(seconds=1))
     assert scrape()["messages_waiting{topic=status}"] == 2
+
+
+def test_what_takes_long_to_count_is_counted_more_seldom(
+    decline: Decline, scrape: Scrape, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    watch = SimpleNamespace(perf_counter=lambda: float(next(ticks)))  # each count takes a second
+    monkeypatch.setattr("provider.pages.metrics.time", watch)
+    decline(1)
+    assert scrape()["messages_waiting{topic=status}"] == 1
+    decline(1)
+    clock.pass_(timedelta(seconds=19))
+    assert scrape()["messages_waiting{topic=status}"] == 1
+    clock.pass_(timedelta(seconds=1))
+    assert scrape()["messages_waiting{topic=status}"] == 2
+
+
+def test_while_somebody_counts_others_are_told_what_was_counted_last(
+    decline: Decline, house: House, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    census = metrics.Census()
+    decline(1)
+    before = census.of(house)
+    clock.pass_(timedelta(seconds=10))
+    inner: list[metrics.Counted] = []
+
+    def slowly(*_: object) -> metrics.Counted:
+        with ThreadPoolExecutor(1) as pool:
+            inner.append(pool.submit(census.of, house).result(timeout=5))
+        return replace(before, depths={})
+
+    monkeypatch.setattr(metrics, "_counted", slowly)
+    assert census.of(house).depths == {}
+    assert [each.depths for each in inner] == [before.depths]
 
 
 def test_a_database_that_fails_does_not_hide_what_was_counted(
