@@ -25,8 +25,7 @@ class Plan:
     statuses: int
     kills: int
     faults: float
-    # Seconds of processor time, so that a busy machine does not make it a proof of starting up;
-    # None: a server dies when it has done its part of the work.
+    # Seconds from its first answer to its death; None: when it has done its part of the work.
     between: tuple[float, float] | None
     pages: int  # every how many-th order is played through the pages
 
@@ -86,7 +85,7 @@ def _deaths(run: Run, plan: Plan, instance: Instance, stage: Stage, crew: Crew) 
     orders = plays(stage, plan.orders, plan.statuses)
     share = -(-len(orders) // plan.kills)
     kills = 0
-    while kills < plan.kills or (plan.between and not crew.wait(0)):
+    while kills < plan.kills:
         crew.give(orders[kills * share : (kills + 1) * share])
         with instance.start() as server:
             stage.actor.join(server.process.pid)
@@ -107,4 +106,5 @@ def _live(plan: Plan, crew: Crew, server: Server, luck: random.Random) -> None:
     elif luck.random() < STILLBORN:
         time.sleep(luck.uniform(0.0, plan.between[0]))
     else:
-        server.wait().work(luck.uniform(*plan.between))
+        server.wait()
+        time.sleep(luck.uniform(*plan.between))

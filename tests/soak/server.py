@@ -110,12 +110,6 @@ class Server:
             time.sleep(0.02)
         raise RuntimeError(f"the server does not answer: {self.last_words()}")
 
-    def work(self, seconds: float) -> None:
-        """Wait until it has taken so much processor time, or five times as long has passed."""
-        done, until = _processor_time(self.process.pid) + seconds, time.monotonic() + 5 * seconds
-        while _processor_time(self.process.pid) < done and time.monotonic() < until:
-            time.sleep(0.01)
-
     def kill(self) -> None:
         """Kill the whole process group with -9, and wait until nobody listens any more."""
         if self.process.poll() is None:
@@ -172,12 +166,3 @@ def _children(pid: int) -> list[int]:
 
 def _threads(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
-
-
-def _processor_time(leader: int) -> float:
-    """Return the seconds that a process and its children have taken; fields 14 and 15 of proc."""
-    ticks = 0
-    for pid in [leader, *_children(leader)]:
-        fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
