@@ -20,12 +20,14 @@ from tests.soak.outage import outage
 from tests.soak.powerloss.prove import disk, powerloss
 from tests.soak.proof import Proof, Run, Verdict, quiet
 from tests.soak.restart import restart
+from tests.soak.simulation import simulation
 
 PROOFS: dict[str, Proof] = {
     "kill": kill,
     "durable": durable,
     "crash": crash,
     "restart": restart,
+    "simulation": simulation,
     "isolation": isolation,
     "outage": outage,
     "powerloss": powerloss,

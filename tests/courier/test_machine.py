@@ -1,0 +1,92 @@
+"""Outbox, courier and receiver in a small world: whatever happens, nothing is lost or reordered."""
+
+import random
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+
+from tests.soak.simulation import play
+from tests.soak.world import LANDINGS, World
+
+COURIERS, LANES, KEYS = st.integers(0, 1), st.integers(0, 3), st.integers(0, 2)
+WAITS = st.sampled_from([0.1, 1, 7, 40, 70, 400, 4000, 90_000]).map(lambda s: timedelta(seconds=s))
+
+
+class Deliveries(RuleBasedStateMachine):
+    """Every step is something that happens; at the end all must have arrived, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.world = World.make(Path(self.folder.name))
+
+    def teardown(self) -> None:
+        """Let everything be well again, and judge."""
+        try:
+            self.world.settle()
+        finally:
+            self.world.house.db.close()
+            self.folder.cleanup()
+
+    @rule(lane=LANES, key=KEYS, status=st.sampled_from(["completed", "expired"]))
+    def a_status(self, lane: int, key: int, status: str) -> None:
+        """An order changes."""
+        self.world.append(lane, key, status)
+
+    @rule(courier=COURIERS)
+    def a_turn(self, courier: int) -> None:
+        """A courier takes a turn."""
+        self.world.turn(courier)
+
+    @precondition(lambda self: any(puppet.air for puppet in self.world.couriers))
+    @rule(courier=COURIERS, index=st.integers(0, 7), how=st.sampled_from(sorted(LANDINGS)))
+    def a_landing(self, courier: int, index: int, how: str) -> None:
+        """A try ends."""
+        self.world.land(courier, index, how)
+
+    @rule(wait=WAITS)
+    def a_wait(self, wait: timedelta) -> None:
+        """Time passes."""
+        self.world.pass_(wait)
+
+    @rule(courier=COURIERS, reached=st.integers(0, 3))
+    def a_crash(self, courier: int, reached: int) -> None:
+        """A courier dies."""
+        self.world.crash(courier, reached)
+
+    @rule(courier=COURIERS)
+    def a_turn_that_renders_nothing(self, courier: int) -> None:
+        """What cannot be written is parked."""
+        self.world.turn(courier, fails=True)
+
+    @rule(which=st.integers(0, 9))
+    def sent_again(self, which: int) -> None:
+        """Staff send something parked again."""
+        self.world.send_again(which)
+
+    @rule(account=st.integers(0, 1))
+    def a_new_token(self, account: int) -> None:
+        """An account gets a new token."""
+        self.world.new_token(account)
+
+
+def test_whatever_happens_everything_arrives_in_order() -> None:
+    run_state_machine_as_test(
+        Deliveries,
+        settings=settings(
+            max_examples=12, stateful_step_count=40, deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip
+
+
+def test_histories_thrown_by_dice_end_well(tmp_path: Path) -> None:
+    world = World.make(tmp_path)
+    for seed in range(8):
+        world = world.again()
+        play(world, random.Random(seed))
+    world.house.db.close()
