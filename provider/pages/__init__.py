@@ -47,11 +47,13 @@ def _said(error: ProviderError) -> Response:
     return Response(render_template("error.html", code=code, message=str(error)), code)
 
 
-# What every answer says unless it says something else itself.
+# What every answer says unless it says something else itself; a document for machines, which
+# loads nothing and leads nowhere, needs to say no more than that it is one.
+MACHINES = (("X-Content-Type-Options", "nosniff"),)
 ALWAYS = (
+    *MACHINES,
     ("Content-Security-Policy", CSP),
     ("Referrer-Policy", "no-referrer"),
-    ("X-Content-Type-Options", "nosniff"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
@@ -64,7 +66,8 @@ def _protect(response: Response) -> Response:
     given = {name.lower() for name in headers.keys()}  # noqa: SIM118  (as pairs it yields them)
     https = HTTPS if here().settings.https else ()
     kept = () if (request.endpoint or "static").endswith("static") else FRESH
-    for name, value in (*ALWAYS, *https, *kept):
+    always = MACHINES if response.mimetype == "application/json" else ALWAYS
+    for name, value in (*always, *https, *kept):
         if name.lower() not in given:
             headers.add(name, value)
     return response
