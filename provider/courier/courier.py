@@ -173,7 +173,8 @@ class Courier:
             if claim.rendered is None:
                 outbox.keep_rendered(session, claim, parcel.rendered)
             jobs.append(Job(claim, parcel, route))
-        self._gate.took(lane, len(jobs), at)
+        if jobs:
+            self._gate.took(lane, len(jobs), at)
         with self._bell:
             self._hands.take(route, len(jobs))
         return jobs

@@ -139,7 +139,9 @@ class Gate:
             log.info("deliveries go on", subject=subject)
 
     def _rate(self, lane: str) -> float | None:
-        return self._rates.get(read(lane).account, (None, None))[1]
+        place = read(lane)
+        known = self._rates.get(place.account) if place.sink == CALLBACK else None
+        return known[1] if known else None
 
     def _learn_rates(self, session: Session, lanes: Sequence[str], at: datetime) -> None:
         ours = {read(lane).account for lane in lanes if read(lane).sink == CALLBACK}
