@@ -251,6 +251,7 @@ def test_an_accounts_pace_is_kept(
         came.append(drain(courier, house))
         clock.pass_(timedelta(milliseconds=250))
     assert came == [1, 0] * 10
+    assert drain(courier, house) == 0
     assert courier.next_at() is None  # or an idle server would take turns without a pause
 
 
