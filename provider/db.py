@@ -122,6 +122,7 @@ class Database:
         self.on_commit: list[Listener] = []
         self.on_write: list[Listener] = []
         self._inside = threading.local()
+        self._opened = object()  # what threads keep is good for as long as this is the same
         # SQLite has one writer: queueing here is fair and quick, its own busy handler is neither.
         self._writer = threading.Lock() if self.sqlite else None
         if self.sqlite:
@@ -150,12 +151,8 @@ class Database:
     @contextmanager
     def glancing(self) -> Iterator[Glance]:
         """Open the lightest door, for `Ready` selects: each sees the database as it is then."""
-        with self._outermost(), said_plainly():
-            lent = self._lend()
-            try:
-                yield Glance(self._read.dialect, lent)
-            finally:
-                lent.close()
+        with self._outermost(), said_plainly(), self._lent() as connection:
+            yield Glance(self._read.dialect, connection)
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
@@ -174,10 +171,28 @@ class Database:
 
     def close(self) -> None:
         """Give every connection back."""
+        self._opened = object()
         self._write.dispose()
         self._read.dispose()
 
-    def _lend(self) -> PoolProxiedConnection:
+    @contextmanager
+    def _lent(self) -> Iterator[PoolProxiedConnection]:
+        """Lend a connection; on SQLite each thread has its own, for a pool's care costs more."""
+        if not self.sqlite:
+            connection = self._connect()
+            try:
+                yield connection
+            finally:
+                connection.close()
+            return
+        kept = getattr(self._inside, "glance", None)
+        if kept is None or kept[0] is not self._opened:
+            connection = self._connect()
+            connection.detach()  # from the pool: it ends with its thread
+            self._inside.glance = kept = (self._opened, connection)
+        yield kept[1]
+
+    def _connect(self) -> PoolProxiedConnection:
         dialect = self._read.dialect
         try:
             return self._read.raw_connection()

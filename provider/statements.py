@@ -36,7 +36,7 @@ class Ready:
     """
 
     def __init__(self, statement: Statement, columns: Iterable[str] = ()) -> None:
-        self._statement, self._columns = statement, list(columns) or None
+        self.statement, self._columns = statement, list(columns) or None
         self._made: dict[Hashable, _Made] = {}
 
     def rows(self, door: Session | Glance, told: dict[str, Any]) -> list[Row]:
@@ -57,9 +57,9 @@ class Ready:
         return next(iter(self.rows(door, told)), None)
 
     def _make(self, dialect: Dialect) -> "_Made":
-        compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
+        compiled = self.statement.compile(dialect=dialect, column_keys=self._columns)
         assert isinstance(compiled, SQLCompiler)
-        self._made[_driver_of(dialect)] = made = _Made.of(compiled, self._statement, dialect)
+        self._made[_driver_of(dialect)] = made = _Made.of(compiled, self.statement, dialect)
         return made
 
 

@@ -235,7 +235,7 @@ def plan(house: House, statement: Executable) -> str:
 @pytest.mark.parametrize(
     ("statement", "indexes"),
     [
-        (_CLAIM, {"ix_messages_due", "ix_messages_head"}),
+        (_CLAIM.statement, {"ix_messages_due", "ix_messages_head"}),
         (_DUE_LANES, {"ix_messages_due"}),
         (_OLDEST, {"ix_messages_due"}),
         (_BEHIND, {"ix_messages_head"}),

@@ -88,7 +88,7 @@ def test_a_glance_sees_what_was_committed_and_keeps_nothing_open(db: Database) -
         insert(session, Account, name="a", ats="workable", created_at=AT)
     with db.glancing() as glance:
         assert len(NAMED.rows(glance, {"name": "a"})) == 1
-        assert not glance.driver.driver_connection.in_transaction  # type: ignore[union-attr]
+        assert not glance.driver.dbapi_connection.in_transaction  # type: ignore[union-attr]
 
 
 def test_nothing_can_be_written_through_a_glance(db: Database) -> None:

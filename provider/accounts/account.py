@@ -58,8 +58,12 @@ class Account(Base):
 
     def open_callback_token(self, keeper: Vault) -> str | None:
         """Return the bearer token for the account's callbacks."""
-        sealed = self.callback_token
-        return keeper.open(sealed, self._row("callback_token")) if sealed else None
+        return self.reveal_callback_token(keeper, self.callback_token, self.public_id)
+
+    @staticmethod
+    def reveal_callback_token(keeper: Vault, sealed: bytes | None, public_id: str) -> str | None:
+        """Return the token that `set_callback_token` sealed."""
+        return keeper.open(sealed, f"accounts/{public_id}/callback_token") if sealed else None
 
     def issue_token(self, at: datetime) -> str:
         """Add an inbound token and return it: it is shown this once."""

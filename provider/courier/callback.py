@@ -18,6 +18,7 @@ from provider.house import House
 from provider.orders import Order
 from provider.orders.glance import result_kept
 from provider.outbox import Claim, Outcome
+from provider.statements import Ready
 
 AGENT = f"provider/{version('provider')}"
 
@@ -68,7 +69,7 @@ class CallbackSink(Sink):
         found = session.connection().execute(_ORDERS, {"public_ids": keys})
         orders = {row.public_id: row for row in found}
         senders = {
-            number: self._sender(session.get_one(Account, number))
+            number: self._sender(session, number)
             for number in {row.account_id for row in orders.values()}
         }
 
@@ -82,10 +83,12 @@ class CallbackSink(Sink):
 
         return [attempted(one, session, claim) for claim in claims]
 
-    def _sender(self, account: Account) -> "Sender":
-        token = account.open_callback_token(self.house.vault)
-        dialect = DIALECTS[account.ats]
-        return Sender(dialect, token, account.switches, tuple(account.callback_hosts))
+    def _sender(self, session: Session, account_id: int) -> "Sender":
+        row = _ACCOUNT.row(session, {"account_id": account_id})
+        assert row is not None
+        public_id, ats, sealed, switches, hosts = row
+        token = Account.reveal_callback_token(self.house.vault, sealed, public_id)
+        return Sender(DIALECTS[ats], token, switches, tuple(hosts))
 
     def _render(
         self, session: Session, claim: Claim, order: Row[Any, Any, Any, Any], sender: "Sender"
@@ -124,3 +127,10 @@ _COLUMNS = Order.__table__.c
 _ORDERS = select(_COLUMNS.public_id, _COLUMNS.kind, _COLUMNS.reply, _COLUMNS.account_id).where(
     _COLUMNS.public_id.in_(bindparam("public_ids", expanding=True))
 )
+_ACCOUNTS = Account.__table__.c
+_ACCOUNT = Ready(
+    select(
+        _ACCOUNTS.public_id, _ACCOUNTS.ats, _ACCOUNTS.callback_token, _ACCOUNTS.switches,
+        _ACCOUNTS.callback_hosts,
+    ).where(_ACCOUNTS.id == bindparam("account_id"))
+)  # fmt: skip

@@ -7,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import (
     BindParameter,
-    Row,
     String,
     Table,
     bindparam,
@@ -32,6 +31,7 @@ from provider.outbox.message import (
     due,
     is_waiting,
 )
+from provider.statements import Ready
 
 Bind = BindParameter[Any]
 
@@ -69,7 +69,7 @@ _HEADS = (
     .limit(bindparam("most"))
 )
 # Every message gets a lease of its own (the batch's and its id), so that a lease says all.
-_CLAIM = (
+_CLAIM = Ready(
     update(_TABLE)
     .where(_ROW.id.in_(_HEADS), due(_ROW, _AT))
     .values(lease=bindparam("batch") + cast(_ROW.id, String), leased_until=_UNTIL)
@@ -102,6 +102,8 @@ _FOLLOWING = update(_TABLE).where(
 )  # fmt: skip
 _PUT_OFF_TOO = _FOLLOWING.where(_ROW.due_at < _DUE).values(due_at=_DUE)
 _NOW_DUE = _FOLLOWING.where(_ROW.due_at > _DUE).values(due_at=_DUE)
+_KEEP = update(_TABLE).where(*_HELD).values(rendered=bindparam("bytes")).returning(_ROW.id)
+_FREE = update(_TABLE).where(*_HELD).values(lease=None, leased_until=None)
 _LATER = _TABLE.alias("later")
 _SUPERSEDE = (
     update(_TABLE)
@@ -173,18 +175,19 @@ def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
         "of_lane": lane, "at": at, "until": at + LEASE, "most": most,
         "batch": vault.public_id()[:8] + "/",
     }  # fmt: skip
-    rows: Sequence[Row[Any]] = session.connection().execute(_CLAIM, told).all()
-    return sorted((Claim(**row._mapping) for row in rows), key=lambda taken: taken.message_id)
+    claims = (Claim(*row) for row in _CLAIM.rows(session, told))
+    return sorted(claims, key=lambda taken: taken.message_id)
 
 
 def keep_rendered(session: Session, claim: Claim, rendered: bytes) -> bool:
     """Keep the bytes that every try of a message sends; False when the lease is lost."""
-    return bool(_held(session, claim, rendered=rendered))
+    told = {"ids": [claim.message_id], "leases": [claim.lease], "bytes": rendered}
+    return bool(session.connection().scalar(_KEEP, told))
 
 
 def free(session: Session, claim: Claim) -> None:
     """Give a lease back unused, at a clean stop."""
-    _held(session, claim, lease=None, leased_until=None)
+    session.connection().execute(_FREE, {"ids": [claim.message_id], "leases": [claim.lease]})
 
 
 def settle(session: Session, ended: Sequence[Ended], at: datetime) -> set[str]:
@@ -257,12 +260,6 @@ def _attempt(one: Ended) -> dict[str, Any]:
         "answer": _tidy(one.outcome.answer),
         "error": _tidy(one.outcome.error),
     }
-
-
-def _held(session: Session, claim: Claim, **values: Any) -> set[int]:
-    told = {"ids": [claim.message_id], "leases": [claim.lease]}
-    changing = update(_TABLE).where(*_HELD).values(**values).returning(_ROW.id)
-    return set(session.connection().scalars(changing, told))
 
 
 def _tidy(text: str) -> str:

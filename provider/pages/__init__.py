@@ -48,26 +48,30 @@ def _said(error: ProviderError) -> Response:
 
 
 # What every answer says unless it says something else itself; a document for machines, which
-# loads nothing and leads nowhere, needs to say no more than that it is one.
-MACHINES = (("X-Content-Type-Options", "nosniff"),)
+# loads nothing and leads nowhere, needs to say no more than that it is one, and not to be kept.
+NO_SNIFFING, NO_STORE = ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")
+MACHINES = (NO_SNIFFING, NO_STORE)
 ALWAYS = (
-    *MACHINES,
+    NO_SNIFFING,
     ("Content-Security-Policy", CSP),
     ("Referrer-Policy", "no-referrer"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
 HTTPS = (("Strict-Transport-Security", "max-age=31536000"),)
-FRESH = (("Cache-Control", "no-store"), ("X-Robots-Tag", "noindex, nofollow"))  # but for files
+FRESH = (NO_STORE, ("X-Robots-Tag", "noindex, nofollow"))  # but for files
 
 
 def _protect(response: Response) -> Response:
     headers = response.headers
+    if response.mimetype == "application/json":
+        for name, value in MACHINES if not here().settings.https else (*MACHINES, *HTTPS):
+            headers.setdefault(name, value)
+        return response
     given = {name.lower() for name in headers.keys()}  # noqa: SIM118  (as pairs it yields them)
     https = HTTPS if here().settings.https else ()
     kept = () if (request.endpoint or "static").endswith("static") else FRESH
-    always = MACHINES if response.mimetype == "application/json" else ALWAYS
-    for name, value in (*always, *https, *kept):
+    for name, value in (*ALWAYS, *https, *kept):
         if name.lower() not in given:
             headers.add(name, value)
     return response
