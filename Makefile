@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
+# One more than there are cores: half of what a browser or a server does is waiting.
+WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 CORE := provider/orders/*,provider/outbox.py,provider/courier/*,provider/kinds/*,provider/ats/*
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -31,7 +33,7 @@ demo: .venv  ## See an ATS order a test, and take it yourself; AUTO=1 plays that
 
 test: .venv browser  ## Run all tests, and hold the core to its coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -q -n auto
+	@$(BIN)/coverage run -m pytest -q -n $(WORKERS)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --skip-covered --include='$(CORE)' --fail-under=95
 

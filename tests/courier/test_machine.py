@@ -1,6 +1,5 @@
 """Outbox, courier and receiver in a small world: whatever happens, nothing is lost or reordered."""
 
-import random
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -9,7 +8,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from tests.soak.simulation import play
 from tests.soak.world import LANDINGS, World
 
 COURIERS, LANES, KEYS = st.integers(0, 1), st.integers(0, 3), st.integers(0, 2)
@@ -82,11 +80,3 @@ def test_whatever_happens_everything_arrives_in_order() -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
-
-
-def test_histories_thrown_by_dice_end_well(tmp_path: Path) -> None:
-    world = World.make(tmp_path)
-    for seed in range(8):
-        world = world.again()
-        play(world, random.Random(seed))
-    world.house.db.close()
