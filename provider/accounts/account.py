@@ -54,7 +54,7 @@ class Account(Base):
 
     def set_callback_token(self, keeper: Vault, token: str | None) -> None:
         """Keep the bearer token for the account's callbacks, encrypted."""
-        self.callback_token = keeper.seal(token, self._row("callback_token")) if token else None
+        self.callback_token = keeper.seal(token, _token_row(self.public_id)) if token else None
 
     def open_callback_token(self, keeper: Vault) -> str | None:
         """Return the bearer token for the account's callbacks."""
@@ -63,7 +63,7 @@ class Account(Base):
     @staticmethod
     def reveal_callback_token(keeper: Vault, sealed: bytes | None, public_id: str) -> str | None:
         """Return the token that `set_callback_token` sealed."""
-        return keeper.open(sealed, f"accounts/{public_id}/callback_token") if sealed else None
+        return keeper.open(sealed, _token_row(public_id)) if sealed else None
 
     def issue_token(self, at: datetime) -> str:
         """Add an inbound token and return it: it is shown this once."""
@@ -84,9 +84,6 @@ class Account(Base):
         found[0].revoked_at = at
         return found[0]
 
-    def _row(self, column: str) -> str:
-        return f"accounts/{self.public_id}/{column}"
-
     @classmethod
     def named(cls, session: Session, name: str) -> "Account":
         """Return the account with this name; NotFound names the command that lists them."""
@@ -94,6 +91,10 @@ class Account(Base):
         if account is None:
             raise NotFound(f"There is no account “{name}”: see `provider account list`")
         return account
+
+
+def _token_row(public_id: str) -> str:
+    return f"accounts/{public_id}/callback_token"
 
 
 class AccountToken(Base):
