@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One more than there are cores: half of what a browser or a server does is waiting.
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
-CORE := provider/orders/*,provider/outbox.py,provider/courier/*,provider/kinds/*,provider/ats/*
+CORE := provider/orders/*,provider/outbox/*,provider/courier/*,provider/kinds/*,provider/ats/*
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help .venv demo test check format bench soak screenshots browser
