@@ -1,4 +1,7 @@
-"""Fixtures: a house on a database of its own, a server on loopback, a browser, an ATS."""
+"""Fixtures: a house on a database of its own, a server on loopback, a browser, an ATS.
+
+Tests run on SQLite, or with `--database postgresql` on PostgreSQL; those marked `both` run on both.
+"""
 
 import os
 import shutil
@@ -25,6 +28,7 @@ from provider.db import Database
 from provider.house import House
 from tests.cast import HandClock
 from tests.fake_ats import FakeAts
+from tests.postgres import Postgres, shared
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -38,6 +42,29 @@ FLAGS = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 ]
+
+
+DATABASES = ("sqlite", "postgresql")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--database", choices=DATABASES, default="sqlite", help="what tests run on")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked `both` on both, where the run is on SQLite."""
+    marks = {mark.name for mark in metafunc.definition.iter_markers()}
+    on_sqlite = metafunc.config.getoption("--database") == "sqlite"
+    if "database" in metafunc.fixturenames and on_sqlite and {"both", "sqlite"} & marks == {"both"}:
+        metafunc.parametrize("database", DATABASES, indirect=True)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is marked `sqlite`, where the run is on PostgreSQL."""
+    if config.getoption("--database") == "postgresql":
+        for item in items:
+            if item.get_closest_marker("sqlite"):
+                item.add_marker(pytest.mark.skip("is about SQLite itself"))
 
 
 @pytest.fixture(autouse=True)
@@ -64,12 +91,52 @@ def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Postgres]:
+    """A PostgreSQL server, one for the whole run: it is not for stopping."""
+    folder = tmp_path_factory.getbasetemp()
+    server = shared(folder.parent if hasattr(request.config, "workerinput") else folder)
+    yield server
+    server.let_go()
+
+
 @pytest.fixture
-def settings(tmp_path: Path, fresh_database: Path) -> Settings:
-    shutil.copy(fresh_database, tmp_path / "provider.db")
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """An empty, migrated database on a PostgreSQL server."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server of this test's own, to be stopped and started."""
+    server = Postgres.make()
+    yield server
+    server.let_go()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str:
+    """Which database this test runs on."""
+    return str(getattr(request, "param", None) or request.config.getoption("--database"))
+
+
+@pytest.fixture
+def database_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """An empty, migrated database of the test's own."""
+    if database == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    shutil.copy(request.getfixturevalue("fresh_database"), tmp_path / "provider.db")
+    return f"sqlite:///{tmp_path / 'provider.db'}"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str) -> Settings:
     return Settings(
         instance=tmp_path,
-        database_url=f"sqlite:///{tmp_path / 'provider.db'}",
+        database_url=database_url,
         base_url="http://provider.test",
         media_url=f"file:{tmp_path / 'media'}",
         retry_schedule=(timedelta(seconds=5), timedelta(minutes=5), timedelta(hours=1)),

@@ -110,6 +110,6 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("products", schema=None) as batch_op:
         batch_op.add_column(
-            sa.Column("sandbox_only", sa.Boolean(), server_default=sa.text("0"), nullable=False)
+            sa.Column("sandbox_only", sa.Boolean(), server_default=sa.false(), nullable=False)
         )
 

