@@ -109,12 +109,19 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def own_postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server of this test's own, to be stopped and started."""
+@pytest.fixture(scope="session")
+def _mortal_postgres() -> Iterator[Postgres]:
     server = Postgres.make()
     yield server
     server.let_go()
+
+
+@pytest.fixture
+def own_postgres(_mortal_postgres: Postgres) -> Iterator[Postgres]:
+    """A PostgreSQL server that is this test's alone, to be stopped and started."""
+    yield _mortal_postgres
+    if not _mortal_postgres.runs():
+        _mortal_postgres.start()
 
 
 @pytest.fixture

@@ -40,6 +40,25 @@ exec 3<&0
 (cat <&3; "$0" stop --pgdata=data --mode=immediate; rm -rf "$PWD") >/dev/null 2>&1 &
 """
 TEMPLATE = "fresh"
+SHAPE = """
+SELECT array_agg(tablename::text ORDER BY tablename), (SELECT max(version_num) FROM alembic_version)
+FROM pg_tables WHERE schemaname = 'public'
+"""
+# Ten times as fast as another copy of the template, where little was written.
+WIPE = """
+DO $$ DECLARE a record; BEGIN
+PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid();
+SET LOCAL session_replication_role = replica;
+FOR a IN SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    AND relkind = 'r' AND relname <> 'alembic_version' LOOP
+    IF pg_relation_size(a.oid) > 100000 THEN EXECUTE format('TRUNCATE %I CASCADE', a.relname);
+    ELSE EXECUTE format('DELETE FROM %I', a.relname); END IF;
+END LOOP;
+PERFORM setval(oid, 1, false) FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'S';
+END $$
+"""
 
 
 class Postgres:
@@ -49,6 +68,8 @@ class Postgres:
         self.folder = folder
         self._leash = os.open(folder / "leash", os.O_WRONLY | os.O_NONBLOCK)
         self._names = (f"test_{os.getpid()}_{number}" for number in count())
+        self._clean: list[str] = []
+        self._shape: object = None
 
     @classmethod
     def make(cls) -> "Postgres":
@@ -77,6 +98,10 @@ class Postgres:
         """Stop it as a crash would."""
         self._run(_program("pg_ctl"), "stop", "--wait", "--pgdata=data", "--mode=immediate")
 
+    def runs(self) -> bool:
+        """Say whether it was not stopped."""
+        return (self.folder / "data/postmaster.pid").exists()
+
     def let_go(self) -> None:
         """Use it no more."""
         os.close(self._leash)
@@ -86,18 +111,51 @@ class Postgres:
         return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
 
     @contextmanager
-    def database(self, template: str = TEMPLATE) -> Iterator[str]:
-        """Lend the address of a copy of the empty database; `template0` has not even tables."""
+    def database(self) -> Iterator[str]:
+        """Lend the address of an empty database of this program's version."""
+        name = self._clean.pop() if self._clean else self._fresh()
+        yield self.url(name)
+        if self._wiped(name):
+            self._clean.append(name)
+        else:
+            self._drop(name)
+
+    @contextmanager
+    def nothing(self) -> Iterator[str]:
+        """Lend the address of a database without any tables."""
+        name = self._copy("template0")
+        yield self.url(name)
+        self._drop(name)
+
+    def _fresh(self) -> str:
+        name = self._copy(TEMPLATE)
+        with self._connected(name) as connection:
+            self._shape = connection.execute(SHAPE).fetchone()
+        return name
+
+    def _copy(self, template: str) -> str:
         name = next(self._names)
         self.tell(f'CREATE DATABASE "{name}" TEMPLATE {template}')
-        yield self.url(name)
+        return name
+
+    def _drop(self, name: str) -> None:
         self.tell(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def _wiped(self, name: str) -> bool:
+        with self._connected(name) as connection:
+            if connection.execute(SHAPE).fetchone() != self._shape:
+                return False  # a test changed more than rows
+            connection.execute(WIPE)
+        return True
 
     def tell(self, statement: str) -> None:
         """Have the server itself do something, outside every test's database."""
-        told = f"host={self.folder} user=postgres dbname=postgres"
-        with psycopg.connect(told, autocommit=True) as connection:
+        with self._connected("postgres") as connection:
             connection.execute(statement.encode())
+
+    def _connected(self, name: str) -> psycopg.Connection:
+        told = f"host={self.folder} user=postgres dbname={name}"
+        return psycopg.connect(told, autocommit=True)
 
     def _make_template(self) -> None:
         self.tell(f"CREATE DATABASE {TEMPLATE} TEMPLATE template0")
