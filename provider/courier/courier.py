@@ -2,6 +2,7 @@
 
 import random
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ from provider.outbox import CALLBACK, MAIL, MEDIA, Claim, Ended, Outcome
 
 HANDS = 96  # messages of all lanes that are being sent at once
 JITTER = 0.2  # share by which a wait is lengthened or shortened
+STUMBLED = 1.0  # seconds of rest after a turn that failed, e.g. for the disk is full
 
 log = structlog.get_logger()
 
@@ -52,6 +54,7 @@ class Courier:
         self._bell = threading.Condition()
         self._called: dict[str, None] = {}  # lanes to look at, in the order in which they called
         self._ended: list[Ended] = []
+        self._open: Counter[str] = Counter()  # messages claimed and not settled yet, by lane
         self._stopping = False
 
     def call(self, lanes: Iterable[str]) -> None:
@@ -73,6 +76,18 @@ class Courier:
             self.wait()
         return tried
 
+    def work(self, seconds: float) -> None:
+        """Take a turn as soon as there is something to do, or after so long; a fault is logged."""
+        paced = self.next_at()
+        if paced:
+            seconds = min(seconds, (paced - self.house.now()).total_seconds())
+        self.wait(max(0.0, seconds))
+        try:
+            self.turn()
+        except Exception:
+            log.exception("the courier stumbled and goes on")
+            self.rest(STUMBLED)
+
     def wait(self, seconds: float | None = None) -> None:
         """Wait until there is something for a turn to do, or for so long."""
         with self._bell:
@@ -89,7 +104,7 @@ class Courier:
             return 0
         jobs: list[Job] = []
         try:
-            with self.house.db.writing() as session:
+            with self.house.db.writing(alone=True) as session:
                 at = self.house.now()
                 stood = outbox.settle(session, ended, at)
                 settled = [one for one in ended if one.claim.lease in stood]
@@ -104,6 +119,8 @@ class Courier:
                     self._hands.give_back(job.route)
             raise
         _tell(self.house.meter, ended, stood)
+        self._open.subtract(one.claim.lane for one in ended)
+        self._open.update(job.claim.lane for job in jobs)
         for job in jobs:
             self._hand_over(job)
         return len(jobs)

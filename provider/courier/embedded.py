@@ -10,7 +10,6 @@ from provider import kinds, outbox
 from provider.courier.courier import HANDS, Courier
 from provider.house import House
 
-STUMBLED = 1.0  # seconds of rest after a turn that failed, e.g. for the disk is full
 SWEEP = 2.0  # seconds after which the outbox is looked at even if nobody called
 
 log = structlog.get_logger()
@@ -63,19 +62,7 @@ class EmbeddedCourier:
             if time.monotonic() - looked >= self._sweep:
                 looked = time.monotonic()
                 self._look()
-            self._courier.wait(self._until(looked + self._sweep))
-            try:
-                self._courier.turn()
-            except Exception:
-                log.exception("the courier stumbled and goes on")
-                self._courier.rest(STUMBLED)
-
-    def _until(self, sweep: float) -> float:
-        """Return the seconds to the next sweep, or to when a lane's pace lets it go on."""
-        seconds, paced = sweep - time.monotonic(), self._courier.next_at()
-        if paced:
-            seconds = min(seconds, (paced - self._house.now()).total_seconds())
-        return max(0.0, seconds)
+            self._courier.work(looked + self._sweep - time.monotonic())
 
     def _look(self) -> None:
         """Do the clock's work and find the lanes in which something is due."""
@@ -85,7 +72,7 @@ class EmbeddedCourier:
                 due = outbox.due_lanes(session, now)
                 late = kinds.something_due(session, now)
             if late:
-                with self._house.db.writing() as session:
+                with self._house.db.writing(alone=True) as session:
                     kinds.pass_time(session, self._house.vault, now)
         except Exception:
             log.exception("the courier stumbled and goes on")

@@ -72,6 +72,10 @@ class Gate:
         if rate:
             self._waits[lane] = self._paces.took(lane, rate, count, at)
 
+    def waits(self, lane: str) -> bool:
+        """Say whether a lane is kept from going on by its pace."""
+        return lane in self._waits
+
     def next_at(self) -> datetime | None:
         """Return when a lane that is kept to a pace may go on, or None."""
         return min(self._waits.values(), default=None)
