@@ -1,6 +1,8 @@
 """The `provider` command, run as a person or a script would."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from provider.house import House
 from provider.orders import Order
 from provider.outbox import Message
 from tests import cast
+from tests.test_house import commands
 
 Run = Callable[..., Result]
 TEST = """\
@@ -78,14 +81,25 @@ def create(run: Run, *more: str, name: str = "Groove Tech") -> str:
 
 
 def test_every_command_explains_itself(run: Run) -> None:
-    def commands(command: click.Command, *path: str) -> list[tuple[str, ...]]:
-        inner = command.commands.items() if isinstance(command, click.Group) else ()
-        return [path, *(each for name, sub in inner for each in commands(sub, *path, name))]
-
-    every = commands(main)
+    every = [words.split()[1:] for words in commands(main)]
     assert len(every) > 25
     for path in every:
         assert "Usage: provider" in run(*path, "--help").stdout
+
+
+def test_the_help_says_of_each_command_what_the_command_says_of_itself(run: Run) -> None:
+    told = " ".join(run("--help").stdout.split())
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert f" {name} {(command.help or '').splitlines()[0]}" in told
+
+
+def test_the_help_loads_nothing_that_takes_long() -> None:
+    loaded = "import sys, provider.cli; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True)
+    assert not {"sqlalchemy", "alembic", "flask", "rich"} & set(done.stdout.decode().split())
 
 
 def test_the_version_is_printed(run: Run) -> None:

@@ -22,7 +22,9 @@ README = (ROOT / "README.md").read_text("utf-8")
 def commands(group: click.Group, before: str = "provider") -> list[str]:
     """Return every command of the program, written out."""
     found = []
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         path = f"{before} {name}"
         found += commands(command, path) if isinstance(command, click.Group) else [path]
     return found

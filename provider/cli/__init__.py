@@ -2,18 +2,29 @@
 
 import click
 
-from provider.cli import accounts, deliveries, orders, products, server, staff
-from provider.cli.shell import Commands
+from provider.cli.shell import LateCommands
 
 
-@click.group(cls=Commands)
+@click.group(cls=LateCommands)
 @click.version_option(package_name="provider", message="%(prog)s %(version)s")
 def main() -> None:
     """Tests, video interviews and background checks inside an ATS."""
 
 
-for command in (
-    server.init, server.serve, server.demo, server.config, accounts.account, staff.staff,
-    products.product, products.seed, orders.order, deliveries.delivery,
-):  # fmt: skip
-    main.add_command(command)
+# Where each command is, and its line in the help, which loads none of them.
+main.late(
+    "provider.cli.server",
+    init="Create the database, or bring it to this program's version.",
+    serve="Serve everything, with the courier inside; Ctrl-C or SIGTERM stops it clean.",
+    demo="Play an ATS against a server of its own, and show what happens.",
+    config="Print every setting with its source; secrets stay hidden.",
+)
+main.late("provider.cli.accounts", account="Customers' ATS connections.")
+main.late("provider.cli.staff", staff="Who signs in to the console.")
+main.late(
+    "provider.cli.products",
+    product="What can be ordered: tests, interview templates, packages.",
+    seed="Add the sample products of each kind, published; those that are there stay as they are.",
+)
+main.late("provider.cli.orders", order="What was ordered.")
+main.late("provider.cli.deliveries", delivery="What goes out: callbacks and letters.")

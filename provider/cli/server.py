@@ -11,9 +11,7 @@ from typing import Any
 import click
 
 from provider import config as settings_module
-from provider import schema
 from provider.cli.shell import json_option, listing, opened
-from provider.db import Database
 from provider.errors import Conflict, Invalid
 
 STOP = 15  # seconds that a worker has to finish what it has in hand; a callback may take ten
@@ -23,6 +21,9 @@ THREADS = 16  # requests at once; most of a request's time is waiting for the di
 @click.command()
 def init() -> None:
     """Create the database, or bring it to this program's version."""
+    from provider import schema  # late: `provider config` needs no database
+    from provider.db import Database
+
     db = Database(settings_module.read().database_url)
     try:
         schema.upgrade(db)

@@ -5,18 +5,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-from sqlalchemy.exc import SQLAlchemyError
 
-from provider import config, schema
 from provider.errors import ProviderError
-from provider.house import House
 from provider.words import duration
+
+if TYPE_CHECKING:
+    from provider.house import House
 
 Record = Mapping[str, Any]
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -39,9 +37,39 @@ class Commands(click.Group):
             fail(error.format_message() + _advice(error), 2)
         except click.Abort:
             fail("Interrupted", 130)
-        except (click.ClickException, ProviderError, SQLAlchemyError, OSError) as error:
+        except (click.ClickException, ProviderError, OSError) as error:
             fail(_sentence(error))
+        except _database_error() as error:
+            fail(f"The database does not do it: {getattr(error, 'orig', None) or error}")
         sys.exit(code if isinstance(code, int) else 0)
+
+
+class LateCommands(Commands):
+    """A group that loads a command when it is called: `--help` waits for no database's library."""
+
+    def __init__(self, *args: Any, **told: Any) -> None:
+        super().__init__(*args, **told)
+        self._places: dict[str, tuple[str, str]] = {}
+
+    def late(self, module: str, **lines: str) -> None:
+        """Name the commands of a module, each with its line in the help."""
+        self._places |= {name: (module, line) for name, line in lines.items()}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(self._places)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        if cmd_name not in self._places:
+            return None
+        command: click.Command = getattr(import_module(self._places[cmd_name][0]), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands' lines, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._places[name][1]) for name in self.list_commands(ctx)])
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -51,8 +79,12 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 @contextmanager
-def opened() -> Iterator[House]:
+def opened() -> Iterator["House"]:
     """Open the house of the settings, on a database of this version."""
+    # Late, for the help and a call that is wrong need none of it.
+    from provider import config, schema
+    from provider.house import House
+
     house = House.build(config.read())
     try:
         schema.require_current(house.db)
@@ -67,9 +99,18 @@ def listing(records: Sequence[Record], columns: Mapping[str, str], *, as_json: b
         put_json(list(records))
         return
     rows = [[cell(record[name]) for name in columns.values()] for record in records]
-    if not on_terminal():
+    if on_terminal():
+        _table(columns, rows)
+    else:
         _plain([list(columns), *rows])
-        return
+
+
+def _table(columns: Mapping[str, str], rows: Sequence[Sequence[str]]) -> None:
+    # Late: most output goes to a pipe, and rich takes a while to load.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(text) for text in row))
@@ -129,6 +170,12 @@ def _plainer(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON")
 
 
+def _database_error() -> type[Exception]:
+    from sqlalchemy.exc import SQLAlchemyError  # late: asked only when something went wrong
+
+    return SQLAlchemyError
+
+
 def _advice(error: click.UsageError) -> str:
     path = error.ctx.command_path if error.ctx else "provider"
     return f" (see `{path} --help`)"
@@ -137,8 +184,6 @@ def _advice(error: click.UsageError) -> str:
 def _sentence(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         return error.format_message()
-    if isinstance(error, SQLAlchemyError):
-        return f"The database does not do it: {getattr(error, 'orig', None) or error}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
