@@ -1,12 +1,10 @@
 """One door to the database: `reading`, `writing` or `glancing`, opened by the outermost caller."""
 
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from functools import cache, partial
-from types import ModuleType
 from typing import Any
 
 import structlog
@@ -22,26 +20,16 @@ from sqlalchemy import (
     inspect,
     make_url,
 )
-from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DatabaseError
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
+from provider import sqlite
 from provider.errors import Unready
 from provider.statements import Glance, Ready, wrapped
 
 log = structlog.get_logger()
-
-BUSY_TIMEOUT = 10_000  # milliseconds that a writer waits for another writer
-CHECKPOINT = 4000  # pages (16 MB): much of what one order writes, the next ones write again
-BUSY = "The database is kept busy by another program that writes; nothing was kept: try again"
-FAILING = (
-    "The database's disk fails or is full; what was asked for is not promised: try again later"
-)
-DISK = (  # the last is also what SQLite says when it cannot read
-    "disk I/O error", "database or disk is full", "unable to open database file",
-    "database disk image is malformed",
-)  # fmt: skip
 
 Listener = Callable[[set[str]], None]
 
@@ -123,10 +111,10 @@ class Database:
         self.on_write: list[Listener] = []
         self._inside = threading.local()
         self._opened = object()  # what threads keep is good for as long as this is the same
-        # SQLite has one writer: queueing here is fair and quick, its own busy handler is neither.
-        self._writer = threading.Lock() if self.sqlite else None
+        self._line: sqlite.Line | None = None
         if self.sqlite:
-            self._write, self._read = (_sqlite(url, read_only=flag) for flag in (False, True))
+            self._write, self._read = (sqlite.engine(url, read_only=flag) for flag in (False, True))
+            self._line = sqlite.Line(self._write)
         else:
             self._write = create_engine(url, pool_pre_ping=True, hide_parameters=True)
             self._read = self._write.execution_options(
@@ -155,19 +143,24 @@ class Database:
             yield Glance(self._read.dialect, connection)
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self, *, alone: bool = False) -> Iterator[Session]:
         """Open a transaction that commits at the end, or leaves nothing behind.
 
-        Unready when another process keeps the database for longer than `BUSY_TIMEOUT`.
+        Whoever takes long asks for a commit `alone`, so that nobody's waits for it. Unready when
+        another process keeps the database for longer than `sqlite.BUSY_TIMEOUT`.
         """
-        with self._outermost(), Session(self._write, expire_on_commit=False) as session:
-            with said_plainly(), self._one_writer(), session.begin():
-                yield session
-            lanes, tables = (session.info.get(name) for name in ("lanes", "tables"))
+        with self._outermost(), said_plainly(), self._transaction(alone) as session:
+            yield session
+        lanes, tables = (session.info.get(name) for name in ("lanes", "tables"))
         if tables:
             _tell(self.on_write, tables)
         if lanes:
             _tell(self.on_commit, lanes)
+
+    def _transaction(self, alone: bool) -> AbstractContextManager[Session]:
+        if self._line:
+            return self._line.session(alone=alone)
+        return sessionmaker(self._write, expire_on_commit=False).begin()
 
     def close(self) -> None:
         """Give every connection back."""
@@ -209,19 +202,6 @@ class Database:
         finally:
             self._inside.open = False
 
-    @contextmanager
-    def _one_writer(self) -> Iterator[None]:
-        if self._writer is None:
-            yield
-            return
-        # Bounded, or all of this process would line up behind one who waits for another process.
-        if not self._writer.acquire(timeout=BUSY_TIMEOUT / 1000):
-            raise Unready(BUSY)
-        try:
-            yield
-        finally:
-            self._writer.release()
-
 
 def _tell(listeners: list[Listener], names: set[str]) -> None:
     for listener in tuple(listeners):
@@ -246,68 +226,7 @@ def said_plainly() -> Iterator[None]:
         yield
     except DatabaseError as error:
         if "database is locked" in str(error.orig):
-            raise Unready(BUSY) from error
-        if any(word in str(error.orig) for word in DISK):
-            raise Unready(FAILING) from error
+            raise Unready(sqlite.BUSY) from error
+        if any(word in str(error.orig) for word in sqlite.DISK):
+            raise Unready(sqlite.FAILING) from error
         raise
-
-
-def sqlite_library() -> tuple[ModuleType, bool]:
-    """Return the SQLite to use and whether its WAL is safe.
-
-    SQLite 3.7.0 to 3.51.2 can corrupt a WAL file with two connections; fixed in 3.51.3, 3.50.7
-    and 3.44.6 (https://sqlite.org/wal.html). The standard library's is used when it is safe.
-    """
-    if wal_is_safe(sqlite3.sqlite_version_info):
-        return sqlite3, True
-    try:
-        import pysqlite3.dbapi2 as bundled
-    except ImportError:
-        return sqlite3, False
-    if wal_is_safe(bundled.sqlite_version_info):
-        return bundled, True
-    return sqlite3, False
-
-
-def wal_is_safe(version: tuple[int, ...]) -> bool:
-    """Say whether this SQLite version keeps a WAL file whole."""
-    return (
-        version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
-    )
-
-
-def _sqlite(url: str, *, read_only: bool) -> Engine:
-    library, safe = sqlite_library()
-    # What a statement was given is people's data, and has no place in an error that is logged.
-    engine = create_engine(
-        url, module=library, pool_size=32, max_overflow=64, hide_parameters=True,
-        pool_use_lifo=True,  # the connection used last has the most in its memory
-    )  # fmt: skip
-
-    @event.listens_for(engine, "connect")
-    def _connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself
-        for pragma in (
-            f"busy_timeout={BUSY_TIMEOUT}",
-            f"journal_mode={'WAL' if safe else 'DELETE'}",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "secure_delete=ON",
-            f"wal_autocheckpoint={CHECKPOINT}",
-            f"query_only={'ON' if read_only else 'OFF'}",
-        ):
-            connection.execute(f"PRAGMA {pragma}").close()
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        # IMMEDIATE, for a read that turns into a write fails at once whatever the timeout.
-        sql = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute(sql)
-        except library.Error as error:
-            raise wrapped(error, sql, engine.dialect) from error
-        finally:
-            cursor.close()
-
-    return engine

@@ -219,7 +219,7 @@ def test_a_token_lets_in_although_its_use_cannot_be_noted(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, token = cast.account(house)
-    monkeypatch.setattr("provider.db.BUSY_TIMEOUT", 50)
+    monkeypatch.setattr("provider.sqlite.BUSY_TIMEOUT", 50)
     db = Database(str(house.db.url))
     with house.db.writing() as session:
         session.execute(update(Account).values(sandbox=True))  # somebody else writes, for long

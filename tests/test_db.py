@@ -21,11 +21,13 @@ from structlog.testing import capture_logs
 
 import provider
 from provider import db as door
+from provider import sqlite
 from provider.accounts import Account, AccountToken
 from provider.accounts.staff import SignInTry
-from provider.db import Database, UtcDateTime, sqlite_library, wal_is_safe
+from provider.db import Database, UtcDateTime
 from provider.errors import Unready
 from provider.house import House
+from provider.sqlite import sqlite_library, wal_is_safe
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -236,7 +238,7 @@ def test_writers_in_two_processes_lose_nothing(db: Database) -> None:
 def test_a_writer_waits_for_another_processs_writer_and_then_says_so(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "BUSY_TIMEOUT", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 50)
     db = Database(str(house.db.url))
     with another_process(db, "BEGIN IMMEDIATE"):
         for _ in range(2):  # the second finds the in-process lock free again
@@ -252,7 +254,7 @@ def test_a_writer_waits_for_another_processs_writer_and_then_says_so(
 def test_writers_do_not_line_up_for_ever_behind_one_who_waits(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "BUSY_TIMEOUT", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 50)
 
     def write() -> None:
         with db.writing():
@@ -449,7 +451,7 @@ def test_every_connection_is_set_up_to_lose_nothing(db: Database) -> None:
 def test_an_unsafe_sqlite_is_not_put_in_wal_mode(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(door, "wal_is_safe", lambda _: False)
+    monkeypatch.setattr(sqlite, "wal_is_safe", lambda _: False)
     assert sqlite_library() == (sqlite3, False)
     unsafe = Database(f"sqlite:///{tmp_path / 'unsafe.db'}")
     with unsafe.writing() as session:
@@ -470,7 +472,7 @@ def test_an_unsafe_sqlite_takes_a_database_out_of_wal_mode(
     with safe.writing() as session:
         session.execute(text("CREATE TABLE t (x)"))
     safe.close()
-    monkeypatch.setattr(door, "wal_is_safe", lambda _: False)
+    monkeypatch.setattr(sqlite, "wal_is_safe", lambda _: False)
     unsafe = Database(str(safe.url))
     assert pragmas(unsafe.engine)["journal_mode"] == "delete"
     unsafe.close()
@@ -490,7 +492,7 @@ def test_nobody_else_opens_sqlite() -> None:
     package = Path(next(iter(provider.__path__)))
     opening = re.compile(r"^\s*(import|from)\s+(sqlite3|pysqlite3)", re.MULTILINE)
     found = [path for path in package.rglob("*.py") if opening.search(path.read_text("utf-8"))]
-    assert found == [package / "db.py"]
+    assert found == [package / "sqlite.py"]
 
 
 def test_what_is_deleted_is_wiped_from_the_file(db: Database) -> None:

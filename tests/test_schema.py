@@ -371,7 +371,7 @@ def test_processes_that_upgrade_at_once_all_succeed(db: Database) -> None:
 def test_an_upgrade_while_somebody_writes_for_long_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provider.db.BUSY_TIMEOUT", 50)
+    monkeypatch.setattr("provider.sqlite.BUSY_TIMEOUT", 50)
     db, other = (Database(f"sqlite:///{tmp_path / 'provider.db'}") for _ in range(2))
     with other.writing() as session:
         session.execute(sa.text("CREATE TABLE t (x)"))

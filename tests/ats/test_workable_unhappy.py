@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from provider import db
+from provider import sqlite
 from provider.accounts import Account
 from provider.app import create_app
 from provider.config import Settings
@@ -235,7 +235,7 @@ def test_a_secret_that_cannot_be_opened_is_no_business_of_the_caller_s(
 def test_an_order_is_put_off_while_another_program_keeps_the_database(
     settings: Settings, clock: cast.HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(db, "BUSY_TIMEOUT", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 50)
     house = House.build(settings, clock)
     asker = Asker(create_app(house).test_client(), cast.account(house)[1])
     wish = ASSESSMENTS.wish(ASSESSMENTS.product(house))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from provider.db import sqlite_library
+from provider.sqlite import sqlite_library
 from tests.bench.servers import ROOT
 
 FILE = Path(__file__).with_name("figures.md")

@@ -68,9 +68,9 @@ class MortalDatabase(Database):
         self._death = death
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
+    def writing(self, *, alone: bool = False) -> Iterator[Session]:
         """Open a transaction, and die before or after its commit if what it does is labelled."""
-        with super().writing() as session:
+        with super().writing(alone=alone) as session:
             yield session
             labels = sorted(session.info.get("labels", ()))
             for label in labels:

@@ -1,0 +1,258 @@
+"""The line of those who write to SQLite: one at a time, several in one commit, each whole."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy import Engine, event, func, select, text
+from sqlalchemy.orm import Session
+
+from provider.accounts.staff import SignInTry
+from provider.db import Database
+from provider.errors import Conflict, Unready
+from provider.house import House
+from provider.sqlite import Line
+from tests.cast import HandClock
+
+AT = HandClock().now()
+Body = Callable[[Session], None]
+
+
+@pytest.fixture
+def db(house: House) -> Database:
+    if not house.db.sqlite:
+        pytest.skip("SQLite alone has one writer")
+    return house.db
+
+
+@pytest.fixture
+def commits(db: Database) -> list[int]:
+    """How many rows there were at each commit."""
+    made: list[int] = []
+    event.listen(db.engine, "commit", lambda _: made.append(1))
+    return made
+
+
+def write(key: str, then: Body | None = None) -> Body:
+    def body(session: Session) -> None:
+        session.add(SignInTry(key=key.encode(), at=AT))
+        session.flush()
+        if then:
+            then(session)
+
+    return body
+
+
+def refuse(_: Session) -> None:
+    raise Conflict("no")
+
+
+def kept(db: Database) -> list[str]:
+    with db.reading() as session:
+        return sorted(key.decode() for key in session.scalars(select(SignInTry.key)))
+
+
+def line_of(db: Database) -> Line:
+    assert db._line
+    return db._line
+
+
+@contextmanager
+def lining_up(
+    db: Database, *bodies: Body, alone: tuple[int, ...] = ()
+) -> Iterator[list[Future[None]]]:
+    """Have the first body written while the others stand in line behind it, in their order."""
+    pool = ThreadPoolExecutor(len(bodies))
+    begun, go = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with db.writing(alone=0 in alone) as session:
+            begun.set()
+            assert go.wait(20)
+            bodies[0](session)
+
+    def other(number: int) -> None:
+        with db.writing(alone=number in alone) as session:
+            bodies[number](session)
+
+    with pool:
+        done = [pool.submit(first)]
+        assert begun.wait(20)
+        for number in range(1, len(bodies)):
+            done.append(pool.submit(other, number))
+            stands(db, number)
+        go.set()
+        yield done
+
+
+def stands(db: Database, number: int) -> None:
+    tick = threading.Event()
+    for _ in range(20_000):
+        if len(line_of(db)._waiting) == number:
+            return
+        tick.wait(0.001)
+    raise AssertionError("nobody stands in line")
+
+
+def test_those_who_stand_in_line_share_a_commit_and_each_hears_of_it(
+    db: Database, commits: list[int]
+) -> None:
+    with lining_up(db, *(write(key) for key in "abcd")) as done:
+        for each in done:
+            each.result(20)
+    assert kept(db) == list("abcd")
+    assert len(commits) == 1
+
+
+def test_nobody_goes_on_before_the_commit(db: Database) -> None:
+    seen: list[list[str]] = []
+
+    def look_from_outside(_: Session) -> None:
+        with ThreadPoolExecutor(1) as pool:
+            seen.append(pool.submit(kept, db).result(20))
+
+    with lining_up(db, write("a"), write("b", look_from_outside)) as done:
+        done[1].result(20)
+        assert seen == [[]]
+        done[0].result(20)
+
+
+def test_one_who_fails_takes_back_his_part_alone(db: Database, commits: list[int]) -> None:
+    with lining_up(db, write("a"), write("b", refuse), write("c")) as done:
+        done[0].result(20)
+        with pytest.raises(Conflict):
+            done[1].result(20)
+        done[2].result(20)
+    assert kept(db) == ["a", "c"]
+
+
+def test_where_the_first_fails_the_next_begins_anew(db: Database) -> None:
+    with lining_up(db, write("a", refuse), write("b")) as done:
+        with pytest.raises(Conflict):
+            done[0].result(20)
+        done[1].result(20)
+    assert kept(db) == ["b"]
+
+
+def test_a_commit_that_fails_fails_for_all_of_it_and_the_line_goes_on(db: Database) -> None:
+    def fail(_: Session) -> None:
+        @event.listens_for(db.engine, "commit", once=True)
+        def _full(_: object) -> None:
+            raise OSError("the disk is gone")
+
+    with lining_up(db, write("a"), write("b"), write("c", fail)) as done:
+        for each in done[:2]:
+            with pytest.raises(Unready, match="not promised"):
+                each.result(20)
+        with pytest.raises(OSError, match="gone"):
+            done[2].result(20)
+    assert kept(db) == []
+    with db.writing() as session:
+        write("d")(session)
+    assert kept(db) == ["d"]
+
+
+def test_what_sqlite_itself_takes_back_is_promised_to_nobody(db: Database) -> None:
+    def fill(session: Session) -> None:
+        session.execute(text("ROLLBACK"))  # as SQLite does when its disk is full
+        raise Conflict("full")
+
+    with lining_up(db, write("a"), write("b", fill), write("c")) as done:
+        with pytest.raises(Unready, match="not promised"):
+            done[0].result(20)
+        with pytest.raises((Unready, Conflict)):
+            done[1].result(20)
+        done[2].result(20)
+    assert kept(db) == ["c"]
+
+
+def test_a_transaction_that_sqlite_ended_is_not_taken_for_kept(db: Database) -> None:
+    def lose() -> None:
+        with db.writing() as session:
+            write("a")(session)
+            session.execute(text("ROLLBACK"))
+
+    with pytest.raises(Unready, match="not promised"):
+        lose()
+    assert kept(db) == []
+
+
+def test_nobody_waits_for_one_who_commits_alone(db: Database, commits: list[int]) -> None:
+    go = threading.Event()
+
+    def slow(_: Session) -> None:
+        assert go.wait(20)
+
+    with lining_up(db, write("a"), write("b", slow), write("c"), alone=(1,)) as done:
+        done[0].result(20)  # before the slow one is through
+        go.set()
+        done[1].result(20)
+        done[2].result(20)
+    assert kept(db) == ["a", "b", "c"]
+    assert len(commits) == 3
+
+
+def test_a_turn_that_comes_too_late_leaves_the_line_whole(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provider.sqlite.BUSY_TIMEOUT", 1)
+    go = threading.Event()
+
+    def hold(_: Session) -> None:
+        assert go.wait(20)
+
+    with ThreadPoolExecutor(1) as pool:
+        begun = threading.Event()
+
+        def first() -> None:
+            with db.writing() as session:
+                begun.set()
+                hold(session)
+                write("a")(session)
+
+        held = pool.submit(first)
+        assert begun.wait(20)
+        with pytest.raises(Unready, match="kept busy"), db.writing() as session:
+            write("b")(session)
+        go.set()
+        held.result(20)
+    assert kept(db) == ["a"]
+    assert not line_of(db)._waiting
+
+
+def test_each_partner_is_told_of_the_commit_once(db: Database) -> None:
+    told: list[Session] = []
+    mine: list[Session] = []
+
+    def tell(session: Session) -> None:
+        told.append(session)
+        assert len(kept_rows(db.engine)) == 3
+
+    event.listen(Session, "after_commit", tell)
+    try:
+        with lining_up(db, *(write(key, mine.append) for key in "abc")) as done:
+            for each in done:
+                each.result(20)
+    finally:
+        event.remove(Session, "after_commit", tell)
+    assert sorted(map(id, told)) == sorted(map(id, mine))
+
+
+def kept_rows(engine: Engine) -> range:
+    with engine.connect() as connection:
+        return range(connection.scalar(select(func.count()).select_from(SignInTry)) or 0)
+
+
+def test_a_thousand_writers_lose_nothing(db: Database, commits: list[int]) -> None:
+    def one(number: int) -> None:
+        with db.writing() as session:
+            write(str(number), refuse if number % 10 == 0 else None)(session)
+
+    with ThreadPoolExecutor(16) as pool:
+        done = [pool.submit(one, number) for number in range(1000)]
+    failed = {number for number, each in enumerate(done) if each.exception()}
+    assert failed == set(range(0, 1000, 10))
+    assert kept(db) == sorted(str(n) for n in range(1000) if n % 10)
+    assert len(commits) < 900
