@@ -11,6 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection
 
+from provider import engine
 from provider.db import Database, said_plainly
 from provider.disk import make_folder
 from provider.errors import Unready
@@ -36,6 +37,8 @@ def upgrade(db: Database, revision: str = "head") -> None:
         _refuse_newer(MigrationContext.configure(connection).get_current_revision())
         command.upgrade(_config(connection), revision)
         _check(connection, sqlite=db.sqlite)
+    if not db.sqlite:
+        engine.install(db.engine)
 
 
 def require_current(db: Database) -> None:
@@ -44,7 +47,13 @@ def require_current(db: Database) -> None:
         raise Unready("There is no database yet: run `provider init`")
     with db.reading() as session:
         found = MigrationContext.configure(session.connection()).get_current_revision()
+        lacks = not db.sqlite and engine.lacks(session.connection())
     newest = head()
+    if found == newest and lacks:
+        raise Unready(
+            "What the workers share in the database is missing, or older than this program: "
+            "run `provider init`"
+        )
     if found == newest:
         return
     if found is None:
