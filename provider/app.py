@@ -1,5 +1,6 @@
 """create_app: the one place that joins everything."""
 
+from collections.abc import Callable
 from multiprocessing.util import Finalize
 from typing import Any
 
@@ -65,17 +66,31 @@ def create_app(house: House | None = None) -> Flask:
 
 
 def serve() -> Flask:
-    """Build the server of a worker process, with the courier in it; what `provider serve` runs."""
+    """Build the server of a process of `provider serve`.
+
+    On SQLite the courier is in it; on PostgreSQL `provider worker` delivers, told of every commit.
+    """
     logs.configure()
     app = create_app()
     house: House = app.extensions["provider"]
     schema.require_current(house.db)
-    if house.db.sqlite:
-        courier = EmbeddedCourier(house).start(orphan_ends=True)
-        # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
-        # threads can still start what a clean end needs.
-        Finalize(None, courier.stop, exitpriority=10)
+    stop = _deliver(house) if house.db.sqlite else _tell_workers(house)
+    # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
+    # threads can still start what a clean end needs.
+    Finalize(None, stop, exitpriority=10)
     return app
+
+
+def _deliver(house: House) -> Callable[[], None]:
+    return EmbeddedCourier(house).start(orphan_ends=True).stop
+
+
+def _tell_workers(house: House) -> Callable[[], None]:
+    from provider.courier.doorbell import Doorbell  # late, for it needs the extra `scale`
+
+    doorbell = Doorbell(house.db).start_in_server()
+    house.db.on_commit.append(doorbell.ring)
+    return doorbell.stop
 
 
 def _flask_settings(house: House) -> dict[str, Any]:

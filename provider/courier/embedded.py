@@ -1,6 +1,5 @@
 """The courier inside `serve`: one thread that takes turns, woken by every commit."""
 
-import os
 import threading
 import time
 
@@ -8,6 +7,7 @@ import structlog
 
 from provider import kinds, outbox
 from provider.courier.courier import HANDS, Courier
+from provider.courier.watch import stop_with_main
 from provider.house import House
 
 SWEEP = 2.0  # seconds after which the outbox is looked at even if nobody called
@@ -24,18 +24,13 @@ class EmbeddedCourier:
         self._courier = Courier(house, hands=hands)
         self._lock = threading.Lock()
         self._stopping = False
-        self._watch = threading.Thread(target=self._run, name="courier")
+        self._turns = threading.Thread(target=self._run, name="courier")
         house.db.on_commit.append(self._courier.call)
 
     def start(self, *, orphan_ends: bool = False) -> "EmbeddedCourier":
-        """Begin. A worker process never says goodbye, so its main thread's end is watched.
-
-        With `orphan_ends` a worker whose server was killed ends too, or it would go on for ever.
-        """
-        self._watch.start()
-        threading.Thread(
-            target=self._stop_with_main, args=(orphan_ends,), name="courier-stop"
-        ).start()
+        """Begin; see `stop_with_main`."""
+        self._turns.start()
+        stop_with_main(self.stop, lambda: self._stopping, orphan_ends=orphan_ends)
         return self
 
     def stop(self) -> None:
@@ -44,17 +39,8 @@ class EmbeddedCourier:
             if self._stopping:
                 return
             self._stopping = True
-        self._courier.stop(after=self._watch)
+        self._courier.stop(after=self._turns)
         self._house.db.on_commit.remove(self._courier.call)
-
-    def _stop_with_main(self, orphan_ends: bool) -> None:
-        main, parent = threading.main_thread(), os.getppid()
-        while main.is_alive() and not self._stopping:
-            main.join(timeout=1.0)
-            if orphan_ends and os.getppid() != parent:
-                log.error("the server process is gone; its worker ends")
-                os._exit(1)
-        self.stop()
 
     def _run(self) -> None:
         looked = -self._sweep

@@ -1,0 +1,94 @@
+"""A courier that works only in lanes that are lent to it, and gives each back after a shift."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from provider.courier.courier import HANDS, Courier
+from provider.house import House
+from provider.outbox import Ended
+
+SHIFT = 2.0  # seconds after which a lane with more to send goes round, to whoever is free
+
+Over = Callable[[bool], None]  # told whether there may be more to send
+
+
+@dataclass
+class Loan:
+    """A lane that is lent, until when, and who wants to know that it is given back."""
+
+    until: float
+    over: list[Over] = field(default_factory=list)
+
+
+class LaneCourier(Courier):
+    """Claims of lent lanes alone, so that a lane's pace and windows are one process's at a time.
+
+    What it has in hand of a lane when that is given back it settles all the same; `strays` is
+    called with such lanes, for what came free by it is then somebody else's.
+    """
+
+    def __init__(
+        self, house: House, strays: Callable[[Iterable[str]], None], hands: int = HANDS
+    ) -> None:
+        super().__init__(house, hands=hands)
+        self._loans: dict[str, Loan] = {}
+        self._over: list[tuple[Loan, bool]] = []
+        self._left: dict[str, None] = {}  # strays, for after the commit
+        self._strays = strays
+
+    def lend(self, lane: str, over: Over) -> None:
+        """Let it work in a lane, until nothing may go there or the shift is over."""
+        with self._bell:
+            loan = self._loans.setdefault(lane, Loan(time.monotonic() + SHIFT))
+            loan.over.append(over)
+            self.call([lane])
+
+    def turn(self) -> int:
+        """Settle and claim, then give back the lanes that are done with; return how many went."""
+        tried = super().turn()
+        with self._bell:
+            for lane in [lane for lane in self._loans if self._idle(lane)]:
+                self._give_back(lane, more=False)
+            over, self._over = self._over, []
+            left, self._left = self._left, {}
+        if left:
+            self._strays(left)
+        _tell(over)
+        return tried
+
+    def stop(self, after: threading.Thread | None = None) -> None:
+        """Take nothing more in hand, settle what was sent, and give all lanes back."""
+        try:
+            super().stop(after)
+        finally:
+            with self._bell:
+                for lane in list(self._loans):
+                    self._give_back(lane, more=True)
+                over, self._over = self._over, []
+            _tell(over)
+
+    def _lanes(self, ended: Sequence[Ended]) -> list[str]:
+        ours = []
+        for lane in super()._lanes(ended):
+            if lane not in self._loans:
+                self._left[lane] = None
+            # A pace is waited for, so that whoever goes on begins it anew without being too quick.
+            elif time.monotonic() >= self._loans[lane].until and not self._gate.waits(lane):
+                self._give_back(lane, more=True)
+            else:
+                ours.append(lane)
+        return ours
+
+    def _idle(self, lane: str) -> bool:
+        return not (self._open[lane] or lane in self._called or self._gate.waits(lane))
+
+    def _give_back(self, lane: str, *, more: bool) -> None:
+        self._over.append((self._loans.pop(lane), more))
+
+
+def _tell(over: Sequence[tuple[Loan, bool]]) -> None:
+    for loan, more in over:
+        for tell in loan.over:
+            tell(more)
