@@ -6,7 +6,8 @@ their columns' types, and errors are SQLAlchemy's, as ever.
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Select, UpdateBase
@@ -17,6 +18,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.compiler import SQLCompiler
 
 Turn = Callable[[Any], Any] | None  # a value for the driver, or what comes from it
+Column = Callable[[Any], Turn]  # what the driver says of a column, to how its values are turned
 Row = tuple[Any, ...]
 Statement = Select[*tuple[Any, ...]] | UpdateBase
 
@@ -46,7 +48,8 @@ class Ready:
         cursor = glance.driver.cursor()
         try:
             cursor.execute(made.sql, made.values(told))
-            return [made.read(row) for row in cursor.fetchall()]
+            read = made.reader(cursor)
+            return [read(row) for row in cursor.fetchall()]
         except made.error as error:
             raise wrapped(error, made.sql, glance.dialect) from error
         finally:
@@ -71,12 +74,13 @@ class _Made:
     known: dict[str, Any]  # what the statement brings along
     binds: tuple[tuple[str, Turn], ...]
     named: bool  # whether the driver takes values by name
-    columns: tuple[Turn, ...]
+    columns: tuple[Column, ...]
     error: type[Exception]
+    turns: list[Turn] = field(default_factory=list)  # of the columns, known after the first run
 
     @classmethod
     def of(cls, compiled: SQLCompiler, statement: Statement, dialect: Dialect) -> "_Made":
-        binds, selected = compiled.binds, statement.exported_columns
+        binds = compiled.binds
         return cls(
             sql=str(compiled),
             known={name: bind.value for name, bind in binds.items() if not bind.required},
@@ -86,8 +90,8 @@ class _Made:
             ),
             named=not compiled.positional,
             columns=tuple(
-                column.type.dialect_impl(dialect).result_processor(dialect, None)
-                for column in selected
+                partial(column.type.dialect_impl(dialect).result_processor, dialect)
+                for column in statement.exported_columns
             ),
             error=dialect.loaded_dbapi.Error,
         )
@@ -99,10 +103,17 @@ class _Made:
             return {name: turn(all_[name]) if turn else all_[name] for name, turn in self.binds}
         return [turn(all_[name]) if turn else all_[name] for name, turn in self.binds]
 
-    def read(self, row: Row) -> Row:
-        """Return a row's values as their types have them."""
-        pairs = zip(self.columns, row, strict=True)
-        return tuple([turn(value) if turn else value for turn, value in pairs])
+    def reader(self, cursor: Any) -> Callable[[Row], Row]:
+        """Return what turns a row's values into what their types have them be."""
+        if not self.turns and self.columns:
+            # How a driver hands out a number is said by its answer, not by the column alone.
+            codes = [said[1] for said in cursor.description]
+            pairs = zip(self.columns, codes, strict=True)
+            self.turns[:] = [column(code) for column, code in pairs]
+        turns = self.turns
+        return lambda row: tuple(
+            [turn(value) if turn else value for turn, value in zip(turns, row, strict=True)]
+        )
 
 
 def _driver_of(dialect: Dialect) -> Hashable:
