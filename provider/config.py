@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -36,6 +36,8 @@ SETTINGS = {
     "PROVIDER_MAIL_FROM": "the sender of letters; default: provider@ the host of the base URL",
     "PROVIDER_MEDIA_URL": "where recordings and files go: file:FOLDER or s3://bucket/prefix; "
     "default: the instance folder",
+    "PROVIDER_MEDIA_DOWNLOADS": "proxied (default): recordings come through this server; signed: "
+    "browsers fetch them from S3, at addresses that soon end",
     "PROVIDER_INSTANCE": "the folder for all that is made; default instance/",
     "PROVIDER_RETRY_SCHEDULE": f"waits between tries, the last repeats; default {SCHEDULE}",
     "PROVIDER_METRICS_TOKEN": "opens the details of /ready and /metrics",
@@ -43,6 +45,7 @@ SETTINGS = {
     "on an account's list (development only)",
 }
 PLAIN_URL = r"""[^?#@\s"'<>\\]+"""  # links are made by adding to its end
+BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.*'()=-]+)*/?"  # with a prefix
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class Settings:
     mail_url: str | None = field(default=None, repr=False)  # may hold a password
     mail_from: str = "provider@localhost"
     media_url: str = field(default="", repr=False)  # may hold a password
+    signed_downloads: bool = False
     retry_schedule: tuple[timedelta, ...] = ()
     metrics_token: str | None = field(default=None, repr=False)
     private_callbacks: bool = False
@@ -81,13 +85,15 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     instance = Path(env.text("PROVIDER_INSTANCE") or "instance").absolute()
     database_url = _database_url(env.text("PROVIDER_DATABASE_URL"), instance)
     base_url = _base_url(env.text("PROVIDER_BASE_URL") or "http://127.0.0.1:8000")
+    media_url = _media_url(env.text("PROVIDER_MEDIA_URL"), instance)
     return Settings(
         instance=instance,
         database_url=database_url,
         base_url=base_url,
         mail_url=_mail_url(env.text("PROVIDER_MAIL_URL")),
         mail_from=_mail_from(env.text("PROVIDER_MAIL_FROM"), base_url),
-        media_url=_media_url(env.text("PROVIDER_MEDIA_URL"), instance),
+        media_url=media_url,
+        signed_downloads=_signed(env.text("PROVIDER_MEDIA_DOWNLOADS"), media_url),
         retry_schedule=_schedule(env.text("PROVIDER_RETRY_SCHEDULE") or SCHEDULE),
         metrics_token=_metrics_token(env.text("PROVIDER_METRICS_TOKEN")),
         private_callbacks=env.one_of("PROVIDER_PRIVATE_CALLBACKS", "allow"),
@@ -107,6 +113,7 @@ def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, st
         "PROVIDER_MAIL_URL": _without_password(settings.mail_url or ""),
         "PROVIDER_MAIL_FROM": settings.mail_from,
         "PROVIDER_MEDIA_URL": _without_password(settings.media_url),
+        "PROVIDER_MEDIA_DOWNLOADS": "signed" if settings.signed_downloads else "proxied",
         "PROVIDER_INSTANCE": str(settings.instance),
         "PROVIDER_RETRY_SCHEDULE": told["PROVIDER_RETRY_SCHEDULE"] or SCHEDULE,
         "PROVIDER_METRICS_TOKEN": "hidden" if settings.metrics_token else "",
@@ -183,9 +190,43 @@ def _mail_from(sender: str | None, base_url: str) -> str:
 
 def _media_url(url: str | None, instance: Path) -> str:
     url = url or f"file:{instance / 'media'}"
-    if not re.fullmatch(r"file:.+|s3://[^/]+.*", url):
+    if url.startswith("s3:") and not _is_bucket(url):
+        raise Invalid(
+            "PROVIDER_MEDIA_URL should look like s3://bucket/prefix, with ?region=… and "
+            "&endpoint=https://… where needed; keys go into AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        )
+    if not re.fullmatch(r"file:.+|s3:.+", url):
         raise Invalid("PROVIDER_MEDIA_URL should look like file:FOLDER or s3://bucket/prefix")
     return url
+
+
+def _is_bucket(url: str) -> bool:
+    parts = _parts(url)
+    if not parts or not re.fullmatch(f"s3://{BUCKET}", url.partition("?")[0]):
+        return False
+    told = parse_qsl(parts.query, keep_blank_values=True)
+    checks = {"region": is_region, "endpoint": is_endpoint}
+    return all(name in checks and checks[name](value) for name, value in told)
+
+
+def is_region(text: str) -> bool:
+    """Whether a text can be the name of a region of S3."""
+    return bool(re.fullmatch(r"[A-Za-z0-9-]+", text))
+
+
+def is_endpoint(url: str) -> bool:
+    """Whether an address can be that of an S3 service."""
+    parts = _parts(url)
+    return bool(parts and parts.scheme in ("http", "https") and re.fullmatch(PLAIN_URL, url))
+
+
+def _signed(word: str | None, media_url: str) -> bool:
+    if word not in (None, "proxied", "signed"):
+        raise Invalid("PROVIDER_MEDIA_DOWNLOADS should be “proxied” or “signed”")
+    if word == "signed" and not media_url.startswith("s3:"):
+        raise Invalid("PROVIDER_MEDIA_DOWNLOADS=signed needs PROVIDER_MEDIA_URL=s3://…")
+    return word == "signed"
 
 
 def _schedule(text: str) -> tuple[timedelta, ...]:

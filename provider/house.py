@@ -42,7 +42,10 @@ class House:
             doorkeeper=Doorkeeper(db),
             catalogue=Catalogue(db),
             links=Links(settings.base_url),
-            media=Media(settings.media_url or f"file:{settings.instance / 'media'}"),
+            media=Media(
+                settings.media_url or f"file:{settings.instance / 'media'}",
+                signed=settings.signed_downloads,
+            ),
             meter=Meter(),
         )
 

@@ -64,6 +64,10 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("MAIL_FROM", "Our tests <tests@example.com>", "mail_from", "Our tests <tests@example.com>"),
     ("MEDIA_URL", "s3://bucket/prefix", "media_url", "s3://bucket/prefix"),
     ("MEDIA_URL", "file:/srv/media", "media_url", "file:/srv/media"),
+    ("MEDIA_URL", "s3://films", "media_url", "s3://films"),
+    ("MEDIA_URL", "s3://films/a/b/?region=eu-1&endpoint=http://[::1]:9000", "media_url",
+     "s3://films/a/b/?region=eu-1&endpoint=http://[::1]:9000"),
+    ("MEDIA_DOWNLOADS", "proxied", "signed_downloads", False),
     ("RETRY_SCHEDULE", "1s, 2m,3h ,4d,1w", "retry_schedule",
      (timedelta(seconds=1), timedelta(minutes=2), timedelta(hours=3), timedelta(days=4),
       timedelta(weeks=1))),
@@ -110,6 +114,19 @@ BAD = [
     ("MEDIA_URL", "file:"),
     ("MEDIA_URL", "s3://"),
     ("MEDIA_URL", "s3:///prefix"),
+    ("MEDIA_URL", "s3:films"),
+    ("MEDIA_URL", "s3://ab"),
+    ("MEDIA_URL", "s3://Films"),
+    ("MEDIA_URL", "s3://key:secret@films/prefix"),
+    ("MEDIA_URL", "s3://films/a//b"),
+    ("MEDIA_URL", "s3://films/a b"),
+    ("MEDIA_URL", "s3://films#top"),
+    ("MEDIA_URL", "s3://films?secret_access_key=hunter5"),
+    ("MEDIA_URL", "s3://films?region="),
+    ("MEDIA_URL", "s3://films?endpoint=s3.example.com"),
+    ("MEDIA_URL", "s3://films?endpoint=https://s3.example.com:99999"),
+    ("MEDIA_DOWNLOADS", "Signed"),
+    ("MEDIA_DOWNLOADS", "signed"),  # a disk has no addresses
     ("RETRY_SCHEDULE", "soon"),
     ("RETRY_SCHEDULE", "5s,,5m"),
     ("RETRY_SCHEDULE", "0s"),
@@ -174,6 +191,11 @@ def test_a_setting_of_somebody_else_is_none_of_our_business(tmp_path: Path) -> N
     assert config.read({"PROVIDER_INSTANCE": str(tmp_path), "CLOUD_PROVIDER": "x"})
 
 
+def test_downloads_can_be_signed_where_recordings_are_in_a_bucket(tmp_path: Path) -> None:
+    assert read(tmp_path, MEDIA_URL="s3://films", MEDIA_DOWNLOADS="signed").signed_downloads
+    assert not read(tmp_path, MEDIA_URL="s3://films").signed_downloads
+
+
 def test_the_sender_is_at_the_servers_host_and_never_at_a_bare_ipv6_address(tmp_path: Path) -> None:
     assert read(tmp_path, BASE_URL="https://a.example.com").mail_from == "provider@a.example.com"
     assert read(tmp_path, BASE_URL="http://[::1]:8000").mail_from == "provider@localhost"
@@ -211,7 +233,8 @@ SECRETS = {
     "PROVIDER_DATABASE_URL": "postgresql+psycopg://provider:hunter2@b@db/p?sslpassword=hunter4",
     "PROVIDER_SECRET_KEY": f"{KEY},{OLD_KEY}",
     "PROVIDER_MAIL_URL": "smtp://robot:hunter3@mail.example.com",
-    "PROVIDER_MEDIA_URL": "s3://bucket/prefix?secret_access_key=hunter5&region=eu",
+    "PROVIDER_MEDIA_URL": "s3://bucket/prefix?region=eu",
+    "PROVIDER_MEDIA_DOWNLOADS": "signed",
     "PROVIDER_METRICS_TOKEN": "hunter6",
 }
 
@@ -229,7 +252,8 @@ def test_explain_says_every_setting_its_value_and_its_source(tmp_path: Path) -> 
         "postgresql+psycopg://provider:***@db/p?sslpassword=***"
     )
     assert told["PROVIDER_MAIL_URL"][0] == "smtp://robot:***@mail.example.com"
-    assert told["PROVIDER_MEDIA_URL"][0] == "s3://bucket/prefix?secret_access_key=***&region=eu"
+    assert told["PROVIDER_MEDIA_URL"][0] == "s3://bucket/prefix?region=eu"
+    assert told["PROVIDER_MEDIA_DOWNLOADS"] == ("signed", "environment")
 
 
 def test_no_secret_is_in_what_is_explained_or_in_a_repr(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from provider.courier.parcel import Sink, attempted
-from provider.errors import Invalid, NotFound
+from provider.errors import Invalid, NotFound, Unready
 from provider.house import House
 from provider.kinds.interview import BROKEN, READY, Recording
 from provider.kinds.interview.remux import remux
@@ -35,6 +35,8 @@ class Reel:
                 return self._send(Path(folder))
             except NotFound:
                 return Outcome("never", error="The recording's file is not there any more")
+            except Unready as error:
+                return Outcome("again", error=str(error), blame="route")
             except Invalid as error:
                 self._note(BROKEN, None)
                 return Outcome("done", answer=str(error))

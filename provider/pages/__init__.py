@@ -7,9 +7,8 @@ from werkzeug.exceptions import HTTPException
 from provider import words
 from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError, Unready
 from provider.house import here
-from provider.pages import candidate, docs, health, home, media_files, metrics, results
+from provider.pages import candidate, csp, docs, health, home, media_files, metrics, results
 from provider.pages.console import console
-from provider.pages.csp import CSP
 
 PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
 CODES: dict[type[ProviderError], int] = {
@@ -53,7 +52,6 @@ NO_SNIFFING, NO_STORE = ("X-Content-Type-Options", "nosniff"), ("Cache-Control",
 MACHINES = (NO_SNIFFING, NO_STORE)
 ALWAYS = (
     NO_SNIFFING,
-    ("Content-Security-Policy", CSP),
     ("Referrer-Policy", "no-referrer"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
@@ -71,7 +69,8 @@ def _protect(response: Response) -> Response:
     given = {name.lower() for name in headers.keys()}  # noqa: SIM118  (as pairs it yields them)
     https = HTTPS if here().settings.https else ()
     kept = () if (request.endpoint or "static").endswith("static") else FRESH
-    for name, value in (*ALWAYS, *https, *kept):
+    policy = ("Content-Security-Policy", csp.policy(here().media.origin))
+    for name, value in (*ALWAYS, policy, *https, *kept):
         if name.lower() not in given:
             headers.add(name, value)
     return response

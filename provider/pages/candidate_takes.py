@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from flask import request
 
+from provider.errors import Invalid
 from provider.kinds.interview import Recording
 from provider.media import CHUNK, Kept, Media
 
@@ -28,19 +29,13 @@ def announced(mimetype: str) -> bool:
 def take_in(media: Media, public_id: str) -> tuple[str, Kept]:
     """Keep the request's body as a recording's original; return its type and what was kept.
 
-    It is hashed while it is written, under a key of its own, and gets the recording's only when
-    length and hash are as announced. Raises Refused, and then nothing is kept.
+    Raises Refused when length or hash are not as announced, and Unready; then nothing is kept.
     """
-    mime, length, digest = _told()
-    coming = f"incoming/{public_id}"
+    mime, told = _told()
     try:
-        kept = media.keep(coming, _pieces())
-        _must_be_whole(kept, length, digest)
-        media.move(coming, original_of(public_id))
-    except BaseException:
-        media.drop(coming)
-        raise
-    return mime, kept
+        return mime, media.keep(original_of(public_id), _pieces(), told)
+    except Invalid:
+        raise Refused(400, "The recording did not arrive whole. Please send it again") from None
 
 
 def original_of(public_id: str) -> str:
@@ -48,12 +43,7 @@ def original_of(public_id: str) -> str:
     return Recording(public_id=public_id).original
 
 
-def _must_be_whole(kept: Kept, length: int, digest: str) -> None:
-    if (kept.size, kept.sha256) != (length, digest):
-        raise Refused(400, "The recording did not arrive whole. Please send it again")
-
-
-def _told() -> tuple[str, int, str]:
+def _told() -> tuple[str, Kept]:
     mime = request.headers.get("Content-Type", "")
     if not TYPE.fullmatch(mime) or len(mime) > 100:
         raise Refused(415, "This is not a recording that can be kept")
@@ -65,7 +55,7 @@ def _told() -> tuple[str, int, str]:
     digest = request.headers.get("X-Content-SHA256", "").lower()
     if length == 0 or not re.fullmatch("[0-9a-f]{64}", digest):
         raise Refused(400, "The recording is empty, or came without its X-Content-SHA256")
-    return mime, length, digest
+    return mime, Kept(length, digest)
 
 
 def _pieces() -> Iterator[bytes]:

@@ -1,9 +1,24 @@
-"""What a page may load and do: nothing inline, nothing from elsewhere."""
+"""What a page may load and do: nothing inline, nothing from elsewhere but recordings."""
 
-CSP = (
+from functools import lru_cache
+
+STRICT = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; media-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
-# A page that records also plays what stands in memory alone until it is saved.
-RECORDING = CSP.replace("media-src 'self'", "media-src 'self' blob:")
+
+
+@lru_cache
+def policy(origin: str | None) -> str:
+    """Return what every page may do; `origin` is where recordings are, when not with us."""
+    if origin is None:
+        return STRICT
+    media = STRICT.replace("media-src 'self'", f"media-src 'self' {origin}")
+    return media.replace("img-src 'self'", f"img-src 'self' {origin}")
+
+
+@lru_cache
+def recording(origin: str | None) -> str:
+    """Return it for a page that records, and plays from memory what is not saved yet."""
+    return policy(origin).replace("media-src 'self'", "media-src 'self' blob:")

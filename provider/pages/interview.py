@@ -4,6 +4,7 @@ A take is recorded in the browser and sent here as one upload, whose length and 
 before anything says “saved”. Recording needs scripts; all else is plain forms.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
@@ -11,15 +12,15 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
 from provider import vault
+from provider.errors import Unready
 from provider.house import here
 from provider.kinds.interview import Interview
 from provider.media import Kept
-from provider.pages import ranges
+from provider.pages import csp, ranges
 from provider.pages.candidate_answers import dress, forgotten, to_landing, wants_json
 from provider.pages.candidate_door import Visit, acting, looking
 from provider.pages.candidate_takes import MOST, Refused, announced, original_of, take_in
 from provider.pages.candidate_turns import turn_of, turns
-from provider.pages.csp import RECORDING
 
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
 
@@ -129,7 +130,8 @@ def _noted(public_id: str, key: str, new: str, mime: str, kept: Kept) -> Respons
         raise
     finally:
         if saved != new:
-            here().media.drop(original_of(new))
+            with suppress(Unready):  # it keeps a file that nobody knows, and no more
+                here().media.drop(original_of(new))
     return jsonify(saved=saved, takes_left=left), 201 if saved == new else 200
 
 
@@ -137,7 +139,7 @@ def _recording(page: str) -> Response:
     """Answer with a page that may use the camera and the microphone, and play what they gave."""
     response = Response(page)
     response.headers["Permissions-Policy"] = "camera=(self), microphone=(self), geolocation=()"
-    response.headers["Content-Security-Policy"] = RECORDING
+    response.headers["Content-Security-Policy"] = csp.recording(here().media.origin)
     return response
 
 

@@ -1,6 +1,7 @@
 """Files that are watched: served whole or in part, so that a video can be wound to and fro."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from flask import Response, request
 
@@ -8,12 +9,28 @@ from provider.media import Media
 
 WATCHED = {"video/webm", "video/mp4", "audio/webm", "audio/mp4", "image/jpeg"}
 
+# How long an address in the bucket is good. A player keeps the one that it was led to and asks
+# there for more when somebody winds: it must outlast half an hour's answer, with pauses.
+PICTURE, FILM = timedelta(minutes=5), timedelta(hours=1)
 
-def serve(media: Media, key: str, mimetype: str) -> Response:
+
+def serve(media: Media, key: str, mimetype: str, name: str = "") -> Response:
     """Answer GET or HEAD with a file or the one range of it that is asked for (RFC 9110, 14).
 
-    A type that browsers are not meant to play goes out as plain bytes. Raises NotFound.
+    Where the store has addresses of its own, GET leads there. A file with a `name` is to be kept,
+    and comes from us. A type that browsers are not meant to play goes out as plain bytes. Raises
+    NotFound, Unready.
     """
+    lasts = PICTURE if mimetype.startswith("image/") else FILM
+    if request.method == "GET" and not name and (address := media.address(key, lasts)):
+        return Response(status=302, headers={"Location": address, "Cache-Control": "no-store"})
+    response = _served(media, key, mimetype)
+    if name:
+        response.headers["Content-Disposition"] = f"attachment; filename={name}"
+    return response
+
+
+def _served(media: Media, key: str, mimetype: str) -> Response:
     size = media.size(key)
     wanted = request.range
     if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:

@@ -42,9 +42,7 @@ def original(order_id: str, recording_id: str) -> Response:
         recording = _recording(session, order_id, recording_id)
         key, mimetype = file_of(recording, "originals")
         name = f"{order_id}-{recording.question}-{recording.take}.{_ending(mimetype)}"
-    response = serve(here().media, key, mimetype)
-    response.headers["Content-Disposition"] = f"attachment; filename={name}"
-    return response
+    return serve(here().media, key, mimetype, name)
 
 
 @routes.post("/ratings/<question>")

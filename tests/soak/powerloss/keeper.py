@@ -29,8 +29,7 @@ def main(root: Path, count: int) -> None:
     for number in range(count):
         config.read({"PROVIDER_INSTANCE": str(root / f"instances/{number}")})
         promise(f"instances/{number}/secret.key")
-        media.keep(f"incoming/{number}", [luck.randbytes(9_000), luck.randbytes(5_000)])
-        media.move(f"incoming/{number}", f"recordings/{number}.webm")
+        media.keep(f"recordings/{number}.webm", [luck.randbytes(9_000), luck.randbytes(5_000)])
         promise(f"instance/media/recordings/{number}.webm")
         media.keep(f"recordings/{number}.jpg", [luck.randbytes(3_000)])
         promise(f"instance/media/recordings/{number}.jpg")

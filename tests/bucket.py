@@ -1,0 +1,100 @@
+"""An S3 server of our own on loopback, one for the whole process, and buckets in it."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3  # type: ignore[import-untyped]
+import pytest
+from moto.server import ThreadedMotoServer
+
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "very-secret"}
+_numbers = count(1)
+
+
+@contextmanager
+def listening(port: int = 0) -> Iterator[tuple[str, ThreadedMotoServer]]:
+    """Run a server, and say where; what one holds, the others of this process hold too."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
+    server.start()
+    try:
+        host, at = server.get_host_and_port()
+        yield f"http://{host}:{at}", server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Where the server is."""
+    with listening() as (endpoint, _):
+        yield endpoint
+
+
+@pytest.fixture
+def films(s3: str, monkeypatch: pytest.MonkeyPatch) -> "Held":
+    """A bucket of this test's own, and the keys to it in the environment."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    return Held.new(s3)
+
+
+class Held:
+    """A bucket, looked at past the program."""
+
+    def __init__(self, endpoint: str, name: str) -> None:
+        self.endpoint, self.name = endpoint, name
+        self.url = f"s3://{name}/pre/fix?region=us-east-1&endpoint={endpoint}"
+        self.client: Any = boto3.client(
+            "s3", endpoint_url=endpoint, region_name="us-east-1",
+            aws_access_key_id="test", aws_secret_access_key="test",
+        )  # fmt: skip
+
+    @classmethod
+    def new(cls, endpoint: str) -> "Held":
+        """Make a bucket."""
+        made = cls(endpoint, f"films-{next(_numbers)}")
+        made.client.create_bucket(Bucket=made.name)
+        return made
+
+    def keys(self) -> set[str]:
+        """Return every key, less the prefix; whatever else is there fails."""
+        found = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
+        assert all(each["Key"].startswith("pre/fix/") for each in found)
+        return {each["Key"].removeprefix("pre/fix/") for each in found}
+
+    def unfinished(self) -> int:
+        """Return how many uploads were begun and neither ended nor taken back."""
+        return len(self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", []))
+
+    def told(self, key: str) -> dict[str, Any]:
+        """Return what is told with a file."""
+        told: dict[str, Any] = self.client.head_object(Bucket=self.name, Key=f"pre/fix/{key}")
+        return told
+
+    def remove(self) -> None:
+        """Delete the bucket with all that it holds."""
+        for key in self.keys():
+            self.client.delete_object(Bucket=self.name, Key=f"pre/fix/{key}")
+        self.client.delete_bucket(Bucket=self.name)
+
+
+@contextmanager
+def strict(endpoint: str) -> Iterator[None]:
+    """Have the server look at keys, as all others do."""
+    _after(endpoint, "0")
+    try:
+        yield
+    finally:
+        _after(endpoint, "inf")
+
+
+def _after(endpoint: str, requests: str) -> None:
+    told = Request(f"{endpoint}/moto-api/reset-auth", data=requests.encode())
+    told.add_header("Content-Type", "text/plain")
+    with urlopen(told, timeout=10) as answer:
+        assert answer.status == 200
