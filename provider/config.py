@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -149,6 +150,8 @@ def _database_url(url: str | None, instance: Path) -> str:
         return f"sqlite:///{instance / 'provider.db'}"
     if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise Invalid("PROVIDER_DATABASE_URL should begin with sqlite:/// or postgresql+psycopg://")
+    if url.startswith("postgresql") and not find_spec("psycopg"):
+        raise Invalid("PostgreSQL needs what `pip install 'provider[scale]'` brings: install that")
     # A database in memory would be another one for each connection.
     file = url.removeprefix("sqlite:///")
     if file in ("", ":memory:") or (file != url and "?" in file):

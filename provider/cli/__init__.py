@@ -19,6 +19,10 @@ main.late(
     demo="Play an ATS against a server of its own, and show what happens.",
     config="Print every setting with its source; secrets stay hidden.",
 )
+main.late(
+    "provider.cli.workers",
+    worker="Deliver what servers on PostgreSQL write, beside other workers; SIGTERM stops it clean.",
+)
 main.late("provider.cli.accounts", account="Customers' ATS connections.")
 main.late("provider.cli.staff", staff="Who signs in to the console.")
 main.late(
