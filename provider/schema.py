@@ -9,7 +9,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import text
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
 
 from provider import engine
 from provider.db import Database, said_plainly
@@ -17,6 +19,7 @@ from provider.disk import make_folder
 from provider.errors import Unready
 
 HERE = Path(__file__).parent / "migrations"
+UNFINISHED = "unfinished"  # stands before the version while rows still come from elsewhere
 
 
 def upgrade(db: Database, revision: str = "head") -> None:
@@ -46,7 +49,7 @@ def require_current(db: Database) -> None:
     if db.sqlite and not Path(str(db.url.database)).exists():
         raise Unready("There is no database yet: run `provider init`")
     with db.reading() as session:
-        found = MigrationContext.configure(session.connection()).get_current_revision()
+        found = version(session)
         lacks = not db.sqlite and engine.lacks(session.connection())
     newest = head()
     if found == newest and lacks:
@@ -62,6 +65,16 @@ def require_current(db: Database) -> None:
     raise Unready(
         f"The database is of version {found}, this program needs {newest}: run `provider init`"
     )
+
+
+def version(session: Session) -> str | None:
+    """Return the database's version; None of an empty one."""
+    return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def stamp(session: Session, version: str) -> None:
+    """Write another version down, and nothing else."""
+    session.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
 
 
 def head() -> str:
@@ -90,6 +103,11 @@ def _rebuilding(connection: Connection, *, sqlite: bool) -> Iterator[None]:
 
 
 def _refuse_newer(found: str | None) -> None:
+    if found is not None and found.startswith(UNFINISHED):
+        raise Unready(
+            "The database is not whole yet: run the `provider move` or `provider restore` that "
+            "fills it again, it goes on where it stopped"
+        )
     if found is not None and found not in revisions():
         raise Unready(
             f"The database (version {found}) is newer than this program, which knows {head()}: "

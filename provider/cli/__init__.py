@@ -20,6 +20,12 @@ main.late(
     config="Print every setting with its source; secrets stay hidden.",
 )
 main.late(
+    "provider.cli.transfer",
+    backup="Make FOLDER, a backup of the database and all files, while the server works.",
+    restore="Put a backup into the instance of the settings, which must be empty.",
+    move="Copy a whole instance into an empty database; run it again if it broke off.",
+)
+main.late(
     "provider.cli.workers",
     worker="Deliver what servers on PostgreSQL write, beside other workers; SIGTERM stops it clean.",
 )

@@ -1,0 +1,145 @@
+"""`provider move`, `backup` and `restore`: a whole instance from one place to another."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from provider import config, transfer
+from provider.cli.shell import json_option, opened, put_json
+from provider.db import Database
+from provider.errors import Invalid
+from provider.media import Media
+from provider.transfer import Sums, Tell
+
+DATABASES = ("sqlite:///", "postgresql+psycopg://")
+
+
+@click.command()
+@click.argument("source", metavar="FROM")
+@click.argument("target", metavar="TO")
+@click.option("--files-from", metavar="URL", help="Where the files are.  [default: the setting]")
+@click.option("--files-to", metavar="URL", help="Where the files go; else they stay.")
+@json_option
+def move(
+    source: str, target: str, files_from: str | None, files_to: str | None, as_json: bool
+) -> None:
+    """Copy a whole instance into an empty database; run it again if it broke off.
+
+    FROM and TO are addresses as in PROVIDER_DATABASE_URL; what they leave out (a password) comes
+    from where PostgreSQL's own tools take it. FROM stays as it is.
+    """
+    if files_from and not files_to:
+        raise Invalid("--files-from needs --files-to")
+    files = None
+    if files_to:
+        files = Media(files_from or config.read().media_url), Media(files_to)
+    began = time.monotonic()
+    with closing(_database(source)) as here, closing(_database(target)) as there, _told() as tell:
+        moved = transfer.move(here, there, tell, files=files)
+    seconds = time.monotonic() - began
+    _say(moved.tables, len(moved.files.kept), moved.files.amiss, seconds, as_json=as_json)
+    click.echo(
+        "Set PROVIDER_DATABASE_URL (and PROVIDER_MEDIA_URL) to the new place and keep the same "
+        "PROVIDER_SECRET_KEY. Serve the old one no more: it would send what waits a second time.",
+        err=True,
+    )
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@json_option
+def backup(folder: Path, as_json: bool) -> None:
+    """Make FOLDER, a backup of the database and all files, while the server works."""
+    began = time.monotonic()
+    with opened() as house, _told() as tell:
+        made = transfer.back_up(
+            house.db, house.media, house.settings, folder.absolute(), house.now(), tell
+        )
+    _say(made.tables, len(made.files), made.amiss, time.monotonic() - began, as_json=as_json)
+    if "secret.key" in made.files:
+        click.echo(
+            "The key that opens it is in it (secret.key): keep it where nobody else can read.",
+            err=True,
+        )
+    else:
+        click.echo(
+            "PROVIDER_SECRET_KEY is not in it, and it is worth nothing without: keep that too.",
+            err=True,
+        )
+
+
+@click.command()
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@json_option
+def restore(folder: Path, as_json: bool) -> None:
+    """Put a backup into the instance of the settings, which must be empty."""
+    began = time.monotonic()
+    if not os.environ.get("PROVIDER_SECRET_KEY"):
+        transfer.put_key(
+            folder.absolute(), Path(os.environ.get("PROVIDER_INSTANCE") or "instance").absolute()
+        )
+    with _told() as tell:
+        made = transfer.restore(folder.absolute(), config.read(), tell)
+    _say(made.tables, len(made.files), made.amiss, time.monotonic() - began, as_json=as_json)
+
+
+def _database(url: str) -> Database:
+    try:
+        if url.startswith(DATABASES) and make_url(url).database:
+            return Database(url)
+    except (ArgumentError, ValueError):
+        pass
+    raise Invalid(
+        f"“{url}” is no address of a database, such as sqlite:////srv/provider/provider.db or "
+        "postgresql+psycopg://user@host/name"
+    )
+
+
+@contextmanager
+def _told() -> Iterator[Tell]:
+    """Show on a terminal how far it is."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("")
+
+        def tell(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield tell
+
+
+def _say(tables: Sums, files: int, amiss: dict[str, str], seconds: float, *, as_json: bool) -> None:
+    """Report what was taken along, and on stderr what was not."""
+    rows = sum(each.rows for each in tables.values())
+    if as_json:
+        sums = {name: {"rows": each.rows, "sha256": each.sha256} for name, each in tables.items()}
+        put_json(
+            {
+                "rows": rows,
+                "files": files,
+                "amiss": amiss,
+                "seconds": round(seconds, 1),
+                "tables": sums,
+            }
+        )
+    else:
+        what = f"{rows:,} rows in {len(tables)} tables and {files:,} files"
+        click.echo(f"{what}, checked, in {seconds:.1f} s.")
+    for key, what in amiss.items():
+        click.echo(f"Warning: {key} {what}", err=True)
