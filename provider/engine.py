@@ -32,12 +32,12 @@ _APPLIED = Table("applied", MetaData(schema=SCHEMA), Column("migration", Text, p
 
 def address(url: URL) -> str:
     """Return how the engine reaches the database at `url`, as libpq reads it."""
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.conninfo import make_conninfo
 
-    plain = url.set(drivername="postgresql").render_as_string(hide_password=False)
-    told = conninfo_to_dict(plain, connect_timeout=PATIENCE)
+    _, told = url.get_dialect()().create_connect_args(url)
     ours = f"-c search_path={SCHEMA} -c lock_timeout={PATIENCE}s"
-    return make_conninfo(plain, **told | {"options": f"{told.get('options') or ''} {ours}"})
+    options = f"{told.get('options', '')} {ours}".strip()
+    return make_conninfo(**{**told, "options": options, "connect_timeout": PATIENCE})
 
 
 def install(database: Engine) -> None:
