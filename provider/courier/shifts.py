@@ -16,10 +16,17 @@ Over = Callable[[bool], None]  # told whether there may be more to send
 
 @dataclass
 class Loan:
-    """A lane that is lent, until when, and who wants to know that it is given back."""
+    """A lane that is lent, since when it is worked in, and who hears that it is given back."""
 
-    until: float
+    since: float | None = None
     over: list[Over] = field(default_factory=list)
+
+    @property
+    def shift_over(self) -> bool:
+        """Whether its time is over; it begins with the first look."""
+        now = time.monotonic()
+        self.since = self.since or now
+        return now > self.since + SHIFT
 
 
 class LaneCourier(Courier):
@@ -41,7 +48,7 @@ class LaneCourier(Courier):
     def lend(self, lane: str, over: Over) -> None:
         """Let it work in a lane, until nothing may go there or the shift is over."""
         with self._bell:
-            loan = self._loans.setdefault(lane, Loan(time.monotonic() + SHIFT))
+            loan = self._loans.setdefault(lane, Loan())
             loan.over.append(over)
             self.call([lane])
 
@@ -75,7 +82,7 @@ class LaneCourier(Courier):
             if lane not in self._loans:
                 self._left[lane] = None
             # A pace is waited for, so that whoever goes on begins it anew without being too quick.
-            elif time.monotonic() >= self._loans[lane].until and not self._gate.waits(lane):
+            elif self._loans[lane].shift_over and not self._gate.waits(lane):
                 self._give_back(lane, more=True)
             else:
                 ours.append(lane)
