@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -53,7 +53,9 @@ class Courier:
         self._senders = ThreadPoolExecutor(hands, thread_name_prefix="send")
         self._bell = threading.Condition()
         self._called: dict[str, None] = {}  # lanes to look at, in the order in which they called
+        self._ahead: dict[str, deque[Job]] = {}  # claimed, for when a hand of the route is free
         self._ended: list[Ended] = []
+        self._unsent: list[Claim] = []
         self._open: Counter[str] = Counter()  # messages claimed and not settled yet, by lane
         self._stopping = False
 
@@ -70,7 +72,7 @@ class Courier:
         while not self._stopping:
             tried += self.turn()
             with self._bell:
-                over = not self._hands.busy and not self._ended and not self._ready()
+                over = not self._hands.busy and not self._due()
             if over:
                 break
             self.wait()
@@ -91,16 +93,15 @@ class Courier:
     def wait(self, seconds: float | None = None) -> None:
         """Wait until there is something for a turn to do, or for so long."""
         with self._bell:
-            self._bell.wait_for(
-                lambda: self._stopping or bool(self._ended) or self._ready(), seconds
-            )
+            self._bell.wait_for(lambda: self._stopping or self._due(), seconds)
 
     def turn(self) -> int:
         """Settle what has ended, claim what may go, and have it sent; return how many."""
         with self._bell:
             ended, self._ended = self._ended, []
+            unsent, self._unsent = self._unsent, []
             lanes = [] if self._stopping else self._lanes(ended)
-        if not ended and not lanes:
+        if not ended and not unsent and not lanes:
             return 0
         jobs: list[Job] = []
         try:
@@ -108,21 +109,25 @@ class Courier:
                 at = self.house.now()
                 stood = outbox.settle(session, ended, at)
                 settled = [one for one in ended if one.claim.lease in stood]
+                for claim in unsent:
+                    outbox.free(session, claim)
                 for opening in self._gate.openings(session, lanes, settled, at):
                     jobs += self._take(session, opening, at)
         except BaseException:
             # Nothing of it happened. What ended has ended all the same: the next turn settles it.
             with self._bell:
                 self._ended = ended + self._ended
+                self._unsent = unsent + self._unsent
                 self._called = dict.fromkeys([*lanes, *self._called])
                 for job in jobs:
                     self._hands.give_back(job.route)
             raise
         _tell(self.house.meter, ended, stood)
-        self._open.subtract(one.claim.lane for one in ended)
+        self._open.subtract(claim.lane for claim in (*(one.claim for one in ended), *unsent))
         self._open.update(job.claim.lane for job in jobs)
+        self.call(claim.lane for claim in unsent)
         for job in jobs:
-            self._hand_over(job)
+            self._begin(job)
         return len(jobs)
 
     def next_at(self) -> datetime | None:
@@ -138,6 +143,8 @@ class Courier:
         """Take nothing more in hand, wait for who takes the turns, and settle what was sent."""
         with self._bell:
             self._stopping = True
+            for route in list(self._ahead):
+                self._leave_unsent(route)
             self._bell.notify_all()
         if after:
             after.join()
@@ -160,6 +167,9 @@ class Courier:
         for lane in lanes:
             del self._called[lane]
         return lanes
+
+    def _due(self) -> bool:
+        return bool(self._ended or self._unsent) or self._ready()
 
     def _ready(self) -> bool:
         return any(self._hands.free(read(lane).route) for lane in self._called)
@@ -196,6 +206,17 @@ class Courier:
             self._hands.take(route, len(jobs))
         return jobs
 
+    def _begin(self, job: Job) -> None:
+        """Send it when a hand of its route is free."""
+        with self._bell:
+            if self._stopping:
+                self._unsent.append(job.claim)
+                self._hands.give_back(job.route)
+            elif self._hands.begin(job.route):
+                self._hand_over(job)
+            else:
+                self._ahead.setdefault(job.route, deque()).append(job)
+
     def _hand_over(self, job: Job) -> None:
         self._senders.submit(self._send, job)
 
@@ -211,13 +232,27 @@ class Courier:
         self._lay_down(job, outcome, began)
 
     def _lay_down(self, job: Job, outcome: Outcome, began: datetime) -> None:
-        """Note how a try ended, for the next turn, and free its hand."""
+        """Note how a try ended, for the next turn, and let its hand go on."""
         if outcome.word == "again" and outcome.after is None:
             outcome = replace(outcome, after=self.pause(job.claim.attempts))
         with self._bell:
             self._ended.append(Ended(job.claim, outcome, began, self.house.now()))
-            self._hands.give_back(job.route, answered=outcome.blame != "route")
+            self._hands.end(job.route, answered=outcome.blame != "route")
+            if outcome.blame:
+                self._leave_unsent(job.route)
+            elif ahead := self._ahead.get(job.route):
+                self._go_on(ahead)
             self._bell.notify_all()
+
+    def _go_on(self, ahead: "deque[Job]") -> None:
+        while ahead and self._hands.begin(ahead[0].route):
+            self._hand_over(ahead.popleft())
+
+    def _leave_unsent(self, route: str) -> None:
+        """Free what was claimed ahead for a route: whether it may still go is the gate's matter."""
+        left = self._ahead.pop(route, deque())
+        self._unsent += (job.claim for job in left)
+        self._hands.give_back(route, len(left))
 
 
 def _park(session: Session, claim: Claim, error: Exception, at: datetime) -> None:

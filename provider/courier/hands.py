@@ -7,6 +7,7 @@ from math import ceil, floor
 FIXED = {"media": 2, "mail": 8}  # a remux takes a core; mail servers count connections
 BEGIN = 4  # a route that nobody knows yet gets a fourth of all hands
 SHARE = 2 / 3  # of all hands that one route may hold, however well it answers
+AHEAD = 4  # a fourth more is claimed than is sent, or a hand that comes free would wait for a turn
 BURST = 0.05  # seconds by which a pace may be ahead of itself
 
 
@@ -21,32 +22,53 @@ class Hands:
         self.total = total
         self.busy = 0
         self._busy: Counter[str] = Counter()
+        self._sending: Counter[str] = Counter()
         self._window: dict[str, float] = {}
 
     def free(self, route: str) -> int:
-        """Return how many more messages may go to a route now."""
-        window = FIXED.get(route) or max(1, int(self._window.get(route, self._first)))
-        return max(0, min(window - self._busy[route], self.total - self.busy))
+        """Return how many more messages of a route may be claimed now."""
+        window = self._at_once(route)
+        room = min(_more(window) - self._busy[route], _more(self.total) - self.busy)
+        return max(0, room)
 
     def take(self, route: str, count: int = 1) -> None:
         """Note that so many are in hand."""
         self.busy += count
         self._busy[route] += count
 
-    def give_back(self, route: str, *, answered: bool | None = None) -> None:
-        """Note that one has ended, and whether the route did answer; None when it never went."""
-        self.busy -= 1
-        self._busy[route] -= 1
-        if not self._busy[route]:
-            del self._busy[route]
-        if answered is not None and route not in FIXED:
+    def begin(self, route: str) -> bool:
+        """Take one that is in hand for sending; False while as many are sent as may be."""
+        if self._sending[route] >= self._at_once(route):
+            return False
+        self._sending[route] += 1
+        return True
+
+    def end(self, route: str, *, answered: bool) -> None:
+        """Note that one was sent, and whether the route did answer."""
+        self._sending[route] -= 1
+        self.give_back(route)
+        if route not in FIXED:
             now = self._window.get(route, self._first)
             grown = min(now + 1, max(1.0, self.total * SHARE))
             self._window[route] = grown if answered else max(1.0, now / 2)
 
+    def give_back(self, route: str, count: int = 1) -> None:
+        """Note that so many are no longer in hand."""
+        self.busy -= count
+        self._busy[route] -= count
+        if not self._busy[route]:
+            del self._busy[route], self._sending[route]
+
+    def _at_once(self, route: str) -> int:
+        return FIXED.get(route) or max(1, int(self._window.get(route, self._first)))
+
     @property
     def _first(self) -> float:
         return max(1.0, self.total / BEGIN)
+
+
+def _more(hands: int) -> int:
+    return hands + hands // AHEAD
 
 
 class Paces:

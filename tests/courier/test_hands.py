@@ -8,50 +8,68 @@ AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
+def sent(hands: Hands, route: str, *, answered: bool) -> None:
+    hands.take(route)
+    assert hands.begin(route)
+    hands.end(route, answered=answered)
+
+
+def at_once(hands: Hands, route: str) -> int:
+    """Take all of a route that may be had, and return how many of them may be sent."""
+    count = hands.free(route)
+    hands.take(route, count)
+    return sum(hands.begin(route) for _ in range(count))
+
+
 def test_a_route_that_nobody_knows_gets_a_quarter_of_the_hands() -> None:
-    assert Hands(16).free("new") == 4
+    assert at_once(Hands(16), "new") == 4
 
 
 def test_a_route_that_answers_gets_more_but_never_all() -> None:
     hands = Hands(16)
     for _ in range(100):
-        hands.take("good")
-        hands.give_back("good", answered=True)
-    assert hands.free("good") == 10
-    hands.take("good", 10)
+        sent(hands, "good", answered=True)
+    assert at_once(hands, "good") == 10
     assert hands.free("good") == 0
-    assert hands.free("other") == 4
+    assert at_once(hands, "other") == 4
+
+
+def test_a_fourth_more_is_claimed_than_sent_so_that_no_hand_is_idle() -> None:
+    hands = Hands(16)
+    assert hands.free("new") == 5
+    hands.take("new", 5)
+    assert [hands.begin("new") for _ in range(5)] == [True, True, True, True, False]
+    hands.end("new", answered=True)
+    assert hands.begin("new")
+    assert hands.free("new") == 2  # one has ended, and the route has grown by one
 
 
 def test_a_route_that_fails_gets_fewer_until_one_is_left() -> None:
     hands = Hands(16)
     for expected in (2, 1, 1):
-        hands.take("bad")
-        hands.give_back("bad", answered=False)
+        sent(hands, "bad", answered=False)
         assert hands.free("bad") == expected
 
 
 def test_what_never_went_says_nothing_of_its_route() -> None:
     hands = Hands(16)
     hands.take("new", 2)
-    hands.give_back("new")
-    hands.give_back("new")
-    assert (hands.free("new"), hands.busy) == (4, 0)
+    hands.give_back("new", 2)
+    assert (hands.free("new"), hands.busy) == (5, 0)
 
 
-def test_no_more_is_in_hand_than_there_are_hands() -> None:
+def test_no_more_is_in_hand_than_there_are_hands_and_a_fourth() -> None:
     hands = Hands(4)
-    for route in ("a", "b", "c", "d"):
-        hands.take(route, hands.free(route))
-    assert hands.busy == 4
-    assert hands.free("e") == 0
+    begun = sum(at_once(hands, route) for route in ("a", "b", "c", "d", "e"))
+    assert begun == hands.busy == 5
+    assert hands.free("f") == 0
 
 
 def test_recordings_are_cut_two_at_a_time_however_well_it_goes() -> None:
     hands = Hands(96)
-    hands.take("media", 2)
-    hands.give_back("media", answered=True)
-    assert hands.free("media") == 1
+    for _ in range(5):
+        sent(hands, "media", answered=True)
+    assert at_once(hands, "media") == 2
 
 
 @pytest.mark.parametrize("rate", [0.2, 1, 5, 100, 1000])
