@@ -46,9 +46,9 @@ _AT: Bind = bindparam("at")
 _UNTIL: Bind = bindparam("until")
 _LANE: Bind = bindparam("of_lane")
 _DUE: Bind = bindparam("due")
-_IDS: Bind = bindparam("ids", expanding=True)
-_KEYS: Bind = bindparam("keys", expanding=True)
-_LEASES: Bind = bindparam("leases", expanding=True)
+_IDS: Bind = bindparam("ids")
+_KEYS: Bind = bindparam("keys")
+_LEASES: Bind = bindparam("leases")
 
 # Written once, for putting a statement together takes longer than running it. What is due is
 # asked twice: PostgreSQL looks again at a row that another courier has taken meanwhile.
@@ -74,7 +74,7 @@ _CLAIM = Ready(
     .where(_ROW.id.in_(_HEADS), due(_ROW, _AT))
     .values(lease=bindparam("batch") + cast(_ROW.id, String), leased_until=_UNTIL)
     .returning(
-        _ROW.id.label("message_id"), _ROW.public_id, _ROW.lane, _ROW.key, _ROW.sequence,
+        _ROW.id, _ROW.public_id, _ROW.lane, _ROW.key, _ROW.sequence,
         _ROW.topic, _ROW.payload, _ROW.rendered, _ROW.attempts, _ROW.created_at, _ROW.lease,
     )
 )  # fmt: skip
@@ -97,10 +97,9 @@ _AGAIN = (
 # What waits behind a message waits as long as it does, or every claim would look at it in vain.
 # This is for speed alone: that it goes later is seen to by `_HEADS`.
 _FOLLOWING = update(_TABLE).where(
-    _ROW.lane == _LANE, _ROW.key.in_(_KEYS), is_waiting(_ROW),
-    _ROW.attempts == 0, _ROW.lease.is_(None),
-)  # fmt: skip
-_PUT_OFF_TOO = _FOLLOWING.where(_ROW.due_at < _DUE).values(due_at=_DUE)
+    _ROW.lane == _LANE, _ROW.key.in_(_KEYS), is_waiting(_ROW), _ROW.attempts == 0
+)
+_PUT_OFF_TOO = _FOLLOWING.values(due_at=_DUE)
 _NOW_DUE = _FOLLOWING.where(_ROW.due_at > _DUE).values(due_at=_DUE)
 _KEEP = update(_TABLE).where(*_HELD).values(rendered=bindparam("bytes")).returning(_ROW.id)
 _FREE = update(_TABLE).where(*_HELD).values(lease=None, leased_until=None)

@@ -1,0 +1,126 @@
+"""The fine print of claiming and settling: what is taken first, and what a lease is good for."""
+
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from provider import outbox
+from provider.house import House
+from provider.outbox import LEASE, Message, Outcome
+from tests.cast import HandClock
+from tests.test_outbox import LANE, claim, put, settle
+
+
+def row(house: House, message_id: int) -> Message:
+    with house.db.reading() as session:
+        return session.get_one(Message, message_id)
+
+
+def send_again(house: House, message_id: int) -> bool:
+    with house.db.writing() as session:
+        return outbox.send_again(session, session.get_one(Message, message_id), house.now())
+
+
+def test_no_more_is_claimed_than_asked_for_and_what_has_waited_longest_goes_first(
+    house: House, clock: HandClock
+) -> None:
+    put(house, "a")
+    settle(house, claim(house)[0], Outcome("again", after=timedelta(minutes=5)))
+    put(house, "b")
+    clock.pass_(timedelta(minutes=10))
+    assert [taken.key for taken in claim(house, most=1)] == ["b"]
+    assert [taken.key for taken in claim(house, most=1)] == ["a"]
+
+
+def test_a_message_that_was_sent_again_waits_while_a_later_one_is_in_hand(
+    house: House, clock: HandClock
+) -> None:
+    first = put(house, sequence=1)
+    put(house, sequence=2)
+    settle(house, claim(house)[0], Outcome("never"))
+    (later,) = claim(house)
+    assert send_again(house, first)
+    assert claim(house) == []
+    settle(house, later, Outcome("again", after=timedelta(minutes=5)))
+    assert [taken.sequence for taken in claim(house)] == [1]
+
+
+def test_what_is_settled_says_when_and_is_in_nobodys_hands(house: House, clock: HandClock) -> None:
+    message = put(house)
+    (taken,) = claim(house)
+    clock.pass_(timedelta(seconds=3))
+    settle(house, taken, Outcome("done"))
+    settled = row(house, message)
+    assert (settled.settled_at, settled.attempts) == (clock.now(), 1)
+    assert (settled.lease, settled.leased_until) == (None, None)
+
+
+def test_a_lease_settles_once(house: House) -> None:
+    message = put(house)
+    (put_off,) = claim(house)
+    assert settle(house, put_off, Outcome("again"))
+    assert not settle(house, put_off, Outcome("done"))
+    (parked,) = claim(house)
+    assert settle(house, parked, Outcome("never"))
+    assert send_again(house, message)
+    assert not settle(house, parked, Outcome("done"))
+    assert row(house, message).attempts == 2
+
+
+def test_a_try_that_failed_puts_off_its_own_key_in_its_own_lane_alone(house: House) -> None:
+    put(house, "a", 1)
+    others = [put(house, "b"), put(house, "a", lane="1/mail")]
+    first, _ = claim(house)
+    put(house, "a", 2)
+    settle(house, first, Outcome("again", after=timedelta(hours=2)))
+    with house.db.reading() as session:
+        due = {one.id: one.due_at - house.now() for one in session.scalars(select(Message))}
+    assert {due.pop(other) for other in others} == {timedelta(0)}
+    assert set(due.values()) == {timedelta(hours=2)}
+
+
+def test_who_lost_the_lease_neither_puts_off_nor_frees(house: House, clock: HandClock) -> None:
+    put(house)
+    (slow,) = claim(house)
+    clock.pass_(LEASE)
+    (quick,) = claim(house)
+    assert not settle(house, slow, Outcome("again", after=timedelta(hours=2)))
+    with house.db.writing() as session:
+        outbox.free(session, slow)
+    assert claim(house) == []
+    assert settle(house, quick, Outcome("done"))
+
+
+def test_a_freed_lease_settles_nothing(house: House) -> None:
+    put(house)
+    (taken,) = claim(house)
+    with house.db.writing() as session:
+        outbox.free(session, taken)
+    assert not settle(house, taken, Outcome("done"))
+
+
+def test_a_message_that_was_tried_keeps_its_own_wait_whatever_goes_before_it(
+    house: House, clock: HandClock
+) -> None:
+    first = put(house, sequence=1)
+    put(house, sequence=2)
+    settle(house, claim(house)[0], Outcome("never"))
+    settle(house, claim(house)[0], Outcome("again", after=timedelta(hours=1)))
+    send_again(house, first)
+    settle(house, claim(house)[0], Outcome("done"))
+    assert claim(house) == []
+    clock.pass_(timedelta(hours=1))
+    assert [taken.sequence for taken in claim(house)] == [2]
+
+
+def test_what_waited_behind_another_has_waited_since_it_came(
+    house: House, clock: HandClock
+) -> None:
+    began = clock.now()
+    put(house, sequence=1)
+    put(house, sequence=2)
+    (first,) = claim(house)
+    clock.pass_(timedelta(seconds=10))
+    settle(house, first, Outcome("done"))
+    with house.db.reading() as session:
+        assert outbox.oldest_due(session, [LANE], clock.now()) == began
