@@ -112,7 +112,6 @@ def _flask_settings(house: House) -> dict[str, Any]:
 
 def _api(app: Flask) -> ContractApi:
     house: House = app.extensions["provider"]
-    base = house.settings.base_url
     app.config.update(
         API_TITLE="provider",
         API_VERSION="1",
@@ -123,7 +122,7 @@ def _api(app: Flask) -> ContractApi:
     return ContractApi(
         app,
         spec_kwargs={
-            "servers": [{"url": base}, {"url": f"{base}/workable"}],
+            "servers": servers(house),
             "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
             "info": {
                 "description": "Order tests, video interviews and background checks, "
@@ -131,6 +130,12 @@ def _api(app: Flask) -> ContractApi:
             },
         },
     )
+
+
+def servers(house: House) -> list[dict[str, str]]:
+    """Return the addresses of the contract's endpoints, as the description names them."""
+    base = house.settings.base_url
+    return [{"url": base}, {"url": f"{base}/workable"}]
 
 
 def _one_error_handler(app: Flask, api: ContractApi) -> None:
