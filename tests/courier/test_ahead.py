@@ -1,0 +1,119 @@
+"""What is claimed ahead of a free hand: sent as soon as one is free, and freed if it may not go."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from provider.courier import Courier
+from provider.courier.courier import Job
+from provider.courier.parcel import Parcel, Sink
+from provider.house import House
+from provider.orders import Order
+from provider.outbox import CALLBACK, Attempt, Claim, Message, Outcome
+from tests import cast
+
+HANDS = 16  # of which a route that nobody knows may use four, and has one more claimed
+
+
+@dataclass(frozen=True)
+class Note(Parcel):
+    rendered: bytes = b"{}"
+
+    def send(self) -> Outcome:
+        raise AssertionError("no thread sends here")
+
+
+class Desk(Sink):
+    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Parcel | Exception]:
+        return [Note() for _ in claims]
+
+
+class ByHand(Courier):
+    """A courier whose sends end when a test says so."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house, {CALLBACK: Desk()}, hands=HANDS)
+        self.sending: list[Job] = []
+
+    def _hand_over(self, job: Job) -> None:
+        self.sending.append(job)
+
+    def end(self, outcome: Outcome) -> None:
+        self._lay_down(self.sending.pop(0), outcome, self.house.now())
+
+
+@pytest.fixture
+def courier(house: House) -> Callable[[], ByHand]:
+    house = replace(house, settings=replace(house.settings, private_callbacks=True))
+    account, _ = cast.account(house)
+    test = cast.test(house)
+    orders = [
+        cast.order(house, account, test, callback_url=f"http://127.0.0.1:9/{number}")
+        for number in range(10)
+    ]
+    with house.db.writing() as session:
+        for order in orders:
+            Order.find(session, order).decline(session, "", house.now())
+
+    def ready() -> ByHand:
+        made = ByHand(house)
+        made.call(lane for lane in cast.lanes(house) if CALLBACK in lane)
+        made.turn()
+        return made
+
+    return ready
+
+
+def leased(house: House) -> int:
+    with house.db.reading() as session:
+        count = select(func.count()).select_from(Message).where(Message.lease.is_not(None))
+        return session.scalar(count) or 0
+
+
+def test_a_hand_that_comes_free_goes_on_without_a_turn(
+    courier: Callable[[], ByHand], house: House
+) -> None:
+    ours = courier()
+    assert (len(ours.sending), leased(house)) == (4, 5)
+    ours.end(Outcome("done", code=200))
+    assert len(ours.sending) == 4
+
+
+def test_what_is_claimed_ahead_of_a_route_that_fails_is_freed_and_was_no_try(
+    courier: Callable[[], ByHand], house: House
+) -> None:
+    ours = courier()
+    ours.end(Outcome("again", error="refused", blame="route"))
+    assert len(ours.sending) == 3
+    ours.turn()
+    assert leased(house) == 3
+    with house.db.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Attempt)) == 1
+    while ours.sending:
+        ours.end(Outcome("done", code=200))
+    ours.turn()
+    assert ours.sending, "what was freed is claimed again"
+
+
+def test_a_courier_that_stops_frees_what_it_did_not_send(
+    courier: Callable[[], ByHand], house: House
+) -> None:
+    ours = courier()
+    ours.stop()
+    assert leased(house) == len(ours.sending) == 4
+
+
+def test_a_turn_that_fails_forgets_nothing_of_what_was_to_be_freed(
+    courier: Callable[[], ByHand], house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = courier()
+    ours.end(Outcome("again", error="refused", blame="route"))
+    with monkeypatch.context() as broken:
+        broken.setattr("provider.outbox.settle", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            ours.turn()
+    ours.turn()
+    assert leased(house) == 3
