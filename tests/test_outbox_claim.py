@@ -2,13 +2,24 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 
 from provider import outbox
 from provider.house import House
-from provider.outbox import LEASE, Message, Outcome
+from provider.outbox import (
+    DELIVERED,
+    LEASE,
+    PARKED,
+    SUPERSEDED,
+    WAITING,
+    Attempt,
+    Ended,
+    Message,
+    Outcome,
+)
 from tests.cast import HandClock
-from tests.test_outbox import LANE, claim, put, settle
+from tests.test_outbox import LANE, claim, put, settle, state
 
 
 def row(house: House, message_id: int) -> Message:
@@ -124,3 +135,54 @@ def test_what_waited_behind_another_has_waited_since_it_came(
     settle(house, first, Outcome("done"))
     with house.db.reading() as session:
         assert outbox.oldest_due(session, [LANE], clock.now()) == began
+
+
+def test_a_try_that_says_nothing_is_kept_as_that(house: House) -> None:
+    put(house)
+    settle(house, claim(house)[0], Outcome("done"))
+    with house.db.reading() as session:
+        kept = session.scalars(select(Attempt)).one()
+        assert (kept.code, kept.answer, kept.error) == (None, "", "")
+
+
+def test_what_is_superseded_says_when(house: House, clock: HandClock) -> None:
+    old = put(house, sequence=1, absolute=True)
+    put(house, sequence=2, absolute=True)
+    settle(house, claim(house)[0], Outcome("never"))
+    (later,) = claim(house)
+    clock.pass_(timedelta(seconds=3))
+    settle(house, later, Outcome("done"))
+    assert (row(house, old).state, row(house, old).settled_at) == (SUPERSEDED, clock.now())
+
+
+@pytest.mark.parametrize(
+    ("old", "later", "after_all"),
+    [(True, False, PARKED), (False, True, PARKED), (True, True, SUPERSEDED)],
+)
+def test_only_what_says_all_supersedes_and_only_what_it_says_too(
+    house: House, old: bool, later: bool, after_all: str
+) -> None:
+    parked = put(house, sequence=1, absolute=old)
+    letter = put(house, sequence=1, absolute=True, lane="1/mail")
+    settle(house, claim(house)[0], Outcome("never"))
+    settle(house, claim(house, "1/mail")[0], Outcome("never"))
+    put(house, sequence=2, absolute=later)
+    settle(house, claim(house)[0], Outcome("done"))
+    assert (state(house, parked), state(house, letter)) == (after_all, PARKED)
+
+
+def test_a_delivery_supersedes_nothing_that_comes_after_it_or_was_delivered(house: House) -> None:
+    ids = {
+        (key, number): put(house, key, number, absolute=True)
+        for key, numbers in (("a", (5, 6)), ("b", (1, 2, 3)))
+        for number in numbers
+    }
+    for expected in ([("a", 5), ("b", 1)], [("a", 6), ("b", 2)]):
+        taken, at = claim(house), house.now()
+        assert [(one.key, one.sequence) for one in taken] == expected
+        with house.db.writing() as session:
+            done = [Ended(one, Outcome("done"), at, at) for one in taken]
+            assert len(outbox.settle(session, done, at)) == 2
+    states = {name: state(house, number) for name, number in ids.items()}
+    assert states.pop(("b", 3)) == WAITING
+    assert set(states.values()) == {DELIVERED}
