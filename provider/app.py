@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from multiprocessing.util import Finalize
+from threading import Thread
 from typing import Any
 
 import structlog
@@ -15,7 +16,9 @@ from provider import config, logs, pages, schema
 from provider.ats import DIALECTS
 from provider.ats.api import ContractApi
 from provider.courier import EmbeddedCourier
+from provider.errors import Unready
 from provider.house import House
+from provider.media import Media
 
 log = structlog.get_logger()
 
@@ -74,11 +77,20 @@ def serve() -> Flask:
     app = create_app()
     house: House = app.extensions["provider"]
     schema.require_current(house.db)
+    # Beside the start, which does not wait for a bucket: all but recordings works without.
+    Thread(target=_look_at, args=(house.media,), daemon=True).start()
     stop = _deliver(house) if house.db.sqlite else _tell_workers(house)
     # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
     # threads can still start what a clean end needs.
     Finalize(None, stop, exitpriority=10)
     return app
+
+
+def _look_at(media: Media) -> None:
+    try:
+        media.check()
+    except Unready as error:
+        log.warning(str(error))
 
 
 def _deliver(house: House) -> Callable[[], None]:

@@ -21,6 +21,9 @@ from provider.house import House
 from provider.orders import Order
 from provider.outbox import Message
 from tests import cast
+from tests.bucket import Held
+from tests.bucket import films as films
+from tests.bucket import s3 as s3
 from tests.test_house import commands
 
 Run = Callable[..., Result]
@@ -141,6 +144,16 @@ def test_init_creates_and_can_be_run_again(
     run("init")
     run("init")
     assert said(run("account", "list", "--json")) == []
+
+
+def test_init_looks_whether_the_bucket_can_be_used(
+    run: Run, films: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROVIDER_MEDIA_URL", films.url)
+    run("init")
+    assert films.keys() == set()
+    films.remove()
+    assert error(run("init", code=1)).endswith("cannot be used: there is no such bucket")
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(

@@ -21,6 +21,9 @@ from provider.config import SETTINGS
 from provider.house import House
 from provider.orders import Order
 from tests import cast
+from tests.bucket import Held
+from tests.bucket import films as films
+from tests.bucket import s3 as s3
 from tests.cast import HandClock
 from tests.fake_ats import FakeAts
 
@@ -52,13 +55,13 @@ def free_port() -> int:
 class Server:
     """A running `provider serve`."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, **more: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [*PROGRAM, "serve", "--port", str(self.port)],
-            env=environment(house), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
+            env=environment(house, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, start_new_session=True,
         )  # fmt: skip
         assert self.process.stdout
         self.said = self.process.stdout.readline()
@@ -81,8 +84,8 @@ class Server:
 
 
 @contextmanager
-def serving(house: House) -> Iterator[Server]:
-    server = Server(house)
+def serving(house: House, **more: str) -> Iterator[Server]:
+    server = Server(house, **more)
     try:
         yield server
     finally:
@@ -116,6 +119,18 @@ def test_it_answers_and_stops_clean(house: House) -> None:
         assert inside
         assert server.stop() == (0, "")
         assert all(map(ends, inside))
+
+
+def test_a_bucket_that_cannot_be_used_is_told_at_the_start_which_it_does_not_keep(
+    house: House, films: Held
+) -> None:
+    films.remove()
+    with serving(house, PROVIDER_MEDIA_URL=films.url) as server:
+        assert server.process.stdout
+        told = next(line for line in server.process.stdout if "PROVIDER_MEDIA_URL" in line)
+        assert f"the bucket {films.name} at {films.endpoint} cannot be used" in told
+        assert "there is no such bucket" in told
+        assert server.stop()[0] == 0
 
 
 def test_ctrl_c_on_a_terminal_reaches_all_its_processes_and_is_clean_too(house: House) -> None:

@@ -24,11 +24,16 @@ def init() -> None:
     from provider import schema  # late: `provider config` needs no database
     from provider.db import Database
 
-    db = Database(settings_module.read().database_url)
+    settings = settings_module.read()
+    db = Database(settings.database_url)
     try:
         schema.upgrade(db)
     finally:
         db.close()
+    if settings.media_url.startswith("s3:"):
+        from provider.media import Media
+
+        Media(settings.media_url).check()
     click.echo("The database is ready.")
 
 

@@ -68,17 +68,17 @@ class Media:
         return self._bucket.origin if self._bucket and self._signed else None
 
     def check(self) -> None:
-        """Write, read and delete a file in the bucket; Unready, and why, when one cannot be."""
+        """Write, read and delete a file in the bucket, and list; Unready says why it cannot be."""
         if not self._bucket:
             return
-        key = f"check/{secrets.token_hex(8)}"
+        key, store = f"check/{secrets.token_hex(8)}", self._store
         try:
-            self.keep(key, [b"\0"])
-            b"".join(self.read(key, 0, self.size(key)))
-            self.drop(key)
-            self.holds(key)
-        except (Unready, NotFound) as error:
-            why = reason(error.__cause__ or error)
+            obstore.put(store, key, iter([b"\0"]))
+            obstore.get_range(store, key, start=0, end=1)
+            obstore.delete(store, key)
+            next(iter(obstore.list(store, chunk_size=1)), None)
+        except (BaseError, FileNotFoundError) as error:
+            why = reason(error)
             raise Unready(f"PROVIDER_MEDIA_URL: {self._bucket} cannot be used: {why}") from error
 
     def keep(self, key: str, chunks: Iterable[bytes], told: Kept | None = None) -> Kept:

@@ -73,7 +73,7 @@ class Bucket:
         return cls(parts.netloc, parts.path.strip("/"), endpoint, region)
 
     def __str__(self) -> str:
-        return f"the bucket “{self.name}” at {self.origin}"
+        return f"the bucket {self.name} at {self.origin}"
 
     @property
     def origin(self) -> str:
