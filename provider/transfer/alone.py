@@ -1,5 +1,7 @@
 """A database for one program alone: nobody else may write to what is moved."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,33 +19,44 @@ OTHERS = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_databa
     AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 
 
-def be_alone(db: Database) -> None:
+@contextmanager
+def alone(db: Database) -> Iterator[None]:
     """Make sure that no other program uses a database; Conflict when one does.
 
-    On SQLite it stays so until the database is closed, and only writing transactions go.
+    On SQLite nobody else gets in until the end, and only writing transactions go.
     """
     db.close()  # our own connections would be in the way
-    with said_plainly():
-        if db.sqlite:
-            _lock_file(db)
-        else:
-            _wait_for_others(db)
+    with _locked_file(db) if db.sqlite else _without_others(db):
+        yield
 
 
 def keep_still(session: Session) -> None:
-    """Let nobody write to any table of PostgreSQL until the transaction ends."""
+    """Let nobody write to any table until the transaction ends."""
     if session.get_bind().dialect.name != "sqlite":
         names = ", ".join(table.name for table in tables())
         session.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
 
 
-def _lock_file(db: Database) -> None:
+@contextmanager
+def _locked_file(db: Database) -> Iterator[None]:
     # SQLite's own lock on the file: it sees even a server that only sits there.
+    mode = "EXCLUSIVE"
+
     @event.listens_for(db.engine, "connect", insert=True)
-    def _exclusively(connection: Any, _record: object) -> None:
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE").close()
+    def _lock(connection: Any, _record: object) -> None:
+        connection.execute(f"PRAGMA locking_mode={mode}").close()
 
     make_folder(Path(str(db.url.database)).parent)
+    try:
+        with said_plainly():
+            _open(db)
+        yield
+    finally:
+        mode = "NORMAL"
+        db.close()
+
+
+def _open(db: Database) -> None:
     try:
         with db.engine.begin():
             pass
@@ -55,15 +68,18 @@ def _lock_file(db: Database) -> None:
         ) from error
 
 
-def _wait_for_others(db: Database) -> None:
-    with db.engine.connect() as connection:
+@contextmanager
+def _without_others(db: Database) -> Iterator[None]:
+    with said_plainly(), db.engine.connect() as connection:
         for _ in range(PATIENCE):
             others = connection.scalar(text(OTHERS))
             if not others:
-                return
+                break
             connection.execute(text("SELECT pg_sleep(0.1)"))
             connection.rollback()  # or what was counted would stay the same
-    raise Conflict(
-        f"{others} other connections to the database {db.url.database} are open: stop the servers "
-        "and workers that use it, then try again"
-    )
+        else:
+            raise Conflict(
+                f"The database {db.url.database} has {others} other connections: stop the servers "
+                "and workers that use it, then try again"
+            )
+    yield

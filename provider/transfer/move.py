@@ -7,7 +7,7 @@ from provider import schema
 from provider.db import Database
 from provider.errors import Invalid
 from provider.media import Media
-from provider.transfer.alone import be_alone, keep_still
+from provider.transfer.alone import alone, keep_still
 from provider.transfer.files import Copied, copy, named
 from provider.transfer.tables import Sums, Tell, begin, fill
 
@@ -31,9 +31,7 @@ def move(
     if _place(source) == _place(target):
         raise Invalid("FROM and TO are the same database")
     schema.require_current(source)
-    for db in (source, target):
-        be_alone(db)
-    with source.writing() as session:
+    with alone(source), alone(target), source.writing() as session:
         keep_still(session)
         begin(target)
         taken = copy(list(named(session)), *files, tell) if files else Copied()

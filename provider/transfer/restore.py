@@ -11,7 +11,7 @@ from provider.db import Database
 from provider.disk import make_folder, sync
 from provider.errors import Conflict
 from provider.media import Media
-from provider.transfer.alone import be_alone
+from provider.transfer.alone import alone
 from provider.transfer.draft import drafted
 from provider.transfer.files import named
 from provider.transfer.manifest import (
@@ -36,8 +36,7 @@ def restore(folder: Path, settings: Settings, tell: Tell) -> Manifest:
     require_keys(manifest, settings.secret_keys, folder)
     check_files(folder, manifest, tell)
     make_folder(settings.instance)
-    with closing(Database(settings.database_url)) as target:
-        be_alone(target)
+    with closing(Database(settings.database_url)) as target, alone(target):
         begin(target)
         _put_files(folder, manifest, settings, tell)
         with drafted(settings.instance / "restore") as scratch:
