@@ -186,3 +186,25 @@ def test_a_delivery_supersedes_nothing_that_comes_after_it_or_was_delivered(hous
     states = {name: state(house, number) for name, number in ids.items()}
     assert states.pop(("b", 3)) == WAITING
     assert set(states.values()) == {DELIVERED}
+
+
+def test_who_lost_the_lease_supersedes_nothing(house: House, clock: HandClock) -> None:
+    old = put(house, sequence=1, absolute=True)
+    put(house, sequence=2, absolute=True)
+    settle(house, claim(house)[0], Outcome("never"))
+    (slow,) = claim(house)
+    clock.pass_(LEASE)
+    assert claim(house)
+    assert not settle(house, slow, Outcome("done"))
+    assert state(house, old) == PARKED
+
+
+def test_what_waits_behind_one_that_was_tried_sooner_goes_as_soon(house: House) -> None:
+    first = put(house, sequence=1)
+    (taken,) = claim(house)
+    put(house, sequence=2)
+    settle(house, taken, Outcome("again", after=timedelta(hours=2)))
+    with house.db.writing() as session:
+        session.get_one(Message, first).due_at = house.now()  # as staff may wish at the console
+    settle(house, claim(house)[0], Outcome("done"))
+    assert [one.sequence for one in claim(house)] == [2]
