@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tests.soak.crash import crash
 from tests.soak.durable import durable
+from tests.soak.fifty import fifty
+from tests.soak.frozen import frozen
 from tests.soak.isolation import isolation
 from tests.soak.kill import kill
 from tests.soak.outage import outage
@@ -30,6 +32,8 @@ PROOFS: dict[str, Proof] = {
     "simulation": simulation,
     "isolation": isolation,
     "outage": outage,
+    "fifty": fifty,
+    "frozen": frozen,
     "powerloss": powerloss,
     "disk": disk,
 }

@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from copy import copy
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Self
 
 from sqlalchemy import text
 
@@ -27,7 +29,7 @@ PATIENCE = 60.0  # seconds for what takes one or two on an idle machine
 class Instance:
     """A folder with a database of this version, and the environment of those who work on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, database: str = "") -> None:
         self.folder = folder
         self.port = free_port()
         self.environment = {
@@ -36,6 +38,9 @@ class Instance:
             "PROVIDER_PRIVATE_CALLBACKS": "allow",
             "PROVIDER_RETRY_SCHEDULE": "1s",
         }
+        if database:
+            key = urlsafe_b64encode(b"k" * 32).decode()
+            self.environment |= {"PROVIDER_DATABASE_URL": database, "PROVIDER_SECRET_KEY": key}
         db = Database(self.settings.database_url)
         schema.upgrade(db)
         db.close()
@@ -70,36 +75,77 @@ class Instance:
         """Run a `provider` command on it and return what it says."""
         return subprocess.run(
             [sys.executable, "-m", "provider.cli", *words],
-            cwd=ROOT, env=self._environ(), check=True, capture_output=True, text=True,
+            cwd=ROOT, env=self.environ(), check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
 
-    def start(self) -> "Server":
-        """Start a server on it."""
-        return Server(self, self._environ())
+    def start(self, port: int = 0) -> "Server":
+        """Start a server on it, at its own port or another one."""
+        return Server(self, port or self.port)
 
-    def _environ(self) -> dict[str, str]:
+    def work(self) -> "Worker":
+        """Start a worker on it."""
+        return Worker(self)
+
+    def environ(self) -> dict[str, str]:
         # Without the tests' coverage: who is killed writes none, and starts half as fast.
         rest = {k: v for k, v in os.environ.items() if not k.startswith(("PROVIDER_", "COVERAGE_"))}
         return rest | self.environment
 
 
-class Server:
-    """A running `provider serve`, a process group of its own."""
+class Program:
+    """A running command of ours, a process group of its own."""
 
-    def __init__(self, instance: Instance, environ: dict[str, str]) -> None:
-        self.port = instance.port
-        self._log = instance.folder / "server.log"
+    def __init__(self, instance: Instance, *words: str) -> None:
+        self._log = instance.folder / f"{words[0]}.log"
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "provider.cli", "serve", "--port", str(self.port)],
-                cwd=ROOT, env=environ, stdout=log, stderr=log, process_group=0,
+                [sys.executable, "-m", "provider.cli", *words],
+                cwd=ROOT, env=instance.environ(), stdout=log, stderr=log, process_group=0,
             )  # fmt: skip
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+
+    def kill(self) -> None:
+        """Kill the whole process group with -9."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Stop it clean with SIGTERM and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(PATIENCE)
+
+    def last_words(self) -> str:
+        """Return the end of its log."""
+        return self._log.read_bytes()[-2000:].decode("utf-8", "replace")
+
+
+class Worker(Program):
+    """A running `provider worker`."""
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__(instance, "worker")
+
+    def freeze(self) -> None:
+        """Stop it in the middle of whatever it does."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on as if nothing had been."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Server(Program):
+    """A running `provider serve`."""
+
+    def __init__(self, instance: Instance, port: int) -> None:
+        self.port = port
+        super().__init__(instance, "serve", "--port", str(port))
 
     def wait(self) -> "Server":
         """Wait until it answers; RuntimeError, with its last words, when it does not."""
@@ -112,23 +158,12 @@ class Server:
 
     def kill(self) -> None:
         """Kill the whole process group with -9, and wait until nobody listens any more."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        super().kill()
         _wait_until_free(self.port)
-
-    def stop(self) -> int:
-        """Stop it clean with SIGTERM and return its exit code."""
-        self.process.terminate()
-        return self.process.wait(PATIENCE)
 
     def threads(self) -> int:
         """Return how many threads the worker process has."""
         return max(_threads(pid) for pid in [self.process.pid, *_children(self.process.pid)])
-
-    def last_words(self) -> str:
-        """Return the end of its log."""
-        return self._log.read_bytes()[-2000:].decode("utf-8", "replace")
 
     def _answers(self) -> bool:
         try:

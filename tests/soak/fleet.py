@@ -1,0 +1,50 @@
+"""Many machines: servers and workers on one PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import text
+
+from tests.postgres import Postgres
+from tests.soak.proof import Run
+from tests.soak.server import Instance
+
+TABLES = ("jobs", "events", "periodic_defers", "workers")  # the engine's
+
+
+@contextmanager
+def scaled(run: Run, name: str) -> Iterator[tuple[Instance, Postgres]]:
+    """Lend an instance on a PostgreSQL server of its own."""
+    postgres = Postgres.make()
+    try:
+        with postgres.database() as url:
+            yield Instance(run.part(name), url), postgres
+            if not postgres.runs():
+                postgres.start()
+    finally:
+        postgres.let_go()
+
+
+def engines() -> str:
+    """Return the names of the engine's tables, for a statement about all of them."""
+    return ", ".join(f"provider_engine.procrastinate_{name}" for name in TABLES)
+
+
+def tell(instance: Instance, *statements: str) -> None:
+    """Change the database in one transaction, as no program of ours would."""
+    with instance.house() as house, house.db.engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def let_time_pass(instance: Instance, time: str) -> None:
+    """Act as if so much time had passed since whatever was written last."""
+    tell(
+        instance,
+        f"UPDATE messages SET due_at = due_at - '{time}'::interval, "
+        f"created_at = created_at - '{time}'::interval, "
+        f"leased_until = leased_until - '{time}'::interval",
+        f"UPDATE holds SET until = until - '{time}'::interval",
+        "UPDATE provider_engine.procrastinate_workers "
+        f"SET last_heartbeat = last_heartbeat - '{time}'::interval",
+    )
