@@ -7,7 +7,7 @@ from math import ceil, floor
 FIXED = {"media": 2, "mail": 8}  # a remux takes a core; mail servers count connections
 BEGIN = 4  # a route that nobody knows yet gets a fourth of all hands
 SHARE = 2 / 3  # of all hands that one route may hold, however well it answers
-AHEAD = 4  # a fourth more is claimed than is sent, or a hand that comes free would wait for a turn
+AHEAD = 1 / 2  # as much more is claimed as is sent, or a hand that is free would wait for a turn
 BURST = 0.05  # seconds by which a pace may be ahead of itself
 
 
@@ -68,7 +68,7 @@ class Hands:
 
 
 def _more(hands: int) -> int:
-    return hands + hands // AHEAD
+    return hands + int(hands * AHEAD)
 
 
 class Paces:

@@ -34,11 +34,11 @@ def test_a_route_that_answers_gets_more_but_never_all() -> None:
     assert at_once(hands, "other") == 4
 
 
-def test_a_fourth_more_is_claimed_than_sent_so_that_no_hand_is_idle() -> None:
+def test_half_as_much_more_is_claimed_than_sent_so_that_no_hand_is_idle() -> None:
     hands = Hands(16)
-    assert hands.free("new") == 5
-    hands.take("new", 5)
-    assert [hands.begin("new") for _ in range(5)] == [True, True, True, True, False]
+    assert hands.free("new") == 6
+    hands.take("new", 6)
+    assert [hands.begin("new") for _ in range(6)] == [True] * 4 + [False] * 2
     hands.end("new", answered=True)
     assert hands.begin("new")
     assert hands.free("new") == 2  # one has ended, and the route has grown by one
@@ -46,7 +46,7 @@ def test_a_fourth_more_is_claimed_than_sent_so_that_no_hand_is_idle() -> None:
 
 def test_a_route_that_fails_gets_fewer_until_one_is_left() -> None:
     hands = Hands(16)
-    for expected in (2, 1, 1):
+    for expected in (3, 1, 1):
         sent(hands, "bad", answered=False)
         assert hands.free("bad") == expected
 
@@ -55,13 +55,13 @@ def test_what_never_went_says_nothing_of_its_route() -> None:
     hands = Hands(16)
     hands.take("new", 2)
     hands.give_back("new", 2)
-    assert (hands.free("new"), hands.busy) == (5, 0)
+    assert (hands.free("new"), hands.busy) == (6, 0)
 
 
-def test_no_more_is_in_hand_than_there_are_hands_and_a_fourth() -> None:
+def test_no_more_is_in_hand_than_there_are_hands_and_half_as_many() -> None:
     hands = Hands(4)
-    begun = sum(at_once(hands, route) for route in ("a", "b", "c", "d", "e"))
-    assert begun == hands.busy == 5
+    begun = sum(at_once(hands, route) for route in "abcdefg")
+    assert begun == hands.busy == 6
     assert hands.free("f") == 0
 
 
