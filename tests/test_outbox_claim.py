@@ -91,11 +91,12 @@ def test_a_try_that_failed_puts_off_its_own_key_in_its_own_lane_alone(house: Hou
 
 
 def test_who_lost_the_lease_neither_puts_off_nor_frees(house: House, clock: HandClock) -> None:
-    put(house)
+    message = put(house)
     (slow,) = claim(house)
     clock.pass_(LEASE)
     (quick,) = claim(house)
     assert not settle(house, slow, Outcome("again", after=timedelta(hours=2)))
+    assert row(house, message).due_at < clock.now()
     with house.db.writing() as session:
         outbox.free(session, slow)
     assert claim(house) == []
