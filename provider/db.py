@@ -33,6 +33,8 @@ log = structlog.get_logger()
 
 Listener = Callable[[set[str]], None]
 
+STANDSTILL = 60  # seconds after which PostgreSQL ends a transaction in which nothing is done
+
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -116,7 +118,7 @@ class Database:
             self._write, self._read = (sqlite.engine(url, read_only=flag) for flag in (False, True))
             self._line = sqlite.Line(self._write)
         else:
-            self._write = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            self._write = _postgresql(url)
             self._read = self._write.execution_options(
                 postgresql_readonly=True, isolation_level="REPEATABLE READ"
             )
@@ -201,6 +203,18 @@ class Database:
             yield
         finally:
             self._inside.open = False
+
+
+def _postgresql(url: str) -> Engine:
+    made = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+
+    @event.listens_for(made, "connect")
+    def _connected(connection: Any, _record: object) -> None:
+        # A process or a machine that stands still must not keep what it has locked from the others.
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{STANDSTILL}s'")
+        connection.commit()
+
+    return made
 
 
 def _tell(listeners: list[Listener], names: set[str]) -> None:

@@ -35,7 +35,10 @@ def address(url: URL) -> str:
     from psycopg.conninfo import make_conninfo
 
     _, told = url.get_dialect()().create_connect_args(url)
-    ours = f"-c search_path={SCHEMA} -c lock_timeout={PATIENCE}s"
+    ours = (
+        f"-c search_path={SCHEMA} -c lock_timeout={PATIENCE}s "
+        f"-c idle_in_transaction_session_timeout={PATIENCE}s"
+    )
     options = f"{told.get('options', '')} {ours}".strip()
     return make_conninfo(**{**told, "options": options, "connect_timeout": PATIENCE})
 

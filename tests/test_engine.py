@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection, make_url, text
 
 from provider import engine, schema
 from provider.db import Database
@@ -79,6 +79,16 @@ def test_an_older_one_is_refused_and_brought_up_to_what_a_new_one_is(postgres: P
         db.close()
 
 
+def test_who_stands_still_in_a_transaction_keeps_its_locks_for_a_minute_at_most(
+    postgres_url: str,
+) -> None:
+    db = Database(postgres_url)
+    with db.writing() as session:
+        shown = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    assert shown == "1min"
+    db.close()
+
+
 def test_a_connection_of_its_lives_in_its_schema_and_waits_for_nobody_for_long() -> None:
     url = make_url(
         "postgresql+psycopg://us:p%40ss@/orders?host=/sockets&options=-c%20geqo=off&connect_timeout=9"
@@ -86,7 +96,8 @@ def test_a_connection_of_its_lives_in_its_schema_and_waits_for_nobody_for_long()
     assert psycopg.conninfo.conninfo_to_dict(engine.address(url)) == {
         "user": "us", "password": "p@ss", "dbname": "orders", "host": "/sockets",
         "connect_timeout": "5",
-        "options": "-c geqo=off -c search_path=provider_engine -c lock_timeout=5s",
+        "options": "-c geqo=off -c search_path=provider_engine -c lock_timeout=5s"
+        " -c idle_in_transaction_session_timeout=5s",
     }  # fmt: skip
 
 
