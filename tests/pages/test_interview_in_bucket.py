@@ -76,9 +76,9 @@ def fetch(client: FlaskClient) -> Fetch:
     return fetch
 
 
-def saved(client: FlaskClient, order: str, number: int = 1, data: bytes | None = None) -> str:
+def saved(client: FlaskClient, order: str, number: int = 1) -> str:
     """Upload a take, and return the recording's public id."""
-    answer = upload(client, order, number, data or film.webm())
+    answer = upload(client, order, number, film.webm(tint=0))
     assert answer.status_code == 201, answer.text
     name: str = answer.json["saved"]  # type: ignore[index]
     return name
@@ -90,12 +90,21 @@ def recording(house: House, public_id: str) -> Recording:
 
 
 def reported(house: House, order: str) -> None:
-    film.send(house, order)
+    """Hand an interview in, rate and complete it."""
     with house.db.writing() as session:
         interview = Interview.find(session, order)
+        interview.close(session, house.vault, house.now())
         for question in interview.answered():
             interview.rate(question.key, 4, "", "rita@provider.test", house.now())
     film.conclude(house, order)
+
+
+def completed(house: House) -> tuple[str, str]:
+    """Return an interview with a result, and its one recording."""
+    interview = film.order(house)
+    take = film.take(house, interview, "why")
+    reported(house, interview)
+    return interview, take
 
 
 def pictures(document: bytes) -> int:
@@ -106,11 +115,11 @@ def pictures(document: bytes) -> int:
 def test_an_interview_goes_from_the_upload_to_the_report(
     client: FlaskClient, house: House, films: Held, courier: Courier, begun: str, fetch: Fetch
 ) -> None:
-    first, second = saved(client, begun), saved(client, begun, 2, film.webm(tint=9))
+    first, second = saved(client, begun), saved(client, begun, 2)
     assert films.keys() == {f"recordings/{one}/original" for one in (first, second)}
     way = house.settings.signed_downloads
     at_once = fetch(f"/c/o/{begun}/takes/{first}")
-    assert at_once == Fetched(200, film.webm(), "video/webm", way)
+    assert at_once == Fetched(200, film.webm(tint=0), "video/webm", way)
 
     assert courier.drain(LANE) == 2
     assert recording(house, first).state == READY
@@ -144,9 +153,9 @@ def test_pages_may_load_from_the_bucket_where_browsers_are_led_there_and_only_th
 def test_an_address_in_the_bucket_outlasts_a_viewing_and_a_pictures_does_not(
     client: FlaskClient, house: House
 ) -> None:
-    interview, recordings = film.completed(house)
+    interview, take = completed(house)
     film_, picture = (
-        client.get(f"{path(house, interview)}/{what}/{recordings[1]}").headers["Location"]
+        client.get(f"{path(house, interview)}/{what}/{take}").headers["Location"]
         for what in ("takes", "posters")
     )
     assert "X-Amz-Expires=3600&" in film_
@@ -157,13 +166,13 @@ def test_an_address_in_the_bucket_outlasts_a_viewing_and_a_pictures_does_not(
 def test_what_is_kept_under_a_name_and_what_is_asked_by_head_come_from_us(
     app: Flask, house: House
 ) -> None:
-    interview, recordings = film.handed_in(house)
+    interview, take = completed(house)
     desk = Desk.of(house, app.test_client())
-    original = desk.client.get(f"/console/orders/{interview}/interview/originals/{recordings[1]}")
-    assert (original.status_code, original.data) == (200, film.webm(tint=11))
+    original = desk.client.get(f"/console/orders/{interview}/interview/originals/{take}")
+    assert (original.status_code, original.data) == (200, film.webm(tint=0))
     assert original.headers["Content-Disposition"].startswith("attachment; filename=")
-    head = desk.client.head(f"/console/orders/{interview}/interview/takes/{recordings[1]}")
-    assert (head.status_code, head.content_length) == (200, len(film.prepared(11)[0]))
+    head = desk.client.head(f"/console/orders/{interview}/interview/takes/{take}")
+    assert (head.status_code, head.content_length) == (200, len(film.prepared(0)[0]))
 
 
 def test_nobody_elses_recording_is_led_to_or_served(
@@ -217,7 +226,7 @@ def test_a_take_that_was_here_already_is_saved_even_when_its_second_copy_cannot_
     proof = token(client, begun)
     take = saved(client, begun)
     monkeypatch.setattr(type(house.media), "drop", failing)
-    again = upload(client, begun, data=film.webm(), X_CSRFToken=proof)
+    again = upload(client, begun, data=film.webm(tint=0), X_CSRFToken=proof)
     assert (again.status_code, again.json["saved"]) == (200, take)  # type: ignore[index]
 
 
@@ -240,17 +249,17 @@ def test_a_copy_waits_for_a_bucket_that_refuses_and_is_made_when_it_no_longer_do
 def test_a_pdf_is_not_made_without_its_pictures_because_the_bucket_is_away(
     client: FlaskClient, house: House, films: Held
 ) -> None:
-    interview, _ = film.completed(house)
+    interview, _ = completed(house)
     with strict(films.endpoint):
         assert client.get(path(house, interview, PDF)).status_code == 503
-    assert pictures(client.get(path(house, interview, PDF)).data) == 3
+    assert pictures(client.get(path(house, interview, PDF)).data) == 1
 
 
 @signed
 def test_a_browser_plays_and_winds_what_is_in_the_bucket(page: Page, served: Served) -> None:
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
-    interview, _ = film.completed(served.house)
+    interview, _ = completed(served.house)
     page.goto(served.url + path(served.house, interview))
     video = page.get_by_label("The answer to question 1")
     video.focus()
