@@ -35,13 +35,22 @@ def quiet(*_: object) -> None:
     """Hear how far it is, and say nothing."""
 
 
-@pytest.fixture
-def source(tmp_path: Path, fresh_database: Path) -> Iterator[Database]:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, fresh_database: Path) -> Path:
     """An SQLite database with rows in every table, every column of them filled."""
-    path = tmp_path / "source.db"
+    path = tmp_path_factory.mktemp("filled") / "provider.db"
     path.write_bytes(fresh_database.read_bytes())
     with closing(Database(f"sqlite:///{path}")) as db:
         test_schema.fill(db)
+    return path
+
+
+@pytest.fixture
+def source(tmp_path: Path, filled: Path) -> Iterator[Database]:
+    """The filled database, to be moved."""
+    path = tmp_path / "source.db"
+    path.write_bytes(filled.read_bytes())
+    with closing(Database(f"sqlite:///{path}")) as db:
         yield db
 
 

@@ -8,25 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    Boolean,
-    Column,
-    ColumnElement,
-    Integer,
-    Select,
-    String,
-    Table,
-    Text,
-    cast,
-    collate,
-    select,
-    tuple_,
-    type_coerce,
-)
+from sqlalchemy import JSON, Boolean, Column, Integer, String, Table
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
-from sqlalchemy.types import NullType
 
 from provider.db import UtcDateTime
 from provider.errors import Conflict
@@ -41,21 +25,34 @@ def batches(
     session: Session, table: Table, *, after: Row | None = None, upto: Row | None = None
 ) -> Iterator[list[Row]]:
     """Return the rows in the order of their keys, those between two keys only if told so."""
-    key = _key(session, table)
-    query: Select[Any] = select(*_columns(session, table)).order_by(*key)
-    if after is not None:
-        query = query.where(tuple_(*key) > tuple_(*after))
-    if upto is not None:
-        query = query.where(tuple_(*key) <= tuple_(*upto))
+    key, value = _key(session, table), _value(session)
+    bounds = [(bound, sign) for bound, sign in ((after, ">"), (upto, "<=")) if bound is not None]
+    limits = [f"({', '.join(key)}) {sign} ({', '.join(value for _ in key)})" for _, sign in bounds]
+    sql = (
+        f"SELECT {', '.join(map(_column, table.columns))} FROM {_name(table)}"  # noqa: S608
+        f"{' WHERE ' if limits else ''}{' AND '.join(limits)} ORDER BY {', '.join(key)}"
+    )
+    told = tuple(part for bound, _ in bounds for part in bound)
     turns = _turns(session, table, _TO_PLAIN)
-    for part in session.execute(query, execution_options={"yield_per": BATCH}).partitions():
+    # By parts from PostgreSQL, too, whose driver would else fetch all at once.
+    options = {"stream_results": True, "max_row_buffer": BATCH}
+    found = session.connection().exec_driver_sql(sql, told, options)
+    for part in found.partitions(BATCH):
         yield [_turned(row, turns) for row in part]
+
+
+def count(session: Session, table: Table) -> int:
+    """Return how many rows there are."""
+    found = session.connection().exec_driver_sql(f"SELECT count(*) FROM {_name(table)}")  # noqa: S608
+    return int(found.scalar_one())
 
 
 def last(session: Session, table: Table) -> Row | None:
     """Return the highest key; None of an empty table."""
-    highest = [each.desc() for each in _key(session, table)]
-    found = session.execute(select(*table.primary_key).order_by(*highest).limit(1)).first()
+    names = ", ".join(map(_name, table.primary_key))
+    highest = ", ".join(f"{each} DESC" for each in _key(session, table))
+    sql = f"SELECT {names} FROM {_name(table)} ORDER BY {highest} LIMIT 1"  # noqa: S608
+    found = session.connection().exec_driver_sql(sql).first()
     return tuple(found) if found else None
 
 
@@ -70,13 +67,12 @@ def put(session: Session, table: Table, rows: Sequence[Row]) -> None:
 
 
 def _insert(session: Session, table: Table, rows: Sequence[Row]) -> None:
-    names = ", ".join(f'"{name}"' for name in table.columns.keys())  # noqa: SIM118
-    value = "?" if _is_sqlite(session) else "%s"
-    values = ", ".join(value for _ in table.columns)
+    names = ", ".join(map(_name, table.columns))
+    values = ", ".join(_value(session) for _ in table.columns)
     turns = _turns(session, table, _FROM_PLAIN)
     with session.begin_nested():
         session.connection().exec_driver_sql(
-            f'INSERT INTO "{table.name}" ({names}) VALUES ({values})',  # noqa: S608
+            f"INSERT INTO {_name(table)} ({names}) VALUES ({values})",  # noqa: S608
             [_turned(row, turns) for row in rows],
         )
 
@@ -103,21 +99,25 @@ def _unfit(column: Column[Any], value: Any) -> str | None:
     return None
 
 
-def _columns(session: Session, table: Table) -> list[ColumnElement[Any]]:
-    raw = NullType() if _is_sqlite(session) else None
-    return [
-        cast(each, Text) if isinstance(each.type, JSON) else type_coerce(each, raw or each.type)
-        for each in table.columns
-    ]
+def _column(column: Column[Any]) -> str:
+    return f"CAST({_name(column)} AS TEXT)" if isinstance(column.type, JSON) else _name(column)
 
 
-def _key(session: Session, table: Table) -> list[ColumnElement[Any]]:
+def _key(session: Session, table: Table) -> list[str]:
     """Return what rows are ordered by: text by its bytes, for each database has its own order."""
-    bytewise = "BINARY" if _is_sqlite(session) else "C"
+    bytewise = "BINARY" if _is_sqlite(session) else '"C"'
     return [
-        collate(each, bytewise) if isinstance(each.type, String) else each
+        f"{_name(each)} COLLATE {bytewise}" if isinstance(each.type, String) else _name(each)
         for each in table.primary_key
     ]
+
+
+def _name(named: Table | Column[Any]) -> str:
+    return f'"{named.name}"'
+
+
+def _value(session: Session) -> str:
+    return "?" if _is_sqlite(session) else "%s"
 
 
 def _moment(value: datetime) -> str:

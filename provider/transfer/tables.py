@@ -14,7 +14,7 @@ from provider import (
 )
 from provider.db import Base, Database
 from provider.errors import Conflict
-from provider.transfer.rows import Row, batches, last, put
+from provider.transfer.rows import Row, batches, count, last, put
 
 Tell = Callable[[str, int, int], None]  # what is done, so much, of so much
 
@@ -81,7 +81,7 @@ def fill(source: Session, target: Database, tell: Tell, *, expected: Sums | None
 
 
 def _copy(source: Session, target: Database, table: Table, tell: Tell) -> Sum:
-    adding = _Adding(f"Copying {table.name}", _count(source, table), tell)
+    adding = _Adding(f"Copying {table.name}", count(source, table), tell)
     with target.writing() as session:
         there = last(session, table)
         if there:
@@ -99,7 +99,7 @@ def _copy(source: Session, target: Database, table: Table, tell: Tell) -> Sum:
 
 
 def _sum(session: Session, table: Table, tell: Tell) -> Sum:
-    adding = _Adding(f"Checking {table.name}", _count(session, table), tell)
+    adding = _Adding(f"Checking {table.name}", count(session, table), tell)
     adding.add_all(session, table)
     return adding.sum()
 
@@ -125,10 +125,6 @@ class _Adding:
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=bytes.hex).encode
-
-
-def _count(session: Session, table: Table) -> int:
-    return session.scalar(select(func.count()).select_from(table)) or 0
 
 
 def _go_on_counting(session: Session) -> None:
