@@ -47,10 +47,9 @@ class Hands:
         """Note that one was sent, and whether the route did answer."""
         self._sending[route] -= 1
         self.give_back(route)
-        if route not in FIXED:
-            now = self._window.get(route, self._first)
-            grown = min(now + 1, max(1.0, self.total * SHARE))
-            self._window[route] = grown if answered else max(1.0, now / 2)
+        now = self._window.get(route, self._first)
+        grown = min(now + 1, self.total * SHARE)
+        self._window[route] = grown if answered else max(1.0, now / 2)
 
     def give_back(self, route: str, count: int = 1) -> None:
         """Note that so many are no longer in hand."""

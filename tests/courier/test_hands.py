@@ -72,6 +72,33 @@ def test_recordings_are_cut_two_at_a_time_however_well_it_goes() -> None:
     assert at_once(hands, "media") == 2
 
 
+def test_letters_go_eight_at_a_time() -> None:
+    assert at_once(Hands(96), "mail") == 8
+
+
+def test_the_hand_of_a_recording_is_free_when_it_is_cut() -> None:
+    hands = Hands(96)
+    assert at_once(hands, "media") == 2
+    hands.end("media", answered=False)
+    assert [hands.begin("media"), hands.begin("media")] == [True, False]
+
+
+def test_a_route_that_fails_while_much_is_in_hand_gets_nothing_more() -> None:
+    hands = Hands(16)
+    assert at_once(hands, "bad") == 4
+    hands.end("bad", answered=False)
+    assert hands.free("bad") == 0
+    assert not hands.begin("bad")
+
+
+def test_a_route_that_failed_long_comes_back_with_its_first_answers() -> None:
+    hands = Hands(16)
+    for _ in range(10):
+        sent(hands, "back", answered=False)
+    sent(hands, "back", answered=True)
+    assert at_once(hands, "back") == 2
+
+
 @pytest.mark.parametrize("rate", [0.2, 1, 5, 100, 1000])
 def test_a_pace_is_kept_over_any_stretch_of_time(rate: float) -> None:
     paces, at, sent = Paces(), AT, []
