@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.soak.crash import crash
 from tests.soak.durable import durable
+from tests.soak.faults import faults
 from tests.soak.fifty import fifty
 from tests.soak.frozen import frozen
 from tests.soak.isolation import isolation
@@ -34,6 +35,7 @@ PROOFS: dict[str, Proof] = {
     "outage": outage,
     "fifty": fifty,
     "frozen": frozen,
+    "faults": faults,
     "powerloss": powerloss,
     "disk": disk,
 }
