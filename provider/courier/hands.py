@@ -63,7 +63,7 @@ class Hands:
 
     @property
     def _first(self) -> float:
-        return max(1.0, self.total / BEGIN)
+        return self.total / BEGIN
 
 
 def _more(hands: int) -> int:
@@ -91,4 +91,4 @@ class Paces:
 
 
 def _burst(rate: float) -> int:
-    return max(1, ceil(rate * BURST))
+    return ceil(rate * BURST)

@@ -72,6 +72,13 @@ def test_recordings_are_cut_two_at_a_time_however_well_it_goes() -> None:
     assert at_once(hands, "media") == 2
 
 
+def test_a_single_hand_is_never_taken_away() -> None:
+    for answered in (True, False):
+        hands = Hands(1)
+        sent(hands, "only", answered=answered)
+        assert at_once(hands, "only") == 1
+
+
 def test_letters_go_eight_at_a_time() -> None:
     assert at_once(Hands(96), "mail") == 8
 
@@ -118,13 +125,22 @@ def test_a_pace_is_kept_over_any_stretch_of_time(rate: float) -> None:
         assert most <= 1.05 * rate * window + 1
 
 
-def test_who_waits_is_told_when_the_next_may_go() -> None:
+@pytest.mark.parametrize(
+    ("rate", "at_once", "wait"), [(2, 1, 0.5), (30, 2, 1 / 30), (100, 5, 0.01)]
+)
+def test_who_waits_is_told_when_the_next_may_go(rate: float, at_once: int, wait: float) -> None:
     paces = Paces()
-    assert paces.allowed("lane", 2, AT) == 1
-    following = paces.took("lane", 2, 1, AT)
-    assert following == AT + timedelta(seconds=0.5)
-    assert paces.allowed("lane", 2, following - timedelta(milliseconds=1)) == 0
-    assert paces.allowed("lane", 2, following) == 1
+    assert paces.allowed("lane", rate, AT) == at_once
+    following = paces.took("lane", rate, at_once, AT)
+    assert following - AT == pytest.approx(timedelta(seconds=wait), abs=timedelta(microseconds=2))
+    assert paces.allowed("lane", rate, following - timedelta(milliseconds=1)) == 0
+    assert paces.allowed("lane", rate, following + timedelta(microseconds=2)) == 1
+
+
+def test_who_is_ahead_of_the_pace_gets_nothing_until_it_is_level_again() -> None:
+    paces = Paces()
+    assert paces.took("lane", 2, 5, AT) == AT + 2.5 * SECOND
+    assert [paces.allowed("lane", 2, AT + wait * SECOND) for wait in (0, 2.4, 2.5)] == [0, 0, 1]
 
 
 def test_what_was_not_used_is_not_saved_up() -> None:
