@@ -83,7 +83,7 @@ class Courier:
         paced = self.next_at()
         if paced:
             seconds = min(seconds, (paced - self.house.now()).total_seconds())
-        self.wait(max(0.0, seconds))
+        self.wait(seconds)
         try:
             self.turn()
         except Exception:

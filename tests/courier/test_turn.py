@@ -1,0 +1,238 @@
+"""The courier's turns, with everything sent in the turn itself instead of by a thread."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from provider import outbox
+from provider.accounts import Account
+from provider.courier import Courier
+from provider.courier import courier as courier_room
+from provider.courier.courier import Job
+from provider.courier.parcel import Parcel, Sink
+from provider.house import House
+from provider.outbox import CALLBACK, DELIVERED, MAIL, WAITING, Attempt, Claim, Message, Outcome
+from tests import cast
+from tests.cast import HandClock
+
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Note(Parcel):
+    ends: Callable[[], Outcome]
+    rendered: bytes = b"{}"
+
+    def send(self) -> Outcome:
+        return self.ends()
+
+
+@dataclass
+class Desk(Sink):
+    ends: Callable[[], Outcome] = lambda: Outcome("done", code=200)
+    closed: int = 0
+    prepared: list[int] = field(default_factory=list)
+
+    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Parcel | Exception]:
+        self.prepared.append(len(claims))
+        return [Note(self.ends) for _ in claims]
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class AtOnce(Courier):
+    def _hand_over(self, job: Job) -> None:
+        self._send(job)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def lane(house: House) -> str:
+    return f"{cast.account(house)[0]}/callback/a.test"
+
+
+@pytest.fixture
+def courier(house: House, desk: Desk) -> Courier:
+    return AtOnce(house, {CALLBACK: desk, MAIL: desk}, hands=4)
+
+
+def put(house: House, lane: str, *keys: str) -> None:
+    with house.db.writing() as session:
+        for key in keys:
+            outbox.append(
+                session, lane=lane, key=key, sequence=0, topic="status", payload={}, at=house.now()
+            )
+
+
+def states(house: House) -> list[str]:
+    with house.db.reading() as session:
+        return list(session.scalars(select(Message.state).order_by(Message.id)))
+
+
+def attempt(house: House) -> Attempt:
+    with house.db.reading() as session:
+        return session.scalars(select(Attempt)).one()
+
+
+def test_draining_ends_when_what_was_sent_is_settled(
+    house: House, courier: Courier, lane: str
+) -> None:
+    put(house, lane, *"abcdef")
+    assert courier.drain(lane) == 6
+    assert set(states(house)) == {DELIVERED}
+
+
+def test_a_turn_without_anything_to_do_opens_no_transaction(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(courier.house.db), "writing", lambda *_, **__: 1 / 0)
+    assert courier.turn() == 0
+
+
+def test_a_lane_in_which_nothing_is_due_is_looked_at_once(
+    house: House, courier: Courier, desk: Desk, lane: str
+) -> None:
+    assert courier.drain(lane) == 0
+    assert desk.prepared == []
+    assert courier.turn() == 0
+
+
+def test_a_send_that_fails_with_an_error_of_ours_is_tried_again(
+    house: House, courier: Courier, desk: Desk, lane: str
+) -> None:
+    desk.ends = lambda: {}[0]
+    put(house, lane, "a")
+    courier.drain(lane)
+    assert states(house) == [WAITING]
+    assert (attempt(house).outcome, attempt(house).error) == ("again", "KeyError")
+
+
+def test_who_loses_the_race_for_a_holds_one_try_frees_what_it_took(
+    house: House, courier: Courier, desk: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(house, lane, "a")
+    monkeypatch.setattr("provider.courier.gate.Gate.try_", lambda *_: False)
+    assert courier.drain(lane) == 0
+    monkeypatch.undo()
+    assert desk.prepared == []
+    assert courier.drain(lane) == 1
+
+
+def test_a_turn_whose_transaction_fails_is_taken_again_with_all_that_it_was_for(
+    house: House, courier: Courier, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(house, lane, "a")
+    courier.call([lane])
+    assert courier.turn() == 1
+    put(house, lane, "b")
+    with monkeypatch.context() as broken:
+        broken.setattr(outbox, "keep_rendered", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            courier.turn()
+    assert states(house) == [WAITING, WAITING]
+    assert courier.drain() == 1
+    assert states(house) == [DELIVERED, DELIVERED]
+
+
+@pytest.mark.parametrize(
+    ("paced", "told", "waits"), [(None, 30, 30), (0.5, 30, 0.5), (45, 30, 30), (-1, 30, -1)]
+)
+def test_who_works_waits_until_it_is_told_to_or_a_pace_lets_go(
+    courier: Courier,
+    clock: HandClock,
+    monkeypatch: pytest.MonkeyPatch,
+    paced: float | None,
+    told: float,
+    waits: float,
+) -> None:
+    moment = None if paced is None else clock.now() + paced * SECOND
+    waited: list[float | None] = []
+    monkeypatch.setattr(courier, "next_at", lambda: moment)
+    monkeypatch.setattr(courier, "wait", waited.append)
+    courier.work(told)
+    assert waited == [waits]
+
+
+def test_nobody_waits_for_a_moment_that_has_passed(courier: Courier) -> None:
+    courier.wait(-1)
+    courier.rest(-1)
+
+
+def test_who_stumbles_rests_and_goes_on(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:
+    rested: list[float] = []
+    monkeypatch.setattr(courier, "turn", lambda: 1 / 0)
+    monkeypatch.setattr(courier, "rest", rested.append)
+    courier.work(0)
+    assert rested == [courier_room.STUMBLED]
+
+
+def test_a_pace_lets_a_courier_go_on_by_itself(
+    house: House, courier: Courier, lane: str, clock: HandClock
+) -> None:
+    with house.db.writing() as session:
+        session.scalars(select(Account)).one().callback_rate = 2
+    put(house, lane, *"ab")
+    assert courier.drain(lane) == 1
+    clock.pass_(SECOND / 2)
+    assert courier.drain() == 1
+
+
+def test_the_last_step_of_the_schedule_is_repeated_and_never_quite_the_same(
+    courier: Courier,
+) -> None:
+    schedule = courier.house.settings.retry_schedule
+    for attempts, step in ((0, schedule[0]), (2, schedule[2]), (50, schedule[2])):
+        waits = [courier.pause(attempts) for _ in range(20)]
+        assert len(set(waits)) > 1
+        assert all(step * 0.8 <= wait <= step * 1.2 for wait in waits)
+
+
+def test_a_courier_that_has_stopped_takes_nothing_and_has_let_go(
+    house: House, courier: Courier, desk: Desk, lane: str
+) -> None:
+    put(house, lane, "a")
+    courier.stop()
+    assert courier.drain(lane) == courier.turn() == 0
+    assert desk.closed == 2  # lanes' sinks, which are one and the same here
+    assert states(house) == [WAITING]
+
+
+@pytest.mark.parametrize(
+    ("sink", "code", "told"),
+    [("callback/a.test", 500, True), ("mail", 550, False), ("mail", None, True)],
+)
+def test_what_a_mail_server_answers_is_in_no_log(
+    house: House, courier: Courier, desk: Desk, capsys: Any, sink: str, code: int, told: bool
+) -> None:
+    cast.account(house)
+    desk.ends = lambda: Outcome("again", code=code, error="unknown: sam@candidate.test")
+    put(house, f"1/{sink}", "a")
+    courier.drain(f"1/{sink}")
+    said = capsys.readouterr()
+    assert ("sam@candidate.test" in said.out + said.err) is told
+    assert attempt(house).error == "unknown: sam@candidate.test"
+
+
+def test_a_lost_lease_is_told_as_that(
+    house: House, courier: Courier, lane: str, clock: HandClock, capsys: Any
+) -> None:
+    put(house, lane, "a")
+    courier.call([lane])
+    courier.turn()
+    clock.pass_(outbox.LEASE)
+    with house.db.writing() as session:
+        assert outbox.claim(session, lane, clock.now(), 1)
+    courier.turn()
+    said = capsys.readouterr()
+    assert "lease lost" in said.out + said.err
+    assert states(house) == [WAITING]
