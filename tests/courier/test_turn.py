@@ -51,6 +51,10 @@ class AtOnce(Courier):
         self._send(job)
 
 
+def _fail() -> Outcome:
+    raise KeyError
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -110,7 +114,7 @@ def test_a_lane_in_which_nothing_is_due_is_looked_at_once(
 def test_a_send_that_fails_with_an_error_of_ours_is_tried_again(
     house: House, courier: Courier, desk: Desk, lane: str
 ) -> None:
-    desk.ends = lambda: {}[0]
+    desk.ends = _fail
     put(house, lane, "a")
     courier.drain(lane)
     assert states(house) == [WAITING]
