@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
 
-import structlog
 from sqlalchemy import (
     Column,
     DateTime,
@@ -28,8 +27,6 @@ from sqlalchemy.types import TypeDecorator
 from provider import sqlite
 from provider.errors import Unready
 from provider.statements import Glance, Ready, wrapped
-
-log = structlog.get_logger()
 
 Listener = Callable[[set[str]], None]
 
@@ -222,8 +219,10 @@ def _tell(listeners: list[Listener], names: set[str]) -> None:
         try:
             listener(names)
         except Exception:
+            from structlog import get_logger  # late: a command has nobody who listens
+
             # It is committed: the caller must not be told otherwise. The sweep finds the lanes.
-            log.exception("a listener did not hear of a commit")
+            get_logger().exception("a listener did not hear of a commit")
 
 
 @event.listens_for(Session, "after_flush")

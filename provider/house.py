@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import current_app
-
 from provider.accounts import Doorkeeper
 from provider.clock import Clock
 from provider.config import Settings
@@ -56,5 +54,7 @@ class House:
 
 def here() -> House:
     """Return the house that serves the current request."""
+    from flask import current_app  # late: a command opens a house, and serves no request
+
     house: House = current_app.extensions["provider"]
     return house

@@ -1,11 +1,13 @@
-"""Structured logs: one line an event, no token and no candidate's data in it."""
+"""Structured logs: one line an event, no token and no candidate's data in it.
+
+Structlog is loaded where something is logged: a command logs nothing, and needs not wait for it.
+"""
 
 import logging
 import re
 import sys
 from typing import Any
 
-import structlog
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -15,11 +17,11 @@ TOKEN = re.compile(
     r"(\x1b\[[0-9;]*m|(?<![A-Za-z0-9_-]))(?:prv_)?[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
 )
 
-log = structlog.get_logger()
-
 
 def configure(*, json: bool | None = None) -> None:
     """Log to stderr, the libraries' warnings too: readable on a terminal, JSON lines elsewhere."""
+    import structlog
+
     before: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -45,14 +47,18 @@ def once_kept(session: Session, line: str, **said: Any) -> None:
 
     A command keeps no log: what it does it prints.
     """
-    if structlog.is_configured():
+    structlog = sys.modules.get("structlog")
+    if structlog and structlog.is_configured():
         session.info.setdefault("log", []).append((line, said))
 
 
 @event.listens_for(Session, "after_commit")
 def _say(session: Session) -> None:
-    for line, said in session.info.pop("log", ()):
-        log.info(line, **said)
+    if said := session.info.pop("log", ()):
+        from structlog import get_logger
+
+        for line, facts in said:
+            get_logger().info(line, **facts)
 
 
 def hide_tokens(_logger: object, _method: str, line: str) -> str:
@@ -61,6 +67,8 @@ def hide_tokens(_logger: object, _method: str, line: str) -> str:
 
 
 def _rendering(*, as_json: bool) -> list[Any]:
+    import structlog
+
     if as_json:
         return [
             structlog.processors.format_exc_info,

@@ -1,15 +1,14 @@
-"""The database's version: create, upgrade, and refuse what is not of this version."""
+"""The database's version: create, upgrade, and refuse what is not of this version.
+
+Alembic is loaded only to upgrade: it takes a while, and every command asks for the version.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
@@ -19,6 +18,10 @@ from provider.disk import make_folder
 from provider.errors import Unready
 
 HERE = Path(__file__).parent / "migrations"
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 UNFINISHED = "unfinished"  # stands before the version while rows still come from elsewhere
 
 
@@ -29,6 +32,8 @@ def upgrade(db: Database, revision: str = "head") -> None:
     every child row with it; they are checked before the commit instead. Unready, and nothing is
     changed, where that cannot be.
     """
+    from alembic import command
+
     if db.sqlite and db.url.database:
         make_folder(Path(db.url.database).parent)
     with (
@@ -37,7 +42,7 @@ def upgrade(db: Database, revision: str = "head") -> None:
         _rebuilding(connection, sqlite=db.sqlite),
         connection.begin(),
     ):
-        _refuse_newer(MigrationContext.configure(connection).get_current_revision())
+        _refuse_newer(_version(connection))
         command.upgrade(_config(connection), revision)
         _check(connection, sqlite=db.sqlite)
     if not db.sqlite:
@@ -69,7 +74,7 @@ def require_current(db: Database) -> None:
 
 def version(session: Session) -> str | None:
     """Return the database's version; None of an empty one."""
-    return MigrationContext.configure(session.connection()).get_current_revision()
+    return _version(session.connection())
 
 
 def stamp(session: Session, version: str) -> None:
@@ -79,14 +84,19 @@ def stamp(session: Session, version: str) -> None:
 
 def head() -> str:
     """Return this program's version of the database."""
-    newest = _scripts().get_current_head()
-    assert newest
-    return newest
+    return revisions()[-1]
 
 
 def revisions() -> list[str]:
-    """Return all versions, oldest first."""
-    return [script.revision for script in reversed(list(_scripts().walk_revisions()))]
+    """Return all versions, oldest first: each begins the name of its file."""
+    return sorted(path.stem.partition("_")[0] for path in (HERE / "versions").glob("[0-9]*.py"))
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 @contextmanager
@@ -120,11 +130,9 @@ def _check(connection: Connection, *, sqlite: bool) -> None:
         raise Unready(f"The upgrade would leave {len(broken)} rows without their parent: undone")
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(HERE))
+def _config(connection: Connection) -> "Config":
+    from alembic.config import Config
 
-
-def _config(connection: Connection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(HERE).replace("%", "%%"))
     config.attributes["connection"] = connection

@@ -6,13 +6,14 @@ short list of elements. A heading becomes a third-level one, since the page owns
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
-import nh3
-from markdown_it import MarkdownIt
-from markdown_it.rules_core import StateCore
-from markdown_it.token import Token
-from markupsafe import Markup
+if TYPE_CHECKING:  # loaded by whoever renders the first text: most commands render none
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_core import StateCore
+    from markdown_it.token import Token
+    from markupsafe import Markup
 
 _BLOCK_ELEMENTS = {"blockquote", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
 _INLINE_ELEMENTS = {"a", "br", "code", "em", "strong"}
@@ -31,10 +32,13 @@ _SAFE_LINK = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1024)
-def markdown(source: str) -> Markup:
+def markdown(source: str) -> "Markup":
     """Return `source` (CommonMark with tables) as safe HTML; images become their description."""
+    import nh3
+    from markupsafe import Markup
+
     cleaned = nh3.clean(
-        _PARSER.render(source),
+        _parser().render(source),
         tags=_BLOCK_ELEMENTS | _INLINE_ELEMENTS | _TABLE_ELEMENTS,
         attributes={"a": {"href", "title"}, "ol": {"start"}},
         allowed_classes=_CLASSES,
@@ -48,11 +52,11 @@ def markdown(source: str) -> Markup:
 
 def plain(source: str) -> str:
     """Return `source` (Markdown) as readable text without markup, for letters and listings."""
-    text = "".join(_pieces(_PARSER.parse(source)))
+    text = "".join(_pieces(_parser().parse(source)))
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" \| \n", "\n", text)).strip()
 
 
-def _settle(state: StateCore) -> None:
+def _settle(state: "StateCore") -> None:
     for token in state.tokens:
         if token.type.startswith("heading_"):
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
@@ -62,7 +66,7 @@ def _settle(state: StateCore) -> None:
             _align(token)
 
 
-def _align(cell: Token) -> None:
+def _align(cell: "Token") -> None:
     # A style attribute would be stopped by the page's Content-Security-Policy.
     style = str(cell.attrs.pop("style", ""))
     if style:
@@ -70,12 +74,14 @@ def _align(cell: Token) -> None:
 
 
 def _only_description(
-    _self: object, tokens: Sequence[Token], index: int, *_settings: object
+    _self: object, tokens: "Sequence[Token]", index: int, *_settings: object
 ) -> str:
+    import nh3
+
     return nh3.clean_text(tokens[index].content)
 
 
-def _pieces(tokens: Sequence[Token]) -> Iterator[str]:
+def _pieces(tokens: "Sequence[Token]") -> Iterator[str]:
     for token in tokens:
         if token.type == "list_item_open":
             yield f"{token.info}. " if token.info else "- "
@@ -89,7 +95,7 @@ def _pieces(tokens: Sequence[Token]) -> Iterator[str]:
             yield "\n" if token.hidden else _AFTER.get(token.type, "")
 
 
-def _words(tokens: Sequence[Token]) -> Iterator[str]:
+def _words(tokens: "Sequence[Token]") -> Iterator[str]:
     address = ""
     for token in tokens:
         if token.type == "link_open":
@@ -100,12 +106,12 @@ def _words(tokens: Sequence[Token]) -> Iterator[str]:
             yield _BREAKS.get(token.type, token.content)
 
 
-def _parser() -> MarkdownIt:
+@cache
+def _parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.validateLink = lambda url: bool(_SAFE_LINK.match(url))  # type: ignore[method-assign]
     parser.core.ruler.push("settle", _settle)
     parser.add_render_rule("image", _only_description)
     return parser
-
-
-_PARSER = _parser()

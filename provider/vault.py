@@ -6,9 +6,6 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from provider.errors import Unready
 
 SHORTEST = 4 + 12 + 16  # bytes of a ciphertext: its key's id, the nonce, the tag
@@ -43,12 +40,18 @@ class Vault:
 
     def seal(self, text: str, row: str) -> bytes:
         """Encrypt (AES-256-GCM) for one row, named like `accounts/ID/token`."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # late: see `open`
+
         nonce = secrets.token_bytes(12)
         sealed = AESGCM(self._keys[self._first]).encrypt(nonce, text.encode(), row.encode())
         return self._first + nonce + sealed
 
     def open(self, sealed: bytes, row: str) -> str:
         """Decrypt what `seal` made for the same row; Unready when it or its key is not there."""
+        # Late, for most commands open no secret, and this is slow to load.
+        from cryptography.exceptions import InvalidTag
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
         if len(sealed) < SHORTEST:
             raise Unready("A secret is cut short: was the table edited?")
         key = self._key(sealed[:4])

@@ -105,6 +105,13 @@ def test_the_help_loads_nothing_that_takes_long() -> None:
     assert not {"sqlalchemy", "alembic", "flask", "rich"} & set(done.stdout.decode().split())
 
 
+def test_a_listing_loads_nothing_that_only_others_need() -> None:
+    loaded = "import sys, provider.cli.orders, provider.house, provider.schema; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True)
+    late = {"alembic", "flask", "rich", "structlog", "markdown_it", "cryptography"}
+    assert not late & set(done.stdout.decode().split())
+
+
 def test_the_version_is_printed(run: Run) -> None:
     assert run("--version").stdout.startswith("provider 0.")
 

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import Connection
 
@@ -127,6 +128,11 @@ def loses_nothing(db: Database, revision: str) -> None:
     assert {name: after[name] for name in before} == before
     assert broken_references(db) == []
     schema.require_current(db)
+
+
+def test_the_files_names_say_the_order_that_the_revisions_themselves_say() -> None:
+    chain = ScriptDirectory(str(schema.HERE)).walk_revisions()
+    assert schema.revisions() == [script.revision for script in chain][::-1]
 
 
 @pytest.mark.parametrize("revision", schema.revisions())

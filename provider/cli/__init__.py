@@ -27,7 +27,8 @@ main.late(
 )
 main.late(
     "provider.cli.workers",
-    worker="Deliver what servers on PostgreSQL write, beside other workers; SIGTERM stops it clean.",
+    worker="Deliver what servers on PostgreSQL write, beside other workers; SIGTERM stops it "
+    "clean.",
 )
 main.late("provider.cli.accounts", account="Customers' ATS connections.")
 main.late("provider.cli.staff", staff="Who signs in to the console.")

@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import obstore
-import structlog
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore
 
 from provider.disk import make_folder, sync
 from provider.errors import Invalid, NotFound, Unready
 from provider.media.bucket import Bucket, reason
-
-log = structlog.get_logger()
 
 CHUNK = 256 * 1024  # bytes that are in memory at once
 STRIDE = 2 * 1024 * 1024  # the same for a bucket, where every read is a request
@@ -207,5 +204,7 @@ def _attributes(first: bytes) -> Mapping[str, str]:
 
 
 def _unready(error: BaseException) -> Unready:
-    log.error("the media store cannot be used", why=reason(error))
+    from structlog import get_logger  # late: see `logs`
+
+    get_logger().error("the media store cannot be used", why=reason(error))
     return Unready(SORRY)
