@@ -19,6 +19,7 @@ from tests.soak.fifty import fifty
 from tests.soak.frozen import frozen
 from tests.soak.isolation import isolation
 from tests.soak.kill import kill
+from tests.soak.many import many
 from tests.soak.outage import outage
 from tests.soak.powerloss.prove import disk, powerloss
 from tests.soak.proof import Proof, Run, Verdict, quiet
@@ -36,6 +37,7 @@ PROOFS: dict[str, Proof] = {
     "fifty": fifty,
     "frozen": frozen,
     "faults": faults,
+    "many": many,
     "powerloss": powerloss,
     "disk": disk,
 }

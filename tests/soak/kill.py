@@ -53,7 +53,7 @@ def kill(run: Run) -> Verdict:
             stage.actor.leave()
             code = server.stop()
         seconds = time.monotonic() - began
-    verdict = _judged(instance, crew, receiver, kills)
+    verdict = judged(instance, crew, receiver, kills * HANDS)
     verdict.figures += f"; {kills} kills in {seconds:.0f} s, seed {run.seed}"
     verdict.claim(not moved, f"orders that got another id: {moved[:5]}")
     verdict.claim(played, f"not all was played within {LAST:.0f} s")
@@ -62,11 +62,12 @@ def kill(run: Run) -> Verdict:
     return verdict
 
 
-def _judged(instance: Instance, crew: Crew, receiver: Receiver, kills: int) -> Verdict:
+def judged(instance: Instance, crew: Crew, receiver: Receiver, repeats_allowed: int) -> Verdict:
+    """Hold what was acknowledged, what is kept and what arrived against each other."""
     told = {promise for play in crew.plays for promise in play.promised}
     with instance.house() as house:
         kept, waiting = set(written(house)), unsettled(house)
-    judgement = judge(told | kept, receiver.arrived, repeats_allowed=kills * HANDS)
+    judgement = judge(told | kept, receiver.arrived, repeats_allowed=repeats_allowed)
     verdict = Verdict(f"{len(crew.plays):,} orders, {judgement.figures}")
     verdict.hold(judgement)
     verdict.problems += crew.broken

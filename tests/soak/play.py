@@ -5,7 +5,7 @@ again: so each status of a script is brought about once, and known to be.
 """
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tests import cast
 from tests.soak.actor import STAFF, Actor
@@ -48,6 +48,7 @@ class Stage:
     postbox: Postbox
     actor: Actor
     pages: int = 1  # every how many-th order goes by the pages, all else by the actor
+    patience: int = MOST_REFUSALS
     _staff: Browser | None = None
     _csrf: str = ""
     _door: threading.Lock = field(default_factory=threading.Lock)
@@ -62,6 +63,10 @@ class Stage:
         ats, postbox = Machine(instance.port, token), Postbox(instance.folder)
         actor = Actor(instance.environment)
         return cls(instance.port, receiver, ats, products, password, postbox, actor)
+
+    def beside(self, port: int) -> "Stage":
+        """Return the same stage at another server."""
+        return replace(self, port=port, ats=self.ats.at(port), _staff=None, _door=threading.Lock())
 
     def staff(self) -> tuple[Browser, str]:
         """Return the console's browser, signed in once for all, and its form token."""
@@ -117,7 +122,7 @@ class Play:
         except NotYet as reason:
             self.unsure = True
             self.refusals += 1
-            if self.refusals > MOST_REFUSALS:
+            if self.refusals > self.stage.patience:
                 raise Broken(f"{self.path} {self.next}: {reason}") from reason
         else:
             self.unsure, self.refusals = False, 0

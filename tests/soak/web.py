@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from contextlib import closing
+from copy import copy
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from http.client import HTTPConnection, HTTPException
@@ -68,6 +69,12 @@ class Machine:
     def __init__(self, port: int, token: str) -> None:
         self._port = port
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+
+    def at(self, port: int) -> "Machine":
+        """Return the same ATS, which asks another server."""
+        other = copy(self)
+        other._port = port
+        return other
 
     def get(self, path: str) -> Page:
         """Ask for something."""
