@@ -12,7 +12,7 @@ from werkzeug.exceptions import TooManyRequests, default_exceptions
 
 from provider.ats import DIALECTS, Answer
 from provider.ats.api import ERRORS, ContractApi
-from provider.ats.dialect import LONGEST_WAIT, TRIES, retry_after
+from provider.ats.dialect import LONGEST_REST, LONGEST_WAIT, TRIES, rate_limit, retry_after
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 WORKABLE = DIALECTS["workable"]
@@ -34,7 +34,7 @@ def test_what_may_pass_is_tried_again_however_often(code: int, attempts: int) ->
     assert WORKABLE.judge(Answer(code, {}), attempts, NOW).word == "again"
 
 
-@pytest.mark.parametrize("code", [301, 302, 307, 308, 400, 404, 405, 409, 413, 415, 422])
+@pytest.mark.parametrize("code", [300, 302, 307, 308, 400, 404, 405, 409, 413, 415, 422, 499])
 def test_a_refusal_is_believed_at_the_third_time(code: int) -> None:
     words = [WORKABLE.judge(Answer(code, {}), attempts, NOW).word for attempts in range(TRIES + 1)]
     assert words == ["again", "again", "never", "never"]
@@ -86,6 +86,76 @@ def test_no_retry_after_is_none() -> None:
 def test_no_retry_after_breaks_the_judge(said: str) -> None:
     wait = retry_after({"Retry-After": said}, NOW)
     assert wait is None or timedelta(0) <= wait <= LONGEST_WAIT
+
+
+def limited(remaining: str, reset: str) -> dict[str, str]:
+    return {"X-Rate-Limit-Remaining": remaining, "x-rate-limit-reset": reset}
+
+
+def stamp(wait: timedelta) -> str:
+    return str(int((NOW + wait).timestamp()))
+
+
+@pytest.mark.parametrize(
+    ("remaining", "wait", "rest"),
+    [
+        ("0", timedelta(seconds=1), timedelta(seconds=1)),
+        (" 0 ", timedelta(minutes=5), timedelta(minutes=5)),
+        ("0", LONGEST_REST, LONGEST_REST),
+        ("0", LONGEST_REST + timedelta(seconds=1), LONGEST_REST),
+        ("0", timedelta(days=9999), LONGEST_REST),
+        ("0", timedelta(0), None),
+        ("0", timedelta(seconds=-5), None),
+        ("1", timedelta(seconds=5), None),
+        ("9" * 400, timedelta(seconds=5), None),
+    ],
+)
+def test_a_rate_limit_that_is_used_up_asks_for_rest_until_it_is_reset(
+    remaining: str, wait: timedelta, rest: timedelta | None
+) -> None:
+    assert rate_limit(limited(remaining, stamp(wait)), NOW) == rest
+    assert WORKABLE.judge(Answer(200, limited(remaining, stamp(wait))), 0, NOW).rest == rest
+
+
+@pytest.mark.parametrize(("remaining", "reset"), [("0", ""), ("", "1"), ("²", "1"), ("-1", "1")])
+def test_a_rate_limit_that_cannot_be_read_is_none(remaining: str, reset: str) -> None:
+    later = reset and stamp(timedelta(minutes=1))
+    assert rate_limit(limited(remaining, later), NOW) is None
+    assert rate_limit(limited("0", "²"), NOW) is None
+    assert rate_limit(limited("0", "9" * 400), NOW) == LONGEST_REST
+
+
+@pytest.mark.parametrize(
+    ("code", "blame", "after"),
+    [(401, "account", timedelta(0)), (403, "account", timedelta(0)), (408, "route", None),
+     (425, "route", None), (429, "route", None), (500, "route", None), (404, "", None),
+     (410, "", None), (204, "", None)],
+)  # fmt: skip
+def test_what_stands_in_the_way_is_the_host_the_token_or_this_one_message(
+    code: int, blame: str, after: timedelta | None
+) -> None:
+    outcome = WORKABLE.judge(Answer(code, {}, "said"), 0, NOW)
+    assert (outcome.blame, outcome.after, outcome.rest) == (blame, after, None)
+    assert (outcome.code, outcome.answer) == (code, "said")
+
+
+@pytest.mark.parametrize(
+    ("code", "headers", "rest"),
+    [
+        (429, {"retry-after": "40"}, timedelta(seconds=40)),
+        (429, {"retry-after": "7200"}, LONGEST_REST),
+        (429, {"retry-after": "40"} | limited("0", stamp(timedelta(minutes=2))),
+         timedelta(minutes=2)),
+        (429, {"retry-after": "120"} | limited("0", stamp(timedelta(minutes=1))),
+         timedelta(minutes=2)),
+        (429, limited("0", stamp(timedelta(minutes=1))), timedelta(minutes=1)),
+        (503, {"retry-after": "40"}, None),
+    ],
+)  # fmt: skip
+def test_who_has_too_much_lets_all_of_its_lane_rest_and_the_longer_wish_counts(
+    code: int, headers: dict[str, str], rest: timedelta | None
+) -> None:
+    assert WORKABLE.judge(Answer(code, headers), 0, NOW).rest == rest
 
 
 @pytest.fixture
