@@ -1,0 +1,73 @@
+"""The files and commands of the deployment guide: what it names is there and is understood."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from provider.cli import main
+
+ROOT = Path(__file__).parents[1]
+FILES = ROOT / "provider" / "samples" / "deployment"
+README = (ROOT / "README.md").read_text("utf-8")
+GUIDE = README[README.index("## Deploying") : README.index("## Product documents")]
+UNITS = sorted(FILES.glob("*.service"))
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True
+    )
+    return done.stdout
+
+
+def test_every_file_of_the_folder_is_in_the_guide() -> None:
+    assert [path.name for path in FILES.iterdir() if path.name not in GUIDE] == []
+
+
+@pytest.mark.parametrize("text", [GUIDE, *(path.read_text("utf-8") for path in UNITS)])
+def test_every_command_of_ours_is_one(text: str) -> None:
+    told = re.findall(r"/opt/provider/bin/provider ([a-z]+)", text)
+    assert told
+    for command in told:
+        assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0, command
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: str(path.name))
+def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
+    copy = tmp_path / unit.name.replace("@", "@8000")
+    # The program is not installed where the guide puts it: another one is.
+    copy.write_text(unit.read_text("utf-8").replace("/opt/provider/bin/provider", "/bin/true"))
+    assert run("systemd-analyze", "verify", copy) == ""
+
+
+@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
+def test_nginx_understands_its_file(tmp_path: Path) -> None:
+    conf = (FILES / "nginx.conf").read_text("utf-8")
+    for path in ("/etc/letsencrypt/live/tests.example.com", "/var/log/nginx"):
+        conf = conf.replace(path, str(tmp_path))
+    certificate = ("fullchain.pem", "privkey.pem")
+    run(
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
+        "-out", tmp_path / certificate[0], "-keyout", tmp_path / certificate[1],
+    )  # fmt: skip
+    # Only read, never begun: the ports stay free.
+    (tmp_path / "nginx.conf").write_text(
+        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{conf}\n}}\n"
+    )
+    said = run("nginx", "-t", "-q", "-e", tmp_path / "errors", "-c", tmp_path / "nginx.conf")
+    assert "emerg" not in said, said
+
+
+def test_the_servers_lock_pins_what_was_tested() -> None:
+    tested, installed = (
+        dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
+        for name in ("requirements.lock", "requirements-server.lock")
+    )
+    assert installed.items() <= tested.items()
+    assert {"flask", "psycopg", "procrastinate"} <= installed.keys()
+    assert not {"pytest", "moto", "playwright"} & installed.keys()
