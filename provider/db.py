@@ -14,23 +14,24 @@ from sqlalchemy import (
     MetaData,
     PoolProxiedConnection,
     Table,
-    create_engine,
     event,
+    func,
     inspect,
     make_url,
+    select,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
-from provider import sqlite
+from provider import postgres, sqlite
 from provider.errors import Unready
 from provider.statements import Glance, Ready, wrapped
 
 Listener = Callable[[set[str]], None]
 
-STANDSTILL = 60  # seconds after which PostgreSQL ends a transaction in which nothing is done
 
 NAMING = {
     "ix": "ix_%(column_0_N_label)s",
@@ -57,7 +58,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Return the moment in UTC."""
-        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):
@@ -75,6 +78,13 @@ def insert(session: Session, model: type[Base], **columns: Any) -> int:
     key = row[0]
     assert isinstance(key, int)
     return key
+
+
+def in_turn(session: Session, what: str) -> None:
+    """Let nobody who names the same go on before this transaction has ended."""
+    if session.get_bind().dialect.name == "postgresql":  # on SQLite there is one writer at a time
+        key = func.hashtextextended(what, 0)
+        session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 @cache
@@ -115,7 +125,7 @@ class Database:
             self._write, self._read = (sqlite.engine(url, read_only=flag) for flag in (False, True))
             self._line = sqlite.Line(self._write)
         else:
-            self._write = _postgresql(url)
+            self._write = postgres.engine(self.url)
             self._read = self._write.execution_options(
                 postgresql_readonly=True, isolation_level="REPEATABLE READ"
             )
@@ -173,7 +183,8 @@ class Database:
         if not self.sqlite:
             connection = self._connect()
             try:
-                yield connection
+                with postgres.single(connection):
+                    yield connection
             finally:
                 connection.close()
             return
@@ -202,18 +213,6 @@ class Database:
             self._inside.open = False
 
 
-def _postgresql(url: str) -> Engine:
-    made = create_engine(url, pool_pre_ping=True, hide_parameters=True)
-
-    @event.listens_for(made, "connect")
-    def _connected(connection: Any, _record: object) -> None:
-        # A process or a machine that stands still must not keep what it has locked from the others.
-        connection.execute(f"SET idle_in_transaction_session_timeout = '{STANDSTILL}s'")
-        connection.commit()
-
-    return made
-
-
 def _tell(listeners: list[Listener], names: set[str]) -> None:
     for listener in tuple(listeners):
         try:
@@ -234,12 +233,21 @@ def _note_tables(session: Session, _: object) -> None:
 
 @contextmanager
 def said_plainly() -> Iterator[None]:
-    """Turn the driver's words for a database that stays busy, or its disk's, into Unready."""
+    """Turn the words for a database that stays busy or away, or its disk's, into Unready."""
     try:
         yield
-    except DatabaseError as error:
-        if "database is locked" in str(error.orig):
-            raise Unready(sqlite.BUSY) from error
-        if any(word in str(error.orig) for word in sqlite.DISK):
-            raise Unready(sqlite.FAILING) from error
+    except PoolTimeout as error:
+        raise Unready(postgres.BUSY) from error
+    except DBAPIError as error:
+        if sentence := _plainly(error):
+            raise Unready(sentence) from error
         raise
+
+
+def _plainly(error: DBAPIError) -> str | None:
+    told = str(error.orig)
+    if "database is locked" in told:
+        return sqlite.BUSY
+    if any(word in told for word in sqlite.DISK):
+        return sqlite.FAILING
+    return postgres.said(error)

@@ -16,6 +16,7 @@ from provider import engine
 from provider.db import Database, said_plainly
 from provider.disk import make_folder
 from provider.errors import Unready
+from provider.postgres import wait_for_upgrade
 
 HERE = Path(__file__).parent / "migrations"
 
@@ -42,6 +43,8 @@ def upgrade(db: Database, revision: str = "head") -> None:
         _rebuilding(connection, sqlite=db.sqlite),
         connection.begin(),
     ):
+        if not db.sqlite:
+            wait_for_upgrade(connection)
         _refuse_newer(_version(connection))
         command.upgrade(_config(connection), revision)
         _check(connection, sqlite=db.sqlite)

@@ -6,6 +6,7 @@ their columns' types, and errors are SQLAlchemy's, as ever.
 """
 
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -45,15 +46,13 @@ class Ready:
         """Run it; return the rows, their values in the order of the columns."""
         glance = _through(door)
         made = self._made.get(_driver_of(glance.dialect)) or self._make(glance.dialect)
-        cursor = glance.driver.cursor()
         try:
-            cursor.execute(made.sql, made.values(told))
-            read = made.reader(cursor)
-            return [read(row) for row in cursor.fetchall()]
+            with closing(glance.driver.cursor()) as cursor:
+                cursor.execute(made.sql, made.values(told))
+                read = made.reader(cursor)
+                return [read(row) for row in cursor.fetchall()]
         except made.error as error:
             raise wrapped(error, made.sql, glance.dialect) from error
-        finally:
-            cursor.close()
 
     def row(self, door: Session | Glance, told: dict[str, Any]) -> Row | None:
         """Run it; return the first row, None where there is none."""

@@ -109,6 +109,20 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def lasting_url(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """An empty, migrated database for the tests of a whole module."""
+    if request.config.getoption("--database") == "postgresql":
+        with request.getfixturevalue("postgres").database() as url:
+            yield url
+        return
+    folder = tmp_path_factory.mktemp("lasting")
+    shutil.copy(request.getfixturevalue("fresh_database"), folder)
+    yield f"sqlite:///{folder / 'provider.db'}"
+
+
 @pytest.fixture(scope="session")
 def _mortal_postgres() -> Iterator[Postgres]:
     server = Postgres.make()

@@ -41,8 +41,9 @@ exec 3<&0
 """
 TEMPLATE = "fresh"
 SHAPE = """
-SELECT array_agg(tablename::text ORDER BY tablename), (SELECT max(version_num) FROM alembic_version)
-FROM pg_tables WHERE schemaname = 'public'
+SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY schemaname, tablename),
+    (SELECT max(version_num) FROM alembic_version)
+FROM pg_tables WHERE schemaname IN ('public', 'provider_engine')
 """
 # Ten times as fast as another copy of the template, where little was written.
 WIPE = """
@@ -50,13 +51,15 @@ DO $$ DECLARE a record; BEGIN
 PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
 SET LOCAL session_replication_role = replica;
-FOR a IN SELECT oid, relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
-    AND relkind = 'r' AND relname <> 'alembic_version' LOOP
-    IF pg_relation_size(a.oid) > 100000 THEN EXECUTE format('TRUNCATE %I CASCADE', a.relname);
-    ELSE EXECUTE format('DELETE FROM %I', a.relname); END IF;
+FOR a IN SELECT oid FROM pg_class WHERE relkind = 'r'
+    AND relname NOT IN ('alembic_version', 'applied')
+    AND relnamespace::regnamespace::text IN ('public', 'provider_engine') LOOP
+    IF pg_relation_size(a.oid) > 100000
+    THEN EXECUTE format('TRUNCATE %s CASCADE', a.oid::regclass);
+    ELSE EXECUTE format('DELETE FROM %s', a.oid::regclass); END IF;
 END LOOP;
-PERFORM setval(oid, 1, false) FROM pg_class
-    WHERE relnamespace = 'public'::regnamespace AND relkind = 'S';
+PERFORM setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'
+    AND relnamespace::regnamespace::text IN ('public', 'provider_engine');
 END $$
 """
 

@@ -61,6 +61,7 @@ def test_a_token_lets_its_account_in(house: House) -> None:
     assert hash(caller)
 
 
+@pytest.mark.sqlite
 def test_a_token_is_kept_as_a_digest_and_a_readable_beginning(house: House) -> None:
     _, token = cast.account(house)
     kept = token_row(house)
@@ -215,6 +216,7 @@ def test_another_server_knows_the_last_use_too(house: House, clock: HandClock) -
     assert last_use(house) == noted
 
 
+@pytest.mark.sqlite
 def test_a_token_lets_in_although_its_use_cannot_be_noted(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

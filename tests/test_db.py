@@ -14,8 +14,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from sqlalchemy import Engine, create_engine, func, select, text, update
-from sqlalchemy.exc import IntegrityError, OperationalError, StatementError
+from sqlalchemy import Engine, func, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from structlog.testing import capture_logs
 
@@ -24,11 +24,12 @@ from provider import db as door
 from provider import sqlite
 from provider.accounts import Account, AccountToken
 from provider.accounts.staff import SignInTry
-from provider.db import Database, UtcDateTime
+from provider.db import Database, UtcDateTime, in_turn
 from provider.errors import Unready
 from provider.house import House
 from provider.sqlite import sqlite_library, wal_is_safe
 
+pytestmark = pytest.mark.both
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
@@ -107,11 +108,12 @@ def test_nothing_half_done_stays_after_an_error_at_the_commit(db: Database) -> N
             tried(session)
             session.add(AccountToken(account_id=4711, prefix="x", digest=b"x", created_at=AT))
 
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"):
+    with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
         orphan()
     assert counted(db) == 0
 
 
+@pytest.mark.sqlite
 def test_nothing_half_done_stays_after_a_process_was_killed(db: Database) -> None:
     insert = "INSERT INTO sign_in_tries (key, at) VALUES (x'00', '2026-11-23 09:00:00.000000')"
     with another_process(db, "BEGIN IMMEDIATE", insert):
@@ -165,7 +167,7 @@ def test_two_databases_may_be_open_at_once(db: Database, tmp_path: Path) -> None
 def test_the_door_for_reading_cannot_write(db: Database) -> None:
     with db.reading() as session:
         tried(session)
-        with pytest.raises(OperationalError, match="readonly"):
+        with pytest.raises(DBAPIError, match=r"read.?only"):
             session.flush()
     assert counted(db) == 0
 
@@ -203,6 +205,7 @@ def test_writers_side_by_side_lose_nothing(db: Database) -> None:
         together.wait(10)
         for _ in range(25):
             with db.writing() as session:
+                in_turn(session, "accounts")
                 seen = session.scalar(select(Account.expire_after)) or 0
                 session.execute(update(Account).values(expire_after=seen + 1))
 
@@ -213,7 +216,9 @@ def test_writers_side_by_side_lose_nothing(db: Database) -> None:
 
 
 def test_writers_in_two_processes_lose_nothing(db: Database) -> None:
-    two = Database(str(db.url))  # a lock of its own, as another process has
+    two = Database(
+        db.url.render_as_string(hide_password=False)
+    )  # a lock of its own, as another process has
     with db.writing() as session:
         session.add(Account(name="Groove Tech", ats="workable", created_at=AT, expire_after=0))
     together = threading.Barrier(4)
@@ -222,6 +227,7 @@ def test_writers_in_two_processes_lose_nothing(db: Database) -> None:
         together.wait(10)
         for _ in range(25):
             with own.writing() as session:
+                in_turn(session, "accounts")
                 seen = session.scalar(select(Account.expire_after)) or 0
                 session.execute(update(Account).values(expire_after=seen + 1))
 
@@ -235,6 +241,7 @@ def test_writers_in_two_processes_lose_nothing(db: Database) -> None:
 # Somebody else writes for long
 
 
+@pytest.mark.sqlite
 def test_a_writer_waits_for_another_processs_writer_and_then_says_so(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,6 +258,7 @@ def test_a_writer_waits_for_another_processs_writer_and_then_says_so(
     db.close()
 
 
+@pytest.mark.sqlite
 def test_writers_do_not_line_up_for_ever_behind_one_who_waits(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +272,7 @@ def test_writers_do_not_line_up_for_ever_behind_one_who_waits(
         pool.submit(write).result(10)
 
 
+@pytest.mark.sqlite
 def test_a_full_disk_is_said_plainly_and_leaves_nothing_behind(db: Database) -> None:
     def fill() -> None:
         with db.writing() as session:
@@ -277,7 +286,7 @@ def test_a_full_disk_is_said_plainly_and_leaves_nothing_behind(db: Database) -> 
 
 
 def test_any_other_error_of_the_database_stays_what_it_is(db: Database) -> None:
-    with pytest.raises(OperationalError, match="no such table"), db.writing() as session:
+    with pytest.raises(DBAPIError, match="absent"), db.writing() as session:
         session.execute(text("SELECT * FROM absent"))
 
 
@@ -442,6 +451,7 @@ EXPECTED = {
 }  # fmt: skip
 
 
+@pytest.mark.sqlite
 def test_every_connection_is_set_up_to_lose_nothing(db: Database) -> None:
     assert sqlite_library()[1], "this machine has no SQLite whose WAL is safe"
     assert pragmas(db.engine) == EXPECTED
@@ -478,6 +488,7 @@ def test_an_unsafe_sqlite_takes_a_database_out_of_wal_mode(
     unsafe.close()
 
 
+@pytest.mark.sqlite
 def test_both_doors_use_one_sqlite_library(db: Database) -> None:
     library, _ = sqlite_library()
     for engine in (db.engine, db._read):
@@ -495,6 +506,7 @@ def test_nobody_else_opens_sqlite() -> None:
     assert found == [package / "sqlite.py"]
 
 
+@pytest.mark.sqlite
 def test_what_is_deleted_is_wiped_from_the_file(db: Database) -> None:
     mark = b"lakita marrero was here"
     with db.writing() as session:
@@ -504,21 +516,3 @@ def test_what_is_deleted_is_wiped_from_the_file(db: Database) -> None:
     with db.engine.connect() as connection:
         connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert mark not in Path(str(db.url.database)).read_bytes()
-
-
-def test_any_other_database_gets_two_doors_without_a_queue(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    # What is PostgreSQL's own is proven where there is one; here, that both doors work without us
-    # standing in line.
-    engine = create_engine(f"sqlite:///{tmp_path / 'other.db'}", hide_parameters=True)
-    make = Mock(return_value=Mock(wraps=engine, execution_options=Mock(return_value=engine)))
-    monkeypatch.setattr(door, "_postgresql", make)
-    other = Database("postgresql+psycopg://db.example.com/provider")
-    make.assert_called_once_with("postgresql+psycopg://db.example.com/provider")
-    other._write = engine
-    with other.writing() as session:
-        session.execute(text("CREATE TABLE t (x)"))
-    with other.reading() as session:
-        assert session.execute(text("SELECT * FROM t")).all() == []
-    other.close()

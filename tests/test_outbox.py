@@ -232,6 +232,7 @@ def plan(house: House, statement: Executable) -> str:
         return "\n".join(row[3] for row in steps)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("statement", "indexes"),
     [

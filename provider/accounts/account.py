@@ -85,9 +85,13 @@ class Account(Base):
         return found[0]
 
     @classmethod
-    def named(cls, session: Session, name: str) -> "Account":
-        """Return the account with this name; NotFound names the command that lists them."""
-        account = session.scalar(select(cls).where(cls.name == name))
+    def named(cls, session: Session, name: str, *, lock: bool = False) -> "Account":
+        """Return the account with this name; NotFound names the command that lists them.
+
+        With `lock` nobody else changes it before the transaction has ended.
+        """
+        query = select(cls).where(cls.name == name)
+        account = session.scalar(query.with_for_update() if lock else query)
         if account is None:
             raise NotFound(f"There is no account “{name}”: see `provider account list`")
         return account

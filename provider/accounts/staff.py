@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider import vault
-from provider.db import Base
+from provider.db import Base, in_turn
 from provider.errors import Conflict, Denied, Invalid
 
 ROLES = ("admin", "operator", "viewer")
@@ -45,6 +45,7 @@ class Staff(Base):
             raise Invalid(f"The role should be one of {', '.join(ROLES)}")
         if not SHORTEST <= len(password) <= LONGEST or not _plain(password):
             raise Invalid(f"A password has {SHORTEST} to {LONGEST} plain characters")
+        in_turn(session, "staff")
         if session.scalar(select(cls.id).where(cls.email == email)):
             raise Conflict(f"{email} is on the staff already")
         staff = cls(email=email, role=role, password=_hasher().hash(password), created_at=at)
@@ -98,6 +99,7 @@ def knock(session: Session, email: str, address: str, at: datetime) -> str:
     """
     email = _folded(email)
     for key, most in _keys(email, address).items():
+        in_turn(session, f"knock {key.hex()}")
         if _tries(session, key, at) >= most:
             raise Denied("Too many tries. Wait a quarter of an hour, then try again")
         session.add(SignInTry(key=key, at=at))

@@ -13,6 +13,7 @@ from provider.ats import DIALECTS
 from provider.cli.account_settings import change, host, name, stay
 from provider.cli.products import named
 from provider.cli.shell import details, json_option, listing, opened, put_json
+from provider.db import in_turn
 from provider.errors import Conflict
 from provider.house import House
 from provider.kinds import KINDS
@@ -120,7 +121,7 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     and the ATS's switches, yes or no: see `provider account show`
     """
     with opened() as house, house.db.writing() as session:
-        found = Account.named(session, name_)
+        found = Account.named(session, name_, lock=True)
         for setting in settings:
             key, equals, value = setting.partition("=")
             if not equals:
@@ -146,7 +147,7 @@ def products_(name_: str, sees_all: bool, only: bool, keys: tuple[str, ...], as_
     with opened() as house:
         if sees_all or only:
             with house.db.writing() as session:
-                _restrict(session, Account.named(session, name_), sees_all, keys)
+                _restrict(session, Account.named(session, name_, lock=True), sees_all, keys)
         with house.db.reading() as session:
             records = _seen(session, Account.named(session, name_))
     listing(records, {"Key": "key", "Kind": "kind", "Name": "name"}, as_json=as_json)
@@ -177,6 +178,7 @@ def revoke(name_: str, prefix: str) -> None:
 
 
 def _new(session: Session, house: House, name: str, ats: str) -> Account:
+    in_turn(session, "accounts")
     if session.scalar(select(Account.id).where(Account.name == name)):
         raise Conflict(f"There is an account “{name}” already")
     new = Account(name=name, ats=ats, created_at=house.now())

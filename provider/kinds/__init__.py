@@ -7,6 +7,7 @@ from marshmallow import Schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from provider.db import in_turn
 from provider.errors import Misplaced
 from provider.kinds import assessment, check, interview
 from provider.kinds.assessment import Assessment, Test
@@ -47,6 +48,7 @@ def keep(session: Session, document: Document, at: datetime) -> tuple[Product, V
     if kind is None:
         raise document.error("kind", f"should be one of {', '.join(KINDS)}")
     validate(document, kind.shape)
+    in_turn(session, "products")
     product = session.scalar(select(kind.product).where(kind.product.key == document.key))
     if product is None:
         product = kind.product(key=document.key, name=document.name, created_at=at)

@@ -124,14 +124,24 @@ class Order(Base):
     links: Mapped[list[Link]] = relationship(back_populates="order", order_by=Link.id)
 
     @classmethod
-    def find(cls, session: Session, public_id: str, account_id: int | None = None) -> Self:
-        """Return an order of this kind by its public id, within an account if given; NotFound."""
+    def find(
+        cls,
+        session: Session,
+        public_id: str,
+        account_id: int | None = None,
+        *,
+        lock: bool = False,
+    ) -> Self:
+        """Return an order of this kind by its public id, within an account if given; NotFound.
+
+        With `lock` nobody else changes it, or what hangs on it, before the transaction has ended.
+        """
         found = None
         if len(public_id) <= 22 and "\x00" not in public_id:
             query = select(cls).where(cls.public_id == public_id)
-            found = session.scalar(
-                query if account_id is None else query.where(cls.account_id == account_id)
-            )
+            if account_id is not None:
+                query = query.where(cls.account_id == account_id)
+            found = session.scalar(query.with_for_update() if lock else query)
         if found is None:
             raise NotFound("There is no such order")
         return found
@@ -334,7 +344,11 @@ def expiry_due(session: Session, at: datetime) -> bool:
 def expire_due(session: Session, at: datetime) -> int:
     """Expire a batch of orders whose time to begin is over; return how many."""
     overdue = session.scalars(
-        select(Order).where(*_overdue(at)).order_by(Order.expires_at).limit(BATCH)
+        select(Order)
+        .where(*_overdue(at))
+        .order_by(Order.expires_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)  # another process is at them, or the candidate
     ).all()
     for order in overdue:
         order.expire(session, at)

@@ -83,7 +83,11 @@ def sitting_due(session: Session, at: datetime) -> bool:
 def close_due(session: Session, keeper: Vault, at: datetime) -> int:
     """Close a batch of sittings whose time is over; return how many."""
     overdue = session.scalars(
-        select(Sitting).where(*_overdue(at)).order_by(Sitting.attempt_ends_at).limit(BATCH)
+        select(Sitting)
+        .where(*_overdue(at))
+        .order_by(Sitting.attempt_ends_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)  # another process is at them, or the candidate
     ).all()
     for sitting in overdue:
         sitting.close(session, keeper, at)

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import CursorResult, String, Text, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from provider.db import Base
+from provider.db import Base, in_turn
 from provider.statements import Ready
 
 
@@ -25,6 +25,9 @@ class Hold(Base):
 def hold(session: Session, subject: str, why: str, until: datetime, at: datetime) -> Hold:
     """Let the lanes of a subject wait, or wait on: a hold that stands keeps its beginning."""
     standing = session.get(Hold, subject)
+    if standing is None:
+        in_turn(session, f"hold {subject}")  # or two couriers would both write the first
+        standing = session.get(Hold, subject)
     if standing is None:
         standing = Hold(subject=subject, why=why, since=at, until=until, probes=0)
         session.add(standing)

@@ -135,6 +135,11 @@ def send_again(session: Session, message: Message, at: datetime) -> bool:
     False when a later status has been tried since: whoever heard that must not hear this after
     it, so it is superseded.
     """
+    # Whoever claims a later one at this moment has done so, or will see this one waiting.
+    waits = select(Message.id).where(
+        Message.lane == message.lane, Message.key == message.key, is_waiting(Message)
+    )
+    session.execute(waits.with_for_update()).all()
     later = aliased(Message)
     tried_since = exists().where(
         later.lane == Message.lane, later.key == Message.key, later.absolute, Message.absolute,

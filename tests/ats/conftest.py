@@ -1,8 +1,6 @@
 """Fixtures for the contracts: an account that asks, and each kind in the contract's words."""
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
@@ -34,14 +32,11 @@ def side(request: pytest.FixtureRequest) -> Side:
 
 
 @pytest.fixture(scope="module")
-def standing(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+def standing(lasting_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
     """One server for all that is only refused: nothing of it may leave a trace."""
     folder = tmp_path_factory.mktemp("standing")
-    shutil.copy(fresh_database, folder / "provider.db")
-    url = f"sqlite:///{folder / 'provider.db'}"
-    house = House.build(
-        Settings(instance=folder, database_url=url, secret_keys=(b"k" * 32,)), cast.HandClock()
-    )
+    told = Settings(instance=folder, database_url=lasting_url, secret_keys=(b"k" * 32,))
+    house = House.build(told, cast.HandClock())
     app = create_app(house)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     asker = Asker(app.test_client(), cast.account(house, hosts=["*.workable.com"])[1])

@@ -1,11 +1,9 @@
 """The published description is true: nothing is answered that it does not say."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,13 +66,10 @@ class Office:
 
 
 @pytest.fixture(scope="module")
-def office(fresh_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def office(lasting_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office")
-    shutil.copy(fresh_database, folder / "provider.db")
-    url = f"sqlite:///{folder / 'provider.db'}"
-    house = House.build(
-        Settings(instance=folder, database_url=url, secret_keys=(b"k" * 32,)), cast.HandClock()
-    )
+    told = Settings(instance=folder, database_url=lasting_url, secret_keys=(b"k" * 32,))
+    house = House.build(told, cast.HandClock())
     app = create_app(house)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     token = cast.account(house, shared_ttl=120, shared_ttl_units="minutes")[1]

@@ -149,7 +149,7 @@ def _share(routes: ContractBlueprint, words: Words) -> None:
         """Give a public address of the report: permanent, or with the account's time to live."""
         house, caller, at = here(), _caller(), here().now()
         with house.db.writing() as session:
-            found = KINDS[words.kind].order.find(session, order_id, caller.account_id)
+            found = KINDS[words.kind].order.find(session, order_id, caller.account_id, lock=True)
             link = Link.share(
                 session, house.vault, found, caller.shared_ttl, caller.shared_ttl_units, at
             )

@@ -55,7 +55,7 @@ def act(order_id: str, name: str) -> Response:
     try:
         reason = _reason(request.form.get("reason", ""))
         with house.db.writing() as session:
-            order = Order.find(session, order_id)
+            order = Order.find(session, order_id, lock=True)
             _unchanged(order, request.form.get("revision", ""))
             ACTS[name].do(order, session, gate.visitor().email, reason, house.now())
     except Invalid as error:

@@ -95,8 +95,7 @@ def complete(order_id: str) -> Response:
 
 def _held(session: Session, order_id: str) -> Check:
     """Return a check for changing; Conflict when it moved on since the page was opened."""
-    check = Check.find(session, order_id)
-    session.refresh(check, with_for_update=True)
+    check = Check.find(session, order_id, lock=True)
     if request.form.get("stand") != stand_of(check):
         raise Conflict(MOVED)
     return check

@@ -53,7 +53,7 @@ def rate(order_id: str, question: str) -> Response:
         value = _value(request.form.get("value", ""))
         note = _no_longer("note", LONGEST_NOTE)
         with house.db.writing() as session:
-            interview = Interview.find(session, order_id)
+            interview = Interview.find(session, order_id, lock=True)
             interview.rate(question, value, note, gate.visitor().email, house.now())
             number = _number(interview, question)
     except Invalid as error:
@@ -79,7 +79,7 @@ def complete(order_id: str) -> Response:
     try:
         summary = _no_longer("summary", LONGEST_SUMMARY)
         with house.db.writing() as session:
-            interview = Interview.find(session, order_id)
+            interview = Interview.find(session, order_id, lock=True)
             _as_shown(interview, request.form.get("stand", ""))
             actor = gate.visitor().email
             interview.conclude(session, house.vault, summary, actor, house.now())

@@ -1,0 +1,89 @@
+"""PostgreSQL as this house uses it: how it is reached, and what its errors mean to a caller."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+POOL = 20  # connections that a process keeps: one for each thread that answers, and the courier's
+MORE = 12  # connections beyond that in a rush
+PATIENCE = 10  # seconds that one waits for another's lock, or for a connection of the pool
+
+AWAY = "The database does not answer; what was asked for is not promised: try again in a moment"
+BUSY = "The database is kept busy by others; nothing was kept: try again"
+FULL = "The database's disk fails or is full; what was asked for is not promised: try again later"
+
+# A server that is gone without a word is noticed within half a minute.
+REACHED = {
+    "application_name": "provider",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+# A process or a machine that stands still must not keep what it has locked from the others.
+SET = f"""
+SET TimeZone = 'UTC';
+SET lock_timeout = '{PATIENCE}s';
+SET idle_in_transaction_session_timeout = '60s'
+"""
+# By the first characters of the error's code, https://www.postgresql.org/docs/18/errcodes-appendix.html
+SAID = {
+    "08": AWAY,  # the connection broke
+    "57P": AWAY,  # the server stops or starts
+    "25P03": AWAY,  # too long without a word
+    "25P04": AWAY,
+    "25006": AWAY,  # a stand-by, which is about to take over or still believed to lead
+    "40": BUSY,  # deadlocks, and what cannot be put in an order
+    "55": BUSY,  # a lock that did not come
+    "57014": BUSY,  # a statement that took too long
+    "53": FULL,  # no disk, memory or connection left
+    "58": FULL,  # the system below it fails
+}
+
+
+def engine(url: URL) -> Engine:
+    """Return an engine whose connections are looked at before use, for servers come and go."""
+    told = {name: value for name, value in REACHED.items() if name not in url.query}
+    made = create_engine(
+        url, pool_size=POOL, max_overflow=MORE, pool_timeout=PATIENCE, pool_pre_ping=True,
+        pool_use_lifo=True, hide_parameters=True, connect_args=told,
+    )  # fmt: skip
+    event.listen(made, "connect", _set)
+    return made
+
+
+def _set(connection: Any, _record: object) -> None:
+    connection.autocommit = True  # or the end of the first transaction might take it back
+    connection.execute(SET)
+    connection.autocommit = False
+
+
+def wait_for_upgrade(connection: Connection) -> None:
+    """Let one process alone change the tables, until the end of its transaction."""
+    connection.execute(text("SET LOCAL lock_timeout = 0"))  # another's upgrade may take long
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('provider upgrade'))"))
+
+
+@contextmanager
+def single(connection: PoolProxiedConnection) -> Iterator[None]:
+    """Let every statement stand alone: without a transaction there is none to begin and end."""
+    driver: Any = connection.dbapi_connection
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            driver.autocommit = False
+
+
+def said(error: DBAPIError) -> str | None:
+    """Return what an error of the server's or the line's means; None where it is our own."""
+    code = getattr(error.orig, "sqlstate", "another driver's")
+    if code is None:
+        lost = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+        return AWAY if lost else None
+    return next((SAID[code[:size]] for size in (5, 3, 2) if code[:size] in SAID), None)
