@@ -16,7 +16,7 @@ class Lane:
     @classmethod
     def read(cls, name: str) -> "Lane":
         """Take a lane's name apart."""
-        account, sink, host = (*name.split("/", 2), "")[:3]
+        account, sink, host = (*name.split("/"), "")[:3]
         return cls(int(account), sink, host)
 
     def __str__(self) -> str:
