@@ -16,6 +16,7 @@ from provider import config, logs, pages, schema
 from provider.ats import DIALECTS
 from provider.ats.api import ContractApi
 from provider.courier import EmbeddedCourier
+from provider.courier.bookkeeper import Bookkeeper
 from provider.errors import Unready
 from provider.house import House
 from provider.media import Media
@@ -80,9 +81,11 @@ def serve() -> Flask:
     # Beside the start, which does not wait for a bucket: all but recordings works without.
     Thread(target=_look_at, args=(house.media,), daemon=True).start()
     stop = _deliver(house) if house.db.sqlite else _tell_workers(house)
+    bookkeeper = Bookkeeper(house).start()
     # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
     # threads can still start what a clean end needs.
     Finalize(None, stop, exitpriority=10)
+    Finalize(None, bookkeeper.stop, exitpriority=9)  # after what still counts
     return app
 
 

@@ -9,7 +9,7 @@ from provider.config import Settings
 from provider.db import Database
 from provider.links import Links
 from provider.media import Media
-from provider.meter import Meter
+from provider.meter import Ledger, Meter
 from provider.orders.glance import Catalogue
 from provider.vault import Vault
 
@@ -27,11 +27,12 @@ class House:
     links: Links
     media: Media
     meter: Meter
+    ledger: Ledger
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "House":
         """Put a house together from its settings."""
-        db = Database(settings.database_url)
+        db, meter = Database(settings.database_url), Meter()
         return cls(
             settings=settings,
             db=db,
@@ -44,7 +45,8 @@ class House:
                 settings.media_url or f"file:{settings.instance / 'media'}",
                 signed=settings.signed_downloads,
             ),
-            meter=Meter(),
+            meter=meter,
+            ledger=Ledger(db, meter),
         )
 
     def now(self) -> datetime:

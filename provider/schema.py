@@ -12,7 +12,11 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from provider import engine
+from provider import (
+    engine,
+    kinds,  # noqa: F401  (every table is known once the kinds
+    meter,  # noqa: F401  and the meter are)
+)
 from provider.db import Database, said_plainly
 from provider.disk import make_folder
 from provider.errors import Unready

@@ -26,6 +26,7 @@ from provider.config import Settings
 from provider.courier import EmbeddedCourier
 from provider.db import Database
 from provider.house import House
+from provider.pages.metrics import CENSUS, Census
 from tests.cast import HandClock
 from tests.fake_ats import FakeAts
 from tests.postgres import Postgres, shared
@@ -180,6 +181,7 @@ def _moved_in(house: House, use: str) -> Flask:
     kind = (use, house.settings.https, house.settings.secret_keys)
     app = _BUILDINGS.get(kind) or _BUILDINGS.setdefault(kind, create_app(house))
     app.extensions["provider"] = house
+    app.extensions[CENSUS] = Census()
     app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.options["servers"] = servers(house)
     return app
 

@@ -42,6 +42,8 @@ class Account(Base):
     sandbox: Mapped[bool] = mapped_column(default=False)
     # Callbacks a second that each of the account's hosts gets at most; None: as many as it takes.
     callback_rate: Mapped[float | None]
+    # Contract calls a second that the account may make; None: as many as it likes.
+    request_rate: Mapped[int | None]
     created_at: Mapped[datetime]
     tokens: Mapped[list["AccountToken"]] = relationship(
         back_populates="account", order_by="AccountToken.id"

@@ -22,8 +22,13 @@ def worker(lanes: int) -> None:
                 "PROVIDER_DATABASE_URL that begins with postgresql+psycopg://"
             )
         from provider import logs
+        from provider.courier.bookkeeper import Bookkeeper
         from provider.courier.worker import LaneWorker
 
         logs.configure()
         click.echo(f"provider {version('provider')} delivers (Ctrl-C stops)", err=True)
-        LaneWorker(house, lanes).run()
+        bookkeeper = Bookkeeper(house).start()
+        try:
+            LaneWorker(house, lanes).run()
+        finally:
+            bookkeeper.stop()

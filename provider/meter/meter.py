@@ -1,21 +1,21 @@
-"""What one running server counts of its own work, for Prometheus."""
+"""What one process counts of its own work, for Prometheus."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Histogram,
+    Metric,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.registry import Collector
 
+from provider.meter.counts import MOST_HOSTS, OTHERS, Counts, read
 from provider.outbox import Ended, Lane
 
-MOST_HOSTS = 1000  # that are counted apart; the names of more would fill the memory of who scrapes
-OTHERS = "others"
 BUCKETS = (
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 21600, 86400, 259200,
 )  # fmt: skip
@@ -58,9 +58,14 @@ class Meter:
         """Count a request; by its endpoint, for a path may hold a token."""
         self._answers(endpoint or "none", code).inc()
 
-    def written(self, *more: Collector) -> bytes:
-        """Write all that was counted, and what others collect, as Prometheus reads it."""
-        return b"".join(generate_latest(each) for each in (self._registry, *more))
+    def counted(self) -> Counts:
+        """Return every figure."""
+        return read(self._registry.collect())
+
+    def written(self, counts: Counts, *more: Collector) -> bytes:
+        """Write figures of this meter's kind, and what others collect, as Prometheus reads it."""
+        families = _Families(self._registry.collect(), counts)
+        return b"".join(generate_latest(each) for each in (families, *more))
 
     def _line(self, lane: str, outcome: str) -> Counter:
         read = Lane.read(lane)
@@ -72,3 +77,19 @@ class Meter:
                 return OTHERS
             self._hosts.add(host)
         return host
+
+
+class _Families(Collector):
+    """Metrics with other figures."""
+
+    def __init__(self, metrics: Iterable[Metric], counts: Counts) -> None:
+        self._metrics, self._counts = metrics, counts
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield them."""
+        for metric in self._metrics:
+            told = Metric(metric.name, metric.documentation, metric.type)
+            for (name, labels), value in self._counts.items():
+                if name.startswith(metric.name):
+                    told.add_sample(name, dict(labels), value)
+            yield told

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from provider import kinds  # noqa: F401  (every table is known once the kinds are)
+from provider import kinds, meter  # noqa: F401  (every table is known once these are)
 from provider.db import Base
 
 context.configure(

@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Table, func, select
 from sqlalchemy.orm import Session
 
-from provider import (
-    kinds,  # noqa: F401  (every table is known once the kinds are)
-    schema,
-)
+from provider import schema  # which knows every table
 from provider.db import Base, Database
 from provider.errors import Conflict
 from provider.transfer.rows import Row, batches, count, last, put

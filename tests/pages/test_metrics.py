@@ -13,12 +13,13 @@ import pytest
 from flask.testing import FlaskClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from provider import meter, outbox
+from provider import outbox
 from provider.app import create_app
 from provider.courier import Courier
 from provider.courier.gate import PATIENCE
 from provider.house import House
-from provider.meter import Meter
+from provider.meter import Ledger, Meter
+from provider.meter import meter as meter_module
 from provider.orders import Order
 from provider.outbox import MAIL, Claim, Ended, Outcome
 from provider.pages import metrics
@@ -168,7 +169,7 @@ def test_what_arrived_under_a_lost_lease_is_counted_as_that_alone(
     counts = Meter()
     now = clock.now()
     counts.tried([Ended(claim, Outcome("done", code=200), now, now)], stood=set())
-    told = counts.written().decode()
+    told = counts.written(counts.counted()).decode()
     assert 'outcome="lease lost",to="callback"} 1.0' in told
     assert "arrival_seconds_count" not in told
 
@@ -176,13 +177,13 @@ def test_what_arrived_under_a_lost_lease_is_counted_as_that_alone(
 def test_hosts_beyond_the_first_thousand_are_counted_together(
     claim: Claim, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(meter, "MOST_HOSTS", 2)
+    monkeypatch.setattr(meter_module, "MOST_HOSTS", 2)
     counts = Meter()
     now = clock.now()
     for host in ("a.test", "b.test", "c.test", "d.test", "a.test"):
         sent = replace(claim, lane=f"1/callback/{host}")
         counts.tried([Ended(sent, Outcome("again"), now, now)], stood={claim.lease})
-    text = counts.written().decode()
+    text = counts.written(counts.counted()).decode()
     told = re.findall(r'host="([^"]+)",outcome="again",to="callback"} (\d)', text)
     assert sorted(told) == [("a.test", "2"), ("b.test", "1"), ("others", "2")]
 
@@ -204,7 +205,9 @@ def test_requests_are_counted_by_endpoint_never_by_path(
 
 
 def test_two_servers_in_one_process_count_apart(house: House) -> None:
-    other = create_app(replace(house, meter=Meter())).test_client()
+    meter = Meter()
+    apart = replace(house, meter=meter, ledger=Ledger(house.db, meter))
+    other = create_app(apart).test_client()
     create_app(house).test_client().get("/health")
     assert "health.health" not in other.get("/metrics", headers=TOKEN).text
 
