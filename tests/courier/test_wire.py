@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from provider.courier.wire import MOST_READ, HungUp, NotHttp, Reader, Reply
+from provider.courier.wire import MOST_READ, HungUp, NotHttp, Reader, Reply, request
 
 ANSWERS = [
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -70,3 +70,75 @@ def test_no_more_is_read_than_the_cap(length: bytes) -> None:
 )  # fmt: skip
 def test_a_connection_is_used_again_only_where_both_sides_say_so(first: bytes, again: bool) -> None:
     assert read([first + b"\r\n\r\n"]).again is again
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("came", "body", "again"),
+    [
+        (b"1A\r\n%b\r\nf;x=1\r\n%b\r\n00\r\n\r\n" % (b"x" * 26, b"x" * 15), b"x" * 41, True),
+        (b"2\r\nok\r\n0\r\n\r\nmore", b"ok", False),
+        (b"2\r\nok\r\nsoon\r\n", b"ok", False),
+        (b"2\r\nok\r\n0\r\nA: 1\r\nB: 2\r\n", b"ok", False),
+        (b"5\r\nok", b"ok", False),
+    ],
+)
+def test_chunks_are_counted_in_hexadecimal_and_end_with_an_empty_one(
+    came: bytes, body: bytes, again: bool
+) -> None:
+    reply = read([CHUNKED, came])
+    assert (reply.code, reply.body, reply.again) == (200, body, again)
+
+
+@pytest.mark.parametrize(
+    ("came", "body", "again"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", b"ok", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok", b"ok", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", b"", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nok", b"ok", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", b"ok", False),
+        (b"HTTP/1.1 304 As it was\r\nContent-Length: 2\r\n\r\n", b"", True),
+        (b"HTTP/1.1 199 Soon\r\n\r\nHTTP/1.1 204 Done\r\n\r\n", b"", True),
+    ],
+)
+def test_a_body_is_as_long_as_it_says_and_nothing_may_follow(
+    came: bytes, body: bytes, again: bool
+) -> None:
+    reply = read([came])
+    assert (reply.body, reply.again) == (body, again)
+
+
+def test_headers_of_one_name_are_one_and_folded_lines_go_on() -> None:
+    head = (
+        b"HTTP/1.1 204 Fine: yes\r\n lost\r\nA: 1\r\na:2\r\nB : x\r\n\ty\r\nnothing\r\n: 3\r\n\r\n"
+    )
+    assert read([head]).headers == {"a": "1, 2", "b": "x y", "": "3"}
+
+
+@pytest.mark.parametrize(
+    "came",
+    [b"HTTP/2 200 OK\r\n\r\n", b"HTTP/1.1 099 No\r\n\r\n", b"HTTP/1.1 2000\r\n\r\n", b"HTTQ"],
+)
+def test_what_is_not_http_is_known_by_its_first_line(came: bytes) -> None:
+    with pytest.raises(NotHttp, match=r"^The receiver's answer is not HTTP$"):
+        read([came])
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\r\n", "\0"])
+@pytest.mark.parametrize("where", ["target", "host", "name", "value"])
+def test_no_part_of_a_request_breaks_out_of_its_line(where: str, sign: str) -> None:
+    said = {"target": "/", "host": "a.test", "name": "A", "value": "1"}
+    said[where] += f"{sign}B: 2"
+    with pytest.raises(ValueError, match="line break"):
+        request("PUT", said["target"], said["host"], {said["name"]: said["value"]}, b"")
+
+
+def test_a_request_is_its_head_and_its_body() -> None:
+    assert request("PUT", "/x?y", "a.test", {"A": "\xe9"}, b"{}") == (
+        b"PUT /x?y HTTP/1.1\r\nHost: a.test\r\nAccept-Encoding: identity\r\nA: \xe9\r\n"
+        b"Content-Length: 2\r\n\r\n{}"
+    )
