@@ -7,7 +7,7 @@ from itertools import cycle
 import pytest
 
 from provider.ats import Request
-from provider.courier.addresses import Refused, read
+from provider.courier.addresses import Place, Refused, read
 from provider.courier.exchange import Exchange, Unreached
 from tests.courier.receivers import Answers
 
@@ -194,3 +194,21 @@ def test_an_address_that_two_would_read_differently_is_read_once(url: str, host:
 def test_what_is_no_address_of_a_receiver_is_refused(url: str) -> None:
     with pytest.raises(Refused, match="The callback's address"):
         read(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "header", "public"),
+    [
+        ("https://A.test/x?y", Place("https", "a.test", 443), "a.test", True),
+        ("http://a.test", Place("http", "a.test", 80), "a.test", False),
+        ("https://a.test:80", Place("https", "a.test", 80), "a.test:80", False),
+        ("http://a.test:443", Place("http", "a.test", 443), "a.test:443", False),
+        ("https://[::1]:8443/x", Place("https", "::1", 8443), "[::1]:8443", False),
+    ],
+)
+def test_a_port_that_is_not_said_is_the_schemes_and_is_not_said_again(
+    url: str, place: Place, header: str, public: bool
+) -> None:
+    found, target = read(url)
+    assert (found, found.header, found.public) == (place, header, public)
+    assert target == ("/x?y" if "?" in url else "/x" if url.endswith("/x") else "/")
