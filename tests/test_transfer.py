@@ -183,15 +183,16 @@ def test_a_copy_that_differs_is_never_taken_for_whole(source: Database, target: 
 # Broken off
 
 
-def die_at(number: int) -> Tell:
-    """Return a listener that kills this process when it is called for the so-many-th time."""
-    calls = iter(range(1, number + 1))
+class Death:
+    """A listener that kills its process when it is called for the so-many-th time."""
 
-    def tell(*_: object) -> None:
-        if next(calls, number) == number:
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def __call__(self, *_: object) -> None:
+        self.calls -= 1
+        if self.calls <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    return tell
 
 
 def in_a_process(act: Callable[[], object]) -> int:
@@ -234,7 +235,7 @@ def test_a_move_that_is_killed_again_and_again_goes_on_and_is_equal(
 
 
 def _move_and_die(source: Database, target: Database, calls: int) -> None:
-    move(anew(source), anew(target), die_at(calls))
+    move(anew(source), anew(target), Death(calls))
 
 
 def test_a_second_run_writes_only_what_is_missing(
