@@ -125,7 +125,7 @@ class Sender:
 
 _COLUMNS = Order.__table__.c
 _ORDERS = select(_COLUMNS.public_id, _COLUMNS.kind, _COLUMNS.reply, _COLUMNS.account_id).where(
-    _COLUMNS.public_id.in_(bindparam("public_ids", expanding=True))
+    _COLUMNS.public_id.in_(bindparam("public_ids"))
 )
 _ACCOUNTS = Account.__table__.c
 _ACCOUNT = Ready(
