@@ -9,7 +9,7 @@ from provider.courier.courier import HANDS, Courier
 from provider.house import House
 from provider.outbox import Ended
 
-SHIFT = 2.0  # seconds after which a lane with more to send goes round, to whoever is free
+SHIFT = 5.0  # seconds after which a lane with more to send goes round, to whoever is free
 
 Over = Callable[[bool], None]  # told whether there may be more to send
 

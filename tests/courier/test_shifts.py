@@ -110,11 +110,11 @@ def test_a_lane_with_more_than_a_shift_goes_round(
         handler.end_headers()
 
     ats.answers += [slowly, slowly, slowly]
-    lane = write(9)
+    lane = write(20)
     lent = Lent(courier, lane)
     work(courier, lambda: lent.told)
     assert lent.told == [True]
-    assert len(ats.received) == 4
+    assert len(ats.received) < 20
     # What was in hand is settled all the same, and what came free by it is passed on.
     assert strays == []
     going_on.set()
@@ -125,7 +125,7 @@ def test_a_lane_with_more_than_a_shift_goes_round(
         shifts_had.append(Lent(courier, lane))
         work(courier, lambda: shifts_had[-1].told)
     assert len(shifts_had) > 2
-    assert len(ats.received) == 9
+    assert len(ats.received) == 20
 
 
 def test_a_lane_that_is_kept_to_a_pace_is_given_back_when_it_may_go_on(

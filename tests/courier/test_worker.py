@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from provider.app import _tell_workers
 from provider.cli import main
 from provider.clock import Clock
+from provider.courier import doorbell as doorbell_room
 from provider.courier.doorbell import Doorbell
 from provider.house import House
 from provider.orders import Order
@@ -169,6 +172,41 @@ def test_a_doorbell_keeps_nobody_waiting_while_the_engine_is_locked(
         lane,
         f"{lane.partition('/')[0]}/mail",
     ]
+
+
+def test_a_server_rings_for_every_commit(house: House, decline: Callable[[int], str]) -> None:
+    stop = _tell_workers(house)
+    decline(1)
+    stop()
+    (lane,) = cast.lanes(house)
+    waiting = "SELECT args->>'lane' FROM provider_engine.procrastinate_jobs WHERE status = 'todo'"
+    assert lane in ask(house, waiting)
+
+
+def test_what_the_engine_does_not_hear_it_is_told_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, heard = threading.Event(), threading.Event()
+    monkeypatch.setattr(doorbell_room, "REST", 0.01)
+    monkeypatch.setattr(doorbell_room.log, "warning", lambda *_, **__: failed.set())
+    monkeypatch.setattr(doorbell_room.log, "info", lambda *_, **__: heard.set())
+    tell(house, "ALTER SCHEMA provider_engine RENAME TO elsewhere")
+    doorbell = Doorbell(house.db).start()
+    doorbell.ring(["7/mail"])
+    assert failed.wait(10)
+    tell(house, "ALTER SCHEMA elsewhere RENAME TO provider_engine")
+    assert heard.wait(10)
+    doorbell.stop()
+    assert ask(house, "SELECT lock FROM provider_engine.procrastinate_jobs") == ["7/mail"]
+
+
+def test_a_stop_waits_for_no_engine_that_fails(house: House) -> None:
+    tell(house, "ALTER SCHEMA provider_engine RENAME TO elsewhere")
+    doorbell = Doorbell(house.db).start()
+    doorbell.ring(["7/mail"])
+    doorbell.stop()
+    assert not doorbell._thread.is_alive()
+    tell(house, "ALTER SCHEMA elsewhere RENAME TO provider_engine")
 
 
 def test_on_sqlite_one_sentence_says_who_delivers(

@@ -12,7 +12,7 @@ from provider.courier.doorbell import Doorbell
 from provider.house import House
 from tests import cast
 from tests.soak.actor import STEPS
-from tests.soak.fleet import engines, let_time_pass, scaled, tell
+from tests.soak.fleet import engines, let_time_pass, scaled, tell, told
 from tests.soak.history import judge
 from tests.soak.ledger import unsettled, written
 from tests.soak.proof import Run, Verdict
@@ -76,8 +76,7 @@ def emptied(scene: Scene) -> None:
 
 def locked(scene: Scene) -> None:
     """Keep the engine's tables locked for longer than anybody of the engine's waits."""
-    with scene.house.db.engine.begin() as connection:
-        connection.execute(text(f"LOCK TABLE {engines()}"))
+    with told(scene.house, f"LOCK TABLE {engines()}"):
         scene.step()
         time.sleep(BRIEFLY if scene.run.short else LOCKED)
 

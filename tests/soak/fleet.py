@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from provider.house import House
 from tests.postgres import Postgres
 from tests.soak.proof import Run
 from tests.soak.server import Instance
 
 TABLES = ("jobs", "events", "periodic_defers", "workers")  # the engine's
+TRIES = 20  # of what ends in a deadlock
 
 
 @contextmanager
@@ -32,9 +35,25 @@ def engines() -> str:
 
 def tell(instance: Instance, *statements: str) -> None:
     """Change the database in one transaction, as no program of ours would."""
-    with instance.house() as house, house.db.engine.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
+    with instance.house() as house, told(house, *statements):
+        """That is all."""
+
+
+@contextmanager
+def told(house: House, *statements: str) -> Iterator[None]:
+    """Do something to the database, and keep what it locks until the end."""
+    with house.db.engine.connect() as connection:
+        for tries in range(TRIES):
+            try:
+                for statement in statements:
+                    connection.execute(text(statement))
+                break
+            except OperationalError:  # a deadlock with those who work, of which we were the victim
+                connection.rollback()
+                if tries + 1 == TRIES:
+                    raise
+        yield
+        connection.commit()
 
 
 def let_time_pass(instance: Instance, time: str) -> None:
