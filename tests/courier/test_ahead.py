@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from provider import outbox
 from provider.courier import Courier
 from provider.courier.courier import Job
 from provider.courier.parcel import Parcel, Sink
@@ -34,8 +35,8 @@ class Desk(Sink):
 class ByHand(Courier):
     """A courier whose sends end when a test says so."""
 
-    def __init__(self, house: House) -> None:
-        super().__init__(house, {CALLBACK: Desk()}, hands=HANDS)
+    def __init__(self, house: House, hands: int = HANDS) -> None:
+        super().__init__(house, {CALLBACK: Desk()}, hands=hands)
         self.sending: list[Job] = []
 
     def _hand_over(self, job: Job) -> None:
@@ -96,6 +97,28 @@ def test_what_is_claimed_ahead_of_a_route_that_fails_is_freed_and_was_no_try(
         ours.end(Outcome("done", code=200))
     ours.turn()
     assert ours.sending, "what was freed is claimed again"
+
+
+def test_what_is_freed_of_another_account_is_claimed_again_though_nothing_of_it_ended(
+    house: House,
+) -> None:
+    ours, (failing, other) = ByHand(house, hands=32), ("1/callback/a.test", "2/callback/a.test")
+    with house.db.writing() as session:
+        for lane, keys in ((failing, "abcdefgh"), (other, "i")):
+            for key in keys:
+                outbox.append(
+                    session, lane=lane, key=key, sequence=0, topic="status", payload={},
+                    at=house.now(),
+                )  # fmt: skip
+    ours.call([failing, other])
+    ours.turn()
+    assert [job.claim.lane for job in ours.sending] == [failing] * 8
+    ours.end(Outcome("again", error="refused", blame="route"))
+    ours.turn()
+    while ours.sending and ours.sending[0].claim.lane == failing:
+        ours.end(Outcome("done", code=200))
+        ours.turn()
+    assert [job.claim.lane for job in ours.sending] == [other]
 
 
 def test_a_courier_that_stops_frees_what_it_did_not_send(
