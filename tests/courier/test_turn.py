@@ -1,5 +1,6 @@
 """The courier's turns, with everything sent in the turn itself instead of by a thread."""
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -240,3 +241,39 @@ def test_a_lost_lease_is_told_as_that(
     said = capsys.readouterr()
     assert "lease lost" in said.out + said.err
     assert states(house) == [WAITING]
+
+
+def test_the_bytes_of_a_message_are_kept_at_its_first_try_and_only_then(
+    house: House,
+    courier: Courier,
+    desk: Desk,
+    lane: str,
+    clock: HandClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk.ends = lambda: Outcome("again", code=500)
+    put(house, lane, "a")
+    courier.drain(lane)
+    with house.db.reading() as session:
+        assert session.scalars(select(Message.rendered)).one() == b"{}"
+    clock.pass_(timedelta(hours=2))
+    monkeypatch.setattr(outbox, "keep_rendered", lambda *_: 1 / 0)
+    assert courier.drain(lane) == 1
+
+
+def test_a_call_wakes_who_waits(courier: Courier, lane: str) -> None:
+    waiting = threading.Thread(target=courier.wait, args=(60,))
+    waiting.start()
+    courier.call([lane])
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+def test_stopping_wakes_who_waits(courier: Courier) -> None:
+    waiting = threading.Thread(target=courier.wait, args=(60,))
+    resting = threading.Thread(target=courier.rest, args=(60,))
+    waiting.start()
+    resting.start()
+    courier.stop(after=waiting)
+    resting.join(10)
+    assert not resting.is_alive()
