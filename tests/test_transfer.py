@@ -3,6 +3,8 @@
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -139,6 +141,13 @@ def test_an_instance_that_went_to_postgresql_and_back_is_the_same_to_the_byte(
 def test_every_table_takes_part(source: Database, target: Database) -> None:
     taken = moved(source, target).tables
     assert {name for name, each in taken.items() if each.rows} == set(Base.metadata.tables)
+
+
+def test_every_table_is_known_to_the_command_too(target: Database) -> None:
+    """Not only here, where all of the program is loaded."""
+    code = "from provider.transfer.tables import tables; print(*(each.name for each in tables()))"
+    known = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert set(known.stdout.split()) == set(test_schema.counts(target))
 
 
 def test_every_type_of_column_is_known_to_go_both_ways() -> None:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.soak.backups import backups
 from tests.soak.crash import crash
 from tests.soak.durable import durable
 from tests.soak.faults import faults
@@ -20,6 +21,7 @@ from tests.soak.frozen import frozen
 from tests.soak.isolation import isolation
 from tests.soak.kill import kill
 from tests.soak.many import many
+from tests.soak.moved import moved
 from tests.soak.outage import outage
 from tests.soak.powerloss.prove import disk, powerloss
 from tests.soak.proof import Proof, Run, Verdict, quiet
@@ -38,6 +40,8 @@ PROOFS: dict[str, Proof] = {
     "frozen": frozen,
     "faults": faults,
     "many": many,
+    "moved": moved,
+    "backups": backups,
     "powerloss": powerloss,
     "disk": disk,
 }
