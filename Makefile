@@ -7,6 +7,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One more than there are cores: half of what a browser or a server does is waiting.
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
+# What the tests run on; what is about a database runs on both anyway.
+DATABASE ?= sqlite
 CORE := provider/orders/*,provider/outbox/*,provider/courier/*,provider/kinds/*,provider/ats/*
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -33,7 +35,7 @@ demo: .venv  ## See an ATS order a test, and take it yourself; AUTO=1 plays that
 
 test: .venv browser  ## Run all tests, and hold the core to its coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -q -n $(WORKERS)
+	@$(BIN)/coverage run -m pytest -q -n $(WORKERS) --database $(DATABASE)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --skip-covered --include='$(CORE)' --fail-under=95
 

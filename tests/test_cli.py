@@ -45,6 +45,7 @@ def run(house: House, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVIDER_INSTANCE", str(house.settings.instance))
+    monkeypatch.setenv("PROVIDER_DATABASE_URL", house.settings.database_url)
     monkeypatch.setenv("PROVIDER_BASE_URL", house.settings.base_url)
     monkeypatch.setenv("PROVIDER_SECRET_KEY", "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s")
 

@@ -16,7 +16,7 @@ from provider.accounts import Account
 from provider.app import create_app
 from provider.ats.workable import routes
 from provider.config import Settings
-from provider.courier import Courier, courier
+from provider.courier import Courier
 from provider.db import Database, in_turn
 from provider.errors import Unready
 from provider.house import House
@@ -136,7 +136,7 @@ def test_a_turn_that_loses_its_connection_is_taken_again_and_nothing_sent_twice(
     sender.call(cast.lanes(house, sink=outbox.MAIL))
     assert sender.turn() == 1
     sender.wait()
-    after(monkeypatch, courier.outbox, "settle", lambda: cut(postgres, house))
+    after(monkeypatch, outbox, "settle", lambda: cut(postgres, house))
     with pytest.raises(Unready, match="does not answer"):
         sender.turn()
     sender.turn()

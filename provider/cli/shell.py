@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from provider.errors import ProviderError
+from provider.errors import ProviderError, Unready
 from provider.words import duration
 
 if TYPE_CHECKING:
@@ -186,4 +186,5 @@ def _sentence(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error)
+    said = getattr(error.__cause__, "orig", None)  # the database's own words
+    return f"{error} ({said})" if isinstance(error, Unready) and said else str(error)
