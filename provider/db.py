@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from provider import postgres, sqlite
@@ -167,9 +167,12 @@ class Database:
             _tell(self.on_commit, lanes)
 
     def _transaction(self, alone: bool) -> AbstractContextManager[Session]:
-        if self._line:
-            return self._line.session(alone=alone)
-        return sessionmaker(self._write, expire_on_commit=False).begin()
+        return self._line.session(alone=alone) if self._line else self._own_transaction()
+
+    @contextmanager
+    def _own_transaction(self) -> Iterator[Session]:
+        with Session(self._write, expire_on_commit=False) as session, session.begin():
+            yield session
 
     def close(self) -> None:
         """Give every connection back."""
