@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from itertools import count
@@ -75,7 +75,7 @@ class Postgres:
         self._shape: object = None
 
     @classmethod
-    def make(cls) -> "Postgres":
+    def make(cls, settings: Mapping[str, str] = SETTINGS) -> "Postgres":
         """Start a server that holds an empty database of this program's version, to be copied."""
         folder = Path(tempfile.mkdtemp(prefix="provider-postgres-"))
         if owner := _owner():
@@ -88,7 +88,7 @@ class Postgres:
         os.close(leash)
         server._run(_program("initdb"), *MADE, "--pgdata=data")
         with (folder / "data/postgresql.conf").open("a") as conf:
-            conf.writelines(f"{name} = {value}\n" for name, value in SETTINGS.items())
+            conf.writelines(f"{name} = {value}\n" for name, value in settings.items())
         server.start()
         server._make_template()
         return server

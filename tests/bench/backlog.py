@@ -12,7 +12,9 @@ from provider import vault
 from provider.orders import PDF, REPORT, Link, Order
 from provider.outbox import CALLBACK, Lane
 from provider.vault import Vault
-from tests.bench.ground import AT, ID, NUMBERS, Ground
+from tests import cast
+from tests.bench.fill import AT, ID, NUMBERS, learn
+from tests.bench.ground import Ground
 
 SUMMARY = "Reads figures quickly and argues from them; takes a little longer with words. " * 8
 # What everybody sends, about 1 kB; a rendered callback is as long.
@@ -36,16 +38,18 @@ BODY = json.dumps(
     }
 )
 # Of ten orders that are filled in six are completed.
+CLEAR = ("DELETE FROM attempts", "DELETE FROM messages", "UPDATE results SET summary = :summary")
+# Every so-manyth order's callback is one lane's.
 QUEUE = (
-    "DELETE FROM messages",
-    "UPDATE results SET summary = :summary",
-    "UPDATE orders SET host = :host, "
-    "reply = json_object('callback_url', 'http://' || :host || '/assessments/' || id)",
+    "UPDATE orders SET account_id = :account, host = CAST(:host AS text), "
+    """reply = '{"callback_url": "http://' || CAST(:host AS text) """
+    """|| '/assessments/' || id || '"}' """
+    "WHERE id % :lanes = :number",
     "INSERT INTO messages (public_id, lane, key, sequence, topic, payload, absolute, state, "
     f"attempts, due_at, created_at, rendered) SELECT {ID}, :lane, orders.public_id, 1, 'status', "
-    "json_object('status', 'completed', 'result', results.id), 1, 'waiting', 0, "
+    """'{"status": "completed", "result": ' || results.id || '}', :absolute, 'waiting', 0, """
     f"{AT}, {AT}, :body FROM orders JOIN results ON results.order_id = orders.id "
-    "ORDER BY orders.id LIMIT :count",
+    "WHERE orders.id % :lanes = :number ORDER BY orders.id LIMIT :count",
 )
 # Due later than those that are sent, for behind them there is no order.
 MORE = (
@@ -57,7 +61,7 @@ MORE = (
 
 @dataclass(frozen=True)
 class Backlog:
-    """So many callbacks that are due, all of them for one receiver."""
+    """So many callbacks that are due, for one receiver: in one lane, or in several."""
 
     folder: Path
     ground: Ground
@@ -65,21 +69,38 @@ class Backlog:
     count: int
 
     @classmethod
-    def lay(cls, folder: Path, count: int, port: int, *, rendered: bool = True) -> "Backlog":
-        """Make the orders and their callbacks, with their bytes or still to be rendered."""
-        ground = Ground.lay(folder)
-        ground.fill(count * 10 // 6 + 10)
-        host = f"127.0.0.1:{port}"
-        lane = str(Lane(ground.account, CALLBACK, host))
+    def lay(
+        cls,
+        folder: Path,
+        count: int,
+        port: int,
+        *,
+        rendered: bool = True,
+        lanes: int = 1,
+        url: str | None = None,
+    ) -> "Backlog":
+        """Make the orders and their callbacks, with their bytes or still to be rendered.
+
+        Each lane is another account's, to another host of the receiver's.
+        """
+        ground = Ground.lay(folder, url)
+        ground.fill(count * 10 // 6 + 10 * lanes)
         body = BODY.encode() if rendered else None
-        told = {"summary": SUMMARY, "host": host, "lane": lane, "body": body, "count": count}
-        with ground.house.db.writing() as session:
-            for statement in QUEUE:
-                session.execute(text(statement), told)
-            if not rendered:
+        told = {"body": body, "count": count // lanes, "lanes": lanes, "absolute": True}
+        named = [_lane(ground, number, port) for number in range(lanes)]
+        with ground.hasty() as connection:
+            learn(connection)
+            for statement in CLEAR:
+                connection.execute(text(statement), {"summary": SUMMARY})
+            for number, lane in enumerate(named):
+                it = {"account": lane.account, "host": lane.host, "lane": str(lane)}
+                for statement in QUEUE:
+                    connection.execute(text(statement), told | it | {"number": number})
+        if not rendered:
+            with ground.house.db.writing() as session:
                 _seal(session, ground.house.vault)
-        ground.house.db.close()  # so that all of it stands in one file, which can be copied
-        return cls(folder, ground, lane, count)
+        ground.house.db.close()  # so that all of it stands in one place, which can be copied
+        return cls(folder, ground, str(named[0]), count)
 
     def grow(self, count: int) -> None:
         """Bring what is queued to a count; what is added is not to be sent."""
@@ -91,6 +112,14 @@ class Backlog:
         """Make a copy to work on, in place of what stood there."""
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.folder, folder)
+
+
+def _lane(ground: Ground, number: int, port: int) -> Lane:
+    address = f"127.0.0.{number + 1}"
+    account = ground.account
+    if number:
+        account, _ = cast.account(ground.house, f"Account {number}", hosts=[address])
+    return Lane(account, CALLBACK, f"{address}:{port}")
 
 
 def _seal(session: Session, keeper: Vault) -> None:

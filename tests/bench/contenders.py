@@ -95,8 +95,8 @@ class Ours(Contender):
         """Copy the backlog, and start a courier on it."""
         self._backlog.copy(self._folder)
         self._db = Database(f"sqlite:///{self._folder / 'provider.db'}")
-        command = ["-m", "tests.bench.drain", str(self._folder), str(self.threads)]
-        self.worker = Worker([sys.executable, *command], {})
+        env = self._backlog.ground.env | {"PROVIDER_INSTANCE": str(self._folder)}
+        self.worker = Worker([sys.executable, "-m", "tests.bench.drain", str(self.threads)], env)
 
     def settled(self) -> bool:
         """Ask for one that waits, which costs the database nothing."""

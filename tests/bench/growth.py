@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from provider import accounts, outbox
+from provider import accounts, outbox, vault
 from provider.app import create_app
 from provider.outbox import Message
 from tests import cast
@@ -46,17 +46,17 @@ def _compare(quick: dict[str, Act], slow: dict[str, Act], sizes: str, rounds: in
 def _acts(ground: Ground) -> dict[str, Act]:
     app = create_app(ground.house)
     pending, completed = (cycle(ground.sample(status)) for status in ("pending", "completed"))
-    numbers = count()
+    wishes = (wish(number, "grown") | {"test_id": ground.tests[0]} for number in count())
     bearer = {"Authorization": f"Bearer {ground.token}"}
-    staff = {"Cookie": f"staff={_sign_in(ground)}"}
+    staff = {"Cookie": f"staff={sign_in(ground)}"}
 
     def get(path: Callable[[], str], headers: dict[str, str] = bearer) -> Act:
-        return lambda: _call(app, path(), headers=headers)
+        return lambda: call(app, path(), headers=headers)
 
     return {
         "`GET /tests`": get(lambda: "/tests"),
-        "`POST /assessments`": lambda: _call(
-            app, "/assessments", method="POST", headers=bearer, json=_wish(ground, next(numbers))
+        "`POST /assessments`": lambda: call(
+            app, "/assessments", method="POST", headers=bearer, json=next(wishes)
         ),
         "`GET /assessments/:id`, pending": get(lambda: f"/assessments/{next(pending)}"),
         "the same, completed": get(lambda: f"/assessments/{next(completed)}"),
@@ -71,7 +71,8 @@ def _courier(ground: Ground) -> dict[str, Act]:
     return {"claim": lambda: _claim(ground), "the sweep": lambda: _sweep(ground)}
 
 
-def _call(app: Flask, path: str, **request: Any) -> float:
+def call(app: Flask, path: str, **request: Any) -> float:
+    """Ask the app for an address, and return the seconds it took; RuntimeError if it refuses."""
     environ = EnvironBuilder(path, **request).get_environ()
     began = perf_counter()
     body, status, _ = run_wsgi_app(app.wsgi_app, environ, buffered=True)
@@ -105,15 +106,17 @@ def _sweep(ground: Ground) -> float:
     return took
 
 
-def _sign_in(ground: Ground) -> str:
-    cast.staff(ground.house, email := "sam@provider.test")
+def sign_in(ground: Ground) -> str:
+    """Return the cookie of a new member of the staff, who may do everything."""
+    email = f"{vault.public_id()}@provider.test".lower()
+    cast.staff(ground.house, email)
     with ground.house.db.writing() as session:
         return accounts.enter(session, email, "127.0.0.1", ground.house.now())
 
 
-def _wish(ground: Ground, number: int) -> dict[str, Any]:
+def wish(number: int, path: str) -> dict[str, Any]:
+    """Return what an ATS writes in an order, without the product."""
     return {
-        "test_id": ground.tests[0],
-        "callback_url": f"https://groove-tech.workable.com/grown/{number}",
-        "candidate": {"email": f"grown{number}@example.com", "first_name": "Lakita"},
+        "callback_url": f"https://groove-tech.workable.com/{path}/{number}",
+        "candidate": {"email": f"{path}{number}@example.com", "first_name": "Lakita"},
     }

@@ -1,7 +1,7 @@
 """Requests a second and processor time per request, in rounds that take turns."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from itertools import count
@@ -24,15 +24,19 @@ class Runner:
 
     server: Server
     requests: Sequence[bytes]
+    beside: Callable[[], float] | None = None  # the processor time of the database's own server
     rates: list[float] = field(default_factory=list)
     costs: list[float] = field(default_factory=list)  # microseconds of processor per request
+    theirs: list[float] = field(default_factory=list)  # the same of the database's server
 
     def run(self, loader: Loader, seconds: float, first: int) -> None:
         """Run one round."""
-        before = self.server.cpu()
+        before, theirs = self.server.cpu(), self.beside() if self.beside else 0.0
         load = loader.drive(self.server.port, self.requests, seconds=seconds, first=first)
         self.rates.append(load.rate)
         self.costs.append((self.server.cpu() - before) / len(load.waits) * 1e6)
+        if self.beside:
+            self.theirs.append((self.beside() - theirs) / len(load.waits) * 1e6)
 
     def over(self, other: "Runner") -> float:
         """Return the median over the rounds of how many times the other's rate this one has."""
@@ -41,17 +45,41 @@ class Runner:
     @property
     def said(self) -> str:
         """The medians in words."""
-        return f"{median(self.rates):,.0f}/s at {median(self.costs):,.0f} µs of CPU"
+        said = f"{median(self.rates):,.0f}/s at {median(self.costs):,.0f} µs of CPU"
+        return f"{said} and {median(self.theirs):,.0f} of the database's" if self.theirs else said
+
+
+Runners = dict[str, Runner]
+
+
+@dataclass(frozen=True)
+class Raced:
+    """What came of the four endpoints, each with its servers side by side."""
+
+    listed: Runners
+    polled: Runners
+    told: Runners
+    placed: Runners
 
 
 class Rates:
-    """The servers side by side; without `usual` the rows against it are left out."""
+    """The servers side by side: `bare` and `usual` where wanted, the others each on a house."""
 
-    def __init__(self, ground: Ground, loader: Loader, folder: Path, *, usual: bool) -> None:
-        self._ground, self._loader = ground, loader
-        self._servers = {"bare": servers.bare(), "ours": servers.ours(ground.folder)}
+    def __init__(
+        self,
+        loader: Loader,
+        houses: dict[str, Ground],
+        *,
+        bare: bool = False,
+        usual: Path | None = None,
+        beside: dict[str, Callable[[], float]] | None = None,
+    ) -> None:
+        self._loader, self._houses, self._beside = loader, houses, beside or {}
+        self._servers = {name: servers.ours(house.env) for name, house in houses.items()}
+        if bare:
+            self._servers["bare"] = servers.bare()
         if usual:
-            self._servers["usual"] = servers.usual(folder)
+            self._servers["usual"] = servers.usual(usual)
         self._numbers = count(0, 1_000_000)
 
     def __enter__(self) -> "Rates":
@@ -61,38 +89,41 @@ class Rates:
         for server in self._servers.values():
             server.__exit__()
 
-    def measure(self, rounds: int, seconds: float) -> list[Figure]:
-        """Return the rows."""
-        waiting = self._ground.orders(POLLED, "waiting")
-        finished = self._ground.orders(POLLED, "finished", finished=True)
-        self._race({"bare": [get("/tests")]}, 1, 0.5)  # so that nobody is measured cold
-        listed = self._race(self._each(lambda _, token: [get("/tests", token)]), rounds, seconds)
-        polled = self._race(self._polls(waiting), rounds, seconds)
-        told = self._race(self._polls(finished), rounds, seconds)
-        placed = self._race(self._each(self._wishes), rounds, seconds)
-        figures = [
-            _row("`GET /tests`, 20 tests ÷ bare Flask", listed, 0.6),
-            _row("`GET /assessments/:id`, pending ÷ bare Flask", polled, 0.4),
-            _row("the same, completed ÷ bare Flask", told, None),
-            _row("`POST /assessments`, durable ÷ bare Flask POST", placed, 0.12),
-        ]
-        if "usual" in placed:
-            figures.append(_row("the same ÷ FastAPI, the usual way", placed, 2, "usual"))
-        return figures
+    def measure(self, rounds: int, seconds: float) -> Raced:
+        """Race them, one endpoint after the other."""
+        waiting, finished = self._orders("waiting"), self._orders("finished", finished=True)
+        # So that nobody is measured cold.
+        self._race(self._each(lambda _, token: [get("/tests", token)]), 1, 0.5)
+        return Raced(
+            self._race(self._each(lambda _, token: [get("/tests", token)]), rounds, seconds),
+            self._race(self._polls(waiting), rounds, seconds),
+            self._race(self._polls(finished), rounds, seconds),
+            self._race(self._each(self._wishes), rounds, seconds),
+        )
 
-    def _each(self, requests: Callable[[str, str], Sequence[bytes]]) -> dict[str, Sequence[bytes]]:
-        tokens = {"bare": "", "ours": self._ground.token, "usual": USUAL_TOKEN}
-        return {name: requests(name, tokens[name]) for name in self._servers}
-
-    def _polls(self, orders: list[str]) -> dict[str, Sequence[bytes]]:
-        paths = [f"/assessments/{order}" for order in orders]
+    def _orders(self, path: str, *, finished: bool = False) -> dict[str, list[str]]:
         return {
-            "bare": [get(path) for path in paths],
-            "ours": [get(path, self._ground.token) for path in paths],
+            name: house.orders(POLLED, path, finished=finished)
+            for name, house in self._houses.items()
         }
 
+    def _each(self, requests: Callable[[str, str], Sequence[bytes]]) -> dict[str, Sequence[bytes]]:
+        tokens = {name: house.token for name, house in self._houses.items()}
+        tokens |= {"bare": "", "usual": USUAL_TOKEN}
+        return {name: requests(name, tokens[name]) for name in self._servers}
+
+    def _polls(self, orders: dict[str, list[str]]) -> dict[str, Sequence[bytes]]:
+        polls: dict[str, Sequence[bytes]] = {
+            name: [get(f"/assessments/{order}", house.token) for order in orders[name]]
+            for name, house in self._houses.items()
+        }
+        if "bare" in self._servers:
+            polls["bare"] = [get(f"/assessments/{n:022}") for n in range(POLLED)]
+        return polls
+
     def _wishes(self, name: str, token: str) -> list[bytes]:
-        tests = self._ground.tests if name != "usual" else _tests(self._servers["usual"].port)
+        house = self._houses.get(name)
+        tests = house.tests if house else _tests(self._servers[name].port)
         wish = {
             "test_id": tests[0],
             "job_title": "Operations Manager",
@@ -106,18 +137,32 @@ class Rates:
         }
         return [post("/assessments", json.dumps(wish).encode(), token)]
 
-    def _race(
-        self, requests: dict[str, Sequence[bytes]], rounds: int, seconds: float
-    ) -> dict[str, Runner]:
-        runners = {name: Runner(self._servers[name], them) for name, them in requests.items()}
+    def _race(self, requests: dict[str, Sequence[bytes]], rounds: int, seconds: float) -> Runners:
+        runners = {
+            name: Runner(self._servers[name], them, self._beside.get(name))
+            for name, them in requests.items()
+        }
         for _ in range(rounds):
             for runner in runners.values():
                 runner.run(self._loader, seconds, next(self._numbers))
         return runners
 
 
-def _row(name: str, runners: dict[str, Runner], goal: float | None, rival: str = "bare") -> Figure:
-    ours, other = runners["ours"], runners[rival]
+def figures(raced: Raced) -> Iterator[Figure]:
+    """Return the rows of ours beside a bare Flask, and the usual way where it raced."""
+    yield row("`GET /tests`, 20 tests ÷ bare Flask", raced.listed, 0.6)
+    yield row("`GET /assessments/:id`, pending ÷ bare Flask", raced.polled, 0.4)
+    yield row("the same, completed ÷ bare Flask", raced.told, None)
+    yield row("`POST /assessments`, durable ÷ bare Flask POST", raced.placed, 0.12)
+    if "usual" in raced.placed:
+        yield row("the same ÷ FastAPI, the usual way", raced.placed, 2, "usual")
+
+
+def row(
+    name: str, runners: Runners, goal: float | None, rival: str = "bare", of: str = "ours"
+) -> Figure:
+    """Return how many times the rival's rate ours has."""
+    ours, other = runners[of], runners[rival]
     cost = median(ours.costs) / median(other.costs)
     beside = f"{ours.said}; {rival} {other.said} ({cost:.2f} of its CPU)"
     return Figure(name, ours.over(other), goal, beside=beside)

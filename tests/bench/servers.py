@@ -59,11 +59,10 @@ def bare() -> Server:
     return Server([sys.executable, "-m", "tests.bench.serve", "bare", str(port)], port, {})
 
 
-def ours(folder: Path, *, courier: bool = False, cores: set[int] | None = None) -> Server:
-    """Return our server on the data of a folder, with the courier as `provider serve` has it."""
+def ours(env: dict[str, str], *, courier: bool = False, cores: set[int] | None = None) -> Server:
+    """Return our server with these settings, with the courier as `provider serve` has it."""
     port = _free_port()
     program = ["provider.cli", "serve", "--port"] if courier else ["tests.bench.serve", "ours"]
-    env = {"PROVIDER_INSTANCE": str(folder)}
     return Server([sys.executable, "-m", *program, str(port)], port, env, cores)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from provider.sqlite import sqlite_library
 from tests.bench.servers import ROOT
+from tests.postgres import _program
 
 FILE = Path(__file__).with_name("figures.md")
 
@@ -72,9 +73,14 @@ def machine() -> str:
         f"Measured on {datetime.now(UTC):%d %B %Y} at commit {_commit()}: "
         f"{cpu[0] if cpu else platform.machine()}, {os.cpu_count()} cores, "
         f"Linux {platform.release()}, Python {platform.python_version()}, "
-        f"SQLite {sqlite_library()[0].sqlite_version}, granian {version('granian')}, "
+        f"SQLite {sqlite_library()[0].sqlite_version}, {_postgres()}, granian {version('granian')}, "
         f"Flask {version('flask')}, SQLAlchemy {version('sqlalchemy')}."
     )
+
+
+def _postgres() -> str:
+    said = subprocess.run([_program("postgres"), "--version"], capture_output=True, check=True)
+    return said.stdout.decode().replace("postgres (PostgreSQL)", "PostgreSQL").strip()
 
 
 def _commit() -> str:

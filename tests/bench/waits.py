@@ -1,6 +1,8 @@
 """How long people and machines wait: a callback, a report, an answer that is saved."""
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
@@ -28,7 +30,9 @@ PACE = 100  # answers a second
 FORM = "application/x-www-form-urlencoded"
 
 
-def callback(ground: Ground, count: int) -> Figure:
+def callback(
+    ground: Ground, count: int, deliver: Callable[[Ground], AbstractContextManager[object]]
+) -> Figure:
     """Measure from a commit to the PUT's arrival at a real receiver, one at a time."""
     house, committed, came = ground.house, list[float](), list[float]()
 
@@ -45,20 +49,29 @@ def callback(ground: Ground, count: int) -> Figure:
             for n in range(count)
         ]
         house.db.on_commit.append(lambda _: committed.append(perf_counter()))  # hears it first
-        courier = EmbeddedCourier(house).start()
         try:
-            for order in orders:
+            with deliver(ground):
+                for order in orders:
+                    _until_idle(ground)
+                    with house.db.writing() as session:
+                        Order.find(session, order).cancel(session, "bench", "", house.now())
                 _until_idle(ground)
-                with house.db.writing() as session:
-                    Order.find(session, order).cancel(session, "bench", "", house.now())
-            _until_idle(ground)
         finally:
-            courier.stop()
             house.db.on_commit.clear()
     waits = [(b - a) * 1e3 for a, b in zip(committed, came, strict=True)]
     beside = f"p99 {_percentile(waits, 99):.1f} ms of {count}"
     name = "a commit to the PUT's arrival when idle, p50"
     return Figure(name, median(waits), 5, "ms", most=True, beside=beside)
+
+
+@contextmanager
+def courier(ground: Ground) -> Iterator[None]:
+    """Deliver as `provider serve` does on SQLite."""
+    embedded = EmbeddedCourier(ground.house).start()
+    try:
+        yield
+    finally:
+        embedded.stop()
 
 
 def report(count: int) -> Figure:
@@ -78,7 +91,7 @@ def answer(ground: Ground, loader: Loader, candidates: int, seconds: float) -> F
     """Measure saving an answer, a hundred a second, all of the server on one core."""
     core = min(os.sched_getaffinity(0))
     orders = ground.orders(candidates, "taken")
-    with servers.ours(ground.folder, courier=True, cores={core}) as server:
+    with servers.ours(ground.env, courier=True, cores={core}) as server:
         saving = [save for order in orders for save in _saves(ground, server, order)]
         before = server.cpu()
         load = loader.drive(server.port, saving, seconds=seconds, lines=candidates, pace=PACE)

@@ -1,0 +1,100 @@
+"""Orders by the million, in SQL that both databases take.
+
+Of a hundred orders sixty are completed, ten wait, the rest expired; ten are interviews and ten are
+checks, of which those that wait are handed in. All as the server writes them: it would take half an
+hour for a million. The first orders are those of a customer and of a test that are both long gone,
+for the newest of a few old rows are what a list by id finds last.
+"""
+
+from sqlalchemy import text
+from sqlalchemy.engine import Connection
+
+HOST = "groove-tech.workable.com"
+BACKLOG = 50  # of so many orders one has a callback that waits
+TROUBLE = 1000  # … and one a callback that is parked
+GONE = 200  # orders of the customer who is gone
+
+NUMBERS = (
+    "WITH RECURSIVE n(i) AS (SELECT CAST(:first AS integer) UNION ALL "
+    "SELECT i + 1 FROM n WHERE i < CAST(:last AS integer)) "
+)
+ID = "substr(hex(randomblob(11)), 1, 22)"
+AT = "'2026-11-01 09:00:00.000000'"
+ACCOUNT = f"CASE WHEN i <= {GONE} THEN :gone ELSE :account END"
+KIND = "CASE i / 10 % 10 WHEN 8 THEN 'interview' WHEN 9 THEN 'check' ELSE 'assessment' END"
+# The products stand in the order in which they were made: tests, the interview, the check.
+PRODUCT = (
+    "CASE i / 10 % 10 WHEN 8 THEN :tests + 1 WHEN 9 THEN :tests + 2 "
+    f"ELSE CASE WHEN i <= {GONE} THEN :tests ELSE i / 100 % (:tests - 1) + 1 END END"
+)
+STATE = (
+    f"CASE WHEN topic = 'invitation' THEN 'delivered' WHEN i % {BACKLOG} = 0 THEN 'waiting' "
+    f"WHEN i % {TROUBLE} = 1 THEN 'parked' ELSE 'delivered' END"
+)
+FILL = (
+    "INSERT INTO candidates (id, email, email_digest, first_name, last_name, phone) "
+    f"{NUMBERS} SELECT i, 'c' || i || '@example.com', randomblob(32), 'Lakita', 'Marrero', '' "
+    "FROM n",
+    "INSERT INTO orders (id, public_id, kind, account_id, product_id, version_id, candidate_id, "
+    "origin, fingerprint, reply, host, job_title, job_reference, preferences, status, progress, "
+    "revision, placed_at, expires_at) "
+    f"{NUMBERS} SELECT i, {ID}, {KIND}, {ACCOUNT}, {PRODUCT}, {PRODUCT}, i, "
+    "'https://groove-tech.workable.com/assessments/' || i, hex(randomblob(36)), "
+    f"""'{{"callback_url": "https://{HOST}/assessments/' || i || '"}}', '{HOST}', """
+    "'Operations Manager', '', '{}', "
+    "CASE WHEN i % 10 < 6 THEN 'completed' WHEN i % 10 < 7 THEN 'pending' ELSE 'expired' END, "
+    "CASE WHEN i % 10 < 6 OR i % 10 = 6 AND i / 10 % 10 >= 8 THEN 'submitted' ELSE 'invited' END, "
+    f"CAST(i % 10 <> 6 AS integer), {AT}, '2036-11-08 09:00:00.000000' FROM n",
+    "INSERT INTO links (order_id, purpose, digest, sealed, created_at) "
+    f"{NUMBERS}, p(purpose) AS (VALUES ('invite'), ('report'), ('pdf')) "
+    f"SELECT i, purpose, randomblob(32), randomblob(75), {AT} FROM n, p "
+    "WHERE purpose = 'invite' OR i % 10 < 6",
+    "INSERT INTO results (order_id, revision, score, grade, summary, details, figures, duration, "
+    f"created_at) {NUMBERS} SELECT i, 1, 78, 'passed', 'Above the mark.', "
+    """'{"Numbers": 91, "Words": 50}', """
+    """'{"bars": [], "findings": [], "overall_status": "clear"}', """
+    f"1980, {AT} FROM n WHERE i % 10 < 6",
+    "INSERT INTO events (order_id, revision, at, word, actor, note) "
+    f"{NUMBERS}, w(word) AS (VALUES ('placed'), ('ended')) "
+    f"SELECT i, CAST(word = 'ended' AS integer), {AT}, word, "
+    "'ats', '' FROM n, w WHERE word = 'placed' OR i % 10 <> 6",
+    "INSERT INTO messages (public_id, lane, key, sequence, topic, payload, absolute, state, "
+    "attempts, due_at, created_at, settled_at) "
+    f"{NUMBERS}, t(topic) AS (VALUES ('invitation'), ('status')) SELECT {ID}, "
+    f"account_id || CASE topic WHEN 'status' THEN '/callback/{HOST}' ELSE '/mail' END, public_id, "
+    f"CAST(topic = 'status' AS integer), topic, '{{}}', topic = 'status', {STATE}, 0, "
+    f"{AT}, {AT}, {AT} FROM n JOIN orders ON orders.id = i, t "
+    "WHERE topic = 'invitation' OR i % 10 <> 6",
+)
+REVIVE = "UPDATE messages SET state = 'waiting', settled_at = NULL WHERE state <> 'waiting'"
+# What SQLite has and PostgreSQL lacks; and a number that a row was given counts as drawn.
+WORDS = (
+    "CREATE OR REPLACE FUNCTION randomblob(n integer) RETURNS bytea LANGUAGE sql VOLATILE AS "
+    "$$ SELECT CASE WHEN n <= 16 THEN substring(uuid_send(gen_random_uuid()) FROM 1 FOR n) "
+    "ELSE uuid_send(gen_random_uuid()) || decode(repeat('ab', n - 16), 'hex') END $$",
+    "CREATE OR REPLACE FUNCTION hex(b bytea) RETURNS text LANGUAGE sql IMMUTABLE AS "
+    "$$ SELECT upper(encode(b, 'hex')) $$",
+    "DROP CAST IF EXISTS (text AS json)",
+    "CREATE CAST (text AS json) WITH INOUT AS ASSIGNMENT",
+)
+DRAWN = (
+    "SELECT setval(pg_get_serial_sequence('candidates', 'id'), max(id)) FROM candidates",
+    "SELECT setval(pg_get_serial_sequence('orders', 'id'), max(id)) FROM orders",
+)
+
+
+def fill(connection: Connection, told: dict[str, int]) -> None:
+    """Add the orders from a `first` to a `last`, in big steps."""
+    learn(connection)
+    for statement in FILL:
+        connection.execute(text(statement), told)
+    if connection.dialect.name != "sqlite":
+        for statement in DRAWN:
+            connection.execute(text(statement))
+
+
+def learn(connection: Connection) -> None:
+    """Teach PostgreSQL the words in which this is written."""
+    if connection.dialect.name != "sqlite":
+        for statement in WORDS:
+            connection.execute(text(statement))
