@@ -34,6 +34,12 @@ PAGE = """
 """
 
 
+@pytest.fixture(autouse=True)
+def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the demo's programs run without the tests' coverage: they start half as fast with it."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 def children(pid: int) -> list[int]:
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [each for child in map(int, found) for each in [child, *children(child)]]

@@ -108,7 +108,7 @@ def test_nothing_is_answered_that_is_not_described(
     operation = description.find_operation_by_id(name)
     good, bad = (operation.as_strategy(generation_mode=mode) for mode in (POSITIVE, NEGATIVE))
 
-    @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=QUIET)
+    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=QUIET)
     @given(case=good | bad, fitting=st.booleans())
     def hold(case: Any, fitting: bool) -> None:
         if fitting:
@@ -150,7 +150,7 @@ def test_what_an_order_leads_to_is_described_too(office: Office, description: An
 
     Journey.run(
         settings=settings(
-            max_examples=30, stateful_step_count=10, deadline=None, derandomize=True,
+            max_examples=15, stateful_step_count=10, deadline=None, derandomize=True,
             suppress_health_check=QUIET, phases=[Phase.generate],
         )
     )  # fmt: skip

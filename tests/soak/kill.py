@@ -31,7 +31,7 @@ class Plan:
 
 
 LONG = Plan(2000, 5, 100, 0.1, (1.0, 5.0), 10)
-SHORT = Plan(40, 3, 3, 0.1, None, 2)
+SHORT = Plan(24, 3, 2, 0.1, None, 3)
 
 
 def kill(run: Run) -> Verdict:

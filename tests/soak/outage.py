@@ -35,7 +35,7 @@ class Plan:
     orders: int
 
 
-LONG, SHORT = Plan(72, 5_000), Plan(8, 80)
+LONG, SHORT = Plan(72, 5_000), Plan(4, 60)
 
 
 def outage(run: Run) -> Verdict:

@@ -7,7 +7,7 @@ from tests.soak.proof import Run, Verdict
 from tests.soak.world import LANDINGS, World
 
 EVENTS = 200
-SEEDS, FEW = 10_000, 15
+SEEDS, FEW = 10_000, 8
 WELL = ("taken",) * 6  # against one of each other
 
 

@@ -109,7 +109,7 @@ class Recorded:
         """Wait until the letters and statuses of all orders are out; return what is not."""
         until = time.monotonic() + PATIENCE
         while (waiting := self._undelivered(wishes)) and time.monotonic() < until:
-            self.status(str(wishes[0].order))  # takes a moment
+            time.sleep(0.05)
         return waiting
 
     def _undelivered(self, wishes: list[Wish]) -> list[str]:

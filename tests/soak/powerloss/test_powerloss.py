@@ -33,7 +33,7 @@ def run(tmp_path: Path) -> Run:
 def test_what_is_acknowledged_outlives_a_power_loss(run: Run) -> None:
     verdict = prove.powerloss(run)
     assert verdict.problems == []
-    assert "FULL: 30 points" in verdict.figures
+    assert "FULL: 20 points" in verdict.figures
 
 
 def test_a_disk_that_fails_or_is_full_makes_nobody_lie_and_mends_without_hands(run: Run) -> None:
