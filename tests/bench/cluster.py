@@ -8,12 +8,15 @@ from sqlalchemy import make_url
 from tests.bench.servers import TICKS, _family
 from tests.postgres import Postgres
 
-# All else is as it comes: fsync, synchronous_commit and full_page_writes are on.
+# All else is as it comes: fsync, synchronous_commit and full_page_writes are on. Of memory it gets
+# what its manual says for a server of this size, and its log may grow while a million are laid.
 SETTINGS = {
     "listen_addresses": "''",
     "unix_socket_directories": "'..'",
     "max_connections": "200",
     "timezone": "'UTC'",
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",
 }
 
 

@@ -73,8 +73,9 @@ def machine() -> str:
         f"Measured on {datetime.now(UTC):%d %B %Y} at commit {_commit()}: "
         f"{cpu[0] if cpu else platform.machine()}, {os.cpu_count()} cores, "
         f"Linux {platform.release()}, Python {platform.python_version()}, "
-        f"SQLite {sqlite_library()[0].sqlite_version}, {_postgres()}, granian {version('granian')}, "
-        f"Flask {version('flask')}, SQLAlchemy {version('sqlalchemy')}."
+        f"SQLite {sqlite_library()[0].sqlite_version}, {_postgres()}, "
+        f"granian {version('granian')}, Flask {version('flask')}, "
+        f"SQLAlchemy {version('sqlalchemy')}."
     )
 
 
