@@ -241,9 +241,22 @@ def test_a_backup_for_which_the_disk_is_too_small_says_so_and_leaves_nothing(
     assert list(place.iterdir()) == []
 
 
-def _on_a_small_disk(settings: Settings, folder: Path, said: Path) -> None:
+def test_a_recording_for_which_the_disk_is_too_small_is_named(
+    instance: House, tmp_path: Path
+) -> None:
+    place, said = tmp_path / "backups", tmp_path / "said"
+    place.mkdir()
+    film = next(key for key in held(instance.media) if key.endswith("original"))
+    instance.media.keep(film, [b"film" * 1_000_000])
+    told = instance.settings, place / "backup", said, 3_000_000
+    assert in_a_process(_on_a_small_disk, *told) == 0
+    assert f"The file {film} cannot be copied: the disk fails, is full" in said.read_text()
+    assert list(place.iterdir()) == []
+
+
+def _on_a_small_disk(settings: Settings, folder: Path, said: Path, most: int = 200_000) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
     try:
         _back_up_anew(settings, folder, quiet)
     except (ProviderError, OSError) as error:

@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.errors import NotFound
+from provider.errors import NotFound, Unready
 from provider.kinds.interview import READY, Recording
 from provider.media import Kept, Media
+from provider.media.bucket import reason
 from provider.transfer.tables import Tell
 
 
@@ -45,7 +47,7 @@ def copy(files: Sequence[Named], source: Media, target: Media, tell: Tell) -> Co
     copied = Copied()
     for number, file in enumerate(files, 1):
         try:
-            kept = _copy(file.key, source, target)
+            kept = copy_one(file.key, source, target)
         except NotFound:
             if file.needed:
                 copied.amiss[file.key] = "is not there"
@@ -65,8 +67,23 @@ def hash_of(media: Media, key: str) -> Kept:
     return Kept(size, seen.hexdigest())
 
 
-def _copy(key: str, source: Media, target: Media) -> Kept:
-    size = source.size(key)
-    if target.holds(key) and target.size(key) == size:  # files are written whole, and never change
-        return hash_of(target, key)
-    return target.keep(key, source.read(key, 0, size))
+def copy_one(key: str, source: Media, target: Media, told: Kept | None = None) -> Kept:
+    """Copy a file unless it is there already, whole; NotFound. Invalid when it is not as `told`."""
+    try:
+        size = source.size(key)
+        # Files are written whole and never change, so that the size tells enough.
+        if target.holds(key) and target.size(key) == size:
+            found = hash_of(target, key)
+            if told in (None, found):
+                return found
+        return target.keep(key, _aside(source.read(key, 0, size)), told)
+    except Unready as error:
+        why = reason(error.__cause__ or error)
+        raise Unready(f"The file {key} cannot be copied: {why}") from error
+
+
+def _aside(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Read in another thread: obstore cannot read in the one in which it asks what to write."""
+    with ThreadPoolExecutor(1) as reader:
+        while piece := reader.submit(next, pieces, b"").result():
+            yield piece

@@ -13,7 +13,7 @@ from provider.errors import Conflict
 from provider.media import Media
 from provider.transfer.alone import alone
 from provider.transfer.draft import drafted
-from provider.transfer.files import named
+from provider.transfer.files import copy_one, named
 from provider.transfer.manifest import (
     DATABASE,
     KEY,
@@ -76,13 +76,11 @@ def restore_rows(
 
 
 def _put_files(folder: Path, manifest: Manifest, settings: Settings, tell: Tell) -> None:
-    kept, media = Media(f"file:{folder / MEDIA}"), Media(settings.media_url)
-    keys = manifest.of(MEDIA)
-    for number, key in enumerate(keys, 1):
-        told = manifest.files[f"{MEDIA}/{key}"]
-        if not media.holds(key) or media.size(key) != told.size:
-            media.keep(key, kept.read(key, 0, told.size), told)
-        tell("Copying files", number, len(keys))
+    if keys := manifest.of(MEDIA):
+        kept, media = Media(f"file:{folder / MEDIA}"), Media(settings.media_url)
+        for number, key in enumerate(keys, 1):
+            copy_one(key, kept, media, manifest.files[f"{MEDIA}/{key}"])
+            tell("Copying files", number, len(keys))
     for letter in manifest.of(LETTERS):
         _put_letter(folder / LETTERS / letter, settings.instance / LETTERS)
 

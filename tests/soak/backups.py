@@ -4,13 +4,14 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import select
 
 from provider import schema, vault
+from provider.errors import Unready
 from provider.house import House
 from provider.kinds.interview import Recording
 from provider.orders import Order
@@ -25,7 +26,7 @@ from tests.soak.web import Machine
 
 EVERY = 10.0  # seconds from one backup to the next
 LONG, SHORT = 15, 1  # backups of each database
-BREATH = 0.05  # seconds between two recordings
+BREATH = 0.5  # seconds between two recordings
 
 
 def quiet(*_: object) -> None:
@@ -54,16 +55,19 @@ class Films:
 
     def _record(self) -> None:
         while not self._over.wait(BREATH):
-            film, name = secrets.token_bytes(10_000), vault.public_id()
-            sha256 = self.house.media.keep(f"recordings/{name}/original", [film]).sha256
-            with self.house.db.writing() as session:
-                order = session.scalar(select(Order.id).where(Order.public_id == self.order))
-                new = Recording(
-                    public_id=name, order_id=order, question="why", take=1, mime="video/webm",
-                    size=len(film), sha256=sha256, created_at=self.house.now(),
-                )  # fmt: skip
-                session.add(new)
-            self.kept[new.original] = sha256
+            with suppress(Unready):  # busy: it acknowledges nothing
+                self._keep(secrets.token_bytes(10_000), vault.public_id())
+
+    def _keep(self, film: bytes, name: str) -> None:
+        sha256 = self.house.media.keep(f"recordings/{name}/original", [film]).sha256
+        with self.house.db.writing() as session:
+            order = session.scalar(select(Order.id).where(Order.public_id == self.order))
+            new = Recording(
+                public_id=name, order_id=order, question="why", take=1, mime="video/webm",
+                size=len(film), sha256=sha256, created_at=self.house.now(),
+            )  # fmt: skip
+            session.add(new)
+        self.kept[new.original] = sha256
 
 
 @dataclass
