@@ -1,14 +1,19 @@
 """PostgreSQL as this house uses it: how it is reached, and what its errors mean to a caller."""
 
+import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 POOL = 20  # connections that a process keeps: one for each thread that answers, and the courier's
 MORE = 12  # connections beyond that in a rush
+FRESH = 5.0  # seconds after its last use in which a connection is not asked whether it lives
 PATIENCE = 10  # seconds that one waits for another's lock, or for a connection of the pool
 
 AWAY = "The database does not answer; what was asked for is not promised: try again in a moment"
@@ -49,11 +54,44 @@ def engine(url: URL) -> Engine:
     """Return an engine whose connections are looked at before use, for servers come and go."""
     told = {name: value for name, value in REACHED.items() if name not in url.query}
     made = create_engine(
-        url, pool_size=POOL, max_overflow=MORE, pool_timeout=PATIENCE, pool_pre_ping=True,
-        pool_use_lifo=True, hide_parameters=True, connect_args=told,
+        url, pool_size=POOL, max_overflow=MORE, pool_timeout=PATIENCE, pool_use_lifo=True,
+        hide_parameters=True, connect_args=told,
     )  # fmt: skip
     event.listen(made, "connect", _set)
+    event.listen(made, "connect", _used)
+    event.listen(made, "checkin", _used)
+    event.listen(made, "checkout", partial(_look, made))
     return made
+
+
+def _used(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _look(engine: Engine, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Have a connection replaced that does not live any more.
+
+    To ask costs as much as a poll's answer. A server that hangs up says so, which is seen without
+    asking; only one that is gone without a word is not, and then not for long.
+    """
+    fresh = time.monotonic() < record.info["used"] + FRESH
+    if not (fresh and _silent(connection)) and not _lives(engine, connection):
+        raise InvalidatePoolError
+
+
+def _silent(connection: Any) -> bool:
+    if connection.closed:
+        return False
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def _lives(engine: Engine, connection: Any) -> bool:
+    try:
+        return engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error:
+        return False
 
 
 def _set(connection: Any, _record: object) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
 from provider import outbox, schema
+from provider import postgres as postgres_module
 from provider.accounts import Account
 from provider.app import create_app
 from provider.ats.workable import routes
@@ -110,6 +111,19 @@ def test_the_first_request_after_every_connection_broke_works(
     assert asker.get("/tests").status_code == 200
     cut(postgres, house)
     assert asker.post("/assessments", wish).status_code == 201
+
+
+def test_a_connection_is_asked_whether_it_lives_only_after_a_pause(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(house.db.engine.dialect, "do_ping", lambda _: not asked.append(1))
+    for _ in range(3):
+        orders(house)
+    assert asked == []
+    monkeypatch.setattr(postgres_module, "FRESH", -1.0)
+    orders(house)
+    assert asked == [1]
 
 
 @pytest.mark.parametrize("door", ["reading", "writing"])
