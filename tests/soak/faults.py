@@ -23,7 +23,7 @@ SCRIPT = ("decline", "reopen")  # again and again
 LONG, SHORT = (200, 4, 5), (12, 1, 1)  # orders, workers, rounds of all faults
 LOCKED, BRIEFLY = 30.0, 6.0  # seconds; longer than the engine's own patience
 PROMPT = 4.0  # seconds that a commit may take whatever the engine does
-LAST = 300.0  # seconds
+LAST = 900.0  # seconds
 BUSY = "SELECT count(*) FROM provider_engine.procrastinate_jobs WHERE task_name = 'drain'"
 
 

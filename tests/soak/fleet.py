@@ -67,3 +67,12 @@ def let_time_pass(instance: Instance, time: str) -> None:
         "UPDATE provider_engine.procrastinate_workers "
         f"SET last_heartbeat = last_heartbeat - '{time}'::interval",
     )
+
+
+def end_what_stands_still(instance: Instance) -> None:
+    """Have PostgreSQL end the transactions of who stands still, as it does after a minute."""
+    tell(
+        instance,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'",
+    )

@@ -9,7 +9,7 @@ from provider.outbox import LEASE
 from tests import cast
 from tests.fake_ats import Received
 from tests.soak.actor import STEPS
-from tests.soak.fleet import let_time_pass, scaled
+from tests.soak.fleet import end_what_stands_still, let_time_pass, scaled
 from tests.soak.history import judge
 from tests.soak.ledger import unsettled, written
 from tests.soak.proof import Run, Verdict
@@ -17,9 +17,9 @@ from tests.soak.receiver import Answer, Receiver
 from tests.soak.server import Instance
 
 SCRIPT = ("decline", "reopen", "decline", "reopen")
-LONG, SHORT = 300, 20  # orders
-ROUNDS = 10  # of freezing, in the long form
-LAST = 300.0  # seconds
+LONG, SHORT = 200, 20  # orders
+ROUNDS = 5  # of freezing, in the long form
+LAST = 900.0  # seconds
 
 
 class Holding(Receiver):
@@ -107,6 +107,7 @@ def _freeze(
 
 def _outlast_leases(run: Run, instance: Instance) -> None:
     if run.short:
+        end_what_stands_still(instance)
         let_time_pass(instance, "2 minutes")
     else:
         time.sleep(LEASE.total_seconds() + 5)

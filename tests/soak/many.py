@@ -16,7 +16,7 @@ from tests.soak.receiver import Receiver
 from tests.soak.server import Instance, Program, Server, free_port
 
 DOWN = (0.0, 3.0)  # seconds that PostgreSQL is away
-LAST = 400.0  # seconds for what is left when nobody kills any more
+LAST = 900.0  # seconds for what is left when nobody kills any more
 PATIENCE = 10_000  # refusals of one step: PostgreSQL is away for long
 
 
@@ -85,7 +85,7 @@ def many(run: Run) -> Verdict:
         began = time.monotonic()
         with Fleet(instance, plan) as fleet:
             _give(crew, plan, [stage, *(stage.beside(port) for port in fleet.ports[1:])])
-            restarts = _deaths(run, plan, fleet, stage, postgres)
+            restarts = _deaths(run, plan, fleet, crew, postgres, stage)
             if run.short:
                 let_time_pass(instance, "2 minutes")
             played, arrived = _rest(run, fleet, stage, crew, receiver)
@@ -110,12 +110,19 @@ def _give(crew: Crew, plan: Plan, stages: list[Stage]) -> None:
     crew.give(everything)
 
 
-def _deaths(run: Run, plan: Plan, fleet: Fleet, stage: Stage, postgres: Postgres) -> int:
-    """Kill until it is enough; return how often PostgreSQL was restarted meanwhile."""
+def _deaths(
+    run: Run, plan: Plan, fleet: Fleet, crew: Crew, postgres: Postgres, stage: Stage
+) -> int:
+    """Kill until it is enough; return how often PostgreSQL was restarted meanwhile.
+
+    Each has done its part of the work before the next dies, so that who starts slowly lives too.
+    """
     luck, restarts = run.luck("kills"), 0
+    share = plan.orders * plan.statuses / (plan.kills + 1)
     next_restart = time.monotonic() + luck.uniform(*plan.restarts)
     for kills in range(1, plan.kills + 1):
         stage.actor.join(luck.choice(fleet.servers).process.pid)
+        crew.wait_for(int(kills * share), LAST)
         time.sleep(luck.uniform(*plan.between))
         fleet.replace(luck)
         if time.monotonic() >= next_restart:
@@ -125,7 +132,7 @@ def _deaths(run: Run, plan: Plan, fleet: Fleet, stage: Stage, postgres: Postgres
             restarts += 1
             next_restart = time.monotonic() + luck.uniform(*plan.restarts)
         if kills % 10 == 0:
-            run.say(f"{kills} kills, {restarts} restarts of PostgreSQL")
+            run.say(f"{kills} kills, {restarts} restarts, {crew.done:,} statuses acknowledged")
     return restarts
 
 
