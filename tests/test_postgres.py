@@ -117,13 +117,18 @@ def test_a_connection_is_asked_whether_it_lives_only_after_a_pause(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr(house.db.engine.dialect, "do_ping", lambda _: not asked.append(1))
+
+    def ping(connection: Any) -> bool:
+        asked.append(connection)
+        return True
+
+    monkeypatch.setattr(house.db.engine.dialect, "do_ping", ping)
     for _ in range(3):
         orders(house)
     assert asked == []
     monkeypatch.setattr(postgres_module, "FRESH", -1.0)
     orders(house)
-    assert asked == [1]
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize("door", ["reading", "writing"])
