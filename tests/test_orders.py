@@ -16,6 +16,8 @@ from provider.outbox import Message
 from tests import cast
 from tests.cast import HandClock
 
+pytestmark = pytest.mark.both
+
 
 @pytest.fixture
 def placed(house: House) -> str:

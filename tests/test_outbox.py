@@ -26,6 +26,7 @@ from provider.outbox.message import _BEHIND, _DUE_LANES, _OLDEST
 from tests import cast
 from tests.cast import HandClock
 
+pytestmark = pytest.mark.both
 LANE = "1/callback"
 
 
