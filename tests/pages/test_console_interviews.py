@@ -339,6 +339,7 @@ def test_the_list_shows_what_waits_on_the_staff_and_nothing_else(
     desk.read(f"{HOME}?waits=somebody", 400)
 
 
+@pytest.mark.sqlite
 def test_what_waits_is_found_by_its_own_index(house: House) -> None:
     query = select(Order.id).where(WAITS).order_by(Order.id.desc()).limit(50)
     with house.db.reading() as session:
