@@ -75,6 +75,7 @@ class Order(Base):
         UniqueConstraint("account_id", "origin"),
         Index("ix_orders_account", "account_id", "id"),
         Index("ix_orders_kind", "kind", "id"),
+        Index("ix_orders_product", "product_id", "id"),
         Index("ix_orders_status", "status", "id"),
         Index(
             "ix_orders_expiry", "expires_at",
@@ -96,7 +97,7 @@ class Order(Base):
     public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
     kind: Mapped[str] = mapped_column(String(20))
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
-    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"), index=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"))
     version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
     candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"), index=True)
     origin: Mapped[str] = mapped_column(String(2000))

@@ -50,6 +50,7 @@ class Message(Base):
             sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING,
         ),
         Index("ix_messages_story", "key", "sequence"),
+        Index("ix_messages_lane", "lane", "id"),
         # Without what is delivered, so without nearly all; who asks for less says so: `in_state`.
         Index(
             "ix_messages_state", "state", "id",
@@ -123,6 +124,11 @@ def due_lanes(session: Session, at: datetime) -> list[str]:
     return list(session.scalars(_DUE_LANES, {"at": at}))
 
 
+def lanes(session: Session) -> list[str]:
+    """Return all lanes that ever had a message."""
+    return list(session.scalars(_LANES))
+
+
 def oldest_due(session: Session, lanes: Iterable[str], at: datetime) -> datetime | None:
     """Return since when the oldest due message of these lanes waits, or None."""
     found = (session.scalar(_OLDEST, {"lane": lane, "at": at}) for lane in lanes)
@@ -187,16 +193,18 @@ def due(row: Any, at: Any) -> ColumnElement[bool]:
     return and_(is_waiting(row), row.due_at <= at, free)
 
 
-def _loosely() -> CTE:
-    """Return the lanes that have something waiting, each found by one step in the index."""
+def _loosely(*those: ColumnElement[bool]) -> CTE:
+    """Return the lanes of some messages, each found by one step in an index."""
     row = Message.__table__.c
-    lanes = select(func.min(row.lane).label("lane")).where(is_waiting(row)).cte(recursive=True)
-    following = select(func.min(row.lane)).where(is_waiting(row), row.lane > lanes.c.lane)
+    lanes = select(func.min(row.lane).label("lane")).where(*those).cte(recursive=True)
+    following = select(func.min(row.lane)).where(*those, row.lane > lanes.c.lane)
     return lanes.union_all(select(following.scalar_subquery()).where(lanes.c.lane.is_not(None)))
 
 
 _ROW = Message.__table__.c
-_WAITING_LANES = _loosely().c.lane
+_ALL_LANES = _loosely().c.lane
+_LANES = select(_ALL_LANES).where(_ALL_LANES.is_not(None))
+_WAITING_LANES = _loosely(is_waiting(_ROW)).c.lane
 _DUE_LANES = select(_WAITING_LANES).where(
     _WAITING_LANES.is_not(None),
     exists().where(_ROW.lane == _WAITING_LANES, due(_ROW, bindparam("at"))),

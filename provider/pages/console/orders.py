@@ -45,7 +45,7 @@ def listing() -> str:
     house = here()
     with house.db.reading() as session:
         choices = _choices(session)
-        found = shelf(session, _wanted(house, choices), NEWEST_FIRST)
+        found = shelf(session, _wanted(session, house, choices), NEWEST_FIRST)
         return render_template(
             "console/orders.html",
             shelf=found, choices=choices, troubled=_troubled(session, found), args=request.args,
@@ -92,28 +92,40 @@ def _choices(session: Session) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def _wanted(house: House, choices: dict[str, list[tuple[str, str]]]) -> Select[Any]:
+def _wanted(
+    session: Session, house: House, choices: dict[str, list[tuple[str, str]]]
+) -> Select[Any]:
     query: Select[Any] = (
         select(*COLUMNS)
         .join(Candidate, Order.candidate_id == Candidate.id)
         .join(Product, Order.product_id == Product.id)
         .join(Account, Order.account_id == Account.id)
     )
-    narrowed = {
+    narrowed: dict[str, Any] = {
         name: chosen(name, [value for value, _ in values]) for name, values in choices.items()
     }
     columns = {
         "kind": Order.kind, "status": Order.status,
-        "account": Account.public_id, "product": Product.public_id,
+        "account": Order.account_id, "product": Order.product_id,
     }  # fmt: skip
     if narrowed.pop("waits"):
         query = query.where(WAITS)
+    # Numbers, not public ids of other tables: only so is there an index in the list's order, and
+    # PostgreSQL knows how many there are.
+    if narrowed["account"]:
+        narrowed["account"] = session.scalar(_number_of(Account, narrowed["account"]))
+    if narrowed["product"]:
+        narrowed["product"] = session.scalar(_number_of(Product, narrowed["product"]))
     for name, value in narrowed.items():
         query = query.where(columns[name] == value) if value else query
     if email := request.args.get("email", "").strip():
         digests = house.vault.indexes(email, "candidate e-mail")
         query = query.where(Candidate.email_digest.in_(digests))
     return query
+
+
+def _number_of(table: type[Account] | type[Product], public_id: str) -> Select[int]:
+    return select(table.id).where(table.public_id == public_id)
 
 
 def _waiting(session: Session) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import request
-from sqlalchemy import Row, Select, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, select, tuple_, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.errors import Invalid, NotFound
@@ -43,16 +43,31 @@ class Sorting:
         return tuple(row)
 
 
-def shelf(session: Session, query: Select[Any], by: Sorting) -> Shelf:
-    """Return the page that the request asks for by `before` or `after`; rows have `public_id`."""
+def shelf(
+    session: Session,
+    query: Select[Any],
+    by: Sorting,
+    piles: Sequence[ColumnElement[bool]] = (),
+) -> Shelf:
+    """Return the page that the request asks for by `before` or `after`; rows have `public_id`.
+
+    Where the rows are those of several `piles`, each in an index's order, only the first of each
+    are looked at.
+    """
     before, after = request.args.get("before"), request.args.get("after")
     backwards = bool(after and not before)
     falling = by.falling != backwards
+    order = [column.desc() if falling else column.asc() for column in by.columns]
+    conditions: list[ColumnElement[bool]] = []
     if mark := before or after:
         here, there = tuple_(*by.columns), tuple_(*by.place(session, mark))
-        query = query.where(here < there if falling else here > there)
-    order = [column.desc() if falling else column.asc() for column in by.columns]
-    rows = list(session.execute(query.order_by(*order).limit(SIZE + 1)).all())
+        conditions.append(here < there if falling else here > there)
+    if piles:
+        marks = select(by.mark).where(*conditions).order_by(*order).limit(SIZE + 1)
+        tops = (select(marks.where(pile).subquery()) for pile in piles)
+        conditions.append(by.mark.in_(union_all(*tops)))
+    query = query.where(*conditions).order_by(*order).limit(SIZE + 1)
+    rows = list(session.execute(query).all())
     more, rows = len(rows) > SIZE, rows[:SIZE]
     if backwards:
         rows.reverse()
