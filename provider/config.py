@@ -41,6 +41,8 @@ SETTINGS = {
     "browsers fetch them from S3, at addresses that soon end",
     "PROVIDER_INSTANCE": "the folder for all that is made; default instance/",
     "PROVIDER_RETRY_SCHEDULE": f"waits between tries, the last repeats; default {SCHEDULE}",
+    "PROVIDER_LIMITS_URL": "redis://host:port/number, rediss://, valkey:// or valkeys://: counts "
+    "requests of all processes together; default: each process counts for itself",
     "PROVIDER_METRICS_TOKEN": "opens the details of /ready and /metrics",
     "PROVIDER_PRIVATE_CALLBACKS": "allow: http, private addresses and any port for the hosts "
     "on an account's list (development only)",
@@ -61,6 +63,7 @@ class Settings:
     media_url: str = field(default="", repr=False)  # may hold a password
     signed_downloads: bool = False
     retry_schedule: tuple[timedelta, ...] = ()
+    limits_url: str | None = field(default=None, repr=False)  # may hold a password
     metrics_token: str | None = field(default=None, repr=False)
     private_callbacks: bool = False
     secret_keys: tuple[bytes, ...] = field(default=(), repr=False)
@@ -96,6 +99,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         media_url=media_url,
         signed_downloads=_signed(env.text("PROVIDER_MEDIA_DOWNLOADS"), media_url),
         retry_schedule=_schedule(env.text("PROVIDER_RETRY_SCHEDULE") or SCHEDULE),
+        limits_url=_limits_url(env.text("PROVIDER_LIMITS_URL")),
         metrics_token=_metrics_token(env.text("PROVIDER_METRICS_TOKEN")),
         private_callbacks=env.one_of("PROVIDER_PRIVATE_CALLBACKS", "allow"),
         secret_keys=_keys(env.text("PROVIDER_SECRET_KEY"), database_url, instance),
@@ -117,6 +121,7 @@ def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, st
         "PROVIDER_MEDIA_DOWNLOADS": "signed" if settings.signed_downloads else "proxied",
         "PROVIDER_INSTANCE": str(settings.instance),
         "PROVIDER_RETRY_SCHEDULE": told["PROVIDER_RETRY_SCHEDULE"] or SCHEDULE,
+        "PROVIDER_LIMITS_URL": _without_password(settings.limits_url or ""),
         "PROVIDER_METRICS_TOKEN": "hidden" if settings.metrics_token else "",
         "PROVIDER_PRIVATE_CALLBACKS": "allow" if settings.private_callbacks else "",
     }
@@ -237,6 +242,21 @@ def _schedule(text: str) -> tuple[timedelta, ...]:
         return tuple(duration(part) for part in text.split(","))
     except Invalid as error:
         raise Invalid(f"PROVIDER_RETRY_SCHEDULE: {error}, with commas between") from None
+
+
+def _limits_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    if not _parts(url) or not re.fullmatch(r"(redis|valkey)s?://[^?#\s]+", url):
+        raise Invalid(
+            "PROVIDER_LIMITS_URL should look like redis://:password@cache.example.com:6379/0, or "
+            "begin with rediss://, valkey:// or valkeys://"
+        )
+    if not re.fullmatch(r"/?|/[0-9]{1,4}", urlsplit(url).path):
+        raise Invalid("PROVIDER_LIMITS_URL should end with a host, or with / and a number")
+    if not find_spec("redis"):
+        raise Invalid("PROVIDER_LIMITS_URL needs what `pip install 'provider[scale]'` brings")
+    return url
 
 
 def _metrics_token(token: str | None) -> str | None:

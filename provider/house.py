@@ -7,6 +7,7 @@ from provider.accounts import Doorkeeper
 from provider.clock import Clock
 from provider.config import Settings
 from provider.db import Database
+from provider.limits import Limits
 from provider.links import Links
 from provider.media import Media
 from provider.meter import Ledger, Meter
@@ -28,6 +29,7 @@ class House:
     media: Media
     meter: Meter
     ledger: Ledger
+    limits: Limits
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "House":
@@ -47,6 +49,7 @@ class House:
             ),
             meter=meter,
             ledger=Ledger(db, meter),
+            limits=Limits(settings.limits_url),
         )
 
     def now(self) -> datetime:

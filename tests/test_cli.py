@@ -731,6 +731,23 @@ def test_a_pace_that_cannot_be_kept_is_refused(run: Run, value: str) -> None:
     assert said(run("account", "show", "Groove Tech", "--json"))["callback_rate"] == 2
 
 
+@pytest.mark.parametrize(("value", "kept"), [("20", 20), ("10000", 10_000), ("none", None)])
+def test_a_rate_of_calls_is_kept_and_shown(run: Run, value: str, kept: int | None) -> None:
+    create(run)
+    run("account", "set", "Groove Tech", "request_rate=2")
+    run("account", "set", "Groove Tech", f"request_rate={value}")
+    assert said(run("account", "show", "Groove Tech", "--json"))["request_rate"] == kept
+
+
+@pytest.mark.parametrize("value", ["0", "0.5", "10001", "-5", "nan", "٣", ""])
+def test_a_rate_of_calls_that_cannot_be_is_refused(run: Run, value: str) -> None:
+    create(run)
+    run("account", "set", "Groove Tech", "request_rate=2")
+    told = error(run("account", "set", "Groove Tech", f"request_rate={value}", code=1))
+    assert "1 to 10000" in told
+    assert said(run("account", "show", "Groove Tech", "--json"))["request_rate"] == 2
+
+
 def test_a_terminal_gets_tables_whose_cells_cannot_be_markup(
     run: Run, house: House, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

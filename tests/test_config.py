@@ -71,6 +71,10 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("RETRY_SCHEDULE", "1s, 2m,3h ,4d,1w", "retry_schedule",
      (timedelta(seconds=1), timedelta(minutes=2), timedelta(hours=3), timedelta(days=4),
       timedelta(weeks=1))),
+    ("LIMITS_URL", "redis://cache.example.com", "limits_url", "redis://cache.example.com"),
+    ("LIMITS_URL", "rediss://u:p%40w@cache.example.com:6380/1", "limits_url",
+     "rediss://u:p%40w@cache.example.com:6380/1"),
+    ("LIMITS_URL", "valkeys://:pw@[::1]:6380/", "limits_url", "valkeys://:pw@[::1]:6380/"),
     ("METRICS_TOKEN", " m3tr1cs ", "metrics_token", "m3tr1cs"),
     ("PRIVATE_CALLBACKS", "allow", "private_callbacks", True),
     ("SECRET_KEY", f"{KEY}, {OLD_KEY}", "secret_keys", (b"k" * 32, b"o" * 32)),
@@ -134,6 +138,13 @@ BAD = [
     ("RETRY_SCHEDULE", "9999999w"),
     ("RETRY_SCHEDULE", "99999999s"),
     ("RETRY_SCHEDULE", "٥s"),
+    ("LIMITS_URL", "cache.example.com:6379"),
+    ("LIMITS_URL", "memcached://cache.example.com"),
+    ("LIMITS_URL", "redis://"),
+    ("LIMITS_URL", "redis://cache.example.com:many"),
+    ("LIMITS_URL", "redis://cache.example.com/one"),
+    ("LIMITS_URL", "redis://cache.example.com/0/1"),
+    ("LIMITS_URL", "redis://cache.example.com?socket_timeout=60"),
     ("METRICS_TOKEN", "two words"),
     ("METRICS_TOKEN", "schlüssel"),
     ("PRIVATE_CALLBACKS", "yes"),
@@ -235,6 +246,7 @@ SECRETS = {
     "PROVIDER_MAIL_URL": "smtp://robot:hunter3@mail.example.com",
     "PROVIDER_MEDIA_URL": "s3://bucket/prefix?region=eu",
     "PROVIDER_MEDIA_DOWNLOADS": "signed",
+    "PROVIDER_LIMITS_URL": "redis://robot:hunter5@cache.example.com/1",
     "PROVIDER_METRICS_TOKEN": "hunter6",
 }
 
@@ -252,6 +264,7 @@ def test_explain_says_every_setting_its_value_and_its_source(tmp_path: Path) -> 
         "postgresql+psycopg://provider:***@db/p?sslpassword=***"
     )
     assert told["PROVIDER_MAIL_URL"][0] == "smtp://robot:***@mail.example.com"
+    assert told["PROVIDER_LIMITS_URL"][0] == "redis://robot:***@cache.example.com/1"
     assert told["PROVIDER_MEDIA_URL"][0] == "s3://bucket/prefix?region=eu"
     assert told["PROVIDER_MEDIA_DOWNLOADS"] == ("signed", "environment")
 

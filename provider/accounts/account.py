@@ -141,6 +141,7 @@ class Caller:
     shared_ttl: int | None
     shared_ttl_units: str | None
     sandbox: bool
+    request_rate: int | None = None
 
     @classmethod
     def of(cls, account: Account) -> "Caller":
@@ -156,6 +157,7 @@ class Caller:
             shared_ttl=account.shared_ttl,
             shared_ttl_units=account.shared_ttl_units,
             sandbox=account.sandbox,
+            request_rate=account.request_rate,
         )
 
 

@@ -3,16 +3,24 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, NoReturn
 
 import marshmallow as ma
-from flask import Request, Response, current_app
+from flask import Request, Response, after_this_request, current_app
 from flask_smorest import Api, Blueprint
 from webargs.core import is_json
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, default_exceptions
+from werkzeug.exceptions import (
+    HTTPException,
+    RequestEntityTooLarge,
+    TooManyRequests,
+    default_exceptions,
+)
 
+from provider.accounts import Caller
 from provider.errors import Conflict, NotFound, ProviderError, Unready
+from provider.limits import Limits
 
 MISSING = "should be provided"
 # What the description says of each error: when it comes, and one that may be read there.
@@ -33,11 +41,17 @@ ERRORS = {
         "Something is missing, or the product is not one that the account may order.",
         "Missing field: candidate.email should be provided",
     ),
+    429: (
+        "The account has made more calls in this second than it may: wait for `Retry-After`. Where "
+        "an account has a limit, every answer says in `X-Rate-Limit-Limit`, "
+        "`X-Rate-Limit-Remaining` and `X-Rate-Limit-Reset` (Unix seconds) what is left.",
+        "Too many requests: at most 20 a second",
+    ),
     500: ("Our fault; nothing was kept, so trying again is safe.", "Internal Server Error"),
     503: ("Nothing can be kept just now: try again in a little while.", "Service Unavailable"),
 }
 _WRITER = json.JSONEncoder(ensure_ascii=False)
-OURS = (500, 503)  # what every endpoint may have to say
+OURS = (429, 500, 503)  # what every endpoint may have to say
 CODES: dict[type[ProviderError], int] = {NotFound: 404, Conflict: 409}
 
 
@@ -72,6 +86,21 @@ class ContractApi(Api):  # type: ignore[misc]
 def refuse(code: int, message: str) -> NoReturn:
     """End the request with an error of the contract."""
     raise default_exceptions[code](message)
+
+
+def keep_pace(limits: Limits, caller: Caller, rate: int, at: datetime) -> None:
+    """Refuse a call beyond so many a second; say in the answer to any how many are left."""
+    room = limits.come(f"account/{caller.account_id}", rate, 1, at)
+
+    @after_this_request
+    def _say(response: Response) -> Response:
+        said = {"Limit": room.most, "Remaining": max(0, room.left), "Reset": room.next_at}
+        response.headers.update({f"X-Rate-Limit-{name}": value for name, value in said.items()})
+        return response
+
+    if room.left < 0:
+        said = f"Too many requests: at most {rate} a second"
+        raise TooManyRequests(said, retry_after=room.wait(at))
 
 
 class BodyParser(FlaskParser):

@@ -15,6 +15,7 @@ from provider.house import House
 LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST = re.compile(rf"(\*\.)?{LABEL}(\.{LABEL})*\.?")
 RATE = (0.01, 10_000)  # callbacks a second
+MOST_REQUESTS = 10_000  # a second
 YES, NO = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
 
 
@@ -104,6 +105,15 @@ def _callback_rate(account: Account, text: str) -> None:
     account.callback_rate = rate
 
 
+def _request_rate(account: Account, text: str) -> None:
+    rate = int(text) if re.fullmatch("[0-9]{1,5}", text) else 0
+    if text != "none" and not 1 <= rate <= MOST_REQUESTS:
+        raise Invalid(
+            "request_rate should be a whole number of calls a second, 1 to 10000, or none"
+        )
+    account.request_rate = rate or None
+
+
 def _sandbox(account: Account, text: str) -> None:
     account.sandbox = yes_no("sandbox", text)
 
@@ -126,6 +136,7 @@ def _brand(account: Account, key: str, value: str | None) -> None:
 SETTERS: dict[str, Callable[[Account, str], None]] = {
     "callback_hosts": _hosts,
     "callback_rate": _callback_rate,
+    "request_rate": _request_rate,
     "expire_after": _expire_after,
     "timezone": _timezone,
     "shared_ttl": _shared_ttl,

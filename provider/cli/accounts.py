@@ -112,6 +112,7 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     callback_token      the token that callbacks carry; - reads it from stdin; none;
                         callbacks that waited for another token go at once
     callback_rate       callbacks a second that each host gets at most, e.g. 5; none
+    request_rate        calls of its ATS a second that are answered at most, e.g. 20; none
     expire_after        time to begin: 12h, 7d, 2w
     timezone            e.g. Europe/Athens
     shared_ttl          how long shared links work: 120 minutes, 3 days, 3 views, none
@@ -197,6 +198,7 @@ def _record(account: Account) -> dict[str, Any]:
         "callback_hosts": account.callback_hosts,
         "callback_token": "set" if account.callback_token else None,
         "callback_rate": account.callback_rate,
+        "request_rate": account.request_rate,
         "expire_after": timedelta(seconds=account.expire_after),
         "timezone": account.timezone,
         "shared_ttl": ttl,

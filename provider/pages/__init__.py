@@ -2,7 +2,7 @@
 
 from flask import Flask, Response, render_template, request
 from flask_bootstrap import Bootstrap5
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from provider import words
 from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError, Unready
@@ -37,7 +37,10 @@ def error_page(error: HTTPException) -> Response:
     if error.response is not None:
         return error.get_response()  # type: ignore[return-value]
     page = render_template("error.html", code=error.code or 500, message=None)
-    return Response(page, error.code or 500, mimetype="text/html")
+    answer = Response(page, error.code or 500, mimetype="text/html")
+    if isinstance(error, TooManyRequests):
+        answer.headers["Retry-After"] = str(error.retry_after)
+    return answer
 
 
 def _said(error: ProviderError) -> Response:

@@ -26,6 +26,7 @@ from provider.pages.candidate_answers import (
     wants_json,
 )
 from provider.pages.candidate_door import Visit, acting, admit, looking, remember
+from provider.pages.pace import keep_pace
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
 routes.register_blueprint(assessment.routes)
@@ -38,6 +39,7 @@ routes.add_app_template_filter(text.plain, "plain")
 @routes.get("/<token>", strict_slashes=False)
 def arrive(token: str) -> ResponseReturnValue:
     """Swap an invitation's link for a session, and go to an address without the token."""
+    keep_pace()
     public_id, session = admit(token)
     response = redirect(landing_of(public_id), 303)
     if session:

@@ -22,9 +22,11 @@ from provider import words
 from provider.errors import Conflict, Gone, NotFound
 from provider.house import here
 from provider.orders import PDF, REPORT, SHARED, Link, Order
+from provider.pages.pace import keep_pace
 from provider.report import Bar, Item, Report
 
 routes = Blueprint("results", __name__)
+routes.before_request(keep_pace)
 
 VIEW = timedelta(minutes=30)  # that one view of a shared link lasts
 KEPT = 64  # reports whose PDF is kept in memory: an ATS fetches each several times

@@ -184,7 +184,7 @@ def test_every_operation_says_how_to_come_in_and_what_may_go_wrong(description: 
         raw = operation.definition.raw
         assert raw["security"] == [{"bearer": []}]
         assert raw["summary"]
-        assert {"401", "500", "503"} <= set(raw["responses"])
+        assert {"401", "429", "500", "503"} <= set(raw["responses"])
         assert "default" not in raw["responses"]
         assert all(answer["description"] for answer in raw["responses"].values())
 

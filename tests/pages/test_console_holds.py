@@ -251,3 +251,16 @@ def test_an_account_shows_its_pace(
     with house.db.writing() as session:
         session.get_one(Account, 1).callback_rate = rate
     assert said in Desk.of(house, client).read(page)
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [(None, "As many as its ATS makes"), (20, "At most 20 a second are answered")],
+)
+def test_an_account_shows_how_many_calls_it_may_make(
+    house: House, client: FlaskClient, ats: FakeAts, rate: int | None, said: str
+) -> None:
+    page = declined(house, ats)
+    with house.db.writing() as session:
+        session.get_one(Account, 1).request_rate = rate
+    assert said in Desk.of(house, client).read(page)

@@ -11,7 +11,7 @@ from flask import Response, g, request
 from sqlalchemy.exc import IntegrityError
 
 from provider.accounts import Caller
-from provider.ats.api import ERRORS, ContractBlueprint, answer, refuse
+from provider.ats.api import ERRORS, ContractBlueprint, answer, keep_pace, refuse
 from provider.ats.dialect import News
 from provider.ats.workable import examples, schemas
 from provider.ats.workable.news import body
@@ -75,10 +75,13 @@ def blueprint(ats: str) -> ContractBlueprint:
         if scheme.lower() != "bearer" or not token.strip():
             refuse(401, "Missing Token")
         house = here()
+        at = house.now()
         try:
-            g.caller = house.doorkeeper.admit(token.strip(), ats, house.now())
+            caller = g.caller = house.doorkeeper.admit(token.strip(), ats, at)
         except Denied as error:
             refuse(401, str(error))
+        if caller.request_rate:
+            keep_pace(house.limits, caller, caller.request_rate, at)
 
     for words in CONTRACT:
         for add in (_list, _order, _poll, _share):

@@ -10,6 +10,7 @@ from provider.accounts.staff import SESSION_LIFE
 from provider.errors import Denied
 from provider.house import House, here
 from provider.pages.console.gate import cookie_name
+from provider.pages.pace import keep_pace
 
 routes = Blueprint("signing_in", __name__)
 
@@ -19,6 +20,7 @@ WRONG = "The e-mail address or the password is not right"
 @routes.route("/sign-in", methods=["GET", "POST"])
 def sign_in() -> Response:
     """Ask who it is, and let them in."""
+    keep_pace()
     if request.method == "GET":
         return _form()
     house, email = here(), request.form.get("email", "")

@@ -1,0 +1,61 @@
+"""A real Redis or Valkey server in which nothing is kept."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ("valkey-server", "redis-server")
+HOST = "127.0.0.1"
+
+
+def program() -> str:
+    """Return the server that this machine has; without one the test is skipped."""
+    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    if found is None:
+        said = "No Redis and no Valkey: apt-get install redis-server"
+        if os.environ.get("CI"):
+            pytest.fail(said)
+        pytest.skip(said)
+    return found
+
+
+class Valkey:
+    """A server on loopback, that can be stopped and started at the same address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program, self._folder = program(), folder
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"valkey://{HOST}:{self._port}/0"
+        self._running: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        command = (self._program, "--bind", HOST, "--port", str(self._port), "--save", "")
+        self._running = subprocess.Popen(
+            command, cwd=self._folder, stdout=subprocess.PIPE, text=True
+        )
+        assert self._running.stdout
+        assert any("Ready to accept" in line for line in self._running.stdout)
+
+    def stop(self) -> None:
+        """Kill it."""
+        if self._running and self._running.stdout:
+            self._running.kill()
+            self._running.wait()
+            self._running.stdout.close()
+            self._running = None
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    server = Valkey(tmp_path)
+    server.start()
+    yield server
+    server.stop()
