@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
@@ -17,15 +18,20 @@ TRIES = 20  # of what ends in a deadlock
 
 @contextmanager
 def scaled(run: Run, name: str) -> Iterator[tuple[Instance, Postgres]]:
-    """Lend an instance on a PostgreSQL server of its own."""
-    postgres = Postgres.make()
-    try:
-        with postgres.database() as url:
+    """Lend an instance on a PostgreSQL server that is for stopping too."""
+    postgres = _server()
+    with postgres.nothing() as url:
+        try:
             yield Instance(run.part(name), url), postgres
+        finally:
             if not postgres.runs():
                 postgres.start()
-    finally:
-        postgres.let_go()
+
+
+@cache
+def _server() -> Postgres:
+    """Return the server of all proofs of this process: it ends with it."""
+    return Postgres.make()
 
 
 def engines() -> str:
