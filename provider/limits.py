@@ -13,16 +13,12 @@ from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING
 
-import structlog
-
 if TYPE_CHECKING:
     from redis import Redis
 
 PATIENCE = 0.05  # seconds to connect, and to wait for an answer
 REST = 5.0  # seconds for which what has failed is left alone
 SAID = 60.0  # seconds after which it is said again
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -115,5 +111,7 @@ class _Shared:
         self._again_at = now + REST
         if now >= self._say_at:
             self._say_at = now + SAID
+            from structlog import get_logger  # late: a command has nobody to count
+
             said = "PROVIDER_LIMITS_URL does not answer; this process counts for itself"
-            log.warning(said, error=f"{type(error).__name__}: {error}")
+            get_logger().warning(said, error=f"{type(error).__name__}: {error}")
