@@ -119,6 +119,9 @@ def test_it_answers_and_stops_clean(house: House) -> None:
         assert inside
         assert server.stop() == (0, "")
         assert all(map(ends, inside))
+    labels = (("endpoint", "health.health"), ("code", "200"))
+    counted = house.ledger.all(house.now())
+    assert counted["provider_requests_total", labels] == 1  # written down at the end
 
 
 def test_a_bucket_that_cannot_be_used_is_told_at_the_start_which_it_does_not_keep(

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from provider import limits
+
 PROGRAMS = ("valkey-server", "redis-server")
 HOST = "127.0.0.1"
 
@@ -54,7 +56,9 @@ class Valkey:
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[Valkey]:
+def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Valkey]:
+    """A server that runs, on a machine that may be busy."""
+    monkeypatch.setattr(limits, "PATIENCE", 10.0)
     server = Valkey(tmp_path)
     server.start()
     yield server

@@ -16,6 +16,7 @@ from provider.cli import main
 from provider.clock import Clock
 from provider.courier import doorbell as doorbell_room
 from provider.courier.doorbell import Doorbell
+from provider.hosts import host_of
 from provider.house import House
 from provider.orders import Order
 from tests import cast
@@ -128,6 +129,9 @@ def test_a_worker_delivers_what_a_server_commits_and_finishes_what_it_has_in_han
     assert [order in said for order in (before, after)] == [True, True]
     assert '"level": "error"' not in said
     assert ask(house, "SELECT id FROM provider_engine.procrastinate_workers") == []
+    labels = (("to", "callback"), ("host", host_of(ats.url)), ("outcome", "done"))
+    counted = house.ledger.all(house.now())
+    assert counted["provider_attempts_total", labels] == 2  # written down at the end
 
 
 def test_what_a_killed_worker_had_in_hand_another_one_sends(
