@@ -105,7 +105,7 @@ class Courier:
             return 0
         jobs: list[Job] = []
         try:
-            with self.house.db.writing(alone=True) as session:
+            with self._gate.unlearning(), self.house.db.writing(alone=True) as session:
                 at = self.house.now()
                 stood = outbox.settle(session, ended, at)
                 settled = [one for one in ended if one.claim.lease in stood]

@@ -2,7 +2,8 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -45,6 +46,16 @@ class Gate:
         self._paces = Paces()
         self._rates: dict[int, tuple[datetime, float | None]] = {}
         self._waits: dict[str, datetime] = {}  # lanes that go on when their pace allows
+
+    @contextmanager
+    def unlearning(self) -> Iterator[None]:
+        """Forget how tries ended that were weighed in here, when this fails: they will be again."""
+        known = self._failures.copy(), self._trying.copy()
+        try:
+            yield
+        except BaseException:
+            self._failures, self._trying = known
+            raise
 
     def openings(
         self, session: Session, lanes: Sequence[str], ended: Sequence[Ended], at: datetime

@@ -1,6 +1,7 @@
 """The gate by itself: what it makes of how tries ended, without a courier and a receiver."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -84,6 +85,35 @@ def test_only_its_own_try_prolongs_a_hold(house: House, clock: HandClock, lane: 
     assert prolonged.why == "Nobody there"
     assert STEPS[1] * 0.8 <= prolonged.until - clock.now() <= STEPS[1] * 1.2
     weigh(house, gate, lane, FAILED, message=1)  # its try is over
+    assert standing(house).probes == 1
+
+
+def undo(house: House, gate: Gate, lane: str, *outcomes: Outcome) -> None:
+    """Tell the gate how tries ended in a transaction that comes to nothing."""
+    at = house.now()
+    ended = [Ended(claimed(house, lane), outcome, at, at) for outcome in outcomes]
+    with suppress(ZeroDivisionError), gate.unlearning(), house.db.writing() as session:
+        gate.openings(session, [lane], ended, at)
+        raise ZeroDivisionError
+
+
+def test_failures_in_a_transaction_that_was_undone_count_once(house: House, lane: str) -> None:
+    gate = Gate()
+    undo(house, gate, lane, *[FAILED] * (PATIENCE - 1))
+    assert weigh(house, gate, lane, *[FAILED] * (PATIENCE - 1)) == ALL
+    assert weigh(house, gate, lane, FAILED) == 0
+
+
+def test_a_try_whose_end_was_undone_is_still_the_holds_own(
+    house: House, clock: HandClock, lane: str
+) -> None:
+    gate = Gate()
+    weigh(house, gate, lane, *[FAILED] * PATIENCE)
+    clock.pass_(STEPS[0] * 2)
+    assert begin_to_try(house, [gate], lane) == [True]
+    undo(house, gate, lane, FAILED)
+    assert standing(house).probes == 0
+    weigh(house, gate, lane, FAILED)
     assert standing(house).probes == 1
 
 

@@ -212,6 +212,35 @@ def test_a_courier_that_has_stopped_takes_nothing_and_has_let_go(
     assert states(house) == [WAITING]
 
 
+def test_what_was_sent_before_the_stop_is_settled(
+    house: House, courier: Courier, lane: str
+) -> None:
+    put(house, lane, "a")
+    courier.call([lane])
+    assert courier.turn() == 1
+    assert states(house) == [WAITING]
+    courier.stop()
+    assert states(house) == [DELIVERED]
+
+
+def test_what_failed_in_a_turn_that_was_undone_counts_once(
+    house: House, courier: Courier, desk: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.ends = lambda: Outcome("again", code=500, blame="route")
+    monkeypatch.setattr("provider.courier.gate.PATIENCE", 2)
+    put(house, lane, "a")
+    courier.call([lane])
+    courier.turn()
+    with monkeypatch.context() as broken:
+        broken.setattr("provider.outbox.keep_rendered", lambda *_: 1 / 0)
+        put(house, lane, "b")
+        with pytest.raises(ZeroDivisionError):
+            courier.turn()
+    courier.turn()
+    with house.db.reading() as session:
+        assert session.scalars(select(outbox.Hold)).all() == []
+
+
 @pytest.mark.parametrize(
     ("sink", "code", "told"),
     [("callback/a.test", 500, True), ("mail", 550, False), ("mail", None, True)],
