@@ -73,9 +73,10 @@ class Order(Base):
     __tablename__ = "orders"
     __table_args__ = (
         UniqueConstraint("account_id", "origin"),
-        Index("ix_orders_account", "account_id", "id"),
-        Index("ix_orders_kind", "kind", "id"),
-        Index("ix_orders_product", "product_id", "id"),
+        # Of all cancelled ones few may be an account's, of an account's few may be cancelled.
+        Index("ix_orders_account", "account_id", "status", "id"),
+        Index("ix_orders_kind", "kind", "status", "id"),
+        Index("ix_orders_product", "product_id", "status", "id"),
         Index("ix_orders_status", "status", "id"),
         Index(
             "ix_orders_expiry", "expires_at",

@@ -13,7 +13,7 @@ from provider.courier.courier import Courier
 from provider.house import House
 from provider.orders import Order
 from provider.outbox import Message, Outcome
-from provider.pages.console import deliveries
+from provider.pages.console import deliveries, mailbag, paging
 from tests import cast
 from tests.pages.desk import Desk
 
@@ -114,6 +114,30 @@ def test_deliveries_are_paged(house: House, client: FlaskClient) -> None:
         page = desk.read(on[1])
         found += re.findall(r'href="/console/deliveries/([\w-]{22})"', page)
     assert len(found) == len(set(found)) == 120
+
+
+@pytest.mark.parametrize("many", [100, 0])  # lanes that are looked at one by one
+def test_an_accounts_deliveries_are_paged_there_and_back(
+    house: House, client: FlaskClient, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(paging, "SIZE", 3)
+    monkeypatch.setattr(mailbag, "MANY", many)
+    cancelled(house, 2)
+    cancelled(house, 1, "Other Ltd")
+    with house.db.reading() as session:
+        mine = session.get_one(Order, 1)
+        account, begins = mine.account.public_id, f"{mine.account_id}/"
+        sent = select(Message.public_id).where(Message.lane.startswith(begins))
+        expected = list(session.scalars(sent.order_by(Message.id.desc())))
+    desk = Desk.of(house, client)
+    pages = [desk.read(f"{LIST}?state=any&account={account}")]
+    while on := re.search(r'rel="next" href="([^"]+)"', pages[-1]):
+        pages.append(desk.read(on[1]))
+    ids = [re.findall(r'href="/console/deliveries/([\w-]{22})"', page) for page in pages]
+    assert ids == [expected[:3], expected[3:]]
+    back = re.search(r'rel="prev" href="([^"]+)"', pages[-1])
+    assert back
+    assert re.findall(r'href="/console/deliveries/([\w-]{22})"', desk.read(back[1])) == ids[0]
 
 
 def test_one_parked_delivery_is_sent_again_on_record(house: House, client: FlaskClient) -> None:

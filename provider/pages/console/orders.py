@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Blueprint, render_template, request
-from sqlalchemy import Select, case, select, text
+from sqlalchemy import ColumnElement, Select, and_, case, select, text
 from sqlalchemy.orm import Session
 
 from provider.accounts import Account
@@ -45,7 +45,7 @@ def listing() -> str:
     house = here()
     with house.db.reading() as session:
         choices = _choices(session)
-        found = shelf(session, _wanted(session, house, choices), NEWEST_FIRST)
+        found = _page(session, house, choices)
         return render_template(
             "console/orders.html",
             shelf=found, choices=choices, troubled=_troubled(session, found), args=request.args,
@@ -92,36 +92,39 @@ def _choices(session: Session) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-def _wanted(
-    session: Session, house: House, choices: dict[str, list[tuple[str, str]]]
-) -> Select[Any]:
+def _page(session: Session, house: House, choices: dict[str, list[tuple[str, str]]]) -> Shelf:
     query: Select[Any] = (
         select(*COLUMNS)
         .join(Candidate, Order.candidate_id == Candidate.id)
         .join(Product, Order.product_id == Product.id)
         .join(Account, Order.account_id == Account.id)
     )
-    narrowed: dict[str, Any] = {
-        name: chosen(name, [value for value, _ in values]) for name, values in choices.items()
-    }
-    columns = {
-        "kind": Order.kind, "status": Order.status,
-        "account": Order.account_id, "product": Order.product_id,
-    }  # fmt: skip
-    if narrowed.pop("waits"):
-        query = query.where(WAITS)
-    # Numbers, not public ids of other tables: only so is there an index in the list's order, and
-    # PostgreSQL knows how many there are.
-    if narrowed["account"]:
-        narrowed["account"] = session.scalar(_number_of(Account, narrowed["account"]))
-    if narrowed["product"]:
-        narrowed["product"] = session.scalar(_number_of(Product, narrowed["product"]))
-    for name, value in narrowed.items():
-        query = query.where(columns[name] == value) if value else query
-    if email := request.args.get("email", "").strip():
+    told = {name: chosen(name, [value for value, _ in values]) for name, values in choices.items()}
+    conditions = _narrowed(session, told)
+    email = request.args.get("email", "").strip()
+    if email:
         digests = house.vault.indexes(email, "candidate e-mail")
         query = query.where(Candidate.email_digest.in_(digests))
-    return query
+    if told["waits"]:
+        query = query.where(WAITS)
+    if not conditions or told["status"] or told["waits"] or email:
+        return shelf(session, query.where(*conditions), NEWEST_FIRST)
+    # The indexes go by status too. What the piles say is not said twice: SQLite would go by that.
+    piles = [and_(*conditions, Order.status == status) for status in STATUSES]
+    return shelf(session, query, NEWEST_FIRST, piles)
+
+
+def _narrowed(session: Session, told: dict[str, str]) -> list[ColumnElement[bool]]:
+    """Return the conditions of a filter, by this table's own columns: only they are in indexes."""
+    columns = {"kind": Order.kind, "status": Order.status}
+    conditions = [column == told[name] for name, column in columns.items() if told[name]]
+    if told["account"]:
+        number = session.scalar(_number_of(Account, told["account"]))
+        conditions.append(Order.account_id == number)
+    if told["product"]:
+        number = session.scalar(_number_of(Product, told["product"]))
+        conditions.append(Order.product_id == number)
+    return conditions
 
 
 def _number_of(table: type[Account] | type[Product], public_id: str) -> Select[int]:
