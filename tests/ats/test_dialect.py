@@ -12,7 +12,16 @@ from werkzeug.exceptions import TooManyRequests, default_exceptions
 
 from provider.ats import DIALECTS, Answer
 from provider.ats.api import ERRORS, ContractApi
-from provider.ats.dialect import LONGEST_REST, LONGEST_WAIT, TRIES, rate_limit, retry_after
+from provider.ats.dialect import (
+    LONGEST_REST,
+    LONGEST_WAIT,
+    TRIES,
+    News,
+    rate_limit,
+    retry_after,
+)
+from provider.links import Links
+from provider.orders import PDF, REPORT, Result
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 WORKABLE = DIALECTS["workable"]
@@ -20,6 +29,17 @@ WORKABLE = DIALECTS["workable"]
 
 def test_dialects_are_known_by_their_own_names() -> None:
     assert all(dialect.name == name for name, dialect in DIALECTS.items())
+
+
+@pytest.mark.parametrize(
+    ("tokens", "report", "pdf"),
+    [({}, False, False), ({REPORT: "r"}, True, False), ({PDF: "p"}, False, True)],
+)
+def test_only_what_has_a_token_has_an_address(
+    tokens: dict[str, str], report: bool, pdf: bool
+) -> None:
+    told = News("test", "completed", {}, {}).completed(Result(), tokens, Links("https://a.test"))
+    assert (bool(told.report_url), bool(told.pdf_url)) == (report, pdf)
 
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
@@ -34,7 +54,7 @@ def test_what_may_pass_is_tried_again_however_often(code: int, attempts: int) ->
     assert WORKABLE.judge(Answer(code, {}), attempts, NOW).word == "again"
 
 
-@pytest.mark.parametrize("code", [300, 302, 307, 308, 400, 404, 405, 409, 413, 415, 422, 499])
+@pytest.mark.parametrize("code", [199, 300, 302, 307, 308, 400, 404, 405, 409, 413, 415, 422, 499])
 def test_a_refusal_is_believed_at_the_third_time(code: int) -> None:
     words = [WORKABLE.judge(Answer(code, {}), attempts, NOW).word for attempts in range(TRIES + 1)]
     assert words == ["again", "again", "never", "never"]
@@ -72,8 +92,10 @@ def test_retry_after_is_seconds_or_a_date_and_never_more_than_a_day(
 
 
 @pytest.mark.parametrize(
-    "said", ["", "soon", "-5", "1.5", "1e3", "²", "Mon, 23 Nov 2026 09:00:00", "Mon, 99 Nov 2026"]
-)
+    "said",
+    ["", "soon", "-5", "1.5", "1e3", "²", "Mon, 23 Nov 2026 09:00:00", "Mon, 99 Nov 2026",
+     f"Mon, 1 Jan {'9' * 20} 00:00:00 GMT"],
+)  # fmt: skip
 def test_a_retry_after_that_cannot_be_read_is_none(said: str) -> None:
     assert retry_after({"Retry-After": said}, NOW) is None
 
