@@ -9,11 +9,14 @@ BIN := .venv/bin
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
 # What the tests run on; what is about a database runs on both anyway.
 DATABASE ?= sqlite
+PYTEST = pytest -q -n $(WORKERS) --dist worksteal --database $(DATABASE)
+# What tries the core is run first, and its coverage looked at: to trace the rest too takes minutes.
+CORE := tests/ats tests/courier tests/kinds $(wildcard tests/test_o*.py) tests/test_statuses.py
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without their bytecode every program that the tests start would be compiled anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo test check format bench soak screenshots browser
+.PHONY: help .venv demo test check format bench soak screenshots tools
 
 help:  ## List the commands
 	@awk -F ':.*##' '/^[a-z.]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,11 +37,12 @@ help:  ## List the commands
 demo: .venv  ## See an ATS order a test, and take it yourself; AUTO=1 plays that too
 	@$(BIN)/provider demo $(if $(filter 1,$(AUTO)),--auto)
 
-test: .venv browser  ## Run all tests, and hold the core to its coverage
+test: .venv tools  ## Run all tests, and hold the core to its coverage
 	@rm -f .coverage .coverage.*
-	@$(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist worksteal --database $(DATABASE)
+	@$(BIN)/coverage run -m $(PYTEST) $(CORE)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --skip-covered --fail-under=95
+	@$(BIN)/python -m $(PYTEST) $(addprefix --ignore=,$(CORE))
 
 check: .venv  ## Look without running: format, lint, types, floors
 	@$(BIN)/ruff format --check -q .
@@ -62,16 +66,19 @@ bench: .venv .venv-bench/installed  ## Measure speed against the goals, and writ
 soak: .venv  ## Run for long, with faults
 	@$(BIN)/python -m tests.soak
 
-screenshots: .venv browser  ## Take the README's pictures
+screenshots: .venv tools  ## Take the README's pictures
 	@$(BIN)/python -m tests.screenshots
 
-browser:
-	@test -x /usr/bin/chromium && exit; \
-	install="apt-get install -y --no-install-recommends chromium fonts-dejavu-core"; \
+tools:
+	@missing=; \
+	test -x /usr/bin/chromium || missing="chromium fonts-dejavu-core"; \
+	command -v redis-server valkey-server >/dev/null || missing="$$missing redis-server"; \
+	test -n "$$missing" || exit 0; \
+	install="apt-get install -y --no-install-recommends $$missing"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then sudo=; \
 	elif sudo -n true 2>/dev/null && command -v apt-get >/dev/null; then sudo="sudo -n"; \
-	else echo "The tests in a browser need Chromium: apt-get install chromium" >&2; \
+	else echo "The tests need a browser and a Redis: apt-get install $$missing" >&2; \
 		test -z "$${CI:-}"; exit; fi; \
-	echo "Installing Chromium …"; \
+	echo "Installing $$missing …"; \
 	$$sudo apt-get update -qq && $$sudo $$install -qq >/dev/null || { \
-		echo "Chromium could not be installed: $$install" >&2; test -z "$${CI:-}"; }
+		echo "This could not be installed: $$install" >&2; test -z "$${CI:-}"; }
