@@ -30,11 +30,11 @@ pytestmark = pytest.mark.both
 LANE = "1/callback"
 
 
-def put(house: House, key: str = "a", sequence: int = 1, lane: str = LANE, **more: object) -> int:
+def put(house: House, key: str = "a", sequence: int = 1, lane: str = LANE, **more: bool) -> int:
     with house.db.writing() as session:
         return outbox.append(
             session, lane=lane, key=key, sequence=sequence, topic="status",
-            payload={"n": sequence}, at=house.now(), absolute=bool(more.get("absolute")),
+            payload={"n": sequence}, at=house.now(), **more,
         )  # fmt: skip
 
 
@@ -263,6 +263,15 @@ def test_a_status_that_was_overtaken_is_not_sent_again(house: House) -> None:
     with house.db.writing() as session:
         assert not outbox.send_again(session, session.get_one(Message, old), house.now())
     assert state(house, old) == SUPERSEDED
+
+
+def test_what_another_lane_of_the_same_key_tried_overtakes_nothing(house: House) -> None:
+    old = put(house, sequence=1, absolute=True)
+    settle(house, claim(house)[0], Outcome("never", code=422))
+    put(house, sequence=2, absolute=True, lane="1/mail")
+    settle(house, claim(house, "1/mail")[0], Outcome("again", after=timedelta(minutes=5)))
+    with house.db.writing() as session:
+        assert outbox.send_again(session, session.get_one(Message, old), house.now())
 
 
 def test_both_tries_of_one_courier_may_end_at_once_and_one_counts(

@@ -256,6 +256,23 @@ def test_who_takes_turns_waits_for_the_one_before(house: House) -> None:
         assert waits.result(10) == 1
 
 
+def test_of_two_couriers_that_begin_a_hold_at_once_the_later_one_prolongs_it(house: House) -> None:
+    began = threading.Event()
+
+    def hold() -> int:
+        with house.db.writing() as session:
+            began.set()
+            at = house.now()
+            return outbox.hold(session, "route/a.test", "It answers 500", at, at).probes
+
+    with ThreadPoolExecutor(1) as pool:
+        with house.db.writing() as session:
+            outbox.hold(session, "route/a.test", "It answers 500", house.now(), house.now())
+            waits = pool.submit(hold)
+            began.wait(10)
+        assert waits.result(10) == 1
+
+
 def test_of_two_first_ratings_of_an_answer_the_later_one_stands(house: House) -> None:
     order_id = cast.order(house, cast.account(house)[0], cast.interview(house), "interview")
     with house.db.writing() as session:

@@ -117,6 +117,14 @@ def test_a_try_whose_end_was_undone_is_still_the_holds_own(
     assert standing(house).probes == 1
 
 
+def test_of_two_wishes_to_be_left_alone_told_at_once_the_later_counts(
+    house: House, clock: HandClock, lane: str
+) -> None:
+    rests = (Outcome("done", code=200, rest=SECOND * seconds) for seconds in (5, 9))
+    assert weigh(house, Gate(), lane, *rests) == 0
+    assert standing(house).until == clock.now() + 9 * SECOND
+
+
 def test_no_two_holds_end_at_the_same_moment(house: House, clock: HandClock, lane: str) -> None:
     waits = set()
     for _ in range(5):
