@@ -42,7 +42,7 @@ class Plan:
     answering: float = 15.0  # seconds
     orders: tuple[int, int] = (10_000, 1_000_000)
     calls: int = 150  # of each kind on the small and the large house
-    asked: int = 60  # times for each call and page
+    asked: int = 40  # times for each call and page
     backlog: int = 20_000  # callbacks to deliver
     shared: int = 12_000  # callbacks that workers share
     races: int = 3
