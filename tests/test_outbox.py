@@ -162,8 +162,8 @@ def test_a_parked_letter_is_not_superseded_by_a_later_one(house: House) -> None:
 
 
 def test_a_parked_message_can_be_sent_again_and_goes_before_its_successors(house: House) -> None:
-    old = put(house, sequence=1)
-    put(house, sequence=2)
+    old = put(house, sequence=1, absolute=True)
+    put(house, sequence=2, absolute=True)
     settle(house, claim(house)[0], Outcome("never"))
     with house.db.writing() as session:
         outbox.send_again(session, session.get_one(Message, old), house.now())
@@ -263,6 +263,17 @@ def test_a_status_that_was_overtaken_is_not_sent_again(house: House) -> None:
     with house.db.writing() as session:
         assert not outbox.send_again(session, session.get_one(Message, old), house.now())
     assert state(house, old) == SUPERSEDED
+
+
+def test_a_status_that_a_later_one_may_overtake_at_this_moment_is_not_sent_again(
+    house: House,
+) -> None:
+    old = put(house, sequence=1, absolute=True)
+    put(house, sequence=2, absolute=True)
+    settle(house, claim(house)[0], Outcome("never", code=422))
+    assert claim(house)  # it is on its way
+    with house.db.writing() as session:
+        assert not outbox.send_again(session, session.get_one(Message, old), house.now())
 
 
 def test_what_another_lane_of_the_same_key_tried_overtakes_nothing(house: House) -> None:

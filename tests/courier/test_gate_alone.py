@@ -70,6 +70,15 @@ def test_of_couriers_that_see_the_same_opening_one_tries(
     assert weigh(house, gates[1], lane) == 1
 
 
+def test_a_try_of_one_hold_leaves_the_others_as_they_are(house: House) -> None:
+    at = house.now()
+    with house.db.writing() as session:
+        one, other = (outbox.hold(session, f"route/{name}.test", "", at, at) for name in "ab")
+        assert outbox.probe(session, one, until=at + LEASE, at=at)
+        assert not outbox.probe(session, one, until=at + LEASE, at=at)
+        assert outbox.probe(session, other, until=at + LEASE, at=at)
+
+
 def test_only_its_own_try_prolongs_a_hold(house: House, clock: HandClock, lane: str) -> None:
     gate = Gate()
     weigh(house, gate, lane, *[FAILED] * PATIENCE)

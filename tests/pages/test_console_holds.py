@@ -210,6 +210,7 @@ def test_where_nothing_waits_a_try_ends_the_hold(house: House, client: FlaskClie
 
 @pytest.mark.parametrize("subject", ["route/x", "", "x", "account/1\x00/callback"])
 def test_what_is_not_held_cannot_be_tried(house: House, client: FlaskClient, subject: str) -> None:
+    hold(house, "route/elsewhere.test")
     answer = Desk.of(house, client).submit(TRY, page=LIST, subject=subject)
     assert answer.status_code == 404
     assert "Nothing is held there" in answer.text
