@@ -58,15 +58,13 @@ def probe(session: Session, standing: Hold, *, until: datetime, at: datetime) ->
     return taken.rowcount == 1
 
 
-def lift(session: Session, *subjects: str) -> bool:
-    """End the holds on these subjects; say whether there was one."""
-    gone = session.execute(
+def lift(session: Session, subject: str) -> None:
+    """End the hold on a subject, if there is one."""
+    session.execute(
         delete(Hold)
-        .where(Hold.subject.in_(subjects))
+        .where(Hold.subject == subject)
         .execution_options(synchronize_session="evaluate")
     )
-    assert isinstance(gone, CursorResult)
-    return gone.rowcount > 0
 
 
 _ANY = Ready(select(Hold.subject).limit(1))

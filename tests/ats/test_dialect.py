@@ -93,7 +93,7 @@ def test_retry_after_is_seconds_or_a_date_and_never_more_than_a_day(
 
 @pytest.mark.parametrize(
     "said",
-    ["", "soon", "-5", "1.5", "1e3", "²", "Mon, 23 Nov 2026 09:00:00", "Mon, 99 Nov 2026",
+    ["", "soon", "-5", "1.5", "1e3", "²", "\u0663", "Mon, 23 Nov 2026 09:00:00", "Mon, 99 Nov 2026",
      f"Mon, 1 Jan {'9' * 20} 00:00:00 GMT"],
 )  # fmt: skip
 def test_a_retry_after_that_cannot_be_read_is_none(said: str) -> None:

@@ -206,7 +206,7 @@ def test_a_new_token_resumes_a_paused_account_at_once(
     drain(courier, house)
     with house.db.writing() as session:
         session.get_one(Account, account).set_callback_token(house.vault, "new-token")
-        assert outbox.lift(session, f"account/{account}/callback")
+        outbox.lift(session, f"account/{account}/callback")
     drain(courier, house)
     assert waiting(house) == 0
     assert {put.headers["Authorization"] for put in ats.received[1:]} == {"Bearer new-token"}
