@@ -150,7 +150,7 @@ def test_what_an_order_leads_to_is_described_too(office: Office, description: An
 
     Journey.run(
         settings=settings(
-            max_examples=15, stateful_step_count=10, deadline=None, derandomize=True,
+            max_examples=30, stateful_step_count=10, deadline=None, derandomize=True,
             suppress_health_check=QUIET, phases=[Phase.generate],
         )
     )  # fmt: skip

@@ -1,3 +1,4 @@
+from bisect import bisect_left
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -120,7 +121,7 @@ def test_a_pace_is_kept_over_any_stretch_of_time(rate: float) -> None:
     assert len(sent) == pytest.approx(rate * lasted, rel=0.06, abs=1.5)
     for window in (1, 2):  # seconds
         most = max(
-            sum(begin <= one < begin + window * SECOND for one in sent) for begin in sent[::5]
+            bisect_left(sent, begin + window * SECOND) - bisect_left(sent, begin) for begin in sent
         )
         assert most <= 1.05 * rate * window + 1
 
