@@ -109,8 +109,8 @@ def _default(column: Column[Any]) -> Callable[[], Any]:
 class Database:
     """The engine and its doors.
 
-    After a commit `on_commit` is told the lanes that got new messages, and before it `on_write` the
-    tables of which objects were changed, for what is remembered of them in memory.
+    After a commit `on_write` is told the tables of which objects were changed, for what is
+    remembered of them in memory, and `on_commit` the lanes that got new messages.
     """
 
     def __init__(self, url: str) -> None:
@@ -159,12 +159,14 @@ class Database:
         another process keeps the database for longer than `sqlite.BUSY_TIMEOUT`.
         """
         with self._outermost(), said_plainly(), self._transaction(alone) as session:
+            told = session.info  # on SQLite the next in line has the session, but not this
             yield session
-        lanes, tables = (session.info.get(name) for name in ("lanes", "tables"))
-        if tables:
-            _tell(self.on_write, tables)
-        if lanes:
-            _tell(self.on_commit, lanes)
+        if "tables" in told:
+            _tell(self.on_write, told["tables"])
+        if "lanes" in told:
+            _tell(self.on_commit, told["lanes"])
+        for say in told.get("kept", ()):
+            say()
 
     def _transaction(self, alone: bool) -> AbstractContextManager[Session]:
         return self._line.session(alone=alone) if self._line else self._own_transaction()

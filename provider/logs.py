@@ -6,9 +6,9 @@ Structlog is loaded where something is logged: a command logs nothing, and needs
 import logging
 import re
 import sys
+from functools import partial
 from typing import Any
 
-from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 # Every token of ours is 32 random bytes, which are 43 such characters (see `vault.token`), alone or
@@ -43,22 +43,14 @@ def configure(*, json: bool | None = None) -> None:
 
 
 def once_kept(session: Session, line: str, **said: Any) -> None:
-    """Log a line when the session's transaction is committed, and never if it is not.
+    """Log a line when what the session writes is committed, and never if it is not.
 
     A command keeps no log: what it does it prints.
     """
     structlog = sys.modules.get("structlog")
     if structlog and structlog.is_configured():
-        session.info.setdefault("log", []).append((line, said))
-
-
-@event.listens_for(Session, "after_commit")
-def _say(session: Session) -> None:
-    if said := session.info.pop("log", ()):
-        from structlog import get_logger
-
-        for line, facts in said:
-            get_logger().info(line, **facts)
+        say = partial(structlog.get_logger().info, line, **said)
+        session.info.setdefault("kept", []).append(say)
 
 
 def hide_tokens(_logger: object, _method: str, line: str) -> str:

@@ -118,7 +118,7 @@ class Line:
             raise
         if alone or not self._pass_on(commit):
             self._end(commit)
-        commit.heard_by(session)
+        commit.wait()
 
     def _stand(self, alone: bool) -> "_Commit | None":
         """Wait for the turn; return the commit to join, None where a new one begins."""
@@ -170,34 +170,32 @@ class _Place:
 
 
 class _Commit:
-    """What one or several wrote, kept at once or not at all; the first one's session bears it."""
+    """What one or several wrote, kept at once or not at all: one transaction of one session."""
 
     def __init__(self, engine: Engine) -> None:
         self.parts = 0
-        self._bearer = Session(engine, expire_on_commit=False)
+        self._session = Session(engine, expire_on_commit=False)
         self._made = threading.Event()
         self._failed: BaseException | None = None
 
     @contextmanager
     def part(self) -> Iterator[Session]:
-        """Open a session for one part of it, which is undone without the others."""
+        """Lend the session for one part of it, which is undone without the others."""
         if self.parts:
-            connection = self._bearer.connection()
-            joined = Session(
-                connection, expire_on_commit=False, join_transaction_mode="rollback_only"
-            )
-            with connection.begin_nested(), joined:
-                yield joined
-                joined.flush()
+            # What the part before it knew of rows may not be so any more, and is not its business.
+            self._session.expunge_all()
+            vars(self._session).pop("info", None)
+            with self._session.begin_nested():
+                yield self._session
         else:
-            yield self._bearer
-            self._bearer.flush()
+            yield self._session
+            self._session.flush()
         self.parts += 1
 
     def make(self) -> None:
         """Bring it to the disk; with no part that went well there is nothing to bring."""
         try:
-            with self._bearer:
+            with self._session:
                 if self.parts:
                     self._commit()
         except BaseException as error:
@@ -206,22 +204,20 @@ class _Commit:
         finally:
             self._made.set()
 
-    def heard_by(self, session: Session) -> None:
-        """Wait until it is made, and tell a session that took part; Unready when it failed."""
-        self._made.wait()
-        if self._failed:
-            raise Unready(FAILING) from self._failed
-        if session is not self._bearer:
-            session.dispatch.after_commit(session)
-
     def _commit(self) -> None:
-        driver: Any = self._bearer.connection().connection.dbapi_connection
+        driver: Any = self._session.connection().connection.dbapi_connection
         # When its disk fails SQLite ends a transaction by itself, and the commit that follows would
         # keep nothing and say nothing.
         if not driver.in_transaction:
             raise Unready(FAILING)
         try:
-            self._bearer.commit()
+            self._session.commit()
         except BaseException:
             driver.rollback()  # for SQLAlchemy a commit that failed is an end
             raise
+
+    def wait(self) -> None:
+        """Wait until it is made; Unready when it failed."""
+        self._made.wait()
+        if self._failed:
+            raise Unready(FAILING) from self._failed

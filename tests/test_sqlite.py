@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Engine, event, func, select, text
+from sqlalchemy import event, select, text, update
 from sqlalchemy.orm import Session
 
 from provider.accounts.staff import SignInTry
@@ -222,27 +222,41 @@ def test_a_turn_that_comes_too_late_leaves_the_line_whole(
     assert not line_of(db)._waiting
 
 
-def test_each_partner_is_told_of_the_commit_once(db: Database) -> None:
-    told: list[Session] = []
-    mine: list[Session] = []
+def test_each_hears_of_what_he_wrote_himself_and_only_then(db: Database) -> None:
+    heard: list[tuple[set[str], int]] = []
+    said: list[str] = []
+    db.on_commit.append(lambda lanes: heard.append((lanes, len(kept(db)))))
 
-    def tell(session: Session) -> None:
-        told.append(session)
-        assert len(kept_rows(db.engine)) == 3
+    def tell(key: str) -> Body:
+        def note(session: Session) -> None:
+            session.info.setdefault("lanes", set()).add(key)
+            session.info.setdefault("kept", []).append(lambda: said.append(key))
+            assert not heard
+            assert not said
 
-    event.listen(Session, "after_commit", tell)
-    try:
-        with lining_up(db, *(write(key, mine.append) for key in "abc")) as done:
-            for each in done:
-                each.result(20)
-    finally:
-        event.remove(Session, "after_commit", tell)
-    assert sorted(map(id, told)) == sorted(map(id, mine))
+        return note
+
+    bodies = [write(key, tell(key)) for key in "abc"]
+    with lining_up(db, *bodies, write("d", refuse)) as done:
+        for each in done[:3]:
+            each.result(20)
+    assert sorted(heard, key=str) == [({key}, 3) for key in "abc"]
+    assert sorted(said) == ["a", "b", "c"]
 
 
-def kept_rows(engine: Engine) -> range:
-    with engine.connect() as connection:
-        return range(connection.scalar(select(func.count()).select_from(SignInTry)) or 0)
+def test_nobody_sees_the_rows_of_others_as_they_were(db: Database) -> None:
+    def load(session: Session) -> None:
+        row = session.scalars(select(SignInTry)).one()
+        assert row.key == b"a"
+
+    def change(session: Session) -> None:
+        told = update(SignInTry).values(key=b"b")
+        session.execute(told.execution_options(synchronize_session=False))
+        assert session.scalars(select(SignInTry)).one().key == b"b"
+
+    with lining_up(db, write("a", load), change) as done:
+        for each in done:
+            each.result(20)
 
 
 def test_a_thousand_writers_lose_nothing(db: Database, commits: list[int]) -> None:

@@ -106,7 +106,7 @@ class Round:
         with there.house() as house:
             schema.require_current(house.db)
             with house.db.reading() as session:
-                found = dict(session.execute(select(Order.origin, Order.public_id)).tuples().all())
+                found = dict(session.execute(select(Order.origin, Order.public_id)).all())
                 keys = [each.original for each in session.scalars(select(Recording))]
             kept = {key: hash_of(house.media, key).sha256 for key in keys}
         lost = [f"order {each}" for each, known in orders.items() if found.get(each) != known]
