@@ -73,11 +73,7 @@ class Base(DeclarativeBase):
 def insert(session: Session, model: type[Base], **columns: Any) -> int:
     """Write one row and return its id, without the weight of an object."""
     ready, defaults = _inserting(model, tuple(columns))
-    told = columns | {name: default() for name, default in defaults}
-    (row,) = ready.rows(session, told)
-    key = row[0]
-    assert isinstance(key, int)
-    return key
+    return ready.insert(session, columns | {name: default() for name, default in defaults})
 
 
 def in_turn(session: Session, what: str) -> None:
@@ -97,8 +93,7 @@ def _inserting(
         for column in table.columns
         if column.default is not None and column.key not in told
     ]
-    statement = table.insert().returning(*table.primary_key)
-    return Ready(statement, (*told, *(name for name, _ in defaults))), defaults
+    return Ready(table.insert(), (*told, *(name for name, _ in defaults))), defaults
 
 
 def _default(column: Column[Any]) -> Callable[[], Any]:

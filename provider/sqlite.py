@@ -69,6 +69,7 @@ def engine(url: str, *, read_only: bool) -> Engine:
             f"journal_mode={'WAL' if safe else 'DELETE'}",
             "synchronous=FULL",
             "foreign_keys=ON",
+            "temp_store=MEMORY",  # what would undo one part of a shared commit
             "secure_delete=ON",
             f"wal_autocheckpoint={CHECKPOINT}",
             f"query_only={'ON' if read_only else 'OFF'}",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, UpdateBase
+from sqlalchemy import Insert, Select, UpdateBase, insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -35,7 +35,7 @@ class Glance:
 class Ready:
     """A statement that answers rows of columns, to be run again and again.
 
-    An insert is told the `columns` that it writes.
+    One that inserts is told the `columns` that it writes.
     """
 
     def __init__(self, statement: Statement, columns: Iterable[str] = ()) -> None:
@@ -58,10 +58,28 @@ class Ready:
         """Run it; return the first row, None where there is none."""
         return next(iter(self.rows(door, told)), None)
 
+    def insert(self, door: Session | Glance, told: dict[str, Any]) -> int:
+        """Run it, an insert of one row; return the row's id."""
+        glance = _through(door)
+        made = self._made.get(_driver_of(glance.dialect)) or self._make(glance.dialect)
+        try:
+            with closing(glance.driver.cursor()) as cursor:
+                cursor.execute(made.sql, made.values(told))
+                # SQLite's driver knows it: to have the statement answer it costs as much again.
+                key = (cursor.fetchone() or (0,))[0] if made.columns else cursor.lastrowid
+        except made.error as error:
+            raise wrapped(error, made.sql, glance.dialect) from error
+        assert isinstance(key, int)
+        return key
+
     def _make(self, dialect: Dialect) -> "_Made":
-        compiled = self.statement.compile(dialect=dialect, column_keys=self._columns)
+        statement = self.statement
+        if isinstance(statement, Insert) and dialect.name != "sqlite":
+            # Anew, for a statement remembers that it had nothing to answer.
+            statement = insert(statement.table).returning(*statement.table.primary_key)
+        compiled = statement.compile(dialect=dialect, column_keys=self._columns)
         assert isinstance(compiled, SQLCompiler)
-        self._made[_driver_of(dialect)] = made = _Made.of(compiled, self.statement, dialect)
+        self._made[_driver_of(dialect)] = made = _Made.of(compiled, statement, dialect)
         return made
 
 

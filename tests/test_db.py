@@ -440,14 +440,14 @@ def test_the_first_safe_library_is_used(
 
 def pragmas(engine: Engine) -> dict[str, Any]:
     names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout",
-             "query_only")  # fmt: skip
+             "query_only", "temp_store")  # fmt: skip
     with engine.connect() as connection:
         return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names}
 
 
 EXPECTED = {
     "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1,
-    "busy_timeout": 10_000, "query_only": 0,
+    "busy_timeout": 10_000, "query_only": 0, "temp_store": 2,
 }  # fmt: skip
 
 

@@ -81,6 +81,7 @@ def test_a_session_that_goes_on_after_its_commit_writes_into_the_next_transactio
         assert NAMED.row(session, {"name": "b"}) is None
 
 
+@pytest.mark.sqlite
 def test_a_glance_sees_what_was_committed_and_keeps_nothing_open(db: Database) -> None:
     with db.glancing() as glance:
         assert NAMED.row(glance, {"name": "a"}) is None
@@ -91,6 +92,7 @@ def test_a_glance_sees_what_was_committed_and_keeps_nothing_open(db: Database) -
         assert not glance.driver.dbapi_connection.in_transaction  # type: ignore[union-attr]
 
 
+@pytest.mark.sqlite
 def test_nothing_can_be_written_through_a_glance(db: Database) -> None:
     told = {"key": b"x", "at": AT}
     ready = Ready(SignInTry.__table__.insert(), told)  # type: ignore[attr-defined]
@@ -98,6 +100,7 @@ def test_nothing_can_be_written_through_a_glance(db: Database) -> None:
         ready.rows(glance, told)
 
 
+@pytest.mark.sqlite
 def test_an_error_is_sqlalchemys_and_tells_no_values(db: Database) -> None:
     with db.writing() as session:
         insert(session, Account, name="Groove Tech", ats="workable", created_at=AT)

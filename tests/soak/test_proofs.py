@@ -7,7 +7,10 @@ import pytest
 from tests.soak.__main__ import PROOFS
 from tests.soak.proof import Run
 
-ELSEWHERE = {"powerloss", "disk"}  # their tests stand beside their rules
+ELSEWHERE = {
+    "powerloss", "disk",  # their tests stand beside their rules
+    "many", "faults",  # even their short forms take half a minute: `make soak` alone
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(PROOFS.keys() - ELSEWHERE))
