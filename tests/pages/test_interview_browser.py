@@ -267,7 +267,7 @@ def test_a_tour_of_an_interview_finds_nothing_wrong(
     expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
     eye.look("not saved")
     page.unroute("**/takes")
-    press(page, "Try again now")
+    page.evaluate("dispatchEvent(new Event('online'))")  # unless it has tried again by then
     is_saved(page)
     eye.look("saved")
     follow(page, "All questions")
