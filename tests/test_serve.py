@@ -39,6 +39,7 @@ def clock() -> HandClock:
 def environment(house: House, **more: str) -> dict[str, str]:
     rest = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     told = {
+        "PROVIDER_DATABASE_URL": house.settings.database_url,
         "PROVIDER_INSTANCE": str(house.settings.instance),
         "PROVIDER_SECRET_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s",
         "PROVIDER_PRIVATE_CALLBACKS": "allow",
@@ -162,6 +163,7 @@ def test_a_worker_that_was_killed_is_replaced(house: House) -> None:
         assert code == 0
 
 
+@pytest.mark.sqlite  # on the other, workers deliver
 def test_the_courier_inside_delivers_and_no_token_is_in_the_log(house: House, ats: FakeAts) -> None:
     _, token = cast.account(house)
     test = cast.test(house)
@@ -193,6 +195,7 @@ def test_the_courier_inside_delivers_and_no_token_is_in_the_log(house: House, at
         assert secret not in log
 
 
+@pytest.mark.sqlite  # on the other, workers deliver
 def test_a_server_that_is_stopped_while_it_sends_finishes_what_it_has_in_hand(
     house: House, ats: FakeAts
 ) -> None:

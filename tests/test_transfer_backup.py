@@ -30,6 +30,8 @@ from tests import cast, test_schema
 from tests.soak.actor import SPAWN
 from tests.test_transfer import Death, dump, filled, held, quiet, record
 
+pytestmark = pytest.mark.sqlite  # where it is about PostgreSQL it makes one itself
+
 KEY = b"k" * 32
 __all__ = ["filled"]
 

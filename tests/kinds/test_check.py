@@ -255,6 +255,7 @@ def test_what_is_consented_to_never_expires(house: House, clock: HandClock) -> N
 # Secrets
 
 
+@pytest.mark.sqlite  # the other keeps its files where it likes
 def test_the_database_holds_nothing_of_it_in_the_clear(house: House, tmp_path: Path) -> None:
     public_id = screened.done(house)
     with house.db.writing() as session:
