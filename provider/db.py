@@ -1,4 +1,6 @@
-"""One door to the database: `reading`, `writing` or `glancing`, opened by the outermost caller."""
+"""The doors to the database, opened by the outermost caller: `reading` and `writing`, and their
+lightest forms `glancing` and `jotting`.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +30,7 @@ from sqlalchemy.types import TypeDecorator
 
 from provider import postgres, sqlite
 from provider.errors import Unready
-from provider.statements import Glance, Ready, wrapped
+from provider.statements import Glance, Pen, Ready, wrapped
 
 Listener = Callable[[set[str]], None]
 
@@ -70,7 +72,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy's own form)
 
 
-def insert(session: Session, model: type[Base], **columns: Any) -> int:
+def insert(session: Session | Pen, model: type[Base], **columns: Any) -> int:
     """Write one row and return its id, without the weight of an object."""
     ready, defaults = _inserting(model, tuple(columns))
     return ready.insert(session, columns | {name: default() for name, default in defaults})
@@ -154,14 +156,15 @@ class Database:
         another process keeps the database for longer than `sqlite.BUSY_TIMEOUT`.
         """
         with self._outermost(), said_plainly(), self._transaction(alone) as session:
-            told = session.info  # on SQLite the next in line has the session, but not this
             yield session
-        if "tables" in told:
-            _tell(self.on_write, told["tables"])
-        if "lanes" in told:
-            _tell(self.on_commit, told["lanes"])
-        for say in told.get("kept", ()):
-            say()
+        self._say(session.info)
+
+    @contextmanager
+    def jotting(self) -> Iterator[Pen]:
+        """Open the lightest door that writes, for `Ready` statements; else as `writing`."""
+        with self._outermost(), said_plainly(), self._pen() as pen:
+            yield pen
+        self._say(pen.info)
 
     def _transaction(self, alone: bool) -> AbstractContextManager[Session]:
         return self._line.session(alone=alone) if self._line else self._own_transaction()
@@ -170,6 +173,22 @@ class Database:
     def _own_transaction(self) -> Iterator[Session]:
         with Session(self._write, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def _pen(self) -> AbstractContextManager[Pen]:
+        return self._line.pen() if self._line else self._own_pen()
+
+    @contextmanager
+    def _own_pen(self) -> Iterator[Pen]:
+        with self._write.begin() as connection:
+            yield Pen(connection.dialect, connection.connection)
+
+    def _say(self, told: dict[str, Any]) -> None:
+        if "tables" in told:
+            _tell(self.on_write, told["tables"])
+        if "lanes" in told:
+            _tell(self.on_commit, told["lanes"])
+        for say in told.get("kept", ()):
+            say()
 
     def close(self) -> None:
         """Give every connection back."""

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.session import JoinTransactionMode
 
 from provider.errors import Unready
-from provider.statements import wrapped
+from provider.statements import Pen
 
 BUSY_TIMEOUT = 10_000  # milliseconds that a writer waits for another writer
 TOGETHER = 32  # writers that share a commit at most
@@ -80,13 +81,7 @@ def engine(url: str, *, read_only: bool) -> Engine:
     def _begin(connection: Connection) -> None:
         # IMMEDIATE, for a read that turns into a write fails at once whatever the timeout.
         sql = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-        cursor = connection.connection.cursor()
-        try:
-            cursor.execute(sql)
-        except library.Error as error:
-            raise wrapped(error, sql, made.dialect) from error
-        finally:
-            cursor.close()
+        Pen(made.dialect, connection.connection).run(sql)
 
     return made
 
@@ -110,10 +105,21 @@ class Line:
 
         Unready when the turn does not come within `BUSY_TIMEOUT`.
         """
+        with self._part(alone=alone) as commit, commit.session() as session:
+            yield session
+
+    @contextmanager
+    def pen(self) -> Iterator[Pen]:
+        """Open the same for a few ready-made statements."""
+        with self._part() as commit, commit.pen() as pen:
+            yield pen
+
+    @contextmanager
+    def _part(self, *, alone: bool = False) -> Iterator["_Commit"]:
         commit = self._stand(alone) or _Commit(self._engine)
         try:
-            with commit.part() as session:
-                yield session
+            yield commit
+            commit.parts += 1
         except BaseException:
             self._end(commit)
             raise
@@ -171,54 +177,80 @@ class _Place:
 
 
 class _Commit:
-    """What one or several wrote, kept at once or not at all: one transaction of one session."""
+    """What one or several wrote, kept at once or not at all: one transaction."""
 
     def __init__(self, engine: Engine) -> None:
-        self.parts = 0
-        self._session = Session(engine, expire_on_commit=False)
+        self.parts = 0  # that went well
+        self._engine = engine
+        self._connection: Connection | None = None
         self._made = threading.Event()
         self._failed: BaseException | None = None
 
     @contextmanager
-    def part(self) -> Iterator[Session]:
-        """Lend the session for one part of it, which is undone without the others."""
-        if self.parts:
-            # What the part before it knew of rows may not be so any more, and is not its business.
-            self._session.expunge_all()
-            vars(self._session).pop("info", None)
-            with self._session.begin_nested():
-                yield self._session
-        else:
-            yield self._session
-            self._session.flush()
-        self.parts += 1
+    def session(self) -> Iterator[Session]:
+        """Lend a session for one part of it, which is undone without the others."""
+        mode: JoinTransactionMode = "create_savepoint" if self.parts else "rollback_only"
+        with (
+            Session(self._begun(), expire_on_commit=False, join_transaction_mode=mode) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def pen(self) -> Iterator[Pen]:
+        """Lend a pen for one part of it, which is undone without the others."""
+        connection = self._begun()
+        pen = Pen(connection.dialect, connection.connection)
+        if not self.parts:
+            yield pen
+            return
+        pen.run("SAVEPOINT part")
+        try:
+            yield pen
+        except BaseException:
+            if _driver(connection).in_transaction:  # or SQLite has undone it all by itself
+                pen.run("ROLLBACK TO part")
+            raise
+        pen.run("RELEASE part")
+
+    def _begun(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+            self._connection.begin()
+        return self._connection
 
     def make(self) -> None:
         """Bring it to the disk; with no part that went well there is nothing to bring."""
         try:
-            with self._session:
-                if self.parts:
-                    self._commit()
+            if self._connection:
+                with self._connection as connection:
+                    if self.parts:
+                        _commit(connection)
         except BaseException as error:
             self._failed = error
             raise
         finally:
             self._made.set()
 
-    def _commit(self) -> None:
-        driver: Any = self._session.connection().connection.dbapi_connection
-        # When its disk fails SQLite ends a transaction by itself, and the commit that follows would
-        # keep nothing and say nothing.
-        if not driver.in_transaction:
-            raise Unready(FAILING)
-        try:
-            self._session.commit()
-        except BaseException:
-            driver.rollback()  # for SQLAlchemy a commit that failed is an end
-            raise
-
     def wait(self) -> None:
         """Wait until it is made; Unready when it failed."""
         self._made.wait()
         if self._failed:
             raise Unready(FAILING) from self._failed
+
+
+def _commit(connection: Connection) -> None:
+    driver = _driver(connection)
+    # When its disk fails SQLite ends a transaction by itself, and the commit that follows would
+    # keep nothing and say nothing.
+    if not driver.in_transaction:
+        raise Unready(FAILING)
+    try:
+        connection.commit()
+    except BaseException:
+        driver.rollback()  # for SQLAlchemy a commit that failed is an end
+        raise
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection

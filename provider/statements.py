@@ -31,6 +31,21 @@ class Glance:
     dialect: Dialect
     driver: PoolProxiedConnection
 
+    def run(self, sql: str) -> None:
+        """Run a statement that is told nothing and answers nothing."""
+        try:
+            with closing(self.driver.cursor()) as cursor:
+                cursor.execute(sql)
+        except self.dialect.loaded_dbapi.Error as error:
+            raise wrapped(error, sql, self.dialect) from error
+
+
+@dataclass(frozen=True)
+class Pen(Glance):
+    """A transaction without objects, for what writes a few rows; `info` as a session's."""
+
+    info: dict[str, Any] = field(default_factory=dict)
+
 
 class Ready:
     """A statement that answers rows of columns, to be run again and again.

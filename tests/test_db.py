@@ -137,8 +137,8 @@ def opening(name: str) -> Callable[[Database], Any]:
     return lambda db: getattr(db, name)()
 
 
-@pytest.mark.parametrize("outer", ["reading", "writing", "glancing"])
-@pytest.mark.parametrize("inner", ["reading", "writing", "glancing"])
+@pytest.mark.parametrize("outer", ["reading", "writing", "glancing", "jotting"])
+@pytest.mark.parametrize("inner", ["reading", "writing", "glancing", "jotting"])
 def test_only_the_outermost_opens_a_transaction(db: Database, outer: str, inner: str) -> None:
     with opening(outer)(db):
         with (

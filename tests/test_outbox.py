@@ -240,7 +240,7 @@ def plan(house: House, statement: Executable) -> str:
         (_CLAIM.statement, {"ix_messages_due", "ix_messages_head"}),
         (_DUE_LANES, {"ix_messages_due"}),
         (_OLDEST, {"ix_messages_due"}),
-        (_BEHIND, {"ix_messages_head"}),
+        (_BEHIND.statement, {"ix_messages_head"}),
         (select(Message.id).where(in_state(PARKED)).order_by(Message.id.desc()), {
             "ix_messages_state"}),
     ],

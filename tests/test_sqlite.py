@@ -3,21 +3,25 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
 from sqlalchemy import event, select, text, update
 from sqlalchemy.orm import Session
 
 from provider.accounts.staff import SignInTry
-from provider.db import Database
+from provider.db import Database, insert
 from provider.errors import Conflict, Unready
 from provider.house import House
 from provider.sqlite import Line
+from provider.statements import Pen
 from tests.cast import HandClock
 
 AT = HandClock().now()
-Body = Callable[[Session], None]
+Body = Callable[[Any], None]  # what is done with a session, or a pen
+
+WITH_PENS = pytest.mark.parametrize("pens", [(), (0, 2), (1, 3), (0, 1, 2, 3)])
 
 
 @pytest.fixture
@@ -36,16 +40,26 @@ def commits(db: Database) -> list[int]:
 
 
 def write(key: str, then: Body | None = None) -> Body:
-    def body(session: Session) -> None:
-        session.add(SignInTry(key=key.encode(), at=AT))
-        session.flush()
+    def body(door: Session | Pen) -> None:
+        if isinstance(door, Session):
+            door.add(SignInTry(key=key.encode(), at=AT))
+            door.flush()
+        else:
+            insert(door, SignInTry, key=key.encode(), at=AT)
         if then:
-            then(session)
+            then(door)
 
     return body
 
 
-def refuse(_: Session) -> None:
+def end(door: Session | Pen) -> None:
+    if isinstance(door, Session):
+        door.execute(text("ROLLBACK"))
+    else:
+        door.run("ROLLBACK")
+
+
+def refuse(_: object) -> None:
     raise Conflict("no")
 
 
@@ -61,21 +75,24 @@ def line_of(db: Database) -> Line:
 
 @contextmanager
 def lining_up(
-    db: Database, *bodies: Body, alone: tuple[int, ...] = ()
+    db: Database, *bodies: Body, alone: tuple[int, ...] = (), pens: tuple[int, ...] = ()
 ) -> Iterator[list[Future[None]]]:
     """Have the first body written while the others stand in line behind it, in their order."""
     pool = ThreadPoolExecutor(len(bodies))
     begun, go = threading.Event(), threading.Event()
 
+    def door(number: int) -> AbstractContextManager[Session | Pen]:
+        return db.jotting() if number in pens else db.writing(alone=number in alone)
+
     def first() -> None:
-        with db.writing(alone=0 in alone) as session:
+        with door(0) as opened:
             begun.set()
             assert go.wait(20)
-            bodies[0](session)
+            bodies[0](opened)
 
     def other(number: int) -> None:
-        with db.writing(alone=number in alone) as session:
-            bodies[number](session)
+        with door(number) as opened:
+            bodies[number](opened)
 
     with pool:
         done = [pool.submit(first)]
@@ -96,10 +113,11 @@ def stands(db: Database, number: int) -> None:
     raise AssertionError("nobody stands in line")
 
 
+@WITH_PENS
 def test_those_who_stand_in_line_share_a_commit_and_each_hears_of_it(
-    db: Database, commits: list[int]
+    db: Database, commits: list[int], pens: tuple[int, ...]
 ) -> None:
-    with lining_up(db, *(write(key) for key in "abcd")) as done:
+    with lining_up(db, *(write(key) for key in "abcd"), pens=pens) as done:
         for each in done:
             each.result(20)
     assert kept(db) == list("abcd")
@@ -119,8 +137,11 @@ def test_nobody_goes_on_before_the_commit(db: Database) -> None:
         done[0].result(20)
 
 
-def test_one_who_fails_takes_back_his_part_alone(db: Database, commits: list[int]) -> None:
-    with lining_up(db, write("a"), write("b", refuse), write("c")) as done:
+@WITH_PENS
+def test_one_who_fails_takes_back_his_part_alone(
+    db: Database, commits: list[int], pens: tuple[int, ...]
+) -> None:
+    with lining_up(db, write("a"), write("b", refuse), write("c"), pens=pens) as done:
         done[0].result(20)
         with pytest.raises(Conflict):
             done[1].result(20)
@@ -128,21 +149,25 @@ def test_one_who_fails_takes_back_his_part_alone(db: Database, commits: list[int
     assert kept(db) == ["a", "c"]
 
 
-def test_where_the_first_fails_the_next_begins_anew(db: Database) -> None:
-    with lining_up(db, write("a", refuse), write("b")) as done:
+@WITH_PENS
+def test_where_the_first_fails_the_next_begins_anew(db: Database, pens: tuple[int, ...]) -> None:
+    with lining_up(db, write("a", refuse), write("b"), pens=pens) as done:
         with pytest.raises(Conflict):
             done[0].result(20)
         done[1].result(20)
     assert kept(db) == ["b"]
 
 
-def test_a_commit_that_fails_fails_for_all_of_it_and_the_line_goes_on(db: Database) -> None:
+@WITH_PENS
+def test_a_commit_that_fails_fails_for_all_of_it_and_the_line_goes_on(
+    db: Database, pens: tuple[int, ...]
+) -> None:
     def fail(_: Session) -> None:
         @event.listens_for(db.engine, "commit", once=True)
         def _full(_: object) -> None:
             raise OSError("the disk is gone")
 
-    with lining_up(db, write("a"), write("b"), write("c", fail)) as done:
+    with lining_up(db, write("a"), write("b"), write("c", fail), pens=pens) as done:
         for each in done[:2]:
             with pytest.raises(Unready, match="not promised"):
                 each.result(20)
@@ -154,12 +179,15 @@ def test_a_commit_that_fails_fails_for_all_of_it_and_the_line_goes_on(db: Databa
     assert kept(db) == ["d"]
 
 
-def test_what_sqlite_itself_takes_back_is_promised_to_nobody(db: Database) -> None:
-    def fill(session: Session) -> None:
-        session.execute(text("ROLLBACK"))  # as SQLite does when its disk is full
+@WITH_PENS
+def test_what_sqlite_itself_takes_back_is_promised_to_nobody(
+    db: Database, pens: tuple[int, ...]
+) -> None:
+    def fill(door: Session | Pen) -> None:
+        end(door)  # as SQLite does when its disk is full
         raise Conflict("full")
 
-    with lining_up(db, write("a"), write("b", fill), write("c")) as done:
+    with lining_up(db, write("a"), write("b", fill), write("c"), pens=pens) as done:
         with pytest.raises(Unready, match="not promised"):
             done[0].result(20)
         with pytest.raises((Unready, Conflict)):
@@ -222,13 +250,16 @@ def test_a_turn_that_comes_too_late_leaves_the_line_whole(
     assert not line_of(db)._waiting
 
 
-def test_each_hears_of_what_he_wrote_himself_and_only_then(db: Database) -> None:
+@WITH_PENS
+def test_each_hears_of_what_he_wrote_himself_and_only_then(
+    db: Database, pens: tuple[int, ...]
+) -> None:
     heard: list[tuple[set[str], int]] = []
     said: list[str] = []
     db.on_commit.append(lambda lanes: heard.append((lanes, len(kept(db)))))
 
     def tell(key: str) -> Body:
-        def note(session: Session) -> None:
+        def note(session: Session | Pen) -> None:
             session.info.setdefault("lanes", set()).add(key)
             session.info.setdefault("kept", []).append(lambda: said.append(key))
             assert not heard
@@ -237,7 +268,7 @@ def test_each_hears_of_what_he_wrote_himself_and_only_then(db: Database) -> None
         return note
 
     bodies = [write(key, tell(key)) for key in "abc"]
-    with lining_up(db, *bodies, write("d", refuse)) as done:
+    with lining_up(db, *bodies, write("d", refuse), pens=pens) as done:
         for each in done[:3]:
             each.result(20)
     assert sorted(heard, key=str) == [({key}, 3) for key in "abc"]
@@ -261,8 +292,8 @@ def test_nobody_sees_the_rows_of_others_as_they_were(db: Database) -> None:
 
 def test_a_thousand_writers_lose_nothing(db: Database, commits: list[int]) -> None:
     def one(number: int) -> None:
-        with db.writing() as session:
-            write(str(number), refuse if number % 10 == 0 else None)(session)
+        with db.jotting() if number % 3 else db.writing() as door:
+            write(str(number), refuse if number % 10 == 0 else None)(door)
 
     with ThreadPoolExecutor(16) as pool:
         done = [pool.submit(one, number) for number in range(1000)]

@@ -16,7 +16,7 @@ from provider.errors import Conflict
 from provider.orders.link import INVITE, Link
 from provider.orders.order import Candidate, Event, Order
 from provider.orders.product import Product, visible
-from provider.statements import Ready
+from provider.statements import Pen, Ready
 from provider.vault import Vault
 
 _ORDERS = Order.__table__.c
@@ -50,7 +50,7 @@ class Placement:
 
 
 def place(
-    session: Session,
+    session: Session | Pen,
     keeper: Vault,
     kind: str,
     wish: Placement,
@@ -91,7 +91,7 @@ def place(
 
 
 def _standing(
-    session: Session, keeper: Vault, kind: str, wish: Placement, account_id: int
+    session: Session | Pen, keeper: Vault, kind: str, wish: Placement, account_id: int
 ) -> str | None:
     """Return the id of the order that was placed by this very wish, if there is one."""
     told = {"account_id": account_id, "origin": wish.origin}
@@ -110,7 +110,7 @@ def _orderable(kind: str, caller: Caller) -> Ready:
     return Ready(product.where(Product.public_id == bindparam("product"), *visible(kind, caller)))
 
 
-def _candidate(session: Session, keeper: Vault, wish: Placement) -> int:
+def _candidate(session: Session | Pen, keeper: Vault, wish: Placement) -> int:
     return insert(
         session, Candidate, email=wish.email, first_name=wish.first_name,
         last_name=wish.last_name, phone=wish.phone,

@@ -28,6 +28,7 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 from provider import vault
 from provider.db import Base, insert
 from provider.errors import Conflict
+from provider.statements import Pen, Ready
 
 ANSWER_KEPT = 2048  # bytes of an answer that an attempt keeps
 
@@ -99,7 +100,7 @@ class Attempt(Base):
 
 
 def append(
-    session: Session,
+    session: Session | Pen,
     *,
     lane: str,
     key: str,
@@ -112,10 +113,10 @@ def append(
     """Write a message into the open transaction, return its id; the commit wakes the courier."""
     session.info.setdefault("lanes", set()).add(lane)
     # Behind one that waits for its next try it would only be looked at in vain.
-    behind = session.scalar(_BEHIND, {"lane": lane, "key": key}) if sequence else None
+    behind = _BEHIND.row(session, {"lane": lane, "key": key}) if sequence else None
     return insert(
         session, Message, lane=lane, key=key, sequence=sequence, topic=topic, payload=payload,
-        absolute=absolute, due_at=max(at, behind or at), created_at=at,
+        absolute=absolute, due_at=max(at, *(behind or (at,))), created_at=at,
     )  # fmt: skip
 
 
@@ -215,7 +216,7 @@ _OLDEST = (
     .order_by(_ROW.due_at)
     .limit(1)
 )
-_BEHIND = (
+_BEHIND = Ready(
     select(_ROW.due_at)
     .where(_ROW.lane == bindparam("lane"), _ROW.key == bindparam("key"), is_waiting(_ROW))
     .order_by(_ROW.sequence.desc())

@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
+from provider import logs
 from provider.app import create_app
 from provider.cli.server import _granian
 
@@ -37,7 +38,13 @@ def bare() -> Flask:
     return app
 
 
-APPS: dict[str, Callable[[], Any]] = {"bare": bare, "ours": create_app}
+def ours() -> Flask:
+    """Our app, its log as the server writes it."""
+    logs.configure()
+    return create_app()
+
+
+APPS: dict[str, Callable[[], Any]] = {"bare": bare, "ours": ours}
 
 if __name__ == "__main__":
     name, port = sys.argv[1:]

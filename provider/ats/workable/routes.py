@@ -214,8 +214,8 @@ def _place(house: House, caller: Caller, words: Words, wish: dict[str, Any]) -> 
 
 
 def _write(house: House, caller: Caller, words: Words, placement: Placement) -> str | None:
-    with house.db.writing() as session:
-        return place(session, house.vault, words.kind, placement, caller, house.now())
+    with house.db.jotting() as pen:
+        return place(pen, house.vault, words.kind, placement, caller, house.now())
 
 
 def _check_address(house: House, caller: Caller, url: str) -> None:
