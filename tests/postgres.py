@@ -45,6 +45,9 @@ SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY schemaname, table
     (SELECT max(version_num) FROM alembic_version)
 FROM pg_tables WHERE schemaname IN ('public', 'provider_engine')
 """
+WAITS = """
+SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 # Ten times as fast as another copy of the template, where little was written.
 WIPE = """
 DO $$ DECLARE a record; BEGIN
@@ -155,6 +158,11 @@ class Postgres:
         """Have the server itself do something, outside every test's database."""
         with self._connected("postgres") as connection:
             connection.execute(statement.encode())
+
+    def somebody_waits(self, name: str) -> bool:
+        """Say whether a connection to a database waits for a lock that another has."""
+        with self._connected(name) as connection:
+            return connection.execute(WAITS).fetchone() is not None
 
     def _connected(self, name: str) -> psycopg.Connection:
         told = f"host={self.folder} user=postgres dbname={name}"

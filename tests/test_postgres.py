@@ -18,7 +18,7 @@ from provider.app import create_app
 from provider.ats.workable import routes
 from provider.config import Settings
 from provider.courier import Courier
-from provider.db import Database, in_turn
+from provider.db import Database
 from provider.errors import Unready
 from provider.house import House
 from provider.kinds.interview import Interview
@@ -236,41 +236,6 @@ def test_two_who_set_the_database_up_at_once_both_succeed(postgres: Postgres) ->
         for db in both:
             schema.require_current(db)
             db.close()
-
-
-def test_who_takes_turns_waits_for_the_one_before(house: House) -> None:
-    began = threading.Event()
-
-    def second() -> int:
-        began.set()
-        with house.db.writing() as session:
-            in_turn(session, "this")
-            return len(session.scalars(select(Account.id)).all())
-
-    with ThreadPoolExecutor(1) as pool:
-        with house.db.writing() as session:
-            in_turn(session, "this")
-            waits = pool.submit(second)
-            began.wait(10)
-            session.add(Account(name="first", ats="workable", created_at=house.now()))
-        assert waits.result(10) == 1
-
-
-def test_of_two_couriers_that_begin_a_hold_at_once_the_later_one_prolongs_it(house: House) -> None:
-    began = threading.Event()
-
-    def hold() -> int:
-        with house.db.writing() as session:
-            began.set()
-            at = house.now()
-            return outbox.hold(session, "route/a.test", "It answers 500", at, at).probes
-
-    with ThreadPoolExecutor(1) as pool:
-        with house.db.writing() as session:
-            outbox.hold(session, "route/a.test", "It answers 500", house.now(), house.now())
-            waits = pool.submit(hold)
-            began.wait(10)
-        assert waits.result(10) == 1
 
 
 def test_of_two_first_ratings_of_an_answer_the_later_one_stands(house: House) -> None:

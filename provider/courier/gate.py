@@ -64,8 +64,10 @@ class Gate:
         names = {*lanes, *(one.claim.lane for one in ended)}
         subjects = {subject for name in names for subject in read(name).subjects}
         holds = outbox.holding(session, subjects)
-        for one in ended:
-            self._weigh(session, one, holds, at)
+        # In the order of the subjects' names, or two couriers might wait for each other.
+        for nth, weigh in ((1, self._weigh_account), (2, self._weigh_lane), (0, self._weigh_route)):
+            for one in sorted(ended, key=lambda one: read(one.claim.lane).subjects[nth]):
+                weigh(session, one, holds, at)
         self._learn_rates(session, lanes, at)
         return [self._opening(session, lane, holds, at) for lane in lanes]
 
@@ -113,20 +115,31 @@ class Gate:
         tries = tuple(standing for standing in on_it if standing.subject != asked)
         return Opening(lane, min(most, 1) if tries else most, tries)
 
-    def _weigh(self, session: Session, one: Ended, holds: dict[str, Hold], at: datetime) -> None:
-        route, account, lane = read(one.claim.lane).subjects
-        blame, failed = one.outcome.blame, one.outcome.word
-        if blame == "route":
-            self._failures[route] += 1
-            if self._failures[route] >= PATIENCE or route in holds:
-                self._hold(session, route, one, holds, at)
-        else:
+    def _weigh_route(
+        self, session: Session, one: Ended, holds: dict[str, Hold], at: datetime
+    ) -> None:
+        route = read(one.claim.lane).subjects[0]
+        if one.outcome.blame != "route":
             del self._failures[route]
             self._lift(session, route, holds)
-        if blame == "account":
+            return
+        self._failures[route] += 1
+        if self._failures[route] >= PATIENCE or route in holds:
+            self._hold(session, route, one, holds, at)
+
+    def _weigh_account(
+        self, session: Session, one: Ended, holds: dict[str, Hold], at: datetime
+    ) -> None:
+        account = read(one.claim.lane).subjects[1]
+        if one.outcome.blame == "account":
             self._hold(session, account, one, holds, at)
-        elif failed == "done":
+        elif one.outcome.word == "done":
             self._lift(session, account, holds)
+
+    def _weigh_lane(
+        self, session: Session, one: Ended, holds: dict[str, Hold], at: datetime
+    ) -> None:
+        lane = read(one.claim.lane).subjects[2]
         if one.outcome.rest:
             until = at + one.outcome.rest
             holds[lane] = outbox.hold(session, lane, "It asks to be left alone", until, at)

@@ -50,8 +50,8 @@ _IDS: Bind = bindparam("ids")
 _KEYS: Bind = bindparam("keys")
 _LEASES: Bind = bindparam("leases")
 
-# Written once, for putting a statement together takes longer than running it. What is due is
-# asked twice: PostgreSQL looks again at a row that another courier has taken meanwhile.
+# Written once, for putting a statement together takes longer than running it. What others are at,
+# on PostgreSQL, is left to them: a courier that holds messages must not wait for others' locks.
 _HEADS = (
     select(_ROW.id)
     .where(
@@ -67,11 +67,13 @@ _HEADS = (
     )
     .order_by(_ROW.due_at)
     .limit(bindparam("most"))
+    .with_for_update(of=_TABLE, skip_locked=True)
+    .cte("heads")  # looked for once, however the update is run
 )
 # Every message gets a lease of its own (the batch's and its id), so that a lease says all.
 _CLAIM = Ready(
     update(_TABLE)
-    .where(_ROW.id.in_(_HEADS), due(_ROW, _AT))
+    .where(_ROW.id.in_(select(_HEADS.c.id)))
     .values(lease=bindparam("batch") + cast(_ROW.id, String), leased_until=_UNTIL)
     .returning(
         _ROW.id, _ROW.public_id, _ROW.lane, _ROW.key, _ROW.sequence,
@@ -104,8 +106,8 @@ _NOW_DUE = _FOLLOWING.where(_ROW.due_at > _DUE).values(due_at=_DUE)
 _KEEP = update(_TABLE).where(*_HELD).values(rendered=bindparam("bytes")).returning(_ROW.id)
 _FREE = update(_TABLE).where(*_HELD).values(lease=None, leased_until=None)
 _LATER = _TABLE.alias("later")
-_SUPERSEDE = (
-    update(_TABLE)
+_UNTRUE = (
+    select(_ROW.id)
     .where(
         _ROW.key.in_(_KEYS),
         # Not by the index on states: of this key there are few, of parked ones maybe many.
@@ -116,8 +118,15 @@ _SUPERSEDE = (
             _LATER.c.key == _ROW.key, _LATER.c.sequence > _ROW.sequence,
         ),
     )
-    .values(state=SUPERSEDED, settled_at=_AT)
+    .order_by(_ROW.id)  # as whoever sends many again
+    .with_for_update(of=_TABLE)
+    .cte("untrue")
 )  # fmt: skip
+_SUPERSEDE = (
+    update(_TABLE)
+    .where(_ROW.id.in_(select(_UNTRUE.c.id)))
+    .values(state=SUPERSEDED, settled_at=_AT)
+)
 
 assert isinstance(Attempt.__table__, Table)
 _ATTEMPT = insert(Attempt.__table__)

@@ -65,9 +65,11 @@ def try_now(session: Session, subject: str, at: datetime) -> None:
     if first is None:
         lift(session, subject)
         return
+    # First the message and then the hold, as couriers do, or each might wait for the other.
+    first.due_at = min(first.due_at, at)
+    session.flush()
     # Not by the object: another process may end the hold at this very moment.
     session.execute(update(Hold).where(Hold.subject == subject, Hold.until > at).values(until=at))
-    first.due_at = min(first.due_at, at)
     session.info.setdefault("lanes", set()).add(first.lane)
 
 

@@ -48,9 +48,12 @@ def holding(session: Session, subjects: Iterable[str]) -> dict[str, Hold]:
 
 def probe(session: Session, standing: Hold, *, until: datetime, at: datetime) -> bool:
     """Take the one try that a hold allows when its time is over; of many who ask one gets it."""
+    over = select(Hold.subject).where(Hold.subject == standing.subject, Hold.until <= at)
+    # Who is at it has it: a courier that tries several must not wait for one that does too.
+    free = over.with_for_update(skip_locked=True).scalar_subquery()
     taken = session.execute(
         update(Hold)
-        .where(Hold.subject == standing.subject, Hold.until <= at)
+        .where(Hold.subject == free)
         .values(until=until)
         .execution_options(synchronize_session=False)
     )

@@ -142,11 +142,12 @@ def send_again(session: Session, message: Message, at: datetime) -> bool:
     False when a later status has been tried since: whoever heard that must not hear this after
     it, so it is superseded.
     """
-    # Whoever claims a later one at this moment has done so, or will see this one waiting.
+    # Whoever claims a later one at this moment has done so, or leaves it until this one waits.
+    # Who settles one is not kept waiting: with many sent again, each might wait for the other.
     waits = select(Message.id).where(
         Message.lane == message.lane, Message.key == message.key, is_waiting(Message)
     )
-    session.execute(waits.with_for_update()).all()
+    session.execute(waits.with_for_update(read=True, key_share=True)).all()
     later = aliased(Message)
     tried_since = exists().where(
         later.lane == Message.lane, later.key == Message.key, later.absolute, Message.absolute,
