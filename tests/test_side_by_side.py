@@ -198,6 +198,22 @@ def test_a_courier_does_not_wait_for_another_that_tries_what_is_held(
         assert not second.submit(probe).result(10)
 
 
+def test_a_hold_that_another_has_ended_meanwhile_begins_anew(
+    house: House, second: ThreadPoolExecutor
+) -> None:
+    hold(house)
+    hold(house)
+
+    def lift() -> None:
+        with house.db.writing() as session:
+            outbox.lift(session, ROUTE)
+
+    with house.db.writing() as session:
+        assert outbox.holding(session, [ROUTE])[ROUTE].probes == 1
+        second.submit(lift).result(10)
+        assert outbox.hold(session, ROUTE, WHY, house.now(), house.now()).probes == 0
+
+
 def test_holds_are_taken_in_one_order_whatever_ended_first(house: House) -> None:
     def ended(host: str, account: int, blame: str) -> Ended:
         told = {"lane": f"{account}/callback/{host}", "key": "a", "topic": "status", "lease": "x"}

@@ -65,9 +65,13 @@ class Gate:
         subjects = {subject for name in names for subject in read(name).subjects}
         holds = outbox.holding(session, subjects)
         # In the order of the subjects' names, or two couriers might wait for each other.
-        for nth, weigh in ((1, self._weigh_account), (2, self._weigh_lane), (0, self._weigh_route)):
-            for one in sorted(ended, key=lambda one: read(one.claim.lane).subjects[nth]):
-                weigh(session, one, holds, at)
+        for one in _by_subject(ended, 1):
+            self._weigh_account(session, one, holds, at)
+        for one in _by_subject(ended, 2):
+            self._weigh_lane(session, one, holds, at)
+        self._lift_wishes(session, lanes, holds, at)
+        for one in _by_subject(ended, 0):
+            self._weigh_route(session, one, holds, at)
         self._learn_rates(session, lanes, at)
         return [self._opening(session, lane, holds, at) for lane in lanes]
 
@@ -108,12 +112,16 @@ class Gate:
             return Opening(lane, 0)
         rate = self._rate(lane)
         most = self._paces.allowed(lane, rate, at) if rate else ALL
-        # Who asked to be left alone for a while is ready after it: there is nothing to try out.
-        asked = f"lane/{lane}"
-        if holds.pop(asked, None):
-            outbox.lift(session, asked)
-        tries = tuple(standing for standing in on_it if standing.subject != asked)
-        return Opening(lane, min(most, 1) if tries else most, tries)
+        return Opening(lane, min(most, 1) if on_it else most, tuple(on_it))
+
+    def _lift_wishes(
+        self, session: Session, lanes: Sequence[str], holds: dict[str, Hold], at: datetime
+    ) -> None:
+        """Who asked to be left alone for a while is ready after it: there is nothing to try out."""
+        for asked in sorted(f"lane/{lane}" for lane in lanes):
+            if asked in holds and holds[asked].until <= at:
+                del holds[asked]
+                outbox.lift(session, asked)
 
     def _weigh_route(
         self, session: Session, one: Ended, holds: dict[str, Hold], at: datetime
@@ -182,3 +190,7 @@ class Gate:
         if new:
             found = select(Account.id, Account.callback_rate).where(Account.id.in_(new))
             known.update({key: (at, rate) for key, rate in session.execute(found)})
+
+
+def _by_subject(ended: Sequence[Ended], nth: int) -> list[Ended]:
+    return sorted(ended, key=lambda one: read(one.claim.lane).subjects[nth])

@@ -3,7 +3,18 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import CursorResult, String, Text, delete, select, update
+from sqlalchemy import (
+    CursorResult,
+    Insert,
+    ScalarResult,
+    String,
+    Text,
+    Update,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.db import Base, in_turn
@@ -24,18 +35,16 @@ class Hold(Base):
 
 def hold(session: Session, subject: str, why: str, until: datetime, at: datetime) -> Hold:
     """Let the lanes of a subject wait, or wait on: a hold that stands keeps its beginning."""
-    standing = session.get(Hold, subject)
+    standing = _prolong(session, subject, why, until)
     if standing is None:
         in_turn(session, f"hold {subject}")  # or two couriers would both write the first
-        standing = session.get(Hold, subject)
-    if standing is None:
-        standing = Hold(subject=subject, why=why, since=at, until=until, probes=0)
-        session.add(standing)
-    else:
-        standing.why, standing.until = why, until
-        standing.probes += 1
-    session.flush()
-    return standing
+        standing = _prolong(session, subject, why, until)
+    return (
+        standing
+        or _write(
+            session, insert(Hold).values(subject=subject, why=why, since=at, until=until, probes=0)
+        ).one()
+    )
 
 
 def holding(session: Session, subjects: Iterable[str]) -> dict[str, Hold]:
@@ -68,6 +77,18 @@ def lift(session: Session, subject: str) -> None:
         .where(Hold.subject == subject)
         .execution_options(synchronize_session="evaluate")
     )
+
+
+def _prolong(session: Session, subject: str, why: str, until: datetime) -> Hold | None:
+    standing = update(Hold).where(Hold.subject == subject)
+    values = {"why": why, "until": until, "probes": Hold.probes + 1}
+    return _write(session, standing.values(values)).one_or_none()
+
+
+def _write(session: Session, statement: Insert | Update) -> ScalarResult[Hold]:
+    """Write a row as it is now, not as it was read: another courier may have ended the hold."""
+    fresh = {"populate_existing": True, "synchronize_session": False}
+    return session.scalars(statement.returning(Hold), execution_options=fresh)
 
 
 _ANY = Ready(select(Hold.subject).limit(1))
