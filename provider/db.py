@@ -120,12 +120,14 @@ class Database:
         self._line: sqlite.Line | None = None
         if self.sqlite:
             self._write, self._read = (sqlite.engine(url, read_only=flag) for flag in (False, True))
+            self._glances = self._read
             self._line = sqlite.Line(self._write)
         else:
             self._write = postgres.engine(self.url)
             self._read = self._write.execution_options(
                 postgresql_readonly=True, isolation_level="REPEATABLE READ"
             )
+            self._glances = postgres.glances(self.url)
 
     @property
     def engine(self) -> Engine:
@@ -146,7 +148,7 @@ class Database:
     def glancing(self) -> Iterator[Glance]:
         """Open the lightest door, for `Ready` selects: each sees the database as it is then."""
         with self._outermost(), said_plainly(), self._lent() as connection:
-            yield Glance(self._read.dialect, connection)
+            yield Glance(self._glances.dialect, connection)
 
     @contextmanager
     def writing(self, *, alone: bool = False) -> Iterator[Session]:
@@ -195,6 +197,7 @@ class Database:
         self._opened = object()
         self._write.dispose()
         self._read.dispose()
+        self._glances.dispose()
 
     @contextmanager
     def _lent(self) -> Iterator[PoolProxiedConnection]:
@@ -202,8 +205,7 @@ class Database:
         if not self.sqlite:
             connection = self._connect()
             try:
-                with postgres.single(connection):
-                    yield connection
+                yield connection
             finally:
                 connection.close()
             return
@@ -215,9 +217,9 @@ class Database:
         yield kept[1]
 
     def _connect(self) -> PoolProxiedConnection:
-        dialect = self._read.dialect
+        dialect = self._glances.dialect
         try:
-            return self._read.raw_connection()
+            return self._glances.raw_connection()
         except dialect.loaded_dbapi.Error as error:
             raise wrapped(error, "", dialect) from error
 

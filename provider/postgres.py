@@ -2,17 +2,17 @@
 
 import select
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, PoolProxiedConnection, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 POOL = 20  # connections that a process keeps: one for each thread that answers, and the courier's
-MORE = 12  # connections beyond that in a rush
+MORE = 4  # connections beyond that in a rush
+GLANCES = 8  # connections for glances alone, each of which is over in a millisecond
 FRESH = 5.0  # seconds after its last use in which a connection is not asked whether it lives
 PATIENCE = 10  # seconds that one waits for another's lock, or for a connection of the pool
 
@@ -33,7 +33,7 @@ REACHED = {
 SET = f"""
 SET TimeZone = 'UTC';
 SET lock_timeout = '{PATIENCE}s';
-SET idle_in_transaction_session_timeout = '60s'
+SET idle_in_transaction_session_timeout = '60s';
 """
 # By the first characters of the error's code, https://www.postgresql.org/docs/18/errcodes-appendix.html
 SAID = {
@@ -52,12 +52,21 @@ SAID = {
 
 def engine(url: URL) -> Engine:
     """Return an engine whose connections are looked at before use, for servers come and go."""
+    return _engine(url, _set, pool_size=POOL, max_overflow=MORE)
+
+
+def glances(url: URL) -> Engine:
+    """Return one for glances: its connections have no transactions, and cannot write."""
+    return _engine(url, _set_for_glances, pool_size=GLANCES, max_overflow=0)
+
+
+def _engine(url: URL, set_up: Callable[[Any, object], None], **pool: int) -> Engine:
     told = {name: value for name, value in REACHED.items() if name not in url.query}
     made = create_engine(
-        url, pool_size=POOL, max_overflow=MORE, pool_timeout=PATIENCE, pool_use_lifo=True,
-        hide_parameters=True, connect_args=told,
+        url, pool_timeout=PATIENCE, pool_use_lifo=True, hide_parameters=True,
+        connect_args={**told, "cursor_factory": _discreet()}, **pool,
     )  # fmt: skip
-    event.listen(made, "connect", _set)
+    event.listen(made, "connect", set_up)
     event.listen(made, "connect", _used)
     event.listen(made, "checkin", _used)
     event.listen(made, "checkout", partial(_look, made))
@@ -100,22 +109,43 @@ def _set(connection: Any, _record: object) -> None:
     connection.autocommit = False
 
 
+def _set_for_glances(connection: Any, _record: object) -> None:
+    connection.autocommit = True  # every statement stands alone, with nothing to begin and end
+    connection.execute(SET + "SET default_transaction_read_only = on")
+
+
+@cache
+def _discreet() -> type[Any]:
+    """Return a cursor whose errors leave out what a row holds: they end up in logs."""
+    from psycopg import Cursor, Error  # late: an extra
+
+    class Discreet(Cursor[Any]):
+        def execute(self, *args: Any, **told: Any) -> Any:
+            try:
+                return super().execute(*args, **told)
+            except Error as error:
+                _leave_details_out(error)
+                raise
+
+        def executemany(self, *args: Any, **told: Any) -> None:
+            try:
+                super().executemany(*args, **told)
+            except Error as error:
+                _leave_details_out(error)
+                raise
+
+    return Discreet
+
+
+def _leave_details_out(error: Any) -> None:
+    if error.diag.message_primary:
+        error.args = (error.diag.message_primary,)
+
+
 def wait_for_upgrade(connection: Connection) -> None:
     """Let one process alone change the tables, until the end of its transaction."""
     connection.execute(text("SET LOCAL lock_timeout = 0"))  # another's upgrade may take long
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('provider upgrade'))"))
-
-
-@contextmanager
-def single(connection: PoolProxiedConnection) -> Iterator[None]:
-    """Let every statement stand alone: without a transaction there is none to begin and end."""
-    driver: Any = connection.dbapi_connection
-    driver.autocommit = True
-    try:
-        yield
-    finally:
-        if not driver.closed:
-            driver.autocommit = False
 
 
 def said(error: DBAPIError) -> str | None:
