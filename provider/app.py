@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from multiprocessing.util import Finalize
-from threading import Thread
 from typing import Any
 
 import structlog
@@ -17,9 +16,7 @@ from provider.ats import DIALECTS
 from provider.ats.api import ContractApi
 from provider.courier import EmbeddedCourier
 from provider.courier.bookkeeper import Bookkeeper
-from provider.errors import Unready
 from provider.house import House
-from provider.media import Media
 
 log = structlog.get_logger()
 
@@ -78,8 +75,7 @@ def serve() -> Flask:
     app = create_app()
     house: House = app.extensions["provider"]
     schema.require_current(house.db)
-    # Beside the start, which does not wait for a bucket: all but recordings works without.
-    Thread(target=_look_at, args=(house.media,), daemon=True).start()
+    house.media.check_beside()
     stop = _deliver(house) if house.db.sqlite else _tell_workers(house)
     bookkeeper = Bookkeeper(house).start()
     # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
@@ -87,13 +83,6 @@ def serve() -> Flask:
     Finalize(None, stop, exitpriority=10)
     Finalize(None, bookkeeper.stop, exitpriority=9)  # after what still counts
     return app
-
-
-def _look_at(media: Media) -> None:
-    try:
-        media.check()
-    except Unready as error:
-        log.warning(str(error))
 
 
 def _deliver(house: House) -> Callable[[], None]:

@@ -27,6 +27,7 @@ def worker(lanes: int) -> None:
 
         logs.configure()
         click.echo(f"provider {version('provider')} delivers (Ctrl-C stops)", err=True)
+        house.media.check_beside()
         bookkeeper = Bookkeeper(house).start()
         try:
             LaneWorker(house, lanes).run()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import obstore
@@ -78,6 +79,10 @@ class Media:
             why = reason(error)
             raise Unready(f"PROVIDER_MEDIA_URL: {self._bucket} cannot be used: {why}") from error
 
+    def check_beside(self) -> None:
+        """Check while a start goes on, and log what is wrong: all but recordings works without."""
+        Thread(target=self._check_and_say, daemon=True).start()
+
     def keep(self, key: str, chunks: Iterable[bytes], told: Kept | None = None) -> Kept:
         """Write a file whole or not at all, to stay; an error on the way leaves what was there.
 
@@ -145,6 +150,14 @@ class Media:
                 obstore.delete(self._store, key)
         except NotFound:
             return
+
+    def _check_and_say(self) -> None:
+        try:
+            self.check()
+        except Unready as error:
+            from structlog import get_logger  # late: see `logs`
+
+            get_logger().warning(str(error))
 
     @contextmanager
     def _reaching(self) -> Iterator[None]:

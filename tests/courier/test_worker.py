@@ -20,6 +20,9 @@ from provider.hosts import host_of
 from provider.house import House
 from provider.orders import Order
 from tests import cast
+from tests.bucket import Held
+from tests.bucket import films as films
+from tests.bucket import s3 as s3
 from tests.cast import HandClock
 from tests.fake_ats import FakeAts
 from tests.test_serve import PROGRAM, environment
@@ -56,8 +59,8 @@ def ask(house: House, query: str) -> list[object]:
 class Worker:
     """A running `provider worker`."""
 
-    def __init__(self, house: House) -> None:
-        told = environment(house, PROVIDER_DATABASE_URL=house.settings.database_url)
+    def __init__(self, house: House, **told: str) -> None:
+        told = environment(house, PROVIDER_DATABASE_URL=house.settings.database_url, **told)
         self.process = subprocess.Popen(
             [*PROGRAM, "worker"], env=told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True,
@@ -70,8 +73,8 @@ class Worker:
 
 
 @contextmanager
-def working(house: House) -> Iterator[Worker]:
-    worker = Worker(house)
+def working(house: House, **told: str) -> Iterator[Worker]:
+    worker = Worker(house, **told)
     try:
         yield worker
     finally:
@@ -132,6 +135,22 @@ def test_a_worker_delivers_what_a_server_commits_and_finishes_what_it_has_in_han
     labels = (("to", "callback"), ("host", host_of(ats.url)), ("outcome", "done"))
     counted = house.ledger.all(house.now())
     assert counted["provider_attempts_total", labels] == 2  # written down at the end
+
+
+def test_a_bucket_that_cannot_be_used_is_told_at_the_start_and_keeps_back_no_letter(
+    house: House, films: Held
+) -> None:
+    films.remove()
+    cast.order(house, cast.account(house)[0], cast.test(house))
+    with working(house, PROVIDER_MEDIA_URL=films.url) as worker:
+        assert worker.process.stdout
+        missing = {f"the bucket {films.name} at {films.endpoint} cannot be used", "invitation"}
+        for line in worker.process.stdout:
+            missing = {words for words in missing if words not in line}
+            if not missing:
+                break
+        assert worker.stop()[0] == 0
+    assert not missing
 
 
 def test_what_a_killed_worker_had_in_hand_another_one_sends(
