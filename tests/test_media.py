@@ -5,9 +5,11 @@ import hashlib
 import os
 import re
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -293,10 +295,11 @@ def test_a_server_that_is_gone_is_told_as_such(
 
 
 def test_a_server_that_hangs_is_given_up(films: Held, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In 200 ms here: otherwise in 10 s at the most, and no second try is begun after 5."""
-    assert (bucket.ONCE + bucket.AGAIN).seconds <= 15
+    """In 200 ms here: otherwise in 5 s, an upload in 10, and no second try is begun after 3."""
+    assert (bucket.ASK.seconds, bucket.PUT.seconds, bucket.AGAIN.seconds) == (5, 10, 3)
     monkeypatch.setattr(bucket, "WAITS", SHORTLY)
-    monkeypatch.setattr(bucket, "ONCE", timedelta(milliseconds=200))
+    for name in ("ASK", "PUT"):
+        monkeypatch.setattr(bucket, name, timedelta(milliseconds=200))
     monkeypatch.setattr(bucket, "AGAIN", timedelta(milliseconds=100))
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
@@ -307,6 +310,47 @@ def test_a_server_that_hangs_is_given_up(films: Held, monkeypatch: pytest.Monkey
             with pytest.raises(Unready):
                 use()
             assert time.monotonic() - began < 5
+
+
+def test_an_upload_is_given_more_time_than_a_question(
+    films: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "ASK", timedelta(milliseconds=200))
+    given_up = threading.Event()
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            given_up.wait(10)
+
+        def do_PUT(self) -> None:
+            with pytest.raises(Unready):
+                store.size("a/b")
+            given_up.set()
+            self.answer(b"")
+
+        def do_POST(self) -> None:
+            word = "Initiate" if "uploads" in self.path else "Complete"
+            shape = "<{0}><UploadId>u</UploadId><ETag>a</ETag></{0}>"
+            self.answer(shape.format(f"{word}MultipartUploadResult").encode())
+
+        def answer(self, body: bytes) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            self.send_response(200)
+            self.send_header("ETag", '"a"')
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        store = Media(f"s3://films?endpoint=http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        try:
+            assert store.keep("a/b", [b"x"]).size == 1
+        finally:
+            server.shutdown()
 
 
 def test_a_server_that_goes_away_in_the_middle_has_kept_nothing_and_a_second_try_has(

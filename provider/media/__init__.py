@@ -16,6 +16,7 @@ from obstore.store import LocalStore
 
 from provider.disk import make_folder, sync
 from provider.errors import Invalid, NotFound, Unready
+from provider.media import bucket
 from provider.media.bucket import Bucket, reason
 
 CHUNK = 256 * 1024  # bytes that are in memory at once
@@ -46,16 +47,17 @@ class Media:
 
     def __init__(self, url: str, *, signed: bool = False) -> None:
         self._store: Any
+        self._uploads: Any  # the same, but with more patience
         self._folder: Path | None = None  # where the files are, when that is a disk of ours
         self._bucket: Bucket | None = None
         self._signed = signed
         if url.startswith("file:"):
             self._folder = Path(url.removeprefix("file:").removeprefix("//"))
             make_folder(self._folder)
-            self._store = LocalStore(prefix=self._folder, automatic_cleanup=True)
+            self._store = self._uploads = LocalStore(prefix=self._folder, automatic_cleanup=True)
         elif url.startswith("s3:"):
             self._bucket = Bucket.read(url)
-            self._store = self._bucket.open()
+            self._store, self._uploads = map(self._bucket.open, (bucket.ASK, bucket.PUT))
         else:
             raise Invalid("PROVIDER_MEDIA_URL should look like file:FOLDER or s3://bucket/prefix")
         self._stride = STRIDE if self._bucket else CHUNK
@@ -92,7 +94,7 @@ class Media:
         first, rest = _begun(_counted(chunks, kept, told))
         try:
             obstore.put(
-                self._store, key, rest, chunk_size=PART, max_concurrency=AT_ONCE,
+                self._uploads, key, rest, chunk_size=PART, max_concurrency=AT_ONCE,
                 attributes=_attributes(first) if self._bucket else None,  # type: ignore[arg-type]
             )  # fmt: skip
         except (BaseError, FileNotFoundError) as error:  # a bucket that is not there is “not found”

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from obstore.store import BackoffConfig
 
 # A bucket that hangs must not hang a request: no try is begun after AGAIN, and none takes longer
-# than ONCE.
-CONNECT, ONCE, AGAIN = timedelta(seconds=3), timedelta(seconds=10), timedelta(seconds=5)
+# than ASK, or PUT where a part of an upload is on its way.
+CONNECT, ASK, PUT = timedelta(seconds=2), timedelta(seconds=5), timedelta(seconds=10)
+AGAIN = timedelta(seconds=3)
 TRIES_AGAIN = 2
 WAITS: "BackoffConfig" = {
     "init_backoff": timedelta(seconds=0.1),
@@ -80,8 +81,8 @@ class Bucket:
         """Where its files are fetched from: scheme, host and port."""
         return "{0.scheme}://{0.netloc}".format(urlsplit(self.endpoint))
 
-    def open(self) -> Any:
-        """Return the store; nothing is asked of it yet."""
+    def open(self, once: timedelta) -> Any:
+        """Return the store, of which no try takes longer than `once`; nothing is asked yet."""
         return S3Store(
             self.name,
             prefix=self.prefix or None,
@@ -93,7 +94,7 @@ class Bucket:
             client_options={
                 "allow_http": self.endpoint.startswith("http:"),
                 "connect_timeout": CONNECT,
-                "timeout": ONCE,
+                "timeout": once,
             },
             retry_config={"max_retries": TRIES_AGAIN, "retry_timeout": AGAIN, "backoff": WAITS},
         )
