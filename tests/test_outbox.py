@@ -276,6 +276,23 @@ def test_a_status_that_a_later_one_may_overtake_at_this_moment_is_not_sent_again
         assert not outbox.send_again(session, session.get_one(Message, old), house.now())
 
 
+def test_a_status_is_not_sent_again_where_a_courier_died_with_a_later_one(
+    house: House, clock: HandClock
+) -> None:
+    old = put(house, sequence=1, absolute=True)
+    put(house, sequence=2, absolute=True)
+    settle(house, claim(house)[0], Outcome("never", code=422))
+    with house.db.writing() as session:
+        (later,) = outbox.claim(session, LANE, house.now(), 10)
+        outbox.keep_rendered(session, later, b"it may have arrived")
+    clock.pass_(LEASE)
+    with house.db.writing() as session:  # another takes it up, and may not send it now
+        (later,) = outbox.claim(session, LANE, house.now(), 10)
+        outbox.free(session, later)
+    with house.db.writing() as session:
+        assert not outbox.send_again(session, session.get_one(Message, old), house.now())
+
+
 def test_what_another_lane_of_the_same_key_tried_overtakes_nothing(house: House) -> None:
     old = put(house, sequence=1, absolute=True)
     settle(house, claim(house)[0], Outcome("never", code=422))

@@ -139,7 +139,7 @@ def oldest_due(session: Session, lanes: Iterable[str], at: datetime) -> datetime
 def send_again(session: Session, message: Message, at: datetime) -> bool:
     """Make a parked message due again; Conflict when it is not parked.
 
-    False when a later status has been tried since: whoever heard that must not hear this after
+    False when a later status may have gone out since: whoever heard that must not hear this after
     it, so it is superseded.
     """
     # Whoever claims a later one at this moment has done so, or leaves it until this one waits.
@@ -149,9 +149,11 @@ def send_again(session: Session, message: Message, at: datetime) -> bool:
     )
     session.execute(waits.with_for_update(read=True, key_share=True)).all()
     later = aliased(Message)
+    # What is written may have arrived, though nobody lived to say so and its lease is over.
+    begun = or_(later.attempts > 0, later.lease.is_not(None), later.rendered.is_not(None))
     tried_since = exists().where(
         later.lane == Message.lane, later.key == Message.key, later.absolute, Message.absolute,
-        later.sequence > Message.sequence, or_(later.attempts > 0, later.lease.is_not(None)),
+        later.sequence > Message.sequence, begun,
     )  # fmt: skip
     again = session.execute(
         update(Message)
