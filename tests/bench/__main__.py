@@ -100,7 +100,9 @@ def measure(site: Site, parts: list[str]) -> Iterator[Figure]:
     for name in parts:
         began = monotonic()
         _say(f"measuring {name} …")
-        yield from PARTS[name](site)
+        for figure in PARTS[name](site):
+            _say(f"  {figure.line}")
+            yield figure
         _say(f"… {monotonic() - began:.0f} s")
 
 

@@ -45,6 +45,11 @@ class Figure:
         )
         return [self.name, goal, f"{self.value:.3g}{space}{unit}", self.verdict, self.beside]
 
+    @property
+    def line(self) -> str:
+        """The row in a line of its own."""
+        return ", ".join(cell for cell in self.cells if cell)
+
 
 def table(figures: Sequence[Figure]) -> str:
     """Return the figures as a Markdown table."""
