@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
-from tests.soak.world import LANDINGS, World
+from tests.soak.world import LANDINGS, World, alone
 
 COURIERS, LANES, KEYS = st.integers(0, 1), st.integers(0, 3), st.integers(0, 2)
 WAITS = st.sampled_from([0.1, 1, 7, 40, 70, 400, 4000, 90_000]).map(lambda s: timedelta(seconds=s))
@@ -20,7 +20,7 @@ class Deliveries(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory()
-        self.world = World.make(Path(self.folder.name))
+        self.world = World.make(alone(Path(self.folder.name)))
 
     def teardown(self) -> None:
         """Let everything be well again, and judge."""

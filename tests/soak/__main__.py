@@ -1,6 +1,6 @@
 """`make soak`: the long proofs, each judged by one verdict with its figures.
 
-    python -m tests.soak [proof …] [--short] [--seed N]
+    python -m tests.soak [proof …] [--short] [--postgresql] [--seed N]
 
 Without a name all are run. The seed is printed: the same one throws the same dice again.
 """
@@ -52,6 +52,7 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.soak")
     options.add_argument("proofs", nargs="*", metavar="proof", help=", ".join(PROOFS))
     options.add_argument("--short", action="store_true", help="the forms that the tests run")
+    options.add_argument("--postgresql", action="store_true", help="those that run on either")
     options.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     chosen = options.parse_args()
     if unknown := set(chosen.proofs) - set(PROOFS):
@@ -66,7 +67,8 @@ def _prove(name: str, chosen: argparse.Namespace) -> bool:
     print(f"{name} …", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="provider-soak-") as folder:
-        run = Run(Path(folder), short=chosen.short, seed=chosen.seed)
+        told = {name: getattr(chosen, name) for name in ("short", "seed", "postgresql")}
+        run = Run(Path(folder), **told)
         try:
             verdict = PROOFS[name](run)
         except Exception as error:  # the others are proved all the same

@@ -28,6 +28,16 @@ def scaled(run: Run, name: str) -> Iterator[tuple[Instance, Postgres]]:
                 postgres.start()
 
 
+@contextmanager
+def instance(run: Run, name: str) -> Iterator[Instance]:
+    """Lend an instance on the database that the run is about."""
+    if not run.postgresql:
+        yield Instance(run.part(name))
+        return
+    with scaled(run, name) as (made, _):
+        yield made
+
+
 @cache
 def _server() -> Postgres:
     """Return the server of all proofs of this process: it ends with it."""

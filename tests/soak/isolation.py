@@ -16,11 +16,11 @@ from provider.house import House
 from provider.orders import Order
 from tests import cast
 from tests.soak.actor import STAFF
+from tests.soak.fleet import instance
 from tests.soak.history import Judgement, judge
 from tests.soak.ledger import written
 from tests.soak.proof import Run, Verdict
 from tests.soak.receiver import Dead, Receiver
-from tests.soak.server import Instance
 
 WORKERS = 16
 DEAD = 100  # orders, half of them to a host that never answers, half to one that resets
@@ -103,8 +103,11 @@ def _side_by_side(run: Run, troubled: Side) -> tuple[list[tuple[float, float]], 
 
 @contextmanager
 def _side(run: Run, name: str) -> Iterator[Side]:
-    instance = Instance(run.part(name))
-    with instance.house() as house, Receiver(run.luck(name)) as receiver:
+    with (
+        instance(run, name) as ground,
+        ground.house() as house,
+        Receiver(run.luck(name)) as receiver,
+    ):
         account, _ = cast.account(house, hosts=HOSTS)
         test, known = cast.test(house), frozenset(threading.enumerate())
         courier = EmbeddedCourier(house, hands=WORKERS).start()

@@ -12,11 +12,11 @@ from provider.house import House
 from tests import cast
 from tests.cast import HandClock
 from tests.soak import actor
+from tests.soak.fleet import instance
 from tests.soak.history import judge
 from tests.soak.ledger import unsettled, written
 from tests.soak.proof import Run, Verdict
 from tests.soak.receiver import Receiver
-from tests.soak.server import Instance
 
 STATUSES = ("decline", "reopen")
 RATE = 100.0  # a second, that the account is kept to
@@ -41,9 +41,9 @@ LONG, SHORT = Plan(72, 5_000), Plan(4, 60)
 def outage(run: Run) -> Verdict:
     """Queue for three days, then let everything out."""
     plan, clock = SHORT if run.short else LONG, HandClock()
-    instance = Instance(run.part("outage"))
     with (
-        instance.house(clock) as house,
+        instance(run, "outage") as ground,
+        ground.house(clock) as house,
         Receiver(run.luck("receiver"), clock=lambda: clock.at.timestamp()) as receiver,
     ):
         receiver.refusing = True

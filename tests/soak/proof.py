@@ -17,12 +17,16 @@ MOST_SHOWN = 20  # problems of one proof that are written out
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a proof: its folder, its length, and its luck, the same for the same seed."""
+    """One run of a proof: its folder, its length, and its luck, the same for the same seed.
+
+    `postgresql` is whether those run there that need no server and no file: see `fleet.instance`.
+    """
 
     folder: Path
     short: bool = False
     seed: int = 0
     loud: bool = True
+    postgresql: bool = False
 
     def luck(self, what: str) -> random.Random:
         """Return dice of their own for one use, so that threads do not mix them up."""

@@ -3,6 +3,7 @@
 import random
 from datetime import timedelta
 
+from tests.soak.fleet import instance
 from tests.soak.proof import Run, Verdict
 from tests.soak.world import LANDINGS, World
 
@@ -13,7 +14,11 @@ WELL = ("taken",) * 6  # against one of each other
 
 def simulation(run: Run) -> Verdict:
     """Play many histories; whatever fails names its seed."""
-    world = World.make(run.folder / "world")
+    with instance(run, "world") as ground:
+        return _played(run, World.make(ground.settings))
+
+
+def _played(run: Run, world: World) -> Verdict:
     failures = []
     count = FEW if run.short else SEEDS
     for number in range(count):

@@ -16,6 +16,7 @@ from sqlalchemy import delete, event, select
 from sqlalchemy.orm import Session
 
 from provider import config, outbox, schema, vault
+from provider.config import Settings
 from provider.courier.courier import Courier, Job
 from provider.courier.parcel import Parcel, Sink
 from provider.house import House
@@ -108,16 +109,12 @@ class World:
     taken: set[str] = field(default_factory=set)
 
     @classmethod
-    def make(cls, folder: Path) -> "World":
+    def make(cls, settings: Settings) -> "World":
         """Make a world on a database of its own, which need not outlive this machine."""
         clock = HandClock()
-        told = {"PROVIDER_INSTANCE": str(folder), "PROVIDER_PRIVATE_CALLBACKS": "allow"}
-        house = House.build(config.read(told), clock)
-
-        @event.listens_for(house.db.engine, "connect")
-        def _hasty(connection: Any, _record: object) -> None:
-            connection.execute("PRAGMA synchronous=OFF").close()
-
+        house = House.build(settings, clock)
+        if house.db.sqlite:
+            event.listen(house.db.engine, "connect", _hasty)
         schema.upgrade(house.db)
         world = cls(house, clock)
         world.couriers = [Puppet(house, world.desk) for _ in range(2)]
@@ -253,3 +250,12 @@ class World:
                 if known is None or known.sequence < message.sequence:
                     newest[message.lane, message.key] = message
             assert all(one.state in ("delivered", PARKED) for one in newest.values())
+
+
+def alone(folder: Path) -> Settings:
+    """Return the settings of a world on SQLite in a folder."""
+    return config.read({"PROVIDER_INSTANCE": str(folder), "PROVIDER_PRIVATE_CALLBACKS": "allow"})
+
+
+def _hasty(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF").close()
