@@ -31,11 +31,15 @@ class Glance:
     dialect: Dialect
     driver: PoolProxiedConnection
 
+    def execute(self, sql: str, values: Any = ()) -> Any:
+        """Run a statement as the driver takes it, and return its cursor; the driver's errors."""
+        driver: Any = self.driver.dbapi_connection
+        return driver.execute(sql, values)
+
     def run(self, sql: str) -> None:
         """Run a statement that is told nothing and answers nothing."""
         try:
-            with closing(self.driver.cursor()) as cursor:
-                cursor.execute(sql)
+            self.execute(sql).close()
         except self.dialect.loaded_dbapi.Error as error:
             raise wrapped(error, sql, self.dialect) from error
 
@@ -62,8 +66,7 @@ class Ready:
         glance = _through(door)
         made = self._made.get(_driver_of(glance.dialect)) or self._make(glance.dialect)
         try:
-            with closing(glance.driver.cursor()) as cursor:
-                cursor.execute(made.sql, made.values(told))
+            with closing(glance.execute(made.sql, made.values(told))) as cursor:
                 read = made.reader(cursor)
                 return [read(row) for row in cursor.fetchall()]
         except made.error as error:
@@ -78,8 +81,7 @@ class Ready:
         glance = _through(door)
         made = self._made.get(_driver_of(glance.dialect)) or self._make(glance.dialect)
         try:
-            with closing(glance.driver.cursor()) as cursor:
-                cursor.execute(made.sql, made.values(told))
+            with closing(glance.execute(made.sql, made.values(told))) as cursor:
                 # SQLite's driver knows it: to have the statement answer it costs as much again.
                 key = (cursor.fetchone() or (0,))[0] if made.columns else cursor.lastrowid
         except made.error as error:
