@@ -24,6 +24,7 @@ from provider.outbox import ANSWER_KEPT
 DEADLINE = 10.0  # seconds for all of an exchange: name, connection, TLS, request and answer
 IDLE = 55.0  # seconds after which an unused connection is not trusted any more
 MOST_IDLE = 512  # connections that are kept, over all hosts
+LOOKED_AT = 2 * ANSWER_KEPT  # bytes of an answer: a token that begins in what is kept is seen whole
 
 LATE = "The receiver did not answer in time"
 UNREACHED = "The receiver could not be reached"
@@ -118,9 +119,10 @@ class _Stale(Exception):
 class _Line:
     """A connection to a place."""
 
+    used: float  # when it was last kept
+
     def __init__(self, place: Place, sock: socket.socket) -> None:
         self.place = place
-        self.used = 0.0
         self._sock = sock
         self._poll = poll()
         self._poll.register(sock, POLLIN)
@@ -256,17 +258,14 @@ def _kept(reply: wire.Reply, sent: Mapping[str, str]) -> str:
     """Return the beginning of an answer as text, without the token if it is repeated there."""
     body = reply.body
     if reply.headers.get("content-encoding", "").lower() in ("gzip", "deflate"):
-        try:  # nobody asked for it; no more of it is unpacked than is kept
-            body = zlib.decompressobj(wbits=47).decompress(body, 2 * ANSWER_KEPT)
+        try:  # nobody asked for it; no more of it is unpacked than is looked at
+            body = zlib.decompressobj(wbits=47).decompress(body, LOOKED_AT)
         except zlib.error:
             body = b""
-    text = body[: 2 * ANSWER_KEPT].decode("utf-8", "replace").replace("\0", "")
+    text = body[:LOOKED_AT].decode("utf-8", "replace")
     token = sent.get("Authorization", "").rpartition(" ")[2]
-    return (
-        (text.replace(token, "…") if token else text)
-        .encode()[:ANSWER_KEPT]
-        .decode("utf-8", "ignore")
-    )
+    # As many stars as letters: if it became shorter, a part of another one might move up.
+    return text.replace(token, "*" * len(token)).encode()[:ANSWER_KEPT].decode("utf-8", "ignore")
 
 
 def _reason(error: Exception) -> str:

@@ -7,7 +7,8 @@ import struct
 import threading
 import time
 import tracemalloc
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.courier.receivers import (
     SHORT,
     SILENT,
     UNREACHED,
+    Answers,
     Receiver,
     put,
     send,
@@ -125,22 +127,47 @@ def test_a_packed_answer_is_unpacked_to_what_is_kept(
 ) -> None:
     bomb = gzip.compress(b"0" * 50_000_000)
     head = b"HTTP/1.1 500 Oh\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    said = zlib.compress(b"deflated", wbits=15)
+    deflated = b"HTTP/1.1 500 Oh\r\nContent-Encoding: DEFLATE\r\nContent-Length: %d\r\n\r\n%b" % (
+        len(said),
+        said,
+    )
     torn = b"HTTP/1.1 500 Oh\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"
-    receiver.does(receiver.says(head + bomb), receiver.says(torn))
+    receiver.does(receiver.says(head + bomb, deflated, torn))
     with taking_less_than_50_mb():
         assert send(exchange, receiver.url).body == "0" * 2048
+    assert send(exchange, receiver.url).body == "deflated"
     assert send(exchange, receiver.url).body == ""
 
 
 def test_what_is_kept_of_an_answer_is_text_without_the_token(
     exchange: Exchange, receiver: Receiver
 ) -> None:
-    body = b'{"no": "Bearer cb-token"}\0\xff' + "é".encode() * 2000
+    body = b'{"no": "Bearer cb-token"}\xff' + "é".encode() * 2000
     head = b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body)
     receiver.does(receiver.says(head + body))
     kept = send(exchange, receiver.url).body
-    assert kept.startswith('{"no": "Bearer …"}\N{REPLACEMENT CHARACTER}éé')
-    assert len(kept.encode()) <= 2048
+    assert kept.startswith('{"no": "Bearer ********"}\N{REPLACEMENT CHARACTER}éé')
+    assert 2046 <= len(kept.encode()) <= 2048
+
+
+@pytest.mark.parametrize(
+    "body", [b"x" * 2041 + b"cb-token" * 9, b"cb-token" * 511 + b"xcb-token", b"cb-token" * 999]
+)
+def test_no_part_of_a_token_is_kept_wherever_it_stands(
+    exchange: Exchange, receiver: Receiver, body: bytes
+) -> None:
+    receiver.does(
+        receiver.says(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    )
+    kept = send(exchange, receiver.url).body
+    assert len(kept) == 2048
+    assert "c" not in kept
+
+
+def test_without_a_token_all_of_it_is_kept(exchange: Exchange, receiver: Receiver) -> None:
+    receiver.does(receiver.says(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"))
+    assert exchange.send(Request("PUT", receiver.url), b"{}", {}).body == "ok"
 
 
 def reset(sock: socket.socket) -> None:
@@ -180,6 +207,22 @@ def test_a_refusal_before_all_was_read_is_an_answer(exchange: Exchange, receiver
 
     receiver.does(refuse)
     answer = exchange.send(put(receiver.url), b"x" * 5_000_000, {})
+    assert answer.code == 413
+
+
+@pytest.mark.parametrize("ends", [False, True], ids=["reset", "broken pipe"])
+def test_a_refusal_that_breaks_off_the_sending_is_an_answer(
+    exchange: Exchange, receiver: Receiver, ends: bool
+) -> None:
+    def refuse(sock: socket.socket) -> None:
+        sock.recv(100)
+        sock.sendall(b"HTTP/1.1 413 Too much\r\nConnection: close\r\n\r\n")
+        if ends:
+            sock.shutdown(socket.SHUT_WR)
+        reset(sock)
+
+    receiver.does(refuse)
+    answer = exchange.send(put(receiver.url), b"x" * 20_000_000, {})
     assert answer.code == 413
 
 
@@ -301,6 +344,39 @@ def test_a_name_server_that_hangs_costs_the_deadline_and_one_thread(
         assert why(exchange, "http://hangs.test/") == LATE
     assert asked == ["hangs.test"]
     over.set()
+
+
+@pytest.fixture
+def hole(receiver: Receiver) -> Iterator[str]:
+    """An address that takes no connection and refuses none: its queue is full."""
+    with socket.create_server(("127.0.0.2", receiver.port), backlog=0), socket.socket() as first:
+        first.connect(("127.0.0.2", receiver.port))
+        yield "127.0.0.2"
+
+
+def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    exchange: Exchange,
+    receiver: Receiver,
+    short: None,
+    hole: str,
+    resolve: Callable[[Answers], list[str]],
+) -> None:
+    receiver.does(receiver.says(b"HTTP/1.1 204 Fine\r\n\r\n"))
+    resolve(lambda: [hole, "127.0.0.1"])
+    assert send(exchange, f"http://two.test:{receiver.port}/x").code == 204
+    resolve(lambda: ["127.0.0.3", hole])
+    began = time.monotonic()
+    assert why(exchange, f"http://other.test:{receiver.port}/x") == LATE
+    assert time.monotonic() - began > SHORT * 0.9
+
+
+def test_when_the_time_is_over_nothing_more_is_sent(
+    exchange: Exchange, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.does(receiver.says(b"HTTP/1.1 204 Fine\r\n\r\n", then=receiver.hold))
+    assert send(exchange, receiver.url).code == 204
+    monkeypatch.setattr(exchange_room, "DEADLINE", 0)
+    assert why(exchange, receiver.url) == LATE
 
 
 def test_nobody_there_is_told(exchange: Exchange) -> None:

@@ -2,12 +2,13 @@
 
 import socket
 import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from provider.courier import exchange as exchange_room
 from provider.courier.exchange import Exchange
-from tests.courier.receivers import SILENT, Receiver, send, why
+from tests.courier.receivers import SILENT, UNREACHED, Answers, Receiver, send, why
 
 FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -78,6 +79,24 @@ def test_a_kept_connection_that_breaks_off_in_an_answer_is_one_attempt(
     assert len(receiver.requests) == 2
 
 
+def test_what_comes_unasked_over_a_kept_connection_is_nobodys_answer(
+    exchange: Exchange, receiver: Receiver
+) -> None:
+    kept, came = threading.Event(), threading.Event()
+
+    def talk(sock: socket.socket) -> None:
+        kept.wait(10)
+        sock.sendall(b"HTTP/1.1 500 Not asked for\r\nContent-Length: 0\r\n\r\n")
+        came.set()
+        receiver.hold(sock)
+
+    receiver.does(receiver.says(FINE, then=talk), receiver.says(FINE))
+    assert send(exchange, receiver.url).code == 204
+    kept.set()
+    assert came.wait(10)
+    assert send(exchange, receiver.url).code == 204
+
+
 def test_a_new_connection_that_is_closed_without_an_answer_is_one_attempt(
     exchange: Exchange, receiver: Receiver
 ) -> None:
@@ -133,22 +152,101 @@ def test_a_connection_that_was_idle_for_long_is_not_trusted(
     assert [send(exchange, receiver.url).code for _ in range(2)] == [204, 204]
 
 
-def test_over_all_hosts_the_one_that_was_used_longest_ago_makes_room(
-    exchange: Exchange, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    closed = [threading.Event(), threading.Event()]
+class Watched:
+    """Answers all that comes over each connection, and knows which of them were closed."""
 
-    def play(number: int, sock: socket.socket) -> None:
+    def __init__(self, receiver: Receiver) -> None:
+        self.closed: list[threading.Event] = []
+        self.together = threading.Barrier(1)
+        self._receiver = receiver
+        self.hosts = [receiver.url.replace("127.0.0.1", name) for name in ("127.0.0.1", "a.test")]
+        receiver.does(self._play)
+
+    def _play(self, sock: socket.socket) -> None:
+        closed = threading.Event()
+        self.closed.append(closed)
+        while self._receiver.read(sock):
+            self.together.wait(10)
+            sock.sendall(FINE)
+        closed.set()
+
+
+@pytest.fixture
+def watched(
+    exchange: Exchange, receiver: Receiver, resolve: Callable[[Answers], list[str]]
+) -> Iterator[Watched]:
+    resolve(lambda: ["127.0.0.1"])
+    yield Watched(receiver)
+    exchange.close()
+
+
+def test_over_all_hosts_the_one_that_was_used_longest_ago_makes_room(
+    exchange: Exchange, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_room, "MOST_IDLE", 1)
+    one, other = watched.hosts
+    for url in (one, one, one, other):
+        send(exchange, url)
+    first, last = watched.closed
+    assert first.wait(10)
+    assert not last.is_set()
+    exchange.close()
+    assert last.wait(10)
+
+
+def test_who_is_used_again_is_not_the_one_that_makes_room(
+    exchange: Exchange, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_room, "MOST_IDLE", 2)
+    one, other = watched.hosts
+    for url in (one, other, one, one.replace("127.0.0.1", "b.test"), one):
+        send(exchange, url)
+    assert watched.closed[1].wait(10)
+    assert [each.is_set() for each in watched.closed] == [False, True, False]
+
+
+def test_a_host_was_used_when_any_of_its_connections_was(
+    exchange: Exchange, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_room, "MOST_IDLE", 3)
+    one, other = watched.hosts
+    watched.together = threading.Barrier(2)
+    twice = [threading.Thread(target=send, args=(exchange, one)) for _ in range(2)]
+    for sender in twice:
+        sender.start()
+    for sender in twice:
+        sender.join()
+    watched.together = threading.Barrier(1)
+    for url in (other, one, one.replace("127.0.0.1", "b.test")):
+        send(exchange, url)
+    assert watched.closed[2].wait(10)
+    assert [each.is_set() for each in watched.closed] == [False, False, True, False]
+
+
+def test_a_host_that_is_gone_takes_no_room(
+    exchange: Exchange, watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_room, "MOST_IDLE", 1)
+    gone = Receiver()
+    gone.does(gone.says(FINE))
+    send(exchange, gone.url)
+    gone.close()
+    assert why(exchange, gone.url) == UNREACHED
+    for url in watched.hosts:
+        send(exchange, url)
+    assert watched.closed[0].wait(10)
+
+
+def test_what_comes_back_after_the_end_is_closed(exchange: Exchange, receiver: Receiver) -> None:
+    closed = threading.Event()
+
+    def play(sock: socket.socket) -> None:
         receiver.read(sock)
+        exchange.close()
         sock.sendall(FINE)
         assert sock.recv(1) == b""
-        closed[number].set()
+        closed.set()
 
-    receiver.does(lambda sock: play(0, sock), lambda sock: play(1, sock))
-    monkeypatch.setattr(exchange_room, "MOST_IDLE", 1)
-    send(exchange, receiver.url)
-    send(exchange, receiver.url.replace("127.0.0.1", "localhost"))
-    assert closed[0].wait(10)
-    assert not closed[1].is_set()
-    exchange.close()
-    assert closed[1].wait(10)
+    receiver.does(play)
+    assert send(exchange, receiver.url).code == 204
+    assert closed.wait(10)

@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from provider.courier import exchange as exchange_room
 from provider.courier.exchange import Exchange
-from tests.courier.receivers import BAD_TLS, LATE, Behaviour, Receiver, send, why
+from tests.courier.receivers import (
+    BAD_TLS,
+    LATE,
+    SHORT,
+    UNREACHED,
+    Answers,
+    Behaviour,
+    Receiver,
+    send,
+    why,
+)
 
 
 def certificate(name: str, folder: Path, days: int = 1) -> tuple[Path, str]:
@@ -122,3 +133,24 @@ def test_a_receiver_that_speaks_no_tls_is_told_and_one_that_says_nothing_is_left
     url = receiver.url.replace("http://", "https://")
     assert why(exchange, url) == BAD_TLS
     assert why(exchange, url) == LATE
+
+
+def test_a_handshake_may_take_all_the_time_that_is_left(
+    exchange: Exchange, receiver: Receiver, short: None, resolve: Callable[[Answers], list[str]]
+) -> None:
+    resolve(lambda: ["127.0.0.1", "127.0.0.2"])  # of two, each has half to be connected in
+    receiver.does(receiver.hold)
+    exchange_room._tls()  # made once, which takes a moment
+    began = time.monotonic()
+    assert why(exchange, f"https://two.test:{receiver.port}/x") == LATE
+    assert time.monotonic() - began > SHORT * 0.9
+
+
+def test_without_anybody_to_trust_no_connection_stays_open(
+    exchange: Exchange, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange_room, "_tls", exchange_room._tls.__wrapped__)
+    monkeypatch.setattr(exchange_room, "DEFAULT_CA_BUNDLE_PATH", "nowhere.pem")
+    receiver.does(receiver.hold)
+    # One that was forgotten, not closed, is a warning and so an error.
+    assert why(exchange, receiver.url.replace("http://", "https://")) == UNREACHED
