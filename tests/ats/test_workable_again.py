@@ -82,6 +82,7 @@ def test_the_same_callback_of_two_accounts_is_two_orders(
         assert len(session.scalars(select(Candidate)).all()) == 2, "never shared"
 
 
+@pytest.mark.both
 def test_the_same_order_is_the_same_even_when_it_is_over(
     groove: Asker, house: House, side: Side
 ) -> None:
@@ -109,6 +110,7 @@ def test_the_same_order_is_the_same_after_the_candidate_was_erased(
     assert groove.post("/assessments", other).status_code == 409
 
 
+@pytest.mark.both
 def test_fifty_at_once_over_real_connections_are_one_order_and_one_invitation(
     served: Served, side: Side
 ) -> None:
@@ -133,6 +135,7 @@ def test_fifty_at_once_over_real_connections_are_one_order_and_one_invitation(
     assert (orders(served.house), letters(served.house)) == (1, 1)
 
 
+@pytest.mark.both
 def test_two_servers_on_one_database_make_one_order(
     settings: Settings, clock: cast.HandClock, house: House, app: Flask, side: Side
 ) -> None:
@@ -152,6 +155,7 @@ def test_two_servers_on_one_database_make_one_order(
     other.db.close()
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(("losses", "code"), [(1, 201), (2, 500)])
 def test_who_loses_the_race_between_look_and_write_looks_again(
     groove: Asker, house: House, monkeypatch: pytest.MonkeyPatch, losses: int, code: int

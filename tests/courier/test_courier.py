@@ -94,6 +94,7 @@ def test_a_callback_equals_what_polling_answers(
     assert ats.received[0].json["status"] == "completed"
 
 
+@pytest.mark.both
 def test_a_receiver_that_fails_gets_the_same_bytes_again_after_the_schedules_wait(
     house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_receiver_that_fails_gets_the_same_bytes_again_after_the_schedules_wai
     assert attempts(house) == [("again", 500), ("again", 503), ("done", 200)]
 
 
+@pytest.mark.both
 def test_a_repeat_says_what_was_true_then_even_if_the_order_went_on(
     house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
 ) -> None:
@@ -240,6 +242,7 @@ def test_a_redirect_is_not_followed_and_is_parked_after_three_tries(
     assert all("Cookie" not in put.headers for put in ats.received)
 
 
+@pytest.mark.both
 def test_gone_is_parked_at_once_and_its_successor_goes(
     house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
 ) -> None:
@@ -299,6 +302,7 @@ def test_a_hundred_orders_each_keep_their_own_order(
     assert {state for state, _ in messages(house)} == {"delivered"}
 
 
+@pytest.mark.both
 def test_a_courier_that_died_only_delays(
     house: House, ats: FakeAts, courier: Courier, place: Callable[..., str], clock: HandClock
 ) -> None:
@@ -314,6 +318,7 @@ def test_a_courier_that_died_only_delays(
     assert messages(house) == [("delivered", 1)]
 
 
+@pytest.mark.both
 def test_a_message_that_cannot_be_written_is_parked_and_keeps_nobody(
     house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
 ) -> None:
