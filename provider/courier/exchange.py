@@ -54,7 +54,7 @@ class Exchange:
             asked = request.headers | headers
             message = wire.request(request.method, target, place.header, asked, body)
             reply = self._exchange(place, message, until)
-        except Exception as error:
+        except (Refused, wire.NotHttp, wire.HungUp, OSError, ValueError) as error:
             raise Unreached(_reason(error)) from None  # the cause would name the address
         return Answer(reply.code, reply.headers, _kept(reply, request.headers))
 
@@ -280,6 +280,4 @@ def _reason(error: Exception) -> str:
         return BAD_TLS
     if isinstance(error, OSError):
         return UNREACHED
-    if isinstance(error, ValueError):
-        return UNSENDABLE
-    raise error
+    return UNSENDABLE
