@@ -102,7 +102,7 @@ def _under(session: Session, subject: str) -> ColumnElement[bool]:
     """Return the condition that a message's lane waits for a subject."""
     lane = _lane_of(subject)
     if subject.startswith("account/") and lane.sink == CALLBACK:
-        return Message.lane.startswith(f"{lane}/", autoescape=True)
+        return Message.lane.startswith(f"{lane}/")
     accounts: Sequence[int] = [lane.account]
     if not lane.account:
         accounts = session.scalars(select(Account.id)).all()
