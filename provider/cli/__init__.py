@@ -24,6 +24,7 @@ main.late(
     backup="Make FOLDER, a backup of the database and all files, while the server works.",
     restore="Put a backup into the instance of the settings, which must be empty.",
     move="Copy a whole instance into an empty database; run it again if it broke off.",
+    purge="Delete recordings' files that nothing names, a day after a crash left them.",
 )
 main.late(
     "provider.cli.workers",

@@ -1,4 +1,4 @@
-"""`provider move`, `backup` and `restore`: a whole instance from one place to another."""
+"""`provider move`, `backup`, `restore` and `purge`: an instance as a whole."""
 
 import os
 import time
@@ -89,6 +89,25 @@ def restore(folder: Path, as_json: bool) -> None:
     with _told() as tell:
         made = transfer.restore(folder.absolute(), config.read(), tell)
     _say(made.tables, len(made.files), made.amiss, time.monotonic() - began, as_json=as_json)
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@json_option
+def purge(dry_run: bool, as_json: bool) -> None:
+    """Delete recordings' files that nothing names, a day after a crash left them."""
+    with opened() as house, _told() as tell:
+        found = transfer.unnamed(house.db, house.media, house.now())
+        for number, (key, _) in enumerate(() if dry_run else found, 1):
+            house.media.drop(key)
+            tell("Deleting files", number, len(found))
+    files, size = len(found), sum(size for _, size in found)
+    if as_json:
+        put_json({"files": files, "bytes": size, "deleted": not dry_run})
+    else:
+        what = "1 file" if files == 1 else f"{files:,} files"
+        done = "Would delete" if dry_run else "Deleted"
+        click.echo(f"{done} {what} that nothing names, {size:,} bytes.")
 
 
 def _database(url: str) -> Database:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -128,15 +128,20 @@ class Media:
             for chunk in self.read(key, 0, self.size(key)):
                 file.write(chunk)
 
-    def keys(self) -> Iterator[tuple[str, int]]:
-        """Return the key and the size in bytes of every file, a page in memory at once."""
+    def keys(self, before: datetime | None = None) -> Iterator[tuple[str, int]]:
+        """Return the key and the size in bytes of every file, a page in memory at once.
+
+        With `before` only of those that have not been written since.
+        """
         pages = iter(obstore.list(self._store, chunk_size=PAGE))
         while True:
             with self._reaching():
                 page = next(pages, None)
             if page is None:
                 return
-            yield from ((each["path"], int(each["size"])) for each in page)
+            for each in page:
+                if before is None or each["last_modified"] < before:
+                    yield each["path"], int(each["size"])
 
     def address(self, key: str, lasts: timedelta) -> str | None:
         """Return an address at which a browser may fetch a file for so long; None: from us."""
