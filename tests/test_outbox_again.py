@@ -15,9 +15,9 @@ from tests.test_outbox_claim import row, send_again
 pytestmark = pytest.mark.both
 
 
-def park(house: House, key: str = "a", sequence: int = 1, **more: bool) -> int:
+def park(house: House, key: str = "a", *, absolute: bool = False) -> int:
     """Return a message that was refused."""
-    message = put(house, key, sequence, **more)
+    message = put(house, key, absolute=absolute)
     (taken,) = claim(house)
     assert taken.message_id == message
     settle(house, taken, Outcome("never", code=422))
