@@ -68,7 +68,7 @@ class Message(Base):
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     # An absolute message says all that its predecessors said: once it is delivered, an older
     # parked one must never be sent.
-    absolute: Mapped[bool] = mapped_column(default=False)
+    absolute: Mapped[bool]
     rendered: Mapped[bytes | None] = mapped_column(LargeBinary)
     state: Mapped[str] = mapped_column(String(12), default=WAITING)
     attempts: Mapped[int] = mapped_column(default=0)

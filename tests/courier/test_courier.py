@@ -2,12 +2,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from provider import outbox
 from provider.accounts import Caller
 from provider.ats import News
 from provider.ats.workable.news import body
@@ -373,6 +375,26 @@ def test_the_embedded_courier_finds_what_it_was_not_told_of(
         ats.wait_for(1)
     finally:
         courier.stop()
+
+
+def test_the_embedded_courier_goes_on_after_a_look_that_failed(
+    house: House, ats: FakeAts, place: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures, due_lanes = iter([OSError("the disk is full")]), outbox.due_lanes
+
+    def fails_once(session: Session, at: datetime) -> list[str]:
+        for failure in failures:
+            raise failure
+        return due_lanes(session, at)
+
+    monkeypatch.setattr(outbox, "due_lanes", fails_once)
+    decline(house, place())
+    courier = EmbeddedCourier(house, sweep=0.02).start()
+    try:
+        ats.wait_for(1)
+    finally:
+        courier.stop()
+    assert house.db.on_commit == []
 
 
 def test_the_embedded_courier_does_the_clocks_work(
