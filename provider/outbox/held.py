@@ -66,8 +66,7 @@ def try_now(session: Session, subject: str, at: datetime) -> None:
         lift(session, subject)
         return
     # First the message and then the hold, as couriers do, or each might wait for the other.
-    first.due_at = min(first.due_at, at)
-    session.flush()
+    first.due_at = min(first.due_at, at)  # written before the next statement runs
     # Not by the object: another process may end the hold at this very moment.
     session.execute(update(Hold).where(Hold.subject == subject, Hold.until > at).values(until=at))
     session.info.setdefault("lanes", set()).add(first.lane)
