@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 from structlog.testing import capture_logs
 
@@ -17,9 +18,11 @@ from provider.config import Settings
 from provider.courier.gate import PATIENCE, Gate
 from provider.db import in_turn
 from provider.house import House
+from provider.orders import Link, Order
 from provider.outbox import SUPERSEDED, WAITING, Claim, Ended, Hold, Message, Outcome
 from provider.outbox.held import try_now
 from tests import cast
+from tests.ats.side import Asker
 from tests.cast import HandClock
 from tests.postgres import Postgres
 from tests.test_outbox import claim, put, settle, state
@@ -248,3 +251,19 @@ def test_who_has_a_hold_tried_now_takes_the_message_first_as_couriers_do(
         waits(pressed)
         session.execute(text("SELECT FROM holds FOR UPDATE NOWAIT"))
     pressed.result(10)
+
+
+def test_of_two_who_share_a_report_at_once_the_later_one_gets_the_link_of_the_first(
+    house: House, client: FlaskClient, second: ThreadPoolExecutor, waits: Waits
+) -> None:
+    account, token = cast.account(house)
+    order = cast.order(house, account, cast.test(house))
+    cast.finish(house, order)
+    asker = Asker(client, token)
+    with house.db.writing() as session:
+        found = Order.find(session, order, account, lock=True)
+        link = Link.share(session, house.vault, found, None, None, house.now())
+        url = house.links.shared(link.token(house.vault))
+        doing = second.submit(asker.get, f"/assessments/{order}/shared-link")
+        waits(doing)
+    assert doing.result(10).get_json() == {"url": url}

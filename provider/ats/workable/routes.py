@@ -157,8 +157,8 @@ def _share(routes: ContractBlueprint, words: Words) -> None:
                 session, house.vault, found, caller.shared_ttl, caller.shared_ttl_units, at
             )
             url = house.links.shared(link.token(house.vault))
-        said = {"url": url}
-        if caller.shared_ttl and caller.shared_ttl_units:
+        said: dict[str, str | None] = {"url": url}
+        if caller.shared_ttl:
             said |= {"ttl": str(caller.shared_ttl), "ttl_units": caller.shared_ttl_units}
         return answer(said)
 
