@@ -213,6 +213,7 @@ def test_a_refusal_is_rejected_unless_the_account_is_switched(
     for name, switches in (("Plain", {}), ("Switched", {"declined": True})):
         asker = Asker(client, cast.account(house, name, switches=switches)[1])
         order_id = asker.order(side, side.wish(side.product(house)))
+        assert asker.poll(side, order_id) == {"status": "pending"}
         with house.db.writing() as session:
             Order.find(session, order_id).decline(session, "no time", house.now())
         assert callbacks(house, order_id) == [asker.poll(side, order_id)]
