@@ -207,7 +207,6 @@ class _Pool:
             self._closed = True
             lines = [line for lines in self._idle.values() for line in lines]
             self._idle.clear()
-            self._count = 0
         for line in lines:
             line.close()
 

@@ -36,6 +36,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     connect = socket.socket.connect
 
     def guard(sock: socket.socket, address: tuple[str, int]) -> None:
+        assert (sock.family == socket.AF_INET6) == (":" in address[0])
         seen.append(address[0])
         if address[0] not in ("127.0.0.1", "::1"):
             raise ConnectionRefusedError

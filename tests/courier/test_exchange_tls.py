@@ -74,13 +74,15 @@ def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def encrypted(receiver: Receiver, path: Path, names: list[str | None]) -> Behaviour:
-    """Return a behaviour that answers over TLS and notes which name was asked for."""
+    """Return a behaviour that answers over TLS and notes which name was asked for, and how."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
+    context.set_alpn_protocols(["h2", "http/1.1"])
     context.sni_callback = lambda _sock, name, _context: names.append(name)
 
     def play(sock: socket.socket) -> None:
         with context.wrap_socket(sock, server_side=True) as safe:
+            names.append(safe.selected_alpn_protocol())
             while receiver.read(safe):
                 safe.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
@@ -100,7 +102,7 @@ def test_tls_is_checked_for_the_name_of_the_address_and_asked_by_it(
     receiver.does(encrypted(receiver, path, names))
     url = f"https://groove.workable.test:{receiver.port}/x"
     assert [send(exchange, url).body for _ in range(2)] == ["ok", "ok"]
-    assert names == ["groove.workable.test"]  # one connection
+    assert names == ["groove.workable.test", "http/1.1"]  # one connection
     assert f"Host: groove.workable.test:{receiver.port}\r\n".encode() in receiver.requests[0]
     dotted = f"https://groove.workable.test.:{receiver.port}/x"
     assert send(exchange, dotted).body == "ok"
