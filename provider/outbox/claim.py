@@ -123,9 +123,7 @@ _UNTRUE = (
     .cte("untrue")
 )  # fmt: skip
 _SUPERSEDE = (
-    update(_TABLE)
-    .where(_ROW.id.in_(select(_UNTRUE.c.id)))
-    .values(state=SUPERSEDED, settled_at=_AT)
+    update(_TABLE).where(_ROW.id.in_(select(_UNTRUE.c.id))).values(state=SUPERSEDED, settled_at=_AT)
 )
 
 assert isinstance(Attempt.__table__, Table)
