@@ -7,7 +7,16 @@ from sqlalchemy import select
 
 from provider import outbox
 from provider.house import House
-from provider.outbox import DELIVERED, PARKED, SUPERSEDED, WAITING, Message, Outcome, in_state
+from provider.outbox import (
+    DELIVERED,
+    LEASE,
+    PARKED,
+    SUPERSEDED,
+    WAITING,
+    Message,
+    Outcome,
+    in_state,
+)
 from tests.cast import HandClock
 from tests.test_outbox import LANE, claim, put, settle
 from tests.test_outbox_claim import row, send_again
@@ -138,6 +147,16 @@ def test_lanes_are_all_that_ever_had_a_message_and_due_are_those_with_something_
     clock.pass_(timedelta(hours=1))
     with house.db.reading() as session:
         assert outbox.due_lanes(session, clock.now()) == [LANE, "2/callback"]
+
+
+def test_what_is_in_hand_is_not_due(house: House, clock: HandClock) -> None:
+    put(house)
+    claim(house)
+    for wait, lanes, oldest in ((timedelta(0), [], None), (LEASE, [LANE], clock.now())):
+        clock.pass_(wait)
+        with house.db.reading() as session:
+            assert outbox.due_lanes(session, clock.now()) == lanes
+            assert outbox.oldest_due(session, [LANE], clock.now()) == oldest
 
 
 def test_the_oldest_due_is_the_oldest_of_all_the_lanes_that_were_named(
