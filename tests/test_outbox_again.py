@@ -170,3 +170,15 @@ def test_the_oldest_due_is_the_oldest_of_all_the_lanes_that_were_named(
         for lanes, oldest in ((["1/mail", "2/mail"], 1), (["1/mail"], 2), (["4/mail"], None)):
             found = outbox.oldest_due(session, lanes, clock.now())
             assert found == (None if oldest is None else began + timedelta(seconds=oldest))
+
+
+def test_what_was_put_off_is_not_as_old_as_what_came_after_it(
+    house: House, clock: HandClock
+) -> None:
+    put(house, "a")
+    settle(house, claim(house)[0], Outcome("again", after=timedelta(hours=1)))
+    put(house, "b")
+    came = clock.now()
+    clock.pass_(timedelta(hours=2))
+    with house.db.reading() as session:
+        assert outbox.oldest_due(session, [LANE], clock.now()) == came

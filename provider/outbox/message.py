@@ -210,8 +210,7 @@ _ALL_LANES = _loosely().c.lane
 _LANES = select(_ALL_LANES).where(_ALL_LANES.is_not(None))
 _WAITING_LANES = _loosely(is_waiting(_ROW)).c.lane
 _DUE_LANES = select(_WAITING_LANES).where(
-    _WAITING_LANES.is_not(None),
-    exists().where(_ROW.lane == _WAITING_LANES, due(_ROW, bindparam("at"))),
+    exists().where(_ROW.lane == _WAITING_LANES, due(_ROW, bindparam("at")))
 )
 _OLDEST = (
     select(_ROW.due_at)
