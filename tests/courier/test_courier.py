@@ -10,14 +10,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider import outbox
-from provider.accounts import Caller
+from provider.accounts import Account, Caller
 from provider.ats import News
 from provider.ats.workable.news import body
 from provider.courier import Courier, EmbeddedCourier
 from provider.courier import exchange as exchange_room
+from provider.courier.gate import PATIENCE
 from provider.house import House
 from provider.orders import Order
-from provider.outbox import LEASE, Attempt, Message
+from provider.outbox import LEASE, Attempt, Hold, Message
 from tests import cast
 from tests.cast import HandClock
 from tests.fake_ats import FakeAts
@@ -131,6 +132,29 @@ def test_a_repeat_says_what_was_true_then_even_if_the_order_went_on(
     courier.drain(*cast.lanes(house))
     said = [put.json["status"] for put in ats.received]
     assert said == ["rejected", "rejected", "pending"]
+
+
+def test_a_repeat_is_the_same_bytes_whatever_was_switched_meanwhile(
+    house: House, ats: FakeAts, courier: Courier, place: Callable[..., str], clock: HandClock
+) -> None:
+    decline(house, place())
+    ats.answers.append(503)
+    courier.drain(*cast.lanes(house))
+    with house.db.writing() as session:
+        session.scalars(select(Account)).one().switches = {"declined": True}
+    clock.pass_(timedelta(minutes=1))
+    courier.drain(*cast.lanes(house))
+    assert [put.body for put in ats.received] == [b'{"status": "rejected"}'] * 2
+
+
+def test_a_host_that_cannot_be_reached_is_left_alone(house: House, courier: Courier) -> None:
+    account, test = cast.account(house)[0], cast.test(house)
+    with FakeAts() as gone:
+        urls = [f"{gone.url}/{number}" for number in range(PATIENCE)]
+    decline(house, *(cast.order(house, account, test, callback_url=url) for url in urls))
+    courier.drain(*cast.lanes(house))
+    with house.db.reading() as session:
+        assert session.scalars(select(Hold.why)).all() == ["The receiver could not be reached"]
 
 
 def test_a_receiver_that_hangs_costs_one_try_and_holds_nobody_else(
