@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from sqlalchemy import event
-from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
 
 Found = TypeVar("Found")
 
@@ -14,15 +14,16 @@ def until(look: Callable[[], Found | None], seconds: float = 20.0) -> Found:
     """Return what `look` finds, as soon as it finds something; fail after `seconds`."""
     committed = threading.Condition()
 
-    def tell(_: Session) -> None:
+    def tell(*_: object) -> None:
         with committed:
             committed.notify_all()
 
-    event.listen(Session, "after_commit", tell)
+    # A connection goes back to its pool when all that was written with it is to be seen.
+    event.listen(Pool, "checkin", tell)
     try:
         with committed:
             found = committed.wait_for(look, seconds)
     finally:
-        event.remove(Session, "after_commit", tell)
+        event.remove(Pool, "checkin", tell)
     assert found, f"not within {seconds} s"
     return found
