@@ -103,7 +103,12 @@ _FOLLOWING = update(_TABLE).where(
 )
 _PUT_OFF_TOO = _FOLLOWING.values(due_at=_DUE)
 _NOW_DUE = _FOLLOWING.where(_ROW.due_at > _DUE).values(due_at=_DUE)
-_KEEP = update(_TABLE).where(*_HELD).values(rendered=bindparam("bytes")).returning(_ROW.id)
+_KEEP = Ready(
+    update(_TABLE)
+    .where(_ROW.id == bindparam("one"), _ROW.lease == bindparam("its"), is_waiting(_ROW))
+    .values(rendered=bindparam("bytes"))
+    .returning(_ROW.id)
+)
 _FREE = update(_TABLE).where(*_HELD).values(lease=None, leased_until=None)
 _LATER = _TABLE.alias("later")
 _UNTRUE = (
@@ -187,8 +192,8 @@ def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
 
 def keep_rendered(session: Session, claim: Claim, rendered: bytes) -> bool:
     """Keep the bytes that every try of a message sends; False when the lease is lost."""
-    told = {"ids": [claim.message_id], "leases": [claim.lease], "bytes": rendered}
-    return bool(session.connection().scalar(_KEEP, told))
+    told = {"one": claim.message_id, "its": claim.lease, "bytes": rendered}
+    return _KEEP.row(session, told) is not None
 
 
 def free(session: Session, claim: Claim) -> None:
