@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import TypeVar
 
 from sqlalchemy import event
@@ -9,21 +10,27 @@ from sqlalchemy.pool import Pool
 
 Found = TypeVar("Found")
 
+_waiting: dict[threading.Event, int] = {}  # who waits, in which thread
+
+
+# A connection goes back to its pool when all that was written with it is to be seen. Listened to
+# for good: to come and go would change the list of listeners while another thread walks it.
+@event.listens_for(Pool, "checkin")
+def _tell(*_: object) -> None:
+    for again, thread in list(_waiting.items()):
+        if thread != threading.get_ident():  # one's own look is no news
+            again.set()
+
 
 def until(look: Callable[[], Found | None], seconds: float = 20.0) -> Found:
     """Return what `look` finds, as soon as it finds something; fail after `seconds`."""
-    committed = threading.Condition()
-
-    def tell(*_: object) -> None:
-        with committed:
-            committed.notify_all()
-
-    # A connection goes back to its pool when all that was written with it is to be seen.
-    event.listen(Pool, "checkin", tell)
+    ends, again = monotonic() + seconds, threading.Event()
+    _waiting[again] = threading.get_ident()
     try:
-        with committed:
-            found = committed.wait_for(look, seconds)
+        while not (found := look()):
+            again.wait(max(0, ends - monotonic()))
+            assert monotonic() < ends, f"not within {seconds} s"
+            again.clear()
     finally:
-        event.remove(Pool, "checkin", tell)
-    assert found, f"not within {seconds} s"
+        del _waiting[again]
     return found
