@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from statistics import median
+from threading import Semaphore
 from time import perf_counter, sleep
 from urllib.parse import urlencode, urlsplit
 
@@ -35,9 +36,11 @@ def callback(
 ) -> Figure:
     """Measure from a commit to the PUT's arrival at a real receiver, one at a time."""
     house, committed, came = ground.house, list[float](), list[float]()
+    arrived = Semaphore(0)  # waited for, for whoever looks meanwhile takes of what is measured
 
     def note(handler: BaseHTTPRequestHandler) -> None:
         came.append(perf_counter())
+        arrived.release()
         handler.send_response(200)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
@@ -55,6 +58,7 @@ def callback(
                     _until_idle(ground)
                     with house.db.writing() as session:
                         Order.find(session, order).cancel(session, "bench", "", house.now())
+                    assert arrived.acquire(timeout=60)
                 _until_idle(ground)
         finally:
             house.db.on_commit.clear()
