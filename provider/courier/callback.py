@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import BindParameter, bindparam, select
 from sqlalchemy.orm import Session
 
 from provider.accounts import Account
@@ -65,12 +66,12 @@ class CallbackSink(Sink):
 
     def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Callback | Exception]:
         """Render each status as it stood at its message's revision, and address it."""
-        keys = [claim.key for claim in claims]
-        found = session.connection().execute(_ORDERS, {"public_ids": keys})
-        orders = {row.public_id: row for row in found}
+        keys = {f"key{number}": claim.key for number, claim in enumerate(claims)}
+        found = _orders(len(keys)).rows(session, keys)
+        orders = {public_id: Ordered(*rest) for public_id, *rest in found}
         senders = {
             number: self._sender(session, number)
-            for number in {row.account_id for row in orders.values()}
+            for number in {order.account_id for order in orders.values()}
         }
 
         def one(session: Session, claim: Claim) -> Callback:
@@ -90,9 +91,7 @@ class CallbackSink(Sink):
         token = Account.reveal_callback_token(self.house.vault, sealed, public_id)
         return Sender(DIALECTS[ats], token, switches, tuple(hosts))
 
-    def _render(
-        self, session: Session, claim: Claim, order: Row[Any, Any, Any, Any], sender: "Sender"
-    ) -> bytes:
+    def _render(self, session: Session, claim: Claim, order: "Ordered", sender: "Sender") -> bytes:
         news = News(order.kind, claim.payload["status"], order.reply, sender.switches)
         kept = claim.payload["result"]
         if kept:
@@ -114,6 +113,15 @@ class CallbackSink(Sink):
 
 
 @dataclass(frozen=True)
+class Ordered:
+    """What a callback says and needs of its order."""
+
+    kind: str
+    reply: dict[str, Any]
+    account_id: int
+
+
+@dataclass(frozen=True)
 class Sender:
     """What the callbacks of one account have in common."""
 
@@ -123,10 +131,6 @@ class Sender:
     hosts: tuple[str, ...]
 
 
-_COLUMNS = Order.__table__.c
-_ORDERS = select(_COLUMNS.public_id, _COLUMNS.kind, _COLUMNS.reply, _COLUMNS.account_id).where(
-    _COLUMNS.public_id.in_(bindparam("public_ids"))
-)
 _ACCOUNTS = Account.__table__.c
 _ACCOUNT = Ready(
     select(
@@ -134,3 +138,15 @@ _ACCOUNT = Ready(
         _ACCOUNTS.callback_hosts,
     ).where(_ACCOUNTS.id == bindparam("account_id"))
 )  # fmt: skip
+_ORDERS = Order.__table__.c
+
+
+@cache
+def _orders(count: int) -> Ready:
+    """Return how so many orders are read; a courier has few at once, and each number is ready."""
+    keys: list[BindParameter[str]] = [bindparam(f"key{number}") for number in range(count)]
+    return Ready(
+        select(_ORDERS.public_id, _ORDERS.kind, _ORDERS.reply, _ORDERS.account_id).where(
+            _ORDERS.public_id.in_(keys)
+        )
+    )
