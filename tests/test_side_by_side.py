@@ -20,6 +20,7 @@ from provider.db import in_turn
 from provider.house import House
 from provider.orders import Link, Order
 from provider.outbox import SUPERSEDED, WAITING, Claim, Ended, Hold, Message, Outcome
+from provider.outbox.claim import _CLAIM
 from provider.outbox.held import try_now
 from tests import cast
 from tests.ats.side import Asker
@@ -134,6 +135,31 @@ def test_a_courier_leaves_a_later_one_to_who_sends_again(
         assert outbox.send_again(session, session.get_one(Message, first), house.now())
         assert second.submit(claim, house, LANE).result(10) == []
     assert [taken.message_id for taken in claim(house, LANE)] == [first]
+
+
+def test_a_courier_gives_a_later_one_back_whose_earlier_came_again_while_it_looked(
+    house: House, second: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, later = parked(house)
+    looks = _CLAIM.rows
+
+    def come_again() -> None:
+        with house.db.writing() as session:
+            again = {"state": WAITING, "due_at": house.now(), "settled_at": None}
+            session.execute(update(Message).where(Message.id == first).values(again))
+
+    def looking(*told: Any) -> list[tuple[Any, ...]]:
+        found = looks(*told)
+        second.submit(come_again).result(10)  # what this statement saw is older
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(_CLAIM, "rows", looking)
+        assert claim(house, LANE) == []
+    (taken,) = claim(house, LANE)
+    assert taken.message_id == first
+    settle(house, taken, Outcome("done"))
+    assert [taken.message_id for taken in claim(house, LANE)] == [later]
 
 
 def test_a_courier_settles_without_waiting_for_who_sends_again(

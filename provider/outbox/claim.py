@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -187,7 +188,36 @@ def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
         "batch": vault.public_id()[:8] + "/",
     }  # fmt: skip
     claims = (Claim(*row) for row in _CLAIM.rows(session, told))
-    return sorted(claims, key=lambda taken: taken.message_id)
+    return _first_of_each(session, sorted(claims, key=lambda taken: taken.message_id))
+
+
+def _first_of_each(session: Session, claims: Sequence[Claim]) -> list[Claim]:
+    """Free those whose earlier one was sent again by hand while they were looked for.
+
+    On PostgreSQL a statement sees what was there when it began, another one sees it all: who sends
+    again waits for what is locked. On SQLite nobody writes meanwhile.
+    """
+    overtaking: set[int] = set()
+    if claims and session.get_bind().dialect.name == "postgresql":
+        ids = {f"id{number}": taken.message_id for number, taken in enumerate(claims)}
+        overtaking = {number for (number,) in _overtaking(len(ids)).rows(session, ids)}
+    for taken in claims:
+        if taken.message_id in overtaking:
+            free(session, taken)
+    return [taken for taken in claims if taken.message_id not in overtaking]
+
+
+@cache
+def _overtaking(count: int) -> Ready:
+    """Return how those of so many are found that must wait for an earlier one."""
+    ids: list[BindParameter[int]] = [bindparam(f"id{number}") for number in range(count)]
+    earlier = exists().where(
+        _OTHER.c.lane == _ROW.lane,
+        _OTHER.c.key == _ROW.key,
+        is_waiting(_OTHER.c),
+        _OTHER.c.sequence < _ROW.sequence,
+    )
+    return Ready(select(_ROW.id).where(_ROW.id.in_(ids), earlier))
 
 
 def keep_rendered(session: Session, claim: Claim, rendered: bytes) -> bool:
