@@ -87,11 +87,11 @@ def serve() -> Flask:
     # threads can still start what a clean end needs.
     Finalize(None, stop, exitpriority=10)
     Finalize(None, bookkeeper.stop, exitpriority=9)  # after what still counts
-    _settle_down()
+    settle_down()
     return app
 
 
-def _settle_down() -> None:
+def settle_down() -> None:
     """Have what is loaded by now left alone by the garbage collector: it stays until the end.
 
     To walk it all takes a tenth of a second or two, in which nobody is answered.

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Flask, Response, request
 
 from provider import logs
-from provider.app import create_app
+from provider.app import create_app, settle_down
 from provider.cli.server import _granian
 
 
@@ -39,9 +39,11 @@ def bare() -> Flask:
 
 
 def ours() -> Flask:
-    """Our app, its log as the server writes it."""
+    """Our app, its log and its memory as the server has them."""
     logs.configure()
-    return create_app()
+    app = create_app()
+    settle_down()
+    return app
 
 
 APPS: dict[str, Callable[[], Any]] = {"bare": bare, "ours": ours}
