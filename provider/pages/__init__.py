@@ -65,15 +65,18 @@ FRESH = (NO_STORE, ("X-Robots-Tag", "noindex, nofollow"))  # but for files
 
 def _protect(response: Response) -> Response:
     headers = response.headers
-    if response.mimetype == "application/json":
-        for name, value in MACHINES if not here().settings.https else (*MACHINES, *HTTPS):
-            headers.setdefault(name, value)
-        return response
-    given = {name.lower() for name in headers.keys()}  # noqa: SIM118  (as pairs it yields them)
-    https = HTTPS if here().settings.https else ()
-    kept = () if (request.endpoint or "static").endswith("static") else FRESH
-    policy = ("Content-Security-Policy", csp.policy(here().media.origin))
-    for name, value in (*ALWAYS, policy, *https, *kept):
+    given = {name.lower() for name, _ in headers}
+    for name, value in _said_with(response):
         if name.lower() not in given:
             headers.add(name, value)
     return response
+
+
+def _said_with(response: Response) -> tuple[tuple[str, str], ...]:
+    house = here()
+    https = HTTPS if house.settings.https else ()
+    if response.mimetype == "application/json":
+        return MACHINES + https
+    kept = () if (request.endpoint or "static").endswith("static") else FRESH
+    policy = ("Content-Security-Policy", csp.policy(house.media.origin))
+    return (*ALWAYS, policy, *https, *kept)
