@@ -236,3 +236,23 @@ def test_a_held_lane_that_has_a_pace_too_gets_one_try(
     assert weigh(house, gate, lane) == 1
     gate.took(lane, 1_000_000, clock.now())
     assert weigh(house, gate, lane) == 0
+
+
+def test_an_accounts_pace_is_not_its_letters(house: House, lane: str) -> None:
+    paced(house, 1)
+    gate = Gate()
+    assert weigh(house, gate, lane) == 1  # it knows the account's pace by now
+    assert weigh(house, gate, "1/mail") == ALL
+
+
+def test_a_try_that_was_answered_prolongs_no_later_hold(
+    house: House, clock: HandClock, lane: str
+) -> None:
+    gate = Gate()
+    weigh(house, gate, lane, *[FAILED] * PATIENCE)
+    clock.pass_(STEPS[0] * 2)
+    assert begin_to_try(house, [gate], lane) == [True]
+    weigh(house, gate, lane, Outcome("again", code=500), message=1)  # it answers, if not well
+    weigh(house, Gate(), lane, *[FAILED] * PATIENCE, message=2)  # another courier's
+    weigh(house, gate, lane, FAILED, message=1)
+    assert standing(house).probes == 0
