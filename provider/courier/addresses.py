@@ -71,13 +71,11 @@ def read(url: str) -> tuple[Place, str]:
 
 
 def is_public(address: Address) -> bool:
-    """Say whether an address is nobody's special one; a carried IPv4 address decides."""
+    """Say whether an address is nobody's special one; of a translated one the IPv4 address."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in NAT64:  # what an IPv6-only network's resolver makes of any IPv4 address
             return is_public(ipaddress.IPv4Address(address.packed[-4:]))
-        if address.ipv4_mapped:
-            return is_public(address.ipv4_mapped)
-        if address not in GLOBAL_UNICAST:
+        if address not in GLOBAL_UNICAST:  # nor are the forms that a mapped IPv4 address has
             return False
     return address.is_global and not any(address in block for block in SPECIAL)
 
