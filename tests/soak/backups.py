@@ -26,7 +26,7 @@ from tests.soak.web import Machine
 
 EVERY = 10.0  # seconds from one backup to the next
 LONG, SHORT = 15, 1  # backups of each database
-BREATH = 0.5  # seconds between two recordings
+BREATH = 0.5  # seconds between two recordings, and two orders of each who orders
 
 
 def quiet(*_: object) -> None:
@@ -116,7 +116,10 @@ class Round:
 def _on(run: Run, instance: Instance, verdict: Verdict) -> str:
     with instance.house() as house:
         account, token = cast.account(house)
-        clients = Clients(Machine(instance.port, token), {"test_id": cast.test(house)})
+        # Ten seconds must do for a backup and its restoring, with the server beside them.
+        clients = Clients(
+            Machine(instance.port, token), {"test_id": cast.test(house)}, breath=BREATH
+        )
         films = Films(house, cast.order(house, account, cast.interview(house), "interview"))
         backups = Round(run, instance, house, clients, films, verdict)
         with instance.start() as server, films.running():

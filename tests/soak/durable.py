@@ -26,11 +26,12 @@ LONG, SHORT = Plan(60, (1, 400)), Plan(1, (10, 60))
 
 @dataclass
 class Clients:
-    """ATSs that order without a pause until the server dies, and keep what they were told."""
+    """ATSs that order until the server dies, and keep what they were told."""
 
     ats: Machine
     wish: dict[str, str]
     kept: dict[str, str] = field(default_factory=dict)  # callback address to id
+    breath: float = 0.0  # seconds between two orders of each
     refused: list[str] = field(default_factory=list)
     round: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -71,6 +72,7 @@ class Clients:
                 elif page.code not in BUSY:
                     self.refused.append(f"{address}: {page.code} {page.text[:200]}")
                 self._changed.notify_all()
+            time.sleep(self.breath)
 
     def _stands(self, address: str, known: str) -> bool:
         again = self.place(address)
