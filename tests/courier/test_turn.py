@@ -149,6 +149,40 @@ def test_a_turn_whose_transaction_fails_is_taken_again_with_all_that_it_was_for(
     assert states(house) == [DELIVERED, DELIVERED]
 
 
+def test_a_turn_that_fails_again_and_again_forgets_no_lane_and_gives_its_hands_back(
+    house: House, courier: Courier, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(house, lane, "a")
+    put(house, "1/mail", "b")
+    courier.call([lane, "1/mail"])
+    with monkeypatch.context() as broken:
+        for _ in range(5):  # more often than there are hands
+            kept = iter((True,))  # the first lane's; the second one's fails
+            broken.setattr(outbox, "keep_rendered", lambda *_, kept=kept: next(kept))
+            with pytest.raises(StopIteration):
+                courier.turn()
+    assert courier.turn() == 2
+
+
+def test_who_drains_sleeps_while_something_is_out(
+    house: House, desk: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = threading.Event()
+    desk.ends = lambda: Outcome("done" if slept.wait(10) else "never", code=200)
+    courier = Courier(house, {CALLBACK: desk}, hands=4)
+    wait = courier.wait
+
+    def sleep(seconds: float | None = None) -> None:
+        slept.set()
+        wait(seconds)
+
+    monkeypatch.setattr(courier, "wait", sleep)
+    put(house, lane, "a")
+    courier.drain(lane)
+    assert states(house) == [DELIVERED]
+    courier.stop()
+
+
 @pytest.mark.parametrize(
     ("paced", "told", "waits"), [(None, 30, 30), (0.5, 30, 0.5), (45, 30, 30), (-1, 30, -1)]
 )
@@ -173,12 +207,16 @@ def test_nobody_waits_for_a_moment_that_has_passed(courier: Courier) -> None:
     courier.rest(-1)
 
 
-def test_who_stumbles_rests_and_goes_on(courier: Courier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_stumbles_says_so_rests_and_goes_on(
+    courier: Courier, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     rested: list[float] = []
     monkeypatch.setattr(courier, "turn", lambda: 1 / 0)
     monkeypatch.setattr(courier, "rest", rested.append)
     courier.work(0)
     assert rested == [courier_room.STUMBLED]
+    said = capsys.readouterr()
+    assert "ZeroDivisionError" in said.out + said.err
 
 
 def test_a_pace_lets_a_courier_go_on_by_itself(
@@ -272,6 +310,27 @@ def test_a_lost_lease_is_told_as_that(
     assert states(house) == [WAITING]
 
 
+def test_what_ended_under_a_lost_lease_says_nothing_about_its_host(
+    house: House,
+    courier: Courier,
+    desk: Desk,
+    lane: str,
+    clock: HandClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("provider.courier.gate.PATIENCE", 1)
+    desk.ends = lambda: Outcome("again", code=500, blame="route")
+    put(house, lane, "a")
+    courier.call([lane])
+    courier.turn()
+    clock.pass_(outbox.LEASE)
+    with house.db.writing() as session:
+        assert outbox.claim(session, lane, clock.now(), 1)
+    courier.turn()
+    with house.db.reading() as session:
+        assert session.scalars(select(outbox.Hold)).all() == []
+
+
 def test_the_bytes_of_a_message_are_kept_at_its_first_try_and_only_then(
     house: House,
     courier: Courier,
@@ -290,19 +349,36 @@ def test_the_bytes_of_a_message_are_kept_at_its_first_try_and_only_then(
     assert courier.drain(lane) == 1
 
 
+MOMENT = 0.05  # seconds in which whoever does not wait would be done
+
+
 def test_a_call_wakes_who_waits(courier: Courier, lane: str) -> None:
     waiting = threading.Thread(target=courier.wait, args=(60,))
     waiting.start()
+    waiting.join(MOMENT)
+    assert waiting.is_alive()
     courier.call([lane])
     waiting.join(10)
     assert not waiting.is_alive()
 
 
-def test_stopping_wakes_who_waits(courier: Courier) -> None:
-    waiting = threading.Thread(target=courier.wait, args=(60,))
+def test_stopping_wakes_who_waits_or_rests_and_waits_for_who_takes_the_turns(
+    courier: Courier,
+) -> None:
+    ended: list[str] = []
+
+    def work() -> None:
+        courier.wait(60)
+        threading.Event().wait(MOMENT)  # a last turn
+        ended.append("turns")
+
+    working = threading.Thread(target=work)
     resting = threading.Thread(target=courier.rest, args=(60,))
-    waiting.start()
+    working.start()
     resting.start()
-    courier.stop(after=waiting)
+    resting.join(MOMENT)
+    assert resting.is_alive()
+    courier.stop(after=working)
+    assert ended == ["turns"]
     resting.join(10)
     assert not resting.is_alive()
