@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -99,17 +100,48 @@ def test_what_is_claimed_ahead_of_a_route_that_fails_is_freed_and_was_no_try(
     assert ours.sending, "what was freed is claimed again"
 
 
+def put(house: House, lane: str, keys: str) -> None:
+    with house.db.writing() as session:
+        for key in keys:
+            outbox.append(
+                session, lane=lane, key=key, sequence=0, topic="status", payload={}, at=house.now()
+            )
+
+
+def test_of_what_waits_no_more_goes_on_than_the_route_may_have(house: House) -> None:
+    ours, lane = ByHand(house, hands=32), "1/callback/a.test"
+    put(house, lane, "abcdefghijkl")
+    ours.call([lane])
+    ours.turn()
+    assert (len(ours.sending), leased(house)) == (8, 12)
+    ours.end(Outcome("done", code=200))
+    assert len(ours.sending) == 9
+
+
+def test_what_was_claimed_while_the_courier_stopped_is_freed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, desk = ByHand(house), Desk()
+    put(house, "1/callback/a.test", "ab")
+
+    def stopping(*told: Any) -> list[Parcel | Exception]:
+        ours._stopping = True
+        return desk.prepare(*told)
+
+    monkeypatch.setattr(ours._sinks[CALLBACK], "prepare", stopping)
+    ours.call(["1/callback/a.test"])
+    ours.turn()
+    assert (ours.sending, leased(house), ours._hands.busy) == ([], 2, 0)
+    ours.turn()
+    assert leased(house) == 0
+
+
 def test_what_is_freed_of_another_account_is_claimed_again_though_nothing_of_it_ended(
     house: House,
 ) -> None:
     ours, (failing, other) = ByHand(house, hands=32), ("1/callback/a.test", "2/callback/a.test")
-    with house.db.writing() as session:
-        for lane, keys in ((failing, "abcdefgh"), (other, "i")):
-            for key in keys:
-                outbox.append(
-                    session, lane=lane, key=key, sequence=0, topic="status", payload={},
-                    at=house.now(),
-                )  # fmt: skip
+    put(house, failing, "abcdefgh")
+    put(house, other, "i")
     ours.call([failing, other])
     ours.turn()
     assert [job.claim.lane for job in ours.sending] == [failing] * 8

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from provider import outbox
 from provider.accounts import Account
@@ -17,7 +18,17 @@ from provider.courier import courier as courier_room
 from provider.courier.courier import Job
 from provider.courier.parcel import Parcel, Sink
 from provider.house import House
-from provider.outbox import CALLBACK, DELIVERED, MAIL, WAITING, Attempt, Claim, Message, Outcome
+from provider.outbox import (
+    CALLBACK,
+    DELIVERED,
+    MAIL,
+    PARKED,
+    WAITING,
+    Attempt,
+    Claim,
+    Message,
+    Outcome,
+)
 from tests import cast
 from tests.cast import HandClock
 
@@ -117,9 +128,43 @@ def test_a_send_that_fails_with_an_error_of_ours_is_tried_again(
 ) -> None:
     desk.ends = _fail
     put(house, lane, "a")
-    courier.drain(lane)
+    with capture_logs() as said:
+        courier.drain(lane)
+    assert [one["order"] for one in said if one["log_level"] == "error"] == ["a"]
     assert states(house) == [WAITING]
     assert (attempt(house).outcome, attempt(house).error) == ("again", "KeyError")
+
+
+def test_a_message_that_cannot_be_written_is_told_and_keeps_the_next_from_nothing(
+    house: House, courier: Courier, desk: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(house, lane, "a")
+    with house.db.writing() as session:
+        outbox.append(
+            session, lane=lane, key="a", sequence=1, topic="status", payload={}, at=house.now()
+        )
+
+    def prepare(_: Session, claims: Sequence[Claim]) -> list[Parcel | Exception]:
+        return [Note(desk.ends) if claim.sequence else KeyError() for claim in claims]
+
+    monkeypatch.setattr(desk, "prepare", prepare)
+    with capture_logs() as said:
+        assert courier.drain(lane) == 1
+    assert states(house) == [PARKED, DELIVERED]
+    (told,) = (one for one in said if one["log_level"] == "error")
+    with house.db.reading() as session:
+        parked = session.scalars(select(Message.public_id).order_by(Message.id)).first()
+    assert (told["order"], told["message"]) == ("a", parked)
+
+
+def test_a_wait_that_the_receiver_asks_for_is_kept_to_the_second(
+    house: House, courier: Courier, desk: Desk, lane: str, clock: HandClock
+) -> None:
+    desk.ends = lambda: Outcome("again", code=429, after=timedelta(hours=3))
+    put(house, lane, "a")
+    courier.drain(lane)
+    with house.db.reading() as session:
+        assert session.scalar(select(Message.due_at)) == clock.now() + timedelta(hours=3)
 
 
 def test_who_loses_the_race_for_a_holds_one_try_frees_what_it_took(
@@ -228,6 +273,9 @@ def test_a_pace_lets_a_courier_go_on_by_itself(
     assert courier.drain(lane) == 1
     clock.pass_(SECOND / 2)
     assert courier.drain() == 1
+    clock.pass_(SECOND)
+    courier.drain(lane)  # nothing is left, and so there is nothing to wait for
+    assert courier.next_at() is None
 
 
 def test_the_last_step_of_the_schedule_is_repeated_and_never_quite_the_same(
