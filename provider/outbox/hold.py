@@ -39,12 +39,8 @@ def hold(session: Session, subject: str, why: str, until: datetime, at: datetime
     if standing is None:
         in_turn(session, f"hold {subject}")  # or two couriers would both write the first
         standing = _prolong(session, subject, why, until)
-    return (
-        standing
-        or _write(
-            session, insert(Hold).values(subject=subject, why=why, since=at, until=until, probes=0)
-        ).one()
-    )
+    first = insert(Hold).values(subject=subject, why=why, since=at, until=until)
+    return standing or _write(session, first).one()
 
 
 def holding(session: Session, subjects: Iterable[str]) -> dict[str, Hold]:
