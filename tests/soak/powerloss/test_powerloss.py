@@ -16,6 +16,7 @@ from tests.soak.powerloss import judge, prove
 from tests.soak.powerloss.replay import FOLDER, HEAD, Tape
 from tests.soak.proof import Proof, Run
 
+pytestmark = pytest.mark.sqlite  # what PostgreSQL writes, it answers for itself
 ROOT = Path("/disk")
 TOP, FILE, OTHER = 1, 2, 3  # inodes
 THREAD = 77
