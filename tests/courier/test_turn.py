@@ -108,6 +108,16 @@ def test_draining_ends_when_what_was_sent_is_settled(
     assert set(states(house)) == {DELIVERED}
 
 
+def test_a_lane_that_finds_all_hands_of_its_host_taken_has_its_turn_later(
+    house: House, courier: Courier, lane: str
+) -> None:
+    other = lane.replace("1/", "2/", 1)  # another account's, at the same host
+    put(house, lane, *"abcdef")
+    put(house, other, "g")
+    assert courier.drain(lane, other) == 7
+    assert set(states(house)) == {DELIVERED}
+
+
 def test_a_turn_without_anything_to_do_opens_no_transaction(
     courier: Courier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
