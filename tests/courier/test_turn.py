@@ -281,6 +281,7 @@ def test_a_pace_lets_a_courier_go_on_by_itself(
         session.scalars(select(Account)).one().callback_rate = 2
     put(house, lane, *"ab")
     assert courier.drain(lane) == 1
+    assert courier.next_at() == clock.now() + SECOND / 2
     clock.pass_(SECOND / 2)
     assert courier.drain() == 1
     clock.pass_(SECOND)
