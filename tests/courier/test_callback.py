@@ -12,6 +12,7 @@ from provider.orders import Order
 from provider.outbox import Attempt, Message
 from tests import cast
 from tests.courier.receivers import Answers
+from tests.fake_ats import FakeAts
 
 PUBLIC = ["93.184.215.14"]
 
@@ -53,6 +54,21 @@ def test_what_an_account_does_not_allow_any_more_is_parked_and_not_dialled(
         assert (message.state, message.attempts) == ("parked", 1)
         attempt = session.scalars(select(Attempt).where(Attempt.message_id == message.id)).one()
         assert attempt.error == told
+
+
+def test_every_account_is_told_with_its_own_token(house: House, ats: FakeAts) -> None:
+    house = replace(house, settings=replace(house.settings, private_callbacks=True))
+    test = cast.test(house)
+    for name in ("first", "second"):
+        account, _ = cast.account(house, name, callback_token=f"{name}s")
+        order = cast.order(house, account, test, callback_url=f"{ats.url}/{name}")
+        with house.db.writing() as session:
+            Order.find(session, order).decline(session, "", house.now())
+    courier = Courier(house)
+    courier.drain(*_lanes(house))
+    courier.stop()
+    told = {put.path: put.headers["Authorization"] for put in ats.received}
+    assert told == {"/first": "Bearer firsts", "/second": "Bearer seconds"}
 
 
 def _lanes(house: House) -> list[str]:
