@@ -42,6 +42,15 @@ def begin_to_try(house: House, gates: Sequence[Gate], lane: str) -> list[bool]:
         ]
 
 
+def trying(house: House, clock: HandClock, lane: str) -> Gate:
+    """Return a gate that makes the one try of a hold, by message 1."""
+    gate = Gate()
+    weigh(house, gate, lane, *[FAILED] * PATIENCE)
+    clock.pass_(STEPS[0] * 2)
+    assert begin_to_try(house, [gate], lane) == [True]
+    return gate
+
+
 def standing(house: House) -> Hold:
     with house.db.reading() as session:
         return session.scalars(select(Hold)).one()
@@ -116,10 +125,7 @@ def test_failures_in_a_transaction_that_was_undone_count_once(house: House, lane
 def test_a_try_whose_end_was_undone_is_still_the_holds_own(
     house: House, clock: HandClock, lane: str
 ) -> None:
-    gate = Gate()
-    weigh(house, gate, lane, *[FAILED] * PATIENCE)
-    clock.pass_(STEPS[0] * 2)
-    assert begin_to_try(house, [gate], lane) == [True]
+    gate = trying(house, clock, lane)
     undo(house, gate, lane, FAILED)
     assert standing(house).probes == 0
     weigh(house, gate, lane, FAILED)
@@ -248,10 +254,7 @@ def test_an_accounts_pace_is_not_its_letters(house: House, lane: str) -> None:
 def test_a_try_that_was_answered_prolongs_no_later_hold(
     house: House, clock: HandClock, lane: str
 ) -> None:
-    gate = Gate()
-    weigh(house, gate, lane, *[FAILED] * PATIENCE)
-    clock.pass_(STEPS[0] * 2)
-    assert begin_to_try(house, [gate], lane) == [True]
+    gate = trying(house, clock, lane)
     weigh(house, gate, lane, Outcome("again", code=500), message=1)  # it answers, if not well
     weigh(house, Gate(), lane, *[FAILED] * PATIENCE, message=2)  # another courier's
     weigh(house, gate, lane, FAILED, message=1)

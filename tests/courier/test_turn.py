@@ -354,9 +354,8 @@ def test_what_a_mail_server_answers_is_in_no_log(
     assert attempt(house).error == "unknown: sam@candidate.test"
 
 
-def test_a_lost_lease_is_told_as_that(
-    house: House, courier: Courier, lane: str, clock: HandClock, capsys: Any
-) -> None:
+def lose_the_lease(house: House, courier: Courier, lane: str, clock: HandClock) -> None:
+    """Have a courier settle what another one has by then."""
     put(house, lane, "a")
     courier.call([lane])
     courier.turn()
@@ -364,6 +363,12 @@ def test_a_lost_lease_is_told_as_that(
     with house.db.writing() as session:
         assert outbox.claim(session, lane, clock.now(), 1)
     courier.turn()
+
+
+def test_a_lost_lease_is_told_as_that(
+    house: House, courier: Courier, lane: str, clock: HandClock, capsys: Any
+) -> None:
+    lose_the_lease(house, courier, lane, clock)
     said = capsys.readouterr()
     assert "lease lost" in said.out + said.err
     assert states(house) == [WAITING]
@@ -379,13 +384,7 @@ def test_what_ended_under_a_lost_lease_says_nothing_about_its_host(
 ) -> None:
     monkeypatch.setattr("provider.courier.gate.PATIENCE", 1)
     desk.ends = lambda: Outcome("again", code=500, blame="route")
-    put(house, lane, "a")
-    courier.call([lane])
-    courier.turn()
-    clock.pass_(outbox.LEASE)
-    with house.db.writing() as session:
-        assert outbox.claim(session, lane, clock.now(), 1)
-    courier.turn()
+    lose_the_lease(house, courier, lane, clock)
     with house.db.reading() as session:
         assert session.scalars(select(outbox.Hold)).all() == []
 

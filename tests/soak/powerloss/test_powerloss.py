@@ -16,7 +16,6 @@ from tests.soak.powerloss import judge, prove
 from tests.soak.powerloss.replay import FOLDER, HEAD, Tape
 from tests.soak.proof import Proof, Run
 
-pytestmark = pytest.mark.sqlite  # what PostgreSQL writes, it answers for itself
 ROOT = Path("/disk")
 TOP, FILE, OTHER = 1, 2, 3  # inodes
 THREAD = 77
@@ -163,12 +162,14 @@ def order(house: House) -> str:
     return cast.order(house, account, cast.test(house))
 
 
+@pytest.mark.sqlite  # it reads the file
 def test_the_judge_finds_nothing_where_nothing_is_missing(
     house: House, order: str, tmp_path: Path
 ) -> None:
     assert judged(house, tmp_path / "left", {"order": order, "status": "pending"}) == []
 
 
+@pytest.mark.sqlite  # it reads the file
 def test_the_judge_finds_an_order_that_is_gone_and_a_status_that_went_back(
     house: House, order: str, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_the_judge_finds_an_order_that_is_gone_and_a_status_that_went_back(
     assert found == ["order x", f"order {order} is pending, not declined"]
 
 
+@pytest.mark.sqlite  # it reads the file
 def test_the_judge_finds_an_order_without_its_message(
     house: House, order: str, tmp_path: Path
 ) -> None:
@@ -186,6 +188,7 @@ def test_the_judge_finds_an_order_without_its_message(
     assert found == [f"order {order} is pending without its invitation message"]
 
 
+@pytest.mark.sqlite  # it reads the file
 def test_the_judge_finds_a_letter_that_is_said_to_be_kept(
     house: House, order: str, tmp_path: Path
 ) -> None:
@@ -195,6 +198,7 @@ def test_the_judge_finds_a_letter_that_is_said_to_be_kept(
     assert found.startswith("letter ")
 
 
+@pytest.mark.sqlite  # it reads the file
 def test_the_judge_does_not_take_a_damaged_database_for_a_database(
     house: House, order: str, tmp_path: Path
 ) -> None:
