@@ -6,7 +6,7 @@ from multiprocessing.util import Finalize
 from typing import Any
 
 import structlog
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, current_app, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
@@ -34,6 +34,16 @@ class Cookies(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
 
+class Forms(CSRFProtect):  # type: ignore[misc]
+    """Asks forms for their token; who only reads needs none, and is asked first of all."""
+
+    def protect(self, apply_exemptions: bool = False) -> None:
+        """Refuse a form that was not ours."""
+        if request.method not in current_app.config["WTF_CSRF_METHODS"]:
+            return
+        super().protect(apply_exemptions)
+
+
 class Server(Flask):
     """Flask, but what goes wrong is logged by its endpoint: a path may hold a candidate's token."""
 
@@ -59,7 +69,7 @@ def create_app(house: House | None = None) -> Flask:
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     if house.settings.https:
         app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
-    csrf = CSRFProtect(app)
+    csrf = Forms(app)
     api = _api(app)
     for dialect in DIALECTS.values():
         dialect.serve(app, api)

@@ -4,7 +4,7 @@ lightest forms `glancing` and `jotting`.
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
@@ -137,18 +137,18 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction: everything in it sees one state of the database."""
-        with (
-            self._outermost(),
-            said_plainly(),
-            Session(self._read, expire_on_commit=False) as session,
-        ):
+        with self._outermost(), Session(self._read, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def glancing(self) -> Iterator[Glance]:
         """Open the lightest door, for `Ready` selects: each sees the database as it is then."""
-        with self._outermost(), said_plainly(), self._lent() as connection:
-            yield Glance(self._glances.dialect, connection)
+        with self._outermost():
+            if self.sqlite:
+                yield self._own_glance()
+                return
+            with closing(self._connect()) as connection:
+                yield Glance(self._glances.dialect, connection)
 
     @contextmanager
     def writing(self, *, alone: bool = False) -> Iterator[Session]:
@@ -157,14 +157,14 @@ class Database:
         Whoever takes long asks for a commit `alone`, so that nobody's waits for it. Unready when
         another process keeps the database for longer than `sqlite.BUSY_TIMEOUT`.
         """
-        with self._outermost(), said_plainly(), self._transaction(alone) as session:
+        with self._outermost(), self._transaction(alone) as session:
             yield session
         self._say(session.info)
 
     @contextmanager
     def jotting(self) -> Iterator[Pen]:
         """Open the lightest door that writes, for `Ready` statements; else as `writing`."""
-        with self._outermost(), said_plainly(), self._pen() as pen:
+        with self._outermost(), self._pen() as pen:
             yield pen
         self._say(pen.info)
 
@@ -199,22 +199,14 @@ class Database:
         self._read.dispose()
         self._glances.dispose()
 
-    @contextmanager
-    def _lent(self) -> Iterator[PoolProxiedConnection]:
-        """Lend a connection; on SQLite each thread has its own, for a pool's care costs more."""
-        if not self.sqlite:
-            connection = self._connect()
-            try:
-                yield connection
-            finally:
-                connection.close()
-            return
-        kept = getattr(self._inside, "glance", None)
+    def _own_glance(self) -> Glance:
+        """Return this thread's own, for a pool's care costs more than most that is looked at."""
+        kept: tuple[object, Glance] | None = getattr(self._inside, "glance", None)
         if kept is None or kept[0] is not self._opened:
             connection = self._connect()
             connection.detach()  # from the pool: it ends with its thread
-            self._inside.glance = kept = (self._opened, connection)
-        yield kept[1]
+            kept = self._inside.glance = self._opened, Glance(self._glances.dialect, connection)
+        return kept[1]
 
     def _connect(self) -> PoolProxiedConnection:
         dialect = self._glances.dialect
@@ -223,15 +215,28 @@ class Database:
         except dialect.loaded_dbapi.Error as error:
             raise wrapped(error, "", dialect) from error
 
-    @contextmanager
-    def _outermost(self) -> Iterator[None]:
+    def _outermost(self) -> "_Outermost":
+        return _Outermost(self._inside)
+
+
+class _Outermost:
+    """What all doors have around them: nobody opens two at once, and failures are said plainly.
+
+    A class, for the lightest doors are opened at every request and a generator costs more.
+    """
+
+    def __init__(self, inside: threading.local) -> None:
+        self._inside = inside
+
+    def __enter__(self) -> None:
         if getattr(self._inside, "open", False):
             raise RuntimeError("a transaction is open already: pass its session on")
         self._inside.open = True
-        try:
-            yield
-        finally:
-            self._inside.open = False
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._inside.open = False
+        if error:
+            _say_plainly(error)
 
 
 def _tell(listeners: list[Listener], names: set[str]) -> None:
@@ -257,12 +262,16 @@ def said_plainly() -> Iterator[None]:
     """Turn the words for a database that stays busy or away, or its disk's, into Unready."""
     try:
         yield
-    except PoolTimeout as error:
-        raise Unready(postgres.BUSY) from error
-    except DBAPIError as error:
-        if sentence := _plainly(error):
-            raise Unready(sentence) from error
+    except Exception as error:
+        _say_plainly(error)
         raise
+
+
+def _say_plainly(error: BaseException) -> None:
+    if isinstance(error, PoolTimeout):
+        raise Unready(postgres.BUSY) from error
+    if isinstance(error, DBAPIError) and (sentence := _plainly(error)):
+        raise Unready(sentence) from error
 
 
 def _plainly(error: DBAPIError) -> str | None:

@@ -55,11 +55,3 @@ class House:
     def now(self) -> datetime:
         """The present moment, in UTC."""
         return self.clock.now()
-
-
-def here() -> House:
-    """Return the house that serves the current request."""
-    from flask import current_app  # late: a command opens a house, and serves no request
-
-    house: House = current_app.extensions["provider"]
-    return house

@@ -6,10 +6,9 @@ their columns' types, and errors are SQLAlchemy's, as ever.
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Insert, Select, UpdateBase, insert
 from sqlalchemy.engine import Dialect
@@ -21,15 +20,17 @@ from sqlalchemy.sql.compiler import SQLCompiler
 Turn = Callable[[Any], Any] | None  # a value for the driver, or what comes from it
 Column = Callable[[Any], Turn]  # what the driver says of a column, to how its values are turned
 Row = tuple[Any, ...]
+T = TypeVar("T")
 Statement = Select[*tuple[Any, ...]] | UpdateBase
 
 
-@dataclass(frozen=True)
 class Glance:
     """A connection on which every statement stands alone: no transaction, no objects."""
 
-    dialect: Dialect
-    driver: PoolProxiedConnection
+    def __init__(self, dialect: Dialect, driver: PoolProxiedConnection) -> None:
+        self.dialect, self.driver = dialect, driver
+        # Whoever has the same takes the same statements.
+        self.way: Hashable = dialect.name, dialect.paramstyle, dialect.dbapi
 
     def execute(self, sql: str, values: Any = ()) -> Any:
         """Run a statement as the driver takes it, and return its cursor; the driver's errors."""
@@ -44,11 +45,12 @@ class Glance:
             raise wrapped(error, sql, self.dialect) from error
 
 
-@dataclass(frozen=True)
 class Pen(Glance):
     """A transaction without objects, for what writes a few rows; `info` as a session's."""
 
-    info: dict[str, Any] = field(default_factory=dict)
+    def __init__(self, dialect: Dialect, driver: PoolProxiedConnection) -> None:
+        super().__init__(dialect, driver)
+        self.info: dict[str, Any] = {}
 
 
 class Ready:
@@ -63,40 +65,39 @@ class Ready:
 
     def rows(self, door: Session | Glance, told: dict[str, Any]) -> list[Row]:
         """Run it; return the rows, their values in the order of the columns."""
-        glance = _through(door)
-        made = self._made.get(_driver_of(glance.dialect)) or self._make(glance.dialect)
-        try:
-            with closing(glance.execute(made.sql, made.values(told))) as cursor:
-                read = made.reader(cursor)
-                return [read(row) for row in cursor.fetchall()]
-        except made.error as error:
-            raise wrapped(error, made.sql, glance.dialect) from error
+        return self._run(door, told, _Made.read)
 
     def row(self, door: Session | Glance, told: dict[str, Any]) -> Row | None:
         """Run it; return the first row, None where there is none."""
-        return next(iter(self.rows(door, told)), None)
+        rows = self.rows(door, told)
+        return rows[0] if rows else None
 
     def insert(self, door: Session | Glance, told: dict[str, Any]) -> int:
         """Run it, an insert of one row; return the row's id."""
-        glance = _through(door)
-        made = self._made.get(_driver_of(glance.dialect)) or self._make(glance.dialect)
+        return self._run(door, told, _Made.key)
+
+    def _run(
+        self, door: Session | Glance, told: dict[str, Any], take: Callable[["_Made", Any], T]
+    ) -> T:
+        glance = door if isinstance(door, Glance) else _through(door)
+        made = self._made.get(glance.way) or self._make(glance)
         try:
-            with closing(glance.execute(made.sql, made.values(told))) as cursor:
-                # SQLite's driver knows it: to have the statement answer it costs as much again.
-                key = (cursor.fetchone() or (0,))[0] if made.columns else cursor.lastrowid
+            cursor = glance.execute(made.sql, made.values(told))
+            try:
+                return take(made, cursor)
+            finally:
+                cursor.close()
         except made.error as error:
             raise wrapped(error, made.sql, glance.dialect) from error
-        assert isinstance(key, int)
-        return key
 
-    def _make(self, dialect: Dialect) -> "_Made":
-        statement = self.statement
+    def _make(self, glance: Glance) -> "_Made":
+        statement, dialect = self.statement, glance.dialect
         if isinstance(statement, Insert) and dialect.name != "sqlite":
             # Anew, for a statement remembers that it had nothing to answer.
             statement = insert(statement.table).returning(*statement.table.primary_key)
         compiled = statement.compile(dialect=dialect, column_keys=self._columns)
         assert isinstance(compiled, SQLCompiler)
-        self._made[_driver_of(dialect)] = made = _Made.of(compiled, statement, dialect)
+        self._made[glance.way] = made = _Made.of(compiled, statement, dialect)
         return made
 
 
@@ -132,37 +133,46 @@ class _Made:
 
     def values(self, told: dict[str, Any]) -> Any:
         """Return the values as the driver takes them; KeyError where one is missing."""
-        all_ = self.known | told
+        all_ = self.known | told if self.known else told
         if self.named:
             return {name: turn(all_[name]) if turn else all_[name] for name, turn in self.binds}
         return [turn(all_[name]) if turn else all_[name] for name, turn in self.binds]
 
-    def reader(self, cursor: Any) -> Callable[[Row], Row]:
-        """Return what turns a row's values into what their types have them be."""
+    def read(self, cursor: Any) -> list[Row]:
+        """Return the rows, their values what their types have them be."""
         if not self.turns and self.columns:
             # How a driver hands out a number is said by its answer, not by the column alone.
             codes = [said[1] for said in cursor.description]
             pairs = zip(self.columns, codes, strict=True)
             self.turns[:] = [column(code) for column, code in pairs]
-        turns = self.turns
-        return lambda row: tuple(
-            [turn(value) if turn else value for turn, value in zip(turns, row, strict=True)]
-        )
+        rows: list[Row] = cursor.fetchall()
+        if not any(self.turns):
+            return rows
+        return [
+            tuple(
+                [
+                    turn(value) if turn else value
+                    for turn, value in zip(self.turns, row, strict=True)
+                ]
+            )
+            for row in rows
+        ]
+
+    def key(self, cursor: Any) -> int:
+        """Return the id of the row that was inserted."""
+        # SQLite's driver knows it: to have the statement answer it costs as much again.
+        key = (cursor.fetchone() or (0,))[0] if self.columns else cursor.lastrowid
+        assert isinstance(key, int)
+        return key
 
 
-def _driver_of(dialect: Dialect) -> Hashable:
-    return dialect.name, dialect.paramstyle, dialect.dbapi
-
-
-def _through(door: Session | Glance) -> Glance:
-    if isinstance(door, Glance):
-        return door
-    door.flush()  # what is pending is written first, as before any statement
-    known: tuple[object, Glance] | None = door.info.get("glance")
-    if known is None or known[0] is not door.get_transaction():
-        connection = door.connection()
-        known = door.get_transaction(), Glance(connection.dialect, connection.connection)
-        door.info["glance"] = known
+def _through(session: Session) -> Glance:
+    session.flush()  # what is pending is written first, as before any statement
+    known: tuple[object, Glance] | None = session.info.get("glance")
+    if known is None or known[0] is not session.get_transaction():
+        connection = session.connection()
+        known = session.get_transaction(), Glance(connection.dialect, connection.connection)
+        session.info["glance"] = known
     return known[1]
 
 

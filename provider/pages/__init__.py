@@ -1,13 +1,12 @@
 """What people see: the candidate's, the recruiter's and the staff's pages."""
 
-from flask import Flask, Response, render_template, request
+from flask import Flask, Response, render_template
 from flask_bootstrap import Bootstrap5
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from provider import words
 from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError, Unready
-from provider.house import here
-from provider.pages import candidate, csp, docs, health, home, media_files, metrics, results
+from provider.pages import candidate, docs, headers, health, home, media_files, metrics, results
 from provider.pages.console import console
 
 PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
@@ -23,7 +22,7 @@ def serve(app: Flask) -> None:
     app.jinja_env.globals.update(words.GLOBALS)
     for room in (home, candidate, results, media_files, console, docs, health, metrics):
         app.register_blueprint(room.routes)
-    app.after_request(_protect)
+    app.after_request(headers.protect)
     app.register_error_handler(ProviderError, _said)
 
 
@@ -47,36 +46,3 @@ def _said(error: ProviderError) -> Response:
     """Answer what went wrong in our own words."""
     code = CODES.get(type(error), 500)
     return Response(render_template("error.html", code=code, message=str(error)), code)
-
-
-# What every answer says unless it says something else itself; a document for machines, which
-# loads nothing and leads nowhere, needs to say no more than that it is one, and not to be kept.
-NO_SNIFFING, NO_STORE = ("X-Content-Type-Options", "nosniff"), ("Cache-Control", "no-store")
-MACHINES = (NO_SNIFFING, NO_STORE)
-ALWAYS = (
-    NO_SNIFFING,
-    ("Referrer-Policy", "no-referrer"),
-    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-)
-HTTPS = (("Strict-Transport-Security", "max-age=31536000"),)
-FRESH = (NO_STORE, ("X-Robots-Tag", "noindex, nofollow"))  # but for files
-
-
-def _protect(response: Response) -> Response:
-    headers = response.headers
-    given = {name.lower() for name, _ in headers}
-    for name, value in _said_with(response):
-        if name.lower() not in given:
-            headers.add(name, value)
-    return response
-
-
-def _said_with(response: Response) -> tuple[tuple[str, str], ...]:
-    house = here()
-    https = HTTPS if house.settings.https else ()
-    if response.mimetype == "application/json":
-        return MACHINES + https
-    kept = () if (request.endpoint or "static").endswith("static") else FRESH
-    policy = ("Content-Security-Policy", csp.policy(house.media.origin))
-    return (*ALWAYS, policy, *https, *kept)

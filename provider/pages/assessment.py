@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
 from provider.errors import Invalid, ProviderError
-from provider.house import here
+from provider.here import here
 from provider.kinds.assessment import Assessment
 from provider.orders import COMPLETED
 from provider.pages.candidate_answers import dress, forgotten, to_landing, wants_json

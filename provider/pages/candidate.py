@@ -10,7 +10,7 @@ from jinja2 import Template
 
 from provider import text
 from provider.errors import Conflict, Denied, NotFound
-from provider.house import here
+from provider.here import here
 from provider.kinds import KINDS
 from provider.kinds.document import load
 from provider.kinds.fields import cleaned

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 
 from provider import vault
 from provider.errors import Denied, NotFound
-from provider.house import here
+from provider.here import here
 from provider.orders import INVITE, Link, Order, OrderSession
 from provider.orders.link import SESSION_LIFE
 from provider.orders.product import Version

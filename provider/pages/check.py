@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
 from provider.errors import ProviderError
-from provider.house import here
+from provider.here import here
 from provider.kinds.check import Check, Incomplete
 from provider.kinds.check.particulars import OLDEST, PARTICULARS
 from provider.orders import CONSENTED, PENDING

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 
 from provider import outbox, schema
 from provider.errors import Unready
-from provider.house import House, here
+from provider.here import here
+from provider.house import House
 from provider.outbox import Lane
 from provider.outbox.held import ACCOUNT, HOST, Held, all_held
 

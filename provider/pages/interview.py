@@ -13,7 +13,7 @@ from flask_wtf.csrf import CSRFError
 
 from provider import vault
 from provider.errors import Unready
-from provider.house import here
+from provider.here import here
 from provider.kinds.interview import Interview
 from provider.media import Kept
 from provider.pages import csp, ranges

@@ -7,7 +7,7 @@ from flask import Blueprint, redirect, url_for
 from werkzeug.wrappers import Response
 
 from provider.errors import Conflict, NotFound
-from provider.house import here
+from provider.here import here
 from provider.kinds.interview import READY, Interview, Recording
 from provider.orders import Order
 from provider.pages.ranges import serve

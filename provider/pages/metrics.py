@@ -17,7 +17,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provider.house import House, here
+from provider.here import here
+from provider.house import House
 from provider.meter.counts import Counts
 from provider.outbox import PARKED, WAITING, Message, in_state
 from provider.outbox.held import ACCOUNT, HOST, LANE, Held, all_held
@@ -29,6 +30,7 @@ CENSUS = "census"
 
 log = structlog.get_logger()
 routes = Blueprint("metrics", __name__)
+
 routes.record(lambda state: state.app.extensions.setdefault(CENSUS, Census()))
 
 

@@ -5,7 +5,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from flask import request
 from werkzeug.exceptions import TooManyRequests
 
-from provider.house import here
+from provider.here import here
 
 MOST, WINDOW = 600, 60  # times from one address, seconds; a whole office may share one
 NETWORK = 64  # bits of an IPv6 address: what comes after them is whoever's own to choose

@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response
 from provider import report as reports
 from provider import words
 from provider.errors import Conflict, Gone, NotFound
-from provider.house import here
+from provider.here import here
 from provider.orders import PDF, REPORT, SHARED, Link, Order
 from provider.pages.pace import keep_pace
 from provider.report import Bar, Item, Report

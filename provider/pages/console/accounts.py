@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from provider.accounts import Account, AccountProduct, AccountToken
 from provider.errors import NotFound
-from provider.house import here
+from provider.here import here
 from provider.orders import Product
 from provider.outbox.held import all_held
 from provider.pages.console.paging import Sorting, plausible, shelf

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.errors import Conflict, Invalid
-from provider.house import here
+from provider.here import here
 from provider.kinds.fields import cleaned
 from provider.orders import CONSENTED, FINAL, INVITE, PENDING, Link, Order
 from provider.pages.console import gate

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from provider import words
 from provider.errors import Conflict, Invalid
-from provider.house import here
+from provider.here import here
 from provider.kinds.check import Check
 from provider.kinds.check.content import Screening
 from provider.kinds.check.particulars import PARTICULARS

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from provider import outbox
 from provider.errors import NotFound
-from provider.house import here
+from provider.here import here
 from provider.orders import Order
 from provider.outbox import PARKED, Message
 from provider.outbox.held import all_held, try_now

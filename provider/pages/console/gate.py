@@ -10,7 +10,8 @@ from werkzeug.wrappers import Response
 
 from provider.accounts import StaffSession
 from provider.errors import Denied
-from provider.house import House, here
+from provider.here import here
+from provider.house import House
 from provider.outbox import PARKED, Message, in_state
 
 OPEN = "console.signing_in.sign_in"  # the one endpoint that needs no session

@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.errors import Conflict, Invalid
-from provider.house import here
+from provider.here import here
 from provider.kinds.fields import cleaned
 from provider.kinds.interview import Interview, Recording
 from provider.orders import COMPLETED

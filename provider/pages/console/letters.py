@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 from flask import Blueprint, render_template, request
 
-from provider.house import here
+from provider.here import here
 from provider.outbox import MAIL
 from provider.pages.console.mailbag import STATES, bag, state_words
 from provider.pages.console.paging import chosen

@@ -7,7 +7,8 @@ from sqlalchemy import ColumnElement, Select, and_, case, select, text
 from sqlalchemy.orm import Session
 
 from provider.accounts import Account
-from provider.house import House, here
+from provider.here import here
+from provider.house import House
 from provider.kinds import KINDS
 from provider.orders import (
     FINAL,

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import aliased
 
 from provider.errors import Invalid, NotFound
-from provider.house import here
+from provider.here import here
 from provider.kinds import KINDS
 from provider.kinds.document import load
 from provider.orders import DRAFT, PUBLISHED, Product, Version

@@ -5,7 +5,7 @@ from structlog import get_logger
 from werkzeug.wrappers import Response
 
 from provider.errors import Conflict, Invalid
-from provider.house import here
+from provider.here import here
 from provider.kinds import KINDS
 from provider.kinds.document import load
 from provider.orders import Product

@@ -8,7 +8,8 @@ from provider import vault
 from provider.accounts import Staff, StaffSession, enter, knock, matches
 from provider.accounts.staff import SESSION_LIFE
 from provider.errors import Denied
-from provider.house import House, here
+from provider.here import here
+from provider.house import House
 from provider.pages.console.gate import cookie_name
 from provider.pages.pace import keep_pace
 
