@@ -131,7 +131,9 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """The engine that may write, for migrations."""
+        """The engine that may write, for migrations; no connection of ours is in its way."""
+        if self._line:
+            self._line.close()
         return self._write
 
     @contextmanager
@@ -195,6 +197,8 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self._opened = object()
+        if self._line:
+            self._line.close()
         self._write.dispose()
         self._read.dispose()
         self._glances.dispose()

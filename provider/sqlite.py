@@ -95,6 +95,7 @@ class Line:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._kept: Connection | None = None  # for the next turn: a pool's care is a tenth of one
         self._mutex = threading.Lock()
         self._taken = False
         self._waiting: deque[_Place] = deque()
@@ -114,9 +115,24 @@ class Line:
         with self._part() as commit, commit.pen() as pen:
             yield pen
 
+    def connect(self) -> Connection:
+        """Lend whoever has the turn the connection that is kept, or a new one."""
+        kept, self._kept = self._kept, None
+        return kept or self._engine.connect()
+
+    def keep(self, connection: Connection) -> None:
+        """Keep for the next turn what went well in this one."""
+        self._kept = connection
+
+    def close(self) -> None:
+        """Give the connection back; where somebody has the turn, it is kept after it."""
+        kept, self._kept = self._kept, None
+        if kept:
+            kept.close()
+
     @contextmanager
     def _part(self, *, alone: bool = False) -> Iterator["_Commit"]:
-        commit = self._stand(alone) or _Commit(self._engine)
+        commit = self._stand(alone) or _Commit(self)
         try:
             yield commit
             commit.parts += 1
@@ -179,9 +195,9 @@ class _Place:
 class _Commit:
     """What one or several wrote, kept at once or not at all: one transaction."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, line: Line) -> None:
         self.parts = 0  # that went well
-        self._engine = engine
+        self._line = line
         self._connection: Connection | None = None
         self._made = threading.Event()
         self._failed: BaseException | None = None
@@ -215,19 +231,22 @@ class _Commit:
 
     def _begun(self) -> Connection:
         if self._connection is None:
-            self._connection = self._engine.connect()
+            self._connection = self._line.connect()
             self._connection.begin()
         return self._connection
 
     def make(self) -> None:
         """Bring it to the disk; with no part that went well there is nothing to bring."""
         try:
-            if self._connection:
-                with self._connection as connection:
-                    if self.parts:
-                        _commit(connection)
+            if self._connection and self.parts:
+                _commit(self._connection)
+                self._line.keep(self._connection)
+            elif self._connection:
+                self._connection.close()
         except BaseException as error:
             self._failed = error
+            if self._connection:
+                self._connection.close()  # it begins nothing more
             raise
         finally:
             self._made.set()

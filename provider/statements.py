@@ -5,12 +5,12 @@ long to prepare a statement and to wrap its answer as SQLite takes to run it. Va
 their columns' types, and errors are SQLAlchemy's, as ever.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import Insert, Select, UpdateBase, insert
+from sqlalchemy import BindParameter, Insert, Select, UpdateBase, bindparam, insert
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -99,6 +99,26 @@ class Ready:
         assert isinstance(compiled, SQLCompiler)
         self._made[glance.way] = made = _Made.of(compiled, statement, dialect)
         return made
+
+
+class Several:
+    """A statement about several of a kind, put together once for each number of them.
+
+    `built` is told the places of their values. For those who ask about few at once.
+    """
+
+    def __init__(self, built: Callable[[list[BindParameter[Any]]], Statement]) -> None:
+        self._built = built
+        self._ready: dict[int, Ready] = {}
+
+    def rows(self, door: Session | Glance, values: Sequence[Any]) -> list[Row]:
+        """Run it for these values; return the rows."""
+        told = {f"value{number}": value for number, value in enumerate(values)}
+        ready = self._ready.get(len(told))
+        if ready is None:
+            ready = Ready(self._built([bindparam(name) for name in told]))
+            self._ready[len(told)] = ready
+        return ready.rows(door, told)
 
 
 @dataclass(frozen=True)

@@ -301,3 +301,28 @@ def test_a_thousand_writers_lose_nothing(db: Database, commits: list[int]) -> No
     assert failed == set(range(0, 1000, 10))
     assert kept(db) == sorted(str(n) for n in range(1000) if n % 10)
     assert len(commits) < 900
+
+
+def test_one_connection_serves_every_turn_until_one_fails(db: Database) -> None:
+    used: list[object] = []
+
+    def turn(*, fails: bool = False) -> None:
+        with db.writing() as session:
+            used.append(session.connection().connection.dbapi_connection)
+            if fails:
+                session.execute(text("ROLLBACK"))
+
+    pool: Any = db.engine.pool
+
+    turn()
+    turn()
+    assert used[0] is used[1]
+    assert pool.checkedout() == 1
+    with pytest.raises(Unready):
+        turn(fails=True)
+    assert pool.checkedout() == 0
+    turn()
+    turn()
+    assert used[3] is used[4]
+    db.close()
+    assert pool.checkedout() == 0

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import BindParameter, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from provider.accounts import Account
@@ -19,7 +18,7 @@ from provider.house import House
 from provider.orders import Order
 from provider.orders.glance import result_kept
 from provider.outbox import Claim, Outcome
-from provider.statements import Ready
+from provider.statements import Ready, Several
 
 AGENT = f"provider/{version('provider')}"
 
@@ -66,8 +65,7 @@ class CallbackSink(Sink):
 
     def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Callback | Exception]:
         """Render each status as it stood at its message's revision, and address it."""
-        keys = {f"key{number}": claim.key for number, claim in enumerate(claims)}
-        found = _orders(len(keys)).rows(session, keys)
+        found = _ORDERED.rows(session, [claim.key for claim in claims])
         orders = {public_id: Ordered(*rest) for public_id, *rest in found}
         senders = {
             number: self._sender(session, number)
@@ -139,14 +137,8 @@ _ACCOUNT = Ready(
     ).where(_ACCOUNTS.id == bindparam("account_id"))
 )  # fmt: skip
 _ORDERS = Order.__table__.c
-
-
-@cache
-def _orders(count: int) -> Ready:
-    """Return how so many orders are read; a courier has few at once, and each number is ready."""
-    keys: list[BindParameter[str]] = [bindparam(f"key{number}") for number in range(count)]
-    return Ready(
-        select(_ORDERS.public_id, _ORDERS.kind, _ORDERS.reply, _ORDERS.account_id).where(
-            _ORDERS.public_id.in_(keys)
-        )
+_ORDERED = Several(
+    lambda keys: select(_ORDERS.public_id, _ORDERS.kind, _ORDERS.reply, _ORDERS.account_id).where(
+        _ORDERS.public_id.in_(keys)
     )
+)

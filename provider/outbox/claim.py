@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -32,7 +31,7 @@ from provider.outbox.message import (
     due,
     is_waiting,
 )
-from provider.statements import Ready
+from provider.statements import Ready, Several
 
 Bind = BindParameter[Any]
 
@@ -71,6 +70,13 @@ _HEADS = (
     .with_for_update(of=_TABLE, skip_locked=True)
     .cte("heads")  # looked for once, however the update is run
 )
+_EARLIER = exists().where(
+    _OTHER.c.lane == _ROW.lane,
+    _OTHER.c.key == _ROW.key,
+    is_waiting(_OTHER.c),
+    _OTHER.c.sequence < _ROW.sequence,
+)
+_OVERTAKING = Several(lambda ids: select(_ROW.id).where(_ROW.id.in_(ids), _EARLIER))
 # Every message gets a lease of its own (the batch's and its id), so that a lease says all.
 _CLAIM = Ready(
     update(_TABLE)
@@ -199,25 +205,12 @@ def _first_of_each(session: Session, claims: Sequence[Claim]) -> list[Claim]:
     """
     overtaking: set[int] = set()
     if claims and session.get_bind().dialect.name == "postgresql":
-        ids = {f"id{number}": taken.message_id for number, taken in enumerate(claims)}
-        overtaking = {number for (number,) in _overtaking(len(ids)).rows(session, ids)}
+        rows = _OVERTAKING.rows(session, [taken.message_id for taken in claims])
+        overtaking = {message_id for (message_id,) in rows}
     for taken in claims:
         if taken.message_id in overtaking:
             free(session, taken)
     return [taken for taken in claims if taken.message_id not in overtaking]
-
-
-@cache
-def _overtaking(count: int) -> Ready:
-    """Return how those of so many are found that must wait for an earlier one."""
-    ids: list[BindParameter[int]] = [bindparam(f"id{number}") for number in range(count)]
-    earlier = exists().where(
-        _OTHER.c.lane == _ROW.lane,
-        _OTHER.c.key == _ROW.key,
-        is_waiting(_OTHER.c),
-        _OTHER.c.sequence < _ROW.sequence,
-    )
-    return Ready(select(_ROW.id).where(_ROW.id.in_(ids), earlier))
 
 
 def keep_rendered(session: Session, claim: Claim, rendered: bytes) -> bool:
