@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, Insert, Select, UpdateBase, bindparam, insert
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Insert,
+    Select,
+    UpdateBase,
+    bindparam,
+    insert,
+    literal_column,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -119,6 +128,15 @@ class Several:
             ready = Ready(self._built([bindparam(name) for name in told]))
             self._ready[len(told)] = ready
         return ready.rows(door, told)
+
+
+def so_many(count: int) -> ColumnElement[int]:
+    """Return a `limit` for a ready statement, written into it.
+
+    Where SQLite is told the limit as a value it plans the statement anew at every run, to suit it:
+    that takes ten times as long as to run it.
+    """
+    return literal_column(str(count))
 
 
 @dataclass(frozen=True)

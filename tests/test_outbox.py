@@ -21,7 +21,7 @@ from provider.outbox import (
     Outcome,
     in_state,
 )
-from provider.outbox.claim import _CLAIM
+from provider.outbox.claim import _claiming
 from provider.outbox.message import _BEHIND, _DUE_LANES, _OLDEST
 from tests import cast
 from tests.cast import HandClock
@@ -237,7 +237,7 @@ def plan(house: House, statement: Executable) -> str:
 @pytest.mark.parametrize(
     ("statement", "indexes"),
     [
-        (_CLAIM.statement, {"ix_messages_due", "ix_messages_head"}),
+        (_claiming(20).statement, {"ix_messages_due", "ix_messages_head"}),
         (_DUE_LANES, {"ix_messages_due"}),
         (_OLDEST, {"ix_messages_due"}),
         (_BEHIND.statement, {"ix_messages_head"}),

@@ -20,7 +20,7 @@ from provider.db import in_turn
 from provider.house import House
 from provider.orders import Link, Order
 from provider.outbox import SUPERSEDED, WAITING, Claim, Ended, Hold, Message, Outcome
-from provider.outbox.claim import _CLAIM
+from provider.outbox.claim import _claiming
 from provider.outbox.held import try_now
 from tests import cast
 from tests.ats.side import Asker
@@ -141,7 +141,8 @@ def test_a_courier_gives_a_later_one_back_whose_earlier_came_again_while_it_look
     house: House, second: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, later = parked(house)
-    looks = _CLAIM.rows
+    claiming = _claiming(1)
+    looks = claiming.rows
 
     def come_again() -> None:
         with house.db.writing() as session:
@@ -154,8 +155,8 @@ def test_a_courier_gives_a_later_one_back_whose_earlier_came_again_while_it_look
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(_CLAIM, "rows", looking)
-        assert claim(house, LANE) == []
+        patched.setattr(claiming, "rows", looking)
+        assert claim(house, LANE, most=1) == []
     (taken,) = claim(house, LANE)
     assert taken.message_id == first
     settle(house, taken, Outcome("done"))

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from provider.accounts import Caller
 from provider.ats.api import ContractApi
 from provider.links import Links
-from provider.orders import COMPLETED, PDF, REPORT, Result
-from provider.orders.glance import result_of, status_of
+from provider.orders import COMPLETED, PDF, REPORT
+from provider.orders.glance import Shown, result_of, status_of
 from provider.outbox import Outcome
 from provider.statements import Glance
 from provider.vault import Vault
@@ -32,7 +32,7 @@ class News:
     status: str
     reply: dict[str, Any]
     switches: Mapping[str, Any]
-    result: Result | None = None
+    result: Shown | None = None
     report_url: str | None = None
     pdf_url: str | None = None
 
@@ -54,7 +54,7 @@ class News:
         )
         return news.completed(*found, links) if found else news
 
-    def completed(self, result: Result, tokens: Mapping[str, str], links: Links) -> "News":
+    def completed(self, result: Shown, tokens: Mapping[str, str], links: Links) -> "News":
         """Return the same with a result, and the addresses for which there are tokens."""
         return replace(
             self,

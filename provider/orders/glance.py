@@ -1,9 +1,10 @@
 """What an ATS asks for most, without building objects: the status of one order, a list's rows."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, bindparam, select
 from sqlalchemy.orm import Session
@@ -15,8 +16,20 @@ from provider.errors import NotFound
 from provider.orders.link import PDF, REPORT, Link
 from provider.orders.order import COMPLETED, Order, Result
 from provider.orders.product import listed
-from provider.statements import Glance, Ready
+from provider.statements import Glance, Ready, so_many
 from provider.vault import Vault
+
+
+class Shown(NamedTuple):
+    """What an ATS may see of a result; its columns."""
+
+    score: float | None = None
+    grade: str | None = None
+    summary: str = ""
+    details: Mapping[str, Any] = MappingProxyType({})
+    figures: Mapping[str, Any] = MappingProxyType({})
+    duration: int | None = None
+
 
 _ORDERS = Order.__table__.c
 _STATUS = Ready(
@@ -26,7 +39,6 @@ _STATUS = Ready(
         _ORDERS.kind == bindparam("kind"),
     )
 )
-_FIGURES = ("score", "grade", "summary", "details", "figures", "duration")
 _SHOWN = (
     select(
         _ORDERS.status,
@@ -34,12 +46,12 @@ _SHOWN = (
             Link.lasting(_ORDERS.id, purpose).correlate(Order).scalar_subquery()
             for purpose in (REPORT, PDF)
         ),
-        *(Result.__table__.c[name] for name in _FIGURES),
+        *(Result.__table__.c[name] for name in Shown._fields),
     )
     .join_from(Order, Result)
     .where(_ORDERS.public_id == bindparam("public_id"))
     .order_by(Result.id.desc())
-    .limit(1)
+    .limit(so_many(1))
 )
 _STANDING = Ready(_SHOWN.where(_ORDERS.account_id == bindparam("account_id")))
 _KEPT = Ready(_SHOWN.where(Result.id == bindparam("result_id")))
@@ -61,7 +73,7 @@ def status_of(door: Session | Glance, kind: str, public_id: str, account_id: int
 
 def result_of(
     door: Session | Glance, keeper: Vault, public_id: str, account_id: int
-) -> tuple[Result, dict[str, str]] | None:
+) -> tuple[Shown, dict[str, str]] | None:
     """Return a completed order's result and its links' tokens by purpose; None for any other."""
     row = _STANDING.row(door, {"public_id": public_id, "account_id": account_id})
     return _shown(row, keeper, public_id) if row and row[0] == COMPLETED else None
@@ -69,7 +81,7 @@ def result_of(
 
 def result_kept(
     door: Session | Glance, keeper: Vault, public_id: str, result_id: int
-) -> tuple[Result, dict[str, str]]:
+) -> tuple[Shown, dict[str, str]]:
     """Return one result that an order has or had, and the tokens of its links by purpose."""
     row = _KEPT.row(door, {"public_id": public_id, "result_id": result_id})
     if row is None:
@@ -77,10 +89,10 @@ def result_kept(
     return _shown(row, keeper, public_id)
 
 
-def _shown(row: Sequence[Any], keeper: Vault, public_id: str) -> tuple[Result, dict[str, str]]:
+def _shown(row: Sequence[Any], keeper: Vault, public_id: str) -> tuple[Shown, dict[str, str]]:
     sealed = {purpose: row[n] for n, purpose in enumerate((REPORT, PDF), 1) if row[n]}
     tokens = {name: Link.reveal(keeper, it, public_id, name) for name, it in sealed.items()}
-    return Result(**dict(zip(_FIGURES, row[3:], strict=True))), tokens
+    return Shown(*row[3:]), tokens
 
 
 class Catalogue:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +32,7 @@ from provider.outbox.message import (
     due,
     is_waiting,
 )
-from provider.statements import Ready, Several
+from provider.statements import Ready, Several, so_many
 
 Bind = BindParameter[Any]
 
@@ -52,24 +53,6 @@ _LEASES: Bind = bindparam("leases")
 
 # Written once, for putting a statement together takes longer than running it. What others are at,
 # on PostgreSQL, is left to them: a courier that holds messages must not wait for others' locks.
-_HEADS = (
-    select(_ROW.id)
-    .where(
-        _ROW.lane == _LANE,
-        due(_ROW, _AT),
-        ~exists().where(
-            _OTHER.c.lane == _ROW.lane,
-            _OTHER.c.key == _ROW.key,
-            is_waiting(_OTHER.c),
-            # Sent again by hand, an earlier one may come back while a later one is in hand.
-            or_(_OTHER.c.sequence < _ROW.sequence, _OTHER.c.leased_until > _AT),
-        ),
-    )
-    .order_by(_ROW.due_at)
-    .limit(bindparam("most"))
-    .with_for_update(of=_TABLE, skip_locked=True)
-    .cte("heads")  # looked for once, however the update is run
-)
 _EARLIER = exists().where(
     _OTHER.c.lane == _ROW.lane,
     _OTHER.c.key == _ROW.key,
@@ -77,16 +60,6 @@ _EARLIER = exists().where(
     _OTHER.c.sequence < _ROW.sequence,
 )
 _OVERTAKING = Several(lambda ids: select(_ROW.id).where(_ROW.id.in_(ids), _EARLIER))
-# Every message gets a lease of its own (the batch's and its id), so that a lease says all.
-_CLAIM = Ready(
-    update(_TABLE)
-    .where(_ROW.id.in_(select(_HEADS.c.id)))
-    .values(lease=bindparam("batch") + cast(_ROW.id, String), leased_until=_UNTIL)
-    .returning(
-        _ROW.id, _ROW.public_id, _ROW.lane, _ROW.key, _ROW.sequence,
-        _ROW.topic, _ROW.payload, _ROW.rendered, _ROW.attempts, _ROW.created_at, _ROW.lease,
-    )
-)  # fmt: skip
 _HELD = (_ROW.id.in_(_IDS), _ROW.lease.in_(_LEASES), is_waiting(_ROW))
 _SETTLE = (
     update(_TABLE)
@@ -104,7 +77,7 @@ _AGAIN = (
     .returning(_ROW.id)
 )
 # What waits behind a message waits as long as it does, or every claim would look at it in vain.
-# This is for speed alone: that it goes later is seen to by `_HEADS`.
+# This is for speed alone: that it goes later is seen to by `_claiming`.
 _FOLLOWING = update(_TABLE).where(
     _ROW.lane == _LANE, _ROW.key.in_(_KEYS), is_waiting(_ROW), _ROW.attempts == 0
 )
@@ -187,13 +160,45 @@ class Ended:
     at: datetime
 
 
+@cache
+def _claiming(most: int) -> Ready:
+    """Return how up to so many are claimed: as many as there are hands, so there are few of it."""
+    heads = (
+        select(_ROW.id)
+        .where(
+            _ROW.lane == _LANE,
+            due(_ROW, _AT),
+            ~exists().where(
+                _OTHER.c.lane == _ROW.lane,
+                _OTHER.c.key == _ROW.key,
+                is_waiting(_OTHER.c),
+                # Sent again by hand, an earlier one may come back while a later one is in hand.
+                or_(_OTHER.c.sequence < _ROW.sequence, _OTHER.c.leased_until > _AT),
+            ),
+        )
+        .order_by(_ROW.due_at)
+        .limit(so_many(most))
+        .with_for_update(of=_TABLE, skip_locked=True)
+        .cte("heads")  # looked for once, however the update is run
+    )
+    # Every message gets a lease of its own (the batch's and its id), so that a lease says all.
+    return Ready(
+        update(_TABLE)
+        .where(_ROW.id.in_(select(heads.c.id)))
+        .values(lease=bindparam("batch") + cast(_ROW.id, String), leased_until=_UNTIL)
+        .returning(
+            _ROW.id, _ROW.public_id, _ROW.lane, _ROW.key, _ROW.sequence,
+            _ROW.topic, _ROW.payload, _ROW.rendered, _ROW.attempts, _ROW.created_at, _ROW.lease,
+        )
+    )  # fmt: skip
+
+
 def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
     """Lease up to `most` messages: the oldest unsettled one of each due key of the lane."""
     told = {
-        "of_lane": lane, "at": at, "until": at + LEASE, "most": most,
-        "batch": vault.public_id()[:8] + "/",
+        "of_lane": lane, "at": at, "until": at + LEASE, "batch": vault.public_id()[:8] + "/",
     }  # fmt: skip
-    claims = (Claim(*row) for row in _CLAIM.rows(session, told))
+    claims = (Claim(*row) for row in _claiming(most).rows(session, told))
     return _first_of_each(session, sorted(claims, key=lambda taken: taken.message_id))
 
 

@@ -28,7 +28,7 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 from provider import vault
 from provider.db import Base, insert
 from provider.errors import Conflict
-from provider.statements import Pen, Ready
+from provider.statements import Pen, Ready, so_many
 
 ANSWER_KEPT = 2048  # bytes of an answer that an attempt keeps
 
@@ -222,5 +222,5 @@ _BEHIND = Ready(
     select(_ROW.due_at)
     .where(_ROW.lane == bindparam("lane"), _ROW.key == bindparam("key"), is_waiting(_ROW))
     .order_by(_ROW.sequence.desc())
-    .limit(1)
+    .limit(so_many(1))
 )

@@ -21,7 +21,8 @@ from provider.ats.dialect import (
     retry_after,
 )
 from provider.links import Links
-from provider.orders import PDF, REPORT, Result
+from provider.orders import PDF, REPORT
+from provider.orders.glance import Shown
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 WORKABLE = DIALECTS["workable"]
@@ -38,7 +39,7 @@ def test_dialects_are_known_by_their_own_names() -> None:
 def test_only_what_has_a_token_has_an_address(
     tokens: dict[str, str], report: bool, pdf: bool
 ) -> None:
-    told = News("test", "completed", {}, {}).completed(Result(), tokens, Links("https://a.test"))
+    told = News("test", "completed", {}, {}).completed(Shown(), tokens, Links("https://a.test"))
     assert (bool(told.report_url), bool(told.pdf_url)) == (report, pdf)
 
 

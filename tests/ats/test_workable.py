@@ -15,6 +15,7 @@ from provider.errors import Invalid
 from provider.house import House
 from provider.kinds import KINDS
 from provider.orders import SHARED, Link, Order, Product, Result
+from provider.orders.glance import Shown
 from tests import cast
 from tests.ats.side import (
     ASSESSMENTS,
@@ -448,7 +449,7 @@ def test_a_callback_is_a_put_of_json_to_the_callback_url_with_the_token() -> Non
 
 
 def test_text_in_any_script_goes_out_as_it_is() -> None:
-    result = Result(summary="Überzeugend — 優れた", details={}, figures={})
+    result = Shown(summary="Überzeugend — 優れた")
     news = News("assessment", "completed", {}, {}, result, "https://r", "https://r.pdf")
     assert "Überzeugend — 優れた" in Workable().render(news).decode()
     assert body(news)["assessment"] == {"summary": "Überzeugend — 優れた"}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from provider.ats.dialect import News
-from provider.orders import Result
+from provider.orders.glance import Shown
 
 # Our status to the wire's. The contract says `rejected` in its prose and `declined` in a list.
 WORDS = {"declined": "rejected", "cancelled": "expired"}
@@ -40,7 +40,7 @@ def _status(news: News) -> str:
     return WORDS.get(news.status, news.status)
 
 
-def _scored(result: Result) -> dict[str, Any]:
+def _scored(result: Shown) -> dict[str, Any]:
     said = {
         "score": None if result.score is None else percent(result.score),
         "grade": result.grade,
@@ -51,7 +51,7 @@ def _scored(result: Result) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value not in (None, "", {})}
 
 
-def _check(result: Result) -> dict[str, Any]:
+def _check(result: Shown) -> dict[str, Any]:
     return {
         "overall_status": result.figures["overall_status"],
         "result": [
