@@ -17,7 +17,7 @@ from provider.app import create_app
 from provider.config import Settings
 from provider.house import House
 from tests import cast
-from tests.ats.side import SIDES, Asker, Side, complete
+from tests.ats.side import DOCUMENTS, SIDES, Asker, Side, complete
 
 HELD = [
     checks.not_a_server_error,
@@ -160,6 +160,16 @@ def test_what_an_order_leads_to_is_described_too(office: Office, description: An
 
 def test_the_description_is_one_by_its_own_standard(description: Any) -> None:
     description.validate()
+
+
+def test_what_is_published_changes_only_on_purpose(description: Any) -> None:
+    # After a change that is meant, with a server running:
+    # curl localhost:8000/openapi.json | python -m json.tool --indent 1 --no-ensure-ascii FILE
+    kept = json.loads((DOCUMENTS / "openapi.json").read_text())
+    published = description.raw_schema
+    assert published.keys() == kept.keys()
+    for part in kept.keys() - {"servers"}:
+        assert published[part] == kept[part], part
 
 
 @pytest.mark.parametrize("side", SIDES, ids=lambda side: side.kind)

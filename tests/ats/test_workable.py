@@ -461,3 +461,18 @@ def test_the_letter_of_an_order_is_written_once_however_often_it_is_placed(
     wish = side.wish(side.product(house))
     assert len({groove.order(side, wish) for _ in range(3)}) == 1
     assert letters(house) == 1
+
+
+@pytest.mark.parametrize("side", SIDES, ids=lambda side: side.kind)
+def test_what_an_order_leaves_out_is_empty(groove: Asker, house: House, side: Side) -> None:
+    wish = {
+        side.product_id: side.product(house),
+        "callback_url": "https://groove-tech.workable.com/1",
+        "candidate": {"email": "lakita@example.com"},
+    }
+    order_id = groove.order(side, wish)
+    with house.db.reading() as session:
+        order = Order.find(session, order_id)
+        candidate = order.candidate
+        assert [candidate.first_name, candidate.last_name, candidate.phone] == ["", "", ""]
+        assert (order.job_title, order.job_reference, order.preferences) == ("", "", {})
