@@ -60,8 +60,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database", DATABASES, indirect=True)
 
 
+@pytest.hookimpl(trylast=True)  # after they were shuffled
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is marked `sqlite`, where the run is on PostgreSQL."""
+    """Begin with the proofs, which take longest; leave out what is not for the run's database."""
+    items.sort(key=lambda item: "soak" not in item.path.parts)
     if config.getoption("--database") == "postgresql":
         for item in items:
             if item.get_closest_marker("sqlite"):

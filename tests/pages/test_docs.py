@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 
 from provider.pages import docs
 from tests.conftest import Served
-from tests.pages.eye import Eye
+from tests.pages.eye import BOTH_ENDS, Eye
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_a_description_that_refers_to_itself_comes_to_an_end(app: Flask) -> None
 
 
 def test_the_page_is_fit_for_everybody(page: Page, served: Served) -> None:
-    eye = Eye(page)
+    eye = Eye(page, BOTH_ENDS)
     page.goto(f"{served.url}/docs/")
     for detail in page.locator("summary").all():
         detail.click()
