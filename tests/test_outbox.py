@@ -254,6 +254,12 @@ def test_what_the_courier_asks_is_found_by_its_indexes_however_much_there_is(
     assert "SCAN other" not in said
 
 
+def test_what_an_order_sends_elsewhere_keeps_nothing_back(house: House) -> None:
+    put(house, sequence=0, lane="1/mail")  # the order's letter, which has not gone yet
+    put(house, sequence=1)
+    assert [taken.sequence for taken in claim(house)] == [1]
+
+
 def test_a_status_that_was_overtaken_is_not_sent_again(house: House) -> None:
     old = put(house, sequence=1, absolute=True)
     put(house, sequence=2, absolute=True)
