@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
 
 from provider import outbox
 from provider.accounts import Account, Caller
@@ -413,12 +414,42 @@ def test_the_embedded_courier_goes_on_after_a_look_that_failed(
 
     monkeypatch.setattr(outbox, "due_lanes", fails_once)
     decline(house, place())
-    courier = EmbeddedCourier(house, sweep=0.02).start()
+    with capture_logs() as lines:
+        courier = EmbeddedCourier(house, sweep=0.02).start()
+        try:
+            ats.wait_for(1)
+        finally:
+            courier.stop()
+    assert "the courier stumbled and goes on" in [line["event"] for line in lines]
+    assert house.db.on_commit == []
+
+
+def test_the_embedded_courier_looks_once_a_sweep_and_rests_meanwhile(
+    house: House, ats: FakeAts, place: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[datetime] = []
+    rests: list[float] = []
+    due_lanes, work = outbox.due_lanes, Courier.work
+
+    def look(session: Session, at: datetime) -> list[str]:
+        looks.append(at)
+        return due_lanes(session, at)
+
+    def rest(courier: Courier, seconds: float) -> None:
+        rests.append(seconds)
+        work(courier, seconds)
+
+    monkeypatch.setattr(outbox, "due_lanes", look)
+    monkeypatch.setattr(Courier, "work", rest)
+    courier = EmbeddedCourier(house, sweep=3600).start()
     try:
+        decline(house, place())
         ats.wait_for(1)
     finally:
         courier.stop()
-    assert house.db.on_commit == []
+    assert len(looks) == 1
+    assert rests
+    assert all(3500 < seconds <= 3600 for seconds in rests)
 
 
 def test_the_embedded_courier_does_the_clocks_work(
