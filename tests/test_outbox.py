@@ -254,6 +254,15 @@ def test_what_the_courier_asks_is_found_by_its_indexes_however_much_there_is(
     assert "SCAN other" not in said
 
 
+def test_what_is_due_longest_goes_first(house: House, clock: HandClock) -> None:
+    put(house, "a")
+    settle(house, claim(house)[0], Outcome("again", after=timedelta(minutes=2)))
+    clock.pass_(timedelta(minutes=1))
+    put(house, "b")
+    clock.pass_(timedelta(minutes=2))
+    assert [taken.key for taken in claim(house, most=1)] == ["b"]
+
+
 def test_what_an_order_sends_elsewhere_keeps_nothing_back(house: House) -> None:
     put(house, sequence=0, lane="1/mail")  # the order's letter, which has not gone yet
     put(house, sequence=1)
