@@ -117,8 +117,7 @@ class Line:
 
     def connect(self) -> Connection:
         """Lend whoever has the turn the connection that is kept, or a new one."""
-        kept, self._kept = self._kept, None
-        return kept or self._engine.connect()
+        return self._take() or self._engine.connect()
 
     def keep(self, connection: Connection) -> None:
         """Keep for the next turn what went well in this one."""
@@ -126,9 +125,13 @@ class Line:
 
     def close(self) -> None:
         """Give the connection back; where somebody has the turn, it is kept after it."""
-        kept, self._kept = self._kept, None
-        if kept:
+        if kept := self._take():
             kept.close()
+
+    def _take(self) -> Connection | None:
+        with self._mutex:  # whoever closes may come while another's turn begins
+            kept, self._kept = self._kept, None
+        return kept
 
     @contextmanager
     def _part(self, *, alone: bool = False) -> Iterator["_Commit"]:
