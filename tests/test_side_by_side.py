@@ -31,6 +31,7 @@ from tests.test_outbox import claim, put, settle, state
 LANE = "1/callback/a.test"
 ROUTE = "route/a.test"
 WHY = "It answers 500"
+MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -223,7 +224,7 @@ def test_a_courier_does_not_wait_for_another_that_tries_what_is_held(
             return outbox.probe(session, session.get_one(Hold, ROUTE), until=at, at=at)
 
     with house.db.writing() as session:
-        until = house.now() + timedelta(minutes=1)
+        until = house.now() + MINUTE
         assert outbox.probe(session, session.get_one(Hold, ROUTE), until=until, at=house.now())
         assert not second.submit(probe).result(10)
 
@@ -239,9 +240,31 @@ def test_a_hold_that_another_has_ended_meanwhile_begins_anew(
             outbox.lift(session, ROUTE)
 
     with house.db.writing() as session:
-        assert outbox.holding(session, [ROUTE])[ROUTE].probes == 1
+        known = outbox.holding(session, [ROUTE])  # kept, as a gate does
+        assert known[ROUTE].probes == 1
         second.submit(lift).result(10)
         assert outbox.hold(session, ROUTE, WHY, house.now(), house.now()).probes == 0
+
+
+def test_a_hold_that_another_has_begun_anew_meanwhile_is_told_as_it_is(
+    house: House, clock: HandClock, second: ThreadPoolExecutor
+) -> None:
+    hold(house)
+    hold(house)
+    began = house.now()
+
+    def begin_anew() -> None:
+        clock.pass_(MINUTE)
+        with house.db.writing() as session:
+            outbox.lift(session, ROUTE)
+        hold(house)
+
+    with house.db.writing() as session:
+        known = outbox.holding(session, [ROUTE])
+        assert known[ROUTE].since == began
+        second.submit(begin_anew).result(10)
+        told = outbox.hold(session, ROUTE, WHY, house.now(), house.now())
+        assert (told.since, told.probes) == (began + MINUTE, 1)
 
 
 def test_holds_are_taken_in_one_order_whatever_ended_first(house: House) -> None:

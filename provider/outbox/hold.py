@@ -3,18 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import (
-    CursorResult,
-    Insert,
-    ScalarResult,
-    String,
-    Text,
-    Update,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Insert, ScalarResult, String, Text, Update, delete, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.db import Base, in_turn
@@ -56,23 +45,13 @@ def probe(session: Session, standing: Hold, *, until: datetime, at: datetime) ->
     over = select(Hold.subject).where(Hold.subject == standing.subject, Hold.until <= at)
     # Who is at it has it: a courier that tries several must not wait for one that does too.
     free = over.with_for_update(skip_locked=True).scalar_subquery()
-    taken = session.execute(
-        update(Hold)
-        .where(Hold.subject == free)
-        .values(until=until)
-        .execution_options(synchronize_session=False)
-    )
-    assert isinstance(taken, CursorResult)
-    return taken.rowcount == 1
+    taken = update(Hold).where(Hold.subject == free).values(until=until)
+    return session.scalar(taken.returning(Hold.subject)) is not None
 
 
 def lift(session: Session, subject: str) -> None:
     """End the hold on a subject, if there is one."""
-    session.execute(
-        delete(Hold)
-        .where(Hold.subject == subject)
-        .execution_options(synchronize_session="evaluate")
-    )
+    session.execute(delete(Hold).where(Hold.subject == subject))
 
 
 def _prolong(session: Session, subject: str, why: str, until: datetime) -> Hold | None:
@@ -83,7 +62,7 @@ def _prolong(session: Session, subject: str, why: str, until: datetime) -> Hold 
 
 def _write(session: Session, statement: Insert | Update) -> ScalarResult[Hold]:
     """Write a row as it is now, not as it was read: another courier may have ended the hold."""
-    fresh = {"populate_existing": True, "synchronize_session": False}
+    fresh = {"populate_existing": True}
     return session.scalars(statement.returning(Hold), execution_options=fresh)
 
 
