@@ -3,11 +3,13 @@
 Structlog is loaded where something is logged: a command logs nothing, and needs not wait for it.
 """
 
+import io
 import logging
 import re
 import sys
+from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TextIO, cast
 
 from sqlalchemy.orm import Session
 
@@ -31,7 +33,7 @@ def configure(*, json: bool | None = None) -> None:
     structlog.configure(
         processors=[*before, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Steady(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
@@ -40,6 +42,24 @@ def configure(*, json: bool | None = None) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=before, processors=[meta, *rendering])
     )
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+class _Steady(io.TextIOBase):
+    """A log that fails in silence: a full disk or a broken pipe must not stop what is logged."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> int:
+        """Write what can be written."""
+        with suppress(OSError):
+            self._file.write(line)
+        return len(line)
+
+    def flush(self) -> None:
+        """Let it reach its end, if it can."""
+        with suppress(OSError):
+            self._file.flush()
 
 
 def once_kept(session: Session, line: str, **said: Any) -> None:

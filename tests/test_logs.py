@@ -5,6 +5,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -277,3 +278,18 @@ def test_what_a_mail_server_says_of_a_candidate_is_not_logged(
     line = json.loads(text)
     assert (line["order"], line["outcome"], line["code"]) == (order, "never", 550)
     assert "lakita" not in text
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(
+    said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/full", "w", buffering=1) as full:  # noqa: PTH123  (a device)
+        with pytest.raises(OSError, match="No space"):
+            full.write("line\n")
+        with suppress(OSError):
+            full.flush()
+        monkeypatch.setattr(sys, "stderr", full)
+        logs.configure(json=True)
+        structlog.get_logger().info("delivery")
+        with suppress(OSError):
+            full.close()

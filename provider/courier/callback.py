@@ -1,7 +1,8 @@
 """Callbacks: a status rendered once, addressed to whom the account still trusts, and sent."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -13,6 +14,7 @@ from provider.ats import DIALECTS, Dialect, News, Request
 from provider.courier import addresses
 from provider.courier.exchange import Exchange, Unreached
 from provider.courier.parcel import Sink, attempted
+from provider.errors import Unready
 from provider.hosts import allowed
 from provider.house import House
 from provider.orders import Order
@@ -31,18 +33,20 @@ class Callback:
     claim: Claim
     rendered: bytes
     request: Request
-    dialect: Dialect
+    sender: "Sender"
     refused: str = ""  # why it may not go there any more
 
     def send(self) -> Outcome:
         """Send once, within the deadline; whatever the receiver does is an outcome."""
         if self.refused:
-            return Outcome("never", error=self.refused)
+            return Outcome("never", error=self.refused, tried=False)
         try:
             answer = self.sink.exchange.send(self.request, self.rendered, self._headers())
         except Unreached as error:
             return Outcome("again", error=str(error), blame="route")
-        return self.dialect.judge(answer, self.claim.attempts, self.sink.house.now())
+        now = self.sink.house.now()
+        outcome = self.sender.dialect.judge(answer, self.claim.attempts, now)
+        return replace(outcome, using=self.sender.sealed)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -50,6 +54,21 @@ class Callback:
             "Idempotency-Key": self.claim.public_id,
             "X-Provider-Sequence": str(self.claim.sequence),
         }
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """A status whose account's token cannot be opened: it stays as it is, and its account waits."""
+
+    rendered: bytes | None
+    sender: "Sender"
+
+    def send(self) -> Outcome:
+        """Send nothing."""
+        return Outcome(
+            "again", after=timedelta(0), error=self.sender.broken, blame="account",
+            tried=False, using=self.sender.sealed,
+        )  # fmt: skip
 
 
 class CallbackSink(Sink):
@@ -63,7 +82,9 @@ class CallbackSink(Sink):
         """Hang up what is kept open."""
         self.exchange.close()
 
-    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Callback | Exception]:
+    def prepare(
+        self, session: Session, claims: Sequence[Claim]
+    ) -> list[Callback | Withheld | Exception]:
         """Render each status as it stood at its message's revision, and address it."""
         found = _ORDERED.rows(session, [claim.key for claim in claims])
         orders = {public_id: Ordered(*rest) for public_id, *rest in found}
@@ -72,13 +93,15 @@ class CallbackSink(Sink):
             for number in {order.account_id for order in orders.values()}
         }
 
-        def one(session: Session, claim: Claim) -> Callback:
+        def one(session: Session, claim: Claim) -> Callback | Withheld:
             order = orders[claim.key]
             sender = senders[order.account_id]
+            if sender.broken:
+                return Withheld(claim.rendered, sender)
             rendered = claim.rendered or self._render(session, claim, order, sender)
             request = sender.dialect.address(order.reply, sender.token)
             refused = self._refusal(request.url, sender.hosts)
-            return Callback(self, claim, rendered, request, sender.dialect, refused)
+            return Callback(self, claim, rendered, request, sender, refused)
 
         return [attempted(one, session, claim) for claim in claims]
 
@@ -86,8 +109,12 @@ class CallbackSink(Sink):
         row = _ACCOUNT.row(session, {"account_id": account_id})
         assert row is not None
         public_id, ats, sealed, switches, hosts = row
-        token = Account.reveal_callback_token(self.house.vault, sealed, public_id)
-        return Sender(DIALECTS[ats], token, switches, tuple(hosts))
+        token, broken = None, ""
+        try:
+            token = Account.reveal_callback_token(self.house.vault, sealed, public_id)
+        except Unready as error:  # one account's, so it must not keep the others
+            broken = f"The account's callback token cannot be opened: {error}"
+        return Sender(ats, token, sealed or b"", switches, tuple(hosts), broken)
 
     def _render(self, session: Session, claim: Claim, order: "Ordered", sender: "Sender") -> bytes:
         news = News(order.kind, claim.payload["status"], order.reply, sender.switches)
@@ -123,10 +150,17 @@ class Ordered:
 class Sender:
     """What the callbacks of one account have in common."""
 
-    dialect: Dialect
+    ats: str
     token: str | None
+    sealed: bytes
     switches: Mapping[str, Any]
     hosts: tuple[str, ...]
+    broken: str = ""  # why nothing can be sent with this token
+
+    @property
+    def dialect(self) -> Dialect:
+        """How its ATS speaks; KeyError for one that this version does not know."""
+        return DIALECTS[self.ats]
 
 
 _ACCOUNTS = Account.__table__.c

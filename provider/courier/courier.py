@@ -197,7 +197,7 @@ class Courier:
                 _park(session, claim, parcel, at)
                 self.call([lane])
                 continue
-            if claim.rendered is None:
+            if claim.rendered is None and parcel.rendered is not None:
                 outbox.keep_rendered(session, claim, parcel.rendered)
             jobs.append(Job(claim, parcel, route))
         if jobs:
@@ -228,7 +228,7 @@ class Courier:
         except Exception as error:
             told = {"order": job.claim.key, "message": job.claim.public_id}
             log.exception("a message could not be sent", **told)
-            outcome = Outcome("again", error=f"{type(error).__name__}")
+            outcome = Outcome("again", error=f"{type(error).__name__}", tried=False)
         self._lay_down(job, outcome, began)
 
     def _lay_down(self, job: Job, outcome: Outcome, began: datetime) -> None:
@@ -237,7 +237,7 @@ class Courier:
             outcome = replace(outcome, after=self.pause(job.claim.attempts))
         with self._bell:
             self._ended.append(Ended(job.claim, outcome, began, self.house.now()))
-            self._hands.end(job.route, answered=outcome.blame != "route")
+            self._hands.end(job.route, answered=outcome.blame != "route" if outcome.tried else None)
             if outcome.blame:
                 self._leave_unsent(job.route)
             elif ahead := self._ahead.get(job.route):

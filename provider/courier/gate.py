@@ -127,6 +127,8 @@ class Gate:
         self, session: Session, one: Ended, holds: dict[str, Hold], at: datetime
     ) -> None:
         route = read(one.claim.lane).subjects[0]
+        if not one.outcome.tried:
+            return
         if one.outcome.blame != "route":
             del self._failures[route]
             self._lift(session, route, holds)
@@ -140,9 +142,18 @@ class Gate:
     ) -> None:
         account = read(one.claim.lane).subjects[1]
         if one.outcome.blame == "account":
-            self._hold(session, account, one, holds, at)
+            if not self._replaced(session, one):
+                self._hold(session, account, one, holds, at)
         elif one.outcome.word == "done":
             self._lift(session, account, holds)
+
+    def _replaced(self, session: Session, one: Ended) -> bool:
+        """Say whether the account has had a new token since: then its refusal is an old story."""
+        if one.outcome.using is None:
+            return False
+        account = read(one.claim.lane).account
+        now = session.scalar(select(Account.callback_token).where(Account.id == account))
+        return (now or b"") != one.outcome.using
 
     def _weigh_lane(
         self, session: Session, one: Ended, holds: dict[str, Hold], at: datetime

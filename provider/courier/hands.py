@@ -43,10 +43,12 @@ class Hands:
         self._sending[route] += 1
         return True
 
-    def end(self, route: str, *, answered: bool) -> None:
-        """Note that one was sent, and whether the route did answer."""
+    def end(self, route: str, *, answered: bool | None) -> None:
+        """Note that one was sent, and whether the route did answer; None where nothing was sent."""
         self._sending[route] -= 1
         self.give_back(route)
+        if answered is None:
+            return
         now = self._window.get(route, self._first)
         grown = min(now + 1, self.total * SHARE)
         self._window[route] = grown if answered else max(1.0, now / 2)

@@ -19,8 +19,8 @@ class Parcel(Protocol):
     """A rendered message, ready to go out."""
 
     @property
-    def rendered(self) -> bytes:
-        """The bytes that every try sends."""
+    def rendered(self) -> bytes | None:
+        """The bytes that every try sends; None where they cannot be written yet."""
 
     def send(self) -> Outcome:
         """Try once; never raises for what the network or the receiver does."""

@@ -138,7 +138,8 @@ class Outcome:
 
     `blame` is what stands in the way of more than this one message: the `route` (it does not
     answer) or the `account` (its token is refused); `rest` is how long its lane should be left
-    alone.
+    alone. Where nothing was sent (`tried` is False) it says nothing of the route. `using` is the
+    account's token, sealed, that was refused.
     """
 
     word: str
@@ -148,6 +149,8 @@ class Outcome:
     error: str = ""
     blame: str = ""
     rest: timedelta | None = None
+    tried: bool = True
+    using: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import select
 
+from provider import outbox
+from provider.accounts import Account
 from provider.courier import Courier
 from provider.house import House
 from provider.orders import Order
-from provider.outbox import Attempt, Message
+from provider.outbox import Attempt, Hold, Message
 from tests import cast
 from tests.courier.receivers import Answers
 from tests.fake_ats import FakeAts
@@ -69,6 +71,39 @@ def test_every_account_is_told_with_its_own_token(house: House, ats: FakeAts) ->
     courier.stop()
     told = {put.path: put.headers["Authorization"] for put in ats.received}
     assert told == {"/first": "Bearer firsts", "/second": "Bearer seconds"}
+
+
+def test_an_account_whose_token_cannot_be_opened_waits_alone_and_loses_nothing(
+    house: House, ats: FakeAts
+) -> None:
+    house = replace(house, settings=replace(house.settings, private_callbacks=True))
+    test = cast.test(house)
+    accounts = {}
+    for name in ("broken", "sound"):
+        accounts[name], _ = cast.account(house, name)
+        order = cast.order(house, accounts[name], test, callback_url=f"{ats.url}/{name}")
+        with house.db.writing() as session:
+            Order.find(session, order).decline(session, "", house.now())
+    with house.db.writing() as session:
+        account = session.get_one(Account, accounts["broken"])
+        assert account.callback_token
+        account.callback_token = b"\0" + account.callback_token[1:]
+    courier = Courier(house)
+    courier.drain(*_lanes(house))
+    assert [put.path for put in ats.received] == ["/sound"]
+    with house.db.reading() as session:
+        hold = session.scalars(select(Hold)).one()
+        assert hold.subject == f"account/{accounts['broken']}/callback"
+        assert hold.why.startswith("The account's callback token cannot be opened: ")
+        waits = select(Message.state, Message.rendered).where(Message.state != "delivered")
+        assert session.execute(waits.where(Message.topic == "status")).all() == [("waiting", None)]
+    with house.db.writing() as session:
+        account = session.get_one(Account, accounts["broken"])
+        account.set_callback_token(house.vault, "sound-again")
+        outbox.lift(session, hold.subject)
+    courier.drain(*_lanes(house))
+    courier.stop()
+    assert ats.received[1].headers["Authorization"] == "Bearer sound-again"
 
 
 def _lanes(house: House) -> list[str]:

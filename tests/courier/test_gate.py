@@ -212,6 +212,36 @@ def test_a_new_token_resumes_a_paused_account_at_once(
     assert {put.headers["Authorization"] for put in ats.received[1:]} == {"Bearer new-token"}
 
 
+def test_a_refusal_of_a_token_that_was_replaced_on_the_way_holds_nothing(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int
+) -> None:
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        with house.db.writing() as session:
+            session.get_one(Account, account).set_callback_token(house.vault, "new-token")
+        answering(401)(handler)
+
+    ats.answers.append(refuse)
+    decline(1)
+    drain(courier, house)
+    assert (holds(house), waiting(house)) == ({}, 0)
+    told = [put.headers["Authorization"] for put in ats.received]
+    assert told == ["Bearer cb-token", "Bearer new-token"]
+
+
+def test_what_was_never_dialled_says_nothing_of_its_host(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int, clock: HandClock
+) -> None:
+    ats.answers.extend([500] * PATIENCE)
+    decline(PATIENCE + 1)
+    drain(courier, house)
+    began = holds(house)["route"].since
+    with house.db.writing() as session:
+        session.get_one(Account, account).callback_hosts = ["elsewhere.test"]
+    clock.pass_(STEPS[0] * 2)
+    assert drain(courier, house) == 1
+    assert (holds(house)["route"].since, len(ats.received)) == (began, PATIENCE)
+
+
 def test_who_has_too_much_is_left_alone_for_as_long_as_asked(
     house: House, courier: Courier, ats: FakeAts, decline: Decline, clock: HandClock
 ) -> None:

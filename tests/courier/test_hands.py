@@ -59,6 +59,14 @@ def test_what_never_went_says_nothing_of_its_route() -> None:
     assert (hands.free("new"), hands.busy) == (6, 0)
 
 
+def test_where_nothing_was_sent_a_route_gets_neither_more_nor_fewer() -> None:
+    hands = Hands(16)
+    hands.take("new")
+    assert hands.begin("new")
+    hands.end("new", answered=None)
+    assert (hands.busy, at_once(hands, "new")) == (0, 4)
+
+
 def test_no_more_is_in_hand_than_there_are_hands_and_half_as_many() -> None:
     hands = Hands(4)
     begun = sum(at_once(hands, route) for route in "abcdefg")

@@ -107,7 +107,7 @@ class MortalParcel:
     death: Death
 
     @property
-    def rendered(self) -> bytes:
+    def rendered(self) -> bytes | None:
         """The bytes that every try sends."""
         return self.parcel.rendered
 

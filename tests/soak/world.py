@@ -187,6 +187,7 @@ class World:
 
     def _receive(self, job: Job, *, took: bool) -> None:
         claim, body = job.claim, job.parcel.rendered
+        assert body is not None
         known = self.seen.setdefault(claim.public_id, body)
         assert known == body, f"{claim.key} {claim.sequence} was rendered twice"
         firsts = self.firsts[claim.lane, claim.key]
