@@ -61,6 +61,18 @@ class FakeAts:
         return answer
 
 
+def answering(code: int, **headers: str) -> Behaviour:
+    """Return how an answer with this code and these headers (`_` for `-`) is given."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(code)
+        for name, value in ({"Content-Length": "0"} | headers).items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.end_headers()
+
+    return answer
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False

@@ -209,8 +209,8 @@ def test_a_courier_takes_what_another_leaves(house: House, second: ThreadPoolExe
         put(house, key, lane=LANE)
     with house.db.writing() as session:
         (taken,) = outbox.claim(session, LANE, house.now(), 1)
-        assert [one.key for one in second.submit(claim, house, LANE).result(10)] == ["b"]
-    assert taken.key == "a"
+        (left,) = second.submit(claim, house, LANE).result(10)
+    assert {taken.key, left.key} == {"a", "b"}
 
 
 def test_a_courier_does_not_wait_for_another_that_tries_what_is_held(
@@ -269,9 +269,8 @@ def test_a_hold_that_another_has_begun_anew_meanwhile_is_told_as_it_is(
 
 def test_holds_are_taken_in_one_order_whatever_ended_first(house: House) -> None:
     def ended(host: str, account: int, blame: str) -> Ended:
-        told = {"lane": f"{account}/callback/{host}", "key": "a", "topic": "status", "lease": "x"}
-        taken = Claim(0, "", sequence=1, payload={}, rendered=None, attempts=0,
-                      created_at=house.now(), **told)  # fmt: skip
+        lane = f"{account}/callback/{host}"
+        taken = Claim(0, "", lane, "a", 1, "status", {}, None, 0, house.now(), "x")
         return Ended(taken, Outcome("again", blame=blame), house.now(), house.now())
 
     refused = [ended("c.test", account, "account") for account in (2, 1)]

@@ -1,10 +1,11 @@
 """What every dialect can do: serve its endpoints, render news, address it, judge the answer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from itertools import takewhile
 from typing import Any, ClassVar
 
 from flask import Flask
@@ -19,7 +20,9 @@ from provider.outbox import Outcome
 from provider.statements import Glance
 from provider.vault import Vault
 
+TOKEN_REFUSED = (401, 403)
 TRIES = 3  # for an answer that says no: a deploy over there is no reason to wake a person
+QUIET = timedelta(seconds=30)  # for a lane that is told that it is too much, and not for how long
 LONGEST_WAIT = timedelta(hours=24)  # that a Retry-After may ask for, for its message
 LONGEST_REST = timedelta(hours=1)  # that a whole lane is left alone when it asks for that
 
@@ -102,29 +105,46 @@ class Dialect(ABC):
     def address(self, reply: Mapping[str, Any], token: str | None) -> Request:
         """Say where a callback goes, and with which credentials."""
 
-    def judge(self, answer: Answer, attempts: int, at: datetime) -> Outcome:
-        """Judge an answer after `attempts` earlier tries: done, again (when), or never."""
+    def judge(self, answer: Answer, past: Sequence[int | None], at: datetime) -> Outcome:
+        """Judge an answer: done, again (when), or never.
+
+        `past` are the codes of earlier tries, the latest first, as far as they say something of
+        this message: not those at which nothing else of its account went through either.
+        """
         code, rest = answer.code, rate_limit(answer.headers, at)
-        seen: dict[str, Any] = {"code": code, "answer": answer.body, "rest": rest}
+        seen: dict[str, Any] = {"code": code, "answer": answer.body}
         if 200 <= code < 300:
-            return Outcome("done", **seen)
+            return Outcome("done", rest=rest, **seen)
         if code == 410:
-            return Outcome("never", error="The ATS says that this order is gone", **seen)
-        if code in (401, 403):
+            error = "The ATS says that this order is gone"
+            return Outcome("never", error=error, rest=rest, **seen)
+        if code in TOKEN_REFUSED and not (past and past[0] in TOKEN_REFUSED):
             # It is due at once: the account is held, until a new token or a try that succeeds.
-            refused = f"The ATS refuses the account's callback token with {code}"
-            return Outcome("again", after=timedelta(0), error=refused, blame="account", **seen)
-        if code in (408, 425, 429) or code >= 500:
-            wait = retry_after(answer.headers, at)
-            if code == 429 and wait:
-                seen["rest"] = max(min(wait, LONGEST_REST), rest or wait * 0)
-            return Outcome("again", after=wait, blame="route", **seen)
-        word = "never" if attempts + 1 >= TRIES else "again"
-        return Outcome(word, error=f"The ATS refuses with {code}", **seen)
+            error = f"The ATS refuses the account's callback token with {code}"
+            later = timedelta(0)
+            return Outcome("again", later, error=error, blame="account", rest=rest, **seen)
+        wait = retry_after(answer.headers, at)
+        if code == 429:
+            # The lane's matter, not the host's: other accounts may have more to say there.
+            rest = max(min(wait or QUIET, LONGEST_REST), rest or timedelta(0))
+            return Outcome("again", wait, rest=rest, **seen)
+        if not _refuses(code):
+            return Outcome("again", wait, blame="route", rest=rest, **seen)
+        said_no = 1 + sum(1 for _ in takewhile(_refuses, past))
+        word, error = "never" if said_no >= TRIES else "again", f"The ATS refuses with {code}"
+        return Outcome(word, error=error, rest=rest, **seen)
+
+
+def _refuses(code: int | None) -> bool:
+    """Say whether an answer says no to a message, rather than not now."""
+    return code is not None and code < 500 and code not in (408, 425, 429)
 
 
 def retry_after(headers: Mapping[str, str], at: datetime) -> timedelta | None:
-    """Read `Retry-After` (RFC 9110, 10.2.3): seconds or a date; None when absent or unreadable."""
+    """Read `Retry-After` (RFC 9110, 10.2.3): seconds or a date; None when absent or unreadable.
+
+    None too for no wait at all, e.g. where clocks differ: then the schedule knows better.
+    """
     text = _header(headers, "retry-after")
     try:
         wait = (
@@ -133,7 +153,7 @@ def retry_after(headers: Mapping[str, str], at: datetime) -> timedelta | None:
         )  # fmt: skip
     except (TypeError, ValueError, OverflowError):
         return None
-    return min(max(wait, timedelta(0)), LONGEST_WAIT)
+    return min(wait, LONGEST_WAIT) if wait > timedelta(0) else None
 
 
 def rate_limit(headers: Mapping[str, str], at: datetime) -> timedelta | None:

@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from provider import outbox
 from provider.accounts import Account
-from provider.ats import DIALECTS, Dialect, News, Request
+from provider.ats import DIALECTS, TOKEN_REFUSED, Dialect, News, Request
 from provider.courier import addresses
 from provider.courier.exchange import Exchange, Unreached
 from provider.courier.parcel import Sink, attempted
@@ -34,6 +35,7 @@ class Callback:
     rendered: bytes
     request: Request
     sender: "Sender"
+    past: tuple[int | None, ...]  # codes of its earlier tries, the latest first
     refused: str = ""  # why it may not go there any more
 
     def send(self) -> Outcome:
@@ -45,7 +47,7 @@ class Callback:
         except Unreached as error:
             return Outcome("again", error=str(error), blame="route")
         now = self.sink.house.now()
-        outcome = self.sender.dialect.judge(answer, self.claim.attempts, now)
+        outcome = self.sender.dialect.judge(answer, self.past, now)
         return replace(outcome, using=self.sender.sealed)
 
     def _headers(self) -> dict[str, str]:
@@ -101,7 +103,8 @@ class CallbackSink(Sink):
             rendered = claim.rendered or self._render(session, claim, order, sender)
             request = sender.dialect.address(order.reply, sender.token)
             refused = self._refusal(request.url, sender.hosts)
-            return Callback(self, claim, rendered, request, sender, refused)
+            past = _its_own(session, claim)
+            return Callback(self, claim, rendered, request, sender, past, refused)
 
         return [attempted(one, session, claim) for claim in claims]
 
@@ -135,6 +138,18 @@ class CallbackSink(Sink):
         if not allowed(place.host, hosts):
             return "The callback's host is not on the account's list any more"
         return ""
+
+
+def _its_own(session: Session, claim: Claim) -> tuple[int | None, ...]:
+    """Return the codes of its past that are no other's matter.
+
+    A token that is refused stops all of its account. But where something else went through since,
+    it is this message that is refused.
+    """
+    past = claim.past
+    if past and past[0].code in TOKEN_REFUSED:
+        past = past if outbox.delivered_since(session, claim.lane, past[0].at) else ()
+    return tuple(tried.code for tried in past)
 
 
 @dataclass(frozen=True)

@@ -233,16 +233,27 @@ class Courier:
 
     def _lay_down(self, job: Job, outcome: Outcome, began: datetime) -> None:
         """Note how a try ended, for the next turn, and let its hand go on."""
-        if outcome.word == "again" and outcome.after is None:
-            outcome = replace(outcome, after=self.pause(job.claim.attempts))
+        if outcome.word == "again":
+            outcome = replace(outcome, after=self._wait(job.claim, outcome))
         with self._bell:
             self._ended.append(Ended(job.claim, outcome, began, self.house.now()))
-            self._hands.end(job.route, answered=outcome.blame != "route" if outcome.tried else None)
-            if outcome.blame:
+            self._hands.end(job.route, answered=_answered(outcome))
+            if outcome.blame or outcome.rest:
                 self._leave_unsent(job.route)
             elif ahead := self._ahead.get(job.route):
                 self._go_on(ahead)
             self._bell.notify_all()
+
+    def _wait(self, claim: Claim, outcome: Outcome) -> timedelta:
+        """Return how long a message waits for its next try; whoever asks is heard, but for less.
+
+        A receiver that asks for no wait at all would be called without end.
+        """
+        if outcome.after is None:
+            return self.pause(len(claim.past))
+        if outcome.blame == "account":  # which waits as a whole
+            return outcome.after
+        return max(outcome.after, self.pause(0))
 
     def _go_on(self, ahead: "deque[Job]") -> None:
         while ahead and self._hands.begin(ahead[0].route):
@@ -253,6 +264,13 @@ class Courier:
         left = self._ahead.pop(route, deque())
         self._unsent += (job.claim for job in left)
         self._hands.give_back(route, len(left))
+
+
+def _answered(outcome: Outcome) -> bool | None:
+    """Say whether a route showed that it can take more, or less; None when neither."""
+    if outcome.rest or not outcome.tried:
+        return None
+    return outcome.blame != "route"
 
 
 def _park(session: Session, claim: Claim, error: Exception, at: datetime) -> None:

@@ -44,7 +44,7 @@ class Hands:
         return True
 
     def end(self, route: str, *, answered: bool | None) -> None:
-        """Note that one was sent, and whether the route did answer; None where nothing was sent."""
+        """Note that one has ended, and whether the route did answer; None says neither."""
         self._sending[route] -= 1
         self.give_back(route)
         if answered is None:

@@ -5,7 +5,18 @@ claims the oldest unsettled message of each due key by a lease, sends it, and se
 says why lanes wait: nothing of theirs is claimed, and nothing is lost.
 """
 
-from provider.outbox.claim import LEASE, Claim, Ended, Outcome, claim, free, keep_rendered, settle
+from provider.outbox.claim import (
+    LEASE,
+    Claim,
+    Ended,
+    Outcome,
+    Try,
+    claim,
+    delivered_since,
+    free,
+    keep_rendered,
+    settle,
+)
 from provider.outbox.hold import Hold, hold, holding, lift, probe
 from provider.outbox.lane import CALLBACK, MAIL, MEDIA, Lane
 from provider.outbox.message import (
@@ -42,8 +53,10 @@ __all__ = [
     "Lane",
     "Message",
     "Outcome",
+    "Try",
     "append",
     "claim",
+    "delivered_since",
     "due_lanes",
     "free",
     "hold",

@@ -1,10 +1,10 @@
 """Claiming by a lease, and settling under it, both in batches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     BindParameter,
@@ -36,6 +36,7 @@ from provider.statements import Ready, Several, so_many
 
 Bind = BindParameter[Any]
 
+NEWEST = 200  # messages of a lane that are looked at for one that arrived
 LEASE = timedelta(seconds=60)  # longer than a send may take, shorter than anybody would wait
 
 assert isinstance(Message.__table__, Table)
@@ -113,11 +114,41 @@ _SUPERSEDE = (
 
 assert isinstance(Attempt.__table__, Table)
 _ATTEMPT = insert(Attempt.__table__)
+_TRIES = Attempt.__table__.c
+_TRIED = Several(
+    lambda ids: (
+        select(_TRIES.message_id, _TRIES.outcome, _TRIES.at, _TRIES.code)
+        .where(_TRIES.message_id.in_(ids))
+        .order_by(_TRIES.number.desc())
+    )
+)
+_NEWEST = (
+    select(_ROW.state, _ROW.settled_at)
+    .where(_ROW.lane == _LANE)
+    .order_by(_ROW.id.desc())
+    .limit(so_many(NEWEST))
+    .subquery()
+)
+_DELIVERED = Ready(
+    select(_NEWEST.c.state)
+    .where(_NEWEST.c.state == DELIVERED, _NEWEST.c.settled_at > _AT)
+    .limit(so_many(1))
+)
+
+
+class Try(NamedTuple):
+    """A try of the past: when it began, and with which code it was answered, if it was."""
+
+    at: datetime
+    code: int | None
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A message in hand: what to send, and the lease that lets its holder settle it."""
+    """A message in hand: what to send, and the lease that lets its holder settle it.
+
+    `past` are its tries since it was last sent again by hand, the latest first.
+    """
 
     message_id: int
     public_id: str
@@ -130,6 +161,7 @@ class Claim:
     attempts: int
     created_at: datetime
     lease: str
+    past: tuple[Try, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,7 +234,8 @@ def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
         "of_lane": lane, "at": at, "until": at + LEASE, "batch": vault.public_id()[:8] + "/",
     }  # fmt: skip
     claims = (Claim(*row) for row in _claiming(most).rows(session, told))
-    return _first_of_each(session, sorted(claims, key=lambda taken: taken.message_id))
+    first = _first_of_each(session, sorted(claims, key=lambda taken: taken.message_id))
+    return _with_past(session, first)
 
 
 def _first_of_each(session: Session, claims: Sequence[Claim]) -> list[Claim]:
@@ -219,6 +252,26 @@ def _first_of_each(session: Session, claims: Sequence[Claim]) -> list[Claim]:
         if taken.message_id in overtaking:
             free(session, taken)
     return [taken for taken in claims if taken.message_id not in overtaking]
+
+
+def _with_past(session: Session, claims: Sequence[Claim]) -> list[Claim]:
+    tried = [taken.message_id for taken in claims if taken.attempts]
+    if not tried:
+        return list(claims)
+    past: dict[int, list[Try]] = {}
+    over: set[int] = set()
+    for message_id, outcome, at, code in _TRIED.rows(session, tried):
+        if outcome == "never":  # then it was parked, and somebody sent it again
+            over.add(message_id)
+        elif message_id not in over:
+            past.setdefault(message_id, []).append(Try(at, code))
+    return [replace(taken, past=tuple(past.get(taken.message_id, ()))) for taken in claims]
+
+
+def delivered_since(session: Session, lane: str, at: datetime) -> bool:
+    """Say whether something of a lane, among the newest of it, was delivered since a moment."""
+    row = _DELIVERED.row(session, {"of_lane": lane, "at": at})
+    return row is not None
 
 
 def keep_rendered(session: Session, claim: Claim, rendered: bytes) -> bool:

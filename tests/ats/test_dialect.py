@@ -15,7 +15,7 @@ from provider.ats.api import ERRORS, ContractApi
 from provider.ats.dialect import (
     LONGEST_REST,
     LONGEST_WAIT,
-    TRIES,
+    QUIET,
     News,
     rate_limit,
     retry_after,
@@ -45,43 +45,59 @@ def test_only_what_has_a_token_has_an_address(
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
 def test_any_success_is_done(code: int) -> None:
-    outcome = WORKABLE.judge(Answer(code, {}, "ok"), 0, NOW)
+    outcome = WORKABLE.judge(Answer(code, {}, "ok"), (), NOW)
     assert (outcome.word, outcome.code, outcome.answer) == ("done", code, "ok")
 
 
 @pytest.mark.parametrize("code", [401, 403, 408, 425, 429, 500, 502, 503, 504, 599])
-@pytest.mark.parametrize("attempts", [0, TRIES, 1000])
-def test_what_may_pass_is_tried_again_however_often(code: int, attempts: int) -> None:
-    assert WORKABLE.judge(Answer(code, {}), attempts, NOW).word == "again"
+@pytest.mark.parametrize("past", [(), (404, 404), (None,) * 1000])
+def test_what_may_pass_is_tried_again_however_often(
+    code: int, past: tuple[int | None, ...]
+) -> None:
+    assert WORKABLE.judge(Answer(code, {}), past, NOW).word == "again"
 
 
 @pytest.mark.parametrize("code", [199, 300, 302, 307, 308, 400, 404, 405, 409, 413, 415, 422, 499])
 def test_a_refusal_is_believed_at_the_third_time(code: int) -> None:
-    words = [WORKABLE.judge(Answer(code, {}), attempts, NOW).word for attempts in range(TRIES + 1)]
+    words = [WORKABLE.judge(Answer(code, {}), (code,) * past, NOW).word for past in range(4)]
     assert words == ["again", "again", "never", "never"]
-    assert str(code) in WORKABLE.judge(Answer(code, {}), 0, NOW).error
+    assert str(code) in WORKABLE.judge(Answer(code, {}), (), NOW).error
+
+
+@pytest.mark.parametrize("between", [None, 500, 503, 408, 425, 429])
+def test_only_refusals_in_a_row_are_counted(between: int | None) -> None:
+    assert WORKABLE.judge(Answer(404, {}), (between, 404, 404), NOW).word == "again"
+    assert WORKABLE.judge(Answer(404, {}), (404, between, 404), NOW).word == "again"
+    assert WORKABLE.judge(Answer(404, {}), (404, 302, between), NOW).word == "never"
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_a_token_that_is_refused_for_one_message_alone_is_a_refusal_of_that(code: int) -> None:
+    first, second, third = (WORKABLE.judge(Answer(code, {}), (code,) * n, NOW) for n in range(3))
+    assert (first.word, first.blame, first.after) == ("again", "account", timedelta(0))
+    assert (second.word, second.blame, second.after) == ("again", "", None)
+    assert (third.word, third.error) == ("never", f"The ATS refuses with {code}")
 
 
 def test_what_is_gone_is_never_tried_again() -> None:
-    assert WORKABLE.judge(Answer(410, {}), 0, NOW).word == "never"
+    assert WORKABLE.judge(Answer(410, {}), (), NOW).word == "never"
 
 
 @pytest.mark.parametrize("code", [429, 503])
 def test_the_wait_that_is_asked_for_is_kept(code: int) -> None:
     answer = Answer(code, {"retry-after": "120"})
-    assert WORKABLE.judge(answer, 0, NOW).after == timedelta(minutes=2)
+    assert WORKABLE.judge(answer, (), NOW).after == timedelta(minutes=2)
 
 
 @pytest.mark.parametrize(
     ("said", "wait"),
     [
-        ("0", timedelta(0)),
+        ("1", timedelta(seconds=1)),
         (" 90 ", timedelta(seconds=90)),
         ("86400", timedelta(days=1)),
         ("86401", LONGEST_WAIT),
         ("9" * 5000, LONGEST_WAIT),
         (format_datetime(NOW + timedelta(hours=1), usegmt=True), timedelta(hours=1)),
-        (format_datetime(NOW - timedelta(hours=1), usegmt=True), timedelta(0)),
         ("Mon, 23 Nov 2026 11:00:00 +0100", timedelta(hours=1)),
         ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_WAIT),
     ],
@@ -94,10 +110,11 @@ def test_retry_after_is_seconds_or_a_date_and_never_more_than_a_day(
 
 @pytest.mark.parametrize(
     "said",
-    ["", "soon", "-5", "1.5", "1e3", "²", "\u0663", "Mon, 23 Nov 2026 09:00:00", "Mon, 99 Nov 2026",
+    ["", "0", format_datetime(NOW), format_datetime(NOW - timedelta(hours=1)), "soon",
+     "-5", "1.5", "1e3", "²", "\u0663", "Mon, 23 Nov 2026 09:00:00", "Mon, 99 Nov 2026",
      f"Mon, 1 Jan {'9' * 20} 00:00:00 GMT"],
 )  # fmt: skip
-def test_a_retry_after_that_cannot_be_read_is_none(said: str) -> None:
+def test_a_retry_after_that_cannot_be_read_or_is_over_is_none(said: str) -> None:
     assert retry_after({"Retry-After": said}, NOW) is None
 
 
@@ -108,7 +125,7 @@ def test_no_retry_after_is_none() -> None:
 @given(st.text())
 def test_no_retry_after_breaks_the_judge(said: str) -> None:
     wait = retry_after({"Retry-After": said}, NOW)
-    assert wait is None or timedelta(0) <= wait <= LONGEST_WAIT
+    assert wait is None or timedelta(0) < wait <= LONGEST_WAIT
 
 
 def limited(remaining: str, reset: str) -> dict[str, str]:
@@ -137,7 +154,7 @@ def test_a_rate_limit_that_is_used_up_asks_for_rest_until_it_is_reset(
     remaining: str, wait: timedelta, rest: timedelta | None
 ) -> None:
     assert rate_limit(limited(remaining, stamp(wait)), NOW) == rest
-    assert WORKABLE.judge(Answer(200, limited(remaining, stamp(wait))), 0, NOW).rest == rest
+    assert WORKABLE.judge(Answer(200, limited(remaining, stamp(wait))), (), NOW).rest == rest
 
 
 @pytest.mark.parametrize(("remaining", "reset"), [("0", ""), ("", "1"), ("²", "1"), ("-1", "1")])
@@ -151,13 +168,13 @@ def test_a_rate_limit_that_cannot_be_read_is_none(remaining: str, reset: str) ->
 @pytest.mark.parametrize(
     ("code", "blame", "after"),
     [(401, "account", timedelta(0)), (403, "account", timedelta(0)), (408, "route", None),
-     (425, "route", None), (429, "route", None), (500, "route", None), (404, "", None),
+     (425, "route", None), (500, "route", None), (404, "", None),
      (410, "", None), (204, "", None)],
 )  # fmt: skip
 def test_what_stands_in_the_way_is_the_host_the_token_or_this_one_message(
     code: int, blame: str, after: timedelta | None
 ) -> None:
-    outcome = WORKABLE.judge(Answer(code, {}, "said"), 0, NOW)
+    outcome = WORKABLE.judge(Answer(code, {}, "said"), (), NOW)
     assert (outcome.blame, outcome.after, outcome.rest) == (blame, after, None)
     assert (outcome.code, outcome.answer) == (code, "said")
 
@@ -172,13 +189,14 @@ def test_what_stands_in_the_way_is_the_host_the_token_or_this_one_message(
         (429, {"retry-after": "120"} | limited("0", stamp(timedelta(minutes=1))),
          timedelta(minutes=2)),
         (429, limited("0", stamp(timedelta(minutes=1))), timedelta(minutes=1)),
+        (429, {}, QUIET),
         (503, {"retry-after": "40"}, None),
     ],
 )  # fmt: skip
 def test_who_has_too_much_lets_all_of_its_lane_rest_and_the_longer_wish_counts(
     code: int, headers: dict[str, str], rest: timedelta | None
 ) -> None:
-    assert WORKABLE.judge(Answer(code, headers), 0, NOW).rest == rest
+    assert WORKABLE.judge(Answer(code, headers), (), NOW).rest == rest
 
 
 @pytest.fixture

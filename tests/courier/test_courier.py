@@ -22,7 +22,7 @@ from provider.orders import Order
 from provider.outbox import LEASE, Attempt, Hold, Message
 from tests import cast
 from tests.cast import HandClock
-from tests.fake_ats import FakeAts
+from tests.fake_ats import FakeAts, answering
 
 
 @pytest.fixture
@@ -117,6 +117,60 @@ def test_a_receiver_that_fails_gets_the_same_bytes_again_after_the_schedules_wai
     assert len({put.body for put in ats.received}) == 1
     assert len({put.headers["Idempotency-Key"] for put in ats.received}) == 1
     assert attempts(house) == [("again", 500), ("again", 503), ("done", 200)]
+
+
+@pytest.mark.both
+def test_a_refusal_is_counted_from_the_last_other_answer_and_anew_when_sent_again_by_hand(
+    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
+) -> None:
+    def try_(*codes: int) -> tuple[str, int]:
+        ats.answers.extend(codes)
+        for _ in codes:
+            assert courier.drain(*cast.lanes(house)) == 1
+            clock.pass_(timedelta(days=2))
+        return messages(house)[0]
+
+    decline(house, place())
+    assert try_(503, 502, 404, 404) == ("waiting", 4)
+    assert try_(404) == ("parked", 5)
+    for tries in (8, 11):
+        with house.db.writing() as session:
+            message = session.scalars(select(Message).where(Message.topic == "status")).one()
+            outbox.send_again(session, message, house.now())
+        assert try_(404, 404) == ("waiting", tries - 1)
+        assert try_(404) == ("parked", tries)
+
+
+@pytest.mark.both
+def test_who_is_sent_again_by_hand_has_the_schedule_before_it_anew(
+    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
+) -> None:
+    decline(house, place())
+    ats.answers.extend([500, 410, 500])
+    for _ in range(2):
+        courier.drain(*cast.lanes(house))
+        clock.pass_(timedelta(days=2))
+    with house.db.writing() as session:
+        message = session.scalars(select(Message).where(Message.topic == "status")).one()
+        outbox.send_again(session, message, house.now())
+    courier.drain(*cast.lanes(house))
+    clock.pass_(timedelta(seconds=5 * 1.2))
+    courier.drain(*cast.lanes(house))
+    assert messages(house) == [("delivered", 4)]
+
+
+@pytest.mark.parametrize("asked", ["0", "1", "Mon, 23 Nov 2026 08:00:00 GMT"])
+def test_a_receiver_that_asks_for_hardly_any_wait_is_not_called_without_end(
+    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str],
+    clock: HandClock, asked: str,
+) -> None:  # fmt: skip
+    decline(house, place())
+    ats.answers.append(answering(503, Retry_After=asked))
+    courier.drain(*cast.lanes(house))
+    clock.pass_(timedelta(seconds=5 * 0.79))
+    assert courier.drain(*cast.lanes(house)) == 0
+    clock.pass_(timedelta(seconds=5 * 0.42))
+    assert courier.drain(*cast.lanes(house)) == 1
 
 
 @pytest.mark.both

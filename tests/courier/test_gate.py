@@ -15,10 +15,9 @@ from provider.orders import Order
 from provider.outbox import Attempt, Hold, Message
 from tests import cast
 from tests.cast import HandClock
-from tests.fake_ats import FakeAts
+from tests.fake_ats import FakeAts, answering
 
 Decline = Callable[..., None]
-Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @pytest.fixture
@@ -75,16 +74,6 @@ def tried(house: House) -> int:
 
 def drain(courier: Courier, house: House) -> int:
     return courier.drain(*cast.lanes(house))
-
-
-def answering(code: int, **headers: str) -> Answer:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(code)
-        for name, value in ({"Content-Length": "0"} | headers).items():
-            handler.send_header(name.replace("_", "-"), value)
-        handler.end_headers()
-
-    return answer
 
 
 def test_a_host_that_fails_again_and_again_is_left_alone(
@@ -198,6 +187,17 @@ def test_a_refused_token_is_tried_each_half_hour_and_works_again_without_hands(
     assert waiting(house) == 0
 
 
+def test_a_token_that_stays_refused_parks_nothing(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, clock: HandClock
+) -> None:
+    ats.answers.extend([403] * 6)
+    decline(1)
+    for tries in range(1, 7):
+        drain(courier, house)
+        assert (len(ats.received), waiting(house), [*holds(house)]) == (tries, 1, ["account"])
+        clock.pass_(REFUSED * 1.21)
+
+
 def test_a_new_token_resumes_a_paused_account_at_once(
     house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int
 ) -> None:
@@ -256,6 +256,45 @@ def test_who_has_too_much_is_left_alone_for_as_long_as_asked(
     assert holds(house) == {}
 
 
+def test_who_has_too_much_for_one_account_keeps_no_other_of_the_same_host(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int, clock: HandClock
+) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        answering(429 if handler.path.startswith(f"/{account}/") else 200)(handler)
+
+    other, _ = cast.account(house, "Other")
+    ats.answers.extend([answer] * 100)
+    decline(2)
+    for _ in range(PATIENCE):
+        drain(courier, house)
+        clock.pass_(timedelta(hours=2))
+    assert len(ats.received) >= PATIENCE
+    decline(1, of=other)
+    drain(courier, house)
+    assert waiting(house) == 2
+
+
+@pytest.mark.both
+def test_one_order_that_is_refused_for_ever_does_not_pause_its_account_for_ever(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int, clock: HandClock
+) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        answering(403 if "/bad/" in handler.path else 200)(handler)
+
+    ats.answers.extend([answer] * 1000)
+    decline(1, path="/bad")
+    held = 0
+    for number in range(12):
+        decline(1, path=f"/{number}")
+        drain(courier, house)
+        held += "account" in holds(house)
+        clock.pass_(REFUSED / 2)
+    drain(courier, house)
+    assert held <= 6
+    assert [put.path for put in ats.received].count(f"/{account}/bad/0") <= 5
+    assert (holds(house), waiting(house)) == ({}, 0)
+
+
 def test_a_rate_limit_that_is_used_up_is_obeyed_before_it_is_broken(
     house: House, courier: Courier, ats: FakeAts, decline: Decline, clock: HandClock
 ) -> None:
@@ -268,6 +307,19 @@ def test_a_rate_limit_that_is_used_up_is_obeyed_before_it_is_broken(
     clock.pass_(timedelta(seconds=10))
     drain(courier, house)
     assert len(ats.received) == 5
+
+
+def test_a_wish_for_rest_is_heard_for_what_was_claimed_ahead_too(
+    house: House, ats: FakeAts, decline: Decline, clock: HandClock
+) -> None:
+    courier = Courier(house, hands=16)  # four at once to a route that nobody knows, two ahead
+    ats.answers.extend([answering(429, Retry_After="40")] * 12)
+    decline(12)
+    for count in (4, 8, 12):
+        drain(courier, house)
+        assert len(ats.received) == count
+        clock.pass_(timedelta(seconds=40))
+    courier.stop()
 
 
 def test_an_accounts_pace_is_kept(
