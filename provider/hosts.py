@@ -17,10 +17,15 @@ def allowed(host: str, patterns: Iterable[str]) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Return the host that an address leads to, with its port where that is not the usual one."""
+    """Return the host that an address leads to, with its port where that is not the usual one.
+
+    However it is written: one place is one host, or each would have a pace of its own.
+    """
     parts = urlsplit(url)
-    usual = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
-    return parts.netloc.rpartition("@")[2].lower().removesuffix(usual)
+    host = (parts.hostname or "").rstrip(".")
+    name = f"[{host}]" if ":" in host else host
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return name if parts.port in (None, usual) else f"{name}:{parts.port}"
 
 
 def _fits(host: str, pattern: str) -> bool:

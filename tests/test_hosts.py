@@ -2,7 +2,7 @@
 
 import pytest
 
-from provider.hosts import allowed
+from provider.hosts import allowed, host_of
 
 LIST = ["*.workable.com", "hooks.example.org", "127.0.0.1", "::1"]
 
@@ -52,3 +52,24 @@ def test_an_empty_list_or_pattern_allows_nothing() -> None:
 def test_a_pattern_may_be_written_with_capitals_and_a_dot_at_its_end() -> None:
     assert allowed("a.example.com", ["*.Example.COM."])
     assert allowed("example.com", ["Example.com."])
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://A.workable.com/x", "a.workable.com"),
+        ("https://a.workable.com./x", "a.workable.com"),
+        ("https://a.workable.com:/x", "a.workable.com"),
+        ("https://a.workable.com:443", "a.workable.com"),
+        ("https://a.workable.com:0000443", "a.workable.com"),
+        ("http://a.workable.com:80/", "a.workable.com"),
+        ("http://a.workable.com:0443/", "a.workable.com:443"),
+        ("https://a.workable.com.:8443/", "a.workable.com:8443"),
+        ("https://[2001:DB8::1]:443/", "[2001:db8::1]"),
+        ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
+        ("https://who:what@a.workable.com", "a.workable.com"),
+        ("nowhere", ""),
+    ],
+)
+def test_a_place_is_one_host_however_it_is_written(url: str, host: str) -> None:
+    assert host_of(url) == host

@@ -3,6 +3,7 @@
 No redirects, no cookies, no proxies, no environment: nothing here knows of them.
 """
 
+import re
 import socket
 import ssl
 import threading
@@ -19,6 +20,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from provider.ats import Answer, Request
 from provider.courier import addresses, wire
 from provider.courier.addresses import Address, Place, Refused, Resolver
+from provider.logs import TOKEN
 from provider.outbox import ANSWER_KEPT
 
 DEADLINE = 10.0  # seconds for all of an exchange: name, connection, TLS, request and answer
@@ -254,7 +256,7 @@ def _left(until: float) -> float:
 
 
 def _kept(reply: wire.Reply, sent: Mapping[str, str]) -> str:
-    """Return the beginning of an answer as text, without the token if it is repeated there."""
+    """Return the beginning of an answer as text, without any token that is repeated there."""
     body = reply.body
     if reply.headers.get("content-encoding", "").lower() in ("gzip", "deflate"):
         try:  # nobody asked for it; no more of it is unpacked than is looked at
@@ -264,7 +266,12 @@ def _kept(reply: wire.Reply, sent: Mapping[str, str]) -> str:
     text = body[:LOOKED_AT].decode("utf-8", "replace")
     token = sent.get("Authorization", "").rpartition(" ")[2]
     # As many stars as letters: if it became shorter, a part of another one might move up.
-    return text.replace(token, "*" * len(token)).encode()[:ANSWER_KEPT].decode("utf-8", "ignore")
+    starred = TOKEN.sub(_starred, text.replace(token, "*" * len(token)))
+    return starred.encode()[:ANSWER_KEPT].decode("utf-8", "ignore")
+
+
+def _starred(found: "re.Match[str]") -> str:
+    return found[1] + "*" * (len(found[0]) - len(found[1]))
 
 
 def _reason(error: Exception) -> str:

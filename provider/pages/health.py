@@ -56,10 +56,14 @@ def _look(house: House) -> tuple[list[str], dict[str, Any]]:
 
 
 def oldest_due(session: Session, at: datetime) -> datetime | None:
-    """Return since when the oldest message is due that could go: a hold is a receiver's doing."""
+    """Return since when the oldest message is due that could go: a hold is a receiver's doing.
+
+    But whose time is over, for long, should have been tried: then no courier is at work.
+    """
     lanes = outbox.due_lanes(session, at)
     held = outbox.holding(session, {one for lane in lanes for one in Lane.read(lane).subjects})
-    free = [lane for lane in lanes if not held.keys() & set(Lane.read(lane).subjects)]
+    kept = {subject for subject, hold in held.items() if hold.until > at - STALE}
+    free = [lane for lane in lanes if not kept & set(Lane.read(lane).subjects)]
     return outbox.oldest_due(session, free, at)
 
 

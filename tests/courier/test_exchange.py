@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from provider import vault
 from provider.ats import Request
 from provider.ats.dialect import retry_after
 from provider.courier import exchange as exchange_room
@@ -163,6 +164,19 @@ def test_no_part_of_a_token_is_kept_wherever_it_stands(
     kept = send(exchange, receiver.url).body
     assert len(kept) == 2048
     assert "c" not in kept
+
+
+@pytest.mark.parametrize("before", ["", "x" * 2020])
+def test_no_token_of_ours_is_kept_of_an_answer_that_repeats_what_it_was_told(
+    exchange: Exchange, receiver: Receiver, before: str
+) -> None:
+    token = vault.token()
+    said = f'{before}{{"results_url": "https://provider.test/r/{token}", "no": 422}}'.encode()
+    head = b"HTTP/1.1 422 No\r\nContent-Length: %d\r\n\r\n" % len(said)
+    receiver.does(receiver.says(head + said))
+    kept = send(exchange, receiver.url).body
+    assert token[:5] not in kept
+    assert kept == said.decode().replace(token, "*" * len(token))[:2048]
 
 
 def test_without_a_token_all_of_it_is_kept(exchange: Exchange, receiver: Receiver) -> None:

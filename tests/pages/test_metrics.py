@@ -321,3 +321,7 @@ def test_a_server_is_not_ready_when_what_could_go_has_been_due_for_five_minutes(
         for lane in lanes:
             outbox.hold(session, f"lane/{lane}", "It asks", house.now(), house.now())
     assert client.get("/ready").status_code == 200
+    clock.pass_(timedelta(minutes=5) - timedelta(seconds=1))
+    assert client.get("/ready").status_code == 200
+    clock.pass_(timedelta(seconds=1))  # nobody has tried since the hold was over
+    assert client.get("/ready").status_code == 503
