@@ -177,6 +177,8 @@ class Courier:
     def _take(self, session: Session, opening: Opening, at: datetime) -> list[Job]:
         """Lease what may go of a lane and render what has no bytes yet."""
         lane, route = opening.lane, read(opening.lane).route
+        if opening.tries:
+            self._hands.doubt(route)
         most = min(opening.most, self._hands.free(route))
         if not most:
             if opening.most:  # others have taken the hands meanwhile

@@ -17,7 +17,7 @@ from provider.orders import Order
 from provider.outbox import CALLBACK, Attempt, Claim, Message, Outcome
 from tests import cast
 
-HANDS = 16  # of which a route that nobody knows may use four, and has two more claimed
+HANDS = 36  # of which a route that answered once may use four, and has two more claimed
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,12 @@ class Desk(Sink):
 class ByHand(Courier):
     """A courier whose sends end when a test says so."""
 
-    def __init__(self, house: House, hands: int = HANDS) -> None:
+    def __init__(self, house: House, route: str = "a.test", hands: int = HANDS) -> None:
         super().__init__(house, {CALLBACK: Desk()}, hands=hands)
         self.sending: list[Job] = []
+        self._hands.take(route)
+        self._hands.begin(route)
+        self._hands.end(route, answered=True)
 
     def _hand_over(self, job: Job) -> None:
         self.sending.append(job)
@@ -61,7 +64,7 @@ def courier(house: House) -> Callable[[], ByHand]:
             Order.find(session, order).decline(session, "", house.now())
 
     def ready() -> ByHand:
-        made = ByHand(house)
+        made = ByHand(house, "127.0.0.1:9")
         made.call(lane for lane in cast.lanes(house) if CALLBACK in lane)
         made.turn()
         return made
@@ -109,7 +112,7 @@ def put(house: House, lane: str, keys: str) -> None:
 
 
 def test_of_what_waits_no_more_goes_on_than_the_route_may_have(house: House) -> None:
-    ours, lane = ByHand(house, hands=32), "1/callback/a.test"
+    ours, lane = ByHand(house, hands=84), "1/callback/a.test"
     put(house, lane, "abcdefghijkl")
     ours.call([lane])
     ours.turn()
@@ -139,7 +142,7 @@ def test_what_was_claimed_while_the_courier_stopped_is_freed(
 def test_what_is_freed_of_another_account_is_claimed_again_though_nothing_of_it_ended(
     house: House,
 ) -> None:
-    ours, (failing, other) = ByHand(house, hands=32), ("1/callback/a.test", "2/callback/a.test")
+    ours, (failing, other) = ByHand(house, hands=84), ("1/callback/a.test", "2/callback/a.test")
     put(house, failing, "abcdefgh")
     put(house, other, "i")
     ours.call([failing, other])

@@ -312,7 +312,7 @@ def test_a_rate_limit_that_is_used_up_is_obeyed_before_it_is_broken(
 def test_a_wish_for_rest_is_heard_for_what_was_claimed_ahead_too(
     house: House, ats: FakeAts, decline: Decline, clock: HandClock
 ) -> None:
-    courier = Courier(house, hands=16)  # four at once to a route that nobody knows, two ahead
+    courier = Courier(house, hands=48)  # four at once to a route that nobody knows
     ats.answers.extend([answering(429, Retry_After="40")] * 12)
     decline(12)
     for count in (4, 8, 12):

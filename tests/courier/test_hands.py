@@ -22,53 +22,107 @@ def at_once(hands: Hands, route: str) -> int:
     return sum(hands.begin(route) for _ in range(count))
 
 
-def test_a_route_that_nobody_knows_gets_a_quarter_of_the_hands() -> None:
-    assert at_once(Hands(16), "new") == 4
+def test_a_route_that_nobody_knows_gets_a_twelfth_of_the_hands() -> None:
+    assert at_once(Hands(48), "new") == 4
 
 
 def test_a_route_that_answers_gets_more_but_never_all() -> None:
-    hands = Hands(16)
+    hands = Hands(48)
     for _ in range(100):
         sent(hands, "good", answered=True)
-    assert at_once(hands, "good") == 10
+    assert at_once(hands, "good") == 32
     assert hands.free("good") == 0
     assert at_once(hands, "other") == 4
 
 
 def test_half_as_much_more_is_claimed_than_sent_so_that_no_hand_is_idle() -> None:
-    hands = Hands(16)
-    assert hands.free("new") == 6
-    hands.take("new", 6)
-    assert [hands.begin("new") for _ in range(6)] == [True] * 4 + [False] * 2
-    hands.end("new", answered=True)
-    assert hands.begin("new")
-    assert hands.free("new") == 2  # one has ended, and the route has grown by one
+    hands = Hands(36)
+    sent(hands, "good", answered=True)
+    assert hands.free("good") == 6
+    hands.take("good", 6)
+    assert [hands.begin("good") for _ in range(6)] == [True] * 4 + [False] * 2
+    hands.end("good", answered=True)
+    assert hands.begin("good")
+    assert hands.free("good") == 2  # one has ended, and the route has grown by one
 
 
-def test_a_route_that_fails_gets_fewer_until_one_is_left() -> None:
-    hands = Hands(16)
-    for expected in (3, 1, 1):
+def test_nothing_is_claimed_ahead_of_a_route_that_has_not_answered() -> None:
+    hands = Hands(48)
+    assert hands.free("new") == 4
+    for expected in (2, 1, 1):
         sent(hands, "bad", answered=False)
         assert hands.free("bad") == expected
 
 
 def test_what_never_went_says_nothing_of_its_route() -> None:
-    hands = Hands(16)
+    hands = Hands(48)
     hands.take("new", 2)
     hands.give_back("new", 2)
-    assert (hands.free("new"), hands.busy) == (6, 0)
+    assert (hands.free("new"), hands.busy) == (4, 0)
 
 
-def test_where_nothing_was_sent_a_route_gets_neither_more_nor_fewer() -> None:
-    hands = Hands(16)
+def test_where_neither_is_known_a_route_gets_neither_more_nor_fewer() -> None:
+    hands = Hands(48)
     hands.take("new")
     assert hands.begin("new")
     hands.end("new", answered=None)
     assert (hands.busy, at_once(hands, "new")) == (0, 4)
 
 
+def test_however_many_hang_some_hands_are_left_for_who_answers() -> None:
+    hands = Hands(48)
+    sent(hands, "good", answered=True)
+    assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 36
+    assert at_once(hands, "good") == 5
+
+
+def test_routes_that_fail_share_a_quarter_and_leave_the_rest_to_who_is_new() -> None:
+    hands = Hands(48)
+    failing = [f"bad-{number}" for number in range(20)]
+    for route in failing:
+        sent(hands, route, answered=False)
+    assert sum(at_once(hands, route) for route in failing) == 12
+    assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 24
+    for route in failing[:5]:
+        hands.end(route, answered=False)
+    assert at_once(hands, failing[-1]) == 2
+    assert sum(at_once(hands, route) for route in failing[:-1]) == 3
+
+
+def test_a_route_that_is_held_is_taken_for_one_that_fails_until_it_answers() -> None:
+    hands = Hands(48)
+    held = [f"held-{number}" for number in range(20)]
+    for route in held:
+        hands.doubt(route)
+    assert sum(at_once(hands, route) for route in held) == 12
+    hands.end("held-0", answered=True)
+    hands.doubt("held-0")
+    assert hands.free("held-0") > 0
+
+
+def test_a_route_that_answers_at_last_takes_no_part_any_more_of_what_the_others_share() -> None:
+    hands = Hands(48)
+    assert at_once(hands, "back") == 4
+    hands.end("back", answered=False)
+    hands.end("back", answered=True)
+    assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 36
+
+
+def test_what_is_in_hand_of_a_route_that_begins_to_fail_counts_as_failing() -> None:
+    hands = Hands(48)
+    for _ in range(20):
+        sent(hands, "good", answered=True)
+    sent(hands, "bad", answered=False)
+    assert hands.free("bad") == 2
+    assert at_once(hands, "good") == 24
+    hands.end("good", answered=False)
+    assert hands.free("bad") == 0
+
+
 def test_no_more_is_in_hand_than_there_are_hands_and_half_as_many() -> None:
     hands = Hands(4)
+    for route in "abcdefg":
+        sent(hands, route, answered=True)
     begun = sum(at_once(hands, route) for route in "abcdefg")
     assert begun == hands.busy == 6
     assert hands.free("f") == 0
@@ -100,7 +154,7 @@ def test_the_hand_of_a_recording_is_free_when_it_is_cut() -> None:
 
 
 def test_a_route_that_fails_while_much_is_in_hand_gets_nothing_more() -> None:
-    hands = Hands(16)
+    hands = Hands(48)
     assert at_once(hands, "bad") == 4
     hands.end("bad", answered=False)
     assert hands.free("bad") == 0
@@ -108,7 +162,7 @@ def test_a_route_that_fails_while_much_is_in_hand_gets_nothing_more() -> None:
 
 
 def test_a_route_that_failed_long_comes_back_with_its_first_answers() -> None:
-    hands = Hands(16)
+    hands = Hands(48)
     for _ in range(10):
         sent(hands, "back", answered=False)
     sent(hands, "back", answered=True)

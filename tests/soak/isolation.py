@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import quantiles
 
 from provider.courier import EmbeddedCourier
+from provider.courier.exchange import DEADLINE
 from provider.house import House
 from provider.orders import Order
 from tests import cast
@@ -23,14 +24,16 @@ from tests.soak.proof import Run, Verdict
 from tests.soak.receiver import Dead, Receiver
 
 WORKERS = 16
-DEAD = 100  # orders, half of them to a host that never answers, half to one that resets
+DEAD = 100  # orders, each to a host of its own: half of them never answer, half reset
 SPARE = 10  # threads beside the workers
 FACTOR = 2.0  # by which the healthy may be slower
 NOTHING = 0.02  # seconds: a delay that nobody can tell from the machine's own
+SLOWEST = DEADLINE / 2  # seconds: who waited for a dead host's end waited for longer
 WARM = 5  # deliveries that are not counted: connections are made, statements put together
 LONG, SHORT = 600, 40  # deliveries that are timed on each side
 RECEIVERS = "process_request"  # in the name of a thread that is a receiver's own
-HOSTS = ["127.0.0.1", "127.0.0.2", "127.0.0.3"]
+HOST, SILENT, RESETTING = "127.0.0.1", "127.0.1.{}", "127.0.2.{}"
+HOSTS = [HOST, *(host.format(number) for host in (SILENT, RESETTING) for number in range(1, 51))]
 
 
 @dataclass(frozen=True)
@@ -66,39 +69,42 @@ class Side:
 def isolation(run: Run) -> Verdict:
     """Compare the latencies of healthy orders with and without dead ones, and count threads."""
     with (
-        Dead(HOSTS[1], resets=False) as silent,
-        Dead(HOSTS[2], resets=True) as resetting,
+        Dead(resets=False) as silent,
+        Dead(resets=True) as resetting,
         _side(run, "troubled") as troubled,
     ):
-        for number in range(DEAD):
-            troubled.cancel(f"{(silent, resetting)[number % 2].url}/dead/{number}")
-        most = 0
         for number in range(WARM):
             troubled.latency(number)
-            most = max(most, troubled.threads())
-        pairs, judgement = _side_by_side(run, troubled)
+        for number in range(1, DEAD // 2 + 1):
+            for dead, host in ((silent, SILENT), (resetting, RESETTING)):
+                troubled.cancel(f"http://{host.format(number)}:{dead.port}/dead")
+        pairs, judgement, most = _side_by_side(run, troubled)
     verdict = Verdict("")
     verdict.hold(judgement)
     calm, slowed = (_p95(side) for side in zip(*pairs, strict=True))
+    slowest = max(slowed for _, slowed in pairs)
     verdict.figures = (
-        f"{len(pairs)} deliveries beside {DEAD} dead orders, p95 {slowed * 1000:.1f} ms, "
-        f"without {calm * 1000:.1f} ms, factor {slowed / calm:.2f}, {most} threads"
+        f"{len(pairs)} deliveries beside {DEAD} dead hosts, p95 {slowed * 1000:.1f} ms, "
+        f"without {calm * 1000:.1f} ms, factor {slowed / calm:.2f}, slowest {slowest:.2f} s, "
+        f"{most} threads"
     )
+    verdict.claim(slowest < SLOWEST, f"one of the healthy waited {slowest:.1f} s")
     verdict.claim(slowed <= max(FACTOR * calm, calm + NOTHING), "the dead delay the healthy")
     verdict.claim(most <= WORKERS + SPARE, f"{most} threads for {WORKERS} workers")
     return verdict
 
 
-def _side_by_side(run: Run, troubled: Side) -> tuple[list[tuple[float, float]], Judgement]:
+def _side_by_side(run: Run, troubled: Side) -> tuple[list[tuple[float, float]], Judgement, int]:
+    """Time deliveries on both sides, in turn; count the troubled side's threads meanwhile."""
+    most, pairs = 0, []
     with _side(run, "calm") as calm:
         for number in range(WARM):
             calm.latency(number)
-        pairs = [
-            (calm.latency(number), troubled.latency(number))
-            for number in range(WARM, WARM + (SHORT if run.short else LONG))
-        ]
+        for number in range(WARM, WARM + (SHORT if run.short else LONG)):
+            pairs.append((calm.latency(number), troubled.latency(number)))
+            most = max(most, troubled.threads())
     healthy = [each for each in written(troubled.house) if each.order.startswith("/healthy/")]
-    return pairs, judge(healthy, troubled.receiver.arrived)
+    return pairs, judge(healthy, troubled.receiver.arrived), most
 
 
 @contextmanager

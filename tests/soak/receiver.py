@@ -70,15 +70,17 @@ class Receiver(FakeAts):
 
 
 class Dead:
-    """A host where nobody is at home: it accepts and never answers, or resets at once."""
+    """A port of every host of this machine where nobody is at home.
 
-    def __init__(self, host: str, *, resets: bool) -> None:
+    It accepts and never answers, or resets at once.
+    """
+
+    def __init__(self, *, resets: bool) -> None:
         self._resets = resets
-        self._listening = socket.create_server((host, 0), backlog=512)
+        self._listening = socket.create_server(("0.0.0.0", 0), backlog=512)
         self._held: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept)
-        self.host = host
-        self.url = f"http://{host}:{self._listening.getsockname()[1]}"
+        self.port = self._listening.getsockname()[1]
 
     def __enter__(self) -> Self:
         self._thread.start()
