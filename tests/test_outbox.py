@@ -12,6 +12,7 @@ from provider.house import House
 from provider.outbox import (
     DELIVERED,
     LEASE,
+    LONG_LEASE,
     PARKED,
     SUPERSEDED,
     Attempt,
@@ -115,6 +116,20 @@ def test_who_lost_the_lease_settles_nothing(house: House, clock: HandClock) -> N
     assert state(house, message) == DELIVERED
     with house.db.reading() as session:
         assert session.scalar(select(func.count(Attempt.id))) == 1
+
+
+@pytest.mark.parametrize(
+    ("lane", "lease"), [(LANE, LEASE), ("1/mail", LEASE), ("1/media", LONG_LEASE)]
+)
+def test_a_recording_is_leased_for_longer_than_what_is_sent(
+    house: House, clock: HandClock, lane: str, lease: timedelta
+) -> None:
+    put(house, lane=lane)
+    claim(house, lane)
+    clock.pass_(lease - timedelta(seconds=1))
+    assert claim(house, lane) == []
+    clock.pass_(timedelta(seconds=1))
+    assert len(claim(house, lane)) == 1
 
 
 def test_rendered_bytes_are_kept_under_the_lease_only(house: House, clock: HandClock) -> None:

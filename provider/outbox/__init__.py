@@ -7,6 +7,7 @@ says why lanes wait: nothing of theirs is claimed, and nothing is lost.
 
 from provider.outbox.claim import (
     LEASE,
+    LONG_LEASE,
     Claim,
     Ended,
     Outcome,
@@ -41,6 +42,7 @@ __all__ = [
     "CALLBACK",
     "DELIVERED",
     "LEASE",
+    "LONG_LEASE",
     "MAIL",
     "MEDIA",
     "PARKED",

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from provider import vault
+from provider.outbox.lane import MEDIA, Lane
 from provider.outbox.message import (
     ANSWER_KEPT,
     DELIVERED,
@@ -38,6 +39,7 @@ Bind = BindParameter[Any]
 
 NEWEST = 200  # messages of a lane that are looked at for one that arrived
 LEASE = timedelta(seconds=60)  # longer than a send may take, shorter than anybody would wait
+LONG_LEASE = timedelta(minutes=15)  # for a recording: a large file, copied and kept far away
 
 assert isinstance(Message.__table__, Table)
 _TABLE = Message.__table__
@@ -230,9 +232,8 @@ def _claiming(most: int) -> Ready:
 
 def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
     """Lease up to `most` messages: the oldest unsettled one of each due key of the lane."""
-    told = {
-        "of_lane": lane, "at": at, "until": at + LEASE, "batch": vault.public_id()[:8] + "/",
-    }  # fmt: skip
+    until = at + (LONG_LEASE if Lane.read(lane).sink == MEDIA else LEASE)
+    told = {"of_lane": lane, "at": at, "until": until, "batch": vault.public_id()[:8] + "/"}
     claims = (Claim(*row) for row in _claiming(most).rows(session, told))
     first = _first_of_each(session, sorted(claims, key=lambda taken: taken.message_id))
     return _with_past(session, first)
