@@ -1,7 +1,7 @@
 """The one judge of all proofs: what the ATS was promised, held against what its receiver saw.
 
 lost        a promised status was never taken with a 2xx
-reordered   a status was sent before the one before it was taken
+reordered   a status was sent before the one before it was answered as taken
 changed     a repeat has other bytes, another order or another sequence than the first try
 unnamed     a message without a key or without a sequence that is a number
 two keys    one status under more than one key: the ATS would take it twice
@@ -14,6 +14,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
+
+NEVER = (inf, 0)
 
 
 @dataclass(frozen=True, order=True)
@@ -35,6 +38,7 @@ class Arrival:
     body: bytes
     answered: int | None
     at: float = 0.0  # seconds on the receiver's clock
+    late: float = 0.0  # seconds, at least, until it was answered
 
     @property
     def taken(self) -> bool:
@@ -145,14 +149,16 @@ def _two_keys(named: Sequence[Arrival]) -> Iterator[Problem]:
 
 def _reordered(named: Sequence[Arrival]) -> Iterator[Problem]:
     """A status may set out only when the one before it, of those that came, was taken."""
-    begun: dict[tuple[str, int], int] = {}
-    taken: dict[tuple[str, int], int] = {}
+    begun: dict[tuple[str, int], tuple[float, int]] = {}
+    heard: dict[tuple[str, int], tuple[float, int]] = {}
     for moment, each in enumerate(named):
-        begun.setdefault((each.order, each.number or 0), moment)
+        status = each.order, each.number or 0
+        begun.setdefault(status, (each.at, moment))
         if each.taken:
-            taken.setdefault((each.order, each.number or 0), moment)
+            answer = each.at + each.late, moment
+            heard[status] = min(answer, heard.get(status, answer))
     for earlier, later in pairwise(sorted(begun)):
-        if earlier[0] == later[0] and begun[later] < taken.get(earlier, len(named)):
+        if earlier[0] == later[0] and begun[later] < heard.get(earlier, NEVER):
             yield Problem("reordered", f"{later[0]} {later[1]} set out before {earlier[1]}")
 
 

@@ -38,6 +38,18 @@ def unsettled(house: House) -> int:
         return session.scalar(query) or 0
 
 
+def waiting(house: House) -> set[tuple[str, str]]:
+    """Return the messages to ATSs that are not settled: callback's path and sequence."""
+    query = (
+        select(Order.origin, Message.sequence)
+        .join(Order, Order.public_id == Message.key)
+        .where(Message.topic == "status", Message.state != DELIVERED)
+    )
+    with house.db.reading() as session:
+        rows = session.execute(query).all()
+    return {(path_of(origin), str(sequence)) for origin, sequence in rows}
+
+
 def path_of(url: str) -> str:
     """Return the path of a callback's address, by which the receiver knows the order."""
     return "/" + url.split("/", 3)[3]

@@ -53,7 +53,7 @@ class Receiver(FakeAts):
             code, act = self._answer(request)
             arrival = Arrival(
                 request.path, request.headers.get(KEY), request.headers.get(SEQUENCE),
-                request.body, code, self._clock(),
+                request.body, code, self._clock(), SLOW if act is _slowly else 0.0,
             )  # fmt: skip
             self.arrived.append(arrival)
             if arrival.taken:

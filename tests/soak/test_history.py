@@ -49,6 +49,15 @@ def test_a_status_that_set_out_before_its_predecessor_was_taken_is_out_of_order(
     assert problems(replace(FIRST, answered=503), SECOND, FIRST, OTHER) == ["reordered"]
 
 
+def test_a_status_that_set_out_before_its_predecessor_was_answered_is_out_of_order() -> None:
+    slow, second = replace(FIRST, at=1.0, late=0.3), replace(SECOND, at=1.2)
+    assert problems(slow, second, replace(OTHER, at=2.0)) == ["reordered"]
+    assert problems(slow, replace(second, at=1.3), replace(OTHER, at=2.0)) == []
+    # Its sender died before the answer, and sent it again.
+    again = replace(FIRST, at=1.1)
+    assert problems(slow, again, second, replace(OTHER, at=2.0), repeats_allowed=1) == []
+
+
 def test_a_status_whose_predecessor_never_came_is_told_as_a_loss() -> None:
     assert problems(SECOND, OTHER) == ["lost"]
 

@@ -187,12 +187,17 @@ def _failing(
     known = [wish for wish in wishes.all if not wish.declines][:3]
     for wish in known:
         wish.declines = True  # somebody known already changes their mind on a failing disk
-    tried = [*known, *wishes.more(plan.orders // 8 + 3)]
+    new = wishes.more(plan.orders // 8 + 3)
+    tried = [*known, *new]
     fault.begin(server.disk)
     server.fulfil(tried)
     meanwhile = Counter(answer.status_code for wish in tried for answer in wish.refused)
-    meanwhile[201] = sum(wish.order is not None for wish in tried) - len(known)
-    verdict.problems += [f"{fault.name}: {each}" for each in _wrong(tried, fault)]
+    kept = [wish for wish in new if wish.order]
+    meanwhile[201] = len(kept)
+    verdict.problems += [f"{fault.name}: {each}" for each in _wrong(tried)]
+    if fault.nothing_kept:
+        kept += [wish for wish in known if wish.declined]
+        verdict.problems += [f"{fault.name}: {each.number} was acknowledged" for each in kept]
     verdict.claim(meanwhile[503] > 0, f"{fault.name}: nobody noticed")
     server.disk.heals()
     server.fulfil(tried)
@@ -202,17 +207,14 @@ def _failing(
     return meanwhile
 
 
-def _wrong(tried: list[Wish], fault: Fault) -> list[str]:
+def _wrong(tried: list[Wish]) -> list[str]:
     """Name answers that are none of a server's whose disk fails."""
     refused = [answer for wish in tried for answer in wish.refused]
-    wrong = [
+    return [
         f"{answer.status_code} from {answer.request.path_url}"
         for answer in refused
         if answer.status_code != 503 or not _said_right(answer)
     ]
-    if fault.nothing_kept:
-        wrong += [f"order {wish.number} was acknowledged" for wish in tried if wish.done]
-    return wrong
 
 
 def _said_right(answer: requests.Response) -> bool:
