@@ -199,7 +199,7 @@ class _Made:
     def key(self, cursor: Any) -> int:
         """Return the id of the row that was inserted."""
         # SQLite's driver knows it: to have the statement answer it costs as much again.
-        key = (cursor.fetchone() or (0,))[0] if self.columns else cursor.lastrowid
+        key = cursor.fetchone()[0] if self.columns else cursor.lastrowid
         assert isinstance(key, int)
         return key
 

@@ -1,6 +1,5 @@
 """`turn()`: settle what has ended and claim what may go, in one transaction; send outside it."""
 
-import random
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.courier.callback import CallbackSink
-from provider.courier.gate import Gate, Opening, read
+from provider.courier.gate import Gate, Opening, jittered, read
 from provider.courier.hands import Hands
 from provider.courier.letters import MailSink
 from provider.courier.media_sink import MediaSink
@@ -23,7 +22,6 @@ from provider.meter import Meter
 from provider.outbox import CALLBACK, MAIL, MEDIA, Claim, Ended, Outcome
 
 HANDS = 96  # messages of all lanes that are being sent at once
-JITTER = 0.2  # share by which a wait is lengthened or shortened
 STUMBLED = 1.0  # seconds of rest after a turn that failed, e.g. for the disk is full
 
 log = structlog.get_logger()
@@ -156,8 +154,7 @@ class Courier:
     def pause(self, attempts: int) -> timedelta:
         """Return the wait after `attempts` earlier tries: the schedule, its last step repeated."""
         schedule = self.house.settings.retry_schedule
-        step = schedule[min(attempts, len(schedule) - 1)]
-        return step * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
+        return jittered(schedule[min(attempts, len(schedule) - 1)])
 
     def _lanes(self, ended: Sequence[Ended]) -> list[str]:
         """Take the lanes to look at: that called or go on, and to whose route a hand is free."""

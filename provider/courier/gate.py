@@ -20,7 +20,7 @@ from provider.outbox import CALLBACK, LEASE, Claim, Ended, Hold, Lane
 PATIENCE = 5  # failures in a row after which a route is left alone
 STEPS = tuple(timedelta(seconds=s) for s in (30, 60, 120, 300))  # between tries of such a route
 REFUSED = timedelta(minutes=30)  # between tries with a token that was refused
-JITTER = 0.2  # share by which a step is lengthened or shortened
+JITTER = 0.2  # share by which a wait is lengthened or shortened
 FRESH = timedelta(seconds=5)  # how old a remembered pace may be
 ALL = 1_000_000  # more than anybody has hands
 
@@ -173,8 +173,7 @@ class Gate:
         self._trying.pop(subject, None)
         failed = holds[subject].probes + 1 if subject in holds else 0
         step = STEPS[min(failed, len(STEPS) - 1)]
-        wait = step if one.outcome.blame == "route" else REFUSED
-        wait *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
+        wait = jittered(step if one.outcome.blame == "route" else REFUSED)
         why = one.outcome.error or f"It answers {one.outcome.code}"
         holds[subject] = outbox.hold(session, subject, why, at + wait, at)
         log.warning("deliveries wait", subject=subject, why=why, seconds=int(wait.total_seconds()))
@@ -201,6 +200,11 @@ class Gate:
         if new:
             found = select(Account.id, Account.callback_rate).where(Account.id.in_(new))
             known.update({key: (at, rate) for key, rate in session.execute(found)})
+
+
+def jittered(wait: timedelta) -> timedelta:
+    """Return a wait that is a little longer or shorter, so that no two end at one moment."""
+    return wait * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  (no secret)
 
 
 def _by_subject(ended: Sequence[Ended], nth: int) -> list[Ended]:

@@ -27,7 +27,6 @@ from provider.courier.shifts import LaneCourier
 from provider.house import House
 from provider.outbox import Lane
 
-LANES = 16  # in which one process works at once
 TURN = 60.0  # seconds after which the courier looks up though nothing has called
 POLL = 0.5  # seconds: the engine's word that there is a job gets lost now and then
 HEARTBEAT, DEAD = 5.0, 20.0  # seconds between a worker's signs of life; without one it is dead
@@ -44,7 +43,7 @@ log = structlog.get_logger()
 class LaneWorker:
     """Works in lanes as the engine deals them out, and does the clock's work once for all."""
 
-    def __init__(self, house: House, lanes: int = LANES) -> None:
+    def __init__(self, house: House, lanes: int) -> None:
         self._house = house
         self._lanes = lanes
         self._doorbell = Doorbell(house.db)

@@ -161,10 +161,6 @@ class Server(Program):
         super().kill()
         _wait_until_free(self.port)
 
-    def threads(self) -> int:
-        """Return how many threads the worker process has."""
-        return max(_threads(pid) for pid in [self.process.pid, *_children(self.process.pid)])
-
     def _answers(self) -> bool:
         try:
             with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
@@ -193,11 +189,3 @@ def _wait_until_free(port: int) -> None:
             else:
                 return
     raise RuntimeError(f"somebody still listens on port {port}")
-
-
-def _children(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _threads(pid: int) -> int:
-    return len(list(Path(f"/proc/{pid}/task").iterdir()))

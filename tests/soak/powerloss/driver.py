@@ -99,12 +99,6 @@ class Recorded:
         with ThreadPoolExecutor(CLIENTS) as clients:
             list(clients.map(self._fulfil, [wish for wish in wishes if not wish.done]))
 
-    def status(self, order: str) -> str:
-        """Poll an order's status."""
-        address = f"{self.url}/assessments/{order}"
-        answer = requests.get(address, headers=self._bearer, timeout=PATIENCE)
-        return str(answer.json()["status"])
-
     def delivers(self, wishes: list[Wish]) -> list[str]:
         """Wait until the letters and statuses of all orders are out; return what is not."""
         until = time.monotonic() + PATIENCE
