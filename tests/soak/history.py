@@ -163,12 +163,12 @@ def _reordered(named: Sequence[Arrival]) -> Iterator[Problem]:
 
 
 def _repeats(named: Sequence[Arrival]) -> int:
-    """Count what came again under a key that had been taken already."""
+    """Count what was taken again under a key that had been taken already."""
     had: set[str | None] = set()
     again = 0
     for each in named:
-        again += each.key in had
         if each.taken:
+            again += each.key in had
             had.add(each.key)
     return again
 

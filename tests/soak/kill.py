@@ -50,6 +50,7 @@ def kill(run: Run) -> Verdict:
             expected = crew.done
             arrived = receiver.wait_until(lambda it: it.taken >= expected, LAST)
             run.say("all is over; every order is placed once more")
+            _settle(instance)
             moved = [play.path for play in crew.plays if play.place() != play.id]
             stage.actor.leave()
             code = server.stop()
@@ -65,6 +66,14 @@ def kill(run: Run) -> Verdict:
     verdict.claim(arrived, f"not all had arrived after {LAST:.0f} s")
     verdict.claim(code == 0, f"the last server ended with {code}")
     return verdict
+
+
+def _settle(instance: Instance) -> None:
+    """Wait until nothing is left to send: a repeat may have been refused, and come again."""
+    until = time.monotonic() + LAST
+    with instance.house() as house:
+        while unsettled(house) and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 def judged(instance: Instance, crew: Crew, receiver: Receiver, repeats_allowed: int) -> Verdict:

@@ -108,6 +108,8 @@ def test_more_repeats_than_deaths_explain_are_too_many() -> None:
     history = (FIRST, FIRST, SECOND, SECOND, OTHER)
     assert problems(*history, repeats_allowed=2) == []
     assert problems(*history, repeats_allowed=1) == ["repeated"]
+    # A repeat that was refused comes once more, and is one.
+    assert problems(FIRST, replace(FIRST, answered=500), *history[1:], repeats_allowed=2) == []
 
 
 def test_its_figures_are_those_of_the_history() -> None:
