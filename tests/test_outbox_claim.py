@@ -18,6 +18,7 @@ from provider.outbox import (
     Message,
     Outcome,
 )
+from provider.outbox.claim import NEWEST
 from tests.cast import HandClock
 from tests.test_outbox import LANE, claim, put, settle, state
 
@@ -209,3 +210,50 @@ def test_what_waits_behind_one_that_was_tried_sooner_goes_as_soon(house: House) 
         session.get_one(Message, first).due_at = house.now()  # as staff may wish at the console
     settle(house, claim(house)[0], Outcome("done"))
     assert [one.sequence for one in claim(house)] == [2]
+
+
+def ended(house: House, key: str, word: str, code: int | None) -> None:
+    """Let the one message of a key that is due end its try like this."""
+    (taken,) = (one for one in claim(house) if one.key == key)
+    settle(house, taken, Outcome(word, after=timedelta(0), code=code))
+
+
+def test_who_claims_knows_a_messages_own_tries_since_it_was_sent_again_the_latest_first(
+    house: House, clock: HandClock
+) -> None:
+    first = put(house, "a")
+    for word, code in (("again", 500), ("never", 404)):
+        ended(house, "a", word, code)
+    send_again(house, first)
+    moments = [clock.now()]
+    ended(house, "a", "again", 503)
+    moments.append(clock.pass_(timedelta(minutes=1)))
+    ended(house, "a", "again", None)
+    put(house, "b")
+    ended_b = clock.pass_(timedelta(minutes=1))
+    taken = {one.key: one for one in claim(house)}
+    settle(house, taken["b"], Outcome("again", after=timedelta(0), code=502))
+    settle(house, taken["a"], Outcome("again", after=timedelta(0), code=408))
+    put(house, "c")
+    past = {one.key: one.past for one in claim(house)}
+    assert past["a"] == ((ended_b, 408), (moments[1], None), (moments[0], 503))
+    assert (past["b"], past["c"]) == (((ended_b, 502),), ())
+
+
+def test_what_was_delivered_since_is_looked_for_in_one_lane_among_the_newest(
+    house: House, clock: HandClock
+) -> None:
+    def since(moment: timedelta, lane: str = LANE) -> bool:
+        with house.db.reading() as session:
+            return outbox.delivered_since(session, lane, clock.now() + moment)
+
+    put(house, "a")
+    ended(house, "a", "done", 200)
+    put(house, "b")
+    ended(house, "b", "never", 404)
+    assert since(timedelta(seconds=-1))
+    assert not since(timedelta(0))
+    assert not since(timedelta(seconds=-1), "2/callback")
+    for number in range(NEWEST - 1):
+        put(house, f"c-{number}")
+    assert not since(timedelta(seconds=-1))
