@@ -96,17 +96,18 @@ def judged(instance: Instance, crew: Crew, receiver: Receiver, repeats_allowed: 
 
 @dataclass(frozen=True)
 class Death:
-    """What a server that was killed left unsettled, and until when nobody went on with it."""
+    """What a server that was killed left unsettled, since when it had lived and until when."""
 
     left: set[tuple[str, str]]
+    since: float
     until: float
 
     def explains(self, receiver: Receiver) -> int:
-        """Return how many repeats it explains: what had been taken and was not settled."""
+        """Return how many repeats it explains: what it had delivered and did not settle."""
         had = {
             (each.order, each.sequence)
             for each in receiver.arrived
-            if each.taken and each.at < self.until
+            if each.taken and self.since <= each.at < self.until
         }
         return len(self.left & had)
 
@@ -124,7 +125,8 @@ def _deaths(run: Run, plan: Plan, instance: Instance, stage: Stage, crew: Crew) 
             _live(plan, crew, server, luck)
             server.kill()
         with instance.house() as house:
-            deaths.append(Death(waiting(house), time.monotonic() + STARTS))
+            since = deaths[-1].until if deaths else 0.0
+            deaths.append(Death(waiting(house), since, time.monotonic() + STARTS))
         if not plan.between:
             instance.let_leases_lapse()
         if kills % 10 == 9:
