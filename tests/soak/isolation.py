@@ -69,9 +69,9 @@ class Side:
 def isolation(run: Run) -> Verdict:
     """Compare the latencies of healthy orders with and without dead ones, and count threads."""
     with (
-        Dead(resets=False) as silent,
-        Dead(resets=True) as resetting,
         _side(run, "troubled") as troubled,
+        Dead(resets=False) as silent,  # within, so that they hang up before the courier stops
+        Dead(resets=True) as resetting,
     ):
         for number in range(WARM):
             troubled.latency(number)
