@@ -77,6 +77,8 @@ def test_a_token_that_is_refused_for_one_message_alone_is_a_refusal_of_that(code
     assert (first.word, first.blame, first.after) == ("again", "account", timedelta(0))
     assert (second.word, second.blame, second.after) == ("again", "", None)
     assert (third.word, third.error) == ("never", f"The ATS refuses with {code}")
+    assert WORKABLE.judge(Answer(code, {}), (code, 500), NOW).blame == ""
+    assert WORKABLE.judge(Answer(code, {}), (500, code), NOW).blame == "account"
 
 
 def test_what_is_gone_is_never_tried_again() -> None:
