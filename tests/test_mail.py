@@ -2,7 +2,6 @@
 
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -17,13 +16,9 @@ from hypothesis import strategies as st
 
 from provider import mail
 from provider.accounts import Account
-from provider.config import Settings
-from provider.courier import Courier
 from provider.house import House
 from provider.orders import Candidate, Order, Product
-from provider.outbox import story
 from tests import cast
-from tests.cast import HandClock
 from tests.post_office import PASSWORD, USER, PostOffice, authenticator, certified
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -334,30 +329,3 @@ def test_an_address_in_another_script_is_not_sent_to_a_server_that_cannot() -> N
 def test_a_domain_in_another_script_goes_anywhere(office: PostOffice) -> None:
     assert send(write(order(email="lakita@bücher.example")), office.url)[0] == "done"
     assert office.envelopes[0].rcpt_tos == ["lakita@xn--bcher-kva.example"]
-
-
-def test_an_order_becomes_a_letter_at_the_mail_server_once(
-    settings: Settings, clock: HandClock, office: PostOffice
-) -> None:
-    house = House.build(replace(settings, mail_url=office.url), clock)
-    account, _ = cast.account(house, timezone="Europe/Athens")
-    placed = cast.order(house, account, cast.test(house))
-    courier = Courier(house)
-    office.rcpt.append("450 4.2.1 Come back later")
-
-    courier.drain(f"{account}/mail")
-    assert office.letters == []
-    clock.pass_(timedelta(minutes=1))
-    courier.drain(f"{account}/mail")
-    courier.drain(f"{account}/mail")
-
-    (letter,) = office.letters
-    assert letter["To"] == "lakita_marrero@gmail.com"
-    assert all(cast.invitation(house, placed) in body for body in bodies(letter))
-    with house.db.reading() as session:
-        (message,) = (each for each in story(session, placed) if each.topic == "invitation")
-        assert message.state == "delivered"
-        assert message.public_id in letter["Message-ID"]
-        assert [each.outcome for each in message.tries] == ["again", "done"]
-    courier.stop()
-    house.db.close()
