@@ -10,6 +10,7 @@ from sqlalchemy import select
 from provider import vault
 from provider.courier import Courier
 from provider.courier.media_sink import MediaSink, Reel
+from provider.errors import NotFound
 from provider.house import House
 from provider.kinds.interview import BROKEN, READY, Interview, Recording
 from provider.outbox import Message, claim, send_again, story
@@ -68,6 +69,19 @@ def test_a_take_becomes_a_copy_that_seeks_with_its_length_and_a_poster(
     assert bytes(next(house.media.read(found.poster, 0, 3))) == b"\xff\xd8\xff"
     assert house.media.size(found.original)  # the bytes as they came stay
     assert message(house) == ("delivered", 1)
+
+
+def test_a_take_of_sound_alone_is_copied_without_a_poster(
+    house: House, courier: Courier, interview: str, tmp_path: Path
+) -> None:
+    sound = recorded(tmp_path, "webm", picture=False).read_bytes()
+    public_id = save(house, interview, sound)
+    courier.drain(LANE)
+    found = recording(house, public_id)
+    assert (found.state, found.playable) == (READY, found.copy)
+    assert message(house) == ("delivered", 1)
+    with pytest.raises(NotFound):
+        house.media.size(found.poster)
 
 
 def test_doing_it_twice_changes_nothing(
