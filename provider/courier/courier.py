@@ -234,9 +234,10 @@ class Courier:
         """Note how a try ended, for the next turn, and let its hand go on."""
         if outcome.word == "again":
             outcome = replace(outcome, after=self._wait(job.claim, outcome))
+        ended = Ended(job.claim, outcome, began, self.house.now())
         with self._bell:
-            self._ended.append(Ended(job.claim, outcome, began, self.house.now()))
-            self._hands.end(job.route, answered=_answered(outcome))
+            self._ended.append(ended)
+            self._hands.end(job.route, answered=_answered(outcome), seconds=ended.seconds)
             if outcome.blame or outcome.rest:
                 self._leave_unsent(job.route)
             elif ahead := self._ahead.get(job.route):

@@ -9,8 +9,11 @@ from provider.outbox import MAIL, MEDIA
 FIXED = {MEDIA: 2, MAIL: 8}  # a remux takes a core; mail servers count connections
 BEGIN = 12  # a route that nobody knows yet gets a twelfth of all hands
 SHARE = 2 / 3  # of all hands that one route may hold, however well it answers
-UNKNOWN = 3 / 4  # of all hands for routes that have not answered, all together
-FAILING = 1 / 4  # of all hands for those of them that failed
+SLOW = 0.5  # seconds that a route takes to answer, from which on it is slow
+RECENT = 4  # answers, about, that their mean is taken of
+# Who does not answer quickly keeps hands for long. Of all hands there are so many for those that
+# failed, for them and the slow ones, and for them and those that nobody knows yet: all together.
+SHARES = {"fails": 1 / 4, "slow": 1 / 2, "new": 3 / 4}
 AHEAD = 1 / 2  # as much more is claimed as is sent, or a hand that is free would wait for a turn
 BURST = 0.05  # seconds by which a pace may be ahead of itself
 
@@ -19,7 +22,7 @@ class Hands:
     """Counts what is in hand, by route. A route that answers gets more, one that fails fewer.
 
     So a host that hangs holds a few hands at first and soon a single one, while one that answers
-    well may use most of them; and however many hang, some hands are left for those that answer.
+    well may use most of them; and however many hang or are slow, some hands are left for others.
     """
 
     def __init__(self, total: int) -> None:
@@ -27,26 +30,25 @@ class Hands:
         self.busy = 0
         self._busy: Counter[str] = Counter()
         self._sending: Counter[str] = Counter()
-        self._kinds: Counter[str] = Counter()  # what is in hand of routes that are alike
+        self._alike: Counter[str] = Counter()  # what is in hand, by kind of route
         self._window: dict[str, float] = {}
-        self._answers: dict[str, bool] = {}  # whether a route did, when it was last tried
+        self._kinds: dict[str, str] = {}  # of routes that have been tried: see `_kind`
+        self._means: dict[str, float] = {}  # seconds that routes took to answer lately
 
     def free(self, route: str) -> int:
         """Return how many more messages of a route may be claimed now."""
         window, kind = self._at_once(route), self._kind(route)
         room = _more(self.total) - self.busy
-        if kind == "answers":
+        if kind == "quick":
             return max(0, min(room, _more(window) - self._busy[route]))
         # Nothing is claimed ahead of these: what their share has no room for waits unclaimed.
-        failing, new = self._kinds["fails"], self._kinds["new"]
-        room = min(room, window - self._busy[route], self._share(UNKNOWN) - failing - new)
-        return max(0, min(room, self._share(FAILING) - failing) if kind == "fails" else room)
+        return max(0, min(room, window - self._busy[route], self._left(kind)))
 
     def take(self, route: str, count: int = 1) -> None:
         """Note that so many are in hand."""
         self.busy += count
         self._busy[route] += count
-        self._kinds[self._kind(route)] += count
+        self._alike[self._kind(route)] += count
 
     def begin(self, route: str) -> bool:
         """Take one that is in hand for sending; False while as many are sent as may be."""
@@ -55,8 +57,11 @@ class Hands:
         self._sending[route] += 1
         return True
 
-    def end(self, route: str, *, answered: bool | None) -> None:
-        """Note that one has ended, and whether the route did answer; None says neither."""
+    def end(self, route: str, *, answered: bool | None, seconds: float = 0.0) -> None:
+        """Note that one has ended, after so long, and whether the route did answer.
+
+        Where `answered` is None it says neither that it can take more nor less.
+        """
         self._sending[route] -= 1
         self.give_back(route)
         if answered is None:
@@ -64,36 +69,47 @@ class Hands:
         now = self._window.get(route, self._first)
         grown = min(now + 1, self.total * SHARE)
         self._window[route] = grown if answered else max(1.0, now / 2)
-        self._note(route, answered)
+        self._note(route, self._speed(route, seconds) if answered else "fails")
 
     def doubt(self, route: str) -> None:
         """Take a route that is held for one that fails, though nobody here has tried it."""
-        if route not in self._answers:
-            self._note(route, answered=False)
+        if route not in self._kinds:
+            self._note(route, "fails")
 
     def give_back(self, route: str, count: int = 1) -> None:
         """Note that so many are no longer in hand."""
         self.busy -= count
         self._busy[route] -= count
-        self._kinds[self._kind(route)] -= count
+        self._alike[self._kind(route)] -= count
         if not self._busy[route]:
             del self._busy[route], self._sending[route]
 
     def _at_once(self, route: str) -> int:
         return FIXED.get(route) or max(1, int(self._window.get(route, self._first)))
 
-    def _note(self, route: str, answered: bool) -> None:
-        self._kinds[self._kind(route)] -= self._busy[route]
-        self._answers[route] = answered
-        self._kinds[self._kind(route)] += self._busy[route]
+    def _note(self, route: str, kind: str) -> None:
+        self._alike[self._kind(route)] -= self._busy[route]
+        self._kinds[route] = kind
+        self._alike[self._kind(route)] += self._busy[route]
 
     def _kind(self, route: str) -> str:
-        if route in FIXED or self._answers.get(route):
-            return "answers"
-        return "fails" if route in self._answers else "new"
+        """Return whether a route is new, or when it was last tried was quick, slow or failed."""
+        return "quick" if route in FIXED else self._kinds.get(route, "new")
 
-    def _share(self, share: float) -> int:
-        return max(1, int(self.total * share))
+    def _speed(self, route: str, seconds: float) -> str:
+        mean = self._means.get(route, seconds)
+        self._means[route] = mean = mean + (seconds - mean) / RECENT
+        return "slow" if mean >= SLOW else "quick"
+
+    def _left(self, kind: str) -> int:
+        """Return what a kind of route may still take: of its own share, and of each it is in."""
+        used, left = sum(self._alike[each] for each in SHARES), self.total
+        for each in reversed(SHARES):
+            left = min(left, max(1, int(self.total * SHARES[each])) - used)
+            if each == kind:
+                break
+            used -= self._alike[each]
+        return left
 
     @property
     def _first(self) -> float:

@@ -196,6 +196,11 @@ class Ended:
     began: datetime
     at: datetime
 
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.at - self.began) / timedelta(seconds=1)
+
 
 @cache
 def _claiming(most: int) -> Ready:
@@ -350,7 +355,7 @@ def _attempt(one: Ended) -> dict[str, Any]:
         "message_id": one.claim.message_id,
         "number": one.claim.attempts + 1,
         "at": one.began,
-        "milliseconds": int((one.at - one.began) / timedelta(milliseconds=1)),
+        "milliseconds": round(one.seconds * 1000),
         "outcome": one.outcome.word,
         "code": one.outcome.code,
         "answer": _tidy(one.outcome.answer),

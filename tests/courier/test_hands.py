@@ -9,10 +9,10 @@ AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def sent(hands: Hands, route: str, *, answered: bool) -> None:
+def sent(hands: Hands, route: str, *, answered: bool, seconds: float = 0.1) -> None:
     hands.take(route)
     assert hands.begin(route)
-    hands.end(route, answered=answered)
+    hands.end(route, answered=answered, seconds=seconds)
 
 
 def at_once(hands: Hands, route: str) -> int:
@@ -87,6 +87,62 @@ def test_routes_that_fail_share_a_quarter_and_leave_the_rest_to_who_is_new() -> 
         hands.end(route, answered=False)
     assert at_once(hands, failing[-1]) == 2
     assert sum(at_once(hands, route) for route in failing[:-1]) == 3
+
+
+def test_routes_that_are_slow_share_half_and_leave_the_rest_to_others() -> None:
+    hands = Hands(48)
+    slow = [f"slow-{number}" for number in range(3)]
+    for route in slow * 40:
+        sent(hands, route, answered=True, seconds=0.5)
+    sent(hands, "bad", answered=False)
+    sent(hands, "good", answered=True)
+    assert sum(at_once(hands, route) for route in slow) == 24
+    assert hands.free("bad") == 0  # it is of those that share with the slow
+    assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 12
+    assert at_once(hands, "good") == 5
+    for route in slow[:2]:
+        hands.end(route, answered=True, seconds=0.5)
+    assert hands.free("bad") == 2
+    assert hands.free(slow[2]) == 2
+
+
+def test_what_fails_takes_no_more_than_its_own_part_of_what_it_shares_with_the_slow() -> None:
+    hands = Hands(48)
+    failing = [f"bad-{number}" for number in range(20)]
+    for route in failing:
+        sent(hands, route, answered=False)
+    for _ in range(60):
+        sent(hands, "slow", answered=True, seconds=3.0)
+    assert sum(at_once(hands, route) for route in failing) == 12
+    assert at_once(hands, "slow") == 12
+
+
+def test_nothing_is_claimed_ahead_of_a_route_that_is_slow() -> None:
+    hands = Hands(48)
+    sent(hands, "slow", answered=True, seconds=0.5)
+    assert hands.free("slow") == 5
+
+
+def test_a_route_is_slow_when_its_last_few_answers_were_together() -> None:
+    hands = Hands(480)
+    for _ in range(20):
+        sent(hands, "route", answered=True, seconds=0.1)
+    assert hands.free("route") == 90
+    sent(hands, "route", answered=True, seconds=1.2)
+    assert hands.free("route") == 91
+    sent(hands, "route", answered=True, seconds=1.2)
+    assert hands.free("route") == 62
+    sent(hands, "route", answered=True, seconds=0.1)
+    assert hands.free("route") == 94
+
+
+def test_a_route_that_failed_once_is_as_quick_as_before_when_it_answers() -> None:
+    hands = Hands(48)
+    for quick, route in ((0.1, "quick"), (0.9, "slow")):
+        sent(hands, route, answered=True, seconds=quick)
+        sent(hands, route, answered=False, seconds=10.0)
+        sent(hands, route, answered=True, seconds=quick)
+    assert (hands.free("quick"), hands.free("slow")) == (4, 3)
 
 
 def test_a_route_that_is_held_is_taken_for_one_that_fails_until_it_answers() -> None:

@@ -1,7 +1,7 @@
-"""Isolation: dead hosts do not delay the others, nor do they cost threads.
+"""Isolation: dead and slow hosts do not delay the others, nor do they cost threads.
 
-Two couriers run side by side on whatever this machine has left, one with dead orders and one
-without: only so is the ratio of their latencies the doing of the dead.
+Two couriers run side by side on whatever this machine has left, one with orders to such hosts and
+one without: only so is the ratio of their latencies the doing of those.
 """
 
 import threading
@@ -21,10 +21,14 @@ from tests.soak.fleet import instance
 from tests.soak.history import Judgement, judge
 from tests.soak.ledger import written
 from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Dead, Receiver
+from tests.soak.receiver import Dead, Receiver, Slow
 
 WORKERS = 16
 DEAD = 100  # orders, each to a host of its own: half of them never answer, half reset
+SLOW = 4  # hosts that take all, but late, and for each of which there are many orders
+LATE = 1.0  # seconds until they have
+QUEUED, QUEUED_SHORT = 500, 90  # orders for each of them
+KNOWN = 32  # of their answers, after which they would have every hand, if they could
 SPARE = 10  # threads beside the workers
 FACTOR = 2.0  # by which the healthy may be slower
 NOTHING = 0.02  # seconds: a delay that nobody can tell from the machine's own
@@ -32,8 +36,9 @@ SLOWEST = DEADLINE / 2  # seconds: who waited for a dead host's end waited for l
 WARM = 5  # deliveries that are not counted: connections are made, statements put together
 LONG, SHORT = 600, 40  # deliveries that are timed on each side
 RECEIVERS = "process_request"  # in the name of a thread that is a receiver's own
-HOST, SILENT, RESETTING = "127.0.0.1", "127.0.1.{}", "127.0.2.{}"
-HOSTS = [HOST, *(host.format(number) for host in (SILENT, RESETTING) for number in range(1, 51))]
+HOST, SILENT, RESETTING, LATELY = "127.0.0.1", "127.0.1.{}", "127.0.2.{}", "127.0.3.{}"
+OTHERS = (SILENT, RESETTING, LATELY)
+HOSTS = [HOST, *(host.format(number) for host in OTHERS for number in range(1, 51))]
 
 
 @dataclass(frozen=True)
@@ -67,29 +72,39 @@ class Side:
 
 
 def isolation(run: Run) -> Verdict:
-    """Compare the latencies of healthy orders with and without dead ones, and count threads."""
+    """Compare the latencies of healthy orders with and without such hosts, and count threads."""
     with (
         _side(run, "troubled") as troubled,
         Dead(resets=False) as silent,  # within, so that they hang up before the courier stops
         Dead(resets=True) as resetting,
+        Slow(LATE) as late,
     ):
         for number in range(WARM):
             troubled.latency(number)
+        for queued in range(QUEUED_SHORT if run.short else QUEUED):
+            for number in range(1, SLOW + 1):
+                troubled.cancel(f"http://{LATELY.format(number)}:{late.port}/late/{queued}")
+        late.wait_for(KNOWN, timeout=60)
         for number in range(1, DEAD // 2 + 1):
             for dead, host in ((silent, SILENT), (resetting, RESETTING)):
                 troubled.cancel(f"http://{host.format(number)}:{dead.port}/dead")
         pairs, judgement, most = _side_by_side(run, troubled)
+        waiting = SLOW * (QUEUED_SHORT if run.short else QUEUED) - len(late.received)
     verdict = Verdict("")
     verdict.hold(judgement)
     calm, slowed = (_p95(side) for side in zip(*pairs, strict=True))
     slowest = max(slowed for _, slowed in pairs)
     verdict.figures = (
-        f"{len(pairs)} deliveries beside {DEAD} dead hosts, p95 {slowed * 1000:.1f} ms, "
-        f"without {calm * 1000:.1f} ms, factor {slowed / calm:.2f}, slowest {slowest:.2f} s, "
-        f"{most} threads"
+        f"{len(pairs)} deliveries beside {DEAD} dead hosts and {SLOW} slow ones, "
+        f"p95 {slowed * 1000:.1f} ms, without {calm * 1000:.1f} ms, "
+        f"factor {slowed / calm:.2f}, slowest {slowest:.2f} s, "
+        f"{most} threads, {waiting} late ones still to go"
     )
+    verdict.claim(waiting > 0, "the slow hosts had nothing left to do: queue more for them")
     verdict.claim(slowest < SLOWEST, f"one of the healthy waited {slowest:.1f} s")
-    verdict.claim(slowed <= max(FACTOR * calm, calm + NOTHING), "the dead delay the healthy")
+    verdict.claim(
+        slowed <= max(FACTOR * calm, calm + NOTHING), "the dead or the slow delay the healthy"
+    )
     verdict.claim(most <= WORKERS + SPARE, f"{most} threads for {WORKERS} workers")
     return verdict
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Self
 
-from tests.fake_ats import Behaviour, FakeAts, Received
+from tests.fake_ats import Behaviour, FakeAts, Received, answering
 from tests.soak.history import Arrival
 
 SLOW = 0.3  # seconds
@@ -105,6 +105,28 @@ class Dead:
                 self._held.append(connection)
 
 
+class Slow(FakeAts):
+    """A port of every host of this machine where all is taken, `seconds` after it came."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("0.0.0.0")
+        self.port = int(self.url.rpartition(":")[2])
+        self._seconds, self._closing = seconds, threading.Event()
+
+    def __exit__(self, *told: object) -> None:
+        self._closing.set()
+        super().__exit__(*told)
+
+    def note(self, request: Received) -> Behaviour:
+        """Keep a request, and take it after a while."""
+        super().note(request)
+        return self._after_a_while
+
+    def _after_a_while(self, handler: BaseHTTPRequestHandler) -> None:
+        self._closing.wait(self._seconds)
+        answering(200)(handler)
+
+
 class Stubborn(Receiver):
     """Lets the first try of every other status of an order fail, and takes all else."""
 
@@ -121,10 +143,7 @@ class Stubborn(Receiver):
 
 def _later(handler: BaseHTTPRequestHandler) -> None:
     """Ask to be left alone for a second."""
-    handler.send_response(503)
-    handler.send_header("Retry-After", "1")
-    handler.send_header("Content-Length", "0")
-    handler.end_headers()
+    answering(503, Retry_After="1")(handler)
 
 
 def _reset(handler: BaseHTTPRequestHandler) -> None:
@@ -141,9 +160,7 @@ def _hang_up(handler: BaseHTTPRequestHandler) -> None:
 
 def _slowly(handler: BaseHTTPRequestHandler) -> None:
     time.sleep(SLOW)
-    handler.send_response(200)
-    handler.send_header("Content-Length", "0")
-    handler.end_headers()
+    answering(200)(handler)
 
 
 FAULTS: list[Answer] = [
