@@ -36,7 +36,7 @@ class Callback:
     request: Request
     sender: "Sender"
     past: tuple[int | None, ...]  # codes of its earlier tries, the latest first
-    refused: str = ""  # why it may not go there any more
+    refused: str  # why it may not go there any more
 
     def send(self) -> Outcome:
         """Send once, within the deadline; whatever the receiver does is an outcome."""
@@ -170,7 +170,7 @@ class Sender:
     sealed: bytes
     switches: Mapping[str, Any]
     hosts: tuple[str, ...]
-    broken: str = ""  # why nothing can be sent with this token
+    broken: str  # why nothing can be sent with this token
 
     @property
     def dialect(self) -> Dialect:

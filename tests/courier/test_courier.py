@@ -541,6 +541,25 @@ def test_a_stopped_courier_has_finished_what_it_had_in_hand(
     courier.stop()  # twice is once
 
 
+def test_a_stopped_courier_has_hung_up(
+    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+) -> None:
+    listening: list[threading.Thread] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        listening.append(threading.current_thread())
+        answering(200)(handler)
+
+    ats.answers.append(answer)
+    decline(house, place())
+    courier.drain(*cast.lanes(house))
+    (other_end,) = listening
+    assert other_end.is_alive()
+    courier.stop()
+    other_end.join(10)
+    assert not other_end.is_alive()
+
+
 def test_letters_and_callbacks_go_their_own_lanes(
     house: House, courier: Courier, place: Callable[..., str]
 ) -> None:

@@ -228,6 +228,51 @@ def test_a_refusal_of_a_token_that_was_replaced_on_the_way_holds_nothing(
     assert told == ["Bearer cb-token", "Bearer new-token"]
 
 
+def test_the_first_token_that_an_account_gets_is_not_outrun_by_the_refusal_of_none(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline
+) -> None:
+    def refuse(handler: BaseHTTPRequestHandler) -> None:
+        with house.db.writing() as session:
+            session.get_one(Account, bare).set_callback_token(house.vault, "first-token")
+        answering(401)(handler)
+
+    bare, _ = cast.account(house, "Bare", callback_token=None)
+    ats.answers.append(refuse)
+    decline(1, of=bare)
+    drain(courier, house)
+    assert (holds(house), waiting(house)) == ({}, 0)
+    assert [put.headers.get("Authorization") for put in ats.received] == [
+        None,
+        "Bearer first-token",
+    ]
+
+
+def test_an_account_without_a_token_is_paused_too_where_one_is_wanted(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline
+) -> None:
+    bare, _ = cast.account(house, "Bare", callback_token=None)
+    ats.answers.append(401)
+    decline(1, of=bare)
+    drain(courier, house)
+    assert ([*holds(house)], waiting(house)) == (["account"], 1)
+
+
+def test_an_account_whose_token_cannot_be_opened_says_nothing_of_its_host(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int, clock: HandClock
+) -> None:
+    ats.answers.extend([500] * PATIENCE)
+    decline(PATIENCE)
+    drain(courier, house)
+    began = holds(house)["route"].since
+    with house.db.writing() as session:
+        session.get_one(Account, account).callback_token = b"not to be opened"
+    clock.pass_(timedelta(hours=1))
+    drain(courier, house)
+    standing = holds(house)
+    assert set(standing) == {"account", "route"}
+    assert (standing["route"].since, len(ats.received)) == (began, PATIENCE)
+
+
 def test_what_was_never_dialled_says_nothing_of_its_host(
     house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int, clock: HandClock
 ) -> None:
@@ -293,6 +338,36 @@ def test_one_order_that_is_refused_for_ever_does_not_pause_its_account_for_ever(
     assert held <= 6
     assert [put.path for put in ats.received].count(f"/{account}/bad/0") <= 5
     assert (holds(house), waiting(house)) == ({}, 0)
+
+
+def test_a_token_that_is_refused_later_is_no_matter_of_the_order_that_was_refused_before(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int, clock: HandClock
+) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        answering(403 if "/bad/" in handler.path else 200)(handler)
+
+    ats.answers.extend([answer] * 100)
+    for path in ("/bad", "/good"):
+        decline(1, path=path)
+        clock.pass_(timedelta(seconds=1))
+    bad, good = (f"/{account}/{which}/0" for which in ("bad", "good"))
+    for tried, held in (([bad], {"account"}), ([good, bad], set()), ([bad], {"account"})):
+        ats.received.clear()
+        drain(courier, house)
+        assert ([put.path for put in ats.received], set(holds(house))) == (tried, held)
+        clock.pass_(timedelta(days=1))
+    assert waiting(house) == 1
+
+
+def test_a_refused_token_is_the_accounts_matter_whatever_an_order_was_answered_before(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, clock: HandClock
+) -> None:
+    ats.answers.extend([404, 403, 403])
+    decline(1)
+    for held in (set(), {"account"}, {"account"}):
+        drain(courier, house)
+        assert (set(holds(house)), waiting(house)) == (held, 1)
+        clock.pass_(timedelta(days=1))
 
 
 def test_a_rate_limit_that_is_used_up_is_obeyed_before_it_is_broken(

@@ -117,6 +117,14 @@ def test_what_fails_takes_no_more_than_its_own_part_of_what_it_shares_with_the_s
     assert at_once(hands, "slow") == 12
 
 
+def test_of_a_few_hands_those_that_fail_have_one_together() -> None:
+    hands = Hands(4)
+    failing = ["bad-1", "bad-2"]
+    for route in failing:
+        sent(hands, route, answered=False)
+    assert sum(at_once(hands, route) for route in failing) == 1
+
+
 def test_nothing_is_claimed_ahead_of_a_route_that_is_slow() -> None:
     hands = Hands(48)
     sent(hands, "slow", answered=True, seconds=0.5)
