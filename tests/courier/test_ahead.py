@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -46,8 +47,9 @@ class ByHand(Courier):
     def _hand_over(self, job: Job) -> None:
         self.sending.append(job)
 
-    def end(self, outcome: Outcome) -> None:
-        self._lay_down(self.sending.pop(0), outcome, self.house.now())
+    def end(self, outcome: Outcome, seconds: float = 0.0) -> None:
+        began = self.house.now() - timedelta(seconds=seconds)
+        self._lay_down(self.sending.pop(0), outcome, began)
 
 
 @pytest.fixture
@@ -101,6 +103,16 @@ def test_what_is_claimed_ahead_of_a_route_that_fails_is_freed_and_was_no_try(
         ours.end(Outcome("done", code=200))
     ours.turn()
     assert ours.sending, "what was freed is claimed again"
+
+
+@pytest.mark.parametrize(("seconds", "in_hand"), [(0.0, 7), (2.0, 5)])
+def test_nothing_more_is_claimed_ahead_of_a_route_that_has_become_slow(
+    courier: Callable[[], ByHand], house: House, seconds: float, in_hand: int
+) -> None:
+    ours = courier()
+    ours.end(Outcome("done", code=200), seconds)
+    ours.turn()
+    assert (len(ours.sending), leased(house)) == (5, in_hand)
 
 
 def put(house: House, lane: str, keys: str) -> None:
