@@ -14,7 +14,7 @@ log = structlog.get_logger()
 def stop_with_main(
     stop: Callable[[], None], stopped: Callable[[], bool], *, orphan_ends: bool
 ) -> None:
-    """Call `stop` once the main thread has ended, unless it is stopped already.
+    """Call `stop` once the main thread has ended, or when it is stopped already: twice is once.
 
     With `orphan_ends` a worker whose server was killed ends too, or it would go on for ever.
     """

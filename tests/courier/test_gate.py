@@ -104,6 +104,21 @@ def test_a_host_that_is_left_alone_gets_one_try_at_a_time_at_growing_distances(
     assert holds(house)["route"].probes == len(STEPS) + 1
 
 
+def test_a_courier_that_begins_anew_goes_on_with_the_hold_as_it_stands(
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, clock: HandClock
+) -> None:
+    decline(20)
+    ats.answers.extend([500] * (PATIENCE + 1))
+    drain(courier, house)
+    clock.pass_(STEPS[0] * 1.21)
+    began_anew = Courier(house, hands=4)
+    assert drain(began_anew, house) == 1
+    hold = holds(house)["route"]
+    assert hold.probes == 1
+    assert STEPS[1] * 0.8 <= hold.until - clock.now() <= STEPS[1] * 1.2
+    began_anew.stop()
+
+
 def test_once_it_answers_everything_goes_in_order(
     house: House, courier: Courier, ats: FakeAts, decline: Decline, clock: HandClock
 ) -> None:
