@@ -133,6 +133,26 @@ def test_of_what_waits_no_more_goes_on_than_the_route_may_have(house: House) -> 
     assert len(ours.sending) == 9
 
 
+def test_hosts_that_are_held_share_the_hands_of_those_that_fail_though_nobody_here_tried_them(
+    house: House,
+) -> None:
+    ours, at = ByHand(house, hands=48), house.now()
+    held, new = (
+        [f"1/callback/{kind}-{number}.test" for number in range(20)] for kind in ("held", "new")
+    )
+    with house.db.writing() as session:
+        for lane in held:
+            outbox.hold(session, f"route/{lane.rpartition('/')[2]}", "", at, at)
+    for lane in (*held, *new):
+        put(house, lane, "abcde")
+    ours.call(held)
+    ours.turn()
+    assert len(ours.sending) == 12
+    ours.call(new)
+    ours.turn()
+    assert len(ours.sending) == 36
+
+
 def test_what_was_claimed_while_the_courier_stopped_is_freed(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

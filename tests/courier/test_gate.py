@@ -104,21 +104,6 @@ def test_a_host_that_is_left_alone_gets_one_try_at_a_time_at_growing_distances(
     assert holds(house)["route"].probes == len(STEPS) + 1
 
 
-def test_a_courier_that_begins_anew_goes_on_with_the_hold_as_it_stands(
-    house: House, courier: Courier, ats: FakeAts, decline: Decline, clock: HandClock
-) -> None:
-    decline(20)
-    ats.answers.extend([500] * (PATIENCE + 1))
-    drain(courier, house)
-    clock.pass_(STEPS[0] * 1.21)
-    began_anew = Courier(house, hands=4)
-    assert drain(began_anew, house) == 1
-    hold = holds(house)["route"]
-    assert hold.probes == 1
-    assert STEPS[1] * 0.8 <= hold.until - clock.now() <= STEPS[1] * 1.2
-    began_anew.stop()
-
-
 def test_once_it_answers_everything_goes_in_order(
     house: House, courier: Courier, ats: FakeAts, decline: Decline, clock: HandClock
 ) -> None:
@@ -428,10 +413,13 @@ def test_an_accounts_pace_is_kept(
 
 
 def test_a_pace_is_for_callbacks_and_holds_up_no_letter(
-    house: House, courier: Courier, account: int, test: str
+    house: House, courier: Courier, decline: Decline, account: int, test: str
 ) -> None:
     with house.db.writing() as session:
         session.get_one(Account, account).callback_rate = 0.01
+    decline(2)  # who have their letters too
+    drain(courier, house)
+    assert waiting(house) == 1
     for number in range(5):
         cast.order(house, account, test, callback_url=f"https://x.workable.com/{number}")
-    assert courier.drain(*cast.lanes(house, sink="mail")) == 5
+    assert courier.drain(*cast.lanes(house, sink="mail")) == 7
