@@ -17,6 +17,7 @@ from provider.house import House
 from provider.orders import Order
 from provider.outbox import CALLBACK, Attempt, Claim, Message, Outcome
 from tests import cast
+from tests.cast import HandClock
 
 HANDS = 36  # of which a route that answered once may use four, and has two more claimed
 
@@ -89,11 +90,19 @@ def test_a_hand_that_comes_free_goes_on_without_a_turn(
     assert len(ours.sending) == 5  # the one that waited, and one more for a route that answers
 
 
-def test_what_is_claimed_ahead_of_a_route_that_fails_is_freed_and_was_no_try(
-    courier: Callable[[], ByHand], house: House
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome("again", error="refused", blame="route"),
+        Outcome("again", code=401, blame="account"),
+        Outcome("again", code=429, rest=timedelta(seconds=30)),
+    ],
+)
+def test_what_is_claimed_ahead_of_a_route_is_freed_where_it_may_not_go_and_was_no_try(
+    courier: Callable[[], ByHand], house: House, clock: HandClock, outcome: Outcome
 ) -> None:
     ours = courier()
-    ours.end(Outcome("again", error="refused", blame="route"))
+    ours.end(outcome)
     assert len(ours.sending) == 3
     ours.turn()
     assert leased(house) == 3
@@ -101,6 +110,9 @@ def test_what_is_claimed_ahead_of_a_route_that_fails_is_freed_and_was_no_try(
         assert session.scalar(select(func.count()).select_from(Attempt)) == 1
     while ours.sending:
         ours.end(Outcome("done", code=200))
+    ours.turn()
+    clock.pass_(timedelta(minutes=1))
+    ours.call(lane for lane in cast.lanes(house) if CALLBACK in lane)
     ours.turn()
     assert ours.sending, "what was freed is claimed again"
 

@@ -144,12 +144,12 @@ def test_a_packed_answer_is_unpacked_to_what_is_kept(
 def test_what_is_kept_of_an_answer_is_text_without_the_token(
     exchange: Exchange, receiver: Receiver
 ) -> None:
-    body = b'{"no": "Bearer cb-token"}\xff' + "é".encode() * 2000
+    body = b'{"not": "Bearer cb-token"}\xff' + "é".encode() * 2000
     head = b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body)
     receiver.does(receiver.says(head + body))
     kept = send(exchange, receiver.url).body
-    assert kept.startswith('{"no": "Bearer ********"}\N{REPLACEMENT CHARACTER}éé')
-    assert 2046 <= len(kept.encode()) <= 2048
+    assert kept.startswith('{"not": "Bearer ********"}\N{REPLACEMENT CHARACTER}éé')
+    assert len(kept.encode()) == 2047  # what would be half a letter is left out
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,8 @@ def test_no_token_of_ours_is_kept_of_an_answer_that_repeats_what_it_was_told(
     exchange: Exchange, receiver: Receiver, before: str
 ) -> None:
     token = vault.token()
-    said = f'{before}{{"results_url": "https://provider.test/r/{token}", "no": 422}}'.encode()
+    address = f"https://provider.test/r/{token}"
+    said = f'{before}{{"results_url": "{address}", "no": "\x1b[1m{token}"}}'.encode()
     head = b"HTTP/1.1 422 No\r\nContent-Length: %d\r\n\r\n" % len(said)
     receiver.does(receiver.says(head + said))
     kept = send(exchange, receiver.url).body
