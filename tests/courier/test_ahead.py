@@ -90,6 +90,12 @@ def test_a_hand_that_comes_free_goes_on_without_a_turn(
     assert len(ours.sending) == 5  # the one that waited, and one more for a route that answers
 
 
+def test_what_was_never_sent_is_no_answer_that_lets_more_go(courier: Callable[[], ByHand]) -> None:
+    ours = courier()
+    ours.end(Outcome("never", error="Its host is not on the list any more", tried=False))
+    assert len(ours.sending) == 4
+
+
 @pytest.mark.parametrize(
     "outcome",
     [
