@@ -57,7 +57,7 @@ class Hands:
         self._sending[route] += 1
         return True
 
-    def end(self, route: str, *, answered: bool | None, seconds: float = 0.0) -> None:
+    def end(self, route: str, *, answered: bool | None, seconds: float) -> None:
         """Note that one has ended, after so long, and whether the route did answer.
 
         Where `answered` is None it says neither that it can take more nor less.

@@ -43,7 +43,7 @@ class ByHand(Courier):
         self.sending: list[Job] = []
         self._hands.take(route)
         self._hands.begin(route)
-        self._hands.end(route, answered=True)
+        self._hands.end(route, answered=True, seconds=0.0)
 
     def _hand_over(self, job: Job) -> None:
         self.sending.append(job)

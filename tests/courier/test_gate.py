@@ -72,6 +72,10 @@ def tried(house: House) -> int:
         return session.scalar(select(func.count(Attempt.id))) or 0
 
 
+def refuse_the_bad(handler: BaseHTTPRequestHandler) -> None:
+    answering(403 if "/bad/" in handler.path else 200)(handler)
+
+
 def drain(courier: Courier, house: House) -> int:
     return courier.drain(*cast.lanes(house))
 
@@ -212,39 +216,22 @@ def test_a_new_token_resumes_a_paused_account_at_once(
     assert {put.headers["Authorization"] for put in ats.received[1:]} == {"Bearer new-token"}
 
 
+@pytest.mark.parametrize("before", ["old-token", None])
 def test_a_refusal_of_a_token_that_was_replaced_on_the_way_holds_nothing(
-    house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int
+    house: House, courier: Courier, ats: FakeAts, decline: Decline, before: str | None
 ) -> None:
     def refuse(handler: BaseHTTPRequestHandler) -> None:
         with house.db.writing() as session:
-            session.get_one(Account, account).set_callback_token(house.vault, "new-token")
+            session.get_one(Account, other).set_callback_token(house.vault, "new-token")
         answering(401)(handler)
 
+    other, _ = cast.account(house, "Other", callback_token=before)
     ats.answers.append(refuse)
-    decline(1)
+    decline(1, of=other)
     drain(courier, house)
     assert (holds(house), waiting(house)) == ({}, 0)
-    told = [put.headers["Authorization"] for put in ats.received]
-    assert told == ["Bearer cb-token", "Bearer new-token"]
-
-
-def test_the_first_token_that_an_account_gets_is_not_outrun_by_the_refusal_of_none(
-    house: House, courier: Courier, ats: FakeAts, decline: Decline
-) -> None:
-    def refuse(handler: BaseHTTPRequestHandler) -> None:
-        with house.db.writing() as session:
-            session.get_one(Account, bare).set_callback_token(house.vault, "first-token")
-        answering(401)(handler)
-
-    bare, _ = cast.account(house, "Bare", callback_token=None)
-    ats.answers.append(refuse)
-    decline(1, of=bare)
-    drain(courier, house)
-    assert (holds(house), waiting(house)) == ({}, 0)
-    assert [put.headers.get("Authorization") for put in ats.received] == [
-        None,
-        "Bearer first-token",
-    ]
+    told = [put.headers.get("Authorization") for put in ats.received]
+    assert told == [before and f"Bearer {before}", "Bearer new-token"]
 
 
 def test_an_account_without_a_token_is_paused_too_where_one_is_wanted(
@@ -323,10 +310,7 @@ def test_who_has_too_much_for_one_account_keeps_no_other_of_the_same_host(
 def test_one_order_that_is_refused_for_ever_does_not_pause_its_account_for_ever(
     house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int, clock: HandClock
 ) -> None:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        answering(403 if "/bad/" in handler.path else 200)(handler)
-
-    ats.answers.extend([answer] * 1000)
+    ats.answers.extend([refuse_the_bad] * 1000)
     decline(1, path="/bad")
     held = 0
     for number in range(12):
@@ -343,10 +327,7 @@ def test_one_order_that_is_refused_for_ever_does_not_pause_its_account_for_ever(
 def test_a_token_that_is_refused_later_is_no_matter_of_the_order_that_was_refused_before(
     house: House, courier: Courier, ats: FakeAts, decline: Decline, account: int, clock: HandClock
 ) -> None:
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        answering(403 if "/bad/" in handler.path else 200)(handler)
-
-    ats.answers.extend([answer] * 100)
+    ats.answers.extend([refuse_the_bad] * 100)
     for path in ("/bad", "/good"):
         decline(1, path=path)
         clock.pass_(timedelta(seconds=1))

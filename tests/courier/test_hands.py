@@ -41,7 +41,7 @@ def test_half_as_much_more_is_claimed_than_sent_so_that_no_hand_is_idle() -> Non
     assert hands.free("good") == 6
     hands.take("good", 6)
     assert [hands.begin("good") for _ in range(6)] == [True] * 4 + [False] * 2
-    hands.end("good", answered=True)
+    hands.end("good", answered=True, seconds=0.1)
     assert hands.begin("good")
     assert hands.free("good") == 2  # one has ended, and the route has grown by one
 
@@ -65,7 +65,7 @@ def test_where_neither_is_known_a_route_gets_neither_more_nor_fewer() -> None:
     hands = Hands(48)
     hands.take("new")
     assert hands.begin("new")
-    hands.end("new", answered=None)
+    hands.end("new", answered=None, seconds=0.1)
     assert (hands.busy, at_once(hands, "new")) == (0, 4)
 
 
@@ -84,7 +84,7 @@ def test_routes_that_fail_share_a_quarter_and_leave_the_rest_to_who_is_new() -> 
     assert sum(at_once(hands, route) for route in failing) == 12
     assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 24
     for route in failing[:5]:
-        hands.end(route, answered=False)
+        hands.end(route, answered=False, seconds=0.1)
     assert at_once(hands, failing[-1]) == 2
     assert sum(at_once(hands, route) for route in failing[:-1]) == 3
 
@@ -159,7 +159,7 @@ def test_a_route_that_is_held_is_taken_for_one_that_fails_until_it_answers() -> 
     for route in held:
         hands.doubt(route)
     assert sum(at_once(hands, route) for route in held) == 12
-    hands.end("held-0", answered=True)
+    hands.end("held-0", answered=True, seconds=0.1)
     free = hands.free("held-0")
     hands.doubt("held-0")
     assert hands.free("held-0") == free > 1
@@ -168,8 +168,8 @@ def test_a_route_that_is_held_is_taken_for_one_that_fails_until_it_answers() -> 
 def test_a_route_that_answers_at_last_takes_no_part_any_more_of_what_the_others_share() -> None:
     hands = Hands(48)
     assert at_once(hands, "back") == 4
-    hands.end("back", answered=False)
-    hands.end("back", answered=True)
+    hands.end("back", answered=False, seconds=0.1)
+    hands.end("back", answered=True, seconds=0.1)
     assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 36
 
 
@@ -180,7 +180,7 @@ def test_what_is_in_hand_of_a_route_that_begins_to_fail_counts_as_failing() -> N
     sent(hands, "bad", answered=False)
     assert hands.free("bad") == 2
     assert at_once(hands, "good") == 24
-    hands.end("good", answered=False)
+    hands.end("good", answered=False, seconds=0.1)
     assert hands.free("bad") == 0
 
 
@@ -217,14 +217,14 @@ def test_letters_go_eight_at_a_time_whatever_hangs() -> None:
 def test_the_hand_of_a_recording_is_free_when_it_is_cut() -> None:
     hands = Hands(96)
     assert at_once(hands, "media") == 2
-    hands.end("media", answered=False)
+    hands.end("media", answered=False, seconds=0.1)
     assert [hands.begin("media"), hands.begin("media")] == [True, False]
 
 
 def test_a_route_that_fails_while_much_is_in_hand_gets_nothing_more() -> None:
     hands = Hands(48)
     assert at_once(hands, "bad") == 4
-    hands.end("bad", answered=False)
+    hands.end("bad", answered=False, seconds=0.1)
     assert hands.free("bad") == 0
     assert not hands.begin("bad")
 

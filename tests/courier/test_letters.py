@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
 
 import pytest
@@ -15,12 +14,8 @@ from provider.outbox import Message, story
 from tests import cast
 from tests.cast import HandClock
 from tests.post_office import PostOffice
-
-
-@pytest.fixture
-def office() -> Iterator[PostOffice]:
-    with PostOffice() as office:
-        yield office
+from tests.test_mail import bodies
+from tests.test_mail import office as office
 
 
 @pytest.fixture
@@ -46,11 +41,6 @@ def letter_of(house: House, order: str) -> Message:
         return message
 
 
-def says(letter: EmailMessage) -> list[str]:
-    parts = [letter.get_body((kind,)) for kind in ("plain", "html")]
-    return [part.get_content() for part in parts if part]
-
-
 def test_each_order_becomes_its_own_letter_at_the_mail_server_once(
     house: House, courier: Courier, office: PostOffice
 ) -> None:
@@ -70,9 +60,7 @@ def test_each_order_becomes_its_own_letter_at_the_mail_server_once(
             each for each in office.letters if message.public_id in str(each["Message-ID"])
         )
         assert letter["To"] == "lakita_marrero@gmail.com"
-        bodies = says(letter)
-        assert len(bodies) == 2
-        assert all(cast.invitation(house, order) in body for body in bodies)
+        assert all(cast.invitation(house, order) in body for body in bodies(letter))
 
 
 def test_a_letter_is_written_once_however_often_it_is_tried(

@@ -81,7 +81,8 @@ def isolation(run: Run) -> Verdict:
     ):
         for number in range(WARM):
             troubled.latency(number)
-        for queued in range(QUEUED_SHORT if run.short else QUEUED):
+        each = QUEUED_SHORT if run.short else QUEUED
+        for queued in range(each):
             for number in range(1, SLOW + 1):
                 troubled.cancel(f"http://{LATELY.format(number)}:{late.port}/late/{queued}")
         late.wait_for(KNOWN, timeout=60)
@@ -89,7 +90,7 @@ def isolation(run: Run) -> Verdict:
             for dead, host in ((silent, SILENT), (resetting, RESETTING)):
                 troubled.cancel(f"http://{host.format(number)}:{dead.port}/dead")
         pairs, judgement, most = _side_by_side(run, troubled)
-        waiting = SLOW * (QUEUED_SHORT if run.short else QUEUED) - len(late.received)
+        waiting = SLOW * each - len(late.received)
     verdict = Verdict("")
     verdict.hold(judgement)
     calm, slowed = (_p95(side) for side in zip(*pairs, strict=True))

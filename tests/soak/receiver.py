@@ -110,7 +110,7 @@ class Slow(FakeAts):
 
     def __init__(self, seconds: float) -> None:
         super().__init__("0.0.0.0")
-        self.port = int(self.url.rpartition(":")[2])
+        self.port = self._server.server_port
         self._seconds, self._closing = seconds, threading.Event()
 
     def __exit__(self, *told: object) -> None:
