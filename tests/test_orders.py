@@ -152,7 +152,8 @@ def test_revisions_number_the_news(house: House, placed: str) -> None:
     change(house, placed, lambda s, o: o.reopen(s, house.vault, "sam", "x", house.now()))
     change(house, placed, lambda s, o: o.cancel(s, "sam", "y", house.now()))
     with house.db.reading() as session:
-        rows = session.scalars(select(Message).where(Message.topic == "status")).all()
+        news = select(Message).where(Message.topic == "status").order_by(Message.id)
+        rows = session.scalars(news).all()
         assert [(m.sequence, m.payload["status"]) for m in rows] == [
             (1, "declined"),
             (2, "pending"),
