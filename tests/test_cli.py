@@ -51,7 +51,7 @@ def run(house: House, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PROVIDER_SECRET_KEY", "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s")
 
     def run(*words: str, code: int = 0, stdin: str | None = None) -> Result:
-        done = CliRunner().invoke(main, words, input=stdin, prog_name="provider")
+        done = CliRunner().invoke(main, words, input=stdin, prog_name="provider", obj=house.clock)
         assert done.exit_code == code, (done.output, done.exception)
         assert "Traceback" not in done.output
         return done
@@ -83,6 +83,11 @@ def create(run: Run, *more: str, name: str = "Groove Tech") -> str:
 
 
 # ---- the program
+
+
+def test_command_with_a_clock_in_its_context_uses_it(run: Run, house: House) -> None:
+    create(run)
+    assert account(house).created_at == house.now()
 
 
 def test_every_command_explains_itself(run: Run) -> None:
@@ -690,8 +695,8 @@ def test_what_is_held_is_listed_and_a_list_of_deliveries_says_so(run: Run, house
         ("host", "x.test", "", "callback"), ("account", "", "Groove Tech", "callback"),
         ("lane", "x.test", "Groove Tech", "callback"), ("host", "", "", "mail"),
     }  # fmt: skip
-    assert {each["since"] for each in shown} == {"2026-11-23T09:00:00+00:00"}
-    assert {each["next_try"] for each in shown} == {"2026-11-23T09:05:00+00:00"}
+    assert {each["since"] for each in shown} == {house.now().isoformat()}
+    assert {each["next_try"] for each in shown} == {until.isoformat()}
     said_plainly = run("delivery", "holds")
     assert "It answers 503" in said_plainly.stdout
     assert "provider account set 'Groove Tech' callback_token=" in said_plainly.stderr

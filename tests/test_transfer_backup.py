@@ -37,7 +37,9 @@ __all__ = ["filled"]
 
 
 @pytest.fixture
-def instance(tmp_path: Path, filled: Path, settings: Settings) -> Iterator[House]:
+def instance(
+    tmp_path: Path, filled: Path, settings: Settings, clock: cast.HandClock
+) -> Iterator[House]:
     """An instance with rows in every table, recordings, letters, and the key beside them."""
     here = settings.instance
     shutil.copy(filled, here / "provider.db")
@@ -47,7 +49,7 @@ def instance(tmp_path: Path, filled: Path, settings: Settings) -> Iterator[House
         (here / "mail" / name).write_bytes(b"To: you\r\n\r\n" + name.encode())
     with closing(Database(settings.database_url)) as db:
         record(db, Media(settings.media_url))
-    house = House.build(settings, cast.HandClock())
+    house = House.build(settings, clock)
     yield house
     house.db.close()
 
@@ -136,7 +138,7 @@ def test_a_backup_comes_from_postgresql_and_goes_there(
     there = replace(elsewhere, database_url=postgres_url)
     made(instance, tmp_path / "backup")
     restore(tmp_path / "backup", there, quiet)
-    house = House.build(there, cast.HandClock())
+    house = House.build(there, instance.clock)
     second = made(house, tmp_path / "second")
     assert second.tables == json_of(tmp_path / "backup", "tables")
     restore(tmp_path / "second", replace(elsewhere, instance=tmp_path / "i"), quiet)
@@ -445,7 +447,9 @@ def run(instance: House, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PROVIDER_INSTANCE", str(instance.settings.instance))
 
     def run(*words: str | Path, code: int = 0) -> Result:
-        done = CliRunner().invoke(main, list(map(str, words)), prog_name="provider")
+        done = CliRunner().invoke(
+            main, list(map(str, words)), prog_name="provider", obj=instance.clock
+        )
         assert done.exit_code == code, (done.output, done.exception)
         return done
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from provider.clock import Clock
 from provider.errors import ProviderError, Unready
 from provider.words import duration
 
@@ -80,12 +81,15 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 @contextmanager
 def opened() -> Iterator["House"]:
-    """Open the house of the settings, on a database of this version."""
+    """Open the house of the settings, on a database of this version.
+
+    Its clock is the context's object, or the machine's clock.
+    """
     # Late, for the help and a call that is wrong need none of it.
     from provider import config, schema
     from provider.house import House
 
-    house = House.build(config.read())
+    house = House.build(config.read(), click.get_current_context().find_object(Clock))
     try:
         schema.require_current(house.db)
         yield house
