@@ -3,9 +3,11 @@
 import shutil
 import signal
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests import cast
+from tests.cast import HandClock
 from tests.soak.actor import SPAWN
 from tests.soak.history import Promise, judge
 from tests.soak.ledger import unsettled, written
@@ -24,6 +26,7 @@ class Ground:
     """An instance with orders that wait; every crash happens on a copy of it."""
 
     instance: Instance
+    clock: HandClock
     orders: list[str]
     receiver: Stubborn
 
@@ -49,7 +52,8 @@ def crash(run: Run) -> Verdict:
 
 
 def _lay(instance: Instance, receiver: Stubborn) -> Ground:
-    with instance.house() as house:
+    clock = HandClock()
+    with instance.house(clock) as house:
         account_id, _ = cast.account(house)
         products = [(cast.test(house), "assessment"), (cast.package(house), "check")]
         orders = [
@@ -59,7 +63,7 @@ def _lay(instance: Instance, receiver: Stubborn) -> Ground:
             )
             for number in range(ORDERS)
         ]  # fmt: skip
-    return Ground(instance, orders, receiver)
+    return Ground(instance, clock, orders, receiver)
 
 
 def _crash(run: Run, ground: Ground, death: Death, name: str) -> list[str]:
@@ -68,12 +72,14 @@ def _crash(run: Run, ground: Ground, death: Death, name: str) -> list[str]:
     shutil.copytree(ground.instance.folder, folder)
     instance = ground.instance.at(folder)
     begin = len(ground.receiver.arrived)
-    died = _live(instance, ground.orders, 0, death)
-    went_on = _live(instance, ground.orders, 1, Death())
+    began = ground.clock.now()
+    died = _live(instance, ground.orders, began, death)
+    # A day later no lease of the first process still runs.
+    went_on = _live(instance, ground.orders, began + timedelta(days=1), Death())
     verdict = Verdict("")
     verdict.claim(died == -signal.SIGKILL, f"the first process did not die, it ended with {died}")
     verdict.claim(went_on == 0, f"the second process ended with {went_on}")
-    with instance.house() as house:
+    with instance.house(ground.clock) as house:
         kept, waiting = written(house), unsettled(house)
     judgement = judge(kept, ground.receiver.arrived[begin:], repeats_allowed=HANDS)
     verdict.hold(judgement)
@@ -84,8 +90,8 @@ def _crash(run: Run, ground: Ground, death: Death, name: str) -> list[str]:
     return verdict.problems
 
 
-def _live(instance: Instance, orders: list[str], days: int, death: Death) -> int | None:
-    process = SPAWN.Process(target=live, args=(instance.environment, orders, days, death))
+def _live(instance: Instance, orders: list[str], at: datetime, death: Death) -> int | None:
+    process = SPAWN.Process(target=live, args=(instance.environment, orders, at, death))
     process.start()
     process.join(LIFE)
     if process.is_alive():

@@ -12,7 +12,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,12 @@ class MortalParcel:
         return outcome
 
 
-def live(environment: dict[str, str], orders: Sequence[str], days: int, death: Death) -> None:
-    """Go on with the orders' lives from where they stand, and deliver until nothing waits.
-
-    The clock begins so many days later than the world: what a dead predecessor had in hand is free.
-    """
+def live(environment: dict[str, str], orders: Sequence[str], at: datetime, death: Death) -> None:
+    """Go on with the orders' lives from where they stand, and deliver until nothing waits."""
     quiet()
     _label_transactions()
     settings = config.read(environment)
-    clock = HandClock(HandClock().now() + timedelta(days=days))
+    clock = HandClock(at)
     house = replace(House.build(settings, clock), db=MortalDatabase(settings.database_url, death))
     courier = Courier(
         house,
