@@ -1,5 +1,6 @@
 """Who plays in the tests: accounts, products, orders and staff, each by one call."""
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from provider.kinds.document import Document
 from provider.orders import INVITE, Link, Order, Placement, place
 from provider.outbox import CALLBACK, Claim, Ended, Lane, Message, Outcome
 from provider.outbox import settle as settle_
+from provider.words import when
 
 TEST: dict[str, Any] = {
     "schema": 1,
@@ -93,11 +95,24 @@ PACKAGE: dict[str, Any] = {
 }
 
 
+def present() -> datetime:
+    """Return the machine's time in whole seconds."""
+    return Clock().now().replace(microsecond=0)
+
+
+def start_moment() -> datetime:
+    """Return where a test's clock begins: TEST_DATE, in UTC, or the present moment."""
+    if not (told := os.environ.get("TEST_DATE")):
+        return present()
+    at = datetime.fromisoformat(told)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
 class HandClock(Clock):
     """A clock that stands until it is told."""
 
-    def __init__(self, at: datetime = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)) -> None:
-        self.at = at
+    def __init__(self, at: datetime | None = None) -> None:
+        self.at = at or start_moment()
 
     def now(self) -> datetime:
         return self.at
@@ -106,6 +121,11 @@ class HandClock(Clock):
         """Let time pass."""
         self.at += time
         return self.at
+
+
+def athens_time(moment: datetime) -> str:
+    """Return a moment as people of an account in Athens read it."""
+    return when(moment, "Europe/Athens")
 
 
 def account(

@@ -27,7 +27,7 @@ from provider.courier import EmbeddedCourier
 from provider.db import Database
 from provider.house import House
 from provider.pages.metrics import CENSUS, Census
-from tests.cast import HandClock
+from tests.cast import HandClock, present
 from tests.fake_ats import FakeAts
 from tests.postgres import Postgres, shared
 
@@ -80,8 +80,9 @@ def _quick_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def clock() -> HandClock:
-    return HandClock()
+def clock(request: pytest.FixtureRequest) -> HandClock:
+    """The test's one clock."""
+    return HandClock(present() if request.node.get_closest_marker("machine_time") else None)
 
 
 @pytest.fixture(scope="session")

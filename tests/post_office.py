@@ -3,7 +3,7 @@
 import ssl
 import threading
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from ipaddress import IPv4Address
@@ -16,6 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+
+from tests.cast import present
 
 USER, PASSWORD = "letters@provider.test", "p@ss/word: 1"
 
@@ -90,7 +92,7 @@ def certified(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """Return a server's TLS context and the file of the authority that vouches for it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
+    now = present()  # which the TLS library goes by
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))

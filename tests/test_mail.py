@@ -270,6 +270,7 @@ def test_an_address_of_a_server_that_cannot_be_is_tried_again(url: str) -> None:
     assert send(write(order()), url)[0] == "again"
 
 
+@pytest.mark.machine_time
 def test_a_user_signs_in_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, authority = certified(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
@@ -282,6 +283,7 @@ def test_a_user_signs_in_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert len(office.envelopes) == 1
 
 
+@pytest.mark.machine_time
 def test_tls_from_the_first_byte_works_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context, authority = certified(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
@@ -289,6 +291,7 @@ def test_tls_from_the_first_byte_works_too(tmp_path: Path, monkeypatch: pytest.M
         assert send(write(order()), f"smtps://127.0.0.1:{office.port}")[0] == "done"
 
 
+@pytest.mark.machine_time
 def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
     context, _ = certified(tmp_path)
     with PostOffice(tls_context=context) as office:

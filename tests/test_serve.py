@@ -16,7 +16,6 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from provider.clock import Clock
 from provider.config import SETTINGS
 from provider.house import House
 from provider.orders import Order
@@ -24,16 +23,11 @@ from tests import cast
 from tests.bucket import Held
 from tests.bucket import films as films
 from tests.bucket import s3 as s3
-from tests.cast import HandClock
 from tests.fake_ats import FakeAts
 
+pytestmark = pytest.mark.machine_time  # the other process goes by it
+
 PROGRAM = [sys.executable, "-m", "provider.cli"]
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    """The real time: it is what the other process goes by."""
-    return HandClock(Clock().now())
 
 
 def environment(house: House, **more: str) -> dict[str, str]:

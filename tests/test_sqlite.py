@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,9 +17,8 @@ from provider.errors import Conflict, Unready
 from provider.house import House
 from provider.sqlite import Line
 from provider.statements import Pen
-from tests.cast import HandClock
 
-AT = HandClock().now()
+AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 Body = Callable[[Any], None]  # what is done with a session, or a pen
 
 WITH_PENS = pytest.mark.parametrize("pens", [(), (0, 2), (1, 3), (0, 1, 2, 3)])

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,11 +22,7 @@ from tests.bucket import films as films
 from tests.bucket import s3 as s3
 from tests.cast import HandClock
 
-
-@pytest.fixture
-def clock() -> HandClock:
-    """The real time: it is what a store notes of its files."""
-    return HandClock(datetime.now(UTC))
+pytestmark = pytest.mark.machine_time  # a store notes it of its files
 
 
 @pytest.fixture(params=["disk", "bucket"])
@@ -99,7 +95,6 @@ def test_the_command_says_what_it_would_delete_and_deletes_it_once(
     house: House, clock: HandClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     kept, _ = named(house), left_behind(house)
-    monkeypatch.setattr("provider.clock.Clock.now", lambda _: clock.now())
     monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path))
     monkeypatch.setenv("PROVIDER_DATABASE_URL", house.settings.database_url)
     monkeypatch.setenv("PROVIDER_SECRET_KEY", "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s")
@@ -107,7 +102,7 @@ def test_the_command_says_what_it_would_delete_and_deletes_it_once(
     clock.pass_(timedelta(days=2))
 
     def purge(*words: str) -> str:
-        said = CliRunner().invoke(main, ["purge", *words])
+        said = CliRunner().invoke(main, ["purge", *words], obj=clock)
         assert said.exit_code == 0, said.output
         return said.stdout
 

@@ -4,7 +4,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from provider.courier import exchange as exchange_room
 from provider.courier.exchange import Exchange
+from tests.cast import present
 from tests.courier.receivers import (
     BAD_TLS,
     LATE,
@@ -31,7 +32,7 @@ def certificate(name: str, folder: Path, days: int = 1) -> tuple[Path, str]:
     """Return a file with a self-signed certificate and its key, and the certificate itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     named = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
+    now = present()  # which the TLS library goes by
     made = (
         x509.CertificateBuilder()
         .subject_name(named)
@@ -89,6 +90,7 @@ def encrypted(receiver: Receiver, path: Path, names: list[str | None]) -> Behavi
     return play
 
 
+@pytest.mark.machine_time
 def test_tls_is_checked_for_the_name_of_the_address_and_asked_by_it(
     exchange: Exchange,
     receiver: Receiver,
@@ -110,6 +112,7 @@ def test_tls_is_checked_for_the_name_of_the_address_and_asked_by_it(
     exchange.close()
 
 
+@pytest.mark.machine_time
 @pytest.mark.parametrize(("days", "trusted"), [(1, False), (-1, True)])
 def test_a_certificate_that_is_self_signed_or_over_is_not_taken(
     exchange: Exchange,

@@ -13,7 +13,6 @@ from sqlalchemy import text
 
 from provider.app import _tell_workers
 from provider.cli import main
-from provider.clock import Clock
 from provider.courier import doorbell as doorbell_room
 from provider.courier.doorbell import Doorbell
 from provider.hosts import host_of
@@ -23,20 +22,15 @@ from tests import cast
 from tests.bucket import Held
 from tests.bucket import films as films
 from tests.bucket import s3 as s3
-from tests.cast import HandClock
 from tests.fake_ats import FakeAts
 from tests.test_serve import PROGRAM, environment
+
+pytestmark = pytest.mark.machine_time  # the other processes go by it
 
 
 @pytest.fixture
 def database() -> str:
     return "postgresql"
-
-
-@pytest.fixture
-def clock() -> HandClock:
-    """The real time: it is what the other processes go by."""
-    return HandClock(Clock().now())
 
 
 @pytest.fixture
