@@ -13,15 +13,15 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from provider import config, logs, pages, schema
-from provider.ats import DIALECTS
+from provider.ats import ADAPTERS
 from provider.ats.api import ContractApi
-from provider.courier import EmbeddedCourier
-from provider.courier.bookkeeper import Bookkeeper
-from provider.house import House
+from provider.courier import InProcessDispatcher
+from provider.courier.bookkeeper import MetricsFlusher
+from provider.house import Services
 
 log = structlog.get_logger()
 
-MOST_SENT = 1024 * 1024  # bytes that a request may carry
+MAX_REQUEST_BYTES = 1024 * 1024  # bytes that a request may carry
 
 
 class Cookies(SecureCookieSessionInterface):
@@ -44,7 +44,7 @@ class Forms(CSRFProtect):  # type: ignore[misc]
         super().protect(apply_exemptions)
 
 
-class Server(Flask):
+class ProviderFlask(Flask):
     """Flask, but what goes wrong is logged by its endpoint: a path may hold a candidate's token."""
 
     session_interface = Cookies()
@@ -60,24 +60,24 @@ class Server(Flask):
         log.error("a request failed", endpoint=request.endpoint, order=order, exc_info=exc_info)
 
 
-def create_app(house: House | None = None) -> Flask:
+def create_app(services: Services | None = None) -> Flask:
     """Build the server around a house; by default one built from the environment's settings."""
-    house = house or House.build(config.read())
-    app = Server("provider", template_folder="templates", static_folder="static")
-    app.config.update(_flask_settings(house))
-    app.extensions["provider"] = house
+    services = services or Services.build(config.load_settings())
+    app = ProviderFlask("provider", template_folder="templates", static_folder="static")
+    app.config.update(_flask_config(services))
+    app.extensions["provider"] = services
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    if house.settings.https:
+    if services.settings.is_https:
         app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
     csrf = Forms(app)
-    api = _api(app)
-    for dialect in DIALECTS.values():
-        dialect.serve(app, api)
+    api = _create_api(app)
+    for dialect in ADAPTERS.values():
+        dialect.register_routes(app, api)
     for name, blueprint in app.blueprints.items():
-        if name.startswith(tuple(DIALECTS)):
+        if name.startswith(tuple(ADAPTERS)):
             csrf.exempt(blueprint)
-    pages.serve(app)
-    _one_error_handler(app, api)
+    pages.register_pages(app)
+    _register_error_handler(app, api)
     return app
 
 
@@ -88,20 +88,20 @@ def serve() -> Flask:
     """
     logs.configure()
     app = create_app()
-    house: House = app.extensions["provider"]
-    schema.require_current(house.db)
-    house.media.check_beside()
-    stop = _deliver(house) if house.db.sqlite else _tell_workers(house)
-    bookkeeper = Bookkeeper(house).start()
+    services: Services = app.extensions["provider"]
+    schema.require_current(services.db)
+    services.media.check_in_background()
+    stop = _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
+    bookkeeper = MetricsFlusher(services).start()
     # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
     # threads can still start what a clean end needs.
     Finalize(None, stop, exitpriority=10)
     Finalize(None, bookkeeper.stop, exitpriority=9)  # after what still counts
-    settle_down()
+    freeze_gc()
     return app
 
 
-def settle_down() -> None:
+def freeze_gc() -> None:
     """Have what is loaded by now left alone by the garbage collector: it stays until the end.
 
     To walk it all takes a tenth of a second or two, in which nobody is answered.
@@ -110,25 +110,25 @@ def settle_down() -> None:
     gc.freeze()
 
 
-def _deliver(house: House) -> Callable[[], None]:
-    return EmbeddedCourier(house).start(orphan_ends=True).stop
+def _start_dispatcher(services: Services) -> Callable[[], None]:
+    return InProcessDispatcher(services).start(exit_when_orphaned=True).stop
 
 
-def _tell_workers(house: House) -> Callable[[], None]:
-    from provider.courier.doorbell import Doorbell  # late, for it needs the extra `scale`
+def _start_job_notifier(services: Services) -> Callable[[], None]:
+    from provider.courier.doorbell import JobNotifier  # late, for it needs the extra `scale`
 
-    doorbell = Doorbell(house.db).start_in_server()
-    house.db.on_commit.append(doorbell.ring)
+    doorbell = JobNotifier(services.db).start_in_server()
+    services.db.on_commit.append(doorbell.ring)
     return doorbell.stop
 
 
-def _flask_settings(house: House) -> dict[str, Any]:
-    secure = house.settings.https
-    keys = house.vault.derive("cookies")
+def _flask_config(services: Services) -> dict[str, Any]:
+    secure = services.settings.is_https
+    keys = services.secret_box.derive_keys("cookies")
     return {
         "SECRET_KEY": keys[0],
         "SECRET_KEY_FALLBACKS": keys[1:],
-        "MAX_CONTENT_LENGTH": MOST_SENT,
+        "MAX_CONTENT_LENGTH": MAX_REQUEST_BYTES,
         "SESSION_COOKIE_NAME": "__Host-form" if secure else "form",
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_SAMESITE": "Lax",
@@ -139,8 +139,8 @@ def _flask_settings(house: House) -> dict[str, Any]:
     }
 
 
-def _api(app: Flask) -> ContractApi:
-    house: House = app.extensions["provider"]
+def _create_api(app: Flask) -> ContractApi:
+    services: Services = app.extensions["provider"]
     app.config.update(
         API_TITLE="provider",
         API_VERSION="1",
@@ -151,7 +151,7 @@ def _api(app: Flask) -> ContractApi:
     return ContractApi(
         app,
         spec_kwargs={
-            "servers": servers(house),
+            "servers": openapi_servers(services),
             "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
             "info": {
                 "description": "Order tests, video interviews and background checks, "
@@ -161,17 +161,17 @@ def _api(app: Flask) -> ContractApi:
     )
 
 
-def servers(house: House) -> list[dict[str, str]]:
+def openapi_servers(services: Services) -> list[dict[str, str]]:
     """Return the addresses of the contract's endpoints, as the description names them."""
-    base = house.settings.base_url
+    base = services.settings.base_url
     return [{"url": base}, {"url": f"{base}/workable"}]
 
 
-def _one_error_handler(app: Flask, api: ContractApi) -> None:
+def _register_error_handler(app: Flask, api: ContractApi) -> None:
     """Answer people with a page and machines with the contract's JSON."""
 
     @app.errorhandler(HTTPException)
     def _failed(error: HTTPException) -> Response:
-        if pages.owns(request.path):
-            return pages.error_page(error)
+        if pages.is_page_path(request.path):
+            return pages.render_error_page(error)
         return api.handle_http_exception(error)

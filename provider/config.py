@@ -20,12 +20,12 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from provider.disk import make_folder, sync
+from provider.disk import fsync_path, make_folder
 from provider.errors import Invalid
 
-UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-LONGEST = timedelta(days=3650)
-SCHEDULE = "5s,5m,30m,2h,5h,10h,14h,20h,24h"
+DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+MAX_DURATION = timedelta(days=3650)
+DEFAULT_RETRY_SCHEDULE = "5s,5m,30m,2h,5h,10h,14h,20h,24h"
 
 SETTINGS = {
     "PROVIDER_DATABASE_URL": "where the data is; default: SQLite in the instance folder",
@@ -40,15 +40,15 @@ SETTINGS = {
     "PROVIDER_MEDIA_DOWNLOADS": "proxied (default): recordings come through this server; signed: "
     "browsers fetch them from S3, at addresses that soon end",
     "PROVIDER_INSTANCE": "the folder for all that is made; default instance/",
-    "PROVIDER_RETRY_SCHEDULE": f"waits between tries, the last repeats; default {SCHEDULE}",
+    "PROVIDER_RETRY_SCHEDULE": f"waits between tries, the last repeats; default {DEFAULT_RETRY_SCHEDULE}",
     "PROVIDER_LIMITS_URL": "redis://host:port/number, rediss://, valkey:// or valkeys://: counts "
     "requests of all processes together; default: each process counts for itself",
     "PROVIDER_METRICS_TOKEN": "opens the details of /ready and /metrics",
     "PROVIDER_PRIVATE_CALLBACKS": "allow: http, private addresses and any port for the hosts "
     "on an account's list (development only)",
 }
-PLAIN_URL = r"""[^?#@\s"'<>\\]+"""  # links are made by adding to its end
-BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.*'()=-]+)*/?"  # with a prefix
+PLAIN_URL_PATTERN = r"""[^?#@\s"'<>\\]+"""  # links are made by adding to its end
+BUCKET_PATTERN = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.*'()=-]+)*/?"  # with a prefix
 
 
 @dataclass(frozen=True)
@@ -69,21 +69,21 @@ class Settings:
     secret_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
-    def https(self) -> bool:
+    def is_https(self) -> bool:
         """Whether people reach this server over TLS, so that cookies may be bound to it."""
         return self.base_url.startswith("https://")
 
 
-def duration(text: str) -> timedelta:
+def parse_duration(text: str) -> timedelta:
     """Read `90s`, `5m`, `2h`, `7d` or `2w`, up to ten years; anything else is Invalid."""
     match = re.fullmatch(r"\s*([0-9]{1,7})\s*([smhdw])\s*", text)
-    length = timedelta(**{UNITS[match[2]]: int(match[1])}) if match else timedelta(0)
-    if not timedelta(0) < length <= LONGEST:
+    length = timedelta(**{DURATION_UNITS[match[2]]: int(match[1])}) if match else timedelta(0)
+    if not timedelta(0) < length <= MAX_DURATION:
         raise Invalid(f"“{text}” is not a duration up to ten years: write 90s, 5m, 2h, 7d or 2w")
     return length
 
 
-def read(environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; raises Invalid with one sentence that names the variable."""
     env = _Environment(os.environ if environ is None else environ)
     instance = Path(env.text("PROVIDER_INSTANCE") or "instance").absolute()
@@ -97,19 +97,21 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         mail_url=_mail_url(env.text("PROVIDER_MAIL_URL")),
         mail_from=_mail_from(env.text("PROVIDER_MAIL_FROM"), base_url),
         media_url=media_url,
-        signed_downloads=_signed(env.text("PROVIDER_MEDIA_DOWNLOADS"), media_url),
-        retry_schedule=_schedule(env.text("PROVIDER_RETRY_SCHEDULE") or SCHEDULE),
+        signed_downloads=_signed_downloads(env.text("PROVIDER_MEDIA_DOWNLOADS"), media_url),
+        retry_schedule=_retry_schedule(
+            env.text("PROVIDER_RETRY_SCHEDULE") or DEFAULT_RETRY_SCHEDULE
+        ),
         limits_url=_limits_url(env.text("PROVIDER_LIMITS_URL")),
         metrics_token=_metrics_token(env.text("PROVIDER_METRICS_TOKEN")),
-        private_callbacks=env.one_of("PROVIDER_PRIVATE_CALLBACKS", "allow"),
-        secret_keys=_keys(env.text("PROVIDER_SECRET_KEY"), database_url, instance),
+        private_callbacks=env.is_set_to("PROVIDER_PRIVATE_CALLBACKS", "allow"),
+        secret_keys=_secret_keys(env.text("PROVIDER_SECRET_KEY"), database_url, instance),
     )
 
 
-def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
+def describe_settings(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, str]]:
     """Return (name, value, source) of every setting, secrets masked."""
     environ = os.environ if environ is None else environ
-    settings = read(environ)
+    settings = load_settings(environ)
     told = {name: environ.get(name, "").strip() for name in SETTINGS}
     shown = {
         "PROVIDER_DATABASE_URL": _without_password(settings.database_url),
@@ -120,7 +122,7 @@ def explain(environ: Mapping[str, str] | None = None) -> list[tuple[str, str, st
         "PROVIDER_MEDIA_URL": _without_password(settings.media_url),
         "PROVIDER_MEDIA_DOWNLOADS": "signed" if settings.signed_downloads else "proxied",
         "PROVIDER_INSTANCE": str(settings.instance),
-        "PROVIDER_RETRY_SCHEDULE": told["PROVIDER_RETRY_SCHEDULE"] or SCHEDULE,
+        "PROVIDER_RETRY_SCHEDULE": told["PROVIDER_RETRY_SCHEDULE"] or DEFAULT_RETRY_SCHEDULE,
         "PROVIDER_LIMITS_URL": _without_password(settings.limits_url or ""),
         "PROVIDER_METRICS_TOKEN": "hidden" if settings.metrics_token else "",
         "PROVIDER_PRIVATE_CALLBACKS": "allow" if settings.private_callbacks else "",
@@ -143,11 +145,11 @@ class _Environment:
             raise Invalid(f"{name} should be one line of plain text")
         return value or None
 
-    def one_of(self, name: str, word: str) -> bool:
+    def is_set_to(self, name: str, expected: str) -> bool:
         value = self.text(name)
-        if value not in (None, word):
-            raise Invalid(f"{name} should be “{word}” or unset")
-        return value == word
+        if value not in (None, expected):
+            raise Invalid(f"{name} should be “{expected}” or unset")
+        return value == expected
 
 
 def _database_url(url: str | None, instance: Path) -> str:
@@ -171,14 +173,18 @@ def _database_url(url: str | None, instance: Path) -> str:
 
 
 def _base_url(url: str) -> str:
-    parts = _parts(url)
-    if not parts or parts.scheme not in ("http", "https") or not re.fullmatch(PLAIN_URL, url):
+    parts = _split_url(url)
+    if (
+        not parts
+        or parts.scheme not in ("http", "https")
+        or not re.fullmatch(PLAIN_URL_PATTERN, url)
+    ):
         raise Invalid("PROVIDER_BASE_URL should look like https://tests.example.com")
     return url.rstrip("/")
 
 
 def _mail_url(url: str | None) -> str | None:
-    parts = _parts(url or "smtp://unset")
+    parts = _split_url(url or "smtp://unset")
     if not parts or parts.scheme not in ("smtp", "smtps", "smtp+tls"):
         raise Invalid(
             "PROVIDER_MAIL_URL should look like smtp://user:password@mail.example.com:587, "
@@ -198,7 +204,7 @@ def _mail_from(sender: str | None, base_url: str) -> str:
 
 def _media_url(url: str | None, instance: Path) -> str:
     url = url or f"file:{instance / 'media'}"
-    if url.startswith("s3:") and not _is_bucket(url):
+    if url.startswith("s3:") and not _is_bucket_url(url):
         raise Invalid(
             "PROVIDER_MEDIA_URL should look like s3://bucket/prefix, with ?region=… and "
             "&endpoint=https://… where needed; keys go into AWS_ACCESS_KEY_ID and "
@@ -209,9 +215,9 @@ def _media_url(url: str | None, instance: Path) -> str:
     return url
 
 
-def _is_bucket(url: str) -> bool:
-    parts = _parts(url)
-    if not parts or not re.fullmatch(f"s3://{BUCKET}", url.partition("?")[0]):
+def _is_bucket_url(url: str) -> bool:
+    parts = _split_url(url)
+    if not parts or not re.fullmatch(f"s3://{BUCKET_PATTERN}", url.partition("?")[0]):
         return False
     told = parse_qsl(parts.query, keep_blank_values=True)
     checks = {"region": is_region, "endpoint": is_endpoint}
@@ -225,21 +231,23 @@ def is_region(text: str) -> bool:
 
 def is_endpoint(url: str) -> bool:
     """Whether an address can be that of an S3 service."""
-    parts = _parts(url)
-    return bool(parts and parts.scheme in ("http", "https") and re.fullmatch(PLAIN_URL, url))
+    parts = _split_url(url)
+    return bool(
+        parts and parts.scheme in ("http", "https") and re.fullmatch(PLAIN_URL_PATTERN, url)
+    )
 
 
-def _signed(word: str | None, media_url: str) -> bool:
-    if word not in (None, "proxied", "signed"):
+def _signed_downloads(mode: str | None, media_url: str) -> bool:
+    if mode not in (None, "proxied", "signed"):
         raise Invalid("PROVIDER_MEDIA_DOWNLOADS should be “proxied” or “signed”")
-    if word == "signed" and not media_url.startswith("s3:"):
+    if mode == "signed" and not media_url.startswith("s3:"):
         raise Invalid("PROVIDER_MEDIA_DOWNLOADS=signed needs PROVIDER_MEDIA_URL=s3://…")
-    return word == "signed"
+    return mode == "signed"
 
 
-def _schedule(text: str) -> tuple[timedelta, ...]:
+def _retry_schedule(text: str) -> tuple[timedelta, ...]:
     try:
-        return tuple(duration(part) for part in text.split(","))
+        return tuple(parse_duration(part) for part in text.split(","))
     except Invalid as error:
         raise Invalid(f"PROVIDER_RETRY_SCHEDULE: {error}, with commas between") from None
 
@@ -247,7 +255,7 @@ def _schedule(text: str) -> tuple[timedelta, ...]:
 def _limits_url(url: str | None) -> str | None:
     if url is None:
         return None
-    if not _parts(url) or not re.fullmatch(r"(redis|valkey)s?://[^?#\s]+", url):
+    if not _split_url(url) or not re.fullmatch(r"(redis|valkey)s?://[^?#\s]+", url):
         raise Invalid(
             "PROVIDER_LIMITS_URL should look like redis://:password@cache.example.com:6379/0, or "
             "begin with rediss://, valkey:// or valkeys://"
@@ -265,7 +273,7 @@ def _metrics_token(token: str | None) -> str | None:
     return token
 
 
-def _parts(url: str) -> SplitResult | None:
+def _split_url(url: str) -> SplitResult | None:
     """Take an address with a host apart; None when it is none."""
     try:
         parts = urlsplit(url)
@@ -275,40 +283,42 @@ def _parts(url: str) -> SplitResult | None:
     return parts if whole else None
 
 
-def _keys(text: str | None, database_url: str, instance: Path) -> tuple[bytes, ...]:
+def _secret_keys(text: str | None, database_url: str, instance: Path) -> tuple[bytes, ...]:
     if text:
-        return tuple(_key(part, "PROVIDER_SECRET_KEY") for part in text.split(","))
+        return tuple(_decode_key(part, "PROVIDER_SECRET_KEY") for part in text.split(","))
     if not database_url.startswith("sqlite"):
         raise Invalid(
             "PROVIDER_SECRET_KEY is missing: set it to the output of "
             "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` on every machine"
         )
     try:
-        return (_own_key(instance),)
+        return (_instance_key(instance),)
     except OSError as error:
         raise Invalid(
             f"PROVIDER_INSTANCE: {instance} cannot be used ({error.strerror}): name another folder"
         ) from None
 
 
-def _key(text: str, where: str) -> bytes:
+def _decode_key(text: str, error_prefix: str) -> bytes:
     text = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", text):
-        raise Invalid(f"{where}: a key is 32 bytes in URL-safe base64, with commas between keys")
+        raise Invalid(
+            f"{error_prefix}: a key is 32 bytes in URL-safe base64, with commas between keys"
+        )
     return urlsafe_b64decode(text[:43] + "=")
 
 
-def _own_key(instance: Path) -> bytes:
+def _instance_key(instance: Path) -> bytes:
     """Read the key in the instance folder; make it, readable by its owner alone, at first use."""
     path = instance / "secret.key"
     make_folder(instance)
     if not path.exists():
-        _make_key(path)
+        _create_key_file(path)
     where = f"PROVIDER_SECRET_KEY is unset and {path} is damaged, restore it"
-    return _key(path.read_text("ascii", "replace"), where)
+    return _decode_key(path.read_text("ascii", "replace"), where)
 
 
-def _make_key(path: Path) -> None:
+def _create_key_file(path: Path) -> None:
     # Written aside and linked into place: processes that start together agree on one key. It is on
     # the disk before anything is encrypted with it.
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
@@ -320,7 +330,7 @@ def _make_key(path: Path) -> None:
     with suppress(FileExistsError):
         os.link(draft, path)
     draft.unlink()
-    sync(path.parent)
+    fsync_path(path.parent)
 
 
 def _without_password(url: str) -> str:

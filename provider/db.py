@@ -29,13 +29,13 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from provider import postgres, sqlite
-from provider.errors import Unready
-from provider.statements import Glance, Pen, Ready, wrapped
+from provider.errors import Unavailable
+from provider.statements import CompiledQuery, Pen, RawConnection, as_sqlalchemy_error
 
-Listener = Callable[[set[str]], None]
+CommitListener = Callable[[set[str]], None]
 
 
-NAMING = {
+NAMING_CONVENTION = {
     "ix": "ix_%(column_0_N_label)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
@@ -68,37 +68,39 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """The base of every table."""
 
-    metadata = MetaData(naming_convention=NAMING)
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
     type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy's own form)
 
 
-def insert(session: Session | Pen, model: type[Base], **columns: Any) -> int:
+def insert_row(session: Session | Pen, model: type[Base], **columns: Any) -> int:
     """Write one row and return its id, without the weight of an object."""
-    ready, defaults = _inserting(model, tuple(columns))
+    ready, defaults = _insert_query(model, tuple(columns))
     return ready.insert(session, columns | {name: default() for name, default in defaults})
 
 
-def in_turn(session: Session, what: str) -> None:
+def acquire_advisory_lock(session: Session, lock_name: str) -> None:
     """Let nobody who names the same go on before this transaction has ended."""
     if session.get_bind().dialect.name == "postgresql":  # on SQLite there is one writer at a time
-        key = func.hashtextextended(what, 0)
+        key = func.hashtextextended(lock_name, 0)
         session.execute(select(func.pg_advisory_xact_lock(key)))
 
 
 @cache
-def _inserting(
-    model: type[Base], told: tuple[str, ...]
-) -> tuple[Ready, list[tuple[str, Callable[[], Any]]]]:
+def _insert_query(
+    model: type[Base], given_columns: tuple[str, ...]
+) -> tuple[CompiledQuery, list[tuple[str, Callable[[], Any]]]]:
     table: Table = model.__table__  # type: ignore[assignment]
     defaults = [
-        (column.key, _default(column))
+        (column.key, _default_factory(column))
         for column in table.columns
-        if column.default is not None and column.key not in told
+        if column.default is not None and column.key not in given_columns
     ]
-    return Ready(table.insert(), (*told, *(name for name, _ in defaults))), defaults
+    return CompiledQuery(
+        table.insert(), (*given_columns, *(name for name, _ in defaults))
+    ), defaults
 
 
-def _default(column: Column[Any]) -> Callable[[], Any]:
+def _default_factory(column: Column[Any]) -> Callable[[], Any]:
     default: Any = column.default
     return partial(default.arg, None) if default.is_callable else lambda: default.arg
 
@@ -112,138 +114,152 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
-        self.sqlite = self.url.get_backend_name() == "sqlite"
-        self.on_commit: list[Listener] = []
-        self.on_write: list[Listener] = []
-        self._inside = threading.local()
-        self._opened = object()  # what threads keep is good for as long as this is the same
-        self._line: sqlite.Line | None = None
-        if self.sqlite:
-            self._write, self._read = (sqlite.engine(url, read_only=flag) for flag in (False, True))
-            self._glances = self._read
-            self._line = sqlite.Line(self._write)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.on_commit: list[CommitListener] = []
+        self.on_write: list[CommitListener] = []
+        self._thread_state = threading.local()
+        self._connection_generation = (
+            object()
+        )  # what threads keep is good for as long as this is the same
+        self._commit_queue: sqlite.GroupCommitQueue | None = None
+        if self.is_sqlite:
+            self._write_engine, self._read_engine = (
+                sqlite.create_sqlite_engine(url, read_only=flag) for flag in (False, True)
+            )
+            self._raw_read_engine = self._read_engine
+            self._commit_queue = sqlite.GroupCommitQueue(self._write_engine)
         else:
-            self._write = postgres.engine(self.url)
-            self._read = self._write.execution_options(
+            self._write_engine = postgres.create_postgres_engine(self.url)
+            self._read_engine = self._write_engine.execution_options(
                 postgresql_readonly=True, isolation_level="REPEATABLE READ"
             )
-            self._glances = postgres.glances(self.url)
+            self._raw_read_engine = postgres.create_raw_read_engine(self.url)
 
     @property
     def engine(self) -> Engine:
         """The engine that may write, for migrations; no connection of ours is in its way."""
-        if self._line:
-            self._line.close()
-        return self._write
+        if self._commit_queue:
+            self._commit_queue.close()
+        return self._write_engine
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction: everything in it sees one state of the database."""
-        with self._outermost(), Session(self._read, expire_on_commit=False) as session:
+        with (
+            self._transaction_guard(),
+            Session(self._read_engine, expire_on_commit=False) as session,
+        ):
             yield session
 
     @contextmanager
-    def glancing(self) -> Iterator[Glance]:
+    def raw_read(self) -> Iterator[RawConnection]:
         """Open the lightest door, for `Ready` selects: each sees the database as it is then."""
-        with self._outermost():
-            if self.sqlite:
-                yield self._own_glance()
+        with self._transaction_guard():
+            if self.is_sqlite:
+                yield self._thread_connection()
                 return
-            with closing(self._connect()) as connection:
-                yield Glance(self._glances.dialect, connection)
+            with closing(self._raw_connection()) as connection:
+                yield RawConnection(self._raw_read_engine.dialect, connection)
 
     @contextmanager
-    def writing(self, *, alone: bool = False) -> Iterator[Session]:
+    def writing(self, *, separate_commit: bool = False) -> Iterator[Session]:
         """Open a transaction that commits at the end, or leaves nothing behind.
 
         Whoever takes long asks for a commit `alone`, so that nobody's waits for it. Unready when
         another process keeps the database for longer than `sqlite.BUSY_TIMEOUT`.
         """
-        with self._outermost(), self._transaction(alone) as session:
+        with self._transaction_guard(), self._transaction(separate_commit) as session:
             yield session
-        self._say(session.info)
+        self._notify_listeners(session.info)
 
     @contextmanager
     def jotting(self) -> Iterator[Pen]:
         """Open the lightest door that writes, for `Ready` statements; else as `writing`."""
-        with self._outermost(), self._pen() as pen:
+        with self._transaction_guard(), self._pen() as pen:
             yield pen
-        self._say(pen.info)
+        self._notify_listeners(pen.info)
 
-    def _transaction(self, alone: bool) -> AbstractContextManager[Session]:
-        return self._line.session(alone=alone) if self._line else self._own_transaction()
+    def _transaction(self, separate_commit: bool) -> AbstractContextManager[Session]:
+        return (
+            self._commit_queue.session(separate_commit=separate_commit)
+            if self._commit_queue
+            else self._plain_transaction()
+        )
 
     @contextmanager
-    def _own_transaction(self) -> Iterator[Session]:
-        with Session(self._write, expire_on_commit=False) as session, session.begin():
+    def _plain_transaction(self) -> Iterator[Session]:
+        with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def _pen(self) -> AbstractContextManager[Pen]:
-        return self._line.pen() if self._line else self._own_pen()
+        return self._commit_queue.pen() if self._commit_queue else self._own_pen()
 
     @contextmanager
     def _own_pen(self) -> Iterator[Pen]:
-        with self._write.begin() as connection:
+        with self._write_engine.begin() as connection:
             yield Pen(connection.dialect, connection.connection)
 
-    def _say(self, told: dict[str, Any]) -> None:
-        if "tables" in told:
-            _tell(self.on_write, told["tables"])
-        if "lanes" in told:
-            _tell(self.on_commit, told["lanes"])
-        for say in told.get("kept", ()):
+    def _notify_listeners(self, info: dict[str, Any]) -> None:
+        if "tables" in info:
+            _call_listeners(self.on_write, info["tables"])
+        if "queues" in info:
+            _call_listeners(self.on_commit, info["queues"])
+        for say in info.get("kept", ()):
             say()
 
     def close(self) -> None:
         """Give every connection back."""
-        self._opened = object()
-        if self._line:
-            self._line.close()
-        self._write.dispose()
-        self._read.dispose()
-        self._glances.dispose()
+        self._connection_generation = object()
+        if self._commit_queue:
+            self._commit_queue.close()
+        self._write_engine.dispose()
+        self._read_engine.dispose()
+        self._raw_read_engine.dispose()
 
-    def _own_glance(self) -> Glance:
+    def _thread_connection(self) -> RawConnection:
         """Return this thread's own, for a pool's care costs more than most that is looked at."""
-        kept: tuple[object, Glance] | None = getattr(self._inside, "glance", None)
-        if kept is None or kept[0] is not self._opened:
-            connection = self._connect()
+        kept: tuple[object, RawConnection] | None = getattr(self._thread_state, "glance", None)
+        if kept is None or kept[0] is not self._connection_generation:
+            connection = self._raw_connection()
             connection.detach()  # from the pool: it ends with its thread
-            kept = self._inside.glance = self._opened, Glance(self._glances.dialect, connection)
+            kept = self._thread_state.glance = (
+                self._connection_generation,
+                RawConnection(self._raw_read_engine.dialect, connection),
+            )
         return kept[1]
 
-    def _connect(self) -> PoolProxiedConnection:
-        dialect = self._glances.dialect
+    def _raw_connection(self) -> PoolProxiedConnection:
+        dialect = self._raw_read_engine.dialect
         try:
-            return self._glances.raw_connection()
+            return self._raw_read_engine.raw_connection()
         except dialect.loaded_dbapi.Error as error:
-            raise wrapped(error, "", dialect) from error
+            raise as_sqlalchemy_error(error, "", dialect) from error
 
-    def _outermost(self) -> "_Outermost":
-        return _Outermost(self._inside)
+    def _transaction_guard(self) -> "_TransactionGuard":
+        return _TransactionGuard(self._thread_state)
 
 
-class _Outermost:
+class _TransactionGuard:
     """What all doors have around them: nobody opens two at once, and failures are said plainly.
 
     A class, for the lightest doors are opened at every request and a generator costs more.
     """
 
-    def __init__(self, inside: threading.local) -> None:
-        self._inside = inside
+    def __init__(self, thread_state: threading.local) -> None:
+        self._thread_state = thread_state
 
     def __enter__(self) -> None:
-        if getattr(self._inside, "open", False):
+        if getattr(self._thread_state, "open", False):
             raise RuntimeError("a transaction is open already: pass its session on")
-        self._inside.open = True
+        self._thread_state.open = True
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self._inside.open = False
+        self._thread_state.open = False
         if error:
-            _say_plainly(error)
+            _raise_translated(error)
 
 
-def _tell(listeners: list[Listener], names: set[str]) -> None:
+def _call_listeners(listeners: list[CommitListener], names: set[str]) -> None:
     for listener in tuple(listeners):
         try:
             listener(names)
@@ -255,33 +271,33 @@ def _tell(listeners: list[Listener], names: set[str]) -> None:
 
 
 @event.listens_for(Session, "after_flush")
-def _note_tables(session: Session, _: object) -> None:
+def _record_changed_tables(session: Session, _: object) -> None:
     changed = (*session.new, *session.dirty, *session.deleted)
     tables = (table.name for row in changed for table in inspect(row).mapper.tables)
     session.info.setdefault("tables", set()).update(tables)
 
 
 @contextmanager
-def said_plainly() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Turn the words for a database that stays busy or away, or its disk's, into Unready."""
     try:
         yield
     except Exception as error:
-        _say_plainly(error)
+        _raise_translated(error)
         raise
 
 
-def _say_plainly(error: BaseException) -> None:
+def _raise_translated(error: BaseException) -> None:
     if isinstance(error, PoolTimeout):
-        raise Unready(postgres.BUSY) from error
-    if isinstance(error, DBAPIError) and (sentence := _plainly(error)):
-        raise Unready(sentence) from error
+        raise Unavailable(postgres.BUSY_MESSAGE) from error
+    if isinstance(error, DBAPIError) and (sentence := _unavailable_message(error)):
+        raise Unavailable(sentence) from error
 
 
-def _plainly(error: DBAPIError) -> str | None:
+def _unavailable_message(error: DBAPIError) -> str | None:
     told = str(error.orig)
     if "database is locked" in told:
-        return sqlite.BUSY
-    if any(word in told for word in sqlite.DISK):
-        return sqlite.FAILING
-    return postgres.said(error)
+        return sqlite.BUSY_MESSAGE
+    if any(word in told for word in sqlite.DISK_ERROR_TEXTS):
+        return sqlite.DISK_FAILURE_MESSAGE
+    return postgres.unavailable_message(error)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 
-def sync(path: Path) -> None:
+def fsync_path(path: Path) -> None:
     """Write a file, or the names in a folder, through to the disk; OSError when that fails."""
     opened = os.open(path, os.O_RDONLY)
     try:
@@ -18,4 +18,4 @@ def make_folder(path: Path) -> None:
     missing = [each for each in (path, *path.parents) if not each.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     for each in missing:
-        sync(each.parent)
+        fsync_path(each.parent)

@@ -9,7 +9,7 @@ class Invalid(ProviderError):
     """The input is wrong: a field, a file, a command's argument."""
 
 
-class Misplaced(Invalid):
+class DocumentError(Invalid):
     """A document's content that cannot be taken; `path` says where in it."""
 
     def __init__(self, path: str, problem: str) -> None:
@@ -29,9 +29,9 @@ class Gone(ProviderError):
     """It existed and is over: an expired link, a closed order."""
 
 
-class Denied(ProviderError):
+class Unauthorized(ProviderError):
     """The asker is not who they would need to be."""
 
 
-class Unready(ProviderError):
+class Unavailable(ProviderError):
     """The server cannot work yet; the message names the command that mends it."""

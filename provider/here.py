@@ -2,10 +2,10 @@
 
 from flask import current_app
 
-from provider.house import House
+from provider.house import Services
 
 
-def here() -> House:
+def current_services() -> Services:
     """Return the house that serves the current request."""
-    house: House = current_app.extensions["provider"]
-    return house
+    services: Services = current_app.extensions["provider"]
+    return services

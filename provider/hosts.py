@@ -5,14 +5,14 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 # Nothing else, for what reads an address may take another sign for the end of the host.
-PLAIN = re.compile(r"[a-z0-9._:-]+")
+HOST_CHARACTERS = re.compile(r"[a-z0-9._:-]+")
 
 
-def allowed(host: str, patterns: Iterable[str]) -> bool:
+def is_allowed_host(host: str, patterns: Iterable[str]) -> bool:
     """Say whether a plain host name or address is on a list of names and `*.` patterns."""
     host = host.rstrip(".").lower()
-    return bool(PLAIN.fullmatch(host)) and any(
-        _fits(host, pattern.rstrip(".").lower()) for pattern in patterns
+    return bool(HOST_CHARACTERS.fullmatch(host)) and any(
+        _matches_pattern(host, pattern.rstrip(".").lower()) for pattern in patterns
     )
 
 
@@ -28,7 +28,7 @@ def host_of(url: str) -> str:
     return name if parts.port in (None, usual) else f"{name}:{parts.port}"
 
 
-def _fits(host: str, pattern: str) -> bool:
+def _matches_pattern(host: str, pattern: str) -> bool:
     if pattern.startswith("*."):
         return host.endswith(pattern[1:]) and not host.startswith(".")
     return host == pattern

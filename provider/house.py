@@ -3,53 +3,53 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from provider.accounts import Doorkeeper
+from provider.accounts import TokenAuthenticator
 from provider.clock import Clock
 from provider.config import Settings
 from provider.db import Database
-from provider.limits import Limits
-from provider.links import Links
-from provider.media import Media
+from provider.limits import RateLimiter
+from provider.links import UrlBuilder
+from provider.media import MediaStore
 from provider.meter import Ledger, Meter
-from provider.orders.glance import Catalogue
-from provider.vault import Vault
+from provider.orders.glance import ProductListCache
+from provider.vault import SecretBox
 
 
 @dataclass(frozen=True)
-class House:
+class Services:
     """Settings, database, vault, clock and all that one running server remembers and writes to."""
 
     settings: Settings
     db: Database
-    vault: Vault
+    secret_box: SecretBox
     clock: Clock
-    doorkeeper: Doorkeeper
-    catalogue: Catalogue
-    links: Links
-    media: Media
-    meter: Meter
+    authenticator: TokenAuthenticator
+    product_lists: ProductListCache
+    urls: UrlBuilder
+    media: MediaStore
+    metrics: Meter
     ledger: Ledger
-    limits: Limits
+    rate_limiter: RateLimiter
 
     @classmethod
-    def build(cls, settings: Settings, clock: Clock | None = None) -> "House":
+    def build(cls, settings: Settings, clock: Clock | None = None) -> "Services":
         """Put a house together from its settings."""
         db, meter = Database(settings.database_url), Meter()
         return cls(
             settings=settings,
             db=db,
-            vault=Vault(settings.secret_keys),
+            secret_box=SecretBox(settings.secret_keys),
             clock=clock or Clock(),
-            doorkeeper=Doorkeeper(db),
-            catalogue=Catalogue(db),
-            links=Links(settings.base_url),
-            media=Media(
+            authenticator=TokenAuthenticator(db),
+            product_lists=ProductListCache(db),
+            urls=UrlBuilder(settings.base_url),
+            media=MediaStore(
                 settings.media_url or f"file:{settings.instance / 'media'}",
-                signed=settings.signed_downloads,
+                presigned_urls=settings.signed_downloads,
             ),
-            meter=meter,
+            metrics=meter,
             ledger=Ledger(db, meter),
-            limits=Limits(settings.limits_url),
+            rate_limiter=RateLimiter(settings.limits_url),
         )
 
     def now(self) -> datetime:

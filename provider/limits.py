@@ -16,84 +16,88 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from redis import Redis
 
-PATIENCE = 0.05  # seconds to connect, and to wait for an answer
-REST = 5.0  # seconds for which what has failed is left alone
-SAID = 60.0  # seconds after which it is said again
+REDIS_TIMEOUT_SECONDS = 0.05  # seconds to connect, and to wait for an answer
+REDIS_RETRY_SECONDS = 5.0  # seconds for which what has failed is left alone
+WARNING_INTERVAL_SECONDS = 60.0  # seconds after which it is said again
 
 
 @dataclass(frozen=True)
-class Room:
+class RateLimitState:
     """How many may come in a window, how many more of them, and when the next one begins."""
 
-    most: int
-    left: int  # below 0 for who comes too often
-    next_at: int  # Unix seconds
+    limit: int
+    remaining: int  # below 0 for who comes too often
+    resets_at: int  # Unix seconds
 
-    def wait(self, at: datetime) -> int:
+    def seconds_until_reset(self, now: datetime) -> int:
         """Return the seconds until the next window, at least one."""
-        return max(1, ceil(self.next_at - at.timestamp()))
+        return max(1, ceil(self.resets_at - now.timestamp()))
 
 
-class Limits:
+class RateLimiter:
     """Counts who comes."""
 
     def __init__(self, url: str | None = None) -> None:
-        self._own = _Own()
-        self._shared = _Shared(url) if url else None
+        self._local_counter = _LocalCounter()
+        self._redis_counter = _RedisCounter(url) if url else None
 
-    def come(self, who: str, most: int, seconds: int, at: datetime) -> Room:
+    def hit(self, key: str, limit: int, window_seconds: int, now: datetime) -> RateLimitState:
         """Count one more, of at most so many in each window of so many seconds."""
-        window = int(at.timestamp()) // seconds
-        count = self._shared.count(who, window, seconds) if self._shared else None
+        window = int(now.timestamp()) // window_seconds
+        count = (
+            self._redis_counter.count(key, window, window_seconds) if self._redis_counter else None
+        )
         if count is None:
-            count = self._own.count(who, window, seconds)
-        return Room(most, most - count, (window + 1) * seconds)
+            count = self._local_counter.count(key, window, window_seconds)
+        return RateLimitState(limit, limit - count, (window + 1) * window_seconds)
 
 
-class _Own:
+class _LocalCounter:
     """What this process counts: of each length of windows the newest alone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[int, tuple[int, Counter[str]]] = {}
 
-    def count(self, who: str, window: int, seconds: int) -> int:
+    def count(self, key: str, window: int, window_seconds: int) -> int:
         with self._lock:
-            newest, counts = self._counts.get(seconds, (-1, Counter()))
+            newest, counts = self._counts.get(window_seconds, (-1, Counter()))
             if window > newest:
                 counts = Counter()
-                self._counts[seconds] = window, counts
-            counts[who] += 1
-            return counts[who]
+                self._counts[window_seconds] = window, counts
+            counts[key] += 1
+            return counts[key]
 
 
-class _Shared:
+class _RedisCounter:
     """What all processes count together; None where that cannot be known."""
 
     def __init__(self, url: str) -> None:
         # The one client speaks to both.
         self._url = f"redis{url.removeprefix('valkey')}" if url.startswith("valkey") else url
-        self._again_at = 0.0
-        self._say_at = 0.0
+        self._retry_at = 0.0
+        self._next_warning_at = 0.0
 
-    def count(self, who: str, window: int, seconds: int) -> int | None:
+    def count(self, key: str, window: int, window_seconds: int) -> int | None:
         now = time.monotonic()
-        if now < self._again_at:
+        if now < self._retry_at:
             return None
-        if self._again_at:
-            self._again_at = now + REST  # one tries; the others need not wait for that
+        if self._retry_at:
+            self._retry_at = (
+                now + REDIS_RETRY_SECONDS
+            )  # one tries; the others need not wait for that
         try:
-            count = self._count(f"provider/{who}/{seconds}/{window}", seconds)
+            count = self._increment(f"provider/{key}/{window_seconds}/{window}", window_seconds)
         except Exception as error:
-            self._failed(now, error)
+            self._handle_failure(now, error)
             return None
-        self._again_at = 0.0
+        self._retry_at = 0.0
         return count
 
-    def _count(self, key: str, seconds: int) -> int:
+    def _increment(self, key: str, window_seconds: int) -> int:
         told = self._client.pipeline()
         told.incr(key)
-        told.expire(key, 2 * seconds)
+        told.expire(key, 2 * window_seconds)
         return int(told.execute()[0])
 
     @cached_property
@@ -103,14 +107,16 @@ class _Shared:
         from redis.retry import Retry
 
         return Redis.from_url(
-            self._url, retry=Retry(NoBackoff(), 0),
-            socket_connect_timeout=PATIENCE, socket_timeout=PATIENCE,
-        )  # fmt: skip
+            self._url,
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=REDIS_TIMEOUT_SECONDS,
+            socket_timeout=REDIS_TIMEOUT_SECONDS,
+        )
 
-    def _failed(self, now: float, error: Exception) -> None:
-        self._again_at = now + REST
-        if now >= self._say_at:
-            self._say_at = now + SAID
+    def _handle_failure(self, now: float, error: Exception) -> None:
+        self._retry_at = now + REDIS_RETRY_SECONDS
+        if now >= self._next_warning_at:
+            self._next_warning_at = now + WARNING_INTERVAL_SECONDS
             from structlog import get_logger  # late: a command has nobody to count
 
             said = "PROVIDER_LIMITS_URL does not answer; this process counts for itself"

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 # Every token of ours is 32 random bytes, which are 43 such characters (see `vault.token`), alone or
 # after a terminal's colour, which ends in a letter.
-TOKEN = re.compile(
+TOKEN_PATTERN = re.compile(
     r"(\x1b\[[0-9;]*m|(?<![A-Za-z0-9_-]))(?:prv_)?[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
 )
 
@@ -29,11 +29,13 @@ def configure(*, json: bool | None = None) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    rendering = _rendering(as_json=not sys.stderr.isatty() if json is None else json)
+    rendering = _renderers(as_json=not sys.stderr.isatty() if json is None else json)
     structlog.configure(
         processors=[*before, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, _Steady(sys.stderr))),
+        logger_factory=structlog.WriteLoggerFactory(
+            file=cast(TextIO, _ErrorIgnoringStream(sys.stderr))
+        ),
         cache_logger_on_first_use=True,
     )
     meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
@@ -44,7 +46,7 @@ def configure(*, json: bool | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
 
 
-class _Steady(io.TextIOBase):
+class _ErrorIgnoringStream(io.TextIOBase):
     """A log that fails in silence: a full disk or a broken pipe must not stop what is logged."""
 
     def __init__(self, file: TextIO) -> None:
@@ -62,23 +64,23 @@ class _Steady(io.TextIOBase):
             self._file.flush()
 
 
-def once_kept(session: Session, line: str, **said: Any) -> None:
+def log_after_commit(session: Session, event_name: str, **fields: Any) -> None:
     """Log a line when what the session writes is committed, and never if it is not.
 
     A command keeps no log: what it does it prints.
     """
     structlog = sys.modules.get("structlog")
     if structlog and structlog.is_configured():
-        say = partial(structlog.get_logger().info, line, **said)
+        say = partial(structlog.get_logger().info, event_name, **fields)
         session.info.setdefault("kept", []).append(say)
 
 
 def hide_tokens(_logger: object, _method: str, line: str) -> str:
     """Blot out what looks like a token: the last net, for nobody means to log one."""
-    return TOKEN.sub(r"\1[hidden]", line)
+    return TOKEN_PATTERN.sub(r"\1[hidden]", line)
 
 
-def _rendering(*, as_json: bool) -> list[Any]:
+def _renderers(*, as_json: bool) -> list[Any]:
     import structlog
 
     if as_json:

@@ -14,15 +14,15 @@ from typing import Any, Literal, NamedTuple
 import structlog
 import typst
 
-from provider.orders import Take
-from provider.words import duration, percent, tone, when, word
+from provider.orders import VideoAnswer
+from provider.words import format_datetime, format_duration, format_percent, label_for, tone
 
 log = structlog.get_logger(__name__)
 
-TEMPLATE = Path(__file__).parent / "templates" / "report.typ"
+TEMPLATE_PATH = Path(__file__).parent / "templates" / "report.typ"
 NO_POSTERS: Mapping[str, bytes] = {}
 FONTS = ("Noto Sans", "Liberation Sans", "DejaVu Sans")
-Standard = Literal["ua-1"]
+PdfStandard = Literal["ua-1"]
 
 
 class Bar(NamedTuple):
@@ -33,7 +33,7 @@ class Bar(NamedTuple):
     note: str = ""
 
 
-class Item(NamedTuple):
+class EvidenceItem(NamedTuple):
     """One line of evidence: the section, what was asked and answered, and the points as text."""
 
     section: str
@@ -61,11 +61,11 @@ class Report:
     bars: tuple[Bar, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     findings: tuple[tuple[str, str], ...] = ()
-    items: tuple[Item, ...] = ()
-    takes: tuple[Take, ...] = ()
+    items: tuple[EvidenceItem, ...] = ()
+    video_answers: tuple[VideoAnswer, ...] = ()
 
     @property
-    def verdict(self) -> tuple[str, str]:
+    def overall_result(self) -> tuple[str, str]:
         """The one answer and its family of words: a grade, else the findings', else the status."""
         if self.grade:
             return "grade", self.grade
@@ -75,24 +75,24 @@ class Report:
         return "status", self.status
 
     @property
-    def sections(self) -> tuple[tuple[str, tuple[Item, ...]], ...]:
+    def sections(self) -> tuple[tuple[str, tuple[EvidenceItem, ...]], ...]:
         """The evidence in its order, gathered under each section's name."""
         runs = groupby(self.items, key=lambda item: item.section)
         return tuple((section, tuple(items)) for section, items in runs)
 
     @property
-    def chart(self) -> str:
+    def chart_description(self) -> str:
         """What the chart shows, for those who do not see it."""
-        shown = "; ".join(f"{bar.label} {percent(bar.percent)}" for bar in self.bars)
+        shown = "; ".join(f"{bar.label} {format_percent(bar.percent)}" for bar in self.bars)
         return f"Bar chart from 0 to 100%: {shown}."
 
 
-def pdf(report: Report, posters: Mapping[str, bytes] = NO_POSTERS) -> bytes:
+def render_pdf(report: Report, posters: Mapping[str, bytes] = NO_POSTERS) -> bytes:
     """Return the report as a tagged PDF, PDF/UA-1 wherever the fonts have every letter.
 
     `posters` are the JPEGs of its takes by media key; a take goes without where there is none.
     """
-    inputs = {"report": _document(report, posters)}
+    inputs = {"report": _report_json(report, posters)}
     try:
         return _compile(inputs, "ua-1")
     except typst.TypstError as error:
@@ -102,52 +102,52 @@ def pdf(report: Report, posters: Mapping[str, bytes] = NO_POSTERS) -> bytes:
         return _compile(inputs, None)
     except typst.TypstError as error:
         log.warning("report_without_posters", reference=report.reference, reason=error.message)
-        return _compile({"report": _document(report, NO_POSTERS)}, None)
+        return _compile({"report": _report_json(report, NO_POSTERS)}, None)
 
 
-def _document(report: Report, posters: Mapping[str, bytes]) -> str:
-    figures = dict(_figures(report)) | {"takes": list(_takes(report, posters))}
+def _report_json(report: Report, posters: Mapping[str, bytes]) -> str:
+    figures = dict(_report_fields(report)) | {"takes": list(_video_answer_rows(report, posters))}
     text = json.dumps(figures, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 
 
-def _takes(report: Report, posters: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
-    for number, take in enumerate(report.takes, 1):
+def _video_answer_rows(report: Report, posters: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+    for number, take in enumerate(report.video_answers, 1):
         yield {
             "number": number,
-            "asked": take.asked,
+            "asked": take.question,
             "rating": take.rating,
             "note": take.note,
-            "length": "" if take.seconds is None else duration(take.seconds),
+            "length": "" if take.seconds is None else format_duration(take.seconds),
             # The compiler reads no file, so a picture travels in the document, as its bytes.
-            "poster": list(posters.get(take.poster, b"")),
+            "poster": list(posters.get(take.poster_key, b"")),
             "alt": f"{report.candidate}, answering question {number} on video",
         }
 
 
-def _figures(report: Report) -> Iterator[tuple[str, Any]]:
+def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     for name in ("title", "candidate", "account", "sentence", "reference", "job_title", "score"):
         yield name, getattr(report, name)
-    yield "kind", word("kind", report.kind)
-    yield "verdict", [word(*report.verdict), tone(report.verdict[1])]
-    yield "bars", [bar._asdict() | {"value": percent(bar.percent)} for bar in report.bars]
-    yield "chart", report.chart
+    yield "kind", label_for("kind", report.kind)
+    yield "verdict", [label_for(*report.overall_result), tone(report.overall_result[1])]
+    yield "bars", [bar._asdict() | {"value": format_percent(bar.percent)} for bar in report.bars]
+    yield "chart", report.chart_description
     yield "facts", report.facts
-    yield "findings", [[name, word("finding", it), tone(it)] for name, it in report.findings]
+    yield "findings", [[name, label_for("finding", it), tone(it)] for name, it in report.findings]
     yield "sections", [[name, [it._asdict() for it in items]] for name, items in report.sections]
-    yield "finished", when(report.finished_at, report.timezone)
-    yield "fonts", [name for name in FONTS if name in _fonts().families()]
+    yield "finished", format_datetime(report.finished_at, report.timezone)
+    yield "fonts", [name for name in FONTS if name in _load_fonts().families()]
 
 
 # The compiler keeps what it has parsed and shaped, which makes the next report quick,
 # but it may serve only one caller at a time.
-_one_at_a_time = Lock()
+_compile_lock = Lock()
 
 
-def _compile(inputs: dict[str, str], standard: Standard | None) -> bytes:
-    with _one_at_a_time:
-        made = _compiler().compile(
-            input=_template(), format="pdf", sys_inputs=inputs, pdf_standards=standard
+def _compile(inputs: dict[str, str], standard: PdfStandard | None) -> bytes:
+    with _compile_lock:
+        made = _create_compiler().compile(
+            input=_load_template(), format="pdf", sys_inputs=inputs, pdf_standards=standard
         )
     if not isinstance(made, bytes):
         raise TypeError("typst returned no PDF: install the version in requirements.lock")
@@ -155,17 +155,17 @@ def _compile(inputs: dict[str, str], standard: Standard | None) -> bytes:
 
 
 @cache
-def _template() -> bytes:
-    return TEMPLATE.read_bytes()
+def _load_template() -> bytes:
+    return TEMPLATE_PATH.read_bytes()
 
 
 @cache
-def _fonts() -> typst.Fonts:
+def _load_fonts() -> typst.Fonts:
     return typst.Fonts()
 
 
 @cache
-def _compiler() -> typst.Compiler:
+def _create_compiler() -> typst.Compiler:
     # Its root is a folder that is gone: whatever a report holds, there is no file to be read.
     with tempfile.TemporaryDirectory(prefix="provider-report-") as folder:
-        return typst.Compiler(root=folder, font_paths=_fonts())
+        return typst.Compiler(root=folder, font_paths=_load_fonts())

@@ -17,17 +17,17 @@ from provider import (
     kinds,  # noqa: F401  (every table is known once the kinds
     meter,  # noqa: F401  and the meter are)
 )
-from provider.db import Database, said_plainly
+from provider.db import Database, translate_errors
 from provider.disk import make_folder
-from provider.errors import Unready
-from provider.postgres import wait_for_upgrade
+from provider.errors import Unavailable
+from provider.postgres import acquire_upgrade_lock
 
-HERE = Path(__file__).parent / "migrations"
+MIGRATIONS_FOLDER = Path(__file__).parent / "migrations"
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-UNFINISHED = "unfinished"  # stands before the version while rows still come from elsewhere
+UNFINISHED_PREFIX = "unfinished"  # stands before the version while rows still come from elsewhere
 
 
 def upgrade(db: Database, revision: str = "head") -> None:
@@ -39,49 +39,49 @@ def upgrade(db: Database, revision: str = "head") -> None:
     """
     from alembic import command
 
-    if db.sqlite and db.url.database:
+    if db.is_sqlite and db.url.database:
         make_folder(Path(db.url.database).parent)
     with (
-        said_plainly(),
+        translate_errors(),
         db.engine.connect() as connection,
-        _rebuilding(connection, sqlite=db.sqlite),
+        _without_foreign_keys(connection, is_sqlite=db.is_sqlite),
         connection.begin(),
     ):
-        if not db.sqlite:
-            wait_for_upgrade(connection)
-        _refuse_newer(_version(connection))
-        command.upgrade(_config(connection), revision)
-        _check(connection, sqlite=db.sqlite)
-    if not db.sqlite:
+        if not db.is_sqlite:
+            acquire_upgrade_lock(connection)
+        _require_supported(_current_version(connection))
+        command.upgrade(_alembic_config(connection), revision)
+        _check_foreign_keys(connection, is_sqlite=db.is_sqlite)
+    if not db.is_sqlite:
         engine.install(db.engine)
 
 
 def require_current(db: Database) -> None:
     """Raise Unready, with the command that mends it, unless the database is of this version."""
-    if db.sqlite and not Path(str(db.url.database)).exists():
-        raise Unready("There is no database yet: run `provider init`")
+    if db.is_sqlite and not Path(str(db.url.database)).exists():
+        raise Unavailable("There is no database yet: run `provider init`")
     with db.reading() as session:
-        found = version(session)
-        lacks = not db.sqlite and engine.lacks(session.connection())
+        found = current_version(session)
+        lacks = not db.is_sqlite and engine.is_missing_or_outdated(session.connection())
     newest = head()
     if found == newest and lacks:
-        raise Unready(
+        raise Unavailable(
             "What the workers share in the database is missing, or older than this program: "
             "run `provider init`"
         )
     if found == newest:
         return
     if found is None:
-        raise Unready("The database is empty: run `provider init`")
-    _refuse_newer(found)
-    raise Unready(
+        raise Unavailable("The database is empty: run `provider init`")
+    _require_supported(found)
+    raise Unavailable(
         f"The database is of version {found}, this program needs {newest}: run `provider init`"
     )
 
 
-def version(session: Session) -> str | None:
+def current_version(session: Session) -> str | None:
     """Return the database's version; None of an empty one."""
-    return _version(session.connection())
+    return _current_version(session.connection())
 
 
 def stamp(session: Session, version: str) -> None:
@@ -96,10 +96,12 @@ def head() -> str:
 
 def revisions() -> list[str]:
     """Return all versions, oldest first: each begins the name of its file."""
-    return sorted(path.stem.partition("_")[0] for path in (HERE / "versions").glob("[0-9]*.py"))
+    return sorted(
+        path.stem.partition("_")[0] for path in (MIGRATIONS_FOLDER / "versions").glob("[0-9]*.py")
+    )
 
 
-def _version(connection: Connection) -> str | None:
+def _current_version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -107,8 +109,8 @@ def _version(connection: Connection) -> str | None:
 
 
 @contextmanager
-def _rebuilding(connection: Connection, *, sqlite: bool) -> Iterator[None]:
-    if not sqlite:
+def _without_foreign_keys(connection: Connection, *, is_sqlite: bool) -> Iterator[None]:
+    if not is_sqlite:
         yield
         return
     driver: Any = connection.connection.dbapi_connection
@@ -119,28 +121,30 @@ def _rebuilding(connection: Connection, *, sqlite: bool) -> Iterator[None]:
         driver.execute("PRAGMA foreign_keys=ON")
 
 
-def _refuse_newer(found: str | None) -> None:
-    if found is not None and found.startswith(UNFINISHED):
-        raise Unready(
-            "The database is not whole yet: run the `provider move` or `provider restore` that "
+def _require_supported(found_version: str | None) -> None:
+    if found_version is not None and found_version.startswith(UNFINISHED_PREFIX):
+        raise Unavailable(
+            "The database is not whole yet: run the `provider copy-instance` or `provider restore` that "
             "fills it again, it goes on where it stopped"
         )
-    if found is not None and found not in revisions():
-        raise Unready(
-            f"The database (version {found}) is newer than this program, which knows {head()}: "
+    if found_version is not None and found_version not in revisions():
+        raise Unavailable(
+            f"The database (version {found_version}) is newer than this program, which knows {head()}: "
             "install the `provider` that made it"
         )
 
 
-def _check(connection: Connection, *, sqlite: bool) -> None:
-    if sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
-        raise Unready(f"The upgrade would leave {len(broken)} rows without their parent: undone")
+def _check_foreign_keys(connection: Connection, *, is_sqlite: bool) -> None:
+    if is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+        raise Unavailable(
+            f"The upgrade would leave {len(broken)} rows without their parent: undone"
+        )
 
 
-def _config(connection: Connection) -> "Config":
+def _alembic_config(connection: Connection) -> "Config":
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

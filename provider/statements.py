@@ -26,24 +26,26 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.compiler import SQLCompiler
 
-Turn = Callable[[Any], Any] | None  # a value for the driver, or what comes from it
-Column = Callable[[Any], Turn]  # what the driver says of a column, to how its values are turned
+Converter = Callable[[Any], Any] | None  # a value for the driver, or what comes from it
+ConverterFactory = Callable[
+    [Any], Converter
+]  # what the driver says of a column, to how its values are turned
 Row = tuple[Any, ...]
 T = TypeVar("T")
 Statement = Select[*tuple[Any, ...]] | UpdateBase
 
 
-class Glance:
+class RawConnection:
     """A connection on which every statement stands alone: no transaction, no objects."""
 
-    def __init__(self, dialect: Dialect, driver: PoolProxiedConnection) -> None:
-        self.dialect, self.driver = dialect, driver
+    def __init__(self, dialect: Dialect, pooled_connection: PoolProxiedConnection) -> None:
+        self.dialect, self.pooled_connection = dialect, pooled_connection
         # Whoever has the same takes the same statements.
-        self.way: Hashable = dialect.name, dialect.paramstyle, dialect.dbapi
+        self.dialect_key: Hashable = dialect.name, dialect.paramstyle, dialect.dbapi
 
     def execute(self, sql: str, values: Any = ()) -> Any:
         """Run a statement as the driver takes it, and return its cursor; the driver's errors."""
-        driver: Any = self.driver.dbapi_connection
+        driver: Any = self.pooled_connection.dbapi_connection
         return driver.execute(sql, values)
 
     def run(self, sql: str) -> None:
@@ -51,10 +53,10 @@ class Glance:
         try:
             self.execute(sql).close()
         except self.dialect.loaded_dbapi.Error as error:
-            raise wrapped(error, sql, self.dialect) from error
+            raise as_sqlalchemy_error(error, sql, self.dialect) from error
 
 
-class Pen(Glance):
+class Pen(RawConnection):
     """A transaction without objects, for what writes a few rows; `info` as a session's."""
 
     def __init__(self, dialect: Dialect, driver: PoolProxiedConnection) -> None:
@@ -62,7 +64,7 @@ class Pen(Glance):
         self.info: dict[str, Any] = {}
 
 
-class Ready:
+class CompiledQuery:
     """A statement that answers rows of columns, to be run again and again.
 
     One that inserts is told the `columns` that it writes.
@@ -70,67 +72,74 @@ class Ready:
 
     def __init__(self, statement: Statement, columns: Iterable[str] = ()) -> None:
         self.statement, self._columns = statement, list(columns) or None
-        self._made: dict[Hashable, _Made] = {}
+        self._compiled: dict[Hashable, _DriverStatement] = {}
 
-    def rows(self, door: Session | Glance, told: dict[str, Any]) -> list[Row]:
+    def fetch_all(self, connection: Session | RawConnection, params: dict[str, Any]) -> list[Row]:
         """Run it; return the rows, their values in the order of the columns."""
-        return self._run(door, told, _Made.read)
+        return self._run(connection, params, _DriverStatement.fetch_rows)
 
-    def row(self, door: Session | Glance, told: dict[str, Any]) -> Row | None:
+    def fetch_one(self, connection: Session | RawConnection, params: dict[str, Any]) -> Row | None:
         """Run it; return the first row, None where there is none."""
-        rows = self.rows(door, told)
+        rows = self.fetch_all(connection, params)
         return rows[0] if rows else None
 
-    def insert(self, door: Session | Glance, told: dict[str, Any]) -> int:
+    def insert(self, connection: Session | RawConnection, params: dict[str, Any]) -> int:
         """Run it, an insert of one row; return the row's id."""
-        return self._run(door, told, _Made.key)
+        return self._run(connection, params, _DriverStatement.inserted_id)
 
     def _run(
-        self, door: Session | Glance, told: dict[str, Any], take: Callable[["_Made", Any], T]
+        self,
+        connection: Session | RawConnection,
+        params: dict[str, Any],
+        extract: Callable[["_DriverStatement", Any], T],
     ) -> T:
-        glance = door if isinstance(door, Glance) else _through(door)
-        made = self._made.get(glance.way) or self._make(glance)
+        glance = (
+            connection if isinstance(connection, RawConnection) else _session_connection(connection)
+        )
+        made = self._compiled.get(glance.dialect_key) or self._compile(glance)
         try:
-            cursor = glance.execute(made.sql, made.values(told))
+            cursor = glance.execute(made.sql, made.bind_values(params))
             try:
-                return take(made, cursor)
+                return extract(made, cursor)
             finally:
                 cursor.close()
-        except made.error as error:
-            raise wrapped(error, made.sql, glance.dialect) from error
+        except made.driver_error as error:
+            raise as_sqlalchemy_error(error, made.sql, glance.dialect) from error
 
-    def _make(self, glance: Glance) -> "_Made":
-        statement, dialect = self.statement, glance.dialect
+    def _compile(self, connection: RawConnection) -> "_DriverStatement":
+        statement, dialect = self.statement, connection.dialect
         if isinstance(statement, Insert) and dialect.name != "sqlite":
             # Anew, for a statement remembers that it had nothing to answer.
             statement = insert(statement.table).returning(*statement.table.primary_key)
         compiled = statement.compile(dialect=dialect, column_keys=self._columns)
         assert isinstance(compiled, SQLCompiler)
-        self._made[glance.way] = made = _Made.of(compiled, statement, dialect)
+        self._compiled[connection.dialect_key] = made = _DriverStatement.from_compiled(
+            compiled, statement, dialect
+        )
         return made
 
 
-class Several:
+class CompiledInQuery:
     """A statement about several of a kind, put together once for each number of them.
 
     `built` is told the places of their values. For those who ask about few at once.
     """
 
-    def __init__(self, built: Callable[[list[BindParameter[Any]]], Statement]) -> None:
-        self._built = built
-        self._ready: dict[int, Ready] = {}
+    def __init__(self, build: Callable[[list[BindParameter[Any]]], Statement]) -> None:
+        self._build = build
+        self._queries_by_count: dict[int, CompiledQuery] = {}
 
-    def rows(self, door: Session | Glance, values: Sequence[Any]) -> list[Row]:
+    def fetch_all(self, connection: Session | RawConnection, values: Sequence[Any]) -> list[Row]:
         """Run it for these values; return the rows."""
         told = {f"value{number}": value for number, value in enumerate(values)}
-        ready = self._ready.get(len(told))
+        ready = self._queries_by_count.get(len(told))
         if ready is None:
-            ready = Ready(self._built([bindparam(name) for name in told]))
-            self._ready[len(told)] = ready
-        return ready.rows(door, told)
+            ready = CompiledQuery(self._build([bindparam(name) for name in told]))
+            self._queries_by_count[len(told)] = ready
+        return ready.fetch_all(connection, told)
 
 
-def so_many(count: int) -> ColumnElement[int]:
+def literal_limit(count: int) -> ColumnElement[int]:
     """Return a `limit` for a ready statement, written into it.
 
     Where SQLite is told the limit as a value it plans the statement anew at every run, to suit it:
@@ -140,81 +149,85 @@ def so_many(count: int) -> ColumnElement[int]:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _DriverStatement:
     """A statement as one database's driver takes it."""
 
     sql: str
-    known: dict[str, Any]  # what the statement brings along
-    binds: tuple[tuple[str, Turn], ...]
-    named: bool  # whether the driver takes values by name
-    columns: tuple[Column, ...]
-    error: type[Exception]
-    turns: list[Turn] = field(default_factory=list)  # of the columns, known after the first run
+    default_params: dict[str, Any]  # what the statement brings along
+    binds: tuple[tuple[str, Converter], ...]
+    has_named_params: bool  # whether the driver takes values by name
+    converter_factories: tuple[ConverterFactory, ...]
+    driver_error: type[Exception]
+    converters: list[Converter] = field(
+        default_factory=list
+    )  # of the columns, known after the first run
 
     @classmethod
-    def of(cls, compiled: SQLCompiler, statement: Statement, dialect: Dialect) -> "_Made":
+    def from_compiled(
+        cls, compiled: SQLCompiler, statement: Statement, dialect: Dialect
+    ) -> "_DriverStatement":
         binds = compiled.binds
         return cls(
             sql=str(compiled),
-            known={name: bind.value for name, bind in binds.items() if not bind.required},
+            default_params={name: bind.value for name, bind in binds.items() if not bind.required},
             binds=tuple(
                 (name, binds[name].type.dialect_impl(dialect).bind_processor(dialect))
                 for name in (compiled.positiontup or binds)
             ),
-            named=not compiled.positional,
-            columns=tuple(
+            has_named_params=not compiled.positional,
+            converter_factories=tuple(
                 partial(column.type.dialect_impl(dialect).result_processor, dialect)
                 for column in statement.exported_columns
             ),
-            error=dialect.loaded_dbapi.Error,
+            driver_error=dialect.loaded_dbapi.Error,
         )
 
-    def values(self, told: dict[str, Any]) -> Any:
+    def bind_values(self, params: dict[str, Any]) -> Any:
         """Return the values as the driver takes them; KeyError where one is missing."""
-        all_ = self.known | told if self.known else told
-        if self.named:
+        all_ = self.default_params | params if self.default_params else params
+        if self.has_named_params:
             return {name: turn(all_[name]) if turn else all_[name] for name, turn in self.binds}
         return [turn(all_[name]) if turn else all_[name] for name, turn in self.binds]
 
-    def read(self, cursor: Any) -> list[Row]:
+    def fetch_rows(self, cursor: Any) -> list[Row]:
         """Return the rows, their values what their types have them be."""
-        if not self.turns and self.columns:
+        if not self.converters and self.converter_factories:
             # How a driver hands out a number is said by its answer, not by the column alone.
             codes = [said[1] for said in cursor.description]
-            pairs = zip(self.columns, codes, strict=True)
-            self.turns[:] = [column(code) for column, code in pairs]
+            pairs = zip(self.converter_factories, codes, strict=True)
+            self.converters[:] = [column(code) for column, code in pairs]
         rows: list[Row] = cursor.fetchall()
-        if not any(self.turns):
+        if not any(self.converters):
             return rows
         return [
             tuple(
                 [
                     turn(value) if turn else value
-                    for turn, value in zip(self.turns, row, strict=True)
+                    for turn, value in zip(self.converters, row, strict=True)
                 ]
             )
             for row in rows
         ]
 
-    def key(self, cursor: Any) -> int:
+    def inserted_id(self, cursor: Any) -> int:
         """Return the id of the row that was inserted."""
         # SQLite's driver knows it: to have the statement answer it costs as much again.
-        key = cursor.fetchone()[0] if self.columns else cursor.lastrowid
+        key = cursor.fetchone()[0] if self.converter_factories else cursor.lastrowid
         assert isinstance(key, int)
         return key
 
 
-def _through(session: Session) -> Glance:
+def _session_connection(session: Session) -> RawConnection:
     session.flush()  # what is pending is written first, as before any statement
-    known: tuple[object, Glance] | None = session.info.get("glance")
+    known: tuple[object, RawConnection] | None = session.info.get("glance")
     if known is None or known[0] is not session.get_transaction():
         connection = session.connection()
-        known = session.get_transaction(), Glance(connection.dialect, connection.connection)
+        known = session.get_transaction(), RawConnection(connection.dialect, connection.connection)
         session.info["glance"] = known
     return known[1]
 
 
-def wrapped(error: Exception, sql: str, dialect: Dialect) -> BaseException:
+def as_sqlalchemy_error(error: Exception, sql: str, dialect: Dialect) -> BaseException:
     """Return a driver's error as SQLAlchemy's, without the values that the statement was told."""
     base = dialect.loaded_dbapi.Error
     return DBAPIError.instance(sql, None, error, base, hide_parameters=True, dialect=dialect)

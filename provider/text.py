@@ -23,7 +23,7 @@ _CLASSES = {"table": {"table"}, "td": set(_ALIGNMENTS.values()), "th": set(_ALIG
 _SCHEMES = {"http", "https", "mailto"}
 _BREAKS = {"softbreak": " ", "hardbreak": "\n"}
 _BLOCKS = ("paragraph", "heading", "table", "blockquote")
-_AFTER = {f"{block}_close": "\n\n" for block in _BLOCKS} | {
+_TEXT_AFTER = {f"{block}_close": "\n\n" for block in _BLOCKS} | {
     "th_close": " | ",
     "td_close": " | ",
     "tr_close": "\n",
@@ -32,7 +32,7 @@ _SAFE_LINK = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=1024)
-def markdown(source: str) -> "Markup":
+def render_markdown(source: str) -> "Markup":
     """Return `source` (CommonMark with tables) as safe HTML; images become their description."""
     import nh3
     from markupsafe import Markup
@@ -50,13 +50,13 @@ def markdown(source: str) -> "Markup":
     return Markup(cleaned)  # noqa: S704 - nh3 has just cleaned it
 
 
-def plain(source: str) -> str:
+def markdown_to_text(source: str) -> str:
     """Return `source` (Markdown) as readable text without markup, for letters and listings."""
-    text = "".join(_pieces(_parser().parse(source)))
+    text = "".join(_text_pieces(_parser().parse(source)))
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" \| \n", "\n", text)).strip()
 
 
-def _settle(state: "StateCore") -> None:
+def _adjust_tokens(state: "StateCore") -> None:
     for token in state.tokens:
         if token.type.startswith("heading_"):
             token.tag = f"h{min(int(token.tag[1]) + 2, 6)}"
@@ -73,7 +73,7 @@ def _align(cell: "Token") -> None:
         cell.attrSet("class", _ALIGNMENTS[style.removeprefix("text-align:")])
 
 
-def _only_description(
+def _render_image_as_text(
     _self: object, tokens: "Sequence[Token]", index: int, *_settings: object
 ) -> str:
     import nh3
@@ -81,21 +81,21 @@ def _only_description(
     return nh3.clean_text(tokens[index].content)
 
 
-def _pieces(tokens: "Sequence[Token]") -> Iterator[str]:
+def _text_pieces(tokens: "Sequence[Token]") -> Iterator[str]:
     for token in tokens:
         if token.type == "list_item_open":
             yield f"{token.info}. " if token.info else "- "
         elif token.type == "inline":
-            yield from _words(token.children or [])
+            yield from _inline_text(token.children or [])
         elif token.type in ("fence", "code_block"):
             yield token.content + "\n"
         elif token.type.endswith("list_close") and token.level == 0:
             yield "\n"
         elif token.nesting == -1:
-            yield "\n" if token.hidden else _AFTER.get(token.type, "")
+            yield "\n" if token.hidden else _TEXT_AFTER.get(token.type, "")
 
 
-def _words(tokens: "Sequence[Token]") -> Iterator[str]:
+def _inline_text(tokens: "Sequence[Token]") -> Iterator[str]:
     address = ""
     for token in tokens:
         if token.type == "link_open":
@@ -112,6 +112,6 @@ def _parser() -> "MarkdownIt":
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.validateLink = lambda url: bool(_SAFE_LINK.match(url))  # type: ignore[method-assign]
-    parser.core.ruler.push("settle", _settle)
-    parser.add_render_rule("image", _only_description)
+    parser.core.ruler.push("settle", _adjust_tokens)
+    parser.add_render_rule("image", _render_image_as_text)
     return parser

@@ -6,24 +6,24 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from provider.errors import Unready
+from provider.errors import Unavailable
 
-SHORTEST = 4 + 12 + 16  # bytes of a ciphertext: its key's id, the nonce, the tag
+MIN_CIPHERTEXT_BYTES = 4 + 12 + 16  # bytes of a ciphertext: its key's id, the nonce, the tag
 
 
-def token() -> str:
+def generate_token() -> str:
     """Return 32 random bytes as 43 URL-safe characters."""
     return secrets.token_urlsafe(32)
 
 
-def public_id() -> str:
+def generate_public_id() -> str:
     """Return a random 128-bit id as 22 URL-safe characters, the first a letter, a digit or `_`."""
     made = secrets.token_urlsafe(16)
     # In a terminal an id that begins with “-” would be taken for an option.
-    return public_id() if made.startswith("-") else made
+    return generate_public_id() if made.startswith("-") else made
 
 
-def digest(secret: str) -> bytes:
+def sha256_digest(secret: str) -> bytes:
     """Return the SHA-256 of a random secret, by which it is found again.
 
     Enough for 32 random bytes; a password would want argon2.
@@ -31,73 +31,79 @@ def digest(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
-class Vault:
+class SecretBox:
     """Encrypts with the first key, decrypts with any; a ciphertext carries its key's id."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = {_key_id(key): key for key in keys}
-        self._first = _key_id(keys[0])
+        self._first_key_id = _key_id(keys[0])
 
-    def seal(self, text: str, row: str) -> bytes:
+    def encrypt(self, text: str, row_name: str) -> bytes:
         """Encrypt (AES-256-GCM) for one row, named like `accounts/ID/token`."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # late: see `open`
 
         nonce = secrets.token_bytes(12)
-        sealed = AESGCM(self._keys[self._first]).encrypt(nonce, text.encode(), row.encode())
-        return self._first + nonce + sealed
+        sealed = AESGCM(self._keys[self._first_key_id]).encrypt(
+            nonce, text.encode(), row_name.encode()
+        )
+        return self._first_key_id + nonce + sealed
 
-    def open(self, sealed: bytes, row: str) -> str:
+    def decrypt(self, ciphertext: bytes, row_name: str) -> str:
         """Decrypt what `seal` made for the same row; Unready when it or its key is not there."""
         # Late, for most commands open no secret, and this is slow to load.
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        if len(sealed) < SHORTEST:
-            raise Unready("A secret is cut short: was the table edited?")
-        key = self._key(sealed[:4])
+        if len(ciphertext) < MIN_CIPHERTEXT_BYTES:
+            raise Unavailable("A secret is cut short: was the table edited?")
+        key = self._find_key(ciphertext[:4])
         try:
-            return AESGCM(key).decrypt(sealed[4:16], sealed[16:], row.encode()).decode()
+            return (
+                AESGCM(key).decrypt(ciphertext[4:16], ciphertext[16:], row_name.encode()).decode()
+            )
         except InvalidTag:
-            raise Unready("A secret does not belong to its row: was the table edited?") from None
+            raise Unavailable(
+                "A secret does not belong to its row: was the table edited?"
+            ) from None
 
-    def mac(self, data: bytes, purpose: str) -> str:
+    def compute_mac(self, data: bytes, purpose: str) -> str:
         """Return an HMAC-SHA-256 that carries its key's id, so that keys can be replaced."""
-        return self._mac(self._first, data, purpose)
+        return self._compute_mac(self._first_key_id, data, purpose)
 
-    def same(self, mac: str, data: bytes, purpose: str) -> bool:
+    def is_valid_mac(self, mac: str, data: bytes, purpose: str) -> bool:
         """Say whether `mac` was made of `data`, in constant time; Unready when nobody can tell."""
         found = re.fullmatch(r"([0-9a-f]{8})\.[0-9a-f]{64}", mac)
         if found is None:
-            raise Unready("A fingerprint is damaged: was the table edited?")
+            raise Unavailable("A fingerprint is damaged: was the table edited?")
         key_id = bytes.fromhex(found[1])
-        self._key(key_id)
-        return hmac.compare_digest(mac, self._mac(key_id, data, purpose))
+        self._find_key(key_id)
+        return hmac.compare_digest(mac, self._compute_mac(key_id, data, purpose))
 
-    def index(self, text: str, purpose: str) -> bytes:
+    def blind_index(self, text: str, purpose: str) -> bytes:
         """Return a keyed digest to keep, by which a value is found again (e.g. an e-mail)."""
-        return self.indexes(text, purpose)[0]
+        return self.blind_indexes(text, purpose)[0]
 
-    def indexes(self, text: str, purpose: str) -> list[bytes]:
+    def blind_indexes(self, text: str, purpose: str) -> list[bytes]:
         """Return the digests to look for, one for each key that `index` may have used."""
         data = text.casefold().encode("utf-8", "surrogatepass")
-        return [self._keyed(key_id, data, purpose) for key_id in self._keys]
+        return [self._hmac(key_id, data, purpose) for key_id in self._keys]
 
-    def derive(self, purpose: str) -> list[bytes]:
+    def derive_keys(self, purpose: str) -> list[bytes]:
         """Return one key per secret key for another use (cookie signing), the first first."""
-        return [self._keyed(key_id, b"", purpose) for key_id in self._keys]
+        return [self._hmac(key_id, b"", purpose) for key_id in self._keys]
 
-    def _key(self, key_id: bytes) -> bytes:
+    def _find_key(self, key_id: bytes) -> bytes:
         if key_id not in self._keys:
-            raise Unready(
+            raise Unavailable(
                 "A secret was made with a key that PROVIDER_SECRET_KEY lacks: "
                 "add the old key at its end"
             )
         return self._keys[key_id]
 
-    def _mac(self, key_id: bytes, data: bytes, purpose: str) -> str:
-        return f"{key_id.hex()}.{self._keyed(key_id, data, purpose).hex()}"
+    def _compute_mac(self, key_id: bytes, data: bytes, purpose: str) -> str:
+        return f"{key_id.hex()}.{self._hmac(key_id, data, purpose).hex()}"
 
-    def _keyed(self, key_id: bytes, data: bytes, purpose: str) -> bytes:
+    def _hmac(self, key_id: bytes, data: bytes, purpose: str) -> bytes:
         return hmac.digest(self._keys[key_id], purpose.encode() + b"\x00" + data, "sha256")
 
 

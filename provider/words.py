@@ -5,7 +5,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-STATUS = {
+STATUS_LABELS = {
     "pending": "Waiting",
     "consented": "Consent given",
     "completed": "Completed",
@@ -13,25 +13,25 @@ STATUS = {
     "expired": "Expired",
     "cancelled": "Cancelled",
 }
-PROGRESS = {
+PROGRESS_LABELS = {
     "invited": "Invited",
     "opened": "Opened",
     "started": "Started",
     "submitted": "Handed in",
 }
-GRADE = {"failed": "Did not pass", "passed": "Passed", "excelled": "Excelled"}
-KIND = {"assessment": "Assessment", "interview": "Interview", "check": "Background check"}
-PRODUCT = {"assessment": "Test", "interview": "Interview template", "check": "Package"}
-VERSION = {"draft": "Draft", "published": "Published", "archived": "Archived"}
-FINDING = {"clear": "Clear", "consider": "To consider"}
-DELIVERY = {
+GRADE_LABELS = {"failed": "Did not pass", "passed": "Passed", "excelled": "Excelled"}
+KIND_LABELS = {"assessment": "Assessment", "interview": "Interview", "check": "Background check"}
+PRODUCT_LABELS = {"assessment": "Test", "interview": "Interview template", "check": "Package"}
+VERSION_LABELS = {"draft": "Draft", "published": "Published", "archived": "Archived"}
+FINDING_LABELS = {"clear": "Clear", "consider": "To consider"}
+DELIVERY_LABELS = {
     "waiting": "Waiting",
     "delivered": "Delivered",
     "parked": "Parked",
     "superseded": "No longer needed",
 }
-OUTCOME = {"done": "Arrived", "again": "Try again later", "never": "Refused"}
-EVENT = STATUS | {
+OUTCOME_LABELS = {"delivered": "Delivered", "retry": "Try again later", "rejected": "Rejected"}
+EVENT_LABELS = STATUS_LABELS | {
     "pending": "Waiting for the candidate",
     "placed": "Order placed",
     "invited": "Invitation written",
@@ -51,42 +51,57 @@ EVENT = STATUS | {
     "status": "News of the status",
     "remux": "Recording made watchable",
 }
-WORDS: Mapping[str, Mapping[str, str]] = {
-    "status": STATUS,
-    "progress": PROGRESS,
-    "grade": GRADE,
-    "kind": KIND,
-    "product": PRODUCT,
-    "version": VERSION,
-    "finding": FINDING,
-    "delivery": DELIVERY,
-    "outcome": OUTCOME,
-    "event": EVENT,
+LABELS: Mapping[str, Mapping[str, str]] = {
+    "status": STATUS_LABELS,
+    "progress": PROGRESS_LABELS,
+    "grade": GRADE_LABELS,
+    "kind": KIND_LABELS,
+    "product": PRODUCT_LABELS,
+    "version": VERSION_LABELS,
+    "finding": FINDING_LABELS,
+    "delivery": DELIVERY_LABELS,
+    "outcome": OUTCOME_LABELS,
+    "event": EVENT_LABELS,
 }
 
 # Each tone has a shape as well as a colour, so that no meaning rests on colour alone.
-_GOOD = {"completed", "passed", "clear", "sent", "done", "delivered", "published"}
+_GOOD = {"completed", "passed", "clear", "sent", "delivered", "published"}
 _BEST = {"excelled"}
-_BAD = {"failed", "parked", "never"}
+_BAD = {"failed", "parked", "rejected"}
 _WARN = {"consider"}
 _INFO = {"consented", "started", "submitted", "opened", "reopened"}
-_WAIT = {"pending", "waiting", "invited", "draft", "placed", "again"}
+_WAIT = {"pending", "waiting", "invited", "draft", "placed", "retry"}
 TONES = {"good": _GOOD, "best": _BEST, "bad": _BAD, "warn": _WARN, "info": _INFO, "wait": _WAIT}
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
-_UNITS = ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"), (1, "second"))
+SECONDS_PER_MINUTE, SECONDS_PER_HOUR, SECONDS_PER_DAY = 60, 3600, 86400
+_UNITS = (
+    (SECONDS_PER_DAY, "day"),
+    (SECONDS_PER_HOUR, "hour"),
+    (SECONDS_PER_MINUTE, "minute"),
+    (1, "second"),
+)
 _MONTHS = (
-    "January", "February", "March", "April", "May", "June",
-    "July", "August", "September", "October", "November", "December",
-)  # fmt: skip
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 
-def word(family: str, value: str | None) -> str:
+def label_for(family: str, value: str | None) -> str:
     """Return what people call `value` of a family of WORDS; an unknown one without its dashes."""
     if not value:
         return ""
     plain = value.replace("_", " ").replace("-", " ").replace(".", " ").strip()
-    return WORDS.get(family, {}).get(value) or plain[:1].upper() + plain[1:]
+    return LABELS.get(family, {}).get(value) or plain[:1].upper() + plain[1:]
 
 
 def tone(value: str | None) -> str:
@@ -94,7 +109,7 @@ def tone(value: str | None) -> str:
     return next((name for name, values in TONES.items() if value in values), "quiet")
 
 
-def zone(name: str | None) -> tzinfo:
+def load_time_zone(name: str | None) -> tzinfo:
     """Return the time zone of an IANA name; UTC, which is always true, where there is none."""
     try:
         return ZoneInfo(name or "UTC")
@@ -102,22 +117,22 @@ def zone(name: str | None) -> tzinfo:
         return UTC
 
 
-def day(moment: datetime, timezone: str | None = "UTC") -> str:
+def format_date(moment: datetime, timezone: str | None = "UTC") -> str:
     """Return the date of an aware moment in a zone: `23 November 2026`."""
-    local = moment.astimezone(zone(timezone))
+    local = moment.astimezone(load_time_zone(timezone))
     return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
 
 
-def brief(moment: datetime, timezone: str | None = "UTC") -> str:
+def format_short_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
     """Return an aware moment for a table whose caption names the zone: `23 Nov 2026, 16:05`."""
-    local = moment.astimezone(zone(timezone))
+    local = moment.astimezone(load_time_zone(timezone))
     return f"{local.day} {_MONTHS[local.month - 1][:3]} {local.year}, {local:%H:%M}"
 
 
-def when(moment: datetime, timezone: str | None = "UTC") -> str:
+def format_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
     """Return an aware moment in a zone: `23 November 2026, 16:05 Athens time`."""
-    local = moment.astimezone(zone(timezone))
-    return f"{day(moment, timezone)}, {local:%H:%M} {_zone_name(local, timezone)}"
+    local = moment.astimezone(load_time_zone(timezone))
+    return f"{format_date(moment, timezone)}, {local:%H:%M} {_zone_name(local, timezone)}"
 
 
 def _zone_name(local: datetime, timezone: str | None) -> str:
@@ -128,7 +143,7 @@ def _zone_name(local: datetime, timezone: str | None) -> str:
     return f"{city.replace('_', ' ')} time"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a length of time in its two largest units: `1 hour 20 minutes`."""
     rest, parts = round(max(0, seconds)), []
     for size, name in _UNITS:
@@ -140,26 +155,26 @@ def duration(seconds: float) -> str:
     return " ".join(part for part in parts[first : first + 2] if part)
 
 
-def until(seconds: float) -> str:
+def format_time_left(seconds: float) -> str:
     """Return how much time is left, never more than there is: `12 minutes left`."""
     if seconds <= 0:
         return "Time is up"
-    if seconds < MINUTE:
+    if seconds < SECONDS_PER_MINUTE:
         return "Less than a minute left"
-    return f"{duration(seconds - seconds % MINUTE)} left"
+    return f"{format_duration(seconds - seconds % SECONDS_PER_MINUTE)} left"
 
 
-def percent(value: float) -> str:
+def format_percent(value: float) -> str:
     """Return a share of a hundred as it is written beside a figure: `82%`, `66.7%`."""
     return f"{value:.1f}".removesuffix(".0") + "%"
 
 
-FILTERS: dict[str, Callable[..., str]] = {
-    "when": when,
-    "brief": brief,
-    "day": day,
-    "duration": duration,
-    "until": until,
-    "percent": percent,
+TEMPLATE_FILTERS: dict[str, Callable[..., str]] = {
+    "when": format_datetime,
+    "brief": format_short_datetime,
+    "day": format_date,
+    "duration": format_duration,
+    "until": format_time_left,
+    "percent": format_percent,
 }
-GLOBALS: dict[str, Any] = {"word": word, "tone": tone}
+TEMPLATE_GLOBALS: dict[str, Any] = {"word": label_for, "tone": tone}

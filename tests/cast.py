@@ -12,15 +12,15 @@ from provider import kinds
 from provider.accounts import Account, Caller, Staff
 from provider.clock import Clock
 from provider.hosts import host_of
-from provider.house import House
+from provider.house import Services
 from provider.kinds.assessment import Assessment
 from provider.kinds.document import Document
 from provider.orders import INVITE, Link, Order, Placement, place
-from provider.outbox import CALLBACK, Claim, Ended, Lane, Message, Outcome
+from provider.outbox import CALLBACK, AttemptResult, Claim, Message, Outcome, QueueName
 from provider.outbox import settle as settle_
-from provider.words import when
+from provider.words import format_datetime
 
-TEST: dict[str, Any] = {
+TEST_CONTENT: dict[str, Any] = {
     "schema": 1,
     "description": "How you reason with words and numbers.",
     "time_limit": 20,
@@ -68,13 +68,13 @@ TEST: dict[str, Any] = {
         },
     ],
 }
-RIGHT: dict[str, dict[str, Any]] = {
+CORRECT_ANSWERS: dict[str, dict[str, Any]] = {
     "sum": {"answer": "b"},
     "half": {"answer": "3.5"},
     "opposite": {"answer": "Late"},
     "true": {"answer": "true"},
 }
-INTERVIEW: dict[str, Any] = {
+INTERVIEW_CONTENT: dict[str, Any] = {
     "schema": 1,
     "description": "Two short questions.",
     "questions": [
@@ -87,7 +87,7 @@ INTERVIEW: dict[str, Any] = {
         }
     ],
 }
-PACKAGE: dict[str, Any] = {
+PACKAGE_CONTENT: dict[str, Any] = {
     "schema": 1,
     "description": "A look at your record.",
     "screenings": [{"key": "criminal", "name": "Criminal record"}],
@@ -108,28 +108,28 @@ def start_moment() -> datetime:
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-class HandClock(Clock):
+class ManualClock(Clock):
     """A clock that stands until it is told."""
 
-    def __init__(self, at: datetime | None = None) -> None:
-        self.at = at or start_moment()
+    def __init__(self, now: datetime | None = None) -> None:
+        self.current_time = now or start_moment()
 
     def now(self) -> datetime:
-        return self.at
+        return self.current_time
 
-    def pass_(self, time: timedelta) -> datetime:
+    def advance(self, duration: timedelta) -> datetime:
         """Let time pass."""
-        self.at += time
-        return self.at
+        self.current_time += duration
+        return self.current_time
 
 
 def athens_time(moment: datetime) -> str:
     """Return a moment as people of an account in Athens read it."""
-    return when(moment, "Europe/Athens")
+    return format_datetime(moment, "Europe/Athens")
 
 
-def account(
-    house: House,
+def create_account(
+    services: Services,
     name: str = "Groove Tech",
     *,
     ats: str = "workable",
@@ -138,58 +138,68 @@ def account(
     **columns: Any,
 ) -> tuple[int, str]:
     """Return an account's id and an inbound token."""
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         new = Account(
             name=name,
             ats=ats,
             callback_hosts=hosts or ["*.workable.com", "127.0.0.1"],
-            created_at=house.now(),
+            created_at=services.now(),
             **columns,
         )
         session.add(new)
         session.flush()
-        new.set_callback_token(house.vault, callback_token)
-        token = new.issue_token(house.now())
+        new.set_callback_token(services.secret_box, callback_token)
+        token = new.issue_token(services.now())
         session.flush()
         return new.id, token
 
 
-def product(
-    house: House, kind: str, content: dict[str, Any], key: str, name: str, *, publish: bool = True
+def create_product(
+    services: Services,
+    kind: str,
+    content: dict[str, Any],
+    key: str,
+    name: str,
+    *,
+    publish: bool = True,
 ) -> str:
     """Return the public id of a product made of a document."""
-    document = Document(kind, key, name, content | {"name": name}, origin="cast")
-    with house.db.writing() as session:
-        made, _ = kinds.keep(session, document, house.now())
+    document = Document(kind, key, name, content | {"name": name}, source="cast")
+    with services.db.writing() as session:
+        made, _ = kinds.import_document(session, document, services.now())
         if publish:
-            made.publish(house.now())
+            made.publish(services.now())
         session.flush()
         return made.public_id
 
 
-def test(house: House, name: str = "Reasoning", key: str = "reasoning", **content: Any) -> str:
-    return product(house, "assessment", TEST | content, key, name)
+def create_test(
+    services: Services, name: str = "Reasoning", key: str = "reasoning", **content: Any
+) -> str:
+    return create_product(services, "assessment", TEST_CONTENT | content, key, name)
 
 
-test.__test__ = False  # type: ignore[attr-defined]
+create_test.__test__ = False  # type: ignore[attr-defined]
 
 
-def interview(house: House, name: str = "First interview", key: str = "first") -> str:
-    return product(house, "interview", INTERVIEW, key, name)
+def create_interview(services: Services, name: str = "First interview", key: str = "first") -> str:
+    return create_product(services, "interview", INTERVIEW_CONTENT, key, name)
 
 
-def package(house: House, name: str = "Criminal Pro", key: str = "criminal-pro") -> str:
-    return product(house, "check", PACKAGE, key, name)
+def create_package(
+    services: Services, name: str = "Criminal Pro", key: str = "criminal-pro"
+) -> str:
+    return create_product(services, "check", PACKAGE_CONTENT, key, name)
 
 
-def order(
-    house: House,
+def place_order(
+    services: Services,
     account_id: int,
     product_id: str,
     kind: str = "assessment",
     *,
     callback_url: str = "https://groove-tech.workable.com/assessments/8823119",
-    **wish: Any,
+    **fields: Any,
 ) -> str:
     """Place an order as an ATS would; Lakita Marrero's unless said otherwise."""
     lakita = {
@@ -200,80 +210,84 @@ def order(
     }
     placement = Placement(
         product=product_id,
-        origin=callback_url,
-        reply={"callback_url": callback_url},
-        host=host_of(callback_url),
-        **(lakita | wish),
+        external_key=callback_url,
+        reply_context={"callback_url": callback_url},
+        callback_host=host_of(callback_url),
+        **(lakita | fields),
     )
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         owner = session.get_one(Account, account_id)
         public_id = place(
             session,
-            house.vault,
+            services.secret_box,
             kind,
             placement,
-            Caller.of(owner),
-            house.now(),
+            Caller.from_account(owner),
+            services.now(),
         )
     assert public_id
     return public_id
 
 
-def finish(house: House, public_id: str, answers: dict[str, dict[str, Any]] = RIGHT) -> None:
+def finish_test(
+    services: Services, public_id: str, answers: dict[str, dict[str, Any]] = CORRECT_ANSWERS
+) -> None:
     """Take a test as a candidate who answers so."""
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         taken = Assessment.find(session, public_id)
-        taken.start(session, house.now())
+        taken.start(session, services.now())
         for key, raw in answers.items():
-            taken.save(key, raw, house.now())
-        taken.submit(session, house.vault, house.now())
+            taken.save(key, raw, services.now())
+        taken.submit(session, services.secret_box, services.now())
 
 
-def staff(
-    house: House,
+def create_staff(
+    services: Services,
     email: str = "sam@provider.test",
     role: str = "admin",
     password: str = "correct horse battery",
 ) -> str:
     """Return the password of a new member of staff."""
-    with house.db.writing() as session:
-        Staff.create(session, email, password, role, house.now())
+    with services.db.writing() as session:
+        Staff.create(session, email, password, role, services.now())
     return password
 
 
-def invitation(house: House, public_id: str) -> str:
+def invitation_url(services: Services, public_id: str) -> str:
     """Return the candidate's link."""
-    with house.db.reading() as session:
-        link = Link.of(session, Order.find(session, public_id), INVITE)
+    with services.db.reading() as session:
+        link = Link.find_permanent(session, Order.find(session, public_id), INVITE)
         assert link
-        return house.links.invitation(link.token(house.vault))
+        return services.urls.invitation(link.get_token(services.secret_box))
 
 
-def status(house: House, public_id: str) -> str:
+def order_status(services: Services, public_id: str) -> str:
     """Return an order's status."""
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         found = session.scalar(select(Order.status).where(Order.public_id == public_id))
         assert found
         return found
 
 
-def csrf(html: str) -> str:
+def csrf_token(html: str) -> str:
     """Return the form token of a page."""
     found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', html)
     assert found, "the page has no form token"
     return found[1]
 
 
-def lanes(house: House, account_id: int | None = None, sink: str = CALLBACK) -> list[str]:
+def queue_names(
+    services: Services, account_id: int | None = None, channel: str = CALLBACK
+) -> list[str]:
     """Return the lanes that there are to a sink, of one account or of all."""
-    with house.db.reading() as session:
-        names = session.scalars(select(Message.lane).distinct().order_by(Message.lane))
-        found = [(name, Lane.read(name)) for name in names]
-    ours = [name for name, lane in found if lane.account == (account_id or lane.account)]
-    return [name for name in ours if Lane.read(name).sink == sink]
+    with services.db.reading() as session:
+        names = session.scalars(select(Message.queue).distinct().order_by(Message.queue))
+        found = [(name, QueueName.parse(name)) for name in names]
+    ours = [name for name, lane in found if lane.account_id == (account_id or lane.account_id)]
+    return [name for name in ours if QueueName.parse(name).channel == channel]
 
 
-def settle(house: House, session: Session, claim: Claim, outcome: Outcome) -> bool:
+def settle_attempt(services: Services, session: Session, claim: Claim, outcome: Outcome) -> bool:
     """Have one try end like this, now; False when its lease was lost."""
-    at = house.now()
-    return bool(settle_(session, [Ended(claim, outcome, at, at)], at))
+    at = services.now()
+    return bool(settle_(session, [AttemptResult(claim, outcome, at, at)], at))

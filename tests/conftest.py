@@ -21,18 +21,18 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from provider import schema
 from provider.accounts import staff
-from provider.app import create_app, servers
+from provider.app import create_app, openapi_servers
 from provider.config import Settings
-from provider.courier import EmbeddedCourier
+from provider.courier import InProcessDispatcher
 from provider.db import Database
-from provider.house import House
-from provider.pages.metrics import CENSUS, Census
-from tests.cast import HandClock, present
+from provider.house import Services
+from provider.pages.metrics import GAUGES_EXTENSION, DatabaseGauges
+from tests.cast import ManualClock, present
 from tests.fake_ats import FakeAts
-from tests.postgres import Postgres, shared
+from tests.postgres import PostgresServer, shared_server
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
+CHROMIUM_PATH = "/usr/bin/chromium"
+CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -71,18 +71,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(autouse=True)
-def _quick_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fast_password_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords with argon2id as always, but at the least cost: one test looks at the real."""
     quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     nobody = quick.hash("nobody's")
     monkeypatch.setattr(staff, "_hasher", lambda: quick)
-    monkeypatch.setattr(staff, "_nobody", lambda: nobody)
+    monkeypatch.setattr(staff, "_dummy_hash", lambda: nobody)
 
 
 @pytest.fixture
-def clock(request: pytest.FixtureRequest) -> HandClock:
+def clock(request: pytest.FixtureRequest) -> ManualClock:
     """The test's one clock."""
-    return HandClock(present() if request.node.get_closest_marker("machine_time") else None)
+    return ManualClock(present() if request.node.get_closest_marker("machine_time") else None)
 
 
 @pytest.fixture(scope="session")
@@ -98,23 +98,23 @@ def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def postgres(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[Postgres]:
+) -> Iterator[PostgresServer]:
     """A PostgreSQL server, one for the whole run: it is not for stopping."""
     folder = tmp_path_factory.getbasetemp()
-    server = shared(folder.parent if hasattr(request.config, "workerinput") else folder)
+    server = shared_server(folder.parent if hasattr(request.config, "workerinput") else folder)
     yield server
-    server.let_go()
+    server.release()
 
 
 @pytest.fixture
-def postgres_url(postgres: Postgres) -> Iterator[str]:
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
     """An empty, migrated database on a PostgreSQL server."""
     with postgres.database() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def lasting_url(
+def module_database_url(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[str]:
     """An empty, migrated database for the tests of a whole module."""
@@ -128,18 +128,18 @@ def lasting_url(
 
 
 @pytest.fixture(scope="session")
-def _mortal_postgres() -> Iterator[Postgres]:
-    server = Postgres.make()
+def _stoppable_postgres_server() -> Iterator[PostgresServer]:
+    server = PostgresServer.create()
     yield server
-    server.let_go()
+    server.release()
 
 
 @pytest.fixture
-def own_postgres(_mortal_postgres: Postgres) -> Iterator[Postgres]:
+def stoppable_postgres(_stoppable_postgres_server: PostgresServer) -> Iterator[PostgresServer]:
     """A PostgreSQL server that is this test's alone, to be stopped and started."""
-    yield _mortal_postgres
-    if not _mortal_postgres.runs():
-        _mortal_postgres.start()
+    yield _stoppable_postgres_server
+    if not _stoppable_postgres_server.is_running():
+        _stoppable_postgres_server.start()
 
 
 @pytest.fixture
@@ -170,28 +170,30 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 
 
 @pytest.fixture
-def house(settings: Settings, clock: HandClock) -> Iterator[House]:
-    house = House.build(settings, clock)
-    yield house
-    house.db.close()
+def services(settings: Settings, clock: ManualClock) -> Iterator[Services]:
+    services = Services.build(settings, clock)
+    yield services
+    services.db.close()
 
 
-_BUILDINGS: dict[object, Flask] = {}
+_APP_CACHE: dict[object, Flask] = {}
 
 
-def _moved_in(house: House, use: str) -> Flask:
+def _app_for(services: Services, purpose: str) -> Flask:
     """Return an app around a house: to build one takes 100 ms, so houses move in, one by one."""
-    kind = (use, house.settings.https, house.settings.secret_keys)
-    app = _BUILDINGS.get(kind) or _BUILDINGS.setdefault(kind, create_app(house))
-    app.extensions["provider"] = house
-    app.extensions[CENSUS] = Census()
-    app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.options["servers"] = servers(house)
+    kind = (purpose, services.settings.is_https, services.settings.secret_keys)
+    app = _APP_CACHE.get(kind) or _APP_CACHE.setdefault(kind, create_app(services))
+    app.extensions["provider"] = services
+    app.extensions[GAUGES_EXTENSION] = DatabaseGauges()
+    app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.options["servers"] = (
+        openapi_servers(services)
+    )
     return app
 
 
 @pytest.fixture
-def app(house: House) -> Flask:
-    app = _moved_in(house, "asked")
+def app(services: Services) -> Flask:
+    app = _app_for(services, "asked")
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
@@ -203,16 +205,16 @@ def client(app: Flask) -> FlaskClient:
 
 
 @dataclass(frozen=True)
-class Served:
+class LiveServer:
     """A server that really listens, with its courier at work."""
 
     url: str
     app: Flask
-    house: House
-    clock: HandClock
+    services: Services
+    clock: ManualClock
 
 
-class _Quiet(WSGIRequestHandler):
+class _QuietRequestHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log(self, *_: object) -> None:
@@ -220,24 +222,26 @@ class _Quiet(WSGIRequestHandler):
 
 
 @pytest.fixture
-def served(settings: Settings, clock: HandClock) -> Iterator[Served]:
+def live_server(settings: Settings, clock: ManualClock) -> Iterator[LiveServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     told = {**settings.__dict__, "base_url": f"http://127.0.0.1:{port}", "private_callbacks": True}
-    house = House.build(Settings(**told), clock)
-    app = _moved_in(house, "served")
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=_Quiet)
+    services = Services.build(Settings(**told), clock)
+    app = _app_for(services, "served")
+    server = make_server(
+        "127.0.0.1", port, app, threaded=True, request_handler=_QuietRequestHandler
+    )
     server.daemon_threads = True  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    courier = EmbeddedCourier(house, sweep=0.05).start()
-    yield Served(f"http://127.0.0.1:{port}", app, house, clock)
+    courier = InProcessDispatcher(services, sweep_interval_seconds=0.05).start()
+    yield LiveServer(f"http://127.0.0.1:{port}", app, services, clock)
     courier.stop()
     server.shutdown()
     thread.join()
     server.server_close()
-    house.db.close()
+    services.db.close()
 
 
 @pytest.fixture
@@ -248,13 +252,13 @@ def ats() -> Iterator[FakeAts]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
+    if not Path(CHROMIUM_PATH).exists():
         if os.environ.get("CI"):
             pytest.fail("Chromium is missing: apt-get install chromium")
         pytest.skip("Chromium is missing: apt-get install chromium")
     expect.set_options(timeout=15_000)  # three browsers that film keep two cores busy
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM_PATH, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
 

@@ -12,7 +12,7 @@ Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedRequest:
     """One request as it came."""
 
     method: str
@@ -29,10 +29,10 @@ class FakeAts:
     """Answers 200, or what `answers` holds next: a status code or a function of the handler."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
-        self.received: list[Received] = []
-        self.answers: deque[int | Behaviour] = deque()
-        self._came = threading.Condition()
-        self._server = _Server((host, 0), _handler(self))
+        self.received: list[ReceivedRequest] = []
+        self.responses: deque[int | Behaviour] = deque()
+        self._condition = threading.Condition()
+        self._server = _Server((host, 0), _handler_class(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.host = host
         self.url = f"http://{host}:{self._server.server_port}"
@@ -46,22 +46,22 @@ class FakeAts:
         self._thread.join()
         self._server.server_close()
 
-    def wait_for(self, count: int, timeout: float = 10.0) -> list[Received]:
+    def wait_for(self, count: int, timeout: float = 10.0) -> list[ReceivedRequest]:
         """Return what came once at least `count` requests did; fail after `timeout` seconds."""
-        with self._came:
-            arrived = self._came.wait_for(lambda: len(self.received) >= count, timeout)
+        with self._condition:
+            arrived = self._condition.wait_for(lambda: len(self.received) >= count, timeout)
             assert arrived, f"{len(self.received)} of {count} requests came in {timeout} s"
             return list(self.received)
 
-    def note(self, request: Received) -> int | Behaviour:
-        with self._came:
-            answer = self.answers.popleft() if self.answers else 200
+    def record_request(self, request: ReceivedRequest) -> int | Behaviour:
+        with self._condition:
+            answer = self.responses.popleft() if self.responses else 200
             self.received.append(request)
-            self._came.notify_all()
+            self._condition.notify_all()
         return answer
 
 
-def answering(code: int, **headers: str) -> Behaviour:
+def respond_with(code: int, **headers: str) -> Behaviour:
     """Return how an answer with this code and these headers (`_` for `-`) is given."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
@@ -82,7 +82,7 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is part of the play."""
 
 
-def _handler(ats: FakeAts) -> type[BaseHTTPRequestHandler]:
+def _handler_class(ats: FakeAts) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         # Answers in two small packets would wait for each other's acknowledgement.
@@ -90,7 +90,9 @@ def _handler(ats: FakeAts) -> type[BaseHTTPRequestHandler]:
 
         def _any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = ats.note(Received(self.command, self.path, dict(self.headers), body))
+            answer = ats.record_request(
+                ReceivedRequest(self.command, self.path, dict(self.headers), body)
+            )
             if callable(answer):
                 answer(self)
                 return

@@ -19,21 +19,21 @@ from cryptography.x509.oid import NameOID
 
 from tests.cast import present
 
-USER, PASSWORD = "letters@provider.test", "p@ss/word: 1"
+SMTP_USER, SMTP_PASSWORD = "letters@provider.test", "p@ss/word: 1"
 
 
-class PostOffice:
+class SmtpServer:
     """Takes letters, or answers RCPT and DATA with what `rcpt` and `data` hold next."""
 
     def __init__(self, **options: Any) -> None:
-        self.rcpt: deque[str] = deque()
-        self.data: deque[str] = deque()
+        self.rcpt_replies: deque[str] = deque()
+        self.data_replies: deque[str] = deque()
         self.envelopes: list[Envelope] = []
         self.options: list[list[str]] = []
-        self._came = threading.Condition()
-        self._controller = _AnyPort(self, hostname="127.0.0.1", port=0, **options)
+        self._condition = threading.Condition()
+        self._controller = _FreePortController(self, hostname="127.0.0.1", port=0, **options)
 
-    def __enter__(self) -> "PostOffice":
+    def __enter__(self) -> "SmtpServer":
         self._controller.start()
         self.port = self._controller.port
         self.url = f"smtp://127.0.0.1:{self.port}"
@@ -43,36 +43,36 @@ class PostOffice:
         self._controller.stop()
 
     @property
-    def letters(self) -> list[EmailMessage]:
+    def emails(self) -> list[EmailMessage]:
         """What came, parsed."""
         contents = [envelope.original_content or b"" for envelope in self.envelopes]
         return [message_from_bytes(each, policy=policy.SMTPUTF8) for each in contents]
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[EmailMessage]:
         """Return the letters once at least `count` came; fail after `timeout` seconds."""
-        with self._came:
-            arrived = self._came.wait_for(lambda: len(self.envelopes) >= count, timeout)
+        with self._condition:
+            arrived = self._condition.wait_for(lambda: len(self.envelopes) >= count, timeout)
             assert arrived, f"{len(self.envelopes)} of {count} letters came in {timeout} s"
-        return self.letters
+        return self.emails
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        if self.rcpt:
-            return self.rcpt.popleft()
+        if self.rcpt_replies:
+            return self.rcpt_replies.popleft()
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        if self.data:
-            return self.data.popleft()
-        with self._came:
+        if self.data_replies:
+            return self.data_replies.popleft()
+        with self._condition:
             self.envelopes.append(envelope)
-            self._came.notify_all()
+            self._condition.notify_all()
         return "250 OK"
 
 
-class _AnyPort(Controller):
+class _FreePortController(Controller):
     """Listens on whatever port is free."""
 
     def _trigger_server(self) -> None:
@@ -80,15 +80,15 @@ class _AnyPort(Controller):
         super()._trigger_server()  # type: ignore[no-untyped-call]
 
 
-def authenticator(
+def authenticate(
     server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
 ) -> AuthResult:
     """Let USER in with PASSWORD."""
-    right = (data.login.decode(), data.password.decode()) == (USER, PASSWORD)
+    right = (data.login.decode(), data.password.decode()) == (SMTP_USER, SMTP_PASSWORD)
     return AuthResult(success=right, handled=False)
 
 
-def certified(folder: Path) -> tuple[ssl.SSLContext, Path]:
+def create_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     """Return a server's TLS context and the file of the authority that vouches for it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])

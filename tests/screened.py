@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from provider.house import House
+from provider.house import Services
 from provider.kinds.check import Check
 from tests import cast
 
-CONTENT: dict[str, Any] = {
+PACKAGE_CONTENT: dict[str, Any] = {
     "schema": 1,
     "description": "A look at your identity and your last jobs.",
     "sections": [{"key": "rights", "title": "Your rights", "text": "You can say no."}],
@@ -22,57 +22,70 @@ CONTENT: dict[str, Any] = {
     ],
     "disclosure": {"key": "jobs", "version": "3", "text": "# Terms\n\nWe may **ask** around."},
 }
-FILLED = {
+FORM_VALUES = {
     "full_name": "Lakita Jane Marrero-Quux",
     "date_of_birth": "1990-02-28",
     "employers": "Zyxwv Bakery, Athens, baker, 2015 to 2019\r\nXylofon Ltd, Patras, clerk, 2019 on",
 }
-KEPT = FILLED | {"employers": FILLED["employers"].replace("\r\n", "\n")}
-NAME = "Lakita J. Marrero"
-NOTE = "A conviktion in 2017\nfor selling quassia"
+STORED_DETAILS = FORM_VALUES | {"employers": FORM_VALUES["employers"].replace("\r\n", "\n")}
+SIGNED_NAME = "Lakita J. Marrero"
+FINDING_NOTE = "A conviktion in 2017\nfor selling quassia"
 OUTCOMES = {"identity": "clear", "jobs": "consider", "record": "clear"}
 # What no byte that leaves may hold: of the particulars and of the notes.
-SECRETS = ("Quux", "1990-02-28", "Zyxwv", "Xylofon", "conviktion", "quassia")
+SECRET_WORDS = ("Quux", "1990-02-28", "Zyxwv", "Xylofon", "conviktion", "quassia")
 
 
-def package(house: House, key: str = "screened", name: str = "Full screening", **more: Any) -> str:
-    return cast.product(house, "check", CONTENT | more, key, name)
+def create_package(
+    services: Services, key: str = "screened", name: str = "Full screening", **more: Any
+) -> str:
+    return cast.create_product(services, "check", PACKAGE_CONTENT | more, key, name)
 
 
-def placed(house: House, product_id: str | None = None, **wish: Any) -> str:
+def place_check(services: Services, product_id: str | None = None, **fields: Any) -> str:
     """Return the public id of a check that waits for its candidate."""
-    account_id, _ = cast.account(house, timezone="Europe/Athens")
-    return cast.order(house, account_id, product_id or package(house), "check", **wish)
+    account_id, _ = cast.create_account(services, timezone="Europe/Athens")
+    return cast.place_order(
+        services, account_id, product_id or create_package(services), "check", **fields
+    )
 
 
-def consent(house: House, public_id: str, name: str = NAME, **filled: str) -> None:
-    with house.db.writing() as session:
-        Check.find(session, public_id).consent(
-            session, house.vault, name, FILLED | filled,
-            address="192.0.2.7", agent="A browser/1.0", at=house.now(),
-        )  # fmt: skip
+def give_consent(
+    services: Services, public_id: str, name: str = SIGNED_NAME, **values: str
+) -> None:
+    with services.db.writing() as session:
+        Check.find(session, public_id).give_consent(
+            session,
+            services.secret_box,
+            name,
+            FORM_VALUES | values,
+            ip_address="192.0.2.7",
+            user_agent="A browser/1.0",
+            now=services.now(),
+        )
 
 
-def find_out(house: House, public_id: str, outcomes: dict[str, str] = OUTCOMES) -> None:
-    with house.db.writing() as session:
+def record_findings(
+    services: Services, public_id: str, outcomes: dict[str, str] = OUTCOMES
+) -> None:
+    with services.db.writing() as session:
         check = Check.find(session, public_id)
         for key, status in outcomes.items():
-            note = NOTE if status == "consider" else ""
-            check.find_out(
-                session, house.vault, key, status, note, "sam@provider.test", house.now()
+            note = FINDING_NOTE if status == "consider" else ""
+            check.record_finding(
+                session, services.secret_box, key, status, note, "sam@provider.test", services.now()
             )
 
 
-def conclude(house: House, public_id: str) -> None:
-    with house.db.writing() as session:
+def complete_check(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
         check = Check.find(session, public_id)
-        check.conclude(session, house.vault, "sam@provider.test", house.now())
+        check.conclude(session, services.secret_box, "sam@provider.test", services.now())
 
 
-def done(house: House, **wish: Any) -> str:
+def completed_check(services: Services, **fields: Any) -> str:
     """Return the public id of a completed check."""
-    public_id = placed(house, **wish)
-    consent(house, public_id)
-    find_out(house, public_id)
-    conclude(house, public_id)
+    public_id = place_check(services, **fields)
+    give_consent(services, public_id)
+    record_findings(services, public_id)
+    complete_check(services, public_id)
     return public_id

@@ -15,15 +15,15 @@ from click.testing import CliRunner, Result
 from provider import outbox
 from provider.accounts import Account, AccountToken, Staff
 from provider.cli import deliveries, main
-from provider.cli.shell import clean
+from provider.cli.shell import printable_text
 from provider.config import SETTINGS
-from provider.house import House
+from provider.house import Services
 from provider.orders import Order
 from provider.outbox import Message
 from tests import cast
-from tests.bucket import Held
-from tests.bucket import films as films
-from tests.bucket import s3 as s3
+from tests.bucket import Bucket
+from tests.bucket import s3_bucket as s3_bucket
+from tests.bucket import s3_server as s3_server
 from tests.test_house import commands
 
 Run = Callable[..., Result]
@@ -40,18 +40,20 @@ sections:
 
 
 @pytest.fixture
-def run(house: House, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(services: Services, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command on the test's database; it must succeed unless told another code."""
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PROVIDER_INSTANCE", str(house.settings.instance))
-    if not house.db.sqlite:  # which lies in the instance's folder anyway
-        monkeypatch.setenv("PROVIDER_DATABASE_URL", house.settings.database_url)
-    monkeypatch.setenv("PROVIDER_BASE_URL", house.settings.base_url)
+    monkeypatch.setenv("PROVIDER_INSTANCE", str(services.settings.instance))
+    if not services.db.is_sqlite:  # which lies in the instance's folder anyway
+        monkeypatch.setenv("PROVIDER_DATABASE_URL", services.settings.database_url)
+    monkeypatch.setenv("PROVIDER_BASE_URL", services.settings.base_url)
     monkeypatch.setenv("PROVIDER_SECRET_KEY", "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s")
 
     def run(*words: str, code: int = 0, stdin: str | None = None) -> Result:
-        done = CliRunner().invoke(main, words, input=stdin, prog_name="provider", obj=house.clock)
+        done = CliRunner().invoke(
+            main, words, input=stdin, prog_name="provider", obj=services.clock
+        )
         assert done.exit_code == code, (done.output, done.exception)
         assert "Traceback" not in done.output
         return done
@@ -70,9 +72,9 @@ def error(done: Result) -> str:
     return done.stderr.removeprefix("Error: ").strip()
 
 
-def account(house: House, name: str = "Groove Tech") -> Account:
-    with house.db.reading() as session:
-        found = Account.named(session, name)
+def account(services: Services, name: str = "Groove Tech") -> Account:
+    with services.db.reading() as session:
+        found = Account.get_by_name(session, name)
         _ = [token.prefix for token in found.tokens]
         return found
 
@@ -85,9 +87,9 @@ def create(run: Run, *more: str, name: str = "Groove Tech") -> str:
 # ---- the program
 
 
-def test_command_with_a_clock_in_its_context_uses_it(run: Run, house: House) -> None:
+def test_command_with_a_clock_in_its_context_uses_it(run: Run, services: Services) -> None:
     create(run)
-    assert account(house).created_at == house.now()
+    assert account(services).created_at == services.now()
 
 
 def test_every_command_explains_itself(run: Run) -> None:
@@ -163,12 +165,12 @@ def test_init_creates_and_can_be_run_again(
 
 
 def test_init_looks_whether_the_bucket_can_be_used(
-    run: Run, films: Held, monkeypatch: pytest.MonkeyPatch
+    run: Run, s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PROVIDER_MEDIA_URL", films.url)
+    monkeypatch.setenv("PROVIDER_MEDIA_URL", s3_bucket.url)
     run("init")
-    assert films.keys() == set()
-    films.remove()
+    assert s3_bucket.keys() == set()
+    s3_bucket.remove()
     assert error(run("init", code=1)).endswith("cannot be used: there is no such bucket")
 
 
@@ -183,9 +185,9 @@ def test_a_folder_that_cannot_be_made_is_one_line(
 
 
 @pytest.mark.sqlite
-def test_a_broken_database_is_one_line(run: Run, house: House) -> None:
-    house.db.close()
-    for file in house.settings.instance.glob("provider.db*"):
+def test_a_broken_database_is_one_line(run: Run, services: Services) -> None:
+    services.db.close()
+    for file in services.settings.instance.glob("provider.db*"):
         file.write_bytes(b"not a database at all" * 100)
     assert "not a database" in error(run("account", "list", code=1))
 
@@ -199,36 +201,36 @@ def test_config_shows_every_setting_with_its_source_and_no_secret(run: Run) -> N
 
 
 def test_names_cannot_steer_the_terminal() -> None:
-    assert clean("a\x1b[31mb\nc") == "a [31mb c"
+    assert printable_text("a\x1b[31mb\nc") == "a [31mb c"
 
 
 # ---- accounts
 
 
-def test_a_new_account_has_a_token_that_opens_the_contract(run: Run, house: House) -> None:
+def test_a_new_account_has_a_token_that_opens_the_contract(run: Run, services: Services) -> None:
     token = create(run, "--callback-token", "out", "--callback-host", "hooks.groove.test")
-    caller = house.doorkeeper.admit(token, "workable", house.now())
+    caller = services.authenticator.authenticate(token, "workable", services.now())
     assert caller.name == "Groove Tech"
     assert caller.callback_hosts == ("hooks.groove.test",)
-    kept = account(house)
-    assert kept.expire_after == 7 * 86400
+    kept = account(services)
+    assert kept.expire_after_seconds == 7 * 86400
     assert kept.callback_token
     assert b"out" not in kept.callback_token
-    assert kept.open_callback_token(house.vault) == "out"
+    assert kept.get_callback_token(services.secret_box) == "out"
 
 
 @pytest.mark.sqlite
-def test_the_token_is_shown_once_and_kept_nowhere(run: Run, house: House) -> None:
+def test_the_token_is_shown_once_and_kept_nowhere(run: Run, services: Services) -> None:
     token = create(run)
     assert token not in run("account", "show", "Groove Tech").stdout
     assert token not in run("account", "list", "--json").stdout
-    for file in house.settings.instance.glob("provider.db*"):
+    for file in services.settings.instance.glob("provider.db*"):
         assert token.encode() not in file.read_bytes()
 
 
-def test_without_hosts_callbacks_go_to_the_ats_alone(run: Run, house: House) -> None:
+def test_without_hosts_callbacks_go_to_the_ats_alone(run: Run, services: Services) -> None:
     create(run)
-    assert account(house).callback_hosts == ["*.workable.com"]
+    assert account(services).callback_hosts == ["*.workable.com"]
 
 
 def test_people_are_told_what_to_give_the_ats(run: Run) -> None:
@@ -237,9 +239,9 @@ def test_people_are_told_what_to_give_the_ats(run: Run) -> None:
     assert "prv_" in shown
 
 
-def test_the_callback_token_can_come_from_stdin(run: Run, house: House) -> None:
+def test_the_callback_token_can_come_from_stdin(run: Run, services: Services) -> None:
     run("account", "create", "A", "--ats", "workable", "--callback-token", "-", stdin="secret\n")
-    assert account(house, "A").open_callback_token(house.vault) == "secret"
+    assert account(services, "A").get_callback_token(services.secret_box) == "secret"
 
 
 @pytest.mark.parametrize(
@@ -265,15 +267,23 @@ def test_a_wrong_account_is_refused_and_nothing_is_kept(
     assert [each["name"] for each in said(run("account", "list", "--json"))] == ["Groove Tech"]
 
 
-def test_every_setting_of_an_account_can_be_changed(run: Run, house: House) -> None:
+def test_every_setting_of_an_account_can_be_changed(run: Run, services: Services) -> None:
     create(run)
     run(
-        "account", "set", "Groove Tech", "callback_hosts=*.groove.test, Hooks.groove.TEST",
-        "callback_token=new", "expire_after=12h", "timezone=Europe/Athens",
-        "shared_ttl=120 minutes", "sandbox=yes", "brand.display_name=Groove & Co",
+        "account",
+        "set",
+        "Groove Tech",
+        "callback_hosts=*.groove.test, Hooks.groove.TEST",
+        "callback_token=new",
+        "expire_after=12h",
+        "timezone=Europe/Athens",
+        "shared_ttl=120 minutes",
+        "sandbox=yes",
+        "brand.display_name=Groove & Co",
         "brand.colour=#0A5CFF",
-        "declined=on", "top_level_grade=true",
-    )  # fmt: skip
+        "declined=on",
+        "top_level_grade=true",
+    )
     shown = said(run("account", "show", "Groove Tech", "--json"))
     assert shown["callback_hosts"] == ["*.groove.test", "hooks.groove.test"]
     assert shown["expire_after"] == 12 * 3600
@@ -282,10 +292,10 @@ def test_every_setting_of_an_account_can_be_changed(run: Run, house: House) -> N
     assert shown["brand.display_name"] == "Groove & Co"
     assert shown["brand.colour"] == "#0a5cff"
     assert shown["sandbox"] is shown["declined"] is shown["top_level_grade"] is True
-    assert account(house).open_callback_token(house.vault) == "new"
+    assert account(services).get_callback_token(services.secret_box) == "new"
 
 
-def test_settings_can_be_taken_back(run: Run, house: House) -> None:
+def test_settings_can_be_taken_back(run: Run, services: Services) -> None:
     create(run, "--callback-token", "out")
     run(
         "account",
@@ -296,13 +306,19 @@ def test_settings_can_be_taken_back(run: Run, house: House) -> None:
         "brand.colour=#000000",
     )
     run(
-        "account", "set", "Groove Tech", "shared_ttl=none", "brand.display_name=none",
-        "brand.colour=none", "callback_token=none", "declined=no",
-    )  # fmt: skip
-    kept = account(house)
-    assert (kept.shared_ttl, kept.shared_ttl_units, kept.brand) == (None, None, {})
+        "account",
+        "set",
+        "Groove Tech",
+        "shared_ttl=none",
+        "brand.display_name=none",
+        "brand.colour=none",
+        "callback_token=none",
+        "declined=no",
+    )
+    kept = account(services)
+    assert (kept.shared_ttl, kept.shared_ttl_units, kept.branding) == (None, None, {})
     assert kept.callback_token is None
-    assert kept.switches == {"declined": False}
+    assert kept.options == {"declined": False}
 
 
 @pytest.mark.parametrize(
@@ -322,13 +338,13 @@ def test_settings_can_be_taken_back(run: Run, house: House) -> None:
     ],
 )
 def test_a_wrong_setting_of_an_account_changes_nothing(
-    run: Run, house: House, setting: str, reason: str
+    run: Run, services: Services, setting: str, reason: str
 ) -> None:
     create(run)
     assert reason in error(
         run("account", "set", "Groove Tech", "timezone=Europe/Athens", setting, code=1)
     )
-    assert account(house).timezone == "UTC"
+    assert account(services).timezone == "UTC"
 
 
 def test_a_setting_without_a_value_is_a_wrong_call(run: Run) -> None:
@@ -341,23 +357,25 @@ def test_an_unknown_account_names_the_command_that_lists_them(run: Run) -> None:
         assert "provider account list" in error(run("account", *words, code=1))
 
 
-def test_a_second_token_works_beside_the_first_until_one_is_revoked(run: Run, house: House) -> None:
+def test_a_second_token_works_beside_the_first_until_one_is_revoked(
+    run: Run, services: Services
+) -> None:
     first = create(run)
     second = run("account", "token", "Groove Tech").stdout.strip()
     assert said(run("account", "token", "Groove Tech", "--json"))["token"].startswith("prv_")
     for token in (first, second):
-        house.doorkeeper.admit(token, "workable", house.now())
+        services.authenticator.authenticate(token, "workable", services.now())
     run("account", "revoke", "Groove Tech", first[:12])
     tokens = said(run("account", "show", "Groove Tech", "--json"))["tokens"]
     assert [bool(each["revoked_at"]) for each in tokens] == [True, False, False]
     assert "no open token" in error(run("account", "revoke", "Groove Tech", first[:12], code=1))
 
 
-def test_a_prefix_that_fits_two_tokens_closes_neither(run: Run, house: House) -> None:
+def test_a_prefix_that_fits_two_tokens_closes_neither(run: Run, services: Services) -> None:
     create(run)
     run("account", "token", "Groove Tech")
     assert "2 tokens" in error(run("account", "revoke", "Groove Tech", "prv_", code=1))
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         assert not any(token.revoked_at for token in session.query(AccountToken))
 
 
@@ -397,18 +415,23 @@ def test_an_unknown_product_leaves_what_an_account_sees(run: Run) -> None:
 # ---- staff
 
 
-def test_staff_are_made_listed_and_disabled(run: Run, house: House) -> None:
+def test_staff_are_made_listed_and_disabled(run: Run, services: Services) -> None:
     run(
-        "staff", "create", "Sam@Provider.test", "--role", "admin", "--password-stdin",
+        "staff",
+        "create",
+        "Sam@Provider.test",
+        "--role",
+        "admin",
+        "--password-stdin",
         stdin="correct horse battery\nignored",
-    )  # fmt: skip
+    )
     listed = said(run("staff", "list", "--json"))
     assert [(each["email"], each["role"]) for each in listed] == [("sam@provider.test", "admin")]
     run("staff", "disable", "sam@provider.test")
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         person = session.query(Staff).one()
     assert person.disabled_at
-    assert "correct horse" not in person.password
+    assert "correct horse" not in person.password_hash
     assert "already" in error(run("staff", "disable", "sam@provider.test", code=1))
 
 
@@ -497,9 +520,9 @@ def test_a_product_that_is_archived_comes_back_by_publishing(run: Run) -> None:
     assert said(run("product", "show", "first-interview", "--json"))["state"] == "published"
 
 
-def test_a_key_of_two_kinds_wants_its_kind(run: Run, house: House) -> None:
-    cast.test(house, key="same")
-    cast.interview(house, key="same")
+def test_a_key_of_two_kinds_wants_its_kind(run: Run, services: Services) -> None:
+    cast.create_test(services, key="same")
+    cast.create_interview(services, key="same")
     told = error(run("product", "show", "same", code=1))
     assert "assessment/same or interview/same" in told
     assert said(run("product", "show", "interview/same", "--json"))["kind"] == "interview"
@@ -510,20 +533,23 @@ def test_a_key_of_two_kinds_wants_its_kind(run: Run, house: House) -> None:
 
 
 @pytest.fixture
-def order(house: House, run: Run) -> str:
-    account_id, _ = cast.account(house)
-    return cast.order(house, account_id, cast.test(house))
+def order(services: Services, run: Run) -> str:
+    account_id, _ = cast.create_account(services)
+    return cast.place_order(services, account_id, cast.create_test(services))
 
 
 def test_orders_are_listed_newest_first_filtered_and_paged(
-    run: Run, house: House, order: str
+    run: Run, services: Services, order: str
 ) -> None:
-    with house.db.reading() as session:
-        account_id = Account.named(session, "Groove Tech").id
-    later = cast.order(
-        house, account_id, cast.interview(house), "interview",
+    with services.db.reading() as session:
+        account_id = Account.get_by_name(session, "Groove Tech").id
+    later = cast.place_order(
+        services,
+        account_id,
+        cast.create_interview(services),
+        "interview",
         callback_url="https://groove-tech.workable.com/2",
-    )  # fmt: skip
+    )
 
     def ids(*words: str) -> list[str]:
         return [each["id"] for each in said(run("order", "list", "--json", *words))]
@@ -537,27 +563,27 @@ def test_orders_are_listed_newest_first_filtered_and_paged(
 
 
 def test_an_order_is_shown_with_its_story_and_deliveries(
-    run: Run, house: House, order: str
+    run: Run, services: Services, order: str
 ) -> None:
-    cast.finish(house, order)
+    cast.finish_test(services, order)
     shown = said(run("order", "show", order, "--json"))
     assert shown["status"] == "completed"
     assert shown["score"] == 100
-    assert "placed" in [each["word"] for each in shown["events"]]
-    assert {each["sink"] for each in shown["deliveries"]} == {"mail", "callback"}
+    assert "placed" in [each["type"] for each in shown["events"]]
+    assert {each["channel"] for each in shown["deliveries"]} == {"email", "callback"}
     assert "completed" in run("order", "show", order).stdout
 
 
-def test_the_candidates_link_is_printed(run: Run, house: House, order: str) -> None:
+def test_the_candidates_link_is_printed(run: Run, services: Services, order: str) -> None:
     # The command reads the same key: the link that the letter has.
-    assert run("order", "link", order).stdout.strip() == cast.invitation(house, order)
+    assert run("order", "link", order).stdout.strip() == cast.invitation_url(services, order)
 
 
 def test_an_order_is_cancelled_and_reopened_with_a_reason(
-    run: Run, house: House, order: str
+    run: Run, services: Services, order: str
 ) -> None:
     run("order", "cancel", order, "--reason", "The job is filled")
-    assert cast.status(house, order) == "cancelled"
+    assert cast.order_status(services, order) == "cancelled"
     assert "cannot become" in error(run("order", "cancel", order, "--reason", "x", code=1))
     run("order", "reopen", order, "--reason", "It is not")
     shown = said(run("order", "show", order, "--json"))
@@ -574,14 +600,14 @@ def test_an_unknown_order_or_delivery_is_one_line(run: Run) -> None:
 
 
 def test_a_parked_delivery_is_listed_shown_and_sent_again(
-    run: Run, house: House, order: str
+    run: Run, services: Services, order: str
 ) -> None:
-    with house.db.writing() as session:
-        lane = session.query(Message).one().lane
-        claim = outbox.claim(session, lane, house.now(), 1)[0]
-        outbox.keep_rendered(session, claim, b"Dear Lakita\x1b[2J")
-        never = outbox.Outcome("never", code=550, error="no such mailbox")
-        cast.settle(house, session, claim, never)
+    with services.db.writing() as session:
+        lane = session.query(Message).one().queue
+        claim = outbox.claim(session, lane, services.now(), 1)[0]
+        outbox.store_body(session, claim, b"Dear Lakita\x1b[2J")
+        never = outbox.Outcome("rejected", status_code=550, error="no such mailbox")
+        cast.settle_attempt(services, session, claim, never)
     parked = said(run("delivery", "list", "--state", "parked", "--json"))
     assert [each["order"] for each in parked] == [order]
     shown = run("delivery", "show", parked[0]["id"]).stdout
@@ -594,79 +620,83 @@ def test_a_parked_delivery_is_listed_shown_and_sent_again(
     assert "Only a parked" in error(run("delivery", "retry", parked[0]["id"], code=1))
 
 
-def parked(house: House, run: Run, name: str, count: int) -> list[str]:
+def parked(services: Services, run: Run, name: str, count: int) -> list[str]:
     """Return the orders of a new account whose news and letters were all given up."""
-    account_id, _ = cast.account(house, name)
-    product = cast.test(house)
+    account_id, _ = cast.create_account(services, name)
+    product = cast.create_test(services)
     ids = []
     for number in range(count):
         url = f"https://x.workable.com/{number}"
-        ids.append(cast.order(house, account_id, product, callback_url=url))
+        ids.append(cast.place_order(services, account_id, product, callback_url=url))
         run("order", "cancel", ids[-1], "--reason", "why")
-    with house.db.writing() as session:
-        for lane in (f"{account_id}/callback/x.workable.com", f"{account_id}/mail"):
-            for claim in outbox.claim(session, lane, house.now(), 1000):
-                cast.settle(house, session, claim, outbox.Outcome("never", code=410))
+    with services.db.writing() as session:
+        for lane in (f"{account_id}/callback/x.workable.com", f"{account_id}/email"):
+            for claim in outbox.claim(session, lane, services.now(), 1000):
+                cast.settle_attempt(
+                    services, session, claim, outbox.Outcome("rejected", status_code=410)
+                )
     return ids
 
 
-def test_deliveries_are_narrowed_by_account_and_where_they_go(run: Run, house: House) -> None:
-    groove, other = parked(house, run, "Groove Tech", 2), parked(house, run, "Other", 1)
+def test_deliveries_are_narrowed_by_account_and_where_they_go(run: Run, services: Services) -> None:
+    groove, other = parked(services, run, "Groove Tech", 2), parked(services, run, "Other", 1)
 
     def orders(*words: str) -> list[str]:
         return sorted(each["order"] for each in said(run("delivery", "list", "--json", *words)))
 
     assert orders("--account", "Other") == other * 2
-    assert orders("--to", "callback") == sorted(groove + other)
-    assert orders("--to", "mail", "--account", "Groove Tech") == sorted(groove)
-    assert orders("--to", "mail", "--state", "waiting") == []
-    assert orders("--to", "media") == []
+    assert orders("--channel", "callback") == sorted(groove + other)
+    assert orders("--channel", "email", "--account", "Groove Tech") == sorted(groove)
+    assert orders("--channel", "email", "--state", "waiting") == []
+    assert orders("--channel", "media") == []
     assert "account list" in error(run("delivery", "list", "--account", "X", code=1))
 
 
 def test_all_that_is_parked_or_a_part_of_it_is_sent_again_in_batches(
-    run: Run, house: House, monkeypatch: pytest.MonkeyPatch
+    run: Run, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "BATCH", 2)
-    parked(house, run, "Groove Tech", 5)
-    parked(house, run, "Other", 1)
+    monkeypatch.setattr(deliveries, "BATCH_SIZE", 2)
+    parked(services, run, "Groove Tech", 5)
+    parked(services, run, "Other", 1)
 
     def left() -> int:
         return len(said(run("delivery", "list", "--json", "--state", "parked")))
 
     assert left() == 12
-    some = ("--account", "Groove Tech", "--to", "callback")
+    some = ("--account", "Groove Tech", "--channel", "callback")
     assert run("delivery", "retry", "--all", *some).stdout == "5 deliveries are due again.\n"
     assert left() == 7
-    mail = run("delivery", "retry", "--all", "--to", "mail", "--account", "Other").stdout
+    mail = run("delivery", "retry", "--all", "--channel", "email", "--account", "Other").stdout
     assert mail == "1 delivery is due again.\n"
     assert run("delivery", "retry", "--all").stdout == "6 deliveries are due again.\n"
     assert run("delivery", "retry", "--all").stdout == "0 deliveries are due again.\n"
 
 
-def overtaken(house: House, run: Run) -> tuple[str, str]:
+def overtaken(services: Services, run: Run) -> tuple[str, str]:
     """Return a parked delivery whose successor has been tried, and one more that can still go."""
-    orders = parked(house, run, "Groove Tech", 2)
-    callbacks = said(run("delivery", "list", "--json", "--to", "callback"))
+    orders = parked(services, run, "Groove Tech", 2)
+    callbacks = said(run("delivery", "list", "--json", "--channel", "callback"))
     run("order", "reopen", orders[0], "--reason", "again")
-    with house.db.writing() as session:
-        (claim,) = outbox.claim(session, "1/callback/x.workable.com", house.now(), 1)
-        cast.settle(house, session, claim, outbox.Outcome("again", after=timedelta(hours=1)))
+    with services.db.writing() as session:
+        (claim,) = outbox.claim(session, "1/callback/x.workable.com", services.now(), 1)
+        cast.settle_attempt(
+            services, session, claim, outbox.Outcome("retry", retry_after=timedelta(hours=1))
+        )
     late, other = (
         next(each["id"] for each in callbacks if each["order"] == order) for order in orders
     )
     return late, other
 
 
-def test_what_a_later_status_overtook_is_not_sent_again(run: Run, house: House) -> None:
-    late, _ = overtaken(house, run)
+def test_what_a_later_status_overtook_is_not_sent_again(run: Run, services: Services) -> None:
+    late, _ = overtaken(services, run)
     assert run("delivery", "retry", late).stdout.startswith("It is not sent: a later status")
     assert said(run("delivery", "show", late, "--json"))["state"] == "superseded"
 
 
-def test_all_are_sent_again_but_what_was_overtaken(run: Run, house: House) -> None:
-    late, other = overtaken(house, run)
-    told = run("delivery", "retry", "--all", "--to", "callback").stdout
+def test_all_are_sent_again_but_what_was_overtaken(run: Run, services: Services) -> None:
+    late, other = overtaken(services, run)
+    told = run("delivery", "retry", "--all", "--channel", "callback").stdout
     assert told.startswith("1 delivery is due again.\nNot sent: 1, for a later status")
     states = {each["id"]: each["state"] for each in said(run("delivery", "list", "--json"))}
     assert (states[late], states[other]) == ("superseded", "waiting")
@@ -678,43 +708,50 @@ def test_sending_again_wants_one_or_all(run: Run) -> None:
     assert "--all" in error(run("delivery", "retry", "x", "--account", "X", code=2))
 
 
-def test_what_is_held_is_listed_and_a_list_of_deliveries_says_so(run: Run, house: House) -> None:
-    account_id, _ = cast.account(house)
-    assert said(run("delivery", "holds", "--json")) == []
+def test_what_is_held_is_listed_and_a_list_of_deliveries_says_so(
+    run: Run, services: Services
+) -> None:
+    account_id, _ = cast.create_account(services)
+    assert said(run("delivery", "pauses", "--json")) == []
     assert run("delivery", "list").stderr == ""
-    until = house.now() + timedelta(minutes=5)
-    with house.db.writing() as session:
-        outbox.hold(session, "route/x.test", "It answers 503", until, house.now())
+    until = services.now() + timedelta(minutes=5)
+    with services.db.writing() as session:
+        outbox.pause(session, "destination/x.test", "It answers 503", until, services.now())
     assert run("delivery", "list").stderr.startswith("One hold keeps deliveries waiting")
-    with house.db.writing() as session:
-        outbox.hold(session, f"account/{account_id}/callback", "Refused", until, house.now())
-        outbox.hold(session, f"lane/{account_id}/callback/x.test", "Rest", until, house.now())
-        outbox.hold(session, "route/mail", "It does not answer", until, house.now())
-    shown = said(run("delivery", "holds", "--json"))
-    assert {(each["on"], each["host"], each["account"], each["to"]) for each in shown} == {
-        ("host", "x.test", "", "callback"), ("account", "", "Groove Tech", "callback"),
-        ("lane", "x.test", "Groove Tech", "callback"), ("host", "", "", "mail"),
-    }  # fmt: skip
-    assert {each["since"] for each in shown} == {house.now().isoformat()}
-    assert {each["next_try"] for each in shown} == {until.isoformat()}
-    said_plainly = run("delivery", "holds")
+    with services.db.writing() as session:
+        outbox.pause(session, f"account/{account_id}/callback", "Refused", until, services.now())
+        outbox.pause(session, f"queue/{account_id}/callback/x.test", "Rest", until, services.now())
+        outbox.pause(session, "destination/email", "It does not answer", until, services.now())
+    shown = said(run("delivery", "pauses", "--json"))
+    assert {(each["scope"], each["host"], each["account"], each["channel"]) for each in shown} == {
+        ("host", "x.test", "", "callback"),
+        ("account", "", "Groove Tech", "callback"),
+        ("queue", "x.test", "Groove Tech", "callback"),
+        ("host", "", "", "email"),
+    }
+    assert {each["paused_at"] for each in shown} == {services.now().isoformat()}
+    assert {each["retry_at"] for each in shown} == {until.isoformat()}
+    said_plainly = run("delivery", "pauses")
     assert "It answers 503" in said_plainly.stdout
     assert "provider account set 'Groove Tech' callback_token=" in said_plainly.stderr
     assert run("delivery", "list", "--json").stderr.startswith("4 holds keep deliveries waiting")
 
 
-def test_a_new_callback_token_lets_go_what_waited_for_it(run: Run, house: House) -> None:
-    ours, _ = cast.account(house)
-    other, _ = cast.account(house, "Other")
-    subjects = [f"account/{ours}/callback", f"account/{other}/callback", "route/x.test"]
-    with house.db.writing() as session:
+def test_a_new_callback_token_lets_go_what_waited_for_it(run: Run, services: Services) -> None:
+    ours, _ = cast.create_account(services)
+    other, _ = cast.create_account(services, "Other")
+    subjects = [f"account/{ours}/callback", f"account/{other}/callback", "destination/x.test"]
+    with services.db.writing() as session:
         for subject in subjects:
-            outbox.hold(session, subject, "Refused", house.now(), house.now())
+            outbox.pause(session, subject, "Refused", services.now(), services.now())
     run("account", "set", "Groove Tech", "callback_hosts=*.workable.com")
-    assert len(said(run("delivery", "holds", "--json"))) == 3
+    assert len(said(run("delivery", "pauses", "--json"))) == 3
     run("account", "set", "Groove Tech", "callback_token=another")
-    held = said(run("delivery", "holds", "--json"))
-    assert [(each["on"], each["account"]) for each in held] == [("account", "Other"), ("host", "")]
+    held = said(run("delivery", "pauses", "--json"))
+    assert [(each["scope"], each["account"]) for each in held] == [
+        ("account", "Other"),
+        ("host", ""),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -754,13 +791,13 @@ def test_a_rate_of_calls_that_cannot_be_is_refused(run: Run, value: str) -> None
 
 
 def test_a_terminal_gets_tables_whose_cells_cannot_be_markup(
-    run: Run, house: House, order: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, services: Services, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         Order.find(session, order).candidate.last_name = "[bold]\x1b[31m"
     from provider.cli import shell
 
-    monkeypatch.setattr(shell, "on_terminal", lambda: True)
+    monkeypatch.setattr(shell, "is_terminal", lambda: True)
     monkeypatch.setenv("COLUMNS", "200")
     shown = run("order", "list").stdout
     assert "[bold]" in shown

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from provider.clock import Clock
-from tests.cast import HandClock, present, start_moment
+from tests.cast import ManualClock, present, start_moment
 
 
 def test_the_clock_tells_the_present_in_utc() -> None:
@@ -35,10 +35,10 @@ def test_start_moment_without_date_is_present(monkeypatch: pytest.MonkeyPatch) -
     assert before <= start_moment() <= present()
 
 
-def test_clock_fixture_with_date_begins_there(distant_date: None, clock: HandClock) -> None:
+def test_clock_fixture_with_date_begins_there(distant_date: None, clock: ManualClock) -> None:
     assert clock.now() == datetime(2040, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.machine_time
-def test_clock_fixture_in_machine_time_begins_now(distant_date: None, clock: HandClock) -> None:
+def test_clock_fixture_in_machine_time_begins_now(distant_date: None, clock: ManualClock) -> None:
     assert clock.now() <= Clock().now() < clock.now() + timedelta(hours=1)

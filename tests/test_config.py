@@ -21,12 +21,12 @@ OLD_KEY = urlsafe_b64encode(b"o" * 32).decode().rstrip("=")
 
 def read(folder: Path, **told: str) -> config.Settings:
     env = {f"PROVIDER_{name}": value for name, value in told.items()}
-    return config.read({"PROVIDER_INSTANCE": str(folder), "PATH": "/usr/bin"} | env)
+    return config.load_settings({"PROVIDER_INSTANCE": str(folder), "PATH": "/usr/bin"} | env)
 
 
 def test_nothing_needs_to_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = config.read({})
+    settings = config.load_settings({})
     assert settings.instance == tmp_path / "instance"
     assert settings.database_url == f"sqlite:///{tmp_path}/instance/provider.db"
     assert settings.base_url == "http://127.0.0.1:8000"
@@ -46,8 +46,12 @@ def test_the_environment_is_the_processs_own_unless_one_is_given(
 ) -> None:
     monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path))
     monkeypatch.setenv("PROVIDER_BASE_URL", "https://tests.example.com")
-    assert config.read().base_url == "https://tests.example.com"
-    assert ("PROVIDER_BASE_URL", "https://tests.example.com", "environment") in config.explain()
+    assert config.load_settings().base_url == "https://tests.example.com"
+    assert (
+        "PROVIDER_BASE_URL",
+        "https://tests.example.com",
+        "environment",
+    ) in config.describe_settings()
 
 
 VALUES: list[tuple[str, str, str, Any]] = [
@@ -56,8 +60,12 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("BASE_URL", "https://tests.example.com/", "base_url", "https://tests.example.com"),
     ("BASE_URL", "http://[::1]:8000", "base_url", "http://[::1]:8000"),
     ("BASE_URL", "https://example.com/hiring/", "base_url", "https://example.com/hiring"),
-    ("MAIL_URL", "smtp://u:p%40w@mail.example.com:587", "mail_url",
-     "smtp://u:p%40w@mail.example.com:587"),
+    (
+        "MAIL_URL",
+        "smtp://u:p%40w@mail.example.com:587",
+        "mail_url",
+        "smtp://u:p%40w@mail.example.com:587",
+    ),
     ("MAIL_URL", "smtps://mail.example.com", "mail_url", "smtps://mail.example.com"),
     ("MAIL_URL", "smtp+tls://mail.example.com", "mail_url", "smtp+tls://mail.example.com"),
     ("MAIL_FROM", "tests@example.com", "mail_from", "tests@example.com"),
@@ -65,20 +73,37 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("MEDIA_URL", "s3://bucket/prefix", "media_url", "s3://bucket/prefix"),
     ("MEDIA_URL", "file:/srv/media", "media_url", "file:/srv/media"),
     ("MEDIA_URL", "s3://films", "media_url", "s3://films"),
-    ("MEDIA_URL", "s3://films/a/b/?region=eu-1&endpoint=http://[::1]:9000", "media_url",
-     "s3://films/a/b/?region=eu-1&endpoint=http://[::1]:9000"),
+    (
+        "MEDIA_URL",
+        "s3://films/a/b/?region=eu-1&endpoint=http://[::1]:9000",
+        "media_url",
+        "s3://films/a/b/?region=eu-1&endpoint=http://[::1]:9000",
+    ),
     ("MEDIA_DOWNLOADS", "proxied", "signed_downloads", False),
-    ("RETRY_SCHEDULE", "1s, 2m,3h ,4d,1w", "retry_schedule",
-     (timedelta(seconds=1), timedelta(minutes=2), timedelta(hours=3), timedelta(days=4),
-      timedelta(weeks=1))),
+    (
+        "RETRY_SCHEDULE",
+        "1s, 2m,3h ,4d,1w",
+        "retry_schedule",
+        (
+            timedelta(seconds=1),
+            timedelta(minutes=2),
+            timedelta(hours=3),
+            timedelta(days=4),
+            timedelta(weeks=1),
+        ),
+    ),
     ("LIMITS_URL", "redis://cache.example.com", "limits_url", "redis://cache.example.com"),
-    ("LIMITS_URL", "rediss://u:p%40w@cache.example.com:6380/1", "limits_url",
-     "rediss://u:p%40w@cache.example.com:6380/1"),
+    (
+        "LIMITS_URL",
+        "rediss://u:p%40w@cache.example.com:6380/1",
+        "limits_url",
+        "rediss://u:p%40w@cache.example.com:6380/1",
+    ),
     ("LIMITS_URL", "valkeys://:pw@[::1]:6380/", "limits_url", "valkeys://:pw@[::1]:6380/"),
     ("METRICS_TOKEN", " m3tr1cs ", "metrics_token", "m3tr1cs"),
     ("PRIVATE_CALLBACKS", "allow", "private_callbacks", True),
     ("SECRET_KEY", f"{KEY}, {OLD_KEY}", "secret_keys", (b"k" * 32, b"o" * 32)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "value", "field", "meant"), VALUES)
@@ -174,7 +199,7 @@ def test_every_setting_refuses_what_is_not_a_line_of_text(tmp_path: Path) -> Non
     for name in config.SETTINGS:
         for value in ("a\x00b", "a\nb", "a\udc80b"):
             with pytest.raises(Invalid, match=f"{name} should be one line of plain text"):
-                config.read({"PROVIDER_INSTANCE": str(tmp_path)} | {name: value})
+                config.load_settings({"PROVIDER_INSTANCE": str(tmp_path)} | {name: value})
 
 
 def test_every_setting_has_a_value_and_a_bad_value_here() -> None:
@@ -188,9 +213,11 @@ def test_an_empty_value_is_the_default(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    default = config.read({})
-    assert config.read({name: "  "}) == default
-    assert ("environment" in {source for *_, source in config.explain({name: "  "})}) is False
+    default = config.load_settings({})
+    assert config.load_settings({name: "  "}) == default
+    assert (
+        "environment" in {source for *_, source in config.describe_settings({name: "  "})}
+    ) is False
 
 
 def test_an_unknown_setting_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -199,7 +226,7 @@ def test_an_unknown_setting_is_refused_by_its_name(tmp_path: Path) -> None:
 
 
 def test_a_setting_of_somebody_else_is_none_of_our_business(tmp_path: Path) -> None:
-    assert config.read({"PROVIDER_INSTANCE": str(tmp_path), "CLOUD_PROVIDER": "x"})
+    assert config.load_settings({"PROVIDER_INSTANCE": str(tmp_path), "CLOUD_PROVIDER": "x"})
 
 
 def test_downloads_can_be_signed_where_recordings_are_in_a_bucket(tmp_path: Path) -> None:
@@ -213,8 +240,8 @@ def test_the_sender_is_at_the_servers_host_and_never_at_a_bare_ipv6_address(tmp_
 
 
 def test_https_is_seen_by_the_base_url(tmp_path: Path) -> None:
-    assert read(tmp_path, BASE_URL="https://a.example.com").https
-    assert not read(tmp_path).https
+    assert read(tmp_path, BASE_URL="https://a.example.com").is_https
+    assert not read(tmp_path).is_https
 
 
 @pytest.mark.parametrize(
@@ -228,13 +255,13 @@ def test_https_is_seen_by_the_base_url(tmp_path: Path) -> None:
     ],
 )
 def test_a_duration_is_a_number_and_a_unit(text: str, length: timedelta) -> None:
-    assert config.duration(text) == length
+    assert config.parse_duration(text) == length
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "5 minutes", "-5m", "0d", "1.5h", "3651d", "5m\n;"])
 def test_what_is_no_duration_is_told_what_one_looks_like(text: str) -> None:
     with pytest.raises(Invalid, match="write 90s, 5m, 2h, 7d or 2w"):
-        config.duration(text)
+        config.parse_duration(text)
 
 
 # Secrets
@@ -253,11 +280,11 @@ SECRETS = {
 
 def test_explain_says_every_setting_its_value_and_its_source(tmp_path: Path) -> None:
     env = {"PROVIDER_INSTANCE": str(tmp_path), "PROVIDER_PRIVATE_CALLBACKS": "allow"} | SECRETS
-    told = {name: (value, source) for name, value, source in config.explain(env)}
+    told = {name: (value, source) for name, value, source in config.describe_settings(env)}
     assert list(told) == list(config.SETTINGS)
     assert told["PROVIDER_INSTANCE"] == (str(tmp_path), "environment")
     assert told["PROVIDER_PRIVATE_CALLBACKS"] == ("allow", "environment")
-    assert told["PROVIDER_RETRY_SCHEDULE"] == (config.SCHEDULE, "default")
+    assert told["PROVIDER_RETRY_SCHEDULE"] == (config.DEFAULT_RETRY_SCHEDULE, "default")
     assert told["PROVIDER_SECRET_KEY"] == ("2 key(s), hidden", "environment")
     assert told["PROVIDER_METRICS_TOKEN"] == ("hidden", "environment")
     assert told["PROVIDER_DATABASE_URL"][0] == (
@@ -271,13 +298,16 @@ def test_explain_says_every_setting_its_value_and_its_source(tmp_path: Path) -> 
 
 def test_no_secret_is_in_what_is_explained_or_in_a_repr(tmp_path: Path) -> None:
     env = {"PROVIDER_INSTANCE": str(tmp_path)} | SECRETS
-    for shown in (repr(config.explain(env)), repr(config.read(env))):
+    for shown in (repr(config.describe_settings(env)), repr(config.load_settings(env))):
         for secret in ("hunter", KEY, OLD_KEY, "kkkk", "oooo", "b@db"):
             assert secret not in shown
 
 
 def test_what_is_not_set_shows_as_nothing(tmp_path: Path) -> None:
-    told = {name: value for name, value, _ in config.explain({"PROVIDER_INSTANCE": str(tmp_path)})}
+    told = {
+        name: value
+        for name, value, _ in config.describe_settings({"PROVIDER_INSTANCE": str(tmp_path)})
+    }
     assert told["PROVIDER_MAIL_URL"] == told["PROVIDER_METRICS_TOKEN"] == ""
     assert told["PROVIDER_PRIVATE_CALLBACKS"] == ""
 
@@ -346,8 +376,10 @@ def test_processes_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
     folder = tmp_path / "instance"
     told = subprocess.run(
         [sys.executable, "-c", EIGHT_AT_ONCE, str(folder)],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert told.stderr == ""
     assert told.stdout.split() == [read(folder).secret_keys[0].hex()] * 8
     assert [path.name for path in folder.iterdir()] == ["secret.key"]

@@ -23,28 +23,28 @@ import provider
 from provider import db as door
 from provider import sqlite
 from provider.accounts import Account, AccountToken
-from provider.accounts.staff import SignInTry
-from provider.db import Database, UtcDateTime, in_turn
-from provider.errors import Unready
-from provider.house import House
-from provider.sqlite import sqlite_library, wal_is_safe
+from provider.accounts.staff import SignInAttempt
+from provider.db import Database, UtcDateTime, acquire_advisory_lock
+from provider.errors import Unavailable
+from provider.house import Services
+from provider.sqlite import is_wal_safe, sqlite_library
 
 pytestmark = pytest.mark.both
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def db(house: House) -> Database:
-    return house.db
+def db(services: Services) -> Database:
+    return services.db
 
 
 def tried(session: Session, key: bytes = b"x") -> None:
     """Write a row of the simplest table."""
-    session.add(SignInTry(key=key, at=AT))
+    session.add(SignInAttempt(key=key, attempted_at=AT))
 
 
 def rows(session: Session) -> int:
-    return session.scalar(select(func.count()).select_from(SignInTry)) or 0
+    return session.scalar(select(func.count()).select_from(SignInAttempt)) or 0
 
 
 def counted(db: Database) -> int:
@@ -67,8 +67,10 @@ def another_process(db: Database, *statements: str) -> Iterator[subprocess.Popen
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program, str(db.url.database), *statements],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     try:
@@ -106,7 +108,7 @@ def test_nothing_half_done_stays_after_an_error_at_the_commit(db: Database) -> N
     def orphan() -> None:
         with db.writing() as session:
             tried(session)
-            session.add(AccountToken(account_id=4711, prefix="x", digest=b"x", created_at=AT))
+            session.add(AccountToken(account_id=4711, prefix="x", token_hash=b"x", created_at=AT))
 
     with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
         orphan()
@@ -115,7 +117,7 @@ def test_nothing_half_done_stays_after_an_error_at_the_commit(db: Database) -> N
 
 @pytest.mark.sqlite
 def test_nothing_half_done_stays_after_a_process_was_killed(db: Database) -> None:
-    insert = "INSERT INTO sign_in_tries (key, at) VALUES (x'00', '2026-11-23 09:00:00.000000')"
+    insert = "INSERT INTO sign_in_attempts (key, attempted_at) VALUES (x'00', '2026-11-23 09:00:00.000000')"
     with another_process(db, "BEGIN IMMEDIATE", insert):
         assert counted(db) == 0
     assert counted(db) == 0
@@ -125,9 +127,9 @@ def test_nothing_half_done_stays_after_a_process_was_killed(db: Database) -> Non
 
 def test_objects_stay_readable_after_the_door_is_closed(db: Database) -> None:
     with db.writing() as session:
-        row = SignInTry(key=b"x", at=AT)
+        row = SignInAttempt(key=b"x", attempted_at=AT)
         session.add(row)
-    assert (row.id, row.at) == (1, AT)
+    assert (row.id, row.attempted_at) == (1, AT)
 
 
 # Only the outermost opens
@@ -137,8 +139,8 @@ def opening(name: str) -> Callable[[Database], Any]:
     return lambda db: getattr(db, name)()
 
 
-@pytest.mark.parametrize("outer", ["reading", "writing", "glancing", "jotting"])
-@pytest.mark.parametrize("inner", ["reading", "writing", "glancing", "jotting"])
+@pytest.mark.parametrize("outer", ["reading", "writing", "raw_read", "jotting"])
+@pytest.mark.parametrize("inner", ["reading", "writing", "raw_read", "jotting"])
 def test_only_the_outermost_opens_a_transaction(db: Database, outer: str, inner: str) -> None:
     with opening(outer)(db):
         with (
@@ -198,21 +200,23 @@ def test_a_writer_never_blocks_a_reader(db: Database) -> None:
 
 def test_writers_side_by_side_lose_nothing(db: Database) -> None:
     with db.writing() as session:
-        session.add(Account(name="Groove Tech", ats="workable", created_at=AT, expire_after=0))
+        session.add(
+            Account(name="Groove Tech", ats="workable", created_at=AT, expire_after_seconds=0)
+        )
     together = threading.Barrier(20)
 
     def count(_: int) -> None:
         together.wait(10)
         for _ in range(25):
             with db.writing() as session:
-                in_turn(session, "accounts")
-                seen = session.scalar(select(Account.expire_after)) or 0
-                session.execute(update(Account).values(expire_after=seen + 1))
+                acquire_advisory_lock(session, "accounts")
+                seen = session.scalar(select(Account.expire_after_seconds)) or 0
+                session.execute(update(Account).values(expire_after_seconds=seen + 1))
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(count, range(20)))
     with db.reading() as session:
-        assert session.scalar(select(Account.expire_after)) == 500
+        assert session.scalar(select(Account.expire_after_seconds)) == 500
 
 
 def test_writers_in_two_processes_lose_nothing(db: Database) -> None:
@@ -220,22 +224,24 @@ def test_writers_in_two_processes_lose_nothing(db: Database) -> None:
         db.url.render_as_string(hide_password=False)
     )  # a lock of its own, as another process has
     with db.writing() as session:
-        session.add(Account(name="Groove Tech", ats="workable", created_at=AT, expire_after=0))
+        session.add(
+            Account(name="Groove Tech", ats="workable", created_at=AT, expire_after_seconds=0)
+        )
     together = threading.Barrier(4)
 
     def count(own: Database) -> None:
         together.wait(10)
         for _ in range(25):
             with own.writing() as session:
-                in_turn(session, "accounts")
-                seen = session.scalar(select(Account.expire_after)) or 0
-                session.execute(update(Account).values(expire_after=seen + 1))
+                acquire_advisory_lock(session, "accounts")
+                seen = session.scalar(select(Account.expire_after_seconds)) or 0
+                session.execute(update(Account).values(expire_after_seconds=seen + 1))
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(count, [db, two, db, two]))
     two.close()
     with db.reading() as session:
-        assert session.scalar(select(Account.expire_after)) == 100
+        assert session.scalar(select(Account.expire_after_seconds)) == 100
 
 
 # Somebody else writes for long
@@ -243,13 +249,16 @@ def test_writers_in_two_processes_lose_nothing(db: Database) -> None:
 
 @pytest.mark.sqlite
 def test_a_writer_waits_for_another_processs_writer_and_then_says_so(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 50)
-    db = Database(str(house.db.url))
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
+    db = Database(str(services.db.url))
     with another_process(db, "BEGIN IMMEDIATE"):
         for _ in range(2):  # the second finds the in-process lock free again
-            with pytest.raises(Unready, match="kept busy by another program"), db.writing() as s:
+            with (
+                pytest.raises(Unavailable, match="kept busy by another program"),
+                db.writing() as s,
+            ):
                 tried(s)
         assert counted(db) == 0
     with db.writing() as session:
@@ -262,13 +271,13 @@ def test_a_writer_waits_for_another_processs_writer_and_then_says_so(
 def test_writers_do_not_line_up_for_ever_behind_one_who_waits(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
 
     def write() -> None:
         with db.writing():
             pytest.fail("the lock is held")
 
-    with db.writing(), ThreadPoolExecutor(1) as pool, pytest.raises(Unready, match="try again"):
+    with db.writing(), ThreadPoolExecutor(1) as pool, pytest.raises(Unavailable, match="try again"):
         pool.submit(write).result(10)
 
 
@@ -280,7 +289,7 @@ def test_a_full_disk_is_said_plainly_and_leaves_nothing_behind(db: Database) -> 
             session.execute(text("PRAGMA max_page_count=1"))  # it stays as large as it is
             session.execute(text("CREATE TABLE more AS SELECT randomblob(100000) AS bytes"))
 
-    with pytest.raises(Unready, match="disk fails or is full"):
+    with pytest.raises(Unavailable, match="disk fails or is full"):
         fill()
     assert counted(db) == 0
 
@@ -294,7 +303,7 @@ def test_any_other_error_of_the_database_stays_what_it_is(db: Database) -> None:
 
 
 def told(session: Session, *lanes: str) -> None:
-    session.info.setdefault("lanes", set()).update(lanes)
+    session.info.setdefault("queues", set()).update(lanes)
 
 
 def test_a_listener_hears_of_the_lanes_once_it_is_committed(db: Database) -> None:
@@ -302,21 +311,21 @@ def test_a_listener_hears_of_the_lanes_once_it_is_committed(db: Database) -> Non
     db.on_commit.append(lambda lanes: heard.append((lanes, counted(db))))
     with db.writing() as session:
         tried(session)
-        told(session, "7/mail", "7/callback")
+        told(session, "7/email", "7/callback")
         assert heard == []
-    assert heard == [({"7/mail", "7/callback"}, 1)]
+    assert heard == [({"7/email", "7/callback"}, 1)]
 
 
 def test_a_listener_hears_nothing_of_what_was_undone_or_put_in_no_lane(db: Database) -> None:
     listener = Mock()
     db.on_commit.append(listener)
     with suppress(ZeroDivisionError), db.writing() as session:
-        told(session, "7/mail")
+        told(session, "7/email")
         tried(session)
         print(1 / 0)
     with suppress(IntegrityError), db.writing() as session:
-        told(session, "7/mail")
-        session.add(AccountToken(account_id=4711, prefix="x", digest=b"x", created_at=AT))
+        told(session, "7/email")
+        session.add(AccountToken(account_id=4711, prefix="x", token_hash=b"x", created_at=AT))
     assert counted(db) == 0
     with db.writing() as session:
         tried(session)
@@ -330,9 +339,9 @@ def test_a_listener_that_fails_does_not_undo_what_is_committed(db: Database) -> 
     db.on_commit += [Mock(side_effect=ZeroDivisionError), second]
     with capture_logs() as lines, db.writing() as session:
         tried(session)
-        told(session, "7/mail")
+        told(session, "7/email")
     assert counted(db) == 1
-    second.assert_called_once_with({"7/mail"})
+    second.assert_called_once_with({"7/email"})
     assert [line["event"] for line in lines] == ["a listener did not hear of a commit"]
 
 
@@ -346,7 +355,7 @@ def test_a_listener_may_write_itself_and_leave(db: Database) -> None:
 
     db.on_commit += [leave, second]
     with db.writing() as session:
-        told(session, "7/mail")
+        told(session, "7/email")
     assert counted(db) == 1
     second.assert_called_once()
 
@@ -357,24 +366,24 @@ def test_a_listener_may_write_itself_and_leave(db: Database) -> None:
 def test_a_moment_without_a_zone_is_refused(db: Database) -> None:
     naive = datetime(2026, 11, 23, 9, 0)
     with pytest.raises(StatementError, match="a moment needs its zone"), db.writing() as session:
-        session.add(SignInTry(key=b"x", at=naive))
+        session.add(SignInAttempt(key=b"x", attempted_at=naive))
     with pytest.raises(StatementError, match="needs its zone"), db.reading() as session:
-        session.scalars(select(SignInTry).where(SignInTry.at < naive))
+        session.scalars(select(SignInAttempt).where(SignInAttempt.attempted_at < naive))
 
 
 def test_a_moment_comes_back_in_utc_to_the_microsecond(db: Database) -> None:
     athens = timezone(timedelta(hours=2))
     moment = datetime(2026, 11, 23, 11, 0, 0, 123456, tzinfo=athens)
     with db.writing() as session:
-        session.add(SignInTry(key=b"x", at=moment))
+        session.add(SignInAttempt(key=b"x", attempted_at=moment))
     with db.reading() as session:
-        found = session.scalar(select(SignInTry.at))
+        found = session.scalar(select(SignInAttempt.attempted_at))
         assert found == moment
         assert found
         assert found.utcoffset() == timedelta(0)
-        assert session.scalar(select(func.max(SignInTry.at))) == moment
+        assert session.scalar(select(func.max(SignInAttempt.attempted_at))) == moment
         assert rows(session) == session.scalar(
-            select(func.count()).where(SignInTry.at == moment.astimezone(UTC))
+            select(func.count()).where(SignInAttempt.attempted_at == moment.astimezone(UTC))
         )
 
 
@@ -399,16 +408,39 @@ def test_a_plain_datetime_in_a_model_is_such_a_moment() -> None:
 # SQLite
 
 
-SAFE = [(3, 44, 6), (3, 44, 9), (3, 50, 7), (3, 50, 12), (3, 51, 3), (3, 51, 9), (3, 52, 0),
-        (3, 53, 4), (4, 0, 0)]  # fmt: skip
-UNSAFE = [(3, 6, 23), (3, 7, 0), (3, 34, 1), (3, 40, 1), (3, 43, 2), (3, 44, 0), (3, 44, 5),
-          (3, 45, 0), (3, 45, 7), (3, 46, 1), (3, 49, 2), (3, 50, 0), (3, 50, 6), (3, 51, 0),
-          (3, 51, 2)]  # fmt: skip
+SAFE = [
+    (3, 44, 6),
+    (3, 44, 9),
+    (3, 50, 7),
+    (3, 50, 12),
+    (3, 51, 3),
+    (3, 51, 9),
+    (3, 52, 0),
+    (3, 53, 4),
+    (4, 0, 0),
+]
+UNSAFE = [
+    (3, 6, 23),
+    (3, 7, 0),
+    (3, 34, 1),
+    (3, 40, 1),
+    (3, 43, 2),
+    (3, 44, 0),
+    (3, 44, 5),
+    (3, 45, 0),
+    (3, 45, 7),
+    (3, 46, 1),
+    (3, 49, 2),
+    (3, 50, 0),
+    (3, 50, 6),
+    (3, 51, 0),
+    (3, 51, 2),
+]
 
 
 def test_it_is_known_which_sqlite_keeps_a_wal_whole() -> None:
-    assert all(map(wal_is_safe, SAFE))
-    assert not any(map(wal_is_safe, UNSAFE))
+    assert all(map(is_wal_safe, SAFE))
+    assert not any(map(is_wal_safe, UNSAFE))
 
 
 @pytest.mark.parametrize(
@@ -439,29 +471,41 @@ def test_the_first_safe_library_is_used(
 
 
 def pragmas(engine: Engine) -> dict[str, Any]:
-    names = ("journal_mode", "synchronous", "foreign_keys", "secure_delete", "busy_timeout",
-             "query_only", "temp_store")  # fmt: skip
+    names = (
+        "journal_mode",
+        "synchronous",
+        "foreign_keys",
+        "secure_delete",
+        "busy_timeout",
+        "query_only",
+        "temp_store",
+    )
     with engine.connect() as connection:
         return {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names}
 
 
 EXPECTED = {
-    "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1,
-    "busy_timeout": 10_000, "query_only": 0, "temp_store": 2,
-}  # fmt: skip
+    "journal_mode": "wal",
+    "synchronous": 2,
+    "foreign_keys": 1,
+    "secure_delete": 1,
+    "busy_timeout": 10_000,
+    "query_only": 0,
+    "temp_store": 2,
+}
 
 
 @pytest.mark.sqlite
 def test_every_connection_is_set_up_to_lose_nothing(db: Database) -> None:
     assert sqlite_library()[1], "this machine has no SQLite whose WAL is safe"
     assert pragmas(db.engine) == EXPECTED
-    assert pragmas(db._read) == EXPECTED | {"query_only": 1}
+    assert pragmas(db._read_engine) == EXPECTED | {"query_only": 1}
 
 
 def test_an_unsafe_sqlite_is_not_put_in_wal_mode(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(sqlite, "wal_is_safe", lambda _: False)
+    monkeypatch.setattr(sqlite, "is_wal_safe", lambda _: False)
     assert sqlite_library() == (sqlite3, False)
     unsafe = Database(f"sqlite:///{tmp_path / 'unsafe.db'}")
     with unsafe.writing() as session:
@@ -469,7 +513,7 @@ def test_an_unsafe_sqlite_is_not_put_in_wal_mode(
         session.execute(text("INSERT INTO t VALUES (1)"))
         assert not Path(f"{unsafe.url.database}-wal").exists()
     assert pragmas(unsafe.engine) == EXPECTED | {"journal_mode": "delete"}
-    assert pragmas(unsafe._read) == EXPECTED | {"journal_mode": "delete", "query_only": 1}
+    assert pragmas(unsafe._read_engine) == EXPECTED | {"journal_mode": "delete", "query_only": 1}
     with unsafe.reading() as session:
         assert session.scalar(text("SELECT x FROM t")) == 1
     unsafe.close()
@@ -482,7 +526,7 @@ def test_an_unsafe_sqlite_takes_a_database_out_of_wal_mode(
     with safe.writing() as session:
         session.execute(text("CREATE TABLE t (x)"))
     safe.close()
-    monkeypatch.setattr(sqlite, "wal_is_safe", lambda _: False)
+    monkeypatch.setattr(sqlite, "is_wal_safe", lambda _: False)
     unsafe = Database(str(safe.url))
     assert pragmas(unsafe.engine)["journal_mode"] == "delete"
     unsafe.close()
@@ -491,7 +535,7 @@ def test_an_unsafe_sqlite_takes_a_database_out_of_wal_mode(
 @pytest.mark.sqlite
 def test_both_doors_use_one_sqlite_library(db: Database) -> None:
     library, _ = sqlite_library()
-    for engine in (db.engine, db._read):
+    for engine in (db.engine, db._read_engine):
         with engine.connect() as connection:
             driver = connection.connection.dbapi_connection
             assert driver
@@ -512,7 +556,7 @@ def test_what_is_deleted_is_wiped_from_the_file(db: Database) -> None:
     with db.writing() as session:
         tried(session, mark)
     with db.writing() as session:
-        session.execute(text("DELETE FROM sign_in_tries"))
+        session.execute(text("DELETE FROM sign_in_attempts"))
     with db.engine.connect() as connection:
         connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     assert mark not in Path(str(db.url.database)).read_bytes()

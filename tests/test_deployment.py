@@ -52,9 +52,19 @@ def test_nginx_understands_its_file(tmp_path: Path) -> None:
         conf = conf.replace(path, str(tmp_path))
     certificate = ("fullchain.pem", "privkey.pem")
     run(
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost",
-        "-out", tmp_path / certificate[0], "-keyout", tmp_path / certificate[1],
-    )  # fmt: skip
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-subj",
+        "/CN=localhost",
+        "-out",
+        tmp_path / certificate[0],
+        "-keyout",
+        tmp_path / certificate[1],
+    )
     # Only read, never begun: the ports stay free.
     (tmp_path / "nginx.conf").write_text(
         f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{conf}\n}}\n"

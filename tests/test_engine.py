@@ -8,8 +8,8 @@ from sqlalchemy import Connection, make_url, text
 
 from provider import engine, schema
 from provider.db import Database
-from provider.errors import Unready
-from tests.postgres import Postgres
+from provider.errors import Unavailable
+from tests.postgres import PostgresServer
 
 SHAPE = """
 SELECT 'column', table_name, column_name, data_type FROM information_schema.columns
@@ -31,7 +31,7 @@ def shape(db: Database) -> list[tuple[object, ...]]:
 
 def lacks(db: Database) -> bool:
     with db.engine.connect() as connection:
-        return engine.lacks(connection)
+        return engine.is_missing_or_outdated(connection)
 
 
 def forget(connection: Connection) -> None:
@@ -41,8 +41,8 @@ def forget(connection: Connection) -> None:
     connection.exec_driver_sql("CREATE TABLE provider_engine.applied (migration text PRIMARY KEY)")
 
 
-def test_init_makes_it_and_again_changes_nothing(postgres: Postgres) -> None:
-    with postgres.nothing() as url:
+def test_init_makes_it_and_again_changes_nothing(postgres: PostgresServer) -> None:
+    with postgres.empty_database() as url:
         db = Database(url)
         assert lacks(db)
         schema.upgrade(db)
@@ -55,8 +55,8 @@ def test_init_makes_it_and_again_changes_nothing(postgres: Postgres) -> None:
         db.close()
 
 
-def test_two_who_install_at_once_are_one_after_the_other(postgres: Postgres) -> None:
-    with postgres.nothing() as url, ThreadPoolExecutor(4) as threads:
+def test_two_who_install_at_once_are_one_after_the_other(postgres: PostgresServer) -> None:
+    with postgres.empty_database() as url, ThreadPoolExecutor(4) as threads:
         db = Database(url)
         for done in [threads.submit(engine.install, db.engine) for _ in range(4)]:
             done.result()
@@ -64,14 +64,16 @@ def test_two_who_install_at_once_are_one_after_the_other(postgres: Postgres) -> 
         db.close()
 
 
-def test_an_older_one_is_refused_and_brought_up_to_what_a_new_one_is(postgres: Postgres) -> None:
-    with postgres.nothing() as url:
+def test_an_older_one_is_refused_and_brought_up_to_what_a_new_one_is(
+    postgres: PostgresServer,
+) -> None:
+    with postgres.empty_database() as url:
         db = Database(url)
         schema.upgrade(db)
         new = shape(db)
         with db.engine.begin() as connection:
             forget(connection)
-        with pytest.raises(Unready, match=r"older than this program: run `provider init`"):
+        with pytest.raises(Unavailable, match=r"older than this program: run `provider init`"):
             schema.require_current(db)
         schema.upgrade(db)
         assert shape(db) == new
@@ -93,19 +95,22 @@ def test_a_connection_of_its_lives_in_its_schema_and_waits_for_nobody_for_long()
     url = make_url(
         "postgresql+psycopg://us:p%40ss@/orders?host=/sockets&options=-c%20geqo=off&connect_timeout=9"
     )
-    assert psycopg.conninfo.conninfo_to_dict(engine.address(url)) == {
-        "user": "us", "password": "p@ss", "dbname": "orders", "host": "/sockets",
+    assert psycopg.conninfo.conninfo_to_dict(engine.build_conninfo(url)) == {
+        "user": "us",
+        "password": "p@ss",
+        "dbname": "orders",
+        "host": "/sockets",
         "connect_timeout": "5",
         "options": "-c geqo=off -c search_path=provider_engine -c lock_timeout=5s"
         " -c idle_in_transaction_session_timeout=5s",
-    }  # fmt: skip
+    }
 
 
 def test_without_procrastinate_one_sentence_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for kept in (engine._home, engine._migrations):
+    for kept in (engine._procrastinate_sql_folder, engine._migration_files):
         kept.cache_clear()
     monkeypatch.setattr(engine, "find_spec", lambda name: None)
-    with pytest.raises(Unready, match=r"pip install 'provider\[scale\]'"):
-        engine._migrations()
+    with pytest.raises(Unavailable, match=r"pip install 'provider\[scale\]'"):
+        engine._migration_files()

@@ -5,52 +5,52 @@ from sqlalchemy import update
 
 from provider.accounts import Account, Caller
 from provider.errors import NotFound
-from provider.house import House
+from provider.house import Services
 from provider.orders import Product
-from provider.orders.glance import status_of
+from provider.orders.glance import get_order_status
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 
 
-def caller(house: House, account: int) -> Caller:
-    with house.db.reading() as session:
-        return Caller.of(session.get_one(Account, account))
+def caller(services: Services, account: int) -> Caller:
+    with services.db.reading() as session:
+        return Caller.from_account(session.get_one(Account, account))
 
 
-def names(house: House, account: int) -> list[str]:
-    rows = house.catalogue.listed("assessment", caller(house, account), house.now())
+def names(services: Services, account: int) -> list[str]:
+    rows = services.product_lists.get("assessment", caller(services, account), services.now())
     return [row.name for row in rows]
 
 
-def test_what_this_process_publishes_or_archives_is_listed_so_at_once(house: House) -> None:
-    account, _ = cast.account(house)
-    assert names(house, account) == []
-    product = cast.test(house)
-    assert names(house, account) == ["Reasoning"]
-    with house.db.writing() as session:
-        Product.find(session, product).archive(house.now())
-    assert names(house, account) == []
+def test_what_this_process_publishes_or_archives_is_listed_so_at_once(services: Services) -> None:
+    account, _ = cast.create_account(services)
+    assert names(services, account) == []
+    product = cast.create_test(services)
+    assert names(services, account) == ["Reasoning"]
+    with services.db.writing() as session:
+        Product.find(session, product).archive(services.now())
+    assert names(services, account) == []
 
 
 def test_what_another_process_writes_is_listed_after_five_seconds(
-    house: House, clock: HandClock
+    services: Services, clock: ManualClock
 ) -> None:
-    account, _ = cast.account(house)
-    cast.test(house)
-    assert names(house, account) == ["Reasoning"]
-    with house.db.writing() as session:  # as from elsewhere: no object of ours is changed
+    account, _ = cast.create_account(services)
+    cast.create_test(services)
+    assert names(services, account) == ["Reasoning"]
+    with services.db.writing() as session:  # as from elsewhere: no object of ours is changed
         session.execute(update(Product).values(name="Renamed"))
-    clock.pass_(timedelta(seconds=4, milliseconds=999))
-    assert names(house, account) == ["Reasoning"]
-    clock.pass_(timedelta(milliseconds=1))
-    assert names(house, account) == ["Renamed"]
+    clock.advance(timedelta(seconds=4, milliseconds=999))
+    assert names(services, account) == ["Reasoning"]
+    clock.advance(timedelta(milliseconds=1))
+    assert names(services, account) == ["Renamed"]
 
 
-def test_a_status_is_told_of_the_accounts_own_orders_of_the_kind_only(house: House) -> None:
-    account, _ = cast.account(house)
-    order = cast.order(house, account, cast.test(house))
-    with house.db.reading() as session:
-        assert status_of(session, "assessment", order, account) == "pending"
+def test_a_status_is_told_of_the_accounts_own_orders_of_the_kind_only(services: Services) -> None:
+    account, _ = cast.create_account(services)
+    order = cast.place_order(services, account, cast.create_test(services))
+    with services.db.reading() as session:
+        assert get_order_status(session, "assessment", order, account) == "pending"
         for kind, public_id, owner in (
             ("check", order, account),
             ("assessment", order, account + 1),
@@ -58,4 +58,4 @@ def test_a_status_is_told_of_the_accounts_own_orders_of_the_kind_only(house: Hou
             ("assessment", "\x00", account),
         ):
             with pytest.raises(NotFound):
-                status_of(session, kind, public_id, owner)
+                get_order_status(session, kind, public_id, owner)

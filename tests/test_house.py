@@ -8,12 +8,12 @@ import pytest
 from flask import Flask
 
 from provider import words
-from provider.ats import DIALECTS
+from provider.ats import ADAPTERS
 from provider.cli import main
-from provider.config import SETTINGS, explain
+from provider.config import SETTINGS, describe_settings
 from provider.kinds import KINDS
-from provider.links import Links
-from provider.orders import PROGRESS, STATUSES, Order
+from provider.links import UrlBuilder
+from provider.orders import PROGRESS_STATES, STATUSES, Order
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -40,7 +40,7 @@ def test_the_readme_names_no_setting_that_is_not_one() -> None:
 
 
 def test_config_explains_every_setting(tmp_path: Path) -> None:
-    told = explain({"PROVIDER_INSTANCE": str(tmp_path)})
+    told = describe_settings({"PROVIDER_INSTANCE": str(tmp_path)})
     assert [name for name, _, _ in told] == list(SETTINGS)
 
 
@@ -64,7 +64,7 @@ def test_every_address_is_in_the_readme(app: Flask) -> None:
 
 
 def test_every_public_link_is_served(app: Flask) -> None:
-    links = Links("http://provider.test")
+    links = UrlBuilder("http://provider.test")
     adapter = app.url_map.bind("provider.test")
     for link in (links.invitation("t"), links.report("t"), links.pdf("t"), links.shared("t")):
         endpoint, values = adapter.match(link.removeprefix("http://provider.test"))
@@ -89,17 +89,17 @@ def test_every_room_is_on_the_plan() -> None:
 
 def test_every_kind_is_an_order_with_words() -> None:
     assert set(Order.__mapper__.polymorphic_map) == set(KINDS)
-    assert set(KINDS) <= set(words.KIND) & set(words.PRODUCT)
+    assert set(KINDS) <= set(words.KIND_LABELS) & set(words.PRODUCT_LABELS)
 
 
 def test_every_status_and_progress_has_a_word() -> None:
-    assert set(STATUSES) <= set(words.STATUS)
-    assert set(PROGRESS) <= set(words.PROGRESS)
+    assert set(STATUSES) <= set(words.STATUS_LABELS)
+    assert set(PROGRESS_STATES) <= set(words.PROGRESS_LABELS)
 
 
 def test_dialects_are_registered_by_their_names() -> None:
-    assert {name: dialect.name for name, dialect in DIALECTS.items()} == {
-        name: name for name in DIALECTS
+    assert {name: dialect.name for name, dialect in ADAPTERS.items()} == {
+        name: name for name in ADAPTERS
     }
 
 

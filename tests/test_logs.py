@@ -15,13 +15,13 @@ from flask.testing import FlaskClient
 from provider import logs, vault
 from provider.accounts import Account
 from provider.app import create_app
-from provider.courier import Courier
-from provider.house import House
+from provider.courier import Dispatcher
+from provider.house import Services
 from provider.orders import Order
-from provider.outbox import MAIL
+from provider.outbox import EMAIL
 from tests import cast
 from tests.fake_ats import FakeAts
-from tests.post_office import PostOffice
+from tests.post_office import SmtpServer
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_librarys_warning_is_a_line_like_ours(said: Callable[[], str]) -> None
 @pytest.mark.parametrize("as_json", [True, False], ids=["json", "terminal"])
 def test_no_token_is_in_any_line(said: Callable[[], str], as_json: bool) -> None:
     logs.configure(json=as_json)
-    link, inbound = vault.token(), f"prv_{vault.token()}"
+    link, inbound = vault.generate_token(), f"prv_{vault.generate_token()}"
     log = structlog.get_logger()
     log.info(f"GET /c/{link}", path=f"/r/{link}/report.pdf", token=inbound, bare=link)
     log.error("refused", header=f"Bearer {inbound}")
@@ -111,7 +111,7 @@ def test_no_token_is_in_any_line(said: Callable[[], str], as_json: bool) -> None
 
 def test_a_public_id_and_a_digest_stay_readable(said: Callable[[], str]) -> None:
     logs.configure(json=True)
-    public_id, digest = vault.public_id(), vault.digest("x").hex()
+    public_id, digest = vault.generate_public_id(), vault.sha256_digest("x").hex()
     structlog.get_logger().info("delivery", order=public_id, digest=digest)
     text = said()
     assert public_id in text
@@ -139,12 +139,14 @@ def _fail_beside_a_secret() -> None:
         structlog.get_logger().exception("it failed")
 
 
-def test_an_error_of_the_database_names_no_values(house: House, said: Callable[[], str]) -> None:
+def test_an_error_of_the_database_names_no_values(
+    services: Services, said: Callable[[], str]
+) -> None:
     logs.configure(json=True)
-    cast.account(house, "Groove Tech")
+    cast.create_account(services, "Groove Tech")
     brand = {"display_name": "Lakita Marrero"}
     try:
-        cast.account(house, "Groove Tech", brand=brand)
+        cast.create_account(services, "Groove Tech", branding=brand)
     except Exception:
         structlog.get_logger().exception("it failed")
     text = said()
@@ -153,17 +155,22 @@ def test_an_error_of_the_database_names_no_values(house: House, said: Callable[[
 
 
 def test_a_request_that_fails_logs_no_token(
-    client: FlaskClient, house: House, said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient,
+    services: Services,
+    said: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    account, token = cast.account(house)
-    url = cast.invitation(house, cast.order(house, account, cast.test(house)))
+    account, token = cast.create_account(services)
+    url = cast.invitation_url(
+        services, cast.place_order(services, account, cast.create_test(services))
+    )
     link = url.rsplit("/", 1)[1]
     logs.configure(json=True)
 
     def broken(*_: object) -> None:
         raise RuntimeError(f"nobody expected {link} and {token}")
 
-    monkeypatch.setattr(house.db, "_outermost", broken)
+    monkeypatch.setattr(services.db, "_transaction_guard", broken)
     assert client.get(f"/c/{link}").status_code == 500
     assert client.get("/tests", headers={"Authorization": f"Bearer {token}"}).status_code == 500
     text = said()
@@ -173,13 +180,15 @@ def test_a_request_that_fails_logs_no_token(
 
 
 def test_an_object_that_is_logged_by_mistake_keeps_its_secrets(
-    house: House, said: Callable[[], str]
+    services: Services, said: Callable[[], str]
 ) -> None:
-    cast.account(house, callback_token="the ATS's own")
+    cast.create_account(services, callback_token="the ATS's own")
     logs.configure(json=True)
-    with house.db.reading() as session:
-        account = Account.named(session, "Groove Tech")
-        structlog.get_logger().info("odd", house=house, account=account, vault=house.vault)
+    with services.db.reading() as session:
+        account = Account.get_by_name(session, "Groove Tech")
+        structlog.get_logger().info(
+            "odd", services=services, account=account, vault=services.secret_box
+        )
     text = said()
     assert '"event": "odd"' in text
     assert "the ATS's own" not in text
@@ -187,30 +196,38 @@ def test_an_object_that_is_logged_by_mistake_keeps_its_secrets(
 
 
 def test_an_order_is_followed_from_the_request_to_the_put_and_nobody_is_named(
-    house: House, ats: FakeAts, said: Callable[[], str]
+    services: Services, ats: FakeAts, said: Callable[[], str]
 ) -> None:
-    house = replace(house, settings=replace(house.settings, private_callbacks=True))
-    client = create_app(house).test_client()
-    _, token = cast.account(house, callback_token="the-callback-token")
-    product = cast.test(house)
+    services = replace(services, settings=replace(services.settings, private_callbacks=True))
+    client = create_app(services).test_client()
+    _, token = cast.create_account(services, callback_token="the-callback-token")
+    product = cast.create_test(services)
     logs.configure(json=True)
     path = "/the-path/of-callbacks"
     wish = {
-        "test_id": product, "callback_url": ats.url + path, "job_title": "The job of jobs",
-        "job_shortcode": "JOBS", "candidate": {
-            "first_name": "Lakita", "last_name": "Marrero", "email": "lakita_marrero@gmail.com",
+        "test_id": product,
+        "callback_url": ats.url + path,
+        "job_title": "The job of jobs",
+        "job_shortcode": "JOBS",
+        "candidate": {
+            "first_name": "Lakita",
+            "last_name": "Marrero",
+            "email": "lakita_marrero@gmail.com",
             "phone": "555-0199",
         },
-    }  # fmt: skip
+    }
     bearer = {"Authorization": f"Bearer {token}"}
     placed = client.post("/assessments", json=wish, headers=bearer)
     order = json.loads(placed.text)["assessment_id"]
-    invitation = cast.invitation(house, order).removeprefix(house.settings.base_url)
+    invitation = cast.invitation_url(services, order).removeprefix(services.settings.base_url)
     page = client.get(invitation, follow_redirects=True).request.path
-    form = {"csrf_token": cast.csrf(client.get(f"{page}decline").text), "reason": "My own reason"}
+    form = {
+        "csrf_token": cast.csrf_token(client.get(f"{page}decline").text),
+        "reason": "My own reason",
+    }
     assert client.post(f"{page}decline", data=form).status_code == 303
-    courier = Courier(house)
-    courier.drain(*cast.lanes(house), *cast.lanes(house, sink=MAIL))
+    courier = Dispatcher(services)
+    courier.drain(*cast.queue_names(services), *cast.queue_names(services, channel=EMAIL))
     courier.stop()
     ats.wait_for(1)
     text = said()
@@ -220,20 +237,29 @@ def test_an_order_is_followed_from_the_request_to_the_put_and_nobody_is_named(
     assert sorted(steps[3:]) == ["invitation", "status"]
     assert len(steps) == len(lines)
     secrets = [
-        token, "the-callback-token", invitation.rsplit("/", 1)[1], path, ats.url, "My own reason",
-        "Lakita", "Marrero", "lakita_marrero", "555-0199", "The job of jobs",
-    ]  # fmt: skip
+        token,
+        "the-callback-token",
+        invitation.rsplit("/", 1)[1],
+        path,
+        ats.url,
+        "My own reason",
+        "Lakita",
+        "Marrero",
+        "lakita_marrero",
+        "555-0199",
+        "The job of jobs",
+    ]
     assert [secret for secret in secrets if secret in text] == []
 
 
-def test_what_was_not_kept_is_not_logged(house: House, said: Callable[[], str]) -> None:
-    account, _ = cast.account(house)
-    order = cast.order(house, account, cast.test(house))
+def test_what_was_not_kept_is_not_logged(services: Services, said: Callable[[], str]) -> None:
+    account, _ = cast.create_account(services)
+    order = cast.place_order(services, account, cast.create_test(services))
     logs.configure(json=True)
 
     def decline(*, fails: bool) -> None:
-        with house.db.writing() as session:
-            Order.find(session, order).decline(session, "", house.now())
+        with services.db.writing() as session:
+            Order.find(session, order).decline(session, "", services.now())
             session.flush()
             if fails:
                 raise ZeroDivisionError
@@ -246,10 +272,13 @@ def test_what_was_not_kept_is_not_logged(house: House, said: Callable[[], str]) 
 
 
 def test_an_error_at_an_orders_page_names_the_order(
-    client: FlaskClient, house: House, said: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient,
+    services: Services,
+    said: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    account, token = cast.account(house)
-    order = cast.order(house, account, cast.test(house))
+    account, token = cast.create_account(services)
+    order = cast.place_order(services, account, cast.create_test(services))
     bearer = {"Authorization": f"Bearer {token}"}
     assert client.get(f"/assessments/{order}", headers=bearer).status_code == 200
     logs.configure(json=True)
@@ -257,26 +286,28 @@ def test_an_error_at_an_orders_page_names_the_order(
     def broken(*_: object) -> None:
         raise RuntimeError("nobody expected it")
 
-    monkeypatch.setattr(house.db, "_outermost", broken)
+    monkeypatch.setattr(services.db, "_transaction_guard", broken)
     for path in (f"/assessments/{order}", f"/c/o/{order}/"):
         assert client.get(path, headers=bearer).status_code == 500
         assert json.loads(said())["order"] == order
 
 
 def test_what_a_mail_server_says_of_a_candidate_is_not_logged(
-    house: House, said: Callable[[], str]
+    services: Services, said: Callable[[], str]
 ) -> None:
-    with PostOffice() as post:
-        post.rcpt.append("550 <lakita_marrero@gmail.com> no such mailbox")
-        house = replace(house, settings=replace(house.settings, mail_url=post.url))
-        order = cast.order(house, cast.account(house)[0], cast.test(house))
+    with SmtpServer() as post:
+        post.rcpt_replies.append("550 <lakita_marrero@gmail.com> no such mailbox")
+        services = replace(services, settings=replace(services.settings, mail_url=post.url))
+        order = cast.place_order(
+            services, cast.create_account(services)[0], cast.create_test(services)
+        )
         logs.configure(json=True)
-        courier = Courier(house)
-        courier.drain(*cast.lanes(house, sink=MAIL))
+        courier = Dispatcher(services)
+        courier.drain(*cast.queue_names(services, channel=EMAIL))
         courier.stop()
     text = said()
     line = json.loads(text)
-    assert (line["order"], line["outcome"], line["code"]) == (order, "never", 550)
+    assert (line["order"], line["outcome"], line["code"]) == (order, "rejected", 550)
     assert "lakita" not in text
 
 

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from provider import mail
 from provider.accounts import Account
-from provider.house import House
+from provider.house import Services
 from provider.orders import Candidate, Order, Product
 from tests import cast
-from tests.post_office import PASSWORD, USER, PostOffice, authenticator, certified
+from tests.post_office import SMTP_PASSWORD, SMTP_USER, SmtpServer, authenticate, create_certificate
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 URL = "https://tests.example.com/c/J3x-token"
@@ -31,7 +31,7 @@ def order(**columns: object) -> Order:
     company = columns.pop("company", "Groove Tech")
     standing = {
         "kind": "check",
-        "account": Account(name=company, timezone="Europe/Athens", brand={}),
+        "account": Account(name=company, timezone="Europe/Athens", branding={}),
         "product": Product(name="Criminal Pro"),
         "candidate": Candidate(**{"email": "lakita@example.com", "first_name": "Lakita"} | person),
         "job_title": "Operations Manager",
@@ -41,8 +41,8 @@ def order(**columns: object) -> Order:
 
 
 def write(about: Order) -> bytes:
-    return mail.write(
-        "invitation", about, url=URL, sender="provider@example.com", message_id="m1", at=AT
+    return mail.render_email(
+        "invitation", about, url=URL, sender="provider@example.com", message_id="m1", now=AT
     )
 
 
@@ -58,13 +58,13 @@ def bodies(letter: EmailMessage) -> list[str]:
 
 
 @pytest.fixture
-def office() -> Iterator[PostOffice]:
-    with PostOffice() as office:
-        yield office
+def smtp_server() -> Iterator[SmtpServer]:
+    with SmtpServer() as smtp_server:
+        yield smtp_server
 
 
-def send(rendered: bytes, url: str, folder: Path = Path("/nowhere")) -> mail.Sent:
-    return mail.send(rendered, url=url, folder=folder, name="m1")
+def send(rendered: bytes, url: str, folder: Path = Path("/nowhere")) -> mail.SendResult:
+    return mail.send_email(rendered, url=url, folder=folder, name="m1")
 
 
 def test_an_invitation_says_what_for_which_job_until_when_and_where() -> None:
@@ -102,20 +102,20 @@ def test_a_letter_without_a_name_or_a_job_still_reads_well() -> None:
         assert "for the job" not in body
 
 
-def test_a_test_says_how_long_it_takes(house: House) -> None:
-    account, _ = cast.account(house)
-    placed = cast.order(house, account, cast.test(house, time_limit=20))
-    with house.db.reading() as session:
+def test_a_test_says_how_long_it_takes(services: Services) -> None:
+    account, _ = cast.create_account(services)
+    placed = cast.place_order(services, account, cast.create_test(services, time_limit=20))
+    with services.db.reading() as session:
         letter = read(write(Order.find(session, placed)))
 
     assert letter["Subject"] == "Groove Tech: your test for Operations Manager"
     assert all("20 minutes" in body for body in bodies(letter))
 
 
-def test_an_interview_says_how_long_it_takes(house: House) -> None:
-    account, _ = cast.account(house)
-    placed = cast.order(house, account, cast.interview(house), "interview")
-    with house.db.reading() as session:
+def test_an_interview_says_how_long_it_takes(services: Services) -> None:
+    account, _ = cast.create_account(services)
+    placed = cast.place_order(services, account, cast.create_interview(services), "interview")
+    with services.db.reading() as session:
         letter = read(write(Order.find(session, placed)))
 
     assert all("2 minutes" in body for body in bodies(letter))
@@ -124,10 +124,10 @@ def test_an_interview_says_how_long_it_takes(house: House) -> None:
 @pytest.mark.parametrize(
     "name", ["Λακίτα", "Łukasz", "ラキタ", "لاكيتا", "Лакита", "🙂 Lakita", "O'Neil"]
 )
-def test_a_name_in_any_script_arrives(office: PostOffice, name: str) -> None:
-    assert send(write(order(first_name=name, company=name)), office.url)[0] == "done"
+def test_a_name_in_any_script_arrives(smtp_server: SmtpServer, name: str) -> None:
+    assert send(write(order(first_name=name, company=name)), smtp_server.url)[0] == "delivered"
 
-    (letter,) = office.letters
+    (letter,) = smtp_server.emails
     assert letter["From"].addresses[0].display_name == name
     text, html = bodies(letter)
     assert f"Hello {name}" in text
@@ -170,9 +170,17 @@ def test_no_name_or_title_changes_who_gets_a_letter_or_what_headers_it_has(
     assert [address.addr_spec for address in letter["To"].addresses] == ["lakita@example.com"]
     assert [address.addr_spec for address in letter["From"].addresses] == ["provider@example.com"]
     assert sorted(letter.keys()) == sorted(
-        ["To", "From", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version",
-         "Content-Type"]
-    )  # fmt: skip
+        [
+            "To",
+            "From",
+            "Subject",
+            "Date",
+            "Message-ID",
+            "Auto-Submitted",
+            "MIME-Version",
+            "Content-Type",
+        ]
+    )
     assert all(len(line) <= 998 for line in rendered.split(b"\r\n"))
     assert len(bodies(letter)) == 2
 
@@ -182,29 +190,33 @@ def test_no_name_or_title_changes_who_gets_a_letter_or_what_headers_it_has(
 def test_no_address_is_too_odd_to_get_a_word_about_it(email: str) -> None:
     word, _, said = send(write(order(email=email)), "smtp://127.0.0.1:1")
 
-    assert (word, bool(said)) in (("again", True), ("never", True))
+    assert (word, bool(said)) in (("retry", True), ("rejected", True))
 
 
-def test_odd_but_real_addresses_get_their_letters(office: PostOffice) -> None:
+def test_odd_but_real_addresses_get_their_letters(smtp_server: SmtpServer) -> None:
     written = ("a..b@docomo.example", '"plain"@example.com', "o'neil+jobs=2@example.com")
-    assert [send(write(order(email=email)), office.url)[0] for email in written] == ["done"] * 3
+    assert [send(write(order(email=email)), smtp_server.url)[0] for email in written] == [
+        "delivered"
+    ] * 3
 
-    reached = [envelope.rcpt_tos for envelope in office.envelopes]
+    reached = [envelope.rcpt_tos for envelope in smtp_server.envelopes]
     assert reached == [[written[0]], ["plain@example.com"], [written[2]]]
 
 
-def test_an_address_that_reads_as_something_else_gets_nothing(office: PostOffice) -> None:
+def test_an_address_that_reads_as_something_else_gets_nothing(smtp_server: SmtpServer) -> None:
     for email in ("=?utf-8?q?boss?=@example.com", "a@b.example,c", "a(b)@example.com", "a@[b]"):
-        word, _, said = send(write(order(email=email)), office.url)
-        assert word == "never"
+        word, _, said = send(write(order(email=email)), smtp_server.url)
+        assert word == "rejected"
         assert "not one that a letter can go to" in said
-    assert office.envelopes == []
+    assert smtp_server.envelopes == []
 
 
 def test_without_a_mail_server_a_letter_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
     rendered = write(order())
 
-    assert mail.send(rendered, url=None, folder=tmp_path / "mail", name="m1")[0] == "done"
+    assert (
+        mail.send_email(rendered, url=None, folder=tmp_path / "mail", name="m1")[0] == "delivered"
+    )
 
     (kept,) = (tmp_path / "mail").iterdir()
     assert kept.name == "m1.eml"
@@ -212,53 +224,57 @@ def test_without_a_mail_server_a_letter_is_kept_for_its_owner_alone(tmp_path: Pa
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
-def test_both_parts_arrive_as_they_were_written(office: PostOffice) -> None:
+def test_both_parts_arrive_as_they_were_written(smtp_server: SmtpServer) -> None:
     rendered = write(order())
 
-    assert send(rendered, office.url) == ("done", 250, "The mail server took it")
+    assert send(rendered, smtp_server.url) == ("delivered", 250, "The mail server took it")
 
-    (envelope,) = office.envelopes
+    (envelope,) = smtp_server.envelopes
     assert envelope.rcpt_tos == ["lakita@example.com"]
     assert envelope.mail_from == "provider@example.com"
     assert envelope.original_content == rendered
 
 
-def test_a_busy_server_is_tried_again(office: PostOffice) -> None:
-    office.rcpt.append("450 4.2.1 Come back later")
+def test_a_busy_server_is_tried_again(smtp_server: SmtpServer) -> None:
+    smtp_server.rcpt_replies.append("450 4.2.1 Come back later")
     rendered = write(order())
 
-    assert send(rendered, office.url)[:2] == ("again", 450)
-    assert send(rendered, office.url)[:2] == ("done", 250)
-    assert len(office.envelopes) == 1
+    assert send(rendered, smtp_server.url)[:2] == ("retry", 450)
+    assert send(rendered, smtp_server.url)[:2] == ("delivered", 250)
+    assert len(smtp_server.envelopes) == 1
 
 
-def test_an_address_that_does_not_exist_is_not_tried_again(office: PostOffice) -> None:
-    office.rcpt.append("550 5.1.1 No such user here")
+def test_an_address_that_does_not_exist_is_not_tried_again(smtp_server: SmtpServer) -> None:
+    smtp_server.rcpt_replies.append("550 5.1.1 No such user here")
 
-    word, code, said = send(write(order()), office.url)
+    word, code, said = send(write(order()), smtp_server.url)
 
-    assert (word, code) == ("never", 550)
+    assert (word, code) == ("rejected", 550)
     assert "No such user here" in said
 
 
-def test_a_letter_that_is_refused_for_what_it_says_is_not_tried_again(office: PostOffice) -> None:
-    office.data.append("554 5.7.1 Looks like spam")
+def test_a_letter_that_is_refused_for_what_it_says_is_not_tried_again(
+    smtp_server: SmtpServer,
+) -> None:
+    smtp_server.data_replies.append("554 5.7.1 Looks like spam")
 
-    assert send(write(order()), office.url)[:2] == ("never", 554)
+    assert send(write(order()), smtp_server.url)[:2] == ("rejected", 554)
 
 
-def test_a_server_without_starttls_gets_nothing_where_it_is_asked_for(office: PostOffice) -> None:
-    word, code, said = send(write(order()), office.url.replace("smtp:", "smtp+tls:"))
+def test_a_server_without_starttls_gets_nothing_where_it_is_asked_for(
+    smtp_server: SmtpServer,
+) -> None:
+    word, code, said = send(write(order()), smtp_server.url.replace("smtp:", "smtp+tls:"))
 
-    assert (word, code) == ("again", None)
+    assert (word, code) == ("retry", None)
     assert "STARTTLS" in said
-    assert office.envelopes == []
+    assert smtp_server.envelopes == []
 
 
 def test_a_server_that_is_not_there_is_tried_again() -> None:
     word, code, said = send(write(order()), "smtp://someone:hushhush@127.0.0.1:1")
 
-    assert (word, code) == ("again", None)
+    assert (word, code) == ("retry", None)
     assert "no connection to the mail server at 127.0.0.1" in said
     assert "hushhush" not in said
 
@@ -267,68 +283,70 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
     "url", ["smtp://127.0.0.1:99999", "smtp://127.0.0.1:mail", "smtp://" + "a" * 99]
 )
 def test_an_address_of_a_server_that_cannot_be_is_tried_again(url: str) -> None:
-    assert send(write(order()), url)[0] == "again"
+    assert send(write(order()), url)[0] == "retry"
 
 
 @pytest.mark.machine_time
 def test_a_user_signs_in_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, authority = certified(tmp_path)
+    context, authority = create_certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    credentials = f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}"
-    options = {"tls_context": context, "require_starttls": True, "authenticator": authenticator}
-    with PostOffice(**options, auth_required=True) as office:
-        url = f"smtp+tls://{credentials}@127.0.0.1:{office.port}"
-        assert send(write(order()), url)[0] == "done"
-        assert send(write(order()), office.url)[0] == "again"
-        assert len(office.envelopes) == 1
+    credentials = f"{quote(SMTP_USER, safe='')}:{quote(SMTP_PASSWORD, safe='')}"
+    options = {"tls_context": context, "require_starttls": True, "authenticator": authenticate}
+    with SmtpServer(**options, auth_required=True) as smtp_server:
+        url = f"smtp+tls://{credentials}@127.0.0.1:{smtp_server.port}"
+        assert send(write(order()), url)[0] == "delivered"
+        assert send(write(order()), smtp_server.url)[0] == "retry"
+        assert len(smtp_server.envelopes) == 1
 
 
 @pytest.mark.machine_time
 def test_tls_from_the_first_byte_works_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, authority = certified(tmp_path)
+    context, authority = create_certificate(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority))
-    with PostOffice(ssl_context=context) as office:
-        assert send(write(order()), f"smtps://127.0.0.1:{office.port}")[0] == "done"
+    with SmtpServer(ssl_context=context) as smtp_server:
+        assert send(write(order()), f"smtps://127.0.0.1:{smtp_server.port}")[0] == "delivered"
 
 
 @pytest.mark.machine_time
 def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
-    context, _ = certified(tmp_path)
-    with PostOffice(tls_context=context) as office:
-        word, code, said = send(write(order()), f"smtp+tls://127.0.0.1:{office.port}")
+    context, _ = create_certificate(tmp_path)
+    with SmtpServer(tls_context=context) as smtp_server:
+        word, code, said = send(write(order()), f"smtp+tls://127.0.0.1:{smtp_server.port}")
 
-    assert (word, code) == ("again", None)
+    assert (word, code) == ("retry", None)
     assert "no trusted connection" in said
 
 
 def test_a_wrong_password_is_told_without_the_password() -> None:
-    with PostOffice(authenticator=authenticator, auth_require_tls=False) as office:
-        url = f"smtp://{quote(USER)}:wrong%21@127.0.0.1:{office.port}"
+    with SmtpServer(authenticator=authenticate, auth_require_tls=False) as smtp_server:
+        url = f"smtp://{quote(SMTP_USER)}:wrong%21@127.0.0.1:{smtp_server.port}"
         word, code, said = send(write(order()), url)
 
-    assert (word, code) == ("again", 535)
+    assert (word, code) == ("retry", 535)
     assert said == "The mail server refuses the user or the password in PROVIDER_MAIL_URL"
 
 
 def test_an_echoed_password_is_masked() -> None:
-    said = mail._answered(450, "hello hush%21 and hush!", urlsplit("smtp://u:hush%21@h"))[2]
+    said = mail._result_from_response(
+        450, "hello hush%21 and hush!", urlsplit("smtp://u:hush%21@h")
+    )[2]
 
     assert "hush" not in said
 
 
-def test_an_address_in_another_script_goes_to_a_server_that_can(office: PostOffice) -> None:
-    assert send(write(order(email="λακίτα@example.com")), office.url)[0] == "done"
-    assert office.envelopes[0].rcpt_tos == ["λακίτα@example.com"]
+def test_an_address_in_another_script_goes_to_a_server_that_can(smtp_server: SmtpServer) -> None:
+    assert send(write(order(email="λακίτα@example.com")), smtp_server.url)[0] == "delivered"
+    assert smtp_server.envelopes[0].rcpt_tos == ["λακίτα@example.com"]
 
 
 def test_an_address_in_another_script_is_not_sent_to_a_server_that_cannot() -> None:
-    with PostOffice(enable_SMTPUTF8=False) as old:
+    with SmtpServer(enable_SMTPUTF8=False) as old:
         word, _, said = send(write(order(email="λακίτα@example.com")), old.url)
 
-    assert word == "never"
+    assert word == "rejected"
     assert "cannot carry an address in this script" in said
 
 
-def test_a_domain_in_another_script_goes_anywhere(office: PostOffice) -> None:
-    assert send(write(order(email="lakita@bücher.example")), office.url)[0] == "done"
-    assert office.envelopes[0].rcpt_tos == ["lakita@xn--bcher-kva.example"]
+def test_a_domain_in_another_script_goes_anywhere(smtp_server: SmtpServer) -> None:
+    assert send(write(order(email="lakita@bücher.example")), smtp_server.url)[0] == "delivered"
+    assert smtp_server.envelopes[0].rcpt_tos == ["lakita@xn--bcher-kva.example"]

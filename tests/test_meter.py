@@ -13,12 +13,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider.app import create_app
-from provider.courier.bookkeeper import Bookkeeper
+from provider.courier.bookkeeper import MetricsFlusher
 from provider.db import Database
-from provider.house import House
+from provider.house import Services
 from provider.meter import Ledger, Meter, Tally, counts, ledger
-from tests.cast import HandClock
-from tests.waiting import until
+from tests.cast import ManualClock
+from tests.waiting import wait_for
 
 pytestmark = pytest.mark.both
 AGES = ledger.ENDED + timedelta(seconds=1)
@@ -27,7 +27,7 @@ AGES = ledger.ENDED + timedelta(seconds=1)
 class Process:
     """One of several that count on one database, each with a connection of its own."""
 
-    def __init__(self, url: str, clock: HandClock) -> None:
+    def __init__(self, url: str, clock: ManualClock) -> None:
         self.db, self.meter, self.clock = Database(url), Meter(), clock
         self.ledger = Ledger(self.db, self.meter)
 
@@ -50,7 +50,7 @@ def figure(told: counts.Counts) -> float:
 
 
 @pytest.fixture
-def process(database_url: str, clock: HandClock) -> Iterator[Callable[[], Process]]:
+def process(database_url: str, clock: ManualClock) -> Iterator[Callable[[], Process]]:
     made: list[Process] = []
 
     def start() -> Process:
@@ -120,12 +120,12 @@ def test_what_is_asked_of_one_and_then_of_another_never_falls(
 
 
 def test_nothing_new_writes_nothing(
-    process: Callable[[], Process], rows: Any, clock: HandClock
+    process: Callable[[], Process], rows: Any, clock: ManualClock
 ) -> None:
     one = process().answer(1)
     one.keep()
     (before,) = rows()
-    clock.pass_(timedelta(seconds=15))
+    clock.advance(timedelta(seconds=15))
     one.keep()
     assert rows()[0].at == before.at
     one.answer(1).keep()
@@ -134,31 +134,31 @@ def test_nothing_new_writes_nothing(
 
 
 def test_those_that_ended_are_put_together_and_still_count(
-    process: Callable[[], Process], rows: Any, clock: HandClock
+    process: Callable[[], Process], rows: Any, clock: ManualClock
 ) -> None:
     for times in (1, 10, 100):
         process().answer(times).keep()
-    clock.pass_(ledger.ENDED)
+    clock.advance(ledger.ENDED)
     process().answer(1).keep()
     assert len(rows()) == 4  # not yet
-    clock.pass_(timedelta(seconds=1))
+    clock.advance(timedelta(seconds=1))
     alive = process().answer(1000)
     alive.keep()
     assert [row.machine == "" for row in rows()] == [True, False, False]
     assert alive.told() == 1112
-    clock.pass_(AGES)
+    clock.advance(AGES)
     process().answer(1).keep()
     assert [row.machine == "" for row in rows()] == [True, False]
     assert process().told() == 1113
 
 
 def test_a_process_that_stood_still_goes_on_without_counting_twice(
-    process: Callable[[], Process], rows: Any, clock: HandClock
+    process: Callable[[], Process], rows: Any, clock: ManualClock
 ) -> None:
     frozen, dead, other = process().answer(5), process().answer(3), process()
     frozen.keep()
     dead.keep()
-    clock.pass_(AGES)
+    clock.advance(AGES)
     other.answer(1).keep()
     assert len(rows()) == 2  # frozen and dead are one
     frozen.answer(2)
@@ -170,11 +170,11 @@ def test_a_process_that_stood_still_goes_on_without_counting_twice(
 
 
 def test_two_that_put_together_at_once_count_nobody_twice(
-    process: Callable[[], Process], clock: HandClock
+    process: Callable[[], Process], clock: ManualClock
 ) -> None:
     for _ in range(6):
         process().answer(7).keep()
-    clock.pass_(AGES)
+    clock.advance(AGES)
     together = [process().answer(1) for _ in range(4)]
     start = threading.Barrier(len(together))
 
@@ -188,7 +188,7 @@ def test_two_that_put_together_at_once_count_nobody_twice(
 
 
 def test_of_a_commit_that_was_not_heard_of_nothing_counts_twice(
-    process: Callable[[], Process], clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    process: Callable[[], Process], clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = process().answer(1), process()
     one.keep()
@@ -212,61 +212,67 @@ def test_of_a_commit_that_was_not_heard_of_nothing_counts_twice(
     with pytest.raises(ConnectionError):
         one.answer(4).keep()
     monkeypatch.undo()
-    clock.pass_(AGES)
+    clock.advance(AGES)
     other.answer(1).keep()  # it puts the row together that one knows nothing of
     one.answer(1).keep()
     assert process().told() == 5 + 1 + 1 + 1
 
 
 def test_hosts_of_those_that_ended_are_few(
-    process: Callable[[], Process], clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    process: Callable[[], Process], clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counts, "MOST_HOSTS", 2)
     for host in ("a.test", "b.test", "c.test", "d.test"):
         one = process()
-        one.meter._attempts.labels("callback", host, "done").inc()
+        one.meter._attempts.labels("callback", host, "delivered").inc()
         one.keep()
-    clock.pass_(AGES)
+    clock.advance(AGES)
     alive = process().answer(1)
     alive.keep()
-    told = {dict(labels)["host"]: value for (name, labels), value in
-            alive.ledger.all(clock.now()).items() if name == "provider_attempts_total"}  # fmt: skip
+    told = {
+        dict(labels)["host"]: value
+        for (name, labels), value in alive.ledger.all(clock.now()).items()
+        if name == "provider_attempts_total"
+    }
     assert len(told) == 3
     assert told["others"] == 2
 
 
 def test_metrics_tells_of_all_processes(
-    process: Callable[[], Process], house: House, clock: HandClock
+    process: Callable[[], Process], services: Services, clock: ManualClock
 ) -> None:
     process().answer(5).keep()
-    client = create_app(replace(house, settings=replace(house.settings, metrics_token="t")))
+    client = create_app(replace(services, settings=replace(services.settings, metrics_token="t")))
     answer = client.test_client().get("/metrics", headers={"Authorization": "Bearer t"})
     assert 'provider_requests_total{code="200",endpoint="home"} 5.0' in answer.text
 
 
-def test_a_bookkeeper_writes_now_and_then_and_at_the_end(house: House, rows: Any) -> None:
-    house.meter.answered("home", 200)
-    often = Bookkeeper(house, every=0.01).start()
-    until(lambda: len(rows()) == 1)
+def test_a_bookkeeper_writes_now_and_then_and_at_the_end(services: Services, rows: Any) -> None:
+    services.metrics.answered("home", 200)
+    often = MetricsFlusher(services, every=0.01).start()
+    wait_for(lambda: len(rows()) == 1)
     often.stop()
-    house.meter.answered("home", 200)
-    Bookkeeper(house).start().stop()
+    services.metrics.answered("home", 200)
+    MetricsFlusher(services).start().stop()
     assert figure(counts.load(rows()[0].counted)) == 2
 
 
 def test_a_bookkeeper_goes_on_after_a_fault_and_says_once_that_there_is_one(
-    house: House, rows: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    services: Services,
+    rows: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    keeper = Bookkeeper(house, every=0.01).start()
-    _fail_thrice(house, monkeypatch)
-    until(lambda: _kept(rows) == 1)
-    _fail_thrice(house, monkeypatch)
-    until(lambda: _kept(rows) == 2)
-    keeper.stop()
+    secret_box = MetricsFlusher(services, every=0.01).start()
+    _fail_thrice(services, monkeypatch)
+    wait_for(lambda: _kept(rows) == 1)
+    _fail_thrice(services, monkeypatch)
+    wait_for(lambda: _kept(rows) == 2)
+    secret_box.stop()
     assert capsys.readouterr().out.count("cannot be written down") == 2
 
 
-def _fail_thrice(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def _fail_thrice(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let something be counted that cannot be written down three times."""
     tries, thrice = itertools.count(1), threading.Event()
 
@@ -276,8 +282,8 @@ def _fail_thrice(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("the disk is gone")
 
     with monkeypatch.context() as broken:
-        broken.setattr(house.db, "_outermost", failing)
-        house.meter.answered("home", 200)
+        broken.setattr(services.db, "_transaction_guard", failing)
+        services.metrics.answered("home", 200)
         assert thrice.wait(20)
 
 

@@ -8,233 +8,258 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from provider import outbox
 from provider.errors import Conflict
-from provider.house import House
+from provider.house import Services
 from provider.outbox import (
+    DEFAULT_LEASE,
     DELIVERED,
-    LEASE,
-    LONG_LEASE,
+    MEDIA_LEASE,
     PARKED,
     SUPERSEDED,
     Attempt,
+    AttemptResult,
     Claim,
-    Ended,
     Message,
     Outcome,
-    in_state,
+    is_in_state,
 )
-from provider.outbox.claim import _claiming
-from provider.outbox.message import _BEHIND, _DUE_LANES, _OLDEST
+from provider.outbox.claim import _claim_query
+from provider.outbox.message import _DUE_QUEUES_QUERY, _LAST_WAITING_QUERY, _OLDEST_DUE_QUERY
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 
 pytestmark = pytest.mark.both
 LANE = "1/callback"
 
 
-def put(house: House, key: str = "a", sequence: int = 1, lane: str = LANE, **more: bool) -> int:
-    with house.db.writing() as session:
+def put(
+    services: Services, key: str = "a", sequence: int = 1, lane: str = LANE, **more: bool
+) -> int:
+    with services.db.writing() as session:
         return outbox.append(
-            session, lane=lane, key=key, sequence=sequence, topic="status",
-            payload={"n": sequence}, at=house.now(), **more,
-        )  # fmt: skip
+            session,
+            queue=lane,
+            ordering_key=key,
+            sequence=sequence,
+            topic="status",
+            payload={"n": sequence},
+            now=services.now(),
+            **more,
+        )
 
 
-def claim(house: House, lane: str = LANE, most: int = 100) -> list[Claim]:
-    with house.db.writing() as session:
-        return outbox.claim(session, lane, house.now(), most)
+def claim(services: Services, lane: str = LANE, most: int = 100) -> list[Claim]:
+    with services.db.writing() as session:
+        return outbox.claim(session, lane, services.now(), most)
 
 
-def settle(house: House, taken: Claim, outcome: Outcome) -> bool:
-    with house.db.writing() as session:
-        return bool(cast.settle(house, session, taken, outcome))
+def settle(services: Services, taken: Claim, outcome: Outcome) -> bool:
+    with services.db.writing() as session:
+        return bool(cast.settle_attempt(services, session, taken, outcome))
 
 
-def state(house: House, message_id: int) -> str:
-    with house.db.reading() as session:
+def state(services: Services, message_id: int) -> str:
+    with services.db.reading() as session:
         return session.get_one(Message, message_id).state
 
 
-def test_only_the_oldest_unsettled_message_of_a_key_is_claimed(house: House) -> None:
+def test_only_the_oldest_unsettled_message_of_a_key_is_claimed(services: Services) -> None:
     for sequence in (1, 2, 3):
-        put(house, "a", sequence)
-    put(house, "b", 7)
-    assert {(c.key, c.sequence) for c in claim(house)} == {("a", 1), ("b", 7)}
+        put(services, "a", sequence)
+    put(services, "b", 7)
+    assert {(c.ordering_key, c.sequence) for c in claim(services)} == {("a", 1), ("b", 7)}
 
 
 def test_a_claimed_message_is_not_claimed_again_while_its_lease_lasts(
-    house: House, clock: HandClock
+    services: Services, clock: ManualClock
 ) -> None:
-    put(house)
-    assert len(claim(house)) == 1
-    assert claim(house) == []
-    clock.pass_(LEASE - timedelta(seconds=1))
-    assert claim(house) == []
-    clock.pass_(timedelta(seconds=1))
-    assert len(claim(house)) == 1
+    put(services)
+    assert len(claim(services)) == 1
+    assert claim(services) == []
+    clock.advance(DEFAULT_LEASE - timedelta(seconds=1))
+    assert claim(services) == []
+    clock.advance(timedelta(seconds=1))
+    assert len(claim(services)) == 1
 
 
-def test_a_successor_follows_once_its_predecessor_is_settled(house: House) -> None:
-    put(house, sequence=1)
-    put(house, sequence=2)
-    (first,) = claim(house)
-    assert settle(house, first, Outcome("done", code=200))
-    assert [c.sequence for c in claim(house)] == [2]
+def test_a_successor_follows_once_its_predecessor_is_settled(services: Services) -> None:
+    put(services, sequence=1)
+    put(services, sequence=2)
+    (first,) = claim(services)
+    assert settle(services, first, Outcome("delivered", status_code=200))
+    assert [c.sequence for c in claim(services)] == [2]
 
 
-def test_a_parked_message_lets_its_successor_go(house: House) -> None:
-    put(house, sequence=1)
-    put(house, sequence=2)
-    (first,) = claim(house)
-    settle(house, first, Outcome("never", code=410))
-    assert [c.sequence for c in claim(house)] == [2]
+def test_a_parked_message_lets_its_successor_go(services: Services) -> None:
+    put(services, sequence=1)
+    put(services, sequence=2)
+    (first,) = claim(services)
+    settle(services, first, Outcome("rejected", status_code=410))
+    assert [c.sequence for c in claim(services)] == [2]
 
 
 def test_a_message_that_waits_keeps_its_successor_but_no_other_key(
-    house: House, clock: HandClock
+    services: Services, clock: ManualClock
 ) -> None:
-    put(house, "a", 1)
-    put(house, "a", 2)
-    (first,) = claim(house)
-    settle(house, first, Outcome("again", after=timedelta(minutes=5)))
-    put(house, "b", 1)
-    (other,) = claim(house)
-    assert other.key == "b"
-    settle(house, other, Outcome("done"))
-    clock.pass_(timedelta(minutes=5))
-    assert [(c.key, c.sequence, c.attempts) for c in claim(house)] == [("a", 1, 1)]
+    put(services, "a", 1)
+    put(services, "a", 2)
+    (first,) = claim(services)
+    settle(services, first, Outcome("retry", retry_after=timedelta(minutes=5)))
+    put(services, "b", 1)
+    (other,) = claim(services)
+    assert other.ordering_key == "b"
+    settle(services, other, Outcome("delivered"))
+    clock.advance(timedelta(minutes=5))
+    assert [(c.ordering_key, c.sequence, c.attempts) for c in claim(services)] == [("a", 1, 1)]
 
 
-def test_who_lost_the_lease_settles_nothing(house: House, clock: HandClock) -> None:
-    message = put(house)
-    (slow,) = claim(house)
-    clock.pass_(LEASE)
-    (quick,) = claim(house)
-    assert not settle(house, slow, Outcome("never"))
-    assert state(house, message) == "waiting"
-    assert settle(house, quick, Outcome("done"))
-    assert not settle(house, slow, Outcome("never"))
-    assert state(house, message) == DELIVERED
-    with house.db.reading() as session:
+def test_who_lost_the_lease_settles_nothing(services: Services, clock: ManualClock) -> None:
+    message = put(services)
+    (slow,) = claim(services)
+    clock.advance(DEFAULT_LEASE)
+    (quick,) = claim(services)
+    assert not settle(services, slow, Outcome("rejected"))
+    assert state(services, message) == "waiting"
+    assert settle(services, quick, Outcome("delivered"))
+    assert not settle(services, slow, Outcome("rejected"))
+    assert state(services, message) == DELIVERED
+    with services.db.reading() as session:
         assert session.scalar(select(func.count(Attempt.id))) == 1
 
 
 @pytest.mark.parametrize(
-    ("lane", "lease"), [(LANE, LEASE), ("1/mail", LEASE), ("1/media", LONG_LEASE)]
+    ("lane", "lease"), [(LANE, DEFAULT_LEASE), ("1/email", DEFAULT_LEASE), ("1/media", MEDIA_LEASE)]
 )
 def test_a_recording_is_leased_for_longer_than_what_is_sent(
-    house: House, clock: HandClock, lane: str, lease: timedelta
+    services: Services, clock: ManualClock, lane: str, lease: timedelta
 ) -> None:
-    put(house, lane=lane)
-    claim(house, lane)
-    clock.pass_(lease - timedelta(seconds=1))
-    assert claim(house, lane) == []
-    clock.pass_(timedelta(seconds=1))
-    assert len(claim(house, lane)) == 1
+    put(services, lane=lane)
+    claim(services, lane)
+    clock.advance(lease - timedelta(seconds=1))
+    assert claim(services, lane) == []
+    clock.advance(timedelta(seconds=1))
+    assert len(claim(services, lane)) == 1
 
 
-def test_rendered_bytes_are_kept_under_the_lease_only(house: House, clock: HandClock) -> None:
-    put(house)
-    (slow,) = claim(house)
-    clock.pass_(LEASE)
-    (quick,) = claim(house)
-    with house.db.writing() as session:
-        assert not outbox.keep_rendered(session, slow, b"slow")
-        assert outbox.keep_rendered(session, quick, b"quick")
-    settle(house, quick, Outcome("again"))
-    assert [c.rendered for c in claim(house)] == [b"quick"]
+def test_rendered_bytes_are_kept_under_the_lease_only(
+    services: Services, clock: ManualClock
+) -> None:
+    put(services)
+    (slow,) = claim(services)
+    clock.advance(DEFAULT_LEASE)
+    (quick,) = claim(services)
+    with services.db.writing() as session:
+        assert not outbox.store_body(session, slow, b"slow")
+        assert outbox.store_body(session, quick, b"quick")
+    settle(services, quick, Outcome("retry"))
+    assert [c.body for c in claim(services)] == [b"quick"]
 
 
-def test_a_freed_lease_can_be_claimed_at_once(house: House) -> None:
-    put(house)
-    (taken,) = claim(house)
-    with house.db.writing() as session:
-        outbox.free(session, taken)
-    assert len(claim(house)) == 1
+def test_a_freed_lease_can_be_claimed_at_once(services: Services) -> None:
+    put(services)
+    (taken,) = claim(services)
+    with services.db.writing() as session:
+        outbox.release(session, taken)
+    assert len(claim(services)) == 1
 
 
-def test_an_older_parked_status_is_superseded_by_a_later_delivered_one(house: House) -> None:
-    old = put(house, sequence=1, absolute=True)
-    put(house, sequence=2, absolute=True)
-    other = put(house, "b", sequence=1, absolute=True)
-    for taken in claim(house):
-        settle(house, taken, Outcome("never", code=410))
-    (later,) = claim(house)
-    settle(house, later, Outcome("done", code=200))
-    assert (state(house, old), state(house, other)) == (SUPERSEDED, PARKED)
+def test_an_older_parked_status_is_superseded_by_a_later_delivered_one(services: Services) -> None:
+    old = put(services, sequence=1, supersedes_earlier=True)
+    put(services, sequence=2, supersedes_earlier=True)
+    other = put(services, "b", sequence=1, supersedes_earlier=True)
+    for taken in claim(services):
+        settle(services, taken, Outcome("rejected", status_code=410))
+    (later,) = claim(services)
+    settle(services, later, Outcome("delivered", status_code=200))
+    assert (state(services, old), state(services, other)) == (SUPERSEDED, PARKED)
     with (
         pytest.raises(Conflict, match="superseded"),
-        house.db.writing() as session,
+        services.db.writing() as session,
     ):
-        outbox.send_again(session, session.get_one(Message, old), house.now())
+        outbox.requeue(session, session.get_one(Message, old), services.now())
 
 
-def test_a_parked_letter_is_not_superseded_by_a_later_one(house: House) -> None:
-    old = put(house, sequence=1)
-    put(house, sequence=2)
-    settle(house, claim(house)[0], Outcome("never"))
-    settle(house, claim(house)[0], Outcome("done"))
-    assert state(house, old) == PARKED
+def test_a_parked_letter_is_not_superseded_by_a_later_one(services: Services) -> None:
+    old = put(services, sequence=1)
+    put(services, sequence=2)
+    settle(services, claim(services)[0], Outcome("rejected"))
+    settle(services, claim(services)[0], Outcome("delivered"))
+    assert state(services, old) == PARKED
 
 
-def test_a_parked_message_can_be_sent_again_and_goes_before_its_successors(house: House) -> None:
-    old = put(house, sequence=1, absolute=True)
-    put(house, sequence=2, absolute=True)
-    settle(house, claim(house)[0], Outcome("never"))
-    with house.db.writing() as session:
-        outbox.send_again(session, session.get_one(Message, old), house.now())
-    assert [c.sequence for c in claim(house)] == [1]
+def test_a_parked_message_can_be_sent_again_and_goes_before_its_successors(
+    services: Services,
+) -> None:
+    old = put(services, sequence=1, supersedes_earlier=True)
+    put(services, sequence=2, supersedes_earlier=True)
+    settle(services, claim(services)[0], Outcome("rejected"))
+    with services.db.writing() as session:
+        outbox.requeue(session, session.get_one(Message, old), services.now())
+    assert [c.sequence for c in claim(services)] == [1]
 
 
-def test_every_attempt_is_kept_with_its_answer_cut_to_size(house: House, clock: HandClock) -> None:
-    put(house)
-    (taken,) = claim(house)
+def test_every_attempt_is_kept_with_its_answer_cut_to_size(
+    services: Services, clock: ManualClock
+) -> None:
+    put(services)
+    (taken,) = claim(services)
     began = clock.now()
-    clock.pass_(timedelta(milliseconds=250))
-    with house.db.writing() as session:
-        refused = Outcome("again", code=500, answer="no\x00" + "x" * 5000)
-        outbox.settle(session, [Ended(taken, refused, began, clock.now())], clock.now())
-    with house.db.reading() as session:
+    clock.advance(timedelta(milliseconds=250))
+    with services.db.writing() as session:
+        refused = Outcome("retry", status_code=500, response_excerpt="no\x00" + "x" * 5000)
+        outbox.settle(session, [AttemptResult(taken, refused, began, clock.now())], clock.now())
+    with services.db.reading() as session:
         kept = session.scalars(select(Attempt)).one()
-        assert (kept.number, kept.milliseconds, kept.code, kept.at) == (1, 250, 500, began)
-        assert len(kept.answer) == outbox.ANSWER_KEPT
-        assert kept.answer.startswith("no�x")
+        assert (kept.number, kept.duration_ms, kept.status_code, kept.started_at) == (
+            1,
+            250,
+            500,
+            began,
+        )
+        assert len(kept.response_excerpt) == outbox.MAX_RESPONSE_EXCERPT_LENGTH
+        assert kept.response_excerpt.startswith("no�x")
 
 
-def test_lanes_and_ages_are_told(house: House, clock: HandClock) -> None:
+def test_lanes_and_ages_are_told(services: Services, clock: ManualClock) -> None:
     began: datetime = clock.now()
-    put(house, "a", lane="1/callback")
-    put(house, "b", lane="2/mail")
-    with house.db.reading() as session:
-        assert sorted(outbox.due_lanes(session, clock.now())) == ["1/callback", "2/mail"]
-        assert outbox.due_lanes(session, clock.now() - timedelta(seconds=1)) == []
-        assert outbox.oldest_due(session, ["1/callback", "2/mail"], clock.now()) == began
-        assert outbox.oldest_due(session, [], clock.now()) is None
+    put(services, "a", lane="1/callback")
+    put(services, "b", lane="2/email")
+    with services.db.reading() as session:
+        assert sorted(outbox.list_due_queues(session, clock.now())) == ["1/callback", "2/email"]
+        assert outbox.list_due_queues(session, clock.now() - timedelta(seconds=1)) == []
+        assert outbox.oldest_due_at(session, ["1/callback", "2/email"], clock.now()) == began
+        assert outbox.oldest_due_at(session, [], clock.now()) is None
 
 
-def fail_after_writing(house: House) -> None:
-    with house.db.writing() as session:
+def fail_after_writing(services: Services) -> None:
+    with services.db.writing() as session:
         outbox.append(
-            session, lane=LANE, key="a", sequence=1, topic="status", payload={}, at=house.now()
+            session,
+            queue=LANE,
+            ordering_key="a",
+            sequence=1,
+            topic="status",
+            payload={},
+            now=services.now(),
         )
         session.flush()
         raise ZeroDivisionError
 
 
-def test_a_message_is_written_with_its_transaction_or_not_at_all(house: House) -> None:
+def test_a_message_is_written_with_its_transaction_or_not_at_all(services: Services) -> None:
     called: list[set[str]] = []
-    house.db.on_commit.append(called.append)
+    services.db.on_commit.append(called.append)
     with pytest.raises(ZeroDivisionError):
-        fail_after_writing(house)
-    assert (called, claim(house)) == ([], [])
-    put(house)
+        fail_after_writing(services)
+    assert (called, claim(services)) == ([], [])
+    put(services)
     assert called == [{LANE}]
 
 
-def plan(house: House, statement: Executable) -> str:
+def plan(services: Services, statement: Executable) -> str:
     """Return how SQLite would find the rows of a statement."""
     assert isinstance(statement, ClauseElement)
     told = {"of_lane": LANE, "lane": LANE, "key": "a", "most": 5, "until": None, "batch": "b"}
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         compiled = statement.compile(
             session.connection(), compile_kwargs={"render_postcompile": True}
         )
@@ -252,111 +277,120 @@ def plan(house: House, statement: Executable) -> str:
 @pytest.mark.parametrize(
     ("statement", "indexes"),
     [
-        (_claiming(20).statement, {"ix_messages_due", "ix_messages_head"}),
-        (_DUE_LANES, {"ix_messages_due"}),
-        (_OLDEST, {"ix_messages_due"}),
-        (_BEHIND.statement, {"ix_messages_head"}),
-        (select(Message.id).where(in_state(PARKED)).order_by(Message.id.desc()), {
-            "ix_messages_state"}),
+        (_claim_query(20).statement, {"ix_messages_due", "ix_messages_head"}),
+        (_DUE_QUEUES_QUERY, {"ix_messages_due"}),
+        (_OLDEST_DUE_QUERY, {"ix_messages_due"}),
+        (_LAST_WAITING_QUERY.statement, {"ix_messages_head"}),
+        (
+            select(Message.id).where(is_in_state(PARKED)).order_by(Message.id.desc()),
+            {"ix_messages_state"},
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_the_courier_asks_is_found_by_its_indexes_however_much_there_is(
-    house: House, statement: Executable, indexes: set[str]
+    services: Services, statement: Executable, indexes: set[str]
 ) -> None:
-    said = plan(house, statement)
+    said = plan(services, statement)
     assert set(re.findall(r"ix_messages_\w+", said)) == indexes
     assert "SCAN messages USING" not in said.replace("SCAN messages USING COVERING", "")
     assert "SCAN other" not in said
 
 
-def test_what_is_due_longest_goes_first(house: House, clock: HandClock) -> None:
-    put(house, "a")
-    settle(house, claim(house)[0], Outcome("again", after=timedelta(minutes=2)))
-    clock.pass_(timedelta(minutes=1))
-    put(house, "b")
-    clock.pass_(timedelta(minutes=2))
-    assert [taken.key for taken in claim(house, most=1)] == ["b"]
+def test_what_is_due_longest_goes_first(services: Services, clock: ManualClock) -> None:
+    put(services, "a")
+    settle(services, claim(services)[0], Outcome("retry", retry_after=timedelta(minutes=2)))
+    clock.advance(timedelta(minutes=1))
+    put(services, "b")
+    clock.advance(timedelta(minutes=2))
+    assert [taken.ordering_key for taken in claim(services, most=1)] == ["b"]
 
 
-def test_what_an_order_sends_elsewhere_keeps_nothing_back(house: House) -> None:
-    put(house, sequence=0, lane="1/mail")  # the order's letter, which has not gone yet
-    put(house, sequence=1)
-    assert [taken.sequence for taken in claim(house)] == [1]
+def test_what_an_order_sends_elsewhere_keeps_nothing_back(services: Services) -> None:
+    put(services, sequence=0, lane="1/email")  # the order's letter, which has not gone yet
+    put(services, sequence=1)
+    assert [taken.sequence for taken in claim(services)] == [1]
 
 
-def test_a_status_that_was_overtaken_is_not_sent_again(house: House) -> None:
-    old = put(house, sequence=1, absolute=True)
-    put(house, sequence=2, absolute=True)
-    settle(house, claim(house)[0], Outcome("never", code=422))
-    (later,) = claim(house)
-    settle(house, later, Outcome("again", after=timedelta(minutes=5)))  # it may have arrived
-    with house.db.writing() as session:
-        assert not outbox.send_again(session, session.get_one(Message, old), house.now())
-    assert state(house, old) == SUPERSEDED
+def test_a_status_that_was_overtaken_is_not_sent_again(services: Services) -> None:
+    old = put(services, sequence=1, supersedes_earlier=True)
+    put(services, sequence=2, supersedes_earlier=True)
+    settle(services, claim(services)[0], Outcome("rejected", status_code=422))
+    (later,) = claim(services)
+    settle(
+        services, later, Outcome("retry", retry_after=timedelta(minutes=5))
+    )  # it may have arrived
+    with services.db.writing() as session:
+        assert not outbox.requeue(session, session.get_one(Message, old), services.now())
+    assert state(services, old) == SUPERSEDED
 
 
 def test_a_status_that_a_later_one_may_overtake_at_this_moment_is_not_sent_again(
-    house: House,
+    services: Services,
 ) -> None:
-    old = put(house, sequence=1, absolute=True)
-    put(house, sequence=2, absolute=True)
-    settle(house, claim(house)[0], Outcome("never", code=422))
-    assert claim(house)  # it is on its way
-    with house.db.writing() as session:
-        assert not outbox.send_again(session, session.get_one(Message, old), house.now())
+    old = put(services, sequence=1, supersedes_earlier=True)
+    put(services, sequence=2, supersedes_earlier=True)
+    settle(services, claim(services)[0], Outcome("rejected", status_code=422))
+    assert claim(services)  # it is on its way
+    with services.db.writing() as session:
+        assert not outbox.requeue(session, session.get_one(Message, old), services.now())
 
 
 def test_a_status_is_not_sent_again_where_a_courier_died_with_a_later_one(
-    house: House, clock: HandClock
+    services: Services, clock: ManualClock
 ) -> None:
-    old = put(house, sequence=1, absolute=True)
-    put(house, sequence=2, absolute=True)
-    settle(house, claim(house)[0], Outcome("never", code=422))
-    with house.db.writing() as session:
-        (later,) = outbox.claim(session, LANE, house.now(), 10)
-        outbox.keep_rendered(session, later, b"it may have arrived")
-    clock.pass_(LEASE)
-    with house.db.writing() as session:  # another takes it up, and may not send it now
-        (later,) = outbox.claim(session, LANE, house.now(), 10)
-        outbox.free(session, later)
-    with house.db.writing() as session:
-        assert not outbox.send_again(session, session.get_one(Message, old), house.now())
+    old = put(services, sequence=1, supersedes_earlier=True)
+    put(services, sequence=2, supersedes_earlier=True)
+    settle(services, claim(services)[0], Outcome("rejected", status_code=422))
+    with services.db.writing() as session:
+        (later,) = outbox.claim(session, LANE, services.now(), 10)
+        outbox.store_body(session, later, b"it may have arrived")
+    clock.advance(DEFAULT_LEASE)
+    with services.db.writing() as session:  # another takes it up, and may not send it now
+        (later,) = outbox.claim(session, LANE, services.now(), 10)
+        outbox.release(session, later)
+    with services.db.writing() as session:
+        assert not outbox.requeue(session, session.get_one(Message, old), services.now())
 
 
-def test_what_another_lane_of_the_same_key_tried_overtakes_nothing(house: House) -> None:
-    old = put(house, sequence=1, absolute=True)
-    settle(house, claim(house)[0], Outcome("never", code=422))
-    put(house, sequence=2, absolute=True, lane="1/mail")
-    settle(house, claim(house, "1/mail")[0], Outcome("again", after=timedelta(minutes=5)))
-    with house.db.writing() as session:
-        assert outbox.send_again(session, session.get_one(Message, old), house.now())
+def test_what_another_lane_of_the_same_key_tried_overtakes_nothing(services: Services) -> None:
+    old = put(services, sequence=1, supersedes_earlier=True)
+    settle(services, claim(services)[0], Outcome("rejected", status_code=422))
+    put(services, sequence=2, supersedes_earlier=True, lane="1/email")
+    settle(
+        services, claim(services, "1/email")[0], Outcome("retry", retry_after=timedelta(minutes=5))
+    )
+    with services.db.writing() as session:
+        assert outbox.requeue(session, session.get_one(Message, old), services.now())
 
 
 def test_both_tries_of_one_courier_may_end_at_once_and_one_counts(
-    house: House, clock: HandClock
+    services: Services, clock: ManualClock
 ) -> None:
-    put(house)
-    (lost,) = claim(house)
-    clock.pass_(LEASE)
-    (held,) = claim(house)
-    at = house.now()
-    with house.db.writing() as session:
-        both = [Ended(held, Outcome("done"), at, at), Ended(lost, Outcome("never"), at, at)]
+    put(services)
+    (lost,) = claim(services)
+    clock.advance(DEFAULT_LEASE)
+    (held,) = claim(services)
+    at = services.now()
+    with services.db.writing() as session:
+        both = [
+            AttemptResult(held, Outcome("delivered"), at, at),
+            AttemptResult(lost, Outcome("rejected"), at, at),
+        ]
         assert outbox.settle(session, both, at) == {held.lease}
-    with house.db.reading() as session:
-        assert session.scalars(select(Attempt.outcome)).all() == ["done"]
+    with services.db.reading() as session:
+        assert session.scalars(select(Attempt.outcome)).all() == ["delivered"]
 
 
-def test_what_waits_behind_another_is_due_with_it(house: House, clock: HandClock) -> None:
-    put(house, sequence=1)
-    (first,) = claim(house)
-    put(house, sequence=2)
-    settle(house, first, Outcome("again", after=timedelta(hours=2)))
-    put(house, sequence=3)
-    with house.db.reading() as session:
+def test_what_waits_behind_another_is_due_with_it(services: Services, clock: ManualClock) -> None:
+    put(services, sequence=1)
+    (first,) = claim(services)
+    put(services, sequence=2)
+    settle(services, first, Outcome("retry", retry_after=timedelta(hours=2)))
+    put(services, sequence=3)
+    with services.db.reading() as session:
         due = session.scalars(select(Message.due_at)).all()
         assert set(due) == {clock.now() + timedelta(hours=2)}
-    clock.pass_(timedelta(hours=2))
-    (again,) = claim(house)
-    settle(house, again, Outcome("done"))
-    assert [taken.sequence for taken in claim(house)] == [2]
+    clock.advance(timedelta(hours=2))
+    (again,) = claim(services)
+    settle(services, again, Outcome("delivered"))
+    assert [taken.sequence for taken in claim(services)] == [2]

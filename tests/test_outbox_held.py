@@ -8,11 +8,11 @@ from sqlalchemy import select
 from provider import outbox
 from provider.accounts import Account
 from provider.errors import NotFound
-from provider.house import House
-from provider.outbox import CALLBACK, MAIL, MEDIA, Hold, Message, Outcome
-from provider.outbox.held import ACCOUNT, HOST, LANE, Held, all_held, try_now
+from provider.house import Services
+from provider.outbox import CALLBACK, EMAIL, MEDIA, Message, Outcome, Pause
+from provider.outbox.held import ACCOUNT, HOST, QUEUE, PauseView, list_pauses, probe_now
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 from tests.test_outbox import claim, put, settle
 
 pytestmark = pytest.mark.both
@@ -22,146 +22,166 @@ HERE, THERE = "1/callback/a.test", "2/callback/a.test"
 
 
 @pytest.fixture(autouse=True)
-def accounts(house: House) -> list[str]:
+def accounts(services: Services) -> list[str]:
     """Two accounts; their public ids."""
-    numbers = [cast.account(house, name)[0] for name in ("Groove Tech", "Acme")]
+    numbers = [cast.create_account(services, name)[0] for name in ("Groove Tech", "Acme")]
     assert numbers == [1, 2]
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         return list(session.scalars(select(Account.public_id).order_by(Account.id)))
 
 
-def hold(house: House, *subjects: str, wait: timedelta = WAIT) -> None:
-    with house.db.writing() as session:
+def hold(services: Services, *subjects: str, wait: timedelta = WAIT) -> None:
+    with services.db.writing() as session:
         for subject in subjects:
-            outbox.hold(session, subject, WHY, house.now() + wait, house.now())
+            outbox.pause(session, subject, WHY, services.now() + wait, services.now())
 
 
-def held(house: House, account: int | None = None) -> list[str]:
-    with house.db.reading() as session:
+def held(services: Services, account: int | None = None) -> list[str]:
+    with services.db.reading() as session:
         of = session.get_one(Account, account) if account else None
-        return [one.subject for one in all_held(session, of)]
+        return [one.scope for one in list_pauses(session, of)]
 
 
-def try_(house: House, subject: str) -> None:
-    with house.db.writing() as session:
-        try_now(session, subject, house.now())
+def try_(services: Services, subject: str) -> None:
+    with services.db.writing() as session:
+        probe_now(session, subject, services.now())
 
 
-def due(house: House) -> dict[int, timedelta]:
+def due(services: Services) -> dict[int, timedelta]:
     """Return how long each message still waits."""
-    with house.db.reading() as session:
-        return {one.id: one.due_at - house.now() for one in session.scalars(select(Message))}
+    with services.db.reading() as session:
+        return {one.id: one.due_at - services.now() for one in session.scalars(select(Message))}
 
 
-def put_off(house: House, lane: str, key: str = "a", wait: timedelta = WAIT) -> int:
+def put_off(services: Services, lane: str, key: str = "a", wait: timedelta = WAIT) -> int:
     """Return a message that was tried and waits."""
-    message = put(house, key, lane=lane)
-    (taken,) = (one for one in claim(house, lane) if one.message_id == message)
-    settle(house, taken, Outcome("again", after=wait))
+    message = put(services, key, lane=lane)
+    (taken,) = (one for one in claim(services, lane) if one.message_id == message)
+    settle(services, taken, Outcome("retry", retry_after=wait))
     return message
 
 
 @pytest.mark.parametrize(
     ("subject", "on", "sink", "host", "account"),
     [
-        ("route/a.test", HOST, CALLBACK, "a.test", None),
-        ("route/mail", HOST, MAIL, "", None),
-        ("route/media", HOST, MEDIA, "", None),
+        ("destination/a.test", HOST, CALLBACK, "a.test", None),
+        ("destination/email", HOST, EMAIL, "", None),
+        ("destination/media", HOST, MEDIA, "", None),
         ("account/1/callback", ACCOUNT, CALLBACK, "", 0),
-        ("lane/2/callback/a.test", LANE, CALLBACK, "a.test", 1),
-        ("lane/2/mail", LANE, MAIL, "", 1),
+        ("queue/2/callback/a.test", QUEUE, CALLBACK, "a.test", 1),
+        ("queue/2/email", QUEUE, EMAIL, "", 1),
     ],
 )
 def test_a_hold_says_on_what_it_lies(
-    house: House, accounts: list[str], subject: str, on: str, sink: str, host: str,
+    services: Services,
+    accounts: list[str],
+    subject: str,
+    on: str,
+    sink: str,
+    host: str,
     account: int | None,
-) -> None:  # fmt: skip
-    hold(house, subject)
+) -> None:
+    hold(services, subject)
     name = "" if account is None else ("Groove Tech", "Acme")[account]
     public_id = "" if account is None else accounts[account]
-    since = house.now()
-    with house.db.reading() as session:
-        (said,) = all_held(session)
-    assert said == Held(subject, on, sink, host, name, public_id, WHY, since, since + WAIT)
+    since = services.now()
+    with services.db.reading() as session:
+        (said,) = list_pauses(session)
+    assert said == PauseView(subject, on, sink, host, name, public_id, WHY, since, since + WAIT)
     mends = "provider account set 'Groove Tech' callback_token=…"
-    assert said.remedy == (mends if on == ACCOUNT else "")
+    assert said.fix_command == (mends if on == ACCOUNT else "")
 
 
-def test_what_has_been_held_longest_comes_first(house: House, clock: HandClock) -> None:
-    hold(house, "route/c.test")
-    clock.pass_(timedelta(seconds=1))
-    hold(house, "route/b.test", "route/a.test")
-    assert held(house) == ["route/c.test", "route/a.test", "route/b.test"]
+def test_what_has_been_held_longest_comes_first(services: Services, clock: ManualClock) -> None:
+    hold(services, "destination/c.test")
+    clock.advance(timedelta(seconds=1))
+    hold(services, "destination/b.test", "destination/a.test")
+    assert held(services) == ["destination/c.test", "destination/a.test", "destination/b.test"]
 
 
 def test_a_hold_concerns_an_account_when_it_is_its_own_or_something_of_its_waits(
-    house: House,
+    services: Services,
 ) -> None:
-    own = ["account/1/callback", "lane/1/callback/x.test"]
-    hold(house, *own, "account/2/callback", "route/a.test", "route/b.test", "route/mail")
-    assert held(house, 1) == own
-    put(house, lane=HERE)
-    put(house, "b", lane="2/callback/b.test")
-    put(house, "c", lane="1/mail")
-    assert held(house, 1) == [*own, "route/a.test", "route/mail"]
-    assert held(house, 2) == ["account/2/callback", "route/b.test"]
-    settle(house, claim(house, HERE)[0], Outcome("done"))
-    assert held(house, 1) == [*own, "route/mail"]
+    own = ["account/1/callback", "queue/1/callback/x.test"]
+    hold(
+        services,
+        *own,
+        "account/2/callback",
+        "destination/a.test",
+        "destination/b.test",
+        "destination/email",
+    )
+    assert held(services, 1) == sorted(own)
+    put(services, lane=HERE)
+    put(services, "b", lane="2/callback/b.test")
+    put(services, "c", lane="1/email")
+    assert held(services, 1) == sorted([*own, "destination/a.test", "destination/email"])
+    assert held(services, 2) == ["account/2/callback", "destination/b.test"]
+    settle(services, claim(services, HERE)[0], Outcome("delivered"))
+    assert held(services, 1) == sorted([*own, "destination/email"])
 
 
 @pytest.mark.parametrize(
     ("subject", "moved"),
     [
-        ("route/a.test", THERE), ("account/1/callback", "1/callback/b.test"),
-        ("account/1/mail", "1/mail"), ("lane/1/callback/a.test", HERE), ("route/mail", "2/mail"),
+        ("destination/a.test", THERE),
+        ("account/1/callback", "1/callback/b.test"),
+        ("account/1/email", "1/email"),
+        ("queue/1/callback/a.test", HERE),
+        ("destination/email", "2/email"),
     ],
-)  # fmt: skip
+)
 def test_a_try_is_made_by_what_has_waited_longest_of_the_subject_and_touches_no_other(
-    house: House, subject: str, moved: str
+    services: Services, subject: str, moved: str
 ) -> None:
     lanes = [
-        "12/callback/a.test", "2/mail", "1/mail", "2/callback/b.test", "1/callback/b.test",
-        THERE, HERE,
-    ]  # fmt: skip
+        "12/callback/a.test",
+        "2/email",
+        "1/email",
+        "2/callback/b.test",
+        "1/callback/b.test",
+        THERE,
+        HERE,
+    ]
     ids = {
-        lane: put_off(house, lane, lane, WAIT + timedelta(seconds=number))
+        lane: put_off(services, lane, lane, WAIT + timedelta(seconds=number))
         for number, lane in enumerate(lanes)
     }
-    before = due(house)
-    hold(house, subject, "route/other.test")
+    before = due(services)
+    hold(services, subject, "destination/other.test")
     called: list[set[str]] = []
-    house.db.on_commit.append(called.append)
-    try_(house, subject)
-    assert due(house) == before | {ids[moved]: timedelta(0)}
+    services.db.on_commit.append(called.append)
+    try_(services, subject)
+    assert due(services) == before | {ids[moved]: timedelta(0)}
     assert called == [{moved}]
-    with house.db.reading() as session:
-        until = {one.subject: one.until - house.now() for one in session.scalars(select(Hold))}
-    assert until == {subject: timedelta(0), "route/other.test": WAIT}
+    with services.db.reading() as session:
+        until = {one.scope: one.retry_at - services.now() for one in session.scalars(select(Pause))}
+    assert until == {subject: timedelta(0), "destination/other.test": WAIT}
 
 
-def test_of_what_is_due_at_once_the_first_that_came_tries(house: House) -> None:
-    first, second = (put_off(house, HERE, key) for key in ("b", "a"))
-    hold(house, "route/a.test")
-    try_(house, "route/a.test")
-    assert due(house) == {first: timedelta(0), second: WAIT}
+def test_of_what_is_due_at_once_the_first_that_came_tries(services: Services) -> None:
+    first, second = (put_off(services, HERE, key) for key in ("b", "a"))
+    hold(services, "destination/a.test")
+    try_(services, "destination/a.test")
+    assert due(services) == {first: timedelta(0), second: WAIT}
 
 
-def test_a_try_makes_nothing_later_than_it_was(house: House, clock: HandClock) -> None:
-    message = put(house, lane=HERE)
-    hold(house, "route/a.test", wait=timedelta(seconds=5))
-    clock.pass_(timedelta(minutes=1))
-    try_(house, "route/a.test")
-    assert due(house) == {message: -timedelta(minutes=1)}
-    with house.db.reading() as session:
-        standing = session.get_one(Hold, "route/a.test")
-        assert standing.until == house.now() - timedelta(seconds=55)
+def test_a_try_makes_nothing_later_than_it_was(services: Services, clock: ManualClock) -> None:
+    message = put(services, lane=HERE)
+    hold(services, "destination/a.test", wait=timedelta(seconds=5))
+    clock.advance(timedelta(minutes=1))
+    try_(services, "destination/a.test")
+    assert due(services) == {message: -timedelta(minutes=1)}
+    with services.db.reading() as session:
+        standing = session.get_one(Pause, "destination/a.test")
+        assert standing.retry_at == services.now() - timedelta(seconds=55)
 
 
-def test_where_nothing_waits_any_more_a_try_ends_the_hold_and_it_alone(house: House) -> None:
-    put(house, lane=HERE)
-    hold(house, "route/a.test", "route/b.test")
-    settle(house, claim(house, HERE)[0], Outcome("done"))
-    try_(house, "route/a.test")
-    assert held(house) == ["route/b.test"]
+def test_where_nothing_waits_any_more_a_try_ends_the_hold_and_it_alone(services: Services) -> None:
+    put(services, lane=HERE)
+    hold(services, "destination/a.test", "destination/b.test")
+    settle(services, claim(services, HERE)[0], Outcome("delivered"))
+    try_(services, "destination/a.test")
+    assert held(services) == ["destination/b.test"]
     with pytest.raises(NotFound, match="Nothing is held there any more"):
-        try_(house, "route/a.test")
+        try_(services, "destination/a.test")

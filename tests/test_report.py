@@ -12,7 +12,7 @@ from flask import Flask, render_template
 from pypdf import PdfReader
 from structlog.testing import capture_logs
 
-from provider.report import Bar, Item, Report, pdf
+from provider.report import Bar, EvidenceItem, Report, render_pdf
 
 REPORT = Report(
     title="Reasoning",
@@ -30,9 +30,9 @@ REPORT = Report(
     bars=(Bar("Numbers", 91.7, "11 of 12 points"), Bar("Words", 50)),
     facts=(("Time taken", "32 minutes"),),
     items=(
-        Item("Numbers", "What is 17 + 25?", "42", "1 of 1"),
-        Item("Numbers", "Half of 7?", "3", "0 of 1"),
-        Item("Words", "The opposite of early?", "late", "1 of 1"),
+        EvidenceItem("Numbers", "What is 17 + 25?", "42", "1 of 1"),
+        EvidenceItem("Numbers", "Half of 7?", "3", "0 of 1"),
+        EvidenceItem("Words", "The opposite of early?", "late", "1 of 1"),
     ),
 )
 CHECK = replace(
@@ -92,13 +92,13 @@ def nodes(item: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 def test_whatever_the_name_there_is_a_pdf_with_the_score(name: str) -> None:
-    made = pdf(replace(REPORT, candidate=name))
+    made = render_pdf(replace(REPORT, candidate=name))
     assert made.startswith(b"%PDF-")
     assert "78%" in text(made)
 
 
 def test_the_answer_comes_before_the_evidence() -> None:
-    said = text(pdf(REPORT))
+    said = text(render_pdf(REPORT))
     order = ["Lakita Marrero", "78%", "Passed", "Above the mark", "Numbers", "91.7%", "17 + 25"]
     places = [said.index(each) for each in order]
     assert places == sorted(places)
@@ -107,7 +107,7 @@ def test_the_answer_comes_before_the_evidence() -> None:
 
 
 def test_the_pdf_is_tagged_and_says_that_it_is_accessible() -> None:
-    document = read(pdf(REPORT))
+    document = read(render_pdf(REPORT))
     root: Any = document.root_object
     assert "/StructTreeRoot" in root
     assert root["/MarkInfo"]["/Marked"]
@@ -119,20 +119,22 @@ def test_the_pdf_is_tagged_and_says_that_it_is_accessible() -> None:
 
 
 def test_the_chart_can_be_heard() -> None:
-    figures = [tag for tag in tags(pdf(REPORT)) if tag["/S"] == "/Figure"]
+    figures = [tag for tag in tags(render_pdf(REPORT)) if tag["/S"] == "/Figure"]
     assert [figure["/Alt"] for figure in figures] == [
         "Bar chart from 0 to 100%: Numbers 91.7%; Words 50%."
     ]
 
 
 def test_tables_have_head_cells() -> None:
-    heads = [tag for tag in tags(pdf(REPORT)) if tag["/S"] == "/TH"]
+    heads = [tag for tag in tags(render_pdf(REPORT)) if tag["/S"] == "/TH"]
     assert len(heads) == 6  # question, answer and points, in each of two sections
 
 
 def test_what_looks_like_a_command_is_printed_as_it_is() -> None:
     command = '#read("/etc/passwd")'
-    made = pdf(replace(REPORT, candidate=command, sentence=command, facts=((command, command),)))
+    made = render_pdf(
+        replace(REPORT, candidate=command, sentence=command, facts=((command, command),))
+    )
     said = text(made)
     assert said.count(command) >= 4
     assert "root:" not in said
@@ -140,7 +142,7 @@ def test_what_looks_like_a_command_is_printed_as_it_is() -> None:
 
 def test_a_letter_that_no_font_has_costs_the_standard_but_not_the_report() -> None:
     with capture_logs() as logs:
-        made = pdf(replace(REPORT, candidate="Sam \u0378"))
+        made = render_pdf(replace(REPORT, candidate="Sam \u0378"))
     assert [entry["event"] for entry in logs] == ["report_without_standard"]
     assert logs[0]["reference"] == REPORT.reference
     assert "/StructTreeRoot" in read(made).root_object
@@ -148,29 +150,31 @@ def test_a_letter_that_no_font_has_costs_the_standard_but_not_the_report() -> No
 
 def test_an_ordinary_report_logs_nothing() -> None:
     with capture_logs() as logs:
-        pdf(REPORT)
+        render_pdf(REPORT)
     assert logs == []
 
 
 def test_a_check_says_that_one_finding_needs_a_look() -> None:
-    said = text(pdf(CHECK))
+    said = text(render_pdf(CHECK))
     assert said.index("To consider") < said.index("Identity") < said.index("Clear")
-    assert CHECK.verdict == ("finding", "consider")
-    assert replace(CHECK, findings=(("Identity", "clear"),)).verdict == ("finding", "clear")
+    assert CHECK.overall_result == ("finding", "consider")
+    assert replace(CHECK, findings=(("Identity", "clear"),)).overall_result == ("finding", "clear")
 
 
 def test_without_grade_and_findings_the_status_is_the_answer() -> None:
-    assert replace(REPORT, grade=None).verdict == ("status", "completed")
+    assert replace(REPORT, grade=None).overall_result == ("status", "completed")
 
 
 def test_shares_beyond_the_scale_do_not_break_the_chart() -> None:
-    said = text(pdf(replace(REPORT, bars=(Bar("Over", 250), Bar("Under", -3)))))
+    said = text(render_pdf(replace(REPORT, bars=(Bar("Over", 250), Bar("Under", -3)))))
     assert "250%" in said
 
 
 def test_a_long_report_numbers_its_pages() -> None:
-    items = tuple(Item("Numbers", f"Question {number}?", "42", "1 of 1") for number in range(120))
-    made = read(pdf(replace(REPORT, items=items)))
+    items = tuple(
+        EvidenceItem("Numbers", f"Question {number}?", "42", "1 of 1") for number in range(120)
+    )
+    made = read(render_pdf(replace(REPORT, items=items)))
     count = len(made.pages)
     assert count > 1
     assert f"Page {count} of {count}" in made.pages[-1].extract_text()
@@ -180,7 +184,7 @@ def test_many_at_once_each_get_their_own() -> None:
     made: dict[int, str] = {}
 
     def make(number: int) -> None:
-        made[number] = text(pdf(replace(REPORT, candidate=f"Candidate {number}")))
+        made[number] = text(render_pdf(replace(REPORT, candidate=f"Candidate {number}")))
 
     threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
     for thread in threads:

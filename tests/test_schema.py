@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from provider import kinds, schema
 from provider.db import Base, Database
-from provider.errors import Unready
+from provider.errors import Unavailable
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 ROWS = 3  # of every table
@@ -36,8 +36,13 @@ def more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str]
     """Add a revision, given by its body, to a copy of the program's own."""
     here = tmp_path / "migrations"
     (here / "versions").mkdir(parents=True)
-    for path in (schema.HERE / "env.py", *(schema.HERE / "versions").glob("*.py")):
-        (here / path.relative_to(schema.HERE)).write_text(path.read_text("utf-8"), "utf-8")
+    for path in (
+        schema.MIGRATIONS_FOLDER / "env.py",
+        *(schema.MIGRATIONS_FOLDER / "versions").glob("*.py"),
+    ):
+        (here / path.relative_to(schema.MIGRATIONS_FOLDER)).write_text(
+            path.read_text("utf-8"), "utf-8"
+        )
 
     def add(revision: str, body: str) -> None:
         before = schema.head()
@@ -47,7 +52,7 @@ def more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str]
             f"def upgrade():\n    {body}\n"
         )
 
-    monkeypatch.setattr(schema, "HERE", here)
+    monkeypatch.setattr(schema, "MIGRATIONS_FOLDER", here)
     return add
 
 
@@ -84,9 +89,12 @@ def some(column: sa.Column[Any], number: int) -> Any:
         return AT.replace(tzinfo=None, minute=number)
     kind = column.type.python_type
     made: dict[type, Any] = {
-        int: number, float: number / 2, bytes: bytes([number]), object: {"number": number},
+        int: number,
+        float: number / 2,
+        bytes: bytes([number]),
+        object: {"number": number},
         str: f"{number} {column.name}"[: getattr(column.type, "length", None)],
-    }  # fmt: skip
+    }
     return made[kind]
 
 
@@ -131,7 +139,7 @@ def loses_nothing(db: Database, revision: str) -> None:
 
 
 def test_the_files_names_say_the_order_that_the_revisions_themselves_say() -> None:
-    chain = ScriptDirectory(str(schema.HERE)).walk_revisions()
+    chain = ScriptDirectory(str(schema.MIGRATIONS_FOLDER)).walk_revisions()
     assert schema.revisions() == [script.revision for script in chain][::-1]
 
 
@@ -179,7 +187,7 @@ def test_this_very_test_notices_when_children_go_with_their_parent(
     more("9001", CASCADES)
     more("9002", SHELVES)
     # As it would be without the care that is taken: the keys are on while a parent is rebuilt.
-    monkeypatch.setattr(schema, "_rebuilding", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(schema, "_without_foreign_keys", lambda *_, **__: nullcontext())
     with pytest.raises(AssertionError):
         loses_nothing(db, "9001")
     assert counts(db)["books"] == 0
@@ -189,7 +197,7 @@ def test_this_very_test_notices_when_children_go_with_their_parent(
     ("body", "said"),
     [
         ('op.execute("DELETE FROM books WHERE id > 2")', AssertionError),
-        ('op.execute("DELETE FROM shelves")', Unready),
+        ('op.execute("DELETE FROM shelves")', Unavailable),
         ('op.execute("DROP TABLE books")', KeyError),
     ],
     ids=["rows", "parents", "a table"],
@@ -210,7 +218,7 @@ def test_an_upgrade_that_would_leave_orphans_is_undone_whole(
     fill(db)
     before, first = content(db), schema.head()
     more("9001", REBUILT + '\n    op.execute("DELETE FROM accounts WHERE id = 1")')
-    with pytest.raises(Unready, match=r"would leave \d+ rows without their parent: undone"):
+    with pytest.raises(Unavailable, match=r"would leave \d+ rows without their parent: undone"):
         schema.upgrade(db)
     assert content(db) == before
     assert version(db) == first
@@ -270,8 +278,8 @@ def test_a_folder_of_the_program_may_be_called_anything(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "100%(odd)s folder"
-    odd.symlink_to(schema.HERE)
-    monkeypatch.setattr(schema, "HERE", odd)
+    odd.symlink_to(schema.MIGRATIONS_FOLDER)
+    monkeypatch.setattr(schema, "MIGRATIONS_FOLDER", odd)
     schema.upgrade(db)
     assert version(db) == schema.head()
 
@@ -295,7 +303,7 @@ def test_a_database_of_this_version_is_fine(db: Database) -> None:
 
 
 def test_where_there_is_no_database_the_command_is_named_and_none_is_made(db: Database) -> None:
-    with pytest.raises(Unready, match="no database yet: run `provider init`"):
+    with pytest.raises(Unavailable, match="no database yet: run `provider init`"):
         schema.require_current(db)
     assert not Path(str(db.url.database)).exists()
 
@@ -303,7 +311,7 @@ def test_where_there_is_no_database_the_command_is_named_and_none_is_made(db: Da
 def test_an_empty_database_is_refused(db: Database) -> None:
     Path(str(db.url.database)).parent.mkdir()
     Path(str(db.url.database)).touch()
-    with pytest.raises(Unready, match="is empty: run `provider init`"):
+    with pytest.raises(Unavailable, match="is empty: run `provider init`"):
         schema.require_current(db)
 
 
@@ -311,7 +319,7 @@ def test_an_older_database_is_refused(db: Database, more: Callable[[str, str], N
     schema.upgrade(db)
     first = schema.head()
     more("9001", REBUILT)
-    with pytest.raises(Unready, match=f"version {first}, .* needs 9001: run `provider init`"):
+    with pytest.raises(Unavailable, match=f"version {first}, .* needs 9001: run `provider init`"):
         schema.require_current(db)
     schema.upgrade(db)
     schema.require_current(db)
@@ -321,7 +329,7 @@ def test_a_newer_database_is_refused_and_left_alone(db: Database) -> None:
     schema.upgrade(db)
     put_version(db, "9999")
     for ask in (schema.require_current, schema.upgrade):
-        with pytest.raises(Unready, match=r"9999.* is newer than this program"):
+        with pytest.raises(Unavailable, match=r"9999.* is newer than this program"):
             ask(db)
     assert version(db) == "9999"
 
@@ -367,8 +375,10 @@ sys.exit(any([os.wait()[1] for _ in range(4)]))
 def test_processes_that_upgrade_at_once_all_succeed(db: Database) -> None:
     done = subprocess.run(
         [sys.executable, "-c", INIT_AT_ONCE, str(db.url)],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     schema.require_current(db)
     assert set(counts(db).values()) == {0}
@@ -377,11 +387,11 @@ def test_processes_that_upgrade_at_once_all_succeed(db: Database) -> None:
 def test_an_upgrade_while_somebody_writes_for_long_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provider.sqlite.BUSY_TIMEOUT", 50)
+    monkeypatch.setattr("provider.sqlite.BUSY_TIMEOUT_MS", 50)
     db, other = (Database(f"sqlite:///{tmp_path / 'provider.db'}") for _ in range(2))
     with other.writing() as session:
         session.execute(sa.text("CREATE TABLE t (x)"))
-        with pytest.raises(Unready, match="kept busy by another program"):
+        with pytest.raises(Unavailable, match="kept busy by another program"):
             schema.upgrade(db)
     db.close()
     other.close()

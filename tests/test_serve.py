@@ -17,12 +17,12 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from provider.config import SETTINGS
-from provider.house import House
+from provider.house import Services
 from provider.orders import Order
 from tests import cast
-from tests.bucket import Held
-from tests.bucket import films as films
-from tests.bucket import s3 as s3
+from tests.bucket import Bucket
+from tests.bucket import s3_bucket as s3_bucket
+from tests.bucket import s3_server as s3_server
 from tests.fake_ats import FakeAts
 
 pytestmark = pytest.mark.machine_time  # the other process goes by it
@@ -30,11 +30,11 @@ pytestmark = pytest.mark.machine_time  # the other process goes by it
 PROGRAM = [sys.executable, "-m", "provider.cli"]
 
 
-def environment(house: House, **more: str) -> dict[str, str]:
+def environment(services: Services, **more: str) -> dict[str, str]:
     rest = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     told = {
-        "PROVIDER_DATABASE_URL": house.settings.database_url,
-        "PROVIDER_INSTANCE": str(house.settings.instance),
+        "PROVIDER_DATABASE_URL": services.settings.database_url,
+        "PROVIDER_INSTANCE": str(services.settings.instance),
         "PROVIDER_SECRET_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s",
         "PROVIDER_PRIVATE_CALLBACKS": "allow",
     }
@@ -50,14 +50,17 @@ def free_port() -> int:
 class Server:
     """A running `provider serve`."""
 
-    def __init__(self, house: House, **more: str) -> None:
+    def __init__(self, services: Services, **more: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
             [*PROGRAM, "serve", "--port", str(self.port)],
-            env=environment(house, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, start_new_session=True,
-        )  # fmt: skip
+            env=environment(services, **more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         assert self.process.stdout
         self.said = self.process.stdout.readline()
         self.wait_until_it_answers()
@@ -79,8 +82,8 @@ class Server:
 
 
 @contextmanager
-def serving(house: House, **more: str) -> Iterator[Server]:
-    server = Server(house, **more)
+def serving(services: Services, **more: str) -> Iterator[Server]:
+    server = Server(services, **more)
     try:
         yield server
     finally:
@@ -107,39 +110,41 @@ def ends(pid: int, timeout: float = 10) -> bool:
         os.close(handle)
 
 
-def test_it_answers_and_stops_clean(house: House) -> None:
-    with serving(house) as server:
+def test_it_answers_and_stops_clean(services: Services) -> None:
+    with serving(services) as server:
         assert server.url in server.said
         inside = workers(server.process.pid)
         assert inside
         assert server.stop() == (0, "")
         assert all(map(ends, inside))
     labels = (("endpoint", "health.health"), ("code", "200"))
-    counted = house.ledger.all(house.now())
+    counted = services.ledger.all(services.now())
     assert counted["provider_requests_total", labels] == 1  # written down at the end
 
 
 def test_a_bucket_that_cannot_be_used_is_told_at_the_start_which_it_does_not_keep(
-    house: House, films: Held
+    services: Services, s3_bucket: Bucket
 ) -> None:
-    films.remove()
-    with serving(house, PROVIDER_MEDIA_URL=films.url) as server:
+    s3_bucket.remove()
+    with serving(services, PROVIDER_MEDIA_URL=s3_bucket.url) as server:
         assert server.process.stdout
         told = next(line for line in server.process.stdout if "PROVIDER_MEDIA_URL" in line)
-        assert f"the bucket {films.name} at {films.endpoint} cannot be used" in told
+        assert f"the bucket {s3_bucket.name} at {s3_bucket.endpoint} cannot be used" in told
         assert "there is no such bucket" in told
         assert server.stop()[0] == 0
 
 
-def test_ctrl_c_on_a_terminal_reaches_all_its_processes_and_is_clean_too(house: House) -> None:
-    with serving(house) as server:
+def test_ctrl_c_on_a_terminal_reaches_all_its_processes_and_is_clean_too(
+    services: Services,
+) -> None:
+    with serving(services) as server:
         os.killpg(server.process.pid, signal.SIGINT)
         said, _ = server.process.communicate(timeout=20)
         assert (server.process.returncode, said) == (0, "")
 
 
-def test_a_worker_whose_server_was_killed_ends_by_itself(house: House) -> None:
-    with serving(house) as server:
+def test_a_worker_whose_server_was_killed_ends_by_itself(services: Services) -> None:
+    with serving(services) as server:
         inside = workers(server.process.pid)
         server.process.kill()
         server.process.wait()
@@ -147,8 +152,8 @@ def test_a_worker_whose_server_was_killed_ends_by_itself(house: House) -> None:
         assert all(map(ends, inside))
 
 
-def test_a_worker_that_was_killed_is_replaced(house: House) -> None:
-    with serving(house) as server:
+def test_a_worker_that_was_killed_is_replaced(services: Services) -> None:
+    with serving(services) as server:
         worker = workers(server.process.pid)[0]
         os.kill(worker, signal.SIGKILL)
         assert ends(worker)
@@ -158,10 +163,12 @@ def test_a_worker_that_was_killed_is_replaced(house: House) -> None:
 
 
 @pytest.mark.sqlite  # on the other, workers deliver
-def test_the_courier_inside_delivers_and_no_token_is_in_the_log(house: House, ats: FakeAts) -> None:
-    _, token = cast.account(house)
-    test = cast.test(house)
-    with serving(house) as server:
+def test_the_courier_inside_delivers_and_no_token_is_in_the_log(
+    services: Services, ats: FakeAts
+) -> None:
+    _, token = cast.create_account(services)
+    test = cast.create_test(services)
+    with serving(services) as server:
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {token}"
         assert session.get(f"{server.url}/tests", timeout=10).json()["tests"][0]["id"] == test
@@ -172,12 +179,14 @@ def test_the_courier_inside_delivers_and_no_token_is_in_the_log(house: House, at
         }
         placed = session.post(f"{server.url}/workable/assessments/", json=wish, timeout=10)
         order = placed.json()["assessment_id"]
-        link = cast.invitation(house, order).replace(house.settings.base_url, server.url)
+        link = cast.invitation_url(services, order).replace(services.settings.base_url, server.url)
         assert requests.get(link, timeout=10).ok
         subprocess.run(
             [*PROGRAM, "order", "cancel", order, "--reason", "The job is filled"],
-            env=environment(house), check=True, capture_output=True,
-        )  # fmt: skip
+            env=environment(services),
+            check=True,
+            capture_output=True,
+        )
         put = ats.wait_for(1, timeout=20)[0]
         assert put.json == {"status": "expired"}
         assert put.headers["Authorization"] == "Bearer cb-token"
@@ -191,12 +200,12 @@ def test_the_courier_inside_delivers_and_no_token_is_in_the_log(house: House, at
 
 @pytest.mark.sqlite  # on the other, workers deliver
 def test_a_server_that_is_stopped_while_it_sends_finishes_what_it_has_in_hand(
-    house: House, ats: FakeAts
+    services: Services, ats: FakeAts
 ) -> None:
-    account_id, _ = cast.account(house)
+    account_id, _ = cast.create_account(services)
     url = f"{ats.url}/callbacks/1"
-    order = cast.order(house, account_id, cast.test(house), callback_url=url)
-    with serving(house) as server:
+    order = cast.place_order(services, account_id, cast.create_test(services), callback_url=url)
+    with serving(services) as server:
         waited = []
 
         def slowly(handler: BaseHTTPRequestHandler) -> None:
@@ -206,24 +215,27 @@ def test_a_server_that_is_stopped_while_it_sends_finishes_what_it_has_in_hand(
             handler.send_header("Content-Length", "0")
             handler.end_headers()
 
-        ats.answers.append(slowly)
-        with house.db.writing() as session:
-            Order.find(session, order).cancel(session, "sam", "", house.now())
+        ats.responses.append(slowly)
+        with services.db.writing() as session:
+            Order.find(session, order).cancel(session, "sam", "", services.now())
         ats.wait_for(1, timeout=20)
         said, _ = server.process.communicate(timeout=20)
         assert (server.process.returncode, waited) == (0, [True])
-        assert '"outcome": "done"' in said
+        assert '"outcome": "delivered"' in said
 
 
-def test_a_taken_port_is_one_clear_line(house: House) -> None:
+def test_a_taken_port_is_one_clear_line(services: Services) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
         done = subprocess.run(
             [*PROGRAM, "serve", "--port", port],
-            env=environment(house), capture_output=True, text=True, timeout=20,
-        )  # fmt: skip
+            env=environment(services),
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
     assert done.returncode == 1
     assert done.stderr == (
         f"Error: Cannot listen at 127.0.0.1 port {port} (Address already in use): "

@@ -15,30 +15,30 @@ from structlog.testing import capture_logs
 from provider import outbox
 from provider.accounts import Account
 from provider.config import Settings
-from provider.courier.gate import PATIENCE, Gate
-from provider.db import in_turn
-from provider.house import House
+from provider.courier.gate import FAILURE_THRESHOLD, DeliveryPolicy
+from provider.db import acquire_advisory_lock
+from provider.house import Services
 from provider.orders import Link, Order
-from provider.outbox import SUPERSEDED, WAITING, Claim, Ended, Hold, Message, Outcome
-from provider.outbox.claim import _claiming
-from provider.outbox.held import try_now
+from provider.outbox import SUPERSEDED, WAITING, AttemptResult, Claim, Message, Outcome, Pause
+from provider.outbox.claim import _claim_query
+from provider.outbox.held import probe_now
 from tests import cast
-from tests.ats.side import Asker
-from tests.cast import HandClock
-from tests.postgres import Postgres
+from tests.ats.side import WorkableClient
+from tests.cast import ManualClock
+from tests.postgres import PostgresServer
 from tests.test_outbox import claim, put, settle, state
 
 LANE = "1/callback/a.test"
-ROUTE = "route/a.test"
+ROUTE = "destination/a.test"
 WHY = "It answers 500"
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def house(settings: Settings, clock: HandClock, postgres_url: str) -> Iterator[House]:
-    house = House.build(replace(settings, database_url=postgres_url), clock)
-    yield house
-    house.db.close()
+def services(settings: Settings, clock: ManualClock, postgres_url: str) -> Iterator[Services]:
+    services = Services.build(replace(settings, database_url=postgres_url), clock)
+    yield services
+    services.db.close()
 
 
 @pytest.fixture
@@ -52,40 +52,42 @@ Waits = Callable[[Future[Any]], None]
 
 
 @pytest.fixture
-def waits(house: House, postgres: Postgres) -> Waits:
+def waits(services: Services, postgres: PostgresServer) -> Waits:
     """Return when the server says that the second waits for a lock; fail when it does not."""
-    name = str(house.db.url.database)
+    name = str(services.db.url.database)
 
     def seen(doing: Future[Any]) -> None:
         until = time.monotonic() + 10
-        while not postgres.somebody_waits(name):
+        while not postgres.has_lock_waiter(name):
             assert not doing.done(), "it did not wait"
             assert time.monotonic() < until
 
     return seen
 
 
-def hold(house: House, lasts: timedelta = timedelta(0)) -> int:
+def hold(services: Services, lasts: timedelta = timedelta(0)) -> int:
     """Begin or prolong a hold; return how many tries have failed."""
-    with house.db.writing() as session:
-        return outbox.hold(session, ROUTE, WHY, house.now() + lasts, house.now()).probes
+    with services.db.writing() as session:
+        return outbox.pause(
+            session, ROUTE, WHY, services.now() + lasts, services.now()
+        ).failed_probes
 
 
-def accounts(house: House) -> int:
-    with house.db.writing() as session:
-        in_turn(session, "accounts")
+def accounts(services: Services) -> int:
+    with services.db.writing() as session:
+        acquire_advisory_lock(session, "accounts")
         return len(session.scalars(select(Account.id)).all())
 
 
-def send_again(house: House, message: int) -> bool:
-    with house.db.writing() as session:
-        return outbox.send_again(session, session.get_one(Message, message), house.now())
+def send_again(services: Services, message: int) -> bool:
+    with services.db.writing() as session:
+        return outbox.requeue(session, session.get_one(Message, message), services.now())
 
 
-def parked(house: House) -> tuple[int, int]:
+def parked(services: Services) -> tuple[int, int]:
     """Return a message that is parked and its successor, which is due."""
-    first, later = (put(house, sequence=n, lane=LANE, absolute=True) for n in (1, 2))
-    settle(house, claim(house, LANE)[0], Outcome("never"))
+    first, later = (put(services, sequence=n, lane=LANE, supersedes_earlier=True) for n in (1, 2))
+    settle(services, claim(services, LANE)[0], Outcome("rejected"))
     return first, later
 
 
@@ -93,22 +95,22 @@ def parked(house: House) -> tuple[int, int]:
 
 
 def test_who_takes_turns_waits_for_the_one_before(
-    house: House, second: ThreadPoolExecutor, waits: Waits
+    services: Services, second: ThreadPoolExecutor, waits: Waits
 ) -> None:
-    with house.db.writing() as session:
-        in_turn(session, "accounts")
-        seen = second.submit(accounts, house)
+    with services.db.writing() as session:
+        acquire_advisory_lock(session, "accounts")
+        seen = second.submit(accounts, services)
         waits(seen)
-        session.add(Account(name="first", ats="workable", created_at=house.now()))
+        session.add(Account(name="first", ats="workable", created_at=services.now()))
     assert seen.result(10) == 1
 
 
 def test_of_two_couriers_that_begin_a_hold_at_once_the_later_one_prolongs_it(
-    house: House, second: ThreadPoolExecutor, waits: Waits
+    services: Services, second: ThreadPoolExecutor, waits: Waits
 ) -> None:
-    with house.db.writing() as session:
-        outbox.hold(session, ROUTE, WHY, house.now(), house.now())
-        probes = second.submit(hold, house)
+    with services.db.writing() as session:
+        outbox.pause(session, ROUTE, WHY, services.now(), services.now())
+        probes = second.submit(hold, services)
         waits(probes)
     assert probes.result(10) == 1
 
@@ -117,37 +119,37 @@ def test_of_two_couriers_that_begin_a_hold_at_once_the_later_one_prolongs_it(
 
 
 def test_who_sends_again_waits_for_a_courier_that_takes_a_later_one(
-    house: House, second: ThreadPoolExecutor, waits: Waits
+    services: Services, second: ThreadPoolExecutor, waits: Waits
 ) -> None:
-    first, _ = parked(house)
-    with house.db.writing() as session:
-        assert len(outbox.claim(session, LANE, house.now(), 10)) == 1
-        goes = second.submit(send_again, house, first)
+    first, _ = parked(services)
+    with services.db.writing() as session:
+        assert len(outbox.claim(session, LANE, services.now(), 10)) == 1
+        goes = second.submit(send_again, services, first)
         waits(goes)
     assert not goes.result(10)
-    assert state(house, first) == SUPERSEDED
+    assert state(services, first) == SUPERSEDED
 
 
 def test_a_courier_leaves_a_later_one_to_who_sends_again(
-    house: House, second: ThreadPoolExecutor
+    services: Services, second: ThreadPoolExecutor
 ) -> None:
-    first, _ = parked(house)
-    with house.db.writing() as session:
-        assert outbox.send_again(session, session.get_one(Message, first), house.now())
-        assert second.submit(claim, house, LANE).result(10) == []
-    assert [taken.message_id for taken in claim(house, LANE)] == [first]
+    first, _ = parked(services)
+    with services.db.writing() as session:
+        assert outbox.requeue(session, session.get_one(Message, first), services.now())
+        assert second.submit(claim, services, LANE).result(10) == []
+    assert [taken.message_id for taken in claim(services, LANE)] == [first]
 
 
 def test_a_courier_gives_a_later_one_back_whose_earlier_came_again_while_it_looked(
-    house: House, second: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+    services: Services, second: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, later = parked(house)
-    claiming = _claiming(1)
-    looks = claiming.rows
+    first, later = parked(services)
+    claiming = _claim_query(1)
+    looks = claiming.fetch_all
 
     def come_again() -> None:
-        with house.db.writing() as session:
-            again = {"state": WAITING, "due_at": house.now(), "settled_at": None}
+        with services.db.writing() as session:
+            again = {"state": WAITING, "due_at": services.now(), "settled_at": None}
             session.execute(update(Message).where(Message.id == first).values(again))
 
     def looking(*told: Any) -> list[tuple[Any, ...]]:
@@ -156,163 +158,178 @@ def test_a_courier_gives_a_later_one_back_whose_earlier_came_again_while_it_look
         return found
 
     with monkeypatch.context() as patched:
-        patched.setattr(claiming, "rows", looking)
-        assert claim(house, LANE, most=1) == []
-    (taken,) = claim(house, LANE)
+        patched.setattr(claiming, "fetch_all", looking)
+        assert claim(services, LANE, most=1) == []
+    (taken,) = claim(services, LANE)
     assert taken.message_id == first
-    settle(house, taken, Outcome("done"))
-    assert [taken.message_id for taken in claim(house, LANE)] == [later]
+    settle(services, taken, Outcome("delivered"))
+    assert [taken.message_id for taken in claim(services, LANE)] == [later]
 
 
 def test_a_courier_settles_without_waiting_for_who_sends_again(
-    house: House, second: ThreadPoolExecutor
+    services: Services, second: ThreadPoolExecutor
 ) -> None:
-    first, later = parked(house)
-    (taken,) = claim(house, LANE)
-    with house.db.writing() as session:
-        assert not outbox.send_again(session, session.get_one(Message, first), house.now())
-        assert second.submit(settle, house, taken, Outcome("again")).result(10)
-    assert state(house, later) == WAITING
+    first, later = parked(services)
+    (taken,) = claim(services, LANE)
+    with services.db.writing() as session:
+        assert not outbox.requeue(session, session.get_one(Message, first), services.now())
+        assert second.submit(settle, services, taken, Outcome("retry")).result(10)
+    assert state(services, later) == WAITING
 
 
 def test_what_many_send_again_and_a_courier_supersedes_is_taken_in_one_order(
-    house: House, second: ThreadPoolExecutor, waits: Waits
+    services: Services, second: ThreadPoolExecutor, waits: Waits
 ) -> None:
-    older, newer = (put(house, key, lane=LANE, absolute=True) for key in "ba")
-    for taken in claim(house, LANE):
-        settle(house, taken, Outcome("never"))
+    older, newer = (put(services, key, lane=LANE, supersedes_earlier=True) for key in "ba")
+    for taken in claim(services, LANE):
+        settle(services, taken, Outcome("rejected"))
     for key in "ab":
-        put(house, key, 2, lane=LANE, absolute=True)
-    in_hand = claim(house, LANE)
+        put(services, key, 2, lane=LANE, supersedes_earlier=True)
+    in_hand = claim(services, LANE)
 
     def deliver() -> set[str]:
-        with house.db.writing() as session:
+        with services.db.writing() as session:
             for scan in ("seqscan", "bitmapscan"):  # which would find them in this order anyway
                 session.execute(text(f"SET LOCAL enable_{scan} = off"))
-            ended = [Ended(one, Outcome("done"), house.now(), house.now()) for one in in_hand]
-            return outbox.settle(session, ended, house.now())
+            ended = [
+                AttemptResult(one, Outcome("delivered"), services.now(), services.now())
+                for one in in_hand
+            ]
+            return outbox.settle(session, ended, services.now())
 
-    with house.db.writing() as session:
-        outbox.send_again(session, session.get_one(Message, older), house.now())
+    with services.db.writing() as session:
+        outbox.requeue(session, session.get_one(Message, older), services.now())
         done = second.submit(deliver)
         waits(done)
         session.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
-        outbox.send_again(session, session.get_one(Message, newer), house.now())
+        outbox.requeue(session, session.get_one(Message, newer), services.now())
     assert len(done.result(10)) == 2
 
 
 # Couriers beside each other
 
 
-def test_a_courier_takes_what_another_leaves(house: House, second: ThreadPoolExecutor) -> None:
+def test_a_courier_takes_what_another_leaves(
+    services: Services, second: ThreadPoolExecutor
+) -> None:
     for key in "ab":
-        put(house, key, lane=LANE)
-    with house.db.writing() as session:
-        (taken,) = outbox.claim(session, LANE, house.now(), 1)
-        (left,) = second.submit(claim, house, LANE).result(10)
-    assert {taken.key, left.key} == {"a", "b"}
+        put(services, key, lane=LANE)
+    with services.db.writing() as session:
+        (taken,) = outbox.claim(session, LANE, services.now(), 1)
+        (left,) = second.submit(claim, services, LANE).result(10)
+    assert {taken.ordering_key, left.ordering_key} == {"a", "b"}
 
 
 def test_a_courier_does_not_wait_for_another_that_tries_what_is_held(
-    house: House, second: ThreadPoolExecutor
+    services: Services, second: ThreadPoolExecutor
 ) -> None:
-    hold(house)
+    hold(services)
 
     def probe() -> bool:
-        at = house.now()
-        with house.db.writing() as session:
-            return outbox.probe(session, session.get_one(Hold, ROUTE), until=at, at=at)
+        at = services.now()
+        with services.db.writing() as session:
+            return outbox.probe(session, session.get_one(Pause, ROUTE), retry_at=at, now=at)
 
-    with house.db.writing() as session:
-        until = house.now() + MINUTE
-        assert outbox.probe(session, session.get_one(Hold, ROUTE), until=until, at=house.now())
+    with services.db.writing() as session:
+        until = services.now() + MINUTE
+        assert outbox.probe(
+            session, session.get_one(Pause, ROUTE), retry_at=until, now=services.now()
+        )
         assert not second.submit(probe).result(10)
 
 
 def test_a_hold_that_another_has_ended_meanwhile_begins_anew(
-    house: House, second: ThreadPoolExecutor
+    services: Services, second: ThreadPoolExecutor
 ) -> None:
-    hold(house)
-    hold(house)
+    hold(services)
+    hold(services)
 
     def lift() -> None:
-        with house.db.writing() as session:
-            outbox.lift(session, ROUTE)
+        with services.db.writing() as session:
+            outbox.resume(session, ROUTE)
 
-    with house.db.writing() as session:
-        known = outbox.holding(session, [ROUTE])  # kept, as a gate does
-        assert known[ROUTE].probes == 1
+    with services.db.writing() as session:
+        known = outbox.active_pauses(session, [ROUTE])  # kept, as a gate does
+        assert known[ROUTE].failed_probes == 1
         second.submit(lift).result(10)
-        assert outbox.hold(session, ROUTE, WHY, house.now(), house.now()).probes == 0
+        assert outbox.pause(session, ROUTE, WHY, services.now(), services.now()).failed_probes == 0
 
 
 def test_a_hold_that_another_has_begun_anew_meanwhile_is_told_as_it_is(
-    house: House, clock: HandClock, second: ThreadPoolExecutor
+    services: Services, clock: ManualClock, second: ThreadPoolExecutor
 ) -> None:
-    hold(house)
-    hold(house)
-    began = house.now()
+    hold(services)
+    hold(services)
+    began = services.now()
 
     def begin_anew() -> None:
-        clock.pass_(MINUTE)
-        with house.db.writing() as session:
-            outbox.lift(session, ROUTE)
-        hold(house)
+        clock.advance(MINUTE)
+        with services.db.writing() as session:
+            outbox.resume(session, ROUTE)
+        hold(services)
 
-    with house.db.writing() as session:
-        known = outbox.holding(session, [ROUTE])
-        assert known[ROUTE].since == began
+    with services.db.writing() as session:
+        known = outbox.active_pauses(session, [ROUTE])
+        assert known[ROUTE].paused_at == began
         second.submit(begin_anew).result(10)
-        told = outbox.hold(session, ROUTE, WHY, house.now(), house.now())
-        assert (told.since, told.probes) == (began + MINUTE, 1)
+        told = outbox.pause(session, ROUTE, WHY, services.now(), services.now())
+        assert (told.paused_at, told.failed_probes) == (began + MINUTE, 1)
 
 
-def test_holds_are_taken_in_one_order_whatever_ended_first(house: House) -> None:
-    def ended(host: str, account: int, blame: str) -> Ended:
+def test_holds_are_taken_in_one_order_whatever_ended_first(services: Services) -> None:
+    def ended(host: str, account: int, blame: str) -> AttemptResult:
         lane = f"{account}/callback/{host}"
-        taken = Claim(0, "", lane, "a", 1, "status", {}, None, 0, house.now(), "x")
-        return Ended(taken, Outcome("again", blame=blame), house.now(), house.now())
+        taken = Claim(0, "", lane, "a", 1, "status", {}, None, 0, services.now(), "x")
+        return AttemptResult(
+            taken, Outcome("retry", failure_scope=blame), services.now(), services.now()
+        )
 
     refused = [ended("c.test", account, "account") for account in (2, 1)]
-    away = [ended(host, 3, "route") for host in ("b.test", "a.test") for _ in range(PATIENCE)]
-    with house.db.writing() as session, capture_logs() as logs:
-        Gate().openings(session, [], away + refused, house.now())
+    away = [
+        ended(host, 3, "destination")
+        for host in ("b.test", "a.test")
+        for _ in range(FAILURE_THRESHOLD)
+    ]
+    with services.db.writing() as session, capture_logs() as logs:
+        DeliveryPolicy().queue_allowances(session, [], away + refused, services.now())
     subjects = [said["subject"] for said in logs if said["event"] == "deliveries wait"]
     assert len(subjects) == 4
     assert subjects == sorted(subjects)
 
 
 def test_who_has_a_hold_tried_now_takes_the_message_first_as_couriers_do(
-    house: House, second: ThreadPoolExecutor, waits: Waits
+    services: Services, second: ThreadPoolExecutor, waits: Waits
 ) -> None:
-    cast.account(house)
-    put(house, lane=LANE)
-    settle(house, claim(house, LANE)[0], Outcome("again", after=timedelta(minutes=5)))
-    hold(house, timedelta(hours=1))
+    cast.create_account(services)
+    put(services, lane=LANE)
+    settle(services, claim(services, LANE)[0], Outcome("retry", retry_after=timedelta(minutes=5)))
+    hold(services, timedelta(hours=1))
 
     def press() -> None:
-        with house.db.writing() as session:
-            try_now(session, ROUTE, house.now())
+        with services.db.writing() as session:
+            probe_now(session, ROUTE, services.now())
 
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         session.execute(update(Message).values(attempts=2))
         pressed = second.submit(press)
         waits(pressed)
-        session.execute(text("SELECT FROM holds FOR UPDATE NOWAIT"))
+        session.execute(text("SELECT FROM delivery_pauses FOR UPDATE NOWAIT"))
     pressed.result(10)
 
 
 def test_of_two_who_share_a_report_at_once_the_later_one_gets_the_link_of_the_first(
-    house: House, client: FlaskClient, second: ThreadPoolExecutor, waits: Waits
+    services: Services, client: FlaskClient, second: ThreadPoolExecutor, waits: Waits
 ) -> None:
-    account, token = cast.account(house)
-    order = cast.order(house, account, cast.test(house))
-    cast.finish(house, order)
-    asker = Asker(client, token)
-    with house.db.writing() as session:
+    account, token = cast.create_account(services)
+    order = cast.place_order(services, account, cast.create_test(services))
+    cast.finish_test(services, order)
+    asker = WorkableClient(client, token)
+    with services.db.writing() as session:
         found = Order.find(session, order, account, lock=True)
-        link = Link.share(session, house.vault, found, None, None, house.now())
-        url = house.links.shared(link.token(house.vault))
+        link = Link.get_or_create_shared(
+            session, services.secret_box, found, None, None, services.now()
+        )
+        url = services.urls.shared(link.get_token(services.secret_box))
         doing = second.submit(asker.get, f"/assessments/{order}/shared-link")
         waits(doing)
     assert doing.result(10).get_json() == {"url": url}

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import event, select, text, update
 from sqlalchemy.orm import Session
 
-from provider.accounts.staff import SignInTry
-from provider.db import Database, insert
-from provider.errors import Conflict, Unready
-from provider.house import House
-from provider.sqlite import Line
+from provider.accounts.staff import SignInAttempt
+from provider.db import Database, insert_row
+from provider.errors import Conflict, Unavailable
+from provider.house import Services
+from provider.sqlite import GroupCommitQueue
 from provider.statements import Pen
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -25,10 +25,10 @@ WITH_PENS = pytest.mark.parametrize("pens", [(), (0, 2), (1, 3), (0, 1, 2, 3)])
 
 
 @pytest.fixture
-def db(house: House) -> Database:
-    if not house.db.sqlite:
+def db(services: Services) -> Database:
+    if not services.db.is_sqlite:
         pytest.skip("SQLite alone has one writer")
-    return house.db
+    return services.db
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def commits(db: Database) -> list[int]:
 def write(key: str, then: Body | None = None) -> Body:
     def body(door: Session | Pen) -> None:
         if isinstance(door, Session):
-            door.add(SignInTry(key=key.encode(), at=AT))
+            door.add(SignInAttempt(key=key.encode(), attempted_at=AT))
             door.flush()
         else:
-            insert(door, SignInTry, key=key.encode(), at=AT)
+            insert_row(door, SignInAttempt, key=key.encode(), attempted_at=AT)
         if then:
             then(door)
 
@@ -65,12 +65,12 @@ def refuse(_: object) -> None:
 
 def kept(db: Database) -> list[str]:
     with db.reading() as session:
-        return sorted(key.decode() for key in session.scalars(select(SignInTry.key)))
+        return sorted(key.decode() for key in session.scalars(select(SignInAttempt.key)))
 
 
-def line_of(db: Database) -> Line:
-    assert db._line
-    return db._line
+def line_of(db: Database) -> GroupCommitQueue:
+    assert db._commit_queue
+    return db._commit_queue
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def lining_up(
     begun, go = threading.Event(), threading.Event()
 
     def door(number: int) -> AbstractContextManager[Session | Pen]:
-        return db.jotting() if number in pens else db.writing(alone=number in alone)
+        return db.jotting() if number in pens else db.writing(separate_commit=number in alone)
 
     def first() -> None:
         with door(0) as opened:
@@ -107,7 +107,7 @@ def lining_up(
 def stands(db: Database, number: int) -> None:
     tick = threading.Event()
     for _ in range(20_000):
-        if len(line_of(db)._waiting) == number:
+        if len(line_of(db)._waiters) == number:
             return
         tick.wait(0.001)
     raise AssertionError("nobody stands in line")
@@ -169,7 +169,7 @@ def test_a_commit_that_fails_fails_for_all_of_it_and_the_line_goes_on(
 
     with lining_up(db, write("a"), write("b"), write("c", fail), pens=pens) as done:
         for each in done[:2]:
-            with pytest.raises(Unready, match="not promised"):
+            with pytest.raises(Unavailable, match="not promised"):
                 each.result(20)
         with pytest.raises(OSError, match="gone"):
             done[2].result(20)
@@ -188,9 +188,9 @@ def test_what_sqlite_itself_takes_back_is_promised_to_nobody(
         raise Conflict("full")
 
     with lining_up(db, write("a"), write("b", fill), write("c"), pens=pens) as done:
-        with pytest.raises(Unready, match="not promised"):
+        with pytest.raises(Unavailable, match="not promised"):
             done[0].result(20)
-        with pytest.raises((Unready, Conflict)):
+        with pytest.raises((Unavailable, Conflict)):
             done[1].result(20)
         done[2].result(20)
     assert kept(db) == ["c"]
@@ -202,7 +202,7 @@ def test_a_transaction_that_sqlite_ended_is_not_taken_for_kept(db: Database) -> 
             write("a")(session)
             session.execute(text("ROLLBACK"))
 
-    with pytest.raises(Unready, match="not promised"):
+    with pytest.raises(Unavailable, match="not promised"):
         lose()
     assert kept(db) == []
 
@@ -225,7 +225,7 @@ def test_nobody_waits_for_one_who_commits_alone(db: Database, commits: list[int]
 def test_a_turn_that_comes_too_late_leaves_the_line_whole(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("provider.sqlite.BUSY_TIMEOUT", 1)
+    monkeypatch.setattr("provider.sqlite.BUSY_TIMEOUT_MS", 1)
     go = threading.Event()
 
     def hold(_: Session) -> None:
@@ -242,12 +242,12 @@ def test_a_turn_that_comes_too_late_leaves_the_line_whole(
 
         held = pool.submit(first)
         assert begun.wait(20)
-        with pytest.raises(Unready, match="kept busy"), db.writing() as session:
+        with pytest.raises(Unavailable, match="kept busy"), db.writing() as session:
             write("b")(session)
         go.set()
         held.result(20)
     assert kept(db) == ["a"]
-    assert not line_of(db)._waiting
+    assert not line_of(db)._waiters
 
 
 @WITH_PENS
@@ -260,7 +260,7 @@ def test_each_hears_of_what_he_wrote_himself_and_only_then(
 
     def tell(key: str) -> Body:
         def note(session: Session | Pen) -> None:
-            session.info.setdefault("lanes", set()).add(key)
+            session.info.setdefault("queues", set()).add(key)
             session.info.setdefault("kept", []).append(lambda: said.append(key))
             assert not heard
             assert not said
@@ -277,13 +277,13 @@ def test_each_hears_of_what_he_wrote_himself_and_only_then(
 
 def test_nobody_sees_the_rows_of_others_as_they_were(db: Database) -> None:
     def load(session: Session) -> None:
-        row = session.scalars(select(SignInTry)).one()
+        row = session.scalars(select(SignInAttempt)).one()
         assert row.key == b"a"
 
     def change(session: Session) -> None:
-        told = update(SignInTry).values(key=b"b")
+        told = update(SignInAttempt).values(key=b"b")
         session.execute(told.execution_options(synchronize_session=False))
-        assert session.scalars(select(SignInTry)).one().key == b"b"
+        assert session.scalars(select(SignInAttempt)).one().key == b"b"
 
     with lining_up(db, write("a", load), change) as done:
         for each in done:
@@ -318,7 +318,7 @@ def test_one_connection_serves_every_turn_until_one_fails(db: Database) -> None:
     turn()
     assert used[0] is used[1]
     assert pool.checkedout() == 1
-    with pytest.raises(Unready):
+    with pytest.raises(Unavailable):
         turn(fails=True)
     assert pool.checkedout() == 0
     turn()

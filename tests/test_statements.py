@@ -14,16 +14,16 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 
 from provider.accounts import Account
-from provider.accounts.staff import SignInTry
-from provider.db import Database, insert
-from provider.house import House
-from provider.statements import Ready
+from provider.accounts.staff import SignInAttempt
+from provider.db import Database, insert_row
+from provider.house import Services
+from provider.statements import CompiledQuery
 
 pytestmark = pytest.mark.both
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 ACCOUNTS = Account.__table__.c
-NAMED = Ready(
+NAMED = CompiledQuery(
     select(ACCOUNTS.id, ACCOUNTS.callback_hosts, ACCOUNTS.created_at, ACCOUNTS.sandbox).where(
         ACCOUNTS.name == bindparam("name"), ACCOUNTS.ats == "workable"
     )
@@ -31,18 +31,22 @@ NAMED = Ready(
 
 
 @pytest.fixture
-def db(house: House) -> Database:
-    return house.db
+def db(services: Services) -> Database:
+    return services.db
 
 
 def test_a_row_is_written_and_read_by_the_types_of_its_columns(db: Database) -> None:
     athens = AT.astimezone(timezone(timedelta(hours=2)))
     with db.writing() as session:
-        key = insert(
-            session, Account, name="Groove Tech", ats="workable", callback_hosts=["a", "b"],
+        key = insert_row(
+            session,
+            Account,
+            name="Groove Tech",
+            ats="workable",
+            callback_hosts=["a", "b"],
             created_at=athens,
-        )  # fmt: skip
-        assert NAMED.row(session, {"name": "Groove Tech"}) == (key, ["a", "b"], AT, False)
+        )
+        assert NAMED.fetch_one(session, {"name": "Groove Tech"}) == (key, ["a", "b"], AT, False)
     with db.reading() as session:
         account = session.get_one(Account, key)
         assert (account.created_at, account.callback_hosts) == (AT, ["a", "b"])
@@ -51,52 +55,52 @@ def test_a_row_is_written_and_read_by_the_types_of_its_columns(db: Database) -> 
 def test_what_an_insert_is_not_told_is_the_columns_default_or_null(db: Database) -> None:
     with db.writing() as session:
         first, second = (
-            insert(session, Account, name=name, ats="workable", created_at=AT) for name in "ab"
+            insert_row(session, Account, name=name, ats="workable", created_at=AT) for name in "ab"
         )
     with db.reading() as session:
         one, two = (session.get_one(Account, key) for key in (first, second))
-        assert (one.expire_after, one.switches, one.shared_ttl) == (7 * 86400, {}, None)
+        assert (one.expire_after_seconds, one.options, one.shared_ttl) == (7 * 86400, {}, None)
         assert len(one.public_id) == 22
         assert one.public_id != two.public_id
-        assert one.switches is not two.switches
+        assert one.options is not two.options
 
 
 def test_a_moment_without_a_zone_is_refused(db: Database) -> None:
     with pytest.raises(ValueError, match="a moment needs its zone"), db.writing() as session:
-        insert(session, SignInTry, key=b"x", at=datetime(2026, 11, 23, 9, 0))
+        insert_row(session, SignInAttempt, key=b"x", attempted_at=datetime(2026, 11, 23, 9, 0))
 
 
 def test_a_value_that_is_not_told_is_an_error_and_not_null(db: Database) -> None:
     with db.reading() as session, pytest.raises(KeyError, match="name"):
-        NAMED.rows(session, {})
+        NAMED.fetch_all(session, {})
 
 
 def test_what_is_pending_is_written_first(db: Database) -> None:
     with db.writing() as session:
         session.add(Account(name="Groove Tech", ats="workable", created_at=AT))
-        assert NAMED.row(session, {"name": "Groove Tech"}) is not None
+        assert NAMED.fetch_one(session, {"name": "Groove Tech"}) is not None
 
 
 def test_a_session_that_goes_on_after_its_commit_writes_into_the_next_transaction(
     db: Database,
 ) -> None:
     with Session(db.engine) as session:
-        insert(session, Account, name="a", ats="workable", created_at=AT)
+        insert_row(session, Account, name="a", ats="workable", created_at=AT)
         session.commit()
-        insert(session, Account, name="b", ats="workable", created_at=AT)
+        insert_row(session, Account, name="b", ats="workable", created_at=AT)
         session.rollback()
-        assert NAMED.row(session, {"name": "a"}) is not None
-        assert NAMED.row(session, {"name": "b"}) is None
+        assert NAMED.fetch_one(session, {"name": "a"}) is not None
+        assert NAMED.fetch_one(session, {"name": "b"}) is None
 
 
 def test_a_glance_sees_what_was_committed_and_keeps_nothing_open(db: Database) -> None:
-    with db.glancing() as glance:
-        assert NAMED.row(glance, {"name": "a"}) is None
+    with db.raw_read() as glance:
+        assert NAMED.fetch_one(glance, {"name": "a"}) is None
     with db.writing() as session:
-        insert(session, Account, name="a", ats="workable", created_at=AT)
-    with db.glancing() as glance:
-        assert len(NAMED.rows(glance, {"name": "a"})) == 1
-        assert not in_transaction(glance.driver.dbapi_connection)
+        insert_row(session, Account, name="a", ats="workable", created_at=AT)
+    with db.raw_read() as glance:
+        assert len(NAMED.fetch_all(glance, {"name": "a"})) == 1
+        assert not in_transaction(glance.pooled_connection.dbapi_connection)
 
 
 def in_transaction(connection: Any) -> bool:
@@ -107,13 +111,13 @@ def in_transaction(connection: Any) -> bool:
 
 def test_nothing_can_be_written_through_a_glance(db: Database) -> None:
     told = {"key": b"x", "at": AT}
-    ready = Ready(SignInTry.__table__.insert(), told)  # type: ignore[attr-defined]
-    with db.glancing() as glance, pytest.raises(DBAPIError, match=r"read-?only"):
+    ready = CompiledQuery(SignInAttempt.__table__.insert(), told)  # type: ignore[attr-defined]
+    with db.raw_read() as glance, pytest.raises(DBAPIError, match=r"read-?only"):
         ready.insert(glance, told)
 
 
 def by_the_driver(session: Session) -> None:
-    insert(session, Account, name="Groove Tech", ats="workable", created_at=AT)
+    insert_row(session, Account, name="Groove Tech", ats="workable", created_at=AT)
 
 
 def by_an_object(session: Session) -> None:
@@ -142,7 +146,7 @@ def test_a_driver_that_takes_values_by_name_is_given_names() -> None:
     engine = create_engine("sqlite://", paramstyle="named")
     Account.metadata.create_all(engine)
     with Session(engine) as session:
-        key = insert(session, Account, name="a", ats="workable", created_at=AT)
-        assert NAMED.rows(session, {"name": "a"}) == [(key, [], AT, False)]
-        assert NAMED.rows(session, {"name": "b"}) == []
+        key = insert_row(session, Account, name="a", ats="workable", created_at=AT)
+        assert NAMED.fetch_all(session, {"name": "a"}) == [(key, [], AT, False)]
+        assert NAMED.fetch_all(session, {"name": "b"}) == []
     engine.dispose()

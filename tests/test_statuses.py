@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from provider import outbox
-from provider.house import House
-from provider.orders import Order, Sitting
+from provider.house import Services
+from provider.orders import Order, TimedOrder
 from provider.outbox import WAITING
 from tests import cast, film, screened
-from tests.conftest import Served
+from tests.conftest import LiveServer
 from tests.fake_ats import FakeAts
 from tests.test_story import LAKITA, Workable
-from tests.waiting import until
+from tests.waiting import wait_for
 
-Step = Callable[[House, str], None]
+Step = Callable[[Services, str], None]
 # The contract's words of each kind: where it is ordered, the product's field, the order's field.
 WIRE = {
     "assessment": ("/assessments", "test_id", "assessment_id"),
@@ -26,67 +26,67 @@ WIRE = {
 QUESTIONS = [{"key": "why", "text": "Why?"}]
 
 
-def begin(house: House, public_id: str) -> None:
-    with house.db.writing() as session:
+def begin(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
         order = Order.find(session, public_id)
-        assert isinstance(order, Sitting)
-        order.start(session, house.now())
+        assert isinstance(order, TimedOrder)
+        order.start(session, services.now())
 
 
-def answer(house: House, public_id: str) -> None:
+def answer(services: Services, public_id: str) -> None:
     """Begin an interview and hand it in: nothing that an ATS would hear of."""
-    begin(house, public_id)
-    film.take(house, public_id, "why")
-    film.send(house, public_id)
+    begin(services, public_id)
+    film.record_answer(services, public_id, "why")
+    film.submit_interview(services, public_id)
 
 
-def rate(house: House, public_id: str) -> None:
-    film.rate(house, public_id, 4)
-    film.conclude(house, public_id)
+def rate(services: Services, public_id: str) -> None:
+    film.rate_answers(services, public_id, 4)
+    film.complete_interview(services, public_id)
 
 
-def look_into(house: House, public_id: str) -> None:
-    screened.find_out(house, public_id)
-    screened.conclude(house, public_id)
+def look_into(services: Services, public_id: str) -> None:
+    screened.record_findings(services, public_id)
+    screened.complete_check(services, public_id)
 
 
-def open_(house: House, public_id: str) -> None:
-    with house.db.writing() as session:
-        Order.find(session, public_id).open(session, house.now())
+def open_(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
+        Order.find(session, public_id).mark_opened(session, services.now())
 
 
-def decline(house: House, public_id: str) -> None:
-    with house.db.writing() as session:
-        Order.find(session, public_id).decline(session, "Another job", house.now())
+def decline(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
+        Order.find(session, public_id).decline(session, "Another job", services.now())
 
 
-def expire(house: House, public_id: str) -> None:
-    with house.db.writing() as session:
-        Order.find(session, public_id).expire(session, house.now())
+def expire(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
+        Order.find(session, public_id).expire(session, services.now())
 
 
-def cancel(house: House, public_id: str) -> None:
-    with house.db.writing() as session:
-        Order.find(session, public_id).cancel(session, "sam", "The job is filled", house.now())
+def cancel(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
+        Order.find(session, public_id).cancel(session, "sam", "The job is filled", services.now())
 
 
-def reopen(house: House, public_id: str) -> None:
-    with house.db.writing() as session:
+def reopen(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
         order = Order.find(session, public_id)
-        order.reopen(session, house.vault, "sam", "The line broke", house.now())
+        order.reopen(session, services.secret_box, "sam", "The line broke", services.now())
 
 
 Life = list[tuple[Step, str | None]]  # each step, and the status that the ATS hears after it
 
 DONE: dict[str, Life] = {
-    "assessment": [(cast.finish, "completed")],
+    "assessment": [(cast.finish_test, "completed")],
     "interview": [(answer, None), (rate, "completed")],
-    "check": [(screened.consent, "consented"), (look_into, "completed")],
+    "check": [(screened.give_consent, "consented"), (look_into, "completed")],
 }
 CUT_SHORT: dict[str, Life] = {
     "assessment": [(begin, None), (cancel, "expired")],
     "interview": [(answer, None), (cancel, "expired")],
-    "check": [(screened.consent, "consented"), (cancel, "expired")],
+    "check": [(screened.give_consent, "consented"), (cancel, "expired")],
 }
 
 
@@ -103,40 +103,41 @@ def lives(kind: str) -> list[Life]:
     ]
 
 
-def product(house: House, kind: str) -> str:
+def product(services: Services, kind: str) -> str:
     made: dict[str, Callable[[], str]] = {
-        "assessment": lambda: cast.test(house),
-        "interview": lambda: cast.product(
-            house, "interview", film.TEMPLATE | {"questions": QUESTIONS}, "one", "One"
+        "assessment": lambda: cast.create_test(services),
+        "interview": lambda: cast.create_product(
+            services, "interview", film.TEMPLATE_CONTENT | {"questions": QUESTIONS}, "one", "One"
         ),
-        "check": lambda: screened.package(house),
+        "check": lambda: screened.create_package(services),
     }
     return made[kind]()
 
 
-def settled(house: House, public_id: str) -> bool:
-    with house.db.reading() as session:
-        return all(each.state != WAITING for each in outbox.story(session, public_id))
+def settled(services: Services, public_id: str) -> bool:
+    with services.db.reading() as session:
+        return all(each.state != WAITING for each in outbox.history(session, public_id))
 
 
 @pytest.mark.parametrize("kind", DONE)
 def test_an_ats_hears_every_status_once_and_in_order_and_reads_the_same_when_it_asks(
-    served: Served, ats: FakeAts, kind: str
+    live_server: LiveServer, ats: FakeAts, kind: str
 ) -> None:
     path, wanted, given = WIRE[kind]
-    workable = Workable(served.url, cast.account(served.house)[1])
-    wish: dict[str, Any] = {wanted: product(served.house, kind), "candidate": LAKITA}
+    workable = Workable(live_server.url, cast.create_account(live_server.services)[1])
+    wish: dict[str, Any] = {wanted: product(live_server.services, kind), "candidate": LAKITA}
     for number, life in enumerate(lives(kind)):
         heard_at = f"{path}/{number}"
         placed = workable.post(path, wish | {"callback_url": ats.url + heard_at}).json()
         public_id, status = placed[given], "pending"
         assert workable.get(f"{path}/{public_id}").json() == {"status": status}
         for step, news in life:
-            step(served.house, public_id)
+            step(live_server.services, public_id)
             status = news or status
             assert workable.get(f"{path}/{public_id}").json()["status"] == status
-            until(partial(settled, served.house, public_id))
-        heard = [(each.method, each.json["status"]) for each in ats.received
-                 if each.path == heard_at]  # fmt: skip
+            wait_for(partial(settled, live_server.services, public_id))
+        heard = [
+            (each.method, each.json["status"]) for each in ats.received if each.path == heard_at
+        ]
         assert heard == [("PUT", news) for _, news in life if news]
     assert len(ats.received) == sum(1 for life in lives(kind) for _, news in life if news)

@@ -10,12 +10,12 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from provider.accounts import enter
+from provider.accounts import complete_sign_in
 from provider.kinds.interview import READY, Interview
 from tests import cast, film, screened
-from tests.conftest import Served
+from tests.conftest import LiveServer
 from tests.fake_ats import FakeAts
-from tests.waiting import until
+from tests.waiting import wait_for
 
 LAKITA = {
     "first_name": "Lakita",
@@ -46,7 +46,7 @@ class Workable:
 
 def letter_link(instance: Path) -> str:
     """Return the link in the one letter that was written, once it is there."""
-    (letter,) = until(lambda: list((instance / "mail").glob("*.eml")))
+    (letter,) = wait_for(lambda: list((instance / "mail").glob("*.eml")))
     message = email.message_from_bytes(letter.read_bytes(), policy=email.policy.default)
     body = message.get_body(("plain",))
     assert body
@@ -56,10 +56,12 @@ def letter_link(instance: Path) -> str:
     return found[0]
 
 
-def test_an_assessment_goes_all_the_way_round(served: Served, ats: FakeAts, page: Page) -> None:
-    _, token = cast.account(served.house)
-    cast.test(served.house)
-    workable = Workable(served.url, token)
+def test_an_assessment_goes_all_the_way_round(
+    live_server: LiveServer, ats: FakeAts, page: Page
+) -> None:
+    _, token = cast.create_account(live_server.services)
+    cast.create_test(live_server.services)
+    workable = Workable(live_server.url, token)
 
     (test,) = workable.get("/tests").json()["tests"]
     ordered = workable.post(
@@ -76,7 +78,7 @@ def test_an_assessment_goes_all_the_way_round(served: Served, ats: FakeAts, page
     public_id = ordered.json()["assessment_id"]
     assert workable.get(f"/assessments/{public_id}").json() == {"status": "pending"}
 
-    page.goto(letter_link(served.house.settings.instance))
+    page.goto(letter_link(live_server.services.settings.instance))
     expect(page.get_by_role("heading", level=1)).to_have_text("Reasoning")
     assert "/c/o/" in page.url
     page.get_by_role("button", name="Start").click()
@@ -115,11 +117,17 @@ def test_an_assessment_goes_all_the_way_round(served: Served, ats: FakeAts, page
 
 
 def test_an_interview_goes_all_the_way_round(
-    served: Served, ats: FakeAts, browser: Browser, page: Page
+    live_server: LiveServer, ats: FakeAts, browser: Browser, page: Page
 ) -> None:
-    _, token = cast.account(served.house)
-    cast.product(served.house, "interview", film.TEMPLATE | {"questions": QUESTIONS}, "two", "Two")
-    workable = Workable(served.url, token)
+    _, token = cast.create_account(live_server.services)
+    cast.create_product(
+        live_server.services,
+        "interview",
+        film.TEMPLATE_CONTENT | {"questions": QUESTIONS},
+        "two",
+        "Two",
+    )
+    workable = Workable(live_server.url, token)
     (template,) = workable.get("/interview-templates").json()["interview_templates"]
     ordered = workable.post(
         "/interviews",
@@ -133,14 +141,14 @@ def test_an_interview_goes_all_the_way_round(
     assert ordered.status_code == 201
     public_id = ordered.json()["interview_id"]
 
-    page.goto(letter_link(served.house.settings.instance))
+    page.goto(letter_link(live_server.services.settings.instance))
     give(page)
-    kept = until(lambda: recorded(served, public_id))
+    kept = wait_for(lambda: recorded(live_server, public_id))
     assert kept == [("why", 1, True), ("why", 2, False), ("when", 1, True)]
     assert workable.get(f"/interviews/{public_id}").json() == {"status": "pending"}
 
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        rate(served, context.new_page())
+        rate(live_server, context.new_page())
     (put,) = ats.wait_for(1)
     assert (put.method, put.path) == ("PUT", "/interviews/8823119")
     assert put.json == workable.get(f"/interviews/{public_id}").json()
@@ -191,19 +199,19 @@ def record(page: Page, left: str) -> None:
     expect(page.locator("[data-saved]")).to_have_text("Saved")
 
 
-def recorded(served: Served, public_id: str) -> list[tuple[str, int, bool]]:
+def recorded(live_server: LiveServer, public_id: str) -> list[tuple[str, int, bool]]:
     """Return the question, number and choice of each take, once all have been made to seek."""
-    with served.house.db.reading() as session:
+    with live_server.services.db.reading() as session:
         takes = Interview.find(session, public_id).recordings
-        found = [(each.question, each.take, each.chosen) for each in takes]
+        found = [(each.question, each.take, each.is_selected) for each in takes]
         return found if all(each.state == READY for each in takes) else []
 
 
-def rate(served: Served, page: Page) -> None:
+def rate(live_server: LiveServer, page: Page) -> None:
     """Sign in to the console as staff do, watch, rate each answer, sum up and complete."""
-    password = cast.staff(served.house, role="operator")
+    password = cast.create_staff(live_server.services, role="operator")
     page.set_default_timeout(10_000)
-    page.goto(f"{served.url}/console/")
+    page.goto(f"{live_server.url}/console/")
     page.get_by_label("E-mail address").fill("sam@provider.test")
     page.get_by_label("Password").fill(password)
     press(page, "Sign in")
@@ -247,7 +255,7 @@ def is_reported(page: Page, url: str) -> None:
 def plays(video: Locator) -> None:
     """See that a film plays."""
     video.evaluate("async film => { film.muted = true; await film.play(); }")
-    video.evaluate(film.REACHES, 0.1)
+    video.evaluate(film.WAIT_FOR_PLAYBACK_SCRIPT, 0.1)
 
 
 def press(page: Page, name: str) -> None:
@@ -262,11 +270,19 @@ def press(page: Page, name: str) -> None:
     ],
 )
 def test_an_interview_and_a_check_are_declined_in_the_browser(
-    served: Served, ats: FakeAts, page: Page, kind: str, path: str, product: str, answer: str
+    live_server: LiveServer,
+    ats: FakeAts,
+    page: Page,
+    kind: str,
+    path: str,
+    product: str,
+    answer: str,
 ) -> None:
-    _, token = cast.account(served.house)
-    wanted = {"interview": cast.interview, "check": cast.package}[kind](served.house)
-    workable = Workable(served.url, token)
+    _, token = cast.create_account(live_server.services)
+    wanted = {"interview": cast.create_interview, "check": cast.create_package}[kind](
+        live_server.services
+    )
+    workable = Workable(live_server.url, token)
     ordered = workable.post(
         path,
         {
@@ -278,19 +294,19 @@ def test_an_interview_and_a_check_are_declined_in_the_browser(
         },
     )
     public_id = ordered.json()[answer]
-    page.goto(letter_link(served.house.settings.instance))
+    page.goto(letter_link(live_server.services.settings.instance))
     page.get_by_role("link", name="I do not want to take part").click()
     page.get_by_role("textbox").fill("I have found another job")
     page.get_by_role("button").last.click()
     (put,) = ats.wait_for(1)
     assert put.json == {"status": "rejected"} == workable.get(f"{path}/{public_id}").json()
-    assert cast.status(served.house, public_id) == "declined"
+    assert cast.order_status(live_server.services, public_id) == "declined"
 
 
-def test_a_check_goes_all_the_way_round(served: Served, ats: FakeAts, page: Page) -> None:
-    _, token = cast.account(served.house)
-    screened.package(served.house)
-    workable = Workable(served.url, token)
+def test_a_check_goes_all_the_way_round(live_server: LiveServer, ats: FakeAts, page: Page) -> None:
+    _, token = cast.create_account(live_server.services)
+    screened.create_package(live_server.services)
+    workable = Workable(live_server.url, token)
     (package,) = workable.get("/packages").json()["packages"]
     ordered = workable.post(
         "/checks",
@@ -305,12 +321,12 @@ def test_a_check_goes_all_the_way_round(served: Served, ats: FakeAts, page: Page
     public_id = ordered.json()["background_check_id"]
     assert workable.get(f"/checks/{public_id}").json() == {"status": "pending"}
 
-    page.goto(letter_link(served.house.settings.instance))
+    page.goto(letter_link(live_server.services.settings.instance))
     consent(page)
     (put,) = ats.wait_for(1)
     assert put.json == {"status": "consented"} == workable.get(f"/checks/{public_id}").json()
 
-    look_into(served, page, public_id)
+    look_into(live_server, page, public_id)
     puts = ats.wait_for(2)
     assert [each.json["status"] for each in puts] == ["consented", "completed"]
     last = puts[-1]
@@ -331,7 +347,7 @@ def test_a_check_goes_all_the_way_round(served: Served, ats: FakeAts, page: Page
     pdf = requests.get(last.json["attachments"][0]["url"], timeout=10)
     assert (pdf.status_code, pdf.content[:5]) == (200, b"%PDF-")
     for left in (*(each.body for each in puts), pdf.content, page.content().encode()):
-        assert not any(secret.encode() in left for secret in screened.SECRETS)
+        assert not any(secret.encode() in left for secret in screened.SECRET_WORDS)
 
 
 def consent(page: Page) -> None:
@@ -347,17 +363,21 @@ def consent(page: Page) -> None:
     expect(page.get_by_text("Lakita J. Marrero")).to_be_visible()
 
 
-def look_into(served: Served, page: Page, public_id: str) -> None:
+def look_into(live_server: LiveServer, page: Page, public_id: str) -> None:
     """Enter the outcomes as staff do, and complete the check."""
-    cast.staff(served.house)
-    with served.house.db.writing() as session:
-        cookie = enter(session, "sam@provider.test", "127.0.0.1", served.clock.now())
-    page.context.add_cookies([{"name": "staff", "value": cookie, "url": served.url}])
-    page.goto(f"{served.url}/console/orders/{public_id}")
+    cast.create_staff(live_server.services)
+    with live_server.services.db.writing() as session:
+        cookie = complete_sign_in(
+            session, "sam@provider.test", "127.0.0.1", live_server.clock.now()
+        )
+    page.context.add_cookies([{"name": "staff", "value": cookie, "url": live_server.url}])
+    page.goto(f"{live_server.url}/console/orders/{public_id}")
     page.get_by_role("link", name="Work on the screenings").click()
     for name, outcome in (
-        ("Identity", "Clear"), ("Employment history", "To consider"), ("Criminal record", "Clear"),
-    ):  # fmt: skip
+        ("Identity", "Clear"),
+        ("Employment history", "To consider"),
+        ("Criminal record", "Clear"),
+    ):
         page.get_by_role("group", name=name).get_by_role("radio", name=outcome).check()
     page.get_by_role("group", name="Employment history").get_by_role("textbox").fill("A conviktion")
     page.get_by_role("button", name="Save and complete").click()

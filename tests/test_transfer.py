@@ -1,4 +1,4 @@
-"""`provider move`: a whole instance from one database to another, and nothing else than equal."""
+"""`provider copy-instance`: a whole instance from one database to another, and nothing else than equal."""
 
 import os
 import signal
@@ -20,14 +20,14 @@ from sqlalchemy.orm import Session
 from provider import schema, sqlite
 from provider.accounts import Account
 from provider.db import Base, Database, UtcDateTime
-from provider.errors import Conflict, Invalid, ProviderError, Unready
+from provider.errors import Conflict, Invalid, ProviderError, Unavailable
 from provider.kinds.interview import READY, Recording
-from provider.media import Media
+from provider.media import MediaStore
 from provider.orders import Candidate
-from provider.transfer import Moved, alone, move, rows
-from provider.transfer.tables import Tell
+from provider.transfer import InstanceCopyReport, alone, copy_instance, rows
+from provider.transfer.tables import ProgressCallback
 from tests import test_schema
-from tests.postgres import Postgres
+from tests.postgres import PostgresServer
 
 AT = datetime(2026, 11, 23, 9, 0, 0, 7, tzinfo=UTC)
 CASES = ["first", "second", "third"]
@@ -87,10 +87,10 @@ def empty(request: pytest.FixtureRequest) -> Database:
     return db
 
 
-def moved(source: Database, target: Database, tell: Tell = quiet) -> Moved:
+def moved(source: Database, target: Database, tell: ProgressCallback = quiet) -> InstanceCopyReport:
     """Move, as a command does: nobody has anything open afterwards."""
     try:
-        return move(source, target, tell)
+        return copy_instance(source, target, tell)
     finally:
         source.close()
         target.close()
@@ -120,16 +120,18 @@ def said(error: pytest.ExceptionInfo[ProviderError]) -> str:
 
 
 def test_an_instance_that_went_to_postgresql_and_back_is_the_same_to_the_byte(
-    source: Database, postgres: Postgres, nowhere: Database
+    source: Database, postgres: PostgresServer, nowhere: Database
 ) -> None:
     with source.writing() as session:
         odd = {"ж": [1, 1.0, -5e-10, None, True, "\0 \ud83d"], "": {}}
         signs = "Ünïcode 👩‍💻 “quoted” \\ \t\n %s ? :x"
-        session.add(account(signs, switches=odd, callback_rate=0.1 + 0.2, callback_token=b""))
-        session.add(account("Highest", expire_after=2**31 - 1, callback_token=bytes(range(256))))
+        session.add(account(signs, options=odd, callback_rate=0.1 + 0.2, callback_token=b""))
+        session.add(
+            account("Highest", expire_after_seconds=2**31 - 1, callback_token=bytes(range(256)))
+        )
         session.add(Candidate(email="", email_digest=b"\0"))
     before = dump(source)
-    with postgres.nothing() as url, closing(Database(url)) as empty:
+    with postgres.empty_database() as url, closing(Database(url)) as empty:
         there = moved(source, empty)
         schema.require_current(empty)
         back = moved(empty, nowhere)
@@ -145,7 +147,7 @@ def test_every_table_takes_part(source: Database, target: Database) -> None:
 
 def test_every_table_is_known_to_the_command_too(target: Database) -> None:
     """Not only here, where all of the program is loaded."""
-    code = "from provider.transfer.tables import tables; print(*(each.name for each in tables()))"
+    code = "from provider.transfer.tables import all_tables; print(*(each.name for each in all_tables()))"
     known = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert set(known.stdout.split()) == set(test_schema.counts(target))
 
@@ -160,12 +162,14 @@ def test_every_type_of_column_is_known_to_go_both_ways() -> None:
 def test_keys_of_text_keep_one_order_on_every_database(
     source: Database, postgres_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "BATCH", 2)
+    monkeypatch.setattr(rows, "BATCH_SIZE", 2)
     with source.writing() as session:
         for subject in ("a", "B", "Z", "z", "é", "ｚ", "😀", "_", "-"):
             told = {"s": subject, "at": "2026-11-23 09:00:00.000000"}
-            session.execute(sa.text("INSERT INTO holds VALUES (:s, 'why', :at, :at, 0)"), told)
-    assert moved(source, postgres_db).tables["holds"].rows == test_schema.ROWS + 9
+            session.execute(
+                sa.text("INSERT INTO delivery_pauses VALUES (:s, 'why', :at, :at, 0)"), told
+            )
+    assert moved(source, postgres_db).tables["delivery_pauses"].rows == test_schema.ROWS + 9
 
 
 def test_new_rows_are_numbered_after_those_that_came(source: Database, empty: Database) -> None:
@@ -178,14 +182,16 @@ def test_new_rows_are_numbered_after_those_that_came(source: Database, empty: Da
 
 def test_a_copy_that_differs_is_never_taken_for_whole(source: Database, target: Database) -> None:
     with target.writing() as session:
-        session.execute(sa.text(
-            "CREATE TRIGGER thief AFTER INSERT ON events WHEN new.id = 2 "
-            "BEGIN UPDATE events SET actor = 'nobody' WHERE id = 2; END"
-        ))  # fmt: skip
-    with pytest.raises(Conflict, match="differs in events") as error:
+        session.execute(
+            sa.text(
+                "CREATE TRIGGER thief AFTER INSERT ON order_events WHEN new.id = 2 "
+                "BEGIN UPDATE order_events SET actor = 'nobody' WHERE id = 2; END"
+            )
+        )
+    with pytest.raises(Conflict, match="differs in order_events") as error:
         moved(source, target)
     assert said(error)
-    with pytest.raises(Unready, match="not whole yet"):
+    with pytest.raises(Unavailable, match="not whole yet"):
         schema.require_current(target)
 
 
@@ -225,14 +231,14 @@ def anew(db: Database) -> Database:
 def test_a_move_that_is_killed_again_and_again_goes_on_and_is_equal(
     source: Database, empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rows, "BATCH", 2)
+    monkeypatch.setattr(rows, "BATCH_SIZE", 2)
     source.close()
     kills = 0
     while code := in_a_process(partial(_move_and_die, source, empty, 9 + 30 * kills)):
         assert code == -signal.SIGKILL
-        with pytest.raises(Unready, match="not whole yet: run the `provider move`"):
+        with pytest.raises(Unavailable, match="not whole yet: run the `provider copy-instance`"):
             schema.require_current(empty)
-        with pytest.raises(Unready, match="not whole yet"):
+        with pytest.raises(Unavailable, match="not whole yet"):
             schema.upgrade(empty)
         empty.close()
         kills += 1
@@ -244,7 +250,7 @@ def test_a_move_that_is_killed_again_and_again_goes_on_and_is_equal(
 
 
 def _move_and_die(source: Database, target: Database, calls: int) -> None:
-    move(anew(source), anew(target), Death(calls))
+    copy_instance(anew(source), anew(target), Death(calls))
 
 
 def test_a_second_run_writes_only_what_is_missing(
@@ -256,9 +262,9 @@ def test_a_second_run_writes_only_what_is_missing(
 
     def put(session: Session, table: sa.Table, batch: list[rows.Row]) -> None:
         written.append(table.name)
-        rows.put(session, table, batch)
+        rows.insert_rows(session, table, batch)
 
-    monkeypatch.setattr("provider.transfer.tables.put", put)
+    monkeypatch.setattr("provider.transfer.tables.insert_rows", put)
     told = moved(source, target).tables
     assert 0 < len(written) < len(told)
     assert dump(target) == dump(source)
@@ -274,14 +280,14 @@ def test_a_source_that_changed_since_is_noticed_and_the_target_stays_unfinished(
     with pytest.raises(Conflict, match="holds in accounts what the source does not") as error:
         moved(source, target)
     assert "begin again" in said(error)
-    with pytest.raises(Unready, match="not whole yet"):
+    with pytest.raises(Unavailable, match="not whole yet"):
         schema.require_current(target)
 
 
 def test_a_target_that_another_version_began_to_fill_is_refused(
     source: Database, target: Database
 ) -> None:
-    test_schema.put_version(target, f"{schema.UNFINISHED} 0001")
+    test_schema.put_version(target, f"{schema.UNFINISHED_PREFIX} 0001")
     with pytest.raises(Conflict, match="Another version of this program began") as error:
         moved(source, target)
     assert said(error)
@@ -322,9 +328,9 @@ def test_a_source_that_is_not_there_or_not_of_this_version_is_refused(
 ) -> None:
     for version, words in (("9999", "newer than this program"), ("0001", "run `provider init`")):
         test_schema.put_version(source, version)
-        with pytest.raises(Unready, match=words):
+        with pytest.raises(Unavailable, match=words):
             moved(source, nowhere)
-    with pytest.raises(Unready, match="no database"):
+    with pytest.raises(Unavailable, match="no database"):
         moved(Database(f"sqlite:///{tmp_path / 'missing.db'}"), nowhere)
     assert not path_of(nowhere).parent.exists()
 
@@ -332,7 +338,7 @@ def test_a_source_that_is_not_there_or_not_of_this_version_is_refused(
 def test_a_source_or_target_that_a_server_has_open_is_refused(
     source: Database, target: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     for held in (source, target):
         with closing(anew(held)) as idle:
             schema.require_current(idle)
@@ -345,7 +351,7 @@ def test_a_source_or_target_that_a_server_has_open_is_refused(
 def test_a_source_or_target_on_postgresql_that_a_server_has_open_is_refused(
     source: Database, postgres_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alone, "PATIENCE", 2)
+    monkeypatch.setattr(alone, "MAX_CONNECTION_CHECKS", 2)
     with closing(anew(postgres_db)) as idle, idle.engine.connect():
         with pytest.raises(Conflict, match="has 1 other connections: stop") as error:
             moved(source, postgres_db)
@@ -356,14 +362,14 @@ def test_a_source_or_target_on_postgresql_that_a_server_has_open_is_refused(
 def test_nobody_writes_to_the_source_meanwhile(
     source: Database, postgres_db: Database, target: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 50)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     refused: list[str] = []
     sql = "UPDATE accounts SET name = 'Another' WHERE id = 1"
 
     def on_sqlite(*_: object) -> None:
         if not refused:
             with closing(anew(source)) as other:
-                with pytest.raises(Unready), other.writing() as session:
+                with pytest.raises(Unavailable), other.writing() as session:
                     session.execute(sa.text(sql))
                 refused.append("sqlite")
 
@@ -386,8 +392,12 @@ def test_nobody_writes_to_the_source_meanwhile(
     [
         ("name", "a\0b", "there is a NUL character in its name"),
         ("name", "n" * 101, "its name is 101 characters long, the most is 100"),
-        ("expire_after", 2**31, "its expire_after is 2147483648, the most is 2147483647"),
-        ("switches", "{no json", "invalid input syntax for type json"),
+        (
+            "expire_after_seconds",
+            2**31,
+            "its expire_after_seconds is 2147483648, the most is 2147483647",
+        ),
+        ("options", "{no json", "invalid input syntax for type json"),
     ],
 )
 def test_what_postgresql_cannot_hold_is_named_by_its_row(
@@ -404,8 +414,8 @@ def test_what_postgresql_cannot_hold_is_named_by_its_row(
 
 def test_a_row_without_its_parent_is_named(source: Database, target: Database) -> None:
     with closing(sqlite3.connect(path_of(source))) as connection, connection:
-        connection.execute("UPDATE events SET order_id = 4711 WHERE id = 3")
-    with pytest.raises(Conflict, match="does not take events id 3: FOREIGN KEY") as error:
+        connection.execute("UPDATE order_events SET order_id = 4711 WHERE id = 3")
+    with pytest.raises(Conflict, match="does not take order_events id 3: FOREIGN KEY") as error:
         moved(source, target)
     assert said(error)
 
@@ -414,63 +424,67 @@ def test_a_row_without_its_parent_is_named(source: Database, target: Database) -
 
 
 @pytest.fixture
-def stores(tmp_path: Path) -> tuple[Media, Media]:
-    return Media(f"file:{tmp_path / 'here'}"), Media(f"file:{tmp_path / 'there'}")
+def stores(tmp_path: Path) -> tuple[MediaStore, MediaStore]:
+    return MediaStore(f"file:{tmp_path / 'here'}"), MediaStore(f"file:{tmp_path / 'there'}")
 
 
-def record(source: Database, media: Media) -> dict[str, bytes]:
+def record(source: Database, media: MediaStore) -> dict[str, bytes]:
     """Keep the files that the recordings name; return them by their keys."""
     with source.writing() as session:
         first, second, third = session.scalars(sa.select(Recording).order_by(Recording.id))
         first.state = second.state = READY
         files = {
-            first.original: b"first" * 1000, first.copy: b"copy", first.poster: b"picture",
-            second.original: b"second", second.copy: b"another copy",  # without a picture
-            third.original: b"third",
-        }  # fmt: skip
+            first.original_key: b"first" * 1000,
+            first.copy_key: b"copy",
+            first.poster_key: b"picture",
+            second.original_key: b"second",
+            second.copy_key: b"another copy",  # without a picture
+            third.original_key: b"third",
+        }
         for each in (first, second, third):
-            each.sha256 = media.keep(each.original, [files[each.original]]).sha256
+            each.sha256 = media.put(each.original_key, [files[each.original_key]]).sha256
     for key, content in files.items():
-        media.keep(key, [content])
+        media.put(key, [content])
     return files
 
 
-def held(media: Media) -> dict[str, bytes]:
-    return {key: b"".join(media.read(key, 0, size)) for key, size in [*media.keys()]}
+def held(media: MediaStore) -> dict[str, bytes]:
+    return {key: b"".join(media.read_range(key, 0, size)) for key, size in [*media.list_files()]}
 
 
 def test_the_files_that_rows_name_go_along(
-    source: Database, target: Database, stores: tuple[Media, Media]
+    source: Database, target: Database, stores: tuple[MediaStore, MediaStore]
 ) -> None:
     files = record(source, stores[0])
-    stores[0].keep("coming/nobody-names-it", [b"a draft"])
-    taken = move(source, target, quiet, files=stores)
+    stores[0].put("coming/nobody-names-it", [b"a draft"])
+    taken = copy_instance(source, target, quiet, files=stores)
     assert held(stores[1]) == files
-    assert taken.files.kept.keys() == files.keys()
-    assert taken.files.amiss == {}
+    assert taken.files.stored_files.keys() == files.keys()
+    assert taken.files.problems == {}
 
 
 def test_files_that_are_there_already_are_not_sent_again(
-    source: Database, target: Database, stores: tuple[Media, Media], tmp_path: Path
+    source: Database, target: Database, stores: tuple[MediaStore, MediaStore], tmp_path: Path
 ) -> None:
     files = record(source, stores[0])
     for key in list(files)[:3]:
-        stores[1].keep(key, [files[key]])
-    stores[1].keep(list(files)[3], [b"cut"])
+        stores[1].put(key, [files[key]])
+    stores[1].put(list(files)[3], [b"cut"])
     old = {path: path.stat().st_ino for path in (tmp_path / "there").rglob("*") if path.is_file()}
-    move(source, target, quiet, files=stores)
+    copy_instance(source, target, quiet, files=stores)
     assert held(stores[1]) == files
     assert [path.stat().st_ino == number for path, number in old.items()].count(True) == 3
 
 
 def test_a_file_that_is_missing_or_damaged_is_told(
-    source: Database, target: Database, stores: tuple[Media, Media]
+    source: Database, target: Database, stores: tuple[MediaStore, MediaStore]
 ) -> None:
     files = record(source, stores[0])
     gone, damaged, *_ = (key for key in files if key.endswith("original"))
-    stores[0].drop(gone)
-    stores[0].keep(damaged, [b"seconds"])
-    taken = move(source, target, quiet, files=stores)
-    assert taken.files.amiss == {
-        gone: "is not there", damaged: "is not what was sent: its SHA-256 differs",
-    }  # fmt: skip
+    stores[0].delete(gone)
+    stores[0].put(damaged, [b"seconds"])
+    taken = copy_instance(source, target, quiet, files=stores)
+    assert taken.files.problems == {
+        gone: "is not there",
+        damaged: "is not what was sent: its SHA-256 differs",
+    }

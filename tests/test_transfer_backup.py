@@ -20,14 +20,14 @@ from provider import schema
 from provider.cli import main
 from provider.config import SETTINGS, Settings
 from provider.db import Base, Database
-from provider.errors import Conflict, Invalid, ProviderError, Unready
-from provider.house import House
-from provider.media import Media
+from provider.errors import Conflict, Invalid, ProviderError, Unavailable
+from provider.house import Services
+from provider.media import MediaStore
 from provider.orders import Order
-from provider.transfer import Manifest, back_up, manifest, restore, rows
-from provider.transfer.tables import Tell
+from provider.transfer import Manifest, create_backup, manifest, restore_backup, rows
+from provider.transfer.tables import ProgressCallback
 from tests import cast, test_schema
-from tests.soak.actor import SPAWN
+from tests.soak.actor import PROCESS_CONTEXT
 from tests.test_transfer import Death, dump, filled, held, quiet, record
 
 pytestmark = pytest.mark.sqlite  # where it is about PostgreSQL it makes one itself
@@ -38,8 +38,8 @@ __all__ = ["filled"]
 
 @pytest.fixture
 def instance(
-    tmp_path: Path, filled: Path, settings: Settings, clock: cast.HandClock
-) -> Iterator[House]:
+    tmp_path: Path, filled: Path, settings: Settings, clock: cast.ManualClock
+) -> Iterator[Services]:
     """An instance with rows in every table, recordings, letters, and the key beside them."""
     here = settings.instance
     shutil.copy(filled, here / "provider.db")
@@ -48,10 +48,10 @@ def instance(
     for name in ("one.eml", ".two.eml"):  # the other one is being written
         (here / "mail" / name).write_bytes(b"To: you\r\n\r\n" + name.encode())
     with closing(Database(settings.database_url)) as db:
-        record(db, Media(settings.media_url))
-    house = House.build(settings, clock)
-    yield house
-    house.db.close()
+        record(db, MediaStore(settings.media_url))
+    services = Services.build(settings, clock)
+    yield services
+    services.db.close()
 
 
 @pytest.fixture
@@ -66,11 +66,13 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     )
 
 
-def made(house: House, folder: Path, tell: Tell = quiet) -> Manifest:
+def made(services: Services, folder: Path, tell: ProgressCallback = quiet) -> Manifest:
     try:
-        return back_up(house.db, house.media, house.settings, folder, house.now(), tell)
+        return create_backup(
+            services.db, services.media, services.settings, folder, services.now(), tell
+        )
     finally:
-        house.db.close()
+        services.db.close()
 
 
 def content(settings: Settings) -> tuple[list[str], dict[str, bytes], dict[str, bytes]]:
@@ -78,7 +80,7 @@ def content(settings: Settings) -> tuple[list[str], dict[str, bytes], dict[str, 
     letters = (settings.instance / "mail").glob("[!.]*.eml")
     return (
         dump(Database(settings.database_url)),
-        held(Media(settings.media_url)),
+        held(MediaStore(settings.media_url)),
         {letter.name: letter.read_bytes() for letter in letters},
     )
 
@@ -91,10 +93,10 @@ def names(folder: Path) -> set[str]:
 
 
 def test_what_is_restored_is_what_was_backed_up(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     listed = made(instance, tmp_path / "backup")
-    restore(tmp_path / "backup", elsewhere, quiet)
+    restore_backup(tmp_path / "backup", elsewhere, quiet)
     assert content(elsewhere) == content(instance.settings)
     with closing(Database(elsewhere.database_url)) as db:
         schema.require_current(db)
@@ -103,7 +105,7 @@ def test_what_is_restored_is_what_was_backed_up(
 
 
 def test_a_backup_is_laid_out_like_an_instance_and_is_its_owners_alone(
-    instance: House, tmp_path: Path
+    instance: Services, tmp_path: Path
 ) -> None:
     listed = made(instance, tmp_path / "backup")
     assert names(tmp_path / "backup") == {"manifest.json", *listed.files}
@@ -114,49 +116,49 @@ def test_a_backup_is_laid_out_like_an_instance_and_is_its_owners_alone(
 
 
 def test_a_restored_letter_and_key_are_their_owners_alone(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     made(instance, tmp_path / "backup")
-    restore(tmp_path / "backup", elsewhere, quiet)
+    restore_backup(tmp_path / "backup", elsewhere, quiet)
     assert (elsewhere.instance / "mail" / "one.eml").stat().st_mode & 0o777 == 0o600
     assert elsewhere.instance.stat().st_mode & 0o777 == 0o700
 
 
 def test_restoring_changes_nothing_in_the_backup(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     made(instance, tmp_path / "backup")
     before = {each: each.stat().st_mtime_ns for each in (tmp_path / "backup").rglob("*")}
-    restore(tmp_path / "backup", elsewhere, quiet)
+    restore_backup(tmp_path / "backup", elsewhere, quiet)
     assert {each: each.stat().st_mtime_ns for each in (tmp_path / "backup").rglob("*")} == before
     assert not list(elsewhere.instance.glob(".*"))
 
 
 def test_a_backup_comes_from_postgresql_and_goes_there(
-    instance: House, elsewhere: Settings, tmp_path: Path, postgres_url: str
+    instance: Services, elsewhere: Settings, tmp_path: Path, postgres_url: str
 ) -> None:
     there = replace(elsewhere, database_url=postgres_url)
     made(instance, tmp_path / "backup")
-    restore(tmp_path / "backup", there, quiet)
-    house = House.build(there, instance.clock)
-    second = made(house, tmp_path / "second")
+    restore_backup(tmp_path / "backup", there, quiet)
+    services = Services.build(there, instance.clock)
+    second = made(services, tmp_path / "second")
     assert second.tables == json_of(tmp_path / "backup", "tables")
-    restore(tmp_path / "second", replace(elsewhere, instance=tmp_path / "i"), quiet)
+    restore_backup(tmp_path / "second", replace(elsewhere, instance=tmp_path / "i"), quiet)
     assert dump(Database(elsewhere.database_url)) == dump(instance.db)
 
 
 def test_files_that_rows_name_and_nobody_has_are_told_and_do_not_stand_in_the_way(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     gone = next(iter(held(instance.media)))
-    instance.media.drop(gone)
+    instance.media.delete(gone)
     assert made(instance, tmp_path / "backup").amiss.keys() <= {gone}
-    restore(tmp_path / "backup", elsewhere, quiet)
+    restore_backup(tmp_path / "backup", elsewhere, quiet)
     assert content(elsewhere) == content(instance.settings)
 
 
 def test_a_backup_by_an_earlier_version_is_brought_to_this_one(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     made(instance, tmp_path / "backup")
     old = tmp_path / "backup" / "provider.db"
@@ -165,7 +167,7 @@ def test_a_backup_by_an_earlier_version_is_brought_to_this_one(
         schema.upgrade(db, schema.revisions()[0])
         test_schema.fill(db)
     list_again(tmp_path / "backup", version=schema.revisions()[0])
-    restore(tmp_path / "backup", elsewhere, quiet)
+    restore_backup(tmp_path / "backup", elsewhere, quiet)
     with closing(Database(elsewhere.database_url)) as db:
         schema.require_current(db)
         assert test_schema.counts(db)["orders"] == test_schema.ROWS
@@ -175,16 +177,16 @@ def test_a_backup_by_an_earlier_version_is_brought_to_this_one(
 
 
 def test_a_backup_holds_all_that_was_acknowledged_before_and_nothing_by_halves(
-    house: House, elsewhere: Settings, tmp_path: Path
+    services: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
-    account, product = cast.account(house)[0], cast.test(house)
+    account, product = cast.create_account(services)[0], cast.create_test(services)
     acknowledged: list[str] = []
     enough, over = threading.Event(), threading.Event()
 
     def place() -> None:
         while not over.is_set():
             url = f"https://groove-tech.workable.com/{len(acknowledged)}"
-            acknowledged.append(cast.order(house, account, product, callback_url=url))
+            acknowledged.append(cast.place_order(services, account, product, callback_url=url))
             if len(acknowledged) == 20:
                 enough.set()
 
@@ -193,12 +195,14 @@ def test_a_backup_holds_all_that_was_acknowledged_before_and_nothing_by_halves(
     try:
         assert enough.wait(60)
         before = list(acknowledged)
-        back_up(house.db, house.media, house.settings, tmp_path / "b", house.now(), quiet)
+        create_backup(
+            services.db, services.media, services.settings, tmp_path / "b", services.now(), quiet
+        )
         assert len(acknowledged) > len(before)  # it went on meanwhile
     finally:
         over.set()
         writer.join()
-    restore(tmp_path / "b", elsewhere, quiet)
+    restore_backup(tmp_path / "b", elsewhere, quiet)
     with closing(Database(elsewhere.database_url)) as db, db.reading() as session:
         found = session.scalars(sa.select(Order.public_id).order_by(Order.id)).all()
     assert found[: len(before)] == before
@@ -211,14 +215,16 @@ def test_a_backup_holds_all_that_was_acknowledged_before_and_nothing_by_halves(
 
 def in_a_process(act: Callable[..., None], *told: object) -> int | None:
     """Do something in a process of its own; return how that ended, with 0 if it went well."""
-    process = SPAWN.Process(target=act, args=told)  # not forked from this one: obstore has threads
+    process = PROCESS_CONTEXT.Process(
+        target=act, args=told
+    )  # not forked from this one: obstore has threads
     process.start()
     process.join(60)
     return process.exitcode
 
 
 def test_a_backup_that_is_killed_leaves_nothing_of_its_name_and_the_next_one_cleans_up(
-    instance: House, tmp_path: Path
+    instance: Services, tmp_path: Path
 ) -> None:
     place = tmp_path / "backups"
     place.mkdir()
@@ -230,12 +236,12 @@ def test_a_backup_that_is_killed_leaves_nothing_of_its_name_and_the_next_one_cle
     assert [each.name for each in place.iterdir()] == ["whole"]
 
 
-def _back_up_anew(settings: Settings, folder: Path, tell: Tell) -> None:
-    made(House.build(settings, cast.HandClock()), folder, tell)
+def _back_up_anew(settings: Settings, folder: Path, tell: ProgressCallback) -> None:
+    made(Services.build(settings, cast.ManualClock()), folder, tell)
 
 
 def test_a_backup_for_which_the_disk_is_too_small_says_so_and_leaves_nothing(
-    instance: House, tmp_path: Path
+    instance: Services, tmp_path: Path
 ) -> None:
     place, said = tmp_path / "backups", tmp_path / "said"
     place.mkdir()
@@ -246,12 +252,12 @@ def test_a_backup_for_which_the_disk_is_too_small_says_so_and_leaves_nothing(
 
 
 def test_a_recording_for_which_the_disk_is_too_small_is_named(
-    instance: House, tmp_path: Path
+    instance: Services, tmp_path: Path
 ) -> None:
     place, said = tmp_path / "backups", tmp_path / "said"
     place.mkdir()
     film = next(key for key in held(instance.media) if key.endswith("original"))
-    instance.media.keep(film, [b"film" * 1_000_000])
+    instance.media.put(film, [b"film" * 1_000_000])
     told = instance.settings, place / "backup", said, 3_000_000
     assert in_a_process(_on_a_small_disk, *told) == 0
     assert f"The file {film} cannot be copied: the disk fails, is full" in said.read_text()
@@ -268,7 +274,7 @@ def _on_a_small_disk(settings: Settings, folder: Path, said: Path, most: int = 2
 
 
 def test_a_second_backup_at_the_same_place_waits_for_nobody(
-    instance: House, tmp_path: Path
+    instance: Services, tmp_path: Path
 ) -> None:
     told: list[str] = []
 
@@ -287,7 +293,7 @@ def test_a_second_backup_at_the_same_place_waits_for_nobody(
         made(instance, tmp_path / "nowhere" / "backup")
 
 
-def test_a_backup_that_cannot_be_restored_is_not_kept(instance: House, tmp_path: Path) -> None:
+def test_a_backup_that_cannot_be_restored_is_not_kept(instance: Services, tmp_path: Path) -> None:
     def damage(what: str, *_: object) -> None:
         if what == "Reading the backup":
             for database in tmp_path.glob(".backup*/provider.db"):
@@ -303,37 +309,37 @@ def test_a_backup_that_cannot_be_restored_is_not_kept(instance: House, tmp_path:
 
 
 def json_of(folder: Path, part: str) -> Any:
-    return getattr(manifest.read(folder), part)
+    return getattr(manifest.read_manifest(folder), part)
 
 
 def list_again(folder: Path, **changes: Any) -> None:
     """Write the list of a backup anew, for what is in it now."""
-    from provider.transfer.manifest import read, what_is
+    from provider.transfer.manifest import inspect_file, read_manifest
 
-    old = read(folder)
-    replace(old, files={path: what_is(folder / path) for path in old.files}, **changes).write(
+    old = read_manifest(folder)
+    replace(old, files={path: inspect_file(folder / path) for path in old.files}, **changes).write(
         folder
     )
 
 
 def refused(folder: Path, settings: Settings, kind: type[ProviderError], words: str) -> None:
     with pytest.raises(kind, match=words) as error:
-        restore(folder, settings, quiet)
+        restore_backup(folder, settings, quiet)
     assert "\n" not in str(error.value)
 
 
 def test_an_instance_that_holds_something_is_refused_and_left_alone(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     made(instance, tmp_path / "backup")
-    restore(tmp_path / "backup", elsewhere, quiet)
+    restore_backup(tmp_path / "backup", elsewhere, quiet)
     before = content(elsewhere)
     refused(tmp_path / "backup", elsewhere, Conflict, "holds something already")
     assert content(elsewhere) == before
 
 
 def test_every_damage_to_a_backup_is_noticed(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     whole, spoilt = tmp_path / "backup", tmp_path / "spoilt"
     for path in made(instance, whole).files:
@@ -373,20 +379,20 @@ def test_what_is_no_backup_is_refused(
 
 
 def test_rows_that_the_list_does_not_know_are_refused(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     made(instance, tmp_path / "backup")
     db = Database(f"sqlite:///{tmp_path / 'backup/provider.db'}")
     with closing(db), db.writing() as session:
-        session.execute(sa.text("DELETE FROM sign_in_tries WHERE id = 1"))
+        session.execute(sa.text("DELETE FROM sign_in_attempts WHERE id = 1"))
     list_again(tmp_path / "backup")
     refused(tmp_path / "backup", elsewhere, Conflict, "not what it should be")
-    with closing(Database(elsewhere.database_url)) as db, pytest.raises(Unready):
+    with closing(Database(elsewhere.database_url)) as db, pytest.raises(Unavailable):
         schema.require_current(db)
 
 
 def test_a_backup_that_lacks_a_file_that_its_rows_name_is_refused(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     files = made(instance, tmp_path / "backup").files
     original = next(path for path in files if path.endswith("original"))
@@ -397,7 +403,7 @@ def test_a_backup_that_lacks_a_file_that_its_rows_name_is_refused(
 
 
 def test_a_backup_by_a_newer_program_is_refused(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     made(instance, tmp_path / "backup")
     list_again(tmp_path / "backup", version="9999")
@@ -405,33 +411,35 @@ def test_a_backup_by_a_newer_program_is_refused(
 
 
 def test_without_a_key_that_was_in_use_nothing_is_restored(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     made(instance, tmp_path / "backup")
     other = replace(elsewhere, secret_keys=(b"x" * 32,))
-    refused(tmp_path / "backup", other, Unready, "set PROVIDER_SECRET_KEY to what is in .*secret")
+    refused(
+        tmp_path / "backup", other, Unavailable, "set PROVIDER_SECRET_KEY to what is in .*secret"
+    )
     assert not elsewhere.instance.exists()
-    restore(tmp_path / "backup", replace(elsewhere, secret_keys=(b"x" * 32, KEY)), quiet)
+    restore_backup(tmp_path / "backup", replace(elsewhere, secret_keys=(b"x" * 32, KEY)), quiet)
 
 
 def test_a_restore_that_is_killed_again_and_again_goes_on(
-    instance: House, elsewhere: Settings, tmp_path: Path
+    instance: Services, elsewhere: Settings, tmp_path: Path
 ) -> None:
     made(instance, tmp_path / "backup")
     kills = 0
     while in_a_process(_restore_anew, tmp_path / "backup", elsewhere, Death(12 + 40 * kills)):
         kills += 1
         if elsewhere.instance.exists():
-            with closing(Database(elsewhere.database_url)) as db, pytest.raises(Unready):
+            with closing(Database(elsewhere.database_url)) as db, pytest.raises(Unavailable):
                 schema.require_current(db)
     assert kills > 2
     assert content(elsewhere) == content(instance.settings)
     assert not list(elsewhere.instance.glob(".*"))
 
 
-def _restore_anew(folder: Path, settings: Settings, tell: Tell) -> None:
-    rows.BATCH = 2
-    restore(folder, settings, tell)
+def _restore_anew(folder: Path, settings: Settings, tell: ProgressCallback) -> None:
+    rows.BATCH_SIZE = 2
+    restore_backup(folder, settings, tell)
 
 
 # The commands
@@ -441,7 +449,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(instance: House, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(instance: Services, monkeypatch: pytest.MonkeyPatch) -> Run:
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVIDER_INSTANCE", str(instance.settings.instance))
@@ -457,7 +465,7 @@ def run(instance: House, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_the_commands_take_an_instance_to_another_place_and_back(
-    run: Run, instance: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, instance: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = content(instance.settings)
     done = run("backup", tmp_path / "backup")
@@ -469,13 +477,13 @@ def test_the_commands_take_an_instance_to_another_place_and_back(
     assert told["rows"] == len(before[0]) - 1  # the database's version is none of them
     assert (tmp_path / "new" / "secret.key").read_bytes() == urlsafe_b64encode(KEY)
     database, again = f"sqlite:///{tmp_path}/new/provider.db", f"sqlite:///{tmp_path}/again.db"
-    done = run("move", database, again, "--files-to", f"file:{tmp_path / 'films'}")
+    done = run("copy-instance", database, again, "--files-to", f"file:{tmp_path / 'films'}")
     assert "Serve the old one no more" in done.stderr
-    assert (dump(Database(again)), held(Media(f"file:{tmp_path / 'films'}"))) == before[:2]
+    assert (dump(Database(again)), held(MediaStore(f"file:{tmp_path / 'films'}"))) == before[:2]
 
 
 def test_a_key_from_the_environment_is_not_in_the_backup_and_that_is_said(
-    run: Run, instance: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, instance: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROVIDER_SECRET_KEY", urlsafe_b64encode(b"e" * 32).decode())
     assert "PROVIDER_SECRET_KEY is not in it" in run("backup", tmp_path / "backup").stderr
@@ -485,10 +493,22 @@ def test_a_key_from_the_environment_is_not_in_the_backup_and_that_is_said(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["move", "provider.db", "sqlite:////x/y"], "“provider.db” is no address of a database"),
-        (["move", "sqlite:///", "sqlite:////x/y"], "“sqlite:///” is no address of a database"),
-        (["move", "sqlite:////x", "sqlite:////y", "--files-from", "file:/x"], "needs --files-to"),
-        (["move", "sqlite:////x/y", "postgresql+psycopg://u:p@127.0.0.1:1/x"], "no database"),
+        (
+            ["copy-instance", "provider.db", "sqlite:////x/y"],
+            "“provider.db” is no address of a database",
+        ),
+        (
+            ["copy-instance", "sqlite:///", "sqlite:////x/y"],
+            "“sqlite:///” is no address of a database",
+        ),
+        (
+            ["copy-instance", "sqlite:////x", "sqlite:////y", "--files-from", "file:/x"],
+            "needs --files-to",
+        ),
+        (
+            ["copy-instance", "sqlite:////x/y", "postgresql+psycopg://u:p@127.0.0.1:1/x"],
+            "no database",
+        ),
         (["restore", "nowhere"], "nowhere is no backup"),
         (["backup", "nowhere/backup"], "There is no folder"),
     ],
@@ -501,16 +521,16 @@ def test_a_wrong_word_is_answered_in_one_line(run: Run, words: list[str], said: 
 
 
 def test_a_server_that_does_not_answer_is_one_line_without_its_password(
-    run: Run, instance: House
+    run: Run, instance: Services
 ) -> None:
     instance.db.close()
     url = "postgresql+psycopg://user:very-secret@127.0.0.1:1/name"
-    done = run("move", instance.settings.database_url, url, code=1)
+    done = run("copy-instance", instance.settings.database_url, url, code=1)
     assert "very-secret" not in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_warning_names_what_is_amiss(run: Run, instance: House, tmp_path: Path) -> None:
+def test_a_warning_names_what_is_amiss(run: Run, instance: Services, tmp_path: Path) -> None:
     gone = next(key for key in held(instance.media) if key.endswith("original"))
-    instance.media.drop(gone)
+    instance.media.delete(gone)
     assert f"Warning: {gone} is not there" in run("backup", tmp_path / "backup").stderr

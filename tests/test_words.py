@@ -8,7 +8,16 @@ from provider import words
 from provider.kinds import KINDS
 from provider.orders import STATUSES
 from provider.outbox import DELIVERED, PARKED, SUPERSEDED, WAITING
-from provider.words import brief, day, duration, percent, tone, until, when, word
+from provider.words import (
+    format_date,
+    format_datetime,
+    format_duration,
+    format_percent,
+    format_short_datetime,
+    format_time_left,
+    label_for,
+    tone,
+)
 
 NOON = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 
@@ -23,17 +32,17 @@ NOON = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
     ],
 )
 def test_a_moment_is_said_in_the_zone_of_whoever_reads_it(timezone: str, said: str) -> None:
-    assert when(NOON, timezone) == said
+    assert format_datetime(NOON, timezone) == said
 
 
 @pytest.mark.parametrize("nowhere", [None, "", "Mars/Olympus", "../etc/passwd", "America", "\x00"])
 def test_a_zone_that_does_not_exist_is_utc(nowhere: str | None) -> None:
-    assert when(NOON, nowhere) == "23 November 2026, 14:05 UTC"
+    assert format_datetime(NOON, nowhere) == "23 November 2026, 14:05 UTC"
 
 
 def test_a_table_has_a_shorter_moment_and_a_date_alone_a_longer_one() -> None:
-    assert brief(NOON, "Europe/Athens") == "23 Nov 2026, 16:05"
-    assert day(NOON, "Pacific/Kiritimati") == "24 November 2026"
+    assert format_short_datetime(NOON, "Europe/Athens") == "23 Nov 2026, 16:05"
+    assert format_date(NOON, "Pacific/Kiritimati") == "24 November 2026"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +60,7 @@ def test_a_table_has_a_shorter_moment_and_a_date_alone_a_longer_one() -> None:
     ],
 )
 def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
+    assert format_duration(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -67,11 +76,16 @@ def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: float, said:
     ],
 )
 def test_the_time_left_is_never_said_to_be_more_than_it_is(seconds: float, said: str) -> None:
-    assert until(seconds) == said
+    assert format_time_left(seconds) == said
 
 
 def test_a_share_is_written_without_needless_decimals() -> None:
-    assert [percent(82), percent(66.666), percent(0), percent(100.0)] == [
+    assert [
+        format_percent(82),
+        format_percent(66.666),
+        format_percent(0),
+        format_percent(100.0),
+    ] == [
         "82%",
         "66.7%",
         "0%",
@@ -86,13 +100,13 @@ def test_every_stored_value_has_a_word_of_its_own() -> None:
         ("product", KINDS),
         ("delivery", (WAITING, DELIVERED, PARKED, SUPERSEDED)),
     ):
-        assert set(values) <= set(words.WORDS[family])
+        assert set(values) <= set(words.LABELS[family])
 
 
 def test_a_value_without_a_word_is_still_readable() -> None:
-    assert word("event", "identity_checked") == "Identity checked"
-    assert word("nothing", "some-thing") == "Some thing"
-    assert word("grade", None) == ""
+    assert label_for("event", "identity_checked") == "Identity checked"
+    assert label_for("nothing", "some-thing") == "Some thing"
+    assert label_for("grade", None) == ""
 
 
 def test_good_bad_and_unsettled_do_not_feel_the_same() -> None:

@@ -11,13 +11,13 @@ import pytest
 
 from provider import limits
 
-PROGRAMS = ("valkey-server", "redis-server")
+SERVER_PROGRAMS = ("valkey-server", "redis-server")
 HOST = "127.0.0.1"
 
 
-def program() -> str:
+def find_server_program() -> str:
     """Return the server that this machine has; without one the test is skipped."""
-    found = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    found = next(filter(None, map(shutil.which, SERVER_PROGRAMS)), None)
     if found is None:
         said = "No Redis and no Valkey: apt-get install redis-server"
         if os.environ.get("CI"):
@@ -26,40 +26,40 @@ def program() -> str:
     return found
 
 
-class Valkey:
+class ValkeyServer:
     """A server on loopback, that can be stopped and started at the same address."""
 
     def __init__(self, folder: Path) -> None:
-        self._program, self._folder = program(), folder
+        self._program, self._folder = find_server_program(), folder
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             self._port = probe.getsockname()[1]
         self.url = f"valkey://{HOST}:{self._port}/0"
-        self._running: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
         command = (self._program, "--bind", HOST, "--port", str(self._port), "--save", "")
-        self._running = subprocess.Popen(
+        self._process = subprocess.Popen(
             command, cwd=self._folder, stdout=subprocess.PIPE, text=True
         )
-        assert self._running.stdout
-        assert any("Ready to accept" in line for line in self._running.stdout)
+        assert self._process.stdout
+        assert any("Ready to accept" in line for line in self._process.stdout)
 
     def stop(self) -> None:
         """Kill it."""
-        if self._running and self._running.stdout:
-            self._running.kill()
-            self._running.wait()
-            self._running.stdout.close()
-            self._running = None
+        if self._process and self._process.stdout:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+            self._process = None
 
 
 @pytest.fixture
-def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Valkey]:
+def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ValkeyServer]:
     """A server that runs, on a machine that may be busy."""
-    monkeypatch.setattr(limits, "PATIENCE", 10.0)
-    server = Valkey(tmp_path)
+    monkeypatch.setattr(limits, "REDIS_TIMEOUT_SECONDS", 10.0)
+    server = ValkeyServer(tmp_path)
     server.start()
     yield server
     server.stop()

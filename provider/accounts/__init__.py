@@ -1,7 +1,20 @@
 """Who may come in: accounts with their tokens, and the staff."""
 
-from provider.accounts.account import Account, AccountProduct, AccountToken, Caller, Doorkeeper
-from provider.accounts.staff import ROLES, Staff, StaffSession, enter, knock, matches
+from provider.accounts.account import (
+    Account,
+    AccountProduct,
+    AccountToken,
+    Caller,
+    TokenAuthenticator,
+)
+from provider.accounts.staff import (
+    ROLES,
+    Staff,
+    StaffSession,
+    complete_sign_in,
+    register_sign_in_attempt,
+    verify_password,
+)
 
 __all__ = [
     "ROLES",
@@ -9,10 +22,10 @@ __all__ = [
     "AccountProduct",
     "AccountToken",
     "Caller",
-    "Doorkeeper",
     "Staff",
     "StaffSession",
-    "enter",
-    "knock",
-    "matches",
+    "TokenAuthenticator",
+    "complete_sign_in",
+    "register_sign_in_attempt",
+    "verify_password",
 ]

@@ -12,13 +12,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider import vault
 from provider.db import Base, Database
-from provider.errors import Conflict, Denied, NotFound, Unready
-from provider.vault import Vault
+from provider.errors import Conflict, NotFound, Unauthorized, Unavailable
+from provider.vault import SecretBox
 
-FRESH = timedelta(seconds=5)  # how old a cached caller may be: another process may have written
-SEEN = timedelta(minutes=5)  # how exact a token's last use is
-MOST_KNOWN = 10_000  # cached callers
-PREFIX = 12  # characters of a token that are kept readable
+CACHE_TTL = timedelta(seconds=5)  # how old a cached caller may be: another process may have written
+LAST_USED_PRECISION = timedelta(minutes=5)  # how exact a token's last use is
+MAX_CACHE_ENTRIES = 10_000  # cached callers
+TOKEN_PREFIX_LENGTH = 12  # characters of a token that are kept readable
 
 
 class Account(Base):
@@ -27,18 +27,20 @@ class Account(Base):
     __tablename__ = "accounts"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=vault.generate_public_id
+    )
     name: Mapped[str] = mapped_column(String(100), unique=True)
     ats: Mapped[str] = mapped_column(String(30))
     callback_token: Mapped[bytes | None] = mapped_column(LargeBinary)
     callback_hosts: Mapped[list[str]] = mapped_column(JSON, default=list)
-    expire_after: Mapped[int] = mapped_column(default=7 * 86400)  # seconds
+    expire_after_seconds: Mapped[int] = mapped_column(default=7 * 86400)  # seconds
     timezone: Mapped[str] = mapped_column(String(50), default="UTC")
-    switches: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     shared_ttl: Mapped[int | None]
     shared_ttl_units: Mapped[str | None] = mapped_column(String(10))  # minutes, days, views
-    brand: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # display_name, colour
-    sees_all: Mapped[bool] = mapped_column(default=True)
+    branding: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # display_name, colour
+    all_products: Mapped[bool] = mapped_column(default=True)
     sandbox: Mapped[bool] = mapped_column(default=False)
     # Callbacks a second that each of the account's hosts gets at most; None: as many as it takes.
     callback_rate: Mapped[float | None]
@@ -52,42 +54,56 @@ class Account(Base):
     @property
     def display_name(self) -> str:
         """The name that candidates read."""
-        return str(self.brand.get("display_name") or self.name)
+        return str(self.branding.get("display_name") or self.name)
 
-    def set_callback_token(self, keeper: Vault, token: str | None) -> None:
+    def set_callback_token(self, secret_box: SecretBox, token: str | None) -> None:
         """Keep the bearer token for the account's callbacks, encrypted."""
-        self.callback_token = keeper.seal(token, _token_row(self.public_id)) if token else None
+        self.callback_token = (
+            secret_box.encrypt(token, _token_row_path(self.public_id)) if token else None
+        )
 
-    def open_callback_token(self, keeper: Vault) -> str | None:
+    def get_callback_token(self, secret_box: SecretBox) -> str | None:
         """Return the bearer token for the account's callbacks."""
-        return self.reveal_callback_token(keeper, self.callback_token, self.public_id)
+        return self.decrypt_callback_token(secret_box, self.callback_token, self.public_id)
 
     @staticmethod
-    def reveal_callback_token(keeper: Vault, sealed: bytes | None, public_id: str) -> str | None:
+    def decrypt_callback_token(
+        secret_box: SecretBox, token_encrypted: bytes | None, public_id: str
+    ) -> str | None:
         """Return the token that `set_callback_token` sealed."""
-        return keeper.open(sealed, _token_row(public_id)) if sealed else None
+        return (
+            secret_box.decrypt(token_encrypted, _token_row_path(public_id))
+            if token_encrypted
+            else None
+        )
 
-    def issue_token(self, at: datetime) -> str:
+    def issue_token(self, now: datetime) -> str:
         """Add an inbound token and return it: it is shown this once."""
-        secret = f"prv_{vault.token()}"
+        secret = f"prv_{vault.generate_token()}"
         self.tokens.append(
-            AccountToken(prefix=secret[:PREFIX], digest=vault.digest(secret), created_at=at)
+            AccountToken(
+                prefix=secret[:TOKEN_PREFIX_LENGTH],
+                token_hash=vault.sha256_digest(secret),
+                created_at=now,
+            )
         )
         return secret
 
-    def revoke_token(self, prefix: str, at: datetime) -> "AccountToken":
+    def revoke_token(self, prefix: str, now: datetime) -> "AccountToken":
         """Close the token that begins with `prefix`; NotFound or Conflict when not exactly one."""
-        prefix = prefix[:PREFIX]  # whoever gives a whole token must not read it in an error
+        prefix = prefix[
+            :TOKEN_PREFIX_LENGTH
+        ]  # whoever gives a whole token must not read it in an error
         found = [t for t in self.tokens if t.prefix.startswith(prefix) and not t.revoked_at]
         if not found or not prefix:
             raise NotFound(f"Account {self.name} has no open token that begins with {prefix}")
         if len(found) > 1:
             raise Conflict(f"{len(found)} tokens begin with {prefix}: give more characters")
-        found[0].revoked_at = at
+        found[0].revoked_at = now
         return found[0]
 
     @classmethod
-    def named(cls, session: Session, name: str, *, lock: bool = False) -> "Account":
+    def get_by_name(cls, session: Session, name: str, *, lock: bool = False) -> "Account":
         """Return the account with this name; NotFound names the command that lists them.
 
         With `lock` nobody else changes it before the transaction has ended.
@@ -99,7 +115,7 @@ class Account(Base):
         return account
 
 
-def _token_row(public_id: str) -> str:
+def _token_row_path(public_id: str) -> str:
     return f"accounts/{public_id}/callback_token"
 
 
@@ -110,8 +126,8 @@ class AccountToken(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), index=True)
-    prefix: Mapped[str] = mapped_column(String(PREFIX), index=True)
-    digest: Mapped[bytes] = mapped_column(LargeBinary)
+    prefix: Mapped[str] = mapped_column(String(TOKEN_PREFIX_LENGTH), index=True)
+    token_hash: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
@@ -134,26 +150,26 @@ class Caller:
     account_id: int
     ats: str
     name: str
-    sees_all: bool
+    all_products: bool
     callback_hosts: tuple[str, ...]
     expire_after: timedelta
-    switches: dict[str, Any] = field(hash=False)
+    options: dict[str, Any] = field(hash=False)
     shared_ttl: int | None
     shared_ttl_units: str | None
     sandbox: bool
     request_rate: int | None = None
 
     @classmethod
-    def of(cls, account: Account) -> "Caller":
+    def from_account(cls, account: Account) -> "Caller":
         """Return an account as a caller."""
         return cls(
             account_id=account.id,
             ats=account.ats,
             name=account.name,
-            sees_all=account.sees_all,
+            all_products=account.all_products,
             callback_hosts=tuple(account.callback_hosts),
-            expire_after=timedelta(seconds=account.expire_after),
-            switches=dict(account.switches),
+            expire_after=timedelta(seconds=account.expire_after_seconds),
+            options=dict(account.options),
             shared_ttl=account.shared_ttl,
             shared_ttl_units=account.shared_ttl_units,
             sandbox=account.sandbox,
@@ -161,63 +177,63 @@ class Caller:
         )
 
 
-class Doorkeeper:
+class TokenAuthenticator:
     """Turns a bearer token into a Caller; remembers it for at most five seconds."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._known: dict[bytes, tuple[datetime, Caller]] = {}
-        self._seen: dict[int, datetime] = {}
+        self._cache: dict[bytes, tuple[datetime, Caller]] = {}
+        self._last_used: dict[int, datetime] = {}
         self._lock = threading.Lock()
-        db.on_write.append(self._written)
+        db.on_write.append(self._on_write)
 
-    def admit(self, token: str, ats: str, at: datetime) -> Caller:
+    def authenticate(self, token: str, ats: str, now: datetime) -> Caller:
         """Return who holds the token; Denied when nobody does or it is another dialect's."""
-        digest = vault.digest(token)
-        cached = self._known.get(digest)
-        if cached and cached[0] <= at < cached[0] + FRESH:
+        digest = vault.sha256_digest(token)
+        cached = self._cache.get(digest)
+        if cached and cached[0] <= now < cached[0] + CACHE_TTL:
             caller = cached[1]
         else:
-            caller = self._look_up(token, digest, at)
+            caller = self._look_up(token, digest, now)
         if caller.ats != ats:
-            raise Denied("Invalid Token")
+            raise Unauthorized("Invalid Token")
         return caller
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Drop what is remembered."""
         with self._lock:
-            self._known = {}
+            self._cache = {}
 
-    def _written(self, tables: set[str]) -> None:
+    def _on_write(self, tables: set[str]) -> None:
         if tables & {Account.__tablename__, AccountToken.__tablename__}:
-            self.forget()
+            self.clear_cache()
 
-    def _look_up(self, token: str, digest: bytes, at: datetime) -> Caller:
+    def _look_up(self, token: str, token_hash: bytes, now: datetime) -> Caller:
         with self._db.reading() as session:
             rows = session.scalars(
                 select(AccountToken).where(
-                    AccountToken.prefix == token[:PREFIX].replace("\x00", ""),
+                    AccountToken.prefix == token[:TOKEN_PREFIX_LENGTH].replace("\x00", ""),
                     AccountToken.revoked_at.is_(None),
                 )
             ).all()
             # Every candidate is compared, each in constant time.
-            found = [row for row in rows if hmac.compare_digest(row.digest, digest)]
+            found = [row for row in rows if hmac.compare_digest(row.token_hash, token_hash)]
             if not found:
-                raise Denied("Invalid Token")
-            caller = Caller.of(found[0].account)
-        self._note_use(found[0], at)
+                raise Unauthorized("Invalid Token")
+            caller = Caller.from_account(found[0].account)
+        self._record_use(found[0], now)
         with self._lock:
-            if len(self._known) >= MOST_KNOWN:
-                self._known = {}
-            self._known[digest] = (at, caller)
+            if len(self._cache) >= MAX_CACHE_ENTRIES:
+                self._cache = {}
+            self._cache[token_hash] = (now, caller)
         return caller
 
-    def _note_use(self, token: AccountToken, at: datetime) -> None:
-        last = max(filter(None, [token.last_used_at, self._seen.get(token.id)]), default=None)
-        if last and at < last + SEEN:
+    def _record_use(self, token: AccountToken, now: datetime) -> None:
+        last = max(filter(None, [token.last_used_at, self._last_used.get(token.id)]), default=None)
+        if last and now < last + LAST_USED_PRECISION:
             return
-        self._seen[token.id] = at
-        note = update(AccountToken).where(AccountToken.id == token.id).values(last_used_at=at)
+        self._last_used[token.id] = now
+        note = update(AccountToken).where(AccountToken.id == token.id).values(last_used_at=now)
         # A request that only reads must not fail because somebody else writes for long.
-        with suppress(Unready), self._db.writing() as session:
+        with suppress(Unavailable), self._db.writing() as session:
             session.execute(note)

@@ -1,8 +1,21 @@
 """How each ATS talks. A new one is a folder here and a line in DIALECTS."""
 
-from provider.ats.dialect import TOKEN_REFUSED, Answer, Dialect, News, Request
+from provider.ats.dialect import (
+    TOKEN_REJECTED_STATUS_CODES,
+    AtsAdapter,
+    CallbackRequest,
+    CallbackResponse,
+    StatusUpdate,
+)
 from provider.ats.workable import Workable
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (Workable(),)}
+ADAPTERS: dict[str, AtsAdapter] = {dialect.name: dialect for dialect in (Workable(),)}
 
-__all__ = ["DIALECTS", "TOKEN_REFUSED", "Answer", "Dialect", "News", "Request"]
+__all__ = [
+    "ADAPTERS",
+    "TOKEN_REJECTED_STATUS_CODES",
+    "AtsAdapter",
+    "CallbackRequest",
+    "CallbackResponse",
+    "StatusUpdate",
+]

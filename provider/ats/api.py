@@ -19,12 +19,12 @@ from werkzeug.exceptions import (
 )
 
 from provider.accounts import Caller
-from provider.errors import Conflict, NotFound, ProviderError, Unready
-from provider.limits import Limits
+from provider.errors import Conflict, NotFound, ProviderError, Unavailable
+from provider.limits import RateLimiter
 
-MISSING = "should be provided"
+MISSING_MESSAGE = "should be provided"
 # What the description says of each error: when it comes, and one that may be read there.
-ERRORS = {
+ERROR_DESCRIPTIONS = {
     400: (
         "The body is not a JSON object, or a field is not what it should be.",
         "Invalid field: candidate.email should be an e-mail address",
@@ -50,9 +50,9 @@ ERRORS = {
     500: ("Our fault; nothing was kept, so trying again is safe.", "Internal Server Error"),
     503: ("Nothing can be kept just now: try again in a little while.", "Service Unavailable"),
 }
-_WRITER = json.JSONEncoder(ensure_ascii=False)
-OURS = (429, 500, 503)  # what every endpoint may have to say
-CODES: dict[type[ProviderError], int] = {NotFound: 404, Conflict: 409}
+_JSON_ENCODER = json.JSONEncoder(ensure_ascii=False)
+COMMON_ERROR_CODES = (429, 500, 503)  # what every endpoint may have to say
+STATUS_CODES: dict[type[ProviderError], int] = {NotFound: 404, Conflict: 409}
 
 
 class Error(ma.Schema):
@@ -71,7 +71,7 @@ class ContractApi(Api):  # type: ignore[misc]
     def handle_http_exception(self, error: HTTPException) -> Response:
         """Answer an error as `{"status": N, "message": "…"}`."""
         response = Response(
-            json.dumps({"status": error.code or 500, "message": _sentence(error)}),
+            json.dumps({"status": error.code or 500, "message": _error_message(error)}),
             status=error.code or 500,
             mimetype="application/json",
         )
@@ -83,24 +83,26 @@ class ContractApi(Api):  # type: ignore[misc]
         return response
 
 
-def refuse(code: int, message: str) -> NoReturn:
+def abort_with_message(status_code: int, message: str) -> NoReturn:
     """End the request with an error of the contract."""
-    raise default_exceptions[code](message)
+    raise default_exceptions[status_code](message)
 
 
-def keep_pace(limits: Limits, caller: Caller, rate: int, at: datetime) -> None:
+def limit_by_account(
+    rate_limiter: RateLimiter, caller: Caller, calls_per_second: int, now: datetime
+) -> None:
     """Refuse a call beyond so many a second; say in the answer to any how many are left."""
-    room = limits.come(f"account/{caller.account_id}", rate, 1, at)
+    room = rate_limiter.hit(f"account/{caller.account_id}", calls_per_second, 1, now)
 
     @after_this_request
     def _say(response: Response) -> Response:
-        said = {"Limit": room.most, "Remaining": max(0, room.left), "Reset": room.next_at}
+        said = {"Limit": room.limit, "Remaining": max(0, room.remaining), "Reset": room.resets_at}
         response.headers.update({f"X-Rate-Limit-{name}": value for name, value in said.items()})
         return response
 
-    if room.left < 0:
-        said = f"Too many requests: at most {rate} a second"
-        raise TooManyRequests(said, retry_after=room.wait(at))
+    if room.remaining < 0:
+        said = f"Too many requests: at most {calls_per_second} a second"
+        raise TooManyRequests(said, retry_after=room.seconds_until_reset(now))
 
 
 class BodyParser(FlaskParser):
@@ -109,24 +111,24 @@ class BodyParser(FlaskParser):
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
         """Read the body; an absent Content-Type is taken as JSON."""
         if req.mimetype and not is_json(req.mimetype):
-            refuse(415, "Content-Type should be application/json")
+            abort_with_message(415, "Content-Type should be application/json")
         try:
-            body = json.loads(_whole(req), parse_constant=_no_constant)
+            body = json.loads(_read_whole_body(req), parse_constant=_reject_constant)
         except RequestEntityTooLarge:
-            refuse(413, f"The body should have at most {req.max_content_length} bytes")
+            abort_with_message(413, f"The body should have at most {req.max_content_length} bytes")
         except (ValueError, RecursionError):
-            refuse(400, "Invalid JSON")
+            abort_with_message(400, "Invalid JSON")
         if not isinstance(body, dict):
-            refuse(400, "Invalid JSON")
+            abort_with_message(400, "Invalid JSON")
         return body
 
     def handle_error(self, error: ma.ValidationError, *_: object, **__: object) -> NoReturn:
         """Refuse: 400 for what is wrong; 422 where nothing is wrong but something is missing."""
-        said = list(_leaves(error.messages_dict.get("json", {})))
+        said = list(_flatten_messages(error.messages_dict.get("json", {})))
         for path, sentence in said:
-            if sentence != MISSING:
-                refuse(400, f"Invalid field: {path} {sentence}")
-        refuse(422, f"Missing field: {said[0][0]} {MISSING}")
+            if sentence != MISSING_MESSAGE:
+                abort_with_message(400, f"Invalid field: {path} {sentence}")
+        abort_with_message(422, f"Missing field: {said[0][0]} {MISSING_MESSAGE}")
 
 
 class ContractBlueprint(Blueprint):  # type: ignore[misc]
@@ -136,21 +138,21 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.register_error_handler(ProviderError, _refused)
+        self.register_error_handler(ProviderError, _handle_provider_error)
 
-    def add(
+    def add_endpoint(
         self,
         method: str,
         path: str,
-        operation: str,
+        operation_id: str,
         view: Callable[..., Response],
         *,
-        answers: tuple[int, type[ma.Schema], dict[str, Any]],
-        errors: tuple[int, ...] = (),
-        said_of: Mapping[int, tuple[str, str]] = ERRORS,
-        takes: tuple[ma.Schema, dict[str, Any]] | None = None,
+        response: tuple[int, type[ma.Schema], dict[str, Any]],
+        error_codes: tuple[int, ...] = (),
+        error_descriptions: Mapping[int, tuple[str, str]] = ERROR_DESCRIPTIONS,
+        request_body: tuple[ma.Schema, dict[str, Any]] | None = None,
         links: dict[str, Any] | None = None,
-        **said: Any,
+        **documentation: Any,
     ) -> None:
         """Serve a path, with and without a slash at its end, and describe it once.
 
@@ -158,34 +160,39 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
         has what is said of each error, as ERRORS does; `links` are OpenAPI's; `said` goes into the
         description as it is.
         """
-        code, schema, example = answers
-        if takes:
-            view = self.arguments(takes[0], example=takes[1])(view)
+        code, schema, example = response
+        if request_body:
+            view = self.arguments(request_body[0], example=request_body[1])(view)
         described = self.response(code, schema, example=example)(view)
-        refusals = {error: _described(error, *said_of[error]) for error in {401, *OURS, *errors}}
+        refusals = {
+            error: _describe_error(error, *error_descriptions[error])
+            for error in {401, *COMMON_ERROR_CODES, *error_codes}
+        }
         responses = refusals | ({code: {"links": links}} if links else {})
-        described = self.doc(operationId=operation, responses=responses, **said)(described)
+        described = self.doc(operationId=operation_id, responses=responses, **documentation)(
+            described
+        )
         # The description is all that these wrappers are for: requests need not pass through them.
         view._apidoc = described._apidoc  # type: ignore[attr-defined]
-        self.route(path, methods=[method], endpoint=operation, strict_slashes=False)(view)
+        self.route(path, methods=[method], endpoint=operation_id, strict_slashes=False)(view)
 
 
-def answer(body: dict[str, Any], code: int = 200) -> Response:
+def json_response(body: dict[str, Any], status_code: int = 200) -> Response:
     """Answer with a JSON document."""
-    return Response(_WRITER.encode(body), status=code, mimetype="application/json")
+    return Response(_JSON_ENCODER.encode(body), status=status_code, mimetype="application/json")
 
 
-def _refused(error: ProviderError) -> Response:
-    code = CODES.get(type(error))
+def _handle_provider_error(error: ProviderError) -> Response:
+    code = STATUS_CODES.get(type(error))
     if code:
-        return answer({"status": code, "message": str(error)}, code)
+        return json_response({"status": code, "message": str(error)}, code)
     # Nothing that a caller could mend, nor a caller's business: the sentence is for the log.
     current_app.log_exception(sys.exc_info())
-    failure = default_exceptions[503 if isinstance(error, Unready) else 500]()
-    return answer({"status": failure.code, "message": failure.name}, failure.code or 500)
+    failure = default_exceptions[503 if isinstance(error, Unavailable) else 500]()
+    return json_response({"status": failure.code, "message": failure.name}, failure.code or 500)
 
 
-def _whole(req: Request) -> bytes:
+def _read_whole_body(req: Request) -> bytes:
     sent, most = req.get_data(), req.max_content_length
     # A body that comes in chunks, of unknown length, is cut off without a word.
     if most is not None and len(sent) >= most and len(sent) != req.content_length:
@@ -193,27 +200,27 @@ def _whole(req: Request) -> bytes:
     return sent
 
 
-def _described(code: int, description: str, message: str) -> dict[str, Any]:
-    example = {"status": code, "message": message}
+def _describe_error(status_code: int, description: str, message: str) -> dict[str, Any]:
+    example = {"status": status_code, "message": message}
     return {
         "description": description,
         "content": {"application/json": {"schema": Error, "example": example}},
     }
 
 
-def _sentence(error: HTTPException) -> str:
+def _error_message(error: HTTPException) -> str:
     own = type(error).description != error.description
     return str(error.description) if own and error.description else error.name
 
 
-def _leaves(messages: Any, path: str = "") -> Any:
+def _flatten_messages(messages: Any, path: str = "") -> Any:
     if isinstance(messages, dict):
         for name, inner in messages.items():
             deeper = path if name == "_schema" else f"{path}.{name}".lstrip(".")
-            yield from _leaves(inner, deeper)
+            yield from _flatten_messages(inner, deeper)
     else:
         yield path, messages[0] if isinstance(messages, list) else str(messages)
 
 
-def _no_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")

@@ -7,18 +7,20 @@ from urllib.parse import urlsplit
 
 import marshmallow as ma
 
-from provider.ats.api import MISSING
+from provider.ats.api import MISSING_MESSAGE
 
-DEEPEST = 20  # levels of nesting that an object of the ATS's own may have
-NAMES = {"string": "a string", "integer": "an integer"}
+MAX_NESTING_LEVELS = 20  # levels of nesting that an object of the ATS's own may have
+TYPE_LABELS = {"string": "a string", "integer": "an integer"}
 
-_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f<>()\[\],;:\\\"]+")
-_PRINTED = re.compile(r"[\x21-\x5b\x5d-\x7e]+")  # ASCII without space, control and backslash
+_EMAIL_PATTERN = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f<>()\[\],;:\\\"]+")
+_PRINTABLE_PATTERN = re.compile(
+    r"[\x21-\x5b\x5d-\x7e]+"
+)  # ASCII without space, control and backslash
 # A name of letters, digits and hyphens, or an address: whoever reads it later reads it alike.
-_HOST = re.compile(r"(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_.])?|[0-9a-f:.]+")
+_HOST_PATTERN = re.compile(r"(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_.])?|[0-9a-f:.]+")
 
 
-class Wire(ma.Schema):
+class RequestSchema(ma.Schema):
     """An object that accepts unknown fields, and takes null as absent."""
 
     class Meta:  # noqa: D106
@@ -28,10 +30,10 @@ class Wire(ma.Schema):
 
     def on_bind_field(self, field_name: str, field_obj: ma.fields.Field[Any]) -> None:
         """Say of every missing field the same."""
-        field_obj.error_messages["required"] = MISSING
+        field_obj.error_messages["required"] = MISSING_MESSAGE
 
     @ma.pre_load
-    def _null_is_absent(self, data: Any, **_: object) -> Any:
+    def _drop_nulls(self, data: Any, **_: object) -> Any:
         if isinstance(data, Mapping):
             return {name: value for name, value in data.items() if value is not None}
         return data
@@ -43,21 +45,25 @@ class Text(ma.fields.String):
     types: ClassVar[tuple[str, ...]] = ("string",)
     format: ClassVar[str | None] = None
 
-    def __init__(self, longest: int, description: str, **kwargs: Any) -> None:
+    def __init__(self, max_length: int, description: str, **kwargs: Any) -> None:
         types = self.types if kwargs.get("required") else (*self.types, "null")
-        metadata: dict[str, Any] = {"type": _type(types), "description": description}
+        metadata: dict[str, Any] = {"type": _openapi_type(types), "description": description}
         if self.format:
             metadata["format"] = self.format
         super().__init__(
-            error_messages={"invalid": f"should be {' or '.join(NAMES[t] for t in self.types)}"},
-            validate=ma.validate.Length(max=longest, error="should have at most {max} characters"),
+            error_messages={
+                "invalid": f"should be {' or '.join(TYPE_LABELS[t] for t in self.types)}"
+            },
+            validate=ma.validate.Length(
+                max=max_length, error="should have at most {max} characters"
+            ),
             metadata=metadata,
             **kwargs,
         )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         said = super()._deserialize(value, attr, data, **kwargs)
-        if said is None or not _whole(said):
+        if said is None or not _is_storable_text(said):
             raise ma.ValidationError("should not contain NUL or half characters")
         return said
 
@@ -82,12 +88,12 @@ class Email(Text):
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         said = super()._deserialize(value, attr, data, **kwargs).strip()
-        if not _EMAIL.fullmatch(said):
+        if not _EMAIL_PATTERN.fullmatch(said):
             raise ma.ValidationError("should be an e-mail address")
         return said
 
 
-class Address(Text):
+class HttpUrl(Text):
     """An absolute http or https address without credentials or fragment."""
 
     format = "uri"
@@ -99,14 +105,18 @@ class Address(Text):
             good = parts.scheme in ("http", "https") and parts.port != 0
         except ValueError:
             good = False
-        if not good or not _PRINTED.fullmatch(said) or not _HOST.fullmatch(parts.hostname or ""):
+        if (
+            not good
+            or not _PRINTABLE_PATTERN.fullmatch(said)
+            or not _HOST_PATTERN.fullmatch(parts.hostname or "")
+        ):
             raise ma.ValidationError("should be an absolute https URL")
         if parts.username is not None or parts.fragment:
             raise ma.ValidationError("should be a URL without credentials and without a fragment")
         return said
 
 
-class Anything(ma.fields.Dict):
+class JsonObject(ma.fields.Dict):
     """A JSON object of the ATS's own; kept as it is."""
 
     def __init__(self, description: str) -> None:
@@ -116,15 +126,15 @@ class Anything(ma.fields.Dict):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not isinstance(value, dict):
             raise ma.ValidationError("should be an object")
-        _check_tree(value, DEEPEST)
+        _validate_json(value, MAX_NESTING_LEVELS)
         return value
 
 
-def _type(names: tuple[str, ...]) -> str | list[str]:
+def _openapi_type(names: tuple[str, ...]) -> str | list[str]:
     return names[0] if len(names) == 1 else list(names)
 
 
-def _whole(text: str) -> bool:
+def _is_storable_text(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -132,17 +142,17 @@ def _whole(text: str) -> bool:
     return "\x00" not in text
 
 
-def _check_tree(value: Any, depth: int) -> None:
-    if depth == 0:
-        raise ma.ValidationError(f"should have at most {DEEPEST} levels")
-    if isinstance(value, str) and not _whole(value):
+def _validate_json(value: Any, levels_left: int) -> None:
+    if levels_left == 0:
+        raise ma.ValidationError(f"should have at most {MAX_NESTING_LEVELS} levels")
+    if isinstance(value, str) and not _is_storable_text(value):
         raise ma.ValidationError("should not contain NUL or half characters")
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         raise ma.ValidationError("should contain only finite numbers")
     if isinstance(value, dict):
         for name, inner in value.items():
-            _check_tree(name, depth)
-            _check_tree(inner, depth - 1)
+            _validate_json(name, levels_left)
+            _validate_json(inner, levels_left - 1)
     if isinstance(value, list):
         for inner in value:
-            _check_tree(inner, depth - 1)
+            _validate_json(inner, levels_left - 1)

@@ -7,33 +7,33 @@ from math import nan
 from zoneinfo import available_timezones
 
 from provider.accounts import Account
-from provider.ats import DIALECTS
-from provider.config import duration
+from provider.ats import ADAPTERS
+from provider.config import parse_duration
 from provider.errors import Invalid
-from provider.house import House
+from provider.house import Services
 
-LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-HOST = re.compile(rf"(\*\.)?{LABEL}(\.{LABEL})*\.?")
-RATE = (0.01, 10_000)  # callbacks a second
-MOST_REQUESTS = 10_000  # a second
-YES, NO = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
+HOST_LABEL_PATTERN = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+HOST_PATTERN = re.compile(rf"(\*\.)?{HOST_LABEL_PATTERN}(\.{HOST_LABEL_PATTERN})*\.?")
+CALLBACK_RATE_RANGE = (0.01, 10_000)  # callbacks a second
+MAX_REQUEST_RATE = 10_000  # a second
+YES_WORDS, NO_WORDS = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
 
 
-def change(account: Account, house: House, key: str, text: str) -> None:
+def change_setting(account: Account, services: Services, key: str, text: str) -> None:
     """Change one setting; Invalid says which keys there are, or what its value should look like."""
-    switches = DIALECTS[account.ats].switches
+    switches = ADAPTERS[account.ats].options
     if key == "callback_token":
-        account.set_callback_token(house.vault, _secret(text))
+        account.set_callback_token(services.secret_box, _parse_callback_token(text))
     elif key in SETTERS:
         SETTERS[key](account, text)
     elif key in switches:
-        account.switches = account.switches | {key: yes_no(key, text)}
+        account.options = account.options | {key: parse_yes_no(key, text)}
     else:
         known = ", ".join(["callback_token", *SETTERS, *switches])
         raise Invalid(f"An account has no setting “{key}”: there are {known}")
 
 
-def name(text: str) -> str:
+def parse_account_name(text: str) -> str:
     """Read an account's name."""
     text = text.strip()
     if not 1 <= len(text) <= 100 or not text.isprintable():
@@ -41,27 +41,27 @@ def name(text: str) -> str:
     return text
 
 
-def host(text: str) -> str:
+def parse_host(text: str) -> str:
     """Read the name of a host, or `*.example.com` for all below it."""
     text = text.strip().lower()
-    if len(text) > 253 or not HOST.fullmatch(text):
+    if len(text) > 253 or not HOST_PATTERN.fullmatch(text):
         raise Invalid(f"“{text}” is not a host: write hooks.example.com or *.example.com, no more")
     return text.rstrip(".")
 
 
-def stay(text: str) -> int:
+def parse_expire_after(text: str) -> int:
     """Read the time that an order waits for its candidate, in seconds."""
-    return int(duration(text).total_seconds())
+    return int(parse_duration(text).total_seconds())
 
 
-def yes_no(key: str, text: str) -> bool:
+def parse_yes_no(key: str, text: str) -> bool:
     """Read a switch."""
-    if text.lower() not in YES | NO:
+    if text.lower() not in YES_WORDS | NO_WORDS:
         raise Invalid(f"{key} should be yes or no, not “{text}”")
-    return text.lower() in YES
+    return text.lower() in YES_WORDS
 
 
-def _secret(text: str) -> str | None:
+def _parse_callback_token(text: str) -> str | None:
     if text == "-":
         text = sys.stdin.readline().strip()
     if text in ("", "none"):
@@ -71,21 +71,21 @@ def _secret(text: str) -> str | None:
     return text
 
 
-def _hosts(account: Account, text: str) -> None:
-    account.callback_hosts = [host(each) for each in text.split(",")]
+def _set_callback_hosts(account: Account, text: str) -> None:
+    account.callback_hosts = [parse_host(each) for each in text.split(",")]
 
 
-def _expire_after(account: Account, text: str) -> None:
-    account.expire_after = stay(text)
+def _set_expire_after(account: Account, text: str) -> None:
+    account.expire_after_seconds = parse_expire_after(text)
 
 
-def _timezone(account: Account, text: str) -> None:
+def _set_timezone(account: Account, text: str) -> None:
     if text not in available_timezones():
         raise Invalid(f"“{text}” is not a time zone: write a name like Europe/Athens")
     account.timezone = text
 
 
-def _shared_ttl(account: Account, text: str) -> None:
+def _set_shared_ttl(account: Account, text: str) -> None:
     match = re.fullmatch(r"(\d{1,6})\s+(minutes|days|views)", text)
     if text != "none" and (not match or int(match[1]) == 0):
         raise Invalid("shared_ttl should look like 120 minutes, 3 days, 3 views or none")
@@ -93,54 +93,56 @@ def _shared_ttl(account: Account, text: str) -> None:
     account.shared_ttl_units = match[2] if match else None
 
 
-def _callback_rate(account: Account, text: str) -> None:
+def _set_callback_rate(account: Account, text: str) -> None:
     try:
         rate = None if text == "none" else float(text)
     except ValueError:
         rate = nan
-    if rate is not None and not RATE[0] <= rate <= RATE[1]:
+    if rate is not None and not CALLBACK_RATE_RANGE[0] <= rate <= CALLBACK_RATE_RANGE[1]:
         raise Invalid(
             "callback_rate should be a number of callbacks a second, 0.01 to 10000, or none"
         )
     account.callback_rate = rate
 
 
-def _request_rate(account: Account, text: str) -> None:
+def _set_request_rate(account: Account, text: str) -> None:
     rate = int(text) if re.fullmatch("[0-9]{1,5}", text) else 0
-    if text != "none" and not 1 <= rate <= MOST_REQUESTS:
+    if text != "none" and not 1 <= rate <= MAX_REQUEST_RATE:
         raise Invalid(
             "request_rate should be a whole number of calls a second, 1 to 10000, or none"
         )
     account.request_rate = rate or None
 
 
-def _sandbox(account: Account, text: str) -> None:
-    account.sandbox = yes_no("sandbox", text)
+def _set_sandbox(account: Account, text: str) -> None:
+    account.sandbox = parse_yes_no("sandbox", text)
 
 
-def _display_name(account: Account, text: str) -> None:
-    _brand(account, "display_name", None if text in ("", "none") else name(text))
+def _set_display_name(account: Account, text: str) -> None:
+    _set_branding(
+        account, "display_name", None if text in ("", "none") else parse_account_name(text)
+    )
 
 
-def _colour(account: Account, text: str) -> None:
+def _set_colour(account: Account, text: str) -> None:
     if text != "none" and not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
         raise Invalid("brand.colour should look like #0a5cff, or none")
-    _brand(account, "colour", None if text == "none" else text.lower())
+    _set_branding(account, "colour", None if text == "none" else text.lower())
 
 
-def _brand(account: Account, key: str, value: str | None) -> None:
-    rest = {each: kept for each, kept in account.brand.items() if each != key}
-    account.brand = rest | ({key: value} if value else {})
+def _set_branding(account: Account, key: str, value: str | None) -> None:
+    rest = {each: kept for each, kept in account.branding.items() if each != key}
+    account.branding = rest | ({key: value} if value else {})
 
 
 SETTERS: dict[str, Callable[[Account, str], None]] = {
-    "callback_hosts": _hosts,
-    "callback_rate": _callback_rate,
-    "request_rate": _request_rate,
-    "expire_after": _expire_after,
-    "timezone": _timezone,
-    "shared_ttl": _shared_ttl,
-    "sandbox": _sandbox,
-    "brand.display_name": _display_name,
-    "brand.colour": _colour,
+    "callback_hosts": _set_callback_hosts,
+    "callback_rate": _set_callback_rate,
+    "request_rate": _set_request_rate,
+    "expire_after": _set_expire_after,
+    "timezone": _set_timezone,
+    "shared_ttl": _set_shared_ttl,
+    "sandbox": _set_sandbox,
+    "brand.display_name": _set_display_name,
+    "brand.colour": _set_colour,
 }

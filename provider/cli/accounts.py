@@ -9,16 +9,21 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.accounts import Account, AccountProduct, Caller
-from provider.ats import DIALECTS
-from provider.cli.account_settings import change, host, name, stay
-from provider.cli.products import named
-from provider.cli.shell import details, json_option, listing, opened, put_json
-from provider.db import in_turn
+from provider.ats import ADAPTERS
+from provider.cli.account_settings import (
+    change_setting,
+    parse_account_name,
+    parse_expire_after,
+    parse_host,
+)
+from provider.cli.products import find_product
+from provider.cli.shell import json_option, open_services, print_json, print_record, print_records
+from provider.db import acquire_advisory_lock
 from provider.errors import Conflict
-from provider.house import House
+from provider.house import Services
 from provider.kinds import KINDS
 from provider.orders import Product
-from provider.orders.product import visible
+from provider.orders.product import visibility_conditions
 from provider.outbox import CALLBACK
 
 
@@ -29,36 +34,45 @@ def account() -> None:
 
 @account.command()
 @click.argument("name_", metavar="NAME")
-@click.option("--ats", required=True, type=click.Choice(sorted(DIALECTS)), help="How it speaks.")
+@click.option("--ats", required=True, type=click.Choice(sorted(ADAPTERS)), help="How it speaks.")
 @click.option(
     "--callback-token",
     metavar="TOKEN",
     help="The token that callbacks carry; - reads it from stdin.",
 )
 @click.option(
-    "--callback-host", "hosts", multiple=True, metavar="HOST",
+    "--callback-host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
     help="Where callbacks may go, e.g. *.example.com; repeatable; default: the ATS's own hosts.",
-)  # fmt: skip
+)
 @click.option("--expire-after", default="7d", show_default=True, help="Time to begin, e.g. 7d.")
 @json_option
 def create(
-    name_: str, ats: str, callback_token: str | None, hosts: tuple[str, ...], expire_after: str,
+    name_: str,
+    ats: str,
+    callback_token: str | None,
+    hosts: tuple[str, ...],
+    expire_after: str,
     as_json: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Connect an ATS; prints the token that it will send, this once."""
-    with opened() as house:
-        with house.db.writing() as session:
-            new = _new(session, house, name(name_), ats)
-            new.callback_hosts = [host(each) for each in hosts] or list(DIALECTS[ats].hosts)
-            new.expire_after = stay(expire_after)
+    with open_services() as services:
+        with services.db.writing() as session:
+            new = _create_account(session, services, parse_account_name(name_), ats)
+            new.callback_hosts = [parse_host(each) for each in hosts] or list(
+                ADAPTERS[ats].default_callback_hosts
+            )
+            new.expire_after_seconds = parse_expire_after(expire_after)
             if callback_token is not None:
-                change(new, house, "callback_token", callback_token)
-            token = new.issue_token(house.now())
+                change_setting(new, services, "callback_token", callback_token)
+            token = new.issue_token(services.now())
         if as_json:
-            put_json({"account": new.name, "token": token})
+            print_json({"account": new.name, "token": token})
             return
         click.echo(f"Account {new.name} is connected. Give its ATS these two:\n")
-        click.echo(f"  Base URL  {house.settings.base_url}")
+        click.echo(f"  Base URL  {services.settings.base_url}")
         click.echo(f"  Token     {token}\n")
         click.echo("The token is shown this once; `provider account token` makes another.")
 
@@ -67,15 +81,20 @@ def create(
 @json_option
 def list_(as_json: bool) -> None:
     """List the accounts."""
-    with opened() as house, house.db.reading() as session:
+    with open_services() as services, services.db.reading() as session:
         records = [
-            _record(each) for each in session.scalars(select(Account).order_by(Account.name))
+            _account_record(each)
+            for each in session.scalars(select(Account).order_by(Account.name))
         ]
     columns = {
-        "Name": "name", "ATS": "ats", "Callback hosts": "callback_hosts",
-        "Expires after": "expire_after", "Sandbox": "sandbox", "Tokens": "open_tokens",
-    }  # fmt: skip
-    listing(records, columns, as_json=as_json)
+        "Name": "name",
+        "ATS": "ats",
+        "Callback hosts": "callback_hosts",
+        "Expires after": "expire_after",
+        "Sandbox": "sandbox",
+        "Tokens": "open_tokens",
+    }
+    print_records(records, columns, as_json=as_json)
 
 
 @account.command()
@@ -83,14 +102,14 @@ def list_(as_json: bool) -> None:
 @json_option
 def show(name_: str, as_json: bool) -> None:
     """Show an account with its tokens' beginnings."""
-    with opened() as house, house.db.reading() as session:
-        found = Account.named(session, name_)
-        record = _record(found)
-        tokens = [_token(each) for each in found.tokens]
+    with open_services() as services, services.db.reading() as session:
+        found = Account.get_by_name(session, name_)
+        record = _account_record(found)
+        tokens = [_token_record(each) for each in found.tokens]
     if as_json:
-        put_json(record | {"tokens": tokens})
+        print_json(record | {"tokens": tokens})
         return
-    details(record, as_json=False)
+    print_record(record, as_json=False)
     click.echo()
     columns = {
         "Token": "prefix",
@@ -98,7 +117,7 @@ def show(name_: str, as_json: bool) -> None:
         "Used": "last_used_at",
         "Revoked": "revoked_at",
     }
-    listing(tokens, columns, as_json=False)
+    print_records(tokens, columns, as_json=False)
 
 
 @account.command("set")
@@ -121,15 +140,15 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     brand.colour        e.g. #0a5cff; none
     and the ATS's switches, yes or no: see `provider account show`
     """
-    with opened() as house, house.db.writing() as session:
-        found = Account.named(session, name_, lock=True)
+    with open_services() as services, services.db.writing() as session:
+        found = Account.get_by_name(session, name_, lock=True)
         for setting in settings:
             key, equals, value = setting.partition("=")
             if not equals:
                 raise click.UsageError(f"“{setting}” should look like KEY=VALUE")
-            change(found, house, key.strip(), value.strip())
+            change_setting(found, services, key.strip(), value.strip())
             if key.strip() == "callback_token":
-                outbox.lift(session, f"account/{found.id}/{CALLBACK}")
+                outbox.resume(session, f"account/{found.id}/{CALLBACK}")
     click.echo(f"Changed {found.name}; a running server follows within five seconds.")
 
 
@@ -145,13 +164,15 @@ def products_(name_: str, sees_all: bool, only: bool, keys: tuple[str, ...], as_
         raise click.UsageError("Choose --all or --only")
     if only != bool(keys):
         raise click.UsageError("--only wants the products' keys, and keys want --only")
-    with opened() as house:
+    with open_services() as services:
         if sees_all or only:
-            with house.db.writing() as session:
-                _restrict(session, Account.named(session, name_, lock=True), sees_all, keys)
-        with house.db.reading() as session:
-            records = _seen(session, Account.named(session, name_))
-    listing(records, {"Key": "key", "Kind": "kind", "Name": "name"}, as_json=as_json)
+            with services.db.writing() as session:
+                _restrict_products(
+                    session, Account.get_by_name(session, name_, lock=True), sees_all, keys
+                )
+        with services.db.reading() as session:
+            records = _visible_products(session, Account.get_by_name(session, name_))
+    print_records(records, {"Key": "key", "Kind": "kind", "Name": "name"}, as_json=as_json)
 
 
 @account.command()
@@ -159,11 +180,11 @@ def products_(name_: str, sees_all: bool, only: bool, keys: tuple[str, ...], as_
 @json_option
 def token(name_: str, as_json: bool) -> None:
     """Make another token for an account; prints it this once."""
-    with opened() as house, house.db.writing() as session:
-        found = Account.named(session, name_)
-        made = found.issue_token(house.now())
+    with open_services() as services, services.db.writing() as session:
+        found = Account.get_by_name(session, name_)
+        made = found.issue_token(services.now())
     if as_json:
-        put_json({"account": found.name, "token": made})
+        print_json({"account": found.name, "token": made})
     else:
         click.echo(made)
 
@@ -173,24 +194,24 @@ def token(name_: str, as_json: bool) -> None:
 @click.argument("prefix", metavar="PREFIX")
 def revoke(name_: str, prefix: str) -> None:
     """Close the token that begins with PREFIX."""
-    with opened() as house, house.db.writing() as session:
-        closed = Account.named(session, name_).revoke_token(prefix, house.now())
+    with open_services() as services, services.db.writing() as session:
+        closed = Account.get_by_name(session, name_).revoke_token(prefix, services.now())
     click.echo(f"Closed {closed.prefix}…; a running server refuses it within five seconds.")
 
 
-def _new(session: Session, house: House, name: str, ats: str) -> Account:
-    in_turn(session, "accounts")
+def _create_account(session: Session, services: Services, name: str, ats: str) -> Account:
+    acquire_advisory_lock(session, "accounts")
     if session.scalar(select(Account.id).where(Account.name == name)):
         raise Conflict(f"There is an account “{name}” already")
-    new = Account(name=name, ats=ats, created_at=house.now())
+    new = Account(name=name, ats=ats, created_at=services.now())
     session.add(new)
     session.flush()
     return new
 
 
-def _record(account: Account) -> dict[str, Any]:
+def _account_record(account: Account) -> dict[str, Any]:
     ttl = f"{account.shared_ttl} {account.shared_ttl_units}" if account.shared_ttl else None
-    switches = {key: bool(account.switches.get(key)) for key in DIALECTS[account.ats].switches}
+    switches = {key: bool(account.options.get(key)) for key in ADAPTERS[account.ats].options}
     return {
         "name": account.name,
         "id": account.public_id,
@@ -199,35 +220,39 @@ def _record(account: Account) -> dict[str, Any]:
         "callback_token": "set" if account.callback_token else None,
         "callback_rate": account.callback_rate,
         "request_rate": account.request_rate,
-        "expire_after": timedelta(seconds=account.expire_after),
+        "expire_after": timedelta(seconds=account.expire_after_seconds),
         "timezone": account.timezone,
         "shared_ttl": ttl,
         "sandbox": account.sandbox,
-        "brand.display_name": account.brand.get("display_name"),
-        "brand.colour": account.brand.get("colour"),
-        "sees_all_products": account.sees_all,
+        "brand.display_name": account.branding.get("display_name"),
+        "brand.colour": account.branding.get("colour"),
+        "sees_all_products": account.all_products,
         **switches,
         "open_tokens": sum(not token.revoked_at for token in account.tokens),
         "created_at": account.created_at,
     }
 
 
-def _token(token: Any) -> dict[str, Any]:
+def _token_record(token: Any) -> dict[str, Any]:
     names = ("prefix", "created_at", "last_used_at", "revoked_at")
     return {name: getattr(token, name) for name in names}
 
 
-def _restrict(session: Session, account: Account, sees_all: bool, keys: tuple[str, ...]) -> None:
-    account.sees_all = sees_all
+def _restrict_products(
+    session: Session, account: Account, all_products: bool, keys: tuple[str, ...]
+) -> None:
+    account.all_products = all_products
     session.execute(delete(AccountProduct).where(AccountProduct.account_id == account.id))
-    for product_id in sorted({named(session, key).id for key in keys}):
+    for product_id in sorted({find_product(session, key).id for key in keys}):
         session.add(AccountProduct(account_id=account.id, product_id=product_id))
 
 
-def _seen(session: Session, account: Account) -> list[dict[str, Any]]:
+def _visible_products(session: Session, account: Account) -> list[dict[str, Any]]:
     query = select(Product.key, Product.kind, Product.name).order_by(Product.kind, Product.name)
     return [
         row._asdict()
         for kind in KINDS
-        for row in session.execute(query.where(*visible(kind, Caller.of(account))))
+        for row in session.execute(
+            query.where(*visibility_conditions(kind, Caller.from_account(account)))
+        )
     ]

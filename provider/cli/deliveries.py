@@ -8,34 +8,48 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.accounts import Account
-from provider.cli.shell import clean, details, json_option, listing, opened, put_json
+from provider.cli.shell import (
+    json_option,
+    open_services,
+    print_json,
+    print_record,
+    print_records,
+    printable_text,
+)
 from provider.errors import NotFound
-from provider.house import House
+from provider.house import Services
 from provider.outbox import (
     CALLBACK,
     DELIVERED,
-    MAIL,
+    EMAIL,
     MEDIA,
     PARKED,
     SUPERSEDED,
     WAITING,
-    Lane,
     Message,
+    QueueName,
 )
-from provider.outbox.held import Held, all_held
+from provider.outbox.held import PauseView, list_pauses
 
 COLUMNS = {
-    "ID": "id", "To": "sink", "Order": "order", "Topic": "topic", "State": "state",
-    "Tries": "attempts", "Due": "due_at", "Settled": "settled_at",
-}  # fmt: skip
-TOO_LATE = "a later status has gone out, which says all that it said"
-BATCH = 100  # parked deliveries that are sent again at once: a writer is never held for long
+    "ID": "id",
+    "Channel": "channel",
+    "Order": "order",
+    "Topic": "topic",
+    "State": "state",
+    "Tries": "attempts",
+    "Due": "due_at",
+    "Settled": "settled_at",
+}
+SUPERSEDED_EXPLANATION = "a later status has gone out, which says all that it said"
+BATCH_SIZE = 100  # parked deliveries that are sent again at once: a writer is never held for long
 
-of_account = click.option("--account", metavar="NAME", help="Of this account only.")
-to_sink = click.option(
-    "--to", "sink", type=click.Choice([CALLBACK, MAIL, MEDIA]),
+account_option = click.option("--account", metavar="NAME", help="Of this account only.")
+channel_option = click.option(
+    "--channel",
+    type=click.Choice([CALLBACK, EMAIL, MEDIA]),
     help="Callbacks to the ATS, letters, or recordings only.",
-)  # fmt: skip
+)
 
 
 @click.group()
@@ -45,20 +59,20 @@ def delivery() -> None:
 
 @delivery.command("list")
 @click.option("--state", type=click.Choice([WAITING, DELIVERED, PARKED, SUPERSEDED]))
-@of_account
-@to_sink
+@account_option
+@channel_option
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
 def list_(
-    state: str | None, account: str | None, sink: str | None, limit: int, as_json: bool
+    state: str | None, account: str | None, channel: str | None, limit: int, as_json: bool
 ) -> None:
     """List deliveries, the newest first; says when something is held."""
     query = select(Message).order_by(Message.id.desc()).limit(limit)
-    with opened() as house, house.db.reading() as session:
-        conditions = _narrowed(session, state, account, sink)
-        records = [record(each) for each in session.scalars(query.where(*conditions))]
-        held = len(all_held(session))
-    listing(records, COLUMNS, as_json=as_json)
+    with open_services() as services, services.db.reading() as session:
+        conditions = _filter_conditions(session, state, account, channel)
+        records = [delivery_record(each) for each in session.scalars(query.where(*conditions))]
+        held = len(list_pauses(session))
+    print_records(records, COLUMNS, as_json=as_json)
     if held:
         many = "One hold keeps" if held == 1 else f"{held} holds keep"
         click.echo(f"{many} deliveries waiting: see `provider delivery holds`", err=True)
@@ -69,103 +83,130 @@ def list_(
 @json_option
 def show(delivery_id: str, as_json: bool) -> None:
     """Show a delivery: what was sent, every try, and every answer."""
-    with opened() as house, house.db.reading() as session:
-        found = _find(session, delivery_id)
-        shown, tries = record(found), [_try(each) for each in found.tries]
-        body = (found.rendered or b"").decode("utf-8", "replace")
+    with open_services() as services, services.db.reading() as session:
+        found = _find_delivery(session, delivery_id)
+        shown, tries = (
+            delivery_record(found),
+            [_attempt_record(each) for each in found.attempt_history],
+        )
+        body = (found.body or b"").decode("utf-8", "replace")
     if as_json:
-        put_json(shown | {"body": body, "tries": tries})
+        print_json(shown | {"body": body, "tries": tries})
         return
-    details(shown, as_json=False)
-    columns = {"Try": "number", "When": "at", "ms": "milliseconds", "Outcome": "outcome",
-               "Code": "code", "Error": "error", "Answer": "answer"}  # fmt: skip
+    print_record(shown, as_json=False)
+    columns = {
+        "Try": "number",
+        "When": "started_at",
+        "ms": "duration_ms",
+        "Outcome": "outcome",
+        "Code": "code",
+        "Error": "error",
+        "Answer": "answer",
+    }
     click.echo()
-    listing(tries, columns, as_json=False)
-    click.echo("\n" + "\n".join(clean(line) for line in body.splitlines()))
+    print_records(tries, columns, as_json=False)
+    click.echo("\n" + "\n".join(printable_text(line) for line in body.splitlines()))
 
 
 @delivery.command()
 @json_option
-def holds(as_json: bool) -> None:
+def pauses(as_json: bool) -> None:
     """List what deliveries wait for: hosts that do not answer, tokens that are refused."""
-    with opened() as house, house.db.reading() as session:
-        held = all_held(session)
-    columns = {"On": "on", "Host": "host", "Account": "account", "To": "to", "Why": "why",
-               "Since": "since", "Next try": "next_try"}  # fmt: skip
-    listing([_hold(each) for each in held], columns, as_json=as_json)
+    with open_services() as services, services.db.reading() as session:
+        held = list_pauses(session)
+    columns = {
+        "Paused": "scope",
+        "Host": "host",
+        "Account": "account",
+        "Channel": "channel",
+        "Reason": "reason",
+        "Since": "paused_at",
+        "Next attempt": "retry_at",
+    }
+    print_records([_pause_record(each) for each in held], columns, as_json=as_json)
     for each in held:
-        if each.remedy and not as_json:
-            click.echo(f"With a new token they go at once: {clean(each.remedy)}", err=True)
+        if each.fix_command and not as_json:
+            click.echo(
+                f"With a new token they go at once: {printable_text(each.fix_command)}", err=True
+            )
 
 
 @delivery.command()
 @click.argument("delivery_id", metavar="[ID]", required=False)
-@click.option("--all", "every", is_flag=True, help="Every parked delivery, or those of a filter.")
-@of_account
-@to_sink
-def retry(delivery_id: str | None, every: bool, account: str | None, sink: str | None) -> None:
+@click.option(
+    "--all", "retry_all", is_flag=True, help="Every parked delivery, or those of a filter."
+)
+@account_option
+@channel_option
+def retry(
+    delivery_id: str | None, retry_all: bool, account: str | None, channel: str | None
+) -> None:
     """Send a parked delivery again, or all; a running server takes them within seconds."""
-    if every == bool(delivery_id):
+    if retry_all == bool(delivery_id):
         raise click.UsageError("Give the ID of a delivery, or --all")
-    if not every and (account or sink):
-        raise click.UsageError("--account and --to go with --all")
-    with opened() as house:
+    if not retry_all and (account or channel):
+        raise click.UsageError("--account and --channel go with --all")
+    with open_services() as services:
         if delivery_id:
-            with house.db.writing() as session:
-                goes = outbox.send_again(session, _find(session, delivery_id), house.now())
-            click.echo("It is due again." if goes else f"It is not sent: {TOO_LATE}.")
+            with services.db.writing() as session:
+                goes = outbox.requeue(session, _find_delivery(session, delivery_id), services.now())
+            click.echo("It is due again." if goes else f"It is not sent: {SUPERSEDED_EXPLANATION}.")
             return
-        count, late = _retry_all(house, account, sink)
+        count, late = _retry_all(services, account, channel)
     click.echo("1 delivery is due again." if count == 1 else f"{count} deliveries are due again.")
     if late:
-        click.echo(f"Not sent: {late}, for {TOO_LATE}.")
+        click.echo(f"Not sent: {late}, for {SUPERSEDED_EXPLANATION}.")
 
 
-def _retry_all(house: House, account: str | None, sink: str | None) -> tuple[int, int]:
+def _retry_all(services: Services, account: str | None, channel: str | None) -> tuple[int, int]:
     """Make parked messages due again, batch by batch, each once whatever becomes of it.
 
     Return how many are, and how many are not for a later status has made them untrue.
     """
     count = late = last = 0
     while True:
-        with house.db.writing() as session:
-            conditions = _narrowed(session, PARKED, account, sink)
+        with services.db.writing() as session:
+            conditions = _filter_conditions(session, PARKED, account, channel)
             query = select(Message).where(*conditions, Message.id > last).order_by(Message.id)
-            found = session.scalars(query.limit(BATCH)).all()
-            going = [outbox.send_again(session, each, house.now()) for each in found]
+            found = session.scalars(query.limit(BATCH_SIZE)).all()
+            going = [outbox.requeue(session, each, services.now()) for each in found]
         count, late = count + going.count(True), late + going.count(False)
-        if len(found) < BATCH:
+        if len(found) < BATCH_SIZE:
             return count, late
         last = found[-1].id
 
 
-def _narrowed(
-    session: Session, state: str | None, account: str | None, sink: str | None
+def _filter_conditions(
+    session: Session, state: str | None, account: str | None, channel: str | None
 ) -> list[ColumnElement[bool]]:
-    lane = Message.lane.concat("/")
-    whose = f"{Account.named(session, account).id}/" if account else ""
+    lane = Message.queue.concat("/")
+    whose = f"{Account.get_by_name(session, account).id}/" if account else ""
     conditions = [lane.startswith(whose, autoescape=True)] if whose else []
-    if sink == CALLBACK:
+    if channel == CALLBACK:
         conditions.append(lane.contains(f"/{CALLBACK}/"))
-    elif sink:
-        conditions += [lane.endswith(f"/{sink}/"), ~lane.contains(f"/{CALLBACK}/")]
-    return [*conditions, outbox.in_state(state)] if state else conditions
+    elif channel:
+        conditions += [lane.endswith(f"/{channel}/"), ~lane.contains(f"/{CALLBACK}/")]
+    return [*conditions, outbox.is_in_state(state)] if state else conditions
 
 
-def _hold(held: Held) -> dict[str, Any]:
-    names = ("on", "host", "account", "why", "since")
-    return {name: getattr(held, name) for name in names} | {
-        "to": held.sink,
-        "next_try": held.until,
+def _pause_record(pause: PauseView) -> dict[str, Any]:
+    return {
+        "scope": pause.scope_type,
+        "host": pause.host,
+        "account": pause.account_name,
+        "channel": pause.channel,
+        "reason": pause.reason,
+        "paused_at": pause.paused_at,
+        "retry_at": pause.retry_at,
     }
 
 
-def record(message: Message) -> dict[str, Any]:
+def delivery_record(message: Message) -> dict[str, Any]:
     """Return what a listing says of a message."""
     return {
         "id": message.public_id,
-        "sink": Lane.read(message.lane).sink,
-        "order": message.key,
+        "channel": QueueName.parse(message.queue).channel,
+        "order": message.ordering_key,
         "sequence": message.sequence,
         "topic": message.topic,
         "state": message.state,
@@ -176,13 +217,21 @@ def record(message: Message) -> dict[str, Any]:
     }
 
 
-def _find(session: Session, public_id: str) -> Message:
+def _find_delivery(session: Session, public_id: str) -> Message:
     found = session.scalar(select(Message).where(Message.public_id == public_id))
     if found is None:
         raise NotFound("There is no such delivery: see `provider delivery list`")
     return found
 
 
-def _try(attempt: Any) -> dict[str, Any]:
-    names = ("number", "at", "milliseconds", "outcome", "code", "error", "answer")
+def _attempt_record(attempt: Any) -> dict[str, Any]:
+    names = (
+        "number",
+        "started_at",
+        "duration_ms",
+        "outcome",
+        "status_code",
+        "error",
+        "response_excerpt",
+    )
     return {name: getattr(attempt, name) for name in names}

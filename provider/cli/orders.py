@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload
 from provider import outbox
 from provider.accounts import Account
 from provider.cli import deliveries
-from provider.cli.shell import details, json_option, listing, opened, put_json
+from provider.cli.shell import json_option, open_services, print_json, print_record, print_records
 from provider.errors import Gone
 from provider.kinds import KINDS
 from provider.orders import INVITE, STATUSES, Link, Order
@@ -31,14 +31,18 @@ def order() -> None:
 @click.option("--before", metavar="ID", help="Go on after this order of the last listing.")
 @json_option
 def list_(
-    account_name: str | None, kind: str | None, status: str | None, limit: int,
-    before: str | None, as_json: bool,
-) -> None:  # fmt: skip
+    account_name: str | None,
+    kind: str | None,
+    status: str | None,
+    limit: int,
+    before: str | None,
+    as_json: bool,
+) -> None:
     """List orders, the newest first."""
-    with opened() as house, house.db.reading() as session:
+    with open_services() as services, services.db.reading() as session:
         conditions: list[Any] = []
         if account_name:
-            conditions.append(Order.account_id == Account.named(session, account_name).id)
+            conditions.append(Order.account_id == Account.get_by_name(session, account_name).id)
         if kind:
             conditions.append(Order.kind == kind)
         if status:
@@ -47,12 +51,18 @@ def list_(
             conditions.append(Order.id < Order.find(session, before).id)
         query = select(Order).where(*conditions).order_by(Order.id.desc()).limit(limit)
         around = (joinedload(Order.account), joinedload(Order.product), joinedload(Order.candidate))
-        records = [_record(each) for each in session.scalars(query.options(*around))]
+        records = [_order_record(each) for each in session.scalars(query.options(*around))]
     columns = {
-        "ID": "id", "Kind": "kind", "Product": "product", "Candidate": "candidate",
-        "Account": "account", "Status": "status", "Progress": "progress", "Placed": "placed_at",
-    }  # fmt: skip
-    listing(records, columns, as_json=as_json)
+        "ID": "id",
+        "Kind": "kind",
+        "Product": "product",
+        "Candidate": "candidate",
+        "Account": "account",
+        "Status": "status",
+        "Progress": "progress",
+        "Placed": "placed_at",
+    }
+    print_records(records, columns, as_json=as_json)
 
 
 @order.command()
@@ -60,28 +70,30 @@ def list_(
 @json_option
 def show(order_id: str, as_json: bool) -> None:
     """Show an order with its story and its deliveries."""
-    with opened() as house, house.db.reading() as session:
+    with open_services() as services, services.db.reading() as session:
         found = Order.find(session, order_id)
-        record = _record(found) | _result(found)
-        events = [_event(each) for each in found.events]
-        sent = [deliveries.record(each) for each in outbox.story(session, found.public_id)]
+        record = _order_record(found) | _result_record(found)
+        events = [_event_record(each) for each in found.events]
+        sent = [
+            deliveries.delivery_record(each) for each in outbox.history(session, found.public_id)
+        ]
     if as_json:
-        put_json(record | {"events": events, "deliveries": sent})
+        print_json(record | {"events": events, "deliveries": sent})
         return
-    details(record, as_json=False)
-    _table(events, {"When": "at", "What": "word", "Who": "actor", "Note": "note"})
-    _table(sent, deliveries.COLUMNS)
+    print_record(record, as_json=False)
+    _print_table(events, {"When": "at", "What": "type", "Who": "actor", "Note": "note"})
+    _print_table(sent, deliveries.COLUMNS)
 
 
 @order.command()
 @click.argument("order_id", metavar="ID")
 def link(order_id: str) -> None:
     """Print the address by which the candidate comes in."""
-    with opened() as house, house.db.reading() as session:
-        found = Link.of(session, Order.find(session, order_id), INVITE)
+    with open_services() as services, services.db.reading() as session:
+        found = Link.find_permanent(session, Order.find(session, order_id), INVITE)
         if found is None:
             raise Gone("The order's invitation was revoked: reopen the order for a new one")
-        url = house.links.invitation(found.token(house.vault))
+        url = services.urls.invitation(found.get_token(services.secret_box))
     click.echo(url)
 
 
@@ -90,8 +102,8 @@ def link(order_id: str) -> None:
 @click.option("--reason", required=True, help="Why; kept in the order's story.")
 def cancel(order_id: str, reason: str) -> None:
     """Take an order back: the candidate can no longer act, and the ATS is told."""
-    with opened() as house, house.db.writing() as session:
-        Order.find(session, order_id).cancel(session, ACTOR, reason, house.now())
+    with open_services() as services, services.db.writing() as session:
+        Order.find(session, order_id).cancel(session, ACTOR, reason, services.now())
     click.echo("Cancelled; `provider order reopen` undoes it.")
 
 
@@ -100,13 +112,13 @@ def cancel(order_id: str, reason: str) -> None:
 @click.option("--reason", required=True, help="Why; kept in the order's story.")
 def reopen(order_id: str, reason: str) -> None:
     """Give the candidate another go: invites again and tells the ATS."""
-    with opened() as house, house.db.writing() as session:
+    with open_services() as services, services.db.writing() as session:
         found = Order.find(session, order_id)
-        found.reopen(session, house.vault, ACTOR, reason, house.now())
+        found.reopen(session, services.secret_box, ACTOR, reason, services.now())
     click.echo("Reopened; the candidate is invited again.")
 
 
-def _record(order: Order) -> dict[str, Any]:
+def _order_record(order: Order) -> dict[str, Any]:
     return {
         "id": order.public_id,
         "kind": order.kind,
@@ -125,16 +137,22 @@ def _record(order: Order) -> dict[str, Any]:
     }
 
 
-def _result(order: Order) -> dict[str, Any]:
+def _result_record(order: Order) -> dict[str, Any]:
     result = order.result
     names = ("score", "grade", "summary", "duration")
     return {name: getattr(result, name) for name in names} if result else {}
 
 
-def _event(event: Any) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in ("at", "word", "actor", "note", "revision")}
+def _event_record(event: Any) -> dict[str, Any]:
+    return {
+        "at": event.occurred_at,
+        "type": event.type,
+        "actor": event.actor,
+        "note": event.note,
+        "revision": event.revision,
+    }
 
 
-def _table(records: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
+def _print_table(records: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
     click.echo()
-    listing(records, columns, as_json=False)
+    print_records(records, columns, as_json=False)

@@ -8,10 +8,10 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.cli.shell import details, json_option, listing, opened, put_json
+from provider.cli.shell import json_option, open_services, print_json, print_record, print_records
 from provider.errors import Conflict, Invalid, NotFound
-from provider.kinds import KINDS, keep
-from provider.kinds.document import Document, export, read, read_file
+from provider.kinds import KINDS, import_document
+from provider.kinds.document import Document, parse_documents, read_file, to_yaml
 from provider.orders import Product
 
 
@@ -24,14 +24,18 @@ def product() -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List the products."""
-    with opened() as house, house.db.reading() as session:
+    with open_services() as services, services.db.reading() as session:
         found = session.scalars(select(Product).order_by(Product.kind, Product.key))
-        records = [_record(each) for each in found]
+        records = [_product_record(each) for each in found]
     columns = {
-        "Key": "key", "Kind": "kind", "Name": "name", "State": "state",
-        "Version": "version", "Newest": "newest",
-    }  # fmt: skip
-    listing(records, columns, as_json=as_json)
+        "Key": "key",
+        "Kind": "kind",
+        "Name": "name",
+        "State": "state",
+        "Version": "version",
+        "Newest": "newest",
+    }
+    print_records(records, columns, as_json=as_json)
 
 
 @product.command()
@@ -39,28 +43,31 @@ def list_(as_json: bool) -> None:
 @json_option
 def show(key: str, as_json: bool) -> None:
     """Show a product and its versions."""
-    with opened() as house, house.db.reading() as session:
-        found = named(session, key)
-        record, versions = _record(found), [_version(each) for each in found.versions]
+    with open_services() as services, services.db.reading() as session:
+        found = find_product(session, key)
+        record, versions = (
+            _product_record(found),
+            [_version_record(each) for each in found.versions],
+        )
     if as_json:
-        put_json(record | {"versions": versions})
+        print_json(record | {"versions": versions})
         return
-    details(record, as_json=False)
+    print_record(record, as_json=False)
     click.echo()
     columns = {"Version": "number", "State": "state", "Published": "published_at", "Hash": "hash"}
-    listing(versions, columns, as_json=False)
+    print_records(versions, columns, as_json=False)
 
 
 @product.command("export")
 @click.argument("key", metavar="KEY")
 def export_(key: str) -> None:
     """Print a product's newest version as the YAML that `import` reads."""
-    with opened() as house, house.db.reading() as session:
-        found = named(session, key)
+    with open_services() as services, services.db.reading() as session:
+        found = find_product(session, key)
         if not found.versions:
             raise Conflict(f"{found.key} has no version yet")
         document = Document(found.kind, found.key, found.name, found.versions[-1].content)
-    click.echo(export(document), nl=False)
+    click.echo(to_yaml(document), nl=False)
 
 
 @product.command("import")
@@ -69,12 +76,12 @@ def export_(key: str) -> None:
 def import_(file: Path, publish: bool) -> None:
     """Read products from a YAML file, as drafts; all of them or none."""
     documents = read_file(file)
-    with opened() as house, house.db.writing() as session:
+    with open_services() as services, services.db.writing() as session:
         said = []
         for document in documents:
-            made, version = keep(session, document, house.now())
+            made, version = import_document(session, document, services.now())
             if publish:
-                made.publish(house.now())
+                made.publish(services.now())
             number = made.versions[-1].number
             word = "unchanged" if version is None else "new"
             said.append(f"{made.kind}/{made.key} version {number}: {word}, {made.state}")
@@ -85,8 +92,8 @@ def import_(file: Path, publish: bool) -> None:
 @click.argument("key", metavar="KEY")
 def publish(key: str) -> None:
     """Let new orders have a product's newest version."""
-    with opened() as house, house.db.writing() as session:
-        version = named(session, key).publish(house.now())
+    with open_services() as services, services.db.writing() as session:
+        version = find_product(session, key).publish(services.now())
     click.echo(f"New orders of {key} get version {version.number}.")
 
 
@@ -94,38 +101,42 @@ def publish(key: str) -> None:
 @click.argument("key", metavar="KEY")
 def archive(key: str) -> None:
     """Take a product off every list; what is ordered goes on, `publish` brings it back."""
-    with opened() as house, house.db.writing() as session:
-        named(session, key).archive(house.now())
+    with open_services() as services, services.db.writing() as session:
+        find_product(session, key).archive(services.now())
     click.echo(f"{key} is archived.")
 
 
 @click.command()
 def seed() -> None:
     """Add the sample products of each kind, published; those that are there stay as they are."""
-    with opened() as house, house.db.writing() as session:
+    with open_services() as services, services.db.writing() as session:
         added = []
-        for document in samples():
-            if _find(session, document.kind, document.key):
+        for document in load_sample_documents():
+            if _matching_products(session, document.kind, document.key):
                 continue
-            made, _ = keep(session, document, house.now())
-            made.publish(house.now())
+            made, _ = import_document(session, document, services.now())
+            made.publish(services.now())
             added.append(f"{made.kind}/{made.key}")
     click.echo("\n".join(f"Added {each}" for each in added) or "The samples are there already.")
 
 
-def samples() -> list[Document]:
+def load_sample_documents() -> list[Document]:
     """Return the sample products that come with the program."""
     folder = files("provider") / "samples"
     found = sorted((each for each in folder.iterdir() if each.name.endswith(".yaml")), key=str)
-    return [document for each in found for document in read(each.read_text("utf-8"), each.name)]
+    return [
+        document
+        for each in found
+        for document in parse_documents(each.read_text("utf-8"), each.name)
+    ]
 
 
-def named(session: Session, key: str) -> Product:
+def find_product(session: Session, key: str) -> Product:
     """Return the product called KEY, or KIND/KEY where two kinds share a key."""
     kind, slash, short = key.rpartition("/")
     if slash and kind not in KINDS:
         raise Invalid(f"“{kind}” is not a kind: there are {', '.join(KINDS)}")
-    found = _find(session, kind, short)
+    found = _matching_products(session, kind, short)
     if not found:
         raise NotFound(f"There is no product “{key}”: see `provider product list`")
     if len(found) > 1:
@@ -134,12 +145,12 @@ def named(session: Session, key: str) -> Product:
     return found[0]
 
 
-def _find(session: Session, kind: str, key: str) -> list[Product]:
+def _matching_products(session: Session, kind: str, key: str) -> list[Product]:
     query = select(Product).where(Product.key == key).order_by(Product.kind)
     return list(session.scalars(query.where(Product.kind == kind) if kind else query))
 
 
-def _record(product: Product) -> dict[str, Any]:
+def _product_record(product: Product) -> dict[str, Any]:
     current = [each for each in product.versions if each.id == product.current_version_id]
     return {
         "key": product.key,
@@ -153,7 +164,7 @@ def _record(product: Product) -> dict[str, Any]:
     }
 
 
-def _version(version: Any) -> dict[str, Any]:
+def _version_record(version: Any) -> dict[str, Any]:
     return {
         "number": version.number,
         "state": version.state,

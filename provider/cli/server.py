@@ -11,11 +11,13 @@ from typing import Any
 import click
 
 from provider import config as settings_module
-from provider.cli.shell import json_option, listing, opened
+from provider.cli.shell import json_option, open_services, print_records
 from provider.errors import Conflict, Invalid
 
-STOP = 15  # seconds that a worker has to finish what it has in hand; a callback may take ten
-THREADS = 16  # requests at once; most of a request's time is waiting for the disk
+STOP_TIMEOUT_SECONDS = (
+    15  # seconds that a worker has to finish what it has in hand; a callback may take ten
+)
+REQUEST_THREADS = 16  # requests at once; most of a request's time is waiting for the disk
 
 
 @click.command()
@@ -24,16 +26,16 @@ def init() -> None:
     from provider import schema  # late: `provider config` needs no database
     from provider.db import Database
 
-    settings = settings_module.read()
+    settings = settings_module.load_settings()
     db = Database(settings.database_url)
     try:
         schema.upgrade(db)
     finally:
         db.close()
     if settings.media_url.startswith("s3:"):
-        from provider.media import Media
+        from provider.media import MediaStore
 
-        Media(settings.media_url).check()
+        MediaStore(settings.media_url).check()
     click.echo("The database is ready.")
 
 
@@ -45,19 +47,20 @@ def serve(host: str, port: int) -> None:
     address = f"[{host}]" if ":" in host else host
     reached = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(address, address)  # noqa: S104
     os.environ.setdefault("PROVIDER_BASE_URL", f"http://{reached}:{port}")
-    with opened() as house:
-        base = house.settings.base_url
-    _require_free(host, port)
+    with open_services() as services:
+        base = services.settings.base_url
+    _require_free_port(host, port)
     click.echo(f"provider {version('provider')} at {base} (Ctrl-C stops)", err=True)
-    _granian(host, port).serve(target_loader=_load, wrap_loader=False)
+    _create_granian(host, port).serve(target_loader=_load_app, wrap_loader=False)
 
 
 @click.command()
 @click.option("--auto", is_flag=True, help="Play the candidate too, check everything, and end.")
 @click.option(
-    "--folder", type=click.Path(path_type=Path, file_okay=False),
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
     help="Where the demo keeps its data; emptied first.  [default: instance/demo]",
-)  # fmt: skip
+)
 def demo(auto: bool, folder: Path | None) -> None:
     """Play an ATS against a server of its own, and show what happens."""
     from provider.demo import run
@@ -72,12 +75,12 @@ def config(as_json: bool) -> None:
     """Print every setting with its source; secrets stay hidden."""
     told = [
         {"name": name, "value": value, "source": source, "about": settings_module.SETTINGS[name]}
-        for name, value, source in settings_module.explain()
+        for name, value, source in settings_module.describe_settings()
     ]
-    listing(told, {"Setting": "name", "Value": "value", "Source": "source"}, as_json=as_json)
+    print_records(told, {"Setting": "name", "Value": "value", "Source": "source"}, as_json=as_json)
 
 
-def _granian(host: str, port: int) -> Any:
+def _create_granian(host: str, port: int) -> Any:
     from granian import Granian
     from granian.constants import Interfaces
     from granian.log import LogLevels
@@ -90,21 +93,21 @@ def _granian(host: str, port: int) -> Any:
         port=port,
         interface=Interfaces.WSGI,
         workers=1,
-        blocking_threads=THREADS,
+        blocking_threads=REQUEST_THREADS,
         log_level=LogLevels.error,
         log_access=False,  # paths hold tokens
         respawn_failed_workers=True,
-        workers_kill_timeout=STOP,
+        workers_kill_timeout=STOP_TIMEOUT_SECONDS,
     )
 
 
-def _load() -> Callable[..., Any]:
+def _load_app() -> Callable[..., Any]:
     from provider.app import serve
 
     return serve()
 
 
-def _require_free(host: str, port: int) -> None:
+def _require_free_port(host: str, port: int) -> None:
     """Refuse a port where somebody listens: the server itself would share it silently."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(

@@ -6,7 +6,7 @@ import click
 from sqlalchemy import select
 
 from provider.accounts import ROLES, Staff
-from provider.cli.shell import json_option, listing, opened
+from provider.cli.shell import json_option, open_services, print_records
 from provider.errors import Conflict, NotFound
 
 
@@ -21,9 +21,9 @@ def staff() -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
 def create(email: str, role: str, password_stdin: bool) -> None:
     """Add a person; asks for the password unless it comes from stdin."""
-    password = _password(password_stdin)
-    with opened() as house, house.db.writing() as session:
-        person = Staff.create(session, email, password, role, house.now())
+    password = _read_password(password_stdin)
+    with open_services() as services, services.db.writing() as session:
+        person = Staff.create(session, email, password, role, services.now())
     click.echo(f"{person.email} may sign in as {role}.")
 
 
@@ -32,28 +32,28 @@ def create(email: str, role: str, password_stdin: bool) -> None:
 def list_(as_json: bool) -> None:
     """List the staff."""
     names = ("email", "role", "created_at", "disabled_at")
-    with opened() as house, house.db.reading() as session:
+    with open_services() as services, services.db.reading() as session:
         people = session.scalars(select(Staff).order_by(Staff.email)).all()
     records = [{name: getattr(person, name) for name in names} for person in people]
     columns = {"E-mail": "email", "Role": "role", "Since": "created_at", "Disabled": "disabled_at"}
-    listing(records, columns, as_json=as_json)
+    print_records(records, columns, as_json=as_json)
 
 
 @staff.command()
 @click.argument("email", metavar="EMAIL")
 def disable(email: str) -> None:
     """Sign a person out everywhere and let them in no more."""
-    with opened() as house, house.db.writing() as session:
+    with open_services() as services, services.db.writing() as session:
         person = session.scalar(select(Staff).where(Staff.email == email.strip().casefold()))
         if person is None:
             raise NotFound(f"There is no {email} on the staff: see `provider staff list`")
         if person.disabled_at:
             raise Conflict(f"{person.email} is disabled already")
-        person.disabled_at = house.now()
+        person.disabled_at = services.now()
     click.echo(f"{person.email} can no longer sign in.")
 
 
-def _password(from_stdin: bool) -> str:
+def _read_password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():

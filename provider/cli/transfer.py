@@ -1,4 +1,4 @@
-"""`provider move`, `backup`, `restore` and `purge`: an instance as a whole."""
+"""`provider copy-instance`, `backup`, `restore` and `media prune`: an instance as a whole."""
 
 import os
 import time
@@ -13,22 +13,22 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from provider import config, transfer
-from provider.cli.shell import json_option, opened, put_json
+from provider.cli.shell import json_option, open_services, print_json
 from provider.db import Database
 from provider.errors import Invalid
-from provider.media import Media
-from provider.transfer import Sums, Tell
+from provider.media import MediaStore
+from provider.transfer import ProgressCallback, TableChecksums
 
-DATABASES = ("sqlite:///", "postgresql+psycopg://")
+DATABASE_URL_PREFIXES = ("sqlite:///", "postgresql+psycopg://")
 
 
-@click.command()
+@click.command("copy-instance")
 @click.argument("source", metavar="FROM")
 @click.argument("target", metavar="TO")
 @click.option("--files-from", metavar="URL", help="Where the files are.  [default: the setting]")
 @click.option("--files-to", metavar="URL", help="Where the files go; else they stay.")
 @json_option
-def move(
+def copy_instance(
     source: str, target: str, files_from: str | None, files_to: str | None, as_json: bool
 ) -> None:
     """Copy a whole instance into an empty database; run it again if it broke off.
@@ -40,12 +40,18 @@ def move(
         raise Invalid("--files-from needs --files-to")
     files = None
     if files_to:
-        files = Media(files_from or config.read().media_url), Media(files_to)
+        files = MediaStore(files_from or config.load_settings().media_url), MediaStore(files_to)
     began = time.monotonic()
-    with closing(_database(source)) as here, closing(_database(target)) as there, _told() as tell:
-        moved = transfer.move(here, there, tell, files=files)
+    with (
+        closing(_open_database(source)) as here,
+        closing(_open_database(target)) as there,
+        _progress_bar() as tell,
+    ):
+        moved = transfer.copy_instance(here, there, tell, files=files)
     seconds = time.monotonic() - began
-    _say(moved.tables, len(moved.files.kept), moved.files.amiss, seconds, as_json=as_json)
+    _print_summary(
+        moved.tables, len(moved.files.stored_files), moved.files.problems, seconds, as_json=as_json
+    )
     click.echo(
         "Set PROVIDER_DATABASE_URL (and PROVIDER_MEDIA_URL) to the new place and keep the same "
         "PROVIDER_SECRET_KEY. Serve the old one no more: it would send what waits a second time.",
@@ -59,11 +65,13 @@ def move(
 def backup(folder: Path, as_json: bool) -> None:
     """Make FOLDER, a backup of the database and all files, while the server works."""
     began = time.monotonic()
-    with opened() as house, _told() as tell:
-        made = transfer.back_up(
-            house.db, house.media, house.settings, folder.absolute(), house.now(), tell
+    with open_services() as services, _progress_bar() as tell:
+        made = transfer.create_backup(
+            services.db, services.media, services.settings, folder.absolute(), services.now(), tell
         )
-    _say(made.tables, len(made.files), made.amiss, time.monotonic() - began, as_json=as_json)
+    _print_summary(
+        made.tables, len(made.files), made.amiss, time.monotonic() - began, as_json=as_json
+    )
     if "secret.key" in made.files:
         click.echo(
             "The key that opens it is in it (secret.key): keep it where nobody else can read.",
@@ -83,36 +91,43 @@ def restore(folder: Path, as_json: bool) -> None:
     """Put a backup into the instance of the settings, which must be empty."""
     began = time.monotonic()
     if not os.environ.get("PROVIDER_SECRET_KEY"):
-        transfer.put_key(
+        transfer.restore_key(
             folder.absolute(), Path(os.environ.get("PROVIDER_INSTANCE") or "instance").absolute()
         )
-    with _told() as tell:
-        made = transfer.restore(folder.absolute(), config.read(), tell)
-    _say(made.tables, len(made.files), made.amiss, time.monotonic() - began, as_json=as_json)
+    with _progress_bar() as tell:
+        made = transfer.restore_backup(folder.absolute(), config.load_settings(), tell)
+    _print_summary(
+        made.tables, len(made.files), made.amiss, time.monotonic() - began, as_json=as_json
+    )
 
 
-@click.command()
+@click.group()
+def media() -> None:
+    """Recordings and their posters."""
+
+
+@media.command()
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @json_option
-def purge(dry_run: bool, as_json: bool) -> None:
+def prune(dry_run: bool, as_json: bool) -> None:
     """Delete recordings' files that nothing names, a day after a crash left them."""
-    with opened() as house, _told() as tell:
-        found = transfer.unnamed(house.db, house.media, house.now())
+    with open_services() as services, _progress_bar() as tell:
+        found = transfer.find_unreferenced_files(services.db, services.media, services.now())
         for number, (key, _) in enumerate(() if dry_run else found, 1):
-            house.media.drop(key)
+            services.media.delete(key)
             tell("Deleting files", number, len(found))
     files, size = len(found), sum(size for _, size in found)
     if as_json:
-        put_json({"files": files, "bytes": size, "deleted": not dry_run})
+        print_json({"files": files, "bytes": size, "deleted": not dry_run})
     else:
         what = "1 file" if files == 1 else f"{files:,} files"
         done = "Would delete" if dry_run else "Deleted"
         click.echo(f"{done} {what} that nothing names, {size:,} bytes.")
 
 
-def _database(url: str) -> Database:
+def _open_database(url: str) -> Database:
     try:
-        if url.startswith(DATABASES) and make_url(url).database:
+        if url.startswith(DATABASE_URL_PREFIXES) and make_url(url).database:
             return Database(url)
     except (ArgumentError, ValueError):
         pass
@@ -123,7 +138,7 @@ def _database(url: str) -> Database:
 
 
 @contextmanager
-def _told() -> Iterator[Tell]:
+def _progress_bar() -> Iterator[ProgressCallback]:
     """Show on a terminal how far it is."""
     console = Console(stderr=True)
     columns = (
@@ -143,16 +158,23 @@ def _told() -> Iterator[Tell]:
         yield tell
 
 
-def _say(tables: Sums, files: int, amiss: dict[str, str], seconds: float, *, as_json: bool) -> None:
+def _print_summary(
+    tables: TableChecksums,
+    files: int,
+    file_problems: dict[str, str],
+    seconds: float,
+    *,
+    as_json: bool,
+) -> None:
     """Report what was taken along, and on stderr what was not."""
     rows = sum(each.rows for each in tables.values())
     if as_json:
         sums = {name: {"rows": each.rows, "sha256": each.sha256} for name, each in tables.items()}
-        put_json(
+        print_json(
             {
                 "rows": rows,
                 "files": files,
-                "amiss": amiss,
+                "amiss": file_problems,
                 "seconds": round(seconds, 1),
                 "tables": sums,
             }
@@ -160,5 +182,5 @@ def _say(tables: Sums, files: int, amiss: dict[str, str], seconds: float, *, as_
     else:
         what = f"{rows:,} rows in {len(tables)} tables and {files:,} files"
         click.echo(f"{what}, checked, in {seconds:.1f} s.")
-    for key, what in amiss.items():
+    for key, what in file_problems.items():
         click.echo(f"Warning: {key} {what}", err=True)

@@ -1,6 +1,6 @@
 """The courier empties lanes: claims what is due, has it sent, settles it."""
 
-from provider.courier.courier import Courier
-from provider.courier.embedded import EmbeddedCourier
+from provider.courier.courier import Dispatcher
+from provider.courier.embedded import InProcessDispatcher
 
-__all__ = ["Courier", "EmbeddedCourier"]
+__all__ = ["Dispatcher", "InProcessDispatcher"]

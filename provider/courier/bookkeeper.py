@@ -4,7 +4,7 @@ import threading
 
 import structlog
 
-from provider.house import House
+from provider.house import Services
 
 EVERY = 15.0  # seconds
 PATIENCE = 5.0  # seconds that a stop waits for a writing that hangs
@@ -12,16 +12,16 @@ PATIENCE = 5.0  # seconds that a stop waits for a writing that hangs
 log = structlog.get_logger()
 
 
-class Bookkeeper:
+class MetricsFlusher:
     """A thread beside the work of any process that counts."""
 
-    def __init__(self, house: House, every: float = EVERY) -> None:
-        self._house, self._every = house, every
+    def __init__(self, services: Services, every: float = EVERY) -> None:
+        self._services, self._every = services, every
         self._stopping = threading.Event()
         self._failing = False
         self._thread = threading.Thread(target=self._run, name="bookkeeper", daemon=True)
 
-    def start(self) -> "Bookkeeper":
+    def start(self) -> "MetricsFlusher":
         """Begin."""
         self._thread.start()
         return self
@@ -38,7 +38,7 @@ class Bookkeeper:
 
     def _keep(self) -> None:
         try:
-            self._house.ledger.keep(self._house.now())
+            self._services.ledger.keep(self._services.now())
         except Exception as error:
             if not self._failing:
                 log.warning("what is counted here cannot be written down", exc_info=error)

@@ -11,283 +11,330 @@ import structlog
 from sqlalchemy.orm import Session
 
 from provider import outbox
-from provider.courier.callback import CallbackSink
-from provider.courier.gate import Gate, Opening, jittered, read
-from provider.courier.hands import Hands
-from provider.courier.letters import MailSink
-from provider.courier.media_sink import MediaSink
-from provider.courier.parcel import Parcel, Sink
-from provider.house import House
+from provider.courier.callback import CallbackChannel
+from provider.courier.gate import DeliveryPolicy, QueueAllowance, add_jitter, parse_queue_name
+from provider.courier.hands import ConcurrencyLimiter
+from provider.courier.letters import EmailChannel
+from provider.courier.media_sink import RecordingChannel
+from provider.courier.parcel import Channel, PreparedDelivery
+from provider.house import Services
 from provider.meter import Meter
-from provider.outbox import CALLBACK, MAIL, MEDIA, Claim, Ended, Outcome
+from provider.outbox import CALLBACK, EMAIL, MEDIA, AttemptResult, Claim, Outcome
 
-HANDS = 96  # messages of all lanes that are being sent at once
-STUMBLED = 1.0  # seconds of rest after a turn that failed, e.g. for the disk is full
+MAX_CONCURRENT_SENDS = 96  # messages of all lanes that are being sent at once
+ERROR_BACKOFF_SECONDS = 1.0  # seconds of rest after a turn that failed, e.g. for the disk is full
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Job:
+class Delivery:
     """A claimed message with its parcel."""
 
     claim: Claim
-    parcel: Parcel
-    route: str
+    prepared: PreparedDelivery
+    destination: str
 
 
-class Courier:
+class Dispatcher:
     """Sends what the outbox holds; any number of couriers may work on one database."""
 
     def __init__(
-        self, house: House, sinks: Mapping[str, Sink] | None = None, hands: int = HANDS
+        self,
+        services: Services,
+        channels: Mapping[str, Channel] | None = None,
+        max_concurrent_sends: int = MAX_CONCURRENT_SENDS,
     ) -> None:
-        self.house = house
-        self._sinks = sinks or {
-            CALLBACK: CallbackSink(house), MAIL: MailSink(house), MEDIA: MediaSink(house),
-        }  # fmt: skip
-        self._gate = Gate()
-        self._hands = Hands(hands)
-        self._senders = ThreadPoolExecutor(hands, thread_name_prefix="send")
-        self._bell = threading.Condition()
-        self._called: dict[str, None] = {}  # lanes to look at, in the order in which they called
-        self._ahead: dict[str, deque[Job]] = {}  # claimed, for when a hand of the route is free
-        self._ended: list[Ended] = []
-        self._unsent: list[Claim] = []
-        self._open: Counter[str] = Counter()  # messages claimed and not settled yet, by lane
+        self.services = services
+        self._channels = channels or {
+            CALLBACK: CallbackChannel(services),
+            EMAIL: EmailChannel(services),
+            MEDIA: RecordingChannel(services),
+        }
+        self._policy = DeliveryPolicy()
+        self._concurrency_limiter = ConcurrencyLimiter(max_concurrent_sends)
+        self._send_pool = ThreadPoolExecutor(max_concurrent_sends, thread_name_prefix="send")
+        self._condition = threading.Condition()
+        self._signalled_queues: dict[
+            str, None
+        ] = {}  # lanes to look at, in the order in which they called
+        self._prefetched: dict[
+            str, deque[Delivery]
+        ] = {}  # claimed, for when a hand of the route is free
+        self._unsettled_results: list[AttemptResult] = []
+        self._claims_to_release: list[Claim] = []
+        self._unsettled_counts: Counter[str] = (
+            Counter()
+        )  # messages claimed and not settled yet, by lane
         self._stopping = False
 
-    def call(self, lanes: Iterable[str]) -> None:
+    def wake(self, queues: Iterable[str]) -> None:
         """Say that lanes may have something due."""
-        with self._bell:
-            self._called.update(dict.fromkeys(lanes))
-            self._bell.notify_all()
+        with self._condition:
+            self._signalled_queues.update(dict.fromkeys(queues))
+            self._condition.notify_all()
 
-    def drain(self, *lanes: str) -> int:
+    def drain(self, *queues: str) -> int:
         """Send what is due and may go in these lanes until nothing is; return the tries made."""
-        self.call(lanes)
+        self.wake(queues)
         tried = 0
         while not self._stopping:
-            tried += self.turn()
-            with self._bell:
-                over = not self._hands.busy and not self._due()
+            tried += self.run_once()
+            with self._condition:
+                over = not self._concurrency_limiter.busy and not self._has_work()
             if over:
                 break
             self.wait()
         return tried
 
-    def work(self, seconds: float) -> None:
+    def wait_and_run(self, max_wait_seconds: float) -> None:
         """Take a turn as soon as there is something to do, or after so long; a fault is logged."""
-        paced = self.next_at()
+        paced = self.rate_limit_expires_at()
         if paced:
-            seconds = min(seconds, (paced - self.house.now()).total_seconds())
-        self.wait(seconds)
+            max_wait_seconds = min(max_wait_seconds, (paced - self.services.now()).total_seconds())
+        self.wait(max_wait_seconds)
         try:
-            self.turn()
+            self.run_once()
         except Exception:
             log.exception("the courier stumbled and goes on")
-            self.rest(STUMBLED)
+            self.back_off(ERROR_BACKOFF_SECONDS)
 
-    def wait(self, seconds: float | None = None) -> None:
+    def wait(self, timeout_seconds: float | None = None) -> None:
         """Wait until there is something for a turn to do, or for so long."""
-        with self._bell:
-            self._bell.wait_for(lambda: self._stopping or self._due(), seconds)
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping or self._has_work(), timeout_seconds)
 
-    def turn(self) -> int:
+    def run_once(self) -> int:
         """Settle what has ended, claim what may go, and have it sent; return how many."""
-        with self._bell:
-            ended, self._ended = self._ended, []
-            unsent, self._unsent = self._unsent, []
-            lanes = [] if self._stopping else self._lanes(ended)
+        with self._condition:
+            ended, self._unsettled_results = self._unsettled_results, []
+            unsent, self._claims_to_release = self._claims_to_release, []
+            lanes = [] if self._stopping else self._take_ready_queues(ended)
         if not ended and not unsent and not lanes:
             return 0
-        jobs: list[Job] = []
+        jobs: list[Delivery] = []
         try:
-            with self._gate.unlearning(), self.house.db.writing(alone=True) as session:
-                at = self.house.now()
+            with (
+                self._policy.rollback_on_error(),
+                self.services.db.writing(separate_commit=True) as session,
+            ):
+                at = self.services.now()
                 stood = outbox.settle(session, ended, at)
                 settled = [one for one in ended if one.claim.lease in stood]
                 for claim in unsent:
-                    outbox.free(session, claim)
-                for opening in self._gate.openings(session, lanes, settled, at):
-                    jobs += self._take(session, opening, at)
+                    outbox.release(session, claim)
+                for opening in self._policy.queue_allowances(session, lanes, settled, at):
+                    jobs += self._claim_and_prepare(session, opening, at)
         except BaseException:
             # Nothing of it happened. What ended has ended all the same: the next turn settles it.
-            with self._bell:
-                self._ended = ended + self._ended
-                self._unsent = unsent + self._unsent
-                self._called = dict.fromkeys([*lanes, *self._called])
+            with self._condition:
+                self._unsettled_results = ended + self._unsettled_results
+                self._claims_to_release = unsent + self._claims_to_release
+                self._signalled_queues = dict.fromkeys([*lanes, *self._signalled_queues])
                 for job in jobs:
-                    self._hands.give_back(job.route)
+                    self._concurrency_limiter.give_back(job.destination)
             raise
-        _tell(self.house.meter, ended, stood)
-        self._open.subtract(claim.lane for claim in (*(one.claim for one in ended), *unsent))
-        self._open.update(job.claim.lane for job in jobs)
-        self.call(claim.lane for claim in unsent)
+        _record_results(self.services.metrics, ended, stood)
+        self._unsettled_counts.subtract(
+            claim.queue for claim in (*(one.claim for one in ended), *unsent)
+        )
+        self._unsettled_counts.update(job.claim.queue for job in jobs)
+        self.wake(claim.queue for claim in unsent)
         for job in jobs:
-            self._begin(job)
+            self._start(job)
         return len(jobs)
 
-    def next_at(self) -> datetime | None:
+    def rate_limit_expires_at(self) -> datetime | None:
         """Return when a lane that is kept to a pace may go on, or None."""
-        return self._gate.next_at()
+        return self._policy.rate_limit_expires_at()
 
-    def rest(self, seconds: float) -> None:
+    def back_off(self, seconds: float) -> None:
         """Do nothing for so long, or until the courier is stopped."""
-        with self._bell:
-            self._bell.wait_for(lambda: self._stopping, seconds)
+        with self._condition:
+            self._condition.wait_for(lambda: self._stopping, seconds)
 
-    def stop(self, after: threading.Thread | None = None) -> None:
+    def stop(self, loop_thread: threading.Thread | None = None) -> None:
         """Take nothing more in hand, wait for who takes the turns, and settle what was sent."""
-        with self._bell:
+        with self._condition:
             self._stopping = True
-            for route in list(self._ahead):
-                self._leave_unsent(route)
-            self._bell.notify_all()
-        if after:
-            after.join()
-        self._senders.shutdown(wait=True)
-        self.turn()
-        for sink in self._sinks.values():
+            for route in list(self._prefetched):
+                self._release_prefetched(route)
+            self._condition.notify_all()
+        if loop_thread:
+            loop_thread.join()
+        self._send_pool.shutdown(wait=True)
+        self.run_once()
+        for sink in self._channels.values():
             sink.close()
 
-    def pause(self, attempts: int) -> timedelta:
+    def retry_delay(self, attempts: int) -> timedelta:
         """Return the wait after `attempts` earlier tries: the schedule, its last step repeated."""
-        schedule = self.house.settings.retry_schedule
-        return jittered(schedule[min(attempts, len(schedule) - 1)])
+        schedule = self.services.settings.retry_schedule
+        return add_jitter(schedule[min(attempts, len(schedule) - 1)])
 
-    def _lanes(self, ended: Sequence[Ended]) -> list[str]:
+    def _take_ready_queues(self, results: Sequence[AttemptResult]) -> list[str]:
         """Take the lanes to look at: that called or go on, and to whose route a hand is free."""
-        self._called.update(dict.fromkeys(one.claim.lane for one in ended))
-        self._called.update(dict.fromkeys(self._gate.ripe(self.house.now())))
-        lanes = [lane for lane in self._called if self._hands.free(read(lane).route)]
+        self._signalled_queues.update(dict.fromkeys(one.claim.queue for one in results))
+        self._signalled_queues.update(
+            dict.fromkeys(self._policy.pop_rate_limit_expired(self.services.now()))
+        )
+        lanes = [
+            lane
+            for lane in self._signalled_queues
+            if self._concurrency_limiter.free(parse_queue_name(lane).destination)
+        ]
         for lane in lanes:
-            del self._called[lane]
+            del self._signalled_queues[lane]
         return lanes
 
-    def _due(self) -> bool:
-        return bool(self._ended or self._unsent) or self._ready()
+    def _has_work(self) -> bool:
+        return bool(self._unsettled_results or self._claims_to_release) or self._has_ready_queue()
 
-    def _ready(self) -> bool:
-        return any(self._hands.free(read(lane).route) for lane in self._called)
+    def _has_ready_queue(self) -> bool:
+        return any(
+            self._concurrency_limiter.free(parse_queue_name(lane).destination)
+            for lane in self._signalled_queues
+        )
 
-    def _take(self, session: Session, opening: Opening, at: datetime) -> list[Job]:
+    def _claim_and_prepare(
+        self, session: Session, allowance: QueueAllowance, now: datetime
+    ) -> list[Delivery]:
         """Lease what may go of a lane and render what has no bytes yet."""
-        lane, route = opening.lane, read(opening.lane).route
-        if opening.tries:
-            self._hands.doubt(route)
-        most = min(opening.most, self._hands.free(route))
+        lane, route = allowance.queue, parse_queue_name(allowance.queue).destination
+        if allowance.pauses_to_probe:
+            self._concurrency_limiter.doubt(route)
+        most = min(allowance.max_messages, self._concurrency_limiter.free(route))
         if not most:
-            if opening.most:  # others have taken the hands meanwhile
-                self.call([lane])
+            if allowance.max_messages:  # others have taken the hands meanwhile
+                self.wake([lane])
             return []
-        claims = outbox.claim(session, lane, at, most)
-        if claims and not self._gate.try_(session, opening, claims[0], at):
-            outbox.free(session, claims[0])
+        claims = outbox.claim(session, lane, now, most)
+        if claims and not self._policy.acquire_probes(session, allowance, claims[0], now):
+            outbox.release(session, claims[0])
             return []
-        if len(claims) == most and not opening.tries:
+        if len(claims) == most and not allowance.pauses_to_probe:
             # There may be more.
-            self.call([lane])
-        parcels = self._sinks[read(lane).sink].prepare(session, claims) if claims else []
+            self.wake([lane])
+        parcels = (
+            self._channels[parse_queue_name(lane).channel].prepare(session, claims)
+            if claims
+            else []
+        )
         jobs = []
         for claim, parcel in zip(claims, parcels, strict=True):
             if isinstance(parcel, Exception):
                 # One message that cannot be written must not keep the rest of its lane.
-                _park(session, claim, parcel, at)
-                self.call([lane])
+                _park(session, claim, parcel, now)
+                self.wake([lane])
                 continue
-            if claim.rendered is None and parcel.rendered is not None:
-                outbox.keep_rendered(session, claim, parcel.rendered)
-            jobs.append(Job(claim, parcel, route))
+            if claim.body is None and parcel.body is not None:
+                outbox.store_body(session, claim, parcel.body)
+            jobs.append(Delivery(claim, parcel, route))
         if jobs:
-            self._gate.took(lane, len(jobs), at)
-        with self._bell:
-            self._hands.take(route, len(jobs))
+            self._policy.record_sends(lane, len(jobs), now)
+        with self._condition:
+            self._concurrency_limiter.take(route, len(jobs))
         return jobs
 
-    def _begin(self, job: Job) -> None:
+    def _start(self, delivery: Delivery) -> None:
         """Send it when a hand of its route is free."""
-        with self._bell:
+        with self._condition:
             if self._stopping:
-                self._unsent.append(job.claim)
-                self._hands.give_back(job.route)
-            elif self._hands.begin(job.route):
-                self._hand_over(job)
+                self._claims_to_release.append(delivery.claim)
+                self._concurrency_limiter.give_back(delivery.destination)
+            elif self._concurrency_limiter.begin(delivery.destination):
+                self._submit(delivery)
             else:
-                self._ahead.setdefault(job.route, deque()).append(job)
+                self._prefetched.setdefault(delivery.destination, deque()).append(delivery)
 
-    def _hand_over(self, job: Job) -> None:
-        self._senders.submit(self._send, job)
+    def _submit(self, delivery: Delivery) -> None:
+        self._send_pool.submit(self._send, delivery)
 
-    def _send(self, job: Job) -> None:
+    def _send(self, delivery: Delivery) -> None:
         """Try once; whatever happens is an outcome."""
-        began = self.house.now()
+        began = self.services.now()
         try:
-            outcome = job.parcel.send()
+            outcome = delivery.prepared.send()
         except Exception as error:
-            told = {"order": job.claim.key, "message": job.claim.public_id}
+            told = {"order": delivery.claim.ordering_key, "message": delivery.claim.public_id}
             log.exception("a message could not be sent", **told)
-            outcome = Outcome("again", error=f"{type(error).__name__}", tried=False)
-        self._lay_down(job, outcome, began)
+            outcome = Outcome("retry", error=f"{type(error).__name__}", is_sent=False)
+        self._finish(delivery, outcome, began)
 
-    def _lay_down(self, job: Job, outcome: Outcome, began: datetime) -> None:
+    def _finish(self, delivery: Delivery, outcome: Outcome, started_at: datetime) -> None:
         """Note how a try ended, for the next turn, and let its hand go on."""
-        if outcome.word == "again":
-            outcome = replace(outcome, after=self._wait(job.claim, outcome))
-        ended = Ended(job.claim, outcome, began, self.house.now())
-        with self._bell:
-            self._ended.append(ended)
-            self._hands.end(job.route, answered=_answered(outcome), seconds=ended.seconds)
-            if outcome.blame or outcome.rest:
-                self._leave_unsent(job.route)
-            elif ahead := self._ahead.get(job.route):
-                self._go_on(ahead)
-            self._bell.notify_all()
+        if outcome.decision == "retry":
+            outcome = replace(
+                outcome, retry_after=self._effective_retry_delay(delivery.claim, outcome)
+            )
+        ended = AttemptResult(delivery.claim, outcome, started_at, self.services.now())
+        with self._condition:
+            self._unsettled_results.append(ended)
+            self._concurrency_limiter.end(
+                delivery.destination,
+                answered=_is_destination_answering(outcome),
+                seconds=ended.duration_seconds,
+            )
+            if outcome.failure_scope or outcome.pause_duration:
+                self._release_prefetched(delivery.destination)
+            elif ahead := self._prefetched.get(delivery.destination):
+                self._send_prefetched(ahead)
+            self._condition.notify_all()
 
-    def _wait(self, claim: Claim, outcome: Outcome) -> timedelta:
+    def _effective_retry_delay(self, claim: Claim, outcome: Outcome) -> timedelta:
         """Return how long a message waits for its next try; whoever asks is heard, but for less.
 
         A receiver that asks for no wait at all would be called without end.
         """
-        if outcome.after is None:
-            return self.pause(len(claim.past))
-        if outcome.blame == "account":  # which waits as a whole
-            return outcome.after
-        return max(outcome.after, self.pause(0))
+        if outcome.retry_after is None:
+            return self.retry_delay(len(claim.past_attempts))
+        if outcome.failure_scope == "account":  # which waits as a whole
+            return outcome.retry_after
+        return max(outcome.retry_after, self.retry_delay(0))
 
-    def _go_on(self, ahead: "deque[Job]") -> None:
-        while ahead and self._hands.begin(ahead[0].route):
-            self._hand_over(ahead.popleft())
+    def _send_prefetched(self, prefetched: "deque[Delivery]") -> None:
+        while prefetched and self._concurrency_limiter.begin(prefetched[0].destination):
+            self._submit(prefetched.popleft())
 
-    def _leave_unsent(self, route: str) -> None:
+    def _release_prefetched(self, destination: str) -> None:
         """Free what was claimed ahead for a route: whether it may still go is the gate's matter."""
-        left = self._ahead.pop(route, deque())
-        self._unsent += (job.claim for job in left)
-        self._hands.give_back(route, len(left))
+        left = self._prefetched.pop(destination, deque())
+        self._claims_to_release += (job.claim for job in left)
+        self._concurrency_limiter.give_back(destination, len(left))
 
 
-def _answered(outcome: Outcome) -> bool | None:
+def _is_destination_answering(outcome: Outcome) -> bool | None:
     """Say whether a route showed that it can take more, or less; None when neither."""
-    if outcome.rest or not outcome.tried:
+    if outcome.pause_duration or not outcome.is_sent:
         return None
-    return outcome.blame != "route"
+    return outcome.failure_scope != "destination"
 
 
-def _park(session: Session, claim: Claim, error: Exception, at: datetime) -> None:
-    told = {"order": claim.key, "message": claim.public_id}
+def _park(session: Session, claim: Claim, error: Exception, now: datetime) -> None:
+    told = {"order": claim.ordering_key, "message": claim.public_id}
     log.error("a message could not be written", exc_info=error, **told)
-    outcome = Outcome("never", error=f"It could not be written: {type(error).__name__}")
-    outbox.settle(session, [Ended(claim, outcome, at, at)], at)
+    outcome = Outcome("rejected", error=f"It could not be written: {type(error).__name__}")
+    outbox.settle(session, [AttemptResult(claim, outcome, now, now)], now)
 
 
-def _tell(meter: Meter, ended: Sequence[Ended], stood: set[str]) -> None:
-    meter.tried(ended, stood)
-    for one in ended:
-        kept = one.claim.lease in stood
+def _record_results(
+    metrics: Meter, results: Sequence[AttemptResult], held_leases: set[str]
+) -> None:
+    metrics.tried(results, held_leases)
+    for one in results:
+        kept = one.claim.lease in held_leases
         # What a mail server answers may name the candidate: it is kept with the attempt alone.
-        theirs = read(one.claim.lane).sink == MAIL and one.outcome.code is not None
+        theirs = (
+            parse_queue_name(one.claim.queue).channel == EMAIL
+            and one.outcome.status_code is not None
+        )
         log.info(
-            "delivery", order=one.claim.key, topic=one.claim.topic, message=one.claim.public_id,
-            attempt=one.claim.attempts + 1, outcome=one.outcome.word if kept else "lease lost",
-            code=one.outcome.code, error=None if theirs else one.outcome.error or None,
-        )  # fmt: skip
+            "delivery",
+            order=one.claim.ordering_key,
+            topic=one.claim.topic,
+            message=one.claim.public_id,
+            attempt=one.claim.attempts + 1,
+            outcome=one.outcome.decision if kept else "lease lost",
+            code=one.outcome.status_code,
+            error=None if theirs else one.outcome.error or None,
+        )

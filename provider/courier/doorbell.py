@@ -10,7 +10,7 @@ from procrastinate.exceptions import AlreadyEnqueued
 from psycopg import Connection
 
 from provider import engine
-from provider.courier.watch import stop_with_main
+from provider.courier.watch import stop_when_main_thread_ends
 from provider.db import Database
 
 DRAIN = "drain"  # the name of the task
@@ -20,14 +20,14 @@ PATIENCE = 5.0  # seconds that a stop waits for what is still to be told
 log = structlog.get_logger()
 
 
-class Doorbell:
+class JobNotifier:
     """Defers a job for each lane that is rung for; whoever rings never waits and never fails.
 
     An engine that does not answer is told later, and the sweep finds the lanes anyhow.
     """
 
     def __init__(self, db: Database) -> None:
-        self._address = engine.address(db.url)
+        self._address = engine.build_conninfo(db.url)
         self._app = App(connector=SyncPsycopgConnector())  # never opened: the connection is ours
         self._line: Connection[Any] | None = None
         self._lanes: dict[str, None] = {}
@@ -36,14 +36,14 @@ class Doorbell:
         self._deaf = False
         self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
 
-    def start(self) -> "Doorbell":
+    def start(self) -> "JobNotifier":
         """Begin."""
         self._thread.start()
         return self
 
-    def start_in_server(self) -> "Doorbell":
+    def start_in_server(self) -> "JobNotifier":
         """Begin in a server's process, and end with it; see `stop_with_main`."""
-        stop_with_main(self.stop, lambda: self._stopping, orphan_ends=True)
+        stop_when_main_thread_ends(self.stop, lambda: self._stopping, exit_when_orphaned=True)
         return self.start()
 
     def ring(self, lanes: Iterable[str]) -> None:

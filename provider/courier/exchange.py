@@ -17,16 +17,18 @@ from select import POLLIN, poll
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from provider.ats import Answer, Request
+from provider.ats import CallbackRequest, CallbackResponse
 from provider.courier import addresses, wire
-from provider.courier.addresses import Address, Place, Refused, Resolver
-from provider.logs import TOKEN
-from provider.outbox import ANSWER_KEPT
+from provider.courier.addresses import AddressNotAllowed, Endpoint, IPAddress, Resolver
+from provider.logs import TOKEN_PATTERN
+from provider.outbox import MAX_RESPONSE_EXCERPT_LENGTH
 
 DEADLINE = 10.0  # seconds for all of an exchange: name, connection, TLS, request and answer
 IDLE = 55.0  # seconds after which an unused connection is not trusted any more
 MOST_IDLE = 512  # connections that are kept, over all hosts
-LOOKED_AT = 2 * ANSWER_KEPT  # bytes of an answer: a token that begins in what is kept is seen whole
+LOOKED_AT = (
+    2 * MAX_RESPONSE_EXCERPT_LENGTH
+)  # bytes of an answer: a token that begins in what is kept is seen whole
 
 LATE = "The receiver did not answer in time"
 UNREACHED = "The receiver could not be reached"
@@ -48,29 +50,31 @@ class Exchange:
         self._pool = _Pool(most)
         weakref.finalize(self, self._pool.close)
 
-    def send(self, request: Request, body: bytes, headers: dict[str, str]) -> Answer:
+    def send(
+        self, request: CallbackRequest, body: bytes, headers: dict[str, str]
+    ) -> CallbackResponse:
         """Send once and return the answer, its headers by lower-case names; Unreached."""
         until = time.monotonic() + DEADLINE
         try:
             place, target = self._read(request.url)
             asked = request.headers | headers
-            message = wire.request(request.method, target, place.header, asked, body)
+            message = wire.request(request.method, target, place.host_header, asked, body)
             reply = self._exchange(place, message, until)
-        except (Refused, wire.NotHttp, wire.HungUp, OSError, ValueError) as error:
+        except (AddressNotAllowed, wire.NotHttp, wire.HungUp, OSError, ValueError) as error:
             raise Unreached(_reason(error)) from None  # the cause would name the address
-        return Answer(reply.code, reply.headers, _kept(reply, request.headers))
+        return CallbackResponse(reply.code, reply.headers, _kept(reply, request.headers))
 
     def close(self) -> None:
         """Close what is idle; what is in use is closed when it is done."""
         self._pool.close()
 
-    def _read(self, url: str) -> tuple[Place, str]:
-        place, target = addresses.read(url)
-        if not (self._private or place.public):
-            raise Refused("The callback's address is not https on port 443")
+    def _read(self, url: str) -> tuple[Endpoint, str]:
+        place, target = addresses.parse_endpoint(url)
+        if not (self._private or place.is_standard_https):
+            raise AddressNotAllowed("The callback's address is not https on port 443")
         return place, target
 
-    def _exchange(self, place: Place, message: bytes, until: float) -> wire.Reply:
+    def _exchange(self, place: Endpoint, message: bytes, until: float) -> wire.Reply:
         """Use a kept connection, or make one.
 
         A receiver may close a kept connection at the very moment at which it is used again. If not
@@ -101,8 +105,10 @@ class Exchange:
             line.close()
         return reply
 
-    def _connect(self, place: Place, until: float) -> socket.socket:
-        found = self._resolver.addresses(place, private=self._private, within=_left(until))
+    def _connect(self, place: Endpoint, until: float) -> socket.socket:
+        found = self._resolver.resolve(
+            place, allow_private=self._private, timeout_seconds=_left(until)
+        )
         sock = _dial(found, place.port, until)
         if place.scheme == "http":
             return sock
@@ -123,7 +129,7 @@ class _Line:
 
     used: float  # when it was last kept
 
-    def __init__(self, place: Place, sock: socket.socket) -> None:
+    def __init__(self, place: Endpoint, sock: socket.socket) -> None:
         self.place = place
         self._sock = sock
         self._poll = poll()
@@ -168,11 +174,11 @@ class _Pool:
     def __init__(self, most: int) -> None:
         self._most = most
         self._lock = threading.Lock()
-        self._idle: OrderedDict[Place, list[_Line]] = OrderedDict()
+        self._idle: OrderedDict[Endpoint, list[_Line]] = OrderedDict()
         self._count = 0
         self._closed = False
 
-    def take(self, place: Place) -> _Line | None:
+    def take(self, place: Endpoint) -> _Line | None:
         """Return the connection that was used last, if one is usable."""
         while True:
             with self._lock:
@@ -226,7 +232,7 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-def _dial(found: list[Address], port: int, until: float) -> socket.socket:
+def _dial(found: list[IPAddress], port: int, until: float) -> socket.socket:
     """Connect to the first of the judged addresses that answers, each within its share of time."""
     for number, address in enumerate(found):
         try:
@@ -236,7 +242,7 @@ def _dial(found: list[Address], port: int, until: float) -> socket.socket:
     raise failure
 
 
-def _connected(address: Address, port: int, within: float) -> socket.socket:
+def _connected(address: IPAddress, port: int, within: float) -> socket.socket:
     sock = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6)
     try:
         sock.settimeout(within)
@@ -266,8 +272,8 @@ def _kept(reply: wire.Reply, sent: Mapping[str, str]) -> str:
     text = body[:LOOKED_AT].decode("utf-8", "replace")
     token = sent.get("Authorization", "").rpartition(" ")[2]
     # As many stars as letters: if it became shorter, a part of another one might move up.
-    starred = TOKEN.sub(_starred, text.replace(token, "*" * len(token)))
-    return starred.encode()[:ANSWER_KEPT].decode("utf-8", "ignore")
+    starred = TOKEN_PATTERN.sub(_starred, text.replace(token, "*" * len(token)))
+    return starred.encode()[:MAX_RESPONSE_EXCERPT_LENGTH].decode("utf-8", "ignore")
 
 
 def _starred(found: "re.Match[str]") -> str:
@@ -276,7 +282,7 @@ def _starred(found: "re.Match[str]") -> str:
 
 def _reason(error: Exception) -> str:
     """Say what went wrong without an address or a token in it."""
-    if isinstance(error, Refused | wire.NotHttp):
+    if isinstance(error, AddressNotAllowed | wire.NotHttp):
         return str(error)
     if isinstance(error, wire.HungUp):
         return SILENT

@@ -4,9 +4,9 @@ from collections import Counter
 from datetime import datetime, timedelta
 from math import ceil, floor
 
-from provider.outbox import MAIL, MEDIA
+from provider.outbox import EMAIL, MEDIA
 
-FIXED = {MEDIA: 2, MAIL: 8}  # a remux takes a core; mail servers count connections
+FIXED = {MEDIA: 2, EMAIL: 8}  # a remux takes a core; mail servers count connections
 BEGIN = 12  # a route that nobody knows yet gets a twelfth of all hands
 SHARE = 2 / 3  # of all hands that one route may hold, however well it answers
 SLOW = 0.5  # seconds that a route takes to answer, from which on it is slow
@@ -18,7 +18,7 @@ AHEAD = 1 / 2  # as much more is claimed as is sent, or a hand that is free woul
 BURST = 0.05  # seconds by which a pace may be ahead of itself
 
 
-class Hands:
+class ConcurrencyLimiter:
     """Counts what is in hand, by route. A route that answers gets more, one that fails fewer.
 
     So a host that hangs holds a few hands at first and soon a single one, while one that answers
@@ -126,18 +126,18 @@ class Paces:
     def __init__(self) -> None:
         self._theory: dict[str, datetime] = {}  # when the next would come if all came evenly
 
-    def allowed(self, lane: str, rate: float, at: datetime) -> int:
+    def allowed(self, lane: str, rate: float, now: datetime) -> int:
         """Return how many messages may go now."""
-        early = (self._due(lane, at) - at) / timedelta(seconds=1) * rate
+        early = (self._due(lane, now) - now) / timedelta(seconds=1) * rate
         return max(0, floor(_burst(rate) - early))
 
-    def took(self, lane: str, rate: float, count: int, at: datetime) -> datetime:
+    def took(self, lane: str, rate: float, count: int, now: datetime) -> datetime:
         """Note that so many have gone, and return when the next may."""
-        self._theory[lane] = self._due(lane, at) + timedelta(seconds=count / rate)
+        self._theory[lane] = self._due(lane, now) + timedelta(seconds=count / rate)
         return self._theory[lane] - timedelta(seconds=(_burst(rate) - 1) / rate)
 
-    def _due(self, lane: str, at: datetime) -> datetime:
-        return max(at, self._theory.get(lane, at))
+    def _due(self, lane: str, now: datetime) -> datetime:
+        return max(now, self._theory.get(lane, now))
 
 
 def _burst(rate: float) -> int:

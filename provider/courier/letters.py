@@ -7,57 +7,57 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider import mail
-from provider.courier.parcel import Sink, attempted
-from provider.house import House
+from provider.courier.parcel import Channel, prepare_or_error
+from provider.house import Services
 from provider.orders import INVITE, Link, Order
 from provider.outbox import Claim, Outcome
 
 
 @dataclass(frozen=True)
-class Letter:
+class EmailDelivery:
     """A written letter on its way to the mail server."""
 
-    house: House
-    name: str
-    rendered: bytes
+    services: Services
+    public_id: str
+    body: bytes
 
     def send(self) -> Outcome:
         """Hand the letter over; the mail server's word decides whether to try again."""
-        settings = self.house.settings
-        word, code, said = mail.send(
-            self.rendered, url=settings.mail_url, folder=settings.instance / "mail", name=self.name
+        settings = self.services.settings
+        word, code, said = mail.send_email(
+            self.body, url=settings.mail_url, folder=settings.instance / "mail", name=self.public_id
         )
         return Outcome(
             word,
-            code=code,
-            answer=said if word == "done" else "",
-            error="" if word == "done" else said,
+            status_code=code,
+            response_excerpt=said if word == "delivered" else "",
+            error="" if word == "delivered" else said,
         )
 
 
-class MailSink(Sink):
+class EmailChannel(Channel):
     """Writes letters to candidates and hands them to the mail server."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, services: Services) -> None:
+        self.services = services
 
-    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Letter | Exception]:
+    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[EmailDelivery | Exception]:
         """Write letters for orders, or take those that were written."""
-        return [attempted(self._prepare, session, claim) for claim in claims]
+        return [prepare_or_error(self._prepare, session, claim) for claim in claims]
 
-    def _prepare(self, session: Session, claim: Claim) -> Letter:
-        if claim.rendered is not None:
-            return Letter(self.house, claim.public_id, claim.rendered)
-        order = session.scalars(select(Order).where(Order.public_id == claim.key)).one()
-        link = Link.of(session, order, INVITE)
+    def _prepare(self, session: Session, claim: Claim) -> EmailDelivery:
+        if claim.body is not None:
+            return EmailDelivery(self.services, claim.public_id, claim.body)
+        order = session.scalars(select(Order).where(Order.public_id == claim.ordering_key)).one()
+        link = Link.find_permanent(session, order, INVITE)
         assert link is not None
-        rendered = mail.write(
+        rendered = mail.render_email(
             claim.topic,
             order,
-            url=self.house.links.invitation(link.token(self.house.vault)),
-            sender=self.house.settings.mail_from,
+            url=self.services.urls.invitation(link.get_token(self.services.secret_box)),
+            sender=self.services.settings.mail_from,
             message_id=claim.public_id,
-            at=self.house.now(),
-            aside=order.aside(self.house.vault),
+            now=self.services.now(),
+            kind_context=order.kind_context(self.services.secret_box),
         )
-        return Letter(self.house, claim.public_id, rendered)
+        return EmailDelivery(self.services, claim.public_id, rendered)

@@ -8,51 +8,51 @@ from tempfile import TemporaryDirectory
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from provider.courier.parcel import Sink, attempted
-from provider.errors import Invalid, NotFound, Unready
-from provider.house import House
+from provider.courier.parcel import Channel, prepare_or_error
+from provider.errors import Invalid, NotFound, Unavailable
+from provider.house import Services
 from provider.kinds.interview import BROKEN, READY, Recording
 from provider.kinds.interview.remux import remux
-from provider.media import CHUNK
+from provider.media import CHUNK_BYTES
 from provider.outbox import Claim, Outcome
 
 
 @dataclass(frozen=True)
-class Reel:
+class RecordingDelivery:
     """A recording that waits for its copy and its poster."""
 
-    house: House
+    services: Services
     public_id: str
-    original: str
-    copy: str
-    poster: str
-    rendered: bytes = b""
+    original_key: str
+    copy_key: str
+    poster_key: str
+    body: bytes = b""
 
     def send(self) -> Outcome:
         """Make the copy and the poster; doing it twice makes the same again."""
         with TemporaryDirectory(prefix="remux-") as folder:
             try:
-                return self._send(Path(folder))
+                return self._process(Path(folder))
             except NotFound:
-                return Outcome("never", error="The recording's file is not there any more")
-            except Unready as error:
-                return Outcome("again", error=str(error), blame="route")
+                return Outcome("rejected", error="The recording's file is not there any more")
+            except Unavailable as error:
+                return Outcome("retry", error=str(error), failure_scope="destination")
             except Invalid as error:
-                self._note(BROKEN, None)
-                return Outcome("done", answer=str(error))
+                self._update_recording(BROKEN, None)
+                return Outcome("delivered", response_excerpt=str(error))
 
-    def _send(self, folder: Path) -> Outcome:
+    def _process(self, folder: Path) -> Outcome:
         source, copy, poster = (folder / name for name in ("source", "copy", "poster.jpg"))
-        self.house.media.fetch(self.original, source)
+        self.services.media.fetch(self.original_key, source)
         made = remux(source, copy, poster)
-        if made.poster:
-            self.house.media.keep(self.poster, _pieces(poster))
-        self.house.media.keep(self.copy, _pieces(copy))
-        self._note(READY, made.seconds)
-        return Outcome("done", answer=f"{made.seconds:.1f} seconds")
+        if made.has_poster:
+            self.services.media.put(self.poster_key, _read_chunks(poster))
+        self.services.media.put(self.copy_key, _read_chunks(copy))
+        self._update_recording(READY, made.seconds)
+        return Outcome("delivered", response_excerpt=f"{made.seconds:.1f} seconds")
 
-    def _note(self, state: str, seconds: float | None) -> None:
-        with self.house.db.writing() as session:
+    def _update_recording(self, state: str, seconds: float | None) -> None:
+        with self.services.db.writing() as session:
             session.execute(
                 update(Recording)
                 .where(Recording.public_id == self.public_id)
@@ -60,23 +60,27 @@ class Reel:
             )
 
 
-class MediaSink(Sink):
+class RecordingChannel(Channel):
     """Makes recordings watchable."""
 
-    def __init__(self, house: House) -> None:
-        self.house = house
+    def __init__(self, services: Services) -> None:
+        self.services = services
 
-    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Reel | Exception]:
+    def prepare(
+        self, session: Session, claims: Sequence[Claim]
+    ) -> list[RecordingDelivery | Exception]:
         """Find the recordings that messages name."""
-        return [attempted(self._prepare, session, claim) for claim in claims]
+        return [prepare_or_error(self._prepare, session, claim) for claim in claims]
 
-    def _prepare(self, session: Session, claim: Claim) -> Reel:
+    def _prepare(self, session: Session, claim: Claim) -> RecordingDelivery:
         named = Recording.public_id == claim.payload["recording"]
         found = session.scalars(select(Recording).where(named)).one()
-        return Reel(self.house, found.public_id, found.original, found.copy, found.poster)
+        return RecordingDelivery(
+            self.services, found.public_id, found.original_key, found.copy_key, found.poster_key
+        )
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def _read_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while piece := file.read(CHUNK):
+        while piece := file.read(CHUNK_BYTES):
             yield piece

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from provider.courier.courier import HANDS, Courier
-from provider.house import House
-from provider.outbox import Ended
+from provider.courier.courier import MAX_CONCURRENT_SENDS, Dispatcher
+from provider.house import Services
+from provider.outbox import AttemptResult
 
 SHIFT = 5.0  # seconds after which a lane with more to send goes round, to whoever is free
 
@@ -29,7 +29,7 @@ class Loan:
         return now > self.since + SHIFT
 
 
-class LaneCourier(Courier):
+class LeasedQueueDispatcher(Dispatcher):
     """Claims of lent lanes alone, so that a lane's pace and windows are one process's at a time.
 
     What it has in hand of a lane when that is given back it settles all the same; `strays` is
@@ -37,9 +37,12 @@ class LaneCourier(Courier):
     """
 
     def __init__(
-        self, house: House, strays: Callable[[Iterable[str]], None], hands: int = HANDS
+        self,
+        services: Services,
+        strays: Callable[[Iterable[str]], None],
+        hands: int = MAX_CONCURRENT_SENDS,
     ) -> None:
-        super().__init__(house, hands=hands)
+        super().__init__(services, max_concurrent_sends=hands)
         self._loans: dict[str, Loan] = {}
         self._over: list[tuple[Loan, bool]] = []
         self._left: dict[str, None] = {}  # strays, for after the commit
@@ -47,15 +50,15 @@ class LaneCourier(Courier):
 
     def lend(self, lane: str, over: Over) -> None:
         """Let it work in a lane, until nothing may go there or the shift is over."""
-        with self._bell:
+        with self._condition:
             loan = self._loans.setdefault(lane, Loan())
             loan.over.append(over)
-            self.call([lane])
+            self.wake([lane])
 
-    def turn(self) -> int:
+    def run_once(self) -> int:
         """Settle and claim, then give back the lanes that are done with; return how many went."""
-        tried = super().turn()
-        with self._bell:
+        tried = super().run_once()
+        with self._condition:
             for lane in [lane for lane in self._loans if self._idle(lane)]:
                 self._give_back(lane, more=False)
             over, self._over = self._over, []
@@ -65,31 +68,35 @@ class LaneCourier(Courier):
         _tell(over)
         return tried
 
-    def stop(self, after: threading.Thread | None = None) -> None:
+    def stop(self, loop_thread: threading.Thread | None = None) -> None:
         """Take nothing more in hand, settle what was sent, and give all lanes back."""
         try:
-            super().stop(after)
+            super().stop(loop_thread)
         finally:
-            with self._bell:
+            with self._condition:
                 for lane in list(self._loans):
                     self._give_back(lane, more=True)
                 over, self._over = self._over, []
             _tell(over)
 
-    def _lanes(self, ended: Sequence[Ended]) -> list[str]:
+    def _take_ready_queues(self, results: Sequence[AttemptResult]) -> list[str]:
         ours = []
-        for lane in super()._lanes(ended):
+        for lane in super()._take_ready_queues(results):
             if lane not in self._loans:
                 self._left[lane] = None
             # A pace is waited for, so that whoever goes on begins it anew without being too quick.
-            elif self._loans[lane].shift_over and not self._gate.waits(lane):
+            elif self._loans[lane].shift_over and not self._policy.is_rate_limited(lane):
                 self._give_back(lane, more=True)
             else:
                 ours.append(lane)
         return ours
 
     def _idle(self, lane: str) -> bool:
-        return not (self._open[lane] or lane in self._called or self._gate.waits(lane))
+        return not (
+            self._unsettled_counts[lane]
+            or lane in self._signalled_queues
+            or self._policy.is_rate_limited(lane)
+        )
 
     def _give_back(self, lane: str, *, more: bool) -> None:
         self._over.append((self._loans.pop(lane), more))

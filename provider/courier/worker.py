@@ -22,10 +22,10 @@ from procrastinate.manager import get_channel_for_queues
 from procrastinate.worker import Worker
 
 from provider import engine, kinds, outbox
-from provider.courier.doorbell import DRAIN, Doorbell
-from provider.courier.shifts import LaneCourier
-from provider.house import House
-from provider.outbox import Lane
+from provider.courier.doorbell import DRAIN, JobNotifier
+from provider.courier.shifts import LeasedQueueDispatcher
+from provider.house import Services
+from provider.outbox import QueueName
 
 TURN = 60.0  # seconds after which the courier looks up though nothing has called
 POLL = 0.5  # seconds: the engine's word that there is a job gets lost now and then
@@ -40,23 +40,26 @@ Timed = Callable[[int], Awaitable[None]]  # told the moment for which it was def
 log = structlog.get_logger()
 
 
-class LaneWorker:
+class DeliveryWorker:
     """Works in lanes as the engine deals them out, and does the clock's work once for all."""
 
-    def __init__(self, house: House, lanes: int) -> None:
-        self._house = house
+    def __init__(self, services: Services, lanes: int) -> None:
+        self._services = services
         self._lanes = lanes
-        self._doorbell = Doorbell(house.db)
-        self._courier = LaneCourier(house, self._doorbell.ring)
+        self._doorbell = JobNotifier(services.db)
+        self._courier = LeasedQueueDispatcher(services, self._doorbell.ring)
         self._turns = threading.Thread(target=self._take_turns, name="courier")
         self._stopping = threading.Event()
         self._deaf = False
         self._unfinished: set[str] = set()
         # Few connections, for a job holds none while it lasts; the engine listens on one more.
         connector = PsycopgConnector(
-            conninfo=engine.address(house.db.url), min_size=1, max_size=4,
-            timeout=engine.PATIENCE, num_workers=1,
-        )  # fmt: skip
+            conninfo=engine.build_conninfo(services.db.url),
+            min_size=1,
+            max_size=4,
+            timeout=engine.TIMEOUT_SECONDS,
+            num_workers=1,
+        )
         self._app = App(connector=connector)
         self._app.task(name=DRAIN)(self._drain)
         self._every(SWEEP, "sweep", self._sweep)
@@ -79,7 +82,7 @@ class LaneWorker:
             asyncio.get_running_loop().add_signal_handler(number, asked.set)
         self._doorbell.start()
         self._turns.start()
-        self._house.db.on_commit.append(self._doorbell.ring)
+        self._services.db.on_commit.append(self._doorbell.ring)
         engaged = asyncio.create_task(self._stay_engaged())
         await asked.wait()
         self._stopping.set()
@@ -95,7 +98,7 @@ class LaneWorker:
 
     def _take_turns(self) -> None:
         while not self._stopping.is_set():
-            self._courier.work(TURN)
+            self._courier.wait_and_run(TURN)
 
     async def _stay_engaged(self) -> None:
         """Take jobs, and begin anew when the engine fails; it ends by being cancelled."""
@@ -109,10 +112,15 @@ class LaneWorker:
 
     async def _engaged(self) -> None:
         worker = _Worker(
-            self, self._app, concurrency=self._lanes, delete_jobs="always",
-            fetch_job_polling_interval=POLL, update_heartbeat_interval=HEARTBEAT,
-            stalled_worker_timeout=DEAD, install_signal_handlers=False,
-        )  # fmt: skip
+            self,
+            self._app,
+            concurrency=self._lanes,
+            delete_jobs="always",
+            fetch_job_polling_interval=POLL,
+            update_heartbeat_interval=HEARTBEAT,
+            stalled_worker_timeout=DEAD,
+            install_signal_handlers=False,
+        )
         await worker.run()  # type: ignore[no-untyped-call]
 
     def failed(self, error: Exception) -> None:
@@ -183,26 +191,26 @@ class LaneWorker:
         return deferred
 
     def _due(self) -> list[str]:
-        now = self._house.now()
-        with self._house.db.reading() as session:
-            due = outbox.due_lanes(session, now)
-            holds = outbox.holding(session, {one for lane in due for one in _subjects(lane)})
-            held = {subject for subject, hold in holds.items() if hold.until > now}
+        now = self._services.now()
+        with self._services.db.reading() as session:
+            due = outbox.list_due_queues(session, now)
+            holds = outbox.active_pauses(session, {one for lane in due for one in _subjects(lane)})
+            held = {subject for subject, hold in holds.items() if hold.retry_at > now}
         return [lane for lane in due if not held & set(_subjects(lane))]
 
     def _do_what_is_late(self) -> None:
-        now = self._house.now()
-        with self._house.db.reading() as session:
-            late = kinds.something_due(session, now)
+        now = self._services.now()
+        with self._services.db.reading() as session:
+            late = kinds.has_overdue(session, now)
         if late:
-            with self._house.db.writing() as session:
-                kinds.pass_time(session, self._house.vault, now)
+            with self._services.db.writing() as session:
+                kinds.apply_deadlines(session, self._services.secret_box, now)
 
 
 class _Worker(Worker):
     """The engine's worker, which tells of each job that is over and of its lock that is free."""
 
-    def __init__(self, owner: LaneWorker, app: App, **told: Any) -> None:
+    def __init__(self, owner: DeliveryWorker, app: App, **told: Any) -> None:
         super().__init__(app, **told)
         self._owner = owner
 
@@ -221,4 +229,4 @@ class _Worker(Worker):
 
 
 def _subjects(lane: str) -> tuple[str, ...]:
-    return Lane.read(lane).subjects
+    return QueueName.parse(lane).pause_scopes

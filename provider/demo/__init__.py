@@ -12,55 +12,57 @@ from pathlib import Path
 from typing import NoReturn
 
 from provider.demo import play
-from provider.demo.ats import Ats
-from provider.demo.screen import Screen
-from provider.demo.staff import Staff
-from provider.demo.stage import Stage
+from provider.demo.ats import DemoAts
+from provider.demo.screen import ConsoleOutput
+from provider.demo.staff import StaffBrowser
+from provider.demo.stage import DemoServer
 
-ACCOUNT = "Groove Tech"
-STAFF = "sam@groove-tech.test"
+ACCOUNT_NAME = "Groove Tech"
+STAFF_EMAIL = "sam@groove-tech.test"
 
 
 def run(folder: Path, *, auto: bool) -> int:
     """Play the demo in a folder that is emptied first; return 0, or raise what went wrong."""
-    screen = Screen()
+    screen = ConsoleOutput()
     with ExitStack() as ending:
-        ending.enter_context(_interruptible())
+        ending.enter_context(_interrupt_on_signals())
         try:
-            with _set(folder, screen) as (stage, ats, password):
-                placed = play.order_all(ats, stage, screen, twice=auto)
+            with _demo_environment(folder, screen) as (stage, ats, password):
+                placed = play.place_orders(ats, stage, screen, second_test=auto)
                 if auto:
-                    staff = Staff(stage.url, STAFF, password)
-                    play.automatically(ats, stage, screen, placed, staff)
+                    staff = StaffBrowser(stage.url, STAFF_EMAIL, password)
+                    play.run_automatically(ats, stage, screen, placed, staff)
                 else:
-                    screen.your_turn(placed, stage.url, STAFF, password)
-                    play.watch(ats, stage, screen)
+                    screen.print_instructions(placed, stage.url, STAFF_EMAIL, password)
+                    play.show_callbacks(ats, stage, screen)
         except KeyboardInterrupt:
-            screen.end(folder)
+            screen.print_end(folder)
     return 0
 
 
 @contextmanager
-def _set(folder: Path, screen: Screen) -> Iterator[tuple[Stage, Ats, str]]:
+def _demo_environment(
+    folder: Path, output: ConsoleOutput
+) -> Iterator[tuple[DemoServer, DemoAts, str]]:
     password = secrets.token_urlsafe(12)
-    with Stage(folder, screen) as stage, Ats() as ats:
-        stage.command("init")
-        stage.command("seed")
-        token = stage.account(ACCOUNT, ats.host, ats.callback_token)
-        stage.command(
-            "staff", "create", STAFF, "--role", "admin", "--password-stdin", stdin=password
+    with DemoServer(folder, output) as stage, DemoAts() as ats:
+        stage.run_command("init")
+        stage.run_command("seed")
+        token = stage.create_account(ACCOUNT_NAME, ats.host, ats.callback_token)
+        stage.run_command(
+            "staff", "create", STAFF_EMAIL, "--role", "admin", "--password-stdin", stdin=password
         )
-        stage.serve()
+        stage.start()
         ats.connect(stage.url, token)
         yield stage, ats, password
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interrupt_on_signals() -> Iterator[None]:
     """Let every polite end do what Ctrl-C does, so that no process is left behind."""
     # SIGINT too: whoever is started in the background is told to ignore it, and would never end.
     ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {each: signal.signal(each, _interrupt) for each in ends}
+    before = {each: signal.signal(each, _raise_keyboard_interrupt) for each in ends}
     try:
         yield
     finally:
@@ -68,5 +70,5 @@ def _interruptible() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def _interrupt(*_: object) -> NoReturn:
+def _raise_keyboard_interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt

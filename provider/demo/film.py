@@ -6,8 +6,8 @@ from io import BytesIO
 
 import av
 
-WIDTH, HEIGHT, RATE = 320, 180, 10
-WANDERS = 280  # how far the bar goes before it begins again
+FRAME_WIDTH, FRAME_HEIGHT, FRAME_RATE = 320, 180, 10
+BAR_RANGE_PIXELS = 280  # how far the bar goes before it begins again
 
 
 @cache
@@ -15,21 +15,21 @@ def webm(seconds: int = 2, tint: int = 0) -> bytes:
     """Return a film of a bar that wanders over a tinted ground; another tint, other bytes."""
     file = BytesIO()
     with av.open(file, "w", format="webm") as container:
-        stream = container.add_stream("libvpx", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(seconds * RATE):
+        stream = container.add_stream("libvpx", rate=FRAME_RATE)
+        stream.width, stream.height, stream.pix_fmt = FRAME_WIDTH, FRAME_HEIGHT, "yuv420p"
+        for number in range(seconds * FRAME_RATE):
             container.mux(stream.encode(_frame(number, tint)))
         container.mux(stream.encode(None))
     return file.getvalue()
 
 
 def _frame(number: int, tint: int) -> av.VideoFrame:
-    frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+    frame = av.VideoFrame(FRAME_WIDTH, FRAME_HEIGHT, "yuv420p")
     for plane, ground in zip(frame.planes, (70 + tint % 90, 110 + tint % 60, 130), strict=True):
         row = bytearray([ground]) * plane.line_size
-        if plane.width == WIDTH:
-            at = number * 12 % WANDERS
+        if plane.width == FRAME_WIDTH:
+            at = number * 12 % BAR_RANGE_PIXELS
             row[at : at + 40] = bytes([210]) * 40
         plane.update(bytes(row) * plane.height)
-    frame.pts, frame.time_base = number, Fraction(1, RATE)
+    frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
     return frame

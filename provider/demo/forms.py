@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-CHOICES = ("radio", "checkbox")
-QUESTIONS = (*CHOICES, "text", "number", "textarea")
+CHOICE_INPUT_TYPES = ("radio", "checkbox")
+QUESTION_INPUT_TYPES = (*CHOICE_INPUT_TYPES, "text", "number", "textarea")
 
 
 @dataclass
@@ -13,7 +13,7 @@ class Field:
     """One control of a form; `label` is what stands beside it."""
 
     name: str
-    kind: str
+    input_type: str
     value: str = ""
     checked: bool = False
     id: str = ""
@@ -31,21 +31,27 @@ class Form:
         """Return what a person can fill in, by name."""
         found: dict[str, list[Field]] = {}
         for each in self.fields:
-            if each.kind in QUESTIONS:
+            if each.input_type in QUESTION_INPUT_TYPES:
                 found.setdefault(each.name, []).append(each)
         return found
 
-    def filled(self, answers: Mapping[str, list[str]]) -> list[tuple[str, str]]:
+    def form_data(self, answers: Mapping[str, list[str]]) -> list[tuple[str, str]]:
         """Return what is sent with these answers: the rest as it stands, and the first button."""
-        kept = [(each.name, each.value) for each in self.fields if self._stands(each, answers)]
-        button = [(each.name, each.value) for each in self.fields if each.kind == "submit"][:1]
+        kept = [
+            (each.name, each.value)
+            for each in self.fields
+            if self._is_sent_unchanged(each, answers)
+        ]
+        button = [(each.name, each.value) for each in self.fields if each.input_type == "submit"][
+            :1
+        ]
         said = [(name, value) for name, values in answers.items() for value in values]
         return kept + said + button
 
-    def _stands(self, each: Field, answers: Mapping[str, list[str]]) -> bool:
-        if each.kind == "submit" or each.name in answers:
+    def _is_sent_unchanged(self, control: Field, answers: Mapping[str, list[str]]) -> bool:
+        if control.input_type == "submit" or control.name in answers:
             return False
-        return each.checked or each.kind not in CHOICES
+        return control.checked or control.input_type not in CHOICE_INPUT_TYPES
 
 
 @dataclass
@@ -62,71 +68,79 @@ class Page:
         return next((form for form in self.forms if path in (form.action or self.url)), None)
 
 
-def read(html: str, url: str) -> Page:
+def parse_page(html: str, url: str) -> Page:
     """Read a page."""
-    reader = _Reader()
+    reader = _PageParser()
     reader.feed(html)
     reader.close()
-    return Page(url, " ".join("".join(reader.text).split()), reader.links, reader.finished())
+    return Page(url, " ".join("".join(reader.text).split()), reader.links, reader.labelled_forms())
 
 
-class _Reader(HTMLParser):
+class _PageParser(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.text: list[str] = []
         self.links: list[str] = []
         self._forms: list[Form] = []
-        self._open: Form | None = None
-        self._area: Field | None = None
-        self._label: list[str] | None = None  # what the open label says so far
-        self._around: list[tuple[Field, list[str]]] = []  # controls inside of a label
-        self._apart: dict[str, list[str]] = {}  # labels by the id of their control
+        self._current_form: Form | None = None
+        self._current_textarea: Field | None = None
+        self._current_label: list[str] | None = None  # what the open label says so far
+        self._wrapped_fields: list[tuple[Field, list[str]]] = []  # controls inside of a label
+        self._labels_by_id: dict[str, list[str]] = {}  # labels by the id of their control
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         said = {name: value or "" for name, value in attrs}
         if tag == "a" and "href" in said:
             self.links.append(said["href"])
         elif tag == "form" and said.get("method", "").lower() == "post":
-            self._open = Form(said.get("action", ""))
-            self._forms.append(self._open)
+            self._current_form = Form(said.get("action", ""))
+            self._forms.append(self._current_form)
         elif tag == "label":
-            self._label = self._apart.setdefault(said["for"], []) if "for" in said else []
-        elif self._open and tag in ("input", "textarea", "button") and said.get("name"):
-            self._add(self._open, tag, said)
+            self._current_label = (
+                self._labels_by_id.setdefault(said["for"], []) if "for" in said else []
+            )
+        elif self._current_form and tag in ("input", "textarea", "button") and said.get("name"):
+            self._add_field(self._current_form, tag, said)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
-            self._open = None
+            self._current_form = None
         elif tag == "label":
-            self._label = None
+            self._current_label = None
         elif tag == "textarea":
-            self._area = None
+            self._current_textarea = None
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)
-        if self._area:
-            self._area.value += data
-        if self._label is not None:
-            self._label.append(data)
+        if self._current_textarea:
+            self._current_textarea.value += data
+        if self._current_label is not None:
+            self._current_label.append(data)
 
-    def finished(self) -> list[Form]:
+    def labelled_forms(self) -> list[Form]:
         """Return the forms, each control with its label."""
         fields = [each for form in self._forms for each in form.fields]
         for each, said in [
-            *((each, self._apart.get(each.id, [])) for each in fields),
-            *self._around,
+            *((each, self._labels_by_id.get(each.id, [])) for each in fields),
+            *self._wrapped_fields,
         ]:
             each.label = " ".join("".join(said).split()) or each.label
         return self._forms
 
-    def _add(self, form: Form, tag: str, said: dict[str, str]) -> None:
-        kind = {"textarea": "textarea", "button": "submit"}.get(tag) or said.get("type", "text")
-        made = Field(
-            said["name"], kind, said.get("value", ""), "checked" in said, said.get("id", "")
+    def _add_field(self, form: Form, tag: str, attributes: dict[str, str]) -> None:
+        kind = {"textarea": "textarea", "button": "submit"}.get(tag) or attributes.get(
+            "type", "text"
         )
-        if kind in CHOICES and "value" not in said:
+        made = Field(
+            attributes["name"],
+            kind,
+            attributes.get("value", ""),
+            "checked" in attributes,
+            attributes.get("id", ""),
+        )
+        if kind in CHOICE_INPUT_TYPES and "value" not in attributes:
             made.value = "on"
         form.fields.append(made)
-        if self._label is not None:
-            self._around.append((made, self._label))
-        self._area = made if tag == "textarea" else None
+        if self._current_label is not None:
+            self._wrapped_fields.append((made, self._current_label))
+        self._current_textarea = made if tag == "textarea" else None

@@ -16,90 +16,106 @@ from typing import IO, Any
 
 import requests
 
-from provider.demo.screen import Screen
-from provider.errors import Conflict, ProviderError, Unready
+from provider.demo.screen import ConsoleOutput
+from provider.errors import Conflict, ProviderError, Unavailable
 
-MARK = ".demo"  # only a folder that holds this, or nothing, is ever emptied
-PATIENCE = 60.0  # seconds that the server or a letter may take
+MARKER_FILE = ".demo"  # only a folder that holds this, or nothing, is ever emptied
+SERVER_TIMEOUT_SECONDS = 60.0  # seconds that the server or a letter may take
 
 
-class Stage:
+class DemoServer:
     """A folder, the commands that work on it, and the server on a free port."""
 
-    def __init__(self, folder: Path, screen: Screen) -> None:
-        self.folder, self._screen = folder, screen
+    def __init__(self, folder: Path, output: ConsoleOutput) -> None:
+        self.folder, self._output = folder, output
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
-        self._server: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "Stage":
-        self._lock = _emptied(self.folder)
+    def __enter__(self) -> "DemoServer":
+        self._lock = _empty_folder(self.folder)
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None
     ) -> None:
-        if self._server and self._server.poll() is None:
-            self._server.terminate()
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
             try:
-                self._server.wait(PATIENCE)
+                self._process.wait(SERVER_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
-                self._server.kill()
-                self._server.wait()
+                self._process.kill()
+                self._process.wait()
         self._lock.close()
 
-    def command(self, *words: str, stdin: str = "", hide: str = "") -> str:
+    def run_command(self, *arguments: str, stdin: str = "", hidden_argument: str = "") -> str:
         """Run a `provider` command to its end and return what it prints."""
-        self._screen.command([word if word != hide else "…" for word in words])
+        self._output.print_command([word if word != hidden_argument else "…" for word in arguments])
         done = subprocess.run(  # noqa: S603  (our own program)
-            [*PROGRAM, *words], input=stdin, env=self._environment(), text=True,
-            capture_output=True, check=False,
-        )  # fmt: skip
+            [*PROVIDER_COMMAND, *arguments],
+            input=stdin,
+            env=self._environment(),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
         if done.returncode:
-            raise Unready(f"`provider {words[0]}` failed: {done.stderr.strip()}")
+            raise Unavailable(f"`provider {arguments[0]}` failed: {done.stderr.strip()}")
         return done.stdout
 
-    def account(self, name: str, host: str, callback_token: str) -> str:
+    def create_account(self, name: str, host: str, callback_token: str) -> str:
         """Connect an ATS and return the token that it is to send."""
-        said = self.command(
-            "account", "create", name, "--ats", "workable", "--callback-host", host,
-            "--callback-token", callback_token, "--json", hide=callback_token,
-        )  # fmt: skip
+        said = self.run_command(
+            "account",
+            "create",
+            name,
+            "--ats",
+            "workable",
+            "--callback-host",
+            host,
+            "--callback-token",
+            callback_token,
+            "--json",
+            hidden_argument=callback_token,
+        )
         # The sample package's disclosure is no legal text: only a sandbox may order it.
-        self.command("account", "set", name, "sandbox=yes")
+        self.run_command("account", "set", name, "sandbox=yes")
         return str(json.loads(said)["token"])
 
-    def serve(self) -> None:
+    def start(self) -> None:
         """Start the server and wait until it answers."""
-        self._screen.command(["serve", "--port", str(self._port)])
+        self._output.print_command(["serve", "--port", str(self._port)])
         with (self.folder / "server.log").open("wb") as log:
             # Its own session: Ctrl-C reaches the demo alone, which then stops the server.
-            self._server = subprocess.Popen(  # noqa: S603  (our own program)
-                [*PROGRAM, "serve", "--port", str(self._port)],
-                env=self._environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            self._process = subprocess.Popen(  # noqa: S603  (our own program)
+                [*PROVIDER_COMMAND, "serve", "--port", str(self._port)],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
-        _wait(self._answers, "The server does not answer")
+            )
+        _wait_for(self._is_healthy, "The server does not answer")
 
-    def require_alive(self) -> None:
+    def require_running(self) -> None:
         """Raise Unready, which names its log, when the server is gone."""
-        if self._server and self._server.poll() is not None:
-            raise Unready(f"The server has ended; {self.folder / 'server.log'} says why")
+        if self._process and self._process.poll() is not None:
+            raise Unavailable(f"The server has ended; {self.folder / 'server.log'} says why")
 
-    def invitation(self, email: str) -> str:
+    def wait_for_invitation(self, email: str) -> str:
         """Return the link in the letter that a candidate got; waits for the letter."""
-        return str(_wait(lambda: self._link(email), f"No letter came to {email}"))
+        return str(_wait_for(lambda: self._find_invitation(email), f"No letter came to {email}"))
 
-    def _link(self, email: str) -> str | None:
-        self.require_alive()
+    def _find_invitation(self, email: str) -> str | None:
+        self.require_running()
         for path in (self.folder / "mail").glob("*.eml"):
             letter = message_from_bytes(path.read_bytes(), policy=policy.default)
             if email in str(letter["To"]):
                 return _first_link(letter, f"{self.url}/c/")
         return None
 
-    def _answers(self) -> bool:
-        self.require_alive()
+    def _is_healthy(self) -> bool:
+        self.require_running()
         try:
             return requests.get(f"{self.url}/health", timeout=2).ok
         except requests.RequestException:
@@ -116,7 +132,7 @@ class Stage:
         }
 
 
-PROGRAM = [sys.executable, "-P", "-m", "provider.cli"]
+PROVIDER_COMMAND = [sys.executable, "-P", "-m", "provider.cli"]
 
 
 def free_port() -> int:
@@ -126,9 +142,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _emptied(folder: Path) -> IO[str]:
+def _empty_folder(folder: Path) -> IO[str]:
     """Empty a folder that is ours and return its lock; Conflict when it is not, or in use."""
-    mark = folder / MARK
+    mark = folder / MARKER_FILE
     if folder.exists() and not mark.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} holds something else: give the demo an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -146,16 +162,16 @@ def _emptied(folder: Path) -> IO[str]:
     return lock
 
 
-def _first_link(letter: EmailMessage, start: str) -> str | None:
-    text = letter.get_body(("plain",))
+def _first_link(email: EmailMessage, prefix: str) -> str | None:
+    text = email.get_body(("plain",))
     words = text.get_content().split() if text else []
-    return next((word for word in words if word.startswith(start)), None)
+    return next((word for word in words if word.startswith(prefix)), None)
 
 
-def _wait(look: Any, problem: str) -> Any:
-    until = time.monotonic() + PATIENCE
-    while not (found := look()):
+def _wait_for(condition: Any, error_message: str) -> Any:
+    until = time.monotonic() + SERVER_TIMEOUT_SECONDS
+    while not (found := condition()):
         if time.monotonic() > until:
-            raise ProviderError(f"{problem} within {PATIENCE:.0f} seconds")
+            raise ProviderError(f"{error_message} within {SERVER_TIMEOUT_SECONDS:.0f} seconds")
         time.sleep(0.05)
     return found

@@ -7,32 +7,32 @@ from marshmallow import Schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.db import in_turn
-from provider.errors import Misplaced
+from provider.db import acquire_advisory_lock
+from provider.errors import DocumentError
 from provider.kinds import assessment, check, interview
 from provider.kinds.assessment import Assessment, Test
 from provider.kinds.check import Check, Package
-from provider.kinds.document import Document, digest, validate
+from provider.kinds.document import Document, content_digest, validate
 from provider.kinds.interview import Interview, InterviewTemplate
 from provider.orders import (
     Order,
     Product,
-    Version,
-    close_due,
-    expire_due,
-    expiry_due,
-    sitting_due,
+    ProductVersion,
+    close_overdue_orders,
+    expire_overdue_orders,
+    has_orders_to_close,
+    has_orders_to_expire,
 )
-from provider.vault import Vault
+from provider.vault import SecretBox
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind's two classes and the shape of its product documents."""
 
-    product: type[Product]
-    order: type[Order]
-    shape: Schema
+    product_class: type[Product]
+    order_class: type[Order]
+    schema: Schema
 
 
 KINDS: dict[str, Kind] = {
@@ -42,30 +42,36 @@ KINDS: dict[str, Kind] = {
 }
 
 
-def keep(session: Session, document: Document, at: datetime) -> tuple[Product, Version | None]:
+def import_document(
+    session: Session, document: Document, now: datetime
+) -> tuple[Product, ProductVersion | None]:
     """Import a product document as a draft version; the same again adds nothing (None)."""
     kind = KINDS.get(document.kind)
     if kind is None:
-        raise document.error("kind", f"should be one of {', '.join(KINDS)}")
-    validate(document, kind.shape)
-    in_turn(session, "products")
-    product = session.scalar(select(kind.product).where(kind.product.key == document.key))
+        raise document.error_at("kind", f"should be one of {', '.join(KINDS)}")
+    validate(document, kind.schema)
+    acquire_advisory_lock(session, "products")
+    product = session.scalar(
+        select(kind.product_class).where(kind.product_class.key == document.key)
+    )
     if product is None:
-        product = kind.product(key=document.key, name=document.name, created_at=at)
+        product = kind.product_class(key=document.key, name=document.name, created_at=now)
         session.add(product)
     try:
-        version = product.add_version(session, document.content, digest(document.content), at)
-    except Misplaced as error:
-        raise document.error(error.path, error.problem) from error
+        version = product.add_version(
+            session, document.content, content_digest(document.content), now
+        )
+    except DocumentError as error:
+        raise document.error_at(error.path, error.problem) from error
     product.name = document.name
     return product, version
 
 
-def something_due(session: Session, at: datetime) -> bool:
+def has_overdue(session: Session, now: datetime) -> bool:
     """Say whether `pass_time` would do anything, without writing."""
-    return expiry_due(session, at) or sitting_due(session, at)
+    return has_orders_to_expire(session, now) or has_orders_to_close(session, now)
 
 
-def pass_time(session: Session, keeper: Vault, at: datetime) -> int:
+def apply_deadlines(session: Session, secret_box: SecretBox, now: datetime) -> int:
     """Do one batch of what the clock demands: expire, close sittings; return how much was done."""
-    return expire_due(session, at) + close_due(session, keeper, at)
+    return expire_overdue_orders(session, now) + close_overdue_orders(session, secret_box, now)

@@ -11,7 +11,7 @@ from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
-from provider.kinds.fields import Number, Shape, Text
+from provider.kinds.fields import DocumentSchema, Number, Text
 
 
 @dataclass(frozen=True)
@@ -21,30 +21,30 @@ class Grades:
     passed: Decimal
     excelled: Decimal | None = None
 
-    def of(self, percent: Decimal) -> str:
+    def grade_for(self, percent: Decimal) -> str:
         """Return failed, passed or excelled."""
         if self.excelled is not None and percent >= self.excelled:
             return "excelled"
         return "passed" if percent >= self.passed else "failed"
 
 
-class GradesShape(Shape):
+class GradesSchema(DocumentSchema):
     """`grades`: two cut scores in percent; `excelled` may be left out."""
 
     passed = Number(0, 100, required=True)
     excelled = Number(0, 100, load_default=None)
 
     @validates_schema
-    def _rising(self, data: dict[str, Any], **_: Any) -> None:
+    def _require_ascending(self, data: dict[str, Any], **_: Any) -> None:
         if data["excelled"] is not None and data["excelled"] <= data["passed"]:
             raise ValidationError("should be more than passed", "excelled")
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Grades:
+    def _build(self, data: dict[str, Any], **_: Any) -> Grades:
         return Grades(**data)
 
 
-class SummariesShape(Shape):
+class SummariesSchema(DocumentSchema):
     """`summaries`: the sentence that stands for each grade."""
 
     failed = Text(500)
@@ -52,23 +52,23 @@ class SummariesShape(Shape):
     excelled = Text(500)
 
 
-def summaries_need_grades(data: dict[str, Any]) -> None:
+def require_grades_for_summaries(data: dict[str, Any]) -> None:
     """Raise ValidationError when there are summaries and no grade to choose one by."""
     if data["summaries"] and data["grades"] is None:
         raise ValidationError("should be left out when there are no grades", "summaries")
 
 
-def percent(share: Fraction) -> Decimal:
+def to_percent(share: Fraction) -> Decimal:
     """Return a share of 0..1 as a percentage with one decimal, rounded half up."""
     tenths = (share * 1000 + Fraction(1, 2)).__floor__()
     return Decimal(tenths) / 10
 
 
-def number(value: Decimal) -> int | float:
+def to_number(value: Decimal) -> int | float:
     """Return a percentage as a JSON number: 75, or 75.5."""
     return int(value) if value == int(value) else float(value)
 
 
-def figure(value: Decimal) -> str:
+def to_number_text(value: Decimal) -> str:
     """Return a percentage as text for the wire: "75", or "75.5"."""
-    return str(number(value))
+    return str(to_number(value))

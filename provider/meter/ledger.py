@@ -41,25 +41,25 @@ class Ledger:
         self._db, self._meter = db, meter
         self._lock = threading.Lock()
         self._machine = socket.gethostname()[:255]
-        self._process = vault.public_id()
+        self._process = vault.generate_public_id()
         self._base: Counts = {}  # stands in a row that is this process's no more
         self._sent: Counts | None = None  # what the row holds, if it is there
         self._others: Counts = {}
 
-    def keep(self, at: datetime) -> None:
+    def keep(self, now: datetime) -> None:
         """Write down what was counted, if that is anything new, and put together what ended."""
         with self._lock:
-            self._keep(at)
+            self._keep(now)
 
-    def all(self, at: datetime) -> Counts:
+    def all(self, now: datetime) -> Counts:
         """Return what all processes counted; at most seconds old of others.
 
         Where there are several it is what all of them can read, so that the figures do not fall
         when now one is asked and now another. When the database fails, that error: see `known`.
         """
         with self._lock:
-            if not self._db.sqlite:
-                self._keep(at)
+            if not self._db.is_sqlite:
+                self._keep(now)
             with self._db.reading() as session:
                 rows = session.scalars(select(Tally)).all()
             if self._sent is not None and not any(row.process == self._process for row in rows):
@@ -71,40 +71,40 @@ class Ledger:
         """Return what was counted here, and what was last read of others."""
         return counts.add((self._others, self._own(self._meter.counted())))
 
-    def _keep(self, at: datetime) -> None:
+    def _keep(self, now: datetime) -> None:
         counted = self._meter.counted()
         if counted == self._sent:
             return
         with self._db.writing() as session:
-            if not self._rewrite(session, counted, at):
+            if not self._rewrite(session, counted, now):
                 if self._sent is not None:
                     self._begin_anew()
-                session.add(self._row(counted, at))
-            self._put_together(session, at)
+                session.add(self._row(counted, now))
+            self._put_together(session, now)
             # Before the commit, of which one may never hear: nothing is ever counted twice.
             self._sent = counted
 
-    def _rewrite(self, session: Session, counted: Counts, at: datetime) -> bool:
+    def _rewrite(self, session: Session, counted: Counts, now: datetime) -> bool:
         mine = update(Tally).where(Tally.process == self._process).returning(Tally.process)
-        values = {"at": at, "counted": counts.dump(self._own(counted))}
+        values = {"at": now, "counted": counts.dump(self._own(counted))}
         return session.scalar(mine.values(values)) is not None
 
-    def _row(self, counted: Counts, at: datetime) -> Tally:
+    def _row(self, counted: Counts, now: datetime) -> Tally:
         kept = counts.dump(self._own(counted))
-        return Tally(process=self._process, machine=self._machine, at=at, counted=kept)
+        return Tally(process=self._process, machine=self._machine, at=now, counted=kept)
 
     def _begin_anew(self) -> None:
-        self._process = vault.public_id()
+        self._process = vault.generate_public_id()
         self._base, self._sent = self._sent or {}, None
 
     def _own(self, counted: Counts) -> Counts:
         return counts.less(counted, self._base)
 
-    def _put_together(self, session: Session, at: datetime) -> None:
+    def _put_together(self, session: Session, now: datetime) -> None:
         # Who else does it at the same time finds these rows locked and leaves them out.
         old = session.scalars(
             select(Tally)
-            .where(Tally.at < at - ENDED, Tally.process != self._process)
+            .where(Tally.at < now - ENDED, Tally.process != self._process)
             .order_by(Tally.machine, Tally.process)  # those put together before first
             .with_for_update(skip_locked=True)
         ).all()
@@ -112,7 +112,7 @@ class Ledger:
             return
         kept = counts.dump(counts.of_few_hosts(_sum(old)))
         last = max(row.at for row in old)
-        session.add(Tally(process=vault.public_id(), machine="", at=last, counted=kept))
+        session.add(Tally(process=vault.generate_public_id(), machine="", at=last, counted=kept))
         for row in old:
             session.delete(row)
 

@@ -14,11 +14,28 @@ from prometheus_client import (
 from prometheus_client.registry import Collector
 
 from provider.meter.counts import MOST_HOSTS, OTHERS, Counts, read
-from provider.outbox import Ended, Lane
+from provider.outbox import AttemptResult, QueueName
 
 BUCKETS = (
-    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 21600, 86400, 259200,
-)  # fmt: skip
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+    60,
+    300,
+    1800,
+    7200,
+    21600,
+    86400,
+    259200,
+)
 
 # When each line was first counted would double their number.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -30,13 +47,18 @@ class Meter:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._attempts = Counter(
-            "provider_attempts", "Tries to deliver a message, by how they ended",
-            ("to", "host", "outcome"), registry=self._registry,
-        )  # fmt: skip
+            "provider_attempts",
+            "Tries to deliver a message, by how they ended",
+            ("to", "host", "outcome"),
+            registry=self._registry,
+        )
         self._arrival = Histogram(
-            "provider_arrival_seconds", "From a message's commit to its first arrival",
-            ("topic",), registry=self._registry, buckets=BUCKETS,
-        )  # fmt: skip
+            "provider_arrival_seconds",
+            "From a message's commit to its first arrival",
+            ("topic",),
+            registry=self._registry,
+            buckets=BUCKETS,
+        )
         self._requests = Counter(
             "provider_requests", "Requests answered", ("endpoint", "code"), registry=self._registry
         )
@@ -45,13 +67,13 @@ class Meter:
         self._answers = lru_cache(maxsize=10_000)(self._requests.labels)
         self._tries = lru_cache(maxsize=10_000)(self._line)
 
-    def tried(self, ended: Sequence[Ended], stood: Collection[str]) -> None:
+    def tried(self, ended: Sequence[AttemptResult], stood: Collection[str]) -> None:
         """Count tries, and the way of what arrived; `stood` are the leases that they settled."""
         for one in ended:
             kept = one.claim.lease in stood
-            self._tries(one.claim.lane, one.outcome.word if kept else "lease lost").inc()
-            if kept and one.outcome.word == "done":
-                took = (one.at - one.claim.created_at).total_seconds()
+            self._tries(one.claim.queue, one.outcome.decision if kept else "lease lost").inc()
+            if kept and one.outcome.decision == "delivered":
+                took = (one.finished_at - one.claim.created_at).total_seconds()
                 self._arrival.labels(one.claim.topic).observe(max(0.0, took))
 
     def answered(self, endpoint: str | None, code: int) -> None:
@@ -68,8 +90,8 @@ class Meter:
         return b"".join(generate_latest(each) for each in (families, *more))
 
     def _line(self, lane: str, outcome: str) -> Counter:
-        read = Lane.read(lane)
-        return self._attempts.labels(read.sink, self._known(read.host), outcome)
+        read = QueueName.parse(lane)
+        return self._attempts.labels(read.channel, self._known(read.host), outcome)
 
     def _known(self, host: str) -> str:
         if host not in self._hosts:

@@ -2,8 +2,6 @@
 
 from alembic import op
 import sqlalchemy as sa
-
-import provider.db
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}

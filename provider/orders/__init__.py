@@ -1,6 +1,6 @@
 """What can be ordered and what was ordered: place, become, reopen."""
 
-from provider.orders.evidence import Evidence, Take
+from provider.orders.evidence import Evidence, VideoAnswer
 from provider.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.orders.order import (
     CANCELLED,
@@ -8,20 +8,26 @@ from provider.orders.order import (
     CONSENTED,
     DECLINED,
     EXPIRED,
-    FINAL,
+    FINAL_STATUSES,
     PENDING,
-    PROGRESS,
+    PROGRESS_STATES,
     STATUSES,
     Candidate,
-    Event,
     Order,
+    OrderEvent,
     Result,
-    expire_due,
-    expiry_due,
+    expire_overdue_orders,
+    has_orders_to_expire,
 )
 from provider.orders.place import Placement, place
-from provider.orders.product import DRAFT, PUBLISHED, Product, Version, listed
-from provider.orders.sitting import Sitting, close_due, sitting_due
+from provider.orders.product import (
+    DRAFT,
+    PUBLISHED,
+    Product,
+    ProductVersion,
+    list_published_products,
+)
+from provider.orders.sitting import TimedOrder, close_overdue_orders, has_orders_to_close
 
 __all__ = [
     "CANCELLED",
@@ -30,31 +36,31 @@ __all__ = [
     "DECLINED",
     "DRAFT",
     "EXPIRED",
-    "FINAL",
+    "FINAL_STATUSES",
     "INVITE",
     "PDF",
     "PENDING",
-    "PROGRESS",
+    "PROGRESS_STATES",
     "PUBLISHED",
     "REPORT",
     "SHARED",
     "STATUSES",
     "Candidate",
-    "Event",
     "Evidence",
     "Link",
     "Order",
+    "OrderEvent",
     "OrderSession",
     "Placement",
     "Product",
+    "ProductVersion",
     "Result",
-    "Sitting",
-    "Take",
-    "Version",
-    "close_due",
-    "expire_due",
-    "expiry_due",
-    "listed",
+    "TimedOrder",
+    "VideoAnswer",
+    "close_overdue_orders",
+    "expire_overdue_orders",
+    "has_orders_to_close",
+    "has_orders_to_expire",
+    "list_published_products",
     "place",
-    "sitting_due",
 ]

@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
-class Take(NamedTuple):
+class VideoAnswer(NamedTuple):
     """An answer on video: what was asked, its rating as text, the note on it, its length in s.
 
     `recording` is the public id of what can be watched, `poster` the media key of its picture;
     each is empty where there is none.
     """
 
-    asked: str
+    question: str
     rating: str
     note: str = ""
     seconds: float | None = None
-    recording: str = ""
-    poster: str = ""
+    recording_id: str = ""
+    poster_key: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Evidence:
     facts: tuple[tuple[str, str], ...] = ()
     findings: tuple[tuple[str, str], ...] = ()
     items: tuple[tuple[str, str, str, str], ...] = ()
-    takes: tuple[Take, ...] = ()
+    video_answers: tuple[VideoAnswer, ...] = ()
 
     @classmethod
-    def read(cls, figures: Mapping[str, Any]) -> "Evidence":
+    def from_figures(cls, figures: Mapping[str, Any]) -> "Evidence":
         """Return what a result's figures hold: `bars` and `findings`."""
         bars = figures.get("bars", [])
         findings = figures.get("findings", [])

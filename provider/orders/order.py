@@ -24,29 +24,34 @@ from provider.db import Base
 from provider.errors import Conflict, Invalid, NotFound
 from provider.orders.evidence import Evidence
 from provider.orders.link import INVITE, PDF, REPORT, Link
-from provider.orders.product import Product, Version
-from provider.vault import Vault
+from provider.orders.product import Product, ProductVersion
+from provider.vault import SecretBox
 
 PENDING, CONSENTED, COMPLETED = "pending", "consented", "completed"
 DECLINED, EXPIRED, CANCELLED = "declined", "expired", "cancelled"
 STATUSES = (PENDING, CONSENTED, COMPLETED, DECLINED, EXPIRED, CANCELLED)
-FINAL = frozenset({COMPLETED, DECLINED, EXPIRED, CANCELLED})
+FINAL_STATUSES = frozenset({COMPLETED, DECLINED, EXPIRED, CANCELLED})
 
-INVITED, OPENED, STARTED, SUBMITTED = PROGRESS = ("invited", "opened", "started", "submitted")
-UNTOUCHED = (INVITED, OPENED)  # an order that still waits on the candidate
+INVITED, OPENED, STARTED, SUBMITTED = PROGRESS_STATES = (
+    "invited",
+    "opened",
+    "started",
+    "submitted",
+)
+NOT_STARTED = (INVITED, OPENED)  # an order that still waits on the candidate
 # Handed in and without a result. Literals, not parameters: only so can an index be partial by it.
-WAITS_ON_STAFF = "progress = 'submitted' AND status IN ('pending', 'consented')"
+WAITING_FOR_STAFF_SQL = "progress = 'submitted' AND status IN ('pending', 'consented')"
 
 # From where each status may be reached. Final ones are left only by staff, through `reopen`.
-REACHED_FROM = {
-    PENDING: FINAL,
+ALLOWED_PREVIOUS_STATUSES = {
+    PENDING: FINAL_STATUSES,
     CONSENTED: {PENDING},
     COMPLETED: {PENDING, CONSENTED},
     DECLINED: {PENDING},
     EXPIRED: {PENDING},
     CANCELLED: {PENDING, CONSENTED},
 }
-BATCH = 100  # orders that expire in one transaction: a writer is never held for long
+BATCH_SIZE = 100  # orders that expire in one transaction: a writer is never held for long
 
 
 class Candidate(Base):
@@ -72,39 +77,49 @@ class Order(Base):
 
     __tablename__ = "orders"
     __table_args__ = (
-        UniqueConstraint("account_id", "origin"),
+        UniqueConstraint("account_id", "external_key"),
         # Of all cancelled ones few may be an account's, of an account's few may be cancelled.
         Index("ix_orders_account", "account_id", "status", "id"),
         Index("ix_orders_kind", "kind", "status", "id"),
         Index("ix_orders_product", "product_id", "status", "id"),
         Index("ix_orders_status", "status", "id"),
         Index(
-            "ix_orders_expiry", "expires_at",
-            sqlite_where=text("status = 'pending'"), postgresql_where=text("status = 'pending'"),
+            "ix_orders_expiry",
+            "expires_at",
+            sqlite_where=text("status = 'pending'"),
+            postgresql_where=text("status = 'pending'"),
         ),
         Index(
-            "ix_orders_attempt", "attempt_ends_at",
+            "ix_orders_attempt",
+            "attempt_ends_at",
             sqlite_where=text("progress = 'started'"),
             postgresql_where=text("progress = 'started'"),
         ),
         Index(
-            "ix_orders_staff", "progress", "id",
-            sqlite_where=text(WAITS_ON_STAFF), postgresql_where=text(WAITS_ON_STAFF),
+            "ix_orders_staff",
+            "progress",
+            "id",
+            sqlite_where=text(WAITING_FOR_STAFF_SQL),
+            postgresql_where=text(WAITING_FOR_STAFF_SQL),
         ),
-    )  # fmt: skip
+    )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=vault.generate_public_id
+    )
     kind: Mapped[str] = mapped_column(String(20))
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     product_id: Mapped[int] = mapped_column(ForeignKey("products.id"))
-    version_id: Mapped[int] = mapped_column(ForeignKey("versions.id"))
+    version_id: Mapped[int] = mapped_column(ForeignKey("product_versions.id"))
     candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"), index=True)
-    origin: Mapped[str] = mapped_column(String(2000))
-    fingerprint: Mapped[str] = mapped_column(String(100))
-    reply: Mapped[dict[str, Any]] = mapped_column(JSON)
-    host: Mapped[str] = mapped_column(String(260), server_default="")  # that `reply` goes to
+    external_key: Mapped[str] = mapped_column(String(2000))
+    request_mac: Mapped[str] = mapped_column(String(100))
+    reply_context: Mapped[dict[str, Any]] = mapped_column(JSON)
+    callback_host: Mapped[str] = mapped_column(
+        String(260), server_default=""
+    )  # that `reply` goes to
     job_title: Mapped[str] = mapped_column(String(500), default="")
     job_reference: Mapped[str] = mapped_column(String(200), default="")
     preferences: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
@@ -119,9 +134,11 @@ class Order(Base):
 
     account: Mapped[Account] = relationship()
     product: Mapped[Product] = relationship()
-    version: Mapped[Version] = relationship()
+    version: Mapped[ProductVersion] = relationship()
     candidate: Mapped[Candidate] = relationship()
-    events: Mapped[list["Event"]] = relationship(back_populates="order", order_by="Event.id")
+    events: Mapped[list["OrderEvent"]] = relationship(
+        back_populates="order", order_by="OrderEvent.id"
+    )
     results: Mapped[list["Result"]] = relationship(back_populates="order", order_by="Result.id")
     links: Mapped[list[Link]] = relationship(back_populates="order", order_by=Link.id)
 
@@ -155,98 +172,107 @@ class Order(Base):
 
     def evidence(self) -> Evidence:
         """Return what the standing result rests on; a kind adds what only it knows."""
-        return Evidence.read(self.result.figures if self.result else {})
+        return Evidence.from_figures(self.result.figures if self.result else {})
 
-    def aside(self, keeper: Vault) -> dict[str, Any]:
+    def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
         """Return what only this kind has to say on the candidate's pages and in letters."""
         return {}
 
     @property
-    def waits_on_candidate(self) -> bool:
+    def is_waiting_for_candidate(self) -> bool:
         """Whether the candidate has not begun: only then can the order expire."""
-        return self.status == PENDING and self.progress in UNTOUCHED
+        return self.status == PENDING and self.progress in NOT_STARTED
 
     @property
-    def lasts(self) -> int | None:
+    def duration_seconds(self) -> int | None:
         """Seconds that the candidate should have at hand; None where that is open."""
         return None
 
-    def overdue(self, at: datetime) -> bool:
+    def is_overdue(self, now: datetime) -> bool:
         """Whether the order should have expired by now, even if nobody has written it yet."""
-        return self.waits_on_candidate and self.expires_at <= at
+        return self.is_waiting_for_candidate and self.expires_at <= now
 
-    def behind(self, at: datetime) -> bool:
+    def has_overdue_transition(self, now: datetime) -> bool:
         """Whether the clock has demanded something of this order that nobody has done yet."""
-        return self.overdue(at)
+        return self.is_overdue(now)
 
-    def catch_up(self, session: Session, keeper: Vault, at: datetime) -> None:
+    def apply_overdue_transition(
+        self, session: Session, secret_box: SecretBox, now: datetime
+    ) -> None:
         """Do at once what the clock demands, rather than when the timer comes round."""
-        if self.overdue(at):
-            self.expire(session, at)
+        if self.is_overdue(now):
+            self.expire(session, now)
 
-    def invite(self, session: Session, keeper: Vault, at: datetime) -> None:
+    def invite(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Make the candidate's link and put the invitation into the outbox."""
         if not any(link.purpose == INVITE and not link.revoked_at for link in self.links):
-            session.add(Link.mint(keeper, self, INVITE, at))
-        self.write_letter(session, "invitation", at)
+            session.add(Link.create(secret_box, self, INVITE, now))
+        self.enqueue_email(session, "invitation", now)
 
-    def write_letter(self, session: Session, letter: str, at: datetime) -> None:
+    def enqueue_email(self, session: Session, template: str, now: datetime) -> None:
         """Put a letter to the candidate into the outbox."""
         outbox.append(
-            session, lane=self.lane(outbox.MAIL), key=self.public_id, sequence=self.revision,
-            topic=letter, payload={"order": self.public_id}, at=at,
-        )  # fmt: skip
+            session,
+            queue=self.queue_name(outbox.EMAIL),
+            ordering_key=self.public_id,
+            sequence=self.revision,
+            topic=template,
+            payload={"order": self.public_id},
+            now=now,
+        )
 
-    def open(self, session: Session, at: datetime) -> None:
+    def mark_opened(self, session: Session, now: datetime) -> None:
         """Note that the candidate has seen the invitation's page."""
         if self.status == PENDING and self.progress == INVITED:
             self.progress = OPENED
-            self.tell(session, "opened", "candidate", at)
+            self.record_event(session, "opened", "candidate", now)
 
-    def decline(self, session: Session, reason: str, at: datetime) -> None:
+    def decline(self, session: Session, reason: str, now: datetime) -> None:
         """The candidate says no, with a reason or without."""
-        self.must_be_open(at)
-        self.become(session, DECLINED, actor="candidate", note=reason.strip()[:2000], at=at)
+        self.require_open(now)
+        self.change_status(
+            session, DECLINED, actor="candidate", note=reason.strip()[:2000], now=now
+        )
 
-    def expire(self, session: Session, at: datetime) -> None:
+    def expire(self, session: Session, now: datetime) -> None:
         """The time to begin is over."""
-        self.become(session, EXPIRED, actor="system", at=at)
+        self.change_status(session, EXPIRED, actor="system", now=now)
 
-    def cancel(self, session: Session, actor: str, reason: str, at: datetime) -> None:
+    def cancel(self, session: Session, actor: str, reason: str, now: datetime) -> None:
         """Staff take the order back."""
-        self.become(session, CANCELLED, actor=actor, note=reason, at=at)
+        self.change_status(session, CANCELLED, actor=actor, note=reason, now=now)
 
     def reopen(
-        self, session: Session, keeper: Vault, actor: str, reason: str, at: datetime
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
     ) -> None:
         """Staff give the candidate another go: the order waits again and is invited again."""
-        if self.status not in FINAL:
+        if self.status not in FINAL_STATUSES:
             raise Conflict("Only an order that has ended can be reopened")
-        self.expires_at = at + timedelta(seconds=self.account.expire_after)
+        self.expires_at = now + timedelta(seconds=self.account.expire_after_seconds)
         self.progress, self.started_at, self.attempt_ends_at = INVITED, None, None
-        self.become(session, PENDING, actor=actor, note=reason, at=at)
-        self.invite(session, keeper, at)
+        self.change_status(session, PENDING, actor=actor, note=reason, now=now)
+        self.invite(session, secret_box, now)
 
     def complete(
-        self, session: Session, keeper: Vault, result: "Result", actor: str, at: datetime
+        self, session: Session, secret_box: SecretBox, result: "Result", actor: str, now: datetime
     ) -> None:
         """Keep a result, give it its addresses, and tell the ATS."""
         result.revision = self.revision + 1
-        result.created_at = at
+        result.created_at = now
         self.results.append(result)
         for purpose in (REPORT, PDF):
             if not any(link.purpose == purpose and not link.revoked_at for link in self.links):
-                session.add(Link.mint(keeper, self, purpose, at))
+                session.add(Link.create(secret_box, self, purpose, now))
         self.progress = SUBMITTED
-        self.become(session, COMPLETED, actor=actor, at=at, result=result)
+        self.change_status(session, COMPLETED, actor=actor, now=now, result=result)
 
-    def become(
+    def change_status(
         self,
         session: Session,
         status: str,
         *,
         actor: str,
-        at: datetime,
+        now: datetime,
         note: str = "",
         result: "Result | None" = None,
     ) -> None:
@@ -255,7 +281,7 @@ class Order(Base):
         Raises Conflict when the order cannot get there from where it is, or when somebody else
         changed it first: of submit and expire at the same moment one wins.
         """
-        if self.status not in REACHED_FROM[status]:
+        if self.status not in ALLOWED_PREVIOUS_STATUSES[status]:
             raise Conflict(f"An order that is {self.status} cannot become {status}")
         session.flush()
         changed = session.execute(
@@ -264,7 +290,7 @@ class Order(Base):
             .values(
                 status=status,
                 revision=Order.revision + 1,
-                finished_at=at if status in FINAL else None,
+                finished_at=now if status in FINAL_STATUSES else None,
             )
             .execution_options(synchronize_session=False)
         )
@@ -272,40 +298,56 @@ class Order(Base):
         if changed.rowcount != 1:
             raise Conflict("Somebody else changed this order at the same moment")
         session.refresh(self, ["status", "revision", "finished_at"])
-        self.tell(session, status if status != PENDING else "reopened", actor, at, note)
+        self.record_event(session, status if status != PENDING else "reopened", actor, now, note)
         outbox.append(
-            session, lane=self.lane(outbox.CALLBACK, self.host), key=self.public_id,
-            sequence=self.revision, topic="status", absolute=True, at=at,
+            session,
+            queue=self.queue_name(outbox.CALLBACK, self.callback_host),
+            ordering_key=self.public_id,
+            sequence=self.revision,
+            topic="status",
+            supersedes_earlier=True,
+            now=now,
             payload={"status": status, "result": result.id if result else None},
-        )  # fmt: skip
+        )
 
-    def lane(self, sink: str, host: str = "") -> str:
+    def queue_name(self, channel: str, host: str = "") -> str:
         """Name the lane in which this order's messages go to a sink."""
-        return str(outbox.Lane(self.account_id, sink, host))
+        return str(outbox.QueueName(self.account_id, channel, host))
 
-    def must_be_open(self, at: datetime) -> None:
+    def require_open(self, now: datetime) -> None:
         """Raise Conflict unless the candidate may still act."""
-        if self.status != PENDING or self.overdue(at):
+        if self.status != PENDING or self.is_overdue(now):
             raise Conflict("This invitation is no longer open")
 
-    def tell(self, session: Session, word: str, actor: str, at: datetime, note: str = "") -> None:
+    def record_event(
+        self, session: Session, event_type: str, actor: str, now: datetime, note: str = ""
+    ) -> None:
         """Add a line to the order's story."""
         session.add(
-            Event(order=self, revision=self.revision, at=at, word=word, actor=actor, note=note)
+            OrderEvent(
+                order=self,
+                revision=self.revision,
+                occurred_at=now,
+                type=event_type,
+                actor=actor,
+                note=note,
+            )
         )
-        logs.once_kept(session, "order", order=self.public_id, kind=self.kind, word=word)
+        logs.log_after_commit(
+            session, "order", order=self.public_id, kind=self.kind, word=event_type
+        )
 
 
-class Event(Base):
+class OrderEvent(Base):
     """One line of an order's story: what happened, when, by whom."""
 
-    __tablename__ = "events"
+    __tablename__ = "order_events"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
     revision: Mapped[int]
-    at: Mapped[datetime]
-    word: Mapped[str] = mapped_column(String(30))
+    occurred_at: Mapped[datetime]
+    type: Mapped[str] = mapped_column(String(30))
     actor: Mapped[str] = mapped_column(String(254))  # ats, candidate, system, or a staff e-mail
     note: Mapped[str] = mapped_column(Text, default="")
     order: Mapped[Order] = relationship(back_populates="events")
@@ -329,7 +371,7 @@ class Result(Base):
     order: Mapped[Order] = relationship(back_populates="results")
 
     @validates("details")
-    def _at_most_two_levels(self, _: str, details: dict[str, Any]) -> dict[str, Any]:
+    def _check_details_depth(self, _: str, details: dict[str, Any]) -> dict[str, Any]:
         # Every ATS shows them as they are, some only so deep: a kind that builds more is wrong.
         for value in details.values():
             for figure in value.values() if isinstance(value, dict) else (value,):
@@ -338,29 +380,29 @@ class Result(Base):
         return details
 
 
-def expiry_due(session: Session, at: datetime) -> bool:
+def has_orders_to_expire(session: Session, now: datetime) -> bool:
     """Say whether an order should have expired by now."""
-    return session.scalar(select(Order.id).where(*_overdue(at)).limit(1)) is not None
+    return session.scalar(select(Order.id).where(*_overdue_conditions(now)).limit(1)) is not None
 
 
-def expire_due(session: Session, at: datetime) -> int:
+def expire_overdue_orders(session: Session, now: datetime) -> int:
     """Expire a batch of orders whose time to begin is over; return how many."""
     overdue = session.scalars(
         select(Order)
-        .where(*_overdue(at))
+        .where(*_overdue_conditions(now))
         .order_by(Order.expires_at)
-        .limit(BATCH)
+        .limit(BATCH_SIZE)
         .with_for_update(skip_locked=True)  # another process is at them, or the candidate
     ).all()
     for order in overdue:
-        order.expire(session, at)
+        order.expire(session, now)
     return len(overdue)
 
 
-def _overdue(at: datetime) -> list[Any]:
+def _overdue_conditions(now: datetime) -> list[Any]:
     return [
         # A literal, not a parameter: only so can the planner use the partial index.
         Order.status == text("'pending'"),
-        Order.progress.in_(UNTOUCHED),
-        Order.expires_at <= at,
+        Order.progress.in_(NOT_STARTED),
+        Order.expires_at <= now,
     ]

@@ -13,7 +13,7 @@ from provider.db import Base
 from provider.errors import Conflict, NotFound
 
 DRAFT, PUBLISHED = "draft", "published"
-MOST_READ = 500  # contents that are remembered in their typed form
+MAX_PARSED_CONTENTS = 500  # contents that are remembered in their typed form
 
 Content = TypeVar("Content")
 
@@ -26,7 +26,9 @@ class Product(Base):
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012  (SQLAlchemy's own form)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=vault.generate_public_id
+    )
     kind: Mapped[str] = mapped_column(String(20))
     key: Mapped[str] = mapped_column(String(100))
     name: Mapped[str] = mapped_column(String(200))
@@ -37,8 +39,8 @@ class Product(Base):
     sandbox_only: Mapped[bool] = mapped_column(default=False, server_default=false())
     archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
-    versions: Mapped[list["Version"]] = relationship(
-        back_populates="product", order_by="Version.number"
+    versions: Mapped[list["ProductVersion"]] = relationship(
+        back_populates="product", order_by="ProductVersion.number"
     )
 
     @property
@@ -49,39 +51,41 @@ class Product(Base):
         return PUBLISHED if self.current_version_id else DRAFT
 
     def add_version(
-        self, session: Session, content: dict[str, Any], digest: str, at: datetime
-    ) -> "Version | None":
+        self, session: Session, content: dict[str, Any], digest: str, now: datetime
+    ) -> "ProductVersion | None":
         """Add a draft; None when the newest version already says the same."""
         newest = self.versions[-1] if self.versions else None
         if newest and newest.digest == digest:
             return None
-        self.admit(session, content, at)
+        self.check_against_history(session, content, now)
         number = newest.number + 1 if newest else 1
-        version = Version(number=number, content=content, digest=digest, created_at=at)
+        version = ProductVersion(number=number, content=content, digest=digest, created_at=now)
         self.versions.append(version)
         session.flush()
         return version
 
-    def publish(self, at: datetime) -> "Version":
+    def publish(self, now: datetime) -> "ProductVersion":
         """Make the newest version the one that new orders get; it never changes again."""
         if not self.versions:
             raise Conflict(f"{self.name} has no version to publish")
         version = self.versions[-1]
-        version.state, version.published_at = PUBLISHED, version.published_at or at
+        version.state, version.published_at = PUBLISHED, version.published_at or now
         self.current_version_id, self.archived_at = version.id, None
         self.sandbox_only = self.is_sample(version)
         return version
 
-    def is_sample(self, version: "Version") -> bool:
+    def is_sample(self, version: "ProductVersion") -> bool:
         """Whether a version is not for real use; a kind that has samples says so."""
         return False
 
-    def admit(self, session: Session, content: dict[str, Any], at: datetime) -> None:
+    def check_against_history(
+        self, session: Session, content: dict[str, Any], now: datetime
+    ) -> None:
         """Refuse a content that contradicts what stands elsewhere; a kind that must says so."""
 
-    def archive(self, at: datetime) -> None:
+    def archive(self, now: datetime) -> None:
         """Take the product off every list; orders that stand go on."""
-        self.archived_at = self.archived_at or at
+        self.archived_at = self.archived_at or now
 
     @classmethod
     def find(cls, session: Session, public_id: str) -> Self:
@@ -94,10 +98,10 @@ class Product(Base):
         return found
 
 
-class Version(Base):
+class ProductVersion(Base):
     """One numbered content of a product: a JSON document and its hash."""
 
-    __tablename__ = "versions"
+    __tablename__ = "product_versions"
     __table_args__ = (UniqueConstraint("product_id", "number"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -110,26 +114,26 @@ class Version(Base):
     published_at: Mapped[datetime | None]
     product: Mapped[Product] = relationship(back_populates="versions")
 
-    def read_by(self, parse: Callable[[dict[str, Any]], Content]) -> Content:
+    def parsed(self, parse: Callable[[dict[str, Any]], Content]) -> Content:
         """Return the content as its kind reads it; remembered by its hash, so never stale."""
-        known = _READ.get((parse, self.digest))
+        known = _PARSED_CONTENTS.get((parse, self.digest))
         if known is None:
-            if len(_READ) > MOST_READ:
-                _READ.clear()
-            known = _READ[parse, self.digest] = parse(self.content)
+            if len(_PARSED_CONTENTS) > MAX_PARSED_CONTENTS:
+                _PARSED_CONTENTS.clear()
+            known = _PARSED_CONTENTS[parse, self.digest] = parse(self.content)
         return cast(Content, known)
 
 
-_READ: dict[tuple[Callable[..., Any], str], Any] = {}
+_PARSED_CONTENTS: dict[tuple[Callable[..., Any], str], Any] = {}
 
 
-def listed(session: Session, kind: str, caller: Caller) -> Sequence[Row[str, str]]:
+def list_published_products(session: Session, kind: str, caller: Caller) -> Sequence[Row[str, str]]:
     """Return (public id, name) of the published products of a kind that an account may see."""
-    query = select(Product.public_id, Product.name).where(*visible(kind, caller))
+    query = select(Product.public_id, Product.name).where(*visibility_conditions(kind, caller))
     return session.execute(query.order_by(Product.name, Product.id)).all()
 
 
-def visible(kind: str, caller: Caller) -> list[Any]:
+def visibility_conditions(kind: str, caller: Caller) -> list[Any]:
     """Return the conditions under which an account sees a product."""
     conditions: list[Any] = [
         Product.kind == kind,
@@ -138,7 +142,7 @@ def visible(kind: str, caller: Caller) -> list[Any]:
     ]
     if not caller.sandbox:
         conditions.append(Product.sandbox_only.is_(False))
-    if not caller.sees_all:
+    if not caller.all_products:
         seen = select(AccountProduct.product_id).where(
             AccountProduct.account_id == caller.account_id
         )

@@ -8,96 +8,108 @@ from sqlalchemy.orm import Session
 
 from provider.errors import Conflict
 from provider.orders.order import PENDING, STARTED, Order
-from provider.vault import Vault
+from provider.vault import SecretBox
 
-BATCH = 50  # sittings that are closed in one transaction
-UNTIMED = timedelta(hours=24)  # the least that one without a time limit stays open once begun
+BATCH_SIZE = 50  # sittings that are closed in one transaction
+MIN_UNTIMED_DURATION = timedelta(
+    hours=24
+)  # the least that one without a time limit stays open once begun
 
 
-class Sitting(Order):
+class TimedOrder(Order):
     """What assessments and interviews have in common: the time runs from the start."""
 
     __mapper_args__ = {"polymorphic_abstract": True}  # noqa: RUF012
 
-    over = "The time is over"  # what is said to whoever comes late
+    time_over_message = "The time is over"  # what is said to whoever comes late
 
     @property
-    def limit(self) -> timedelta | None:
+    def time_limit(self) -> timedelta | None:
         """How long the candidate may take once begun; None where only the invitation ends."""
         return None
 
-    def close(self, session: Session, keeper: Vault, at: datetime) -> None:
+    def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Do what the end of the time demands with what was given until then."""
         raise NotImplementedError
 
-    def running(self, at: datetime) -> bool:
+    def is_running(self, now: datetime) -> bool:
         """Whether the candidate may answer now."""
-        return self._begun() and self.attempt_ends_at is not None and at < self.attempt_ends_at
+        return (
+            self._is_started() and self.attempt_ends_at is not None and now < self.attempt_ends_at
+        )
 
-    def must_be_running(self, at: datetime) -> None:
+    def require_running(self, now: datetime) -> None:
         """Raise Conflict unless the candidate may answer now."""
-        if not self.running(at):
-            raise Conflict(self.over)
+        if not self.is_running(now):
+            raise Conflict(self.time_over_message)
 
-    def time_is_over(self, at: datetime) -> bool:
+    def is_past_deadline(self, now: datetime) -> bool:
         """Whether the sitting should have been closed by now."""
-        return self._begun() and not self.running(at)
+        return self._is_started() and not self.is_running(now)
 
-    def behind(self, at: datetime) -> bool:
+    def has_overdue_transition(self, now: datetime) -> bool:
         """Whether the order should have expired or its sitting been closed by now."""
-        return super().behind(at) or self.time_is_over(at)
+        return super().has_overdue_transition(now) or self.is_past_deadline(now)
 
-    def catch_up(self, session: Session, keeper: Vault, at: datetime) -> None:
+    def apply_overdue_transition(
+        self, session: Session, secret_box: SecretBox, now: datetime
+    ) -> None:
         """Expire, or close the sitting, at once."""
-        super().catch_up(session, keeper, at)
-        if self.time_is_over(at):
-            self.close(session, keeper, at)
+        super().apply_overdue_transition(session, secret_box, now)
+        if self.is_past_deadline(now):
+            self.close_at_deadline(session, secret_box, now)
 
-    def start(self, session: Session, at: datetime) -> None:
+    def start(self, session: Session, now: datetime) -> None:
         """Begin: from here the time runs. Beginning twice changes nothing."""
-        if self.running(at):
+        if self.is_running(now):
             return
-        self.must_be_open(at)
+        self.require_open(now)
         if self.progress == STARTED:
-            raise Conflict(self.over)
-        self.started_at = at
-        self.attempt_ends_at = at + self.limit if self.limit else max(self.expires_at, at + UNTIMED)
+            raise Conflict(self.time_over_message)
+        self.started_at = now
+        self.attempt_ends_at = (
+            now + self.time_limit
+            if self.time_limit
+            else max(self.expires_at, now + MIN_UNTIMED_DURATION)
+        )
         self.progress = STARTED
-        self.tell(session, "started", "candidate", at)
+        self.record_event(session, "started", "candidate", now)
 
-    def taken(self, at: datetime) -> int:
+    def elapsed_seconds(self, now: datetime) -> int:
         """Return the seconds from the start until now, or until the time was over."""
-        if not self._begun() or self.started_at is None or self.attempt_ends_at is None:
+        if not self._is_started() or self.started_at is None or self.attempt_ends_at is None:
             raise Conflict("This is not under way")
-        return int((min(at, self.attempt_ends_at) - self.started_at).total_seconds())
+        return int((min(now, self.attempt_ends_at) - self.started_at).total_seconds())
 
-    def _begun(self) -> bool:
+    def _is_started(self) -> bool:
         return self.status == PENDING and self.progress == STARTED
 
 
-def sitting_due(session: Session, at: datetime) -> bool:
+def has_orders_to_close(session: Session, now: datetime) -> bool:
     """Say whether a sitting should have been closed by now."""
-    return session.scalar(select(Sitting.id).where(*_overdue(at)).limit(1)) is not None
+    return (
+        session.scalar(select(TimedOrder.id).where(*_overdue_conditions(now)).limit(1)) is not None
+    )
 
 
-def close_due(session: Session, keeper: Vault, at: datetime) -> int:
+def close_overdue_orders(session: Session, secret_box: SecretBox, now: datetime) -> int:
     """Close a batch of sittings whose time is over; return how many."""
     overdue = session.scalars(
-        select(Sitting)
-        .where(*_overdue(at))
-        .order_by(Sitting.attempt_ends_at)
-        .limit(BATCH)
+        select(TimedOrder)
+        .where(*_overdue_conditions(now))
+        .order_by(TimedOrder.attempt_ends_at)
+        .limit(BATCH_SIZE)
         .with_for_update(skip_locked=True)  # another process is at them, or the candidate
     ).all()
     for sitting in overdue:
-        sitting.close(session, keeper, at)
+        sitting.close_at_deadline(session, secret_box, now)
     return len(overdue)
 
 
-def _overdue(at: datetime) -> list[Any]:
+def _overdue_conditions(now: datetime) -> list[Any]:
     return [
         # A literal, not a parameter: only so can the planner use the partial index.
-        Sitting.progress == text("'started'"),
-        Sitting.status == PENDING,
-        Sitting.attempt_ends_at <= at,
+        TimedOrder.progress == text("'started'"),
+        TimedOrder.status == PENDING,
+        TimedOrder.attempt_ends_at <= now,
     ]

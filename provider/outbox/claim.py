@@ -21,128 +21,156 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from provider import vault
-from provider.outbox.lane import MEDIA, Lane
+from provider.outbox.lane import MEDIA, QueueName
 from provider.outbox.message import (
-    ANSWER_KEPT,
     DELIVERED,
+    MAX_RESPONSE_EXCERPT_LENGTH,
     PARKED,
     SUPERSEDED,
     WAITING,
     Attempt,
     Message,
-    due,
+    is_due,
     is_waiting,
 )
-from provider.statements import Ready, Several, so_many
+from provider.statements import CompiledInQuery, CompiledQuery, literal_limit
 
 Bind = BindParameter[Any]
 
-NEWEST = 200  # messages of a lane that are looked at for one that arrived
-LEASE = timedelta(seconds=60)  # longer than a send may take, shorter than anybody would wait
-LONG_LEASE = timedelta(minutes=15)  # for a recording: a large file, copied and kept far away
+NEWEST_MESSAGES_LIMIT = 200  # messages of a lane that are looked at for one that arrived
+DEFAULT_LEASE = timedelta(
+    seconds=60
+)  # longer than a send may take, shorter than anybody would wait
+MEDIA_LEASE = timedelta(minutes=15)  # for a recording: a large file, copied and kept far away
 
 assert isinstance(Message.__table__, Table)
-_TABLE = Message.__table__
-_ROW = _TABLE.c
-_OTHER = _TABLE.alias("other")
+_MESSAGES = Message.__table__
+_COLUMNS = _MESSAGES.c
+_OTHER_MESSAGES = _MESSAGES.alias("other")
 # Named unlike the columns, for in an update a column's name would set it.
-_AT: Bind = bindparam("at")
-_UNTIL: Bind = bindparam("until")
-_LANE: Bind = bindparam("of_lane")
-_DUE: Bind = bindparam("due")
-_IDS: Bind = bindparam("ids")
-_KEYS: Bind = bindparam("keys")
-_LEASES: Bind = bindparam("leases")
+_TIME_PARAM: Bind = bindparam("now")
+_LEASED_UNTIL_PARAM: Bind = bindparam("until")
+_QUEUE_PARAM: Bind = bindparam("in_queue")
+_DUE_AT_PARAM: Bind = bindparam("due")
+_IDS_PARAM: Bind = bindparam("ids")
+_ORDERING_KEYS_PARAM: Bind = bindparam("keys")
+_LEASES_PARAM: Bind = bindparam("leases")
 
 # Written once, for putting a statement together takes longer than running it. What others are at,
 # on PostgreSQL, is left to them: a courier that holds messages must not wait for others' locks.
-_EARLIER = exists().where(
-    _OTHER.c.lane == _ROW.lane,
-    _OTHER.c.key == _ROW.key,
-    is_waiting(_OTHER.c),
-    _OTHER.c.sequence < _ROW.sequence,
+_HAS_EARLIER_WAITING = exists().where(
+    _OTHER_MESSAGES.c.queue == _COLUMNS.queue,
+    _OTHER_MESSAGES.c.ordering_key == _COLUMNS.ordering_key,
+    is_waiting(_OTHER_MESSAGES.c),
+    _OTHER_MESSAGES.c.sequence < _COLUMNS.sequence,
 )
-_OVERTAKING = Several(lambda ids: select(_ROW.id).where(_ROW.id.in_(ids), _EARLIER))
-_HELD = (_ROW.id.in_(_IDS), _ROW.lease.in_(_LEASES), is_waiting(_ROW))
-_SETTLE = (
-    update(_TABLE)
-    .where(*_HELD)
+_OVERTAKING_QUERY = CompiledInQuery(
+    lambda ids: select(_COLUMNS.id).where(_COLUMNS.id.in_(ids), _HAS_EARLIER_WAITING)
+)
+_STILL_LEASED = (
+    _COLUMNS.id.in_(_IDS_PARAM),
+    _COLUMNS.lease.in_(_LEASES_PARAM),
+    is_waiting(_COLUMNS),
+)
+_SETTLE_UPDATE = (
+    update(_MESSAGES)
+    .where(*_STILL_LEASED)
     .values(
-        state=bindparam("to"), settled_at=_AT, attempts=_ROW.attempts + 1,
-        lease=None, leased_until=None,
+        state=bindparam("to"),
+        settled_at=_TIME_PARAM,
+        attempts=_COLUMNS.attempts + 1,
+        lease=None,
+        leased_until=None,
     )
-    .returning(_ROW.id)
-)  # fmt: skip
-_AGAIN = (
-    update(_TABLE)
-    .where(*_HELD)
-    .values(due_at=bindparam("due"), attempts=_ROW.attempts + 1, lease=None, leased_until=None)
-    .returning(_ROW.id)
+    .returning(_COLUMNS.id)
+)
+_RETRY_UPDATE = (
+    update(_MESSAGES)
+    .where(*_STILL_LEASED)
+    .values(due_at=bindparam("due"), attempts=_COLUMNS.attempts + 1, lease=None, leased_until=None)
+    .returning(_COLUMNS.id)
 )
 # What waits behind a message waits as long as it does, or every claim would look at it in vain.
 # This is for speed alone: that it goes later is seen to by `_claiming`.
-_FOLLOWING = update(_TABLE).where(
-    _ROW.lane == _LANE, _ROW.key.in_(_KEYS), is_waiting(_ROW), _ROW.attempts == 0
+_FOLLOWING_UPDATE = update(_MESSAGES).where(
+    _COLUMNS.queue == _QUEUE_PARAM,
+    _COLUMNS.ordering_key.in_(_ORDERING_KEYS_PARAM),
+    is_waiting(_COLUMNS),
+    _COLUMNS.attempts == 0,
 )
-_PUT_OFF_TOO = _FOLLOWING.values(due_at=_DUE)
-_NOW_DUE = _FOLLOWING.where(_ROW.due_at > _DUE).values(due_at=_DUE)
-_KEEP = Ready(
-    update(_TABLE)
-    .where(_ROW.id == bindparam("one"), _ROW.lease == bindparam("its"), is_waiting(_ROW))
-    .values(rendered=bindparam("bytes"))
-    .returning(_ROW.id)
+_DELAY_FOLLOWING_UPDATE = _FOLLOWING_UPDATE.values(due_at=_DUE_AT_PARAM)
+_MAKE_FOLLOWING_DUE_UPDATE = _FOLLOWING_UPDATE.where(_COLUMNS.due_at > _DUE_AT_PARAM).values(
+    due_at=_DUE_AT_PARAM
 )
-_FREE = update(_TABLE).where(*_HELD).values(lease=None, leased_until=None)
-_LATER = _TABLE.alias("later")
-_UNTRUE = (
-    select(_ROW.id)
+_STORE_BODY_UPDATE = CompiledQuery(
+    update(_MESSAGES)
     .where(
-        _ROW.key.in_(_KEYS),
+        _COLUMNS.id == bindparam("one"), _COLUMNS.lease == bindparam("its"), is_waiting(_COLUMNS)
+    )
+    .values(body=bindparam("bytes"))
+    .returning(_COLUMNS.id)
+)
+_RELEASE_UPDATE = update(_MESSAGES).where(*_STILL_LEASED).values(lease=None, leased_until=None)
+_LATER_MESSAGES = _MESSAGES.alias("later")
+_SUPERSEDED_MESSAGES = (
+    select(_COLUMNS.id)
+    .where(
+        _COLUMNS.ordering_key.in_(_ORDERING_KEYS_PARAM),
         # Not by the index on states: of this key there are few, of parked ones maybe many.
-        _ROW.state.concat("").in_((PARKED, WAITING)),
-        _ROW.absolute,
+        _COLUMNS.state.concat("").in_((PARKED, WAITING)),
+        _COLUMNS.supersedes_earlier,
         exists().where(
-            _LATER.c.id.in_(_IDS), _LATER.c.absolute, _LATER.c.lane == _ROW.lane,
-            _LATER.c.key == _ROW.key, _LATER.c.sequence > _ROW.sequence,
+            _LATER_MESSAGES.c.id.in_(_IDS_PARAM),
+            _LATER_MESSAGES.c.supersedes_earlier,
+            _LATER_MESSAGES.c.queue == _COLUMNS.queue,
+            _LATER_MESSAGES.c.ordering_key == _COLUMNS.ordering_key,
+            _LATER_MESSAGES.c.sequence > _COLUMNS.sequence,
         ),
     )
-    .order_by(_ROW.id)  # as whoever sends many again
-    .with_for_update(of=_TABLE)
+    .order_by(_COLUMNS.id)  # as whoever sends many again
+    .with_for_update(of=_MESSAGES)
     .cte("untrue")
-)  # fmt: skip
-_SUPERSEDE = (
-    update(_TABLE).where(_ROW.id.in_(select(_UNTRUE.c.id))).values(state=SUPERSEDED, settled_at=_AT)
+)
+_SUPERSEDE_UPDATE = (
+    update(_MESSAGES)
+    .where(_COLUMNS.id.in_(select(_SUPERSEDED_MESSAGES.c.id)))
+    .values(state=SUPERSEDED, settled_at=_TIME_PARAM)
 )
 
 assert isinstance(Attempt.__table__, Table)
-_ATTEMPT = insert(Attempt.__table__)
-_TRIES = Attempt.__table__.c
-_TRIED = Several(
+_ATTEMPT_INSERT = insert(Attempt.__table__)
+_ATTEMPT_COLUMNS = Attempt.__table__.c
+_PAST_ATTEMPTS_QUERY = CompiledInQuery(
     lambda ids: (
-        select(_TRIES.message_id, _TRIES.outcome, _TRIES.at, _TRIES.code)
-        .where(_TRIES.message_id.in_(ids))
-        .order_by(_TRIES.number.desc())
+        select(
+            _ATTEMPT_COLUMNS.message_id,
+            _ATTEMPT_COLUMNS.outcome,
+            _ATTEMPT_COLUMNS.started_at,
+            _ATTEMPT_COLUMNS.status_code,
+        )
+        .where(_ATTEMPT_COLUMNS.message_id.in_(ids))
+        .order_by(_ATTEMPT_COLUMNS.number.desc())
     )
 )
-_NEWEST = (
-    select(_ROW.state, _ROW.settled_at)
-    .where(_ROW.lane == _LANE)
-    .order_by(_ROW.id.desc())
-    .limit(so_many(NEWEST))
+_NEWEST_MESSAGES = (
+    select(_COLUMNS.state, _COLUMNS.settled_at)
+    .where(_COLUMNS.queue == _QUEUE_PARAM)
+    .order_by(_COLUMNS.id.desc())
+    .limit(literal_limit(NEWEST_MESSAGES_LIMIT))
     .subquery()
 )
-_DELIVERED = Ready(
-    select(_NEWEST.c.state)
-    .where(_NEWEST.c.state == DELIVERED, _NEWEST.c.settled_at > _AT)
-    .limit(so_many(1))
+_DELIVERED_SINCE_QUERY = CompiledQuery(
+    select(_NEWEST_MESSAGES.c.state)
+    .where(_NEWEST_MESSAGES.c.state == DELIVERED, _NEWEST_MESSAGES.c.settled_at > _TIME_PARAM)
+    .limit(literal_limit(1))
 )
 
 
-class Try(NamedTuple):
+class PastAttempt(NamedTuple):
     """A try of the past: when it began, and with which code it was answered, if it was."""
 
-    at: datetime
-    code: int | None
+    started_at: datetime
+    status_code: int | None
 
 
 @dataclass(frozen=True)
@@ -154,16 +182,16 @@ class Claim:
 
     message_id: int
     public_id: str
-    lane: str
-    key: str
+    queue: str
+    ordering_key: str
     sequence: int
     topic: str
     payload: dict[str, Any]
-    rendered: bytes | None
+    body: bytes | None
     attempts: int
     created_at: datetime
     lease: str
-    past: tuple[Try, ...] = ()
+    past_attempts: tuple[PastAttempt, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -176,75 +204,94 @@ class Outcome:
     account's token, sealed, that was refused.
     """
 
-    word: str
-    after: timedelta | None = None
-    code: int | None = None
-    answer: str = ""
+    decision: str
+    retry_after: timedelta | None = None
+    status_code: int | None = None
+    response_excerpt: str = ""
     error: str = ""
-    blame: str = ""
-    rest: timedelta | None = None
-    tried: bool = True
-    using: bytes | None = None
+    failure_scope: str = ""
+    pause_duration: timedelta | None = None
+    is_sent: bool = True
+    token_encrypted: bytes | None = None
 
 
 @dataclass(frozen=True)
-class Ended:
+class AttemptResult:
     """A try that has ended: of which message, how, from when to when."""
 
     claim: Claim
     outcome: Outcome
-    began: datetime
-    at: datetime
+    started_at: datetime
+    finished_at: datetime
 
     @property
-    def seconds(self) -> float:
+    def duration_seconds(self) -> float:
         """How long it took."""
-        return (self.at - self.began) / timedelta(seconds=1)
+        return (self.finished_at - self.started_at) / timedelta(seconds=1)
 
 
 @cache
-def _claiming(most: int) -> Ready:
+def _claim_query(limit: int) -> CompiledQuery:
     """Return how up to so many are claimed: as many as there are hands, so there are few of it."""
     heads = (
-        select(_ROW.id)
+        select(_COLUMNS.id)
         .where(
-            _ROW.lane == _LANE,
-            due(_ROW, _AT),
+            _COLUMNS.queue == _QUEUE_PARAM,
+            is_due(_COLUMNS, _TIME_PARAM),
             ~exists().where(
-                _OTHER.c.lane == _ROW.lane,
-                _OTHER.c.key == _ROW.key,
-                is_waiting(_OTHER.c),
+                _OTHER_MESSAGES.c.queue == _COLUMNS.queue,
+                _OTHER_MESSAGES.c.ordering_key == _COLUMNS.ordering_key,
+                is_waiting(_OTHER_MESSAGES.c),
                 # Sent again by hand, an earlier one may come back while a later one is in hand.
-                or_(_OTHER.c.sequence < _ROW.sequence, _OTHER.c.leased_until > _AT),
+                or_(
+                    _OTHER_MESSAGES.c.sequence < _COLUMNS.sequence,
+                    _OTHER_MESSAGES.c.leased_until > _TIME_PARAM,
+                ),
             ),
         )
-        .order_by(_ROW.due_at)
-        .limit(so_many(most))
-        .with_for_update(of=_TABLE, skip_locked=True)
+        .order_by(_COLUMNS.due_at)
+        .limit(literal_limit(limit))
+        .with_for_update(of=_MESSAGES, skip_locked=True)
         .cte("heads")  # looked for once, however the update is run
     )
     # Every message gets a lease of its own (the batch's and its id), so that a lease says all.
-    return Ready(
-        update(_TABLE)
-        .where(_ROW.id.in_(select(heads.c.id)))
-        .values(lease=bindparam("batch") + cast(_ROW.id, String), leased_until=_UNTIL)
-        .returning(
-            _ROW.id, _ROW.public_id, _ROW.lane, _ROW.key, _ROW.sequence,
-            _ROW.topic, _ROW.payload, _ROW.rendered, _ROW.attempts, _ROW.created_at, _ROW.lease,
+    return CompiledQuery(
+        update(_MESSAGES)
+        .where(_COLUMNS.id.in_(select(heads.c.id)))
+        .values(
+            lease=bindparam("batch") + cast(_COLUMNS.id, String), leased_until=_LEASED_UNTIL_PARAM
         )
-    )  # fmt: skip
+        .returning(
+            _COLUMNS.id,
+            _COLUMNS.public_id,
+            _COLUMNS.queue,
+            _COLUMNS.ordering_key,
+            _COLUMNS.sequence,
+            _COLUMNS.topic,
+            _COLUMNS.payload,
+            _COLUMNS.body,
+            _COLUMNS.attempts,
+            _COLUMNS.created_at,
+            _COLUMNS.lease,
+        )
+    )
 
 
-def claim(session: Session, lane: str, at: datetime, most: int) -> list[Claim]:
+def claim(session: Session, queue: str, now: datetime, limit: int) -> list[Claim]:
     """Lease up to `most` messages: the oldest unsettled one of each due key of the lane."""
-    until = at + (LONG_LEASE if Lane.read(lane).sink == MEDIA else LEASE)
-    told = {"of_lane": lane, "at": at, "until": until, "batch": vault.public_id()[:8] + "/"}
-    claims = (Claim(*row) for row in _claiming(most).rows(session, told))
-    first = _first_of_each(session, sorted(claims, key=lambda taken: taken.message_id))
-    return _with_past(session, first)
+    until = now + (MEDIA_LEASE if QueueName.parse(queue).channel == MEDIA else DEFAULT_LEASE)
+    told = {
+        "in_queue": queue,
+        "now": now,
+        "until": until,
+        "batch": vault.generate_public_id()[:8] + "/",
+    }
+    claims = (Claim(*row) for row in _claim_query(limit).fetch_all(session, told))
+    first = _release_overtaking(session, sorted(claims, key=lambda taken: taken.message_id))
+    return _with_past_attempts(session, first)
 
 
-def _first_of_each(session: Session, claims: Sequence[Claim]) -> list[Claim]:
+def _release_overtaking(session: Session, claims: Sequence[Claim]) -> list[Claim]:
     """Free those whose earlier one was sent again by hand while they were looked for.
 
     On PostgreSQL a statement sees what was there when it began, another one sees it all: who sends
@@ -252,116 +299,128 @@ def _first_of_each(session: Session, claims: Sequence[Claim]) -> list[Claim]:
     """
     overtaking: set[int] = set()
     if claims and session.get_bind().dialect.name == "postgresql":
-        rows = _OVERTAKING.rows(session, [taken.message_id for taken in claims])
+        rows = _OVERTAKING_QUERY.fetch_all(session, [taken.message_id for taken in claims])
         overtaking = {message_id for (message_id,) in rows}
     for taken in claims:
         if taken.message_id in overtaking:
-            free(session, taken)
+            release(session, taken)
     return [taken for taken in claims if taken.message_id not in overtaking]
 
 
-def _with_past(session: Session, claims: Sequence[Claim]) -> list[Claim]:
+def _with_past_attempts(session: Session, claims: Sequence[Claim]) -> list[Claim]:
     tried = [taken.message_id for taken in claims if taken.attempts]
     if not tried:
         return list(claims)
-    past: dict[int, list[Try]] = {}
+    past: dict[int, list[PastAttempt]] = {}
     over: set[int] = set()
-    for message_id, outcome, at, code in _TRIED.rows(session, tried):
-        if outcome == "never":  # then it was parked, and somebody sent it again
+    for message_id, outcome, at, code in _PAST_ATTEMPTS_QUERY.fetch_all(session, tried):
+        if outcome == "rejected":  # then it was parked, and somebody sent it again
             over.add(message_id)
         elif message_id not in over:
-            past.setdefault(message_id, []).append(Try(at, code))
-    return [replace(taken, past=tuple(past.get(taken.message_id, ()))) for taken in claims]
+            past.setdefault(message_id, []).append(PastAttempt(at, code))
+    return [replace(taken, past_attempts=tuple(past.get(taken.message_id, ()))) for taken in claims]
 
 
-def delivered_since(session: Session, lane: str, at: datetime) -> bool:
+def has_delivered_since(session: Session, queue: str, since: datetime) -> bool:
     """Say whether something of a lane, among the newest of it, was delivered since a moment."""
-    row = _DELIVERED.row(session, {"of_lane": lane, "at": at})
+    row = _DELIVERED_SINCE_QUERY.fetch_one(session, {"in_queue": queue, "now": since})
     return row is not None
 
 
-def keep_rendered(session: Session, claim: Claim, rendered: bytes) -> bool:
+def store_body(session: Session, claim: Claim, body: bytes) -> bool:
     """Keep the bytes that every try of a message sends; False when the lease is lost."""
-    told = {"one": claim.message_id, "its": claim.lease, "bytes": rendered}
-    return _KEEP.row(session, told) is not None
+    told = {"one": claim.message_id, "its": claim.lease, "bytes": body}
+    return _STORE_BODY_UPDATE.fetch_one(session, told) is not None
 
 
-def free(session: Session, claim: Claim) -> None:
+def release(session: Session, claim: Claim) -> None:
     """Give a lease back unused, at a clean stop."""
-    session.connection().execute(_FREE, {"ids": [claim.message_id], "leases": [claim.lease]})
+    session.connection().execute(
+        _RELEASE_UPDATE, {"ids": [claim.message_id], "leases": [claim.lease]}
+    )
 
 
-def settle(session: Session, ended: Sequence[Ended], at: datetime) -> set[str]:
+def settle(session: Session, results: Sequence[AttemptResult], now: datetime) -> set[str]:
     """Write how tries ended, and return the leases that still stood.
 
     Of the others nothing is written: somebody else has their messages by now.
     """
     stood: set[str] = set()
-    while ended:
+    while results:
         # Who loses a lease and gets the message again may end both tries at once: one by one.
-        batch = {one.claim.message_id: one for one in ended}
-        stood |= _settle(session, list(batch.values()), at)
-        ended = [one for one in ended if batch[one.claim.message_id] is not one]
+        batch = {one.claim.message_id: one for one in results}
+        stood |= _settle(session, list(batch.values()), now)
+        results = [one for one in results if batch[one.claim.message_id] is not one]
     return stood
 
 
-def _settle(session: Session, ended: Sequence[Ended], at: datetime) -> set[str]:
+def _settle(session: Session, results: Sequence[AttemptResult], now: datetime) -> set[str]:
     done, never, again = (
-        [one for one in ended if one.outcome.word == word] for word in ("done", "never", "again")
+        [one for one in results if one.outcome.decision == word]
+        for word in ("delivered", "rejected", "retry")
     )
-    held = _settled(session, done, DELIVERED, at) | _settled(session, never, PARKED, at)
+    held = _settle_as(session, done, DELIVERED, now) | _settle_as(session, never, PARKED, now)
     for one in again:
-        held |= _put_off(session, one)
-    tried = [_attempt(one) for one in ended if one.claim.message_id in held]
+        held |= _schedule_retry(session, one)
+    tried = [_attempt_row(one) for one in results if one.claim.message_id in held]
     if tried:
-        session.connection().execute(_ATTEMPT, tried)
+        session.connection().execute(_ATTEMPT_INSERT, tried)
     delivered = [one.claim for one in done if one.claim.message_id in held]
     if delivered:
-        ids, keys = [taken.message_id for taken in delivered], [taken.key for taken in delivered]
-        session.connection().execute(_SUPERSEDE, {"ids": ids, "keys": keys, "at": at})
-    return {one.claim.lease for one in ended if one.claim.message_id in held}
+        ids, keys = (
+            [taken.message_id for taken in delivered],
+            [taken.ordering_key for taken in delivered],
+        )
+        session.connection().execute(_SUPERSEDE_UPDATE, {"ids": ids, "keys": keys, "now": now})
+    return {one.claim.lease for one in results if one.claim.message_id in held}
 
 
-def _settled(session: Session, ended: Sequence[Ended], state: str, at: datetime) -> set[int]:
-    if not ended:
+def _settle_as(
+    session: Session, results: Sequence[AttemptResult], state: str, now: datetime
+) -> set[int]:
+    if not results:
         return set()
     told = {
-        "ids": [one.claim.message_id for one in ended],
-        "leases": [one.claim.lease for one in ended],
-        "to": state, "at": at,
-    }  # fmt: skip
-    held = set(session.connection().scalars(_SETTLE, told))
+        "ids": [one.claim.message_id for one in results],
+        "leases": [one.claim.lease for one in results],
+        "to": state,
+        "now": now,
+    }
+    held = set(session.connection().scalars(_SETTLE_UPDATE, told))
     lanes: dict[str, list[str]] = {}
-    for one in ended:
-        lanes.setdefault(one.claim.lane, []).append(one.claim.key)
+    for one in results:
+        lanes.setdefault(one.claim.queue, []).append(one.claim.ordering_key)
     for lane, keys in lanes.items():
-        session.connection().execute(_NOW_DUE, {"of_lane": lane, "keys": keys, "due": at})
-    return held
-
-
-def _put_off(session: Session, one: Ended) -> set[int]:
-    taken, later = one.claim, one.at + (one.outcome.after or timedelta(0))
-    told = {"ids": [taken.message_id], "leases": [taken.lease], "due": later}
-    held = set(session.connection().scalars(_AGAIN, told))
-    if held:
         session.connection().execute(
-            _PUT_OFF_TOO, {"of_lane": taken.lane, "keys": [taken.key], "due": later}
+            _MAKE_FOLLOWING_DUE_UPDATE, {"in_queue": lane, "keys": keys, "due": now}
         )
     return held
 
 
-def _attempt(one: Ended) -> dict[str, Any]:
+def _schedule_retry(session: Session, result: AttemptResult) -> set[int]:
+    taken, later = result.claim, result.finished_at + (result.outcome.retry_after or timedelta(0))
+    told = {"ids": [taken.message_id], "leases": [taken.lease], "due": later}
+    held = set(session.connection().scalars(_RETRY_UPDATE, told))
+    if held:
+        session.connection().execute(
+            _DELAY_FOLLOWING_UPDATE,
+            {"in_queue": taken.queue, "keys": [taken.ordering_key], "due": later},
+        )
+    return held
+
+
+def _attempt_row(result: AttemptResult) -> dict[str, Any]:
     return {
-        "message_id": one.claim.message_id,
-        "number": one.claim.attempts + 1,
-        "at": one.began,
-        "milliseconds": round(one.seconds * 1000),
-        "outcome": one.outcome.word,
-        "code": one.outcome.code,
-        "answer": _tidy(one.outcome.answer),
-        "error": _tidy(one.outcome.error),
+        "message_id": result.claim.message_id,
+        "number": result.claim.attempts + 1,
+        "started_at": result.started_at,
+        "duration_ms": round(result.duration_seconds * 1000),
+        "outcome": result.outcome.decision,
+        "status_code": result.outcome.status_code,
+        "response_excerpt": _clean_text(result.outcome.response_excerpt),
+        "error": _clean_text(result.outcome.error),
     }
 
 
-def _tidy(text: str) -> str:
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:ANSWER_KEPT]
+def _clean_text(text: str) -> str:
+    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:MAX_RESPONSE_EXCERPT_LENGTH]

@@ -10,99 +10,109 @@ from sqlalchemy.orm import Session
 
 from provider.accounts import Account
 from provider.errors import NotFound
-from provider.outbox.hold import Hold, holding, lift
-from provider.outbox.lane import CALLBACK, Lane
+from provider.outbox.hold import Pause, active_pauses, resume
+from provider.outbox.lane import CALLBACK, EMAIL, MEDIA, QueueName
 from provider.outbox.message import Message, is_waiting
 
-HOST, ACCOUNT, LANE = "host", "account", "lane"
+HOST, ACCOUNT, QUEUE = "host", "account", "queue"
 
 
 @dataclass(frozen=True)
-class Held:
+class PauseView:
     """What a hold lies on: a `host` (or sink), an `account`'s sink, or one `lane` of theirs."""
 
-    subject: str
-    on: str
-    sink: str
+    scope: str
+    scope_type: str
+    channel: str
     host: str  # empty where an account's token is refused, and for sinks without hosts
-    account: str  # its name; empty where a host is held for all accounts
-    account_id: str  # its public id
-    why: str
-    since: datetime
-    until: datetime  # the next try
+    account_name: str  # its name; empty where a host is held for all accounts
+    account_public_id: str  # its public id
+    reason: str
+    paused_at: datetime
+    retry_at: datetime  # the next try
 
     @property
-    def remedy(self) -> str:
+    def fix_command(self) -> str:
         """The command that ends it; empty where there is nothing to do but wait."""
-        if self.on != ACCOUNT:
+        if self.scope_type != ACCOUNT:
             return ""
-        return f"provider account set {quote(self.account)} callback_token=…"
+        return f"provider account set {quote(self.account_name)} callback_token=…"
 
 
-def all_held(session: Session, account: Account | None = None) -> list[Held]:
+def list_pauses(session: Session, account: Account | None = None) -> list[PauseView]:
     """Return all holds, the oldest first; of one account those that something of its waits for."""
-    rows = session.scalars(select(Hold).order_by(Hold.since, Hold.subject)).all()
-    parts = [(row, _lane_of(row.subject)) for row in rows]
-    ids = {lane.account for _, lane in parts}
+    rows = session.scalars(select(Pause).order_by(Pause.paused_at, Pause.scope)).all()
+    parts = [(row, _parse_scope(row.scope)) for row in rows]
+    ids = {lane.account_id for _, lane in parts}
     known = {one.id: one for one in session.scalars(select(Account).where(Account.id.in_(ids)))}
     return [
-        _held(row, lane, known.get(lane.account))
+        _pause_view(row, lane, known.get(lane.account_id))
         for row, lane in parts
-        if account is None or _concerns(session, lane, account)
+        if account is None or _affects_account(session, lane, account)
     ]
 
 
-def try_now(session: Session, subject: str, at: datetime) -> None:
+def probe_now(session: Session, scope: str, now: datetime) -> None:
     """Let the one try that a hold allows be made now; NotFound when nothing is held any more.
 
     The hold stands until that try succeeds, so that it keeps saying since when it lies. Where
     nothing waits for it there is nothing to try, and the hold ends.
     """
-    if not holding(session, [subject]):
+    if not active_pauses(session, [scope]):
         raise NotFound("Nothing is held there any more: its deliveries are on their way")
-    waits = select(Message).where(is_waiting(Message), _under(session, subject))
+    waits = select(Message).where(is_waiting(Message), _scope_condition(session, scope))
     first = session.scalar(waits.order_by(Message.due_at, Message.id).limit(1))
     if first is None:
-        lift(session, subject)
+        resume(session, scope)
         return
     # First the message and then the hold, as couriers do, or each might wait for the other.
-    first.due_at = min(first.due_at, at)  # written before the next statement runs
+    first.due_at = min(first.due_at, now)  # written before the next statement runs
     # Not by the object: another process may end the hold at this very moment.
-    session.execute(update(Hold).where(Hold.subject == subject, Hold.until > at).values(until=at))
-    session.info.setdefault("lanes", set()).add(first.lane)
+    session.execute(
+        update(Pause).where(Pause.scope == scope, Pause.retry_at > now).values(retry_at=now)
+    )
+    session.info.setdefault("queues", set()).add(first.queue)
 
 
-def _lane_of(subject: str) -> Lane:
+def _parse_scope(scope: str) -> QueueName:
     """Take a subject apart; a route belongs to no account, which is 0 here."""
-    kind, _, name = subject.partition("/")
-    if kind != "route":
-        return Lane.read(name)
-    hosted = name not in ("mail", "media")
-    return Lane(0, CALLBACK, name) if hosted else Lane(0, name)
+    kind, _, name = scope.partition("/")
+    if kind != "destination":
+        return QueueName.parse(name)
+    hosted = name not in (EMAIL, MEDIA)
+    return QueueName(0, CALLBACK, name) if hosted else QueueName(0, name)
 
 
-def _concerns(session: Session, lane: Lane, account: Account) -> bool:
-    if lane.account:
-        return lane.account == account.id
-    ours = str(Lane(account.id, lane.sink, lane.host))
-    waits = select(Message.id).where(is_waiting(Message), Message.lane == ours).limit(1)
+def _affects_account(session: Session, queue_name: QueueName, account: Account) -> bool:
+    if queue_name.account_id:
+        return queue_name.account_id == account.id
+    ours = str(QueueName(account.id, queue_name.channel, queue_name.host))
+    waits = select(Message.id).where(is_waiting(Message), Message.queue == ours).limit(1)
     return session.scalar(waits) is not None
 
 
-def _held(row: Hold, lane: Lane, account: Account | None) -> Held:
-    on = {"route": HOST, "account": ACCOUNT}.get(row.subject.partition("/")[0], LANE)
+def _pause_view(row: Pause, queue_name: QueueName, account: Account | None) -> PauseView:
+    on = {"destination": HOST, "account": ACCOUNT}.get(row.scope.partition("/")[0], QUEUE)
     name, public_id = (account.name, account.public_id) if account else ("", "")
-    return Held(
-        row.subject, on, lane.sink, lane.host, name, public_id, row.why, row.since, row.until
+    return PauseView(
+        row.scope,
+        on,
+        queue_name.channel,
+        queue_name.host,
+        name,
+        public_id,
+        row.reason,
+        row.paused_at,
+        row.retry_at,
     )
 
 
-def _under(session: Session, subject: str) -> ColumnElement[bool]:
+def _scope_condition(session: Session, scope: str) -> ColumnElement[bool]:
     """Return the condition that a message's lane waits for a subject."""
-    lane = _lane_of(subject)
-    if subject.startswith("account/") and lane.sink == CALLBACK:
-        return Message.lane.startswith(f"{lane}/")
-    accounts: Sequence[int] = [lane.account]
-    if not lane.account:
+    lane = _parse_scope(scope)
+    if scope.startswith("account/") and lane.channel == CALLBACK:
+        return Message.queue.startswith(f"{lane}/")
+    accounts: Sequence[int] = [lane.account_id]
+    if not lane.account_id:
         accounts = session.scalars(select(Account.id)).all()
-    return Message.lane.in_([str(Lane(one, lane.sink, lane.host)) for one in accounts])
+    return Message.queue.in_([str(QueueName(one, lane.channel, lane.host)) for one in accounts])

@@ -26,15 +26,15 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
 from provider import vault
-from provider.db import Base, insert
+from provider.db import Base, insert_row
 from provider.errors import Conflict
-from provider.statements import Pen, Ready, so_many
+from provider.statements import CompiledQuery, Pen, literal_limit
 
-ANSWER_KEPT = 2048  # bytes of an answer that an attempt keeps
+MAX_RESPONSE_EXCERPT_LENGTH = 2048  # bytes of an answer that an attempt keeps
 
 WAITING, DELIVERED, PARKED, SUPERSEDED = "waiting", "delivered", "parked", "superseded"
-_IS_WAITING = text("state = 'waiting'")
-_IS_OPEN = text("state <> 'delivered'")
+_WAITING_SQL = text("state = 'waiting'")
+_NOT_DELIVERED_SQL = text("state <> 'delivered'")
 
 
 class Message(Base):
@@ -43,33 +43,45 @@ class Message(Base):
     __tablename__ = "messages"
     __table_args__ = (
         Index(
-            "ix_messages_due", "lane", "due_at",
-            sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING,
+            "ix_messages_due",
+            "queue",
+            "due_at",
+            sqlite_where=_WAITING_SQL,
+            postgresql_where=_WAITING_SQL,
         ),
         Index(
-            "ix_messages_head", "lane", "key", "sequence",
-            sqlite_where=_IS_WAITING, postgresql_where=_IS_WAITING,
+            "ix_messages_head",
+            "queue",
+            "ordering_key",
+            "sequence",
+            sqlite_where=_WAITING_SQL,
+            postgresql_where=_WAITING_SQL,
         ),
-        Index("ix_messages_story", "key", "sequence"),
-        Index("ix_messages_lane", "lane", "id"),
+        Index("ix_messages_history", "ordering_key", "sequence"),
+        Index("ix_messages_queue", "queue", "id"),
         # Without what is delivered, so without nearly all; who asks for less says so: `in_state`.
         Index(
-            "ix_messages_state", "state", "id",
-            sqlite_where=_IS_OPEN, postgresql_where=_IS_OPEN,
+            "ix_messages_state",
+            "state",
+            "id",
+            sqlite_where=_NOT_DELIVERED_SQL,
+            postgresql_where=_NOT_DELIVERED_SQL,
         ),
-    )  # fmt: skip
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
-    lane: Mapped[str] = mapped_column(String(300))  # see `Lane`
-    key: Mapped[str] = mapped_column(String(60))
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=vault.generate_public_id
+    )
+    queue: Mapped[str] = mapped_column(String(300))  # see `Lane`
+    ordering_key: Mapped[str] = mapped_column(String(60))
     sequence: Mapped[int]
     topic: Mapped[str] = mapped_column(String(30))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
     # An absolute message says all that its predecessors said: once it is delivered, an older
     # parked one must never be sent.
-    absolute: Mapped[bool]
-    rendered: Mapped[bytes | None] = mapped_column(LargeBinary)
+    supersedes_earlier: Mapped[bool]
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
     state: Mapped[str] = mapped_column(String(12), default=WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
@@ -77,7 +89,7 @@ class Message(Base):
     leased_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
-    tries: Mapped[list["Attempt"]] = relationship(
+    attempt_history: Mapped[list["Attempt"]] = relationship(
         back_populates="message", order_by="Attempt.number"
     )
 
@@ -90,53 +102,65 @@ class Attempt(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     message_id: Mapped[int] = mapped_column(ForeignKey("messages.id"), index=True)
     number: Mapped[int]
-    at: Mapped[datetime]
-    milliseconds: Mapped[int]
+    started_at: Mapped[datetime]
+    duration_ms: Mapped[int]
     outcome: Mapped[str] = mapped_column(String(12))  # done, again, never
-    code: Mapped[int | None]
-    answer: Mapped[str] = mapped_column(Text, default="")
+    status_code: Mapped[int | None]
+    response_excerpt: Mapped[str] = mapped_column(Text, default="")
     error: Mapped[str] = mapped_column(Text, default="")
-    message: Mapped[Message] = relationship(back_populates="tries")
+    message: Mapped[Message] = relationship(back_populates="attempt_history")
 
 
 def append(
     session: Session | Pen,
     *,
-    lane: str,
-    key: str,
+    queue: str,
+    ordering_key: str,
     sequence: int,
     topic: str,
     payload: dict[str, Any],
-    at: datetime,
-    absolute: bool = False,
+    now: datetime,
+    supersedes_earlier: bool = False,
 ) -> int:
     """Write a message into the open transaction, return its id; the commit wakes the courier."""
-    session.info.setdefault("lanes", set()).add(lane)
+    session.info.setdefault("queues", set()).add(queue)
     # Behind one that waits for its next try it would only be looked at in vain.
-    behind = _BEHIND.row(session, {"lane": lane, "key": key}) if sequence else None
-    return insert(
-        session, Message, lane=lane, key=key, sequence=sequence, topic=topic, payload=payload,
-        absolute=absolute, due_at=max(at, *(behind or (at,))), created_at=at,
-    )  # fmt: skip
+    behind = (
+        _LAST_WAITING_QUERY.fetch_one(session, {"queue": queue, "ordering_key": ordering_key})
+        if sequence
+        else None
+    )
+    return insert_row(
+        session,
+        Message,
+        queue=queue,
+        ordering_key=ordering_key,
+        sequence=sequence,
+        topic=topic,
+        payload=payload,
+        supersedes_earlier=supersedes_earlier,
+        due_at=max(now, *(behind or (now,))),
+        created_at=now,
+    )
 
 
-def due_lanes(session: Session, at: datetime) -> list[str]:
+def list_due_queues(session: Session, now: datetime) -> list[str]:
     """Return the lanes in which something is due, held or not."""
-    return list(session.scalars(_DUE_LANES, {"at": at}))
+    return list(session.scalars(_DUE_QUEUES_QUERY, {"now": now}))
 
 
-def lanes(session: Session) -> list[str]:
+def list_queues(session: Session) -> list[str]:
     """Return all lanes that ever had a message."""
-    return list(session.scalars(_LANES))
+    return list(session.scalars(_QUEUES_QUERY))
 
 
-def oldest_due(session: Session, lanes: Iterable[str], at: datetime) -> datetime | None:
+def oldest_due_at(session: Session, queues: Iterable[str], now: datetime) -> datetime | None:
     """Return since when the oldest due message of these lanes waits, or None."""
-    found = (session.scalar(_OLDEST, {"lane": lane, "at": at}) for lane in lanes)
+    found = (session.scalar(_OLDEST_DUE_QUERY, {"queue": queue, "now": now}) for queue in queues)
     return min(filter(None, found), default=None)
 
 
-def send_again(session: Session, message: Message, at: datetime) -> bool:
+def requeue(session: Session, message: Message, now: datetime) -> bool:
     """Make a parked message due again; Conflict when it is not parked.
 
     False when a later status may have gone out since: whoever heard that must not hear this after
@@ -145,43 +169,52 @@ def send_again(session: Session, message: Message, at: datetime) -> bool:
     # Whoever claims a later one at this moment has done so, or leaves it until this one waits.
     # Who settles one is not kept waiting: with many sent again, each might wait for the other.
     waits = select(Message.id).where(
-        Message.lane == message.lane, Message.key == message.key, is_waiting(Message)
+        Message.queue == message.queue,
+        Message.ordering_key == message.ordering_key,
+        is_waiting(Message),
     )
     session.execute(waits.with_for_update(read=True, key_share=True)).all()
     later = aliased(Message)
     # What is written may have arrived, though nobody lived to say so and its lease is over.
-    begun = or_(later.attempts > 0, later.lease.is_not(None), later.rendered.is_not(None))
+    begun = or_(later.attempts > 0, later.lease.is_not(None), later.body.is_not(None))
     tried_since = exists().where(
-        later.lane == Message.lane, later.key == Message.key, later.absolute, Message.absolute,
-        later.sequence > Message.sequence, begun,
-    )  # fmt: skip
+        later.queue == Message.queue,
+        later.ordering_key == Message.ordering_key,
+        later.supersedes_earlier,
+        Message.supersedes_earlier,
+        later.sequence > Message.sequence,
+        begun,
+    )
     again = session.execute(
         update(Message)
         .where(Message.id == message.id, Message.state == PARKED)
         .values(
-            state=case((tried_since, SUPERSEDED), else_=WAITING), due_at=at,
-            settled_at=case((tried_since, at)),
+            state=case((tried_since, SUPERSEDED), else_=WAITING),
+            due_at=now,
+            settled_at=case((tried_since, now)),
         )
         .returning(Message.state)
         .execution_options(synchronize_session=False)
-    ).scalar()  # fmt: skip
+    ).scalar()
     if again is None:
         raise Conflict(f"Only a parked delivery can be sent again; this one is {message.state}")
-    session.info.setdefault("lanes", set()).add(message.lane)
+    session.info.setdefault("queues", set()).add(message.queue)
     return again == WAITING
 
 
-def story(session: Session, key: str) -> Sequence[Message]:
+def history(session: Session, ordering_key: str) -> Sequence[Message]:
     """Return all messages of a key, oldest first."""
     return session.scalars(
-        select(Message).where(Message.key == key).order_by(Message.created_at, Message.id)
+        select(Message)
+        .where(Message.ordering_key == ordering_key)
+        .order_by(Message.created_at, Message.id)
     ).all()
 
 
-def in_state(*states: str) -> ColumnElement[bool]:
+def is_in_state(*states: str) -> ColumnElement[bool]:
     """Return the condition that messages are in these states, such that an index can serve it."""
     wanted = Message.state.in_(states)
-    return wanted if DELIVERED in states else and_(wanted, _IS_OPEN)
+    return wanted if DELIVERED in states else and_(wanted, _NOT_DELIVERED_SQL)
 
 
 def is_waiting(row: Any) -> ColumnElement[bool]:
@@ -191,36 +224,40 @@ def is_waiting(row: Any) -> ColumnElement[bool]:
     return waits
 
 
-def due(row: Any, at: Any) -> ColumnElement[bool]:
+def is_due(row: Any, now: Any) -> ColumnElement[bool]:
     """Return the condition that a message is due and in nobody's hands."""
-    free = or_(row.leased_until.is_(None), row.leased_until <= at)
-    return and_(is_waiting(row), row.due_at <= at, free)
+    free = or_(row.leased_until.is_(None), row.leased_until <= now)
+    return and_(is_waiting(row), row.due_at <= now, free)
 
 
-def _loosely(*those: ColumnElement[bool]) -> CTE:
+def _distinct_queues(*conditions: ColumnElement[bool]) -> CTE:
     """Return the lanes of some messages, each found by one step in an index."""
     row = Message.__table__.c
-    lanes = select(func.min(row.lane).label("lane")).where(*those).cte(recursive=True)
-    following = select(func.min(row.lane)).where(*those, row.lane > lanes.c.lane)
-    return lanes.union_all(select(following.scalar_subquery()).where(lanes.c.lane.is_not(None)))
+    queues = select(func.min(row.queue).label("queue")).where(*conditions).cte(recursive=True)
+    following = select(func.min(row.queue)).where(*conditions, row.queue > queues.c.queue)
+    return queues.union_all(select(following.scalar_subquery()).where(queues.c.queue.is_not(None)))
 
 
-_ROW = Message.__table__.c
-_ALL_LANES = _loosely().c.lane
-_LANES = select(_ALL_LANES).where(_ALL_LANES.is_not(None))
-_WAITING_LANES = _loosely(is_waiting(_ROW)).c.lane
-_DUE_LANES = select(_WAITING_LANES).where(
-    exists().where(_ROW.lane == _WAITING_LANES, due(_ROW, bindparam("at")))
+_COLUMNS = Message.__table__.c
+_ALL_QUEUES = _distinct_queues().c.queue
+_QUEUES_QUERY = select(_ALL_QUEUES).where(_ALL_QUEUES.is_not(None))
+_WAITING_QUEUES = _distinct_queues(is_waiting(_COLUMNS)).c.queue
+_DUE_QUEUES_QUERY = select(_WAITING_QUEUES).where(
+    exists().where(_COLUMNS.queue == _WAITING_QUEUES, is_due(_COLUMNS, bindparam("now")))
 )
-_OLDEST = (
-    select(_ROW.due_at)
-    .where(_ROW.lane == bindparam("lane"), due(_ROW, bindparam("at")))
-    .order_by(_ROW.due_at)
+_OLDEST_DUE_QUERY = (
+    select(_COLUMNS.due_at)
+    .where(_COLUMNS.queue == bindparam("queue"), is_due(_COLUMNS, bindparam("now")))
+    .order_by(_COLUMNS.due_at)
     .limit(1)
 )
-_BEHIND = Ready(
-    select(_ROW.due_at)
-    .where(_ROW.lane == bindparam("lane"), _ROW.key == bindparam("key"), is_waiting(_ROW))
-    .order_by(_ROW.sequence.desc())
-    .limit(so_many(1))
+_LAST_WAITING_QUERY = CompiledQuery(
+    select(_COLUMNS.due_at)
+    .where(
+        _COLUMNS.queue == bindparam("queue"),
+        _COLUMNS.ordering_key == bindparam("ordering_key"),
+        is_waiting(_COLUMNS),
+    )
+    .order_by(_COLUMNS.sequence.desc())
+    .limit(literal_limit(1))
 )

@@ -5,33 +5,46 @@ from flask_bootstrap import Bootstrap5
 from werkzeug.exceptions import HTTPException, TooManyRequests
 
 from provider import words
-from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError, Unready
+from provider.errors import (
+    Conflict,
+    Gone,
+    Invalid,
+    NotFound,
+    ProviderError,
+    Unauthorized,
+    Unavailable,
+)
 from provider.pages import candidate, docs, headers, health, home, media_files, metrics, results
 from provider.pages.console import console
 
-PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
-CODES: dict[type[ProviderError], int] = {
-    Unready: 503, Denied: 403, NotFound: 404, Conflict: 409, Gone: 410, Invalid: 400,
-}  # fmt: skip
+PAGE_PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
+STATUS_CODES: dict[type[ProviderError], int] = {
+    Unavailable: 503,
+    Unauthorized: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Gone: 410,
+    Invalid: 400,
+}
 
 
-def serve(app: Flask) -> None:
+def register_pages(app: Flask) -> None:
     """Add every page."""
     Bootstrap5(app)
-    app.jinja_env.filters.update(words.FILTERS)
-    app.jinja_env.globals.update(words.GLOBALS)
+    app.jinja_env.filters.update(words.TEMPLATE_FILTERS)
+    app.jinja_env.globals.update(words.TEMPLATE_GLOBALS)
     for room in (home, candidate, results, media_files, console, docs, health, metrics):
         app.register_blueprint(room.routes)
-    app.after_request(headers.protect)
-    app.register_error_handler(ProviderError, _said)
+    app.after_request(headers.add_security_headers)
+    app.register_error_handler(ProviderError, _render_provider_error)
 
 
-def owns(path: str) -> bool:
+def is_page_path(path: str) -> bool:
     """Say whether a path is looked at by people."""
-    return path == "/" or path.startswith(PREFIXES)
+    return path == "/" or path.startswith(PAGE_PREFIXES)
 
 
-def error_page(error: HTTPException) -> Response:
+def render_error_page(error: HTTPException) -> Response:
     """Answer an HTTP error with a page that says what to do."""
     if error.response is not None:
         return error.get_response()  # type: ignore[return-value]
@@ -42,7 +55,7 @@ def error_page(error: HTTPException) -> Response:
     return answer
 
 
-def _said(error: ProviderError) -> Response:
+def _render_provider_error(error: ProviderError) -> Response:
     """Answer what went wrong in our own words."""
-    code = CODES.get(type(error), 500)
+    code = STATUS_CODES.get(type(error), 500)
     return Response(render_template("error.html", code=code, message=str(error)), code)

@@ -9,41 +9,47 @@ from flask_wtf.csrf import CSRFError
 from jinja2 import Template
 
 from provider import text
-from provider.errors import Conflict, Denied, NotFound
-from provider.here import here
+from provider.errors import Conflict, NotFound, Unauthorized
+from provider.here import current_services
 from provider.kinds import KINDS
-from provider.kinds.document import load
-from provider.kinds.fields import cleaned
+from provider.kinds.document import load_content
+from provider.kinds.fields import clean_text
 from provider.orders import DECLINED, PENDING, Order
 from provider.orders.order import INVITED, SUBMITTED
 from provider.pages import assessment, check, interview
 from provider.pages.candidate_answers import (
-    dress,
-    forgotten,
-    landing_of,
-    say,
-    to_landing,
+    branding_context,
+    landing_url,
+    redirect_to_landing,
+    respond_form_expired,
+    respond_with_message,
     wants_json,
 )
-from provider.pages.candidate_door import Visit, acting, admit, looking, remember
-from provider.pages.pace import keep_pace
+from provider.pages.candidate_door import (
+    CandidateRequest,
+    order_for_read,
+    order_for_update,
+    redeem_invitation,
+    set_session_cookie,
+)
+from provider.pages.pace import limit_by_address
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
 routes.register_blueprint(assessment.routes)
 routes.register_blueprint(check.routes)
 routes.register_blueprint(interview.routes)
-routes.add_app_template_filter(text.markdown, "markdown")
-routes.add_app_template_filter(text.plain, "plain")
+routes.add_app_template_filter(text.render_markdown, "markdown")
+routes.add_app_template_filter(text.markdown_to_text, "plain")
 
 
 @routes.get("/<token>", strict_slashes=False)
 def arrive(token: str) -> ResponseReturnValue:
     """Swap an invitation's link for a session, and go to an address without the token."""
-    keep_pace()
-    public_id, session = admit(token)
-    response = redirect(landing_of(public_id), 303)
+    limit_by_address()
+    public_id, session = redeem_invitation(token)
+    response = redirect(landing_url(public_id), 303)
     if session:
-        remember(response, public_id, session)
+        set_session_cookie(response, public_id, session)
     return response
 
 
@@ -51,27 +57,27 @@ def arrive(token: str) -> ResponseReturnValue:
 def landing(public_id: str) -> ResponseReturnValue:
     """Show what the invitation is about, or how things stand."""
     if request.method != "HEAD":
-        _note_first_view(public_id)
-    return _standing(public_id)
+        _record_first_view(public_id)
+    return _render_status_page(public_id)
 
 
 @routes.get("/o/<public_id>/decline")
 def consider(public_id: str) -> ResponseReturnValue:
     """Ask whether the candidate means to decline, and why if they want to say."""
-    with looking(public_id, Order) as visit:
+    with order_for_read(public_id, Order) as visit:
         if visit.order.status != PENDING or visit.order.progress == SUBMITTED:
-            return to_landing(public_id)
-        return render_template("candidate/decline.html", **_facts(visit))
+            return redirect_to_landing(public_id)
+        return render_template("candidate/decline.html", **_template_context(visit))
 
 
 @routes.post("/o/<public_id>/decline")
 def decline(public_id: str) -> ResponseReturnValue:
     """The candidate says no; saying it twice changes nothing."""
-    with acting(public_id, Order) as visit:
+    with order_for_update(public_id, Order) as visit:
         if visit.order.status != DECLINED:
-            reason = cleaned(request.form.get("reason", ""))
-            visit.order.decline(visit.session, reason, visit.at)
-    return to_landing(public_id)
+            reason = clean_text(request.form.get("reason", ""))
+            visit.order.decline(visit.session, reason, visit.now)
+    return redirect_to_landing(public_id)
 
 
 @routes.get("/colour/<colour>.css")
@@ -85,53 +91,59 @@ def colour(colour: str) -> ResponseReturnValue:
 
 
 @routes.errorhandler(NotFound)
-def _lost(error: NotFound) -> ResponseReturnValue:
-    return say(404, "candidate/lost.html", str(error))
+def _handle_not_found(error: NotFound) -> ResponseReturnValue:
+    return respond_with_message(404, "candidate/lost.html", str(error))
 
 
-@routes.errorhandler(Denied)
-def _denied(error: Denied) -> ResponseReturnValue:
-    return say(403, "candidate/denied.html", str(error))
+@routes.errorhandler(Unauthorized)
+def _handle_unauthorized(error: Unauthorized) -> ResponseReturnValue:
+    return respond_with_message(403, "candidate/denied.html", str(error))
 
 
 @routes.errorhandler(CSRFError)
-def _forgotten(_: CSRFError) -> ResponseReturnValue:
-    return forgotten()
+def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
+    return respond_form_expired()
 
 
 @routes.errorhandler(Conflict)
-def _too_late(error: Conflict) -> ResponseReturnValue:
+def _handle_conflict(error: Conflict) -> ResponseReturnValue:
     """Whatever was tried cannot be done any more: show how things stand instead."""
     public_id = str((request.view_args or {})["public_id"])
     if wants_json():
-        return jsonify(error=str(error), next=landing_of(public_id)), 409
-    return _standing(public_id), 409
+        return jsonify(error=str(error), next=landing_url(public_id)), 409
+    return _render_status_page(public_id), 409
 
 
-def _standing(public_id: str) -> str:
-    with looking(public_id, Order) as visit:
-        return render_template(_pages(visit.order), **_facts(visit))
+def _render_status_page(public_id: str) -> str:
+    with order_for_read(public_id, Order) as visit:
+        return render_template(_status_templates(visit.order), **_template_context(visit))
 
 
-def _pages(order: Order) -> list[str | Template]:
+def _status_templates(order: Order) -> list[str | Template]:
     """Name the page that says how things stand: the kind's own where it has one."""
     if order.status != PENDING:
         return [f"candidate/{order.kind}/{order.status}.html", "candidate/ended.html"]
-    if order.waits_on_candidate:
+    if order.is_waiting_for_candidate:
         return ["candidate/invited.html"]
     return [f"candidate/{order.kind}/{order.progress}.html", "candidate/running.html"]
 
 
-def _facts(visit: Visit[Order]) -> dict[str, Any]:
+def _template_context(visit: CandidateRequest[Order]) -> dict[str, Any]:
     order = visit.order
-    content = load(order.version.content, KINDS[order.kind].shape)
-    aside = order.aside(here().vault)
-    return {**dress(order.account), **aside, "order": order, "content": content, "at": visit.at}
+    content = load_content(order.version.content, KINDS[order.kind].schema)
+    aside = order.kind_context(current_services().secret_box)
+    return {
+        **branding_context(order.account),
+        **aside,
+        "order": order,
+        "content": content,
+        "at": visit.now,
+    }
 
 
-def _note_first_view(public_id: str) -> None:
-    with looking(public_id, Order) as visit:
+def _record_first_view(public_id: str) -> None:
+    with order_for_read(public_id, Order) as visit:
         if visit.order.status != PENDING or visit.order.progress != INVITED:
             return
-    with acting(public_id, Order) as action:
-        action.order.open(action.session, action.at)
+    with order_for_update(public_id, Order) as action:
+        action.order.mark_opened(action.session, action.now)

@@ -16,130 +16,144 @@ from sqlalchemy.orm import Session, joinedload
 from werkzeug.wrappers import Response
 
 from provider import vault
-from provider.errors import Denied, NotFound
-from provider.here import here
+from provider.errors import NotFound, Unauthorized
+from provider.here import current_services
 from provider.orders import INVITE, Link, Order, OrderSession
-from provider.orders.link import SESSION_LIFE
-from provider.orders.product import Version
+from provider.orders.link import SESSION_LIFETIME
+from provider.orders.product import ProductVersion
 
-AnOrder = TypeVar("AnOrder", bound=Order)
+OrderT = TypeVar("OrderT", bound=Order)
 
-_ENTERED = (
+_SESSION_ORDER_QUERY = (
     select(Order)
     .join(OrderSession, OrderSession.order_id == Order.id)
     .where(
-        OrderSession.digest == bindparam("digest"),
-        OrderSession.expires_at > bindparam("at"),
+        OrderSession.token_hash == bindparam("token_hash"),
+        OrderSession.expires_at > bindparam("now"),
         Order.public_id == bindparam("public_id"),
     )
-    .options(joinedload(Order.version, innerjoin=True).defer(Version.content))
+    .options(joinedload(Order.version, innerjoin=True).defer(ProductVersion.content))
 )
 # Of two tabs or a double click one goes first, on every database.
-_LOCKED = _ENTERED.with_for_update(of=Order)
+_SESSION_ORDER_QUERY_FOR_UPDATE = _SESSION_ORDER_QUERY.with_for_update(of=Order)
 
 
 @dataclass(frozen=True)
-class Visit(Generic[AnOrder]):
+class CandidateRequest(Generic[OrderT]):
     """A candidate at their order: the open transaction, the order, the moment of the request."""
 
     session: Session
-    order: AnOrder
-    at: datetime
+    order: OrderT
+    now: datetime
 
 
 @contextmanager
-def looking(public_id: str, kind: type[AnOrder]) -> Iterator[Visit[AnOrder]]:
+def order_for_read(public_id: str, order_class: type[OrderT]) -> Iterator[CandidateRequest[OrderT]]:
     """Read the order of this browser's session; Denied without one, NotFound of another kind."""
-    at = here().now()
-    with here().db.reading() as session:
-        order = _entered(session, public_id, at)
-        if not (behind := order.behind(at)):
-            yield Visit(session, _of_kind(order, kind), at)
+    at = current_services().now()
+    with current_services().db.reading() as session:
+        order = _find_session_order(session, public_id, at)
+        if not (behind := order.has_overdue_transition(at)):
+            yield CandidateRequest(session, _require_order_class(order, order_class), at)
     if behind:
-        _catch_up(public_id, at)
-        with here().db.reading() as session:
-            yield Visit(session, _of_kind(_entered(session, public_id, at), kind), at)
+        _apply_overdue_transition(public_id, at)
+        with current_services().db.reading() as session:
+            yield CandidateRequest(
+                session,
+                _require_order_class(_find_session_order(session, public_id, at), order_class),
+                at,
+            )
 
 
 @contextmanager
-def acting(public_id: str, kind: type[AnOrder]) -> Iterator[Visit[AnOrder]]:
+def order_for_update(
+    public_id: str, order_class: type[OrderT]
+) -> Iterator[CandidateRequest[OrderT]]:
     """Change the order of this browser's session; Denied without one, NotFound of another kind."""
-    at = here().now()
-    with here().db.writing() as session:
-        order = _entered(session, public_id, at, lock=True)
-        if not (behind := order.behind(at)):
-            yield Visit(session, _of_kind(order, kind), at)
+    at = current_services().now()
+    with current_services().db.writing() as session:
+        order = _find_session_order(session, public_id, at, lock=True)
+        if not (behind := order.has_overdue_transition(at)):
+            yield CandidateRequest(session, _require_order_class(order, order_class), at)
         else:  # which stands even if what the candidate wants is then refused
-            order.catch_up(session, here().vault, at)
+            order.apply_overdue_transition(session, current_services().secret_box, at)
     if behind:
-        with here().db.writing() as session:
-            order = _entered(session, public_id, at, lock=True)
-            yield Visit(session, _of_kind(order, kind), at)
+        with current_services().db.writing() as session:
+            order = _find_session_order(session, public_id, at, lock=True)
+            yield CandidateRequest(session, _require_order_class(order, order_class), at)
 
 
-def admit(token: str) -> tuple[str, str | None]:
+def redeem_invitation(token: str) -> tuple[str, str | None]:
     """Return the order's public id of an invitation, and a cookie's value if one is needed.
 
     Raises NotFound for a token that never was. A HEAD request looks and leaves nothing behind.
     """
-    at = here().now()
-    with here().db.reading() as session:
-        order = _invited(session, token)
-        if request.method == "HEAD" or _is_in(session, order.public_id, at):
+    at = current_services().now()
+    with current_services().db.reading() as session:
+        order = _find_invited_order(session, token)
+        if request.method == "HEAD" or _has_session(session, order.public_id, at):
             return order.public_id, None
-    with here().db.writing() as session:
-        order = _invited(session, token)
-        return order.public_id, OrderSession.begin(session, order, at)
+    with current_services().db.writing() as session:
+        order = _find_invited_order(session, token)
+        return order.public_id, OrderSession.create(session, order, at)
 
 
-def remember(response: Response, public_id: str, value: str) -> None:
+def set_session_cookie(response: Response, public_id: str, value: str) -> None:
     """Give the browser its session of one order."""
     response.set_cookie(
-        _cookie(public_id),
+        _cookie_name(public_id),
         value,
-        max_age=SESSION_LIFE,
+        max_age=SESSION_LIFETIME,
         path="/",
-        secure=here().settings.https,
+        secure=current_services().settings.is_https,
         httponly=True,
         samesite="Lax",
     )
 
 
-def _cookie(public_id: str) -> str:
-    return f"{'__Host-' if here().settings.https else ''}c-{public_id}"
+def _cookie_name(public_id: str) -> str:
+    return f"{'__Host-' if current_services().settings.is_https else ''}c-{public_id}"
 
 
-def _invited(session: Session, token: str) -> Order:
+def _find_invited_order(session: Session, token: str) -> Order:
     link = Link.find(session, token, INVITE)
     if link is None:
         raise NotFound("There is no such invitation")
     return link.order
 
 
-def _is_in(session: Session, public_id: str, at: datetime) -> bool:
+def _has_session(session: Session, public_id: str, now: datetime) -> bool:
     try:
-        _entered(session, public_id, at)
-    except Denied:
+        _find_session_order(session, public_id, now)
+    except Unauthorized:
         return False
     return True
 
 
-def _entered(session: Session, public_id: str, at: datetime, *, lock: bool = False) -> Order:
+def _find_session_order(
+    session: Session, public_id: str, now: datetime, *, lock: bool = False
+) -> Order:
     """Return the order whose session this browser has; its version without the content at first."""
-    value = request.cookies.get(_cookie(public_id))
-    told = {"digest": vault.digest(value or ""), "public_id": public_id, "at": at}
-    order = session.scalar(_LOCKED if lock else _ENTERED, told) if value else None
+    value = request.cookies.get(_cookie_name(public_id))
+    told = {"token_hash": vault.sha256_digest(value or ""), "public_id": public_id, "now": now}
+    order = (
+        session.scalar(_SESSION_ORDER_QUERY_FOR_UPDATE if lock else _SESSION_ORDER_QUERY, told)
+        if value
+        else None
+    )
     if order is None:
-        raise Denied("Please use the link in your e-mail")
+        raise Unauthorized("Please use the link in your e-mail")
     return order
 
 
-def _of_kind(order: Order, kind: type[AnOrder]) -> AnOrder:
-    if not isinstance(order, kind):
+def _require_order_class(order: Order, order_class: type[OrderT]) -> OrderT:
+    if not isinstance(order, order_class):
         raise NotFound("There is no such page")
     return order
 
 
-def _catch_up(public_id: str, at: datetime) -> None:
-    with here().db.writing() as session:
-        _entered(session, public_id, at, lock=True).catch_up(session, here().vault, at)
+def _apply_overdue_transition(public_id: str, now: datetime) -> None:
+    with current_services().db.writing() as session:
+        _find_session_order(session, public_id, now, lock=True).apply_overdue_transition(
+            session, current_services().secret_box, now
+        )

@@ -7,57 +7,59 @@ from flask import request
 
 from provider.errors import Invalid
 from provider.kinds.interview import Recording
-from provider.media import CHUNK, Kept, Media
+from provider.media import CHUNK_BYTES, MediaStore, StoredFile
 
-MOST = 300 * 1024 * 1024  # bytes that one take may have
-TYPE = re.compile(r"(video|audio)/[\w.+-]+(\s*;[\w\s=.,;+\"'-]*)?", re.ASCII)
+MAX_UPLOAD_BYTES = 300 * 1024 * 1024  # bytes that one take may have
+RECORDING_TYPE_PATTERN = re.compile(r"(video|audio)/[\w.+-]+(\s*;[\w\s=.,;+\"'-]*)?", re.ASCII)
 
 
-class Refused(Exception):
+class UploadRejected(Exception):
     """An upload that is not kept: the HTTP code, and what to say."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, status_code: int, message: str) -> None:
         super().__init__(message)
-        self.code = code
+        self.status_code = status_code
 
 
-def announced(mimetype: str) -> bool:
+def is_recording_type(mimetype: str) -> bool:
     """Whether a body says that it is a recording."""
     return mimetype.startswith(("video/", "audio/"))
 
 
-def take_in(media: Media, public_id: str) -> tuple[str, Kept]:
+def store_upload(media: MediaStore, public_id: str) -> tuple[str, StoredFile]:
     """Keep the request's body as a recording's original; return its type and what was kept.
 
     Raises Refused when length or hash are not as announced, and Unready; then nothing is kept.
     """
-    mime, told = _told()
+    mime, told = _parse_upload_headers()
     try:
-        return mime, media.keep(original_of(public_id), _pieces(), told)
+        return mime, media.put(original_key(public_id), _read_chunks(), told)
     except Invalid:
-        raise Refused(400, "The recording did not arrive whole. Please send it again") from None
+        raise UploadRejected(
+            400, "The recording did not arrive whole. Please send it again"
+        ) from None
 
 
-def original_of(public_id: str) -> str:
+def original_key(public_id: str) -> str:
     """Return the media key of a recording's bytes as they came."""
-    return Recording(public_id=public_id).original
+    return Recording(public_id=public_id).original_key
 
 
-def _told() -> tuple[str, Kept]:
+def _parse_upload_headers() -> tuple[str, StoredFile]:
     mime = request.headers.get("Content-Type", "")
-    if not TYPE.fullmatch(mime) or len(mime) > 100:
-        raise Refused(415, "This is not a recording that can be kept")
+    if not RECORDING_TYPE_PATTERN.fullmatch(mime) or len(mime) > 100:
+        raise UploadRejected(415, "This is not a recording that can be kept")
     length = request.content_length
     if length is None:
-        raise Refused(411, "The recording came without its length")
-    if length > MOST:
-        raise Refused(413, "The recording is too large")
+        raise UploadRejected(411, "The recording came without its length")
+    if length > MAX_UPLOAD_BYTES:
+        raise UploadRejected(413, "The recording is too large")
     digest = request.headers.get("X-Content-SHA256", "").lower()
     if length == 0 or not re.fullmatch("[0-9a-f]{64}", digest):
-        raise Refused(400, "The recording is empty, or came without its X-Content-SHA256")
-    return mime, Kept(length, digest)
+        raise UploadRejected(400, "The recording is empty, or came without its X-Content-SHA256")
+    return mime, StoredFile(length, digest)
 
 
-def _pieces() -> Iterator[bytes]:
-    while piece := request.stream.read(CHUNK):
+def _read_chunks() -> Iterator[bytes]:
+    while piece := request.stream.read(CHUNK_BYTES):
         yield piece

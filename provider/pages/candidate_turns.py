@@ -8,33 +8,39 @@ from provider.kinds.interview.content import Question
 
 
 @dataclass(frozen=True)
-class Turn:
+class QuestionPosition:
     """One question with its number, counted from 1, what was recorded, and the takes left."""
 
     number: int
-    of: int
+    total: int
     question: Question
     takes: tuple[Recording, ...]
-    left: int
+    takes_left: int
 
     @property
-    def chosen(self) -> Recording | None:
+    def selected_take(self) -> Recording | None:
         """The take that stands."""
-        return next((take for take in self.takes if take.chosen), None)
+        return next((take for take in self.takes if take.is_selected), None)
 
 
-def turns(order: Interview) -> list[Turn]:
+def list_question_positions(order: Interview) -> list[QuestionPosition]:
     """Return every question of an interview in its order."""
     questions = order.content.questions
     return [
-        Turn(number, len(questions), each, tuple(order.takes(each.key)), order.takes_left(each))
+        QuestionPosition(
+            number,
+            len(questions),
+            each,
+            tuple(order.recordings_for(each.key)),
+            order.takes_left(each),
+        )
         for number, each in enumerate(questions, 1)
     ]
 
 
-def turn_of(order: Interview, number: int) -> Turn:
+def find_question_position(order: Interview, number: int) -> QuestionPosition:
     """Return the question with this number; NotFound."""
-    every = turns(order)
+    every = list_question_positions(order)
     if not 1 <= number <= len(every):
         raise NotFound("There is no such question in this interview")
     return every[number - 1]

@@ -11,83 +11,86 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
 from provider.errors import ProviderError
-from provider.here import here
-from provider.kinds.check import Check, Incomplete
-from provider.kinds.check.particulars import OLDEST, PARTICULARS
+from provider.here import current_services
+from provider.kinds.check import Check, IncompleteForm
+from provider.kinds.check.particulars import DETAIL_FIELDS, MAX_AGE_YEARS
 from provider.orders import CONSENTED, PENDING
-from provider.pages.candidate_answers import dress, to_landing
-from provider.pages.candidate_door import Visit, acting, looking
+from provider.pages.candidate_answers import branding_context, redirect_to_landing
+from provider.pages.candidate_door import CandidateRequest, order_for_read, order_for_update
 
 routes = Blueprint("check", __name__, url_prefix="/o/<public_id>/consent")
 
-MOST_TYPED = 2000  # characters of a field that a page gives back
+MAX_VALUE_LENGTH = 2000  # characters of a field that a page gives back
 
 
 @routes.get("")
 def form(public_id: str) -> ResponseReturnValue:
     """Show what is to be agreed to, and the form."""
-    with looking(public_id, Check) as visit:
+    with order_for_read(public_id, Check) as visit:
         if visit.order.status != PENDING:
-            return to_landing(public_id)
-        return _page(visit)
+            return redirect_to_landing(public_id)
+        return _render_form(visit)
 
 
 @routes.post("")
 def agree(public_id: str) -> ResponseReturnValue:
     """Take the consent, or say all that is to be mended; agreeing twice changes nothing."""
     try:
-        with acting(public_id, Check) as visit:
+        with order_for_update(public_id, Check) as visit:
             if visit.order.status != CONSENTED:
-                _consent(visit)
-    except Incomplete as error:
-        return _again(public_id, error.fields)
-    return to_landing(public_id)
+                _record_consent(visit)
+    except IncompleteForm as error:
+        return _render_form_again(public_id, error.fields)
+    return redirect_to_landing(public_id)
 
 
 @routes.errorhandler(CSRFError)
-def _unproven(_: CSRFError) -> ResponseReturnValue:
+def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     """The browser has lost its form cookie: give it a new one and keep what was typed."""
     public_id = str((request.view_args or {})["public_id"])
     try:
-        return _again(public_id, {})
+        return _render_form_again(public_id, {})
     except ProviderError as error:
         return current_app.handle_user_exception(error)
 
 
-def _consent(visit: Visit[Check]) -> None:
-    visit.order.consent(
+def _record_consent(visit: CandidateRequest[Check]) -> None:
+    visit.order.give_consent(
         visit.session,
-        here().vault,
+        current_services().secret_box,
         request.form.get("name", ""),
         request.form,
-        address=request.remote_addr or "",
-        agent=request.user_agent.string,
-        at=visit.at,
+        ip_address=request.remote_addr or "",
+        user_agent=request.user_agent.string,
+        now=visit.now,
     )
 
 
-def _again(public_id: str, problems: dict[str, str]) -> ResponseReturnValue:
-    with looking(public_id, Check) as visit:
-        visit.order.must_be_open(visit.at)
-        return _page(visit, problems, again=True), 400
+def _render_form_again(public_id: str, problems: dict[str, str]) -> ResponseReturnValue:
+    with order_for_read(public_id, Check) as visit:
+        visit.order.require_open(visit.now)
+        return _render_form(visit, problems, is_redisplayed=True), 400
 
 
-def _page(
-    visit: Visit[Check], problems: dict[str, str] | None = None, *, again: bool = False
+def _render_form(
+    visit: CandidateRequest[Check],
+    problems: dict[str, str] | None = None,
+    *,
+    is_redisplayed: bool = False,
 ) -> str:
-    content, today = visit.order.content, visit.at.date()
+    content, today = visit.order.content, visit.now.date()
     return render_template(
         "candidate/check/consent.html",
-        **_facts(visit),
-        particulars={name: PARTICULARS[name] for name in content.asked},
-        typed={name: value[:MOST_TYPED] for name, value in request.form.items()},
+        **_template_context(visit),
+        particulars={name: DETAIL_FIELDS[name] for name in content.requested_details},
+        typed={name: value[:MAX_VALUE_LENGTH] for name, value in request.form.items()},
         problems=problems or {},
-        again=again,
+        again=is_redisplayed,
         latest=today.isoformat(),
-        earliest=f"{today.year - OLDEST}-01-01",
+        earliest=f"{today.year - MAX_AGE_YEARS}-01-01",
     )
 
 
-def _facts(visit: Visit[Check]) -> dict[str, Any]:
+def _template_context(visit: CandidateRequest[Check]) -> dict[str, Any]:
     order = visit.order
-    return {**dress(order.account), "order": order, "content": order.content}
+    return {**branding_context(order.account), "order": order, "content": order.content}

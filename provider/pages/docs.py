@@ -10,12 +10,12 @@ from typing import Any
 
 from flask import Blueprint, current_app, render_template
 
-from provider.text import markdown
+from provider.text import render_markdown
 
 routes = Blueprint("docs", __name__)
 
-DEEPEST = 6  # levels of objects in objects that are written out
-JSON = "application/json"
+MAX_DEPTH = 6  # levels of objects in objects that are written out
+JSON_MEDIA_TYPE = "application/json"
 
 Spec = dict[str, Any]
 
@@ -27,7 +27,7 @@ class Field:
     name: str
     type: str
     required: bool
-    says: str
+    description: str
 
 
 @dataclass(frozen=True)
@@ -39,34 +39,34 @@ class Body:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResponseDescription:
     """What a status code means, and the document that comes with it."""
 
-    code: str
-    says: str
+    status_code: str
+    description: str
     body: Body
 
     @property
-    def good(self) -> bool:
+    def is_success(self) -> bool:
         """Whether the call did what it was for."""
-        return self.code.startswith("2")
+        return self.status_code.startswith("2")
 
     @property
-    def sentence(self) -> str:
+    def example_message(self) -> str:
         """What an error may say, for one."""
         example = json.loads(self.body.example or "{}")
         return str(example.get("message", ""))
 
 
 @dataclass(frozen=True)
-class Callback:
+class CallbackDescription:
     """A request that this server makes in the wake of an operation."""
 
     method: str
     url: str
-    says: str
-    sends: Body
-    answers: tuple[Answer, ...]
+    summary: str
+    request_body: Body
+    responses: tuple[ResponseDescription, ...]
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,11 @@ class Operation:
     method: str
     path: str
     summary: str
-    says: str
-    guarded: bool
-    takes: Body | None
-    answers: tuple[Answer, ...]
-    callbacks: tuple[Callback, ...]
+    description: str
+    requires_token: bool
+    request_body: Body | None
+    responses: tuple[ResponseDescription, ...]
+    callbacks: tuple[CallbackDescription, ...]
     curl: str
 
     @property
@@ -94,94 +94,103 @@ class Operation:
 @routes.get("/docs/")
 def docs() -> str:
     """Show every operation with its fields, answers and an example."""
-    spec = description()
+    spec = published_spec()
     rooms = {room["name"]: room.get("description", "") for room in spec.get("tags", [])}
-    groups = [(rooms.get(tag, tag), list(of)) for tag, of in groupby(operations(spec), _tag)]
+    groups = [
+        (rooms.get(tag, tag), list(of))
+        for tag, of in groupby(list_operations(spec), _operation_tag)
+    ]
     addresses = [server["url"] for server in spec["servers"]]
     return render_template(
-        "docs.html", about=spec["info"], addresses=addresses, groups=groups, markdown=markdown
+        "docs.html",
+        about=spec["info"],
+        addresses=addresses,
+        groups=groups,
+        markdown=render_markdown,
     )
 
 
-def description() -> Spec:
+def published_spec() -> Spec:
     """Return the published description."""
     apis = current_app.extensions["flask-smorest"]["apis"]
     described: Spec = apis[""]["ext_obj"].spec.to_dict()
     return described
 
 
-def operations(spec: Spec) -> Iterator[Operation]:
+def list_operations(spec: Spec) -> Iterator[Operation]:
     """Return every operation of a description, in its order."""
     for path, methods in spec["paths"].items():
         for method, said in methods.items():
             if method != "parameters":
-                yield _operation(spec, method.upper(), path, said)
+                yield _parse_operation(spec, method.upper(), path, said)
 
 
-def _tag(operation: Operation) -> str:
+def _operation_tag(operation: Operation) -> str:
     return operation.tag
 
 
-def _operation(spec: Spec, method: str, path: str, said: Spec) -> Operation:
-    takes = _body(spec, said["requestBody"]) if "requestBody" in said else None
-    guarded = bool(said.get("security", spec.get("security")))
+def _parse_operation(spec: Spec, method: str, path: str, definition: Spec) -> Operation:
+    takes = _parse_body(spec, definition["requestBody"]) if "requestBody" in definition else None
+    guarded = bool(definition.get("security", spec.get("security")))
     return Operation(
-        id=said["operationId"],
-        tag=(said.get("tags") or [""])[0],
+        id=definition["operationId"],
+        tag=(definition.get("tags") or [""])[0],
         method=method,
         path=path,
-        summary=said.get("summary", ""),
-        says=said.get("description", ""),
-        guarded=guarded,
-        takes=takes,
-        answers=_answers(spec, said),
-        callbacks=tuple(_callbacks(spec, said)),
-        curl=_curl(spec["servers"][0]["url"] + path, method, guarded, takes),
+        summary=definition.get("summary", ""),
+        description=definition.get("description", ""),
+        requires_token=guarded,
+        request_body=takes,
+        responses=_parse_responses(spec, definition),
+        callbacks=tuple(_parse_callbacks(spec, definition)),
+        curl=_curl_command(spec["servers"][0]["url"] + path, method, guarded, takes),
     )
 
 
-def _answers(spec: Spec, said: Spec) -> tuple[Answer, ...]:
-    responses = sorted((str(code), answer) for code, answer in said["responses"].items())
+def _parse_responses(spec: Spec, definition: Spec) -> tuple[ResponseDescription, ...]:
+    responses = sorted((str(code), answer) for code, answer in definition["responses"].items())
     return tuple(
-        Answer(code, answer.get("description", ""), _body(spec, answer))
+        ResponseDescription(code, answer.get("description", ""), _parse_body(spec, answer))
         for code, answer in responses
     )
 
 
-def _callbacks(spec: Spec, said: Spec) -> Iterator[Callback]:
-    for addresses in said.get("callbacks", {}).values():
+def _parse_callbacks(spec: Spec, definition: Spec) -> Iterator[CallbackDescription]:
+    for addresses in definition.get("callbacks", {}).values():
         for url, methods in addresses.items():
             for method, told in methods.items():
                 # `{$request.body#/callback_url}` is how OpenAPI says: the address you sent.
                 name = url.strip("{}").rpartition("/")[2]
-                yield Callback(
+                yield CallbackDescription(
                     method=method.upper(),
                     url=name,
-                    says=told.get("summary", ""),
-                    sends=_body(spec, told.get("requestBody", {})),
-                    answers=_answers(spec, told),
+                    summary=told.get("summary", ""),
+                    request_body=_parse_body(spec, told.get("requestBody", {})),
+                    responses=_parse_responses(spec, told),
                 )
 
 
-def _body(spec: Spec, holder: Spec) -> Body:
-    content = holder.get("content", {}).get(JSON, {})
+def _parse_body(spec: Spec, definition: Spec) -> Body:
+    content = definition.get("content", {}).get(JSON_MEDIA_TYPE, {})
     example = content.get("example")
     shown = "" if example is None else json.dumps(example, indent=2, ensure_ascii=False)
-    return Body(tuple(_fields(spec, content.get("schema", {}))), shown)
+    return Body(tuple(_parse_fields(spec, content.get("schema", {}))), shown)
 
 
-def _fields(spec: Spec, schema: Spec, above: str = "", depth: int = DEEPEST) -> Iterator[Field]:
+def _parse_fields(
+    spec: Spec, schema: Spec, parent_path: str = "", max_depth: int = MAX_DEPTH
+) -> Iterator[Field]:
     """Return the fields of an object and, after each, those of the objects in it."""
-    schema = _resolved(spec, schema)
-    for name, inner in schema.get("properties", {}).items() if depth else ():
-        inner = _resolved(spec, inner)
-        path, type_ = above + name, _type(spec, inner)
-        yield Field(path, type_, name in schema.get("required", ()), _meaning(inner))
-        yield from _fields(spec, inner, f"{path}.", depth - 1)
-        yield from _fields(spec, inner.get("items", {}), f"{path}[].", depth - 1)
+    schema = _resolve_reference(spec, schema)
+    for name, inner in schema.get("properties", {}).items() if max_depth else ():
+        inner = _resolve_reference(spec, inner)
+        path, type_ = parent_path + name, _type_label(spec, inner)
+        yield Field(path, type_, name in schema.get("required", ()), _field_description(inner))
+        yield from _parse_fields(spec, inner, f"{path}.", max_depth - 1)
+        yield from _parse_fields(spec, inner.get("items", {}), f"{path}[].", max_depth - 1)
 
 
-def _resolved(spec: Spec, schema: Spec) -> Spec:
+def _resolve_reference(spec: Spec, schema: Spec) -> Spec:
     if "$ref" not in schema:
         return schema
     found: Any = spec
@@ -190,16 +199,16 @@ def _resolved(spec: Spec, schema: Spec) -> Spec:
     return {**found, **{name: said for name, said in schema.items() if name != "$ref"}}
 
 
-def _type(spec: Spec, schema: Spec) -> str:
+def _type_label(spec: Spec, schema: Spec) -> str:
     said = schema.get("type", "anything")
     # That null counts as absent is said once, at the top of the page.
     names = [each for each in ([said] if isinstance(said, str) else said) if each != "null"]
     if names == ["array"]:
-        return f"array of {_type(spec, _resolved(spec, schema.get('items', {})))}s"
+        return f"array of {_type_label(spec, _resolve_reference(spec, schema.get('items', {})))}s"
     return {"uri": "URL"}.get(schema.get("format", ""), " or ".join(names))
 
 
-def _meaning(schema: Spec) -> str:
+def _field_description(schema: Spec) -> str:
     said = [schema["description"]] if schema.get("description") else []
     if "enum" in schema:
         said.append("One of " + ", ".join(f"`{value}`" for value in schema["enum"]))
@@ -208,12 +217,15 @@ def _meaning(schema: Spec) -> str:
     return "".join(f"{sentence}. " for sentence in said).strip()
 
 
-def _curl(url: str, method: str, guarded: bool, takes: Body | None) -> str:
+def _curl_command(url: str, method: str, requires_token: bool, request_body: Body | None) -> str:
     """Write the call as it can be pasted into a shell; names in capitals stand for your own."""
     url = re.sub(r"{(\w+)}", lambda name: name[1].upper(), url)
     lines = [f"curl -X {method} {url}"]
-    if guarded:
+    if requires_token:
         lines.append('-H "Authorization: Bearer $TOKEN"')
-    if takes:
-        lines += [f"-H 'Content-Type: {JSON}'", f"-d {shlex.quote(takes.example)}"]
+    if request_body:
+        lines += [
+            f"-H 'Content-Type: {JSON_MEDIA_TYPE}'",
+            f"-d {shlex.quote(request_body.example)}",
+        ]
     return " \\\n  ".join(lines)

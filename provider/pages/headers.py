@@ -4,28 +4,28 @@ from functools import lru_cache
 
 from flask import Response, request
 
-from provider.here import here
+from provider.here import current_services
 from provider.pages import csp
 
 Header = tuple[str, str]
 Headers = tuple[Header, ...]
 
-NO_SNIFFING: Header = ("X-Content-Type-Options", "nosniff")
+NOSNIFF: Header = ("X-Content-Type-Options", "nosniff")
 NO_STORE: Header = ("Cache-Control", "no-store")
-ALWAYS: Headers = (
-    NO_SNIFFING,
+COMMON_HEADERS: Headers = (
+    NOSNIFF,
     ("Referrer-Policy", "no-referrer"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
     ("Cross-Origin-Opener-Policy", "same-origin"),
 )
-HTTPS: Header = ("Strict-Transport-Security", "max-age=31536000")
-HIDDEN: Header = ("X-Robots-Tag", "noindex, nofollow")
+HSTS: Header = ("Strict-Transport-Security", "max-age=31536000")
+NOINDEX: Header = ("X-Robots-Tag", "noindex, nofollow")
 
 
-def protect(response: Response) -> Response:
+def add_security_headers(response: Response) -> Response:
     """Add them to an answer."""
-    house = here()
-    machines, files, pages = _said(house.settings.https, house.media.origin)
+    services = current_services()
+    machines, files, pages = _header_sets(services.settings.is_https, services.media.origin)
     if response.mimetype == "application/json":
         said = machines
     else:
@@ -39,10 +39,10 @@ def protect(response: Response) -> Response:
 
 
 @lru_cache
-def _said(https: bool, origin: str | None) -> tuple[Headers, Headers, Headers]:
+def _header_sets(https: bool, origin: str | None) -> tuple[Headers, Headers, Headers]:
     """Return what is said with a document for machines, with a file, and with a page."""
-    secure = (HTTPS,) if https else ()
-    files = (*ALWAYS, ("Content-Security-Policy", csp.policy(origin)), *secure)
+    secure = (HSTS,) if https else ()
+    files = (*COMMON_HEADERS, ("Content-Security-Policy", csp.page_policy(origin)), *secure)
     # A document for machines loads nothing and leads nowhere: it needs to say no more than that it
     # is one, and not to be kept.
-    return (NO_SNIFFING, NO_STORE, *secure), files, (*files, NO_STORE, HIDDEN)
+    return (NOSNIFF, NO_STORE, *secure), files, (*files, NO_STORE, NOINDEX)

@@ -12,152 +12,175 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
 from provider import vault
-from provider.errors import Unready
-from provider.here import here
+from provider.errors import Unavailable
+from provider.here import current_services
 from provider.kinds.interview import Interview
-from provider.media import Kept
+from provider.media import StoredFile
 from provider.pages import csp, ranges
-from provider.pages.candidate_answers import dress, forgotten, to_landing, wants_json
-from provider.pages.candidate_door import Visit, acting, looking
-from provider.pages.candidate_takes import MOST, Refused, announced, original_of, take_in
-from provider.pages.candidate_turns import turn_of, turns
+from provider.pages.candidate_answers import (
+    branding_context,
+    redirect_to_landing,
+    respond_form_expired,
+    wants_json,
+)
+from provider.pages.candidate_door import CandidateRequest, order_for_read, order_for_update
+from provider.pages.candidate_takes import (
+    MAX_UPLOAD_BYTES,
+    UploadRejected,
+    is_recording_type,
+    original_key,
+    store_upload,
+)
+from provider.pages.candidate_turns import find_question_position, list_question_positions
 
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
 
 
 @routes.url_value_preprocessor
-def _make_room(endpoint: str | None, _: dict[str, Any] | None) -> None:
+def _raise_body_limit(endpoint: str | None, _: dict[str, Any] | None) -> None:
     # Before anything looks at the body: the proof of the form is checked first of all.
-    if endpoint and endpoint.endswith(".take") and announced(request.mimetype):
-        request.max_content_length = MOST
+    if endpoint and endpoint.endswith(".take") and is_recording_type(request.mimetype):
+        request.max_content_length = MAX_UPLOAD_BYTES
 
 
 @routes.get("/camera")
 def camera(public_id: str) -> ResponseReturnValue:
     """Try the camera and the microphone before anything begins."""
-    with looking(public_id, Interview) as visit:
-        if not visit.order.waits_on_candidate:
-            return to_landing(public_id)
-        page = render_template("candidate/interview/camera.html", **_facts(visit))
-    return _recording(page)
+    with order_for_read(public_id, Interview) as visit:
+        if not visit.order.is_waiting_for_candidate:
+            return redirect_to_landing(public_id)
+        page = render_template("candidate/interview/camera.html", **_template_context(visit))
+    return _recording_page_response(page)
 
 
 @routes.post("/interview")
 def begin(public_id: str) -> ResponseReturnValue:
     """Begin, and show the first question that has no answer."""
-    with acting(public_id, Interview) as visit:
-        visit.order.start(visit.session, visit.at)
-        return redirect(_onward(visit.order), 303)
+    with order_for_update(public_id, Interview) as visit:
+        visit.order.start(visit.session, visit.now)
+        return redirect(_next_url(visit.order), 303)
 
 
 @routes.get("/questions/<int:number>")
 def question(public_id: str, number: int) -> ResponseReturnValue:
     """Show one question with the takes that are saved."""
-    with looking(public_id, Interview) as visit:
-        if not visit.order.running(visit.at):
-            return to_landing(public_id)
-        turn = turn_of(visit.order, number)
-        page = render_template("candidate/interview/question.html", **_facts(visit), turn=turn)
-    return _recording(page)
+    with order_for_read(public_id, Interview) as visit:
+        if not visit.order.is_running(visit.now):
+            return redirect_to_landing(public_id)
+        turn = find_question_position(visit.order, number)
+        page = render_template(
+            "candidate/interview/question.html", **_template_context(visit), turn=turn
+        )
+    return _recording_page_response(page)
 
 
 @routes.post("/questions/<int:number>/takes")
 def take(public_id: str, number: int) -> ResponseReturnValue:
     """Save one take; 201 only when every byte is here, 200 for bytes that were here already."""
-    with looking(public_id, Interview) as visit:
-        key = turn_of(visit.order, number).question.key
-    new = vault.public_id()
+    with order_for_read(public_id, Interview) as visit:
+        key = find_question_position(visit.order, number).question.key
+    new = vault.generate_public_id()
     try:
         # No transaction is open while the bytes come in: a bad line takes minutes.
-        mime, kept = take_in(here().media, new)
-    except Refused as refused:
-        return jsonify(error=str(refused)), refused.code
-    return _noted(public_id, key, new, mime, kept)
+        mime, kept = store_upload(current_services().media, new)
+    except UploadRejected as refused:
+        return jsonify(error=str(refused)), refused.status_code
+    return _record_take(public_id, key, new, mime, kept)
 
 
 @routes.post("/takes/<take_id>")
 def choose(public_id: str, take_id: str) -> ResponseReturnValue:
     """Let one take stand for its question."""
-    with acting(public_id, Interview) as visit:
-        chosen = visit.order.choose(take_id, visit.at)
-        number = next(t.number for t in turns(visit.order) if t.question.key == chosen.question)
+    with order_for_update(public_id, Interview) as visit:
+        chosen = visit.order.select_recording(take_id, visit.now)
+        number = next(
+            t.number
+            for t in list_question_positions(visit.order)
+            if t.question.key == chosen.question
+        )
     return redirect(url_for(".question", public_id=public_id, number=number), 303)
 
 
 @routes.get("/takes/<take_id>")
 def watch(public_id: str, take_id: str) -> ResponseReturnValue:
     """Serve the candidate their own recording."""
-    with looking(public_id, Interview) as visit:
-        recording = visit.order.recording(take_id)
-    return ranges.serve(here().media, recording.playable, recording.mime)
+    with order_for_read(public_id, Interview) as visit:
+        recording = visit.order.find_recording(take_id)
+    return ranges.serve_media(current_services().media, recording.playable_key, recording.mime)
 
 
 @routes.get("/answers")
 def answers(public_id: str) -> ResponseReturnValue:
     """List every question, answered or not, before handing in."""
-    with looking(public_id, Interview) as visit:
-        if not visit.order.running(visit.at):
-            return to_landing(public_id)
-        return render_template("candidate/interview/answers.html", **_facts(visit))
+    with order_for_read(public_id, Interview) as visit:
+        if not visit.order.is_running(visit.now):
+            return redirect_to_landing(public_id)
+        return render_template("candidate/interview/answers.html", **_template_context(visit))
 
 
 @routes.post("/send")
 def send(public_id: str) -> ResponseReturnValue:
     """Hand in; leads to what is still missing. Handing in twice changes nothing."""
-    with acting(public_id, Interview) as visit:
-        if visit.order.running(visit.at) and visit.order.unanswered():
+    with order_for_update(public_id, Interview) as visit:
+        if visit.order.is_running(visit.now) and visit.order.unanswered_questions():
             return redirect(url_for(".answers", public_id=public_id), 303)
-        visit.order.send(visit.session, visit.at)
-    return to_landing(public_id)
+        visit.order.submit(visit.session, visit.now)
+    return redirect_to_landing(public_id)
 
 
 @routes.errorhandler(CSRFError)
-def _unproven(_: CSRFError) -> ResponseReturnValue:
+def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     """The browser has lost its form cookie: a script fetches a new proof and goes on."""
-    return (jsonify(reload=True), 400) if wants_json() else forgotten()
+    return (jsonify(reload=True), 400) if wants_json() else respond_form_expired()
 
 
-def _noted(public_id: str, key: str, new: str, mime: str, kept: Kept) -> ResponseReturnValue:
+def _record_take(
+    public_id: str, question_key: str, recording_id: str, mime: str, stored_file: StoredFile
+) -> ResponseReturnValue:
     """Write down a take whose bytes are here; they go where it cannot be, or was already."""
     saved = None
     try:
-        with acting(public_id, Interview) as visit:
+        with order_for_update(public_id, Interview) as visit:
             order = visit.order
-            saved = order.record(visit.session, key, new, mime, kept, visit.at).public_id
-            left = order.takes_left(order.question(key))
+            saved = order.add_recording(
+                visit.session, question_key, recording_id, mime, stored_file, visit.now
+            ).public_id
+            left = order.takes_left(order.find_question(question_key))
     except BaseException:
         saved = None
         raise
     finally:
-        if saved != new:
-            with suppress(Unready):  # it keeps a file that nobody knows, and no more
-                here().media.drop(original_of(new))
-    return jsonify(saved=saved, takes_left=left), 201 if saved == new else 200
+        if saved != recording_id:
+            with suppress(Unavailable):  # it keeps a file that nobody knows, and no more
+                current_services().media.delete(original_key(recording_id))
+    return jsonify(saved=saved, takes_left=left), 201 if saved == recording_id else 200
 
 
-def _recording(page: str) -> Response:
+def _recording_page_response(page: str) -> Response:
     """Answer with a page that may use the camera and the microphone, and play what they gave."""
     response = Response(page)
     response.headers["Permissions-Policy"] = "camera=(self), microphone=(self), geolocation=()"
-    response.headers["Content-Security-Policy"] = csp.recording(here().media.origin)
+    response.headers["Content-Security-Policy"] = csp.recording_page_policy(
+        current_services().media.origin
+    )
     return response
 
 
-def _onward(order: Interview) -> str:
+def _next_url(order: Interview) -> str:
     """Return the address of the first question without an answer, or of the overview."""
-    for turn in turns(order):
-        if not turn.chosen:
+    for turn in list_question_positions(order):
+        if not turn.selected_take:
             return url_for(".question", public_id=order.public_id, number=turn.number)
     return url_for(".answers", public_id=order.public_id)
 
 
-def _facts(visit: Visit[Interview]) -> dict[str, Any]:
+def _template_context(visit: CandidateRequest[Interview]) -> dict[str, Any]:
     order = visit.order
     return {
-        **dress(order.account),
+        **branding_context(order.account),
         "order": order,
         "content": order.content,
-        "turns": turns(order),
-        "most": MOST,
-        "at": visit.at,
+        "turns": list_question_positions(order),
+        "most": MAX_UPLOAD_BYTES,
+        "at": visit.now,
     }

@@ -17,147 +17,184 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provider.here import here
-from provider.house import House
+from provider.here import current_services
+from provider.house import Services
 from provider.meter.counts import Counts
-from provider.outbox import PARKED, WAITING, Message, in_state
-from provider.outbox.held import ACCOUNT, HOST, LANE, Held, all_held
-from provider.pages.health import may_know, oldest_due
+from provider.outbox import PARKED, WAITING, Message, is_in_state
+from provider.outbox.held import ACCOUNT, HOST, QUEUE, PauseView, list_pauses
+from provider.pages.health import has_metrics_token, oldest_unpaused_due_at
 
-FRESH = timedelta(seconds=10)  # how old what the database holds may be
-COST = 20  # times as long as it took, it is not counted again: at most 5 % of a processor
-CENSUS = "census"
+CACHE_LIFETIME = timedelta(seconds=10)  # how old what the database holds may be
+REFRESH_COST_FACTOR = (
+    20  # times as long as it took, it is not counted again: at most 5 % of a processor
+)
+GAUGES_EXTENSION = "census"
 
 log = structlog.get_logger()
 routes = Blueprint("metrics", __name__)
 
-routes.record(lambda state: state.app.extensions.setdefault(CENSUS, Census()))
+routes.record(lambda state: state.app.extensions.setdefault(GAUGES_EXTENSION, DatabaseGauges()))
 
 
 @routes.get("/metrics")
 def metrics() -> Response:
     """Tell it to whoever has the token; to others not even whether there is one."""
-    house = here()
-    if not may_know(house):
+    services = current_services()
+    if not has_metrics_token(services):
         abort(401, "/metrics wants PROVIDER_METRICS_TOKEN as its bearer token")
-    census: Census = current_app.extensions[CENSUS]
-    told = house.meter.written(_counted_by_all(house), census.of(house))
+    census: DatabaseGauges = current_app.extensions[GAUGES_EXTENSION]
+    told = services.metrics.written(_counts_of_all_processes(services), census.current(services))
     return Response(told, content_type=CONTENT_TYPE_LATEST)
 
 
-def _counted_by_all(house: House) -> Counts:
+def _counts_of_all_processes(services: Services) -> Counts:
     try:
-        return house.ledger.all(house.now())
+        return services.ledger.all(services.now())
     except Exception as error:
         log.warning("the metrics are without other processes'", error=type(error).__name__)
-        return house.ledger.known()
+        return services.ledger.known()
 
 
 @routes.after_app_request
-def _count(response: Response) -> Response:
-    here().meter.answered(request.endpoint, response.status_code)
+def _count_response(response: Response) -> Response:
+    current_services().metrics.answered(request.endpoint, response.status_code)
     return response
 
 
 @dataclass(frozen=True)
-class Counted:
+class DatabaseSnapshot:
     """What the database held when it was counted, told as of `now`."""
 
     now: datetime
-    found: bool = True
-    depths: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by state and topic
-    oldest: Mapping[str, datetime] = field(default_factory=dict)  # of what waits, by topic
-    due: datetime | None = None
-    held: tuple[Held, ...] = ()
+    is_available: bool = True
+    message_counts: Mapping[tuple[str, str], int] = field(
+        default_factory=dict
+    )  # by state and topic
+    oldest_created_at: Mapping[str, datetime] = field(
+        default_factory=dict
+    )  # of what waits, by topic
+    oldest_due_at: datetime | None = None
+    pauses: tuple[PauseView, ...] = ()
 
     def collect(self) -> Iterator[Metric]:
         """Yield gauges."""
-        yield _gauge("provider_database_up", "Whether the database answers", {(): self.found})
-        if not self.found:
+        yield _build_gauge(
+            "provider_database_up", "Whether the database answers", {(): self.is_available}
+        )
+        if not self.is_available:
             return
         for state in (WAITING, PARKED):
-            depths = {(topic,): n for (of, topic), n in self.depths.items() if of == state}
-            yield _gauge(f"provider_messages_{state}", f"Messages {state}", depths, "topic")
-        ages = {(topic,): self._age(self.oldest.get(topic)) for _, topic in self.depths}
+            depths = {(topic,): n for (of, topic), n in self.message_counts.items() if of == state}
+            yield _build_gauge(f"provider_messages_{state}", f"Messages {state}", depths, "topic")
+        ages = {
+            (topic,): self._age_seconds(self.oldest_created_at.get(topic))
+            for _, topic in self.message_counts
+        }
         said = "Since when the oldest waiting message waits"
-        yield _gauge("provider_messages_oldest_seconds", said, ages, "topic")
+        yield _build_gauge("provider_messages_oldest_seconds", said, ages, "topic")
         said = "Since when the oldest message is due that nothing holds; /ready allows 300"
-        yield _gauge("provider_messages_due_seconds", said, {(): self._age(self.due)})
-        yield from self._holds()
+        yield _build_gauge(
+            "provider_messages_due_seconds", said, {(): self._age_seconds(self.oldest_due_at)}
+        )
+        yield from self._pause_gauges()
 
-    def _holds(self) -> Iterator[Metric]:
-        for on in (HOST, ACCOUNT, LANE):
-            count = sum(one.on == on for one in self.held)
-            yield _gauge(f"provider_{on}s_held", f"How many {on}s are left alone", {(): count})
-        hosts = {(one.host,): self._age(one.since) for one in self.held if one.on == HOST}
+    def _pause_gauges(self) -> Iterator[Metric]:
+        for on in (HOST, ACCOUNT, QUEUE):
+            count = sum(one.scope_type == on for one in self.pauses)
+            yield _build_gauge(
+                f"provider_{on}s_held", f"How many {on}s are left alone", {(): count}
+            )
+        hosts = {
+            (one.host,): self._age_seconds(one.paused_at)
+            for one in self.pauses
+            if one.scope_type == HOST
+        }
         said = "Since when a host is left alone that does not answer"
-        yield _gauge("provider_host_held_seconds", said, hosts, "host")
+        yield _build_gauge("provider_host_held_seconds", said, hosts, "host")
         paused = {
-            (one.account, one.sink): self._age(one.since) for one in self.held if one.on == ACCOUNT
+            (one.account_name, one.channel): self._age_seconds(one.paused_at)
+            for one in self.pauses
+            if one.scope_type == ACCOUNT
         }
         said = "Since when an account is paused whose token is refused"
-        yield _gauge("provider_account_held_seconds", said, paused, "account", "to")
+        yield _build_gauge("provider_account_held_seconds", said, paused, "account", "to")
 
-    def _age(self, since: datetime | None) -> float:
+    def _age_seconds(self, since: datetime | None) -> float:
         return max(0.0, (self.now - since).total_seconds()) if since else 0.0
 
 
-class Census:
+class DatabaseGauges:
     """Counts what the database holds, but not often: a million waiting rows take a while."""
 
     def __init__(self) -> None:
-        self._counting = threading.Lock()
-        self._last: Counted | None = None
-        self._stale_at = datetime.min.replace(tzinfo=UTC)
+        self._refresh_lock = threading.Lock()
+        self._last_snapshot: DatabaseSnapshot | None = None
+        self._expires_at = datetime.min.replace(tzinfo=UTC)
 
-    def of(self, house: House) -> Counted:
+    def current(self, services: Services) -> DatabaseSnapshot:
         """Return what was counted last, or count anew where that is old; one at a time does."""
-        now = house.now()
-        if self._stale(now) and self._counting.acquire(blocking=self._last is None):
+        now = services.now()
+        if self._is_expired(now) and self._refresh_lock.acquire(
+            blocking=self._last_snapshot is None
+        ):
             try:
-                if self._stale(now):
-                    self._count(house, now)
+                if self._is_expired(now):
+                    self._refresh(services, now)
             finally:
-                self._counting.release()
-        assert self._last is not None
-        return replace(self._last, now=now)
+                self._refresh_lock.release()
+        assert self._last_snapshot is not None
+        return replace(self._last_snapshot, now=now)
 
-    def _stale(self, now: datetime) -> bool:
-        return self._last is None or now >= self._stale_at
+    def _is_expired(self, now: datetime) -> bool:
+        return self._last_snapshot is None or now >= self._expires_at
 
-    def _count(self, house: House, now: datetime) -> None:
+    def _refresh(self, services: Services, now: datetime) -> None:
         began = time.perf_counter()
         try:
-            with house.db.reading() as session:
+            with services.db.reading() as session:
                 # A topic that was seen once is told as 0 afterwards, or its last figure would stay.
-                seen = dict.fromkeys(self._last.depths, 0) if self._last else {}
-                self._last = _counted(session, now, seen)
+                seen = (
+                    dict.fromkeys(self._last_snapshot.message_counts, 0)
+                    if self._last_snapshot
+                    else {}
+                )
+                self._last_snapshot = _take_snapshot(session, now, seen)
         except Exception as error:
             log.warning("the metrics are without the database's", error=type(error).__name__)
-            self._last = Counted(now, found=False, depths=self._last.depths if self._last else {})
-        cost = timedelta(seconds=time.perf_counter() - began) * COST
-        self._stale_at = now + max(FRESH, cost)
+            self._last_snapshot = DatabaseSnapshot(
+                now,
+                is_available=False,
+                message_counts=self._last_snapshot.message_counts if self._last_snapshot else {},
+            )
+        cost = timedelta(seconds=time.perf_counter() - began) * REFRESH_COST_FACTOR
+        self._expires_at = now + max(CACHE_LIFETIME, cost)
 
 
-def _counted(session: Session, now: datetime, seen: dict[tuple[str, str], int]) -> Counted:
+def _take_snapshot(
+    session: Session, now: datetime, zero_counts: dict[tuple[str, str], int]
+) -> DatabaseSnapshot:
     rows = session.execute(
         select(Message.state, Message.topic, func.count(), func.min(Message.created_at))
-        .where(in_state(WAITING, PARKED))
+        .where(is_in_state(WAITING, PARKED))
         .group_by(Message.state, Message.topic)
     ).all()
     topics = {"status", *(row.topic for row in rows)}
     none = {(state, topic): 0 for state in (WAITING, PARKED) for topic in topics}
-    return Counted(
+    return DatabaseSnapshot(
         now,
-        depths=none | seen | {(state, topic): count for state, topic, count, _ in rows},
-        oldest={topic: since for state, topic, _, since in rows if state == WAITING},
-        due=oldest_due(session, now),
-        held=tuple(all_held(session)),
+        message_counts=none
+        | zero_counts
+        | {(state, topic): count for state, topic, count, _ in rows},
+        oldest_created_at={topic: since for state, topic, _, since in rows if state == WAITING},
+        oldest_due_at=oldest_unpaused_due_at(session, now),
+        pauses=tuple(list_pauses(session)),
     )
 
 
-def _gauge(name: str, said: str, values: Mapping[Any, float], *labels: str) -> GaugeMetricFamily:
-    gauge = GaugeMetricFamily(name, said, labels=labels)
+def _build_gauge(
+    name: str, documentation: str, values: Mapping[Any, float], *labels: str
+) -> GaugeMetricFamily:
+    gauge = GaugeMetricFamily(name, documentation, labels=labels)
     for key, value in values.items():
         gauge.add_metric(key, value)
     return gauge

@@ -9,36 +9,36 @@ from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from provider.db import Database, said_plainly
+from provider.db import Database, translate_errors
 from provider.disk import make_folder
 from provider.errors import Conflict
-from provider.transfer.tables import tables
+from provider.transfer.tables import all_tables
 
-PATIENCE = 50  # tenths of a second that a killed program's connections may take to end
-OTHERS = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+MAX_CONNECTION_CHECKS = 50  # tenths of a second that a killed program's connections may take to end
+COUNT_OTHER_CONNECTIONS_SQL = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
     AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
 
 
 @contextmanager
-def alone(db: Database) -> Iterator[None]:
+def exclusive(db: Database) -> Iterator[None]:
     """Make sure that no other program uses a database; Conflict when one does.
 
     On SQLite nobody else gets in until the end, and only writing transactions go.
     """
     db.close()  # our own connections would be in the way
-    with _locked_file(db) if db.sqlite else _without_others(db):
+    with _exclusive_sqlite(db) if db.is_sqlite else _exclusive_postgres(db):
         yield
 
 
-def keep_still(session: Session) -> None:
+def block_writes(session: Session) -> None:
     """Let nobody write to any table until the transaction ends."""
     if session.get_bind().dialect.name != "sqlite":
-        names = ", ".join(table.name for table in tables())
+        names = ", ".join(table.name for table in all_tables())
         session.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
 
 
 @contextmanager
-def _locked_file(db: Database) -> Iterator[None]:
+def _exclusive_sqlite(db: Database) -> Iterator[None]:
     # SQLite's own lock on the file: it sees even a server that only sits there.
     mode = "EXCLUSIVE"
 
@@ -48,15 +48,15 @@ def _locked_file(db: Database) -> Iterator[None]:
 
     make_folder(Path(str(db.url.database)).parent)
     try:
-        with said_plainly():
-            _open(db)
+        with translate_errors():
+            _acquire_file_lock(db)
         yield
     finally:
         mode = "NORMAL"
         db.close()
 
 
-def _open(db: Database) -> None:
+def _acquire_file_lock(db: Database) -> None:
     try:
         with db.engine.begin():
             pass
@@ -69,10 +69,10 @@ def _open(db: Database) -> None:
 
 
 @contextmanager
-def _without_others(db: Database) -> Iterator[None]:
-    with said_plainly(), db.engine.connect() as connection:
-        for _ in range(PATIENCE):
-            others = connection.scalar(text(OTHERS))
+def _exclusive_postgres(db: Database) -> Iterator[None]:
+    with translate_errors(), db.engine.connect() as connection:
+        for _ in range(MAX_CONNECTION_CHECKS):
+            others = connection.scalar(text(COUNT_OTHER_CONNECTIONS_SQL))
             if not others:
                 break
             connection.execute(text("SELECT pg_sleep(0.1)"))

@@ -10,29 +10,34 @@ from pathlib import Path
 
 from provider import schema
 from provider.config import Settings
-from provider.db import Database, said_plainly
+from provider.db import Database, translate_errors
 from provider.errors import Conflict, Invalid
-from provider.media import Media
+from provider.media import MediaStore
 from provider.sqlite import sqlite_library
-from provider.transfer.draft import drafted, name
-from provider.transfer.files import copy, named
+from provider.transfer.draft import atomic_folder, move_into_place
+from provider.transfer.files import copy_files, list_media_references
 from provider.transfer.manifest import (
-    DATABASE,
-    FORM,
-    KEY,
-    LETTERS,
-    MEDIA,
+    DATABASE_FILE,
+    EMAIL_FOLDER,
+    FORMAT_VERSION,
+    KEY_FILE,
+    MEDIA_FOLDER,
     Manifest,
-    check_files,
-    signatures,
-    what_is,
+    inspect_file,
+    key_signatures,
+    verify_files,
 )
 from provider.transfer.restore import restore_rows
-from provider.transfer.tables import Sums, Tell, begin, fill
+from provider.transfer.tables import ProgressCallback, TableChecksums, copy_all_rows, prepare_target
 
 
-def back_up(
-    db: Database, media: Media, settings: Settings, folder: Path, at: datetime, tell: Tell
+def create_backup(
+    db: Database,
+    media: MediaStore,
+    settings: Settings,
+    folder: Path,
+    now: datetime,
+    report_progress: ProgressCallback,
 ) -> Manifest:
     """Make a backup, whole or not at all, of all that was committed before; a server may work.
 
@@ -42,77 +47,96 @@ def back_up(
         raise Invalid(f"There is no folder {folder.parent} to make the backup in")
     if folder.exists():
         raise Conflict(f"{folder} is there already: give the backup a name of its own")
-    with drafted(folder) as draft:
-        manifest = _collect(db, media, settings, draft, at, tell)
+    with atomic_folder(folder) as draft:
+        manifest = _collect_backup(db, media, settings, draft, now, report_progress)
         manifest.write(draft)
-        _try_out(draft, manifest, tell)
-        name(draft, folder)
+        _verify_restorable(draft, manifest, report_progress)
+        move_into_place(draft, folder)
     return manifest
 
 
-def _collect(
-    db: Database, media: Media, settings: Settings, draft: Path, at: datetime, tell: Tell
+def _collect_backup(
+    db: Database,
+    media: MediaStore,
+    settings: Settings,
+    target_folder: Path,
+    now: datetime,
+    report_progress: ProgressCallback,
 ) -> Manifest:
     # First the rows, then the files that they name: a file is there before its row.
-    sums = _rows(db, draft / DATABASE, tell)
-    with _opened(draft / DATABASE) as kept, kept.reading() as session:
-        copied = copy(list(named(session)), media, Media(f"file:{draft / MEDIA}"), tell)
-    _make_one_file(draft / DATABASE)
-    files = {f"{MEDIA}/{key}": each for key, each in copied.kept.items()}
-    for path in (DATABASE, *_letters(settings, draft), *_key(settings, draft)):
-        files[path] = what_is(draft / path)
+    sums = _copy_rows(db, target_folder / DATABASE_FILE, report_progress)
+    with _open_sqlite(target_folder / DATABASE_FILE) as kept, kept.reading() as session:
+        copied = copy_files(
+            list(list_media_references(session)),
+            media,
+            MediaStore(f"file:{target_folder / MEDIA_FOLDER}"),
+            report_progress,
+        )
+    _disable_wal(target_folder / DATABASE_FILE)
+    files = {f"{MEDIA_FOLDER}/{key}": each for key, each in copied.stored_files.items()}
+    for path in (
+        DATABASE_FILE,
+        *_copy_emails(settings, target_folder),
+        *_copy_key(settings, target_folder),
+    ):
+        files[path] = inspect_file(target_folder / path)
     return Manifest(
-        form=FORM,
-        made_at=at.isoformat(),
+        form=FORMAT_VERSION,
+        made_at=now.isoformat(),
         program=version("provider"),
         version=schema.head(),
         tables=sums,
         files=files,
-        amiss=copied.amiss,
-        keys=signatures(settings.secret_keys),
+        amiss=copied.problems,
+        keys=key_signatures(settings.secret_keys),
     )
 
 
-def _rows(db: Database, path: Path, tell: Tell) -> Sums:
-    with _opened(path) as target:
-        begin(target)
+def _copy_rows(db: Database, path: Path, report_progress: ProgressCallback) -> TableChecksums:
+    with _open_sqlite(path) as target:
+        prepare_target(target)
         with db.reading() as session:
-            return fill(session, target, tell)
+            return copy_all_rows(session, target, report_progress)
 
 
-def _letters(settings: Settings, draft: Path) -> Iterator[str]:
+def _copy_emails(settings: Settings, target_folder: Path) -> Iterator[str]:
     """Copy the kept letters and name them; each was written whole."""
     for letter in sorted((settings.instance / "mail").glob("[!.]*.eml")):
-        (draft / LETTERS).mkdir(mode=0o700, exist_ok=True)
-        shutil.copyfile(letter, draft / LETTERS / letter.name)
-        yield f"{LETTERS}/{letter.name}"
+        (target_folder / EMAIL_FOLDER).mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(letter, target_folder / EMAIL_FOLDER / letter.name)
+        yield f"{EMAIL_FOLDER}/{letter.name}"
 
 
-def _key(settings: Settings, draft: Path) -> Iterator[str]:
+def _copy_key(settings: Settings, target_folder: Path) -> Iterator[str]:
     """Copy the key where it is one that the instance folder keeps."""
-    kept = settings.instance / KEY
+    kept = settings.instance / KEY_FILE
     if kept.is_file() and urlsafe_b64decode(kept.read_text("ascii")) in settings.secret_keys:
-        (draft / KEY).touch(mode=0o600)
-        shutil.copyfile(kept, draft / KEY)
-        yield KEY
+        (target_folder / KEY_FILE).touch(mode=0o600)
+        shutil.copyfile(kept, target_folder / KEY_FILE)
+        yield KEY_FILE
 
 
-def _try_out(draft: Path, manifest: Manifest, tell: Tell) -> None:
-    check_files(draft, manifest, tell)
-    with drafted(draft / "trial") as trial, _opened(trial / "restored.db") as target:
-        begin(target)
-        restore_rows(draft, manifest, target, trial, tell)
+def _verify_restorable(
+    backup_folder: Path, manifest: Manifest, report_progress: ProgressCallback
+) -> None:
+    verify_files(backup_folder, manifest, report_progress)
+    with (
+        atomic_folder(backup_folder / "trial") as trial,
+        _open_sqlite(trial / "restored.db") as target,
+    ):
+        prepare_target(target)
+        restore_rows(backup_folder, manifest, target, trial, report_progress)
         target.close()
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Database]:
+def _open_sqlite(path: Path) -> Iterator[Database]:
     with closing(Database(f"sqlite:///{path}")) as db:
         yield db
 
 
-def _make_one_file(path: Path) -> None:
+def _disable_wal(path: Path) -> None:
     """Let a database be one file, which may be read where nothing may be written."""
     library, _ = sqlite_library()
-    with said_plainly(), closing(library.connect(str(path))) as connection:
+    with translate_errors(), closing(library.connect(str(path))) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")

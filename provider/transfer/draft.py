@@ -7,26 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from provider.disk import sync
+from provider.disk import fsync_path
 from provider.errors import Conflict
 
-SUFFIX = ".provider-draft"
+TEMPORARY_FOLDER_SUFFIX = ".provider-draft"
 
 
 @contextmanager
-def drafted(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path) -> Iterator[Path]:
     """Make a folder beside `path`, for its owner alone; it is deleted unless it gets its name.
 
     What killed programs left there is deleted too.
     """
-    for old in path.parent.glob(f".*{SUFFIX}"):
-        _delete(old)
-    draft = path.with_name(f".{path.name}{SUFFIX}")
+    for old in path.parent.glob(f".*{TEMPORARY_FOLDER_SUFFIX}"):
+        _delete_abandoned(old)
+    draft = path.with_name(f".{path.name}{TEMPORARY_FOLDER_SUFFIX}")
     try:
         draft.mkdir(mode=0o700)
     except FileExistsError:
         raise Conflict(f"Another program is making {path}") from None
-    held = _hold(draft)
+    held = _try_lock(draft)
     try:
         yield draft
     finally:
@@ -36,24 +36,24 @@ def drafted(path: Path) -> Iterator[Path]:
             os.close(held)
 
 
-def name(draft: Path, path: Path) -> None:
+def move_into_place(temporary_folder: Path, path: Path) -> None:
     """Give a draft its name; all that is in it is on the disk by then."""
-    for folder, _, files in os.walk(draft, topdown=False):
+    for folder, _, files in os.walk(temporary_folder, topdown=False):
         for each in files:
-            sync(Path(folder) / each)
-        sync(Path(folder))
-    draft.rename(path)
-    sync(path.parent)
+            fsync_path(Path(folder) / each)
+        fsync_path(Path(folder))
+    temporary_folder.rename(path)
+    fsync_path(path.parent)
 
 
-def _delete(old: Path) -> None:
-    held = _hold(old)
+def _delete_abandoned(folder: Path) -> None:
+    held = _try_lock(folder)
     if held is not None:
-        shutil.rmtree(old)
+        shutil.rmtree(folder)
         os.close(held)
 
 
-def _hold(folder: Path) -> int | None:
+def _try_lock(folder: Path) -> int | None:
     """Lock a folder until the number is closed or this program ends; None: another has it."""
     opened = os.open(folder, os.O_RDONLY)
     try:

@@ -8,82 +8,91 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.errors import NotFound, Unready
+from provider.errors import NotFound, Unavailable
 from provider.kinds.interview import READY, Recording
-from provider.media import Kept, Media
-from provider.media.bucket import reason
-from provider.transfer.tables import Tell
+from provider.media import MediaStore, StoredFile
+from provider.media.bucket import explain_error
+from provider.transfer.tables import ProgressCallback
 
 
 @dataclass(frozen=True)
-class Named:
+class MediaReference:
     """A file that a row names; of one as it was sent the row knows the SHA-256."""
 
     key: str
     sha256: str | None = None
-    needed: bool = True
+    is_required: bool = True
 
 
 @dataclass(frozen=True)
-class Copied:
+class CopyReport:
     """The files that were copied, and those with which something is wrong, by their keys."""
 
-    kept: dict[str, Kept] = field(default_factory=dict)
-    amiss: dict[str, str] = field(default_factory=dict)
+    stored_files: dict[str, StoredFile] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
 
 
-def named(session: Session) -> Iterator[Named]:
+def list_media_references(session: Session) -> Iterator[MediaReference]:
     """Return every file that a row names."""
     query = select(Recording).order_by(Recording.id).execution_options(yield_per=1000)
     for recording in session.scalars(query):
-        yield Named(recording.original, recording.sha256)
+        yield MediaReference(recording.original_key, recording.sha256)
         if recording.state == READY:
-            yield Named(recording.copy)
-            yield Named(recording.poster, needed=False)  # not every take has a picture
+            yield MediaReference(recording.copy_key)
+            yield MediaReference(
+                recording.poster_key, is_required=False
+            )  # not every take has a picture
 
 
-def copy(files: Sequence[Named], source: Media, target: Media, tell: Tell) -> Copied:
+def copy_files(
+    files: Sequence[MediaReference],
+    source: MediaStore,
+    target: MediaStore,
+    report_progress: ProgressCallback,
+) -> CopyReport:
     """Copy files; one that the target has whole is left as it is."""
-    copied = Copied()
+    copied = CopyReport()
     for number, file in enumerate(files, 1):
         try:
-            kept = copy_one(file.key, source, target)
+            kept = copy_file(file.key, source, target)
         except NotFound:
-            if file.needed:
-                copied.amiss[file.key] = "is not there"
+            if file.is_required:
+                copied.problems[file.key] = "is not there"
             continue
-        copied.kept[file.key] = kept
+        copied.stored_files[file.key] = kept
         if file.sha256 not in (None, kept.sha256):
-            copied.amiss[file.key] = "is not what was sent: its SHA-256 differs"
-        tell("Copying files", number, len(files))
+            copied.problems[file.key] = "is not what was sent: its SHA-256 differs"
+        report_progress("Copying files", number, len(files))
     return copied
 
 
-def hash_of(media: Media, key: str) -> Kept:
+def inspect_media(media: MediaStore, key: str) -> StoredFile:
     """Read a file and say what it is; NotFound."""
     seen, size = hashlib.sha256(), media.size(key)
-    for chunk in media.read(key, 0, size):
+    for chunk in media.read_range(key, 0, size):
         seen.update(chunk)
-    return Kept(size, seen.hexdigest())
+    return StoredFile(size, seen.hexdigest())
 
 
-def copy_one(key: str, source: Media, target: Media, told: Kept | None = None) -> Kept:
+def copy_file(
+    key: str, source: MediaStore, target: MediaStore, expected: StoredFile | None = None
+) -> StoredFile:
     """Copy a file unless it is there already, whole; NotFound. Invalid when it is not as `told`."""
     try:
         size = source.size(key)
         # Files are written whole and never change, so that the size tells enough.
-        if target.holds(key) and target.size(key) == size:
-            found = hash_of(target, key)
-            if told in (None, found):
+        if target.exists(key) and target.size(key) == size:
+            found = inspect_media(target, key)
+            if expected in (None, found):
                 return found
-        return target.keep(key, _aside(source.read(key, 0, size)), told)
-    except Unready as error:
-        why = reason(error.__cause__ or error)
-        raise Unready(f"The file {key} cannot be copied: {why}") from error
+        return target.put(key, _read_in_thread(source.read_range(key, 0, size)), expected)
+    except Unavailable as error:
+        why = explain_error(error.__cause__ or error)
+        raise Unavailable(f"The file {key} cannot be copied: {why}") from error
 
 
-def _aside(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def _read_in_thread(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Read in another thread: obstore cannot read in the one in which it asks what to write."""
     with ThreadPoolExecutor(1) as reader:
-        while piece := reader.submit(next, pieces, b"").result():
+        while piece := reader.submit(next, chunks, b"").result():
             yield piece

@@ -8,88 +8,100 @@ from pathlib import Path
 from provider import schema
 from provider.config import Settings
 from provider.db import Database
-from provider.disk import make_folder, sync
+from provider.disk import fsync_path, make_folder
 from provider.errors import Conflict
-from provider.media import Media
-from provider.transfer.alone import alone
-from provider.transfer.draft import drafted
-from provider.transfer.files import copy_one, named
+from provider.media import MediaStore
+from provider.transfer.alone import exclusive
+from provider.transfer.draft import atomic_folder
+from provider.transfer.files import copy_file, list_media_references
 from provider.transfer.manifest import (
-    DATABASE,
-    KEY,
-    LETTERS,
-    MEDIA,
+    DATABASE_FILE,
+    EMAIL_FOLDER,
+    KEY_FILE,
+    MEDIA_FOLDER,
     Manifest,
-    check_files,
-    read,
+    read_manifest,
     require_keys,
+    verify_files,
 )
-from provider.transfer.tables import Tell, begin, fill
+from provider.transfer.tables import ProgressCallback, copy_all_rows, prepare_target
 
 
-def restore(folder: Path, settings: Settings, tell: Tell) -> Manifest:
+def restore_backup(folder: Path, settings: Settings, report_progress: ProgressCallback) -> Manifest:
     """Put a backup into an empty instance; one that broke off goes on where it stopped.
 
     Conflict when the instance holds anything, or the backup is not what it was.
     """
-    manifest = read(folder)
+    manifest = read_manifest(folder)
     require_keys(manifest, settings.secret_keys, folder)
-    check_files(folder, manifest, tell)
+    verify_files(folder, manifest, report_progress)
     make_folder(settings.instance)
-    with closing(Database(settings.database_url)) as target, alone(target):
-        begin(target)
-        _put_files(folder, manifest, settings, tell)
-        with drafted(settings.instance / "restore") as scratch:
-            restore_rows(folder, manifest, target, scratch, tell)
+    with closing(Database(settings.database_url)) as target, exclusive(target):
+        prepare_target(target)
+        _restore_files(folder, manifest, settings, report_progress)
+        with atomic_folder(settings.instance / "restore") as scratch:
+            restore_rows(folder, manifest, target, scratch, report_progress)
     return manifest
 
 
-def put_key(folder: Path, instance: Path) -> None:
+def restore_key(folder: Path, instance: Path) -> None:
     """Put a backup's key into an instance folder that has none, to be there when it is read."""
-    if not (folder / KEY).is_file() or (instance / KEY).exists():
+    if not (folder / KEY_FILE).is_file() or (instance / KEY_FILE).exists():
         return
     make_folder(instance)
-    draft = instance / f".{KEY}.{os.getpid()}"
+    draft = instance / f".{KEY_FILE}.{os.getpid()}"
     draft.touch(mode=0o600)
-    shutil.copyfile(folder / KEY, draft)
-    sync(draft)
-    draft.rename(instance / KEY)
-    sync(instance)
+    shutil.copyfile(folder / KEY_FILE, draft)
+    fsync_path(draft)
+    draft.rename(instance / KEY_FILE)
+    fsync_path(instance)
 
 
 def restore_rows(
-    folder: Path, manifest: Manifest, target: Database, scratch: Path, tell: Tell
+    folder: Path,
+    manifest: Manifest,
+    target: Database,
+    temporary_folder: Path,
+    report_progress: ProgressCallback,
 ) -> None:
     """Fill a database that was begun with a backup's rows; Conflict when they are not the same."""
     # A copy, for an old one has to be upgraded, and the backup stays as it is.
-    shutil.copyfile(folder / DATABASE, scratch / DATABASE)
-    with closing(Database(f"sqlite:///{scratch / DATABASE}")) as source:
+    shutil.copyfile(folder / DATABASE_FILE, temporary_folder / DATABASE_FILE)
+    with closing(Database(f"sqlite:///{temporary_folder / DATABASE_FILE}")) as source:
         schema.upgrade(source)
         with source.reading() as session:
-            known = {*manifest.of(MEDIA), *manifest.amiss}
-            lost = [each.key for each in named(session) if each.needed and each.key not in known]
+            known = {*manifest.files_in(MEDIA_FOLDER), *manifest.amiss}
+            lost = [
+                each.key
+                for each in list_media_references(session)
+                if each.is_required and each.key not in known
+            ]
             if lost:
                 raise Conflict(f"The backup lacks files that its rows name: {', '.join(lost[:3])}")
             # An upgrade changes rows: of an old backup the list tells the files alone.
             same = manifest.version == schema.head()
-            fill(session, target, tell, expected=manifest.tables if same else None)
+            copy_all_rows(
+                session, target, report_progress, expected=manifest.tables if same else None
+            )
 
 
-def _put_files(folder: Path, manifest: Manifest, settings: Settings, tell: Tell) -> None:
-    if keys := manifest.of(MEDIA):
-        kept, media = Media(f"file:{folder / MEDIA}"), Media(settings.media_url)
+def _restore_files(
+    folder: Path, manifest: Manifest, settings: Settings, report_progress: ProgressCallback
+) -> None:
+    if keys := manifest.files_in(MEDIA_FOLDER):
+        kept, media = MediaStore(f"file:{folder / MEDIA_FOLDER}"), MediaStore(settings.media_url)
         for number, key in enumerate(keys, 1):
-            copy_one(key, kept, media, manifest.files[f"{MEDIA}/{key}"])
-            tell("Copying files", number, len(keys))
-    for letter in manifest.of(LETTERS):
-        _put_letter(folder / LETTERS / letter, settings.instance / LETTERS)
+            copy_file(key, kept, media, manifest.files[f"{MEDIA_FOLDER}/{key}"])
+            report_progress("Copying files", number, len(keys))
+    for letter in manifest.files_in(EMAIL_FOLDER):
+        _restore_email(folder / EMAIL_FOLDER / letter, settings.instance / EMAIL_FOLDER)
 
 
-def _put_letter(letter: Path, folder: Path) -> None:
+def _restore_email(email_file: Path, folder: Path) -> None:
     make_folder(folder)
-    draft = folder / f".{letter.name}"
+    draft = folder / f".{email_file.name}"
     draft.touch(mode=0o600)
-    shutil.copyfile(letter, draft)
-    sync(draft)
-    draft.rename(folder / letter.name)
-    sync(folder)
+    shutil.copyfile(email_file, draft)
+    fsync_path(draft)
+    draft.rename(folder / email_file.name)
+    fsync_path(folder)

@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 from provider import schema  # which knows every table
 from provider.db import Base, Database
 from provider.errors import Conflict
-from provider.transfer.rows import Row, batches, count, last, put
+from provider.transfer.rows import Row, count_rows, insert_rows, last_key, read_batches
 
-Tell = Callable[[str, int, int], None]  # what is done, so much, of so much
+ProgressCallback = Callable[[str, int, int], None]  # what is done, so much, of so much
 
 
 @dataclass(frozen=True)
-class Sum:
+class TableChecksum:
     """How many rows a table has, and the SHA-256 of them in the order of their keys.
 
     The same on every database: of plain values in JSON, bytes in hex.
@@ -27,106 +27,118 @@ class Sum:
     sha256: str
 
 
-Sums = Mapping[str, Sum]
+TableChecksums = Mapping[str, TableChecksum]
 
 
-def tables() -> Sequence[Table]:
+def all_tables() -> Sequence[Table]:
     """Return every table, parents first."""
     return Base.metadata.sorted_tables
 
 
-def sums(session: Session, tell: Tell) -> Sums:
+def table_checksums(session: Session, report_progress: ProgressCallback) -> TableChecksums:
     """Add up every table."""
-    return {table.name: _sum(session, table, tell) for table in tables()}
+    return {table.name: _table_checksum(session, table, report_progress) for table in all_tables()}
 
 
-def begin(target: Database) -> None:
+def prepare_target(target: Database) -> None:
     """Make an empty database ready to be filled, or go on with one that is not whole yet.
 
     It counts as unfinished from then on, which all else refuses. Conflict when it holds anything.
     """
-    mark = f"{schema.UNFINISHED} {schema.head()}"
+    mark = f"{schema.UNFINISHED_PREFIX} {schema.head()}"
     with target.writing() as session:
-        found = schema.version(session)
+        found = schema.current_version(session)
     if found == mark:
         return
-    if found and found.startswith(schema.UNFINISHED):
+    if found and found.startswith(schema.UNFINISHED_PREFIX):
         raise Conflict("Another version of this program began to fill the target: empty it first")
     schema.upgrade(target)
     with target.writing() as session:
-        if held := [table.name for table in tables() if last(session, table)]:
+        if held := [table.name for table in all_tables() if last_key(session, table)]:
             raise Conflict(f"The target holds something already ({', '.join(held)}): empty it")
         schema.stamp(session, mark)
 
 
-def fill(source: Session, target: Database, tell: Tell, *, expected: Sums | None = None) -> Sums:
+def copy_all_rows(
+    source: Session,
+    target: Database,
+    report_progress: ProgressCallback,
+    *,
+    expected: TableChecksums | None = None,
+) -> TableChecksums:
     """Copy every row into a database that was begun, and prove it; only then is that one whole.
 
     What is there already is compared first. Conflict when something differs, or is not `expected`.
     """
-    copied = {table.name: _copy(source, target, table, tell) for table in tables()}
+    copied = {
+        table.name: _copy_table(source, target, table, report_progress) for table in all_tables()
+    }
     if expected not in (None, copied):
         raise Conflict("What was read is not what it should be: the file is damaged")
     with target.writing() as session:
-        there = sums(session, tell)
+        there = table_checksums(session, report_progress)
         if differ := [name for name in copied if copied[name] != there[name]]:
             raise Conflict(f"The copy differs in {', '.join(differ)}: empty the target, try again")
-        if not target.sqlite:
-            _go_on_counting(session)
+        if not target.is_sqlite:
+            _advance_sequences(session)
         schema.stamp(session, schema.head())
     return copied
 
 
-def _copy(source: Session, target: Database, table: Table, tell: Tell) -> Sum:
-    adding = _Adding(f"Copying {table.name}", count(source, table), tell)
+def _copy_table(
+    source: Session, target: Database, table: Table, report_progress: ProgressCallback
+) -> TableChecksum:
+    adding = _ChecksumBuilder(f"Copying {table.name}", count_rows(source, table), report_progress)
     with target.writing() as session:
-        there = last(session, table)
+        there = last_key(session, table)
         if there:
-            adding.add_all(source, table, upto=there)
-            if adding.sum() != _sum(session, table, tell):
+            adding.add_all(source, table, up_to_key=there)
+            if adding.checksum() != _table_checksum(session, table, report_progress):
                 raise Conflict(
                     f"The target holds in {table.name} what the source does not (any more): "
                     "empty the target and begin again"
                 )
-    for batch in batches(source, table, after=there):
+    for batch in read_batches(source, table, after_key=there):
         with target.writing() as session:
-            put(session, table, batch)
+            insert_rows(session, table, batch)
         adding.add(batch)
-    return adding.sum()
+    return adding.checksum()
 
 
-def _sum(session: Session, table: Table, tell: Tell) -> Sum:
-    adding = _Adding(f"Checking {table.name}", count(session, table), tell)
+def _table_checksum(
+    session: Session, table: Table, report_progress: ProgressCallback
+) -> TableChecksum:
+    adding = _ChecksumBuilder(f"Checking {table.name}", count_rows(session, table), report_progress)
     adding.add_all(session, table)
-    return adding.sum()
+    return adding.checksum()
 
 
-class _Adding:
+class _ChecksumBuilder:
     """A sum on its way."""
 
-    def __init__(self, what: str, total: int, tell: Tell) -> None:
-        self._what, self._total, self._tell = what, total, tell
-        self._rows, self._seen = 0, hashlib.sha256()
+    def __init__(self, label: str, total_rows: int, report_progress: ProgressCallback) -> None:
+        self._label, self._total_rows, self._report_progress = label, total_rows, report_progress
+        self._rows, self._hash = 0, hashlib.sha256()
 
     def add(self, rows: Sequence[Row]) -> None:
         self._rows += len(rows)
-        self._seen.update(f"{_encode(rows)[1:-1]},".encode())
-        self._tell(self._what, self._rows, self._total)
+        self._hash.update(f"{_encode(rows)[1:-1]},".encode())
+        self._report_progress(self._label, self._rows, self._total_rows)
 
-    def add_all(self, session: Session, table: Table, *, upto: Row | None = None) -> None:
-        for batch in batches(session, table, upto=upto):
+    def add_all(self, session: Session, table: Table, *, up_to_key: Row | None = None) -> None:
+        for batch in read_batches(session, table, up_to_key=up_to_key):
             self.add(batch)
 
-    def sum(self) -> Sum:
-        return Sum(self._rows, self._seen.hexdigest())
+    def checksum(self) -> TableChecksum:
+        return TableChecksum(self._rows, self._hash.hexdigest())
 
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=bytes.hex).encode
 
 
-def _go_on_counting(session: Session) -> None:
+def _advance_sequences(session: Session) -> None:
     """Let PostgreSQL number new rows after those that came with their numbers."""
-    for table in tables():
+    for table in all_tables():
         column = table.autoincrement_column
         if column is not None:
             numbers = func.pg_get_serial_sequence(table.name, column.name)

@@ -7,39 +7,54 @@ from flask.testing import FlaskClient
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.house import House
+from provider.house import Services
 from tests import cast
-from tests.ats.side import SIDES, Asker, Side, Standing, letters, orders
+from tests.ats.side import (
+    KIND_CONTRACTS,
+    KindContract,
+    SharedServer,
+    WorkableClient,
+    count_invitations,
+    count_orders,
+)
 
 
 @pytest.fixture
-def groove(client: FlaskClient, house: House) -> Asker:
+def groove(client: FlaskClient, services: Services) -> WorkableClient:
     """Groove Tech, the account of the contract's examples."""
-    return Asker(client, cast.account(house)[1])
+    return WorkableClient(client, cast.create_account(services)[1])
 
 
 @pytest.fixture
-def acme(client: FlaskClient, house: House) -> Asker:
+def acme(client: FlaskClient, services: Services) -> WorkableClient:
     """Another customer."""
-    return Asker(client, cast.account(house, "Acme")[1])
+    return WorkableClient(client, cast.create_account(services, "Acme")[1])
 
 
-@pytest.fixture(params=SIDES, ids=lambda side: side.kind)
-def side(request: pytest.FixtureRequest) -> Side:
+@pytest.fixture(params=KIND_CONTRACTS, ids=lambda contract: contract.kind)
+def contract(request: pytest.FixtureRequest) -> KindContract:
     """Each of the three kinds."""
-    found: Side = request.param
+    found: KindContract = request.param
     return found
 
 
 @pytest.fixture(scope="module")
-def standing(lasting_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+def shared_server(
+    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedServer]:
     """One server for all that is only refused: nothing of it may leave a trace."""
     folder = tmp_path_factory.mktemp("standing")
-    told = Settings(instance=folder, database_url=lasting_url, secret_keys=(b"k" * 32,))
-    house = House.build(told, cast.HandClock())
-    app = create_app(house)
+    told = Settings(instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,))
+    services = Services.build(told, cast.ManualClock())
+    app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    asker = Asker(app.test_client(), cast.account(house, hosts=["*.workable.com"])[1])
-    yield Standing(house, asker, {side.kind: side.product(house) for side in SIDES})
-    assert orders(house) == letters(house) == 0
-    house.db.close()
+    asker = WorkableClient(
+        app.test_client(), cast.create_account(services, hosts=["*.workable.com"])[1]
+    )
+    yield SharedServer(
+        services,
+        asker,
+        {contract.kind: contract.create_product(services) for contract in KIND_CONTRACTS},
+    )
+    assert count_orders(services) == count_invitations(services) == 0
+    services.db.close()

@@ -15,9 +15,15 @@ from schemathesis.specs.openapi import checks as described
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.house import House
+from provider.house import Services
 from tests import cast
-from tests.ats.side import DOCUMENTS, SIDES, Asker, Side, complete
+from tests.ats.side import (
+    EXAMPLES_FOLDER,
+    KIND_CONTRACTS,
+    KindContract,
+    WorkableClient,
+    complete_order,
+)
 
 HELD = [
     checks.not_a_server_error,
@@ -35,47 +41,55 @@ POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.Generati
 class Office:
     """A server whose description is put to the test, and what it was seen to do."""
 
-    asker: Asker
-    house: House
+    asker: WorkableClient
+    services: Services
     products: dict[str, str]
-    orders: dict[str, list[str]] = field(default_factory=lambda: {side.kind: [] for side in SIDES})
+    orders: dict[str, list[str]] = field(
+        default_factory=lambda: {contract.kind: [] for contract in KIND_CONTRACTS}
+    )
     met: set[tuple[str, int]] = field(default_factory=set)
 
     def fit(self, case: Any) -> None:
         """Make what was invented meet what is there: a product, a host, an order."""
-        side = next((side for side in SIDES if side.orders in case.path), None)
-        if side is None:
+        contract = next(
+            (contract for contract in KIND_CONTRACTS if contract.orders in case.path), None
+        )
+        if contract is None:
             return
         if isinstance(case.body, dict):
             url = f"https://a.workable.com/{next(NUMBERS)}"
-            known = {side.product_id: self.products[side.kind], "callback_url": url}
+            known = {contract.product_id: self.products[contract.kind], "callback_url": url}
             case.body = case.body | known
-        elif case.path_parameters and self.orders[side.kind]:
-            case.path_parameters = {"order_id": self.orders[side.kind][-1]}
+        elif case.path_parameters and self.orders[contract.kind]:
+            case.path_parameters = {"order_id": self.orders[contract.kind][-1]}
 
     def note(self, response: Any, case: Any) -> None:
         """Remember what was answered; every second order is completed at once."""
         operation = case.operation.definition.raw["operationId"]
         self.met.add((operation, response.status_code))
         if response.status_code == 201:
-            side = next(side for side in SIDES if side.orders in case.path)
-            made = self.orders[side.kind]
-            made.append(response.json()[side.order_id])
+            contract = next(contract for contract in KIND_CONTRACTS if contract.orders in case.path)
+            made = self.orders[contract.kind]
+            made.append(response.json()[contract.order_id])
             if len(made) % 2:
-                complete(self.house, side, made[-1])
+                complete_order(self.services, contract, made[-1])
 
 
 @pytest.fixture(scope="module")
-def office(lasting_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+def office(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office")
-    told = Settings(instance=folder, database_url=lasting_url, secret_keys=(b"k" * 32,))
-    house = House.build(told, cast.HandClock())
-    app = create_app(house)
+    told = Settings(instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,))
+    services = Services.build(told, cast.ManualClock())
+    app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    token = cast.account(house, shared_ttl=120, shared_ttl_units="minutes")[1]
-    asker = Asker(app.test_client(), token)
-    yield Office(asker, house, {side.kind: side.product(house) for side in SIDES})
-    house.db.close()
+    token = cast.create_account(services, shared_ttl=120, shared_ttl_units="minutes")[1]
+    asker = WorkableClient(app.test_client(), token)
+    yield Office(
+        asker,
+        services,
+        {contract.kind: contract.create_product(services) for contract in KIND_CONTRACTS},
+    )
+    services.db.close()
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +100,12 @@ def description(office: Office) -> Any:
 OPERATIONS = [
     operation
     for kind, products in (
-        ("assessment", "tests"), ("interview", "interview_templates"), ("check", "packages"),
+        ("assessment", "tests"),
+        ("interview", "interview_templates"),
+        ("check", "packages"),
     )
     for operation in (f"list_{products}", f"create_{kind}", f"get_{kind}", f"share_{kind}")
-]  # fmt: skip
+]
 
 
 def test_every_operation_is_put_to_the_test(description: Any) -> None:
@@ -150,11 +166,17 @@ def test_what_an_order_leads_to_is_described_too(office: Office, description: An
 
     Journey.run(
         settings=settings(
-            max_examples=30, stateful_step_count=10, deadline=None, derandomize=True,
-            suppress_health_check=QUIET, phases=[Phase.generate],
+            max_examples=30,
+            stateful_step_count=10,
+            deadline=None,
+            derandomize=True,
+            suppress_health_check=QUIET,
+            phases=[Phase.generate],
         )
-    )  # fmt: skip
-    followed = {f"{word}_{side.kind}" for word in ("get", "share") for side in SIDES}
+    )
+    followed = {
+        f"{word}_{contract.kind}" for word in ("get", "share") for contract in KIND_CONTRACTS
+    }
     assert {operation for operation, code in office.met if code == 200} >= followed
 
 
@@ -165,28 +187,28 @@ def test_the_description_is_one_by_its_own_standard(description: Any) -> None:
 def test_what_is_published_changes_only_on_purpose(description: Any) -> None:
     # After a change that is meant, with a server running:
     # curl localhost:8000/openapi.json | python -m json.tool --indent 1 --no-ensure-ascii FILE
-    kept = json.loads((DOCUMENTS / "openapi.json").read_text())
+    kept = json.loads((EXAMPLES_FOLDER / "openapi.json").read_text())
     published = description.raw_schema
     assert published.keys() == kept.keys()
     for part in kept.keys() - {"servers"}:
         assert published[part] == kept[part], part
 
 
-@pytest.mark.parametrize("side", SIDES, ids=lambda side: side.kind)
-def test_the_examples_are_the_documented_ones(description: Any, side: Side) -> None:
+@pytest.mark.parametrize("contract", KIND_CONTRACTS, ids=lambda contract: contract.kind)
+def test_the_examples_are_the_documented_ones(description: Any, contract: KindContract) -> None:
     raw = description.raw_schema["paths"]
-    order = raw[f"/{side.orders}"]["post"]
-    assert content(order["requestBody"])["example"] == side.document("order")
-    assert content(order["responses"]["201"])["example"] == side.document("created")
+    order = raw[f"/{contract.orders}"]["post"]
+    assert content(order["requestBody"])["example"] == contract.load_example("order")
+    assert content(order["responses"]["201"])["example"] == contract.load_example("created")
     callback = order["callbacks"]["status"]["{$request.body#/callback_url}"]["put"]
-    assert content(callback["requestBody"])["example"] == side.document("status")
-    polled = raw[f"/{side.orders}/{{order_id}}"]["get"]["responses"]
-    assert content(polled["200"])["example"] == side.document("status")
-    shared = raw[f"/{side.orders}/{{order_id}}/shared-link"]["get"]["responses"]
-    assert content(shared["200"])["example"] == side.document("shared_link")
-    assert content(polled["401"])["example"] == side.document("error")
-    listed = content(raw[f"/{side.products}"]["get"]["responses"]["200"])["example"]
-    assert list(listed) == [side.products_key]
+    assert content(callback["requestBody"])["example"] == contract.load_example("status")
+    polled = raw[f"/{contract.orders}/{{order_id}}"]["get"]["responses"]
+    assert content(polled["200"])["example"] == contract.load_example("status")
+    shared = raw[f"/{contract.orders}/{{order_id}}/shared-link"]["get"]["responses"]
+    assert content(shared["200"])["example"] == contract.load_example("shared_link")
+    assert content(polled["401"])["example"] == contract.load_example("error")
+    listed = content(raw[f"/{contract.products}"]["get"]["responses"]["200"])["example"]
+    assert list(listed) == [contract.products_key]
 
 
 def test_every_operation_says_how_to_come_in_and_what_may_go_wrong(description: Any) -> None:

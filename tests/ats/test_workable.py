@@ -8,93 +8,108 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from provider.accounts import Account, AccountProduct
-from provider.ats import News
+from provider.ats import StatusUpdate
 from provider.ats.workable import Workable
-from provider.ats.workable.news import body, clock, percent
+from provider.ats.workable.news import build_payload, format_duration, format_score
 from provider.errors import Invalid
-from provider.house import House
+from provider.house import Services
 from provider.kinds import KINDS
 from provider.orders import SHARED, Link, Order, Product, Result
-from provider.orders.glance import Shown
+from provider.orders.glance import ResultView
 from tests import cast
 from tests.ats.side import (
     ASSESSMENTS,
     CHECKS,
     INTERVIEWS,
-    SIDES,
-    Asker,
-    Side,
-    callbacks,
-    complete,
-    letters,
-    shape,
+    KIND_CONTRACTS,
+    KindContract,
+    WorkableClient,
+    callback_bodies,
+    complete_order,
+    count_invitations,
+    json_shape,
 )
 
 
 def test_the_list_has_the_documented_shape_and_opaque_ids(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    product = side.product(house)
-    said = groove.get(f"/{side.products}").get_json()
-    assert said == {side.products_key: [{"id": product, "name": "Aptitude Test"}]}
-    documented = side.document("list")
-    for entry in documented[side.products_key]:
+    product = contract.create_product(services)
+    said = groove.get(f"/{contract.products}").get_json()
+    assert said == {contract.products_key: [{"id": product, "name": "Aptitude Test"}]}
+    documented = contract.load_example("list")
+    for entry in documented[contract.products_key]:
         entry["id"] = str(entry["id"])  # the contract's are integers here and there
-    assert shape(said) == shape(documented)
+    assert json_shape(said) == json_shape(documented)
 
 
-def test_the_list_is_published_products_by_name(groove: Asker, house: House, side: Side) -> None:
+def test_the_list_is_published_products_by_name(
+    groove: WorkableClient, services: Services, contract: KindContract
+) -> None:
     for name in ("Verbal", "Abstract", "Numbers"):
-        side.product(house, name, name.lower())
-    hidden = side.product(house, "Archived", "archived")
-    content = {"assessment": cast.TEST, "interview": cast.INTERVIEW, "check": cast.PACKAGE}
-    cast.product(house, side.kind, content[side.kind], "draft", "Draft", publish=False)
-    with house.db.writing() as session:
-        Product.find(session, hidden).archive(house.now())
-    names = [each["name"] for each in groove.get(f"/{side.products}").get_json()[side.products_key]]
+        contract.create_product(services, name, name.lower())
+    hidden = contract.create_product(services, "Archived", "archived")
+    content = {
+        "assessment": cast.TEST_CONTENT,
+        "interview": cast.INTERVIEW_CONTENT,
+        "check": cast.PACKAGE_CONTENT,
+    }
+    cast.create_product(
+        services, contract.kind, content[contract.kind], "draft", "Draft", publish=False
+    )
+    with services.db.writing() as session:
+        Product.find(session, hidden).archive(services.now())
+    names = [
+        each["name"]
+        for each in groove.get(f"/{contract.products}").get_json()[contract.products_key]
+    ]
     assert names == ["Abstract", "Numbers", "Verbal"]
 
 
-def test_each_list_holds_its_own_kind_alone(groove: Asker, house: House) -> None:
-    made = {side.products_key: side.product(house) for side in SIDES}
-    for side in SIDES:
-        listed = groove.get(f"/{side.products}").get_json()[side.products_key]
-        assert [each["id"] for each in listed] == [made[side.products_key]]
+def test_each_list_holds_its_own_kind_alone(groove: WorkableClient, services: Services) -> None:
+    made = {contract.products_key: contract.create_product(services) for contract in KIND_CONTRACTS}
+    for contract in KIND_CONTRACTS:
+        listed = groove.get(f"/{contract.products}").get_json()[contract.products_key]
+        assert [each["id"] for each in listed] == [made[contract.products_key]]
 
 
 def test_an_account_sees_and_orders_only_what_it_was_given(
-    client: FlaskClient, house: House, side: Side
+    client: FlaskClient, services: Services, contract: KindContract
 ) -> None:
-    given, kept = side.product(house, "Given", "given"), side.product(house, "Kept", "kept")
-    account, token = cast.account(house, sees_all=False)
-    with house.db.writing() as session:
+    given, kept = (
+        contract.create_product(services, "Given", "given"),
+        contract.create_product(services, "Kept", "kept"),
+    )
+    account, token = cast.create_account(services, all_products=False)
+    with services.db.writing() as session:
         product = Product.find(session, given)
         session.add(AccountProduct(account_id=account, product_id=product.id))
-    asker = Asker(client, token)
-    listed = asker.get(f"/{side.products}").get_json()[side.products_key]
+    asker = WorkableClient(client, token)
+    listed = asker.get(f"/{contract.products}").get_json()[contract.products_key]
     assert [each["id"] for each in listed] == [given]
-    assert asker.post(f"/{side.orders}", side.wish(kept)).status_code == 422
-    assert asker.post(f"/{side.orders}", side.wish(given)).status_code == 201
+    assert asker.post(f"/{contract.orders}", contract.order_body(kept)).status_code == 422
+    assert asker.post(f"/{contract.orders}", contract.order_body(given)).status_code == 201
 
 
 def test_every_endpoint_answers_at_the_root_and_under_workable_with_and_without_a_slash(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    product = side.product(house)
-    order_id = groove.order(side, side.wish(product))
-    complete(house, side, order_id)
+    product = contract.create_product(services)
+    order_id = groove.place_order(contract, contract.order_body(product))
+    complete_order(services, contract, order_id)
     for path in (
-        side.products,
-        f"{side.orders}/{order_id}",
-        f"{side.orders}/{order_id}/shared-link",
+        contract.products,
+        f"{contract.orders}/{order_id}",
+        f"{contract.orders}/{order_id}/shared-link",
     ):
         answers = [groove.get(f"{front}/{path}{end}") for front, end in _ADDRESSES]
         assert [answer.status_code for answer in answers] == [200] * 4
         assert len({answer.text for answer in answers}) == 1
     placed = [
-        groove.post(f"{front}/{side.orders}{end}", side.wish(product)) for front, end in _ADDRESSES
+        groove.post(f"{front}/{contract.orders}{end}", contract.order_body(product))
+        for front, end in _ADDRESSES
     ]
-    assert {(answer.status_code, answer.get_json()[side.order_id]) for answer in placed} == {
+    assert {(answer.status_code, answer.get_json()[contract.order_id]) for answer in placed} == {
         (201, order_id)
     }
 
@@ -103,15 +118,15 @@ _ADDRESSES = (("", ""), ("", "/"), ("/workable", ""), ("/workable", "/"))
 
 
 def test_the_documented_order_is_accepted_and_kept_whole(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    product = side.product(house)
-    answer = groove.post(f"/{side.orders}", side.wish(product))
+    product = contract.create_product(services)
+    answer = groove.post(f"/{contract.orders}", contract.order_body(product))
     assert answer.status_code == 201
-    assert shape(answer.get_json()) == shape(side.document("created"))
-    documented = side.document("order")
-    with house.db.reading() as session:
-        kept = KINDS[side.kind].order.find(session, answer.get_json()[side.order_id])
+    assert json_shape(answer.get_json()) == json_shape(contract.load_example("created"))
+    documented = contract.load_example("order")
+    with services.db.reading() as session:
+        kept = KINDS[contract.kind].order_class.find(session, answer.get_json()[contract.order_id])
         lakita = kept.candidate
         assert documented["candidate"] == {
             "first_name": lakita.first_name,
@@ -124,50 +139,59 @@ def test_the_documented_order_is_accepted_and_kept_whole(
         job = documented.get("job_shortcode") or documented.get("job_id") or ""
         assert kept.job_reference == job
         assert kept.preferences == documented.get("preferences", {})
-        assert kept.origin == kept.reply["callback_url"] == documented["callback_url"]
-        assert kept.expires_at == house.now() + timedelta(days=7)
+        assert kept.external_key == kept.reply_context["callback_url"] == documented["callback_url"]
+        assert kept.expires_at == services.now() + timedelta(days=7)
         assert kept.status == "pending"
-    assert letters(house) == 1
+    assert count_invitations(services) == 1
 
 
 def test_only_the_product_the_callback_and_the_email_must_be_there(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
     wish: dict[str, Any] = {
-        side.product_id: side.product(house),
+        contract.product_id: contract.create_product(services),
         "callback_url": "https://groove-tech.workable.com/1",
         "candidate": {"email": "lakita_marrero@gmail.com"},
     }
-    order_id = groove.order(side, wish)
+    order_id = groove.place_order(contract, wish)
     nothing = dict.fromkeys(("job_title", "job_shortcode", "job_id", "preferences"))
     empty = dict.fromkeys(("first_name", "last_name", "phone"))
     same = wish | nothing | {"candidate": wish["candidate"] | empty}
-    assert groove.order(side, same) == order_id
+    assert groove.place_order(contract, same) == order_id
 
 
-def test_ids_may_come_as_integers(groove: Asker, house: House, side: Side) -> None:
-    answer = groove.post(f"/{side.orders}", side.wish(12345))
+def test_ids_may_come_as_integers(
+    groove: WorkableClient, services: Services, contract: KindContract
+) -> None:
+    answer = groove.post(f"/{contract.orders}", contract.order_body(12345))
     assert answer.status_code == 422
     assert answer.get_json()["message"].startswith("Unknown ")
     assert answer.get_json()["message"].endswith(": 12345")
     jobs = {"job_shortcode": 6789, "job_id": 6789}
-    order_id = groove.order(side, side.wish(side.product(house), **jobs))
-    assert groove.order(side, side.wish(side.product(house), job_shortcode="6789", job_id="6789"))
-    with house.db.reading() as session:
-        kept = Order.find(session, order_id)
-        assert kept.job_reference == ("" if side is CHECKS else "6789")
-
-
-def test_an_order_holds_the_version_it_was_placed_on(groove: Asker, house: House) -> None:
-    product = ASSESSMENTS.product(house)
-    order_id = groove.order(ASSESSMENTS, ASSESSMENTS.wish(product))
-    with house.db.reading() as session:
-        before = Order.find(session, order_id).version_id
-    cast.test(house, "Aptitude Test", "aptitude", time_limit=45)
-    later = groove.order(
-        ASSESSMENTS, ASSESSMENTS.wish(product, callback_url="https://a.workable.com/2")
+    order_id = groove.place_order(
+        contract, contract.order_body(contract.create_product(services), **jobs)
     )
-    with house.db.reading() as session:
+    assert groove.place_order(
+        contract,
+        contract.order_body(contract.create_product(services), job_shortcode="6789", job_id="6789"),
+    )
+    with services.db.reading() as session:
+        kept = Order.find(session, order_id)
+        assert kept.job_reference == ("" if contract is CHECKS else "6789")
+
+
+def test_an_order_holds_the_version_it_was_placed_on(
+    groove: WorkableClient, services: Services
+) -> None:
+    product = ASSESSMENTS.create_product(services)
+    order_id = groove.place_order(ASSESSMENTS, ASSESSMENTS.order_body(product))
+    with services.db.reading() as session:
+        before = Order.find(session, order_id).version_id
+    cast.create_test(services, "Aptitude Test", "aptitude", time_limit=45)
+    later = groove.place_order(
+        ASSESSMENTS, ASSESSMENTS.order_body(product, callback_url="https://a.workable.com/2")
+    )
+    with services.db.reading() as session:
         assert Order.find(session, order_id).version_id == before
         assert Order.find(session, later).version_id != before
 
@@ -180,26 +204,30 @@ def test_an_order_holds_the_version_it_was_placed_on(groove: Asker, house: House
     ],
 )
 def test_unknown_fields_are_ignored_at_any_depth(
-    groove: Asker, house: House, side: Side, extra: dict[str, Any]
+    groove: WorkableClient, services: Services, contract: KindContract, extra: dict[str, Any]
 ) -> None:
-    wish = side.wish(side.product(house))
-    order_id = groove.order(side, wish)
+    wish = contract.order_body(contract.create_product(services))
+    order_id = groove.place_order(contract, wish)
     more = wish | extra | {"candidate": wish["candidate"] | extra}
-    assert groove.order(side, more) == order_id, "they are no part of the content either"
+    assert groove.place_order(contract, more) == order_id, "they are no part of the content either"
 
 
-def test_a_pending_order_says_so_and_nothing_else(groove: Asker, house: House, side: Side) -> None:
-    order_id = groove.order(side, side.wish(side.product(house)))
-    assert groove.poll(side, order_id) == {"status": "pending"}
-    assert callbacks(house, order_id) == []
+def test_a_pending_order_says_so_and_nothing_else(
+    groove: WorkableClient, services: Services, contract: KindContract
+) -> None:
+    order_id = groove.place_order(contract, contract.order_body(contract.create_product(services)))
+    assert groove.poll(contract, order_id) == {"status": "pending"}
+    assert callback_bodies(services, order_id) == []
 
 
-def test_a_completed_order_says_what_is_documented(groove: Asker, house: House, side: Side) -> None:
-    order_id = groove.order(side, side.wish(side.product(house)))
-    complete(house, side, order_id)
-    said, documented = groove.poll(side, order_id), side.document("status")
-    assert callbacks(house, order_id) == [said]
-    assert shape(said) == shape(documented)
+def test_a_completed_order_says_what_is_documented(
+    groove: WorkableClient, services: Services, contract: KindContract
+) -> None:
+    order_id = groove.place_order(contract, contract.order_body(contract.create_product(services)))
+    complete_order(services, contract, order_id)
+    said, documented = groove.poll(contract, order_id), contract.load_example("status")
+    assert callback_bodies(services, order_id) == [said]
+    assert json_shape(said) == json_shape(documented)
     assert said["results_url"].startswith("http://provider.test/r/")
     assert said["attachments"][0]["url"].endswith("/report.pdf")
     documented["results_url"] = said["results_url"]
@@ -208,127 +236,139 @@ def test_a_completed_order_says_what_is_documented(groove: Asker, house: House, 
 
 
 def test_a_refusal_is_rejected_unless_the_account_is_switched(
-    client: FlaskClient, house: House, side: Side
+    client: FlaskClient, services: Services, contract: KindContract
 ) -> None:
     words = []
     for name, switches in (("Plain", {}), ("Switched", {"declined": True})):
-        asker = Asker(client, cast.account(house, name, switches=switches)[1])
-        order_id = asker.order(side, side.wish(side.product(house)))
-        assert asker.poll(side, order_id) == {"status": "pending"}
-        with house.db.writing() as session:
-            Order.find(session, order_id).decline(session, "no time", house.now())
-        assert callbacks(house, order_id) == [asker.poll(side, order_id)]
-        words.append(asker.poll(side, order_id))
-    switched = "rejected" if side is CHECKS else "declined"
+        asker = WorkableClient(client, cast.create_account(services, name, options=switches)[1])
+        order_id = asker.place_order(
+            contract, contract.order_body(contract.create_product(services))
+        )
+        assert asker.poll(contract, order_id) == {"status": "pending"}
+        with services.db.writing() as session:
+            Order.find(session, order_id).decline(session, "no time", services.now())
+        assert callback_bodies(services, order_id) == [asker.poll(contract, order_id)]
+        words.append(asker.poll(contract, order_id))
+    switched = "rejected" if contract is CHECKS else "declined"
     assert words == [{"status": "rejected"}, {"status": switched}]
 
 
 def test_expired_and_cancelled_are_both_expired_on_the_wire(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    product = side.product(house)
+    product = contract.create_product(services)
     for number, act in enumerate((_expire, _cancel)):
-        wish = side.wish(product, callback_url=f"https://groove-tech.workable.com/{number}")
-        order_id = groove.order(side, wish)
-        act(house, order_id)
-        assert groove.poll(side, order_id) == {"status": "expired"}
-        assert callbacks(house, order_id) == [{"status": "expired"}]
+        wish = contract.order_body(
+            product, callback_url=f"https://groove-tech.workable.com/{number}"
+        )
+        order_id = groove.place_order(contract, wish)
+        act(services, order_id)
+        assert groove.poll(contract, order_id) == {"status": "expired"}
+        assert callback_bodies(services, order_id) == [{"status": "expired"}]
 
 
-def _expire(house: House, order_id: str) -> None:
-    with house.db.writing() as session:
-        Order.find(session, order_id).expire(session, house.now())
+def _expire(services: Services, order_id: str) -> None:
+    with services.db.writing() as session:
+        Order.find(session, order_id).expire(session, services.now())
 
 
-def _cancel(house: House, order_id: str) -> None:
-    with house.db.writing() as session:
-        Order.find(session, order_id).cancel(session, "sam", "a mistake", house.now())
+def _cancel(services: Services, order_id: str) -> None:
+    with services.db.writing() as session:
+        Order.find(session, order_id).cancel(session, "sam", "a mistake", services.now())
 
 
-def test_a_check_that_was_consented_to_says_so(groove: Asker, house: House) -> None:
-    order_id = groove.order(CHECKS, CHECKS.wish(CHECKS.product(house)))
-    with house.db.writing() as session:
-        Order.find(session, order_id).become(
-            session, "consented", actor="candidate", at=house.now()
+def test_a_check_that_was_consented_to_says_so(groove: WorkableClient, services: Services) -> None:
+    order_id = groove.place_order(CHECKS, CHECKS.order_body(CHECKS.create_product(services)))
+    with services.db.writing() as session:
+        Order.find(session, order_id).change_status(
+            session, "consented", actor="candidate", now=services.now()
         )
     assert groove.poll(CHECKS, order_id) == {"status": "consented"}
-    assert callbacks(house, order_id) == [{"status": "consented"}]
+    assert callback_bodies(services, order_id) == [{"status": "consented"}]
 
 
 def test_a_reopened_order_publishes_pending_and_then_its_second_result(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    order_id = groove.order(side, side.wish(side.product(house)))
-    complete(house, side, order_id)
-    first = groove.poll(side, order_id)
-    with house.db.writing() as session:
+    order_id = groove.place_order(contract, contract.order_body(contract.create_product(services)))
+    complete_order(services, contract, order_id)
+    first = groove.poll(contract, order_id)
+    with services.db.writing() as session:
         Order.find(session, order_id).reopen(
-            session, house.vault, "sam", "a broken camera", house.now()
+            session, services.secret_box, "sam", "a broken camera", services.now()
         )
-    assert groove.poll(side, order_id) == {"status": "pending"}
-    again = side.result()
-    if side is CHECKS:
+    assert groove.poll(contract, order_id) == {"status": "pending"}
+    again = contract.expected_result()
+    if contract is CHECKS:
         again.figures = again.figures | {"overall_status": "clear"}
     else:
         again.score = 81.5
-    complete(house, side, order_id, again)
-    second = groove.poll(side, order_id)
-    assert callbacks(house, order_id) == [first, {"status": "pending"}, second]
-    assert second[side.kind] != first[side.kind]
+    complete_order(services, contract, order_id, again)
+    second = groove.poll(contract, order_id)
+    assert callback_bodies(services, order_id) == [first, {"status": "pending"}, second]
+    assert second[contract.kind] != first[contract.kind]
     assert second["results_url"] == first["results_url"], "one address for good"
 
 
-@pytest.mark.parametrize("wanted", [ASSESSMENTS, INTERVIEWS], ids=lambda side: side.kind)
+@pytest.mark.parametrize("wanted", [ASSESSMENTS, INTERVIEWS], ids=lambda contract: contract.kind)
 def test_the_grade_is_nested_and_a_switch_repeats_it_beside_the_result(
-    client: FlaskClient, house: House, wanted: Side
+    client: FlaskClient, services: Services, wanted: KindContract
 ) -> None:
-    asker = Asker(client, cast.account(house, switches={"top_level_grade": True})[1])
-    order_id = asker.order(wanted, wanted.wish(wanted.product(house)))
-    complete(house, wanted, order_id)
+    asker = WorkableClient(
+        client, cast.create_account(services, options={"top_level_grade": True})[1]
+    )
+    order_id = asker.place_order(wanted, wanted.order_body(wanted.create_product(services)))
+    complete_order(services, wanted, order_id)
     said = asker.poll(wanted, order_id)
     assert said["grade"] == said[wanted.kind]["grade"] == "excelled"
-    assert callbacks(house, order_id) == [said]
+    assert callback_bodies(services, order_id) == [said]
 
 
 @pytest.mark.parametrize("switches", [{}, {"top_level_grade": True}])
 def test_what_a_result_does_not_have_is_left_out(
-    client: FlaskClient, house: House, switches: dict[str, bool]
+    client: FlaskClient, services: Services, switches: dict[str, bool]
 ) -> None:
-    asker = Asker(client, cast.account(house, switches=switches)[1])
-    order_id = asker.order(INTERVIEWS, INTERVIEWS.wish(INTERVIEWS.product(house)))
-    complete(house, INTERVIEWS, order_id, Result(score=None, grade=None, duration=0))
+    asker = WorkableClient(client, cast.create_account(services, options=switches)[1])
+    order_id = asker.place_order(
+        INTERVIEWS, INTERVIEWS.order_body(INTERVIEWS.create_product(services))
+    )
+    complete_order(services, INTERVIEWS, order_id, Result(score=None, grade=None, duration=0))
     said = asker.poll(INTERVIEWS, order_id)
     assert said["interview"] == {"duration": "00:00:00"}
     assert "grade" not in said
 
 
 def test_a_check_without_the_word_grade_stays_so_however_it_is_switched(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    asker = Asker(client, cast.account(house, switches={"top_level_grade": True})[1])
-    order_id = asker.order(CHECKS, CHECKS.wish(CHECKS.product(house)))
-    complete(house, CHECKS, order_id)
+    asker = WorkableClient(
+        client, cast.create_account(services, options={"top_level_grade": True})[1]
+    )
+    order_id = asker.place_order(CHECKS, CHECKS.order_body(CHECKS.create_product(services)))
+    complete_order(services, CHECKS, order_id)
     assert "grade" not in asker.poll(CHECKS, order_id)
 
 
-def test_a_revoked_pdf_is_no_longer_attached(groove: Asker, house: House) -> None:
-    order_id = groove.order(ASSESSMENTS, ASSESSMENTS.wish(ASSESSMENTS.product(house)))
-    complete(house, ASSESSMENTS, order_id)
-    with house.db.writing() as session:
+def test_a_revoked_pdf_is_no_longer_attached(groove: WorkableClient, services: Services) -> None:
+    order_id = groove.place_order(
+        ASSESSMENTS, ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
+    )
+    complete_order(services, ASSESSMENTS, order_id)
+    with services.db.writing() as session:
         for link in Order.find(session, order_id).links:
-            link.revoked_at = house.now()
+            link.revoked_at = services.now()
     said = groove.poll(ASSESSMENTS, order_id)
     assert "attachments" not in said
     assert "results_url" not in said
 
 
 def test_a_test_that_was_really_taken_says_the_same_by_poll_and_callback(
-    groove: Asker, house: House
+    groove: WorkableClient, services: Services
 ) -> None:
-    order_id = groove.order(ASSESSMENTS, ASSESSMENTS.wish(cast.test(house)))
-    cast.finish(house, order_id)
+    order_id = groove.place_order(ASSESSMENTS, ASSESSMENTS.order_body(cast.create_test(services)))
+    cast.finish_test(services, order_id)
     said = groove.poll(ASSESSMENTS, order_id)
-    assert callbacks(house, order_id) == [said]
+    assert callback_bodies(services, order_id) == [said]
     assert said["assessment"]["score"] == "100"
     assert said["assessment"]["grade"] == "excelled"
     assert set(said["assessment"]["details"]) == {"Numbers", "Words"}
@@ -339,11 +379,11 @@ def test_a_test_that_was_really_taken_says_the_same_by_poll_and_callback(
     [(0, "00:00:00"), (59, "00:00:59"), (3677, "01:01:17"), (359_999, "99:59:59")],
 )
 def test_a_duration_is_hours_minutes_and_seconds(seconds: int, said: str) -> None:
-    assert clock(seconds) == said
+    assert format_duration(seconds) == said
 
 
 def test_hours_go_on_past_ninety_nine() -> None:
-    assert clock(360_000) == "100:00:00"
+    assert format_duration(360_000) == "100:00:00"
 
 
 @pytest.mark.parametrize(
@@ -351,7 +391,7 @@ def test_hours_go_on_past_ninety_nine() -> None:
     [(0, "0"), (78, "78"), (100.0, "100"), (77.5, "77.5"), (66.666, "66.67"), (10, "10")],
 )
 def test_a_score_is_a_string_without_needless_zeros(score: float, said: str) -> None:
-    assert percent(score) == said
+    assert format_score(score) == said
 
 
 @pytest.mark.parametrize(
@@ -374,24 +414,26 @@ def test_details_of_two_levels_can_be_built() -> None:
     assert Result(details=details).details == details
 
 
-def test_without_a_result_there_is_no_shared_link(groove: Asker, house: House, side: Side) -> None:
-    order_id = groove.order(side, side.wish(side.product(house)))
-    answer = groove.get(f"/{side.orders}/{order_id}/shared-link")
+def test_without_a_result_there_is_no_shared_link(
+    groove: WorkableClient, services: Services, contract: KindContract
+) -> None:
+    order_id = groove.place_order(contract, contract.order_body(contract.create_product(services)))
+    answer = groove.get(f"/{contract.orders}/{order_id}/shared-link")
     assert answer.status_code == 409
     assert answer.get_json() == {"status": 409, "message": "There is no result to share yet"}
 
 
 def test_a_shared_link_is_permanent_and_always_the_same(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    order_id = groove.order(side, side.wish(side.product(house)))
-    complete(house, side, order_id)
-    said = [groove.get(f"/{side.orders}/{order_id}/shared-link").get_json() for _ in range(2)]
+    order_id = groove.place_order(contract, contract.order_body(contract.create_product(services)))
+    complete_order(services, contract, order_id)
+    said = [groove.get(f"/{contract.orders}/{order_id}/shared-link").get_json() for _ in range(2)]
     assert said[0] == said[1]
     assert list(said[0]) == ["url"]
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         link = _shared(session, said[0]["url"])
-        assert link.live(house.now() + timedelta(days=3650))
+        assert link.is_valid(services.now() + timedelta(days=3650))
 
 
 @pytest.mark.parametrize(
@@ -399,31 +441,44 @@ def test_a_shared_link_is_permanent_and_always_the_same(
     [(120, "minutes", timedelta(minutes=120)), (2, "days", timedelta(days=2))],
 )
 def test_a_shared_link_with_a_time_to_live_works_at_every_call(
-    client: FlaskClient, house: House, side: Side, ttl: int, units: str, lasts: timedelta
+    client: FlaskClient,
+    services: Services,
+    contract: KindContract,
+    ttl: int,
+    units: str,
+    lasts: timedelta,
 ) -> None:
-    asker = Asker(client, cast.account(house, shared_ttl=ttl, shared_ttl_units=units)[1])
-    order_id = asker.order(side, side.wish(side.product(house)))
-    complete(house, side, order_id)
+    asker = WorkableClient(
+        client, cast.create_account(services, shared_ttl=ttl, shared_ttl_units=units)[1]
+    )
+    order_id = asker.place_order(contract, contract.order_body(contract.create_product(services)))
+    complete_order(services, contract, order_id)
     for _ in range(2):
-        said = asker.get(f"/{side.orders}/{order_id}/shared-link").get_json()
-        assert shape(said) == shape(side.document("shared_link"))
+        said = asker.get(f"/{contract.orders}/{order_id}/shared-link").get_json()
+        assert json_shape(said) == json_shape(contract.load_example("shared_link"))
         assert (said["ttl"], said["ttl_units"]) == (str(ttl), units)
-        with house.db.reading() as session:
+        with services.db.reading() as session:
             link = _shared(session, said["url"])
-            assert link.live(house.now() + lasts - timedelta(seconds=1))
-            assert not link.live(house.now() + lasts)
-        house.clock.pass_(timedelta(days=30))  # type: ignore[attr-defined]
+            assert link.is_valid(services.now() + lasts - timedelta(seconds=1))
+            assert not link.is_valid(services.now() + lasts)
+        services.clock.advance(timedelta(days=30))  # type: ignore[attr-defined]
 
 
-def test_a_shared_link_may_count_views(client: FlaskClient, house: House) -> None:
-    asker = Asker(client, cast.account(house, shared_ttl=3, shared_ttl_units="views")[1])
-    order_id = asker.order(ASSESSMENTS, ASSESSMENTS.wish(ASSESSMENTS.product(house)))
-    complete(house, ASSESSMENTS, order_id)
+def test_a_shared_link_may_count_views(client: FlaskClient, services: Services) -> None:
+    asker = WorkableClient(
+        client, cast.create_account(services, shared_ttl=3, shared_ttl_units="views")[1]
+    )
+    order_id = asker.place_order(
+        ASSESSMENTS, ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
+    )
+    complete_order(services, ASSESSMENTS, order_id)
     said = asker.get(f"/assessments/{order_id}/shared-link").get_json()
     assert (said["ttl"], said["ttl_units"]) == ("3", "views")
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         link = _shared(session, said["url"])
-        assert [link.burn_view(session, house.now()) for _ in range(4)] == [True] * 3 + [False]
+        assert [link.consume_view(session, services.now()) for _ in range(4)] == [True] * 3 + [
+            False
+        ]
 
 
 def _shared(session: Any, url: str) -> Link:
@@ -432,46 +487,54 @@ def _shared(session: Any, url: str) -> Link:
     return link
 
 
-def test_the_switches_are_read_when_the_news_is_written(groove: Asker, house: House) -> None:
-    order_id = groove.order(ASSESSMENTS, ASSESSMENTS.wish(ASSESSMENTS.product(house)))
-    with house.db.writing() as session:
-        Order.find(session, order_id).decline(session, "", house.now())
-        session.scalars(select(Account)).one().switches = {"declined": True}
+def test_the_switches_are_read_when_the_news_is_written(
+    groove: WorkableClient, services: Services
+) -> None:
+    order_id = groove.place_order(
+        ASSESSMENTS, ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
+    )
+    with services.db.writing() as session:
+        Order.find(session, order_id).decline(session, "", services.now())
+        session.scalars(select(Account)).one().options = {"declined": True}
     assert groove.poll(ASSESSMENTS, order_id) == {"status": "declined"}
 
 
 def test_a_callback_is_a_put_of_json_to_the_callback_url_with_the_token() -> None:
-    request = Workable().address({"callback_url": "https://a.workable.com/1"}, "secret")
+    request = Workable().build_request({"callback_url": "https://a.workable.com/1"}, "secret")
     assert (request.method, request.url) == ("PUT", "https://a.workable.com/1")
     assert request.headers["Authorization"] == "Bearer secret"
     assert request.headers["Content-Type"] == "application/json"
-    assert "Authorization" not in Workable().address({"callback_url": "https://a"}, None).headers
+    assert (
+        "Authorization" not in Workable().build_request({"callback_url": "https://a"}, None).headers
+    )
 
 
 def test_text_in_any_script_goes_out_as_it_is() -> None:
-    result = Shown(summary="Überzeugend — 優れた")
-    news = News("assessment", "completed", {}, {}, result, "https://r", "https://r.pdf")
+    result = ResultView(summary="Überzeugend — 優れた")
+    news = StatusUpdate("assessment", "completed", {}, {}, result, "https://r", "https://r.pdf")
     assert "Überzeugend — 優れた" in Workable().render(news).decode()
-    assert body(news)["assessment"] == {"summary": "Überzeugend — 優れた"}
+    assert build_payload(news)["assessment"] == {"summary": "Überzeugend — 優れた"}
 
 
 def test_the_letter_of_an_order_is_written_once_however_often_it_is_placed(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    wish = side.wish(side.product(house))
-    assert len({groove.order(side, wish) for _ in range(3)}) == 1
-    assert letters(house) == 1
+    wish = contract.order_body(contract.create_product(services))
+    assert len({groove.place_order(contract, wish) for _ in range(3)}) == 1
+    assert count_invitations(services) == 1
 
 
-@pytest.mark.parametrize("side", SIDES, ids=lambda side: side.kind)
-def test_what_an_order_leaves_out_is_empty(groove: Asker, house: House, side: Side) -> None:
+@pytest.mark.parametrize("contract", KIND_CONTRACTS, ids=lambda contract: contract.kind)
+def test_what_an_order_leaves_out_is_empty(
+    groove: WorkableClient, services: Services, contract: KindContract
+) -> None:
     wish = {
-        side.product_id: side.product(house),
+        contract.product_id: contract.create_product(services),
         "callback_url": "https://groove-tech.workable.com/1",
         "candidate": {"email": "lakita@example.com"},
     }
-    order_id = groove.order(side, wish)
-    with house.db.reading() as session:
+    order_id = groove.place_order(contract, wish)
+    with services.db.reading() as session:
         order = Order.find(session, order_id)
         candidate = order.candidate
         assert [candidate.first_name, candidate.last_name, candidate.phone] == ["", "", ""]

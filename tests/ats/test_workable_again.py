@@ -15,23 +15,23 @@ from structlog.testing import capture_logs
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.db import Base, insert
-from provider.house import House
+from provider.db import Base, insert_row
+from provider.house import Services
 from provider.orders import Candidate, Order, Product
 from tests import cast
 from tests.ats.side import (
     ASSESSMENTS,
     CHECKS,
-    SIDES,
-    Asker,
-    Side,
-    complete,
-    letters,
-    orders,
-    refusal,
-    replaced,
+    KIND_CONTRACTS,
+    KindContract,
+    WorkableClient,
+    complete_order,
+    count_invitations,
+    count_orders,
+    parse_error,
+    replace_field,
 )
-from tests.conftest import Served
+from tests.conftest import LiveServer
 
 CHANGES = {
     "job_title": "Chef",
@@ -43,122 +43,134 @@ CHANGES = {
 
 
 def test_other_content_under_the_same_callback_is_a_conflict(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    wish = side.wish(side.product(house))
-    order_id = groove.order(side, wish)
+    wish = contract.order_body(contract.create_product(services))
+    order_id = groove.place_order(contract, wish)
     for path, value in CHANGES.items():
-        answer = groove.post(f"/{side.orders}", replaced(wish, path, value))
-        assert refusal(answer) == (409, "Entity is already updated")
-    assert groove.order(side, wish) == order_id
-    assert (orders(house), letters(house)) == (1, 1)
+        answer = groove.post(f"/{contract.orders}", replace_field(wish, path, value))
+        assert parse_error(answer) == (409, "Entity is already updated")
+    assert groove.place_order(contract, wish) == order_id
+    assert (count_orders(services), count_invitations(services)) == (1, 1)
 
 
-def test_another_product_or_other_preferences_are_a_conflict(groove: Asker, house: House) -> None:
-    wish = CHECKS.wish(CHECKS.product(house))
-    groove.order(CHECKS, wish)
-    other = CHECKS.product(house, "Other", "other")
+def test_another_product_or_other_preferences_are_a_conflict(
+    groove: WorkableClient, services: Services
+) -> None:
+    wish = CHECKS.order_body(CHECKS.create_product(services))
+    groove.place_order(CHECKS, wish)
+    other = CHECKS.create_product(services, "Other", "other")
     for change in ({"package_id": other}, {"preferences": {"key": "other"}}, {"package_id": "?"}):
         answer = groove.post("/checks", wish | change)
-        assert refusal(answer) == (409, "Entity is already updated")
+        assert parse_error(answer) == (409, "Entity is already updated")
 
 
-def test_the_same_callback_for_another_kind_is_a_conflict(groove: Asker, house: House) -> None:
+def test_the_same_callback_for_another_kind_is_a_conflict(
+    groove: WorkableClient, services: Services
+) -> None:
     url = "https://groove-tech.workable.com/1"
-    first, *others = SIDES
-    groove.order(first, first.wish(first.product(house), callback_url=url))
+    first, *others = KIND_CONTRACTS
+    groove.place_order(first, first.order_body(first.create_product(services), callback_url=url))
     for other in others:
-        wish = other.wish(other.product(house), callback_url=url)
-        assert refusal(groove.post(f"/{other.orders}", wish))[0] == 409
+        wish = other.order_body(other.create_product(services), callback_url=url)
+        assert parse_error(groove.post(f"/{other.orders}", wish))[0] == 409
 
 
 def test_the_same_callback_of_two_accounts_is_two_orders(
-    groove: Asker, acme: Asker, house: House, side: Side
+    groove: WorkableClient, acme: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    wish = side.wish(side.product(house))
-    assert groove.order(side, wish) != acme.order(side, wish)
-    assert (orders(house), letters(house)) == (2, 2)
-    with house.db.reading() as session:
+    wish = contract.order_body(contract.create_product(services))
+    assert groove.place_order(contract, wish) != acme.place_order(contract, wish)
+    assert (count_orders(services), count_invitations(services)) == (2, 2)
+    with services.db.reading() as session:
         assert len(session.scalars(select(Candidate)).all()) == 2, "never shared"
 
 
 @pytest.mark.both
 def test_the_same_order_is_the_same_even_when_it_is_over(
-    groove: Asker, house: House, side: Side
+    groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    product = side.product(house)
-    wish = side.wish(product)
-    order_id = groove.order(side, wish)
-    complete(house, side, order_id)
-    with house.db.writing() as session:
-        Product.find(session, product).archive(house.now())
-    assert groove.order(side, wish) == order_id
-    assert groove.poll(side, order_id)["status"] == "completed"
-    assert letters(house) == 1
+    product = contract.create_product(services)
+    wish = contract.order_body(product)
+    order_id = groove.place_order(contract, wish)
+    complete_order(services, contract, order_id)
+    with services.db.writing() as session:
+        Product.find(session, product).archive(services.now())
+    assert groove.place_order(contract, wish) == order_id
+    assert groove.poll(contract, order_id)["status"] == "completed"
+    assert count_invitations(services) == 1
 
 
 def test_the_same_order_is_the_same_after_the_candidate_was_erased(
-    groove: Asker, house: House
+    groove: WorkableClient, services: Services
 ) -> None:
-    wish = ASSESSMENTS.wish(ASSESSMENTS.product(house))
-    order_id = groove.order(ASSESSMENTS, wish)
-    with house.db.writing() as session:
+    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
+    order_id = groove.place_order(ASSESSMENTS, wish)
+    with services.db.writing() as session:
         lakita = Order.find(session, order_id).candidate
         lakita.email, lakita.first_name, lakita.last_name, lakita.phone = "erased", "", "", ""
-    assert groove.order(ASSESSMENTS, wish) == order_id
-    other = replaced(wish, "candidate.email", "other@example.com")
+    assert groove.place_order(ASSESSMENTS, wish) == order_id
+    other = replace_field(wish, "candidate.email", "other@example.com")
     assert groove.post("/assessments", other).status_code == 409
 
 
 @pytest.mark.both
 def test_fifty_at_once_over_real_connections_are_one_order_and_one_invitation(
-    served: Served, side: Side
+    live_server: LiveServer, contract: KindContract
 ) -> None:
-    token = cast.account(served.house)[1]
-    wish = side.wish(side.product(served.house))
+    token = cast.create_account(live_server.services)[1]
+    wish = contract.order_body(contract.create_product(live_server.services))
     together = threading.Barrier(50)
 
     def order(_: int) -> tuple[int, str]:
         together.wait()
         answer = requests.post(
-            f"{served.url}/{side.orders}",
+            f"{live_server.url}/{contract.orders}",
             json=wish,
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
         )
-        return answer.status_code, answer.json()[side.order_id]
+        return answer.status_code, answer.json()[contract.order_id]
 
     with ThreadPoolExecutor(50) as crowd:
         answers = set(crowd.map(order, range(50)))
     assert len(answers) == 1
     assert answers.pop()[0] == 201
-    assert (orders(served.house), letters(served.house)) == (1, 1)
+    assert (count_orders(live_server.services), count_invitations(live_server.services)) == (1, 1)
 
 
 @pytest.mark.both
 def test_two_servers_on_one_database_make_one_order(
-    settings: Settings, clock: cast.HandClock, house: House, app: Flask, side: Side
+    settings: Settings,
+    clock: cast.ManualClock,
+    services: Services,
+    app: Flask,
+    contract: KindContract,
 ) -> None:
-    other = House.build(settings, clock)
+    other = Services.build(settings, clock)
     apps = (app, create_app(other))
-    token = cast.account(house)[1]
-    wish = side.wish(side.product(house))
+    token = cast.create_account(services)[1]
+    wish = contract.order_body(contract.create_product(services))
     together = threading.Barrier(20)
 
     def order(number: int) -> str:
         together.wait()
-        return Asker(apps[number % 2].test_client(), token).order(side, wish)
+        return WorkableClient(apps[number % 2].test_client(), token).place_order(contract, wish)
 
     with ThreadPoolExecutor(20) as crowd:
         assert len(set(crowd.map(order, range(20)))) == 1
-    assert (orders(house), letters(house)) == (1, 1)
+    assert (count_orders(services), count_invitations(services)) == (1, 1)
     other.db.close()
 
 
 @pytest.mark.both
 @pytest.mark.parametrize(("losses", "code"), [(1, 201), (2, 500)])
 def test_who_loses_the_race_between_look_and_write_looks_again(
-    groove: Asker, house: House, monkeypatch: pytest.MonkeyPatch, losses: int, code: int
+    groove: WorkableClient,
+    services: Services,
+    monkeypatch: pytest.MonkeyPatch,
+    losses: int,
+    code: int,
 ) -> None:
     left = [losses]
 
@@ -166,10 +178,14 @@ def test_who_loses_the_race_between_look_and_write_looks_again(
         if model is Order and left[0]:
             left[0] -= 1
             raise IntegrityError("INSERT INTO orders", {}, Exception("UNIQUE constraint failed"))
-        return insert(session, model, **columns)
+        return insert_row(session, model, **columns)
 
-    monkeypatch.setattr(sys.modules["provider.orders.place"], "insert", lose)
+    monkeypatch.setattr(sys.modules["provider.orders.place"], "insert_row", lose)
     with capture_logs():
-        answer = groove.post("/assessments", ASSESSMENTS.wish(ASSESSMENTS.product(house)))
+        answer = groove.post(
+            "/assessments", ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
+        )
     assert answer.status_code == code
-    assert (orders(house), letters(house)) == ((1, 1) if code == 201 else (0, 0))
+    assert (count_orders(services), count_invitations(services)) == (
+        (1, 1) if code == 201 else (0, 0)
+    )

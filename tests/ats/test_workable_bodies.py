@@ -8,18 +8,18 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from provider.house import House
+from provider.house import Services
 from provider.orders import Order
 from tests.ats.side import (
     ASSESSMENTS,
     CHECKS,
-    SIDES,
-    Asker,
-    Side,
-    Standing,
-    refusal,
-    replaced,
-    without,
+    KIND_CONTRACTS,
+    KindContract,
+    SharedServer,
+    WorkableClient,
+    parse_error,
+    replace_field,
+    without_field,
 )
 
 MEBIBYTE = 1024 * 1024
@@ -51,9 +51,11 @@ TOO_LARGE = f"The body should have at most {MEBIBYTE} bytes"
         b"{} {}",
     ],
 )
-def test_what_is_not_a_json_object_is_invalid_json(standing: Standing, body: bytes) -> None:
-    for side in SIDES:
-        refused = standing.refused(side, data=body, content_type="application/json")
+def test_what_is_not_a_json_object_is_invalid_json(
+    shared_server: SharedServer, body: bytes
+) -> None:
+    for contract in KIND_CONTRACTS:
+        refused = shared_server.expect_error(contract, data=body, content_type="application/json")
         assert refused == (400, "Invalid JSON")
 
 
@@ -61,9 +63,9 @@ def test_what_is_not_a_json_object_is_invalid_json(standing: Standing, body: byt
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"]
 )
 def test_a_body_that_is_said_to_be_no_json_is_refused(
-    standing: Standing, side: Side, content_type: str
+    shared_server: SharedServer, contract: KindContract, content_type: str
 ) -> None:
-    refused = standing.refused(side, data=b"{}", content_type=content_type)
+    refused = shared_server.expect_error(contract, data=b"{}", content_type=content_type)
     assert refused == (415, "Content-Type should be application/json")
 
 
@@ -78,53 +80,61 @@ def test_a_body_that_is_said_to_be_no_json_is_refused(
     ],
 )
 def test_json_is_read_however_it_is_announced(
-    groove: Asker, house: House, side: Side, content_type: str | None
+    groove: WorkableClient, services: Services, contract: KindContract, content_type: str | None
 ) -> None:
-    wish = json.dumps(side.wish(side.product(house))).encode()
-    answer = groove.post(f"/{side.orders}", data=wish, content_type=content_type)
+    wish = json.dumps(contract.order_body(contract.create_product(services))).encode()
+    answer = groove.post(f"/{contract.orders}", data=wish, content_type=content_type)
     assert answer.status_code == 201
 
 
-def test_a_body_of_ten_megabytes_is_too_large(standing: Standing, side: Side) -> None:
-    wish = standing.wish(side) | {"more": "x" * 10_000_000}
-    assert standing.refused(side, wish) == (413, TOO_LARGE)
+def test_a_body_of_ten_megabytes_is_too_large(
+    shared_server: SharedServer, contract: KindContract
+) -> None:
+    wish = shared_server.order_body(contract) | {"more": "x" * 10_000_000}
+    assert shared_server.expect_error(contract, wish) == (413, TOO_LARGE)
 
 
 def test_a_body_that_turns_out_too_large_as_it_comes_is_refused_too(
-    standing: Standing, side: Side
+    shared_server: SharedServer, contract: KindContract
 ) -> None:
     # Cut off after a mebibyte this would be a perfectly good order.
-    wish = json.dumps(standing.wish(side)) + " " * 2 * MEBIBYTE
+    wish = json.dumps(shared_server.order_body(contract)) + " " * 2 * MEBIBYTE
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
-    refused = standing.refused(
-        side, data=wish, content_type="application/json", environ_overrides=chunked
+    refused = shared_server.expect_error(
+        contract, data=wish, content_type="application/json", environ_overrides=chunked
     )
     assert refused == (413, TOO_LARGE)
 
 
-def test_a_body_that_comes_in_chunks_is_read(groove: Asker, house: House) -> None:
-    wish = json.dumps(ASSESSMENTS.wish(ASSESSMENTS.product(house)))
+def test_a_body_that_comes_in_chunks_is_read(groove: WorkableClient, services: Services) -> None:
+    wish = json.dumps(ASSESSMENTS.order_body(ASSESSMENTS.create_product(services)))
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
     answer = groove.post("/assessments", data=wish, environ_overrides=chunked)
     assert answer.status_code == 201
 
 
-def test_what_is_missing_is_named_with_its_path(standing: Standing, side: Side) -> None:
-    wish = standing.wish(side)
-    for path in (side.product_id, "callback_url", "candidate", "candidate.email"):
-        for body in (without(wish, path), replaced(wish, path, None)):
+def test_what_is_missing_is_named_with_its_path(
+    shared_server: SharedServer, contract: KindContract
+) -> None:
+    wish = shared_server.order_body(contract)
+    for path in (contract.product_id, "callback_url", "candidate", "candidate.email"):
+        for body in (without_field(wish, path), replace_field(wish, path, None)):
             missing = (422, f"Missing field: {path} should be provided")
-            assert standing.refused(side, body) == missing
+            assert shared_server.expect_error(contract, body) == missing
 
 
-def test_an_empty_object_misses_something(standing: Standing, side: Side) -> None:
-    code, message = standing.refused(side, {})
+def test_an_empty_object_misses_something(
+    shared_server: SharedServer, contract: KindContract
+) -> None:
+    code, message = shared_server.expect_error(contract, {})
     assert code == 422
     assert message.startswith("Missing field: ")
 
 
-def test_what_is_wrong_is_said_before_what_is_missing(standing: Standing, side: Side) -> None:
-    refused = standing.refused(side, {"candidate": {"email": 5}})
+def test_what_is_wrong_is_said_before_what_is_missing(
+    shared_server: SharedServer, contract: KindContract
+) -> None:
+    refused = shared_server.expect_error(contract, {"candidate": {"email": 5}})
     assert refused == (400, "Invalid field: candidate.email should be a string")
 
 
@@ -161,10 +171,10 @@ def test_what_is_wrong_is_said_before_what_is_missing(standing: Standing, side: 
     ],
 )
 def test_what_is_wrong_is_named_with_its_path(
-    standing: Standing, path: str, value: Any, said: str
+    shared_server: SharedServer, path: str, value: Any, said: str
 ) -> None:
-    wish = replaced(standing.wish(ASSESSMENTS), path, value)
-    assert standing.refused(ASSESSMENTS, wish) == (400, f"Invalid field: {path} {said}")
+    wish = replace_field(shared_server.order_body(ASSESSMENTS), path, value)
+    assert shared_server.expect_error(ASSESSMENTS, wish) == (400, f"Invalid field: {path} {said}")
 
 
 def nested(levels: int) -> Any:
@@ -187,33 +197,39 @@ def nested(levels: int) -> Any:
     ],
 )
 def test_preferences_that_could_not_be_kept_are_refused(
-    standing: Standing, value: Any, said: str
+    shared_server: SharedServer, value: Any, said: str
 ) -> None:
-    body = json.dumps(standing.wish(CHECKS, preferences=value)).replace("Infinity", "1e999")
-    refused = standing.refused(CHECKS, data=body, content_type="application/json")
+    body = json.dumps(shared_server.order_body(CHECKS, preferences=value)).replace(
+        "Infinity", "1e999"
+    )
+    refused = shared_server.expect_error(CHECKS, data=body, content_type="application/json")
     assert refused == (400, f"Invalid field: preferences {said}")
 
 
-def test_preferences_are_kept_as_they_came(groove: Asker, house: House) -> None:
+def test_preferences_are_kept_as_they_came(groove: WorkableClient, services: Services) -> None:
     value = {"a": [1, 2.5, None, True, "é🙂", {"b": 10**30}], "": {}, "deep": nested(18)}
-    wish = CHECKS.wish(CHECKS.product(house), preferences=value)
-    order_id = groove.order(CHECKS, wish)
-    with house.db.reading() as session:
+    wish = CHECKS.order_body(CHECKS.create_product(services), preferences=value)
+    order_id = groove.place_order(CHECKS, wish)
+    with services.db.reading() as session:
         assert Order.find(session, order_id).preferences == value
     turned = dict(reversed(value.items()))
-    assert groove.order(CHECKS, wish | {"preferences": turned}) == order_id
+    assert groove.place_order(CHECKS, wish | {"preferences": turned}) == order_id
 
 
-def test_of_keys_that_come_twice_the_last_counts(groove: Asker, house: House) -> None:
-    wish = json.dumps(ASSESSMENTS.wish(ASSESSMENTS.product(house)))
+def test_of_keys_that_come_twice_the_last_counts(
+    groove: WorkableClient, services: Services
+) -> None:
+    wish = json.dumps(ASSESSMENTS.order_body(ASSESSMENTS.create_product(services)))
     body = '{"test_id": [], "job_title": 7, ' + wish[1:]
     answer = groove.post("/assessments", data=body, content_type="application/json")
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_json_in_any_unicode_encoding_is_read(groove: Asker, house: House, encoding: str) -> None:
-    wish = ASSESSMENTS.wish(ASSESSMENTS.product(house), job_title="Küchenchef")
+def test_json_in_any_unicode_encoding_is_read(
+    groove: WorkableClient, services: Services, encoding: str
+) -> None:
+    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services), job_title="Küchenchef")
     body = json.dumps(wish, ensure_ascii=False).encode(encoding)
     answer = groove.post("/assessments", data=body, content_type="application/json")
     assert answer.status_code == 201
@@ -231,24 +247,34 @@ ANY = st.recursive(
     max_leaves=8,
 )
 FIELDS = (
-    "{product}", "job_title", "job_shortcode", "job_id", "callback_url", "preferences",
-    "candidate", "candidate.email", "candidate.first_name", "candidate.last_name",
+    "{product}",
+    "job_title",
+    "job_shortcode",
+    "job_id",
+    "callback_url",
+    "preferences",
+    "candidate",
+    "candidate.email",
+    "candidate.first_name",
+    "candidate.last_name",
     "candidate.phone",
-)  # fmt: skip
+)
 
 
 @hypothesis_settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(path=st.sampled_from(FIELDS), value=ANY, kind=st.sampled_from(SIDES))
+@given(path=st.sampled_from(FIELDS), value=ANY, kind=st.sampled_from(KIND_CONTRACTS))
 def test_no_value_in_any_field_is_more_than_refused(
-    groove: Asker, house: House, path: str, value: Any, kind: Side
+    groove: WorkableClient, services: Services, path: str, value: Any, kind: KindContract
 ) -> None:
     path = path.format(product=kind.product_id)
-    wish = kind.wish(kind.product(house), callback_url=f"https://a.workable.com/{kind.kind}")
-    answer = groove.post(f"/{kind.orders}", replaced(wish, path, value))
+    wish = kind.order_body(
+        kind.create_product(services), callback_url=f"https://a.workable.com/{kind.kind}"
+    )
+    answer = groove.post(f"/{kind.orders}", replace_field(wish, path, value))
     if answer.status_code != 201:
-        code, message = refusal(answer)
+        code, message = parse_error(answer)
         assert message.startswith(KNOWN[code])
         assert code != 400 or message.startswith(f"Invalid field: {path} should ")
 
@@ -262,7 +288,7 @@ KNOWN: dict[int, str | tuple[str, ...]] = {
 
 @hypothesis_settings(max_examples=100, deadline=None)
 @given(body=st.binary(max_size=60) | ANY.map(lambda value: json.dumps(value).encode()))
-def test_no_body_is_more_than_refused(standing: Standing, body: bytes) -> None:
-    for side in SIDES:
-        refused = standing.refused(side, data=body, content_type="application/json")
+def test_no_body_is_more_than_refused(shared_server: SharedServer, body: bytes) -> None:
+    for contract in KIND_CONTRACTS:
+        refused = shared_server.expect_error(contract, data=body, content_type="application/json")
         assert refused[0] in (400, 422)

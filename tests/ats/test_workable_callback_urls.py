@@ -7,10 +7,10 @@ from flask.testing import FlaskClient
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.house import House
+from provider.house import Services
 from provider.orders import Order
 from tests import cast
-from tests.ats.side import ASSESSMENTS, Asker, Standing, refusal
+from tests.ats.side import ASSESSMENTS, SharedServer, WorkableClient, parse_error
 
 NOT_A_URL = "Invalid field: callback_url should be an absolute https URL"
 NOT_PLAIN = "Invalid field: callback_url should be a URL without credentials and without a fragment"
@@ -75,9 +75,11 @@ NOT_LISTED = "Invalid field: callback_url should be on a host that the account a
     ],
 )
 def test_a_callback_goes_nowhere_but_to_https_on_a_listed_host(
-    standing: Standing, url: str, said: str
+    shared_server: SharedServer, url: str, said: str
 ) -> None:
-    code, message = standing.refused(ASSESSMENTS, standing.wish(ASSESSMENTS, callback_url=url))
+    code, message = shared_server.expect_error(
+        ASSESSMENTS, shared_server.order_body(ASSESSMENTS, callback_url=url)
+    )
     assert code == 400
     assert message.startswith(said)
 
@@ -97,24 +99,26 @@ def test_a_callback_goes_nowhere_but_to_https_on_a_listed_host(
         "https://groove.workable.com/" + "x" * 1900,
     ],
 )
-def test_a_callback_may_go_to_any_listed_host(client: FlaskClient, house: House, url: str) -> None:
+def test_a_callback_may_go_to_any_listed_host(
+    client: FlaskClient, services: Services, url: str
+) -> None:
     hosts = ["*.Workable.com", "hooks.example.org"]
-    asker = Asker(client, cast.account(house, hosts=hosts)[1])
-    wish = ASSESSMENTS.wish(ASSESSMENTS.product(house), callback_url=url)
-    order_id = asker.order(ASSESSMENTS, wish)
-    with house.db.reading() as session:
-        assert Order.find(session, order_id).reply == {"callback_url": url}, "as it came"
+    asker = WorkableClient(client, cast.create_account(services, hosts=hosts)[1])
+    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services), callback_url=url)
+    order_id = asker.place_order(ASSESSMENTS, wish)
+    with services.db.reading() as session:
+        assert Order.find(session, order_id).reply_context == {"callback_url": url}, "as it came"
 
 
 def test_in_development_http_and_ports_are_let_through_for_listed_hosts(
-    settings: Settings, clock: cast.HandClock
+    settings: Settings, clock: cast.ManualClock
 ) -> None:
-    house = House.build(replace(settings, private_callbacks=True), clock)
-    client = create_app(house).test_client()
-    asker = Asker(client, cast.account(house, hosts=["127.0.0.1"])[1])
-    wish = ASSESSMENTS.wish(ASSESSMENTS.product(house))
+    services = Services.build(replace(settings, private_callbacks=True), clock)
+    client = create_app(services).test_client()
+    asker = WorkableClient(client, cast.create_account(services, hosts=["127.0.0.1"])[1])
+    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
     local = "http://127.0.0.1:8123/callback"
     assert asker.post("/assessments", wish | {"callback_url": local}).status_code == 201
     elsewhere = wish | {"callback_url": "http://127.0.0.2:8123/callback"}
-    assert refusal(asker.post("/assessments", elsewhere)) == (400, NOT_LISTED)
-    house.db.close()
+    assert parse_error(asker.post("/assessments", elsewhere)) == (400, NOT_LISTED)
+    services.db.close()

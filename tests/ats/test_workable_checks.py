@@ -7,12 +7,12 @@ import pytest
 from flask.testing import FlaskClient
 from pypdf import PdfReader
 
-from provider.courier.courier import Courier
-from provider.house import House
+from provider.courier.courier import Dispatcher
+from provider.house import Services
 from provider.orders import PDF, REPORT, Link, Order
 from tests import cast, screened
-from tests.ats.side import CHECKS, Asker, callbacks
-from tests.conftest import Served
+from tests.ats.side import CHECKS, WorkableClient, callback_bodies
+from tests.conftest import LiveServer
 from tests.fake_ats import FakeAts
 
 RESULT = {
@@ -26,88 +26,92 @@ RESULT = {
 
 
 @pytest.fixture
-def order_id(house: House, groove: Asker) -> str:
-    return groove.order(CHECKS, CHECKS.wish(screened.package(house)))
+def order_id(services: Services, groove: WorkableClient) -> str:
+    return groove.place_order(CHECKS, CHECKS.order_body(screened.create_package(services)))
 
 
-def token(house: House, order_id: str, purpose: str) -> str:
-    with house.db.reading() as session:
-        link = Link.of(session, Order.find(session, order_id), purpose)
+def token(services: Services, order_id: str, purpose: str) -> str:
+    with services.db.reading() as session:
+        link = Link.find_permanent(session, Order.find(session, order_id), purpose)
         assert link
-        return link.token(house.vault)
+        return link.get_token(services.secret_box)
 
 
-def finish(house: House, order_id: str) -> None:
-    screened.consent(house, order_id)
-    screened.find_out(house, order_id)
-    screened.conclude(house, order_id)
+def finish(services: Services, order_id: str) -> None:
+    screened.give_consent(services, order_id)
+    screened.record_findings(services, order_id)
+    screened.complete_check(services, order_id)
 
 
 def silent(data: bytes | str) -> bool:
     """Say whether none of the secrets is in what left."""
     raw = data.encode() if isinstance(data, str) else data
-    return not any(secret.encode() in raw for secret in (*screened.SECRETS, screened.NAME))
+    return not any(
+        secret.encode() in raw for secret in (*screened.SECRET_WORDS, screened.SIGNED_NAME)
+    )
 
 
 def test_polling_follows_a_check_through_its_statuses(
-    house: House, groove: Asker, order_id: str
+    services: Services, groove: WorkableClient, order_id: str
 ) -> None:
     assert groove.poll(CHECKS, order_id) == {"status": "pending"}
-    screened.consent(house, order_id)
+    screened.give_consent(services, order_id)
     assert groove.poll(CHECKS, order_id) == {"status": "consented"}
-    screened.find_out(house, order_id)
+    screened.record_findings(services, order_id)
     assert groove.poll(CHECKS, order_id) == {"status": "consented"}
-    screened.conclude(house, order_id)
+    screened.complete_check(services, order_id)
     said = groove.poll(CHECKS, order_id)
     assert (said["status"], said["check"]) == ("completed", RESULT)
-    assert callbacks(house, order_id) == [{"status": "consented"}, said]
+    assert callback_bodies(services, order_id) == [{"status": "consented"}, said]
 
 
 def test_a_cancelled_consent_is_expired_on_the_wire(
-    house: House, groove: Asker, order_id: str
+    services: Services, groove: WorkableClient, order_id: str
 ) -> None:
-    screened.consent(house, order_id)
-    with house.db.writing() as session:
-        Order.find(session, order_id).cancel(session, "sam", "Withdrawn", house.now())
+    screened.give_consent(services, order_id)
+    with services.db.writing() as session:
+        Order.find(session, order_id).cancel(session, "sam", "Withdrawn", services.now())
     assert groove.poll(CHECKS, order_id) == {"status": "expired"}
 
 
 def test_a_reopened_check_is_pending_until_it_is_agreed_to_anew(
-    house: House, groove: Asker, order_id: str
+    services: Services, groove: WorkableClient, order_id: str
 ) -> None:
-    finish(house, order_id)
-    with house.db.writing() as session:
-        Order.find(session, order_id).reopen(session, house.vault, "sam", "Mix-up", house.now())
+    finish(services, order_id)
+    with services.db.writing() as session:
+        Order.find(session, order_id).reopen(
+            session, services.secret_box, "sam", "Mix-up", services.now()
+        )
     assert groove.poll(CHECKS, order_id) == {"status": "pending"}
-    finish(house, order_id)
-    statuses = [each["status"] for each in callbacks(house, order_id)]
+    finish(services, order_id)
+    statuses = [each["status"] for each in callback_bodies(services, order_id)]
     assert statuses == ["consented", "completed", "pending", "consented", "completed"]
 
 
 def test_only_sandboxes_may_order_a_package_whose_text_is_a_sample(
-    house: House, groove: Asker, client: FlaskClient
+    services: Services, groove: WorkableClient, client: FlaskClient
 ) -> None:
-    sample = screened.CONTENT["disclosure"] | {"sample": True, "key": "sample"}
-    product = screened.package(house, disclosure=sample)
+    sample = screened.PACKAGE_CONTENT["disclosure"] | {"sample": True, "key": "sample"}
+    product = screened.create_package(services, disclosure=sample)
     assert groove.get("/packages").get_json() == {"packages": []}
-    answer = groove.post("/checks", CHECKS.wish(product))
+    answer = groove.post("/checks", CHECKS.order_body(product))
     assert answer.status_code == 422
     assert "Unknown package" in answer.text
-    trial = Asker(client, cast.account(house, "Trial", sandbox=True)[1])
+    trial = WorkableClient(client, cast.create_account(services, "Trial", sandbox=True)[1])
     (listed,) = trial.get("/packages").get_json()["packages"]
     assert listed == {"id": product, "name": "Full screening"}
-    assert trial.order(CHECKS, CHECKS.wish(product))
+    assert trial.place_order(CHECKS, CHECKS.order_body(product))
 
 
 def test_no_byte_that_leaves_tells_what_was_found_or_entered(
-    house: House, groove: Asker, client: FlaskClient, order_id: str
+    services: Services, groove: WorkableClient, client: FlaskClient, order_id: str
 ) -> None:
-    finish(house, order_id)
+    finish(services, order_id)
     said = groove.get(f"/checks/{order_id}")
     shared = groove.get(f"/checks/{order_id}/shared-link").get_json()["url"]
-    page = client.get(f"/r/{token(house, order_id, REPORT)}")
+    page = client.get(f"/r/{token(services, order_id, REPORT)}")
     shown = client.get(shared.removeprefix("http://provider.test"))
-    pdf = client.get(f"/r/{token(house, order_id, PDF)}/report.pdf")
+    pdf = client.get(f"/r/{token(services, order_id, PDF)}/report.pdf")
     text = "\n".join(sheet.extract_text() for sheet in PdfReader(io.BytesIO(pdf.data)).pages)
     for answer in (said, page, shown, pdf):
         assert answer.status_code == 200
@@ -117,23 +121,26 @@ def test_no_byte_that_leaves_tells_what_was_found_or_entered(
         for name in ("Identity", "Employment history", "Criminal record", "To consider", "Clear"):
             assert name in read
         assert "1 of 3 screenings to consider." in read
-    assert all(silent(str(body)) for body in callbacks(house, order_id))
+    assert all(silent(str(body)) for body in callback_bodies(services, order_id))
 
 
 def test_what_the_ats_receives_is_the_status_and_the_outcomes_alone(
-    served: Served, ats: FakeAts
+    live_server: LiveServer, ats: FakeAts
 ) -> None:
-    account_id, _ = cast.account(served.house)
-    public_id = cast.order(
-        served.house, account_id, screened.package(served.house), "check",
+    account_id, _ = cast.create_account(live_server.services)
+    public_id = cast.place_order(
+        live_server.services,
+        account_id,
+        screened.create_package(live_server.services),
+        "check",
         callback_url=f"{ats.url}/checks/1",
-    )  # fmt: skip
-    screened.consent(served.house, public_id)
-    Courier(served.house).drain(*cast.lanes(served.house))
+    )
+    screened.give_consent(live_server.services, public_id)
+    Dispatcher(live_server.services).drain(*cast.queue_names(live_server.services))
     ats.wait_for(1)
-    screened.find_out(served.house, public_id)
-    screened.conclude(served.house, public_id)
-    Courier(served.house).drain(*cast.lanes(served.house))
+    screened.record_findings(live_server.services, public_id)
+    screened.complete_check(live_server.services, public_id)
+    Dispatcher(live_server.services).drain(*cast.queue_names(live_server.services))
     first, last = ats.wait_for(2)
     assert first.json == {"status": "consented"}
     body: dict[str, Any] = last.json
@@ -145,11 +152,11 @@ def test_what_the_ats_receives_is_the_status_and_the_outcomes_alone(
 
 
 def test_the_letters_tell_nothing_of_it_but_the_name_that_was_typed(
-    house: House, groove: Asker, order_id: str
+    services: Services, groove: WorkableClient, order_id: str
 ) -> None:
-    finish(house, order_id)
-    Courier(house).drain("1/mail")
-    letters = [path.read_bytes() for path in (house.settings.instance / "mail").glob("*.eml")]
+    finish(services, order_id)
+    Dispatcher(services).drain("1/email")
+    letters = [path.read_bytes() for path in (services.settings.instance / "mail").glob("*.eml")]
     assert len(letters) == 2
-    for secret in screened.SECRETS:
+    for secret in screened.SECRET_WORDS:
         assert not any(secret.encode() in letter for letter in letters)

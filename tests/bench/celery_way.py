@@ -20,13 +20,13 @@ app.conf.task_ignore_result = True
 http = urllib3.PoolManager(maxsize=64, block=False, retries=False)
 
 
-class Refused(Exception):
+class DeliveryRejected(Exception):
     pass
 
 
 @app.task(
     name="deliver",
-    autoretry_for=(Refused, urllib3.exceptions.HTTPError),
+    autoretry_for=(DeliveryRejected, urllib3.exceptions.HTTPError),
     retry_backoff=5,
     max_retries=10,
 )
@@ -36,7 +36,7 @@ def deliver(url: str, body: str) -> None:
         "PUT", url, body=body.encode(), headers=headers, timeout=10, redirect=False
     )
     if not 200 <= answer.status < 300:
-        raise Refused(answer.status)
+        raise DeliveryRejected(answer.status)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ dramatiq.set_broker(RedisBroker(url=os.environ["USUAL_REDIS"]))
 http = urllib3.PoolManager(maxsize=64, block=False, retries=False)
 
 
-class Refused(Exception):
+class DeliveryRejected(Exception):
     pass
 
 
@@ -30,7 +30,7 @@ def deliver(url: str, body: str) -> None:
         "PUT", url, body=body.encode(), headers=headers, timeout=10, redirect=False
     )
     if not 200 <= answer.status < 300:
-        raise Refused(answer.status)
+        raise DeliveryRejected(answer.status)
 
 
 if __name__ == "__main__":

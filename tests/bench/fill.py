@@ -9,66 +9,68 @@ for the newest of a few old rows are what a list by id finds last.
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
-HOST = "groove-tech.workable.com"
-BACKLOG = 50  # of so many orders one has a callback that waits
-TROUBLE = 1000  # … and one a callback that is parked
-GONE = 200  # orders of the customer who is gone
+CALLBACK_HOST = "groove-tech.workable.com"
+WAITING_INTERVAL = 50  # of so many orders one has a callback that waits
+PARKED_INTERVAL = 1000  # … and one a callback that is parked
+INACTIVE_ORDER_COUNT = 200  # orders of the customer who is gone
 
-NUMBERS = (
+NUMBERS_SQL = (
     "WITH RECURSIVE n(i) AS (SELECT CAST(:first AS integer) UNION ALL "
     "SELECT i + 1 FROM n WHERE i < CAST(:last AS integer)) "
 )
-ID = "substr(hex(randomblob(11)), 1, 22)"
-AT = "'2026-11-01 09:00:00.000000'"
-ACCOUNT = f"CASE WHEN i <= {GONE} THEN :gone ELSE :account END"
-KIND = "CASE i / 10 % 10 WHEN 8 THEN 'interview' WHEN 9 THEN 'check' ELSE 'assessment' END"
+ID_SQL = "substr(hex(randomblob(11)), 1, 22)"
+TIMESTAMP_SQL = "'2026-11-01 09:00:00.000000'"
+ACCOUNT_SQL = f"CASE WHEN i <= {INACTIVE_ORDER_COUNT} THEN :gone ELSE :account END"
+KIND_SQL = "CASE i / 10 % 10 WHEN 8 THEN 'interview' WHEN 9 THEN 'check' ELSE 'assessment' END"
 # The products stand in the order in which they were made: tests, the interview, the check.
-PRODUCT = (
+PRODUCT_SQL = (
     "CASE i / 10 % 10 WHEN 8 THEN :tests + 1 WHEN 9 THEN :tests + 2 "
-    f"ELSE CASE WHEN i <= {GONE} THEN :tests ELSE i / 100 % (:tests - 1) + 1 END END"
+    f"ELSE CASE WHEN i <= {INACTIVE_ORDER_COUNT} THEN :tests ELSE i / 100 % (:tests - 1) + 1 END END"
 )
-STATE = (
-    f"CASE WHEN topic = 'invitation' THEN 'delivered' WHEN i % {BACKLOG} = 0 THEN 'waiting' "
-    f"WHEN i % {TROUBLE} = 1 THEN 'parked' ELSE 'delivered' END"
+STATE_SQL = (
+    f"CASE WHEN topic = 'invitation' THEN 'delivered' WHEN i % {WAITING_INTERVAL} = 0 THEN 'waiting' "
+    f"WHEN i % {PARKED_INTERVAL} = 1 THEN 'parked' ELSE 'delivered' END"
 )
-FILL = (
+FILL_SQL = (
     "INSERT INTO candidates (id, email, email_digest, first_name, last_name, phone) "
-    f"{NUMBERS} SELECT i, 'c' || i || '@example.com', randomblob(32), 'Lakita', 'Marrero', '' "
+    f"{NUMBERS_SQL} SELECT i, 'c' || i || '@example.com', randomblob(32), 'Lakita', 'Marrero', '' "
     "FROM n",
     "INSERT INTO orders (id, public_id, kind, account_id, product_id, version_id, candidate_id, "
     "origin, fingerprint, reply, host, job_title, job_reference, preferences, status, progress, "
     "revision, placed_at, expires_at) "
-    f"{NUMBERS} SELECT i, {ID}, {KIND}, {ACCOUNT}, {PRODUCT}, {PRODUCT}, i, "
+    f"{NUMBERS_SQL} SELECT i, {ID_SQL}, {KIND_SQL}, {ACCOUNT_SQL}, {PRODUCT_SQL}, {PRODUCT_SQL}, i, "
     "'https://groove-tech.workable.com/assessments/' || i, hex(randomblob(36)), "
-    f"""'{{"callback_url": "https://{HOST}/assessments/' || i || '"}}', '{HOST}', """
+    f"""'{{"callback_url": "https://{CALLBACK_HOST}/assessments/' || i || '"}}', '{CALLBACK_HOST}', """
     "'Operations Manager', '', '{}', "
     "CASE WHEN i % 10 < 6 THEN 'completed' WHEN i % 10 < 7 THEN 'pending' ELSE 'expired' END, "
     "CASE WHEN i % 10 < 6 OR i % 10 = 6 AND i / 10 % 10 >= 8 THEN 'submitted' ELSE 'invited' END, "
-    f"CAST(i % 10 <> 6 AS integer), {AT}, '2036-11-08 09:00:00.000000' FROM n",
+    f"CAST(i % 10 <> 6 AS integer), {TIMESTAMP_SQL}, '2036-11-08 09:00:00.000000' FROM n",
     "INSERT INTO links (order_id, purpose, digest, sealed, created_at) "
-    f"{NUMBERS}, p(purpose) AS (VALUES ('invite'), ('report'), ('pdf')) "
-    f"SELECT i, purpose, randomblob(32), randomblob(75), {AT} FROM n, p "
+    f"{NUMBERS_SQL}, p(purpose) AS (VALUES ('invite'), ('report'), ('pdf')) "
+    f"SELECT i, purpose, randomblob(32), randomblob(75), {TIMESTAMP_SQL} FROM n, p "
     "WHERE purpose = 'invite' OR i % 10 < 6",
     "INSERT INTO results (order_id, revision, score, grade, summary, details, figures, duration, "
-    f"created_at) {NUMBERS} SELECT i, 1, 78, 'passed', 'Above the mark.', "
+    f"created_at) {NUMBERS_SQL} SELECT i, 1, 78, 'passed', 'Above the mark.', "
     """'{"Numbers": 91, "Words": 50}', """
     """'{"bars": [], "findings": [], "overall_status": "clear"}', """
-    f"1980, {AT} FROM n WHERE i % 10 < 6",
+    f"1980, {TIMESTAMP_SQL} FROM n WHERE i % 10 < 6",
     "INSERT INTO events (order_id, revision, at, word, actor, note) "
-    f"{NUMBERS}, w(word) AS (VALUES ('placed'), ('ended')) "
-    f"SELECT i, CAST(word = 'ended' AS integer), {AT}, word, "
+    f"{NUMBERS_SQL}, w(word) AS (VALUES ('placed'), ('ended')) "
+    f"SELECT i, CAST(word = 'ended' AS integer), {TIMESTAMP_SQL}, word, "
     "'ats', '' FROM n, w WHERE word = 'placed' OR i % 10 <> 6",
     "INSERT INTO messages (public_id, lane, key, sequence, topic, payload, absolute, state, "
     "attempts, due_at, created_at, settled_at) "
-    f"{NUMBERS}, t(topic) AS (VALUES ('invitation'), ('status')) SELECT {ID}, "
-    f"account_id || CASE topic WHEN 'status' THEN '/callback/{HOST}' ELSE '/mail' END, public_id, "
-    f"CAST(topic = 'status' AS integer), topic, '{{}}', topic = 'status', {STATE}, 0, "
-    f"{AT}, {AT}, {AT} FROM n JOIN orders ON orders.id = i, t "
+    f"{NUMBERS_SQL}, t(topic) AS (VALUES ('invitation'), ('status')) SELECT {ID_SQL}, "
+    f"account_id || CASE topic WHEN 'status' THEN '/callback/{CALLBACK_HOST}' ELSE '/mail' END, public_id, "
+    f"CAST(topic = 'status' AS integer), topic, '{{}}', topic = 'status', {STATE_SQL}, 0, "
+    f"{TIMESTAMP_SQL}, {TIMESTAMP_SQL}, {TIMESTAMP_SQL} FROM n JOIN orders ON orders.id = i, t "
     "WHERE topic = 'invitation' OR i % 10 <> 6",
 )
-REVIVE = "UPDATE messages SET state = 'waiting', settled_at = NULL WHERE state <> 'waiting'"
+REQUEUE_ALL_SQL = (
+    "UPDATE messages SET state = 'waiting', settled_at = NULL WHERE state <> 'waiting'"
+)
 # What SQLite has and PostgreSQL lacks; and a number that a row was given counts as drawn.
-WORDS = (
+POSTGRES_FUNCTIONS_SQL = (
     "CREATE OR REPLACE FUNCTION randomblob(n integer) RETURNS bytea LANGUAGE sql VOLATILE AS "
     "$$ SELECT CASE WHEN n <= 16 THEN substring(uuid_send(gen_random_uuid()) FROM 1 FOR n) "
     "ELSE uuid_send(gen_random_uuid()) || decode(repeat('ab', n - 16), 'hex') END $$",
@@ -78,14 +80,14 @@ WORDS = (
     "CREATE CAST (text AS json) WITH INOUT AS ASSIGNMENT",
 )
 # Indexes are built faster than they are kept, and what is written here keeps its foreign keys.
-BEFORE = (
+DROP_INDEXES_SQL = (
     "SET LOCAL session_replication_role = replica",
     "CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT indexname, indexdef FROM pg_indexes "
     "WHERE schemaname = 'public' AND starts_with(indexname, 'ix')",
     "DO $$ DECLARE a record; BEGIN FOR a IN SELECT indexname FROM kept LOOP "
     "EXECUTE 'DROP INDEX ' || quote_ident(a.indexname); END LOOP; END $$",
 )
-AFTER = (
+CREATE_INDEXES_SQL = (
     "DO $$ DECLARE a record; BEGIN FOR a IN SELECT indexdef FROM kept LOOP "
     "EXECUTE a.indexdef; END LOOP; END $$",
     "SELECT setval(pg_get_serial_sequence('candidates', 'id'), max(id)) FROM candidates",
@@ -93,16 +95,16 @@ AFTER = (
 )
 
 
-def fill(connection: Connection, told: dict[str, int]) -> None:
+def insert_orders(connection: Connection, params: dict[str, int]) -> None:
     """Add the orders from a `first` to a `last`, in big steps."""
-    learn(connection)
+    create_postgres_functions(connection)
     sqlite = connection.dialect.name == "sqlite"
-    for statement in FILL if sqlite else (*BEFORE, *FILL, *AFTER):
-        connection.execute(text(statement), told if statement in FILL else {})
+    for statement in FILL_SQL if sqlite else (*DROP_INDEXES_SQL, *FILL_SQL, *CREATE_INDEXES_SQL):
+        connection.execute(text(statement), params if statement in FILL_SQL else {})
 
 
-def learn(connection: Connection) -> None:
+def create_postgres_functions(connection: Connection) -> None:
     """Teach PostgreSQL the words in which this is written."""
     if connection.dialect.name != "sqlite":
-        for statement in WORDS:
+        for statement in POSTGRES_FUNCTIONS_SQL:
             connection.execute(text(statement))

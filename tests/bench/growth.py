@@ -14,64 +14,74 @@ from provider import accounts, outbox, vault
 from provider.app import create_app
 from provider.outbox import Message
 from tests import cast
-from tests.bench.ground import Ground
+from tests.bench.ground import BenchmarkInstance
 from tests.bench.table import Figure
 
-CLAIMED = 16  # at once, as the courier does
-MOST = 1.3
+CLAIM_SIZE = 16  # at once, as the courier does
+MAX_GROWTH_RATIO = 1.3
 
-Act = Callable[[], float]  # does a thing once, and returns the seconds it took
+TimedAction = Callable[[], float]  # does a thing once, and returns the seconds it took
 
 
-def growth(small: Ground, large: Ground, sizes: str, rounds: int) -> list[Figure]:
+def measure_growth(
+    small: BenchmarkInstance, large: BenchmarkInstance, sizes: str, rounds: int
+) -> list[Figure]:
     """Return how many times longer each thing takes on the large house, taking turns."""
-    figures = _compare(_acts(small), _acts(large), f"{sizes}: ", rounds)
+    figures = _compare(_http_actions(small), _http_actions(large), f"{sizes}: ", rounds)
     for ground in (small, large):
-        ground.revive()
-    quick, slow = _courier(small), _courier(large)
+        ground.requeue_all()
+    quick, slow = _dispatcher_actions(small), _dispatcher_actions(large)
     return figures + _compare(quick, slow, f"{sizes}, all of them due: ", rounds)
 
 
-def _compare(quick: dict[str, Act], slow: dict[str, Act], sizes: str, rounds: int) -> list[Figure]:
+def _compare(
+    quick: dict[str, TimedAction], slow: dict[str, TimedAction], sizes: str, rounds: int
+) -> list[Figure]:
     figures = []
     for name in quick:
         pairs = [(quick[name](), slow[name]()) for _ in range(rounds)]
         # The first ones warm up: plans, caches, pages of the disk.
         less, more = (median(times[rounds // 5 :]) * 1e3 for times in zip(*pairs, strict=True))
         beside = f"{less:.2f} ms and {more:.2f} ms"
-        figures.append(Figure(f"{sizes}{name}", more / less, MOST, most=True, beside=beside))
+        figures.append(
+            Figure(
+                f"{sizes}{name}", more / less, MAX_GROWTH_RATIO, is_upper_limit=True, note=beside
+            )
+        )
     return figures
 
 
-def _acts(ground: Ground) -> dict[str, Act]:
-    app = create_app(ground.house)
-    pending, completed = (cycle(ground.sample(status)) for status in ("pending", "completed"))
-    wishes = (wish(number, "grown") | {"test_id": ground.tests[0]} for number in count())
-    bearer = {"Authorization": f"Bearer {ground.token}"}
-    staff = {"Cookie": f"staff={sign_in(ground)}"}
+def _http_actions(instance: BenchmarkInstance) -> dict[str, TimedAction]:
+    app = create_app(instance.services)
+    pending, completed = (
+        cycle(instance.sample_orders(status)) for status in ("pending", "completed")
+    )
+    wishes = (order_body(number, "grown") | {"test_id": instance.tests[0]} for number in count())
+    bearer = {"Authorization": f"Bearer {instance.token}"}
+    staff = {"Cookie": f"staff={sign_in(instance)}"}
 
-    def get(path: Callable[[], str], headers: dict[str, str] = bearer) -> Act:
-        return lambda: call(app, path(), headers=headers)
+    def get(path: Callable[[], str], headers: dict[str, str] = bearer) -> TimedAction:
+        return lambda: timed_request(app, path(), headers=headers)
 
     return {
         "`GET /tests`": get(lambda: "/tests"),
-        "`POST /assessments`": lambda: call(
+        "`POST /assessments`": lambda: timed_request(
             app, "/assessments", method="POST", headers=bearer, json=next(wishes)
         ),
         "`GET /assessments/:id`, pending": get(lambda: f"/assessments/{next(pending)}"),
         "the same, completed": get(lambda: f"/assessments/{next(completed)}"),
         "its shared link": get(lambda: f"/assessments/{next(completed)}/shared-link"),
         "newest 50 in the console": get(lambda: "/console/orders/", staff),
-        **_courier(ground),
+        **_dispatcher_actions(instance),
     }
 
 
-def _courier(ground: Ground) -> dict[str, Act]:
+def _dispatcher_actions(instance: BenchmarkInstance) -> dict[str, TimedAction]:
     """Return what the courier asks of the outbox: a batch to send, and where something is due."""
-    return {"claim": lambda: _claim(ground), "the sweep": lambda: _sweep(ground)}
+    return {"claim": lambda: _time_claim(instance), "the sweep": lambda: _time_sweep(instance)}
 
 
-def call(app: Flask, path: str, **request: Any) -> float:
+def timed_request(app: Flask, path: str, **request: Any) -> float:
     """Ask the app for an address, and return the seconds it took; RuntimeError if it refuses."""
     environ = EnvironBuilder(path, **request).get_environ()
     began = perf_counter()
@@ -82,39 +92,39 @@ def call(app: Flask, path: str, **request: Any) -> float:
     return took
 
 
-def _claim(ground: Ground) -> float:
+def _time_claim(instance: BenchmarkInstance) -> float:
     began = perf_counter()
-    with ground.house.db.writing() as session:
-        claims = outbox.claim(session, ground.lane, ground.house.now(), CLAIMED)
+    with instance.services.db.writing() as session:
+        claims = outbox.claim(session, instance.queue_name, instance.services.now(), CLAIM_SIZE)
     took = perf_counter() - began
-    if len(claims) != CLAIMED:
-        raise RuntimeError(f"{len(claims)} messages were claimed instead of {CLAIMED}")
-    with ground.house.db.writing() as session:
+    if len(claims) != CLAIM_SIZE:
+        raise RuntimeError(f"{len(claims)} messages were claimed instead of {CLAIM_SIZE}")
+    with instance.services.db.writing() as session:
         taken = [claim.message_id for claim in claims]
         freed = update(Message).where(Message.id.in_(taken))
         session.execute(freed.values(lease=None, leased_until=None))
     return took
 
 
-def _sweep(ground: Ground) -> float:
+def _time_sweep(instance: BenchmarkInstance) -> float:
     began = perf_counter()
-    with ground.house.db.reading() as session:
-        lanes = outbox.due_lanes(session, ground.house.now())
+    with instance.services.db.reading() as session:
+        lanes = outbox.list_due_queues(session, instance.services.now())
     took = perf_counter() - began
-    if ground.lane not in lanes:
-        raise RuntimeError(f"{ground.lane} is not among {lanes}")
+    if instance.queue_name not in lanes:
+        raise RuntimeError(f"{instance.queue_name} is not among {lanes}")
     return took
 
 
-def sign_in(ground: Ground) -> str:
+def sign_in(instance: BenchmarkInstance) -> str:
     """Return the cookie of a new member of the staff, who may do everything."""
-    email = f"{vault.public_id()}@provider.test".lower()
-    cast.staff(ground.house, email)
-    with ground.house.db.writing() as session:
-        return accounts.enter(session, email, "127.0.0.1", ground.house.now())
+    email = f"{vault.generate_public_id()}@provider.test".lower()
+    cast.create_staff(instance.services, email)
+    with instance.services.db.writing() as session:
+        return accounts.complete_sign_in(session, email, "127.0.0.1", instance.services.now())
 
 
-def wish(number: int, path: str) -> dict[str, Any]:
+def order_body(number: int, path: str) -> dict[str, Any]:
     """Return what an ATS writes in an order, without the product."""
     return {
         "callback_url": f"https://groove-tech.workable.com/{path}/{number}",

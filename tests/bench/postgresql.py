@@ -8,75 +8,90 @@ from time import sleep
 
 from sqlalchemy import text
 
-from provider.courier.doorbell import Doorbell
-from provider.engine import SCHEMA
+from provider.courier.doorbell import JobNotifier
+from provider.engine import SCHEMA_NAME
 from tests.bench.cluster import Cluster
-from tests.bench.contenders import Worker
-from tests.bench.ground import Ground
-from tests.bench.growth import growth
-from tests.bench.load import Loader
-from tests.bench.rates import Rates, row
+from tests.bench.contenders import WorkerProcess
+from tests.bench.ground import BenchmarkInstance
+from tests.bench.growth import measure_growth
+from tests.bench.load import LoadGenerator
+from tests.bench.rates import RateRace, comparison_figure
 from tests.bench.table import Figure
-from tests.bench.waits import answer, callback, courier
+from tests.bench.waits import in_process_dispatcher, measure_answer, measure_callback
 
-SIGNED_ON = text(f"SELECT count(*) FROM {SCHEMA}.procrastinate_workers")
-HERE = "on PostgreSQL"
+WORKER_COUNT_QUERY = text(f"SELECT count(*) FROM {SCHEMA_NAME}.procrastinate_workers")
+NAME_PREFIX = "on PostgreSQL"
 
 
-def rates(
-    houses: dict[str, Ground], cluster: Cluster, loader: Loader, rounds: int, seconds: float
+def measure_postgres_rates(
+    instances: dict[str, BenchmarkInstance],
+    cluster: Cluster,
+    loader: LoadGenerator,
+    rounds: int,
+    seconds: float,
 ) -> Iterator[Figure]:
     """Return how the requests a second compare; `houses` are `SQLite`'s and `PostgreSQL`'s."""
-    with Rates(loader, houses, beside={"PostgreSQL": cluster.cpu}) as racing:
+    with RateRace(loader, instances, database_cpu={"PostgreSQL": cluster.cpu_seconds}) as racing:
         raced = racing.measure(rounds, seconds)
     rows = {
-        "`GET /tests`, 20 tests": raced.listed,
-        "`GET /assessments/:id`, pending": raced.polled,
-        "the same, completed": raced.told,
-        "`POST /assessments`, durable": raced.placed,
+        "`GET /tests`, 20 tests": raced.list_tests,
+        "`GET /assessments/:id`, pending": raced.poll_pending,
+        "the same, completed": raced.poll_completed,
+        "`POST /assessments`, durable": raced.place_order,
     }
     for name, runners in rows.items():
-        yield row(f"{HERE}: {name} ÷ on SQLite", runners, None, "SQLite", "PostgreSQL")
+        yield comparison_figure(
+            f"{NAME_PREFIX}: {name} ÷ on SQLite", runners, None, "SQLite", "PostgreSQL"
+        )
 
 
-def waits(
-    houses: dict[str, Ground], loader: Loader, callbacks: int, candidates: int, seconds: float
+def measure_postgres_waits(
+    instances: dict[str, BenchmarkInstance],
+    loader: LoadGenerator,
+    callbacks: int,
+    candidates: int,
+    seconds: float,
 ) -> Iterator[Figure]:
     """Return how long a callback and an answer that is saved wait, on both."""
-    lite, postgres = houses["SQLite"], houses["PostgreSQL"]
-    yield _beside(callback(postgres, callbacks, worker), callback(lite, callbacks, courier))
-    saved = [answer(house, loader, candidates, seconds) for house in (postgres, lite)]
-    yield _beside(*saved)
+    lite, postgres = instances["SQLite"], instances["PostgreSQL"]
+    yield _compare_with_sqlite(
+        measure_callback(postgres, callbacks, running_worker),
+        measure_callback(lite, callbacks, in_process_dispatcher),
+    )
+    saved = [measure_answer(services, loader, candidates, seconds) for services in (postgres, lite)]
+    yield _compare_with_sqlite(*saved)
 
 
-def grown(small: Ground, large: Ground, sizes: str, rounds: int) -> Iterator[Figure]:
+def measure_postgres_growth(
+    small: BenchmarkInstance, large: BenchmarkInstance, sizes: str, rounds: int
+) -> Iterator[Figure]:
     """Return how many times longer each thing takes with many orders."""
-    for figure in growth(small, large, f"{HERE}, {sizes}", rounds):
+    for figure in measure_growth(small, large, f"{NAME_PREFIX}, {sizes}", rounds):
         yield replace(figure, goal=None)
 
 
 @contextmanager
-def worker(ground: Ground) -> Iterator[None]:
+def running_worker(instance: BenchmarkInstance) -> Iterator[None]:
     """Deliver as `provider worker` does, told of commits as by `provider serve`."""
-    house = ground.house
-    process = Worker([sys.executable, "-m", "provider.cli", "worker"], ground.env)
-    doorbell = Doorbell(house.db).start()
-    house.db.on_commit.append(doorbell.ring)
+    services = instance.services
+    process = WorkerProcess([sys.executable, "-m", "provider.cli", "worker"], instance.env)
+    doorbell = JobNotifier(services.db).start()
+    services.db.on_commit.append(doorbell.ring)
     try:
-        while not _signed_on(ground):
+        while not _has_worker(instance):
             assert process.pid  # it still runs
             sleep(0.05)
         yield
     finally:
         doorbell.stop()
-        process.end()
+        process.kill()
 
 
-def _signed_on(ground: Ground) -> bool:
-    with ground.house.db.reading() as session:
-        return bool(session.scalar(SIGNED_ON))
+def _has_worker(instance: BenchmarkInstance) -> bool:
+    with instance.services.db.reading() as session:
+        return bool(session.scalar(WORKER_COUNT_QUERY))
 
 
-def _beside(figure: Figure, lite: Figure) -> Figure:
-    beside = f"{figure.beside}; on SQLite {lite.value:.3g} {lite.unit}, {lite.beside}"
-    return replace(figure, name=f"{HERE}: {figure.name}", goal=None, beside=beside)
+def _compare_with_sqlite(figure: Figure, sqlite_figure: Figure) -> Figure:
+    beside = f"{figure.note}; on SQLite {sqlite_figure.value:.3g} {sqlite_figure.unit}, {sqlite_figure.note}"
+    return replace(figure, name=f"{NAME_PREFIX}: {figure.name}", goal=None, note=beside)

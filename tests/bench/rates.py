@@ -9,125 +9,157 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import servers
-from tests.bench.ground import Ground
-from tests.bench.load import COUNTER, Loader, get, post
-from tests.bench.servers import Server
+from tests.bench.ground import BenchmarkInstance
+from tests.bench.load import COUNTER_PLACEHOLDER, LoadGenerator, get_request, post_request
+from tests.bench.servers import ServerProcess
 from tests.bench.table import Figure
 
-USUAL_TOKEN = "usual-token"
-POLLED = 100  # orders that are asked for in turn
+RIVAL_TOKEN = "usual-token"
+POLLED_ORDERS = 100  # orders that are asked for in turn
 
 
 @dataclass
 class Runner:
     """One server at one endpoint, and what each round found."""
 
-    server: Server
+    server: ServerProcess
     requests: Sequence[bytes]
-    beside: Callable[[], float] | None = None  # the processor time of the database's own server
+    database_cpu: Callable[[], float] | None = (
+        None  # the processor time of the database's own server
+    )
     rates: list[float] = field(default_factory=list)
-    costs: list[float] = field(default_factory=list)  # microseconds of processor per request
-    theirs: list[float] = field(default_factory=list)  # the same of the database's server
+    cpu_microseconds: list[float] = field(
+        default_factory=list
+    )  # microseconds of processor per request
+    database_cpu_microseconds: list[float] = field(
+        default_factory=list
+    )  # the same of the database's server
 
-    def run(self, loader: Loader, seconds: float, first: int) -> None:
+    def run(self, loader: LoadGenerator, seconds: float, first_number: int) -> None:
         """Run one round."""
-        before, theirs = self.server.cpu(), self.beside() if self.beside else 0.0
-        load = loader.drive(self.server.port, self.requests, seconds=seconds, first=first)
-        self.rates.append(load.rate)
-        self.costs.append((self.server.cpu() - before) / len(load.waits) * 1e6)
-        if self.beside:
-            self.theirs.append((self.beside() - theirs) / len(load.waits) * 1e6)
+        before, theirs = (
+            self.server.cpu_seconds(),
+            self.database_cpu() if self.database_cpu else 0.0,
+        )
+        load = loader.run(
+            self.server.port, self.requests, seconds=seconds, first_number=first_number
+        )
+        self.rates.append(load.requests_per_second)
+        self.cpu_microseconds.append(
+            (self.server.cpu_seconds() - before) / len(load.latencies) * 1e6
+        )
+        if self.database_cpu:
+            self.database_cpu_microseconds.append(
+                (self.database_cpu() - theirs) / len(load.latencies) * 1e6
+            )
 
-    def over(self, other: "Runner") -> float:
+    def median_ratio(self, other: "Runner") -> float:
         """Return the median over the rounds of how many times the other's rate this one has."""
         return median(a / b for a, b in zip(self.rates, other.rates, strict=True))
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """The medians in words."""
-        said = f"{median(self.rates):,.0f}/s at {median(self.costs):,.0f} µs of CPU"
-        return f"{said} and {median(self.theirs):,.0f} of the database's" if self.theirs else said
+        said = f"{median(self.rates):,.0f}/s at {median(self.cpu_microseconds):,.0f} µs of CPU"
+        return (
+            f"{said} and {median(self.database_cpu_microseconds):,.0f} of the database's"
+            if self.database_cpu_microseconds
+            else said
+        )
 
 
 Runners = dict[str, Runner]
 
 
 @dataclass(frozen=True)
-class Raced:
+class RaceResult:
     """What came of the four endpoints, each with its servers side by side."""
 
-    listed: Runners
-    polled: Runners
-    told: Runners
-    placed: Runners
+    list_tests: Runners
+    poll_pending: Runners
+    poll_completed: Runners
+    place_order: Runners
 
 
-class Rates:
+class RateRace:
     """The servers side by side: `bare` and `usual` where wanted, the others each on a house."""
 
     def __init__(
         self,
-        loader: Loader,
-        houses: dict[str, Ground],
+        loader: LoadGenerator,
+        instances: dict[str, BenchmarkInstance],
         *,
-        bare: bool = False,
-        usual: Path | None = None,
-        beside: dict[str, Callable[[], float]] | None = None,
+        with_flask: bool = False,
+        rival_folder: Path | None = None,
+        database_cpu: dict[str, Callable[[], float]] | None = None,
     ) -> None:
-        self._loader, self._houses, self._beside = loader, houses, beside or {}
-        self._servers = {name: servers.ours(house.env) for name, house in houses.items()}
-        if bare:
-            self._servers["bare"] = servers.bare()
-        if usual:
-            self._servers["usual"] = servers.usual(usual)
+        self._loader, self._instances, self._database_cpu = loader, instances, database_cpu or {}
+        self._servers = {
+            name: servers.start_provider(services.env) for name, services in instances.items()
+        }
+        if with_flask:
+            self._servers["bare"] = servers.start_flask()
+        if rival_folder:
+            self._servers["usual"] = servers.start_fastapi(rival_folder)
         self._numbers = count(0, 1_000_000)
 
-    def __enter__(self) -> "Rates":
+    def __enter__(self) -> "RateRace":
         return self
 
     def __exit__(self, *_: object) -> None:
         for server in self._servers.values():
             server.__exit__()
 
-    def measure(self, rounds: int, seconds: float) -> Raced:
+    def measure(self, rounds: int, seconds: float) -> RaceResult:
         """Race them, one endpoint after the other."""
-        waiting, finished = self._orders("waiting"), self._orders("finished", finished=True)
+        waiting, finished = (
+            self._place_orders("waiting"),
+            self._place_orders("finished", finished=True),
+        )
         # So that nobody is measured cold.
-        self._race(self._each(lambda _, token: [get("/tests", token)]), 1, 0.5)
-        return Raced(
-            self._race(self._each(lambda _, token: [get("/tests", token)]), rounds, seconds),
-            self._race(self._polls(waiting), rounds, seconds),
-            self._race(self._polls(finished), rounds, seconds),
-            self._race(self._each(self._wishes), rounds, seconds),
+        self._race(
+            self._requests_by_server(lambda _, token: [get_request("/tests", token)]), 1, 0.5
+        )
+        return RaceResult(
+            self._race(
+                self._requests_by_server(lambda _, token: [get_request("/tests", token)]),
+                rounds,
+                seconds,
+            ),
+            self._race(self._poll_requests(waiting), rounds, seconds),
+            self._race(self._poll_requests(finished), rounds, seconds),
+            self._race(self._requests_by_server(self._order_requests), rounds, seconds),
         )
 
-    def _orders(self, path: str, *, finished: bool = False) -> dict[str, list[str]]:
+    def _place_orders(self, path: str, *, finished: bool = False) -> dict[str, list[str]]:
         return {
-            name: house.orders(POLLED, path, finished=finished)
-            for name, house in self._houses.items()
+            name: services.place_orders(POLLED_ORDERS, path, finished=finished)
+            for name, services in self._instances.items()
         }
 
-    def _each(self, requests: Callable[[str, str], Sequence[bytes]]) -> dict[str, Sequence[bytes]]:
-        tokens = {name: house.token for name, house in self._houses.items()}
-        tokens |= {"bare": "", "usual": USUAL_TOKEN}
+    def _requests_by_server(
+        self, requests: Callable[[str, str], Sequence[bytes]]
+    ) -> dict[str, Sequence[bytes]]:
+        tokens = {name: services.token for name, services in self._instances.items()}
+        tokens |= {"bare": "", "usual": RIVAL_TOKEN}
         return {name: requests(name, tokens[name]) for name in self._servers}
 
-    def _polls(self, orders: dict[str, list[str]]) -> dict[str, Sequence[bytes]]:
+    def _poll_requests(self, orders: dict[str, list[str]]) -> dict[str, Sequence[bytes]]:
         polls: dict[str, Sequence[bytes]] = {
-            name: [get(f"/assessments/{order}", house.token) for order in orders[name]]
-            for name, house in self._houses.items()
+            name: [get_request(f"/assessments/{order}", services.token) for order in orders[name]]
+            for name, services in self._instances.items()
         }
         if "bare" in self._servers:
-            polls["bare"] = [get(f"/assessments/{n:022}") for n in range(POLLED)]
+            polls["bare"] = [get_request(f"/assessments/{n:022}") for n in range(POLLED_ORDERS)]
         return polls
 
-    def _wishes(self, name: str, token: str) -> list[bytes]:
-        house = self._houses.get(name)
-        tests = house.tests if house else _tests(self._servers[name].port)
+    def _order_requests(self, name: str, token: str) -> list[bytes]:
+        services = self._instances.get(name)
+        tests = services.tests if services else _list_test_ids(self._servers[name].port)
         wish = {
             "test_id": tests[0],
             "job_title": "Operations Manager",
-            "callback_url": f"https://groove-tech.workable.com/assessments/{COUNTER.decode()}",
+            "callback_url": f"https://groove-tech.workable.com/assessments/{COUNTER_PLACEHOLDER.decode()}",
             "candidate": {
                 "first_name": "Lakita",
                 "last_name": "Marrero",
@@ -135,11 +167,11 @@ class Rates:
                 "email": "lakita_marrero@gmail.com",
             },
         }
-        return [post("/assessments", json.dumps(wish).encode(), token)]
+        return [post_request("/assessments", json.dumps(wish).encode(), token)]
 
     def _race(self, requests: dict[str, Sequence[bytes]], rounds: int, seconds: float) -> Runners:
         runners = {
-            name: Runner(self._servers[name], them, self._beside.get(name))
+            name: Runner(self._servers[name], them, self._database_cpu.get(name))
             for name, them in requests.items()
         }
         for _ in range(rounds):
@@ -148,29 +180,33 @@ class Rates:
         return runners
 
 
-def figures(raced: Raced) -> Iterator[Figure]:
+def comparison_figures(result: RaceResult) -> Iterator[Figure]:
     """Return the rows of ours beside a bare Flask, and the usual way where it raced."""
-    yield row("`GET /tests`, 20 tests ÷ bare Flask", raced.listed, 0.6)
-    yield row("`GET /assessments/:id`, pending ÷ bare Flask", raced.polled, 0.4)
-    yield row("the same, completed ÷ bare Flask", raced.told, None)
-    yield row("`POST /assessments`, durable ÷ bare Flask POST", raced.placed, 0.12)
-    if "usual" in raced.placed:
-        yield row("the same ÷ FastAPI, the usual way", raced.placed, 2, "usual")
+    yield comparison_figure("`GET /tests`, 20 tests ÷ bare Flask", result.list_tests, 0.6)
+    yield comparison_figure(
+        "`GET /assessments/:id`, pending ÷ bare Flask", result.poll_pending, 0.4
+    )
+    yield comparison_figure("the same, completed ÷ bare Flask", result.poll_completed, None)
+    yield comparison_figure(
+        "`POST /assessments`, durable ÷ bare Flask POST", result.place_order, 0.12
+    )
+    if "usual" in result.place_order:
+        yield comparison_figure("the same ÷ FastAPI, the usual way", result.place_order, 2, "usual")
 
 
-def row(
-    name: str, runners: Runners, goal: float | None, rival: str = "bare", of: str = "ours"
+def comparison_figure(
+    name: str, runners: Runners, goal: float | None, rival: str = "bare", subject: str = "ours"
 ) -> Figure:
     """Return how many times the rival's rate ours has."""
-    ours, other = runners[of], runners[rival]
-    cost = median(ours.costs) / median(other.costs)
-    beside = f"{ours.said}; {rival} {other.said} ({cost:.2f} of its CPU)"
-    return Figure(name, ours.over(other), goal, beside=beside)
+    ours, other = runners[subject], runners[rival]
+    cost = median(ours.cpu_microseconds) / median(other.cpu_microseconds)
+    beside = f"{ours.summary}; {rival} {other.summary} ({cost:.2f} of its CPU)"
+    return Figure(name, ours.median_ratio(other), goal, note=beside)
 
 
-def _tests(port: int) -> list[str]:
+def _list_test_ids(port: int) -> list[str]:
     connection = HTTPConnection("127.0.0.1", port)
-    connection.request("GET", "/tests", headers={"Authorization": f"Bearer {USUAL_TOKEN}"})
+    connection.request("GET", "/tests", headers={"Authorization": f"Bearer {RIVAL_TOKEN}"})
     tests = [test["id"] for test in json.load(connection.getresponse())["tests"]]
     connection.close()
     return tests

@@ -11,13 +11,15 @@ from collections import deque
 from http.client import HTTPConnection
 from time import monotonic
 
-COUNT = b"GET /count "
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
-DONE = ANSWER % (2, b"{}")
-LENGTH = b"\r\ncontent-length:"
+COUNT_REQUEST = b"GET /count "
+RESPONSE_TEMPLATE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+)
+DEFAULT_RESPONSE = RESPONSE_TEMPLATE % (2, b"{}")
+CONTENT_LENGTH_HEADER = b"\r\ncontent-length:"
 
 
-class Counter:
+class RequestCounter:
     """Asks a receiver how many requests came."""
 
     def __init__(self, port: int) -> None:
@@ -28,88 +30,94 @@ class Counter:
         self._connection.request("GET", "/count")
         return int(self._connection.getresponse().read())
 
-    def __enter__(self) -> "Counter":
+    def __enter__(self) -> "RequestCounter":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
 
-class Receiver:
+class CountingReceiver:
     """Any number of connections in one thread."""
 
-    def __init__(self, port: int, delay: float) -> None:
+    def __init__(self, port: int, delay_seconds: float) -> None:
         self._selector = selectors.DefaultSelector()
-        self._delay = delay
-        self._came = 0
-        self._later: deque[tuple[float, socket.socket]] = deque()  # in order: the delay is one
+        self._delay_seconds = delay_seconds
+        self._count = 0
+        self._delayed_responses: deque[tuple[float, socket.socket]] = (
+            deque()
+        )  # in order: the delay is one
         # On every address of this machine, so that it can be many hosts: 127.0.0.1, 127.0.0.2, …
-        self._door = socket.create_server(("0.0.0.0", port), backlog=1024)
-        self._selector.register(self._door, selectors.EVENT_READ, None)
+        self._listener = socket.create_server(("0.0.0.0", port), backlog=1024)
+        self._selector.register(self._listener, selectors.EVENT_READ, None)
 
     def run(self) -> None:
         """Serve until the process is ended."""
         while True:
-            for key, _ in self._selector.select(self._pause()):
+            for key, _ in self._selector.select(self._seconds_until_next()):
                 if key.data is None:
-                    self._welcome()
+                    self._accept()
                 else:
                     self._read(key.fileobj, key.data)  # type: ignore[arg-type]
-            while self._later and self._later[0][0] <= monotonic():
-                _send(self._later.popleft()[1], DONE)
+            while self._delayed_responses and self._delayed_responses[0][0] <= monotonic():
+                _send(self._delayed_responses.popleft()[1], DEFAULT_RESPONSE)
 
-    def _pause(self) -> float | None:
-        return max(0.0, self._later[0][0] - monotonic()) if self._later else None
+    def _seconds_until_next(self) -> float | None:
+        return (
+            max(0.0, self._delayed_responses[0][0] - monotonic())
+            if self._delayed_responses
+            else None
+        )
 
-    def _welcome(self) -> None:
-        line, _ = self._door.accept()
+    def _accept(self) -> None:
+        line, _ = self._listener.accept()
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._selector.register(line, selectors.EVENT_READ, bytearray())
 
-    def _read(self, line: socket.socket, read: bytearray) -> None:
+    def _read(self, connection: socket.socket, buffer: bytearray) -> None:
         try:
-            came = line.recv(65536)
+            came = connection.recv(65536)
         except ConnectionError:
             came = b""
         if not came:
-            self._selector.unregister(line)
-            line.close()
+            self._selector.unregister(connection)
+            connection.close()
             return
-        read += came
-        while end := _end(read):
-            asked = read.startswith(COUNT)
-            del read[:end]
-            self._answer(line, asked=asked)
+        buffer += came
+        while end := _request_end(buffer):
+            asked = buffer.startswith(COUNT_REQUEST)
+            del buffer[:end]
+            self._respond(connection, is_count_request=asked)
 
-    def _answer(self, line: socket.socket, *, asked: bool) -> None:
-        if asked:
-            _send(line, ANSWER % (len(b"%d" % self._came), b"%d" % self._came))
+    def _respond(self, connection: socket.socket, *, is_count_request: bool) -> None:
+        if is_count_request:
+            _send(connection, RESPONSE_TEMPLATE % (len(b"%d" % self._count), b"%d" % self._count))
             return
-        self._came += 1
-        if self._delay:
-            self._later.append((monotonic() + self._delay, line))
+        self._count += 1
+        if self._delay_seconds:
+            self._delayed_responses.append((monotonic() + self._delay_seconds, connection))
         else:
-            _send(line, DONE)
+            _send(connection, DEFAULT_RESPONSE)
 
 
-def _end(read: bytearray) -> int:
+def _request_end(buffer: bytearray) -> int:
     """Return where the first request ends, or 0 when it is not whole yet."""
-    head = read.find(b"\r\n\r\n")
+    head = buffer.find(b"\r\n\r\n")
     if head < 0:
         return 0
-    named = read[:head].lower()
-    at = named.find(LENGTH)
-    length = int(named[at + len(LENGTH) :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+    named = buffer[:head].lower()
+    at = named.find(CONTENT_LENGTH_HEADER)
+    length = int(named[at + len(CONTENT_LENGTH_HEADER) :].split(b"\r\n", 1)[0]) if at >= 0 else 0
     end = head + 4 + length
-    return end if len(read) >= end else 0
+    return end if len(buffer) >= end else 0
 
 
-def _send(line: socket.socket, answer: bytes) -> None:
+def _send(connection: socket.socket, response: bytes) -> None:
     try:
-        line.sendall(answer)
+        connection.sendall(response)
     except OSError:
         return  # who hung up wants no answer
 
 
 if __name__ == "__main__":
-    Receiver(int(sys.argv[1]), float(sys.argv[2])).run()
+    CountingReceiver(int(sys.argv[1]), float(sys.argv[2])).run()

@@ -12,11 +12,11 @@ from typing import Any
 from flask import Flask, Response, request
 
 from provider import logs
-from provider.app import create_app, settle_down
-from provider.cli.server import _granian
+from provider.app import create_app, freeze_gc
+from provider.cli.server import _create_granian
 
 
-def bare() -> Flask:
+def create_flask_app() -> Flask:
     """Flask and nothing else: an answer that is ready, and a body that is read."""
     app = Flask("bare")
     tests = {"tests": [{"id": f"{n:022}", "name": f"Test {n}"} for n in range(20)]}
@@ -38,17 +38,17 @@ def bare() -> Flask:
     return app
 
 
-def ours() -> Flask:
+def create_provider_app() -> Flask:
     """Our app, its log and its memory as the server has them."""
     logs.configure()
     app = create_app()
-    settle_down()
+    freeze_gc()
     return app
 
 
-APPS: dict[str, Callable[[], Any]] = {"bare": bare, "ours": ours}
+APPS: dict[str, Callable[[], Any]] = {"bare": create_flask_app, "ours": create_provider_app}
 
 if __name__ == "__main__":
     name, port = sys.argv[1:]
     multiprocessing.set_start_method("fork", force=True)
-    _granian("127.0.0.1", int(port)).serve(target_loader=APPS[name], wrap_loader=False)
+    _create_granian("127.0.0.1", int(port)).serve(target_loader=APPS[name], wrap_loader=False)

@@ -9,38 +9,38 @@ from pathlib import Path
 from time import monotonic, sleep
 
 ROOT = Path(__file__).parents[2]
-USUAL = ROOT / ".venv-bench" / "bin" / "python"
-TICKS = os.sysconf("SC_CLK_TCK")  # per second, in which the kernel counts
+BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
+CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")  # per second, in which the kernel counts
 
 
-class Server:
+class ServerProcess:
     """A running server; `cores` pins all of it."""
 
     def __init__(
         self, command: list[str], port: int, env: dict[str, str], cores: set[int] | None = None
     ) -> None:
         self.port = port
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the server)
+        self._log_file = tempfile.TemporaryFile()  # noqa: SIM115  (closed with the server)
         self._process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | env, stdout=self._said, stderr=self._said
+            command, cwd=ROOT, env=os.environ | env, stdout=self._log_file, stderr=self._log_file
         )
         if cores:
             os.sched_setaffinity(self._process.pid, cores)
-        self._wait()
+        self._wait_until_ready()
 
-    def __enter__(self) -> "Server":
+    def __enter__(self) -> "ServerProcess":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
         self._process.wait(30)
-        self._said.close()
+        self._log_file.close()
 
-    def cpu(self) -> float:
+    def cpu_seconds(self) -> float:
         """Return the seconds of processor time that its processes have taken, user and system."""
-        return sum(map(_cpu, _family(self._process.pid)))
+        return sum(map(_process_cpu_seconds, _process_tree(self._process.pid)))
 
-    def _wait(self) -> None:
+    def _wait_until_ready(self) -> None:
         until = monotonic() + 30
         while self._process.poll() is None and monotonic() < until:
             try:
@@ -49,30 +49,34 @@ class Server:
                 sleep(0.02)
             else:
                 return
-        self._said.seek(0)
-        raise RuntimeError(f"{self._process.args!r} does not answer: {self._said.read()!r}")
+        self._log_file.seek(0)
+        raise RuntimeError(f"{self._process.args!r} does not answer: {self._log_file.read()!r}")
 
 
-def bare() -> Server:
+def start_flask() -> ServerProcess:
     """Return Flask and nothing else, on our server with our settings."""
     port = _free_port()
-    return Server([sys.executable, "-m", "tests.bench.serve", "bare", str(port)], port, {})
+    return ServerProcess([sys.executable, "-m", "tests.bench.serve", "bare", str(port)], port, {})
 
 
-def ours(env: dict[str, str], *, courier: bool = False, cores: set[int] | None = None) -> Server:
+def start_provider(
+    env: dict[str, str], *, with_dispatcher: bool = False, cores: set[int] | None = None
+) -> ServerProcess:
     """Return our server with these settings, with the courier as `provider serve` has it."""
     port = _free_port()
-    program = ["provider.cli", "serve", "--port"] if courier else ["tests.bench.serve", "ours"]
-    return Server([sys.executable, "-m", *program, str(port)], port, env, cores)
+    program = (
+        ["provider.cli", "serve", "--port"] if with_dispatcher else ["tests.bench.serve", "ours"]
+    )
+    return ServerProcess([sys.executable, "-m", *program, str(port)], port, env, cores)
 
 
-def usual(folder: Path) -> Server:
+def start_fastapi(folder: Path) -> ServerProcess:
     """Return the same endpoints the usual way."""
     port = _free_port()
     # `uvicorn` alone would put neither uvloop nor httptools aside: both are installed.
-    command = [str(USUAL), "-m", "uvicorn", "tests.bench.usual_way:app", "--port", str(port)]
+    command = [str(BENCH_PYTHON), "-m", "uvicorn", "tests.bench.usual_way:app", "--port", str(port)]
     quiet = ["--log-level", "error", "--no-access-log"]
-    return Server([*command, *quiet], port, {"USUAL_DATABASE": str(folder / "usual.db")})
+    return ServerProcess([*command, *quiet], port, {"USUAL_DATABASE": str(folder / "usual.db")})
 
 
 def _free_port() -> int:
@@ -81,12 +85,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _family(pid: int) -> list[int]:
+def _process_tree(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-    return [pid, *(member for child in children for member in _family(int(child)))]
+    return [pid, *(member for child in children for member in _process_tree(int(child)))]
 
 
-def _cpu(pid: int) -> float:
+def _process_cpu_seconds(pid: int) -> float:
     # After the name, which may hold anything: user and system time are fields 14 and 15.
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS_PER_SECOND

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from provider.sqlite import sqlite_library
 from tests.bench.servers import ROOT
-from tests.postgres import _program
+from tests.postgres import _program_path
 
-FILE = Path(__file__).with_name("figures.md")
+FIGURES_FILE = Path(__file__).with_name("figures.md")
 
 
 @dataclass(frozen=True)
@@ -24,26 +24,28 @@ class Figure:
     value: float
     goal: float | None
     unit: str = ""  # of both; a ratio has none
-    most: bool = False
-    beside: str = ""
+    is_upper_limit: bool = False
+    note: str = ""
 
     @property
     def verdict(self) -> str:
         """ok, missed, or nothing where there is no goal."""
         if self.goal is None:
             return ""
-        good = self.value <= self.goal if self.most else self.value >= self.goal
+        good = self.value <= self.goal if self.is_upper_limit else self.value >= self.goal
         return "ok" if good else "**missed**"
 
     @property
     def cells(self) -> list[str]:
         """The row in words."""
-        unit = self.unit or ("×" if self.most else "")
+        unit = self.unit or ("×" if self.is_upper_limit else "")
         space = " " if unit and unit != "×" else ""
         goal = (
-            "" if self.goal is None else f"{'≤' if self.most else '≥'} {self.goal:g}{space}{unit}"
+            ""
+            if self.goal is None
+            else f"{'≤' if self.is_upper_limit else '≥'} {self.goal:g}{space}{unit}"
         )
-        return [self.name, goal, f"{self.value:.3g}{space}{unit}", self.verdict, self.beside]
+        return [self.name, goal, f"{self.value:.3g}{space}{unit}", self.verdict, self.note]
 
     @property
     def line(self) -> str:
@@ -51,7 +53,7 @@ class Figure:
         return ", ".join(cell for cell in self.cells if cell)
 
 
-def table(figures: Sequence[Figure]) -> str:
+def markdown_table(figures: Sequence[Figure]) -> str:
     """Return the figures as a Markdown table."""
     rows = [["", "goal", "measured", "", "beside it"], *(figure.cells for figure in figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -62,12 +64,12 @@ def table(figures: Sequence[Figure]) -> str:
     )
 
 
-def keep(figures: Sequence[Figure]) -> None:
+def save_figures(figures: Sequence[Figure]) -> None:
     """Write the table with the day, the machine and the commit."""
-    FILE.write_text(f"{machine()}\n\n{table(figures)}\n", "utf-8")
+    FIGURES_FILE.write_text(f"{describe_machine()}\n\n{markdown_table(figures)}\n", "utf-8")
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """Say when and on what the figures were measured."""
     cpu = [
         line.partition(":")[2].strip()
@@ -78,14 +80,14 @@ def machine() -> str:
         f"Measured on {datetime.now(UTC):%d %B %Y} at commit {_commit()}: "
         f"{cpu[0] if cpu else platform.machine()}, {os.cpu_count()} cores, "
         f"Linux {platform.release()}, Python {platform.python_version()}, "
-        f"SQLite {sqlite_library()[0].sqlite_version}, {_postgres()}, "
+        f"SQLite {sqlite_library()[0].sqlite_version}, {_postgres_version()}, "
         f"granian {version('granian')}, Flask {version('flask')}, "
         f"SQLAlchemy {version('sqlalchemy')}."
     )
 
 
-def _postgres() -> str:
-    said = subprocess.run([_program("postgres"), "--version"], capture_output=True, check=True)
+def _postgres_version() -> str:
+    said = subprocess.run([_program_path("postgres"), "--version"], capture_output=True, check=True)
     return said.stdout.decode().replace("postgres (PostgreSQL)", "PostgreSQL").strip()
 
 

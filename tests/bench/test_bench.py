@@ -4,7 +4,7 @@ import sys
 from tests.bench.servers import ROOT
 
 
-def test_everything_that_make_bench_measures_runs() -> None:
+def test_bench_smoke_run_measures_every_part() -> None:
     command = [sys.executable, "-m", "tests.bench", "--smoke"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr

@@ -109,7 +109,7 @@ class Event(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     assessment_id: Mapped[int] = mapped_column(ForeignKey("assessments.id"), index=True)
     at: Mapped[datetime]
-    word: Mapped[str]
+    type: Mapped[str]
     assessment: Mapped[Assessment] = relationship(back_populates="events")
 
 
@@ -200,36 +200,36 @@ def list_tests(session: Db, account: Caller) -> Any:
 
 
 @app.post("/assessments", status_code=201)
-def create_assessment(wish: AssessmentIn, session: Db, account: Caller) -> AssessmentCreated:
-    if wish.callback_url.host != account.callback_host:
+def create_assessment(body: AssessmentIn, session: Db, account: Caller) -> AssessmentCreated:
+    if body.callback_url.host != account.callback_host:
         raise HTTPException(status.HTTP_400_BAD_REQUEST, "This host is not allowed")
-    content = json.dumps(wish.model_dump(mode="json"), sort_keys=True)
+    content = json.dumps(body.model_dump(mode="json"), sort_keys=True)
     fingerprint = hashlib.sha256(content.encode()).hexdigest()
     standing = session.scalar(
         select(Assessment).where(
-            Assessment.account_id == account.id, Assessment.callback_url == str(wish.callback_url)
+            Assessment.account_id == account.id, Assessment.callback_url == str(body.callback_url)
         )
     )
     if standing is not None:
         if standing.fingerprint != fingerprint:
             raise HTTPException(status.HTTP_409_CONFLICT, "Entity is already updated")
         return AssessmentCreated(assessment_id=standing.public_id)
-    test = session.scalar(select(Test).where(Test.public_id == wish.test_id, Test.published))
+    test = session.scalar(select(Test).where(Test.public_id == body.test_id, Test.published))
     if test is None:
         raise HTTPException(422, "Unknown test")
     made = Assessment(
         public_id=new_id(),
         account_id=account.id,
         test_id=test.id,
-        candidate=Candidate(**wish.candidate.model_dump()),
-        callback_url=str(wish.callback_url),
-        job_title=wish.job_title,
-        fingerprint=fingerprint,
+        candidate=Candidate(**body.candidate.model_dump()),
+        callback_url=str(body.callback_url),
+        job_title=body.job_title,
+        request_mac=fingerprint,
         placed_at=now(),
         expires_at=now() + timedelta(days=account.expire_days),
     )
     token = secrets.token_urlsafe(32)
-    made.links.append(Link(digest=hashlib.sha256(token.encode()).hexdigest()))
+    made.links.append(Link(token_hash=hashlib.sha256(token.encode()).hexdigest()))
     made.events.append(Event(at=now(), word="placed"))
     invitation = Message(topic="invitation", payload={"order": made.public_id}, due_at=now())
     session.add_all([made, invitation])

@@ -15,27 +15,29 @@ import requests
 from pypdf import PdfReader
 from sqlalchemy import select
 
-from provider.courier import EmbeddedCourier
+from provider.courier import InProcessDispatcher
 from provider.orders import Order
 from provider.outbox import WAITING, Message
-from provider.report import Bar, Item, Report, pdf
+from provider.report import Bar, EvidenceItem, Report, render_pdf
 from tests import cast
 from tests.bench import servers
-from tests.bench.ground import Ground
-from tests.bench.load import Loader, post
-from tests.bench.servers import Server
+from tests.bench.ground import BenchmarkInstance
+from tests.bench.load import LoadGenerator, post_request
+from tests.bench.servers import ServerProcess
 from tests.bench.table import Figure
 from tests.fake_ats import FakeAts
 
-PACE = 100  # answers a second
-FORM = "application/x-www-form-urlencoded"
+SAVES_PER_SECOND = 100  # answers a second
+FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
-def callback(
-    ground: Ground, count: int, deliver: Callable[[Ground], AbstractContextManager[object]]
+def measure_callback(
+    instance: BenchmarkInstance,
+    count: int,
+    running_dispatcher: Callable[[BenchmarkInstance], AbstractContextManager[object]],
 ) -> Figure:
     """Measure from a commit to the PUT's arrival at a real receiver, one at a time."""
-    house, committed, came = ground.house, list[float](), list[float]()
+    services, committed, came = instance.services, list[float](), list[float]()
     arrived = Semaphore(0)  # waited for, for whoever looks meanwhile takes of what is measured
 
     def note(handler: BaseHTTPRequestHandler) -> None:
@@ -46,79 +48,89 @@ def callback(
         handler.end_headers()
 
     with FakeAts() as ats:
-        ats.answers.extend([note] * count)
+        ats.responses.extend([note] * count)
         orders = [
-            cast.order(house, ground.account, ground.tests[0], callback_url=f"{ats.url}/{n}")
+            cast.place_order(
+                services, instance.account, instance.tests[0], callback_url=f"{ats.url}/{n}"
+            )
             for n in range(count)
         ]
-        house.db.on_commit.append(lambda _: committed.append(perf_counter()))  # hears it first
+        services.db.on_commit.append(lambda _: committed.append(perf_counter()))  # hears it first
         try:
-            with deliver(ground):
+            with running_dispatcher(instance):
                 for order in orders:
-                    _until_idle(ground)
-                    with house.db.writing() as session:
-                        Order.find(session, order).cancel(session, "bench", "", house.now())
+                    _wait_until_idle(instance)
+                    with services.db.writing() as session:
+                        Order.find(session, order).cancel(session, "bench", "", services.now())
                     assert arrived.acquire(timeout=60)
-                _until_idle(ground)
+                _wait_until_idle(instance)
         finally:
-            house.db.on_commit.clear()
+            services.db.on_commit.clear()
     waits = [(b - a) * 1e3 for a, b in zip(committed, came, strict=True)]
     beside = f"p99 {_percentile(waits, 99):.1f} ms of {count}"
     name = "a commit to the PUT's arrival when idle, p50"
-    return Figure(name, median(waits), 5, "ms", most=True, beside=beside)
+    return Figure(name, median(waits), 5, "ms", is_upper_limit=True, note=beside)
 
 
 @contextmanager
-def courier(ground: Ground) -> Iterator[None]:
+def in_process_dispatcher(instance: BenchmarkInstance) -> Iterator[None]:
     """Deliver as `provider serve` does on SQLite."""
-    embedded = EmbeddedCourier(ground.house).start()
+    embedded = InProcessDispatcher(instance.services).start()
     try:
         yield
     finally:
         embedded.stop()
 
 
-def report(count: int) -> Figure:
+def measure_report(count: int) -> Figure:
     """Measure a two-page PDF with a chart, another one each time."""
     waits, made = [], b""
     for number in range(count + 1):
         began = perf_counter()
-        made = pdf(_report(number))
+        made = render_pdf(_report(number))
         waits.append((perf_counter() - began) * 1e3)
     pages = len(PdfReader(BytesIO(made)).pages)
     beside = f"the first {waits[0]:.0f} ms, {len(made) // 1024} KB"
     name = f"a PDF of {pages} pages with a chart"
-    return Figure(name, median(waits[1:]), 60, "ms", most=True, beside=beside)
+    return Figure(name, median(waits[1:]), 60, "ms", is_upper_limit=True, note=beside)
 
 
-def answer(ground: Ground, loader: Loader, candidates: int, seconds: float) -> Figure:
+def measure_answer(
+    instance: BenchmarkInstance, loader: LoadGenerator, candidates: int, seconds: float
+) -> Figure:
     """Measure saving an answer, a hundred a second, all of the server on one core."""
     core = min(os.sched_getaffinity(0))
-    orders = ground.orders(candidates, "taken")
-    with servers.ours(ground.env, courier=True, cores={core}) as server:
-        saving = [save for order in orders for save in _saves(ground, server, order)]
-        before = server.cpu()
-        load = loader.drive(server.port, saving, seconds=seconds, lines=candidates, pace=PACE)
-        cost = (server.cpu() - before) / len(load.waits) * 1e3
-    waits = [wait * 1e3 for wait in load.waits]
-    name = f"saving an answer, durable, {PACE} a second on one core, p99"
-    beside = f"p50 {median(waits):.1f} ms; {load.rate:.0f}/s at {cost:.1f} ms of CPU"
-    return Figure(name, _percentile(waits, 99), 100, "ms", most=True, beside=beside)
+    orders = instance.place_orders(candidates, "taken")
+    with servers.start_provider(instance.env, with_dispatcher=True, cores={core}) as server:
+        saving = [save for order in orders for save in _save_requests(instance, server, order)]
+        before = server.cpu_seconds()
+        load = loader.run(
+            server.port,
+            saving,
+            seconds=seconds,
+            connection_count=candidates,
+            target_rate=SAVES_PER_SECOND,
+        )
+        cost = (server.cpu_seconds() - before) / len(load.latencies) * 1e3
+    waits = [wait * 1e3 for wait in load.latencies]
+    name = f"saving an answer, durable, {SAVES_PER_SECOND} a second on one core, p99"
+    beside = f"p50 {median(waits):.1f} ms; {load.requests_per_second:.0f}/s at {cost:.1f} ms of CPU"
+    return Figure(name, _percentile(waits, 99), 100, "ms", is_upper_limit=True, note=beside)
 
 
-def _saves(ground: Ground, server: Server, order: str) -> list[bytes]:
+def _save_requests(instance: BenchmarkInstance, server: ServerProcess, order: str) -> list[bytes]:
     """Begin as a candidate in a browser would, and return how their page saves two answers."""
     base = f"http://127.0.0.1:{server.port}"
     path = f"/c/o/{order}"
     with requests.Session() as browser:
-        browser.get(base + urlsplit(cast.invitation(ground.house, order)).path, timeout=30)
-        token = cast.csrf(browser.get(f"{base}{path}/", timeout=30).text)
+        browser.get(base + urlsplit(cast.invitation_url(instance.services, order)).path, timeout=30)
+        token = cast.csrf_token(browser.get(f"{base}{path}/", timeout=30).text)
         started = browser.post(f"{base}{path}/start", {"csrf_token": token}, timeout=30)
-        token = cast.csrf(started.text)
+        token = cast.csrf_token(started.text)
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
-    told = {"Content_Type": FORM, "Accept": "application/json", "Cookie": cookies}
+    told = {"Content_Type": FORM_CONTENT_TYPE, "Accept": "application/json", "Cookie": cookies}
     return [
-        post(
+        post_request(
             f"{path}/items/1",
             urlencode({"csrf_token": token, "answer": choice, "go": "next"}).encode(),
             **told,
@@ -127,17 +139,17 @@ def _saves(ground: Ground, server: Server, order: str) -> list[bytes]:
     ]
 
 
-def _until_idle(ground: Ground) -> None:
+def _wait_until_idle(instance: BenchmarkInstance) -> None:
     waiting = select(Message.id).where(Message.state == WAITING).limit(1)
     while True:
-        with ground.house.db.reading() as session:
+        with instance.services.db.reading() as session:
             if session.scalar(waiting) is None:
                 return
         sleep(0.002)
 
 
-def _percentile(waits: list[float], percent: int) -> float:
-    return sorted(waits)[min(len(waits) - 1, len(waits) * percent // 100)]
+def _percentile(values: list[float], percent: int) -> float:
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
 
 
 def _report(number: int) -> Report:
@@ -158,7 +170,7 @@ def _report(number: int) -> Report:
         bars=tuple(Bar(name, 50 + number % 50, "11 of 12 points") for name in sections),
         facts=(("Time taken", "32 minutes"),),
         items=tuple(
-            Item(section, f"What is {n} + {number}?", str(n + number), "1 of 1")
+            EvidenceItem(section, f"What is {n} + {number}?", str(n + number), "1 of 1")
             for section in sections
             for n in range(12)
         ),

@@ -7,30 +7,30 @@ import pytest
 
 from provider.courier import exchange as exchange_room
 from provider.courier.exchange import Exchange
-from tests.courier.receivers import SHORT, Answers, Receiver
+from tests.courier.receivers import SHORT_DEADLINE_SECONDS, ResolvedAddresses, ScriptedReceiver
 
 
 @pytest.fixture
-def exchange() -> Iterator[Exchange]:
+def http_client() -> Iterator[Exchange]:
     made = Exchange(private=True)
     yield made
     made.close()
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
+def receiver() -> Iterator[ScriptedReceiver]:
+    made = ScriptedReceiver()
     yield made
     made.close()
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_room, "DEADLINE", SHORT)
+def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange_room, "DEADLINE", SHORT_DEADLINE_SECONDS)
 
 
 @pytest.fixture
-def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def dialled_addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was dialled; only this machine would answer, and even it is nowhere allowed here."""
     seen: list[str] = []
     connect = socket.socket.connect
@@ -47,15 +47,15 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], list[str]]:
+def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[[ResolvedAddresses], list[str]]:
     """Return what makes names lead where `answers` says; it returns the list of names asked."""
 
-    def install(answers: Answers) -> list[str]:
+    def install(answers: ResolvedAddresses) -> list[str]:
         asked: list[str] = []
 
         def getaddrinfo(host: str, port: int, **_: object) -> list[object]:
             asked.append(host)
-            return [_answer(address, port) for address in answers()]
+            return [_address_info(address, port) for address in answers()]
 
         monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
         return asked
@@ -63,7 +63,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answers], list[str]]:
     return install
 
 
-def _answer(address: str, port: int) -> tuple[object, ...]:
+def _address_info(address: str, port: int) -> tuple[object, ...]:
     if ":" in address:
         return (socket.AF_INET6, socket.SOCK_STREAM, 6, "", (address, port, 0, 0))
     return (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))

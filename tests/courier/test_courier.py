@@ -13,67 +13,67 @@ from structlog.testing import capture_logs
 
 from provider import outbox
 from provider.accounts import Account, Caller
-from provider.ats import News
-from provider.ats.workable.news import body
-from provider.courier import Courier, EmbeddedCourier
+from provider.ats import StatusUpdate
+from provider.ats.workable.news import build_payload
+from provider.courier import Dispatcher, InProcessDispatcher
 from provider.courier import exchange as exchange_room
-from provider.courier.gate import PATIENCE
-from provider.house import House
+from provider.courier.gate import FAILURE_THRESHOLD
+from provider.house import Services
 from provider.orders import Order
-from provider.outbox import LEASE, Attempt, Hold, Message
+from provider.outbox import DEFAULT_LEASE, Attempt, Message, Pause
 from tests import cast
-from tests.cast import HandClock
-from tests.fake_ats import FakeAts, answering
+from tests.cast import ManualClock
+from tests.fake_ats import FakeAts, respond_with
 
 
 @pytest.fixture
-def house(house: House) -> House:
+def services(services: Services) -> Services:
     """The house, with callbacks to this machine allowed."""
-    return replace(house, settings=replace(house.settings, private_callbacks=True))
+    return replace(services, settings=replace(services.settings, private_callbacks=True))
 
 
 @pytest.fixture
-def courier(house: House) -> Iterator[Courier]:
-    courier = Courier(house)
-    yield courier
-    courier.stop()
+def dispatcher(services: Services) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher(services)
+    yield dispatcher
+    dispatcher.stop()
 
 
 @pytest.fixture
-def place(house: House, ats: FakeAts) -> Callable[..., str]:
-    account, _ = cast.account(house)
-    test = cast.test(house)
-    return lambda path="/assessments/1": cast.order(
-        house, account, test, callback_url=ats.url + path
+def place(services: Services, ats: FakeAts) -> Callable[..., str]:
+    account, _ = cast.create_account(services)
+    test = cast.create_test(services)
+    return lambda path="/assessments/1": cast.place_order(
+        services, account, test, callback_url=ats.url + path
     )
 
 
-def decline(house: House, *orders: str) -> None:
-    with house.db.writing() as session:
+def decline(services: Services, *orders: str) -> None:
+    with services.db.writing() as session:
         for order in orders:
-            Order.find(session, order).decline(session, "", house.now())
+            Order.find(session, order).decline(session, "", services.now())
 
 
-def messages(house: House) -> list[tuple[str, int]]:
-    with house.db.reading() as session:
+def messages(services: Services) -> list[tuple[str, int]]:
+    with services.db.reading() as session:
         rows = session.scalars(
             select(Message).where(Message.topic == "status").order_by(Message.id)
         ).all()
         return [(row.state, row.attempts) for row in rows]
 
 
-def attempts(house: House) -> list[tuple[str, int | None]]:
-    with house.db.reading() as session:
+def attempts(services: Services) -> list[tuple[str, int | None]]:
+    with services.db.reading() as session:
         rows = session.scalars(select(Attempt).order_by(Attempt.id)).all()
-        return [(row.outcome, row.code) for row in rows]
+        return [(row.outcome, row.status_code) for row in rows]
 
 
 def test_a_status_is_put_to_the_callback_url_with_token_key_and_sequence(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
 ) -> None:
     order = place()
-    decline(house, order)
-    assert courier.drain(*cast.lanes(house)) == 1
+    decline(services, order)
+    assert dispatcher.drain(*cast.queue_names(services)) == 1
     (put,) = ats.received
     assert (put.method, put.path) == ("PUT", "/assessments/1")
     assert put.json == {"status": "rejected"}
@@ -83,140 +83,172 @@ def test_a_status_is_put_to_the_callback_url_with_token_key_and_sequence(
     assert put.headers["X-Provider-Sequence"] == "1"
     assert len(put.headers["Idempotency-Key"]) == 22
     assert "Cookie" not in put.headers
-    assert messages(house) == [("delivered", 1)]
+    assert messages(services) == [("delivered", 1)]
 
 
 def test_a_callback_equals_what_polling_answers(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
 ) -> None:
     order = place()
-    cast.finish(house, order)
-    courier.drain(*cast.lanes(house))
-    with house.db.reading() as session:
-        caller = Caller.of(Order.find(session, order).account)
-        news = News.standing(session, house.vault, house.links, "assessment", order, caller)
-        assert ats.received[0].json == body(news)
+    cast.finish_test(services, order)
+    dispatcher.drain(*cast.queue_names(services))
+    with services.db.reading() as session:
+        caller = Caller.from_account(Order.find(session, order).account)
+        news = StatusUpdate.for_poll(
+            session, services.secret_box, services.urls, "assessment", order, caller
+        )
+        assert ats.received[0].json == build_payload(news)
     assert ats.received[0].json["status"] == "completed"
 
 
 @pytest.mark.both
 def test_a_receiver_that_fails_gets_the_same_bytes_again_after_the_schedules_wait(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
+    services: Services,
+    dispatcher: Dispatcher,
+    ats: FakeAts,
+    place: Callable[..., str],
+    clock: ManualClock,
 ) -> None:
-    cast.finish(house, place())
-    ats.answers.extend([500, 503, 200])
-    courier.drain(*cast.lanes(house))
-    assert messages(house) == [("waiting", 1)]
-    assert courier.drain(*cast.lanes(house)) == 0
-    clock.pass_(timedelta(seconds=5 * 1.2))
-    courier.drain(*cast.lanes(house))
-    clock.pass_(timedelta(minutes=5 * 0.79))
-    assert courier.drain(*cast.lanes(house)) == 0
-    clock.pass_(timedelta(minutes=5 * 0.42))
-    courier.drain(*cast.lanes(house))
-    assert messages(house) == [("delivered", 3)]
+    cast.finish_test(services, place())
+    ats.responses.extend([500, 503, 200])
+    dispatcher.drain(*cast.queue_names(services))
+    assert messages(services) == [("waiting", 1)]
+    assert dispatcher.drain(*cast.queue_names(services)) == 0
+    clock.advance(timedelta(seconds=5 * 1.2))
+    dispatcher.drain(*cast.queue_names(services))
+    clock.advance(timedelta(minutes=5 * 0.79))
+    assert dispatcher.drain(*cast.queue_names(services)) == 0
+    clock.advance(timedelta(minutes=5 * 0.42))
+    dispatcher.drain(*cast.queue_names(services))
+    assert messages(services) == [("delivered", 3)]
     assert len({put.body for put in ats.received}) == 1
     assert len({put.headers["Idempotency-Key"] for put in ats.received}) == 1
-    assert attempts(house) == [("again", 500), ("again", 503), ("done", 200)]
+    assert attempts(services) == [("retry", 500), ("retry", 503), ("delivered", 200)]
 
 
 @pytest.mark.both
 def test_a_refusal_is_counted_from_the_last_other_answer_and_anew_when_sent_again_by_hand(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
+    services: Services,
+    dispatcher: Dispatcher,
+    ats: FakeAts,
+    place: Callable[..., str],
+    clock: ManualClock,
 ) -> None:
     def try_(*codes: int) -> tuple[str, int]:
-        ats.answers.extend(codes)
+        ats.responses.extend(codes)
         for _ in codes:
-            assert courier.drain(*cast.lanes(house)) == 1
-            clock.pass_(timedelta(days=2))
-        return messages(house)[0]
+            assert dispatcher.drain(*cast.queue_names(services)) == 1
+            clock.advance(timedelta(days=2))
+        return messages(services)[0]
 
-    decline(house, place())
+    decline(services, place())
     assert try_(503, 502, 404, 404) == ("waiting", 4)
     assert try_(404) == ("parked", 5)
     for tries in (8, 11):
-        with house.db.writing() as session:
+        with services.db.writing() as session:
             message = session.scalars(select(Message).where(Message.topic == "status")).one()
-            outbox.send_again(session, message, house.now())
+            outbox.requeue(session, message, services.now())
         assert try_(404, 404) == ("waiting", tries - 1)
         assert try_(404) == ("parked", tries)
 
 
 @pytest.mark.both
 def test_who_is_sent_again_by_hand_has_the_schedule_before_it_anew(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
+    services: Services,
+    dispatcher: Dispatcher,
+    ats: FakeAts,
+    place: Callable[..., str],
+    clock: ManualClock,
 ) -> None:
-    decline(house, place())
-    ats.answers.extend([500, 410, 500])
+    decline(services, place())
+    ats.responses.extend([500, 410, 500])
     for _ in range(2):
-        courier.drain(*cast.lanes(house))
-        clock.pass_(timedelta(days=2))
-    with house.db.writing() as session:
+        dispatcher.drain(*cast.queue_names(services))
+        clock.advance(timedelta(days=2))
+    with services.db.writing() as session:
         message = session.scalars(select(Message).where(Message.topic == "status")).one()
-        outbox.send_again(session, message, house.now())
-    courier.drain(*cast.lanes(house))
-    clock.pass_(timedelta(seconds=5 * 1.2))
-    courier.drain(*cast.lanes(house))
-    assert messages(house) == [("delivered", 4)]
+        outbox.requeue(session, message, services.now())
+    dispatcher.drain(*cast.queue_names(services))
+    clock.advance(timedelta(seconds=5 * 1.2))
+    dispatcher.drain(*cast.queue_names(services))
+    assert messages(services) == [("delivered", 4)]
 
 
 @pytest.mark.parametrize("asked", ["0", "1", "an hour ago"])
 def test_a_receiver_that_asks_for_hardly_any_wait_is_not_called_without_end(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str],
-    clock: HandClock, asked: str,
-) -> None:  # fmt: skip
-    decline(house, place())
+    services: Services,
+    dispatcher: Dispatcher,
+    ats: FakeAts,
+    place: Callable[..., str],
+    clock: ManualClock,
+    asked: str,
+) -> None:
+    decline(services, place())
     past = format_datetime(clock.now() - timedelta(hours=1), usegmt=True)
-    ats.answers.append(answering(503, Retry_After=past if asked == "an hour ago" else asked))
-    courier.drain(*cast.lanes(house))
-    clock.pass_(timedelta(seconds=5 * 0.79))
-    assert courier.drain(*cast.lanes(house)) == 0
-    clock.pass_(timedelta(seconds=5 * 0.42))
-    assert courier.drain(*cast.lanes(house)) == 1
+    ats.responses.append(respond_with(503, Retry_After=past if asked == "an hour ago" else asked))
+    dispatcher.drain(*cast.queue_names(services))
+    clock.advance(timedelta(seconds=5 * 0.79))
+    assert dispatcher.drain(*cast.queue_names(services)) == 0
+    clock.advance(timedelta(seconds=5 * 0.42))
+    assert dispatcher.drain(*cast.queue_names(services)) == 1
 
 
 @pytest.mark.both
 def test_a_repeat_says_what_was_true_then_even_if_the_order_went_on(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
+    services: Services,
+    dispatcher: Dispatcher,
+    ats: FakeAts,
+    place: Callable[..., str],
+    clock: ManualClock,
 ) -> None:
     order = place()
-    decline(house, order)
-    with house.db.writing() as session:
-        Order.find(session, order).reopen(session, house.vault, "sam", "asked", house.now())
-    ats.answers.append(500)
-    courier.drain(*cast.lanes(house))
-    clock.pass_(timedelta(seconds=10))
-    courier.drain(*cast.lanes(house))
+    decline(services, order)
+    with services.db.writing() as session:
+        Order.find(session, order).reopen(
+            session, services.secret_box, "sam", "asked", services.now()
+        )
+    ats.responses.append(500)
+    dispatcher.drain(*cast.queue_names(services))
+    clock.advance(timedelta(seconds=10))
+    dispatcher.drain(*cast.queue_names(services))
     said = [put.json["status"] for put in ats.received]
     assert said == ["rejected", "rejected", "pending"]
 
 
 def test_a_repeat_is_the_same_bytes_whatever_was_switched_meanwhile(
-    house: House, ats: FakeAts, courier: Courier, place: Callable[..., str], clock: HandClock
+    services: Services,
+    ats: FakeAts,
+    dispatcher: Dispatcher,
+    place: Callable[..., str],
+    clock: ManualClock,
 ) -> None:
-    decline(house, place())
-    ats.answers.append(503)
-    courier.drain(*cast.lanes(house))
-    with house.db.writing() as session:
-        session.scalars(select(Account)).one().switches = {"declined": True}
-    clock.pass_(timedelta(minutes=1))
-    courier.drain(*cast.lanes(house))
+    decline(services, place())
+    ats.responses.append(503)
+    dispatcher.drain(*cast.queue_names(services))
+    with services.db.writing() as session:
+        session.scalars(select(Account)).one().options = {"declined": True}
+    clock.advance(timedelta(minutes=1))
+    dispatcher.drain(*cast.queue_names(services))
     assert [put.body for put in ats.received] == [b'{"status": "rejected"}'] * 2
 
 
-def test_a_host_that_cannot_be_reached_is_left_alone(house: House, courier: Courier) -> None:
-    account, test = cast.account(house)[0], cast.test(house)
+def test_a_host_that_cannot_be_reached_is_left_alone(
+    services: Services, dispatcher: Dispatcher
+) -> None:
+    account, test = cast.create_account(services)[0], cast.create_test(services)
     with FakeAts() as gone:
-        urls = [f"{gone.url}/{number}" for number in range(PATIENCE)]
-    decline(house, *(cast.order(house, account, test, callback_url=url) for url in urls))
-    courier.drain(*cast.lanes(house))
-    with house.db.reading() as session:
-        assert session.scalars(select(Hold.why)).all() == ["The receiver could not be reached"]
+        urls = [f"{gone.url}/{number}" for number in range(FAILURE_THRESHOLD)]
+    decline(
+        services, *(cast.place_order(services, account, test, callback_url=url) for url in urls)
+    )
+    dispatcher.drain(*cast.queue_names(services))
+    with services.db.reading() as session:
+        assert session.scalars(select(Pause.reason)).all() == ["The receiver could not be reached"]
 
 
 def test_a_receiver_that_hangs_costs_one_try_and_holds_nobody_else(
-    house: House,
-    courier: Courier,
+    services: Services,
+    dispatcher: Dispatcher,
     ats: FakeAts,
     place: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -227,22 +259,22 @@ def test_a_receiver_that_hangs_costs_one_try_and_holds_nobody_else(
     def hang(_handler: BaseHTTPRequestHandler) -> None:
         enough.wait(10)
 
-    ats.answers.append(hang)
-    decline(house, place("/1"))
-    courier.drain(*cast.lanes(house))
-    decline(house, place("/2"))
-    courier.drain(*cast.lanes(house))
+    ats.responses.append(hang)
+    decline(services, place("/1"))
+    dispatcher.drain(*cast.queue_names(services))
+    decline(services, place("/2"))
+    dispatcher.drain(*cast.queue_names(services))
     enough.set()
-    assert messages(house) == [("waiting", 1), ("delivered", 1)]
-    with house.db.reading() as session:
+    assert messages(services) == [("waiting", 1), ("delivered", 1)]
+    with services.db.reading() as session:
         first = session.scalars(select(Attempt).order_by(Attempt.id)).first()
         assert first
         assert first.error == "The receiver did not answer in time"
 
 
 def test_a_receiver_that_drips_its_answer_is_cut_off_at_the_deadline(
-    house: House,
-    courier: Courier,
+    services: Services,
+    dispatcher: Dispatcher,
     ats: FakeAts,
     place: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -262,15 +294,15 @@ def test_a_receiver_that_drips_its_answer_is_cut_off_at_the_deadline(
             cut_off.set()
             handler.close_connection = True
 
-    ats.answers.append(drip)
-    decline(house, place())
-    courier.drain(*cast.lanes(house))
+    ats.responses.append(drip)
+    decline(services, place())
+    dispatcher.drain(*cast.queue_names(services))
     assert cut_off.wait(5)
-    assert messages(house) == [("delivered", 1)]  # it had said 200
+    assert messages(services) == [("delivered", 1)]  # it had said 200
 
 
 def test_a_receiver_that_hangs_up_after_accepting_has_accepted(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
 ) -> None:
     def hang_up(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
@@ -279,10 +311,10 @@ def test_a_receiver_that_hangs_up_after_accepting_has_accepted(
         handler.wfile.write(b"half")
         handler.close_connection = True
 
-    ats.answers.append(hang_up)
-    decline(house, place())
-    courier.drain(*cast.lanes(house))
-    assert messages(house) == [("delivered", 1)]
+    ats.responses.append(hang_up)
+    decline(services, place())
+    dispatcher.drain(*cast.queue_names(services))
+    assert messages(services) == [("delivered", 1)]
 
 
 def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -296,12 +328,12 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
 
 
 def test_an_endless_answer_is_read_to_the_cap_only(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
 ) -> None:
-    ats.answers.append(endless)
-    decline(house, place())
-    courier.drain(*cast.lanes(house))
-    assert messages(house) == [("delivered", 1)]
+    ats.responses.append(endless)
+    decline(services, place())
+    dispatcher.drain(*cast.queue_names(services))
+    assert messages(services) == [("delivered", 1)]
 
 
 def redirect(handler: BaseHTTPRequestHandler) -> None:
@@ -313,122 +345,141 @@ def redirect(handler: BaseHTTPRequestHandler) -> None:
 
 
 def test_a_redirect_is_not_followed_and_is_parked_after_three_tries(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
+    services: Services,
+    dispatcher: Dispatcher,
+    ats: FakeAts,
+    place: Callable[..., str],
+    clock: ManualClock,
 ) -> None:
-    ats.answers.extend([redirect] * 3)
-    decline(house, place())
+    ats.responses.extend([redirect] * 3)
+    decline(services, place())
     for _ in range(4):
-        courier.drain(*cast.lanes(house))
-        clock.pass_(timedelta(hours=2))
-    assert messages(house) == [("parked", 3)]
+        dispatcher.drain(*cast.queue_names(services))
+        clock.advance(timedelta(hours=2))
+    assert messages(services) == [("parked", 3)]
     assert {put.path for put in ats.received} == {"/assessments/1"}
     assert all("Cookie" not in put.headers for put in ats.received)
 
 
 @pytest.mark.both
 def test_gone_is_parked_at_once_and_its_successor_goes(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
 ) -> None:
     order = place()
-    decline(house, order)
-    with house.db.writing() as session:
-        Order.find(session, order).reopen(session, house.vault, "sam", "asked", house.now())
-    ats.answers.append(410)
-    courier.drain(*cast.lanes(house))
-    assert messages(house) == [("superseded", 1), ("delivered", 1)]
+    decline(services, order)
+    with services.db.writing() as session:
+        Order.find(session, order).reopen(
+            session, services.secret_box, "sam", "asked", services.now()
+        )
+    ats.responses.append(410)
+    dispatcher.drain(*cast.queue_names(services))
+    assert messages(services) == [("superseded", 1), ("delivered", 1)]
 
 
 def test_a_receiver_that_is_not_there_is_tried_again(
-    house: House, courier: Courier, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, place: Callable[..., str]
 ) -> None:
-    account, _ = cast.account(house, "Nobody Ltd")
-    order = cast.order(
-        house, account, cast.test(house, key="other"), callback_url="http://127.0.0.1:9/x"
+    account, _ = cast.create_account(services, "Nobody Ltd")
+    order = cast.place_order(
+        services,
+        account,
+        cast.create_test(services, key="other"),
+        callback_url="http://127.0.0.1:9/x",
     )
-    decline(house, order)
-    courier.drain(*cast.lanes(house, account))
-    assert messages(house) == [("waiting", 1)]
-    with house.db.reading() as session:
+    decline(services, order)
+    dispatcher.drain(*cast.queue_names(services, account))
+    assert messages(services) == [("waiting", 1)]
+    with services.db.reading() as session:
         assert session.scalars(select(Attempt.error)).one() == "The receiver could not be reached"
 
 
 def test_private_addresses_are_refused_unless_they_are_allowed(
-    house: House, ats: FakeAts, place: Callable[..., str]
+    services: Services, ats: FakeAts, place: Callable[..., str]
 ) -> None:
-    decline(house, place())
-    strict = Courier(replace(house, settings=replace(house.settings, private_callbacks=False)))
-    strict.drain(*cast.lanes(house))
+    decline(services, place())
+    strict = Dispatcher(
+        replace(services, settings=replace(services.settings, private_callbacks=False))
+    )
+    strict.drain(*cast.queue_names(services))
     strict.stop()
     assert ats.received == []
-    assert messages(house) == [("parked", 1)]
+    assert messages(services) == [("parked", 1)]
 
 
 def test_a_hundred_orders_each_keep_their_own_order(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str], clock: HandClock
+    services: Services,
+    dispatcher: Dispatcher,
+    ats: FakeAts,
+    place: Callable[..., str],
+    clock: ManualClock,
 ) -> None:
     orders = [place(f"/{number}") for number in range(40)]
     for order in orders:
-        decline(house, order)
-        with house.db.writing() as session:
+        decline(services, order)
+        with services.db.writing() as session:
             found = Order.find(session, order)
-            found.reopen(session, house.vault, "sam", "asked", house.now())
-            found.cancel(session, "sam", "enough", house.now())
-    ats.answers.extend([500, 200, 503] * 5)
+            found.reopen(session, services.secret_box, "sam", "asked", services.now())
+            found.cancel(session, "sam", "enough", services.now())
+    ats.responses.extend([500, 200, 503] * 5)
     for _ in range(6):
-        courier.drain(*cast.lanes(house))
-        clock.pass_(timedelta(hours=2))
+        dispatcher.drain(*cast.queue_names(services))
+        clock.advance(timedelta(hours=2))
     for number in range(40):
         said = [p.json["status"] for p in ats.received if p.path == f"/{number}"]
         firsts = sorted(set(said), key=said.index)
         assert firsts == ["rejected", "pending", "expired"]
         assert said == sorted(said, key=firsts.index)
-    assert {state for state, _ in messages(house)} == {"delivered"}
+    assert {state for state, _ in messages(services)} == {"delivered"}
 
 
 @pytest.mark.both
 def test_a_courier_that_died_only_delays(
-    house: House, ats: FakeAts, courier: Courier, place: Callable[..., str], clock: HandClock
+    services: Services,
+    ats: FakeAts,
+    dispatcher: Dispatcher,
+    place: Callable[..., str],
+    clock: ManualClock,
 ) -> None:
-    decline(house, place())
+    decline(services, place())
     from provider import outbox
 
-    (lane,) = cast.lanes(house)
-    with house.db.writing() as session:
-        outbox.claim(session, lane, house.now(), 10)  # and then its process is killed
-    assert courier.drain(*cast.lanes(house)) == 0
-    clock.pass_(LEASE)
-    assert courier.drain(*cast.lanes(house)) == 1
-    assert messages(house) == [("delivered", 1)]
+    (lane,) = cast.queue_names(services)
+    with services.db.writing() as session:
+        outbox.claim(session, lane, services.now(), 10)  # and then its process is killed
+    assert dispatcher.drain(*cast.queue_names(services)) == 0
+    clock.advance(DEFAULT_LEASE)
+    assert dispatcher.drain(*cast.queue_names(services)) == 1
+    assert messages(services) == [("delivered", 1)]
 
 
 @pytest.mark.both
 def test_a_message_that_cannot_be_written_is_parked_and_keeps_nobody(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
 ) -> None:
     first, second = place("/1"), place("/2")
-    decline(house, first, second)
-    with house.db.writing() as session:
+    decline(services, first, second)
+    with services.db.writing() as session:
         broken = session.scalars(
-            select(Message).where(Message.key == first, Message.topic == "status")
+            select(Message).where(Message.ordering_key == first, Message.topic == "status")
         ).one()
         broken.payload = {"status": "declined"}
-    courier.drain(*cast.lanes(house))
-    assert messages(house) == [("parked", 1), ("delivered", 1)]
+    dispatcher.drain(*cast.queue_names(services))
+    assert messages(services) == [("parked", 1), ("delivered", 1)]
     assert [put.path for put in ats.received] == ["/2"]
 
 
 def test_the_tokens_are_in_no_table_and_in_no_log(
-    house: House,
-    courier: Courier,
+    services: Services,
+    dispatcher: Dispatcher,
     ats: FakeAts,
     place: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cast.finish(house, place())
-    courier.drain(*cast.lanes(house))
+    cast.finish_test(services, place())
+    dispatcher.drain(*cast.queue_names(services))
     url = json.loads(ats.received[0].body)["results_url"]
     said = capsys.readouterr()
-    raw = b"".join(path.read_bytes() for path in house.settings.instance.glob("provider.db*"))
+    raw = b"".join(path.read_bytes() for path in services.settings.instance.glob("provider.db*"))
     assert b"cb-token" not in raw
     for secret in ("cb-token", url.rsplit("/", 1)[1]):
         assert secret not in said.out + said.err
@@ -436,92 +487,92 @@ def test_the_tokens_are_in_no_table_and_in_no_log(
 
 
 def test_the_embedded_courier_is_woken_by_the_commit(
-    house: House, ats: FakeAts, place: Callable[..., str]
+    services: Services, ats: FakeAts, place: Callable[..., str]
 ) -> None:
-    courier = EmbeddedCourier(house, sweep=3600).start()
+    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=3600).start()
     try:
         orders = [place(f"/{number}") for number in range(5)]
-        decline(house, *orders)
+        decline(services, *orders)
         assert len(ats.wait_for(5)) == 5
     finally:
-        courier.stop()
+        dispatcher.stop()
 
 
 def test_the_embedded_courier_finds_what_it_was_not_told_of(
-    house: House, ats: FakeAts, place: Callable[..., str]
+    services: Services, ats: FakeAts, place: Callable[..., str]
 ) -> None:
-    decline(house, place())  # committed before anybody listened, as after a crash
-    courier = EmbeddedCourier(house, sweep=0.02).start()
+    decline(services, place())  # committed before anybody listened, as after a crash
+    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
     try:
         ats.wait_for(1)
     finally:
-        courier.stop()
+        dispatcher.stop()
 
 
 def test_the_embedded_courier_goes_on_after_a_look_that_failed(
-    house: House, ats: FakeAts, place: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    services: Services, ats: FakeAts, place: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failures, due_lanes = iter([OSError("the disk is full")]), outbox.due_lanes
+    failures, due_lanes = iter([OSError("the disk is full")]), outbox.list_due_queues
 
-    def fails_once(session: Session, at: datetime) -> list[str]:
+    def fails_once(session: Session, now: datetime) -> list[str]:
         for failure in failures:
             raise failure
-        return due_lanes(session, at)
+        return due_lanes(session, now)
 
-    monkeypatch.setattr(outbox, "due_lanes", fails_once)
-    decline(house, place())
+    monkeypatch.setattr(outbox, "list_due_queues", fails_once)
+    decline(services, place())
     with capture_logs() as lines:
-        courier = EmbeddedCourier(house, sweep=0.02).start()
+        dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
         try:
             ats.wait_for(1)
         finally:
-            courier.stop()
+            dispatcher.stop()
     assert "the courier stumbled and goes on" in [line["event"] for line in lines]
-    assert house.db.on_commit == []
+    assert services.db.on_commit == []
 
 
 def test_the_embedded_courier_looks_once_a_sweep_and_rests_meanwhile(
-    house: House, ats: FakeAts, place: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    services: Services, ats: FakeAts, place: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[datetime] = []
     rests: list[float] = []
-    due_lanes, work = outbox.due_lanes, Courier.work
+    due_lanes, work = outbox.list_due_queues, Dispatcher.wait_and_run
 
-    def look(session: Session, at: datetime) -> list[str]:
-        looks.append(at)
-        return due_lanes(session, at)
+    def look(session: Session, now: datetime) -> list[str]:
+        looks.append(now)
+        return due_lanes(session, now)
 
-    def rest(courier: Courier, seconds: float) -> None:
+    def rest(dispatcher: Dispatcher, seconds: float) -> None:
         rests.append(seconds)
-        work(courier, seconds)
+        work(dispatcher, seconds)
 
-    monkeypatch.setattr(outbox, "due_lanes", look)
-    monkeypatch.setattr(Courier, "work", rest)
-    courier = EmbeddedCourier(house, sweep=3600).start()
+    monkeypatch.setattr(outbox, "list_due_queues", look)
+    monkeypatch.setattr(Dispatcher, "wait_and_run", rest)
+    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=3600).start()
     try:
-        decline(house, place())
+        decline(services, place())
         ats.wait_for(1)
     finally:
-        courier.stop()
+        dispatcher.stop()
     assert len(looks) == 1
     assert rests
     assert all(3500 < seconds <= 3600 for seconds in rests)
 
 
 def test_the_embedded_courier_does_the_clocks_work(
-    house: House, ats: FakeAts, place: Callable[..., str], clock: HandClock
+    services: Services, ats: FakeAts, place: Callable[..., str], clock: ManualClock
 ) -> None:
     place()
-    clock.pass_(timedelta(days=7))
-    courier = EmbeddedCourier(house, sweep=0.02).start()
+    clock.advance(timedelta(days=7))
+    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
     try:
         assert ats.wait_for(1)[0].json == {"status": "expired"}
     finally:
-        courier.stop()
+        dispatcher.stop()
 
 
 def test_a_stopped_courier_has_finished_what_it_had_in_hand(
-    house: House, ats: FakeAts, place: Callable[..., str]
+    services: Services, ats: FakeAts, place: Callable[..., str]
 ) -> None:
     reached, go_on = threading.Event(), threading.Event()
 
@@ -531,80 +582,98 @@ def test_a_stopped_courier_has_finished_what_it_had_in_hand(
         handler.send_response(204)
         handler.end_headers()
 
-    ats.answers.append(slow)
-    courier = EmbeddedCourier(house, sweep=0.02).start()
-    decline(house, place())
+    ats.responses.append(slow)
+    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
+    decline(services, place())
     assert reached.wait(10)
-    stopping = threading.Thread(target=courier.stop)
+    stopping = threading.Thread(target=dispatcher.stop)
     stopping.start()
     go_on.set()
     stopping.join()
-    assert messages(house) == [("delivered", 1)]
-    courier.stop()  # twice is once
+    assert messages(services) == [("delivered", 1)]
+    dispatcher.stop()  # twice is once
 
 
 def test_a_stopped_courier_has_hung_up(
-    house: House, courier: Courier, ats: FakeAts, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
 ) -> None:
     listening: list[threading.Thread] = []
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         listening.append(threading.current_thread())
-        answering(200)(handler)
+        respond_with(200)(handler)
 
-    ats.answers.append(answer)
-    decline(house, place())
-    courier.drain(*cast.lanes(house))
+    ats.responses.append(answer)
+    decline(services, place())
+    dispatcher.drain(*cast.queue_names(services))
     (other_end,) = listening
     assert other_end.is_alive()
-    courier.stop()
+    dispatcher.stop()
     other_end.join(10)
     assert not other_end.is_alive()
 
 
 def test_letters_and_callbacks_go_their_own_lanes(
-    house: House, courier: Courier, place: Callable[..., str]
+    services: Services, dispatcher: Dispatcher, place: Callable[..., str]
 ) -> None:
     place()
-    assert courier.drain("1/mail") == 1
-    assert list((house.settings.instance / "mail").glob("*.eml"))
+    assert dispatcher.drain("1/email") == 1
+    assert list((services.settings.instance / "mail").glob("*.eml"))
 
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "10.0.0.1", "169.254.169.254", "168.63.129.16", "[::1]", "[::127.0.0.1]",
-     "[fec0::1]", "[::ffff:10.0.0.1]", "100.64.0.1", "0.0.0.0", "[fd00::1]"],
-)  # fmt: skip
+    [
+        "127.0.0.1",
+        "10.0.0.1",
+        "169.254.169.254",
+        "168.63.129.16",
+        "[::1]",
+        "[::127.0.0.1]",
+        "[fec0::1]",
+        "[::ffff:10.0.0.1]",
+        "100.64.0.1",
+        "0.0.0.0",
+        "[fd00::1]",
+    ],
+)
 def test_special_addresses_are_never_dialled(
-    house: House, host: str, monkeypatch: pytest.MonkeyPatch
+    services: Services, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dialled(*_: object) -> None:
+    def dialled_addresses(*_: object) -> None:
         raise AssertionError("something was dialled")
 
-    monkeypatch.setattr("socket.socket.connect", dialled)
-    account, _ = cast.account(house, "Inside Ltd", hosts=[host.strip("[]")])
-    order = cast.order(
-        house, account, cast.test(house, key="inside"), callback_url=f"https://{host}/x"
+    monkeypatch.setattr("socket.socket.connect", dialled_addresses)
+    account, _ = cast.create_account(services, "Inside Ltd", hosts=[host.strip("[]")])
+    order = cast.place_order(
+        services,
+        account,
+        cast.create_test(services, key="inside"),
+        callback_url=f"https://{host}/x",
     )
-    decline(house, order)
-    strict = Courier(replace(house, settings=replace(house.settings, private_callbacks=False)))
-    strict.drain(*cast.lanes(house, account))
+    decline(services, order)
+    strict = Dispatcher(
+        replace(services, settings=replace(services.settings, private_callbacks=False))
+    )
+    strict.drain(*cast.queue_names(services, account))
     strict.stop()
-    assert messages(house) == [("waiting", 1)]
-    with house.db.reading() as session:
+    assert messages(services) == [("waiting", 1)]
+    with services.db.reading() as session:
         told = session.scalars(select(Attempt.error)).one()
         assert told == "The host's address is not a public one"
 
 
 def test_a_receiver_without_tls_is_told_as_that(
-    house: House, courier: Courier, ats: FakeAts
+    services: Services, dispatcher: Dispatcher, ats: FakeAts
 ) -> None:
-    account, _ = cast.account(house, "Plain Ltd")
+    account, _ = cast.create_account(services, "Plain Ltd")
     url = ats.url.replace("http://", "https://")
-    order = cast.order(house, account, cast.test(house, key="plain"), callback_url=f"{url}/x")
-    decline(house, order)
-    courier.drain(*cast.lanes(house, account))
-    with house.db.reading() as session:
+    order = cast.place_order(
+        services, account, cast.create_test(services, key="plain"), callback_url=f"{url}/x"
+    )
+    decline(services, order)
+    dispatcher.drain(*cast.queue_names(services, account))
+    with services.db.reading() as session:
         told = session.scalars(select(Attempt.error)).one()
         assert told == "The receiver's certificate or TLS is not right"
     assert ats.received == []

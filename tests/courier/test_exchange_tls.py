@@ -16,15 +16,15 @@ from provider.courier import exchange as exchange_room
 from provider.courier.exchange import Exchange
 from tests.cast import present
 from tests.courier.receivers import (
-    BAD_TLS,
-    LATE,
-    SHORT,
-    UNREACHED,
-    Answers,
+    SHORT_DEADLINE_SECONDS,
+    TIMEOUT_ERROR,
+    TLS_ERROR,
+    UNREACHABLE_ERROR,
     Behaviour,
-    Receiver,
-    send,
-    why,
+    ResolvedAddresses,
+    ScriptedReceiver,
+    failure_message,
+    send_within_deadline,
 )
 
 
@@ -74,7 +74,7 @@ def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return lambda pem: context.load_verify_locations(cadata=pem)
 
 
-def encrypted(receiver: Receiver, path: Path, names: list[str | None]) -> Behaviour:
+def encrypted(receiver: ScriptedReceiver, path: Path, names: list[str | None]) -> Behaviour:
     """Return a behaviour that answers over TLS and notes which name was asked for, and how."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
@@ -84,7 +84,7 @@ def encrypted(receiver: Receiver, path: Path, names: list[str | None]) -> Behavi
     def play(sock: socket.socket) -> None:
         with context.wrap_socket(sock, server_side=True) as safe:
             names.append(safe.selected_alpn_protocol())
-            while receiver.read(safe):
+            while receiver.read_request(safe):
                 safe.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     return play
@@ -92,8 +92,8 @@ def encrypted(receiver: Receiver, path: Path, names: list[str | None]) -> Behavi
 
 @pytest.mark.machine_time
 def test_tls_is_checked_for_the_name_of_the_address_and_asked_by_it(
-    exchange: Exchange,
-    receiver: Receiver,
+    http_client: Exchange,
+    receiver: ScriptedReceiver,
     at_home: None,
     trust: Callable[[str], None],
     tmp_path: Path,
@@ -101,22 +101,24 @@ def test_tls_is_checked_for_the_name_of_the_address_and_asked_by_it(
     path, pem = certificate("groove.workable.test", tmp_path)
     trust(pem)
     names: list[str | None] = []
-    receiver.does(encrypted(receiver, path, names))
+    receiver.add_behaviours(encrypted(receiver, path, names))
     url = f"https://groove.workable.test:{receiver.port}/x"
-    assert [send(exchange, url).body for _ in range(2)] == ["ok", "ok"]
+    assert [send_within_deadline(http_client, url).body for _ in range(2)] == ["ok", "ok"]
     assert names == ["groove.workable.test", "http/1.1"]  # one connection
     assert f"Host: groove.workable.test:{receiver.port}\r\n".encode() in receiver.requests[0]
     dotted = f"https://groove.workable.test.:{receiver.port}/x"
-    assert send(exchange, dotted).body == "ok"
-    assert why(exchange, f"https://other.workable.test:{receiver.port}/x") == BAD_TLS
-    exchange.close()
+    assert send_within_deadline(http_client, dotted).body == "ok"
+    assert (
+        failure_message(http_client, f"https://other.workable.test:{receiver.port}/x") == TLS_ERROR
+    )
+    http_client.close()
 
 
 @pytest.mark.machine_time
 @pytest.mark.parametrize(("days", "trusted"), [(1, False), (-1, True)])
 def test_a_certificate_that_is_self_signed_or_over_is_not_taken(
-    exchange: Exchange,
-    receiver: Receiver,
+    http_client: Exchange,
+    receiver: ScriptedReceiver,
     at_home: None,
     trust: Callable[[str], None],
     tmp_path: Path,
@@ -126,36 +128,46 @@ def test_a_certificate_that_is_self_signed_or_over_is_not_taken(
     path, pem = certificate("groove.workable.test", tmp_path, days)
     if trusted:
         trust(pem)
-    receiver.does(encrypted(receiver, path, []))
-    assert why(exchange, f"https://groove.workable.test:{receiver.port}/x") == BAD_TLS
+    receiver.add_behaviours(encrypted(receiver, path, []))
+    assert (
+        failure_message(http_client, f"https://groove.workable.test:{receiver.port}/x") == TLS_ERROR
+    )
     assert receiver.requests == []
 
 
 def test_a_receiver_that_speaks_no_tls_is_told_and_one_that_says_nothing_is_left(
-    exchange: Exchange, receiver: Receiver, short: None
+    http_client: Exchange, receiver: ScriptedReceiver, short_deadline: None
 ) -> None:
-    receiver.does(lambda sock: sock.sendall(b"HTTP/1.1 400 No\r\n\r\n"), receiver.hold)
+    receiver.add_behaviours(
+        lambda sock: sock.sendall(b"HTTP/1.1 400 No\r\n\r\n"), receiver.keep_open
+    )
     url = receiver.url.replace("http://", "https://")
-    assert why(exchange, url) == BAD_TLS
-    assert why(exchange, url) == LATE
+    assert failure_message(http_client, url) == TLS_ERROR
+    assert failure_message(http_client, url) == TIMEOUT_ERROR
 
 
 def test_a_handshake_may_take_all_the_time_that_is_left(
-    exchange: Exchange, receiver: Receiver, short: None, resolve: Callable[[Answers], list[str]]
+    http_client: Exchange,
+    receiver: ScriptedReceiver,
+    short_deadline: None,
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
 ) -> None:
-    resolve(lambda: ["127.0.0.1", "127.0.0.2"])  # of two, each has half to be connected in
-    receiver.does(receiver.hold)
+    fake_resolver(lambda: ["127.0.0.1", "127.0.0.2"])  # of two, each has half to be connected in
+    receiver.add_behaviours(receiver.keep_open)
     exchange_room._tls()  # made once, which takes a moment
     began = time.monotonic()
-    assert why(exchange, f"https://two.test:{receiver.port}/x") == LATE
-    assert time.monotonic() - began > SHORT * 0.9
+    assert failure_message(http_client, f"https://two.test:{receiver.port}/x") == TIMEOUT_ERROR
+    assert time.monotonic() - began > SHORT_DEADLINE_SECONDS * 0.9
 
 
 def test_without_anybody_to_trust_no_connection_stays_open(
-    exchange: Exchange, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    http_client: Exchange, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exchange_room, "_tls", exchange_room._tls.__wrapped__)
     monkeypatch.setattr(exchange_room, "DEFAULT_CA_BUNDLE_PATH", "nowhere.pem")
-    receiver.does(receiver.hold)
+    receiver.add_behaviours(receiver.keep_open)
     # One that was forgotten, not closed, is a warning and so an error.
-    assert why(exchange, receiver.url.replace("http://", "https://")) == UNREACHED
+    assert (
+        failure_message(http_client, receiver.url.replace("http://", "https://"))
+        == UNREACHABLE_ERROR
+    )

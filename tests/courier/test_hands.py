@@ -3,19 +3,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from provider.courier.hands import Hands, Paces
+from provider.courier.hands import ConcurrencyLimiter, Paces
 
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def sent(hands: Hands, route: str, *, answered: bool, seconds: float = 0.1) -> None:
+def sent(hands: ConcurrencyLimiter, route: str, *, answered: bool, seconds: float = 0.1) -> None:
     hands.take(route)
     assert hands.begin(route)
     hands.end(route, answered=answered, seconds=seconds)
 
 
-def at_once(hands: Hands, route: str) -> int:
+def at_once(hands: ConcurrencyLimiter, route: str) -> int:
     """Take all of a route that may be had, and return how many of them may be sent."""
     count = hands.free(route)
     hands.take(route, count)
@@ -23,11 +23,11 @@ def at_once(hands: Hands, route: str) -> int:
 
 
 def test_a_route_that_nobody_knows_gets_a_twelfth_of_the_hands() -> None:
-    assert at_once(Hands(48), "new") == 4
+    assert at_once(ConcurrencyLimiter(48), "new") == 4
 
 
 def test_a_route_that_answers_gets_more_but_never_all() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     for _ in range(100):
         sent(hands, "good", answered=True)
     assert at_once(hands, "good") == 32
@@ -36,7 +36,7 @@ def test_a_route_that_answers_gets_more_but_never_all() -> None:
 
 
 def test_half_as_much_more_is_claimed_than_sent_so_that_no_hand_is_idle() -> None:
-    hands = Hands(36)
+    hands = ConcurrencyLimiter(36)
     sent(hands, "good", answered=True)
     assert hands.free("good") == 6
     hands.take("good", 6)
@@ -47,7 +47,7 @@ def test_half_as_much_more_is_claimed_than_sent_so_that_no_hand_is_idle() -> Non
 
 
 def test_nothing_is_claimed_ahead_of_a_route_that_has_not_answered() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     assert hands.free("new") == 4
     for expected in (2, 1, 1):
         sent(hands, "bad", answered=False)
@@ -55,14 +55,14 @@ def test_nothing_is_claimed_ahead_of_a_route_that_has_not_answered() -> None:
 
 
 def test_what_never_went_says_nothing_of_its_route() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     hands.take("new", 2)
     hands.give_back("new", 2)
     assert (hands.free("new"), hands.busy) == (4, 0)
 
 
 def test_where_neither_is_known_a_route_gets_neither_more_nor_fewer() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     hands.take("new")
     assert hands.begin("new")
     hands.end("new", answered=None, seconds=0.1)
@@ -70,14 +70,14 @@ def test_where_neither_is_known_a_route_gets_neither_more_nor_fewer() -> None:
 
 
 def test_however_many_hang_some_hands_are_left_for_who_answers() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     sent(hands, "good", answered=True)
     assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 36
     assert at_once(hands, "good") == 5
 
 
 def test_routes_that_fail_share_a_quarter_and_leave_the_rest_to_who_is_new() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     failing = [f"bad-{number}" for number in range(20)]
     for route in failing:
         sent(hands, route, answered=False)
@@ -90,7 +90,7 @@ def test_routes_that_fail_share_a_quarter_and_leave_the_rest_to_who_is_new() -> 
 
 
 def test_routes_that_are_slow_share_half_and_leave_the_rest_to_others() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     slow = [f"slow-{number}" for number in range(3)]
     for route in slow * 40:
         sent(hands, route, answered=True, seconds=0.5)
@@ -107,7 +107,7 @@ def test_routes_that_are_slow_share_half_and_leave_the_rest_to_others() -> None:
 
 
 def test_what_fails_takes_no_more_than_its_own_part_of_what_it_shares_with_the_slow() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     failing = [f"bad-{number}" for number in range(20)]
     for route in failing:
         sent(hands, route, answered=False)
@@ -118,7 +118,7 @@ def test_what_fails_takes_no_more_than_its_own_part_of_what_it_shares_with_the_s
 
 
 def test_of_a_few_hands_those_that_fail_have_one_together() -> None:
-    hands = Hands(4)
+    hands = ConcurrencyLimiter(4)
     failing = ["bad-1", "bad-2"]
     for route in failing:
         sent(hands, route, answered=False)
@@ -126,13 +126,13 @@ def test_of_a_few_hands_those_that_fail_have_one_together() -> None:
 
 
 def test_nothing_is_claimed_ahead_of_a_route_that_is_slow() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     sent(hands, "slow", answered=True, seconds=0.5)
     assert hands.free("slow") == 5
 
 
 def test_a_route_is_slow_when_its_last_few_answers_were_together() -> None:
-    hands = Hands(480)
+    hands = ConcurrencyLimiter(480)
     for _ in range(20):
         sent(hands, "route", answered=True, seconds=0.1)
     assert hands.free("route") == 90
@@ -145,7 +145,7 @@ def test_a_route_is_slow_when_its_last_few_answers_were_together() -> None:
 
 
 def test_a_route_that_failed_once_is_as_quick_as_before_when_it_answers() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     for quick, route in ((0.1, "quick"), (0.9, "slow")):
         sent(hands, route, answered=True, seconds=quick)
         sent(hands, route, answered=False, seconds=10.0)
@@ -154,7 +154,7 @@ def test_a_route_that_failed_once_is_as_quick_as_before_when_it_answers() -> Non
 
 
 def test_a_route_that_is_held_is_taken_for_one_that_fails_until_it_answers() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     held = [f"held-{number}" for number in range(20)]
     for route in held:
         hands.doubt(route)
@@ -166,7 +166,7 @@ def test_a_route_that_is_held_is_taken_for_one_that_fails_until_it_answers() -> 
 
 
 def test_a_route_that_answers_at_last_takes_no_part_any_more_of_what_the_others_share() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     assert at_once(hands, "back") == 4
     hands.end("back", answered=False, seconds=0.1)
     hands.end("back", answered=True, seconds=0.1)
@@ -174,7 +174,7 @@ def test_a_route_that_answers_at_last_takes_no_part_any_more_of_what_the_others_
 
 
 def test_what_is_in_hand_of_a_route_that_begins_to_fail_counts_as_failing() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     for _ in range(20):
         sent(hands, "good", answered=True)
     sent(hands, "bad", answered=False)
@@ -185,7 +185,7 @@ def test_what_is_in_hand_of_a_route_that_begins_to_fail_counts_as_failing() -> N
 
 
 def test_no_more_is_in_hand_than_there_are_hands_and_half_as_many() -> None:
-    hands = Hands(4)
+    hands = ConcurrencyLimiter(4)
     for route in "abcdefg":
         sent(hands, route, answered=True)
     begun = sum(at_once(hands, route) for route in "abcdefg")
@@ -194,7 +194,7 @@ def test_no_more_is_in_hand_than_there_are_hands_and_half_as_many() -> None:
 
 
 def test_recordings_are_cut_two_at_a_time_however_well_it_goes() -> None:
-    hands = Hands(96)
+    hands = ConcurrencyLimiter(96)
     for _ in range(5):
         sent(hands, "media", answered=True)
     assert at_once(hands, "media") == 2
@@ -202,27 +202,27 @@ def test_recordings_are_cut_two_at_a_time_however_well_it_goes() -> None:
 
 def test_a_single_hand_is_never_taken_away() -> None:
     for answered in (True, False):
-        hands = Hands(1)
+        hands = ConcurrencyLimiter(1)
         sent(hands, "only", answered=answered)
         assert at_once(hands, "only") == 1
 
 
 def test_letters_go_eight_at_a_time_whatever_hangs() -> None:
-    hands = Hands(96)
+    hands = ConcurrencyLimiter(96)
     assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 72
     assert hands.free("mail") == 12
     assert at_once(hands, "mail") == 8
 
 
 def test_the_hand_of_a_recording_is_free_when_it_is_cut() -> None:
-    hands = Hands(96)
+    hands = ConcurrencyLimiter(96)
     assert at_once(hands, "media") == 2
     hands.end("media", answered=False, seconds=0.1)
     assert [hands.begin("media"), hands.begin("media")] == [True, False]
 
 
 def test_a_route_that_fails_while_much_is_in_hand_gets_nothing_more() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     assert at_once(hands, "bad") == 4
     hands.end("bad", answered=False, seconds=0.1)
     assert hands.free("bad") == 0
@@ -230,7 +230,7 @@ def test_a_route_that_fails_while_much_is_in_hand_gets_nothing_more() -> None:
 
 
 def test_a_route_that_failed_long_comes_back_with_its_first_answers() -> None:
-    hands = Hands(48)
+    hands = ConcurrencyLimiter(48)
     for _ in range(10):
         sent(hands, "back", answered=False)
     sent(hands, "back", answered=True)

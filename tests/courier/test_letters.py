@@ -8,126 +8,124 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from provider.config import Settings
-from provider.courier import Courier
-from provider.house import House
-from provider.outbox import Message, story
+from provider.courier import Dispatcher
+from provider.house import Services
+from provider.outbox import Message, history
 from tests import cast
-from tests.cast import HandClock
-from tests.post_office import PostOffice
+from tests.cast import ManualClock
+from tests.post_office import SmtpServer
 from tests.test_mail import bodies
-from tests.test_mail import office as office
+from tests.test_mail import smtp_server as smtp_server
 
 
 @pytest.fixture
-def house(settings: Settings, clock: HandClock, office: PostOffice) -> Iterator[House]:
+def services(settings: Settings, clock: ManualClock, smtp_server: SmtpServer) -> Iterator[Services]:
     """A house whose letters go to the mail server."""
-    house = House.build(replace(settings, mail_url=office.url), clock)
-    yield house
-    house.db.close()
+    services = Services.build(replace(settings, mail_url=smtp_server.url), clock)
+    yield services
+    services.db.close()
 
 
 @pytest.fixture
-def courier(house: House) -> Iterator[Courier]:
-    courier = Courier(house)
-    yield courier
-    courier.stop()
+def dispatcher(services: Services) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher(services)
+    yield dispatcher
+    dispatcher.stop()
 
 
-def letter_of(house: House, order: str) -> Message:
+def letter_of(services: Services, order: str) -> Message:
     """The message of an order's invitation, with its tries."""
-    with house.db.reading() as session:
-        (message,) = (each for each in story(session, order) if each.topic == "invitation")
-        assert message.tries is not None
+    with services.db.reading() as session:
+        (message,) = (each for each in history(session, order) if each.topic == "invitation")
+        assert message.attempt_history is not None
         return message
 
 
 def test_each_order_becomes_its_own_letter_at_the_mail_server_once(
-    house: House, courier: Courier, office: PostOffice
+    services: Services, dispatcher: Dispatcher, smtp_server: SmtpServer
 ) -> None:
-    account, _ = cast.account(house, timezone="Europe/Athens")
-    test = cast.test(house)
+    account, _ = cast.create_account(services, timezone="Europe/Athens")
+    test = cast.create_test(services)
     asked = [f"https://groove-tech.workable.com/assessments/{each}" for each in range(3)]
-    placed = [cast.order(house, account, test, callback_url=each) for each in asked]
+    placed = [cast.place_order(services, account, test, callback_url=each) for each in asked]
 
-    courier.drain(f"{account}/mail")
-    courier.drain(f"{account}/mail")
+    dispatcher.drain(f"{account}/email")
+    dispatcher.drain(f"{account}/email")
 
-    assert len(office.letters) == len(placed)
+    assert len(smtp_server.emails) == len(placed)
     for order in placed:
-        message = letter_of(house, order)
+        message = letter_of(services, order)
         assert message.state == "delivered"
-        (letter,) = (
-            each for each in office.letters if message.public_id in str(each["Message-ID"])
-        )
+        (letter,) = (each for each in smtp_server.emails if message.public_id in str(each["Message-ID"]))
         assert letter["To"] == "lakita_marrero@gmail.com"
-        assert all(cast.invitation(house, order) in body for body in bodies(letter))
+        assert all(cast.invitation_url(services, order) in body for body in bodies(letter))
 
 
 def test_a_letter_is_written_once_however_often_it_is_tried(
-    house: House, clock: HandClock, courier: Courier, office: PostOffice
+    services: Services, clock: ManualClock, dispatcher: Dispatcher, smtp_server: SmtpServer
 ) -> None:
-    account, _ = cast.account(house)
-    order = cast.order(house, account, cast.test(house))
+    account, _ = cast.create_account(services)
+    order = cast.place_order(services, account, cast.create_test(services))
     written = clock.now()
-    office.rcpt.append("450 4.2.1 Come back later")
+    smtp_server.rcpt_replies.append("450 4.2.1 Come back later")
 
-    courier.drain(f"{account}/mail")
-    kept = letter_of(house, order).rendered
-    clock.pass_(timedelta(minutes=1))
-    courier.drain(f"{account}/mail")
+    dispatcher.drain(f"{account}/email")
+    kept = letter_of(services, order).body
+    clock.advance(timedelta(minutes=1))
+    dispatcher.drain(f"{account}/email")
 
-    (envelope,) = office.envelopes
+    (envelope,) = smtp_server.envelopes
     assert kept is not None
     assert envelope.original_content == kept
-    assert parsedate_to_datetime(office.letters[0]["Date"]) == written
+    assert parsedate_to_datetime(smtp_server.emails[0]["Date"]) == written
 
 
 def test_each_try_keeps_what_the_mail_server_said(
-    house: House, clock: HandClock, courier: Courier, office: PostOffice
+    services: Services, clock: ManualClock, dispatcher: Dispatcher, smtp_server: SmtpServer
 ) -> None:
-    account, _ = cast.account(house)
-    order = cast.order(house, account, cast.test(house))
-    office.rcpt.append("450 4.2.1 Come back later")
+    account, _ = cast.create_account(services)
+    order = cast.place_order(services, account, cast.create_test(services))
+    smtp_server.rcpt_replies.append("450 4.2.1 Come back later")
 
-    courier.drain(f"{account}/mail")
-    clock.pass_(timedelta(minutes=1))
-    courier.drain(f"{account}/mail")
+    dispatcher.drain(f"{account}/email")
+    clock.advance(timedelta(minutes=1))
+    dispatcher.drain(f"{account}/email")
 
-    busy, took = letter_of(house, order).tries
-    assert (busy.outcome, busy.code, busy.answer) == ("again", 450, "")
+    busy, took = letter_of(services, order).attempt_history
+    assert (busy.outcome, busy.status_code, busy.response_excerpt) == ("retry", 450, "")
     assert "Come back later" in busy.error
-    assert (took.outcome, took.code, took.error) == ("done", 250, "")
-    assert took.answer == "The mail server took it"
+    assert (took.outcome, took.status_code, took.error) == ("delivered", 250, "")
+    assert took.response_excerpt == "The mail server took it"
 
 
 def test_a_letter_that_is_refused_for_good_waits_for_a_person(
-    house: House, courier: Courier, office: PostOffice
+    services: Services, dispatcher: Dispatcher, smtp_server: SmtpServer
 ) -> None:
-    account, _ = cast.account(house)
-    order = cast.order(house, account, cast.test(house))
-    office.rcpt.append("550 5.1.1 No such user here")
+    account, _ = cast.create_account(services)
+    order = cast.place_order(services, account, cast.create_test(services))
+    smtp_server.rcpt_replies.append("550 5.1.1 No such user here")
 
-    courier.drain(f"{account}/mail")
+    dispatcher.drain(f"{account}/email")
 
-    message = letter_of(house, order)
-    (refused,) = message.tries
-    assert (message.state, refused.code) == ("parked", 550)
+    message = letter_of(services, order)
+    (refused,) = message.attempt_history
+    assert (message.state, refused.status_code) == ("parked", 550)
     assert "No such user here" in refused.error
 
 
 def test_without_a_mail_server_letters_lie_in_the_instance_folder(
-    settings: Settings, clock: HandClock
+    settings: Settings, clock: ManualClock
 ) -> None:
-    house = House.build(settings, clock)
-    courier = Courier(house)
-    account, _ = cast.account(house)
-    order = cast.order(house, account, cast.test(house))
+    services = Services.build(settings, clock)
+    dispatcher = Dispatcher(services)
+    account, _ = cast.create_account(services)
+    order = cast.place_order(services, account, cast.create_test(services))
 
-    courier.drain(f"{account}/mail")
+    dispatcher.drain(f"{account}/email")
 
-    message = letter_of(house, order)
+    message = letter_of(services, order)
     (kept,) = (settings.instance / "mail").iterdir()
     assert kept.name == f"{message.public_id}.eml"
-    assert kept.read_bytes() == message.rendered
-    courier.stop()
-    house.db.close()
+    assert kept.read_bytes() == message.body
+    dispatcher.stop()
+    services.db.close()

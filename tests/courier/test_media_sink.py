@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import select
 
 from provider import vault
-from provider.courier import Courier
-from provider.courier.media_sink import MediaSink, Reel
+from provider.courier import Dispatcher
+from provider.courier.media_sink import RecordingChannel, RecordingDelivery
 from provider.errors import NotFound
-from provider.house import House
+from provider.house import Services
 from provider.kinds.interview import BROKEN, READY, Interview, Recording
-from provider.outbox import Message, claim, send_again, story
+from provider.outbox import Message, claim, history, requeue
 from tests import cast
 from tests.kinds.test_remux import recorded
 
@@ -21,131 +21,137 @@ LANE = "1/media"
 
 
 @pytest.fixture
-def courier(house: House) -> Iterator[Courier]:
-    courier = Courier(house)
-    yield courier
-    courier.stop()
+def dispatcher(services: Services) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher(services)
+    yield dispatcher
+    dispatcher.stop()
 
 
 @pytest.fixture
-def interview(house: House) -> str:
-    account_id, _ = cast.account(house)
-    return cast.order(house, account_id, cast.interview(house), "interview")
+def interview(services: Services) -> str:
+    account_id, _ = cast.create_account(services)
+    return cast.place_order(services, account_id, cast.create_interview(services), "interview")
 
 
-def save(house: House, interview: str, data: bytes, mime: str = "video/webm") -> str:
+def save(services: Services, interview: str, data: bytes, mime: str = "video/webm") -> str:
     """Save a take as the page does; return the recording's public id."""
-    new = vault.public_id()
-    kept = house.media.keep(f"recordings/{new}/original", [data])
-    with house.db.writing() as session:
+    new = vault.generate_public_id()
+    kept = services.media.put(f"recordings/{new}/original", [data])
+    with services.db.writing() as session:
         order = Interview.find(session, interview)
-        order.start(session, house.now())
-        order.record(session, "why", new, mime, kept, house.now())
+        order.start(session, services.now())
+        order.add_recording(session, "why", new, mime, kept, services.now())
     return new
 
 
-def recording(house: House, public_id: str) -> Recording:
-    with house.db.reading() as session:
+def recording(services: Services, public_id: str) -> Recording:
+    with services.db.reading() as session:
         return session.scalars(select(Recording).where(Recording.public_id == public_id)).one()
 
 
-def message(house: House) -> tuple[str, int]:
-    with house.db.reading() as session:
+def message(services: Services) -> tuple[str, int]:
+    with services.db.reading() as session:
         found = session.scalars(select(Message).where(Message.topic == "remux")).one()
         return found.state, found.attempts
 
 
 def test_a_take_becomes_a_copy_that_seeks_with_its_length_and_a_poster(
-    house: House, courier: Courier, interview: str, tmp_path: Path
+    services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
-    public_id = save(house, interview, recorded(tmp_path, "webm").read_bytes())
-    assert courier.drain(LANE) == 1
-    found = recording(house, public_id)
-    assert (found.state, found.playable) == (READY, found.copy)
+    public_id = save(services, interview, recorded(tmp_path, "webm").read_bytes())
+    assert dispatcher.drain(LANE) == 1
+    found = recording(services, public_id)
+    assert (found.state, found.playable_key) == (READY, found.copy_key)
     assert found.seconds == pytest.approx(2, abs=0.3)
-    house.media.fetch(found.copy, tmp_path / "copy")
+    services.media.fetch(found.copy_key, tmp_path / "copy")
     with av.open(tmp_path / "copy") as copy:
         assert copy.duration
-    assert bytes(next(house.media.read(found.poster, 0, 3))) == b"\xff\xd8\xff"
-    assert house.media.size(found.original)  # the bytes as they came stay
-    assert message(house) == ("delivered", 1)
+    assert bytes(next(services.media.read_range(found.poster_key, 0, 3))) == b"\xff\xd8\xff"
+    assert services.media.size(found.original_key)  # the bytes as they came stay
+    assert message(services) == ("delivered", 1)
 
 
 def test_a_take_of_sound_alone_is_copied_without_a_poster(
-    house: House, courier: Courier, interview: str, tmp_path: Path
+    services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
     sound = recorded(tmp_path, "webm", picture=False).read_bytes()
-    public_id = save(house, interview, sound)
-    courier.drain(LANE)
-    found = recording(house, public_id)
-    assert (found.state, found.playable) == (READY, found.copy)
-    assert message(house) == ("delivered", 1)
+    public_id = save(services, interview, sound)
+    dispatcher.drain(LANE)
+    found = recording(services, public_id)
+    assert (found.state, found.playable_key) == (READY, found.copy_key)
+    assert message(services) == ("delivered", 1)
     with pytest.raises(NotFound):
-        house.media.size(found.poster)
+        services.media.size(found.poster_key)
 
 
 def test_doing_it_twice_changes_nothing(
-    house: House, interview: str, courier: Courier, tmp_path: Path
+    services: Services, interview: str, dispatcher: Dispatcher, tmp_path: Path
 ) -> None:
-    public_id = save(house, interview, recorded(tmp_path, "mp4").read_bytes(), "video/mp4")
-    with house.db.writing() as session:
-        (claimed,) = claim(session, LANE, house.now(), 1)
-        (reel,) = MediaSink(house).prepare(session, [claimed])
-    assert isinstance(reel, Reel)
+    public_id = save(services, interview, recorded(tmp_path, "mp4").read_bytes(), "video/mp4")
+    with services.db.writing() as session:
+        (claimed,) = claim(session, LANE, services.now(), 1)
+        (reel,) = RecordingChannel(services).prepare(session, [claimed])
+    assert isinstance(reel, RecordingDelivery)
     assert reel.send() == reel.send()
-    found = recording(house, public_id)
+    found = recording(services, public_id)
     assert found.state == READY
     assert found.seconds == pytest.approx(2, abs=0.3)
 
 
 def test_a_file_that_cannot_be_read_is_broken_and_not_tried_for_ever(
-    house: House, courier: Courier, interview: str
+    services: Services, dispatcher: Dispatcher, interview: str
 ) -> None:
-    public_id = save(house, interview, b"#EXTM3U\nfile:///etc/passwd\n")
-    courier.drain(LANE)
-    found = recording(house, public_id)
-    assert (found.state, found.seconds, found.playable) == (BROKEN, None, found.original)
-    assert message(house) == ("delivered", 1)
+    public_id = save(services, interview, b"#EXTM3U\nfile:///etc/passwd\n")
+    dispatcher.drain(LANE)
+    found = recording(services, public_id)
+    assert (found.state, found.seconds, found.playable_key) == (BROKEN, None, found.original_key)
+    assert message(services) == ("delivered", 1)
 
 
 def test_a_file_that_is_gone_parks_its_message_where_staff_see_it(
-    house: House, courier: Courier, interview: str
+    services: Services, dispatcher: Dispatcher, interview: str
 ) -> None:
-    public_id = save(house, interview, b"soon gone")
-    house.media.drop(f"recordings/{public_id}/original")
-    courier.drain(LANE)
-    assert message(house) == ("parked", 1)
+    public_id = save(services, interview, b"soon gone")
+    services.media.delete(f"recordings/{public_id}/original")
+    dispatcher.drain(LANE)
+    assert message(services) == ("parked", 1)
 
 
 def test_nothing_is_left_in_the_temporary_folder(
-    house: House, courier: Courier, interview: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: Services,
+    dispatcher: Dispatcher,
+    interview: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rest = tmp_path / "temporary"
     rest.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(rest))
-    save(house, interview, recorded(tmp_path, "webm").read_bytes())
-    courier.drain(LANE)
+    save(services, interview, recorded(tmp_path, "webm").read_bytes())
+    dispatcher.drain(LANE)
     assert list(rest.iterdir()) == []
 
 
 def test_a_parked_copy_stands_in_its_orders_story_and_can_be_made_again(
-    house: House, courier: Courier, interview: str, tmp_path: Path
+    services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
-    public_id = save(house, interview, b"soon gone")
-    house.media.drop(f"recordings/{public_id}/original")
-    courier.drain(LANE)
-    house.media.keep(f"recordings/{public_id}/original", [recorded(tmp_path, "webm").read_bytes()])
-    with house.db.writing() as session:
-        (parked,) = [each for each in story(session, interview) if each.topic == "remux"]
-        send_again(session, parked, house.now())
-    courier.drain(LANE)
-    assert recording(house, public_id).state == READY
+    public_id = save(services, interview, b"soon gone")
+    services.media.delete(f"recordings/{public_id}/original")
+    dispatcher.drain(LANE)
+    services.media.put(
+        f"recordings/{public_id}/original", [recorded(tmp_path, "webm").read_bytes()]
+    )
+    with services.db.writing() as session:
+        (parked,) = [each for each in history(session, interview) if each.topic == "remux"]
+        requeue(session, parked, services.now())
+    dispatcher.drain(LANE)
+    assert recording(services, public_id).state == READY
 
 
 def test_a_take_that_waits_holds_no_other_back(
-    house: House, courier: Courier, interview: str, tmp_path: Path
+    services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
-    first = save(house, interview, b"first")
-    second = save(house, interview, recorded(tmp_path, "webm").read_bytes())
-    assert courier.drain(LANE) == 2
-    assert [recording(house, each).state for each in (first, second)] == [BROKEN, READY]
+    first = save(services, interview, b"first")
+    second = save(services, interview, recorded(tmp_path, "webm").read_bytes())
+    assert dispatcher.drain(LANE) == 2
+    assert [recording(services, each).state for each in (first, second)] == [BROKEN, READY]

@@ -12,25 +12,25 @@ from sqlalchemy import select
 
 from provider.accounts import Account
 from provider.courier import shifts
-from provider.courier.shifts import LaneCourier
-from provider.house import House
+from provider.courier.shifts import LeasedQueueDispatcher
+from provider.house import Services
 from provider.orders import Order
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 from tests.fake_ats import FakeAts
 
 
 class Lent:
     """A lane's loan as its borrower sees it."""
 
-    def __init__(self, courier: LaneCourier, lane: str) -> None:
+    def __init__(self, dispatcher: LeasedQueueDispatcher, lane: str) -> None:
         self.told: list[bool] = []
-        courier.lend(lane, self.told.append)
+        dispatcher.lend(lane, self.told.append)
 
 
 @pytest.fixture
-def house(house: House) -> House:
-    return replace(house, settings=replace(house.settings, private_callbacks=True))
+def services(services: Services) -> Services:
+    return replace(services, settings=replace(services.settings, private_callbacks=True))
 
 
 @pytest.fixture
@@ -39,72 +39,72 @@ def strays() -> list[str]:
 
 
 @pytest.fixture
-def courier(house: House, strays: list[str]) -> Iterator[LaneCourier]:
-    courier = LaneCourier(house, strays.extend, hands=36)
-    yield courier
-    courier.stop()
+def dispatcher(services: Services, strays: list[str]) -> Iterator[LeasedQueueDispatcher]:
+    dispatcher = LeasedQueueDispatcher(services, strays.extend, hands=36)
+    yield dispatcher
+    dispatcher.stop()
 
 
 @pytest.fixture
-def write(house: House, ats: FakeAts) -> Callable[[int], str]:
+def write(services: Services, ats: FakeAts) -> Callable[[int], str]:
     """Return what writes so many statuses into one lane, and says which."""
-    account, _ = cast.account(house)
-    test = cast.test(house)
+    account, _ = cast.create_account(services)
+    test = cast.create_test(services)
 
     numbers = itertools.count()
 
     def write(count: int) -> str:
         for number in itertools.islice(numbers, count):
             url = f"{ats.url}/callbacks/{number}"
-            order = cast.order(house, account, test, callback_url=url)
-            with house.db.writing() as session:
-                Order.find(session, order).decline(session, "", house.now())
-        (lane,) = cast.lanes(house)
+            order = cast.place_order(services, account, test, callback_url=url)
+            with services.db.writing() as session:
+                Order.find(session, order).decline(session, "", services.now())
+        (lane,) = cast.queue_names(services)
         return lane
 
     return write
 
 
-def work(courier: LaneCourier, until: Callable[[], object]) -> None:
+def work(dispatcher: LeasedQueueDispatcher, until: Callable[[], object]) -> None:
     for _ in range(100):
-        courier.turn()
+        dispatcher.run_once()
         if until():
             return
-        courier.wait(1.0)
+        dispatcher.wait(1.0)
     raise AssertionError("it never comes about")
 
 
 def test_a_lane_that_is_not_lent_is_somebody_elses(
-    courier: LaneCourier, write: Callable[[int], str], ats: FakeAts, strays: list[str]
+    dispatcher: LeasedQueueDispatcher, write: Callable[[int], str], ats: FakeAts, strays: list[str]
 ) -> None:
     lane = write(1)
-    courier.call([lane])
-    assert courier.turn() == 0
+    dispatcher.wake([lane])
+    assert dispatcher.run_once() == 0
     assert ats.received == []
     assert strays == [lane]
 
 
 def test_a_lane_is_given_back_once_all_is_sent_and_settled(
-    courier: LaneCourier, write: Callable[[int], str], ats: FakeAts, strays: list[str]
+    dispatcher: LeasedQueueDispatcher, write: Callable[[int], str], ats: FakeAts, strays: list[str]
 ) -> None:
-    lent = Lent(courier, write(9))
-    work(courier, lambda: lent.told)
+    lent = Lent(dispatcher, write(9))
+    work(dispatcher, lambda: lent.told)
     assert lent.told == [False]
     assert len(ats.received) == 9
-    assert cast.lanes(courier.house)
-    assert courier.drain() == 0
+    assert cast.queue_names(dispatcher.services)
+    assert dispatcher.drain() == 0
     assert strays == []
 
 
 def test_a_lane_with_more_than_a_shift_goes_round(
-    courier: LaneCourier,
+    dispatcher: LeasedQueueDispatcher,
     write: Callable[[int], str],
     ats: FakeAts,
     strays: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = Lent(courier, write(1))  # what is claimed ahead is for a host that answers
-    work(courier, lambda: known.told)
+    known = Lent(dispatcher, write(1))  # what is claimed ahead is for a host that answers
+    work(dispatcher, lambda: known.told)
     monkeypatch.setattr(shifts, "SHIFT", 0.0)
     going_on = threading.Event()
 
@@ -114,60 +114,60 @@ def test_a_lane_with_more_than_a_shift_goes_round(
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 
-    ats.answers += [slowly, slowly, slowly]
+    ats.responses += [slowly, slowly, slowly]
     lane = write(20)
-    lent = Lent(courier, lane)
-    work(courier, lambda: lent.told)
+    lent = Lent(dispatcher, lane)
+    work(dispatcher, lambda: lent.told)
     assert lent.told == [True]
     assert len(ats.received) < 20
     # What was in hand is settled all the same, and what came free by it is passed on.
     assert strays == []
     going_on.set()
-    work(courier, lambda: strays)
+    work(dispatcher, lambda: strays)
     assert set(strays) == {lane}
     shifts_had = [lent]
     while shifts_had[-1].told == [True]:
-        shifts_had.append(Lent(courier, lane))
-        work(courier, lambda: shifts_had[-1].told)
+        shifts_had.append(Lent(dispatcher, lane))
+        work(dispatcher, lambda: shifts_had[-1].told)
     assert len(shifts_had) > 2
     assert len(ats.received) == 21
 
 
 def test_a_lane_that_is_kept_to_a_pace_is_given_back_when_it_may_go_on(
-    courier: LaneCourier,
+    dispatcher: LeasedQueueDispatcher,
     write: Callable[[int], str],
     ats: FakeAts,
-    clock: HandClock,
-    house: House,
+    clock: ManualClock,
+    services: Services,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(shifts, "SHIFT", 0.0)
     lane = write(2)
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         session.scalars(select(Account)).one().callback_rate = 0.1
-    lent = Lent(courier, lane)
-    courier.turn()
+    lent = Lent(dispatcher, lane)
+    dispatcher.run_once()
     ats.wait_for(1)
-    courier.wait(1.0)
-    courier.turn()
+    dispatcher.wait(1.0)
+    dispatcher.run_once()
     assert lent.told == []  # another process knows nothing of the pace so far
-    clock.pass_(timedelta(seconds=10))
-    work(courier, lambda: lent.told)
+    clock.advance(timedelta(seconds=10))
+    work(dispatcher, lambda: lent.told)
     assert lent.told == [True]
     assert len(ats.received) == 1
 
 
 def test_who_borrows_a_lane_twice_hears_of_it_twice(
-    courier: LaneCourier, write: Callable[[int], str]
+    dispatcher: LeasedQueueDispatcher, write: Callable[[int], str]
 ) -> None:
     lane = write(1)
-    lents = [Lent(courier, lane), Lent(courier, lane)]
-    work(courier, lambda: lents[0].told)
+    lents = [Lent(dispatcher, lane), Lent(dispatcher, lane)]
+    work(dispatcher, lambda: lents[0].told)
     assert [lent.told for lent in lents] == [[False], [False]]
 
 
-def test_a_stop_gives_every_lane_back(house: House, write: Callable[[int], str]) -> None:
-    courier = LaneCourier(house, lambda lanes: None)
-    lents = [Lent(courier, write(1)), Lent(courier, "7/mail")]
-    courier.stop()
+def test_a_stop_gives_every_lane_back(services: Services, write: Callable[[int], str]) -> None:
+    dispatcher = LeasedQueueDispatcher(services, lambda lanes: None)
+    lents = [Lent(dispatcher, write(1)), Lent(dispatcher, "7/email")]
+    dispatcher.stop()
     assert [lent.told for lent in lents] == [[True], [True]]

@@ -13,15 +13,15 @@ from structlog.testing import capture_logs
 
 from provider import outbox
 from provider.accounts import Account
-from provider.courier import Courier
+from provider.courier import Dispatcher
 from provider.courier import courier as courier_room
-from provider.courier.courier import Job
-from provider.courier.parcel import Parcel, Sink
-from provider.house import House
+from provider.courier.courier import Delivery
+from provider.courier.parcel import Channel, PreparedDelivery
+from provider.house import Services
 from provider.outbox import (
     CALLBACK,
     DELIVERED,
-    MAIL,
+    EMAIL,
     PARKED,
     WAITING,
     Attempt,
@@ -30,27 +30,29 @@ from provider.outbox import (
     Outcome,
 )
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 
 SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class Note(Parcel):
+class Note(PreparedDelivery):
     ends: Callable[[], Outcome]
-    rendered: bytes = b"{}"
+    body: bytes = b"{}"
 
     def send(self) -> Outcome:
         return self.ends()
 
 
 @dataclass
-class Desk(Sink):
-    ends: Callable[[], Outcome] = lambda: Outcome("done", code=200)
+class Desk(Channel):
+    ends: Callable[[], Outcome] = lambda: Outcome("delivered", status_code=200)
     closed: int = 0
     prepared: list[int] = field(default_factory=list)
 
-    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Parcel | Exception]:
+    def prepare(
+        self, session: Session, claims: Sequence[Claim]
+    ) -> list[PreparedDelivery | Exception]:
         self.prepared.append(len(claims))
         return [Note(self.ends) for _ in claims]
 
@@ -58,8 +60,8 @@ class Desk(Sink):
         self.closed += 1
 
 
-class AtOnce(Courier):
-    def _hand_over(self, job: Job) -> None:
+class AtOnce(Dispatcher):
+    def _hand_over(self, job: Delivery) -> None:
         self._send(job)
 
 
@@ -68,182 +70,202 @@ def _fail() -> Outcome:
 
 
 @pytest.fixture
-def desk() -> Desk:
+def channel() -> Desk:
     return Desk()
 
 
 @pytest.fixture
-def lane(house: House) -> str:
-    return f"{cast.account(house)[0]}/callback/a.test"
+def lane(services: Services) -> str:
+    return f"{cast.create_account(services)[0]}/callback/a.test"
 
 
 @pytest.fixture
-def courier(house: House, desk: Desk) -> Courier:
-    return AtOnce(house, {CALLBACK: desk, MAIL: desk}, hands=4)
+def dispatcher(services: Services, channel: Desk) -> Dispatcher:
+    return AtOnce(services, {CALLBACK: channel, EMAIL: channel}, max_concurrent_sends=4)
 
 
-def put(house: House, lane: str, *keys: str) -> None:
-    with house.db.writing() as session:
+def put(services: Services, lane: str, *keys: str) -> None:
+    with services.db.writing() as session:
         for key in keys:
             outbox.append(
-                session, lane=lane, key=key, sequence=0, topic="status", payload={}, at=house.now()
+                session,
+                queue=lane,
+                ordering_key=key,
+                sequence=0,
+                topic="status",
+                payload={},
+                now=services.now(),
             )
 
 
-def states(house: House) -> list[str]:
-    with house.db.reading() as session:
+def states(services: Services) -> list[str]:
+    with services.db.reading() as session:
         return list(session.scalars(select(Message.state).order_by(Message.id)))
 
 
-def attempt(house: House) -> Attempt:
-    with house.db.reading() as session:
+def attempt(services: Services) -> Attempt:
+    with services.db.reading() as session:
         return session.scalars(select(Attempt)).one()
 
 
 def test_draining_ends_when_what_was_sent_is_settled(
-    house: House, courier: Courier, lane: str
+    services: Services, dispatcher: Dispatcher, lane: str
 ) -> None:
-    put(house, lane, *"abcdef")
-    assert courier.drain(lane) == 6
-    assert set(states(house)) == {DELIVERED}
+    put(services, lane, *"abcdef")
+    assert dispatcher.drain(lane) == 6
+    assert set(states(services)) == {DELIVERED}
 
 
 def test_a_lane_that_finds_all_hands_of_its_host_taken_has_its_turn_later(
-    house: House, courier: Courier, lane: str
+    services: Services, dispatcher: Dispatcher, lane: str
 ) -> None:
     other = lane.replace("1/", "2/", 1)  # another account's, at the same host
-    put(house, lane, *"abcdef")
-    put(house, other, "g")
-    assert courier.drain(lane, other) == 7
-    assert set(states(house)) == {DELIVERED}
+    put(services, lane, *"abcdef")
+    put(services, other, "g")
+    assert dispatcher.drain(lane, other) == 7
+    assert set(states(services)) == {DELIVERED}
 
 
 def test_a_turn_without_anything_to_do_opens_no_transaction(
-    courier: Courier, monkeypatch: pytest.MonkeyPatch
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(courier.house.db), "writing", lambda *_, **__: 1 / 0)
-    assert courier.turn() == 0
+    monkeypatch.setattr(type(dispatcher.services.db), "writing", lambda *_, **__: 1 / 0)
+    assert dispatcher.run_once() == 0
 
 
 def test_a_lane_in_which_nothing_is_due_is_looked_at_once(
-    house: House, courier: Courier, desk: Desk, lane: str
+    services: Services, dispatcher: Dispatcher, channel: Desk, lane: str
 ) -> None:
-    assert courier.drain(lane) == 0
-    assert desk.prepared == []
-    assert courier.turn() == 0
+    assert dispatcher.drain(lane) == 0
+    assert channel.prepared == []
+    assert dispatcher.run_once() == 0
 
 
 def test_a_send_that_fails_with_an_error_of_ours_is_tried_again(
-    house: House, courier: Courier, desk: Desk, lane: str
+    services: Services, dispatcher: Dispatcher, channel: Desk, lane: str
 ) -> None:
-    desk.ends = _fail
-    put(house, lane, "a")
+    channel.ends = _fail
+    put(services, lane, "a")
     with capture_logs() as said:
-        courier.drain(lane)
+        dispatcher.drain(lane)
     assert [one["order"] for one in said if one["log_level"] == "error"] == ["a"]
-    assert states(house) == [WAITING]
-    assert (attempt(house).outcome, attempt(house).error) == ("again", "KeyError")
+    assert states(services) == [WAITING]
+    assert (attempt(services).outcome, attempt(services).error) == ("retry", "KeyError")
 
 
 def test_a_message_that_cannot_be_written_is_told_and_keeps_the_next_from_nothing(
-    house: House, courier: Courier, desk: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+    services: Services,
+    dispatcher: Dispatcher,
+    channel: Desk,
+    lane: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put(house, lane, "a")
-    with house.db.writing() as session:
+    put(services, lane, "a")
+    with services.db.writing() as session:
         outbox.append(
-            session, lane=lane, key="a", sequence=1, topic="status", payload={}, at=house.now()
+            session,
+            queue=lane,
+            ordering_key="a",
+            sequence=1,
+            topic="status",
+            payload={},
+            now=services.now(),
         )
 
-    def prepare(_: Session, claims: Sequence[Claim]) -> list[Parcel | Exception]:
-        return [Note(desk.ends) if claim.sequence else KeyError() for claim in claims]
+    def prepare(_: Session, claims: Sequence[Claim]) -> list[PreparedDelivery | Exception]:
+        return [Note(channel.ends) if claim.sequence else KeyError() for claim in claims]
 
-    monkeypatch.setattr(desk, "prepare", prepare)
+    monkeypatch.setattr(channel, "prepare", prepare)
     with capture_logs() as said:
-        assert courier.drain(lane) == 1
-    assert states(house) == [PARKED, DELIVERED]
+        assert dispatcher.drain(lane) == 1
+    assert states(services) == [PARKED, DELIVERED]
     (told,) = (one for one in said if one["log_level"] == "error")
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         parked = session.scalars(select(Message.public_id).order_by(Message.id)).first()
     assert (told["order"], told["message"]) == ("a", parked)
 
 
 def test_a_wait_that_the_receiver_asks_for_is_kept_to_the_second(
-    house: House, courier: Courier, desk: Desk, lane: str, clock: HandClock
+    services: Services, dispatcher: Dispatcher, channel: Desk, lane: str, clock: ManualClock
 ) -> None:
-    desk.ends = lambda: Outcome("again", code=429, after=timedelta(hours=3))
-    put(house, lane, "a")
-    courier.drain(lane)
-    with house.db.reading() as session:
+    channel.ends = lambda: Outcome("retry", status_code=429, retry_after=timedelta(hours=3))
+    put(services, lane, "a")
+    dispatcher.drain(lane)
+    with services.db.reading() as session:
         assert session.scalar(select(Message.due_at)) == clock.now() + timedelta(hours=3)
 
 
 def test_who_loses_the_race_for_a_holds_one_try_frees_what_it_took(
-    house: House, courier: Courier, desk: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+    services: Services,
+    dispatcher: Dispatcher,
+    channel: Desk,
+    lane: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put(house, lane, "a")
-    monkeypatch.setattr("provider.courier.gate.Gate.try_", lambda *_: False)
-    assert courier.drain(lane) == 0
+    put(services, lane, "a")
+    monkeypatch.setattr("provider.courier.gate.DeliveryPolicy.acquire_probes", lambda *_: False)
+    assert dispatcher.drain(lane) == 0
     monkeypatch.undo()
-    assert desk.prepared == []
-    assert courier.drain(lane) == 1
+    assert channel.prepared == []
+    assert dispatcher.drain(lane) == 1
 
 
 def test_a_turn_whose_transaction_fails_is_taken_again_with_all_that_it_was_for(
-    house: House, courier: Courier, lane: str, monkeypatch: pytest.MonkeyPatch
+    services: Services, dispatcher: Dispatcher, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(house, lane, "a")
-    courier.call([lane])
-    assert courier.turn() == 1
-    put(house, lane, "b")
+    put(services, lane, "a")
+    dispatcher.wake([lane])
+    assert dispatcher.run_once() == 1
+    put(services, lane, "b")
     with monkeypatch.context() as broken:
-        broken.setattr(outbox, "keep_rendered", lambda *_: 1 / 0)
+        broken.setattr(outbox, "store_body", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            courier.turn()
-    assert states(house) == [WAITING, WAITING]
-    assert courier.drain() == 1
-    assert states(house) == [DELIVERED, DELIVERED]
+            dispatcher.run_once()
+    assert states(services) == [WAITING, WAITING]
+    assert dispatcher.drain() == 1
+    assert states(services) == [DELIVERED, DELIVERED]
 
 
 def test_a_turn_that_fails_again_and_again_forgets_no_lane_and_gives_its_hands_back(
-    house: House, courier: Courier, lane: str, monkeypatch: pytest.MonkeyPatch
+    services: Services, dispatcher: Dispatcher, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(house, lane, "a")
-    put(house, "1/mail", "b")
-    courier.call([lane, "1/mail"])
+    put(services, lane, "a")
+    put(services, "1/email", "b")
+    dispatcher.wake([lane, "1/email"])
     with monkeypatch.context() as broken:
         for _ in range(5):  # more often than there are hands
             kept = iter((True,))  # the first lane's; the second one's fails
-            broken.setattr(outbox, "keep_rendered", lambda *_, kept=kept: next(kept))
+            broken.setattr(outbox, "store_body", lambda *_, kept=kept: next(kept))
             with pytest.raises(StopIteration):
-                courier.turn()
-    assert courier.turn() == 2
+                dispatcher.run_once()
+    assert dispatcher.run_once() == 2
 
 
 def test_who_drains_sleeps_while_something_is_out(
-    house: House, desk: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+    services: Services, channel: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept = threading.Event()
-    desk.ends = lambda: Outcome("done" if slept.wait(10) else "never", code=200)
-    courier = Courier(house, {CALLBACK: desk}, hands=4)
-    wait = courier.wait
+    channel.ends = lambda: Outcome("delivered" if slept.wait(10) else "rejected", status_code=200)
+    dispatcher = Dispatcher(services, {CALLBACK: channel}, max_concurrent_sends=4)
+    wait = dispatcher.wait
 
     def sleep(seconds: float | None = None) -> None:
         slept.set()
         wait(seconds)
 
-    monkeypatch.setattr(courier, "wait", sleep)
-    put(house, lane, "a")
-    courier.drain(lane)
-    assert states(house) == [DELIVERED]
-    courier.stop()
+    monkeypatch.setattr(dispatcher, "wait", sleep)
+    put(services, lane, "a")
+    dispatcher.drain(lane)
+    assert states(services) == [DELIVERED]
+    dispatcher.stop()
 
 
 @pytest.mark.parametrize(
     ("paced", "told", "waits"), [(None, 30, 30), (0.5, 30, 0.5), (45, 30, 30), (-1, 30, -1)]
 )
 def test_who_works_waits_until_it_is_told_to_or_a_pace_lets_go(
-    courier: Courier,
-    clock: HandClock,
+    dispatcher: Dispatcher,
+    clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
     paced: float | None,
     told: float,
@@ -251,192 +273,204 @@ def test_who_works_waits_until_it_is_told_to_or_a_pace_lets_go(
 ) -> None:
     moment = None if paced is None else clock.now() + paced * SECOND
     waited: list[float | None] = []
-    monkeypatch.setattr(courier, "next_at", lambda: moment)
-    monkeypatch.setattr(courier, "wait", waited.append)
-    courier.work(told)
+    monkeypatch.setattr(dispatcher, "rate_limit_expires_at", lambda: moment)
+    monkeypatch.setattr(dispatcher, "wait", waited.append)
+    dispatcher.wait_and_run(told)
     assert waited == [waits]
 
 
-def test_nobody_waits_for_a_moment_that_has_passed(courier: Courier) -> None:
-    courier.wait(-1)
-    courier.rest(-1)
+def test_nobody_waits_for_a_moment_that_has_passed(dispatcher: Dispatcher) -> None:
+    dispatcher.wait(-1)
+    dispatcher.back_off(-1)
 
 
 def test_who_stumbles_says_so_rests_and_goes_on(
-    courier: Courier, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     rested: list[float] = []
-    monkeypatch.setattr(courier, "turn", lambda: 1 / 0)
-    monkeypatch.setattr(courier, "rest", rested.append)
-    courier.work(0)
-    assert rested == [courier_room.STUMBLED]
+    monkeypatch.setattr(dispatcher, "run_once", lambda: 1 / 0)
+    monkeypatch.setattr(dispatcher, "back_off", rested.append)
+    dispatcher.wait_and_run(0)
+    assert rested == [courier_room.ERROR_BACKOFF_SECONDS]
     said = capsys.readouterr()
     assert "ZeroDivisionError" in said.out + said.err
 
 
 def test_a_pace_lets_a_courier_go_on_by_itself(
-    house: House, courier: Courier, lane: str, clock: HandClock
+    services: Services, dispatcher: Dispatcher, lane: str, clock: ManualClock
 ) -> None:
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         session.scalars(select(Account)).one().callback_rate = 2
-    put(house, lane, *"ab")
-    assert courier.drain(lane) == 1
-    assert courier.next_at() == clock.now() + SECOND / 2
-    clock.pass_(SECOND / 2)
-    assert courier.drain() == 1
-    clock.pass_(SECOND)
-    courier.drain(lane)  # nothing is left, and so there is nothing to wait for
-    assert courier.next_at() is None
+    put(services, lane, *"ab")
+    assert dispatcher.drain(lane) == 1
+    assert dispatcher.rate_limit_expires_at() == clock.now() + SECOND / 2
+    clock.advance(SECOND / 2)
+    assert dispatcher.drain() == 1
+    clock.advance(SECOND)
+    dispatcher.drain(lane)  # nothing is left, and so there is nothing to wait for
+    assert dispatcher.rate_limit_expires_at() is None
 
 
 def test_the_last_step_of_the_schedule_is_repeated_and_never_quite_the_same(
-    courier: Courier,
+    dispatcher: Dispatcher,
 ) -> None:
-    schedule = courier.house.settings.retry_schedule
+    schedule = dispatcher.services.settings.retry_schedule
     for attempts, step in ((0, schedule[0]), (2, schedule[2]), (50, schedule[2])):
-        waits = [courier.pause(attempts) for _ in range(20)]
+        waits = [dispatcher.retry_delay(attempts) for _ in range(20)]
         assert len(set(waits)) > 1
         assert all(step * 0.8 <= wait <= step * 1.2 for wait in waits)
 
 
 def test_a_courier_that_has_stopped_takes_nothing_and_has_let_go(
-    house: House, courier: Courier, desk: Desk, lane: str
+    services: Services, dispatcher: Dispatcher, channel: Desk, lane: str
 ) -> None:
-    put(house, lane, "a")
-    courier.stop()
-    assert courier.drain(lane) == courier.turn() == 0
-    assert desk.closed == 2  # lanes' sinks, which are one and the same here
-    assert states(house) == [WAITING]
+    put(services, lane, "a")
+    dispatcher.stop()
+    assert dispatcher.drain(lane) == dispatcher.run_once() == 0
+    assert channel.closed == 2  # lanes' sinks, which are one and the same here
+    assert states(services) == [WAITING]
 
 
 def test_what_was_sent_before_the_stop_is_settled(
-    house: House, courier: Courier, lane: str
+    services: Services, dispatcher: Dispatcher, lane: str
 ) -> None:
-    put(house, lane, "a")
-    courier.call([lane])
-    assert courier.turn() == 1
-    assert states(house) == [WAITING]
-    courier.stop()
-    assert states(house) == [DELIVERED]
+    put(services, lane, "a")
+    dispatcher.wake([lane])
+    assert dispatcher.run_once() == 1
+    assert states(services) == [WAITING]
+    dispatcher.stop()
+    assert states(services) == [DELIVERED]
 
 
 def test_what_failed_in_a_turn_that_was_undone_counts_once(
-    house: House, courier: Courier, desk: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+    services: Services,
+    dispatcher: Dispatcher,
+    channel: Desk,
+    lane: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    desk.ends = lambda: Outcome("again", code=500, blame="route")
-    monkeypatch.setattr("provider.courier.gate.PATIENCE", 2)
-    put(house, lane, "a")
-    courier.call([lane])
-    courier.turn()
+    channel.ends = lambda: Outcome("retry", status_code=500, failure_scope="destination")
+    monkeypatch.setattr("provider.courier.gate.FAILURE_THRESHOLD", 2)
+    put(services, lane, "a")
+    dispatcher.wake([lane])
+    dispatcher.run_once()
     with monkeypatch.context() as broken:
-        broken.setattr("provider.outbox.keep_rendered", lambda *_: 1 / 0)
-        put(house, lane, "b")
+        broken.setattr("provider.outbox.store_body", lambda *_: 1 / 0)
+        put(services, lane, "b")
         with pytest.raises(ZeroDivisionError):
-            courier.turn()
-    courier.turn()
-    with house.db.reading() as session:
-        assert session.scalars(select(outbox.Hold)).all() == []
+            dispatcher.run_once()
+    dispatcher.run_once()
+    with services.db.reading() as session:
+        assert session.scalars(select(outbox.Pause)).all() == []
 
 
 @pytest.mark.parametrize(
     ("sink", "code", "told"),
-    [("callback/a.test", 500, True), ("mail", 550, False), ("mail", None, True)],
+    [("callback/a.test", 500, True), ("email", 550, False), ("email", None, True)],
 )
 def test_what_a_mail_server_answers_is_in_no_log(
-    house: House, courier: Courier, desk: Desk, capsys: Any, sink: str, code: int, told: bool
+    services: Services,
+    dispatcher: Dispatcher,
+    channel: Desk,
+    capsys: Any,
+    sink: str,
+    code: int,
+    told: bool,
 ) -> None:
-    cast.account(house)
-    desk.ends = lambda: Outcome("again", code=code, error="unknown: sam@candidate.test")
-    put(house, f"1/{sink}", "a")
-    courier.drain(f"1/{sink}")
+    cast.create_account(services)
+    channel.ends = lambda: Outcome("retry", status_code=code, error="unknown: sam@candidate.test")
+    put(services, f"1/{sink}", "a")
+    dispatcher.drain(f"1/{sink}")
     said = capsys.readouterr()
     assert ("sam@candidate.test" in said.out + said.err) is told
-    assert attempt(house).error == "unknown: sam@candidate.test"
+    assert attempt(services).error == "unknown: sam@candidate.test"
 
 
-def lose_the_lease(house: House, courier: Courier, lane: str, clock: HandClock) -> None:
+def lose_the_lease(
+    services: Services, dispatcher: Dispatcher, lane: str, clock: ManualClock
+) -> None:
     """Have a courier settle what another one has by then."""
-    put(house, lane, "a")
-    courier.call([lane])
-    courier.turn()
-    clock.pass_(outbox.LEASE)
-    with house.db.writing() as session:
+    put(services, lane, "a")
+    dispatcher.wake([lane])
+    dispatcher.run_once()
+    clock.advance(outbox.DEFAULT_LEASE)
+    with services.db.writing() as session:
         assert outbox.claim(session, lane, clock.now(), 1)
-    courier.turn()
+    dispatcher.run_once()
 
 
 def test_a_lost_lease_is_told_as_that(
-    house: House, courier: Courier, lane: str, clock: HandClock, capsys: Any
+    services: Services, dispatcher: Dispatcher, lane: str, clock: ManualClock, capsys: Any
 ) -> None:
-    lose_the_lease(house, courier, lane, clock)
+    lose_the_lease(services, dispatcher, lane, clock)
     said = capsys.readouterr()
     assert "lease lost" in said.out + said.err
-    assert states(house) == [WAITING]
+    assert states(services) == [WAITING]
 
 
 def test_what_ended_under_a_lost_lease_says_nothing_about_its_host(
-    house: House,
-    courier: Courier,
-    desk: Desk,
+    services: Services,
+    dispatcher: Dispatcher,
+    channel: Desk,
     lane: str,
-    clock: HandClock,
+    clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("provider.courier.gate.PATIENCE", 1)
-    desk.ends = lambda: Outcome("again", code=500, blame="route")
-    lose_the_lease(house, courier, lane, clock)
-    with house.db.reading() as session:
-        assert session.scalars(select(outbox.Hold)).all() == []
+    monkeypatch.setattr("provider.courier.gate.FAILURE_THRESHOLD", 1)
+    channel.ends = lambda: Outcome("retry", status_code=500, failure_scope="destination")
+    lose_the_lease(services, dispatcher, lane, clock)
+    with services.db.reading() as session:
+        assert session.scalars(select(outbox.Pause)).all() == []
 
 
 def test_the_bytes_of_a_message_are_kept_at_its_first_try_and_only_then(
-    house: House,
-    courier: Courier,
-    desk: Desk,
+    services: Services,
+    dispatcher: Dispatcher,
+    channel: Desk,
     lane: str,
-    clock: HandClock,
+    clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    desk.ends = lambda: Outcome("again", code=500)
-    put(house, lane, "a")
-    courier.drain(lane)
-    with house.db.reading() as session:
-        assert session.scalars(select(Message.rendered)).one() == b"{}"
-    clock.pass_(timedelta(hours=2))
-    monkeypatch.setattr(outbox, "keep_rendered", lambda *_: 1 / 0)
-    assert courier.drain(lane) == 1
+    channel.ends = lambda: Outcome("retry", status_code=500)
+    put(services, lane, "a")
+    dispatcher.drain(lane)
+    with services.db.reading() as session:
+        assert session.scalars(select(Message.body)).one() == b"{}"
+    clock.advance(timedelta(hours=2))
+    monkeypatch.setattr(outbox, "store_body", lambda *_: 1 / 0)
+    assert dispatcher.drain(lane) == 1
 
 
 MOMENT = 0.05  # seconds in which whoever does not wait would be done
 
 
-def test_a_call_wakes_who_waits(courier: Courier, lane: str) -> None:
-    waiting = threading.Thread(target=courier.wait, args=(60,))
+def test_a_call_wakes_who_waits(dispatcher: Dispatcher, lane: str) -> None:
+    waiting = threading.Thread(target=dispatcher.wait, args=(60,))
     waiting.start()
     waiting.join(MOMENT)
     assert waiting.is_alive()
-    courier.call([lane])
+    dispatcher.wake([lane])
     waiting.join(10)
     assert not waiting.is_alive()
 
 
 def test_stopping_wakes_who_waits_or_rests_and_waits_for_who_takes_the_turns(
-    courier: Courier,
+    dispatcher: Dispatcher,
 ) -> None:
     ended: list[str] = []
 
     def work() -> None:
-        courier.wait(60)
+        dispatcher.wait(60)
         threading.Event().wait(MOMENT)  # a last turn
         ended.append("turns")
 
     working = threading.Thread(target=work)
-    resting = threading.Thread(target=courier.rest, args=(60,))
+    resting = threading.Thread(target=dispatcher.back_off, args=(60,))
     working.start()
     resting.start()
     resting.join(MOMENT)
     assert resting.is_alive()
-    courier.stop(after=working)
+    dispatcher.stop(loop_thread=working)
     assert ended == ["turns"]
     resting.join(10)
     assert not resting.is_alive()

@@ -11,10 +11,10 @@ from provider.courier import watch
 BEGIN = """
 import os, subprocess, sys, threading
 from provider.courier import watch
-watch.LOOK = 0.01
+watch.CHECK_INTERVAL_SECONDS = 0.01
 """
 MAIN_ENDS = """
-watch.stop_with_main(lambda: print("stopped"), lambda: False, orphan_ends=True)
+watch.stop_when_main_thread_ends(lambda: print("stopped"), lambda: False, exit_when_orphaned=True)
 print("the main thread ends")
 """
 # It is killed as soon as its worker watches; that has its output, and reads from it until then.
@@ -28,7 +28,7 @@ os.kill(os.getpid(), 9)
 """
 WORKER = """
 orphan_ends, patience, tell = sys.argv[1] == "ends", float(sys.argv[2]), int(sys.argv[3])
-watch.stop_with_main(lambda: print("stopped"), lambda: False, orphan_ends=orphan_ends)
+watch.stop_when_main_thread_ends(lambda: print("stopped"), lambda: False, exit_when_orphaned=orphan_ends)
 (watching,) = [each for each in threading.enumerate() if each.name == "courier-stop"]
 os.write(tell, b"!")
 sys.stdin.read()
@@ -41,8 +41,12 @@ def said(program: str, *told: str) -> str:
     """Run a program, and return what it and its children said until the last of them ended."""
     done = subprocess.run(
         [sys.executable, "-c", BEGIN + program, *told],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=30, check=False,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     return done.stdout
 
 
@@ -51,9 +55,9 @@ def test_what_runs_beside_the_main_thread_is_stopped_when_that_ends() -> None:
 
 
 def test_who_was_stopped_is_watched_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "LOOK", 0.01)
+    monkeypatch.setattr(watch, "CHECK_INTERVAL_SECONDS", 0.01)
     stopped, known = threading.Event(), set(threading.enumerate())
-    watch.stop_with_main(lambda: None, stopped.is_set, orphan_ends=False)
+    watch.stop_when_main_thread_ends(lambda: None, stopped.is_set, exit_when_orphaned=False)
     (watching,) = set(threading.enumerate()) - known
     stopped.set()
     watching.join(10)

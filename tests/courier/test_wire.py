@@ -65,11 +65,13 @@ def test_no_more_is_read_than_the_cap(length: bytes) -> None:
 @pytest.mark.parametrize(
     ("first", "again"),
     [
-        (b"HTTP/1.1 204 Fine", True), (b"HTTP/1.1 204 Fine\r\nConnection: keep-alive", True),
-        (b"HTTP/1.1 204 Fine\r\nConnection: Close", False), (b"HTTP/1.0 204 Fine", False),
+        (b"HTTP/1.1 204 Fine", True),
+        (b"HTTP/1.1 204 Fine\r\nConnection: keep-alive", True),
+        (b"HTTP/1.1 204 Fine\r\nConnection: Close", False),
+        (b"HTTP/1.0 204 Fine", False),
         (b"HTTP/1.1 200 Fine", False),
     ],
-)  # fmt: skip
+)
 def test_a_connection_is_used_again_only_where_both_sides_say_so(first: bytes, again: bool) -> None:
     assert read([first + b"\r\n\r\n"]).again is again
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from provider.app import _tell_workers
+from provider.app import _start_job_notifier
 from provider.cli import main
 from provider.courier import doorbell as doorbell_room
-from provider.courier.doorbell import Doorbell
+from provider.courier.doorbell import JobNotifier
 from provider.hosts import host_of
-from provider.house import House
+from provider.house import Services
 from provider.orders import Order
 from tests import cast
-from tests.bucket import Held
-from tests.bucket import films as films
-from tests.bucket import s3 as s3
+from tests.bucket import Bucket
+from tests.bucket import s3_bucket as s3_bucket
+from tests.bucket import s3_server as s3_server
 from tests.fake_ats import FakeAts
 from tests.test_serve import PROGRAM, environment
 
@@ -34,31 +34,34 @@ def database() -> str:
 
 
 @pytest.fixture
-def house(house: House) -> House:
-    tell(house, "TRUNCATE provider_engine.procrastinate_jobs CASCADE")
-    tell(house, "DELETE FROM provider_engine.procrastinate_workers")
-    return house
+def services(services: Services) -> Services:
+    tell(services, "TRUNCATE provider_engine.procrastinate_jobs CASCADE")
+    tell(services, "DELETE FROM provider_engine.procrastinate_workers")
+    return services
 
 
-def tell(house: House, statement: str) -> None:
-    with house.db.engine.begin() as connection:
+def tell(services: Services, statement: str) -> None:
+    with services.db.engine.begin() as connection:
         connection.execute(text(statement))
 
 
-def ask(house: House, query: str) -> list[object]:
-    with house.db.engine.connect() as connection:
+def ask(services: Services, query: str) -> list[object]:
+    with services.db.engine.connect() as connection:
         return list(connection.execute(text(query)).scalars())
 
 
 class Worker:
     """A running `provider worker`."""
 
-    def __init__(self, house: House, **told: str) -> None:
-        told = environment(house, PROVIDER_DATABASE_URL=house.settings.database_url, **told)
+    def __init__(self, services: Services, **told: str) -> None:
+        told = environment(services, PROVIDER_DATABASE_URL=services.settings.database_url, **told)
         self.process = subprocess.Popen(
-            [*PROGRAM, "worker"], env=told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [*PROGRAM, "worker"],
+            env=told,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-        )  # fmt: skip
+        )
 
     def stop(self) -> tuple[int, str]:
         self.process.terminate()
@@ -67,8 +70,8 @@ class Worker:
 
 
 @contextmanager
-def working(house: House, **told: str) -> Iterator[Worker]:
-    worker = Worker(house, **told)
+def working(services: Services, **told: str) -> Iterator[Worker]:
+    worker = Worker(services, **told)
     try:
         yield worker
     finally:
@@ -79,33 +82,33 @@ def working(house: House, **told: str) -> Iterator[Worker]:
 
 
 @pytest.fixture
-def decline(house: House, ats: FakeAts) -> Callable[[int], str]:
+def decline(services: Services, ats: FakeAts) -> Callable[[int], str]:
     """Return what brings a status about whose callback has this number."""
-    account, _ = cast.account(house)
-    test = cast.test(house)
+    account, _ = cast.create_account(services)
+    test = cast.create_test(services)
 
     def decline(number: int) -> str:
         url = f"{ats.url}/callbacks/{number}"
-        order = cast.order(house, account, test, callback_url=url)
-        with house.db.writing() as session:
-            Order.find(session, order).decline(session, "", house.now())
+        order = cast.place_order(services, account, test, callback_url=url)
+        with services.db.writing() as session:
+            Order.find(session, order).decline(session, "", services.now())
         return order
 
     return decline
 
 
-def states(house: House) -> list[object]:
-    return ask(house, "SELECT state FROM messages WHERE topic = 'status' ORDER BY id")
+def states(services: Services) -> list[object]:
+    return ask(services, "SELECT state FROM messages WHERE topic = 'status' ORDER BY id")
 
 
 def test_a_worker_delivers_what_a_server_commits_and_finishes_what_it_has_in_hand_when_stopped(
-    house: House, ats: FakeAts, decline: Callable[[int], str]
+    services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
     before = decline(1)  # nobody rings for it: the sweep finds it
-    with working(house) as worker:
+    with working(services) as worker:
         ats.wait_for(1, timeout=30)
-        doorbell = Doorbell(house.db).start()
-        house.db.on_commit.append(doorbell.ring)
+        doorbell = JobNotifier(services.db).start()
+        services.db.on_commit.append(doorbell.ring)
 
         def slowly(handler: BaseHTTPRequestHandler) -> None:
             worker.process.terminate()
@@ -115,30 +118,30 @@ def test_a_worker_delivers_what_a_server_commits_and_finishes_what_it_has_in_han
             handler.send_header("Content-Length", "0")
             handler.end_headers()
 
-        ats.answers.append(slowly)
+        ats.responses.append(slowly)
         after = decline(2)
         ats.wait_for(2, timeout=30)
         code, said = worker.stop()
         doorbell.stop()
     assert code == 0, said
-    assert states(house) == ["delivered", "delivered"]
+    assert states(services) == ["delivered", "delivered"]
     assert said.startswith("provider ")
     assert [order in said for order in (before, after)] == [True, True]
     assert '"level": "error"' not in said
-    assert ask(house, "SELECT id FROM provider_engine.procrastinate_workers") == []
-    labels = (("to", "callback"), ("host", host_of(ats.url)), ("outcome", "done"))
-    counted = house.ledger.all(house.now())
+    assert ask(services, "SELECT id FROM provider_engine.procrastinate_workers") == []
+    labels = (("to", "callback"), ("host", host_of(ats.url)), ("outcome", "delivered"))
+    counted = services.ledger.all(services.now())
     assert counted["provider_attempts_total", labels] == 2  # written down at the end
 
 
 def test_a_bucket_that_cannot_be_used_is_told_at_the_start_and_keeps_back_no_letter(
-    house: House, films: Held
+    services: Services, s3_bucket: Bucket
 ) -> None:
-    films.remove()
-    cast.order(house, cast.account(house)[0], cast.test(house))
-    with working(house, PROVIDER_MEDIA_URL=films.url) as worker:
+    s3_bucket.remove()
+    cast.place_order(services, cast.create_account(services)[0], cast.create_test(services))
+    with working(services, PROVIDER_MEDIA_URL=s3_bucket.url) as worker:
         assert worker.process.stdout
-        missing = {f"the bucket {films.name} at {films.endpoint} cannot be used", "invitation"}
+        missing = {f"the bucket {s3_bucket.name} at {s3_bucket.endpoint} cannot be used", "invitation"}
         for line in worker.process.stdout:
             missing = {words for words in missing if words not in line}
             if not missing:
@@ -148,82 +151,84 @@ def test_a_bucket_that_cannot_be_used_is_told_at_the_start_and_keeps_back_no_let
 
 
 def test_what_a_killed_worker_had_in_hand_another_one_sends(
-    house: House, ats: FakeAts, decline: Callable[[int], str]
+    services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
-    with working(house) as first:
+    with working(services) as first:
 
         def die(handler: BaseHTTPRequestHandler) -> None:
             first.process.kill()
             first.process.wait()
             handler.close_connection = True
 
-        ats.answers.append(die)
+        ats.responses.append(die)
         decline(1)
         ats.wait_for(1, timeout=30)
         first.process.wait()
-    assert ask(house, "SELECT status FROM provider_engine.procrastinate_jobs WHERE lock LIKE '%/%'")
+    assert ask(
+        services, "SELECT status FROM provider_engine.procrastinate_jobs WHERE lock LIKE '%/%'"
+    )
     # As if a minute had passed: its lease is over, and it has given no sign of life.
-    tell(house, "UPDATE messages SET leased_until = now()")
+    tell(services, "UPDATE messages SET leased_until = now()")
     tell(
-        house,
+        services,
         "UPDATE provider_engine.procrastinate_workers SET last_heartbeat = now() - '1m'::interval",
     )
-    with working(house) as second:
+    with working(services) as second:
         first_try, second_try = ats.wait_for(2, timeout=30)
         assert second_try.headers["Idempotency-Key"] == first_try.headers["Idempotency-Key"]
         assert second.stop()[0] == 0
-    assert states(house) == ["delivered"]
+    assert states(services) == ["delivered"]
 
 
 def test_a_doorbell_keeps_nobody_waiting_while_the_engine_is_locked(
-    house: House, decline: Callable[[int], str]
+    services: Services, decline: Callable[[int], str]
 ) -> None:
-    doorbell = Doorbell(house.db).start()
-    house.db.on_commit.append(doorbell.ring)
-    with house.db.engine.begin() as connection:
+    doorbell = JobNotifier(services.db).start()
+    services.db.on_commit.append(doorbell.ring)
+    with services.db.engine.begin() as connection:
         connection.execute(text("LOCK TABLE provider_engine.procrastinate_jobs"))
         decline(1)
     doorbell.stop()
-    (lane,) = cast.lanes(house)
-    assert ask(house, "SELECT lock FROM provider_engine.procrastinate_jobs ORDER BY lock") == [
+    (lane,) = cast.queue_names(services)
+    assert ask(services, "SELECT lock FROM provider_engine.procrastinate_jobs ORDER BY lock") == [
         lane,
-        f"{lane.partition('/')[0]}/mail",
+        f"{lane.partition('/')[0]}/email",
     ]
 
 
-def test_a_server_rings_for_every_commit(house: House, decline: Callable[[int], str]) -> None:
-    stop = _tell_workers(house)
+def test_a_server_rings_for_every_commit(services: Services, decline: Callable[[int], str]) -> None:
+    stop = _start_job_notifier(services)
     decline(1)
     stop()
-    (lane,) = cast.lanes(house)
+    (lane,) = cast.queue_names(services)
     waiting = "SELECT args->>'lane' FROM provider_engine.procrastinate_jobs WHERE status = 'todo'"
-    assert lane in ask(house, waiting)
+    assert lane in ask(services, waiting)
 
 
 def test_what_the_engine_does_not_hear_it_is_told_again(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed, heard = threading.Event(), threading.Event()
     monkeypatch.setattr(doorbell_room, "REST", 0.01)
     monkeypatch.setattr(doorbell_room.log, "warning", lambda *_, **__: failed.set())
     monkeypatch.setattr(doorbell_room.log, "info", lambda *_, **__: heard.set())
-    tell(house, "ALTER SCHEMA provider_engine RENAME TO elsewhere")
-    doorbell = Doorbell(house.db).start()
-    doorbell.ring(["7/mail"])
+    tell(services, "ALTER SCHEMA provider_engine RENAME TO elsewhere")
+    doorbell = JobNotifier(services.db).start()
+    doorbell.ring(["7/email"])
     assert failed.wait(10)
-    tell(house, "ALTER SCHEMA elsewhere RENAME TO provider_engine")
+    tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_engine")
     assert heard.wait(10)
     doorbell.stop()
-    assert ask(house, "SELECT lock FROM provider_engine.procrastinate_jobs") == ["7/mail"]
+    assert ask(services, "SELECT lock FROM provider_engine.procrastinate_jobs") == ["7/email"]
 
 
-def test_a_stop_waits_for_no_engine_that_fails(house: House) -> None:
-    tell(house, "ALTER SCHEMA provider_engine RENAME TO elsewhere")
-    doorbell = Doorbell(house.db).start()
-    doorbell.ring(["7/mail"])
+def test_a_stop_waits_for_no_engine_that_fails(services: Services) -> None:
+    tell(services, "ALTER SCHEMA provider_engine RENAME TO elsewhere")
+    doorbell = JobNotifier(services.db).start()
+    doorbell.ring(["7/email"])
     doorbell.stop()
     assert not doorbell._thread.is_alive()
-    tell(house, "ALTER SCHEMA elsewhere RENAME TO provider_engine")
+    tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_engine")
 
 
 def test_on_sqlite_one_sentence_says_who_delivers(

@@ -11,15 +11,15 @@ from sqlalchemy import func, select, text, update
 
 from provider import kinds, outbox
 from provider.accounts import Account, Caller
-from provider.errors import Conflict, Invalid, NotFound, Unready
-from provider.house import House
-from provider.kinds.check import Check, Consent, Entered, Finding, Incomplete, Package
-from provider.kinds.check.consent import Disclosure
-from provider.kinds.check.particulars import LONGEST, PARTICULARS
-from provider.kinds.document import read, read_file
-from provider.orders import Order, Placement, Product, listed, place
+from provider.errors import Conflict, Invalid, NotFound, Unavailable
+from provider.house import Services
+from provider.kinds.check import CandidateDetail, Check, Consent, Finding, IncompleteForm, Package
+from provider.kinds.check.consent import DisclosureRecord
+from provider.kinds.check.particulars import DETAIL_FIELDS, MAX_DETAIL_LENGTH
+from provider.kinds.document import parse_documents, read_file
+from provider.orders import Order, Placement, Product, list_published_products, place
 from tests import cast, screened
-from tests.cast import HandClock
+from tests.cast import ManualClock
 
 FILE = """\
 kind: check
@@ -36,105 +36,107 @@ disclosure:
 """
 
 
-def kept(house: House, text: str = "One text", **more: str) -> Product:
+def kept(services: Services, text: str = "One text", **more: str) -> Product:
     told = {"key": "one", "version": "1", "sample": "false"} | more
-    (document,) = read(FILE.format(text=text, **told), "packages.yaml")
-    with house.db.writing() as session:
-        product, _ = kinds.keep(session, document, house.now())
-        product.publish(house.now())
+    (document,) = parse_documents(FILE.format(text=text, **told), "packages.yaml")
+    with services.db.writing() as session:
+        product, _ = kinds.import_document(session, document, services.now())
+        product.publish(services.now())
         session.flush()
         return product
 
 
-def find(house: House, public_id: str) -> Check:
-    with house.db.reading() as session:
+def find(services: Services, public_id: str) -> Check:
+    with services.db.reading() as session:
         check = Check.find(session, public_id)
-        _ = check.consents, check.entered, check.findings, check.events, check.version
+        _ = check.consents, check.candidate_details, check.findings, check.events, check.version
         return check
 
 
-def words(house: House, public_id: str) -> list[str]:
-    with house.db.reading() as session:
-        return [event.word for event in Order.find(session, public_id).events]
+def words(services: Services, public_id: str) -> list[str]:
+    with services.db.reading() as session:
+        return [event.type for event in Order.find(session, public_id).events]
 
 
-def news(house: House, public_id: str) -> list[str]:
+def news(services: Services, public_id: str) -> list[str]:
     """Return what was put into the outbox for an order, in its order."""
-    with house.db.reading() as session:
-        story = outbox.story(session, public_id)
+    with services.db.reading() as session:
+        story = outbox.history(session, public_id)
         return [message.payload.get("status") or message.topic for message in story]
 
 
 # The texts
 
 
-def test_another_package_may_use_the_same_text_under_its_version(house: House) -> None:
-    kept(house)
-    kept(house, key="two")
-    with house.db.reading() as session:
-        (standing,) = session.scalars(select(Disclosure))
+def test_another_package_may_use_the_same_text_under_its_version(services: Services) -> None:
+    kept(services)
+    kept(services, key="two")
+    with services.db.reading() as session:
+        (standing,) = session.scalars(select(DisclosureRecord))
         assert (standing.key, standing.version, standing.text) == ("terms", "1", "One text")
         assert standing.digest == hashlib.sha256(b"One text").hexdigest()
 
 
 @pytest.mark.parametrize("key", ["one", "two"])
 def test_another_text_under_the_same_version_is_refused_with_its_line(
-    house: House, key: str
+    services: Services, key: str
 ) -> None:
-    kept(house)
+    kept(services)
     with pytest.raises(Invalid) as refused:
-        kept(house, "Another text", key=key)
+        kept(services, "Another text", key=key)
     assert str(refused.value) == (
         "packages.yaml line 9, disclosure.version: terms 1 already stands with another text; "
         "give the changed one a new version"
     )
-    kept(house, "Another text", key=key, version="2")
+    kept(services, "Another text", key=key, version="2")
 
 
-def test_a_sample_does_not_turn_real_by_itself(house: House) -> None:
-    kept(house, sample="true")
+def test_a_sample_does_not_turn_real_by_itself(services: Services) -> None:
+    kept(services, sample="true")
     with pytest.raises(Invalid, match="already stands with another `sample`"):
-        kept(house, sample="false")
+        kept(services, sample="false")
 
 
-def test_a_refused_text_leaves_no_version_behind(house: House) -> None:
-    kept(house)
+def test_a_refused_text_leaves_no_version_behind(services: Services) -> None:
+    kept(services)
     with pytest.raises(Invalid):
-        kept(house, "Another text", key="two")
-    with house.db.reading() as session:
+        kept(services, "Another text", key="two")
+    with services.db.reading() as session:
         assert session.scalars(select(Product.key)).all() == ["one"]
 
 
 # Samples
 
 
-def caller(house: House, name: str, *, sandbox: bool) -> Caller:
-    account_id, _ = cast.account(house, name, sandbox=sandbox)
-    with house.db.reading() as session:
-        return Caller.of(session.get_one(Account, account_id))
+def caller(services: Services, name: str, *, sandbox: bool) -> Caller:
+    account_id, _ = cast.create_account(services, name, sandbox=sandbox)
+    with services.db.reading() as session:
+        return Caller.from_account(session.get_one(Account, account_id))
 
 
 def test_a_package_with_a_sample_text_is_seen_and_ordered_by_sandboxes_alone(
-    house: House,
+    services: Services,
 ) -> None:
-    product = kept(house, sample="true")
-    real = caller(house, "Real", sandbox=False)
-    trial = caller(house, "Trial", sandbox=True)
-    wish = Placement(product=product.public_id, origin="https://a.test/1", email="a@example.com")
-    with house.db.writing() as session:
-        assert [row.name for row in listed(session, "check", trial)] == ["one"]
-        assert listed(session, "check", real) == []
-        assert place(session, house.vault, "check", wish, real, house.now()) is None
-        assert place(session, house.vault, "check", wish, trial, house.now())
+    product = kept(services, sample="true")
+    real = caller(services, "Real", sandbox=False)
+    trial = caller(services, "Trial", sandbox=True)
+    wish = Placement(
+        product=product.public_id, external_key="https://a.test/1", email="a@example.com"
+    )
+    with services.db.writing() as session:
+        assert [row.name for row in list_published_products(session, "check", trial)] == ["one"]
+        assert list_published_products(session, "check", real) == []
+        assert place(session, services.secret_box, "check", wish, real, services.now()) is None
+        assert place(session, services.secret_box, "check", wish, trial, services.now())
 
 
-def test_a_real_text_makes_a_package_of_samples_one_for_everybody(house: House) -> None:
-    kept(house, sample="true")
-    product = kept(house, version="2")
+def test_a_real_text_makes_a_package_of_samples_one_for_everybody(services: Services) -> None:
+    kept(services, sample="true")
+    product = kept(services, version="2")
     assert not product.sandbox_only
-    real = caller(house, "Real", sandbox=False)
-    with house.db.reading() as session:
-        assert [row.name for row in listed(session, "check", real)] == ["one"]
+    real = caller(services, "Real", sandbox=False)
+    with services.db.reading() as session:
+        assert [row.name for row in list_published_products(session, "check", real)] == ["one"]
 
 
 def test_the_sample_package_is_marked_and_asks_for_what_its_screenings_need() -> None:
@@ -143,64 +145,71 @@ def test_the_sample_package_is_marked_and_asks_for_what_its_screenings_need() ->
     )
     content = Package.parse(document.content)
     assert content.disclosure.sample
-    assert content.asked == [
-        "full_name", "former_names", "date_of_birth", "address", "education", "employers",
-    ]  # fmt: skip
+    assert content.requested_details == [
+        "full_name",
+        "former_names",
+        "date_of_birth",
+        "address",
+        "education",
+        "employers",
+    ]
 
 
 # Consent
 
 
-def test_the_form_asks_only_what_the_screenings_need(house: House) -> None:
-    check = find(house, screened.placed(house))
-    assert check.content.asked == ["full_name", "date_of_birth", "employers"]
+def test_the_form_asks_only_what_the_screenings_need(services: Services) -> None:
+    check = find(services, screened.place_check(services))
+    assert check.content.requested_details == ["full_name", "date_of_birth", "employers"]
 
 
 def test_a_consent_keeps_who_when_where_and_the_hash_of_the_exact_text(
-    house: House, clock: HandClock
+    services: Services, clock: ManualClock
 ) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id, name="  Lakita \r\n J.\tMarrero ")
-    check = find(house, public_id)
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id, name="  Lakita \r\n J.\tMarrero ")
+    check = find(services, public_id)
     (consent,) = check.consents
-    text = screened.CONTENT["disclosure"]["text"]
-    assert consent.disclosure == hashlib.sha256(text.encode()).hexdigest()
-    assert (consent.disclosure_version, consent.address) == ("jobs 3", "192.0.2.7")
-    assert (consent.agent, consent.given_at) == ("A browser/1.0", clock.now())
-    agreed = check.agreed(house.vault)
+    text = screened.PACKAGE_CONTENT["disclosure"]["text"]
+    assert consent.disclosure_digest == hashlib.sha256(text.encode()).hexdigest()
+    assert (consent.disclosure_version, consent.ip_address) == ("jobs 3", "192.0.2.7")
+    assert (consent.user_agent, consent.given_at) == ("A browser/1.0", clock.now())
+    agreed = check.latest_consent_view(services.secret_box)
     assert agreed
-    assert (agreed.name, agreed.text, agreed.sample) == (screened.NAME, text, False)
+    assert (agreed.name, agreed.text, agreed.sample) == (screened.SIGNED_NAME, text, False)
     assert (check.status, check.progress) == ("consented", "submitted")
-    assert news(house, public_id) == ["invitation", "consented", "consent"]
+    assert news(services, public_id) == ["invitation", "consented", "consent"]
 
 
-def test_lines_stay_lines_and_one_line_stays_one(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(
-        house,
+def test_lines_stay_lines_and_one_line_stays_one(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(
+        services,
         public_id,
         full_name=" Lakita\r\nJane\x00 Marrero ",
         employers=" one \r\n\r\ntwo\rthree ",
     )
-    kept = find(house, public_id).particulars(house.vault)
+    kept = find(services, public_id).decrypt_details(services.secret_box)
     assert kept["full_name"] == "Lakita Jane Marrero"
     assert kept["employers"] == "one\n\ntwo\nthree"
 
 
-def test_what_the_form_does_not_ask_is_not_kept(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id, national_id="123", former_names="Smith")
-    assert set(find(house, public_id).particulars(house.vault)) == set(screened.FILLED)
+def test_what_the_form_does_not_ask_is_not_kept(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id, national_id="123", former_names="Smith")
+    assert set(find(services, public_id).decrypt_details(services.secret_box)) == set(
+        screened.FORM_VALUES
+    )
 
 
-def test_all_that_is_missing_is_said_at_once_and_nothing_is_kept(house: House) -> None:
-    public_id = screened.placed(house)
-    with pytest.raises(Incomplete) as error:
-        screened.consent(house, public_id, " \n ", full_name="", date_of_birth="yesterday")
+def test_all_that_is_missing_is_said_at_once_and_nothing_is_kept(services: Services) -> None:
+    public_id = screened.place_check(services)
+    with pytest.raises(IncompleteForm) as error:
+        screened.give_consent(services, public_id, " \n ", full_name="", date_of_birth="yesterday")
     assert list(error.value.fields) == ["name", "full_name", "date_of_birth"]
-    check = find(house, public_id)
-    assert (check.status, check.consents, check.entered) == ("pending", [], [])
-    assert news(house, public_id) == ["invitation"]
+    check = find(services, public_id)
+    assert (check.status, check.consents, check.candidate_details) == ("pending", [], [])
+    assert news(services, public_id) == ["invitation"]
 
 
 @pytest.mark.parametrize(
@@ -210,117 +219,117 @@ def test_all_that_is_missing_is_said_at_once_and_nothing_is_kept(house: House) -
         ("date_of_birth", "1990-02-31", "year-month-day"),
         ("date_of_birth", "{today}", "check the year"),
         ("date_of_birth", "1890-01-01", "check the year"),
-        ("employers", "x" * (LONGEST + 1), "at most 1000 characters"),
+        ("employers", "x" * (MAX_DETAIL_LENGTH + 1), "at most 1000 characters"),
         ("address", " \r\n ", "Please fill in: Home address"),
     ],
 )
 def test_each_particular_says_what_it_wants(
-    house: House, field: str, typed: str, said: str
+    services: Services, field: str, typed: str, said: str
 ) -> None:
     with pytest.raises(Invalid, match=said):
-        PARTICULARS[field].read(typed.format(today=house.now().date()), house.now())
+        DETAIL_FIELDS[field].parse(typed.format(today=services.now().date()), services.now())
 
 
-@pytest.mark.parametrize("name", PARTICULARS)
-def test_every_particular_takes_what_people_write(house: House, name: str) -> None:
-    typed = "1990-02-28" if PARTICULARS[name].kind == "date" else "Łukasz Żółć, 東京"
-    assert PARTICULARS[name].read(typed, house.now()) == typed
+@pytest.mark.parametrize("name", DETAIL_FIELDS)
+def test_every_particular_takes_what_people_write(services: Services, name: str) -> None:
+    typed = "1990-02-28" if DETAIL_FIELDS[name].input_type == "date" else "Łukasz Żółć, 東京"
+    assert DETAIL_FIELDS[name].parse(typed, services.now()) == typed
 
 
-def test_a_second_consent_is_refused(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
+def test_a_second_consent_is_refused(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
     with pytest.raises(Conflict):
-        screened.consent(house, public_id)
-    assert len(find(house, public_id).consents) == 1
+        screened.give_consent(services, public_id)
+    assert len(find(services, public_id).consents) == 1
 
 
-def test_an_overdue_check_cannot_be_consented_to(house: House, clock: HandClock) -> None:
-    public_id = screened.placed(house)
-    clock.pass_(timedelta(days=8))
+def test_an_overdue_check_cannot_be_consented_to(services: Services, clock: ManualClock) -> None:
+    public_id = screened.place_check(services)
+    clock.advance(timedelta(days=8))
     with pytest.raises(Conflict):
-        screened.consent(house, public_id)
+        screened.give_consent(services, public_id)
 
 
-def test_what_is_consented_to_never_expires(house: House, clock: HandClock) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    at = clock.pass_(timedelta(days=400))
-    with house.db.writing() as session:
-        assert not kinds.something_due(session, at)
-        assert kinds.pass_time(session, house.vault, at) == 0
-    assert cast.status(house, public_id) == "consented"
+def test_what_is_consented_to_never_expires(services: Services, clock: ManualClock) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    at = clock.advance(timedelta(days=400))
+    with services.db.writing() as session:
+        assert not kinds.has_overdue(session, at)
+        assert kinds.apply_deadlines(session, services.secret_box, at) == 0
+    assert cast.order_status(services, public_id) == "consented"
 
 
 # Secrets
 
 
 @pytest.mark.sqlite  # the other keeps its files where it likes
-def test_the_database_holds_nothing_of_it_in_the_clear(house: House, tmp_path: Path) -> None:
-    public_id = screened.done(house)
-    with house.db.writing() as session:
-        assert session.scalar(text("select count(*) from particulars")) == 3
-    house.db.close()
+def test_the_database_holds_nothing_of_it_in_the_clear(services: Services, tmp_path: Path) -> None:
+    public_id = screened.completed_check(services)
+    with services.db.writing() as session:
+        assert session.scalar(text("select count(*) from candidate_details")) == 3
+    services.db.close()
     files = [path.read_bytes() for path in tmp_path.glob("provider.db*")]
     assert any(public_id.encode() in data for data in files)
-    for secret in (*screened.SECRETS, screened.NAME):
+    for secret in (*screened.SECRET_WORDS, screened.SIGNED_NAME):
         assert not any(secret.encode() in data for data in files), secret
 
 
 @pytest.mark.parametrize(
     ("swap", "read"),
     [
-        (Entered.sealed, lambda check, vault: check.particulars(vault)),
-        (Consent.name, lambda check, vault: check.agreed(vault)),
-        (Finding.note, lambda check, vault: [check.note(vault, x) for x in check.findings]),
+        (CandidateDetail.value_encrypted, lambda check, vault: check.decrypt_details(vault)),
+        (Consent.name, lambda check, vault: check.latest_consent_view(vault)),
+        (Finding.note, lambda check, vault: [check.decrypt_note(vault, x) for x in check.findings]),
     ],
 )
 def test_what_was_sealed_for_another_order_does_not_open(
-    house: House, swap: Any, read: Callable[[Check, Any], object]
+    services: Services, swap: Any, read: Callable[[Check, Any], object]
 ) -> None:
-    product_id = screened.package(house)
-    account_id, _ = cast.account(house)
+    product_id = screened.create_package(services)
+    account_id, _ = cast.create_account(services)
     ids = []
     for number in (1, 2):
         url = f"https://groove-tech.workable.com/checks/{number}"
-        ids.append(cast.order(house, account_id, product_id, "check", callback_url=url))
-        screened.consent(house, ids[-1])
-        screened.find_out(house, ids[-1], {"jobs": "consider"})
-    assert read(find(house, ids[0]), house.vault)
-    with house.db.writing() as session:
+        ids.append(cast.place_order(services, account_id, product_id, "check", callback_url=url))
+        screened.give_consent(services, ids[-1])
+        screened.record_findings(services, ids[-1], {"jobs": "consider"})
+    assert read(find(services, ids[0]), services.secret_box)
+    with services.db.writing() as session:
         first, second = (Check.find(session, each).id for each in ids)
         owner = swap.class_
         theirs = select(swap).where(owner.order_id == second).limit(1).scalar_subquery()
         session.execute(update(owner).where(owner.order_id == first).values({swap: theirs}))
-    with pytest.raises(Unready):
-        read(find(house, ids[0]), house.vault)
+    with pytest.raises(Unavailable):
+        read(find(services, ids[0]), services.secret_box)
 
 
-def test_the_time_of_a_consent_cannot_be_moved(house: House, clock: HandClock) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    with house.db.writing() as session:
+def test_the_time_of_a_consent_cannot_be_moved(services: Services, clock: ManualClock) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    with services.db.writing() as session:
         session.execute(update(Consent).values(given_at=clock.now() - timedelta(days=1)))
-    with pytest.raises(Unready):
-        find(house, public_id).agreed(house.vault)
+    with pytest.raises(Unavailable):
+        find(services, public_id).latest_consent_view(services.secret_box)
 
 
-def test_one_field_does_not_open_as_another(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    check = find(house, public_id)
-    name, born = check.entered[0], check.entered[1]
-    name.sealed, born.sealed = born.sealed, name.sealed
-    with pytest.raises(Unready):
-        check.particulars(house.vault)
+def test_one_field_does_not_open_as_another(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    check = find(services, public_id)
+    name, born = check.candidate_details[0], check.candidate_details[1]
+    name.value_encrypted, born.value_encrypted = born.value_encrypted, name.value_encrypted
+    with pytest.raises(Unavailable):
+        check.decrypt_details(services.secret_box)
 
 
 # Outcomes
 
 
-def test_one_screening_to_consider_makes_it_all_to_consider(house: House) -> None:
-    public_id = screened.done(house)
-    with house.db.reading() as session:
+def test_one_screening_to_consider_makes_it_all_to_consider(services: Services) -> None:
+    public_id = screened.completed_check(services)
+    with services.db.reading() as session:
         check = Check.find(session, public_id)
         assert check.result
         assert check.result.figures == {
@@ -332,48 +341,48 @@ def test_one_screening_to_consider_makes_it_all_to_consider(house: House) -> Non
             ],
         }
         assert check.evidence().sentence == "1 of 3 screenings to consider."
-    assert news(house, public_id) == ["invitation", "consented", "consent", "completed"]
+    assert news(services, public_id) == ["invitation", "consented", "consent", "completed"]
 
 
-def test_all_clear_is_clear(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    screened.find_out(house, public_id, dict.fromkeys(screened.OUTCOMES, "clear"))
-    screened.conclude(house, public_id)
-    with house.db.reading() as session:
+def test_all_clear_is_clear(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    screened.record_findings(services, public_id, dict.fromkeys(screened.OUTCOMES, "clear"))
+    screened.complete_check(services, public_id)
+    with services.db.reading() as session:
         check = Check.find(session, public_id)
-        assert check.overall == "clear"
+        assert check.overall_status == "clear"
         assert check.evidence().sentence == "Nothing to consider in any screening."
 
 
-def test_without_a_result_nothing_is_said_of_it(house: House) -> None:
-    public_id = screened.placed(house)
-    with house.db.reading() as session:
+def test_without_a_result_nothing_is_said_of_it(services: Services) -> None:
+    public_id = screened.place_check(services)
+    with services.db.reading() as session:
         assert Check.find(session, public_id).evidence().sentence == ""
 
 
-def test_an_outcome_is_changed_in_its_place_and_told_without_its_note(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    screened.find_out(house, public_id, {"jobs": "consider"})
-    screened.find_out(house, public_id, {"jobs": "consider"})
-    screened.find_out(house, public_id, {"jobs": "clear"})
-    check = find(house, public_id)
+def test_an_outcome_is_changed_in_its_place_and_told_without_its_note(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    screened.record_findings(services, public_id, {"jobs": "consider"})
+    screened.record_findings(services, public_id, {"jobs": "consider"})
+    screened.record_findings(services, public_id, {"jobs": "clear"})
+    check = find(services, public_id)
     (finding,) = check.findings
     assert (finding.status, finding.actor, finding.note) == ("clear", "sam@provider.test", None)
-    told = [(each.word, each.note) for each in check.events if each.word == "outcome entered"]
+    told = [(each.type, each.note) for each in check.events if each.type == "outcome entered"]
     assert told == [
         ("outcome entered", "Employment history: to consider"),
         ("outcome entered", "Employment history: clear"),
     ]
 
 
-def test_a_note_keeps_its_lines(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    screened.find_out(house, public_id, {"jobs": "consider"})
-    check = find(house, public_id)
-    assert check.note(house.vault, check.findings[0]) == screened.NOTE
+def test_a_note_keeps_its_lines(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    screened.record_findings(services, public_id, {"jobs": "consider"})
+    check = find(services, public_id)
+    assert check.decrypt_note(services.secret_box, check.findings[0]) == screened.FINDING_NOTE
 
 
 @pytest.mark.parametrize(
@@ -381,91 +390,97 @@ def test_a_note_keeps_its_lines(house: House) -> None:
     [("", "", Invalid), ("failed", "", Invalid), ("clear", "x" * 5001, Invalid)],
 )
 def test_an_outcome_that_is_none_is_refused(
-    house: House, outcome: str, note: str, error: type[Exception]
+    services: Services, outcome: str, note: str, error: type[Exception]
 ) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    with house.db.writing() as session:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    with services.db.writing() as session:
         check = Check.find(session, public_id)
         with pytest.raises(error):
-            check.find_out(session, house.vault, "jobs", outcome, note, "sam", house.now())
+            check.record_finding(
+                session, services.secret_box, "jobs", outcome, note, "sam", services.now()
+            )
 
 
-def test_a_screening_that_is_not_in_the_package_is_not_found(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
+def test_a_screening_that_is_not_in_the_package_is_not_found(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
     with pytest.raises(NotFound):
-        screened.find_out(house, public_id, {"credit": "clear"})
+        screened.record_findings(services, public_id, {"credit": "clear"})
 
 
-def test_nothing_is_entered_before_the_consent_or_after_the_end(house: House) -> None:
-    public_id = screened.placed(house)
+def test_nothing_is_entered_before_the_consent_or_after_the_end(services: Services) -> None:
+    public_id = screened.place_check(services)
     with pytest.raises(Conflict, match="once the candidate has agreed"):
-        screened.find_out(house, public_id)
+        screened.record_findings(services, public_id)
     with pytest.raises(Conflict):
-        screened.conclude(house, public_id)
-    screened.consent(house, public_id)
-    screened.find_out(house, public_id)
-    screened.conclude(house, public_id)
+        screened.complete_check(services, public_id)
+    screened.give_consent(services, public_id)
+    screened.record_findings(services, public_id)
+    screened.complete_check(services, public_id)
     with pytest.raises(Conflict):
-        screened.find_out(house, public_id, {"jobs": "clear"})
+        screened.record_findings(services, public_id, {"jobs": "clear"})
 
 
-def test_a_check_is_not_completed_while_an_outcome_is_missing(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    screened.find_out(house, public_id, {"identity": "clear"})
+def test_a_check_is_not_completed_while_an_outcome_is_missing(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    screened.record_findings(services, public_id, {"identity": "clear"})
     with pytest.raises(Conflict, match="no outcome yet for: Employment history, Criminal record"):
-        screened.conclude(house, public_id)
+        screened.complete_check(services, public_id)
 
 
 # The end, and another beginning
 
 
-def reopen(house: House, public_id: str) -> None:
-    with house.db.writing() as session:
+def reopen(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
         Order.find(session, public_id).reopen(
-            session, house.vault, "sam@provider.test", "A mix-up", house.now()
+            session, services.secret_box, "sam@provider.test", "A mix-up", services.now()
         )
 
 
 def test_a_reopened_check_asks_anew_and_keeps_only_the_consent_on_record(
-    house: House, clock: HandClock
+    services: Services, clock: ManualClock
 ) -> None:
-    public_id = screened.done(house)
-    reopen(house, public_id)
-    check = find(house, public_id)
-    assert (check.status, check.entered, check.findings) == ("pending", [], [])
+    public_id = screened.completed_check(services)
+    reopen(services, public_id)
+    check = find(services, public_id)
+    assert (check.status, check.candidate_details, check.findings) == ("pending", [], [])
     assert len(check.consents) == 1
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         assert session.scalar(select(func.count(Finding.id))) == 0
     with pytest.raises(Conflict):
-        screened.find_out(house, public_id)
-    clock.pass_(timedelta(hours=1))
-    screened.consent(house, public_id, name="Lakita M")
-    screened.find_out(house, public_id, dict.fromkeys(screened.OUTCOMES, "clear"))
-    screened.conclude(house, public_id)
-    check = find(house, public_id)
-    agreed = check.agreed(house.vault)
+        screened.record_findings(services, public_id)
+    clock.advance(timedelta(hours=1))
+    screened.give_consent(services, public_id, name="Lakita M")
+    screened.record_findings(services, public_id, dict.fromkeys(screened.OUTCOMES, "clear"))
+    screened.complete_check(services, public_id)
+    check = find(services, public_id)
+    agreed = check.latest_consent_view(services.secret_box)
     assert agreed
-    assert (len(check.consents), agreed.name, agreed.at) == (2, "Lakita M", clock.now())
-    assert news(house, public_id)[-5:] == [
-        "pending", "invitation", "consented", "consent", "completed",
-    ]  # fmt: skip
+    assert (len(check.consents), agreed.name, agreed.given_at) == (2, "Lakita M", clock.now())
+    assert news(services, public_id)[-5:] == [
+        "pending",
+        "invitation",
+        "consented",
+        "consent",
+        "completed",
+    ]
 
 
-def test_an_open_check_cannot_be_reopened_and_loses_nothing(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
+def test_an_open_check_cannot_be_reopened_and_loses_nothing(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
     with pytest.raises(Conflict):
-        reopen(house, public_id)
-    assert len(find(house, public_id).entered) == 3
+        reopen(services, public_id)
+    assert len(find(services, public_id).candidate_details) == 3
 
 
-def test_staff_can_take_a_check_back_after_the_consent(house: House) -> None:
-    public_id = screened.placed(house)
-    screened.consent(house, public_id)
-    with house.db.writing() as session:
-        Order.find(session, public_id).cancel(session, "sam", "Withdrawn", house.now())
-    assert cast.status(house, public_id) == "cancelled"
-    assert words(house, public_id)[-1] == "cancelled"
+def test_staff_can_take_a_check_back_after_the_consent(services: Services) -> None:
+    public_id = screened.place_check(services)
+    screened.give_consent(services, public_id)
+    with services.db.writing() as session:
+        Order.find(session, public_id).cancel(session, "sam", "Withdrawn", services.now())
+    assert cast.order_status(services, public_id) == "cancelled"
+    assert words(services, public_id)[-1] == "cancelled"

@@ -65,9 +65,12 @@ def test_a_small_test_gets_the_defaults() -> None:
     [only] = parsed.sections
     [asked] = only.items
     assert (parsed.name, parsed.time_limit, parsed.shuffle, parsed.grades) == (
-        "Sums", None, False, None
-    )  # fmt: skip
-    assert (only.weight, only.scored, only.instructions) == (Decimal(1), True, "")
+        "Sums",
+        None,
+        False,
+        None,
+    )
+    assert (only.weight, only.is_scored, only.instructions) == (Decimal(1), True, "")
     assert (asked.points, asked.required) == (Decimal(1), False)
 
 
@@ -109,11 +112,11 @@ def test_items_are_found_by_key_and_required_ones_asked_for() -> None:
     parsed = assessment.parse(
         exam(section(choice("a", required=True), choice("b"), choice("c", required=True)))
     )
-    found = parsed.item("b")
+    found = parsed.find_item("b")
     assert found is not None
     assert found.key == "b"
-    assert parsed.item("z") is None
-    assert [each.key for each in parsed.missing({"a": "o0", "c": None})] == ["c"]
+    assert parsed.find_item("z") is None
+    assert [each.key for each in parsed.unanswered_required({"a": "o0", "c": None})] == ["c"]
 
 
 def test_a_section_that_is_not_scored_needs_no_right_answers() -> None:
@@ -124,7 +127,7 @@ def test_a_section_that_is_not_scored_needs_no_right_answers() -> None:
         item("numeric", "d"),
         item("short_text", "e"),
     ]
-    assert not assessment.parse(exam(section(*unmarked, weight=0))).sections[0].scored
+    assert not assessment.parse(exam(section(*unmarked, weight=0))).sections[0].is_scored
     for each in unmarked:
         assert "sections[0].items[0]." in complaint(assessment.parse, exam(section(each)))
 
@@ -244,7 +247,7 @@ def test_a_small_interview_gets_the_defaults() -> None:
     [question] = parsed.questions
     assert (question.think_seconds, question.answer_seconds, question.takes) == (30, 120, 1)
     assert (parsed.scale.min, parsed.scale.max, parsed.scale.labels) == (1, 5, ())
-    assert parsed.seconds == 150
+    assert parsed.max_duration_seconds == 150
     assert parsed.grades is None
 
 

@@ -14,9 +14,9 @@ from provider.errors import Invalid
 from provider.kinds import document
 from provider.kinds.assessment import content as test_content
 from provider.kinds.check import content as check_content
-from provider.kinds.document import Document, digest, export, read, read_file
+from provider.kinds.document import Document, content_digest, parse_documents, read_file, to_yaml
 from provider.kinds.interview import content as interview_content
-from provider.kinds.plain_yaml import MOST_BYTES, below, trees
+from provider.kinds.plain_yaml import MAX_DOCUMENT_BYTES, child_path, parse_trees
 
 SAMPLES = sorted((Path(document.__file__).parents[1] / "samples").glob("*.yaml"))
 SCHEMAS = {
@@ -48,24 +48,24 @@ sections:
 
 def complaint(text: str) -> str:
     with pytest.raises(Invalid) as caught:
-        read(text, "tests.yaml")
+        parse_documents(text, "tests.yaml")
     return str(caught.value)
 
 
 def complaint_about(text: str, kind: str = "assessment") -> str:
-    [found] = read(text, "tests.yaml")
+    [found] = parse_documents(text, "tests.yaml")
     with pytest.raises(Invalid) as caught:
         document.validate(found, SCHEMAS[kind])
     return str(caught.value)
 
 
 def value_of(text: str) -> Any:
-    [found] = trees(text, "it.yaml")
+    [found] = parse_trees(text, "it.yaml")
     return found.value
 
 
 def test_a_file_may_hold_several_documents() -> None:
-    first, second = read(f"{TEST}---\n{TEST.replace('sums', 'more')}", "tests.yaml")
+    first, second = parse_documents(f"{TEST}---\n{TEST.replace('sums', 'more')}", "tests.yaml")
     assert (first.kind, first.key, first.name, first.line) == ("assessment", "sums", "Sums", 1)
     assert (second.key, second.line) == ("more", 19)
     assert "kind" not in first.content
@@ -73,19 +73,21 @@ def test_a_file_may_hold_several_documents() -> None:
 
 
 def test_empty_documents_between_others_are_passed_over() -> None:
-    assert len(read(f"---\n---\n{TEST}---\n", "tests.yaml")) == 1
+    assert len(parse_documents(f"---\n---\n{TEST}---\n", "tests.yaml")) == 1
 
 
 def test_the_schema_number_may_be_left_out() -> None:
-    assert "schema" not in export(read(TEST, "tests.yaml")[0])
-    assert read(export(read(TEST, "tests.yaml")[0]), "again.yaml") == read(TEST, "tests.yaml")
+    assert "schema" not in to_yaml(parse_documents(TEST, "tests.yaml")[0])
+    assert parse_documents(
+        to_yaml(parse_documents(TEST, "tests.yaml")[0]), "again.yaml"
+    ) == parse_documents(TEST, "tests.yaml")
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_every_sample_is_valid_and_survives_the_way_out_and_back(path: Path) -> None:
     for each in read_file(path):
         assert document.validate(each, SCHEMAS[each.kind]).name == each.name
-        assert read(export(each), "again.yaml") == [each]
+        assert parse_documents(to_yaml(each), "again.yaml") == [each]
 
 
 def test_the_samples_hold_every_kind_and_every_kind_of_item() -> None:
@@ -94,18 +96,42 @@ def test_the_samples_hold_every_kind_and_every_kind_of_item() -> None:
     tests = [test_content.parse(each.content) for each in documents if each.kind == "assessment"]
     kinds = {item.kind for test in tests for item in test.items}
     assert kinds == {
-        "single_choice", "multiple_choice", "true_false", "numeric", "short_text", "likert"
-    }  # fmt: skip
+        "single_choice",
+        "multiple_choice",
+        "true_false",
+        "numeric",
+        "short_text",
+        "likert",
+    }
 
 
 def test_words_and_figures_stay_what_they_look_like() -> None:
     text = "[No, yes, off, 10:30, 007, 2024-01-01, 0x1F, .5, =, .nan, '12', \"\"]"
     assert value_of(text) == [
-        "No", "yes", "off", "10:30", "007", "2024-01-01", "0x1F", ".5", "=", ".nan", "12", ""
-    ]  # fmt: skip
+        "No",
+        "yes",
+        "off",
+        "10:30",
+        "007",
+        "2024-01-01",
+        "0x1F",
+        ".5",
+        "=",
+        ".nan",
+        "12",
+        "",
+    ]
     assert value_of("[12, -3, +4, 1.50, 1e3, true, False, null, ~, ]") == [
-        12, -3, 4, 1.5, 1000.0, True, False, None, None
-    ]  # fmt: skip
+        12,
+        -3,
+        4,
+        1.5,
+        1000.0,
+        True,
+        False,
+        None,
+        None,
+    ]
 
 
 def test_names_are_always_text() -> None:
@@ -153,7 +179,7 @@ def test_a_rule_between_fields_is_reported_where_it_is_broken() -> None:
 
 def test_an_error_in_a_later_document_counts_lines_from_the_top_of_the_file() -> None:
     text = f"{TEST}---\n{TEST.replace('sums', 'more').replace('answer: 4', 'answer: x')}"
-    later = read(text, "tests.yaml")[1]
+    later = parse_documents(text, "tests.yaml")[1]
     with pytest.raises(Invalid, match=r"^tests.yaml line 35, sections\[0\].items\[1\].answer: "):
         document.validate(later, test_content.SCHEMA)
 
@@ -187,11 +213,11 @@ def test_an_error_in_a_later_document_counts_lines_from_the_top_of_the_file() ->
         ("a: " + "[" * 20 + "]" * 20, "is nested more than 12 levels deep"),
         ("a: " + "9" * 31, "tests.yaml line 1, a: is too long for a number"),
         ("a: 1e999", "tests.yaml line 1, a: is too large for a number"),
-        ("a: " + "x" * MOST_BYTES, "tests.yaml: is too large; split it"),
-        ("a: " + "é" * (MOST_BYTES // 2), "tests.yaml: is too large; split it"),
+        ("a: " + "x" * MAX_DOCUMENT_BYTES, "tests.yaml: is too large; split it"),
+        ("a: " + "é" * (MAX_DOCUMENT_BYTES // 2), "tests.yaml: is too large; split it"),
         (f"{TEST}---\n{TEST}", "tests.yaml line 20, key: sums is already used above in this file"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read_is_one_clear_error(text: str, expected: str) -> None:
     message = complaint(text)
     assert expected in message
@@ -215,25 +241,25 @@ def test_a_file_that_is_missing_or_no_text_is_one_clear_error(tmp_path: Path) ->
     (tmp_path / "latin.yaml").write_bytes("kind: ä".encode("latin-1"))
     with pytest.raises(Invalid, match="is not UTF-8 text"):
         read_file(tmp_path / "latin.yaml")
-    (tmp_path / "large.yaml").write_bytes(b"#" * (MOST_BYTES + 1))
+    (tmp_path / "large.yaml").write_bytes(b"#" * (MAX_DOCUMENT_BYTES + 1))
     with pytest.raises(Invalid, match="is too large"):
         read_file(tmp_path / "large.yaml")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
-    assert read(f"\ufeff{TEST}", "tests.yaml") == read(TEST, "tests.yaml")
+    assert parse_documents(f"\ufeff{TEST}", "tests.yaml") == parse_documents(TEST, "tests.yaml")
 
 
 def test_the_digest_depends_on_what_is_said_and_not_on_the_order() -> None:
-    assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
-    assert digest({"a": [1, 2]}) != digest({"a": [2, 1]})
-    assert digest({"a": 1}) != digest({"a": "1"})
-    assert len(digest({})) == 64
+    assert content_digest({"a": 1, "b": [1, 2]}) == content_digest({"b": [1, 2], "a": 1})
+    assert content_digest({"a": [1, 2]}) != content_digest({"a": [2, 1]})
+    assert content_digest({"a": 1}) != content_digest({"a": "1"})
+    assert len(content_digest({})) == 64
 
 
 def test_the_digest_is_the_same_after_a_stay_in_the_database() -> None:
-    [found] = read(TEST, "tests.yaml")
-    assert digest(json.loads(json.dumps(found.content))) == digest(found.content)
+    [found] = parse_documents(TEST, "tests.yaml")
+    assert content_digest(json.loads(json.dumps(found.content))) == content_digest(found.content)
 
 
 def test_a_stored_content_is_checked_without_a_file() -> None:
@@ -244,8 +270,8 @@ def test_a_stored_content_is_checked_without_a_file() -> None:
 
 
 def test_paths_read_like_the_file() -> None:
-    assert below("", "sections") == "sections"
-    assert below(below("sections", 0), "key") == "sections[0].key"
+    assert child_path("", "sections") == "sections"
+    assert child_path(child_path("sections", 0), "key") == "sections[0].key"
 
 
 TEXTS = st.text(
@@ -278,14 +304,14 @@ VALUES = st.recursive(
 @example({"a": "line\n  indented\n\nlast\n", "b": "\n", "c": " x ", "d": "tab\there"})
 def test_whatever_is_exported_reads_back_equal(content: dict[str, Any]) -> None:
     whole = Document("assessment", "a-key", "Name", {"schema": 1, "name": "Name"} | content)
-    assert read(export(whole), "again.yaml") == [whole]
+    assert parse_documents(to_yaml(whole), "again.yaml") == [whole]
 
 
 @settings(deadline=None)
 @given(st.text(max_size=60) | st.text("kind:ey nam\n-[]{}&*!|>'\"\t#%1?,~", max_size=60))
 def test_reading_anything_raises_nothing_but_invalid(text: str) -> None:
     with suppress(Invalid):
-        assert all(each.key for each in read(text, "any.yaml"))
+        assert all(each.key for each in parse_documents(text, "any.yaml"))
 
 
 @settings(deadline=None)
@@ -293,7 +319,7 @@ def test_reading_anything_raises_nothing_but_invalid(text: str) -> None:
 def test_checking_any_content_raises_nothing_but_invalid(content: Any) -> None:
     for schema in SCHEMAS.values():
         with pytest.raises(Invalid):
-            document.load(content, schema)
+            document.load_content(content, schema)
 
 
 @settings(deadline=None)

@@ -12,8 +12,8 @@ from werkzeug.datastructures import MultiDict
 
 from provider.errors import Invalid
 from provider.kinds.assessment.items import (
-    KINDS,
-    MOST_TEXT,
+    ITEM_KINDS,
+    MAX_TEXT_LENGTH,
     Item,
     Likert,
     MultipleChoice,
@@ -23,7 +23,7 @@ from provider.kinds.assessment.items import (
     SingleChoice,
     TrueFalse,
 )
-from provider.kinds.assessment.numerals import read_number, write_number
+from provider.kinds.assessment.numerals import format_number, parse_number
 
 OPTIONS = (
     Option("a", "Athens", correct=True),
@@ -79,13 +79,13 @@ def test_nothing_and_blanks_are_no_answer(item: Item) -> None:
 )
 def test_an_answer_gives_the_form_again(item: Item, values: list[str]) -> None:
     value = answer(item, *values)
-    assert item.chosen(value) == values
-    assert answer(item, *item.chosen(value)) == value
+    assert item.form_values(value) == values
+    assert answer(item, *item.form_values(value)) == value
     assert item.parse_answer({"answer": value}) == value
 
 
 def test_no_answer_marks_nothing_in_the_form() -> None:
-    assert [text for item in ALL for text in item.chosen(None) if text] == []
+    assert [text for item in ALL for text in item.form_values(None) if text] == []
 
 
 @pytest.mark.parametrize("item", [SINGLE, STATEMENT, NUMBER, TEXT, SCALE], ids=lambda i: i.kind)
@@ -104,7 +104,7 @@ def test_a_value_that_no_form_sends_is_refused(item: Item) -> None:
 def test_a_single_choice_is_right_or_wrong() -> None:
     assert SINGLE.score(answer(SINGLE, "a")) == 1
     assert SINGLE.score(answer(SINGLE, "b")) == 0
-    assert SINGLE.shown("b") == "Berlin"
+    assert SINGLE.format_answer("b") == "Berlin"
     assert SINGLE.solution == "Athens"
     assert "not one of the choices" in refusal(SINGLE, "z")
 
@@ -128,7 +128,7 @@ def test_a_multiple_choice_gives_what_is_right_less_what_is_wrong(
 
 def test_a_multiple_choice_reads_in_the_order_of_its_options_each_once() -> None:
     assert answer(MULTIPLE, "c", "a", "c") == ["a", "c"]
-    assert MULTIPLE.shown(["c", "a"]) == "Athens; Cairo"
+    assert MULTIPLE.format_answer(["c", "a"]) == "Athens; Cairo"
     assert MULTIPLE.solution == "Athens; Cairo"
     assert "not one of the choices" in refusal(MULTIPLE, "a", "z")
 
@@ -137,7 +137,7 @@ def test_a_statement_is_true_or_false() -> None:
     assert answer(STATEMENT, "true") is True
     assert STATEMENT.score(True) == 0
     assert STATEMENT.score(False) == 1
-    assert (STATEMENT.shown(True), STATEMENT.solution) == ("True", "False")
+    assert (STATEMENT.format_answer(True), STATEMENT.solution) == ("True", "False")
     assert refusal(STATEMENT, "maybe") == "Choose true or false"
 
 
@@ -177,17 +177,40 @@ def test_a_statement_is_true_or_false() -> None:
     ],
 )
 def test_a_number_is_read_in_any_countrys_way(written: str, meant: str) -> None:
-    assert write_number(read_number(written)) == meant
+    assert format_number(parse_number(written)) == meant
 
 
 @pytest.mark.parametrize(
     "written",
     [
-        "NaN", "inf", "-Infinity", "12 km", "twelve", "1,23,4", "1,2345,678", "1.2.3", ",", "-",
-        "1,234.567.8", "1.234,567,8", "1..2", "--1", "1e", "e3", "1e9999", "0x10", "1,,000",
-        "1_000", "1e-30", "1e30", "9" * 41, "1,234,56", "²", "1/2",
+        "NaN",
+        "inf",
+        "-Infinity",
+        "12 km",
+        "twelve",
+        "1,23,4",
+        "1,2345,678",
+        "1.2.3",
+        ",",
+        "-",
+        "1,234.567.8",
+        "1.234,567,8",
+        "1..2",
+        "--1",
+        "1e",
+        "e3",
+        "1e9999",
+        "0x10",
+        "1,,000",
+        "1_000",
+        "1e-30",
+        "1e30",
+        "9" * 41,
+        "1,234,56",
+        "²",
+        "1/2",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_number_is_answered_with_advice(written: str) -> None:
     assert refusal(NUMBER, written).startswith(("Write a number only", "This number is too"))
 
@@ -201,7 +224,7 @@ def test_both_ends_of_the_tolerance_are_right_exactly(written: str, worth: int) 
 
 
 def test_a_number_is_shown_with_its_unit_and_tolerance() -> None:
-    assert NUMBER.shown("12.5") == "12.5 km"
+    assert NUMBER.format_answer("12.5") == "12.5 km"
     assert NUMBER.solution == "12.5 km (± 0.1)"
     assert Numeric(key="n", prompt="?", answer=Decimal("1e3")).solution == "1000"
 
@@ -223,34 +246,34 @@ def test_text_is_compared_without_case_and_spacing(written: str, worth: int) -> 
 
 def test_text_is_kept_clean_and_short() -> None:
     assert answer(TEXT, "a\x00b\n c\ud800") == "a b c"
-    assert TEXT.shown("a b") == "a b"
+    assert TEXT.format_answer("a b") == "a b"
     assert TEXT.solution == "Marie Curie / Straße"
-    assert "too long" in refusal(TEXT, "x" * (MOST_TEXT + 1))
+    assert "too long" in refusal(TEXT, "x" * (MAX_TEXT_LENGTH + 1))
 
 
 def test_a_scale_scores_by_position_in_its_direction() -> None:
     backwards = Likert(key="b", prompt="?", labels=SCALE.labels, reversed=True)
     assert [SCALE.score(position) for position in (1, 2, 3)] == [0, Fraction(1, 2), 1]
     assert [backwards.score(position) for position in (1, 2, 3)] == [1, Fraction(1, 2), 0]
-    assert SCALE.shown(2) == "Sometimes"
+    assert SCALE.format_answer(2) == "Sometimes"
     assert SCALE.solution is None
     assert "not on the scale" in refusal(SCALE, "4")
     assert "not on the scale" in refusal(SCALE, "0")
 
 
 def test_mixing_depends_on_the_seed_alone() -> None:
-    orders = {tuple(o.key for o in SINGLE.arranged(f"order{n}", True)) for n in range(50)}
+    orders = {tuple(o.key for o in SINGLE.shuffled_options(f"order{n}", True)) for n in range(50)}
     assert len(orders) > 5
     assert all(set(order) == set("abcd") for order in orders)
-    assert SINGLE.arranged("order1", True) == SINGLE.arranged("order1", True)
-    assert SINGLE.arranged("order1", False) == OPTIONS
+    assert SINGLE.shuffled_options("order1", True) == SINGLE.shuffled_options("order1", True)
+    assert SINGLE.shuffled_options("order1", False) == OPTIONS
 
 
 def test_an_item_may_overrule_whether_the_test_mixes() -> None:
     fixed = SingleChoice(key="f", prompt="?", options=OPTIONS, shuffle=False)
     mixed = SingleChoice(key="f", prompt="?", options=OPTIONS, shuffle=True)
-    assert fixed.arranged("seed2", True) == OPTIONS
-    assert {mixed.arranged(f"seed{n}", False) for n in range(9)} != {OPTIONS}
+    assert fixed.shuffled_options("seed2", True) == OPTIONS
+    assert {mixed.shuffled_options(f"seed{n}", False) for n in range(9)} != {OPTIONS}
 
 
 def test_an_item_without_a_right_answer_says_so_and_scores_nothing() -> None:
@@ -261,8 +284,8 @@ def test_an_item_without_a_right_answer_says_so_and_scores_nothing() -> None:
         "accepted": ShortText(key="x", prompt="?"),
     }
     for field, item in flawed.items():
-        assert item.flaw is not None
-        assert item.flaw[0] == field
+        assert item.scoring_problem is not None
+        assert item.scoring_problem[0] == field
         assert item.solution is None
     for item, value in (
         (MultipleChoice(key="m", prompt="?", options=unmarked), ["a"]),
@@ -271,14 +294,14 @@ def test_an_item_without_a_right_answer_says_so_and_scores_nothing() -> None:
         (flawed["answer"], True),
         (flawed["accepted"], "a"),
     ):
-        assert item.flaw
+        assert item.scoring_problem
         assert item.solution is None
         assert item.score(value) == 0
-    assert all(item.flaw is None for item in ALL)
+    assert all(item.scoring_problem is None for item in ALL)
 
 
 def test_every_kind_is_known_by_its_word() -> None:
-    assert [item.kind for item in ALL] == list(KINDS)
+    assert [item.kind for item in ALL] == list(ITEM_KINDS)
 
 
 FORMS = st.lists(
@@ -300,12 +323,12 @@ def test_any_form_is_an_answer_worth_0_to_1_or_a_clear_refusal(
         value = answer(item, *values)
         if value is not None:
             assert 0 <= item.score(value) <= 1
-            assert item.shown(value)
-            assert answer(item, *item.chosen(value)) == value
+            assert item.format_answer(value)
+            assert answer(item, *item.form_values(value)) == value
 
 
 @settings(deadline=None)
 @given(st.decimals(-(10**12), 10**12, allow_nan=False, allow_infinity=False, places=4))
 def test_a_written_number_reads_back_exactly(number: Decimal) -> None:
-    assert read_number(write_number(number)) == number
-    assert read_number(f"{number:,}") == number
+    assert parse_number(format_number(number)) == number
+    assert parse_number(f"{number:,}") == number

@@ -52,7 +52,7 @@ def test_the_copy_knows_its_length_and_seeks(tmp_path: Path, form: str) -> None:
     source, copy, poster = recorded(tmp_path, form), tmp_path / "copy", tmp_path / "poster.jpg"
     made = remux(source, copy, poster)
     assert made.seconds == pytest.approx(2, abs=0.3)
-    assert made.poster
+    assert made.has_poster
     assert poster.read_bytes().startswith(b"\xff\xd8\xff")
     with av.open(copy) as watched:
         assert watched.duration
@@ -100,7 +100,7 @@ def test_sound_alone_has_a_length_and_no_poster(tmp_path: Path) -> None:
     poster = tmp_path / "poster"
     made = remux(recorded(tmp_path, "webm", picture=False), tmp_path / "copy", poster)
     assert made.seconds == pytest.approx(2, abs=0.3)
-    assert (made.poster, poster.exists()) == (False, False)
+    assert (made.has_poster, poster.exists()) == (False, False)
 
 
 def test_a_recording_that_breaks_off_is_good_until_there(tmp_path: Path) -> None:

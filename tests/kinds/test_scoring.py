@@ -14,7 +14,7 @@ from provider.kinds import document
 from provider.kinds.assessment import content, scoring
 from provider.kinds.assessment.items import Item, Likert, MultipleChoice, SingleChoice, TrueFalse
 from provider.kinds.assessment.scoring import score
-from provider.kinds.grading import Grades, figure, number, percent
+from provider.kinds.grading import Grades, to_number, to_number_text, to_percent
 
 SAMPLES = Path(document.__file__).parents[1] / "samples"
 
@@ -112,7 +112,7 @@ def test_a_test_without_a_scored_section_has_no_score_and_no_grade() -> None:
     survey = exam(content.Section("one", "Survey", statements(1), weight=Decimal(0)))
     result = score(survey, {"s0": True})
     assert (result.percent, result.grade, result.summary) == (None, None, None)
-    assert scoring.marked(survey, {"s0": True})[0].points is None
+    assert scoring.score_items(survey, {"s0": True})[0].points is None
 
 
 def test_a_test_without_cut_scores_has_a_score_and_no_grade() -> None:
@@ -132,8 +132,8 @@ def test_a_cut_score_is_reached_when_the_percentage_shown_meets_it(right: int, g
 
 
 def test_without_a_second_cut_score_nobody_excels() -> None:
-    assert Grades(Decimal(50)).of(Decimal(100)) == "passed"
-    assert Grades(Decimal(50)).of(Decimal("49.9")) == "failed"
+    assert Grades(Decimal(50)).grade_for(Decimal(100)) == "passed"
+    assert Grades(Decimal(50)).grade_for(Decimal("49.9")) == "failed"
 
 
 @pytest.mark.parametrize(
@@ -148,17 +148,19 @@ def test_without_a_second_cut_score_nobody_excels() -> None:
     ],
 )
 def test_a_percentage_reads_short(share: Fraction, shown: str, json_number: float) -> None:
-    assert figure(percent(share)) == shown
-    assert number(percent(share)) == json_number
+    assert to_number_text(to_percent(share)) == shown
+    assert to_number(to_percent(share)) == json_number
 
 
 def test_the_evidence_shows_every_item_with_answer_and_points() -> None:
-    shown = {each.key: each for each in scoring.marked(NUMERICAL, {"strong-quarters": ["q2"]})}
+    shown = {each.key: each for each in scoring.score_items(NUMERICAL, {"strong-quarters": ["q2"]})}
     quarters, jacket = shown["strong-quarters"], shown["jacket"]
     assert (quarters.section, quarters.answer, quarters.solution) == (
-        "Reading tables", "Q2", "Q2; Q3; Q4"
-    )  # fmt: skip
-    assert (quarters.points, quarters.of) == (Decimal("0.67"), Decimal(2))
+        "Reading tables",
+        "Q2",
+        "Q2; Q3; Q4",
+    )
+    assert (quarters.points, quarters.max_points) == (Decimal("0.67"), Decimal(2))
     assert quarters.prompt.startswith("In which quarters did North and South together")
     assert (jacket.answer, jacket.points) == (None, Decimal(0))
 
@@ -196,7 +198,7 @@ def test_any_attempt_scores_0_to_100_in_figures_that_the_wire_can_carry(
     for section in result.details.values():
         assert all(isinstance(value, int | float | str) for value in section.values())
     assert json.loads(json.dumps(result.details)) == result.details
-    gained = sum(each.points or 0 for each in scoring.marked(*attempt))
+    gained = sum(each.points or 0 for each in scoring.score_items(*attempt))
     assert gained <= sum(item.points for item in attempt[0].items)
 
 

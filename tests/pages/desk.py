@@ -6,27 +6,31 @@ from typing import Any
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from provider.accounts import Staff, enter
-from provider.house import House
+from provider.accounts import Staff, complete_sign_in
+from provider.house import Services
 from tests import cast
 
-HOME = "/console/orders/"
+ORDERS_PATH = "/console/orders/"
 
 
-class Desk:
+class ConsoleClient:
     """A signed-in client; `submit` fetches the form first, as a browser does."""
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
 
     @classmethod
-    def of(cls, house: House, client: FlaskClient, role: str = "operator") -> "Desk":
+    def signed_in(
+        cls, services: Services, client: FlaskClient, role: str = "operator"
+    ) -> "ConsoleClient":
         """Add a member of staff and sit them down; the password's slow proof is left out."""
         email = f"{role}@provider.test"
-        with house.db.writing() as session:
-            session.add(Staff(email=email, role=role, password="-", created_at=house.now()))
+        with services.db.writing() as session:
+            session.add(Staff(email=email, role=role, password_hash="-", created_at=services.now()))
             session.flush()
-            client.set_cookie("staff", enter(session, email, "127.0.0.1", house.now()))
+            client.set_cookie(
+                "staff", complete_sign_in(session, email, "127.0.0.1", services.now())
+            )
         return cls(client)
 
     def sign_in(self, email: str, password: str, **more: str) -> TestResponse:
@@ -35,13 +39,17 @@ class Desk:
             "/console/sign-in", page="/console/sign-in", email=email, password=password, **more
         )
 
-    def read(self, path: str, code: int = 200) -> str:
+    def get_text(self, path: str, expected_status: int = 200) -> str:
         """Return what a page says."""
         answer = self.client.get(path)
-        assert answer.status_code == code, (answer.status_code, answer.location, answer.text)
+        assert answer.status_code == expected_status, (
+            answer.status_code,
+            answer.location,
+            answer.text,
+        )
         return unescape(answer.text)
 
-    def submit(self, path: str, *, page: str = HOME, **form: Any) -> TestResponse:
+    def submit(self, path: str, *, page: str = ORDERS_PATH, **form: Any) -> TestResponse:
         """Post a form with the token of a page."""
-        token = cast.csrf(self.client.get(page).text)
+        token = cast.csrf_token(self.client.get(page).text)
         return self.client.post(path, data={"csrf_token": token, **form})

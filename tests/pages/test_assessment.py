@@ -9,10 +9,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from provider.house import House
+from provider.house import Services
 from provider.kinds.assessment import Assessment
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 from tests.pages.test_candidate import enter, press, story
 
 ALL_KINDS: list[dict[str, Any]] = [
@@ -54,21 +54,21 @@ ALL_KINDS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def invited(house: House) -> str:
-    account_id, _ = cast.account(house)
-    return cast.order(house, account_id, cast.test(house))
+def invited(services: Services) -> str:
+    account_id, _ = cast.create_account(services)
+    return cast.place_order(services, account_id, cast.create_test(services))
 
 
 @pytest.fixture
-def every(house: House) -> str:
-    account_id, _ = cast.account(house)
-    test = cast.test(house, "Everything", "everything", sections=ALL_KINDS, shuffle=True)
-    return cast.order(house, account_id, test)
+def every(services: Services) -> str:
+    account_id, _ = cast.create_account(services)
+    test = cast.create_test(services, "Everything", "everything", sections=ALL_KINDS, shuffle=True)
+    return cast.place_order(services, account_id, test)
 
 
-def begin(client: FlaskClient, house: House, public_id: str) -> str:
+def begin(client: FlaskClient, services: Services, public_id: str) -> str:
     """Start the test and return the first question's page."""
-    landing = enter(client, house, public_id).text
+    landing = enter(client, services, public_id).text
     answer = press(client, landing, f"/c/o/{public_id}/start")
     assert answer.headers["Location"] == f"/c/o/{public_id}/items/1"
     return client.get(answer.headers["Location"]).text
@@ -79,31 +79,33 @@ def reply(
 ) -> TestResponse:
     """Answer a question as its form does."""
     path = f"/c/o/{public_id}/items/{number}"
-    token = cast.csrf(client.get(path).text)
+    token = cast.csrf_token(client.get(path).text)
     data = {"csrf_token": token, "answer": answer, "go": go, **more}
     return client.post(path, data=data)
 
 
 def script(client: FlaskClient, page: str, path: str, **data: Any) -> TestResponse:
     """Ask as the page's script does."""
-    headers = {"Accept": "application/json", "X-CSRFToken": cast.csrf(page)}
+    headers = {"Accept": "application/json", "X-CSRFToken": cast.csrf_token(page)}
     return client.post(path, data=data, headers=headers)
 
 
-def given(house: House, public_id: str) -> dict[str, Any]:
-    with house.db.reading() as session:
-        return Assessment.find(session, public_id).given
+def given(services: Services, public_id: str) -> dict[str, Any]:
+    with services.db.reading() as session:
+        return Assessment.find(session, public_id).saved_answers
 
 
-def score(house: House, public_id: str) -> float | None:
-    with house.db.reading() as session:
+def score(services: Services, public_id: str) -> float | None:
+    with services.db.reading() as session:
         result = Assessment.find(session, public_id).result
         assert result
         return result.score
 
 
-def test_the_whole_test_by_plain_forms(client: FlaskClient, house: House, invited: str) -> None:
-    begin(client, house, invited)
+def test_the_whole_test_by_plain_forms(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    begin(client, services, invited)
     for number, answer in enumerate(["b", "3,5", "Late", "true"], 1):
         onward = reply(client, invited, number, answer)
         assert onward.status_code == 303
@@ -116,13 +118,15 @@ def test_the_whole_test_by_plain_forms(client: FlaskClient, house: House, invite
     assert "Thank you, Lakita" in thanks
     assert "Your answers have been handed in." in thanks
     assert "100" not in thanks, "the result is the recruiter's to tell"
-    assert cast.status(house, invited) == "completed"
-    assert score(house, invited) == 100
-    assert story(house, invited) == ["placed", "opened", "started", "submitted", "completed"]
+    assert cast.order_status(services, invited) == "completed"
+    assert score(services, invited) == 100
+    assert story(services, invited) == ["placed", "opened", "started", "submitted", "completed"]
 
 
-def test_the_pressed_button_leads_the_way(client: FlaskClient, house: House, invited: str) -> None:
-    begin(client, house, invited)
+def test_the_pressed_button_leads_the_way(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    begin(client, services, invited)
     ways = {"next": "items/3", "previous": "items/1", "overview": "overview", "": "items/3"}
     for go, where in ways.items():
         answer = reply(client, invited, 2, "1", go)
@@ -131,9 +135,9 @@ def test_the_pressed_button_leads_the_way(client: FlaskClient, house: House, inv
 
 
 def test_the_first_question_of_a_part_introduces_it(
-    client: FlaskClient, house: House, every: str
+    client: FlaskClient, services: Services, every: str
 ) -> None:
-    page = begin(client, house, every)
+    page = begin(client, services, every)
     assert "Read <em>this</em> first." in page
     assert "Question 1" in page
 
@@ -150,69 +154,71 @@ def test_the_first_question_of_a_part_introduces_it(
     ],
 )
 def test_every_kind_of_question_shows_its_saved_answer(
-    client: FlaskClient, house: House, every: str, number: int, value: Any, checked: str
+    client: FlaskClient, services: Services, every: str, number: int, value: Any, checked: str
 ) -> None:
-    begin(client, house, every)
+    begin(client, services, every)
     assert reply(client, every, number, value).status_code == 303
     assert checked in client.get(f"/c/o/{every}/items/{number}").text
 
 
 def test_options_stay_where_they_are_for_one_order(
-    client: FlaskClient, house: House, every: str
+    client: FlaskClient, services: Services, every: str
 ) -> None:
     def arranged(page: str) -> list[str]:
         return sorted("abcdef", key=lambda key: page.index(f"Option {key}"))
 
-    page = begin(client, house, every)
+    page = begin(client, services, every)
     assert arranged(page) == arranged(client.get(f"/c/o/{every}/items/1").text)
 
 
 @pytest.mark.parametrize("value", ["x" * 400_000, "nonsense", ["a", "b"], ["a"] * 900, "\x00"])
 def test_no_value_of_a_form_breaks_a_page(
-    client: FlaskClient, house: House, every: str, value: Any
+    client: FlaskClient, services: Services, every: str, value: Any
 ) -> None:
-    begin(client, house, every)
+    begin(client, services, every)
     for number in range(1, 7):
         answer = reply(client, every, number, value)
         assert answer.status_code in (303, 400)
         assert len(answer.data) < 200_000
 
 
-def test_a_form_beyond_measure_is_refused(client: FlaskClient, house: House, invited: str) -> None:
-    page = begin(client, house, invited)
+def test_a_form_beyond_measure_is_refused(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    page = begin(client, services, invited)
     path = f"/c/o/{invited}/items/2"
-    data = {"csrf_token": cast.csrf(page), "answer": "9" * 2_000_000}
+    data = {"csrf_token": cast.csrf_token(page), "answer": "9" * 2_000_000}
     assert client.post(path, data=data).status_code == 413
-    assert given(house, invited) == {}
+    assert given(services, invited) == {}
 
 
-def test_an_answer_can_be_taken_back(client: FlaskClient, house: House, invited: str) -> None:
-    begin(client, house, invited)
+def test_an_answer_can_be_taken_back(client: FlaskClient, services: Services, invited: str) -> None:
+    begin(client, services, invited)
     reply(client, invited, 2, "3.5")
     reply(client, invited, 2, "", shown="3.5")
-    assert given(house, invited) == {}
+    assert given(services, invited) == {}
     reply(client, invited, 2, "4", shown="")
-    assert given(house, invited) == {"half": "4"}
+    assert given(services, invited) == {"half": "4"}
 
 
 def test_a_page_left_blank_does_not_take_away_what_another_device_saved(
-    app: Flask, client: FlaskClient, house: House, invited: str
+    app: Flask, client: FlaskClient, services: Services, invited: str
 ) -> None:
-    stale = begin(client, house, invited)
+    stale = begin(client, services, invited)
     phone = app.test_client()
-    enter(phone, house, invited)
+    enter(phone, services, invited)
     reply(phone, invited, 1, "b")
     press(client, stale, f"/c/o/{invited}/items/1", shown="", go="next")
-    assert given(house, invited) == {"sum": "b"}
+    assert given(services, invited) == {"sum": "b"}
 
 
 def test_another_device_sees_what_was_saved(
-    app: Flask, client: FlaskClient, house: House, invited: str
+    app: Flask, client: FlaskClient, services: Services, invited: str
 ) -> None:
-    begin(client, house, invited)
+    begin(client, services, invited)
     reply(client, invited, 1, "b")
     phone = app.test_client()
-    landing = enter(phone, house, invited).text
+    landing = enter(phone, services, invited).text
     assert "Welcome back, Lakita" in landing
     assert "1 of 4" in landing
     assert f'href="/c/o/{invited}/items/2"' in landing
@@ -220,18 +226,20 @@ def test_another_device_sees_what_was_saved(
 
 
 def test_a_script_is_told_that_the_answer_is_saved(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    page = begin(client, house, invited)
-    clock.pass_(timedelta(minutes=5))
+    page = begin(client, services, invited)
+    clock.advance(timedelta(minutes=5))
     path = f"/c/o/{invited}/items/1"
     answer = script(client, page, path, answer="b", go="next")
     assert answer.get_json() == {"next": f"/c/o/{invited}/items/2", "seconds_left": 900}
-    assert given(house, invited) == {"sum": "b"}
+    assert given(services, invited) == {"sum": "b"}
 
 
-def test_a_script_is_told_what_is_wrong(client: FlaskClient, house: House, invited: str) -> None:
-    page = begin(client, house, invited)
+def test_a_script_is_told_what_is_wrong(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    page = begin(client, services, invited)
     path = f"/c/o/{invited}/items/2"
     wrong = script(client, page, path, answer="abc")
     assert wrong.status_code == 400
@@ -245,47 +253,49 @@ def test_a_script_is_told_what_is_wrong(client: FlaskClient, house: House, invit
     assert locked.get_json()["error"] == "Please use the link in your e-mail"
 
 
-def test_a_stale_form_keeps_what_was_typed(client: FlaskClient, house: House, invited: str) -> None:
-    begin(client, house, invited)
+def test_a_stale_form_keeps_what_was_typed(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    begin(client, services, invited)
     client.delete_cookie("form")
     path = f"/c/o/{invited}/items/2"
     answer = client.post(path, data={"answer": "3.5", "csrf_token": "old"})
     assert answer.status_code == 400
     assert "Please press the button again" in answer.text
     assert 'value="3.5"' in answer.text
-    assert given(house, invited) == {}
+    assert given(services, invited) == {}
     again = press(client, answer.text, path, answer="3.5", shown="")
     assert again.status_code == 303
-    assert given(house, invited) == {"half": "3.5"}
+    assert given(services, invited) == {"half": "3.5"}
     stale = client.post(path, data={"answer": "1"}, headers={"Accept": "application/json"})
     assert (stale.status_code, stale.get_json()) == (400, {"reload": True})
 
 
 def test_an_answer_without_a_session_is_refused(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    page = begin(client, house, invited)
+    page = begin(client, services, invited)
     client.delete_cookie(f"c-{invited}")
     path = f"/c/o/{invited}/items/1"
     assert press(client, page, path, answer="b").status_code == 403
     assert client.post(path, data={"answer": "b"}).status_code == 403
-    assert given(house, invited) == {}
+    assert given(services, invited) == {}
 
 
 @pytest.mark.parametrize("number", ["0", "5", "9" * 40, "-1", "x"])
 def test_a_question_that_does_not_exist_is_a_404(
-    client: FlaskClient, house: House, invited: str, number: str
+    client: FlaskClient, services: Services, invited: str, number: str
 ) -> None:
-    page = begin(client, house, invited)
+    page = begin(client, services, invited)
     path = f"/c/o/{invited}/items/{number}"
     assert client.get(path).status_code == 404
     assert press(client, page, path, answer="b").status_code == 404
 
 
 def test_before_the_start_there_are_no_questions(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    landing = enter(client, house, invited).text
+    landing = enter(client, services, invited).text
     for page in ("items/1", "overview"):
         answer = client.get(f"/c/o/{invited}/{page}")
         assert answer.headers["Location"] == f"/c/o/{invited}/"
@@ -293,35 +303,35 @@ def test_before_the_start_there_are_no_questions(
         answer = press(client, landing, f"/c/o/{invited}/{action}", answer="b")
         assert answer.status_code == 409
         assert "Start the test" in answer.text
-    assert cast.status(house, invited) == "pending"
+    assert cast.order_status(services, invited) == "pending"
 
 
 def test_starting_twice_does_not_give_more_time(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    landing = enter(client, house, invited).text
+    landing = enter(client, services, invited).text
     press(client, landing, f"/c/o/{invited}/start")
-    clock.pass_(timedelta(minutes=5))
+    clock.advance(timedelta(minutes=5))
     answer = press(client, landing, f"/c/o/{invited}/start")
     assert answer.headers["Location"] == f"/c/o/{invited}/items/1"
     assert client.get(f"/c/o/{invited}/time").get_json() == {"seconds_left": 900}
-    assert story(house, invited).count("started") == 1
+    assert story(services, invited).count("started") == 1
 
 
 def test_an_attempt_may_outlast_the_invitation(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    landing = enter(client, house, invited).text
-    clock.pass_(timedelta(days=7, minutes=-1))
+    landing = enter(client, services, invited).text
+    clock.advance(timedelta(days=7, minutes=-1))
     press(client, landing, f"/c/o/{invited}/start")
-    clock.pass_(timedelta(minutes=15))
+    clock.advance(timedelta(minutes=15))
     assert reply(client, invited, 1, "b").status_code == 303
 
 
 def test_blank_questions_are_named_before_handing_in(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    begin(client, house, invited)
+    begin(client, services, invited)
     reply(client, invited, 1, "b")
     overview = client.get(f"/c/o/{invited}/overview").text
     assert "You have answered 1 of 4 questions." in overview
@@ -329,47 +339,51 @@ def test_blank_questions_are_named_before_handing_in(
     asked = client.get(answer.headers["Location"])
     assert "3 questions have no answer yet." in asked.text
     assert "Go to question 2" in asked.text
-    assert cast.status(house, invited) == "pending"
+    assert cast.order_status(services, invited) == "pending"
     done = press(client, asked.text, f"/c/o/{invited}/submit", blank="3")
     assert done.status_code == 303
-    assert score(house, invited) == 25
+    assert score(services, invited) == 25
 
 
 def test_more_blanks_than_were_confirmed_are_asked_about_again(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    page = begin(client, house, invited)
+    page = begin(client, services, invited)
     for blank in ("3", "", "many", "-4", "9" * 5000):
         press(client, page, f"/c/o/{invited}/submit", blank=blank)
-        assert cast.status(house, invited) == "pending"
+        assert cast.order_status(services, invited) == "pending"
 
 
-def test_a_required_question_has_to_be_answered(client: FlaskClient, house: House) -> None:
-    needed = cast.TEST["sections"][0]["items"][0] | {"required": True}
+def test_a_required_question_has_to_be_answered(client: FlaskClient, services: Services) -> None:
+    needed = cast.TEST_CONTENT["sections"][0]["items"][0] | {"required": True}
     sections = [{"key": "s", "title": "S", "items": [needed]}]
-    account_id, _ = cast.account(house)
-    public_id = cast.order(house, account_id, cast.test(house, sections=sections))
-    page = begin(client, house, public_id)
+    account_id, _ = cast.create_account(services)
+    public_id = cast.place_order(
+        services, account_id, cast.create_test(services, sections=sections)
+    )
+    page = begin(client, services, public_id)
     answer = press(client, page, f"/c/o/{public_id}/submit", blank="1")
     assert "Before you can hand in" in client.get(answer.headers["Location"]).text
-    assert cast.status(house, public_id) == "pending"
+    assert cast.order_status(services, public_id) == "pending"
     reply(client, public_id, 1, "b")
     assert press(client, page, f"/c/o/{public_id}/submit").status_code == 303
-    assert cast.status(house, public_id) == "completed"
+    assert cast.order_status(services, public_id) == "completed"
 
 
-def test_handing_in_twice_changes_nothing(client: FlaskClient, house: House, invited: str) -> None:
-    page = begin(client, house, invited)
+def test_handing_in_twice_changes_nothing(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    page = begin(client, services, invited)
     for _ in range(2):
         answer = press(client, page, f"/c/o/{invited}/submit", blank="4")
         assert answer.headers["Location"] == f"/c/o/{invited}/"
-    assert story(house, invited).count("submitted") == 1
+    assert story(services, invited).count("submitted") == 1
 
 
 def test_handing_in_from_many_tabs_at_once_completes_once(
-    app: Flask, client: FlaskClient, house: House, invited: str
+    app: Flask, client: FlaskClient, services: Services, invited: str
 ) -> None:
-    page = begin(client, house, invited)
+    page = begin(client, services, invited)
     cookies = [client.get_cookie(name) for name in ("form", f"c-{invited}")]
 
     def hand_in(_: int) -> int:
@@ -381,13 +395,13 @@ def test_handing_in_from_many_tabs_at_once_completes_once(
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(hand_in, range(16))) == {303}
-    assert story(house, invited).count("completed") == 1
+    assert story(services, invited).count("completed") == 1
 
 
 def test_the_back_button_after_handing_in_leads_to_the_end(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    page = begin(client, house, invited)
+    page = begin(client, services, invited)
     press(client, page, f"/c/o/{invited}/submit", blank="4")
     for path in ("items/1", "overview"):
         answer = client.get(f"/c/o/{invited}/{path}", follow_redirects=True)
@@ -396,25 +410,25 @@ def test_the_back_button_after_handing_in_leads_to_the_end(
     assert late.status_code == 409
     assert "Thank you, Lakita" in late.text
     assert press(client, page, f"/c/o/{invited}/start").status_code == 409
-    assert given(house, invited) == {}
+    assert given(services, invited) == {}
 
 
 def test_an_answer_after_the_deadline_is_refused_and_what_was_saved_counts(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    page = begin(client, house, invited)
+    page = begin(client, services, invited)
     reply(client, invited, 1, "b")
-    clock.pass_(timedelta(minutes=20))
+    clock.advance(timedelta(minutes=20))
     late = press(client, page, f"/c/o/{invited}/items/2", answer="3.5")
     assert late.status_code == 409
     assert "The time is over. What you had saved was handed in for you, and it counts." in late.text
-    assert given(house, invited) == {"sum": "b"}
-    assert cast.status(house, invited) == "completed"
-    assert score(house, invited) == 25
+    assert given(services, invited) == {"sum": "b"}
+    assert cast.order_status(services, invited) == "completed"
+    assert score(services, invited) == 25
     told = script(client, page, f"/c/o/{invited}/items/2", answer="3.5")
     assert told.status_code == 409
     assert told.get_json()["next"] == f"/c/o/{invited}/"
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         order = Assessment.find(session, invited)
         assert [event.actor for event in order.events][-2:] == ["system", "system"]
         assert order.result
@@ -423,35 +437,37 @@ def test_an_answer_after_the_deadline_is_refused_and_what_was_saved_counts(
 
 @pytest.mark.parametrize("path", ["", "items/1", "overview", "submit", "time", "decline"])
 def test_any_look_after_the_deadline_closes_the_attempt(
-    client: FlaskClient, house: House, clock: HandClock, invited: str, path: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str, path: str
 ) -> None:
-    begin(client, house, invited)
-    clock.pass_(timedelta(minutes=20))
+    begin(client, services, invited)
+    clock.advance(timedelta(minutes=20))
     client.get(f"/c/o/{invited}/{path}")
-    assert cast.status(house, invited) == "completed"
+    assert cast.order_status(services, invited) == "completed"
     assert "The time is over" in client.get(f"/c/o/{invited}/").text
 
 
 def test_handing_in_after_the_deadline_says_that_time_was_over(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    page = begin(client, house, invited)
-    clock.pass_(timedelta(minutes=21))
+    page = begin(client, services, invited)
+    clock.advance(timedelta(minutes=21))
     end = press(client, page, f"/c/o/{invited}/submit", blank="4")
     assert "The time is over" in client.get(end.headers["Location"]).text
 
 
-def test_a_candidate_may_stop_and_decline(client: FlaskClient, house: House, invited: str) -> None:
-    page = begin(client, house, invited)
+def test_a_candidate_may_stop_and_decline(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    page = begin(client, services, invited)
     assert "will not be handed in" in client.get(f"/c/o/{invited}/decline").text
     press(client, page, f"/c/o/{invited}/decline")
-    assert cast.status(house, invited) == "declined"
+    assert cast.order_status(services, invited) == "declined"
     assert press(client, page, f"/c/o/{invited}/items/1", answer="b").status_code == 409
 
 
-def test_a_test_without_a_limit_shows_no_countdown(client: FlaskClient, house: House) -> None:
-    account_id, _ = cast.account(house)
-    public_id = cast.order(house, account_id, cast.test(house, time_limit=None))
-    page = begin(client, house, public_id)
+def test_a_test_without_a_limit_shows_no_countdown(client: FlaskClient, services: Services) -> None:
+    account_id, _ = cast.create_account(services)
+    public_id = cast.place_order(services, account_id, cast.create_test(services, time_limit=None))
+    page = begin(client, services, public_id)
     assert "No time limit" in page
     assert "data-time-left" not in page

@@ -11,47 +11,47 @@ from werkzeug.test import TestResponse
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.house import House
+from provider.house import Services
 from provider.orders import INVITE, Link, Order, OrderSession
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 
 
 @pytest.fixture
-def invited(house: House) -> str:
+def invited(services: Services) -> str:
     brand = {"display_name": "Groove & Co"}
-    account_id, _ = cast.account(house, timezone="Europe/Athens", brand=brand)
-    return cast.order(house, account_id, cast.test(house))
+    account_id, _ = cast.create_account(services, timezone="Europe/Athens", branding=brand)
+    return cast.place_order(services, account_id, cast.create_test(services))
 
 
-def path_of(house: House, public_id: str) -> str:
-    return urlsplit(cast.invitation(house, public_id)).path
+def path_of(services: Services, public_id: str) -> str:
+    return urlsplit(cast.invitation_url(services, public_id)).path
 
 
-def enter(client: FlaskClient, house: House, public_id: str) -> TestResponse:
+def enter(client: FlaskClient, services: Services, public_id: str) -> TestResponse:
     """Follow the link of the invitation to the landing page."""
-    return client.get(path_of(house, public_id), follow_redirects=True)
+    return client.get(path_of(services, public_id), follow_redirects=True)
 
 
 def press(client: FlaskClient, page: str, action: str, **fields: str) -> TestResponse:
     """Post a form with the token that the page holds."""
-    return client.post(action, data={"csrf_token": cast.csrf(page), **fields})
+    return client.post(action, data={"csrf_token": cast.csrf_token(page), **fields})
 
 
-def story(house: House, public_id: str) -> list[str]:
-    with house.db.reading() as session:
-        return [event.word for event in Order.find(session, public_id).events]
+def story(services: Services, public_id: str) -> list[str]:
+    with services.db.reading() as session:
+        return [event.type for event in Order.find(session, public_id).events]
 
 
-def sessions(house: House) -> int:
-    with house.db.reading() as session:
+def sessions(services: Services) -> int:
+    with services.db.reading() as session:
         return session.scalar(select(func.count(OrderSession.id))) or 0
 
 
 def test_the_link_leads_to_an_address_without_the_token(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    path = path_of(house, invited)
+    path = path_of(services, invited)
     answer = client.get(path)
     assert answer.status_code == 303
     assert answer.headers["Location"] == f"/c/o/{invited}/"
@@ -62,18 +62,18 @@ def test_the_link_leads_to_an_address_without_the_token(
     assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
-def test_over_https_the_cookie_is_bound_to_the_host(settings: Settings, clock: HandClock) -> None:
+def test_over_https_the_cookie_is_bound_to_the_host(settings: Settings, clock: ManualClock) -> None:
     told = Settings(**{**settings.__dict__, "base_url": "https://provider.test"})
-    house = House.build(told, clock)
-    client = create_app(house).test_client()
-    account_id, _ = cast.account(house)
-    public_id = cast.order(house, account_id, cast.test(house))
-    answer = client.get(path_of(house, public_id), base_url="https://provider.test")
+    services = Services.build(told, clock)
+    client = create_app(services).test_client()
+    account_id, _ = cast.create_account(services)
+    public_id = cast.place_order(services, account_id, cast.create_test(services))
+    answer = client.get(path_of(services, public_id), base_url="https://provider.test")
     assert answer.headers["Set-Cookie"].startswith(f"__Host-c-{public_id}=")
     assert "Secure" in answer.headers["Set-Cookie"]
     landing = client.get(f"/c/o/{public_id}/", base_url="https://provider.test")
     assert landing.status_code == 200
-    house.db.close()
+    services.db.close()
 
 
 @pytest.mark.parametrize("token", ["nonsense", "o", "x" * 5000, "%00", "%ff%fe", "ä"])
@@ -84,52 +84,54 @@ def test_an_unknown_link_gets_a_friendly_404(client: FlaskClient, token: str) ->
 
 
 def test_a_withdrawn_link_opens_nothing(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    path = path_of(house, invited)
-    with house.db.writing() as session:
-        link = Link.of(session, Order.find(session, invited), INVITE)
+    path = path_of(services, invited)
+    with services.db.writing() as session:
+        link = Link.find_permanent(session, Order.find(session, invited), INVITE)
         assert link
         link.revoked_at = clock.now()
     assert client.get(path).status_code == 404
 
 
-def test_a_mail_scanner_starts_nothing(client: FlaskClient, house: House, invited: str) -> None:
-    path = path_of(house, invited)
+def test_a_mail_scanner_starts_nothing(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    path = path_of(services, invited)
     assert client.head(path).status_code == 303
-    assert sessions(house) == 0
+    assert sessions(services) == 0
     client.get(path)
-    assert story(house, invited) == ["placed"]
+    assert story(services, invited) == ["placed"]
     client.head(f"/c/o/{invited}/")
-    assert story(house, invited) == ["placed"]
-    assert cast.status(house, invited) == "pending"
+    assert story(services, invited) == ["placed"]
+    assert cast.order_status(services, invited) == "pending"
 
 
-def test_sessions_do_not_pile_up(app: Flask, house: House, invited: str) -> None:
-    path = path_of(house, invited)
+def test_sessions_do_not_pile_up(app: Flask, services: Services, invited: str) -> None:
+    path = path_of(services, invited)
     for _ in range(30):
         app.test_client().get(path)
-    assert sessions(house) == 20
+    assert sessions(services) == 20
 
 
 def test_a_browser_that_is_known_keeps_its_session(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    enter(client, house, invited)
-    again = client.get(path_of(house, invited))
+    enter(client, services, invited)
+    again = client.get(path_of(services, invited))
     assert again.status_code == 303
     assert "Set-Cookie" not in again.headers
-    assert sessions(house) == 1
+    assert sessions(services) == 1
 
 
 def test_two_invitations_in_one_browser_do_not_fight(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    account_id, _ = cast.account(house, "Other")
-    product = cast.test(house, "Second", "second")
-    other = cast.order(house, account_id, product, callback_url="https://a.workable.com/2")
-    assert "Reasoning" in enter(client, house, invited).text
-    assert "Second" in enter(client, house, other).text
+    account_id, _ = cast.create_account(services, "Other")
+    product = cast.create_test(services, "Second", "second")
+    other = cast.place_order(services, account_id, product, callback_url="https://a.workable.com/2")
+    assert "Reasoning" in enter(client, services, invited).text
+    assert "Second" in enter(client, services, other).text
     assert "Reasoning" in client.get(f"/c/o/{invited}/").text
     assert "Second" in client.get(f"/c/o/{other}/").text
 
@@ -141,36 +143,38 @@ def test_without_a_session_one_is_asked_to_use_the_link(client: FlaskClient, inv
 
 
 def test_another_orders_cookie_opens_nothing(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    enter(client, house, invited)
+    enter(client, services, invited)
     cookie = client.get_cookie(f"c-{invited}")
     assert cookie
-    account_id, _ = cast.account(house, "Other")
-    product = cast.test(house, "Second", "second")
-    other = cast.order(house, account_id, product, callback_url="https://a.workable.com/2")
+    account_id, _ = cast.create_account(services, "Other")
+    product = cast.create_test(services, "Second", "second")
+    other = cast.place_order(services, account_id, product, callback_url="https://a.workable.com/2")
     client.set_cookie(f"c-{other}", cookie.value)
     assert client.get(f"/c/o/{other}/").status_code == 403
 
 
 def test_a_session_ends_after_thirty_days(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    enter(client, house, invited)
-    clock.pass_(timedelta(days=30))
+    enter(client, services, invited)
+    clock.advance(timedelta(days=30))
     assert client.get(f"/c/o/{invited}/").status_code == 403
 
 
-def test_the_first_view_is_noted_once(client: FlaskClient, house: House, invited: str) -> None:
-    enter(client, house, invited)
+def test_the_first_view_is_noted_once(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    enter(client, services, invited)
     client.get(f"/c/o/{invited}/")
-    assert story(house, invited) == ["placed", "opened"]
+    assert story(services, invited) == ["placed", "opened"]
 
 
 def test_the_landing_page_says_what_will_happen(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    page = enter(client, house, invited).text
+    page = enter(client, services, invited).text
     for words in (
         "Hello Lakita",
         "Groove &amp; Co",
@@ -178,7 +182,7 @@ def test_the_landing_page_says_what_will_happen(
         "How you reason with words and numbers.",
         "20 minutes",
         "4, in 2 parts",
-        cast.athens_time(house.now() + timedelta(days=7)),
+        cast.athens_time(services.now() + timedelta(days=7)),
         "What happens with your data",
         "Start the test",
         "I do not want to take part",
@@ -186,10 +190,10 @@ def test_the_landing_page_says_what_will_happen(
         assert words in page
 
 
-def test_a_test_without_a_time_limit_says_so(client: FlaskClient, house: House) -> None:
-    account_id, _ = cast.account(house)
-    public_id = cast.order(house, account_id, cast.test(house, time_limit=None))
-    page = enter(client, house, public_id).text
+def test_a_test_without_a_time_limit_says_so(client: FlaskClient, services: Services) -> None:
+    account_id, _ = cast.create_account(services)
+    public_id = cast.place_order(services, account_id, cast.create_test(services, time_limit=None))
+    page = enter(client, services, public_id).text
     assert "No limit" in page
     assert "When the time is over" not in page
 
@@ -202,145 +206,155 @@ def test_a_test_without_a_time_limit_says_so(client: FlaskClient, house: House) 
     ],
 )
 def test_interviews_and_checks_are_shown_honestly_and_can_be_declined(
-    client: FlaskClient, house: House, kind: str, words: str
+    client: FlaskClient, services: Services, kind: str, words: str
 ) -> None:
-    account_id, _ = cast.account(house)
-    product = cast.interview(house) if kind == "interview" else cast.package(house)
-    public_id = cast.order(house, account_id, product, kind)
-    page = enter(client, house, public_id).text
+    account_id, _ = cast.create_account(services)
+    product = (
+        cast.create_interview(services) if kind == "interview" else cast.create_package(services)
+    )
+    public_id = cast.place_order(services, account_id, product, kind)
+    page = enter(client, services, public_id).text
     assert words in page
     assert "Start the test" not in page
     form = client.get(f"/c/o/{public_id}/decline").text
     press(client, form, f"/c/o/{public_id}/decline")
-    assert cast.status(house, public_id) == "declined"
+    assert cast.order_status(services, public_id) == "declined"
 
 
 @pytest.mark.parametrize("kind", ["interview", "check"])
-def test_what_is_not_a_test_has_no_questions(client: FlaskClient, house: House, kind: str) -> None:
-    account_id, _ = cast.account(house)
-    product = cast.interview(house) if kind == "interview" else cast.package(house)
-    public_id = cast.order(house, account_id, product, kind)
-    enter(client, house, public_id)
+def test_what_is_not_a_test_has_no_questions(
+    client: FlaskClient, services: Services, kind: str
+) -> None:
+    account_id, _ = cast.create_account(services)
+    product = (
+        cast.create_interview(services) if kind == "interview" else cast.create_package(services)
+    )
+    public_id = cast.place_order(services, account_id, product, kind)
+    enter(client, services, public_id)
     form = client.get(f"/c/o/{public_id}/decline").text
     assert press(client, form, f"/c/o/{public_id}/start").status_code == 404
     assert client.get(f"/c/o/{public_id}/items/1").status_code == 404
 
 
 def test_declining_keeps_the_reason_and_tells_the_ats(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    enter(client, house, invited)
+    enter(client, services, invited)
     form = client.get(f"/c/o/{invited}/decline").text
     assert "optional" in form
     answer = press(client, form, f"/c/o/{invited}/decline", reason=" I found another job. ")
     assert answer.status_code == 303
     assert "You have declined" in client.get(answer.headers["Location"]).text
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         order = Order.find(session, invited)
         assert order.status == "declined"
         assert order.events[-1].note == "I found another job."
 
 
-def test_declining_twice_changes_nothing(client: FlaskClient, house: House, invited: str) -> None:
-    enter(client, house, invited)
+def test_declining_twice_changes_nothing(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    enter(client, services, invited)
     form = client.get(f"/c/o/{invited}/decline").text
     for _ in range(2):
         assert press(client, form, f"/c/o/{invited}/decline").status_code == 303
-    assert story(house, invited).count("declined") == 1
+    assert story(services, invited).count("declined") == 1
     assert client.get(f"/c/o/{invited}/decline").status_code == 303
 
 
 def test_a_reason_of_any_length_does_no_harm(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    enter(client, house, invited)
+    enter(client, services, invited)
     form = client.get(f"/c/o/{invited}/decline").text
     answer = press(client, form, f"/c/o/{invited}/decline", reason="no\x00 " + "x" * 100_000)
     assert answer.status_code == 303
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         note = Order.find(session, invited).events[-1].note
     assert "\x00" not in note
     assert len(note) <= 2000
 
 
 def test_an_overdue_invitation_expires_at_once(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    form = enter(client, house, invited).text
-    deadline = clock.pass_(timedelta(days=7))
+    form = enter(client, services, invited).text
+    deadline = clock.advance(timedelta(days=7))
     answer = press(client, form, f"/c/o/{invited}/start")
     assert answer.status_code == 409
     assert "This invitation is over" in answer.text
     assert cast.athens_time(deadline) in answer.text
-    assert cast.status(house, invited) == "expired"
+    assert cast.order_status(services, invited) == "expired"
     assert press(client, form, f"/c/o/{invited}/decline").status_code == 409
-    assert cast.status(house, invited) == "expired"
+    assert cast.order_status(services, invited) == "expired"
 
 
 def test_a_first_visit_after_the_deadline_says_that_it_is_over(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    clock.pass_(timedelta(days=8))
-    assert "This invitation is over" in enter(client, house, invited).text
-    assert story(house, invited) == ["placed", "expired"]
+    clock.advance(timedelta(days=8))
+    assert "This invitation is over" in enter(client, services, invited).text
+    assert story(services, invited) == ["placed", "expired"]
 
 
 def test_a_cancelled_order_says_so(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         Order.find(session, invited).cancel(session, "sam", "hired", clock.now())
-    page = enter(client, house, invited).text
+    page = enter(client, services, invited).text
     assert "This invitation was taken back" in page
     assert "hired" not in page
 
 
-def test_consent_is_thanked_for(client: FlaskClient, house: House, clock: HandClock) -> None:
-    account_id, _ = cast.account(house)
-    public_id = cast.order(house, account_id, cast.package(house), "check")
-    with house.db.writing() as session:
+def test_consent_is_thanked_for(
+    client: FlaskClient, services: Services, clock: ManualClock
+) -> None:
+    account_id, _ = cast.create_account(services)
+    public_id = cast.place_order(services, account_id, cast.create_package(services), "check")
+    with services.db.writing() as session:
         order = Order.find(session, public_id)
-        order.become(session, "consented", actor="candidate", at=clock.now())
-    assert "You have agreed to the check" in enter(client, house, public_id).text
+        order.change_status(session, "consented", actor="candidate", now=clock.now())
+    assert "You have agreed to the check" in enter(client, services, public_id).text
 
 
 def test_a_reopened_invitation_can_be_started(
-    client: FlaskClient, house: House, clock: HandClock, invited: str
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
-    clock.pass_(timedelta(days=8))
-    enter(client, house, invited)
-    with house.db.writing() as session:
+    clock.advance(timedelta(days=8))
+    enter(client, services, invited)
+    with services.db.writing() as session:
         order = Order.find(session, invited)
-        order.reopen(session, house.vault, "sam", "asked", clock.now())
+        order.reopen(session, services.secret_box, "sam", "asked", clock.now())
     assert "Start the test" in client.get(f"/c/o/{invited}/").text
-    assert story(house, invited)[-1] == "opened"
+    assert story(services, invited)[-1] == "opened"
 
 
 @pytest.mark.parametrize("what", ["start", "decline"])
 def test_a_post_without_a_session_is_refused(
-    app: Flask, client: FlaskClient, house: House, invited: str, what: str
+    app: Flask, client: FlaskClient, services: Services, invited: str, what: str
 ) -> None:
-    form = enter(client, house, invited).text
+    form = enter(client, services, invited).text
     client.delete_cookie(f"c-{invited}")
     assert press(client, form, f"/c/o/{invited}/{what}").status_code == 403
-    assert cast.status(house, invited) == "pending"
+    assert cast.order_status(services, invited) == "pending"
 
 
 @pytest.mark.parametrize("what", ["start", "decline", "submit"])
 def test_a_form_without_its_token_changes_nothing(
-    client: FlaskClient, house: House, invited: str, what: str
+    client: FlaskClient, services: Services, invited: str, what: str
 ) -> None:
-    enter(client, house, invited)
+    enter(client, services, invited)
     answer = client.post(f"/c/o/{invited}/{what}")
     assert answer.status_code == 400
     assert "Please try again" in answer.text
-    assert story(house, invited) == ["placed", "opened"]
+    assert story(services, invited) == ["placed", "opened"]
 
 
-def test_the_pages_wear_the_accounts_colour(client: FlaskClient, house: House) -> None:
-    account_id, _ = cast.account(house, brand={"colour": "#8a2be2"})
-    public_id = cast.order(house, account_id, cast.test(house))
-    assert 'href="/c/colour/8a2be2.css"' in enter(client, house, public_id).text
+def test_the_pages_wear_the_accounts_colour(client: FlaskClient, services: Services) -> None:
+    account_id, _ = cast.create_account(services, branding={"colour": "#8a2be2"})
+    public_id = cast.place_order(services, account_id, cast.create_test(services))
+    assert 'href="/c/colour/8a2be2.css"' in enter(client, services, public_id).text
     sheet = client.get("/c/colour/8a2be2.css")
     assert sheet.mimetype == "text/css"
     assert sheet.text == ":root { --accent: #8a2be2; }\n"
@@ -348,6 +362,6 @@ def test_the_pages_wear_the_accounts_colour(client: FlaskClient, house: House) -
 
 
 def test_without_a_colour_the_pages_wear_ours(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    assert "/c/colour/" not in enter(client, house, invited).text
+    assert "/c/colour/" not in enter(client, services, invited).text

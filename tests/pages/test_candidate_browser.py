@@ -11,8 +11,8 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 from provider.kinds.assessment import Assessment
 from provider.orders import Order
 from tests import cast
-from tests.conftest import Served
-from tests.pages.eye import BOTH_ENDS, Eye
+from tests.conftest import LiveServer
+from tests.pages.eye import EXTREME_VARIANTS, AccessibilityChecker
 from tests.pages.test_assessment import ALL_KINDS
 
 WIDE = {
@@ -23,15 +23,17 @@ Inviter = Callable[..., str]
 
 
 @pytest.fixture
-def invite(served: Served) -> Inviter:
+def invite(live_server: LiveServer) -> Inviter:
     """Place an order of a test, an interview or a check; return its public id."""
     # The brightest colour that an account could choose: all must still be legible in it.
-    account_id, _ = cast.account(served.house, brand={"colour": "#ffd400"})
+    account_id, _ = cast.create_account(live_server.services, branding={"colour": "#ffd400"})
     products = {
-        "assessment": cast.test(served.house),
-        "every": cast.test(served.house, "All", "all", sections=[ALL_KINDS[0] | WIDE]),
-        "interview": cast.interview(served.house),
-        "check": cast.package(served.house),
+        "assessment": cast.create_test(live_server.services),
+        "every": cast.create_test(
+            live_server.services, "All", "all", sections=[ALL_KINDS[0] | WIDE]
+        ),
+        "interview": cast.create_interview(live_server.services),
+        "check": cast.create_package(live_server.services),
     }
     placed: list[str] = []
 
@@ -39,7 +41,9 @@ def invite(served: Served) -> Inviter:
         placed.append(kind)
         url = f"https://groove-tech.workable.com/assessments/{len(placed)}"
         real = "assessment" if kind == "every" else kind
-        return cast.order(served.house, account_id, products[kind], real, callback_url=url)
+        return cast.place_order(
+            live_server.services, account_id, products[kind], real, callback_url=url
+        )
 
     return place
 
@@ -53,8 +57,8 @@ def phone(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-def start(page: Page, served: Served, public_id: str) -> None:
-    page.goto(cast.invitation(served.house, public_id))
+def start(page: Page, live_server: LiveServer, public_id: str) -> None:
+    page.goto(cast.invitation_url(live_server.services, public_id))
     press(page, "Start the test")
     page.wait_for_url("**/items/1")
 
@@ -67,13 +71,13 @@ def shows_saved(page: Page, words: str = "Saved") -> None:
     expect(page.locator("[data-saved]")).to_have_text(words)
 
 
-def given(served: Served, public_id: str) -> dict[str, Any]:
-    with served.house.db.reading() as session:
-        return Assessment.find(session, public_id).given
+def given(live_server: LiveServer, public_id: str) -> dict[str, Any]:
+    with live_server.services.db.reading() as session:
+        return Assessment.find(session, public_id).saved_answers
 
 
-def score(served: Served, public_id: str) -> float | None:
-    with served.house.db.reading() as session:
+def score(live_server: LiveServer, public_id: str) -> float | None:
+    with live_server.services.db.reading() as session:
         result = Order.find(session, public_id).result
         assert result
         return result.score
@@ -91,9 +95,9 @@ def tab_to(page: Page, name: str) -> None:
     pytest.fail(f"Tab never reached {name}")
 
 
-def test_a_keyboard_is_all_one_needs(served: Served, page: Page, invite: Inviter) -> None:
+def test_a_keyboard_is_all_one_needs(live_server: LiveServer, page: Page, invite: Inviter) -> None:
     public_id = invite()
-    page.goto(cast.invitation(served.house, public_id))
+    page.goto(cast.invitation_url(live_server.services, public_id))
     tab_to(page, "Start the test")
     page.keyboard.press("Enter")
     page.wait_for_url("**/items/1")
@@ -120,15 +124,17 @@ def test_a_keyboard_is_all_one_needs(served: Served, page: Page, invite: Inviter
     tab_to(page, "Hand in my answers")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
-    assert score(served, public_id) == 100
+    assert score(live_server, public_id) == 100
 
 
-def test_it_works_with_scripts_off(served: Served, browser: Browser, invite: Inviter) -> None:
+def test_it_works_with_scripts_off(
+    live_server: LiveServer, browser: Browser, invite: Inviter
+) -> None:
     public_id = invite()
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.set_default_timeout(10_000)
-        start(page, served, public_id)
+        start(page, live_server, public_id)
         page.get_by_label("42").check()
         press(page, "Next")
         page.get_by_label("Your answer").fill("three")
@@ -144,19 +150,19 @@ def test_it_works_with_scripts_off(served: Served, browser: Browser, invite: Inv
         press(page, "Hand in my answers")
         press(page, "Hand in with 2 blank")
         expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
-    assert score(served, public_id) == 50
+    assert score(live_server, public_id) == 50
 
 
 def test_an_answer_survives_a_closed_tab_and_another_device(
-    served: Served, page: Page, phone: BrowserContext, invite: Inviter
+    live_server: LiveServer, page: Page, phone: BrowserContext, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.get_by_label("42").check()
     shows_saved(page)
     page.close()
     other = phone.new_page()
-    other.goto(cast.invitation(served.house, public_id))
+    other.goto(cast.invitation_url(live_server.services, public_id))
     expect(other.get_by_text("1 of 4")).to_be_visible()
     other.get_by_role("link", name="Go on with the test").click()
     other.wait_for_url("**/items/2")
@@ -167,21 +173,21 @@ def test_an_answer_survives_a_closed_tab_and_another_device(
 
 
 def test_what_is_typed_is_saved_without_leaving_the_field(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.goto(page.url.replace("items/1", "items/2"))
     page.get_by_label("Your answer").press_sequentially("3.5")
     shows_saved(page)
-    assert given(served, public_id) == {"half": "3.5"}
+    assert given(live_server, public_id) == {"half": "3.5"}
 
 
 def test_a_mistake_is_told_beside_the_field_once_it_is_left(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.goto(page.url.replace("items/1", "items/2"))
     field = page.get_by_label("Your answer")
     field.press_sequentially("abc")
@@ -198,35 +204,35 @@ def test_a_mistake_is_told_beside_the_field_once_it_is_left(
     page.wait_for_url("**/items/3")
 
 
-def test_a_cut_line_loses_nothing(served: Served, page: Page, invite: Inviter) -> None:
+def test_a_cut_line_loses_nothing(live_server: LiveServer, page: Page, invite: Inviter) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.context.set_offline(True)
     page.get_by_label("42").check()
     shows_saved(page, "Not saved – we keep trying")
     expect(page.locator("[data-saved-announce]")).to_have_text("Not saved – we keep trying")
-    assert given(served, public_id) == {}
+    assert given(live_server, public_id) == {}
     page.context.set_offline(False)
     shows_saved(page)
-    assert given(served, public_id) == {"sum": "b"}
+    assert given(live_server, public_id) == {"sum": "b"}
 
 
 def test_next_on_a_cut_line_goes_on_once_it_is_back(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.context.set_offline(True)
     page.get_by_label("42").check()
     press(page, "Next")
     shows_saved(page, "Not saved – we keep trying")
     page.context.set_offline(False)
     page.wait_for_url("**/items/2")
-    assert given(served, public_id) == {"sum": "b"}
+    assert given(live_server, public_id) == {"sum": "b"}
 
 
 def test_leaving_warns_only_while_something_is_not_saved(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
     asked: list[str] = []
@@ -236,7 +242,7 @@ def test_leaving_warns_only_while_something_is_not_saved(
         dialog.accept()
 
     page.on("dialog", accept)
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.get_by_label("42").check()
     shows_saved(page)
     page.reload()
@@ -249,9 +255,11 @@ def test_leaving_warns_only_while_something_is_not_saved(
     assert asked == ["beforeunload"]
 
 
-def test_a_server_that_stumbles_is_tried_again(served: Served, page: Page, invite: Inviter) -> None:
+def test_a_server_that_stumbles_is_tried_again(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     answers = iter([503, 500])
 
     def stumble(route: Any) -> None:
@@ -261,81 +269,81 @@ def test_a_server_that_stumbles_is_tried_again(served: Served, page: Page, invit
     page.route("**/items/1", stumble)
     page.get_by_label("42").check()
     shows_saved(page)
-    assert given(served, public_id) == {"sum": "b"}
+    assert given(live_server, public_id) == {"sum": "b"}
 
 
 def test_a_browser_that_lost_its_cookies_is_told_what_to_do(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.context.clear_cookies(name=f"c-{public_id}")
     page.get_by_label("42").check()
     shows_saved(page, "Not saved – please open the link in your e-mail again")
 
 
 def test_a_stale_form_gets_a_new_page_with_the_answer_in_it(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.context.clear_cookies(name="form")
     page.get_by_label("42").check()
     expect(page.get_by_role("alert")).to_contain_text("Please press the button again")
     expect(page.get_by_label("42")).to_be_checked()
     press(page, "Next")
     page.wait_for_url("**/items/2")
-    assert given(served, public_id) == {"sum": "b"}
+    assert given(live_server, public_id) == {"sum": "b"}
 
 
 def test_an_answer_after_the_deadline_leads_to_the_end(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.get_by_label("42").check()
     shows_saved(page)
-    served.clock.pass_(timedelta(minutes=20))
+    live_server.clock.advance(timedelta(minutes=20))
     page.get_by_label("52").check()
     expect(page.get_by_text("The time is over. What you had saved was handed in")).to_be_visible()
-    assert score(served, public_id) == 25
+    assert score(live_server, public_id) == 25
 
 
 def test_at_zero_the_page_leads_to_the_end_by_itself(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
     page.clock.install()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.get_by_label("42").check()
     shows_saved(page)
-    served.clock.pass_(timedelta(minutes=20))
+    live_server.clock.advance(timedelta(minutes=20))
     page.clock.fast_forward("20:01")
     expect(page.get_by_text("The time is over. What you had saved was handed in")).to_be_visible()
-    assert score(served, public_id) == 25
+    assert score(live_server, public_id) == 25
 
 
 def test_a_device_whose_clock_runs_ahead_is_put_right(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
     page.clock.install()
-    start(page, served, public_id)
+    start(page, live_server, public_id)
     page.clock.fast_forward("20:01")
     expect(page.locator("[data-time-left]")).to_have_text(re.compile("19:5.|20:00"))
-    assert cast.status(served.house, public_id) == "pending"
+    assert cast.order_status(live_server.services, public_id) == "pending"
 
 
 def test_time_is_announced_at_five_minutes_and_at_one(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     page.clock.install()
-    start(page, served, invite())
+    start(page, live_server, invite())
     said = page.locator("[data-announce]")
     page.clock.fast_forward("14:00")
     expect(page.locator("[data-time-left]")).to_have_text(re.compile("^[56]:"))
     expect(said).to_have_text("")
-    served.clock.pass_(timedelta(minutes=15, seconds=5))
+    live_server.clock.advance(timedelta(minutes=15, seconds=5))
     page.clock.fast_forward("01:05")
     expect(said).to_have_text("5 minutes left")
     press(page, "Next")
@@ -347,9 +355,9 @@ def test_time_is_announced_at_five_minutes_and_at_one(
 
 
 def test_the_back_button_after_handing_in_shows_no_question(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    start(page, served, invite())
+    start(page, live_server, invite())
     press(page, "All questions")
     press(page, "Hand in my answers")
     press(page, "Hand in with 4 blank")
@@ -361,8 +369,10 @@ def test_the_back_button_after_handing_in_shows_no_question(
     expect(thanks).to_be_visible()
 
 
-def test_instructions_stay_closed_once_closed(served: Served, page: Page, invite: Inviter) -> None:
-    start(page, served, invite("every"))
+def test_instructions_stay_closed_once_closed(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    start(page, live_server, invite("every"))
     page.get_by_text("Every kind").click()
     expect(page.locator("details")).not_to_have_attribute("open", "")
     press(page, "Next")
@@ -371,62 +381,62 @@ def test_instructions_stay_closed_once_closed(served: Served, page: Page, invite
 
 
 def test_a_tour_of_the_test_finds_nothing_wrong(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    eye = Eye(page, BOTH_ENDS)
+    eye = AccessibilityChecker(page, EXTREME_VARIANTS)
     public_id = invite("every")
-    page.goto(cast.invitation(served.house, public_id))
-    eye.look()
+    page.goto(cast.invitation_url(live_server.services, public_id))
+    eye.check_page()
     page.get_by_role("link", name="I do not want to take part").click()
-    eye.look()
+    eye.check_page()
     page.get_by_role("link", name="Go back").click()
     press(page, "Start the test")
     for number in range(1, 7):
-        page.goto(f"{served.url}/c/o/{public_id}/items/{number}")
-        eye.look()
-    page.goto(f"{served.url}/c/o/{public_id}/items/3")
+        page.goto(f"{live_server.url}/c/o/{public_id}/items/{number}")
+        eye.check_page()
+    page.goto(f"{live_server.url}/c/o/{public_id}/items/3")
     page.get_by_label("Your answer").fill("abc")
     press(page, "Next")
     shows_saved(page, "Not saved")
-    eye.look()
+    eye.check_page()
     page.get_by_label("Your answer").fill("4")
     press(page, "All questions")
     page.wait_for_url("**/overview")
-    eye.look()
+    eye.check_page()
     press(page, "Hand in my answers")
-    eye.look()
-    page.goto(f"{served.url}/c/o/{public_id}/")
-    eye.look()
-    page.goto(f"{served.url}/c/o/{public_id}/items/99")
-    eye.look()
-    served.clock.pass_(timedelta(minutes=20))
-    page.goto(f"{served.url}/c/o/{public_id}/")
-    eye.look()
-    assert eye.found == []
+    eye.check_page()
+    page.goto(f"{live_server.url}/c/o/{public_id}/")
+    eye.check_page()
+    page.goto(f"{live_server.url}/c/o/{public_id}/items/99")
+    eye.check_page()
+    live_server.clock.advance(timedelta(minutes=20))
+    page.goto(f"{live_server.url}/c/o/{public_id}/")
+    eye.check_page()
+    assert eye.problems == []
 
 
 def test_a_tour_of_the_other_pages_finds_nothing_wrong(
-    served: Served, page: Page, invite: Inviter
+    live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    eye = Eye(page, BOTH_ENDS)
+    eye = AccessibilityChecker(page, EXTREME_VARIANTS)
     cancelled = invite()
     for kind in ("interview", "check"):
         public_id = invite(kind)
-        page.goto(cast.invitation(served.house, public_id))
-        eye.look()
-    page.goto(f"{served.url}/c/o/{public_id}/decline")
+        page.goto(cast.invitation_url(live_server.services, public_id))
+        eye.check_page()
+    page.goto(f"{live_server.url}/c/o/{public_id}/decline")
     press(page, "Decline the invitation")
-    eye.look()
-    with served.house.db.writing() as session:
-        Order.find(session, cancelled).cancel(session, "sam", "", served.clock.now())
-    page.goto(cast.invitation(served.house, cancelled))
-    eye.look()
+    eye.check_page()
+    with live_server.services.db.writing() as session:
+        Order.find(session, cancelled).cancel(session, "sam", "", live_server.clock.now())
+    page.goto(cast.invitation_url(live_server.services, cancelled))
+    eye.check_page()
     expired = invite()
-    served.clock.pass_(timedelta(days=8))
-    page.goto(cast.invitation(served.house, expired))
-    eye.look()
-    page.goto(f"{served.url}/c/nonsense")
-    eye.look()
-    page.goto(f"{served.url}/c/o/{'x' * 22}/")
-    eye.look()
-    assert eye.found == []
+    live_server.clock.advance(timedelta(days=8))
+    page.goto(cast.invitation_url(live_server.services, expired))
+    eye.check_page()
+    page.goto(f"{live_server.url}/c/nonsense")
+    eye.check_page()
+    page.goto(f"{live_server.url}/c/o/{'x' * 22}/")
+    eye.check_page()
+    assert eye.problems == []

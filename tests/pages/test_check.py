@@ -13,17 +13,17 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from provider.courier.courier import Courier
-from provider.house import House
+from provider.courier.courier import Dispatcher
+from provider.house import Services
 from provider.kinds.check import Check
 from provider.orders import Order
 from tests import cast, screened
-from tests.cast import HandClock
+from tests.cast import ManualClock
 
 
-def arrive(house: House, client: FlaskClient, public_id: str) -> str:
+def arrive(services: Services, client: FlaskClient, public_id: str) -> str:
     """Come in by the invitation; return what the first page says."""
-    path = urlsplit(cast.invitation(house, public_id)).path
+    path = urlsplit(cast.invitation_url(services, public_id)).path
     answer = client.get(path, follow_redirects=True)
     assert answer.status_code == 200
     return unescape(answer.text)
@@ -31,32 +31,32 @@ def arrive(house: House, client: FlaskClient, public_id: str) -> str:
 
 def agree(client: FlaskClient, public_id: str, token: str = "", **form: Any) -> TestResponse:
     path = f"/c/o/{public_id}/consent"
-    token = token or cast.csrf(client.get(path).text)
-    filled = screened.FILLED | {"name": screened.NAME} | form
+    token = token or cast.csrf_token(client.get(path).text)
+    filled = screened.FORM_VALUES | {"name": screened.SIGNED_NAME} | form
     return client.post(
         path, data={"csrf_token": token, **filled}, headers={"User-Agent": "A phone/2.0"}
     )
 
 
-def check_of(house: House, public_id: str) -> Check:
-    with house.db.reading() as session:
+def check_of(services: Services, public_id: str) -> Check:
+    with services.db.reading() as session:
         check = Check.find(session, public_id)
-        _ = check.consents, check.entered, check.version
+        _ = check.consents, check.candidate_details, check.version
         return check
 
 
 @pytest.fixture
-def public_id(house: House, client: FlaskClient) -> str:
+def public_id(services: Services, client: FlaskClient) -> str:
     """A check whose candidate has come in."""
-    placed = screened.placed(house)
-    arrive(house, client, placed)
+    placed = screened.place_check(services)
+    arrive(services, client, placed)
     return placed
 
 
 def test_the_first_page_says_what_is_looked_into_and_what_is_asked(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    page = arrive(house, client, screened.placed(house))
+    page = arrive(services, client, screened.place_check(services))
     for said in ("Identity", "Employment history", "Criminal record", "Your rights"):
         assert said in page
     assert "You tell us: full legal name, date of birth" in page
@@ -79,18 +79,18 @@ def test_the_form_shows_the_text_and_asks_only_what_is_needed(
 
 
 def test_a_package_that_asks_for_nothing_wants_the_name_alone(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    placed = screened.placed(house, cast.package(house))
-    arrive(house, client, placed)
+    placed = screened.place_check(services, cast.create_package(services))
+    arrive(services, client, placed)
     page = client.get(f"/c/o/{placed}/consent").text
     assert "What we need to know" not in page
     assert agree(client, placed).status_code == 303
-    assert check_of(house, placed).entered == []
+    assert check_of(services, placed).candidate_details == []
 
 
 def test_agreeing_leads_to_a_page_that_says_what_happens_next_and_what_was_agreed_to(
-    house: House, client: FlaskClient, public_id: str
+    services: Services, client: FlaskClient, public_id: str
 ) -> None:
     answer = agree(client, public_id)
     assert (answer.status_code, answer.location) == (303, f"/c/o/{public_id}/")
@@ -98,34 +98,38 @@ def test_agreeing_leads_to_a_page_that_says_what_happens_next_and_what_was_agree
     assert "Thank you, Lakita" in page
     assert "What happens next" in page
     assert "We may <strong>ask</strong> around." in page
-    assert screened.NAME in page
-    assert cast.athens_time(house.now()) in page
-    for secret in screened.SECRETS:
+    assert screened.SIGNED_NAME in page
+    assert cast.athens_time(services.now()) in page
+    for secret in screened.SECRET_WORDS:
         assert secret not in page
 
 
-def test_the_proof_is_the_request_s_own(house: House, client: FlaskClient, public_id: str) -> None:
+def test_the_proof_is_the_request_s_own(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
     agree(client, public_id)
-    check = check_of(house, public_id)
+    check = check_of(services, public_id)
     (consent,) = check.consents
-    assert (consent.address, consent.agent) == ("127.0.0.1", "A phone/2.0")
+    assert (consent.ip_address, consent.user_agent) == ("127.0.0.1", "A phone/2.0")
     text = check.content.disclosure.text
-    assert consent.disclosure == hashlib.sha256(text.encode()).hexdigest()
-    assert check.particulars(house.vault) == screened.KEPT
+    assert consent.disclosure_digest == hashlib.sha256(text.encode()).hexdigest()
+    assert check.decrypt_details(services.secret_box) == screened.STORED_DETAILS
 
 
-def test_agreeing_twice_is_one_consent(house: House, client: FlaskClient, public_id: str) -> None:
-    token = cast.csrf(client.get(f"/c/o/{public_id}/consent").text)
+def test_agreeing_twice_is_one_consent(
+    services: Services, client: FlaskClient, public_id: str
+) -> None:
+    token = cast.csrf_token(client.get(f"/c/o/{public_id}/consent").text)
     agree(client, public_id, token)
     again = agree(client, public_id, token, name="Somebody else")
     assert (again.status_code, again.location) == (303, f"/c/o/{public_id}/")
-    (consent,) = check_of(house, public_id).consents
+    (consent,) = check_of(services, public_id).consents
     assert consent.disclosure_version == "jobs 3"
     assert client.get(f"/c/o/{public_id}/consent").status_code == 303
 
 
 def test_all_problems_are_listed_at_once_beside_their_fields(
-    house: House, client: FlaskClient, public_id: str
+    services: Services, client: FlaskClient, public_id: str
 ) -> None:
     answer = agree(
         client, public_id, name="", full_name="", date_of_birth="tomorrow", employers="Kept <b>"
@@ -144,8 +148,8 @@ def test_all_problems_are_listed_at_once_beside_their_fields(
     assert page.count('aria-invalid="true"') == 3
     assert "Kept <b></textarea>" in page
     assert "Kept &lt;b&gt;" in answer.text
-    assert cast.status(house, public_id) == "pending"
-    assert check_of(house, public_id).entered == []
+    assert cast.order_status(services, public_id) == "pending"
+    assert check_of(services, public_id).candidate_details == []
 
 
 def test_a_flood_of_text_is_given_back_in_part_alone(client: FlaskClient, public_id: str) -> None:
@@ -156,114 +160,125 @@ def test_a_flood_of_text_is_given_back_in_part_alone(client: FlaskClient, public
 
 
 def test_a_lost_form_cookie_costs_nothing_that_was_typed(
-    house: House, client: FlaskClient, public_id: str
+    services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    data = screened.FILLED | {"name": screened.NAME}
+    data = screened.FORM_VALUES | {"name": screened.SIGNED_NAME}
     answer = client.post(f"/c/o/{public_id}/consent", data=data)
     assert answer.status_code == 400
     assert "Please press the button again" in answer.text
     assert "Zyxwv Bakery" in answer.text
-    assert cast.status(house, public_id) == "pending"
+    assert cast.order_status(services, public_id) == "pending"
 
 
-def test_a_stranger_s_cookie_opens_nothing(house: House, client: FlaskClient) -> None:
-    product = screened.package(house)
-    account_id, _ = cast.account(house)
+def test_a_stranger_s_cookie_opens_nothing(services: Services, client: FlaskClient) -> None:
+    product = screened.create_package(services)
+    account_id, _ = cast.create_account(services)
     mine, theirs = (
-        cast.order(
-            house, account_id, product, "check",
+        cast.place_order(
+            services,
+            account_id,
+            product,
+            "check",
             callback_url=f"https://groove-tech.workable.com/checks/{number}",
         )
         for number in (1, 2)
-    )  # fmt: skip
-    arrive(house, client, mine)
+    )
+    arrive(services, client, mine)
     assert client.get(f"/c/o/{theirs}/consent").status_code == 403
-    token = cast.csrf(client.get(f"/c/o/{mine}/consent").text)
-    data = screened.FILLED | {"name": screened.NAME, "csrf_token": token}
+    token = cast.csrf_token(client.get(f"/c/o/{mine}/consent").text)
+    data = screened.FORM_VALUES | {"name": screened.SIGNED_NAME, "csrf_token": token}
     assert client.post(f"/c/o/{theirs}/consent", data=data).status_code == 403
     assert client.post(f"/c/o/{theirs}/consent", data={}).status_code == 403
-    assert cast.status(house, theirs) == "pending"
+    assert cast.order_status(services, theirs) == "pending"
 
 
-def test_a_test_has_no_consent_page(house: House, client: FlaskClient) -> None:
-    account_id, _ = cast.account(house)
-    test = cast.order(house, account_id, cast.test(house))
-    arrive(house, client, test)
+def test_a_test_has_no_consent_page(services: Services, client: FlaskClient) -> None:
+    account_id, _ = cast.create_account(services)
+    test = cast.place_order(services, account_id, cast.create_test(services))
+    arrive(services, client, test)
     assert client.get(f"/c/o/{test}/consent").status_code == 404
 
 
 def test_what_is_overdue_is_closed(
-    house: House, client: FlaskClient, public_id: str, clock: HandClock
+    services: Services, client: FlaskClient, public_id: str, clock: ManualClock
 ) -> None:
     page = client.get(f"/c/o/{public_id}/consent").text
-    clock.pass_(timedelta(days=8))
-    data = screened.FILLED | {"name": screened.NAME, "csrf_token": cast.csrf(page)}
+    clock.advance(timedelta(days=8))
+    data = screened.FORM_VALUES | {
+        "name": screened.SIGNED_NAME,
+        "csrf_token": cast.csrf_token(page),
+    }
     answer = client.post(f"/c/o/{public_id}/consent", data=data)
     assert answer.status_code == 409
     assert "This invitation is over" in answer.text
-    assert cast.status(house, public_id) == "expired"
+    assert cast.order_status(services, public_id) == "expired"
     assert client.get(f"/c/o/{public_id}/consent").status_code == 303
 
 
 @pytest.mark.parametrize("end", ["cancelled", "declined"])
 def test_what_has_ended_takes_no_consent(
-    house: House, client: FlaskClient, public_id: str, end: str
+    services: Services, client: FlaskClient, public_id: str, end: str
 ) -> None:
     page = client.get(f"/c/o/{public_id}/consent").text
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         order = Order.find(session, public_id)
-        order.become(session, end, actor="sam", at=house.now())
-    data = screened.FILLED | {"name": screened.NAME, "csrf_token": cast.csrf(page)}
+        order.change_status(session, end, actor="sam", now=services.now())
+    data = screened.FORM_VALUES | {
+        "name": screened.SIGNED_NAME,
+        "csrf_token": cast.csrf_token(page),
+    }
     assert client.post(f"/c/o/{public_id}/consent", data=data).status_code == 409
-    assert cast.status(house, public_id) == end
+    assert cast.order_status(services, public_id) == end
 
 
 def test_refusing_is_one_click_from_the_form_with_a_reason_or_without(
-    house: House, client: FlaskClient, public_id: str
+    services: Services, client: FlaskClient, public_id: str
 ) -> None:
     page = client.get(f"/c/o/{public_id}/consent").text
     assert f'href="/c/o/{public_id}/decline"' in page
-    token = cast.csrf(client.get(f"/c/o/{public_id}/decline").text)
+    token = cast.csrf_token(client.get(f"/c/o/{public_id}/decline").text)
     client.post(f"/c/o/{public_id}/decline", data={"csrf_token": token, "reason": ""})
-    assert cast.status(house, public_id) == "declined"
+    assert cast.order_status(services, public_id) == "declined"
     assert "You have declined" in client.get(f"/c/o/{public_id}/").text
 
 
 def test_a_reopened_check_shows_the_form_again(
-    house: House, client: FlaskClient, public_id: str
+    services: Services, client: FlaskClient, public_id: str
 ) -> None:
     agree(client, public_id)
-    screened.find_out(house, public_id)
-    screened.conclude(house, public_id)
+    screened.record_findings(services, public_id)
+    screened.complete_check(services, public_id)
     assert "The check is done" in client.get(f"/c/o/{public_id}/").text
-    with house.db.writing() as session:
-        Order.find(session, public_id).reopen(session, house.vault, "sam", "Mix-up", house.now())
+    with services.db.writing() as session:
+        Order.find(session, public_id).reopen(
+            session, services.secret_box, "sam", "Mix-up", services.now()
+        )
     assert "Read and decide" in client.get(f"/c/o/{public_id}/").text
     page = client.get(f"/c/o/{public_id}/consent").text
     assert "Do you agree?" in page
     assert "Zyxwv" not in page
 
 
-def test_a_sample_says_so_wherever_it_is_shown(house: House, client: FlaskClient) -> None:
-    sample = screened.CONTENT["disclosure"] | {"sample": True, "key": "sample"}
-    product = screened.package(house, disclosure=sample)
-    account_id, _ = cast.account(house, sandbox=True)
-    placed = cast.order(house, account_id, product, "check")
+def test_a_sample_says_so_wherever_it_is_shown(services: Services, client: FlaskClient) -> None:
+    sample = screened.PACKAGE_CONTENT["disclosure"] | {"sample": True, "key": "sample"}
+    product = screened.create_package(services, disclosure=sample)
+    account_id, _ = cast.create_account(services, sandbox=True)
+    placed = cast.place_order(services, account_id, product, "check")
     said = "This is a sample, not for real use"
-    assert said in arrive(house, client, placed)
+    assert said in arrive(services, client, placed)
     assert said in client.get(f"/c/o/{placed}/consent").text
     agree(client, placed)
     assert said in client.get(f"/c/o/{placed}/").text
-    assert all(said in body for body in bodies(letter(house)))
+    assert all(said in body for body in bodies(letter(services)))
 
 
 # The copy by e-mail
 
 
-def letter(house: House) -> email.message.EmailMessage:
+def letter(services: Services) -> email.message.EmailMessage:
     """Return the newest letter, once all are written."""
-    Courier(house).drain("1/mail")
-    found = sorted((house.settings.instance / "mail").glob("*.eml"), key=sent)
+    Dispatcher(services).drain("1/email")
+    found = sorted((services.settings.instance / "mail").glob("*.eml"), key=sent)
     return read(found[-1])
 
 
@@ -281,22 +296,28 @@ def bodies(message: email.message.EmailMessage) -> list[str]:
 
 
 def test_the_candidate_gets_a_copy_of_what_they_agreed_to(
-    house: House, client: FlaskClient, public_id: str
+    services: Services, client: FlaskClient, public_id: str
 ) -> None:
     agree(client, public_id, name="Lakita <i>J</i>")
-    copy = letter(house)
+    copy = letter(services)
     assert copy["Subject"] == "Groove Tech: your copy of what you agreed to"
     assert copy["To"] == "lakita_marrero@gmail.com"
     plain, rich = bodies(copy)
     for body in (plain, rich):
         for said in (
-            "Hello Lakita", "Groove Tech", "Operations Manager", "Full screening", "jobs 3",
-            "Lakita <i>J</i>", cast.athens_time(house.now()), "http://provider.test/c/",
-        ):  # fmt: skip
+            "Hello Lakita",
+            "Groove Tech",
+            "Operations Manager",
+            "Full screening",
+            "jobs 3",
+            "Lakita <i>J</i>",
+            cast.athens_time(services.now()),
+            "http://provider.test/c/",
+        ):
             assert said in body, said
         assert "sample" not in body
     assert "We may ask around." in plain
     assert "We may <strong>ask</strong> around." in rich
     assert "Lakita &lt;i&gt;J&lt;/i&gt;" in copy.get_body(("html",)).get_content()  # type: ignore[union-attr]
-    for secret in screened.SECRETS:
+    for secret in screened.SECRET_WORDS:
         assert secret not in plain + rich

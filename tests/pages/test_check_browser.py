@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from provider.accounts import enter
-from provider.house import House
+from provider.accounts import complete_sign_in
+from provider.house import Services
 from provider.kinds.check import Check
 from tests import cast, screened
-from tests.conftest import Served
-from tests.pages.eye import Eye
+from tests.conftest import LiveServer
+from tests.pages.eye import AccessibilityChecker
 
-SAMPLE = screened.CONTENT["disclosure"] | {"sample": True, "key": "sample"}
+SAMPLE = screened.PACKAGE_CONTENT["disclosure"] | {"sample": True, "key": "sample"}
 
 
 def tab_to(page: Page, name: str, most: int = 60) -> None:
@@ -28,30 +28,32 @@ def tab_to(page: Page, name: str, most: int = 60) -> None:
     pytest.fail(f"no way to {name} with the Tab key")
 
 
-def placed(served: Served, **more: Any) -> str:
+def placed(live_server: LiveServer, **more: Any) -> str:
     # The brightest colour that an account could choose: all must still be legible in it.
-    account_id, _ = cast.account(
-        served.house, sandbox=True, timezone="Europe/Athens", brand={"colour": "#ffd400"}
+    account_id, _ = cast.create_account(
+        live_server.services, sandbox=True, timezone="Europe/Athens", branding={"colour": "#ffd400"}
     )
-    product = screened.package(served.house, **more)
-    return cast.order(served.house, account_id, product, "check")
+    product = screened.create_package(live_server.services, **more)
+    return cast.place_order(live_server.services, account_id, product, "check")
 
 
-def sign_in(page: Page, served: Served) -> None:
-    cast.staff(served.house)
-    with served.house.db.writing() as session:
-        cookie = enter(session, "sam@provider.test", "127.0.0.1", served.clock.now())
-    page.context.add_cookies([{"name": "staff", "value": cookie, "url": served.url}])
+def sign_in(page: Page, live_server: LiveServer) -> None:
+    cast.create_staff(live_server.services)
+    with live_server.services.db.writing() as session:
+        cookie = complete_sign_in(
+            session, "sam@provider.test", "127.0.0.1", live_server.clock.now()
+        )
+    page.context.add_cookies([{"name": "staff", "value": cookie, "url": live_server.url}])
 
 
-def kept(house: House, public_id: str) -> dict[str, str]:
-    with house.db.reading() as session:
-        return Check.find(session, public_id).particulars(house.vault)
+def kept(services: Services, public_id: str) -> dict[str, str]:
+    with services.db.reading() as session:
+        return Check.find(session, public_id).decrypt_details(services.secret_box)
 
 
-def test_a_candidate_agrees_with_the_keyboard_alone(served: Served, page: Page) -> None:
-    public_id = placed(served)
-    page.goto(cast.invitation(served.house, public_id))
+def test_a_candidate_agrees_with_the_keyboard_alone(live_server: LiveServer, page: Page) -> None:
+    public_id = placed(live_server)
+    page.goto(cast.invitation_url(live_server.services, public_id))
     tab_to(page, "Read and decide")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Do you agree?")).to_be_visible()
@@ -72,19 +74,19 @@ def test_a_candidate_agrees_with_the_keyboard_alone(served: Served, page: Page) 
     tab_to(page, "I agree")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="What happens next")).to_be_visible()
-    assert kept(served.house, public_id) == {
+    assert kept(live_server.services, public_id) == {
         "full_name": "Lakita Marrero",
         "date_of_birth": "1990-02-28",
         "employers": "Bakery, Athens\nLaundry, Patras",
     }
 
 
-def test_it_works_with_scripts_off(served: Served, browser: Browser) -> None:
-    public_id = placed(served)
+def test_it_works_with_scripts_off(live_server: LiveServer, browser: Browser) -> None:
+    public_id = placed(live_server)
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.set_default_timeout(10_000)
-        page.goto(cast.invitation(served.house, public_id))
+        page.goto(cast.invitation_url(live_server.services, public_id))
         page.get_by_role("link", name="Read and decide").click()
         page.get_by_label("Last two employers").fill("One\nTwo")
         page.get_by_role("button", name="I agree").click()
@@ -95,67 +97,73 @@ def test_it_works_with_scripts_off(served: Served, browser: Browser) -> None:
         page.get_by_label("Type your full name to agree").fill("Lakita Marrero")
         page.get_by_role("button", name="I agree").click()
         expect(page.get_by_role("heading", name="What happens next")).to_be_visible()
-    assert cast.status(served.house, public_id) == "consented"
+    assert cast.order_status(live_server.services, public_id) == "consented"
 
 
-def test_a_tour_of_a_candidate_s_check_finds_nothing_wrong(served: Served, page: Page) -> None:
-    eye = Eye(page)
-    public_id = placed(served, disclosure=SAMPLE)
-    page.goto(cast.invitation(served.house, public_id))
-    eye.look("invited")
+def test_a_tour_of_a_candidate_s_check_finds_nothing_wrong(
+    live_server: LiveServer, page: Page
+) -> None:
+    eye = AccessibilityChecker(page)
+    public_id = placed(live_server, disclosure=SAMPLE)
+    page.goto(cast.invitation_url(live_server.services, public_id))
+    eye.check_page("invited")
     page.get_by_role("link", name="Read and decide").click()
     page.wait_for_url("**/consent")
-    eye.look("form")
+    eye.check_page("form")
     page.get_by_role("button", name="I agree").click()
     expect(page.get_by_role("alert")).to_be_visible()
-    eye.look("missing")
+    eye.check_page("missing")
     page.get_by_role("link", name="I do not agree").click()
     page.wait_for_url("**/decline")
-    eye.look("decline")
-    screened.consent(served.house, public_id)
-    page.goto(f"{served.url}/c/o/{public_id}/")
-    eye.look("consented")
-    screened.find_out(served.house, public_id)
-    screened.conclude(served.house, public_id)
+    eye.check_page("decline")
+    screened.give_consent(live_server.services, public_id)
+    page.goto(f"{live_server.url}/c/o/{public_id}/")
+    eye.check_page("consented")
+    screened.record_findings(live_server.services, public_id)
+    screened.complete_check(live_server.services, public_id)
     page.reload()
-    eye.look("completed")
-    assert eye.found == []
+    eye.check_page("completed")
+    assert eye.problems == []
 
 
-def test_a_tour_of_a_check_at_the_console_finds_nothing_wrong(served: Served, page: Page) -> None:
-    eye = Eye(page)
-    public_id = placed(served, disclosure=SAMPLE)
-    sign_in(page, served)
-    console = f"{served.url}/console/checks/{public_id}/"
+def test_a_tour_of_a_check_at_the_console_finds_nothing_wrong(
+    live_server: LiveServer, page: Page
+) -> None:
+    eye = AccessibilityChecker(page)
+    public_id = placed(live_server, disclosure=SAMPLE)
+    sign_in(page, live_server)
+    console = f"{live_server.url}/console/checks/{public_id}/"
     page.goto(console)
-    eye.look("console waiting")
-    screened.consent(served.house, public_id)
-    page.goto(f"{served.url}/console/orders/{public_id}")
-    eye.look("console order")
+    eye.check_page("console waiting")
+    screened.give_consent(live_server.services, public_id)
+    page.goto(f"{live_server.url}/console/orders/{public_id}")
+    eye.check_page("console order")
     page.get_by_role("link", name="Work on the screenings").click()
     page.wait_for_url(console)
-    eye.look("console check")
+    eye.check_page("console check")
     page.get_by_role("button", name="Show it").click()
     expect(page.get_by_text("Zyxwv Bakery")).to_be_visible()
-    eye.look("console shown")
+    eye.check_page("console shown")
     page.get_by_label("Private note").nth(1).fill("Something")
     page.get_by_role("button", name="Save", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
-    eye.look("console wrong")
-    screened.find_out(served.house, public_id)
+    eye.check_page("console wrong")
+    screened.record_findings(live_server.services, public_id)
     page.goto(console + "complete")
-    eye.look("console complete")
-    screened.conclude(served.house, public_id)
+    eye.check_page("console complete")
+    screened.complete_check(live_server.services, public_id)
     page.goto(console)
-    eye.look("console completed")
-    assert eye.found == []
+    eye.check_page("console completed")
+    assert eye.problems == []
 
 
-def test_staff_enter_and_complete_with_the_keyboard_alone(served: Served, page: Page) -> None:
-    public_id = placed(served)
-    screened.consent(served.house, public_id)
-    sign_in(page, served)
-    page.goto(f"{served.url}/console/orders/{public_id}")
+def test_staff_enter_and_complete_with_the_keyboard_alone(
+    live_server: LiveServer, page: Page
+) -> None:
+    public_id = placed(live_server)
+    screened.give_consent(live_server.services, public_id)
+    sign_in(page, live_server)
+    page.goto(f"{live_server.url}/console/orders/{public_id}")
     tab_to(page, "Work on the screenings")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Screenings")).to_be_visible()
@@ -170,7 +178,7 @@ def test_staff_enter_and_complete_with_the_keyboard_alone(served: Served, page: 
     tab_to(page, "Complete and tell the ATS")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text("The check is completed.")
-    with served.house.db.reading() as session:
+    with live_server.services.db.reading() as session:
         result = Check.find(session, public_id).result
         assert result
         assert result.figures["overall_status"] == "consider"

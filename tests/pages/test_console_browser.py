@@ -13,15 +13,15 @@ from playwright.sync_api import Page, expect
 from werkzeug.serving import make_server
 
 from provider import kinds, outbox
-from provider.accounts import Account, enter
-from provider.courier.courier import Courier
-from provider.house import House
+from provider.accounts import Account, complete_sign_in
+from provider.courier.courier import Dispatcher
+from provider.house import Services
 from provider.kinds.assessment import Assessment
 from provider.kinds.document import read_file
 from provider.orders import Order, Product
 from provider.pages.console import paging
 from tests import cast
-from tests.pages.eye import DESK, Eye
+from tests.pages.eye import DESKTOP_VARIANTS, AccessibilityChecker
 from tests.pages.test_console_deliveries import park
 
 
@@ -51,93 +51,109 @@ def url(app: Flask) -> Iterator[str]:
 
 
 @pytest.fixture
-def stage(house: House, url: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def stage(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Fill a house: every state of orders and deliveries, and a draft of a product."""
-    monkeypatch.setattr(paging, "SIZE", 8)
-    tests = _products(house)
-    account_id, _ = cast.account(
-        house, sandbox=True, timezone="Europe/Athens", switches={"top_level_grade": True},
-        callback_token=None, hosts=["*.workable.com"],
-    )  # fmt: skip
-    orders = _orders(house, account_id, tests)
-    cast.staff(house)
-    with house.db.writing() as session:
-        cookie = enter(session, "sam@provider.test", "127.0.0.1", house.now())
-        message = outbox.story(session, orders["cancelled"])[-1].public_id
-        letter = outbox.story(session, orders["completed"])[0].public_id
+    monkeypatch.setattr(paging, "PAGE_SIZE", 8)
+    tests = _products(services)
+    account_id, _ = cast.create_account(
+        services,
+        sandbox=True,
+        timezone="Europe/Athens",
+        options={"top_level_grade": True},
+        callback_token=None,
+        hosts=["*.workable.com"],
+    )
+    orders = _orders(services, account_id, tests)
+    cast.create_staff(services)
+    with services.db.writing() as session:
+        cookie = complete_sign_in(session, "sam@provider.test", "127.0.0.1", services.now())
+        message = outbox.history(session, orders["cancelled"])[-1].public_id
+        letter = outbox.history(session, orders["completed"])[0].public_id
         account = session.get_one(Account, account_id).public_id
-        until = house.now() + timedelta(minutes=30)
-        for subject in (f"account/{account_id}/callback", "route/groove-tech.workable.com"):
-            outbox.hold(session, subject, "The receiver did not answer", until, house.now())
+        until = services.now() + timedelta(minutes=30)
+        for subject in (f"account/{account_id}/callback", "destination/groove-tech.workable.com"):
+            outbox.pause(session, subject, "The receiver did not answer", until, services.now())
     console = "/console/"
     paths = {
-        "home": "/", "sign-in": "/console/sign-in",
-        "orders": console + "orders/", "nothing": console + "orders/?status=consented",
+        "home": "/",
+        "sign-in": "/console/sign-in",
+        "orders": console + "orders/",
+        "nothing": console + "orders/?status=consented",
         **{f"order {name}": f"{console}orders/{order}" for name, order in orders.items()},
         "cancel": f"{console}orders/{orders['invited']}/cancel",
         "reopen": f"{console}orders/{orders['completed']}/reopen",
-        "deliveries": console + "deliveries/", "any delivery": console + "deliveries/?state=any",
-        "delivery": f"{console}deliveries/{message}", "again": console + "deliveries/again",
-        "letters": console + "letters/", "letter": f"{console}deliveries/{letter}",
+        "deliveries": console + "deliveries/",
+        "any delivery": console + "deliveries/?state=any",
+        "delivery": f"{console}deliveries/{message}",
+        "retry": console + "deliveries/again",
+        "letters": console + "letters/",
+        "letter": f"{console}deliveries/{letter}",
         "products": console + "products/",
         **{f"product {kind}": f"{console}products/{tests[kind]}" for kind in tests},
         "publish": f"{console}products/{tests['assessment']}/publish",
         "archive": f"{console}products/{tests['check']}/archive",
-        "accounts": console + "accounts/", "account": f"{console}accounts/{account}",
+        "accounts": console + "accounts/",
+        "account": f"{console}accounts/{account}",
         "missing": console + "orders/nobody",
-    }  # fmt: skip
+    }
     return Stage(url, paths, cookie)
 
 
-def _products(house: House) -> dict[str, str]:
+def _products(services: Services) -> dict[str, str]:
     """Return the public ids of the samples by kind; the test has a draft too."""
     found: dict[str, str] = {}
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         for path in sorted((Path(kinds.__file__).parents[1] / "samples").glob("*.yaml")):
             for document in read_file(path):
-                product, _ = kinds.keep(session, document, house.now())
-                product.publish(house.now())
+                product, _ = kinds.import_document(session, document, services.now())
+                product.publish(services.now())
                 session.flush()
                 found.setdefault(document.kind, product.public_id)
         test = Product.find(session, found["assessment"])
-        test.add_version(session, test.versions[-1].content | {"time_limit": 12}, "2", house.now())
+        test.add_version(
+            session, test.versions[-1].content | {"time_limit": 12}, "2", services.now()
+        )
     return found
 
 
-def _orders(house: House, account_id: int, tests: dict[str, str]) -> dict[str, str]:
+def _orders(services: Services, account_id: int, tests: dict[str, str]) -> dict[str, str]:
     """Return orders by what became of them."""
     found = {}
-    reasoning = cast.test(house)
+    reasoning = cast.create_test(services)
     for number, name in enumerate(("invited", "completed", "cancelled", "started", "expired")):
         url = f"https://groove-tech.workable.com/assessments/{number}"
-        found[name] = cast.order(house, account_id, reasoning, callback_url=url)
+        found[name] = cast.place_order(services, account_id, reasoning, callback_url=url)
     for number in range(8):
-        cast.order(
-            house, account_id, tests["check"], "check",
+        cast.place_order(
+            services,
+            account_id,
+            tests["check"],
+            "check",
             callback_url=f"https://groove-tech.workable.com/checks/{number}",
-            first_name=f"Candidate {number}", last_name="Papadopoulou-Konstantinidou",
+            first_name=f"Candidate {number}",
+            last_name="Papadopoulou-Konstantinidou",
             email=f"a-rather-long-address-of-candidate-{number}@example.com",
-        )  # fmt: skip
-    cast.finish(house, found["completed"])
-    with house.db.writing() as session:
-        Assessment.find(session, found["started"]).start(session, house.now())
+        )
+    cast.finish_test(services, found["completed"])
+    with services.db.writing() as session:
+        Assessment.find(session, found["started"]).start(session, services.now())
         cancelled = Order.find(session, found["cancelled"])
-        cancelled.cancel(session, "sam@provider.test", "The job was filled inside", house.now())
-        Order.find(session, found["expired"]).expire(session, house.now())
-    park(house)
-    courier = Courier(house)
-    courier.drain("1/mail")
+        cancelled.cancel(session, "sam@provider.test", "The job was filled inside", services.now())
+        Order.find(session, found["expired"]).expire(session, services.now())
+    park(services)
+    courier = Dispatcher(services)
+    courier.drain("1/email")
     courier.stop()
     return found
 
 
 def test_every_page_is_open_to_everybody_and_fits_every_width(page: Page, stage: Stage) -> None:
     stage.sign_in(page)
-    eye = Eye(page, DESK)
+    eye = AccessibilityChecker(page, DESKTOP_VARIANTS)
     for name, path in stage.paths.items():
         page.goto(stage.url + path)
-        eye.look(name)
-    assert eye.found == []
+        eye.check_page(name)
+    assert eye.problems == []
 
 
 def tab_to(page: Page, name: str, most: int = 60) -> None:

@@ -8,21 +8,21 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from provider.house import House
+from provider.house import Services
 from provider.kinds.check import Check
 from provider.orders import Order
 from tests import cast, screened
-from tests.cast import HandClock
-from tests.pages.desk import HOME, Desk
+from tests.cast import ManualClock
+from tests.pages.desk import ORDERS_PATH, ConsoleClient
 
 KEYS = ("identity", "jobs", "record")
 
 
 @pytest.fixture
-def order_id(house: House) -> str:
+def order_id(services: Services) -> str:
     """A check whose candidate has agreed."""
-    placed = screened.placed(house)
-    screened.consent(house, placed)
+    placed = screened.place_check(services)
+    screened.give_consent(services, placed)
     return placed
 
 
@@ -30,102 +30,115 @@ def at(order_id: str, path: str = "") -> str:
     return f"/console/checks/{order_id}/{path}"
 
 
-def post(desk: Desk, order_id: str, path: str, page: str = "", **form: Any) -> TestResponse:
+def post(
+    desk: ConsoleClient, order_id: str, path: str, page: str = "", **form: Any
+) -> TestResponse:
     """Fill in a form of the check's page, with the sign of what it showed."""
-    shown = re.search(r'name="stand" value="(\w+)"', desk.read(at(order_id, page)))
+    shown = re.search(r'name="stand" value="(\w+)"', desk.get_text(at(order_id, page)))
     assert shown, "the page offers no form"
     return desk.submit(at(order_id, path), page=at(order_id, page), **({"stand": shown[1]} | form))
 
 
-def outcomes(note: str = screened.NOTE, **more: str) -> dict[str, str]:
+def outcomes(note: str = screened.FINDING_NOTE, **more: str) -> dict[str, str]:
     chosen = {f"status-{key}": status for key, status in screened.OUTCOMES.items()}
     return {**chosen, "note-jobs": note, **more}
 
 
-def stories(house: House, order_id: str) -> list[tuple[str, str, str]]:
-    with house.db.reading() as session:
-        return [(e.word, e.actor, e.note) for e in Order.find(session, order_id).events]
+def stories(services: Services, order_id: str) -> list[tuple[str, str, str]]:
+    with services.db.reading() as session:
+        return [(e.type, e.actor, e.note) for e in Order.find(session, order_id).events]
 
 
-def found(house: House, order_id: str) -> dict[str, tuple[str, str]]:
-    with house.db.reading() as session:
+def found(services: Services, order_id: str) -> dict[str, tuple[str, str]]:
+    with services.db.reading() as session:
         check = Check.find(session, order_id)
-        return {e.screening: (e.status, check.note(house.vault, e)) for e in check.findings}
+        return {
+            e.screening: (e.status, check.decrypt_note(services.secret_box, e))
+            for e in check.findings
+        }
 
 
 def test_the_order_leads_to_its_screenings(
-    house: House, client: FlaskClient, order_id: str
+    services: Services, client: FlaskClient, order_id: str
 ) -> None:
-    page = Desk.of(house, client).read(HOME + order_id)
+    page = ConsoleClient.signed_in(services, client).get_text(ORDERS_PATH + order_id)
     assert "Work on the screenings" in page
     assert at(order_id) in page
 
 
 def test_particulars_are_shown_on_demand_and_that_is_on_record(
-    house: House, client: FlaskClient, order_id: str
+    services: Services, client: FlaskClient, order_id: str
 ) -> None:
-    desk = Desk.of(house, client)
-    page = desk.read(at(order_id))
-    for secret in (*screened.SECRETS, screened.NAME, "192.0.2.7"):
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(at(order_id))
+    for secret in (*screened.SECRET_WORDS, screened.SIGNED_NAME, "192.0.2.7"):
         assert secret not in page
     answer = desk.submit(at(order_id, "particulars"), page=at(order_id))
     assert answer.status_code == 200
-    shown = screened.KEPT | {"date_of_birth": "28 February 1990"}
-    for value in (*shown.values(), screened.NAME, "192.0.2.7", "A browser/1.0"):
+    shown = screened.STORED_DETAILS | {"date_of_birth": "28 February 1990"}
+    for value in (*shown.values(), screened.SIGNED_NAME, "192.0.2.7", "A browser/1.0"):
         assert value in answer.text
-    assert stories(house, order_id)[-1] == ("particulars shown", "operator@provider.test", "")
-    assert "Particulars shown" in desk.read(HOME + order_id)
+    assert stories(services, order_id)[-1] == ("particulars shown", "operator@provider.test", "")
+    assert "Particulars shown" in desk.get_text(ORDERS_PATH + order_id)
 
 
-def test_there_is_nothing_to_show_before_the_consent(house: House, client: FlaskClient) -> None:
-    placed = screened.placed(house)
-    desk = Desk.of(house, client)
-    page = desk.read(at(placed))
+def test_there_is_nothing_to_show_before_the_consent(
+    services: Services, client: FlaskClient
+) -> None:
+    placed = screened.place_check(services)
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(at(placed))
     assert "has not agreed yet" in page
     assert "once the candidate has agreed" in page
-    assert desk.submit(at(placed, "particulars"), page=HOME + placed).status_code == 409
-    assert "particulars shown" not in [word for word, _, _ in stories(house, placed)]
+    assert desk.submit(at(placed, "particulars"), page=ORDERS_PATH + placed).status_code == 409
+    assert "particulars shown" not in [word for word, _, _ in stories(services, placed)]
 
 
 def test_a_viewer_sees_outcomes_but_neither_particulars_nor_notes(
-    house: House, client: FlaskClient, order_id: str
+    services: Services, client: FlaskClient, order_id: str
 ) -> None:
-    screened.find_out(house, order_id)
-    desk = Desk.of(house, client, "viewer")
-    page = desk.read(at(order_id))
+    screened.record_findings(services, order_id)
+    desk = ConsoleClient.signed_in(services, client, "viewer")
+    page = desk.get_text(at(order_id))
     assert "To consider" in page
-    for secret in (*screened.SECRETS, screened.NAME, "192.0.2.7", "Show it", "<textarea"):
+    for secret in (
+        *screened.SECRET_WORDS,
+        screened.SIGNED_NAME,
+        "192.0.2.7",
+        "Show it",
+        "<textarea",
+    ):
         assert secret not in page
     for path in ("particulars", "outcomes", "complete"):
         assert desk.submit(at(order_id, path), page=at(order_id)).status_code == 403
     assert client.get(at(order_id, "complete")).status_code == 403
-    assert "particulars shown" not in [word for word, _, _ in stories(house, order_id)]
-    assert cast.status(house, order_id) == "consented"
+    assert "particulars shown" not in [word for word, _, _ in stories(services, order_id)]
+    assert cast.order_status(services, order_id) == "consented"
 
 
 def test_outcomes_are_entered_and_changed(
-    house: House, client: FlaskClient, order_id: str, clock: HandClock
+    services: Services, client: FlaskClient, order_id: str, clock: ManualClock
 ) -> None:
-    desk = Desk.of(house, client)
+    desk = ConsoleClient.signed_in(services, client)
     answer = post(desk, order_id, "outcomes", **{"status-jobs": "consider", "note-jobs": "Hm"})
     assert (answer.status_code, answer.location) == (302, at(order_id))
-    assert found(house, order_id) == {"jobs": ("consider", "Hm")}
-    clock.pass_(timedelta(minutes=1))
+    assert found(services, order_id) == {"jobs": ("consider", "Hm")}
+    clock.advance(timedelta(minutes=1))
     post(desk, order_id, "outcomes", **outcomes("Line one\r\nline two"))
-    assert found(house, order_id) == {
+    assert found(services, order_id) == {
         "identity": ("clear", ""),
         "jobs": ("consider", "Line one\nline two"),
         "record": ("clear", ""),
     }
-    page = desk.read(at(order_id))
+    page = desk.get_text(at(order_id))
     assert "Line one\nline two</textarea>" in page
     assert page.count(" checked") == 3
 
 
 def test_a_note_without_an_outcome_is_given_back_and_nothing_is_saved(
-    house: House, client: FlaskClient, order_id: str
+    services: Services, client: FlaskClient, order_id: str
 ) -> None:
-    desk = Desk.of(house, client)
+    desk = ConsoleClient.signed_in(services, client)
     form = {"status-identity": "clear", "note-jobs": "Half a thought", "go": "complete"}
     answer = post(desk, order_id, "outcomes", **form)
     assert answer.status_code == 400
@@ -133,149 +146,162 @@ def test_a_note_without_an_outcome_is_given_back_and_nothing_is_saved(
     assert 'id="problem-jobs"' in answer.text
     assert "Half a thought</textarea>" in answer.text
     assert answer.text.count(" checked") == 1
-    assert found(house, order_id) == {}
+    assert found(services, order_id) == {}
 
 
 def test_an_outcome_that_is_none_is_refused(
-    house: House, client: FlaskClient, order_id: str
+    services: Services, client: FlaskClient, order_id: str
 ) -> None:
-    desk = Desk.of(house, client)
+    desk = ConsoleClient.signed_in(services, client)
     answer = post(desk, order_id, "outcomes", **outcomes(**{"status-record": "hired"}))
     assert answer.status_code == 400
-    assert found(house, order_id) == {}
+    assert found(services, order_id) == {}
 
 
 def test_a_colleague_s_change_is_not_overwritten(
-    house: House, client: FlaskClient, order_id: str
+    services: Services, client: FlaskClient, order_id: str
 ) -> None:
-    desk = Desk.of(house, client)
-    stale = re.search(r'name="stand" value="(\w+)"', desk.read(at(order_id)))
+    desk = ConsoleClient.signed_in(services, client)
+    stale = re.search(r'name="stand" value="(\w+)"', desk.get_text(at(order_id)))
     assert stale
-    screened.find_out(house, order_id, {"jobs": "consider"})
+    screened.record_findings(services, order_id, {"jobs": "consider"})
     answer = post(desk, order_id, "outcomes", **outcomes("Mine", stand=stale[1]))
     assert answer.status_code == 409
     assert "A colleague changed this check" in answer.text
-    assert found(house, order_id) == {"jobs": ("consider", screened.NOTE)}
+    assert found(services, order_id) == {"jobs": ("consider", screened.FINDING_NOTE)}
 
 
 def test_completing_says_what_the_ats_is_told_and_asks(
-    house: House, client: FlaskClient, order_id: str
+    services: Services, client: FlaskClient, order_id: str
 ) -> None:
-    desk = Desk.of(house, client)
+    desk = ConsoleClient.signed_in(services, client)
     answer = post(desk, order_id, "outcomes", go="complete", **outcomes())
     assert answer.location == at(order_id, "complete")
-    page = desk.read(at(order_id, "complete"))
+    page = desk.get_text(at(order_id, "complete"))
     told = re.sub(r"<[^>]+>|\s+", " ", page)
     assert re.search(
         "Identity +Clear +Employment history +To consider +Criminal record +Clear +"
         "The check as a whole +To consider",
         told,
     )
-    for secret in screened.SECRETS:
+    for secret in screened.SECRET_WORDS:
         assert secret not in page
-    assert cast.status(house, order_id) == "consented"
+    assert cast.order_status(services, order_id) == "consented"
     answer = post(desk, order_id, "complete", "complete")
-    assert (answer.status_code, answer.location) == (302, HOME + order_id)
-    assert cast.status(house, order_id) == "completed"
-    assert stories(house, order_id)[-1][:2] == ("completed", "operator@provider.test")
+    assert (answer.status_code, answer.location) == (302, ORDERS_PATH + order_id)
+    assert cast.order_status(services, order_id) == "completed"
+    assert stories(services, order_id)[-1][:2] == ("completed", "operator@provider.test")
 
 
 def test_completing_is_refused_while_an_outcome_is_missing(
-    house: House, client: FlaskClient, order_id: str
+    services: Services, client: FlaskClient, order_id: str
 ) -> None:
-    screened.find_out(house, order_id, {"identity": "clear"})
-    desk = Desk.of(house, client)
-    page = desk.read(at(order_id, "complete"))
+    screened.record_findings(services, order_id, {"identity": "clear"})
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(at(order_id, "complete"))
     assert "There is no outcome yet for: Employment history, Criminal record" in page
     answer = post(desk, order_id, "outcomes")
     assert answer.status_code == 302
-    stand = re.search(r'name="stand" value="(\w+)"', desk.read(at(order_id)))
+    stand = re.search(r'name="stand" value="(\w+)"', desk.get_text(at(order_id)))
     assert stand
     answer = desk.submit(at(order_id, "complete"), page=at(order_id), stand=stand[1])
     assert answer.status_code == 409
-    assert cast.status(house, order_id) == "consented"
+    assert cast.order_status(services, order_id) == "consented"
 
 
 def test_what_changed_since_it_was_asked_is_not_told(
-    house: House, client: FlaskClient, order_id: str, clock: HandClock
+    services: Services, client: FlaskClient, order_id: str, clock: ManualClock
 ) -> None:
-    screened.find_out(house, order_id)
-    desk = Desk.of(house, client)
-    stale = re.search(r'name="stand" value="(\w+)"', desk.read(at(order_id, "complete")))
+    screened.record_findings(services, order_id)
+    desk = ConsoleClient.signed_in(services, client)
+    stale = re.search(r'name="stand" value="(\w+)"', desk.get_text(at(order_id, "complete")))
     assert stale
-    clock.pass_(timedelta(seconds=1))
-    screened.find_out(house, order_id, {"jobs": "clear"})
+    clock.advance(timedelta(seconds=1))
+    screened.record_findings(services, order_id, {"jobs": "clear"})
     answer = post(desk, order_id, "complete", "complete", stand=stale[1])
     assert answer.status_code == 409
     assert "A colleague changed this check" in answer.text
-    assert cast.status(house, order_id) == "consented"
+    assert cast.order_status(services, order_id) == "consented"
 
 
-def test_completing_twice_completes_once(house: House, client: FlaskClient, order_id: str) -> None:
-    screened.find_out(house, order_id)
-    desk = Desk.of(house, client)
-    page = desk.read(at(order_id, "complete"))
+def test_completing_twice_completes_once(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    screened.record_findings(services, order_id)
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(at(order_id, "complete"))
     stand = re.search(r'name="stand" value="(\w+)"', page)
     assert stand
     post(desk, order_id, "complete", "complete")
     answer = desk.submit(at(order_id, "complete"), stand=stand[1])
     assert answer.status_code in (409, 400)
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         assert len(Order.find(session, order_id).results) == 1
 
 
-def test_a_completed_check_is_to_be_read_alone(house: House, client: FlaskClient) -> None:
-    done = screened.done(house)
-    desk = Desk.of(house, client)
-    page = desk.read(at(done))
+def test_a_completed_check_is_to_be_read_alone(services: Services, client: FlaskClient) -> None:
+    done = screened.completed_check(services)
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(at(done))
     assert "<textarea" not in page
-    assert screened.NOTE in page
+    assert screened.FINDING_NOTE in page
     assert "Open the report" in page
-    assert "Only a check that the candidate has agreed to" in desk.read(at(done, "complete"))
+    assert "Only a check that the candidate has agreed to" in desk.get_text(at(done, "complete"))
 
 
-def test_reopening_says_that_consent_is_asked_for_anew(house: House, client: FlaskClient) -> None:
-    done = screened.done(house)
-    desk = Desk.of(house, client)
-    assert "Consent is asked for anew" in desk.read(f"{HOME}{done}/reopen")
-    with house.db.writing() as session:
-        Order.find(session, done).reopen(session, house.vault, "sam", "Mix-up", house.now())
-    page = desk.read(at(done))
+def test_reopening_says_that_consent_is_asked_for_anew(
+    services: Services, client: FlaskClient
+) -> None:
+    done = screened.completed_check(services)
+    desk = ConsoleClient.signed_in(services, client)
+    assert "Consent is asked for anew" in desk.get_text(f"{ORDERS_PATH}{done}/reopen")
+    with services.db.writing() as session:
+        Order.find(session, done).reopen(
+            session, services.secret_box, "sam", "Mix-up", services.now()
+        )
+    page = desk.get_text(at(done))
     assert "It was given before the order was reopened" in page
     assert "None are kept" in desk.submit(at(done, "particulars"), page=at(done)).text
 
 
-def test_a_consented_check_is_cancelled(house: House, client: FlaskClient, order_id: str) -> None:
-    desk = Desk.of(house, client)
-    path = f"{HOME}{order_id}/cancel"
-    shown = re.search(r'name="revision" value="(\d+)"', desk.read(path))
+def test_a_consented_check_is_cancelled(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    desk = ConsoleClient.signed_in(services, client)
+    path = f"{ORDERS_PATH}{order_id}/cancel"
+    shown = re.search(r'name="revision" value="(\d+)"', desk.get_text(path))
     assert shown
     desk.submit(path, page=path, reason="Consent withdrawn", revision=shown[1])
-    assert cast.status(house, order_id) == "cancelled"
-    assert "<textarea" not in desk.read(at(order_id))
+    assert cast.order_status(services, order_id) == "cancelled"
+    assert "<textarea" not in desk.get_text(at(order_id))
 
 
-def test_another_kind_has_no_screenings(house: House, client: FlaskClient) -> None:
-    account_id, _ = cast.account(house)
-    test = cast.order(house, account_id, cast.test(house))
-    Desk.of(house, client).read(at(test), 404)
+def test_another_kind_has_no_screenings(services: Services, client: FlaskClient) -> None:
+    account_id, _ = cast.create_account(services)
+    test = cast.place_order(services, account_id, cast.create_test(services))
+    ConsoleClient.signed_in(services, client).get_text(at(test), 404)
 
 
-def test_a_sample_is_marked_for_the_staff(house: House, client: FlaskClient) -> None:
-    sample = screened.CONTENT["disclosure"] | {"sample": True, "key": "sample"}
-    account_id, _ = cast.account(house, sandbox=True)
-    product = screened.package(house, disclosure=sample)
-    placed = cast.order(house, account_id, product, "check")
-    assert "A sample, not for real use" in Desk.of(house, client).read(at(placed))
+def test_a_sample_is_marked_for_the_staff(services: Services, client: FlaskClient) -> None:
+    sample = screened.PACKAGE_CONTENT["disclosure"] | {"sample": True, "key": "sample"}
+    account_id, _ = cast.create_account(services, sandbox=True)
+    product = screened.create_package(services, disclosure=sample)
+    placed = cast.place_order(services, account_id, product, "check")
+    assert "A sample, not for real use" in ConsoleClient.signed_in(services, client).get_text(
+        at(placed)
+    )
 
 
-def test_publishing_a_sample_says_who_will_see_it(house: House, client: FlaskClient) -> None:
-    sample = screened.CONTENT["disclosure"] | {"sample": True, "key": "sample"}
+def test_publishing_a_sample_says_who_will_see_it(services: Services, client: FlaskClient) -> None:
+    sample = screened.PACKAGE_CONTENT["disclosure"] | {"sample": True, "key": "sample"}
     said = "only sandbox accounts see it"
-    desk = Desk.of(house, client)
-    real, trial = screened.package(house), screened.package(house, "trial", disclosure=sample)
+    desk = ConsoleClient.signed_in(services, client)
+    real, trial = (
+        screened.create_package(services),
+        screened.create_package(services, "trial", disclosure=sample),
+    )
     for product_id, told in ((real, False), (trial, True)):
-        page = desk.read(f"/console/products/{product_id}")
+        page = desk.get_text(f"/console/products/{product_id}")
         assert (said in page) == told
         assert "Asks for: full name, date of birth" in page
-        assert (said in desk.read(f"/console/products/{product_id}/publish")) == told
+        assert (said in desk.get_text(f"/console/products/{product_id}/publish")) == told

@@ -9,37 +9,39 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
-from provider.accounts import enter
-from provider.house import House
+from provider.accounts import complete_sign_in
+from provider.house import Services
 from provider.kinds.interview import BROKEN, Interview
 from provider.orders import Order
-from provider.pages.console.orders import WAITS
+from provider.pages.console.orders import WAITING_FOR_STAFF_CONDITION
 from tests import cast, film
-from tests.cast import HandClock
-from tests.conftest import Served
-from tests.pages.desk import HOME, Desk
-from tests.pages.eye import DESK, Eye
+from tests.cast import ManualClock
+from tests.conftest import LiveServer
+from tests.pages.desk import ORDERS_PATH, ConsoleClient
+from tests.pages.eye import DESKTOP_VARIANTS, AccessibilityChecker
 from tests.pages.test_console_browser import tab_to
 from tests.pages.test_console_orders import events, listed, messages
 
 
 def page_of(interview: str) -> str:
-    return f"{HOME}{interview}/interview"
+    return f"{ORDERS_PATH}{interview}/interview"
 
 
-def rate(desk: Desk, interview: str, question: str, value: object, note: str = "") -> int:
+def rate(desk: ConsoleClient, interview: str, question: str, value: object, note: str = "") -> int:
     path = f"{page_of(interview)}/ratings/{question}"
     answer = desk.submit(path, page=page_of(interview), value=str(value), note=note)
     return answer.status_code
 
 
-def stand(desk: Desk, interview: str) -> str:
-    found = re.search(r'name="stand" value="([^"]+)"', desk.read(f"{page_of(interview)}/complete"))
+def stand(desk: ConsoleClient, interview: str) -> str:
+    found = re.search(
+        r'name="stand" value="([^"]+)"', desk.get_text(f"{page_of(interview)}/complete")
+    )
     assert found, "the page offers no form"
     return found[1]
 
 
-def complete(desk: Desk, interview: str, seen: str, summary: str = "") -> tuple[int, str]:
+def complete(desk: ConsoleClient, interview: str, seen: str, summary: str = "") -> tuple[int, str]:
     path = f"{page_of(interview)}/complete"
     answer = desk.submit(path, page=path, stand=seen, summary=summary)
     return answer.status_code, answer.text
@@ -49,10 +51,10 @@ def complete(desk: Desk, interview: str, seen: str, summary: str = "") -> tuple[
 
 
 def test_a_question_shows_the_take_that_was_sent_in_and_the_others_apart(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview, recordings = film.handed_in(house)
-    page = Desk.of(house, client).read(page_of(interview))
+    interview, recordings = film.submitted_interview(services)
+    page = ConsoleClient.signed_in(services, client).get_text(page_of(interview))
     chosen, rest = page.split("<details", 1)
     assert f"takes/{recordings[1]}" in chosen
     assert f"takes/{recordings[0]}" not in chosen
@@ -63,13 +65,13 @@ def test_a_question_shows_the_take_that_was_sent_in_and_the_others_apart(
     assert "<strong>this</strong>" in page
 
 
-def test_a_take_is_watched_whole_or_in_part(house: House, client: FlaskClient) -> None:
-    interview, recordings = film.handed_in(house)
-    desk = Desk.of(house, client)
+def test_a_take_is_watched_whole_or_in_part(services: Services, client: FlaskClient) -> None:
+    interview, recordings = film.submitted_interview(services)
+    desk = ConsoleClient.signed_in(services, client)
     whole = desk.client.get(f"{page_of(interview)}/takes/{recordings[1]}")
     assert whole.status_code == 200
     assert whole.mimetype == "video/webm"
-    assert whole.data == film.prepared(11)[0]
+    assert whole.data == film.processed_video(11)[0]
     part = desk.client.get(
         f"{page_of(interview)}/takes/{recordings[1]}", headers={"Range": "bytes=10-19"}
     )
@@ -80,65 +82,74 @@ def test_a_take_is_watched_whole_or_in_part(house: House, client: FlaskClient) -
     assert poster.data.startswith(b"\xff\xd8")
 
 
-def test_a_film_is_served_to_nobody_who_is_not_signed_in(house: House, client: FlaskClient) -> None:
-    interview, recordings = film.handed_in(house)
+def test_a_film_is_served_to_nobody_who_is_not_signed_in(
+    services: Services, client: FlaskClient
+) -> None:
+    interview, recordings = film.submitted_interview(services)
     for what in ("takes", "posters", "originals"):
         answer = client.get(f"{page_of(interview)}/{what}/{recordings[1]}")
         assert answer.status_code == 302
         assert "/console/sign-in" in answer.headers["Location"]
 
 
-def test_a_film_is_found_in_its_own_interview_alone(house: House, client: FlaskClient) -> None:
-    interview, recordings = film.handed_in(house)
-    account = film.account_of(house, interview)
-    other, _ = film.handed_in(house, 2, account=account)
-    test = cast.order(
-        house, account, cast.test(house), callback_url="https://groove-tech.workable.com/test/1"
+def test_a_film_is_found_in_its_own_interview_alone(
+    services: Services, client: FlaskClient
+) -> None:
+    interview, recordings = film.submitted_interview(services)
+    account = film.account_id_of(services, interview)
+    other, _ = film.submitted_interview(services, 2, account=account)
+    test = cast.place_order(
+        services,
+        account,
+        cast.create_test(services),
+        callback_url="https://groove-tech.workable.com/test/1",
     )
-    desk = Desk.of(house, client)
+    desk = ConsoleClient.signed_in(services, client)
     for order in (other, test, "nobody"):
         for what in ("takes", "posters", "originals"):
-            desk.read(f"{page_of(order)}/{what}/{recordings[1]}", 404)
+            desk.get_text(f"{page_of(order)}/{what}/{recordings[1]}", 404)
     for missing in ("nobody", "x" * 500, "..%2F..%2Fprovider.db"):
-        desk.read(f"{page_of(interview)}/takes/{missing}", 404)
-    desk.read(page_of(test), 404)
+        desk.get_text(f"{page_of(interview)}/takes/{missing}", 404)
+    desk.get_text(page_of(test), 404)
 
 
-def test_what_was_not_handed_in_is_the_candidates_own(house: House, client: FlaskClient) -> None:
-    interview = film.order(house)
-    recording = film.take(house, interview, "why")
-    desk = Desk.of(house, client)
-    page = desk.read(page_of(interview))
+def test_what_was_not_handed_in_is_the_candidates_own(
+    services: Services, client: FlaskClient
+) -> None:
+    interview = film.place_interview(services)
+    recording = film.record_answer(services, interview, "why")
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(page_of(interview))
     assert "has not handed the interview in yet" in page
     assert "<video" not in page
-    desk.read(f"{page_of(interview)}/takes/{recording}", 409)
-    assert "/interview" not in desk.read(HOME + interview)
+    desk.get_text(f"{page_of(interview)}/takes/{recording}", 409)
+    assert "/interview" not in desk.get_text(ORDERS_PATH + interview)
 
 
 def test_a_recording_that_is_being_prepared_says_so_and_can_be_watched(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview = film.order(house)
-    recording = film.take(house, interview, "why", ready=False)
+    interview = film.place_interview(services)
+    recording = film.record_answer(services, interview, "why", ready=False)
     for question in ("proud", "ask"):
-        film.take(house, interview, question, tint=5)
-    film.send(house, interview)
-    desk = Desk.of(house, client)
-    page = desk.read(page_of(interview))
+        film.record_answer(services, interview, question, tint=5)
+    film.submit_interview(services, interview)
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(page_of(interview))
     assert page.count("still being prepared") == 1
     assert f"posters/{recording}" not in page
     assert desk.client.get(f"{page_of(interview)}/takes/{recording}").data == film.webm(tint=0)
-    desk.read(f"{page_of(interview)}/posters/{recording}", 404)
+    desk.get_text(f"{page_of(interview)}/posters/{recording}", 404)
 
 
 def test_a_broken_recording_says_so_and_its_original_can_be_kept(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview, recordings = film.handed_in(house)
-    with house.db.writing() as session:
-        Interview.find(session, interview).recording(recordings[1]).state = BROKEN
-    desk = Desk.of(house, client)
-    page = desk.read(page_of(interview))
+    interview, recordings = film.submitted_interview(services)
+    with services.db.writing() as session:
+        Interview.find(session, interview).find_recording(recordings[1]).state = BROKEN
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(page_of(interview))
     assert "could not be prepared" in page
     path = f"{page_of(interview)}/originals/{recordings[1]}"
     assert path in page
@@ -148,15 +159,15 @@ def test_a_broken_recording_says_so_and_its_original_can_be_kept(
 
 
 def test_what_a_recorder_claims_never_runs_in_the_console(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview = film.order(house)
+    interview = film.place_interview(services)
     ids = [
-        film.take(house, interview, question, tint=at, mime="text/html")
+        film.record_answer(services, interview, question, tint=at, mime="text/html")
         for at, question in enumerate(("why", "proud", "ask"))
     ]
-    film.send(house, interview)
-    desk = Desk.of(house, client)
+    film.submit_interview(services, interview)
+    desk = ConsoleClient.signed_in(services, client)
     for what in ("takes", "originals"):
         answer = desk.client.get(f"{page_of(interview)}/{what}/{ids[0]}")
         assert answer.mimetype == "application/octet-stream"
@@ -166,23 +177,28 @@ def test_what_a_recorder_claims_never_runs_in_the_console(
 # Rating
 
 
-def test_a_rating_is_kept_with_its_note_and_who_gave_it(house: House, client: FlaskClient) -> None:
-    interview, _ = film.handed_in(house)
-    desk = Desk.of(house, client)
+def test_a_rating_is_kept_with_its_note_and_who_gave_it(
+    services: Services, client: FlaskClient
+) -> None:
+    interview, _ = film.submitted_interview(services)
+    desk = ConsoleClient.signed_in(services, client)
     assert rate(desk, interview, "why", 4, "Knows the company") == 303
-    page = desk.read(page_of(interview))
+    page = desk.get_text(page_of(interview))
     assert "The rating of question 1 is saved" in page
     assert "Rated by operator@provider.test" in page
     assert "Knows the company" in page
     assert re.search(r'value="4" checked', page)
 
 
-def test_the_last_word_counts(app: Flask, house: House, client: FlaskClient) -> None:
-    interview, _ = film.handed_in(house)
-    first, second = Desk.of(house, client), Desk.of(house, app.test_client(), "admin")
+def test_the_last_word_counts(app: Flask, services: Services, client: FlaskClient) -> None:
+    interview, _ = film.submitted_interview(services)
+    first, second = (
+        ConsoleClient.signed_in(services, client),
+        ConsoleClient.signed_in(services, app.test_client(), "admin"),
+    )
     rate(first, interview, "why", 2, "Vague")
     rate(second, interview, "why", 5, "I disagree")
-    page = first.read(page_of(interview))
+    page = first.get_text(page_of(interview))
     assert "Rated by admin@provider.test" in page
     assert "I disagree" in page
     assert "Vague" not in page
@@ -190,40 +206,44 @@ def test_the_last_word_counts(app: Flask, house: House, client: FlaskClient) -> 
 
 @pytest.mark.parametrize("value", ["", "0", "6", "-1", "two", "1.5", "9" * 50, "²"])
 def test_a_rating_outside_the_scale_is_refused_and_the_note_stays(
-    house: House, client: FlaskClient, value: str
+    services: Services, client: FlaskClient, value: str
 ) -> None:
-    interview, _ = film.handed_in(house)
-    desk = Desk.of(house, client)
+    interview, _ = film.submitted_interview(services)
+    desk = ConsoleClient.signed_in(services, client)
     path = f"{page_of(interview)}/ratings/proud"
     answer = desk.submit(path, page=page_of(interview), value=value, note="Kept as typed")
     assert answer.status_code == 400
     assert "Kept as typed" in answer.text
     assert "field-error" in answer.text
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         assert Interview.find(session, interview).ratings == []
 
 
-def test_a_question_that_is_not_asked_cannot_be_rated(house: House, client: FlaskClient) -> None:
-    interview, _ = film.handed_in(house)
-    assert rate(Desk.of(house, client), interview, "nothing", 3) == 404
+def test_a_question_that_is_not_asked_cannot_be_rated(
+    services: Services, client: FlaskClient
+) -> None:
+    interview, _ = film.submitted_interview(services)
+    assert rate(ConsoleClient.signed_in(services, client), interview, "nothing", 3) == 404
 
 
-def test_who_may_only_look_watches_and_changes_nothing(house: House, client: FlaskClient) -> None:
-    interview, recordings = film.handed_in(house)
-    film.rate(house, interview, 5, 4, 3)
-    desk = Desk.of(house, client, "viewer")
-    page = desk.read(page_of(interview))
+def test_who_may_only_look_watches_and_changes_nothing(
+    services: Services, client: FlaskClient
+) -> None:
+    interview, recordings = film.submitted_interview(services)
+    film.rate_answers(services, interview, 5, 4, 3)
+    desk = ConsoleClient.signed_in(services, client, "viewer")
+    page = desk.get_text(page_of(interview))
     assert "5 of 5, Excellent" in page
     assert "<textarea" not in page
     assert "Sum up" not in page
     assert desk.client.get(f"{page_of(interview)}/takes/{recordings[1]}").status_code == 200
     assert rate(desk, interview, "why", 1) == 403
-    desk.read(f"{page_of(interview)}/complete", 403)
+    desk.get_text(f"{page_of(interview)}/complete", 403)
     assert complete_anyway(desk, interview) == 403
-    assert cast.status(house, interview) == "pending"
+    assert cast.order_status(services, interview) == "pending"
 
 
-def complete_anyway(desk: Desk, interview: str) -> int:
+def complete_anyway(desk: ConsoleClient, interview: str) -> int:
     path = f"{page_of(interview)}/complete"
     return desk.submit(path, page=page_of(interview), stand="0 75").status_code
 
@@ -232,87 +252,89 @@ def complete_anyway(desk: Desk, interview: str) -> int:
 
 
 def test_nothing_is_completed_while_an_answer_has_no_rating(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview, _ = film.handed_in(house)
-    desk = Desk.of(house, client)
+    interview, _ = film.submitted_interview(services)
+    desk = ConsoleClient.signed_in(services, client)
     rate(desk, interview, "why", 4)
-    assert "2 answers have no rating yet" in desk.read(page_of(interview))
+    assert "2 answers have no rating yet" in desk.get_text(page_of(interview))
     path = f"{page_of(interview)}/complete"
-    assert "2 answers have no rating yet" in desk.read(path)
+    assert "2 answers have no rating yet" in desk.get_text(path)
     answer = desk.submit(path, page=page_of(interview), stand="0 25")
     assert answer.status_code == 409
-    assert cast.status(house, interview) == "pending"
+    assert cast.order_status(services, interview) == "pending"
 
 
 def test_completing_says_first_what_the_ats_will_be_told_and_then_tells_it(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview, _ = film.handed_in(house)
-    film.rate(house, interview, 5, 4, 3)
-    desk = Desk.of(house, client)
-    page = desk.read(f"{page_of(interview)}/complete")
+    interview, _ = film.submitted_interview(services)
+    film.rate_answers(services, interview, 5, 4, 3)
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(f"{page_of(interview)}/complete")
     for told in ("Groove Tech’s ATS", "75%", "Passed", "The answers show what the job asks for."):
         assert told in page
-    assert cast.status(house, interview) == "pending"
+    assert cast.order_status(services, interview) == "pending"
     code, _ = complete(desk, interview, stand(desk, interview), "Warm, quick,\nand prepared.")
     assert code == 303
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         result = Interview.find(session, interview).result
         assert result
         assert (result.score, result.grade, result.duration) == (75, "passed", 6)
         assert result.summary == "Warm, quick,\nand prepared."
-    assert messages(house, interview)[-1] == ("status", "completed")
-    assert events(house, interview)[-1][:2] == ("completed", "operator@provider.test")
-    page = desk.read(HOME + interview)
+    assert messages(services, interview)[-1] == ("status", "completed")
+    assert events(services, interview)[-1][:2] == ("completed", "operator@provider.test")
+    page = desk.get_text(ORDERS_PATH + interview)
     assert "The interview is completed" in page
     assert "Watch the answers" in page
 
 
 def test_a_result_that_differs_from_what_was_shown_is_not_sent(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview, _ = film.handed_in(house)
-    film.rate(house, interview, 5, 4, 3)
-    desk = Desk.of(house, client)
+    interview, _ = film.submitted_interview(services)
+    film.rate_answers(services, interview, 5, 4, 3)
+    desk = ConsoleClient.signed_in(services, client)
     seen = stand(desk, interview)
-    film.rate(house, interview, 1, 1, 1)
+    film.rate_answers(services, interview, 1, 1, 1)
     code, text = complete(desk, interview, seen, "Typed already")
     assert code == 409
     assert "Somebody changed this interview" in text
     assert "Typed already" in text
     assert "Did not pass" in text
-    assert cast.status(house, interview) == "pending"
+    assert cast.order_status(services, interview) == "pending"
 
 
 def test_a_completed_interview_cannot_be_rated_or_completed_again(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview, _ = film.completed(house)
-    desk = Desk.of(house, client)
-    assert "<textarea" not in desk.read(page_of(interview))
+    interview, _ = film.completed_interview(services)
+    desk = ConsoleClient.signed_in(services, client)
+    assert "<textarea" not in desk.get_text(page_of(interview))
     assert rate(desk, interview, "why", 1) == 409
-    assert "is not completed yet" in desk.read(f"{page_of(interview)}/complete")
+    assert "is not completed yet" in desk.get_text(f"{page_of(interview)}/complete")
     assert complete_anyway(desk, interview) == 409
-    assert [news for _, news in messages(house, interview)].count("completed") == 1
+    assert [news for _, news in messages(services, interview)].count("completed") == 1
 
 
 def test_after_a_reopening_takes_and_ratings_begin_anew(
-    house: House, client: FlaskClient, clock: HandClock
+    services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    interview, _ = film.completed(house)
-    with house.db.writing() as session:
+    interview, _ = film.completed_interview(services)
+    with services.db.writing() as session:
         found = Interview.find(session, interview)
-        found.reopen(session, house.vault, "sam@provider.test", "the line broke", house.now())
-    desk = Desk.of(house, client)
-    assert "<video" not in desk.read(page_of(interview))
-    clock.pass_(timedelta(minutes=1))
-    with house.db.writing() as session:
+        found.reopen(
+            session, services.secret_box, "sam@provider.test", "the line broke", services.now()
+        )
+    desk = ConsoleClient.signed_in(services, client)
+    assert "<video" not in desk.get_text(page_of(interview))
+    clock.advance(timedelta(minutes=1))
+    with services.db.writing() as session:
         found = Interview.find(session, interview)
-        found.start(session, house.now())
+        found.start(session, services.now())
         assert [found.takes_left(each) for each in found.content.questions] == [3, 1, 1]
-    film.send(house, interview)
-    page = desk.read(page_of(interview))
+    film.submit_interview(services, interview)
+    page = desk.get_text(page_of(interview))
     assert "3 answers have no rating yet" in page
     assert "Clear and to the point." not in page
 
@@ -321,28 +343,34 @@ def test_after_a_reopening_takes_and_ratings_begin_anew(
 
 
 def test_the_list_shows_what_waits_on_the_staff_and_nothing_else(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    waiting, _ = film.handed_in(house)
-    account = film.account_of(house, waiting)
-    film.completed(house, 2, account=account)
-    film.order(house, 3, account=account)
-    cast.finish(house, cast.order(
-        house, account, cast.test(house), callback_url="https://groove-tech.workable.com/test/1"
-    ))  # fmt: skip
-    desk = Desk.of(house, client)
-    page = desk.read(HOME)
+    waiting, _ = film.submitted_interview(services)
+    account = film.account_id_of(services, waiting)
+    film.completed_interview(services, 2, account=account)
+    film.place_interview(services, 3, account=account)
+    cast.finish_test(
+        services,
+        cast.place_order(
+            services,
+            account,
+            cast.create_test(services),
+            callback_url="https://groove-tech.workable.com/test/1",
+        ),
+    )
+    desk = ConsoleClient.signed_in(services, client)
+    page = desk.get_text(ORDERS_PATH)
     assert "1 order waits on the staff" in page
     assert page.count("console-waits") == 1
-    page = desk.read(f"{HOME}?waits=staff")
+    page = desk.get_text(f"{ORDERS_PATH}?waits=staff")
     assert listed(page) == [waiting]
-    desk.read(f"{HOME}?waits=somebody", 400)
+    desk.get_text(f"{ORDERS_PATH}?waits=somebody", 400)
 
 
 @pytest.mark.sqlite
-def test_what_waits_is_found_by_its_own_index(house: House) -> None:
-    query = select(Order.id).where(WAITS).order_by(Order.id.desc()).limit(50)
-    with house.db.reading() as session:
+def test_what_waits_is_found_by_its_own_index(services: Services) -> None:
+    query = select(Order.id).where(WAITING_FOR_STAFF_CONDITION).order_by(Order.id.desc()).limit(50)
+    with services.db.reading() as session:
         text = str(query.compile(session.connection(), compile_kwargs={"literal_binds": True}))
         plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
     assert [("ix_orders_staff" in str(step), "TEMP" in str(step)) for step in plan] == [
@@ -351,47 +379,51 @@ def test_what_waits_is_found_by_its_own_index(house: House) -> None:
 
 
 def test_an_order_leads_to_its_answers_once_they_are_handed_in(
-    house: House, client: FlaskClient
+    services: Services, client: FlaskClient
 ) -> None:
-    interview, _ = film.handed_in(house)
-    desk = Desk.of(house, client)
-    assert f'href="{page_of(interview)}"' in desk.read(HOME + interview)
-    assert "Watch and rate the answers" in desk.read(HOME + interview)
+    interview, _ = film.submitted_interview(services)
+    desk = ConsoleClient.signed_in(services, client)
+    assert f'href="{page_of(interview)}"' in desk.get_text(ORDERS_PATH + interview)
+    assert "Watch and rate the answers" in desk.get_text(ORDERS_PATH + interview)
 
 
 # In a browser
 
 
-def sign_in(page: Page, served: Served, role: str = "operator") -> None:
-    cast.staff(served.house, role=role)
-    with served.house.db.writing() as session:
-        cookie = enter(session, "sam@provider.test", "127.0.0.1", served.house.now())
-    page.context.add_cookies([{"name": "staff", "value": cookie, "url": served.url}])
+def sign_in(page: Page, live_server: LiveServer, role: str = "operator") -> None:
+    cast.create_staff(live_server.services, role=role)
+    with live_server.services.db.writing() as session:
+        cookie = complete_sign_in(
+            session, "sam@provider.test", "127.0.0.1", live_server.services.now()
+        )
+    page.context.add_cookies([{"name": "staff", "value": cookie, "url": live_server.url}])
 
 
-def test_every_page_is_open_to_everybody_and_fits_every_width(page: Page, served: Served) -> None:
-    interview, _ = film.handed_in(served.house)
-    account = film.account_of(served.house, interview)
-    half = film.half(served.house, 2, account=account)
-    film.rate(served.house, interview, 5, 4, 3)
-    done, _ = film.completed(served.house, 3, account=account)
-    sign_in(page, served)
+def test_every_page_is_open_to_everybody_and_fits_every_width(
+    page: Page, live_server: LiveServer
+) -> None:
+    interview, _ = film.submitted_interview(live_server.services)
+    account = film.account_id_of(live_server.services, interview)
+    half = film.auto_submitted_interview(live_server.services, 2, account=account)
+    film.rate_answers(live_server.services, interview, 5, 4, 3)
+    done, _ = film.completed_interview(live_server.services, 3, account=account)
+    sign_in(page, live_server)
     paths = [page_of(each) for each in (interview, half, done)]
-    paths += [f"{page_of(interview)}/complete", f"{page_of(done)}/complete", HOME]
-    eye = Eye(page, DESK)
+    paths += [f"{page_of(interview)}/complete", f"{page_of(done)}/complete", ORDERS_PATH]
+    eye = AccessibilityChecker(page, DESKTOP_VARIANTS)
     for path in paths:
-        page.goto(served.url + path)
-        eye.look(path)
-    assert eye.found == []
+        page.goto(live_server.url + path)
+        eye.check_page(path)
+    assert eye.problems == []
 
 
 def test_an_interview_is_rated_and_completed_by_the_keyboard_alone(
-    page: Page, served: Served
+    page: Page, live_server: LiveServer
 ) -> None:
-    interview, _ = film.handed_in(served.house)
-    film.rate(served.house, interview, 3, 4, 3)
-    sign_in(page, served)
-    page.goto(served.url + page_of(interview))
+    interview, _ = film.submitted_interview(live_server.services)
+    film.rate_answers(live_server.services, interview, 3, 4, 3)
+    sign_in(page, live_server)
+    page.goto(live_server.url + page_of(interview))
     page.get_by_role("group", name="Rating of question 1").get_by_label("3 Fair").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -410,4 +442,4 @@ def test_an_interview_is_rated_and_completed_by_the_keyboard_alone(
     tab_to(page, "Complete and tell the ATS")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("The interview is completed")
-    assert cast.status(served.house, interview) == "completed"
+    assert cast.order_status(live_server.services, interview) == "completed"

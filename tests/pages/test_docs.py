@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page
 
 from provider.pages import docs
-from tests.conftest import Served
-from tests.pages.eye import BOTH_ENDS, Eye
+from tests.conftest import LiveServer
+from tests.pages.eye import EXTREME_VARIANTS, AccessibilityChecker
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def spec(client: FlaskClient) -> docs.Spec:
 
 
 def test_every_operation_is_shown_with_its_address(said: str, spec: docs.Spec) -> None:
-    shown = {(it.method, it.path) for it in docs.operations(spec)}
+    shown = {(it.method, it.path) for it in docs.list_operations(spec)}
     described = {
         (method.upper(), path)
         for path, methods in spec["paths"].items()
@@ -52,19 +52,19 @@ def test_every_field_is_shown_with_its_type(client: FlaskClient, spec: docs.Spec
             assert all(f"<code>{name}</code>" in page for name in schema["properties"])
             assert "<code>candidate.email</code>" in page
 
-    order = next(it for it in docs.operations(spec) if it.id == "create_assessment")
-    assert order.takes
-    fields = {field.name: field for field in order.takes.fields}
+    order = next(it for it in docs.list_operations(spec) if it.id == "create_assessment")
+    assert order.request_body
+    fields = {field.name: field for field in order.request_body.fields}
     assert fields["candidate.email"].required
     assert not fields["candidate.phone"].required
     assert fields["test_id"].type == "string or integer"
-    assert "At most 500 characters" in fields["job_title"].says
+    assert "At most 500 characters" in fields["job_title"].description
 
 
 def test_objects_in_arrays_are_written_out(spec: docs.Spec) -> None:
-    listing = next(it for it in docs.operations(spec) if it.id == "list_tests")
+    listing = next(it for it in docs.list_operations(spec) if it.id == "list_tests")
 
-    names = {field.name: field.type for field in listing.answers[0].body.fields}
+    names = {field.name: field.type for field in listing.responses[0].body.fields}
     assert names == {
         "tests": "array of objects",
         "tests[].id": "string",
@@ -73,44 +73,44 @@ def test_objects_in_arrays_are_written_out(spec: docs.Spec) -> None:
 
 
 def test_every_answer_is_explained(spec: docs.Spec, said: str) -> None:
-    for operation in docs.operations(spec):
-        assert [answer.code for answer in operation.answers if answer.good]
-        for answer in operation.answers:
-            assert answer.says in said
+    for operation in docs.list_operations(spec):
+        assert [answer.status_code for answer in operation.responses if answer.is_success]
+        for answer in operation.responses:
+            assert answer.description in said
 
 
 def test_every_example_can_be_pasted_into_a_shell(spec: docs.Spec) -> None:
-    for operation in docs.operations(spec):
+    for operation in docs.list_operations(spec):
         words = shlex.split(operation.curl)
         assert words[:3] == ["curl", "-X", operation.method]
         assert words[3].startswith(spec["servers"][0]["url"])
         assert "{" not in words[3]
         assert "Authorization: Bearer $TOKEN" in words
-        if operation.takes:
-            assert json.loads(words[-1]) == json.loads(operation.takes.example)
+        if operation.request_body:
+            assert json.loads(words[-1]) == json.loads(operation.request_body.example)
 
 
 def test_an_operation_tells_what_comes_back_later(spec: docs.Spec) -> None:
-    order = next(it for it in docs.operations(spec) if it.id == "create_check")
+    order = next(it for it in docs.list_operations(spec) if it.id == "create_check")
 
     (call,) = order.callbacks
     assert (call.method, call.url) == ("PUT", "callback_url")
-    assert "check.result[].status" in [field.name for field in call.sends.fields]
+    assert "check.result[].status" in [field.name for field in call.request_body.fields]
 
 
 def test_a_description_that_refers_to_itself_comes_to_an_end(app: Flask) -> None:
     tree = {"type": "object", "properties": {"child": {"$ref": "#/components/schemas/Tree"}}}
     spec = {"components": {"schemas": {"Tree": tree}}}
 
-    found = list(docs._fields(spec, {"$ref": "#/components/schemas/Tree"}))
+    found = list(docs._parse_fields(spec, {"$ref": "#/components/schemas/Tree"}))
     assert [field.name for field in found][:2] == ["child", "child.child"]
-    assert len(found) == docs.DEEPEST
+    assert len(found) == docs.MAX_DEPTH
 
 
-def test_the_page_is_fit_for_everybody(page: Page, served: Served) -> None:
-    eye = Eye(page, BOTH_ENDS)
-    page.goto(f"{served.url}/docs/")
+def test_the_page_is_fit_for_everybody(page: Page, live_server: LiveServer) -> None:
+    eye = AccessibilityChecker(page, EXTREME_VARIANTS)
+    page.goto(f"{live_server.url}/docs/")
     for detail in page.locator("summary").all():
         detail.click()
-    eye.look()
-    assert eye.found == []
+    eye.check_page()
+    assert eye.problems == []

@@ -11,15 +11,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from provider.courier import Courier
-from provider.house import House
+from provider.courier import Dispatcher
+from provider.house import Services
 from provider.kinds.interview import Interview, Recording
-from provider.media import CHUNK
+from provider.media import CHUNK_BYTES
 from provider.outbox import Message
 from provider.pages import candidate_takes
 from tests import cast
-from tests.cast import HandClock
-from tests.pages.desk import Desk
+from tests.cast import ManualClock
+from tests.pages.desk import ConsoleClient
 from tests.pages.test_candidate import enter, press, story
 
 QUESTIONS = [
@@ -31,24 +31,28 @@ BYTES = b"\x1a\x45\xdf\xa3" + b"pictures" * 100
 
 
 @pytest.fixture
-def invited(house: House) -> str:
-    account_id, _ = cast.account(house, timezone="Europe/Athens")
-    template = cast.product(
-        house, "interview", cast.INTERVIEW | {"questions": QUESTIONS}, "two", "Two questions"
+def invited(services: Services) -> str:
+    account_id, _ = cast.create_account(services, timezone="Europe/Athens")
+    template = cast.create_product(
+        services,
+        "interview",
+        cast.INTERVIEW_CONTENT | {"questions": QUESTIONS},
+        "two",
+        "Two questions",
     )
-    return cast.order(house, account_id, template, "interview")
+    return cast.place_order(services, account_id, template, "interview")
 
 
 @pytest.fixture
-def begun(client: FlaskClient, house: House, invited: str) -> str:
-    enter(client, house, invited)
+def begun(client: FlaskClient, services: Services, invited: str) -> str:
+    enter(client, services, invited)
     page = client.get(f"/c/o/{invited}/camera").text
     assert press(client, page, f"/c/o/{invited}/interview").status_code == 303
     return invited
 
 
 def token(client: FlaskClient, public_id: str) -> str:
-    return cast.csrf(client.get(f"/c/o/{public_id}/decline").text)
+    return cast.csrf_token(client.get(f"/c/o/{public_id}/decline").text)
 
 
 def upload(
@@ -77,27 +81,27 @@ def upload(
     )
 
 
-def takes(house: House, public_id: str) -> list[tuple[str, int, bool]]:
-    with house.db.reading() as session:
+def takes(services: Services, public_id: str) -> list[tuple[str, int, bool]]:
+    with services.db.reading() as session:
         interview = Interview.find(session, public_id)
-        return [(each.question, each.take, each.chosen) for each in interview.recordings]
+        return [(each.question, each.take, each.is_selected) for each in interview.recordings]
 
 
-def progress(house: House, public_id: str) -> str:
-    with house.db.reading() as session:
+def progress(services: Services, public_id: str) -> str:
+    with services.db.reading() as session:
         return Interview.find(session, public_id).progress
 
 
-def files(house: House) -> set[str]:
+def files(services: Services) -> set[str]:
     """Return every file in the media folder."""
-    root = house.settings.instance / "media"
+    root = services.settings.instance / "media"
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
 def test_the_landing_says_what_will_happen_and_leads_to_the_camera(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    page = enter(client, house, invited).text
+    page = enter(client, services, invited).text
     assert "First you try your camera and your microphone." in page
     assert f'href="/c/o/{invited}/camera"' in page
     assert "I do not want to take part" in page
@@ -105,12 +109,12 @@ def test_the_landing_says_what_will_happen_and_leads_to_the_camera(
 
 @pytest.mark.parametrize("path", ["camera", "questions/1"])
 def test_only_where_it_is_needed_a_page_may_use_the_camera(
-    client: FlaskClient, house: House, begun: str, invited: str, path: str
+    client: FlaskClient, services: Services, begun: str, invited: str, path: str
 ) -> None:
     if path == "camera":
-        account_id, _ = cast.account(house, "Other")
-        begun = cast.order(house, account_id, cast.interview(house), "interview")
-        enter(client, house, begun)
+        account_id, _ = cast.create_account(services, "Other")
+        begun = cast.place_order(services, account_id, cast.create_interview(services), "interview")
+        enter(client, services, begun)
     answer = client.get(f"/c/o/{begun}/{path}")
     assert answer.status_code == 200
     assert "camera=(self), microphone=(self)" in answer.headers["Permissions-Policy"]
@@ -121,19 +125,19 @@ def test_only_where_it_is_needed_a_page_may_use_the_camera(
 
 
 def test_looking_at_the_camera_begins_nothing(
-    client: FlaskClient, house: House, invited: str
+    client: FlaskClient, services: Services, invited: str
 ) -> None:
-    enter(client, house, invited)
+    enter(client, services, invited)
     client.get(f"/c/o/{invited}/camera")
-    assert progress(house, invited) == "opened"
+    assert progress(services, invited) == "opened"
 
 
 def test_beginning_leads_to_the_first_question_and_twice_is_once(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     again = client.post(f"/c/o/{begun}/interview", data={"csrf_token": token(client, begun)})
     assert again.headers["Location"] == f"/c/o/{begun}/questions/1"
-    assert story(house, begun).count("started") == 1
+    assert story(services, begun).count("started") == 1
     assert client.get(f"/c/o/{begun}/camera").headers["Location"] == f"/c/o/{begun}/"
 
 
@@ -146,14 +150,14 @@ def test_without_scripts_each_recording_page_says_what_to_do(
 
 
 def test_a_take_is_saved_with_its_real_type_and_can_be_watched_in_parts(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     answer = upload(client, begun)
     assert answer.status_code == 201
     saved = answer.json["saved"]  # type: ignore[index]
     assert answer.json == {"saved": saved, "takes_left": 1}
-    assert files(house) == {f"recordings/{saved}/original"}
-    with house.db.reading() as session:
+    assert files(services) == {f"recordings/{saved}/original"}
+    with services.db.reading() as session:
         recording = session.scalars(select(Recording)).one()
         assert (recording.mime, recording.size) == (WEBM, len(BYTES))
     part = client.get(f"/c/o/{begun}/takes/{saved}", headers={"Range": "bytes=4-7"})
@@ -164,16 +168,16 @@ def test_a_take_is_saved_with_its_real_type_and_can_be_watched_in_parts(
 
 
 def test_the_same_bytes_again_are_the_same_take(
-    client: FlaskClient, house: House, begun: str, clock: HandClock
+    client: FlaskClient, services: Services, begun: str, clock: ManualClock
 ) -> None:
     proof = token(client, begun)
     first, second = upload(client, begun), upload(client, begun)
     assert (first.status_code, second.status_code) == (201, 200)
     assert first.json["saved"] == second.json["saved"]  # type: ignore[index]
-    assert takes(house, begun) == [("why", 1, True)]
-    assert len(files(house)) == 1
+    assert takes(services, begun) == [("why", 1, True)]
+    assert len(files(services)) == 1
     # The reply may have been lost when the time ran out: what is saved is saved.
-    clock.pass_(timedelta(days=8))
+    clock.advance(timedelta(days=8))
     assert upload(client, begun, X_CSRFToken=proof).status_code == 200
 
 
@@ -191,67 +195,67 @@ def test_the_same_bytes_again_are_the_same_take(
     ],
 )
 def test_what_does_not_arrive_as_announced_is_not_kept(
-    client: FlaskClient, house: House, begun: str, headers: dict[str, Any], code: int
+    client: FlaskClient, services: Services, begun: str, headers: dict[str, Any], code: int
 ) -> None:
     answer = upload(client, begun, **headers)
     assert answer.status_code == code
     assert answer.json["error"]  # type: ignore[index]
-    assert (takes(house, begun), files(house)) == ([], set())
+    assert (takes(services, begun), files(services)) == ([], set())
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(
-    app: Flask, client: FlaskClient, house: House, begun: str
+    app: Flask, client: FlaskClient, services: Services, begun: str
 ) -> None:
     answer = upload(client, begun, length=len(BYTES) + 10)
     assert answer.status_code == 400
-    assert (takes(house, begun), files(house)) == ([], set())
+    assert (takes(services, begun), files(services)) == ([], set())
 
 
 def test_a_take_over_the_limit_is_refused_and_other_bodies_stay_small(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
-    assert upload(client, begun, length=candidate_takes.MOST + 1).status_code == 413
+    assert upload(client, begun, length=candidate_takes.MAX_UPLOAD_BYTES + 1).status_code == 413
     big = b"x" * 1_100_000
     assert upload(client, begun, data=big).status_code == 201
     wrong = upload(client, begun, data=big, Content_Type="application/x-www-form-urlencoded")
     assert wrong.status_code == 413
-    assert len(files(house)) == 1
+    assert len(files(services)) == 1
 
 
 def test_without_the_forms_proof_a_script_is_told_to_fetch_a_new_one(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     answer = upload(client, begun, X_CSRFToken=None)
     assert (answer.status_code, answer.json) == (400, {"reload": True})
-    assert files(house) == set()
+    assert files(services) == set()
 
 
 def test_when_no_take_is_left_nothing_more_is_kept(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     assert upload(client, begun, data=b"one").json["takes_left"] == 1  # type: ignore[index]
     assert upload(client, begun, data=b"two").json["takes_left"] == 0  # type: ignore[index]
     third = upload(client, begun, data=b"three")
     assert third.status_code == 409
     assert third.json["error"] == "This answer cannot be recorded again"  # type: ignore[index]
-    assert len(files(house)) == 2
+    assert len(files(services)) == 2
     assert "This answer cannot be recorded again" in client.get(f"/c/o/{begun}/questions/1").text
 
 
 def test_a_take_can_be_chosen_until_handing_in(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     first = upload(client, begun, data=b"one").json["saved"]  # type: ignore[index]
     upload(client, begun, data=b"two")
-    assert takes(house, begun) == [("why", 1, False), ("why", 2, True)]
+    assert takes(services, begun) == [("why", 1, False), ("why", 2, True)]
     page = client.get(f"/c/o/{begun}/questions/1").text
     chosen = press(client, page, f"/c/o/{begun}/takes/{first}")
     assert chosen.headers["Location"] == f"/c/o/{begun}/questions/1"
-    assert takes(house, begun) == [("why", 1, True), ("why", 2, False)]
+    assert takes(services, begun) == [("why", 1, True), ("why", 2, False)]
 
 
 def test_handing_in_needs_every_answer_and_is_done_once(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     upload(client, begun)
     early = client.post(f"/c/o/{begun}/send", data={"csrf_token": token(client, begun)})
@@ -266,12 +270,12 @@ def test_handing_in_needs_every_answer_and_is_done_once(
         sent = press(client, page, f"/c/o/{begun}/send")
         assert sent.headers["Location"] == f"/c/o/{begun}/"
     assert "Your interview has been handed in." in client.get(f"/c/o/{begun}/").text
-    assert story(house, begun).count("submitted") == 1
-    assert cast.status(house, begun) == "pending"
+    assert story(services, begun).count("submitted") == 1
+    assert cast.order_status(services, begun) == "pending"
 
 
 def test_what_is_handed_in_cannot_be_begun_declined_or_changed(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     proof = {"csrf_token": token(client, begun)}
     saved = upload(client, begun).json["saved"]  # type: ignore[index]
@@ -281,96 +285,98 @@ def test_what_is_handed_in_cannot_be_begun_declined_or_changed(
         answer = client.post(f"/c/o/{begun}/{path}", data=proof)
         assert answer.status_code == 409, path
         assert "Your interview has been handed in." in answer.text
-    assert progress(house, begun) == "submitted"
+    assert progress(services, begun) == "submitted"
     assert upload(client, begun, data=b"late", X_CSRFToken=proof["csrf_token"]).status_code == 409
     assert client.get(f"/c/o/{begun}/questions/1").headers["Location"] == f"/c/o/{begun}/"
-    assert len(files(house)) == 2
+    assert len(files(services)) == 2
 
 
 def test_when_the_time_is_over_what_was_saved_is_handed_in(
-    client: FlaskClient, house: House, begun: str, clock: HandClock
+    client: FlaskClient, services: Services, begun: str, clock: ManualClock
 ) -> None:
     proof = token(client, begun)
     upload(client, begun)
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         ends = Interview.find(session, begun).attempt_ends_at
     assert ends
-    clock.at = ends
+    clock.current_time = ends
     late = upload(client, begun, number=2, data=b"late", X_CSRFToken=proof)
     assert late.status_code == 409
     assert late.json == {
         "error": "The time for this interview is over",
         "next": f"/c/o/{begun}/",
     }
-    assert progress(house, begun) == "submitted"
-    assert len(files(house)) == 1
+    assert progress(services, begun) == "submitted"
+    assert len(files(services)) == 1
 
 
 def test_another_device_goes_on_at_the_first_open_question(
-    app: Flask, client: FlaskClient, house: House, begun: str
+    app: Flask, client: FlaskClient, services: Services, begun: str
 ) -> None:
     saved = upload(client, begun).json["saved"]  # type: ignore[index]
     phone = app.test_client()
-    page = enter(phone, house, begun).text
+    page = enter(phone, services, begun).text
     assert "Welcome back, Lakita" in page
     assert "Go on with question 2" in page
     assert phone.get(f"/c/o/{begun}/takes/{saved}").data == BYTES
 
 
 def test_nobody_else_can_watch_or_add_a_take(
-    app: Flask, client: FlaskClient, house: House, begun: str
+    app: Flask, client: FlaskClient, services: Services, begun: str
 ) -> None:
     saved = upload(client, begun).json["saved"]  # type: ignore[index]
     stranger = app.test_client()
     assert stranger.get(f"/c/o/{begun}/takes/{saved}").status_code == 403
-    account_id, _ = cast.account(house, "Other")
-    theirs = cast.order(house, account_id, cast.interview(house), "interview")
-    enter(stranger, house, theirs)
+    account_id, _ = cast.create_account(services, "Other")
+    theirs = cast.place_order(services, account_id, cast.create_interview(services), "interview")
+    enter(stranger, services, theirs)
     assert stranger.get(f"/c/o/{theirs}/takes/{saved}").status_code == 404
     assert stranger.get(f"/c/o/{begun}/takes/{saved}").status_code == 403
     theft = upload(client, begun, data=b"x", X_CSRFToken=token(stranger, theirs))
     assert theft.status_code == 400
     client.delete_cookie(f"c-{begun}", path="/")
-    proof = cast.csrf(stranger.get(f"/c/o/{theirs}/decline").text)
+    proof = cast.csrf_token(stranger.get(f"/c/o/{theirs}/decline").text)
     refused = stranger.post(
         f"/c/o/{begun}/questions/1/takes",
         data=b"x",
         headers={"X-CSRFToken": proof, "Content-Type": WEBM, "Accept": "application/json"},
     )
     assert refused.status_code == 403
-    assert len(files(house)) == 1
+    assert len(files(services)) == 1
 
 
 def test_a_question_or_an_order_of_another_kind_is_not_found(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     assert client.get(f"/c/o/{begun}/questions/3").status_code == 404
     assert upload(client, begun, number=3).status_code == 404
-    account_id, _ = cast.account(house, "Other")
-    test = cast.order(house, account_id, cast.test(house))
-    enter(client, house, test)
+    account_id, _ = cast.create_account(services, "Other")
+    test = cast.place_order(services, account_id, cast.create_test(services))
+    enter(client, services, test)
     assert client.get(f"/c/o/{test}/camera").status_code == 404
     assert upload(client, test).status_code == 404
 
 
 def test_a_candidate_can_decline_before_and_after_beginning(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     proof = token(client, begun)
     client.post(f"/c/o/{begun}/decline", data={"csrf_token": proof})
-    assert cast.status(house, begun) == "declined"
+    assert cast.order_status(services, begun) == "declined"
     assert "You have declined" in client.get(f"/c/o/{begun}/").text
     assert upload(client, begun, X_CSRFToken=proof).status_code == 409
-    assert files(house) == set()
+    assert files(services) == set()
 
 
 def test_a_reopened_interview_keeps_its_takes_and_counts_on(
-    client: FlaskClient, house: House, begun: str
+    client: FlaskClient, services: Services, begun: str
 ) -> None:
     upload(client, begun, data=b"one")
     client.post(f"/c/o/{begun}/decline", data={"csrf_token": token(client, begun)})
-    with house.db.writing() as session:
-        Interview.find(session, begun).reopen(session, house.vault, "sam", "again", house.now())
+    with services.db.writing() as session:
+        Interview.find(session, begun).reopen(
+            session, services.secret_box, "sam", "retry", services.now()
+        )
     page = client.get(f"/c/o/{begun}/camera").text
     onward = press(client, page, f"/c/o/{begun}/interview")
     assert onward.headers["Location"] == f"/c/o/{begun}/questions/2"
@@ -378,50 +384,50 @@ def test_a_reopened_interview_keeps_its_takes_and_counts_on(
 
 
 def test_if_the_save_fails_its_file_goes_too(
-    client: FlaskClient, house: House, begun: str, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, services: Services, begun: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr(Interview, "record", broken)
+    monkeypatch.setattr(Interview, "add_recording", broken)
     assert upload(client, begun).status_code == 500
-    assert files(house) == set()
+    assert files(services) == set()
 
 
 def test_bytes_are_never_in_memory_whole(
-    client: FlaskClient, house: House, begun: str, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, services: Services, begun: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    real = candidate_takes._pieces
+    real = candidate_takes._read_chunks
 
     def watched() -> Iterator[bytes]:
         for piece in real():
             seen.append(len(piece))
             yield piece
 
-    monkeypatch.setattr(candidate_takes, "_pieces", watched)
+    monkeypatch.setattr(candidate_takes, "_read_chunks", watched)
     assert upload(client, begun, data=b"x" * 2_000_000).status_code == 201
-    assert max(seen) <= CHUNK
+    assert max(seen) <= CHUNK_BYTES
     assert sum(seen) == 2_000_000
 
 
-def test_every_take_asks_for_its_copy(client: FlaskClient, house: House, begun: str) -> None:
+def test_every_take_asks_for_its_copy(client: FlaskClient, services: Services, begun: str) -> None:
     upload(client, begun)
     upload(client, begun)
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         assert session.scalar(select(func.count()).where(Message.topic == "remux")) == 1
 
 
 def test_staff_see_in_the_orders_story_that_a_take_is_made_watchable(
-    app: Flask, client: FlaskClient, house: House, begun: str
+    app: Flask, client: FlaskClient, services: Services, begun: str
 ) -> None:
     upload(client, begun)
-    courier = Courier(house)
+    courier = Dispatcher(services)
     courier.drain("1/media")
     courier.stop()
-    desk = Desk.of(house, app.test_client())
-    assert "Recording made watchable" in desk.read(f"/console/orders/{begun}")
-    with house.db.reading() as session:
+    desk = ConsoleClient.signed_in(services, app.test_client())
+    assert "Recording made watchable" in desk.get_text(f"/console/orders/{begun}")
+    with services.db.reading() as session:
         message = session.scalars(select(Message).where(Message.topic == "remux")).one()
-    page = desk.read(f"/console/deliveries/{message.public_id}")
+    page = desk.get_text(f"/console/deliveries/{message.public_id}")
     assert "groove-tech.workable.com" not in page

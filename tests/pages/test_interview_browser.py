@@ -10,9 +10,9 @@ from playwright.sync_api import Page, Route, expect
 
 from provider.kinds.interview import READY, Interview, Recording
 from tests import cast
-from tests.conftest import Served
-from tests.pages.eye import BOTH_ENDS, Eye
-from tests.waiting import until
+from tests.conftest import LiveServer
+from tests.pages.eye import EXTREME_VARIANTS, AccessibilityChecker
+from tests.waiting import wait_for
 
 QUESTIONS = [
     {
@@ -27,12 +27,16 @@ QUESTIONS = [
 
 
 @pytest.fixture
-def invited(served: Served) -> str:
-    account_id, _ = cast.account(served.house, brand={"colour": "#ffd400"})
-    template = cast.product(
-        served.house, "interview", cast.INTERVIEW | {"questions": QUESTIONS}, "two", "Two questions"
+def invited(live_server: LiveServer) -> str:
+    account_id, _ = cast.create_account(live_server.services, branding={"colour": "#ffd400"})
+    template = cast.create_product(
+        live_server.services,
+        "interview",
+        cast.INTERVIEW_CONTENT | {"questions": QUESTIONS},
+        "two",
+        "Two questions",
     )
-    return cast.order(served.house, account_id, template, "interview")
+    return cast.place_order(live_server.services, account_id, template, "interview")
 
 
 def press(page: Page, name: str) -> None:
@@ -43,8 +47,8 @@ def follow(page: Page, name: str) -> None:
     page.get_by_role("link", name=name, exact=True).click()
 
 
-def begin(page: Page, served: Served, public_id: str) -> None:
-    page.goto(cast.invitation(served.house, public_id))
+def begin(page: Page, live_server: LiveServer, public_id: str) -> None:
+    page.goto(cast.invitation_url(live_server.services, public_id))
     follow(page, "Try camera and microphone")
     press(page, "Turn them on")
     press(page, "Start the interview")
@@ -63,14 +67,14 @@ def is_saved(page: Page) -> None:
     expect(page.locator("[data-saved]")).to_have_text("Saved")
 
 
-def recordings(served: Served, public_id: str) -> list[Recording]:
-    with served.house.db.reading() as session:
+def recordings(live_server: LiveServer, public_id: str) -> list[Recording]:
+    with live_server.services.db.reading() as session:
         return list(Interview.find(session, public_id).recordings)
 
 
-def remuxed(served: Served, public_id: str) -> Recording | None:
+def remuxed(live_server: LiveServer, public_id: str) -> Recording | None:
     """Return the one recording, once it has its copy."""
-    (recording,) = recordings(served, public_id)
+    (recording,) = recordings(live_server, public_id)
     return recording if recording.state == READY else None
 
 
@@ -86,23 +90,23 @@ def tab_to(page: Page, name: str) -> None:
 
 
 def test_what_the_browser_recorded_has_a_length_and_seeks_once_it_is_copied(
-    served: Served, page: Page, invited: str, tmp_path: Path
+    live_server: LiveServer, page: Page, invited: str, tmp_path: Path
 ) -> None:
-    begin(page, served, invited)
+    begin(page, live_server, invited)
     press(page, "Show the question")
     press(page, "Record now")
     answer(page)
     is_saved(page)
-    recording = until(lambda: remuxed(served, invited))
+    recording = wait_for(lambda: remuxed(live_server, invited))
     assert recording.mime.startswith("video/webm;codecs=")
-    served.house.media.fetch(recording.original, tmp_path / "original")
+    live_server.services.media.fetch(recording.original_key, tmp_path / "original")
     with av.open(tmp_path / "original") as original:
         assert original.duration is None
-    served.house.media.fetch(recording.copy, tmp_path / "copy")
+    live_server.services.media.fetch(recording.copy_key, tmp_path / "copy")
     with av.open(tmp_path / "copy") as copy:
         assert copy.duration
         assert recording.seconds == pytest.approx(copy.duration / 1_000_000)
-    assert served.house.media.size(recording.poster) > 500
+    assert live_server.services.media.size(recording.poster_key) > 500
     page.reload()
     video = page.locator("[data-step=saved] video")
     seeked = video.evaluate(
@@ -121,9 +125,9 @@ def test_what_the_browser_recorded_has_a_length_and_seeks_once_it_is_copied(
 
 
 def test_a_failed_upload_is_sent_again_without_recording_again(
-    served: Served, page: Page, invited: str
+    live_server: LiveServer, page: Page, invited: str
 ) -> None:
-    begin(page, served, invited)
+    begin(page, live_server, invited)
     sent: list[int] = []
 
     def unlucky(route: Route) -> None:
@@ -143,26 +147,28 @@ def test_a_failed_upload_is_sent_again_without_recording_again(
     expect(page.locator("[data-saved]")).to_have_text("Not saved – we keep trying")
     is_saved(page)
     assert len(sent) == 3
-    assert len(recordings(served, invited)) == 1
+    assert len(recordings(live_server, invited)) == 1
 
 
-def test_a_lost_form_cookie_costs_no_recording(served: Served, page: Page, invited: str) -> None:
-    begin(page, served, invited)
+def test_a_lost_form_cookie_costs_no_recording(
+    live_server: LiveServer, page: Page, invited: str
+) -> None:
+    begin(page, live_server, invited)
     press(page, "Show the question")
     press(page, "Record now")
     page.context.clear_cookies(name="form")
     answer(page)
     is_saved(page)
-    assert len(recordings(served, invited)) == 1
+    assert len(recordings(live_server, invited)) == 1
 
 
 def test_when_the_interview_is_over_the_page_says_so_kindly(
-    served: Served, page: Page, invited: str
+    live_server: LiveServer, page: Page, invited: str
 ) -> None:
-    begin(page, served, invited)
+    begin(page, live_server, invited)
     press(page, "Show the question")
     press(page, "Record now")
-    served.clock.pass_(timedelta(days=8))
+    live_server.clock.advance(timedelta(days=8))
     answer(page)
     expect(page.get_by_text("The time for this interview is over")).to_be_visible()
     follow(page, "See how things stand")
@@ -170,9 +176,9 @@ def test_when_the_interview_is_over_the_page_says_so_kindly(
 
 
 def test_an_answer_ends_by_itself_and_what_is_missing_waits_after_a_reload(
-    served: Served, page: Page, invited: str
+    live_server: LiveServer, page: Page, invited: str
 ) -> None:
-    begin(page, served, invited)
+    begin(page, live_server, invited)
     page.clock.install()
     page.goto(page.url.replace("questions/1", "questions/2"))
     press(page, "Show the question")
@@ -180,7 +186,7 @@ def test_an_answer_ends_by_itself_and_what_is_missing_waits_after_a_reload(
     page.clock.fast_forward(9_000)
     expect(page.locator("[data-step=saved]")).to_be_visible()
     expect(page.locator("[data-announce]")).to_have_text("Saved")
-    page.goto(f"{served.url}/c/o/{invited}/")
+    page.goto(f"{live_server.url}/c/o/{invited}/")
     follow(page, "Go on with question 1")
     page.wait_for_url("**/questions/1")
 
@@ -205,7 +211,7 @@ def test_an_answer_ends_by_itself_and_what_is_missing_waits_after_a_reload(
     ],
 )
 def test_each_way_a_camera_can_fail_is_said_with_a_way_out(
-    served: Served, page: Page, invited: str, script: str, words: str
+    live_server: LiveServer, page: Page, invited: str, script: str, words: str
 ) -> None:
     page.add_init_script(
         "const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
@@ -213,7 +219,7 @@ def test_each_way_a_camera_can_fail_is_said_with_a_way_out(
         "  once ? Promise.reject(new DOMException('', once)) : real(wanted);"
         "  window.addEventListener('mend', () => { once = null; }); };" + script
     )
-    page.goto(cast.invitation(served.house, invited))
+    page.goto(cast.invitation_url(live_server.services, invited))
     follow(page, "Try camera and microphone")
     press(page, "Turn them on")
     expect(page.get_by_text(words)).to_be_visible()
@@ -226,8 +232,8 @@ def test_each_way_a_camera_can_fail_is_said_with_a_way_out(
         expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
 
 
-def test_a_keyboard_is_all_one_needs(served: Served, page: Page, invited: str) -> None:
-    page.goto(cast.invitation(served.house, invited))
+def test_a_keyboard_is_all_one_needs(live_server: LiveServer, page: Page, invited: str) -> None:
+    page.goto(cast.invitation_url(live_server.services, invited))
     for name in ("Try camera and microphone", "Turn them on", "Start the interview"):
         tab_to(page, name)
         page.keyboard.press("Enter")
@@ -243,47 +249,47 @@ def test_a_keyboard_is_all_one_needs(served: Served, page: Page, invited: str) -
 
 
 def test_a_tour_of_an_interview_finds_nothing_wrong(
-    served: Served, page: Page, invited: str
+    live_server: LiveServer, page: Page, invited: str
 ) -> None:
-    eye = Eye(page, BOTH_ENDS)
-    page.goto(cast.invitation(served.house, invited))
+    eye = AccessibilityChecker(page, EXTREME_VARIANTS)
+    page.goto(cast.invitation_url(live_server.services, invited))
     follow(page, "Try camera and microphone")
     page.wait_for_url("**/camera")
-    eye.look("before the camera")
+    eye.check_page("before the camera")
     press(page, "Turn them on")
     expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
-    eye.look("camera")
+    eye.check_page("camera")
     press(page, "Start the interview")
     page.wait_for_url("**/questions/1")
-    eye.look("before a question")
+    eye.check_page("before a question")
     press(page, "Show the question")
     expect(page.get_by_role("button", name="Record now")).to_be_visible()
-    eye.look("thinking")
+    eye.check_page("thinking")
     press(page, "Record now")
     page.route("**/takes", lambda route: route.abort())
     expect(page.locator("[data-on-air]")).to_be_visible()
-    eye.look("recording")
+    eye.check_page("recording")
     press(page, "Stop and save")
     expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
-    eye.look("not saved")
+    eye.check_page("not saved")
     with page.expect_request("**/takes"):
         press(page, "Try again now")  # before it may succeed by itself
     page.unroute("**/takes")
     is_saved(page)
-    eye.look("saved")
+    eye.check_page("saved")
     follow(page, "All questions")
     page.wait_for_url("**/answers")
-    eye.look("one answer of two")
-    page.goto(f"{served.url}/c/o/{invited}/")
-    eye.look("welcome back")
+    eye.check_page("one answer of two")
+    page.goto(f"{live_server.url}/c/o/{invited}/")
+    eye.check_page("welcome back")
     follow(page, "Go on with question 2")
     press(page, "Show the question")
     answer(page)
     is_saved(page)
     follow(page, "Check and hand in")
     page.wait_for_url("**/answers")
-    eye.look("all answers")
+    eye.check_page("all answers")
     press(page, "Hand in my answers")
     expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
-    eye.look("handed in")
-    assert eye.found == []
+    eye.check_page("handed in")
+    assert eye.problems == []

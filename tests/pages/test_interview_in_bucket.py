@@ -13,19 +13,19 @@ from playwright.sync_api import Page
 from sqlalchemy import select
 
 from provider.config import Settings
-from provider.courier import Courier
-from provider.errors import Unready
-from provider.house import House
+from provider.courier import Dispatcher
+from provider.errors import Unavailable
+from provider.house import Services
 from provider.kinds.interview import READY, Interview, Recording
 from provider.orders import PDF
 from provider.outbox import Message
 from tests import cast, film
-from tests.bucket import Held, strict
-from tests.bucket import films as films
-from tests.bucket import s3 as s3
-from tests.cast import HandClock
-from tests.conftest import Served
-from tests.pages.desk import Desk
+from tests.bucket import Bucket, require_credentials
+from tests.bucket import s3_bucket as s3_bucket
+from tests.bucket import s3_server as s3_server
+from tests.cast import ManualClock
+from tests.conftest import LiveServer
+from tests.pages.desk import ConsoleClient
 from tests.pages.test_candidate import enter
 from tests.pages.test_interview import begun as begun
 from tests.pages.test_interview import invited as invited
@@ -40,15 +40,15 @@ proxied = pytest.mark.parametrize("settings", ["proxied"], indirect=True)
 
 
 @pytest.fixture(params=["proxied", "signed"])
-def settings(settings: Settings, films: Held, request: pytest.FixtureRequest) -> Settings:
+def settings(settings: Settings, films: Bucket, request: pytest.FixtureRequest) -> Settings:
     return replace(settings, media_url=films.url, signed_downloads=request.param == "signed")
 
 
 @pytest.fixture
-def courier(house: House) -> Iterator[Courier]:
-    courier = Courier(house)
-    yield courier
-    courier.stop()
+def dispatcher(services: Services) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher(services)
+    yield dispatcher
+    dispatcher.stop()
 
 
 @dataclass(frozen=True)
@@ -84,26 +84,26 @@ def saved(client: FlaskClient, order: str, number: int = 1) -> str:
     return name
 
 
-def recording(house: House, public_id: str) -> Recording:
-    with house.db.reading() as session:
+def recording(services: Services, public_id: str) -> Recording:
+    with services.db.reading() as session:
         return session.scalars(select(Recording).where(Recording.public_id == public_id)).one()
 
 
-def reported(house: House, order: str) -> None:
+def reported(services: Services, order: str) -> None:
     """Hand an interview in, rate and complete it."""
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         interview = Interview.find(session, order)
-        interview.close(session, house.vault, house.now())
-        for question in interview.answered():
-            interview.rate(question.key, 4, "", "rita@provider.test", house.now())
-    film.conclude(house, order)
+        interview.close_at_deadline(session, services.secret_box, services.now())
+        for question in interview.answered_questions():
+            interview.rate(question.key, 4, "", "rita@provider.test", services.now())
+    film.complete_interview(services, order)
 
 
-def completed(house: House) -> tuple[str, str]:
+def completed(services: Services) -> tuple[str, str]:
     """Return an interview with a result, and its one recording."""
-    interview = film.order(house)
-    take = film.take(house, interview, "why")
-    reported(house, interview)
+    interview = film.place_interview(services)
+    take = film.record_answer(services, interview, "why")
+    reported(services, interview)
     return interview, take
 
 
@@ -113,35 +113,40 @@ def pictures(document: bytes) -> int:
 
 
 def test_an_interview_goes_from_the_upload_to_the_report(
-    client: FlaskClient, house: House, films: Held, courier: Courier, begun: str, fetch: Fetch
+    client: FlaskClient,
+    services: Services,
+    films: Bucket,
+    dispatcher: Dispatcher,
+    begun: str,
+    fetch: Fetch,
 ) -> None:
     first, second = saved(client, begun), saved(client, begun, 2)
     assert films.keys() == {f"recordings/{one}/original" for one in (first, second)}
-    way = house.settings.signed_downloads
+    way = services.settings.signed_downloads
     at_once = fetch(f"/c/o/{begun}/takes/{first}")
     assert at_once == Fetched(200, film.webm(tint=0), "video/webm", way)
 
-    assert courier.drain(LANE) == 2
-    assert recording(house, first).state == READY
+    assert dispatcher.drain(LANE) == 2
+    assert recording(services, first).state == READY
     assert len(films.keys()) == 6
     copy = fetch(f"/c/o/{begun}/takes/{first}")
     part = fetch(f"/c/o/{begun}/takes/{first}", Range="bytes=100-299")
     assert part == Fetched(206, copy.data[100:300], "video/webm", way)
 
-    reported(house, begun)
-    page = path(house, begun)
+    reported(services, begun)
+    page = path(services, begun)
     assert fetch(f"{page}/takes/{first}") == copy
     poster = fetch(f"{page}/posters/{first}")
     assert (poster.mimetype, poster.data[:3], poster.signed) == ("image/jpeg", b"\xff\xd8\xff", way)
-    assert pictures(client.get(path(house, begun, PDF)).data) == 2
+    assert pictures(client.get(path(services, begun, PDF)).data) == 2
 
 
 def test_pages_may_load_from_the_bucket_where_browsers_are_led_there_and_only_then(
-    client: FlaskClient, house: House, films: Held, begun: str
+    client: FlaskClient, services: Services, films: Bucket, begun: str
 ) -> None:
     page = client.get(f"/c/o/{begun}/questions/1").headers["Content-Security-Policy"]
     plain = client.get(f"/c/o/{begun}/").headers["Content-Security-Policy"]
-    there = f" {films.endpoint}" if house.settings.signed_downloads else ""
+    there = f" {films.endpoint}" if services.settings.signed_downloads else ""
     for policy in (page, plain):
         assert f"img-src 'self'{there} data:;" in policy
         assert policy.count(films.endpoint) == (2 if there else 0)
@@ -151,11 +156,11 @@ def test_pages_may_load_from_the_bucket_where_browsers_are_led_there_and_only_th
 
 @signed
 def test_an_address_in_the_bucket_outlasts_a_viewing_and_a_pictures_does_not(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, take = completed(house)
+    interview, take = completed(services)
     film_, picture = (
-        client.get(f"{path(house, interview)}/{what}/{take}").headers["Location"]
+        client.get(f"{path(services, interview)}/{what}/{take}").headers["Location"]
         for what in ("takes", "posters")
     )
     assert "X-Amz-Expires=3600&" in film_
@@ -164,25 +169,25 @@ def test_an_address_in_the_bucket_outlasts_a_viewing_and_a_pictures_does_not(
 
 @signed
 def test_what_is_kept_under_a_name_and_what_is_asked_by_head_come_from_us(
-    app: Flask, house: House
+    app: Flask, services: Services
 ) -> None:
-    interview, take = completed(house)
-    desk = Desk.of(house, app.test_client())
+    interview, take = completed(services)
+    desk = ConsoleClient.signed_in(services, app.test_client())
     original = desk.client.get(f"/console/orders/{interview}/interview/originals/{take}")
     assert (original.status_code, original.data) == (200, film.webm(tint=0))
     assert original.headers["Content-Disposition"].startswith("attachment; filename=")
     head = desk.client.head(f"/console/orders/{interview}/interview/takes/{take}")
-    assert (head.status_code, head.content_length) == (200, len(film.prepared(0)[0]))
+    assert (head.status_code, head.content_length) == (200, len(film.processed_video(0)[0]))
 
 
 def test_nobody_elses_recording_is_led_to_or_served(
-    app: Flask, client: FlaskClient, house: House, begun: str
+    app: Flask, client: FlaskClient, services: Services, begun: str
 ) -> None:
     take = saved(client, begun)
     stranger = app.test_client()
-    account_id, _ = cast.account(house, "Other")
-    theirs = cast.order(house, account_id, cast.interview(house), "interview")
-    enter(stranger, house, theirs)
+    account_id, _ = cast.create_account(services, "Other")
+    theirs = cast.place_order(services, account_id, cast.create_interview(services), "interview")
+    enter(stranger, services, theirs)
     for order, code in ((theirs, 404), (begun, 403)):
         answer = stranger.get(f"/c/o/{order}/takes/{take}")
         assert answer.status_code == code
@@ -192,13 +197,13 @@ def test_nobody_elses_recording_is_led_to_or_served(
 
 @proxied
 def test_a_bucket_that_is_away_refuses_a_take_clearly_and_takes_it_later(
-    client: FlaskClient, house: House, films: Held, begun: str
+    client: FlaskClient, services: Services, films: Bucket, begun: str
 ) -> None:
     films.remove()
     answer = upload(client, begun)
     assert answer.status_code == 503
     assert "try again in a moment" in answer.text
-    assert takes(house, begun) == []
+    assert takes(services, begun) == []
     films.client.create_bucket(Bucket=films.name)
     take = saved(client, begun)
     assert films.keys() == {f"recordings/{take}/original"}
@@ -208,65 +213,76 @@ def test_a_bucket_that_is_away_refuses_a_take_clearly_and_takes_it_later(
 
 @proxied
 def test_a_take_that_is_torn_on_its_way_is_not_in_the_bucket(
-    client: FlaskClient, house: House, films: Held, begun: str
+    client: FlaskClient, services: Services, films: Bucket, begun: str
 ) -> None:
     data = b"\x1a\x45\xdf\xa3" + bytes(6_000_000)
     assert upload(client, begun, data=data, length=len(data) + 1).status_code == 400
     assert upload(client, begun, data=data, X_Content_SHA256="0" * 64).status_code == 400
-    assert (takes(house, begun), films.keys(), films.unfinished()) == ([], set(), 0)
+    assert (takes(services, begun), films.keys(), films.count_unfinished_uploads()) == (
+        [],
+        set(),
+        0,
+    )
 
 
 @proxied
 def test_a_take_that_was_here_already_is_saved_even_when_its_second_copy_cannot_go(
-    client: FlaskClient, house: House, begun: str, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, services: Services, begun: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: Any) -> None:
-        raise Unready("The bucket is away")
+        raise Unavailable("The bucket is away")
 
     proof = token(client, begun)
     take = saved(client, begun)
-    monkeypatch.setattr(type(house.media), "drop", failing)
+    monkeypatch.setattr(type(services.media), "delete", failing)
     again = upload(client, begun, data=film.webm(tint=0), X_CSRFToken=proof)
     assert (again.status_code, again.json["saved"]) == (200, take)  # type: ignore[index]
 
 
 @proxied
 def test_a_copy_waits_for_a_bucket_that_refuses_and_is_made_when_it_no_longer_does(
-    client: FlaskClient, house: House, films: Held, courier: Courier, begun: str, clock: HandClock
+    client: FlaskClient,
+    services: Services,
+    films: Bucket,
+    dispatcher: Dispatcher,
+    begun: str,
+    clock: ManualClock,
 ) -> None:
     take = saved(client, begun)
-    with strict(films.endpoint):
-        courier.drain(LANE)
-    with house.db.reading() as session:
+    with require_credentials(films.endpoint):
+        dispatcher.drain(LANE)
+    with services.db.reading() as session:
         message = session.scalars(select(Message).where(Message.topic == "remux")).one()
         assert (message.state, message.attempts) == ("waiting", 1)
-    clock.pass_(timedelta(hours=1))
-    courier.drain(LANE)
-    assert recording(house, take).state == READY
+    clock.advance(timedelta(hours=1))
+    dispatcher.drain(LANE)
+    assert recording(services, take).state == READY
 
 
 @proxied
 def test_a_pdf_is_not_made_without_its_pictures_because_the_bucket_is_away(
-    client: FlaskClient, house: House, films: Held
+    client: FlaskClient, services: Services, films: Bucket
 ) -> None:
-    interview, _ = completed(house)
-    with strict(films.endpoint):
-        assert client.get(path(house, interview, PDF)).status_code == 503
-    assert pictures(client.get(path(house, interview, PDF)).data) == 1
+    interview, _ = completed(services)
+    with require_credentials(films.endpoint):
+        assert client.get(path(services, interview, PDF)).status_code == 503
+    assert pictures(client.get(path(services, interview, PDF)).data) == 1
 
 
 @signed
-def test_a_browser_plays_and_winds_what_is_in_the_bucket(page: Page, served: Served) -> None:
+def test_a_browser_plays_and_winds_what_is_in_the_bucket(
+    page: Page, live_server: LiveServer
+) -> None:
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
-    interview, _ = completed(served.house)
-    page.goto(served.url + path(served.house, interview))
+    interview, _ = completed(live_server.services)
+    page.goto(live_server.url + path(live_server.services, interview))
     video = page.get_by_label("The answer to question 1")
     video.focus()
     page.keyboard.press("Space")
-    video.evaluate(film.REACHES, 0.1)
+    video.evaluate(film.WAIT_FOR_PLAYBACK_SCRIPT, 0.1)
     video.evaluate("film => { film.currentTime = 1.5; }")
-    video.evaluate(film.REACHES, 1.5)
+    video.evaluate(film.WAIT_FOR_PLAYBACK_SCRIPT, 1.5)
     still = page.get_by_alt_text("Lakita Marrero, answering question 1 on video")
     page.emulate_media(media="print")
     assert still.evaluate("image => image.decode().then(() => image.naturalWidth)") == 320

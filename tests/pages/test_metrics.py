@@ -15,16 +15,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from provider import outbox
 from provider.app import create_app
-from provider.courier import Courier
-from provider.courier.gate import PATIENCE
-from provider.house import House
+from provider.courier import Dispatcher
+from provider.courier.gate import FAILURE_THRESHOLD
+from provider.house import Services
 from provider.meter import Ledger, Meter
 from provider.meter import meter as meter_module
 from provider.orders import Order
-from provider.outbox import MAIL, Claim, Ended, Outcome
+from provider.outbox import EMAIL, AttemptResult, Claim, Outcome
 from provider.pages import metrics
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 from tests.fake_ats import FakeAts
 
 TOKEN = {"Authorization": "Bearer m3tr1cs"}
@@ -33,17 +33,19 @@ Scrape = Callable[[], dict[str, float]]
 
 
 @pytest.fixture
-def house(house: House) -> House:
+def services(services: Services) -> Services:
     """The house, with a metrics token, and callbacks to this machine allowed."""
-    told = replace(house.settings, private_callbacks=True, metrics_token="m3tr1cs")
-    return replace(house, settings=told)
+    told = replace(services.settings, private_callbacks=True, metrics_token="m3tr1cs")
+    return replace(services, settings=told)
 
 
 @pytest.fixture
-def courier(house: House) -> Iterator[Courier]:
-    courier = Courier(house, hands=4)  # one by one to a host that nobody knows
-    yield courier
-    courier.stop()
+def dispatcher(services: Services) -> Iterator[Dispatcher]:
+    dispatcher = Dispatcher(
+        services, max_concurrent_sends=4
+    )  # one by one to a host that nobody knows
+    yield dispatcher
+    dispatcher.stop()
 
 
 @pytest.fixture
@@ -65,18 +67,18 @@ def scrape(client: FlaskClient) -> Scrape:
 
 
 @pytest.fixture
-def decline(house: House, ats: FakeAts) -> Decline:
+def decline(services: Services, ats: FakeAts) -> Decline:
     """Place so many orders whose candidates decline at once."""
-    account, _ = cast.account(house)
-    product = cast.test(house)
+    account, _ = cast.create_account(services)
+    product = cast.create_test(services)
 
     numbers = itertools.count()
 
     def declined(count: int) -> None:
         for number in itertools.islice(numbers, count):
-            order = cast.order(house, account, product, callback_url=f"{ats.url}/{number}")
-            with house.db.writing() as session:
-                Order.find(session, order).decline(session, "", house.now())
+            order = cast.place_order(services, account, product, callback_url=f"{ats.url}/{number}")
+            with services.db.writing() as session:
+                Order.find(session, order).decline(session, "", services.now())
 
     return declined
 
@@ -90,22 +92,22 @@ def test_without_the_token_nothing_is_told(client: FlaskClient, sent: dict[str, 
     assert client.get("/ready", headers=sent).json == {"status": "ready"}
 
 
-def test_a_server_without_a_metrics_token_tells_nobody(house: House) -> None:
-    untold = replace(house, settings=replace(house.settings, metrics_token=None))
+def test_a_server_without_a_metrics_token_tells_nobody(services: Services) -> None:
+    untold = replace(services, settings=replace(services.settings, metrics_token=None))
     client = create_app(untold).test_client()
     for sent in ({}, {"Authorization": "Bearer "}, {"Authorization": "Bearer None"}):
         assert client.get("/metrics", headers=sent).status_code == 401
 
 
 def test_what_waits_is_told_by_topic_with_the_age_of_the_oldest(
-    decline: Decline, scrape: Scrape, clock: HandClock
+    decline: Decline, scrape: Scrape, clock: ManualClock
 ) -> None:
     empty = scrape()
     assert empty["messages_waiting{topic=status}"] == empty["messages_parked{topic=status}"] == 0
     decline(1)
-    clock.pass_(timedelta(seconds=90))
+    clock.advance(timedelta(seconds=90))
     decline(2)
-    clock.pass_(timedelta(seconds=20))
+    clock.advance(timedelta(seconds=20))
     told = scrape()
     assert told["messages_waiting{topic=status}"] == 3
     assert told["messages_waiting{topic=invitation}"] == 3
@@ -115,35 +117,39 @@ def test_what_waits_is_told_by_topic_with_the_age_of_the_oldest(
 
 
 def test_what_was_given_up_is_told_as_parked(
-    decline: Decline, scrape: Scrape, courier: Courier, house: House, ats: FakeAts
+    decline: Decline, scrape: Scrape, dispatcher: Dispatcher, services: Services, ats: FakeAts
 ) -> None:
     decline(1)
-    ats.answers.append(410)
-    courier.drain(*cast.lanes(house))
+    ats.responses.append(410)
+    dispatcher.drain(*cast.queue_names(services))
     told = scrape()
     assert told["messages_parked{topic=status}"] == 1
     assert told["messages_waiting{topic=status}"] == 0
 
 
 def test_a_topic_that_has_emptied_is_told_as_none(
-    decline: Decline, scrape: Scrape, courier: Courier, house: House, clock: HandClock
+    decline: Decline, scrape: Scrape, dispatcher: Dispatcher, services: Services, clock: ManualClock
 ) -> None:
     decline(1)
     assert scrape()["messages_waiting{topic=invitation}"] == 1
-    courier.drain(*cast.lanes(house, sink=MAIL))
-    clock.pass_(timedelta(seconds=10))
+    dispatcher.drain(*cast.queue_names(services, channel=EMAIL))
+    clock.advance(timedelta(seconds=10))
     assert scrape()["messages_waiting{topic=invitation}"] == 0
 
 
 def test_tries_are_counted_by_host_and_outcome_and_arrivals_by_how_long_they_took(
-    decline: Decline, scrape: Scrape, courier: Courier, house: House, ats: FakeAts,
-    clock: HandClock,
-) -> None:  # fmt: skip
+    decline: Decline,
+    scrape: Scrape,
+    dispatcher: Dispatcher,
+    services: Services,
+    ats: FakeAts,
+    clock: ManualClock,
+) -> None:
     decline(2)
-    clock.pass_(timedelta(seconds=2))
-    ats.answers.extend([503, 200])
-    courier.drain(*cast.lanes(house))
-    courier.drain(*cast.lanes(house, sink=MAIL))
+    clock.advance(timedelta(seconds=2))
+    ats.responses.extend([503, 200])
+    dispatcher.drain(*cast.queue_names(services))
+    dispatcher.drain(*cast.queue_names(services, channel=EMAIL))
     told, host = scrape(), ats.url.removeprefix("http://")
     assert told[f"attempts_total{{host={host},outcome=again,to=callback}}"] == 1
     assert told[f"attempts_total{{host={host},outcome=done,to=callback}}"] == 1
@@ -155,36 +161,38 @@ def test_tries_are_counted_by_host_and_outcome_and_arrivals_by_how_long_they_too
 
 
 @pytest.fixture
-def claim(house: House, decline: Decline) -> Claim:
+def claim(services: Services, decline: Decline) -> Claim:
     """A message in hand."""
     decline(1)
-    (lane,) = cast.lanes(house)
-    with house.db.writing() as session:
-        return outbox.claim(session, lane, house.now(), 1)[0]
+    (lane,) = cast.queue_names(services)
+    with services.db.writing() as session:
+        return outbox.claim(session, lane, services.now(), 1)[0]
 
 
 def test_what_arrived_under_a_lost_lease_is_counted_as_that_alone(
-    claim: Claim, clock: HandClock
+    claim: Claim, clock: ManualClock
 ) -> None:
     counts = Meter()
     now = clock.now()
-    counts.tried([Ended(claim, Outcome("done", code=200), now, now)], stood=set())
+    counts.tried(
+        [AttemptResult(claim, Outcome("delivered", status_code=200), now, now)], stood=set()
+    )
     told = counts.written(counts.counted()).decode()
     assert 'outcome="lease lost",to="callback"} 1.0' in told
     assert "arrival_seconds_count" not in told
 
 
 def test_hosts_beyond_the_first_thousand_are_counted_together(
-    claim: Claim, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    claim: Claim, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(meter_module, "MOST_HOSTS", 2)
     counts = Meter()
     now = clock.now()
     for host in ("a.test", "b.test", "c.test", "d.test", "a.test"):
-        sent = replace(claim, lane=f"1/callback/{host}")
-        counts.tried([Ended(sent, Outcome("again"), now, now)], stood={claim.lease})
+        sent = replace(claim, queue=f"1/callback/{host}")
+        counts.tried([AttemptResult(sent, Outcome("retry"), now, now)], stood={claim.lease})
     text = counts.written(counts.counted()).decode()
-    told = re.findall(r'host="([^"]+)",outcome="again",to="callback"} (\d)', text)
+    told = re.findall(r'host="([^"]+)",outcome="retry",to="callback"} (\d)', text)
     assert sorted(told) == [("a.test", "2"), ("b.test", "1"), ("others", "2")]
 
 
@@ -204,30 +212,30 @@ def test_requests_are_counted_by_endpoint_never_by_path(
     assert told["requests_total{code=200,endpoint=metrics.metrics}"] == 1
 
 
-def test_two_servers_in_one_process_count_apart(house: House) -> None:
+def test_two_servers_in_one_process_count_apart(services: Services) -> None:
     meter = Meter()
-    apart = replace(house, meter=meter, ledger=Ledger(house.db, meter))
+    apart = replace(services, metrics=meter, ledger=Ledger(services.db, meter))
     other = create_app(apart).test_client()
-    create_app(house).test_client().get("/health")
+    create_app(services).test_client().get("/health")
     assert "health.health" not in other.get("/metrics", headers=TOKEN).text
 
 
 def test_the_database_is_counted_at_most_each_ten_seconds(
-    decline: Decline, scrape: Scrape, clock: HandClock
+    decline: Decline, scrape: Scrape, clock: ManualClock
 ) -> None:
     decline(1)
     assert scrape()["messages_waiting{topic=status}"] == 1
     decline(1)
-    clock.pass_(timedelta(seconds=9))
+    clock.advance(timedelta(seconds=9))
     told = scrape()
     assert told["messages_waiting{topic=status}"] == 1
     assert told["messages_oldest_seconds{topic=status}"] == 9  # it has grown older all the same
-    clock.pass_(timedelta(seconds=1))
+    clock.advance(timedelta(seconds=1))
     assert scrape()["messages_waiting{topic=status}"] == 2
 
 
 def test_what_takes_long_to_count_is_counted_more_seldom(
-    decline: Decline, scrape: Scrape, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    decline: Decline, scrape: Scrape, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ticks = itertools.count()
     watch = SimpleNamespace(perf_counter=lambda: float(next(ticks)))  # each count takes a second
@@ -235,40 +243,40 @@ def test_what_takes_long_to_count_is_counted_more_seldom(
     decline(1)
     assert scrape()["messages_waiting{topic=status}"] == 1
     decline(1)
-    clock.pass_(timedelta(seconds=19))
+    clock.advance(timedelta(seconds=19))
     assert scrape()["messages_waiting{topic=status}"] == 1
-    clock.pass_(timedelta(seconds=1))
+    clock.advance(timedelta(seconds=1))
     assert scrape()["messages_waiting{topic=status}"] == 2
 
 
 def test_while_somebody_counts_others_are_told_what_was_counted_last(
-    decline: Decline, house: House, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+    decline: Decline, services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    census = metrics.Census()
+    census = metrics.DatabaseGauges()
     decline(1)
-    before = census.of(house)
-    clock.pass_(timedelta(seconds=10))
-    inner: list[metrics.Counted] = []
+    before = census.current(services)
+    clock.advance(timedelta(seconds=10))
+    inner: list[metrics.DatabaseSnapshot] = []
 
-    def slowly(*_: object) -> metrics.Counted:
+    def slowly(*_: object) -> metrics.DatabaseSnapshot:
         with ThreadPoolExecutor(1) as pool:
-            inner.append(pool.submit(census.of, house).result(timeout=5))
-        return replace(before, depths={})
+            inner.append(pool.submit(census.current, services).result(timeout=5))
+        return replace(before, message_counts={})
 
-    monkeypatch.setattr(metrics, "_counted", slowly)
-    assert census.of(house).depths == {}
-    assert [each.depths for each in inner] == [before.depths]
+    monkeypatch.setattr(metrics, "_take_snapshot", slowly)
+    assert census.current(services).message_counts == {}
+    assert [each.message_counts for each in inner] == [before.message_counts]
 
 
 def test_a_database_that_fails_does_not_hide_what_was_counted(
-    client: FlaskClient, house: House, scrape: Scrape, monkeypatch: pytest.MonkeyPatch
+    client: FlaskClient, services: Services, scrape: Scrape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.get("/health")
 
     def broken(*_: object) -> None:
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(house.db, "_outermost", broken)
+    monkeypatch.setattr(services.db, "_transaction_guard", broken)
     told = scrape()
     assert told["database_up{}"] == 0
     assert told["requests_total{code=200,endpoint=health.health}"] == 1
@@ -276,18 +284,23 @@ def test_a_database_that_fails_does_not_hide_what_was_counted(
 
 
 def test_a_dead_host_and_a_paused_account_are_told_with_since_and_next_try(
-    client: FlaskClient, scrape: Scrape, decline: Decline, courier: Courier, house: House,
-    ats: FakeAts, clock: HandClock,
-) -> None:  # fmt: skip
-    decline(PATIENCE)
-    ats.answers.extend([503] * PATIENCE)
-    courier.drain(*cast.lanes(house))
-    with house.db.writing() as session:
-        refused, until = "It is refused with 401", house.now() + timedelta(minutes=30)
-        outbox.hold(session, "account/1/callback", refused, until, house.now())
-        outbox.hold(session, "lane/1/callback/x.test", "It asks", until, house.now())
-    since = house.now()
-    clock.pass_(timedelta(seconds=12))
+    client: FlaskClient,
+    scrape: Scrape,
+    decline: Decline,
+    dispatcher: Dispatcher,
+    services: Services,
+    ats: FakeAts,
+    clock: ManualClock,
+) -> None:
+    decline(FAILURE_THRESHOLD)
+    ats.responses.extend([503] * FAILURE_THRESHOLD)
+    dispatcher.drain(*cast.queue_names(services))
+    with services.db.writing() as session:
+        refused, until = "It is refused with 401", services.now() + timedelta(minutes=30)
+        outbox.pause(session, "account/1/callback", refused, until, services.now())
+        outbox.pause(session, "lane/1/callback/x.test", "It asks", until, services.now())
+    since = services.now()
+    clock.advance(timedelta(seconds=12))
     told, host = scrape(), ats.url.removeprefix("http://")
     assert told["hosts_held{}"] == told["accounts_held{}"] == told["lanes_held{}"] == 1
     assert told[f"host_held_seconds{{host={host}}}"] == 12
@@ -296,10 +309,13 @@ def test_a_dead_host_and_a_paused_account_are_told_with_since_and_next_try(
     assert details["status"] == "ready"
     assert details["paused_accounts"] == [
         {
-            "account": "Groove Tech", "to": "callback", "why": refused,
-            "since": since.isoformat(), "next_try": until.isoformat(),
+            "account": "Groove Tech",
+            "to": "callback",
+            "why": refused,
+            "since": since.isoformat(),
+            "next_try": until.isoformat(),
         }
-    ]  # fmt: skip
+    ]
     (held,) = details["held_hosts"]
     assert (held["host"], held["why"]) == (host, "It answers 503")
     assert held["since"] == since.isoformat()
@@ -308,22 +324,22 @@ def test_a_dead_host_and_a_paused_account_are_told_with_since_and_next_try(
 
 
 def test_a_server_is_not_ready_when_what_could_go_has_been_due_for_five_minutes(
-    client: FlaskClient, decline: Decline, house: House, clock: HandClock
+    client: FlaskClient, decline: Decline, services: Services, clock: ManualClock
 ) -> None:
     decline(1)
-    clock.pass_(timedelta(minutes=5))
+    clock.advance(timedelta(minutes=5))
     assert client.get("/ready").status_code == 200
-    clock.pass_(timedelta(seconds=1))
+    clock.advance(timedelta(seconds=1))
     answer = client.get("/ready", headers=TOKEN)
     told = json.loads(answer.text)
     assert (answer.status_code, told["status"]) == (503, "unready")
     assert told["problems"] == ["A message has been due for too long"]
-    lanes = [*cast.lanes(house), *cast.lanes(house, sink=MAIL)]
-    with house.db.writing() as session:
+    lanes = [*cast.queue_names(services), *cast.queue_names(services, channel=EMAIL)]
+    with services.db.writing() as session:
         for lane in lanes:
-            outbox.hold(session, f"lane/{lane}", "It asks", house.now(), house.now())
+            outbox.pause(session, f"queue/{lane}", "It asks", services.now(), services.now())
     assert client.get("/ready").status_code == 200
-    clock.pass_(timedelta(minutes=5) - timedelta(seconds=1))
+    clock.advance(timedelta(minutes=5) - timedelta(seconds=1))
     assert client.get("/ready").status_code == 200
-    clock.pass_(timedelta(seconds=1))  # nobody has tried since the hold was over
+    clock.advance(timedelta(seconds=1))  # nobody has tried since the hold was over
     assert client.get("/ready").status_code == 503

@@ -9,27 +9,29 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page
 from pypdf import PdfReader
 
-from provider.house import House
+from provider.house import Services
 from provider.kinds.interview import SENT, Interview
 from provider.orders import PDF, REPORT, Order
 from tests import cast, film
-from tests.cast import HandClock
-from tests.conftest import Served
-from tests.pages.eye import DESK, Eye
+from tests.cast import ManualClock
+from tests.conftest import LiveServer
+from tests.pages.eye import DESKTOP_VARIANTS, AccessibilityChecker
 from tests.pages.test_results import paper, path, press, shared, words
 from tests.test_report import tags
 
 
-def reopen(house: House, interview: str) -> None:
-    with house.db.writing() as session:
+def reopen(services: Services, interview: str) -> None:
+    with services.db.writing() as session:
         found = Interview.find(session, interview)
-        found.reopen(session, house.vault, "sam@provider.test", "the line broke", house.now())
+        found.reopen(
+            session, services.secret_box, "sam@provider.test", "the line broke", services.now()
+        )
 
 
-def revoke(house: House, order: str) -> None:
-    with house.db.writing() as session:
+def revoke(services: Services, order: str) -> None:
+    with services.db.writing() as session:
         for link in Order.find(session, order).links:
-            link.revoked_at = house.now()
+            link.revoked_at = services.now()
 
 
 def code(client: FlaskClient, address: str) -> int:
@@ -40,34 +42,45 @@ def code(client: FlaskClient, address: str) -> int:
 
 
 def test_the_answer_comes_first_then_each_question_with_its_rating(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, _ = film.completed(house)
-    said = words(client.get(path(house, interview)).text)
+    interview, _ = film.completed_interview(services)
+    said = words(client.get(path(services, interview)).text)
     order = [
-        "Lakita Marrero", "75%", "Passed", "The answers show what the job asks for.",
-        "Question 1", "Why this job?", "5 of 5, Excellent", "Clear and to the point.",
-        "Answer: 2 seconds", "What are you proud of?", "4 of 5, Good", "3 of 5, Fair",
-    ]  # fmt: skip
+        "Lakita Marrero",
+        "75%",
+        "Passed",
+        "The answers show what the job asks for.",
+        "Question 1",
+        "Why this job?",
+        "5 of 5, Excellent",
+        "Clear and to the point.",
+        "Answer: 2 seconds",
+        "What are you proud of?",
+        "4 of 5, Good",
+        "3 of 5, Fair",
+    ]
     places = [said.rindex(each) if each == "Question 1" else said.index(each) for each in order]
     assert places == sorted(places)
     assert "Questions answered 3 of 3" in said
     assert "Time taken 6 seconds" in said
 
 
-def test_a_question_without_an_answer_says_so(client: FlaskClient, house: House) -> None:
-    interview = film.half(house, 1, account=cast.account(house)[0])
-    film.rate(house, interview, 4)
-    film.conclude(house, interview)
-    page = client.get(path(house, interview)).text
+def test_a_question_without_an_answer_says_so(client: FlaskClient, services: Services) -> None:
+    interview = film.auto_submitted_interview(services, 1, account=cast.create_account(services)[0])
+    film.rate_answers(services, interview, 4)
+    film.complete_interview(services, interview)
+    page = client.get(path(services, interview)).text
     assert page.count("No answer") == 2
     assert page.count("<video") == 1
     assert "Questions answered 1 of 3" in words(page)
 
 
-def test_only_the_take_that_was_sent_in_is_in_the_report(client: FlaskClient, house: House) -> None:
-    interview, recordings = film.completed(house)
-    address = path(house, interview)
+def test_only_the_take_that_was_sent_in_is_in_the_report(
+    client: FlaskClient, services: Services
+) -> None:
+    interview, recordings = film.completed_interview(services)
+    address = path(services, interview)
     page = client.get(address).text
     assert recordings[0] not in page
     assert code(client, f"{address}/takes/{recordings[0]}") == 404
@@ -79,54 +92,57 @@ def test_only_the_take_that_was_sent_in_is_in_the_report(client: FlaskClient, ho
 
 
 def test_an_answer_is_watched_from_the_report_whole_or_in_part(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, recordings = film.completed(house)
-    address = f"{path(house, interview)}/takes/{recordings[1]}"
+    interview, recordings = film.completed_interview(services)
+    address = f"{path(services, interview)}/takes/{recordings[1]}"
     whole = client.get(address)
-    assert whole.data == film.prepared(11)[0]
+    assert whole.data == film.processed_video(11)[0]
     assert whole.mimetype == "video/webm"
     part = client.get(address, headers={"Range": "bytes=100-"})
     assert (part.status_code, part.data) == (206, whole.data[100:])
-    poster = client.get(f"{path(house, interview)}/posters/{recordings[1]}")
-    assert (poster.mimetype, poster.data) == ("image/jpeg", film.prepared(11)[1])
+    poster = client.get(f"{path(services, interview)}/posters/{recordings[1]}")
+    assert (poster.mimetype, poster.data) == ("image/jpeg", film.processed_video(11)[1])
 
 
 def test_a_film_goes_out_without_a_name_and_is_kept_by_nobody(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, recordings = film.completed(house)
+    interview, recordings = film.completed_interview(services)
     for what in ("takes", "posters"):
-        headers = client.get(f"{path(house, interview)}/{what}/{recordings[1]}").headers
+        headers = client.get(f"{path(services, interview)}/{what}/{recordings[1]}").headers
         assert "filename" not in headers["Content-Disposition"]
         assert headers["Cache-Control"] == "no-store"
         assert headers["Referrer-Policy"] == "no-referrer"
         assert "noindex" in headers["X-Robots-Tag"]
 
 
-def test_no_other_orders_token_opens_a_film(client: FlaskClient, house: House) -> None:
-    interview, recordings = film.completed(house)
-    account = film.account_of(house, interview)
-    other, others = film.completed(house, 2, account=account)
-    test = cast.order(
-        house, account, cast.test(house), callback_url="https://groove-tech.workable.com/test/1"
+def test_no_other_orders_token_opens_a_film(client: FlaskClient, services: Services) -> None:
+    interview, recordings = film.completed_interview(services)
+    account = film.account_id_of(services, interview)
+    other, others = film.completed_interview(services, 2, account=account)
+    test = cast.place_order(
+        services,
+        account,
+        cast.create_test(services),
+        callback_url="https://groove-tech.workable.com/test/1",
     )
-    cast.finish(house, test)
+    cast.finish_test(services, test)
     for order in (other, test):
-        for door in (path(house, order), shared(house, order)):
+        for door in (path(services, order), shared(services, order)):
             for what in ("takes", "posters"):
                 assert code(client, f"{door}/{what}/{recordings[1]}") == 404
-    assert code(client, f"{path(house, other)}/takes/{others[1]}") == 200
+    assert code(client, f"{path(services, other)}/takes/{others[1]}") == 200
 
 
 def test_a_film_opens_by_no_link_that_was_made_for_something_else(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, recordings = film.completed(house)
-    report = path(house, interview).split("/")[2]
-    pdf = path(house, interview, PDF).split("/")[2]
-    public = shared(house, interview).split("/")[2]
-    invitation = cast.invitation(house, interview).rsplit("/", 1)[1]
+    interview, recordings = film.completed_interview(services)
+    report = path(services, interview).split("/")[2]
+    pdf = path(services, interview, PDF).split("/")[2]
+    public = shared(services, interview).split("/")[2]
+    invitation = cast.invitation_url(services, interview).rsplit("/", 1)[1]
     doors = [f"/r/{pdf}", f"/r/{public}", f"/r/{invitation}", f"/s/{report}", f"/s/{pdf}"]
     doors += [f"/s/{invitation}", "/r/nobody", "/s/nobody", f"/r/{'x' * 5000}", "/r/%00"]
     for door in doors:
@@ -137,39 +153,39 @@ def test_a_film_opens_by_no_link_that_was_made_for_something_else(
 
 
 def test_a_candidate_who_is_in_sees_no_film_of_somebody_else(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, recordings = film.completed(house)
-    other = film.order(house, 2, account=film.account_of(house, interview))
-    client.get(cast.invitation(house, other))
-    token = cast.invitation(house, other).rsplit("/", 1)[1]
+    interview, recordings = film.completed_interview(services)
+    other = film.place_interview(services, 2, account=film.account_id_of(services, interview))
+    client.get(cast.invitation_url(services, other))
+    token = cast.invitation_url(services, other).rsplit("/", 1)[1]
     assert code(client, f"/r/{token}/takes/{recordings[1]}") == 404
     assert code(client, f"/console/orders/{interview}/interview/takes/{recordings[1]}") == 302
 
 
-def test_a_revoked_link_opens_no_film(client: FlaskClient, house: House) -> None:
-    interview, recordings = film.completed(house)
-    doors = [path(house, interview), shared(house, interview)]
-    revoke(house, interview)
+def test_a_revoked_link_opens_no_film(client: FlaskClient, services: Services) -> None:
+    interview, recordings = film.completed_interview(services)
+    doors = [path(services, interview), shared(services, interview)]
+    revoke(services, interview)
     assert [code(client, f"{door}/takes/{recordings[1]}") for door in doors] == [404, 404]
 
 
 @pytest.mark.parametrize("what", ["takes", "posters"])
 def test_a_shared_link_that_is_over_opens_no_film(
-    client: FlaskClient, house: House, clock: HandClock, what: str
+    client: FlaskClient, services: Services, clock: ManualClock, what: str
 ) -> None:
-    interview, recordings = film.completed(house)
-    door = shared(house, interview, 30, "minutes")
+    interview, recordings = film.completed_interview(services)
+    door = shared(services, interview, 30, "minutes")
     assert code(client, f"{door}/{what}/{recordings[1]}") == 200
-    clock.pass_(timedelta(minutes=30))
+    clock.advance(timedelta(minutes=30))
     assert code(client, f"{door}/{what}/{recordings[1]}") == 410
 
 
 def test_a_link_with_views_opens_a_film_only_behind_its_door(
-    client: FlaskClient, house: House, clock: HandClock
+    client: FlaskClient, services: Services, clock: ManualClock
 ) -> None:
-    interview, recordings = film.completed(house)
-    door = shared(house, interview, 1, "views")
+    interview, recordings = film.completed_interview(services)
+    door = shared(services, interview, 1, "views")
     address = f"{door}/takes/{recordings[1]}"
     before = client.get(address)
     assert (before.status_code, before.headers["Location"]) == (303, door)
@@ -180,32 +196,32 @@ def test_a_link_with_views_opens_a_film_only_behind_its_door(
     assert code(client, address) == 200
     assert client.get(address, headers={"Range": "bytes=0-9"}).status_code == 206
     assert client.application.test_client().get(address).status_code == 410
-    clock.pass_(timedelta(minutes=30))
+    clock.advance(timedelta(minutes=30))
     assert code(client, address) == 410
 
 
-def test_a_reopened_interview_shows_no_film(client: FlaskClient, house: House) -> None:
-    interview, recordings = film.completed(house)
-    doors = [path(house, interview), shared(house, interview)]
-    reopen(house, interview)
+def test_a_reopened_interview_shows_no_film(client: FlaskClient, services: Services) -> None:
+    interview, recordings = film.completed_interview(services)
+    doors = [path(services, interview), shared(services, interview)]
+    reopen(services, interview)
     for door in doors:
         assert "being redone" in client.get(door).text
         assert code(client, f"{door}/takes/{recordings[1]}") == 409
 
 
 def test_an_answer_still_being_prepared_can_be_watched_without_a_picture(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, recordings = film.completed(house)
-    with house.db.writing() as session:
-        found = Interview.find(session, interview).recording(recordings[1])
+    interview, recordings = film.completed_interview(services)
+    with services.db.writing() as session:
+        found = Interview.find(session, interview).find_recording(recordings[1])
         found.state, found.seconds = SENT, None
-    address = path(house, interview)
+    address = path(services, interview)
     page = client.get(address).text
     assert f"/takes/{recordings[1]}" in page
     assert f"/posters/{recordings[1]}" not in page
     assert client.get(f"{address}/takes/{recordings[1]}").data == film.webm(tint=11)
-    assert client.get(path(house, interview, PDF)).data.startswith(b"%PDF")
+    assert client.get(path(services, interview, PDF)).data.startswith(b"%PDF")
 
 
 # The PDF
@@ -216,10 +232,10 @@ def figures(document: bytes) -> list[Any]:
 
 
 def test_the_pdf_shows_the_posters_and_says_what_they_show(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, _ = film.completed(house)
-    document = client.get(path(house, interview, PDF)).data
+    interview, _ = film.completed_interview(services)
+    document = client.get(path(services, interview, PDF)).data
     assert figures(document)[1:] == [
         f"Lakita Marrero, answering question {number} on video" for number in (1, 2, 3)
     ]
@@ -234,15 +250,17 @@ def test_the_pdf_shows_the_posters_and_says_what_they_show(
 
 
 def test_a_poster_that_is_lost_or_no_picture_costs_no_report(
-    client: FlaskClient, house: House
+    client: FlaskClient, services: Services
 ) -> None:
-    interview, recordings = film.completed(house)
-    house.media.drop(f"recordings/{recordings[1]}/poster.jpg")
-    lost = client.get(path(house, interview, PDF)).data
+    interview, recordings = film.completed_interview(services)
+    services.media.delete(f"recordings/{recordings[1]}/poster.jpg")
+    lost = client.get(path(services, interview, PDF)).data
     assert len(figures(lost)) == 3
-    other, others = film.completed(house, 2, account=film.account_of(house, interview))
-    house.media.keep(f"recordings/{others[1]}/poster.jpg", [b"not a picture"])
-    answer = client.get(path(house, other, PDF))
+    other, others = film.completed_interview(
+        services, 2, account=film.account_id_of(services, interview)
+    )
+    services.media.put(f"recordings/{others[1]}/poster.jpg", [b"not a picture"])
+    answer = client.get(path(services, other, PDF))
     assert answer.status_code == 200
     assert "5 of 5, Excellent" in paper(answer.data)
 
@@ -250,32 +268,34 @@ def test_a_poster_that_is_lost_or_no_picture_costs_no_report(
 # How it looks
 
 
-def test_the_report_is_fit_for_everybody(page: Page, served: Served) -> None:
-    interview, _ = film.completed(served.house)
-    half = film.half(served.house, 2, account=film.account_of(served.house, interview))
-    film.rate(served.house, half, 2)
-    film.conclude(served.house, half)
-    eye = Eye(page, DESK)
+def test_the_report_is_fit_for_everybody(page: Page, live_server: LiveServer) -> None:
+    interview, _ = film.completed_interview(live_server.services)
+    half = film.auto_submitted_interview(
+        live_server.services, 2, account=film.account_id_of(live_server.services, interview)
+    )
+    film.rate_answers(live_server.services, half, 2)
+    film.complete_interview(live_server.services, half)
+    eye = AccessibilityChecker(page, DESKTOP_VARIANTS)
     for order in (interview, half):
-        page.goto(served.url + path(served.house, order, REPORT))
-        eye.look()
-    assert eye.found == []
+        page.goto(live_server.url + path(live_server.services, order, REPORT))
+        eye.check_page()
+    assert eye.problems == []
 
 
-def test_an_answer_plays_in_the_report_by_the_keyboard(page: Page, served: Served) -> None:
-    interview, _ = film.completed(served.house)
-    page.goto(served.url + shared(served.house, interview))
+def test_an_answer_plays_in_the_report_by_the_keyboard(page: Page, live_server: LiveServer) -> None:
+    interview, _ = film.completed_interview(live_server.services)
+    page.goto(live_server.url + shared(live_server.services, interview))
     video = page.get_by_label("The answer to question 1")
     video.focus()
     page.keyboard.press("Space")
-    video.evaluate(film.REACHES, 0.1)
+    video.evaluate(film.WAIT_FOR_PLAYBACK_SCRIPT, 0.1)
     video.evaluate("film => { film.currentTime = 1.5; }")
-    video.evaluate(film.REACHES, 1.5)
+    video.evaluate(film.WAIT_FOR_PLAYBACK_SCRIPT, 1.5)
 
 
-def test_the_report_prints_its_posters(page: Page, served: Served) -> None:
-    interview, _ = film.completed(served.house)
-    page.goto(served.url + path(served.house, interview))
+def test_the_report_prints_its_posters(page: Page, live_server: LiveServer) -> None:
+    interview, _ = film.completed_interview(live_server.services)
+    page.goto(live_server.url + path(live_server.services, interview))
     page.emulate_media(media="print")
     assert not page.locator("video").first.is_visible()
     assert page.get_by_alt_text("Lakita Marrero, answering question 1 on video").is_visible()

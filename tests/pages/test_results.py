@@ -11,60 +11,64 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page
 from pypdf import PdfReader
 
-from provider.house import House
+from provider.house import Services
 from provider.kinds.assessment import Assessment
 from provider.orders import PDF, REPORT, SHARED, Link, Order
 from provider.pages import results
-from provider.pages.results import report_of
+from provider.pages.results import build_report
 from tests import cast
-from tests.cast import HandClock
-from tests.conftest import Served
-from tests.pages.eye import Eye
+from tests.cast import ManualClock
+from tests.conftest import LiveServer
+from tests.pages.eye import AccessibilityChecker
 
 HALF = {"sum": {"answer": "b"}, "opposite": {"answer": "soon"}}
 
 
 @pytest.fixture
-def finished(house: House) -> str:
+def finished(services: Services) -> str:
     """Lakita's test, half of it right."""
-    return taken(house)
+    return taken(services)
 
 
-def taken(house: House, **wish: str) -> str:
-    account, _ = cast.account(house, timezone="Europe/Athens")
-    order = cast.order(house, account, cast.test(house), **wish)
-    cast.finish(house, order, HALF)
+def taken(services: Services, **wish: str) -> str:
+    account, _ = cast.create_account(services, timezone="Europe/Athens")
+    order = cast.place_order(services, account, cast.create_test(services), **wish)
+    cast.finish_test(services, order, HALF)
     return order
 
 
-def path(house: House, order: str, purpose: str = REPORT) -> str:
-    with house.db.reading() as session:
-        link = Link.of(session, Order.find(session, order), purpose)
+def path(services: Services, order: str, purpose: str = REPORT) -> str:
+    with services.db.reading() as session:
+        link = Link.find_permanent(session, Order.find(session, order), purpose)
         assert link
-        token = link.token(house.vault)
+        token = link.get_token(services.secret_box)
     return f"/r/{token}" + ("/report.pdf" if purpose == PDF else "")
 
 
-def shared(house: House, order: str, ttl: int | None = None, units: str | None = None) -> str:
-    with house.db.writing() as session:
+def shared(services: Services, order: str, ttl: int | None = None, units: str | None = None) -> str:
+    with services.db.writing() as session:
         found = Order.find(session, order)
-        link = Link.share(session, house.vault, found, ttl, units, house.now())
+        link = Link.get_or_create_shared(
+            session, services.secret_box, found, ttl, units, services.now()
+        )
         session.flush()
-        return f"/s/{link.token(house.vault)}"
+        return f"/s/{link.get_token(services.secret_box)}"
 
 
-def reopen(house: House, order: str) -> None:
-    with house.db.writing() as session:
+def reopen(services: Services, order: str) -> None:
+    with services.db.writing() as session:
         found = Assessment.find(session, order)
-        found.reopen(session, house.vault, "sam@provider.test", "the line broke", house.now())
+        found.reopen(
+            session, services.secret_box, "sam@provider.test", "the line broke", services.now()
+        )
 
 
-def ticket(house: House, door: str) -> str:
+def ticket(services: Services, door: str) -> str:
     """The name of the cookie that one view of a shared link is kept in."""
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         link = Link.find(session, door.split("/")[2], SHARED)
         assert link
-        return f"view-{link.digest.hex()[:16]}"
+        return f"view-{link.token_hash.hex()[:16]}"
 
 
 def words(html: str) -> str:
@@ -74,7 +78,7 @@ def words(html: str) -> str:
 
 def press(client: FlaskClient, door: str) -> int:
     """Press the button of a door and return the answer's code."""
-    form = {"csrf_token": cast.csrf(client.get(door).text)}
+    form = {"csrf_token": cast.csrf_token(client.get(door).text)}
     return client.post(door, data=form).status_code
 
 
@@ -82,12 +86,12 @@ def press(client: FlaskClient, door: str) -> int:
 
 
 def test_the_report_says_the_figures_that_were_scored(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    said = words(client.get(path(house, finished)).text)
+    said = words(client.get(path(services, finished)).text)
 
-    with house.db.reading() as session:
-        report = report_of(Order.find(session, finished))
+    with services.db.reading() as session:
+        report = build_report(Order.find(session, finished))
         figures = Order.find(session, finished).result.figures  # type: ignore[union-attr]
     assert (report.score, report.grade) == ("25%", "failed")
     assert "25%" in said
@@ -100,19 +104,23 @@ def test_the_report_says_the_figures_that_were_scored(
 
 
 def test_the_report_names_candidate_test_job_and_company(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    said = words(client.get(path(house, finished)).text)
+    said = words(client.get(path(services, finished)).text)
 
     for name in ("Lakita Marrero", "Reasoning", "Operations Manager", "Groove Tech"):
         assert name in said
-    assert cast.athens_time(house.now()) in said
+    assert cast.athens_time(services.now()) in said
 
 
 def test_the_report_is_kept_by_nobody_on_the_way(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    for address in (path(house, finished), path(house, finished, PDF), shared(house, finished)):
+    for address in (
+        path(services, finished),
+        path(services, finished, PDF),
+        shared(services, finished),
+    ):
         headers = client.get(address).headers
         assert headers["Cache-Control"] == "no-store"
         assert "noindex" in headers["X-Robots-Tag"]
@@ -128,33 +136,37 @@ def test_an_unknown_token_opens_nothing(client: FlaskClient) -> None:
 
 
 def test_a_token_opens_only_what_it_was_made_for(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    report, pdf = (path(house, finished, purpose).split("/")[2] for purpose in (REPORT, PDF))
-    public = shared(house, finished).split("/")[2]
-    invitation = cast.invitation(house, finished).rsplit("/", 1)[1]
+    report, pdf = (path(services, finished, purpose).split("/")[2] for purpose in (REPORT, PDF))
+    public = shared(services, finished).split("/")[2]
+    invitation = cast.invitation_url(services, finished).rsplit("/", 1)[1]
 
     wrong = [f"/r/{pdf}", f"/r/{public}", f"/r/{invitation}", f"/r/{report}/report.pdf"]
     wrong += [f"/s/{report}", f"/s/{pdf}", f"/s/{invitation}", f"/r/{public}/report.pdf"]
     assert [client.get(address).status_code for address in wrong] == [404] * len(wrong)
 
 
-def test_a_revoked_link_opens_nothing(client: FlaskClient, house: House, finished: str) -> None:
-    address = path(house, finished)
-    with house.db.writing() as session:
+def test_a_revoked_link_opens_nothing(
+    client: FlaskClient, services: Services, finished: str
+) -> None:
+    address = path(services, finished)
+    with services.db.writing() as session:
         for link in Order.find(session, finished).links:
-            link.revoked_at = house.now()
+            link.revoked_at = services.now()
 
     assert client.get(address).status_code == 404
 
 
 def test_a_reopened_order_shows_no_old_result(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
     report, pdf, public = (
-        path(house, finished), path(house, finished, PDF), shared(house, finished)
-    )  # fmt: skip
-    reopen(house, finished)
+        path(services, finished),
+        path(services, finished, PDF),
+        shared(services, finished),
+    )
+    reopen(services, finished)
 
     for address in (report, public):
         answer = client.get(address)
@@ -165,12 +177,12 @@ def test_a_reopened_order_shows_no_old_result(
 
 
 def test_a_result_that_was_redone_is_at_the_old_address(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    address = path(house, finished)
+    address = path(services, finished)
     assert "25%" in client.get(address).text
-    reopen(house, finished)
-    cast.finish(house, finished, cast.RIGHT)
+    reopen(services, finished)
+    cast.finish_test(services, finished, cast.CORRECT_ANSWERS)
 
     said = words(client.get(address).text)
     assert "100%" in said
@@ -184,8 +196,10 @@ def paper(content: bytes) -> str:
     return "".join(page.extract_text() for page in PdfReader(io.BytesIO(content)).pages)
 
 
-def test_the_pdf_says_what_the_page_says(client: FlaskClient, house: House, finished: str) -> None:
-    answer = client.get(path(house, finished, PDF))
+def test_the_pdf_says_what_the_page_says(
+    client: FlaskClient, services: Services, finished: str
+) -> None:
+    answer = client.get(path(services, finished, PDF))
 
     assert answer.mimetype == "application/pdf"
     assert answer.data.startswith(b"%PDF")
@@ -195,9 +209,9 @@ def test_the_pdf_says_what_the_page_says(client: FlaskClient, house: House, fini
 
 
 def test_the_pdf_is_shown_in_the_browser_under_a_good_name(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    answer = client.get(path(house, finished, PDF))
+    answer = client.get(path(services, finished, PDF))
 
     name = "Reasoning-Lakita-Marrero.pdf"
     assert answer.headers["Content-Disposition"] == (
@@ -205,9 +219,9 @@ def test_the_pdf_is_shown_in_the_browser_under_a_good_name(
     )
 
 
-def test_a_name_in_any_script_names_the_pdf(client: FlaskClient, house: House) -> None:
-    order = taken(house, first_name="Λακίτα", last_name='М"; \r\nX: y')
-    answer = client.get(path(house, order, PDF))
+def test_a_name_in_any_script_names_the_pdf(client: FlaskClient, services: Services) -> None:
+    order = taken(services, first_name="Λακίτα", last_name='М"; \r\nX: y')
+    answer = client.get(path(services, order, PDF))
 
     assert answer.headers["Content-Disposition"] == (
         "inline; filename=assessment-report.pdf; filename*=UTF-8''"
@@ -216,8 +230,10 @@ def test_a_name_in_any_script_names_the_pdf(client: FlaskClient, house: House) -
     assert answer.data.startswith(b"%PDF")
 
 
-def test_head_tells_the_size_of_the_pdf(client: FlaskClient, house: House, finished: str) -> None:
-    address = path(house, finished, PDF)
+def test_head_tells_the_size_of_the_pdf(
+    client: FlaskClient, services: Services, finished: str
+) -> None:
+    address = path(services, finished, PDF)
     head, answer = client.head(address), client.get(address)
 
     assert head.status_code == 200
@@ -226,42 +242,42 @@ def test_head_tells_the_size_of_the_pdf(client: FlaskClient, house: House, finis
 
 
 def test_the_same_result_makes_its_pdf_once(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    address = path(house, finished, PDF)
-    before = results._pdf.cache_info().misses
+    address = path(services, finished, PDF)
+    before = results._cached_pdf.cache_info().misses
 
     assert client.get(address).data == client.get(address).data
-    assert results._pdf.cache_info().misses == before + 1
+    assert results._cached_pdf.cache_info().misses == before + 1
 
 
 # Shared links
 
 
 def test_a_permanent_link_shows_the_report_at_once(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    door = shared(house, finished)
+    door = shared(services, finished)
 
     assert "25%" in client.get(door).text
     assert client.get(f"{door}/report.pdf").data.startswith(b"%PDF")
 
 
 def test_a_shared_report_leads_to_no_console(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    assert "/console" not in client.get(shared(house, finished)).text
+    assert "/console" not in client.get(shared(services, finished)).text
 
 
 @pytest.mark.parametrize(("ttl", "units"), [(30, "minutes"), (2, "days")])
 def test_a_link_for_a_time_ends_with_it(
-    client: FlaskClient, house: House, clock: HandClock, finished: str, ttl: int, units: str
+    client: FlaskClient, services: Services, clock: ManualClock, finished: str, ttl: int, units: str
 ) -> None:
-    door = shared(house, finished, ttl, units)
-    clock.pass_(timedelta(**{units: ttl}) - timedelta(seconds=1))
+    door = shared(services, finished, ttl, units)
+    clock.advance(timedelta(**{units: ttl}) - timedelta(seconds=1))
     assert client.get(door).status_code == 200
 
-    clock.pass_(timedelta(seconds=1))
+    clock.advance(timedelta(seconds=1))
     answer = client.get(door)
     assert answer.status_code == 410
     assert "limited time" in answer.text
@@ -269,9 +285,9 @@ def test_a_link_for_a_time_ends_with_it(
 
 
 def test_looking_at_the_door_takes_no_view(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    door = shared(house, finished, 3, "views")
+    door = shared(services, finished, 3, "views")
 
     for _ in range(5):
         answer = client.get(door)
@@ -281,72 +297,76 @@ def test_looking_at_the_door_takes_no_view(
 
 
 def test_one_view_lasts_for_half_an_hour(
-    client: FlaskClient, house: House, clock: HandClock, finished: str
+    client: FlaskClient, services: Services, clock: ManualClock, finished: str
 ) -> None:
-    door = shared(house, finished, 1, "views")
+    door = shared(services, finished, 1, "views")
 
     assert press(client, door) == 303
     for _ in range(3):
         assert "25%" in client.get(door).text
         assert client.get(f"{door}/report.pdf").data.startswith(b"%PDF")
-    clock.pass_(timedelta(minutes=30))
+    clock.advance(timedelta(minutes=30))
     assert client.get(door).status_code == 410
     assert client.get(f"{door}/report.pdf").status_code == 410
 
 
-def test_pressing_twice_takes_one_view(client: FlaskClient, house: House, finished: str) -> None:
-    door = shared(house, finished, 2, "views")
-    form = {"csrf_token": cast.csrf(client.get(door).text)}
+def test_pressing_twice_takes_one_view(
+    client: FlaskClient, services: Services, finished: str
+) -> None:
+    door = shared(services, finished, 2, "views")
+    form = {"csrf_token": cast.csrf_token(client.get(door).text)}
 
     assert [client.post(door, data=form).status_code for _ in range(3)] == [303] * 3
     assert "1 view left" in client.application.test_client().get(door).text
 
 
 def test_a_view_of_one_link_opens_no_other(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    first, second = (shared(house, finished, 1, "views") for _ in range(2))
+    first, second = (shared(services, finished, 1, "views") for _ in range(2))
     press(client, first)
-    mine = client.get_cookie(ticket(house, first))
+    mine = client.get_cookie(ticket(services, first))
     assert mine
-    client.set_cookie(ticket(house, second), mine.value)
+    client.set_cookie(ticket(services, second), mine.value)
 
     assert "1 view left" in client.get(second).text
 
 
-def test_a_forged_view_opens_nothing(client: FlaskClient, house: House, finished: str) -> None:
-    door = shared(house, finished, 1, "views")
+def test_a_forged_view_opens_nothing(
+    client: FlaskClient, services: Services, finished: str
+) -> None:
+    door = shared(services, finished, 1, "views")
     for forged in ("", "nonsense", "WzEsOTk5OTk5OTk5OTldCg.x", "é"):
-        client.set_cookie(ticket(house, door), forged)
+        client.set_cookie(ticket(services, door), forged)
         assert "1 view left" in client.get(door).text
 
 
 def test_a_view_is_taken_only_by_our_own_button(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    door = shared(house, finished, 1, "views")
+    door = shared(services, finished, 1, "views")
 
     assert client.post(door).status_code == 400
     assert "1 view left" in client.get(door).text
 
 
 def test_no_view_is_taken_while_there_is_nothing_to_see(
-    client: FlaskClient, house: House, finished: str
+    client: FlaskClient, services: Services, finished: str
 ) -> None:
-    door = shared(house, finished, 1, "views")
-    form = {"csrf_token": cast.csrf(client.get(door).text)}
-    reopen(house, finished)
+    door = shared(services, finished, 1, "views")
+    form = {"csrf_token": cast.csrf_token(client.get(door).text)}
+    reopen(services, finished)
 
     assert client.post(door, data=form).status_code == 303
     assert "being redone" in client.get(door).text
-    cast.finish(house, finished)
+    cast.finish_test(services, finished)
     assert "1 view left" in client.get(door).text
 
 
-def test_of_three_views_a_hundred_at_once_get_three(served: Served) -> None:
-    door = served.url + shared(served.house, taken(served.house), 3, "views")
+def test_of_three_views_a_hundred_at_once_get_three(live_server: LiveServer) -> None:
+    door = live_server.url + shared(live_server.services, taken(live_server.services), 3, "views")
     with requests.Session() as visitor:
-        form = {"csrf_token": cast.csrf(visitor.get(door).text)}
+        form = {"csrf_token": cast.csrf_token(visitor.get(door).text)}
         cookies = visitor.cookies.get_dict()
 
     def enter(_: int) -> int:
@@ -365,29 +385,34 @@ def test_of_three_views_a_hundred_at_once_get_three(served: Served) -> None:
 # How it looks
 
 
-def places(house: House) -> list[str]:
+def places(services: Services) -> list[str]:
     """One of each page that a recruiter may meet."""
-    order = taken(house)
-    doors = [path(house, order), shared(house, order), shared(house, order, 3, "views")]
-    again = cast.order(
-        house, 1, cast.test(house, key="other"), callback_url="https://a.workable.com/2"
+    order = taken(services)
+    doors = [path(services, order), shared(services, order), shared(services, order, 3, "views")]
+    again = cast.place_order(
+        services,
+        1,
+        cast.create_test(services, key="other"),
+        callback_url="https://a.workable.com/2",
     )
-    cast.finish(house, again)
-    redone = path(house, again)
-    reopen(house, again)
+    cast.finish_test(services, again)
+    redone = path(services, again)
+    reopen(services, again)
     return [*doors, redone, "/r/nobody"]
 
 
-def test_every_page_is_fit_for_everybody(page: Page, served: Served) -> None:
-    eye = Eye(page)
-    for place in places(served.house):
-        page.goto(served.url + place)
-        eye.look(place)
-    assert eye.found == []
+def test_every_page_is_fit_for_everybody(page: Page, live_server: LiveServer) -> None:
+    eye = AccessibilityChecker(page)
+    for place in places(live_server.services):
+        page.goto(live_server.url + place)
+        eye.check_page(place)
+    assert eye.problems == []
 
 
-def test_the_door_opens_by_the_keyboard_alone(page: Page, served: Served) -> None:
-    page.goto(served.url + shared(served.house, taken(served.house), 1, "views"))
+def test_the_door_opens_by_the_keyboard_alone(page: Page, live_server: LiveServer) -> None:
+    page.goto(
+        live_server.url + shared(live_server.services, taken(live_server.services), 1, "views")
+    )
     page.get_by_role("button", name="Open the report").focus()
     page.keyboard.press("Enter")
 
@@ -395,8 +420,8 @@ def test_the_door_opens_by_the_keyboard_alone(page: Page, served: Served) -> Non
     assert page.get_by_role("heading", level=1).inner_text() == "Lakita Marrero"
 
 
-def test_the_report_prints_without_buttons(page: Page, served: Served) -> None:
-    page.goto(served.url + path(served.house, taken(served.house)))
+def test_the_report_prints_without_buttons(page: Page, live_server: LiveServer) -> None:
+    page.goto(live_server.url + path(live_server.services, taken(live_server.services)))
     button = page.get_by_role("link", name="PDF")
     assert button.is_visible()
 

@@ -16,19 +16,19 @@ from tests.soak.backups import backups
 from tests.soak.crash import crash
 from tests.soak.durable import durable
 from tests.soak.faults import faults
-from tests.soak.fifty import fifty
-from tests.soak.frozen import frozen
+from tests.soak.fifty import duplicate_orders
+from tests.soak.frozen import stalled_worker
 from tests.soak.isolation import isolation
 from tests.soak.kill import kill
-from tests.soak.many import many
-from tests.soak.moved import moved
+from tests.soak.many import multi_node
+from tests.soak.moved import instance_copy
 from tests.soak.outage import outage
 from tests.soak.powerloss.prove import disk, powerloss
-from tests.soak.proof import Proof, Run, Verdict, quiet
+from tests.soak.proof import Run, Scenario, ScenarioVerdict, silence_logs
 from tests.soak.restart import restart
 from tests.soak.simulation import simulation
 
-PROOFS: dict[str, Proof] = {
+SCENARIOS: dict[str, Scenario] = {
     "kill": kill,
     "durable": durable,
     "crash": crash,
@@ -36,11 +36,11 @@ PROOFS: dict[str, Proof] = {
     "simulation": simulation,
     "isolation": isolation,
     "outage": outage,
-    "fifty": fifty,
-    "frozen": frozen,
+    "fifty": duplicate_orders,
+    "frozen": stalled_worker,
     "faults": faults,
-    "many": many,
-    "moved": moved,
+    "many": multi_node,
+    "moved": instance_copy,
     "backups": backups,
     "powerloss": powerloss,
     "disk": disk,
@@ -50,31 +50,33 @@ PROOFS: dict[str, Proof] = {
 def main() -> int:
     """Run what was asked for; 1 when a proof fails."""
     options = argparse.ArgumentParser(prog="python -m tests.soak")
-    options.add_argument("proofs", nargs="*", metavar="proof", help=", ".join(PROOFS))
+    options.add_argument("proofs", nargs="*", metavar="proof", help=", ".join(SCENARIOS))
     options.add_argument("--short", action="store_true", help="the forms that the tests run")
     options.add_argument("--postgresql", action="store_true", help="those that run on either")
     options.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     chosen = options.parse_args()
-    if unknown := set(chosen.proofs) - set(PROOFS):
-        options.error(f"no such proof: {', '.join(sorted(unknown))}; there are {', '.join(PROOFS)}")
-    quiet()
+    if unknown := set(chosen.proofs) - set(SCENARIOS):
+        options.error(
+            f"no such proof: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}"
+        )
+    silence_logs()
     print(f"seed {chosen.seed}", flush=True)
-    passed = [_prove(name, chosen) for name in chosen.proofs or PROOFS]
+    passed = [_run_scenario(name, chosen) for name in chosen.proofs or SCENARIOS]
     return 0 if all(passed) else 1
 
 
-def _prove(name: str, chosen: argparse.Namespace) -> bool:
+def _run_scenario(name: str, options: argparse.Namespace) -> bool:
     print(f"{name} …", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="provider-soak-") as folder:
-        told = {name: getattr(chosen, name) for name in ("short", "seed", "postgresql")}
+        told = {name: getattr(options, name) for name in ("short", "seed", "postgresql")}
         run = Run(Path(folder), **told)
         try:
-            verdict = PROOFS[name](run)
+            verdict = SCENARIOS[name](run)
         except Exception as error:  # the others are proved all the same
-            verdict = Verdict("it broke off", [f"{type(error).__name__}: {error}"])
+            verdict = ScenarioVerdict("it broke off", [f"{type(error).__name__}: {error}"])
     verdict.figures += f" ({time.monotonic() - began:.0f} s)"
-    verdict.show(name)
+    verdict.print_summary(name)
     return verdict.passed
 
 

@@ -16,110 +16,122 @@ from sqlalchemy.orm import Session
 
 from provider import config
 from provider.errors import ProviderError
-from provider.house import House
+from provider.house import Services
 from provider.kinds.assessment import Assessment
 from provider.kinds.check import Check
 from provider.orders import Order
 
-STAFF = "sam@provider.test"
-SPAWN = get_context("forkserver")
-SPAWN.set_forkserver_preload(["tests.soak.mortal"])
+STAFF_EMAIL = "sam@provider.test"
+PROCESS_CONTEXT = get_context("forkserver")
+PROCESS_CONTEXT.set_forkserver_preload(["tests.soak.mortal"])
 
 
-class Actor:
+class ActorProcess:
     """Does what it is told on an instance's database while the server lives."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
-        self._one_at_a_time = threading.Lock()
-        self._line: Connection | None = None
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
 
-    def join(self, group: int) -> None:
+    def start(self, process_group: int) -> None:
         """Begin a new life in a process group."""
-        ours, theirs = SPAWN.Pipe()
-        process = SPAWN.Process(target=_work, args=(theirs, self._environment, group), daemon=True)
+        ours, theirs = PROCESS_CONTEXT.Pipe()
+        process = PROCESS_CONTEXT.Process(
+            target=_run_steps, args=(theirs, self._environment, process_group), daemon=True
+        )
         process.start()
         theirs.close()
-        self.leave()
-        self._line = ours
+        self.close()
+        self._connection = ours
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Let the actor of this life end, if it has not died."""
-        with self._one_at_a_time:
-            if self._line:
-                self._line.close()
-            self._line = None
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+            self._connection = None
 
-    def do(self, order: str, step: str) -> str:
+    def perform(self, order: str, step: str) -> str:
         """Do a step; return why it could not be done, or nothing. BrokenPipeError on its death."""
-        with self._one_at_a_time:
-            if self._line is None:
+        with self._lock:
+            if self._connection is None:
                 raise BrokenPipeError
             try:
-                self._line.send((order, step))
-                return str(self._line.recv())
+                self._connection.send((order, step))
+                return str(self._connection.recv())
             except (OSError, EOFError) as error:
-                self._line.close()
-                self._line = None
+                self._connection.close()
+                self._connection = None
                 raise BrokenPipeError from error
 
 
-def _work(line: Connection, environment: dict[str, str], group: int) -> None:
+def _run_steps(connection: Connection, environment: dict[str, str], process_group: int) -> None:
     with suppress(ProcessLookupError, PermissionError, EOFError, OSError):
-        os.setpgid(0, group)  # refused when that group is dead already
-        house = House.build(config.read(environment))
+        os.setpgid(0, process_group)  # refused when that group is dead already
+        services = Services.build(config.load_settings(environment))
         while True:
-            line.send(_do(house, *line.recv()))
+            connection.send(_perform(services, *connection.recv()))
 
 
-def _do(house: House, order: str, step: str) -> str:
+def _perform(services: Services, order: str, step: str) -> str:
     try:
         for part in STEPS[step]:
-            with house.db.writing() as session:
-                part(house, session, order, house.now())
+            with services.db.writing() as session:
+                part(services, session, order, services.now())
     except ProviderError as error:
         return str(error) or type(error).__name__
     return ""
 
 
-Part = Callable[[House, Session, str, datetime], None]
+StepFunction = Callable[[Services, Session, str, datetime], None]
 
 
-def _decline(house: House, session: Session, order: str, at: datetime) -> None:
-    Order.find(session, order).decline(session, "No time", at)
+def _decline(services: Services, session: Session, order: str, now: datetime) -> None:
+    Order.find(session, order).decline(session, "No time", now)
 
 
-def _reopen(house: House, session: Session, order: str, at: datetime) -> None:
-    Order.find(session, order).reopen(session, house.vault, STAFF, "Asked for", at)
+def _reopen(services: Services, session: Session, order: str, now: datetime) -> None:
+    Order.find(session, order).reopen(session, services.secret_box, STAFF_EMAIL, "Asked for", now)
 
 
-def _cancel(house: House, session: Session, order: str, at: datetime) -> None:
-    Order.find(session, order).cancel(session, STAFF, "Filled", at)
+def _cancel(services: Services, session: Session, order: str, now: datetime) -> None:
+    Order.find(session, order).cancel(session, STAFF_EMAIL, "Filled", now)
 
 
-def _start(house: House, session: Session, order: str, at: datetime) -> None:
+def _start(services: Services, session: Session, order: str, now: datetime) -> None:
     test = Assessment.find(session, order)
-    if not test.running(at):
-        test.start(session, at)
+    if not test.is_running(now):
+        test.start(session, now)
 
 
-def _submit(house: House, session: Session, order: str, at: datetime) -> None:
-    Assessment.find(session, order).submit(session, house.vault, at)
+def _submit(services: Services, session: Session, order: str, now: datetime) -> None:
+    Assessment.find(session, order).submit(session, services.secret_box, now)
 
 
-def _consent(house: House, session: Session, order: str, at: datetime) -> None:
-    Check.find(session, order).consent(
-        session, house.vault, "Lakita Marrero", {}, address="192.0.2.7", agent="", at=at
+def _consent(services: Services, session: Session, order: str, now: datetime) -> None:
+    Check.find(session, order).give_consent(
+        session,
+        services.secret_box,
+        "Lakita Marrero",
+        {},
+        ip_address="192.0.2.7",
+        user_agent="",
+        now=now,
     )
 
 
-def _conclude(house: House, session: Session, order: str, at: datetime) -> None:
+def _conclude(services: Services, session: Session, order: str, now: datetime) -> None:
     check = Check.find(session, order)
-    check.find_out(session, house.vault, "criminal", "clear", "", STAFF, at)
-    check.conclude(session, house.vault, STAFF, at)
+    check.record_finding(session, services.secret_box, "criminal", "clear", "", STAFF_EMAIL, now)
+    check.conclude(session, services.secret_box, STAFF_EMAIL, now)
 
 
-STEPS: dict[str, tuple[Part, ...]] = {
-    "decline": (_decline,), "reopen": (_reopen,), "cancel": (_cancel,),
-    "finish": (_start, _submit), "consent": (_consent,), "conclude": (_conclude,),
-}  # fmt: skip
+STEPS: dict[str, tuple[StepFunction, ...]] = {
+    "decline": (_decline,),
+    "reopen": (_reopen,),
+    "cancel": (_cancel,),
+    "finish": (_start, _submit),
+    "consent": (_consent,),
+    "conclude": (_conclude,),
+}

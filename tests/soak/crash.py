@@ -7,93 +7,108 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests import cast
-from tests.cast import HandClock
-from tests.soak.actor import SPAWN
-from tests.soak.history import Promise, judge
-from tests.soak.ledger import unsettled, written
-from tests.soak.mortal import HANDS, STEPS, Death, live
-from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Stubborn
+from tests.cast import ManualClock
+from tests.soak.actor import PROCESS_CONTEXT
+from tests.soak.history import ExpectedStatus, check_deliveries
+from tests.soak.ledger import count_undelivered, load_expected_statuses
+from tests.soak.mortal import CRASH_POINTS, MAX_CONCURRENT_SENDS, CrashTrigger, run_orders
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.receiver import FailFirstReceiver
 from tests.soak.server import Instance
 
-SEEDS = 20
-ORDERS = 4
-LIFE = 120.0  # seconds that a process may take
+LONG_SEED_COUNT = 20
+ORDER_COUNT = 4
+PROCESS_TIMEOUT_SECONDS = 120.0  # seconds that a process may take
 
 
 @dataclass(frozen=True)
-class Ground:
+class PreparedInstance:
     """An instance with orders that wait; every crash happens on a copy of it."""
 
     instance: Instance
-    clock: HandClock
+    clock: ManualClock
     orders: list[str]
-    receiver: Stubborn
+    receiver: FailFirstReceiver
 
 
-def crash(run: Run) -> Verdict:
+def crash(run: Run) -> ScenarioVerdict:
     """Wherever a process dies, the next one loses nothing and keeps the order."""
-    verdict, crashes = Verdict(""), 0
-    with Stubborn(run.luck("receiver")) as receiver:
-        ground = _lay(Instance(run.part("ground")), receiver)
-        for step in STEPS:
-            for seed in range(1 if run.short else SEEDS):
-                times = run.luck(f"{step}/{seed}").randint(1, STEPS[step])
-                problems = _crash(run, ground, Death(step, times), f"{step} {seed}")
+    verdict, crashes = ScenarioVerdict(""), 0
+    with FailFirstReceiver(run.rng("receiver")) as receiver:
+        ground = _prepare_instance(Instance(run.create_folder("ground")), receiver)
+        for step in CRASH_POINTS:
+            for seed in range(1 if run.short else LONG_SEED_COUNT):
+                times = run.rng(f"{step}/{seed}").randint(1, CRASH_POINTS[step])
+                problems = _crash_and_recover(
+                    run, ground, CrashTrigger(step, times), f"{step} {seed}"
+                )
                 verdict.problems += [f"{step}, seed {seed}: {each}" for each in problems]
                 crashes += 1
-            run.say(f"{crashes} crashes, the last ones {step}")
-        requests = len(receiver.arrived)
+            run.print_progress(f"{crashes} crashes, the last ones {step}")
+        requests = len(receiver.callbacks)
     verdict.figures = (
-        f"{len(STEPS)} steps, {crashes} crashes, {requests:,} requests, "
+        f"{len(CRASH_POINTS)} steps, {crashes} crashes, {requests:,} requests, "
         f"{len(verdict.problems)} problems, seed {run.seed}"
     )
     return verdict
 
 
-def _lay(instance: Instance, receiver: Stubborn) -> Ground:
-    clock = HandClock()
-    with instance.house(clock) as house:
-        account_id, _ = cast.account(house)
-        products = [(cast.test(house), "assessment"), (cast.package(house), "check")]
+def _prepare_instance(instance: Instance, receiver: FailFirstReceiver) -> PreparedInstance:
+    clock = ManualClock()
+    with instance.open_services(clock) as services:
+        account_id, _ = cast.create_account(services)
+        products = [
+            (cast.create_test(services), "assessment"),
+            (cast.create_package(services), "check"),
+        ]
         orders = [
-            cast.order(
-                house, account_id, *products[number % 2],
+            cast.place_order(
+                services,
+                account_id,
+                *products[number % 2],
                 callback_url=f"{receiver.url}/callbacks/{number}",
             )
-            for number in range(ORDERS)
-        ]  # fmt: skip
-    return Ground(instance, clock, orders, receiver)
+            for number in range(ORDER_COUNT)
+        ]
+    return PreparedInstance(instance, clock, orders, receiver)
 
 
-def _crash(run: Run, ground: Ground, death: Death, name: str) -> list[str]:
+def _crash_and_recover(
+    run: Run, prepared: PreparedInstance, trigger: CrashTrigger, name: str
+) -> list[str]:
     """Let one process die and another go on; return what is wrong then."""
     folder = run.folder / name.replace(" ", "-")
-    shutil.copytree(ground.instance.folder, folder)
-    instance = ground.instance.at(folder)
-    begin = len(ground.receiver.arrived)
-    began = ground.clock.now()
-    died = _live(instance, ground.orders, began, death)
+    shutil.copytree(prepared.instance.folder, folder)
+    instance = prepared.instance.with_folder(folder)
+    begin = len(prepared.receiver.callbacks)
+    began = prepared.clock.now()
+    died = _run_process(instance, prepared.orders, began, trigger)
     # A day later no lease of the first process still runs.
-    went_on = _live(instance, ground.orders, began + timedelta(days=1), Death())
-    verdict = Verdict("")
-    verdict.claim(died == -signal.SIGKILL, f"the first process did not die, it ended with {died}")
-    verdict.claim(went_on == 0, f"the second process ended with {went_on}")
-    with instance.house(ground.clock) as house:
-        kept, waiting = written(house), unsettled(house)
-    judgement = judge(kept, ground.receiver.arrived[begin:], repeats_allowed=HANDS)
-    verdict.hold(judgement)
-    verdict.claim(len(kept) == ORDERS * 3, f"{len(kept)} statuses were brought about")
-    verdict.claim(not waiting, f"{waiting} messages are not settled as delivered")
-    verdict.problems += _forgotten(instance, ground, kept)
+    went_on = _run_process(instance, prepared.orders, began + timedelta(days=1), CrashTrigger())
+    verdict = ScenarioVerdict("")
+    verdict.require(died == -signal.SIGKILL, f"the first process did not die, it ended with {died}")
+    verdict.require(went_on == 0, f"the second process ended with {went_on}")
+    with instance.open_services(prepared.clock) as services:
+        kept, waiting = load_expected_statuses(services), count_undelivered(services)
+    judgement = check_deliveries(
+        kept, prepared.receiver.callbacks[begin:], max_repeats=MAX_CONCURRENT_SENDS
+    )
+    verdict.add_problems_of(judgement)
+    verdict.require(len(kept) == ORDER_COUNT * 3, f"{len(kept)} statuses were brought about")
+    verdict.require(not waiting, f"{waiting} messages are not settled as delivered")
+    verdict.problems += _find_missing(instance, prepared, kept)
     shutil.rmtree(folder)
     return verdict.problems
 
 
-def _live(instance: Instance, orders: list[str], at: datetime, death: Death) -> int | None:
-    process = SPAWN.Process(target=live, args=(instance.environment, orders, at, death))
+def _run_process(
+    instance: Instance, orders: list[str], now: datetime, trigger: CrashTrigger
+) -> int | None:
+    process = PROCESS_CONTEXT.Process(
+        target=run_orders, args=(instance.environment, orders, now, trigger)
+    )
     process.start()
-    process.join(LIFE)
+    process.join(PROCESS_TIMEOUT_SECONDS)
     if process.is_alive():
         process.kill()
         process.join()
@@ -101,10 +116,12 @@ def _live(instance: Instance, orders: list[str], at: datetime, death: Death) -> 
     return process.exitcode
 
 
-def _forgotten(instance: Instance, ground: Ground, kept: list[Promise]) -> list[str]:
+def _find_missing(
+    instance: Instance, prepared: PreparedInstance, expected: list[ExpectedStatus]
+) -> list[str]:
     """Return what was acknowledged and is not in the orders' stories."""
     told = Path(instance.folder / "acknowledged").read_text().split()
-    known = {(each.order, each.sequence) for each in kept}
-    paths = {order: f"/callbacks/{number}" for number, order in enumerate(ground.orders)}
+    known = {(each.order, each.sequence) for each in expected}
+    paths = {order: f"/callbacks/{number}" for number, order in enumerate(prepared.orders)}
     pairs = zip(told[::2], told[1::2], strict=True)
     return [f"forgotten: {o} {n}" for o, n in pairs if (paths[o], int(n)) not in known]

@@ -5,12 +5,12 @@ import time
 from dataclasses import dataclass, field
 
 from tests import cast
-from tests.soak.proof import Run, Verdict
+from tests.soak.proof import Run, ScenarioVerdict
 from tests.soak.server import Instance
-from tests.soak.web import BROKEN, Machine, Page
+from tests.soak.web import CONNECTION_ERRORS, AtsClient, HttpResponse
 
-CLIENTS = 8
-BUSY = (500, 503)  # said by a server that dies; it acknowledges nothing
+CLIENT_COUNT = 8
+UNAVAILABLE_STATUS_CODES = (500, 503)  # said by a server that dies; it acknowledges nothing
 
 
 @dataclass(frozen=True)
@@ -18,101 +18,113 @@ class Plan:
     """How often the server is killed, and after how many answers, at least and at most."""
 
     kills: int
-    answers: tuple[int, int]
+    answer_range: tuple[int, int]
 
 
-LONG, SHORT = Plan(60, (1, 400)), Plan(1, (10, 60))
+LONG_PLAN, SHORT_PLAN = Plan(60, (1, 400)), Plan(1, (10, 60))
 
 
 @dataclass
-class Clients:
+class OrderingClients:
     """ATSs that order until the server dies, and keep what they were told."""
 
-    ats: Machine
-    wish: dict[str, str]
-    kept: dict[str, str] = field(default_factory=dict)  # callback address to id
-    breath: float = 0.0  # seconds between two orders of each
-    refused: list[str] = field(default_factory=list)
-    round: int = 0
+    ats: AtsClient
+    order_body: dict[str, str]
+    acknowledged: dict[str, str] = field(default_factory=dict)  # callback address to id
+    delay_seconds: float = 0.0  # seconds between two orders of each
+    errors: list[str] = field(default_factory=list)
+    round_number: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def order_until_death(self, answers: int) -> list[threading.Thread]:
+    def order_until_killed(self, min_answers: int) -> list[threading.Thread]:
         """Let all clients order; return them once so many orders were acknowledged."""
-        self.round += 1
-        known = len(self.kept)
-        threads = [threading.Thread(target=self._order, args=(n,)) for n in range(CLIENTS)]
+        self.round_number += 1
+        known = len(self.acknowledged)
+        threads = [
+            threading.Thread(target=self._run_client, args=(n,)) for n in range(CLIENT_COUNT)
+        ]
         for thread in threads:
             thread.start()
         with self._changed:
-            self._changed.wait_for(lambda: len(self.kept) >= known + answers, 60)
+            self._changed.wait_for(lambda: len(self.acknowledged) >= known + min_answers, 60)
         return threads
 
-    def place(self, callback: str) -> Page:
+    def place_order(self, callback_url: str) -> HttpResponse:
         """Place an order; the same again is the same order."""
-        candidate = {"email": "lakita@provider.test", "first_name": callback[-10:]}
-        wish = self.wish | {"callback_url": callback, "candidate": candidate}
+        candidate = {"email": "lakita@provider.test", "first_name": callback_url[-10:]}
+        wish = self.order_body | {"callback_url": callback_url, "candidate": candidate}
         return self.ats.post("/assessments", wish)
 
-    def gone(self) -> list[str]:
+    def find_lost(self) -> list[str]:
         """Ask for all that was acknowledged: return what is not there, or is another order now."""
-        return [address for address, known in self.kept.items() if not self._stands(address, known)]
+        return [
+            address
+            for address, known in self.acknowledged.items()
+            if not self._is_stored(address, known)
+        ]
 
-    def _order(self, client: int) -> None:
+    def _run_client(self, client_number: int) -> None:
         number = 0
         while True:
             number += 1
-            address = f"https://groove-tech.workable.com/{self.round}/{client}/{number}"
+            address = (
+                f"https://groove-tech.workable.com/{self.round_number}/{client_number}/{number}"
+            )
             try:
-                page = self.place(address)
-            except BROKEN:
+                page = self.place_order(address)
+            except CONNECTION_ERRORS:
                 return
             with self._changed:
-                if page.code == 201:
-                    self.kept[address] = page.json["assessment_id"]
-                elif page.code not in BUSY:
-                    self.refused.append(f"{address}: {page.code} {page.text[:200]}")
+                if page.status_code == 201:
+                    self.acknowledged[address] = page.json["assessment_id"]
+                elif page.status_code not in UNAVAILABLE_STATUS_CODES:
+                    self.errors.append(f"{address}: {page.status_code} {page.text[:200]}")
                 self._changed.notify_all()
-            time.sleep(self.breath)
+            time.sleep(self.delay_seconds)
 
-    def _stands(self, address: str, known: str) -> bool:
-        again = self.place(address)
-        same = again.code == 201 and again.json["assessment_id"] == known
-        return same and self.ats.get(f"/assessments/{known}").code == 200
+    def _is_stored(self, callback_url: str, order_id: str) -> bool:
+        again = self.place_order(callback_url)
+        same = again.status_code == 201 and again.json["assessment_id"] == order_id
+        return same and self.ats.get(f"/assessments/{order_id}").status_code == 200
 
 
-def durable(run: Run) -> Verdict:
+def durable(run: Run) -> ScenarioVerdict:
     """Every order that was acknowledged is there after the kill, under the same id."""
-    plan, luck = SHORT if run.short else LONG, run.luck("kills")
-    instance = Instance(run.part("durable"))
-    with instance.house() as house:
-        _, token = cast.account(house)
-        clients = Clients(Machine(instance.port, token), {"test_id": cast.test(house)})
+    plan, luck = SHORT_PLAN if run.short else LONG_PLAN, run.rng("kills")
+    instance = Instance(run.create_folder("durable"))
+    with instance.open_services() as services:
+        _, token = cast.create_account(services)
+        clients = OrderingClients(
+            AtsClient(instance.port, token), {"test_id": cast.create_test(services)}
+        )
     gone: list[str] = []
     latest: dict[str, str] = {}
     for number in range(plan.kills):
-        with instance.start() as server:
-            server.wait()
-            gone += _checked(clients, latest)
-            before = set(clients.kept)
-            threads = clients.order_until_death(luck.randint(*plan.answers))
+        with instance.start_server() as server:
+            server.wait_until_ready()
+            gone += _check_latest(clients, latest)
+            before = set(clients.acknowledged)
+            threads = clients.order_until_killed(luck.randint(*plan.answer_range))
             time.sleep(luck.uniform(0, 0.01))  # not only right after an answer
             server.kill()
             for thread in threads:
                 thread.join()
-        latest = {key: value for key, value in clients.kept.items() if key not in before}
+        latest = {key: value for key, value in clients.acknowledged.items() if key not in before}
         if number % 10 == 9:
-            run.say(f"{number + 1} kills, {len(clients.kept):,} orders acknowledged")
-    with instance.start() as server:
-        server.wait()
-        gone += clients.gone()
-    verdict = Verdict(
-        f"{len(clients.kept):,} orders acknowledged, {plan.kills} kills, {len(gone)} lost"
+            run.print_progress(
+                f"{number + 1} kills, {len(clients.acknowledged):,} orders acknowledged"
+            )
+    with instance.start_server() as server:
+        server.wait_until_ready()
+        gone += clients.find_lost()
+    verdict = ScenarioVerdict(
+        f"{len(clients.acknowledged):,} orders acknowledged, {plan.kills} kills, {len(gone)} lost"
     )
-    verdict.problems += [f"lost: {each}" for each in gone] + clients.refused
-    verdict.claim(len(clients.kept) > plan.kills, "hardly anything was acknowledged")
+    verdict.problems += [f"lost: {each}" for each in gone] + clients.errors
+    verdict.require(len(clients.acknowledged) > plan.kills, "hardly anything was acknowledged")
     return verdict
 
 
-def _checked(clients: Clients, latest: dict[str, str]) -> list[str]:
+def _check_latest(clients: OrderingClients, latest: dict[str, str]) -> list[str]:
     """Ask right after the start for what was acknowledged right before the death."""
-    return Clients(clients.ats, clients.wish, latest).gone()
+    return OrderingClients(clients.ats, clients.order_body, latest).find_lost()

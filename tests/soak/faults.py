@@ -7,154 +7,174 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import text
 
-from provider.courier.courier import HANDS
-from provider.courier.doorbell import Doorbell
-from provider.house import House
+from provider.courier.courier import MAX_CONCURRENT_SENDS
+from provider.courier.doorbell import JobNotifier
+from provider.house import Services
 from tests import cast
 from tests.soak.actor import STEPS
-from tests.soak.fleet import engines, let_time_pass, scaled, tell, told
-from tests.soak.history import judge
-from tests.soak.ledger import unsettled, written
-from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Receiver
-from tests.soak.server import Instance, Worker
+from tests.soak.fleet import (
+    execute_sql,
+    open_postgres_instance,
+    procrastinate_tables,
+    simulate_elapsed_time,
+    sql_transaction,
+)
+from tests.soak.history import check_deliveries
+from tests.soak.ledger import count_undelivered, load_expected_statuses
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.receiver import CallbackReceiver
+from tests.soak.server import Instance, WorkerProcess
 
 SCRIPT = ("decline", "reopen")  # again and again
-LONG, SHORT = (200, 4, 5), (12, 1, 1)  # orders, workers, rounds of all faults
-LOCKED, BRIEFLY = 30.0, 6.0  # seconds; longer than the engine's own patience
-PROMPT = 4.0  # seconds that a commit may take whatever the engine does
-LAST = 900.0  # seconds
-BUSY = "SELECT count(*) FROM provider_engine.procrastinate_jobs WHERE task_name = 'drain'"
+LONG_SIZES, SHORT_SIZES = (200, 4, 5), (12, 1, 1)  # orders, workers, rounds of all faults
+LONG_LOCK_SECONDS, SHORT_LOCK_SECONDS = 30.0, 6.0  # seconds; longer than the engine's own patience
+MAX_COMMIT_SECONDS = 4.0  # seconds that a commit may take whatever the engine does
+FINISH_TIMEOUT_SECONDS = 900.0  # seconds
+RUNNING_JOBS_SQL = (
+    "SELECT count(*) FROM provider_engine.procrastinate_jobs WHERE task_name = 'drain'"
+)
 
 
 @dataclass
-class Scene:
+class FaultContext:
     """An instance with its workers, and the house in which orders live, as a server has it."""
 
     run: Run
     instance: Instance
-    house: House
+    services: Services
     orders: list[str]
     stack: ExitStack
-    crew: int
-    workers: list[Worker] = field(default_factory=list)
+    worker_count: int
+    workers: list[WorkerProcess] = field(default_factory=list)
     steps: int = 0
-    slowest: float = 0.0  # seconds for a commit
+    slowest_commit_seconds: float = 0.0  # seconds for a commit
 
-    def staff(self) -> None:
+    def start_workers(self) -> None:
         """Have as many workers as there should be."""
-        while len(self.workers) < self.crew:
-            self.workers.append(self.stack.enter_context(self.instance.work()))
+        while len(self.workers) < self.worker_count:
+            self.workers.append(self.stack.enter_context(self.instance.start_worker()))
 
-    def settle_down(self) -> None:
+    def wait_until_idle(self) -> None:
         """Wait until nobody works in a lane: what comes next is in the engine's hands alone."""
-        until = time.monotonic() + LAST
-        while self._busy() and time.monotonic() < until:
+        until = time.monotonic() + FINISH_TIMEOUT_SECONDS
+        while self._has_running_jobs() and time.monotonic() < until:
             time.sleep(0.05)
 
-    def _busy(self) -> bool:
-        with self.house.db.engine.connect() as connection:
-            return bool(connection.scalar(text(BUSY)))
+    def _has_running_jobs(self) -> bool:
+        with self.services.db.engine.connect() as connection:
+            return bool(connection.scalar(text(RUNNING_JOBS_SQL)))
 
-    def step(self) -> None:
+    def advance_orders(self) -> None:
         """Bring the next status of every order about."""
         for order in self.orders:
             began = time.monotonic()
-            with self.house.db.writing() as session:
+            with self.services.db.writing() as session:
                 for part in STEPS[SCRIPT[self.steps % len(SCRIPT)]]:
-                    part(self.house, session, order, self.house.now())
-            self.slowest = max(self.slowest, time.monotonic() - began)
+                    part(self.services, session, order, self.services.now())
+            self.slowest_commit_seconds = max(self.slowest_commit_seconds, time.monotonic() - began)
         self.steps += 1
 
 
-def emptied(scene: Scene) -> None:
+def truncate_tables(context: FaultContext) -> None:
     """Empty the engine's tables under the workers' feet, with statuses before and after it."""
-    scene.step()
-    tell(scene.instance, f"TRUNCATE {engines()}")
-    scene.step()
+    context.advance_orders()
+    execute_sql(context.instance, f"TRUNCATE {procrastinate_tables()}")
+    context.advance_orders()
 
 
-def locked(scene: Scene) -> None:
+def lock_tables(context: FaultContext) -> None:
     """Keep the engine's tables locked for longer than anybody of the engine's waits."""
-    with told(scene.house, f"LOCK TABLE {engines()}"):
-        scene.step()
-        time.sleep(BRIEFLY if scene.run.short else LOCKED)
+    with sql_transaction(context.services, f"LOCK TABLE {procrastinate_tables()}"):
+        context.advance_orders()
+        time.sleep(SHORT_LOCK_SECONDS if context.run.short else LONG_LOCK_SECONDS)
 
 
-def deserted(scene: Scene) -> None:
+def kill_workers(context: FaultContext) -> None:
     """Kill all workers, let an hour go by, and have new ones."""
-    scene.step()
-    for worker in scene.workers:
+    context.advance_orders()
+    for worker in context.workers:
         worker.kill()
-    scene.workers.clear()
-    scene.step()
-    let_time_pass(scene.instance, "1 hour")
-    scene.staff()
+    context.workers.clear()
+    context.advance_orders()
+    simulate_elapsed_time(context.instance, "1 hour")
+    context.start_workers()
 
 
-def gone(scene: Scene) -> None:
+def drop_schema(context: FaultContext) -> None:
     """Take the whole schema away, and have it made again by `init`."""
-    tell(scene.instance, "DROP SCHEMA provider_engine CASCADE")
-    scene.step()
-    scene.instance.run("init")
+    execute_sql(context.instance, "DROP SCHEMA provider_engine CASCADE")
+    context.advance_orders()
+    context.instance.run_command("init")
 
 
-SOON: dict[str, Callable[[Scene], None]] = {
-    "emptied": emptied, "locked": locked, "deserted": deserted,
-}  # fmt: skip
-ALL = SOON | {"gone": gone}
+FAST_FAULTS: dict[str, Callable[[FaultContext], None]] = {
+    "emptied": truncate_tables,
+    "locked": lock_tables,
+    "deserted": kill_workers,
+}
+ALL_FAULTS = FAST_FAULTS | {"gone": drop_schema}
 
 
-def faults(run: Run) -> Verdict:
+def faults(run: Run) -> ScenarioVerdict:
     """All of them are delay, and nothing but delay; no commit waits for any of it."""
-    count, crew, rounds = SHORT if run.short else LONG
-    verdict, deaths, chosen = Verdict(""), crew * rounds, SOON if run.short else ALL
+    count, crew, rounds = SHORT_SIZES if run.short else LONG_SIZES
+    verdict, deaths, chosen = (
+        ScenarioVerdict(""),
+        crew * rounds,
+        FAST_FAULTS if run.short else ALL_FAULTS,
+    )
     with (
-        scaled(run, "faults") as (instance, _),
-        Receiver(run.luck("receiver")) as receiver,
-        _scene(run, instance, receiver, count, crew) as scene,
+        open_postgres_instance(run, "faults") as (instance, _),
+        CallbackReceiver(run.rng("receiver")) as receiver,
+        _fault_context(run, instance, receiver, count, crew) as scene,
     ):
         for _ in range(rounds):
             for name, fault in chosen.items():
-                scene.settle_down()
+                scene.wait_until_idle()
                 fault(scene)
-                verdict.claim(_all_came(scene, receiver, name), f"{name}: not all came")
+                verdict.require(_wait_for_all(scene, receiver, name), f"{name}: not all came")
         codes = [worker.stop() for worker in scene.workers]
-        kept, waiting = written(scene.house), unsettled(scene.house)
-    judgement = judge(kept, receiver.arrived, repeats_allowed=deaths * HANDS)
-    verdict.figures = (
-        f"{rounds * len(chosen)} faults, {judgement.figures}, slowest commit {scene.slowest:.2f} s"
+        kept, waiting = load_expected_statuses(scene.services), count_undelivered(scene.services)
+    judgement = check_deliveries(
+        kept, receiver.callbacks, max_repeats=deaths * MAX_CONCURRENT_SENDS
     )
-    verdict.hold(judgement)
-    verdict.claim(not waiting, f"{waiting} messages are not settled as delivered")
-    verdict.claim(scene.slowest < PROMPT, "a commit waited for the engine")
-    verdict.claim(codes == [0] * crew, f"the workers ended with {codes}")
+    verdict.figures = f"{rounds * len(chosen)} faults, {judgement.figures}, slowest commit {scene.slowest_commit_seconds:.2f} s"
+    verdict.add_problems_of(judgement)
+    verdict.require(not waiting, f"{waiting} messages are not settled as delivered")
+    verdict.require(
+        scene.slowest_commit_seconds < MAX_COMMIT_SECONDS, "a commit waited for the engine"
+    )
+    verdict.require(codes == [0] * crew, f"the workers ended with {codes}")
     return verdict
 
 
-def _all_came(scene: Scene, receiver: Receiver, after: str) -> bool:
-    came, due = receiver.taken, scene.steps * len(scene.orders)
+def _wait_for_all(context: FaultContext, receiver: CallbackReceiver, fault_name: str) -> bool:
+    came, due = receiver.accepted_count, context.steps * len(context.orders)
     began = time.monotonic()
-    whole = receiver.wait_until(lambda it: it.taken >= due, LAST)
+    whole = receiver.wait_until(lambda it: it.accepted_count >= due, FINISH_TIMEOUT_SECONDS)
     took = time.monotonic() - began
-    scene.run.say(f"{after}: {due - came} were still to come, and did within {took:.1f} s")
+    context.run.print_progress(
+        f"{fault_name}: {due - came} were still to come, and did within {took:.1f} s"
+    )
     return whole
 
 
 @contextmanager
-def _scene(
-    run: Run, instance: Instance, receiver: Receiver, count: int, crew: int
-) -> Iterator[Scene]:
-    with instance.house() as house, ExitStack() as stack:
-        account, _ = cast.account(house)
-        test = cast.test(house)
+def _fault_context(
+    run: Run, instance: Instance, receiver: CallbackReceiver, count: int, worker_count: int
+) -> Iterator[FaultContext]:
+    with instance.open_services() as services, ExitStack() as stack:
+        account, _ = cast.create_account(services)
+        test = cast.create_test(services)
         orders = [
-            cast.order(house, account, test, callback_url=f"{receiver.url}/callbacks/{number}")
+            cast.place_order(
+                services, account, test, callback_url=f"{receiver.url}/callbacks/{number}"
+            )
             for number in range(count)
         ]
-        doorbell = Doorbell(house.db).start()
-        house.db.on_commit.append(doorbell.ring)
-        scene = Scene(run, instance, house, orders, stack, crew)
-        scene.staff()
+        doorbell = JobNotifier(services.db).start()
+        services.db.on_commit.append(doorbell.ring)
+        scene = FaultContext(run, instance, services, orders, stack, worker_count)
+        scene.start_workers()
         yield scene
         doorbell.stop()

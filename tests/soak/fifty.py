@@ -8,56 +8,58 @@ from sqlalchemy import func, select
 from provider.orders import Order
 from provider.outbox import Message
 from tests import cast
-from tests.soak.fleet import scaled
-from tests.soak.proof import Run, Verdict
+from tests.soak.fleet import open_postgres_instance
+from tests.soak.proof import Run, ScenarioVerdict
 from tests.soak.server import Instance, free_port
-from tests.soak.web import Machine, Page
+from tests.soak.web import AtsClient, HttpResponse
 
-AT_ONCE = 50
-LONG, SHORT = 200, 3  # orders
+CONCURRENT_REQUESTS = 50
+LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 200, 3  # orders
 
 
-def fifty(run: Run) -> Verdict:
+def duplicate_orders(run: Run) -> ScenarioVerdict:
     """Every one of them is answered alike, and there is one order and one letter."""
-    orders = SHORT if run.short else LONG
-    with scaled(run, "fifty") as (instance, _):
-        with instance.house() as house:
-            _, token = cast.account(house)
-            test = cast.test(house)
-        with instance.start() as one, instance.start(free_port()) as other:
-            doors = [Machine(server.wait().port, token) for server in (one, other)]
-            answers = [_at_once(doors, test, number) for number in range(orders)]
+    orders = SHORT_ORDER_COUNT if run.short else LONG_ORDER_COUNT
+    with open_postgres_instance(run, "fifty") as (instance, _):
+        with instance.open_services() as services:
+            _, token = cast.create_account(services)
+            test = cast.create_test(services)
+        with instance.start_server() as one, instance.start_server(free_port()) as other:
+            doors = [AtsClient(server.wait_until_ready().port, token) for server in (one, other)]
+            answers = [_order_concurrently(doors, test, number) for number in range(orders)]
             codes = [one.stop(), other.stop()]
-        kept = _kept(instance)
-    verdict = Verdict(f"{orders} orders, each {AT_ONCE} times at once on two servers")
+        kept = _count_stored(instance)
+    verdict = ScenarioVerdict(
+        f"{orders} orders, each {CONCURRENT_REQUESTS} times at once on two servers"
+    )
     for number, pages in enumerate(answers):
-        said = sorted({(page.code, page.text) for page in pages})
-        verdict.claim(
+        said = sorted({(page.status_code, page.text) for page in pages})
+        verdict.require(
             len(said) == 1 and said[0][0] == 201, f"order {number} was answered {said[:3]}"
         )
-    verdict.claim(kept == (orders, orders), f"(orders, letters) that are kept: {kept}")
-    verdict.claim(codes == [0, 0], f"the servers ended with {codes}")
+    verdict.require(kept == (orders, orders), f"(orders, letters) that are kept: {kept}")
+    verdict.require(codes == [0, 0], f"the servers ended with {codes}")
     return verdict
 
 
-def _at_once(doors: list[Machine], test: str, number: int) -> list[Page]:
+def _order_concurrently(clients: list[AtsClient], test: str, number: int) -> list[HttpResponse]:
     wish = {
         "test_id": test,
         "callback_url": f"http://127.0.0.1:9/callbacks/{number}",
         "candidate": {"email": "lakita_marrero@gmail.com", "first_name": "Lakita"},
     }
-    start = Barrier(AT_ONCE)
+    start = Barrier(CONCURRENT_REQUESTS)
 
-    def ask(index: int) -> Page:
+    def ask(index: int) -> HttpResponse:
         start.wait()
-        return doors[index % len(doors)].post("/assessments", wish)
+        return clients[index % len(clients)].post("/assessments", wish)
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        return list(threads.map(ask, range(AT_ONCE)))
+    with ThreadPoolExecutor(CONCURRENT_REQUESTS) as threads:
+        return list(threads.map(ask, range(CONCURRENT_REQUESTS)))
 
 
-def _kept(instance: Instance) -> tuple[int, int]:
-    with instance.house() as house, house.db.reading() as session:
+def _count_stored(instance: Instance) -> tuple[int, int]:
+    with instance.open_services() as services, services.db.reading() as session:
         orders, letters = (
             session.scalar(select(func.count()).select_from(table)) for table in (Order, Message)
         )

@@ -7,87 +7,87 @@ from functools import cache
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from provider.house import House
-from tests.postgres import Postgres
+from provider.house import Services
+from tests.postgres import PostgresServer
 from tests.soak.proof import Run
 from tests.soak.server import Instance
 
-TABLES = ("jobs", "events", "periodic_defers", "workers")  # the engine's
-TRIES = 20  # of what ends in a deadlock
+PROCRASTINATE_TABLES = ("jobs", "events", "periodic_defers", "workers")  # the engine's
+MAX_DEADLOCK_ATTEMPTS = 20  # of what ends in a deadlock
 
 
 @contextmanager
-def scaled(run: Run, name: str) -> Iterator[tuple[Instance, Postgres]]:
+def open_postgres_instance(run: Run, name: str) -> Iterator[tuple[Instance, PostgresServer]]:
     """Lend an instance on a PostgreSQL server that is for stopping too."""
-    postgres = _server()
-    with postgres.nothing() as url:
+    postgres = _postgres_server()
+    with postgres.empty_database() as url:
         try:
-            yield Instance(run.part(name), url), postgres
+            yield Instance(run.create_folder(name), url), postgres
         finally:
-            if not postgres.runs():
+            if not postgres.is_running():
                 postgres.start()
 
 
 @contextmanager
-def instance(run: Run, name: str) -> Iterator[Instance]:
+def open_instance(run: Run, name: str) -> Iterator[Instance]:
     """Lend an instance on the database that the run is about."""
     if not run.postgresql:
-        yield Instance(run.part(name))
+        yield Instance(run.create_folder(name))
         return
-    with scaled(run, name) as (made, _):
+    with open_postgres_instance(run, name) as (made, _):
         yield made
 
 
 @cache
-def _server() -> Postgres:
+def _postgres_server() -> PostgresServer:
     """Return the server of all proofs of this process: it ends with it."""
-    return Postgres.make()
+    return PostgresServer.create()
 
 
-def engines() -> str:
+def procrastinate_tables() -> str:
     """Return the names of the engine's tables, for a statement about all of them."""
-    return ", ".join(f"provider_engine.procrastinate_{name}" for name in TABLES)
+    return ", ".join(f"provider_engine.procrastinate_{name}" for name in PROCRASTINATE_TABLES)
 
 
-def tell(instance: Instance, *statements: str) -> None:
+def execute_sql(instance: Instance, *statements: str) -> None:
     """Change the database in one transaction, as no program of ours would."""
-    with instance.house() as house, told(house, *statements):
+    with instance.open_services() as services, sql_transaction(services, *statements):
         """That is all."""
 
 
 @contextmanager
-def told(house: House, *statements: str) -> Iterator[None]:
+def sql_transaction(services: Services, *statements: str) -> Iterator[None]:
     """Do something to the database, and keep what it locks until the end."""
-    with house.db.engine.connect() as connection:
-        for tries in range(TRIES):
+    with services.db.engine.connect() as connection:
+        for tries in range(MAX_DEADLOCK_ATTEMPTS):
             try:
                 for statement in statements:
                     connection.execute(text(statement))
                 break
             except OperationalError:  # a deadlock with those who work, of which we were the victim
                 connection.rollback()
-                if tries + 1 == TRIES:
+                if tries + 1 == MAX_DEADLOCK_ATTEMPTS:
                     raise
         yield
         connection.commit()
 
 
-def let_time_pass(instance: Instance, time: str) -> None:
+def simulate_elapsed_time(instance: Instance, interval: str) -> None:
     """Act as if so much time had passed since whatever was written last."""
-    tell(
+    execute_sql(
         instance,
-        f"UPDATE messages SET due_at = due_at - '{time}'::interval, "
-        f"created_at = created_at - '{time}'::interval, "
-        f"leased_until = leased_until - '{time}'::interval",
-        f"UPDATE holds SET until = until - '{time}'::interval",
+        f"UPDATE messages SET due_at = due_at - '{interval}'::interval, "
+        f"created_at = created_at - '{interval}'::interval, "
+        f"leased_until = leased_until - '{interval}'::interval",
+        f"UPDATE delivery_pauses SET retry_at = retry_at - '{interval}'::interval",
         "UPDATE provider_engine.procrastinate_workers "
-        f"SET last_heartbeat = last_heartbeat - '{time}'::interval",
+        f"SET last_heartbeat = last_heartbeat - '{interval}'::interval",
     )
 
 
-def end_what_stands_still(instance: Instance) -> None:
+def terminate_idle_transactions(instance: Instance) -> None:
     """Have PostgreSQL end the transactions of who stands still, as it does after a minute."""
-    tell(
+    execute_sql(
         instance,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
         "AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'",

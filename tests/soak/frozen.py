@@ -4,128 +4,153 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler
 
-from provider.courier.courier import HANDS
-from provider.outbox import LEASE
+from provider.courier.courier import MAX_CONCURRENT_SENDS
+from provider.outbox import DEFAULT_LEASE
 from tests import cast
-from tests.fake_ats import Received
+from tests.fake_ats import ReceivedRequest
 from tests.soak.actor import STEPS
-from tests.soak.fleet import end_what_stands_still, let_time_pass, scaled
-from tests.soak.history import judge
-from tests.soak.ledger import unsettled, written
-from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Answer, Receiver
+from tests.soak.fleet import (
+    open_postgres_instance,
+    simulate_elapsed_time,
+    terminate_idle_transactions,
+)
+from tests.soak.history import check_deliveries
+from tests.soak.ledger import count_undelivered, load_expected_statuses
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.receiver import CallbackReceiver, PlannedResponse
 from tests.soak.server import Instance
 
 SCRIPT = ("decline", "reopen", "decline", "reopen")
-LONG, SHORT = 200, 20  # orders
-ROUNDS = 5  # of freezing, in the long form
-LAST = 900.0  # seconds
+LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 200, 20  # orders
+LONG_ROUND_COUNT = 5  # of freezing, in the long form
+FINISH_TIMEOUT_SECONDS = 900.0  # seconds
 
 
-class Holding(Receiver):
+class BlockingReceiver(CallbackReceiver):
     """Leaves requests without an answer while it holds, until it lets go of them."""
 
-    holds = False
+    is_blocking = False
 
     def __init__(self, run: Run) -> None:
-        super().__init__(run.luck("receiver"))
-        self._going_on = threading.Event()
+        super().__init__(run.rng("receiver"))
+        self._unblocked = threading.Event()
 
     @property
-    def held(self) -> int:
+    def blocked_count(self) -> int:
         """How many requests have no answer."""
-        return sum(arrival.answered is None for arrival in self.arrived)
+        return sum(arrival.status_code is None for arrival in self.callbacks)
 
-    def hold(self) -> None:
+    def block(self) -> None:
         """Answer nobody from now on."""
-        self._going_on.clear()
-        self.holds = True
+        self._unblocked.clear()
+        self.is_blocking = True
 
-    def let_go(self) -> None:
+    def unblock(self) -> None:
         """Answer those who still wait."""
-        self._going_on.set()
+        self._unblocked.set()
 
-    def _answer(self, request: Received) -> Answer:
-        return (None, self._much_later) if self.holds else super()._answer(request)
+    def _plan_response(self, request: ReceivedRequest) -> PlannedResponse:
+        return (
+            (None, self._respond_when_unblocked)
+            if self.is_blocking
+            else super()._plan_response(request)
+        )
 
-    def _much_later(self, handler: BaseHTTPRequestHandler) -> None:
-        self._going_on.wait(LAST)
+    def _respond_when_unblocked(self, handler: BaseHTTPRequestHandler) -> None:
+        self._unblocked.wait(FINISH_TIMEOUT_SECONDS)
         handler.send_response(200)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 
 
-def frozen(run: Run) -> Verdict:
+def stalled_worker(run: Run) -> ScenarioVerdict:
     """What it says too late is not heard, and what others sent meanwhile stays as it is."""
-    count, rounds = (SHORT, 1) if run.short else (LONG, ROUNDS)
-    verdict = Verdict("")
-    with scaled(run, "frozen") as (instance, _), Holding(run) as receiver:
+    count, rounds = (SHORT_ORDER_COUNT, 1) if run.short else (LONG_ORDER_COUNT, LONG_ROUND_COUNT)
+    verdict = ScenarioVerdict("")
+    with open_postgres_instance(run, "frozen") as (instance, _), BlockingReceiver(run) as receiver:
         for number in range(rounds):
-            orders = _orders(instance, receiver.url, range(number * count, (number + 1) * count))
-            _freeze(run, instance, receiver, orders, verdict)
-            run.say(f"{number + 1} of {rounds}: {receiver.taken:,} statuses taken")
-        with instance.house() as house:
-            kept, waiting = written(house), unsettled(house)
-    judgement = judge(kept, receiver.arrived, repeats_allowed=rounds * HANDS)
+            orders = _place_orders(
+                instance, receiver.url, range(number * count, (number + 1) * count)
+            )
+            _stall_worker(run, instance, receiver, orders, verdict)
+            run.print_progress(
+                f"{number + 1} of {rounds}: {receiver.accepted_count:,} statuses taken"
+            )
+        with instance.open_services() as services:
+            kept, waiting = load_expected_statuses(services), count_undelivered(services)
+    judgement = check_deliveries(
+        kept, receiver.callbacks, max_repeats=rounds * MAX_CONCURRENT_SENDS
+    )
     verdict.figures = f"{rounds} workers frozen, {judgement.figures}"
-    verdict.hold(judgement)
-    verdict.claim(len(kept) == rounds * count * len(SCRIPT), f"{len(kept)} statuses were written")
-    verdict.claim(not waiting, f"{waiting} messages are not settled as delivered")
+    verdict.add_problems_of(judgement)
+    verdict.require(len(kept) == rounds * count * len(SCRIPT), f"{len(kept)} statuses were written")
+    verdict.require(not waiting, f"{waiting} messages are not settled as delivered")
     return verdict
 
 
-def _freeze(
-    run: Run, instance: Instance, receiver: Holding, orders: list[str], verdict: Verdict
+def _stall_worker(
+    run: Run,
+    instance: Instance,
+    receiver: BlockingReceiver,
+    orders: list[str],
+    verdict: ScenarioVerdict,
 ) -> None:
     """Freeze a worker while it sends the first statuses; another sends them and the next two."""
-    before, each = receiver.taken, len(orders)
+    before, each = receiver.accepted_count, len(orders)
 
     def arrived(times: int) -> bool:
-        return receiver.wait_until(lambda it: it.taken >= before + times * each, LAST)
+        return receiver.wait_until(
+            lambda it: it.accepted_count >= before + times * each, FINISH_TIMEOUT_SECONDS
+        )
 
-    with instance.work() as first, instance.work() as second:
-        second.freeze()
-        held = receiver.held
-        receiver.hold()
-        _step(instance, orders, 0)
-        verdict.claim(receiver.wait_until(lambda _: receiver.held > held, LAST), "nothing was sent")
-        first.freeze()
-        receiver.holds = False
-        _outlast_leases(run, instance)
-        second.thaw()
-        verdict.claim(arrived(1), "the other worker did not take over")
-        _step(instance, orders, 1)
-        verdict.claim(arrived(2), "the second statuses did not arrive")
-        first.thaw()
-        receiver.let_go()
+    with instance.start_worker() as first, instance.start_worker() as second:
+        second.suspend()
+        held = receiver.blocked_count
+        receiver.block()
+        _perform_step(instance, orders, 0)
+        verdict.require(
+            receiver.wait_until(lambda _: receiver.blocked_count > held, FINISH_TIMEOUT_SECONDS),
+            "nothing was sent",
+        )
+        first.suspend()
+        receiver.is_blocking = False
+        _wait_for_lease_expiry(run, instance)
+        second.resume()
+        verdict.require(arrived(1), "the other worker did not take over")
+        _perform_step(instance, orders, 1)
+        verdict.require(arrived(2), "the second statuses did not arrive")
+        first.resume()
+        receiver.unblock()
         for step in (2, 3):
-            _step(instance, orders, step)
-            verdict.claim(arrived(step + 1), f"{step + 1} statuses did not arrive")
+            _perform_step(instance, orders, step)
+            verdict.require(arrived(step + 1), f"{step + 1} statuses did not arrive")
         codes = [first.stop(), second.stop()]
-        verdict.claim(codes == [0, 0], f"the workers ended with {codes}")
+        verdict.require(codes == [0, 0], f"the workers ended with {codes}")
 
 
-def _outlast_leases(run: Run, instance: Instance) -> None:
+def _wait_for_lease_expiry(run: Run, instance: Instance) -> None:
     if run.short:
-        end_what_stands_still(instance)
-        let_time_pass(instance, "2 minutes")
+        terminate_idle_transactions(instance)
+        simulate_elapsed_time(instance, "2 minutes")
     else:
-        time.sleep(LEASE.total_seconds() + 5)
+        time.sleep(DEFAULT_LEASE.total_seconds() + 5)
 
 
-def _orders(instance: Instance, receiver: str, numbers: range) -> list[str]:
-    with instance.house() as house:
-        account, _ = cast.account(house, f"Account {numbers.start}")
-        test = cast.test(house, key=f"test-{numbers.start}")
+def _place_orders(instance: Instance, receiver_url: str, numbers: range) -> list[str]:
+    with instance.open_services() as services:
+        account, _ = cast.create_account(services, f"Account {numbers.start}")
+        test = cast.create_test(services, key=f"test-{numbers.start}")
         return [
-            cast.order(house, account, test, callback_url=f"{receiver}/callbacks/{number}")
+            cast.place_order(
+                services, account, test, callback_url=f"{receiver_url}/callbacks/{number}"
+            )
             for number in numbers
         ]
 
 
-def _step(instance: Instance, orders: list[str], step: int) -> None:
-    with instance.house() as house:
+def _perform_step(instance: Instance, orders: list[str], step: int) -> None:
+    with instance.open_services() as services:
         for order in orders:
-            with house.db.writing() as session:
+            with services.db.writing() as session:
                 for part in STEPS[SCRIPT[step]]:
-                    part(house, session, order, house.now())
+                    part(services, session, order, services.now())

@@ -11,130 +11,159 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import quantiles
 
-from provider.courier import EmbeddedCourier
+from provider.courier import InProcessDispatcher
 from provider.courier.exchange import DEADLINE
-from provider.house import House
+from provider.house import Services
 from provider.orders import Order
 from tests import cast
-from tests.soak.actor import STAFF
-from tests.soak.fleet import instance
-from tests.soak.history import Judgement, judge
-from tests.soak.ledger import written
-from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Dead, Receiver, Slow
+from tests.soak.actor import STAFF_EMAIL
+from tests.soak.fleet import open_instance
+from tests.soak.history import DeliveryVerdict, check_deliveries
+from tests.soak.ledger import load_expected_statuses
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.receiver import CallbackReceiver, SlowServer, UnresponsiveServer
 
-WORKERS = 16
-DEAD = 100  # orders, each to a host of its own: half of them never answer, half reset
-SLOW = 4  # hosts that take all, but late, and for each of which there are many orders
-LATE = 1.5  # seconds until they have
-QUEUED, QUEUED_SHORT = 300, 60  # orders for each of them
-KNOWN = 24  # of their answers, after which they would have every hand, if they could
-SPARE = 10  # threads beside the workers
-FACTOR = 2.0  # by which the healthy may be slower
-NOTHING = 0.02  # seconds: a delay that nobody can tell from the machine's own
-SLOWEST = DEADLINE / 2  # seconds: who waited for a dead host's end waited for longer
-WARM = 5  # deliveries that are not counted: connections are made, statements put together
-LONG, SHORT = 600, 100  # deliveries that are timed on each side
-RECEIVERS = "process_request"  # in the name of a thread that is a receiver's own
-HOST, SILENT, RESETTING, LATELY = "127.0.0.1", "127.0.1.{}", "127.0.2.{}", "127.0.3.{}"
-OTHERS = (SILENT, RESETTING, LATELY)
-HOSTS = [HOST, *(host.format(number) for host in OTHERS for number in range(1, 51))]
+MAX_CONCURRENT_SENDS = 16
+DEAD_HOST_COUNT = 100  # orders, each to a host of its own: half of them never answer, half reset
+SLOW_HOST_COUNT = 4  # hosts that take all, but late, and for each of which there are many orders
+SLOW_RESPONSE_SECONDS = 1.5  # seconds until they have
+ORDERS_PER_SLOW_HOST, SHORT_ORDERS_PER_SLOW_HOST = 300, 60  # orders for each of them
+MIN_SLOW_RESPONSES = 24  # of their answers, after which they would have every hand, if they could
+MAX_EXTRA_THREADS = 10  # threads beside the workers
+MAX_LATENCY_FACTOR = 2.0  # by which the healthy may be slower
+NEGLIGIBLE_DELAY_SECONDS = 0.02  # seconds: a delay that nobody can tell from the machine's own
+MAX_LATENCY_SECONDS = DEADLINE / 2  # seconds: who waited for a dead host's end waited for longer
+WARM_UP_DELIVERIES = (
+    5  # deliveries that are not counted: connections are made, statements put together
+)
+LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 100  # deliveries that are timed on each side
+RECEIVER_THREAD_MARKER = "process_request"  # in the name of a thread that is a receiver's own
+HEALTHY_HOST, SILENT_HOST, RESETTING_HOST, SLOW_HOST = (
+    "127.0.0.1",
+    "127.0.1.{}",
+    "127.0.2.{}",
+    "127.0.3.{}",
+)
+UNHEALTHY_HOSTS = (SILENT_HOST, RESETTING_HOST, SLOW_HOST)
+ALL_HOSTS = [
+    HEALTHY_HOST,
+    *(host.format(number) for host in UNHEALTHY_HOSTS for number in range(1, 51)),
+]
 
 
 @dataclass(frozen=True)
-class Side:
+class MeasuredDispatcher:
     """A house with its courier at work, an account, and the receiver of the healthy orders."""
 
-    house: House
+    services: Services
     account: int
     test: str
-    receiver: Receiver
-    known: frozenset[threading.Thread]  # before the courier began
+    receiver: CallbackReceiver
+    initial_threads: frozenset[threading.Thread]  # before the courier began
 
-    def threads(self) -> int:
+    def count_new_threads(self) -> int:
         """Return how many threads there are that were not before, receivers' apart."""
-        new = set(threading.enumerate()) - self.known
-        return sum(RECEIVERS not in thread.name for thread in new)
+        new = set(threading.enumerate()) - self.initial_threads
+        return sum(RECEIVER_THREAD_MARKER not in thread.name for thread in new)
 
-    def cancel(self, url: str) -> float:
+    def cancel_order(self, url: str) -> float:
         """Place an order whose news goes to an address, cancel it, return the moment of that."""
-        order = cast.order(self.house, self.account, self.test, callback_url=url)
-        with self.house.db.writing() as session:
-            Order.find(session, order).cancel(session, STAFF, "Filled", self.house.now())
+        order = cast.place_order(self.services, self.account, self.test, callback_url=url)
+        with self.services.db.writing() as session:
+            Order.find(session, order).cancel(session, STAFF_EMAIL, "Filled", self.services.now())
         return time.monotonic()
 
-    def latency(self, number: int) -> float:
+    def measure_latency(self, number: int) -> float:
         """Cancel a healthy order and return the seconds from the commit to the arrival."""
-        known = self.receiver.taken
-        began = self.cancel(f"{self.receiver.url}/healthy/{number}")
-        assert self.receiver.wait_until(lambda it: it.taken > known, 60), "it never arrived"
-        return max(0.0, self.receiver.arrived[-1].at - began)
+        known = self.receiver.accepted_count
+        began = self.cancel_order(f"{self.receiver.url}/healthy/{number}")
+        assert self.receiver.wait_until(lambda it: it.accepted_count > known, 60), (
+            "it never arrived"
+        )
+        return max(0.0, self.receiver.callbacks[-1].received_at - began)
 
 
-def isolation(run: Run) -> Verdict:
+def isolation(run: Run) -> ScenarioVerdict:
     """Compare the latencies of healthy orders with and without such hosts, and count threads."""
     with (
-        _side(run, "troubled") as troubled,
-        Dead(resets=False) as silent,  # within, so that they hang up before the courier stops
-        Dead(resets=True) as resetting,
-        Slow(LATE) as late,
+        _measured_dispatcher(run, "troubled") as troubled,
+        UnresponsiveServer(
+            resets_connections=False
+        ) as silent,  # within, so that they hang up before the courier stops
+        UnresponsiveServer(resets_connections=True) as resetting,
+        SlowServer(SLOW_RESPONSE_SECONDS) as late,
     ):
-        for number in range(WARM):
-            troubled.latency(number)
-        each = QUEUED_SHORT if run.short else QUEUED
+        for number in range(WARM_UP_DELIVERIES):
+            troubled.measure_latency(number)
+        each = SHORT_ORDERS_PER_SLOW_HOST if run.short else ORDERS_PER_SLOW_HOST
         for queued in range(each):
-            for number in range(1, SLOW + 1):
-                troubled.cancel(f"http://{LATELY.format(number)}:{late.port}/late/{queued}")
-        late.wait_for(KNOWN, timeout=60)
-        for number in range(1, DEAD // 2 + 1):
-            for dead, host in ((silent, SILENT), (resetting, RESETTING)):
-                troubled.cancel(f"http://{host.format(number)}:{dead.port}/dead")
-        pairs, judgement, most = _side_by_side(run, troubled)
-        waiting = SLOW * each - len(late.received)
-    verdict = Verdict("")
-    verdict.hold(judgement)
+            for number in range(1, SLOW_HOST_COUNT + 1):
+                troubled.cancel_order(
+                    f"http://{SLOW_HOST.format(number)}:{late.port}/late/{queued}"
+                )
+        late.wait_for(MIN_SLOW_RESPONSES, timeout=60)
+        for number in range(1, DEAD_HOST_COUNT // 2 + 1):
+            for dead, host in ((silent, SILENT_HOST), (resetting, RESETTING_HOST)):
+                troubled.cancel_order(f"http://{host.format(number)}:{dead.port}/dead")
+        pairs, judgement, most = _measure_both(run, troubled)
+        waiting = SLOW_HOST_COUNT * each - len(late.received)
+    verdict = ScenarioVerdict("")
+    verdict.add_problems_of(judgement)
     calm, slowed = (_p95(side) for side in zip(*pairs, strict=True))
     slowest = max(slowed for _, slowed in pairs)
     verdict.figures = (
-        f"{len(pairs)} deliveries beside {DEAD} dead hosts and {SLOW} slow ones, "
+        f"{len(pairs)} deliveries beside {DEAD_HOST_COUNT} dead hosts and {SLOW_HOST_COUNT} slow ones, "
         f"p95 {slowed * 1000:.1f} ms, without {calm * 1000:.1f} ms, "
         f"factor {slowed / calm:.2f}, slowest {slowest:.2f} s, "
         f"{most} threads, {waiting} late ones still to go"
     )
-    verdict.claim(waiting > 0, "the slow hosts had nothing left to do: queue more for them")
-    verdict.claim(slowest < SLOWEST, f"one of the healthy waited {slowest:.1f} s")
-    verdict.claim(
-        slowed <= max(FACTOR * calm, calm + NOTHING), "the dead or the slow delay the healthy"
+    verdict.require(waiting > 0, "the slow hosts had nothing left to do: queue more for them")
+    verdict.require(slowest < MAX_LATENCY_SECONDS, f"one of the healthy waited {slowest:.1f} s")
+    verdict.require(
+        slowed <= max(MAX_LATENCY_FACTOR * calm, calm + NEGLIGIBLE_DELAY_SECONDS),
+        "the dead or the slow delay the healthy",
     )
-    verdict.claim(most <= WORKERS + SPARE, f"{most} threads for {WORKERS} workers")
+    verdict.require(
+        most <= MAX_CONCURRENT_SENDS + MAX_EXTRA_THREADS,
+        f"{most} threads for {MAX_CONCURRENT_SENDS} workers",
+    )
     return verdict
 
 
-def _side_by_side(run: Run, troubled: Side) -> tuple[list[tuple[float, float]], Judgement, int]:
+def _measure_both(
+    run: Run, troubled: MeasuredDispatcher
+) -> tuple[list[tuple[float, float]], DeliveryVerdict, int]:
     """Time deliveries on both sides, in turn; count the troubled side's threads meanwhile."""
     most, pairs = 0, []
-    with _side(run, "calm") as calm:
-        for number in range(WARM):
-            calm.latency(number)
-        for number in range(WARM, WARM + (SHORT if run.short else LONG)):
-            pairs.append((calm.latency(number), troubled.latency(number)))
-            most = max(most, troubled.threads())
-    healthy = [each for each in written(troubled.house) if each.order.startswith("/healthy/")]
-    return pairs, judge(healthy, troubled.receiver.arrived), most
+    with _measured_dispatcher(run, "calm") as calm:
+        for number in range(WARM_UP_DELIVERIES):
+            calm.measure_latency(number)
+        for number in range(
+            WARM_UP_DELIVERIES,
+            WARM_UP_DELIVERIES + (SHORT_DELIVERY_COUNT if run.short else LONG_DELIVERY_COUNT),
+        ):
+            pairs.append((calm.measure_latency(number), troubled.measure_latency(number)))
+            most = max(most, troubled.count_new_threads())
+    healthy = [
+        each
+        for each in load_expected_statuses(troubled.services)
+        if each.order.startswith("/healthy/")
+    ]
+    return pairs, check_deliveries(healthy, troubled.receiver.callbacks), most
 
 
 @contextmanager
-def _side(run: Run, name: str) -> Iterator[Side]:
+def _measured_dispatcher(run: Run, name: str) -> Iterator[MeasuredDispatcher]:
     with (
-        instance(run, name) as ground,
-        ground.house() as house,
-        Receiver(run.luck(name)) as receiver,
+        open_instance(run, name) as ground,
+        ground.open_services() as services,
+        CallbackReceiver(run.rng(name)) as receiver,
     ):
-        account, _ = cast.account(house, hosts=HOSTS)
-        test, known = cast.test(house), frozenset(threading.enumerate())
-        courier = EmbeddedCourier(house, hands=WORKERS).start()
+        account, _ = cast.create_account(services, hosts=ALL_HOSTS)
+        test, known = cast.create_test(services), frozenset(threading.enumerate())
+        courier = InProcessDispatcher(services, max_concurrent_sends=MAX_CONCURRENT_SENDS).start()
         try:
-            yield Side(house, account, test, receiver, known)
+            yield MeasuredDispatcher(services, account, test, receiver, known)
         finally:
             courier.stop()
 

@@ -4,18 +4,18 @@ import random
 import time
 from dataclasses import dataclass
 
-from provider.courier.courier import HANDS
-from tests.soak.crew import Crew
-from tests.soak.history import judge
-from tests.soak.ledger import unsettled, waiting, written
-from tests.soak.play import Stage, plays
-from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Receiver
-from tests.soak.server import Instance, Server
+from provider.courier.courier import MAX_CONCURRENT_SENDS
+from tests.soak.crew import OrderDrivers
+from tests.soak.history import check_deliveries
+from tests.soak.ledger import count_undelivered, load_expected_statuses, undelivered_messages
+from tests.soak.play import ScriptContext, create_scripts
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.receiver import CallbackReceiver
+from tests.soak.server import Instance, ServerProcess
 
-STILLBORN = 0.1  # share of servers that are killed while they start
-STARTS = 0.3  # seconds: no server that is started sends anything so soon
-LAST = 300.0  # seconds for what is left when nobody kills any more
+EARLY_KILL_RATE = 0.1  # share of servers that are killed while they start
+MIN_START_SECONDS = 0.3  # seconds: no server that is started sends anything so soon
+FINISH_TIMEOUT_SECONDS = 300.0  # seconds for what is left when nobody kills any more
 
 
 @dataclass(frozen=True)
@@ -25,121 +25,137 @@ class Plan:
     orders: int
     statuses: int
     kills: int
-    faults: float
+    fault_rate: float
     # Seconds from its first answer to its death; None: when it has done its part of the work.
-    between: tuple[float, float] | None
-    pages: int  # every how many-th order is played through the pages
+    kill_delay_range_seconds: tuple[float, float] | None
+    page_interval: int  # every how many-th order is played through the pages
 
 
-LONG = Plan(2000, 5, 100, 0.1, (1.0, 5.0), 10)
-SHORT = Plan(24, 3, 2, 0.1, None, 3)
+LONG_PLAN = Plan(2000, 5, 100, 0.1, (1.0, 5.0), 10)
+SHORT_PLAN = Plan(24, 3, 2, 0.1, None, 3)
 
 
-def kill(run: Run) -> Verdict:
+def kill(run: Run) -> ScenarioVerdict:
     """Nothing is lost, nothing out of order, and no repeat differs."""
-    plan = SHORT if run.short else LONG
-    instance = Instance(run.part("kill"))
-    with Receiver(run.luck("receiver"), plan.faults) as receiver, Crew() as crew:
-        stage = Stage.lay(instance, receiver.url)
-        stage.pages = plan.pages
+    plan = SHORT_PLAN if run.short else LONG_PLAN
+    instance = Instance(run.create_folder("kill"))
+    with CallbackReceiver(run.rng("receiver"), plan.fault_rate) as receiver, OrderDrivers() as crew:
+        stage = ScriptContext.create(instance, receiver.url)
+        stage.page_interval = plan.page_interval
         began = time.monotonic()
-        deaths = _deaths(run, plan, instance, stage, crew)
-        with instance.start() as server:
-            stage.actor.join(server.wait().process.pid)
-            played = crew.wait(LAST)
-            expected = crew.done
-            arrived = receiver.wait_until(lambda it: it.taken >= expected, LAST)
-            run.say("all is over; every order is placed once more")
-            _settle(instance)
-            moved = [play.path for play in crew.plays if play.place() != play.id]
-            stage.actor.leave()
+        deaths = _kill_repeatedly(run, plan, instance, stage, crew)
+        with instance.start_server() as server:
+            stage.actor.start(server.wait_until_ready().process.pid)
+            played = crew.wait_until_finished(FINISH_TIMEOUT_SECONDS)
+            expected = crew.completed_steps
+            arrived = receiver.wait_until(
+                lambda it: it.accepted_count >= expected, FINISH_TIMEOUT_SECONDS
+            )
+            run.print_progress("all is over; every order is placed once more")
+            _wait_until_settled(instance)
+            moved = [play.callback_path for play in crew.scripts if play.place_order() != play.id]
+            stage.actor.close()
             code = server.stop()
         seconds = time.monotonic() - began
-    explained = sum(death.explains(receiver) for death in deaths)
-    verdict = judged(instance, crew, receiver, explained)
+    explained = sum(death.count_explained_repeats(receiver) for death in deaths)
+    verdict = check_run(instance, crew, receiver, explained)
     verdict.figures += (
         f" of at most {explained}; {len(deaths)} kills in {seconds:.0f} s, seed {run.seed}"
     )
-    verdict.claim(explained <= len(deaths) * HANDS, f"{explained} were in flight")
-    verdict.claim(not moved, f"orders that got another id: {moved[:5]}")
-    verdict.claim(played, f"not all was played within {LAST:.0f} s")
-    verdict.claim(arrived, f"not all had arrived after {LAST:.0f} s")
-    verdict.claim(code == 0, f"the last server ended with {code}")
+    verdict.require(explained <= len(deaths) * MAX_CONCURRENT_SENDS, f"{explained} were in flight")
+    verdict.require(not moved, f"orders that got another id: {moved[:5]}")
+    verdict.require(played, f"not all was played within {FINISH_TIMEOUT_SECONDS:.0f} s")
+    verdict.require(arrived, f"not all had arrived after {FINISH_TIMEOUT_SECONDS:.0f} s")
+    verdict.require(code == 0, f"the last server ended with {code}")
     return verdict
 
 
-def _settle(instance: Instance) -> None:
+def _wait_until_settled(instance: Instance) -> None:
     """Wait until nothing is left to send: a repeat may have been refused, and come again."""
-    until = time.monotonic() + LAST
-    with instance.house() as house:
-        while unsettled(house) and time.monotonic() < until:
+    until = time.monotonic() + FINISH_TIMEOUT_SECONDS
+    with instance.open_services() as services:
+        while count_undelivered(services) and time.monotonic() < until:
             time.sleep(0.05)
 
 
-def judged(instance: Instance, crew: Crew, receiver: Receiver, repeats_allowed: int) -> Verdict:
+def check_run(
+    instance: Instance, drivers: OrderDrivers, receiver: CallbackReceiver, max_repeats: int
+) -> ScenarioVerdict:
     """Hold what was acknowledged, what is kept and what arrived against each other."""
-    told = {promise for play in crew.plays for promise in play.promised}
-    with instance.house() as house:
-        kept, left = set(written(house)), unsettled(house)
-    judgement = judge(told | kept, receiver.arrived, repeats_allowed=repeats_allowed)
-    verdict = Verdict(f"{len(crew.plays):,} orders, {judgement.figures}")
-    verdict.hold(judgement)
-    verdict.problems += crew.broken
-    verdict.claim(
+    told = {promise for play in drivers.scripts for promise in play.expected_statuses}
+    with instance.open_services() as services:
+        kept, left = set(load_expected_statuses(services)), count_undelivered(services)
+    judgement = check_deliveries(told | kept, receiver.callbacks, max_repeats=max_repeats)
+    verdict = ScenarioVerdict(f"{len(drivers.scripts):,} orders, {judgement.figures}")
+    verdict.add_problems_of(judgement)
+    verdict.problems += drivers.errors
+    verdict.require(
         told == kept,
         f"acknowledged, not kept: {sorted(told - kept)[:5]}; "
         f"kept, not acknowledged: {sorted(kept - told)[:5]}",
     )
-    verdict.claim(not left, f"{left} messages are not settled as delivered")
+    verdict.require(not left, f"{left} messages are not settled as delivered")
     return verdict
 
 
 @dataclass(frozen=True)
-class Death:
+class ServerKill:
     """What a server that was killed left unsettled, since when it had lived and until when."""
 
-    left: set[tuple[str, str]]
-    since: float
-    until: float
+    undelivered: set[tuple[str, str]]
+    started_at: float
+    ended_at: float
 
-    def explains(self, receiver: Receiver) -> int:
+    def count_explained_repeats(self, receiver: CallbackReceiver) -> int:
         """Return how many repeats it explains: what it had delivered and did not settle."""
         had = {
             (each.order, each.sequence)
-            for each in receiver.arrived
-            if each.taken and self.since <= each.at < self.until
+            for each in receiver.callbacks
+            if each.is_accepted and self.started_at <= each.received_at < self.ended_at
         }
-        return len(self.left & had)
+        return len(self.undelivered & had)
 
 
-def _deaths(run: Run, plan: Plan, instance: Instance, stage: Stage, crew: Crew) -> list[Death]:
+def _kill_repeatedly(
+    run: Run, plan: Plan, instance: Instance, context: ScriptContext, drivers: OrderDrivers
+) -> list[ServerKill]:
     """Start and kill until it is enough, giving each server its share of the orders."""
-    luck = run.luck("kills")
-    orders = plays(stage, plan.orders, plan.statuses)
+    luck = run.rng("kills")
+    orders = create_scripts(context, plan.orders, plan.statuses)
     share = -(-len(orders) // plan.kills)
-    deaths: list[Death] = []
+    deaths: list[ServerKill] = []
     for kills in range(plan.kills):
-        crew.give(orders[kills * share : (kills + 1) * share])
-        with instance.start() as server:
-            stage.actor.join(server.process.pid)
-            _live(plan, crew, server, luck)
+        drivers.add(orders[kills * share : (kills + 1) * share])
+        with instance.start_server() as server:
+            context.actor.start(server.process.pid)
+            _run_until_kill(plan, drivers, server, luck)
             server.kill()
-        with instance.house() as house:
-            since = deaths[-1].until if deaths else 0.0
-            deaths.append(Death(waiting(house), since, time.monotonic() + STARTS))
-        if not plan.between:
-            instance.let_leases_lapse()
+        with instance.open_services() as services:
+            since = deaths[-1].ended_at if deaths else 0.0
+            deaths.append(
+                ServerKill(
+                    undelivered_messages(services), since, time.monotonic() + MIN_START_SECONDS
+                )
+            )
+        if not plan.kill_delay_range_seconds:
+            instance.expire_leases()
         if kills % 10 == 9:
-            run.say(f"{kills + 1} kills, {crew.done:,} statuses acknowledged")
+            run.print_progress(
+                f"{kills + 1} kills, {drivers.completed_steps:,} statuses acknowledged"
+            )
     return deaths
 
 
-def _live(plan: Plan, crew: Crew, server: Server, luck: random.Random) -> None:
+def _run_until_kill(
+    plan: Plan, drivers: OrderDrivers, server: ServerProcess, rng: random.Random
+) -> None:
     """Let a server live until its death: now and then it does not even get to its feet."""
-    if not plan.between:
-        crew.wait_for(sum(len(play.script) for play in crew.plays) * 2 // 3, LAST)
-    elif luck.random() < STILLBORN:
-        time.sleep(luck.uniform(0.0, plan.between[0]))
+    if not plan.kill_delay_range_seconds:
+        drivers.wait_for_steps(
+            sum(len(play.steps) for play in drivers.scripts) * 2 // 3, FINISH_TIMEOUT_SECONDS
+        )
+    elif rng.random() < EARLY_KILL_RATE:
+        time.sleep(rng.uniform(0.0, plan.kill_delay_range_seconds[0]))
     else:
-        server.wait()
-        time.sleep(luck.uniform(*plan.between))
+        server.wait_until_ready()
+        time.sleep(rng.uniform(*plan.kill_delay_range_seconds))

@@ -2,54 +2,61 @@
 
 from sqlalchemy import func, select
 
-from provider.house import House
+from provider.house import Services
 from provider.orders import Order
-from provider.orders.order import Event
+from provider.orders.order import OrderEvent
 from provider.outbox import DELIVERED, Message
-from tests.soak.history import Promise
+from tests.soak.history import ExpectedStatus
 
 # Our word in an order's story to the word that Workable must learn.
-WIRE = {
-    "reopened": "pending", "declined": "rejected", "cancelled": "expired", "expired": "expired",
-    "completed": "completed", "consented": "consented",
-}  # fmt: skip
+WIRE_STATUSES = {
+    "reopened": "pending",
+    "declined": "rejected",
+    "cancelled": "expired",
+    "expired": "expired",
+    "completed": "completed",
+    "consented": "consented",
+}
 
 
-def written(house: House) -> list[Promise]:
+def load_expected_statuses(services: Services) -> list[ExpectedStatus]:
     """Return every status that stands in the orders' stories."""
     query = (
-        select(Order.origin, Event.revision, Event.word)
-        .join(Event.order)
-        .where(Event.word.in_(WIRE))
+        select(Order.external_key, OrderEvent.revision, OrderEvent.type)
+        .join(OrderEvent.order)
+        .where(OrderEvent.type.in_(WIRE_STATUSES))
     )
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         rows = session.execute(query).all()
-    return [Promise(path_of(origin), revision, WIRE[word]) for origin, revision, word in rows]
+    return [
+        ExpectedStatus(url_path(origin), revision, WIRE_STATUSES[word])
+        for origin, revision, word in rows
+    ]
 
 
-def unsettled(house: House) -> int:
+def count_undelivered(services: Services) -> int:
     """Return how many of the messages to ATSs are anything but delivered."""
     query = (
         select(func.count())
         .select_from(Message)
         .where(Message.topic == "status", Message.state != DELIVERED)
     )
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         return session.scalar(query) or 0
 
 
-def waiting(house: House) -> set[tuple[str, str]]:
+def undelivered_messages(services: Services) -> set[tuple[str, str]]:
     """Return the messages to ATSs that are not settled: callback's path and sequence."""
     query = (
-        select(Order.origin, Message.sequence)
-        .join(Order, Order.public_id == Message.key)
+        select(Order.external_key, Message.sequence)
+        .join(Order, Order.public_id == Message.ordering_key)
         .where(Message.topic == "status", Message.state != DELIVERED)
     )
-    with house.db.reading() as session:
+    with services.db.reading() as session:
         rows = session.execute(query).all()
-    return {(path_of(origin), str(sequence)) for origin, sequence in rows}
+    return {(url_path(origin), str(sequence)) for origin, sequence in rows}
 
 
-def path_of(url: str) -> str:
+def url_path(url: str) -> str:
     """Return the path of a callback's address, by which the receiver knows the order."""
     return "/" + url.split("/", 3)[3]

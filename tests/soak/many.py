@@ -5,19 +5,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from provider.courier.courier import HANDS
-from tests.postgres import Postgres
-from tests.soak.crew import Crew
-from tests.soak.fleet import let_time_pass, scaled
-from tests.soak.kill import judged
-from tests.soak.play import Stage, plays
-from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Receiver
-from tests.soak.server import Instance, Program, Server, free_port
+from provider.courier.courier import MAX_CONCURRENT_SENDS
+from tests.postgres import PostgresServer
+from tests.soak.crew import OrderDrivers
+from tests.soak.fleet import open_postgres_instance, simulate_elapsed_time
+from tests.soak.kill import check_run
+from tests.soak.play import ScriptContext, create_scripts
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.receiver import CallbackReceiver
+from tests.soak.server import Instance, ProviderProcess, ServerProcess, free_port
 
-DOWN = (0.0, 3.0)  # seconds that PostgreSQL is away
-LAST = 900.0  # seconds for what is left when nobody kills any more
-PATIENCE = 10_000  # refusals of one step: PostgreSQL is away for long
+POSTGRES_DOWNTIME_RANGE_SECONDS = (0.0, 3.0)  # seconds that PostgreSQL is away
+FINISH_TIMEOUT_SECONDS = 900.0  # seconds for what is left when nobody kills any more
+MAX_STEP_REFUSALS = 10_000  # refusals of one step: PostgreSQL is away for long
 
 
 @dataclass(frozen=True)
@@ -29,121 +29,140 @@ class Plan:
     orders: int
     statuses: int
     kills: int
-    between: tuple[float, float]  # seconds from one death to the next
-    restarts: tuple[float, float]  # seconds from one restart of PostgreSQL to the next
-    pages: int  # every how many-th order is played through the pages
+    kill_interval_range_seconds: tuple[float, float]  # seconds from one death to the next
+    restart_interval_range_seconds: tuple[
+        float, float
+    ]  # seconds from one restart of PostgreSQL to the next
+    page_interval: int  # every how many-th order is played through the pages
 
 
-LONG = Plan(2, 4, 1000, 5, 100, (0.5, 4.0), (5.0, 40.0), 10)
-SHORT = Plan(2, 2, 12, 2, 2, (0.5, 1.0), (0.0, 1.0), 4)
+LONG_PLAN = Plan(2, 4, 1000, 5, 100, (0.5, 4.0), (5.0, 40.0), 10)
+SHORT_PLAN = Plan(2, 2, 12, 2, 2, (0.5, 1.0), (0.0, 1.0), 4)
 
 
-class Fleet:
+class NodeGroup:
     """The programs that run, each replaced as soon as it is killed."""
 
     def __init__(self, instance: Instance, plan: Plan) -> None:
         self.ports = [instance.port, *(free_port() for _ in range(plan.servers - 1))]
-        self._begin: list[Callable[[], Program]] = [
-            *(lambda port=port: instance.start(port) for port in self.ports),
-            *([instance.work] * plan.workers),
+        self._starters: list[Callable[[], ProviderProcess]] = [
+            *(lambda port=port: instance.start_server(port) for port in self.ports),
+            *([instance.start_worker] * plan.workers),
         ]
-        self._running = [begin() for begin in self._begin]
+        self._processes = [begin() for begin in self._starters]
 
-    def __enter__(self) -> "Fleet":
+    def __enter__(self) -> "NodeGroup":
         return self
 
     def __exit__(self, *_: object) -> None:
-        for program in self._running:
+        for program in self._processes:
             program.kill()
 
     @property
-    def servers(self) -> list[Server]:
+    def servers(self) -> list[ServerProcess]:
         """Those that serve."""
-        return [program for program in self._running if isinstance(program, Server)]
+        return [program for program in self._processes if isinstance(program, ServerProcess)]
 
-    def replace(self, luck: random.Random) -> None:
+    def kill_and_replace(self, rng: random.Random) -> None:
         """Kill one of all, and start another in its place."""
-        index = luck.randrange(len(self._running))
-        self._running[index].kill()
-        self._running[index] = self._begin[index]()
+        index = rng.randrange(len(self._processes))
+        self._processes[index].kill()
+        self._processes[index] = self._starters[index]()
 
     def stop(self) -> list[int]:
         """Stop all of them clean, and return their exit codes."""
-        return [program.stop() for program in self._running]
+        return [program.stop() for program in self._processes]
 
 
-def many(run: Run) -> Verdict:
+def multi_node(run: Run) -> ScenarioVerdict:
     """Nothing is lost, nothing out of order, and no repeat differs, whoever dies."""
-    plan = SHORT if run.short else LONG
+    plan = SHORT_PLAN if run.short else LONG_PLAN
     with (
-        scaled(run, "many") as (instance, postgres),
-        Receiver(run.luck("receiver"), 0.1) as receiver,
-        Crew() as crew,
+        open_postgres_instance(run, "many") as (instance, postgres),
+        CallbackReceiver(run.rng("receiver"), 0.1) as receiver,
+        OrderDrivers() as crew,
     ):
-        stage = Stage.lay(instance, receiver.url)
-        stage.pages, stage.patience = plan.pages, PATIENCE
+        stage = ScriptContext.create(instance, receiver.url)
+        stage.page_interval, stage.max_refusals = plan.page_interval, MAX_STEP_REFUSALS
         began = time.monotonic()
-        with Fleet(instance, plan) as fleet:
-            _give(crew, plan, [stage, *(stage.beside(port) for port in fleet.ports[1:])])
-            restarts = _deaths(run, plan, fleet, crew, postgres, stage)
+        with NodeGroup(instance, plan) as fleet:
+            _distribute_scripts(
+                crew, plan, [stage, *(stage.for_server(port) for port in fleet.ports[1:])]
+            )
+            restarts = _kill_repeatedly(run, plan, fleet, crew, postgres, stage)
             if run.short:
-                let_time_pass(instance, "2 minutes")
-            played, arrived = _rest(run, fleet, stage, crew, receiver)
-            stage.actor.leave()
+                simulate_elapsed_time(instance, "2 minutes")
+            played, arrived = _wait_for_rest(run, fleet, stage, crew, receiver)
+            stage.actor.close()
             codes = fleet.stop()
         seconds = time.monotonic() - began
-        verdict = judged(instance, crew, receiver, (plan.kills + plan.workers * restarts) * HANDS)
+        verdict = check_run(
+            instance, crew, receiver, (plan.kills + plan.workers * restarts) * MAX_CONCURRENT_SENDS
+        )
     verdict.figures += (
         f"; {plan.kills} of {plan.servers} servers and {plan.workers} workers killed, PostgreSQL "
         f"restarted {restarts} times in {seconds:.0f} s, seed {run.seed}"
     )
-    verdict.claim(played, f"not all was played within {LAST:.0f} s")
-    verdict.claim(arrived, f"not all had arrived after {LAST:.0f} s")
-    verdict.claim(not any(codes), f"they ended with {codes}")
+    verdict.require(played, f"not all was played within {FINISH_TIMEOUT_SECONDS:.0f} s")
+    verdict.require(arrived, f"not all had arrived after {FINISH_TIMEOUT_SECONDS:.0f} s")
+    verdict.require(not any(codes), f"they ended with {codes}")
     return verdict
 
 
-def _give(crew: Crew, plan: Plan, stages: list[Stage]) -> None:
-    everything = plays(stages[0], plan.orders, plan.statuses)
+def _distribute_scripts(drivers: OrderDrivers, plan: Plan, contexts: list[ScriptContext]) -> None:
+    everything = create_scripts(contexts[0], plan.orders, plan.statuses)
     for play in everything:
-        play.stage = stages[play.number // plan.pages % len(stages)]
-    crew.give(everything)
+        play.context = contexts[play.number // plan.page_interval % len(contexts)]
+    drivers.add(everything)
 
 
-def _deaths(
-    run: Run, plan: Plan, fleet: Fleet, crew: Crew, postgres: Postgres, stage: Stage
+def _kill_repeatedly(
+    run: Run,
+    plan: Plan,
+    nodes: NodeGroup,
+    drivers: OrderDrivers,
+    postgres: PostgresServer,
+    context: ScriptContext,
 ) -> int:
     """Kill until it is enough; return how often PostgreSQL was restarted meanwhile.
 
     Each has done its part of the work before the next dies, so that who starts slowly lives too.
     """
-    luck, restarts = run.luck("kills"), 0
+    luck, restarts = run.rng("kills"), 0
     share = plan.orders * plan.statuses / (plan.kills + 1)
-    next_restart = time.monotonic() + luck.uniform(*plan.restarts)
+    next_restart = time.monotonic() + luck.uniform(*plan.restart_interval_range_seconds)
     for kills in range(1, plan.kills + 1):
-        stage.actor.join(luck.choice(fleet.servers).process.pid)
-        crew.wait_for(int(kills * share), LAST)
-        time.sleep(luck.uniform(*plan.between))
-        fleet.replace(luck)
+        context.actor.start(luck.choice(nodes.servers).process.pid)
+        drivers.wait_for_steps(int(kills * share), FINISH_TIMEOUT_SECONDS)
+        time.sleep(luck.uniform(*plan.kill_interval_range_seconds))
+        nodes.kill_and_replace(luck)
         if time.monotonic() >= next_restart:
             postgres.stop()
-            time.sleep(luck.uniform(*DOWN))
+            time.sleep(luck.uniform(*POSTGRES_DOWNTIME_RANGE_SECONDS))
             postgres.start()
             restarts += 1
-            next_restart = time.monotonic() + luck.uniform(*plan.restarts)
+            next_restart = time.monotonic() + luck.uniform(*plan.restart_interval_range_seconds)
         if kills % 10 == 0:
-            run.say(f"{kills} kills, {restarts} restarts, {crew.done:,} statuses acknowledged")
+            run.print_progress(
+                f"{kills} kills, {restarts} restarts, {drivers.completed_steps:,} statuses acknowledged"
+            )
     return restarts
 
 
-def _rest(
-    run: Run, fleet: Fleet, stage: Stage, crew: Crew, receiver: Receiver
+def _wait_for_rest(
+    run: Run,
+    nodes: NodeGroup,
+    context: ScriptContext,
+    drivers: OrderDrivers,
+    receiver: CallbackReceiver,
 ) -> tuple[bool, bool]:
     """Let all be played and delivered; say whether it was."""
-    for server in fleet.servers:
-        server.wait()
-    stage.actor.join(fleet.servers[0].process.pid)
-    run.say(f"nobody dies any more; {crew.done:,} statuses acknowledged")
-    played, expected = crew.wait(LAST), crew.done
-    run.say(f"all is played; {receiver.taken:,} of {expected:,} taken")
-    return played, receiver.wait_until(lambda it: it.taken >= expected, LAST)
+    for server in nodes.servers:
+        server.wait_until_ready()
+    context.actor.start(nodes.servers[0].process.pid)
+    run.print_progress(f"nobody dies any more; {drivers.completed_steps:,} statuses acknowledged")
+    played, expected = drivers.wait_until_finished(FINISH_TIMEOUT_SECONDS), drivers.completed_steps
+    run.print_progress(f"all is played; {receiver.accepted_count:,} of {expected:,} taken")
+    return played, receiver.wait_until(
+        lambda it: it.accepted_count >= expected, FINISH_TIMEOUT_SECONDS
+    )

@@ -20,147 +20,163 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provider import config, outbox
-from provider.courier import Courier
-from provider.courier.callback import CallbackSink
-from provider.courier.letters import MailSink
-from provider.courier.parcel import Parcel, Sink
+from provider.courier import Dispatcher
+from provider.courier.callback import CallbackChannel
+from provider.courier.letters import EmailChannel
+from provider.courier.parcel import Channel, PreparedDelivery
 from provider.db import Database
-from provider.house import House
+from provider.house import Services
 from provider.orders import Order
-from provider.outbox import CALLBACK, MAIL, WAITING, Claim, Ended, Message, Outcome
-from tests.cast import HandClock
+from provider.outbox import CALLBACK, EMAIL, WAITING, AttemptResult, Claim, Message, Outcome
+from tests.cast import ManualClock
 from tests.soak.actor import STEPS as ACTS
-from tests.soak.proof import quiet
+from tests.soak.proof import silence_logs
 
 # How often each step comes by at least, so that any of these times may be the last.
-STEPS = {
-    "act before commit": 9, "act after commit": 9,
-    "claim before commit": 3, "claim after commit": 3,
-    "send before": 9, "send after": 9,
-    "done before commit": 3, "done after commit": 3,
-    "again before commit": 2, "again after commit": 2,
-}  # fmt: skip
+CRASH_POINTS = {
+    "act before commit": 9,
+    "act after commit": 9,
+    "claim before commit": 3,
+    "claim after commit": 3,
+    "send before": 9,
+    "send after": 9,
+    "done before commit": 3,
+    "done after commit": 3,
+    "again before commit": 2,
+    "again after commit": 2,
+}
 SCRIPTS = (("decline", "reopen", "cancel"), ("consent", "conclude", "reopen"))
-HANDS = 4
-ROUNDS = 100  # of draining: more is a message that never arrives
+MAX_CONCURRENT_SENDS = 4
+MAX_DRAIN_ROUNDS = 100  # of draining: more is a message that never arrives
 
 
 @dataclass
-class Death:
+class CrashTrigger:
     """Kills its process when a step comes by for the n-th time; without a step it never does."""
 
     step: str = ""
-    times: int = 1
+    remaining_passes: int = 1
 
-    def near(self, step: str) -> None:
+    def reach(self, step: str) -> None:
         """Die here, if it is time."""
         if step == self.step:
-            self.times -= 1
-            if self.times == 0:
+            self.remaining_passes -= 1
+            if self.remaining_passes == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class MortalDatabase(Database):
+class CrashingDatabase(Database):
     """A database whose process may die around a commit."""
 
-    def __init__(self, url: str, death: Death) -> None:
+    def __init__(self, url: str, trigger: CrashTrigger) -> None:
         super().__init__(url)
-        self._death = death
+        self._trigger = trigger
 
     @contextmanager
-    def writing(self, *, alone: bool = False) -> Iterator[Session]:
+    def writing(self, *, separate_commit: bool = False) -> Iterator[Session]:
         """Open a transaction, and die before or after its commit if what it does is labelled."""
-        with super().writing(alone=alone) as session:
+        with super().writing(separate_commit=separate_commit) as session:
             yield session
             labels = sorted(session.info.get("labels", ()))
             for label in labels:
-                self._death.near(f"{label} before commit")
+                self._trigger.reach(f"{label} before commit")
         for label in labels:
-            self._death.near(f"{label} after commit")
+            self._trigger.reach(f"{label} after commit")
 
 
 @dataclass(frozen=True)
-class MortalSink:
+class CrashingChannel:
     """A sink whose process may die around a request."""
 
-    sink: Sink
-    death: Death
+    channel: Channel
+    trigger: CrashTrigger
 
-    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[Parcel | Exception]:
+    def prepare(
+        self, session: Session, claims: Sequence[Claim]
+    ) -> list[PreparedDelivery | Exception]:
         """Render, and give the parcels their risk."""
-        parcels = self.sink.prepare(session, claims)
+        parcels = self.channel.prepare(session, claims)
         return [
-            each if isinstance(each, Exception) else MortalParcel(each, self.death)
+            each if isinstance(each, Exception) else CrashingDelivery(each, self.trigger)
             for each in parcels
         ]
 
     def close(self) -> None:
         """Let go of what is kept open."""
-        self.sink.close()
+        self.channel.close()
 
 
 @dataclass(frozen=True)
-class MortalParcel:
+class CrashingDelivery:
     """A parcel whose process may die before it is sent, or after it was answered."""
 
-    parcel: Parcel
-    death: Death
+    prepared: PreparedDelivery
+    trigger: CrashTrigger
 
     @property
-    def rendered(self) -> bytes | None:
+    def body(self) -> bytes | None:
         """The bytes that every try sends."""
-        return self.parcel.rendered
+        return self.prepared.body
 
     def send(self) -> Outcome:
         """Try once, at some risk."""
-        self.death.near("send before")
-        outcome = self.parcel.send()
-        self.death.near("send after")
+        self.trigger.reach("send before")
+        outcome = self.prepared.send()
+        self.trigger.reach("send after")
         return outcome
 
 
-def live(environment: dict[str, str], orders: Sequence[str], at: datetime, death: Death) -> None:
+def run_orders(
+    environment: dict[str, str], orders: Sequence[str], now: datetime, trigger: CrashTrigger
+) -> None:
     """Go on with the orders' lives from where they stand, and deliver until nothing waits."""
-    quiet()
+    silence_logs()
     _label_transactions()
-    settings = config.read(environment)
-    clock = HandClock(at)
-    house = replace(House.build(settings, clock), db=MortalDatabase(settings.database_url, death))
-    courier = Courier(
-        house,
-        {CALLBACK: MortalSink(CallbackSink(house), death), MAIL: MailSink(house)},
-        hands=HANDS,
+    settings = config.load_settings(environment)
+    clock = ManualClock(now)
+    services = replace(
+        Services.build(settings, clock), db=CrashingDatabase(settings.database_url, trigger)
+    )
+    courier = Dispatcher(
+        services,
+        {
+            CALLBACK: CrashingChannel(CallbackChannel(services), trigger),
+            EMAIL: EmailChannel(services),
+        },
+        max_concurrent_sends=MAX_CONCURRENT_SENDS,
     )
     acknowledged = settings.instance / "acknowledged"
     for _ in SCRIPTS[0]:
         for number, order in enumerate(orders):
-            _act(house, order, SCRIPTS[number % len(SCRIPTS)], acknowledged)
-        _deliver(house, courier, clock)
+            _perform_step(services, order, SCRIPTS[number % len(SCRIPTS)], acknowledged)
+        _deliver(services, courier, clock)
     courier.stop()
 
 
-def _act(house: House, order: str, script: tuple[str, ...], acknowledged: Path) -> None:
-    with house.db.reading() as session:
+def _perform_step(
+    services: Services, order: str, script: tuple[str, ...], acknowledged: Path
+) -> None:
+    with services.db.reading() as session:
         done = Order.find(session, order).revision
     if done == len(script):
         return
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         for part in ACTS[script[done]]:
-            part(house, session, order, house.now())
+            part(services, session, order, services.now())
         _label(session, "act")
     with acknowledged.open("a") as file:
         file.write(f"{order} {done + 1}\n")
 
 
-def _deliver(house: House, courier: Courier, clock: HandClock) -> None:
+def _deliver(services: Services, dispatcher: Dispatcher, clock: ManualClock) -> None:
     waiting = select(func.count()).select_from(Message).where(Message.state == WAITING)
-    for _ in range(ROUNDS):
-        with house.db.reading() as session:
-            lanes = outbox.due_lanes(session, house.now())
+    for _ in range(MAX_DRAIN_ROUNDS):
+        with services.db.reading() as session:
+            lanes = outbox.list_due_queues(session, services.now())
             if not session.scalar(waiting):
                 return
-        courier.drain(*lanes)
-        clock.pass_(timedelta(minutes=10))
+        dispatcher.drain(*lanes)
+        clock.advance(timedelta(minutes=10))
     raise RuntimeError("something waits for ever")
 
 
@@ -170,14 +186,14 @@ def _label_transactions() -> None:
 
     def claiming(session: Session, *told: Any) -> list[Claim]:
         claims = claim(session, *told)
-        if any(each.lane.split("/")[1] == CALLBACK for each in claims):
+        if any(each.queue.split("/")[1] == CALLBACK for each in claims):
             _label(session, "claim")
         return claims
 
-    def settling(session: Session, ended: Sequence[Ended], at: Any) -> Any:
+    def settling(session: Session, ended: Sequence[AttemptResult], at: Any) -> Any:
         for each in ended:
-            if each.claim.lane.split("/")[1] == CALLBACK:
-                _label(session, each.outcome.word)
+            if each.claim.queue.split("/")[1] == CALLBACK:
+                _label(session, each.outcome.decision)
         return settle(session, ended, at)
 
     outbox.claim, outbox.settle = claiming, settling  # type: ignore[assignment]

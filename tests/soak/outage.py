@@ -7,24 +7,24 @@ from sqlalchemy import update
 
 from provider import outbox
 from provider.accounts import Account
-from provider.courier import Courier
-from provider.house import House
+from provider.courier import Dispatcher
+from provider.house import Services
 from tests import cast
-from tests.cast import HandClock
+from tests.cast import ManualClock
 from tests.soak import actor
-from tests.soak.fleet import instance
-from tests.soak.history import judge
-from tests.soak.ledger import unsettled, written
-from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Receiver
+from tests.soak.fleet import open_instance
+from tests.soak.history import check_deliveries
+from tests.soak.ledger import count_undelivered, load_expected_statuses
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.receiver import CallbackReceiver
 
-STATUSES = ("decline", "reopen")
-RATE = 100.0  # a second, that the account is kept to
-OVER = 1.05  # by which it may be exceeded
-WINDOWS = (1, 10, 60)  # seconds, over any of which the rate is looked at
-MOMENT = (0.001, 0.05)  # seconds between two looks at what may go
-DAYS = 4  # after which all has arrived: the longest wait is a day
-EACH = timedelta(hours=1)  # how often the refusing host is tried, and new news comes
+SCRIPT = ("decline", "reopen")
+MAX_CALLBACKS_PER_SECOND = 100.0  # a second, that the account is kept to
+RATE_TOLERANCE_FACTOR = 1.05  # by which it may be exceeded
+RATE_WINDOWS_SECONDS = (1, 10, 60)  # seconds, over any of which the rate is looked at
+CLOCK_STEP_RANGE_SECONDS = (0.001, 0.05)  # seconds between two looks at what may go
+MAX_DELIVERY_DAYS = 4  # after which all has arrived: the longest wait is a day
+ORDER_INTERVAL = timedelta(hours=1)  # how often the refusing host is tried, and new news comes
 
 
 @dataclass(frozen=True)
@@ -35,91 +35,108 @@ class Plan:
     orders: int
 
 
-LONG, SHORT = Plan(72, 5_000), Plan(4, 60)
+LONG_PLAN, SHORT_PLAN = Plan(72, 5_000), Plan(4, 60)
 
 
-def outage(run: Run) -> Verdict:
+def outage(run: Run) -> ScenarioVerdict:
     """Queue for three days, then let everything out."""
-    plan, clock = SHORT if run.short else LONG, HandClock()
+    plan, clock = SHORT_PLAN if run.short else LONG_PLAN, ManualClock()
     with (
-        instance(run, "outage") as ground,
-        ground.house(clock) as house,
-        Receiver(run.luck("receiver"), clock=lambda: clock.at.timestamp()) as receiver,
+        open_instance(run, "outage") as ground,
+        ground.open_services(clock) as services,
+        CallbackReceiver(
+            run.rng("receiver"), clock=lambda: clock.current_time.timestamp()
+        ) as receiver,
     ):
-        receiver.refusing = True
-        courier = Courier(house)
-        tries = _refused(plan, house, courier, receiver, clock)
-        run.say(f"{tries:,} tries in {plan.hours} h; {unsettled(house):,} wait")
-        queued, receiver.refusing = unsettled(house), False
-        taken = _let_out(run, house, courier, clock)
-        run.say(f"all went out within {taken}")
+        receiver.is_refusing = True
+        courier = Dispatcher(services)
+        tries = _queue_while_refused(plan, services, courier, receiver, clock)
+        run.print_progress(
+            f"{tries:,} tries in {plan.hours} h; {count_undelivered(services):,} wait"
+        )
+        queued, receiver.is_refusing = count_undelivered(services), False
+        taken = _deliver_backlog(run, services, courier, clock)
+        run.print_progress(f"all went out within {taken}")
         courier.stop()
-        judgement = judge(written(house), receiver.arrived)
-        left = unsettled(house)
-    moments = sorted(each.at for each in receiver.arrived if each.taken)
-    rates = {window: _most(moments, window) / window for window in WINDOWS}
+        judgement = check_deliveries(load_expected_statuses(services), receiver.callbacks)
+        left = count_undelivered(services)
+    moments = sorted(each.received_at for each in receiver.callbacks if each.is_accepted)
+    rates = {window: _max_in_window(moments, window) / window for window in RATE_WINDOWS_SECONDS}
     worst = max(rates.values())
-    verdict = Verdict(
+    verdict = ScenarioVerdict(
         f"{plan.hours} h, {queued:,} queued, {judgement.figures}; out within {taken}, "
-        f"at most {worst:.1f} a second where {RATE:.0f} are allowed"
+        f"at most {worst:.1f} a second where {MAX_CALLBACKS_PER_SECOND:.0f} are allowed"
     )
-    verdict.hold(judgement)
-    verdict.claim(queued == judgement.promised, f"{queued} were queued")
-    lasted, pace = moments[-1] - moments[0], queued / RATE
-    verdict.claim(lasted <= 2 * pace + 1, f"{lasted:.1f} s from the first to the last, not {pace}")
-    verdict.claim(not left, f"{left} messages are not settled as delivered")
+    verdict.add_problems_of(judgement)
+    verdict.require(queued == judgement.expected, f"{queued} were queued")
+    lasted, pace = moments[-1] - moments[0], queued / MAX_CALLBACKS_PER_SECOND
+    verdict.require(
+        lasted <= 2 * pace + 1, f"{lasted:.1f} s from the first to the last, not {pace}"
+    )
+    verdict.require(not left, f"{left} messages are not settled as delivered")
     for window, rate in rates.items():
-        verdict.claim(rate <= RATE * OVER, f"{rate:.1f} a second over {window} s")
+        verdict.require(
+            rate <= MAX_CALLBACKS_PER_SECOND * RATE_TOLERANCE_FACTOR,
+            f"{rate:.1f} a second over {window} s",
+        )
     return verdict
 
 
-def _refused(
-    plan: Plan, house: House, courier: Courier, receiver: Receiver, clock: HandClock
+def _queue_while_refused(
+    plan: Plan,
+    services: Services,
+    dispatcher: Dispatcher,
+    receiver: CallbackReceiver,
+    clock: ManualClock,
 ) -> int:
     """Let the orders of each hour come while the host refuses; return how often it was tried."""
-    account_id, _ = cast.account(house)
-    with house.db.writing() as session:
-        session.execute(update(Account).values(callback_rate=RATE))
-    test, share = cast.test(house), -(-plan.orders // plan.hours)
+    account_id, _ = cast.create_account(services)
+    with services.db.writing() as session:
+        session.execute(update(Account).values(callback_rate=MAX_CALLBACKS_PER_SECOND))
+    test, share = cast.create_test(services), -(-plan.orders // plan.hours)
     for hour in range(plan.hours):
         for number in range(hour * share, min(plan.orders, (hour + 1) * share)):
             url = f"{receiver.url}/callbacks/{number}"
-            order = cast.order(house, account_id, test, callback_url=url)
-            with house.db.writing() as session:
-                for part in (part for step in STATUSES for part in actor.STEPS[step]):
-                    part(house, session, order, house.now())
-        _drain(house, courier)
-        clock.pass_(EACH)
-    return len(receiver.arrived)
+            order = cast.place_order(services, account_id, test, callback_url=url)
+            with services.db.writing() as session:
+                for part in (part for step in SCRIPT for part in actor.STEPS[step]):
+                    part(services, session, order, services.now())
+        _drain(services, dispatcher)
+        clock.advance(ORDER_INTERVAL)
+    return len(receiver.callbacks)
 
 
-def _let_out(run: Run, house: House, courier: Courier, clock: HandClock) -> timedelta:
+def _deliver_backlog(
+    run: Run, services: Services, dispatcher: Dispatcher, clock: ManualClock
+) -> timedelta:
     """Deliver until nothing waits, and return how long that took; four days are too long."""
-    began, luck = clock.at, run.luck("steps")
-    left = queued = unsettled(house)
-    while left and clock.at < began + timedelta(days=DAYS):
-        _drain(house, courier)
-        left = unsettled(house)
+    began, luck = clock.current_time, run.rng("steps")
+    left = queued = count_undelivered(services)
+    while left and clock.current_time < began + timedelta(days=MAX_DELIVERY_DAYS):
+        _drain(services, dispatcher)
+        left = count_undelivered(services)
         # The host is left alone until its first answer; then time goes on by moments.
         moment = (
-            timedelta(minutes=1) if left == queued else timedelta(seconds=luck.uniform(*MOMENT))
+            timedelta(minutes=1)
+            if left == queued
+            else timedelta(seconds=luck.uniform(*CLOCK_STEP_RANGE_SECONDS))
         )
-        clock.pass_(moment)
-    return clock.at - began
+        clock.advance(moment)
+    return clock.current_time - began
 
 
-def _drain(house: House, courier: Courier) -> None:
+def _drain(services: Services, dispatcher: Dispatcher) -> None:
     """Send what may go now."""
-    with house.db.reading() as session:
-        lanes = outbox.due_lanes(session, house.now())
-    courier.drain(*lanes)
+    with services.db.reading() as session:
+        lanes = outbox.list_due_queues(session, services.now())
+    dispatcher.drain(*lanes)
 
 
-def _most(moments: list[float], window: float) -> int:
+def _max_in_window(times: list[float], window: float) -> int:
     """Return how many fell into any span of so many seconds."""
     most = first = 0
-    for last, moment in enumerate(moments):
-        while moments[first] <= moment - window:
+    for last, moment in enumerate(times):
+        while times[first] <= moment - window:
             first += 1
         most = max(most, last - first + 1)
     return most

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import structlog
 
-from tests.soak.history import Judgement
+from tests.soak.history import DeliveryVerdict
 
-MOST_SHOWN = 20  # problems of one proof that are written out
+MAX_PRINTED_PROBLEMS = 20  # problems of one proof that are written out
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,19 @@ class Run:
     folder: Path
     short: bool = False
     seed: int = 0
-    loud: bool = True
+    verbose: bool = True
     postgresql: bool = False
 
-    def luck(self, what: str) -> random.Random:
+    def rng(self, purpose: str) -> random.Random:
         """Return dice of their own for one use, so that threads do not mix them up."""
-        return random.Random(f"{self.seed}/{what}")
+        return random.Random(f"{self.seed}/{purpose}")
 
-    def say(self, what: str) -> None:
+    def print_progress(self, text: str) -> None:
         """Tell how far it is."""
-        if self.loud:
-            print(f"  {time.strftime('%H:%M:%S', time.gmtime())} {what}", flush=True)
+        if self.verbose:
+            print(f"  {time.strftime('%H:%M:%S', time.gmtime())} {text}", flush=True)
 
-    def part(self, name: str) -> Path:
+    def create_folder(self, name: str) -> Path:
         """Return a new folder inside the run's."""
         folder = self.folder / name
         folder.mkdir(parents=True)
@@ -45,7 +45,7 @@ class Run:
 
 
 @dataclass
-class Verdict:
+class ScenarioVerdict:
     """The figures of a proof, and what speaks against it; nothing is a pass."""
 
     figures: str
@@ -56,27 +56,27 @@ class Verdict:
         """Whether nothing speaks against it."""
         return not self.problems
 
-    def claim(self, holds: bool, otherwise: str) -> None:
+    def require(self, condition: bool, problem: str) -> None:
         """Note a problem unless something holds."""
-        if not holds:
-            self.problems.append(otherwise)
+        if not condition:
+            self.problems.append(problem)
 
-    def hold(self, judgement: Judgement) -> None:
+    def add_problems_of(self, deliveries: DeliveryVerdict) -> None:
         """Take over what the history's judge found."""
-        self.problems += map(str, judgement.problems)
+        self.problems += map(str, deliveries.problems)
 
-    def show(self, name: str) -> None:
+    def print_summary(self, name: str) -> None:
         """Write the verdict in one line, and the problems beneath."""
         print(f"{'PASS' if self.passed else 'FAIL'} {name}: {self.figures}", flush=True)
-        for problem in self.problems[:MOST_SHOWN]:
+        for problem in self.problems[:MAX_PRINTED_PROBLEMS]:
             print(f"  {problem}", file=sys.stderr, flush=True)
-        if (more := len(self.problems) - MOST_SHOWN) > 0:
+        if (more := len(self.problems) - MAX_PRINTED_PROBLEMS) > 0:
             print(f"  … and {more} more", file=sys.stderr, flush=True)
 
 
-def quiet() -> None:
+def silence_logs() -> None:
     """Let the couriers of this process say nothing."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
-Proof = Callable[[Run], Verdict]
+Scenario = Callable[[Run], ScenarioVerdict]

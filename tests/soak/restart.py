@@ -8,67 +8,76 @@ from provider import schema
 from provider.db import Base, Database
 from tests import cast
 from tests.soak import actor
-from tests.soak.history import judge
-from tests.soak.ledger import unsettled, written
-from tests.soak.proof import Run, Verdict
-from tests.soak.receiver import Receiver
+from tests.soak.history import check_deliveries
+from tests.soak.ledger import count_undelivered, load_expected_statuses
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.receiver import CallbackReceiver
 from tests.soak.server import Instance
 
-BEFORE = "0003"  # the database's version before there was a lane for each host
-STATUSES = ("decline", "reopen")
-LONG, SHORT = 1000, 30  # orders that wait
-TRIES = 5  # that are refused before the stop: then the host is left alone
-LAST = 300.0  # seconds
+PREVIOUS_REVISION = "0003"  # the database's version before there was a lane for each host
+SCRIPT = ("decline", "reopen")
+LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 1000, 30  # orders that wait
+MIN_REFUSED_ATTEMPTS = 5  # that are refused before the stop: then the host is left alone
+FINISH_TIMEOUT_SECONDS = 300.0  # seconds
 
 
-def restart(run: Run) -> Verdict:
+def restart(run: Run) -> ScenarioVerdict:
     """Stop clean while all wait, go on as the next version on its database: all arrive."""
-    orders = SHORT if run.short else LONG
-    instance = Instance(run.part("restart"))
-    with Receiver(run.luck("receiver")) as receiver:
-        receiver.refusing = True
-        _queue(instance, receiver.url, orders)
-        with instance.start() as server:
-            refused = receiver.wait_until(lambda it: len(it.arrived) >= TRIES, LAST)
+    orders = SHORT_ORDER_COUNT if run.short else LONG_ORDER_COUNT
+    instance = Instance(run.create_folder("restart"))
+    with CallbackReceiver(run.rng("receiver")) as receiver:
+        receiver.is_refusing = True
+        _queue_orders(instance, receiver.url, orders)
+        with instance.start_server() as server:
+            refused = receiver.wait_until(
+                lambda it: len(it.callbacks) >= MIN_REFUSED_ATTEMPTS, FINISH_TIMEOUT_SECONDS
+            )
             codes = [server.stop()]
-        run.say(f"stopped after {len(receiver.arrived)} tries, all {orders:,} orders wait")
-        with instance.house() as house:
-            waiting = unsettled(house)
-        _age(instance)
-        instance.run("init")
-        receiver.refusing = False
-        with instance.start() as server:
-            arrived = receiver.wait_until(lambda it: it.taken >= orders * len(STATUSES), LAST)
+        run.print_progress(
+            f"stopped after {len(receiver.callbacks)} tries, all {orders:,} orders wait"
+        )
+        with instance.open_services() as services:
+            waiting = count_undelivered(services)
+        _downgrade_database(instance)
+        instance.run_command("init")
+        receiver.is_refusing = False
+        with instance.start_server() as server:
+            arrived = receiver.wait_until(
+                lambda it: it.accepted_count >= orders * len(SCRIPT), FINISH_TIMEOUT_SECONDS
+            )
             codes.append(server.stop())
-    with instance.house() as house:
-        judgement, left = judge(written(house), receiver.arrived), unsettled(house)
-    verdict = Verdict(f"{orders:,} orders waited, {judgement.figures}")
-    verdict.hold(judgement)
-    verdict.claim(judgement.promised == orders * len(STATUSES), "not all was promised")
-    verdict.claim(refused and waiting >= judgement.promised, f"only {waiting} waited")
-    verdict.claim(arrived and not left, f"{left} messages are not settled as delivered")
-    verdict.claim(codes == [0, 0], f"the servers ended with {codes}")
+    with instance.open_services() as services:
+        judgement, left = (
+            check_deliveries(load_expected_statuses(services), receiver.callbacks),
+            count_undelivered(services),
+        )
+    verdict = ScenarioVerdict(f"{orders:,} orders waited, {judgement.figures}")
+    verdict.add_problems_of(judgement)
+    verdict.require(judgement.expected == orders * len(SCRIPT), "not all was promised")
+    verdict.require(refused and waiting >= judgement.expected, f"only {waiting} waited")
+    verdict.require(arrived and not left, f"{left} messages are not settled as delivered")
+    verdict.require(codes == [0, 0], f"the servers ended with {codes}")
     return verdict
 
 
-def _queue(instance: Instance, receiver: str, orders: int) -> None:
-    with instance.house() as house:
-        account_id, _ = cast.account(house)
-        test = cast.test(house)
+def _queue_orders(instance: Instance, receiver_url: str, orders: int) -> None:
+    with instance.open_services() as services:
+        account_id, _ = cast.create_account(services)
+        test = cast.create_test(services)
         for number in range(orders):
-            url = f"{receiver}/callbacks/{number}"
-            order = cast.order(house, account_id, test, callback_url=url)
-            with house.db.writing() as session:
-                for part in (part for step in STATUSES for part in actor.STEPS[step]):
-                    part(house, session, order, house.now())
+            url = f"{receiver_url}/callbacks/{number}"
+            order = cast.place_order(services, account_id, test, callback_url=url)
+            with services.db.writing() as session:
+                for part in (part for step in SCRIPT for part in actor.STEPS[step]):
+                    part(services, session, order, services.now())
 
 
-def _age(instance: Instance) -> None:
+def _downgrade_database(instance: Instance) -> None:
     """Put the data into a database as the version before had it."""
     file = instance.folder / "provider.db"
     file.rename(newer := instance.folder / "newer.db")
     old, new = Database(f"sqlite:///{file}"), Database(f"sqlite:///{newer}")
-    schema.upgrade(old, BEFORE)
+    schema.upgrade(old, PREVIOUS_REVISION)
     with old.engine.begin() as into, new.engine.begin() as source:
         into.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
         known = inspect(into)

@@ -20,10 +20,10 @@ from sqlalchemy import text
 from provider import config, schema
 from provider.clock import Clock
 from provider.db import Database
-from provider.house import House
+from provider.house import Services
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0  # seconds for what takes one or two on an idle machine
+SERVER_TIMEOUT_SECONDS = 60.0  # seconds for what takes one or two on an idle machine
 
 
 class Instance:
@@ -45,7 +45,7 @@ class Instance:
         schema.upgrade(db)
         db.close()
 
-    def at(self, folder: Path) -> "Instance":
+    def with_folder(self, folder: Path) -> "Instance":
         """Return the same instance on a copy of its folder."""
         moved = copy(self)
         moved.folder = folder
@@ -55,53 +55,61 @@ class Instance:
     @property
     def settings(self) -> config.Settings:
         """The settings that the server goes by."""
-        return config.read(self.environment)
+        return config.load_settings(self.environment)
 
     @contextmanager
-    def house(self, clock: Clock | None = None) -> Iterator[House]:
+    def open_services(self, clock: Clock | None = None) -> Iterator[Services]:
         """Open the same house from here; closed again, so that a dead server's log is its own."""
-        house = House.build(self.settings, clock)
+        services = Services.build(self.settings, clock)
         try:
-            yield house
+            yield services
         finally:
-            house.db.close()
+            services.db.close()
 
-    def let_leases_lapse(self) -> None:
+    def expire_leases(self) -> None:
         """Act as if a minute had passed since the server died: what it had in hand is free."""
-        with self.house() as house, house.db.writing() as session:
+        with self.open_services() as services, services.db.writing() as session:
             session.execute(text("UPDATE messages SET leased_until = '2000-01-01 00:00:00.000000'"))
 
-    def run(self, *words: str) -> str:
+    def run_command(self, *arguments: str) -> str:
         """Run a `provider` command on it and return what it says."""
         return subprocess.run(
-            [sys.executable, "-m", "provider.cli", *words],
-            cwd=ROOT, env=self.environ(), check=True, capture_output=True, text=True,
-        ).stdout  # fmt: skip
+            [sys.executable, "-m", "provider.cli", *arguments],
+            cwd=ROOT,
+            env=self.process_environment(),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
 
-    def start(self, port: int = 0) -> "Server":
+    def start_server(self, port: int = 0) -> "ServerProcess":
         """Start a server on it, at its own port or another one."""
-        return Server(self, port or self.port)
+        return ServerProcess(self, port or self.port)
 
-    def work(self) -> "Worker":
+    def start_worker(self) -> "WorkerProcess":
         """Start a worker on it."""
-        return Worker(self)
+        return WorkerProcess(self)
 
-    def environ(self) -> dict[str, str]:
+    def process_environment(self) -> dict[str, str]:
         # Without the tests' coverage: who is killed writes none, and starts half as fast.
         rest = {k: v for k, v in os.environ.items() if not k.startswith(("PROVIDER_", "COVERAGE_"))}
         return rest | self.environment
 
 
-class Program:
+class ProviderProcess:
     """A running command of ours, a process group of its own."""
 
-    def __init__(self, instance: Instance, *words: str) -> None:
-        self._log = instance.folder / f"{words[0]}.log"
-        with self._log.open("ab") as log:
+    def __init__(self, instance: Instance, *arguments: str) -> None:
+        self._log_file = instance.folder / f"{arguments[0]}.log"
+        with self._log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "provider.cli", *words],
-                cwd=ROOT, env=instance.environ(), stdout=log, stderr=log, process_group=0,
-            )  # fmt: skip
+                [sys.executable, "-m", "provider.cli", *arguments],
+                cwd=ROOT,
+                env=instance.process_environment(),
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -118,52 +126,54 @@ class Program:
     def stop(self) -> int:
         """Stop it clean with SIGTERM and return its exit code."""
         self.process.terminate()
-        return self.process.wait(PATIENCE)
+        return self.process.wait(SERVER_TIMEOUT_SECONDS)
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Return the end of its log."""
-        return self._log.read_bytes()[-2000:].decode("utf-8", "replace")
+        return self._log_file.read_bytes()[-2000:].decode("utf-8", "replace")
 
 
-class Worker(Program):
+class WorkerProcess(ProviderProcess):
     """A running `provider worker`."""
 
     def __init__(self, instance: Instance) -> None:
         super().__init__(instance, "worker")
 
-    def freeze(self) -> None:
+    def suspend(self) -> None:
         """Stop it in the middle of whatever it does."""
         self.process.send_signal(signal.SIGSTOP)
 
-    def thaw(self) -> None:
+    def resume(self) -> None:
         """Let it go on as if nothing had been."""
         self.process.send_signal(signal.SIGCONT)
 
 
-class Server(Program):
+class ServerProcess(ProviderProcess):
     """A running `provider serve`."""
 
     def __init__(self, instance: Instance, port: int) -> None:
         self.port = port
         super().__init__(instance, "serve", "--port", str(port))
 
-    def wait(self) -> "Server":
+    def wait_until_ready(self) -> "ServerProcess":
         """Wait until it answers; RuntimeError, with its last words, when it does not."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + SERVER_TIMEOUT_SECONDS
         while self.process.poll() is None and time.monotonic() < until:
-            if self._answers():
+            if self._is_ready():
                 return self
             time.sleep(0.02)
-        raise RuntimeError(f"the server does not answer: {self.last_words()}")
+        raise RuntimeError(f"the server does not answer: {self.log_tail()}")
 
     def kill(self) -> None:
         """Kill the whole process group with -9, and wait until nobody listens any more."""
         super().kill()
-        _wait_until_free(self.port)
+        _wait_until_port_is_free(self.port)
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         try:
-            with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)) as connection:
+            with closing(
+                HTTPConnection("127.0.0.1", self.port, timeout=SERVER_TIMEOUT_SECONDS)
+            ) as connection:
                 connection.request("GET", "/health")
                 return bool(json.loads(connection.getresponse().read())["status"] == "alive")
         except (OSError, HTTPException):
@@ -177,8 +187,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_free(port: int) -> None:
-    until = time.monotonic() + PATIENCE
+def _wait_until_port_is_free(port: int) -> None:
+    until = time.monotonic() + SERVER_TIMEOUT_SECONDS
     while time.monotonic() < until:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -3,58 +3,62 @@
 import random
 from datetime import timedelta
 
-from tests.soak.fleet import instance
-from tests.soak.proof import Run, Verdict
-from tests.soak.world import LANDINGS, World
+from tests.soak.fleet import open_instance
+from tests.soak.proof import Run, ScenarioVerdict
+from tests.soak.world import SEND_OUTCOMES, SimulatedWorld
 
-EVENTS = 200
-SEEDS, FEW = 10_000, 8
-WELL = ("taken",) * 6  # against one of each other
+EVENTS_PER_HISTORY = 200
+LONG_SEED_COUNT, SHORT_SEED_COUNT = 10_000, 8
+SUCCESS_OUTCOMES = ("taken",) * 6  # against one of each other
 
 
-def simulation(run: Run) -> Verdict:
+def simulation(run: Run) -> ScenarioVerdict:
     """Play many histories; whatever fails names its seed."""
-    with instance(run, "world") as ground:
-        return _played(run, World.make(ground.settings))
+    with open_instance(run, "world") as ground:
+        return _run_histories(run, SimulatedWorld.create(ground.settings))
 
 
-def _played(run: Run, world: World) -> Verdict:
+def _run_histories(run: Run, world: SimulatedWorld) -> ScenarioVerdict:
     failures = []
-    count = FEW if run.short else SEEDS
+    count = SHORT_SEED_COUNT if run.short else LONG_SEED_COUNT
     for number in range(count):
         seed = run.seed * 1_000_000 + number
-        world = world.again()
+        world = world.reset()
         try:
-            play(world, random.Random(seed))
+            run_history(world, random.Random(seed))
         except Exception as error:
             failures.append(f"seed {seed}: {type(error).__name__}: {error}")
             if len(failures) == 5:
                 break
-    world.house.db.close()
-    return Verdict(f"{count:,} histories of {EVENTS} events, {len(failures)} failed", failures)
+    world.services.db.close()
+    return ScenarioVerdict(
+        f"{count:,} histories of {EVENTS_PER_HISTORY} events, {len(failures)} failed", failures
+    )
 
 
-def play(world: World, dice: random.Random) -> None:
+def run_history(world: SimulatedWorld, rng: random.Random) -> None:
     """Play one history and see that all of it ends well."""
-    random.seed(dice.random())  # for what the courier itself throws
-    for _ in range(EVENTS):
-        _happen(world, dice)
-    world.settle()
+    random.seed(rng.random())  # for what the courier itself throws
+    for _ in range(EVENTS_PER_HISTORY):
+        _apply_random_event(world, rng)
+    world.settle_all()
 
 
-def _happen(world: World, dice: random.Random) -> None:
-    chance, courier = dice.random(), dice.randrange(2)
+def _apply_random_event(world: SimulatedWorld, rng: random.Random) -> None:
+    chance, courier = rng.random(), rng.randrange(2)
     if chance < 0.2:
-        world.append(dice.randrange(4), dice.randrange(3), dice.choice(["completed", "expired"]))
+        world.append(rng.randrange(4), rng.randrange(3), rng.choice(["completed", "expired"]))
     elif chance < 0.5:
-        world.turn(courier, fails=dice.random() < 0.02)
+        world.run_dispatcher(courier, is_failing=rng.random() < 0.02)
     elif chance < 0.85:
-        world.land(courier, dice.randrange(8), dice.choice([*WELL, *LANDINGS]))
+        world.complete_send(
+            courier, rng.randrange(8), rng.choice([*SUCCESS_OUTCOMES, *SEND_OUTCOMES])
+        )
     elif chance < 0.95:
-        world.pass_(timedelta(seconds=dice.choice([0.1, 1, 7, 40, 70, 400, 4000, 90_000])))
+        world.advance_clock(timedelta(seconds=rng.choice([0.1, 1, 7, 40, 70, 400, 4000, 90_000])))
     elif chance < 0.97:
-        world.crash(courier, dice.randrange(4))
+        world.crash_dispatcher(courier, rng.randrange(4))
     elif chance < 0.99:
-        world.send_again(dice.randrange(10))
+        world.requeue(rng.randrange(10))
     else:
-        world.new_token(dice.randrange(2))
+        world.replace_token(rng.randrange(2))

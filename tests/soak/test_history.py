@@ -4,116 +4,168 @@ from dataclasses import replace
 
 import pytest
 
-from tests.soak.history import Arrival, Promise, judge
+from tests.soak.history import ExpectedStatus, ReceivedCallback, check_deliveries
 
-PROMISED = [
-    Promise("/1", 1, "rejected"), Promise("/1", 2, "pending"), Promise("/2", 1, "expired"),
-]  # fmt: skip
+EXPECTED = [
+    ExpectedStatus("/1", 1, "rejected"),
+    ExpectedStatus("/1", 2, "pending"),
+    ExpectedStatus("/2", 1, "expired"),
+]
 
 
-def came(order: str, number: int, status: str, answered: int | None = 200) -> Arrival:
+def received(
+    order: str, sequence: int, status: str, status_code: int | None = 200
+) -> ReceivedCallback:
     body = f'{{"status": "{status}"}}'.encode()
-    return Arrival(order, f"key-{order}-{number}", str(number), body, answered)
+    return ReceivedCallback(order, f"key-{order}-{sequence}", str(sequence), body, status_code)
 
 
-FIRST, SECOND, OTHER = (came(each.order, each.sequence, each.status) for each in PROMISED)
+FIRST_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK = (
+    received(each.order, each.sequence, each.status) for each in EXPECTED
+)
 
 
-def problems(*arrived: Arrival, repeats_allowed: int = 0) -> list[str]:
-    judgement = judge(PROMISED, arrived, repeats_allowed=repeats_allowed)
-    return [problem.what for problem in judgement.problems]
+def problem_categories(*received_callbacks: ReceivedCallback, max_repeats: int = 0) -> list[str]:
+    judgement = check_deliveries(EXPECTED, received_callbacks, max_repeats=max_repeats)
+    return [problem.category for problem in judgement.problems]
 
 
-def test_what_arrived_once_and_in_order_passes() -> None:
-    assert problems(FIRST, OTHER, SECOND) == []
+def test_check_deliveries_complete_and_ordered_passes() -> None:
+    assert problem_categories(FIRST_CALLBACK, OTHER_CALLBACK, SECOND_CALLBACK) == []
 
 
-def test_tries_that_were_not_taken_may_be_made_again() -> None:
-    refused, reset = replace(FIRST, answered=503), replace(FIRST, answered=None)
-    assert problems(refused, reset, FIRST, SECOND, OTHER) == []
+def test_check_deliveries_retry_after_failure_passes() -> None:
+    refused, reset = (
+        replace(FIRST_CALLBACK, status_code=503),
+        replace(FIRST_CALLBACK, status_code=None),
+    )
+    assert problem_categories(refused, reset, FIRST_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK) == []
 
 
-def test_a_status_that_never_came_is_lost() -> None:
-    assert problems(FIRST, SECOND) == ["lost"]
+def test_check_deliveries_missing_status_is_lost() -> None:
+    assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK) == ["lost"]
 
 
-def test_a_status_that_was_never_taken_is_lost() -> None:
-    assert problems(FIRST, SECOND, replace(OTHER, answered=500)) == ["lost"]
+def test_check_deliveries_never_accepted_status_is_lost() -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, SECOND_CALLBACK, replace(OTHER_CALLBACK, status_code=500)
+    ) == ["lost"]
 
 
-def test_a_status_that_came_before_its_predecessor_is_out_of_order() -> None:
-    assert problems(SECOND, FIRST, OTHER) == ["reordered"]
+def test_check_deliveries_later_status_first_is_reordered() -> None:
+    assert problem_categories(SECOND_CALLBACK, FIRST_CALLBACK, OTHER_CALLBACK) == ["reordered"]
 
 
-def test_a_status_that_set_out_before_its_predecessor_was_taken_is_out_of_order() -> None:
-    assert problems(replace(FIRST, answered=503), SECOND, FIRST, OTHER) == ["reordered"]
+def test_check_deliveries_sent_before_accepted_is_reordered() -> None:
+    assert problem_categories(
+        replace(FIRST_CALLBACK, status_code=503), SECOND_CALLBACK, FIRST_CALLBACK, OTHER_CALLBACK
+    ) == ["reordered"]
 
 
-def test_a_status_that_set_out_before_its_predecessor_was_answered_is_out_of_order() -> None:
-    slow, second = replace(FIRST, at=1.0, late=0.3), replace(SECOND, at=1.2)
-    assert problems(slow, second, replace(OTHER, at=2.0)) == ["reordered"]
-    assert problems(slow, replace(second, at=1.3), replace(OTHER, at=2.0)) == []
+def test_check_deliveries_sent_before_response_is_reordered() -> None:
+    slow, second = (
+        replace(FIRST_CALLBACK, received_at=1.0, response_delay_seconds=0.3),
+        replace(SECOND_CALLBACK, received_at=1.2),
+    )
+    assert problem_categories(slow, second, replace(OTHER_CALLBACK, received_at=2.0)) == [
+        "reordered"
+    ]
+    assert (
+        problem_categories(
+            slow, replace(second, received_at=1.3), replace(OTHER_CALLBACK, received_at=2.0)
+        )
+        == []
+    )
     # Its sender died before the answer, and sent it again.
-    again = replace(FIRST, at=1.1)
-    assert problems(slow, again, second, replace(OTHER, at=2.0), repeats_allowed=1) == []
+    again = replace(FIRST_CALLBACK, received_at=1.1)
+    assert (
+        problem_categories(
+            slow, again, second, replace(OTHER_CALLBACK, received_at=2.0), max_repeats=1
+        )
+        == []
+    )
 
 
-def test_a_status_whose_predecessor_never_came_is_told_as_a_loss() -> None:
-    assert problems(SECOND, OTHER) == ["lost"]
+def test_check_deliveries_missing_predecessor_is_lost() -> None:
+    assert problem_categories(SECOND_CALLBACK, OTHER_CALLBACK) == ["lost"]
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        replace(FIRST, body=FIRST.body + b" "),
-        replace(FIRST, body=b'{"status":"rejected"}'),
+        replace(FIRST_CALLBACK, body=FIRST_CALLBACK.body + b" "),
+        replace(FIRST_CALLBACK, body=b'{"status":"rejected"}'),
     ],
 )
-def test_a_repeat_with_other_bytes_is_changed(other: Arrival) -> None:
-    assert problems(replace(FIRST, answered=500), other, SECOND, OTHER) == ["changed"]
+def test_check_deliveries_repeat_with_other_bytes_is_changed(other: ReceivedCallback) -> None:
+    assert problem_categories(
+        replace(FIRST_CALLBACK, status_code=500), other, SECOND_CALLBACK, OTHER_CALLBACK
+    ) == ["changed"]
 
 
-def test_a_key_that_stands_for_two_orders_is_changed() -> None:
-    assert problems(FIRST, SECOND, replace(OTHER, key=FIRST.key)) == ["changed", "repeated"]
+def test_check_deliveries_key_of_two_orders_is_changed() -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, SECOND_CALLBACK, replace(OTHER_CALLBACK, key=FIRST_CALLBACK.key)
+    ) == ["changed", "repeated"]
 
 
-def test_a_status_under_two_keys_would_be_taken_twice() -> None:
-    assert problems(FIRST, replace(FIRST, key="another"), SECOND, OTHER) == ["two keys"]
+def test_check_deliveries_status_with_two_keys_is_found() -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, replace(FIRST_CALLBACK, key="another"), SECOND_CALLBACK, OTHER_CALLBACK
+    ) == ["two keys"]
 
 
 @pytest.mark.parametrize(
-    "nameless", [replace(OTHER, key=None), replace(OTHER, sequence=None),
-                 replace(OTHER, sequence="first")],
-)  # fmt: skip
-def test_a_message_without_key_or_sequence_is_unnamed_and_counts_for_nothing(
-    nameless: Arrival,
+    "nameless",
+    [
+        replace(OTHER_CALLBACK, key=None),
+        replace(OTHER_CALLBACK, sequence=None),
+        replace(OTHER_CALLBACK, sequence="first"),
+    ],
+)
+def test_check_deliveries_without_key_or_sequence_is_not_counted(
+    nameless: ReceivedCallback,
 ) -> None:
-    assert problems(FIRST, SECOND, nameless) == ["unnamed", "lost"]
+    assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK, nameless) == ["unnamed", "lost"]
 
 
-def test_a_status_that_nobody_was_promised_is_found() -> None:
-    assert problems(FIRST, SECOND, OTHER, came("/3", 1, "expired")) == ["unpromised"]
+def test_check_deliveries_unexpected_status_is_found() -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK, received("/3", 1, "expired")
+    ) == ["unpromised"]
 
 
-def test_another_word_than_was_promised_is_found() -> None:
-    assert problems(FIRST, SECOND, came("/2", 1, "completed")) == ["unpromised"]
+def test_check_deliveries_other_status_than_expected_is_found() -> None:
+    assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK, received("/2", 1, "completed")) == [
+        "unpromised"
+    ]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff"])
-def test_a_body_that_says_nothing_keeps_no_promise(body: bytes) -> None:
-    assert problems(FIRST, SECOND, replace(OTHER, body=body)) == ["unpromised"]
+def test_check_deliveries_body_without_status_is_found(body: bytes) -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, SECOND_CALLBACK, replace(OTHER_CALLBACK, body=body)
+    ) == ["unpromised"]
 
 
-def test_more_repeats_than_deaths_explain_are_too_many() -> None:
-    history = (FIRST, FIRST, SECOND, SECOND, OTHER)
-    assert problems(*history, repeats_allowed=2) == []
-    assert problems(*history, repeats_allowed=1) == ["repeated"]
+def test_check_deliveries_too_many_repeats_are_found() -> None:
+    history = (FIRST_CALLBACK, FIRST_CALLBACK, SECOND_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK)
+    assert problem_categories(*history, max_repeats=2) == []
+    assert problem_categories(*history, max_repeats=1) == ["repeated"]
     # A repeat that was refused comes once more, and is one.
-    assert problems(FIRST, replace(FIRST, answered=500), *history[1:], repeats_allowed=2) == []
+    assert (
+        problem_categories(
+            FIRST_CALLBACK, replace(FIRST_CALLBACK, status_code=500), *history[1:], max_repeats=2
+        )
+        == []
+    )
 
 
-def test_its_figures_are_those_of_the_history() -> None:
-    judgement = judge(PROMISED, [replace(FIRST, answered=500), FIRST, FIRST, SECOND])
+def test_check_deliveries_figures_match_received_callbacks() -> None:
+    judgement = check_deliveries(
+        EXPECTED,
+        [replace(FIRST_CALLBACK, status_code=500), FIRST_CALLBACK, FIRST_CALLBACK, SECOND_CALLBACK],
+    )
     assert judgement.figures == (
         "3 promised, 4 requests, 2 taken, 1 lost, 0 out of order, 0 changed, 1 repeated"
     )

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-TIMEOUT = 30.0  # seconds
-LOOK = 0.1  # seconds after which the postbox is looked at again
-BROKEN = (OSError, HTTPException)  # what the death of a server looks like from outside
+REQUEST_TIMEOUT_SECONDS = 30.0  # seconds
+SCAN_INTERVAL_SECONDS = 0.1  # seconds after which the postbox is looked at again
+CONNECTION_ERRORS = (OSError, HTTPException)  # what the death of a server looks like from outside
 
 
 @dataclass(frozen=True)
-class Page:
+class HttpResponse:
     """What came back."""
 
-    code: int
+    status_code: int
     text: str
     location: str = ""
 
@@ -32,7 +32,7 @@ class Page:
         """The answer of a machine's endpoint."""
         return json.loads(self.text)
 
-    def field(self, name: str) -> str:
+    def form_field(self, name: str) -> str:
         """Return the value of a form's hidden field; empty where there is none."""
         found = re.search(rf'name="{name}"[^>]*value="([^"]*)"', self.text)
         return html.unescape(found[1]) if found else ""
@@ -45,68 +45,70 @@ class Browser:
         self._port = port
         self._cookies: dict[str, str] = {}
 
-    def get(self, path: str) -> Page:
+    def get(self, path: str) -> HttpResponse:
         """Open a page; redirects are the caller's."""
-        return self._ask("GET", path, b"", {})
+        return self._request("GET", path, b"", {})
 
-    def post(self, path: str, **fields: str) -> Page:
+    def post(self, path: str, **fields: str) -> HttpResponse:
         """Send a form."""
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._ask("POST", path, urlencode(fields).encode(), kind)
+        return self._request("POST", path, urlencode(fields).encode(), kind)
 
-    def _ask(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> Page:
+    def _request(
+        self, method: str, path: str, body: bytes, headers: dict[str, str]
+    ) -> HttpResponse:
         cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
-        page, set_cookies = ask(self._port, method, path, body, headers | cookies)
+        page, set_cookies = send_request(self._port, method, path, body, headers | cookies)
         for cookie in set_cookies:
             name, _, value = cookie.partition(";")[0].partition("=")
             self._cookies[name] = value
         return page
 
 
-class Machine:
+class AtsClient:
     """The ATS: a bearer token and JSON."""
 
     def __init__(self, port: int, token: str) -> None:
         self._port = port
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
-    def at(self, port: int) -> "Machine":
+    def for_port(self, port: int) -> "AtsClient":
         """Return the same ATS, which asks another server."""
         other = copy(self)
         other._port = port
         return other
 
-    def get(self, path: str) -> Page:
+    def get(self, path: str) -> HttpResponse:
         """Ask for something."""
-        return ask(self._port, "GET", path, b"", self._headers)[0]
+        return send_request(self._port, "GET", path, b"", self._headers)[0]
 
-    def post(self, path: str, wish: dict[str, Any]) -> Page:
+    def post(self, path: str, body: dict[str, Any]) -> HttpResponse:
         """Place an order."""
-        return ask(self._port, "POST", path, json.dumps(wish).encode(), self._headers)[0]
+        return send_request(self._port, "POST", path, json.dumps(body).encode(), self._headers)[0]
 
 
-class Postbox:
+class EmailFolder:
     """The letters in an instance's folder: candidates find their links in them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "mail"
-        self._read: set[str] = set()
+        self._read_files: set[str] = set()
         self._links: dict[str, str] = {}
-        self._door = threading.Lock()
-        self._next_look = 0.0
+        self._lock = threading.Lock()
+        self._next_scan = 0.0
 
-    def link(self, address: str) -> str | None:
+    def invitation_path(self, email: str) -> str | None:
         """Return the path of the invitation for an address, once its letter is there."""
-        with self._door:
-            if address not in self._links and time.monotonic() >= self._next_look:
-                self._look()
-                self._next_look = time.monotonic() + LOOK
-            return self._links.get(address)
+        with self._lock:
+            if email not in self._links and time.monotonic() >= self._next_scan:
+                self._scan()
+                self._next_scan = time.monotonic() + SCAN_INTERVAL_SECONDS
+            return self._links.get(email)
 
-    def _look(self) -> None:
+    def _scan(self) -> None:
         for path in self._folder.glob("[!.]*.eml"):
-            if path.name not in self._read:
-                self._read.add(path.name)
+            if path.name not in self._read_files:
+                self._read_files.add(path.name)
                 letter = message_from_bytes(path.read_bytes(), policy=policy.default)
                 body = letter.get_body(("plain",))
                 found = re.search(r"/c/[\w-]+", body.get_content() if body else "")
@@ -114,13 +116,13 @@ class Postbox:
                     self._links[str(letter["To"].addresses[0].addr_spec)] = found[0]
 
 
-def ask(
+def send_request(
     port: int, method: str, path: str, body: bytes, headers: dict[str, str]
-) -> tuple[Page, list[str]]:
+) -> tuple[HttpResponse, list[str]]:
     """Make one request; return the answer and the cookies it sets."""
-    with closing(HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)) as connection:
+    with closing(HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_SECONDS)) as connection:
         connection.request(method, path, body or None, headers | {"Connection": "close"})
         answer = connection.getresponse()
         text = answer.read().decode("utf-8", "replace")
         cookies = answer.headers.get_all("Set-Cookie") or []
-        return Page(answer.status, text, answer.headers.get("Location", "")), cookies
+        return HttpResponse(answer.status, text, answer.headers.get("Location", "")), cookies

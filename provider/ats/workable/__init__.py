@@ -7,35 +7,35 @@ from typing import Any
 from flask import Flask
 
 from provider.ats.api import ContractApi
-from provider.ats.dialect import Dialect, News, Request
+from provider.ats.dialect import AtsAdapter, CallbackRequest, StatusUpdate
 from provider.ats.workable import routes
-from provider.ats.workable.news import body
+from provider.ats.workable.news import build_payload
 
 
-class Workable(Dialect):
+class Workable(AtsAdapter):
     """Workable's provider contract; `callback_url` is both origin and reply address."""
 
     name = "workable"
-    hosts = ("*.workable.com",)
-    switches = {  # noqa: RUF012
+    default_callback_hosts = ("*.workable.com",)
+    options = {  # noqa: RUF012
         "declined": "say `declined` instead of `rejected` for tests and interviews",
         "top_level_grade": "repeat the grade beside the result",
     }
 
-    def serve(self, app: Flask, api: ContractApi) -> None:
+    def register_routes(self, app: Flask, api: ContractApi) -> None:
         """Add the contract's endpoints at the root and under /workable/, and their description."""
-        blueprint = routes.blueprint(self.name)
+        blueprint = routes.build_blueprint(self.name)
         api.register_blueprint(blueprint)
         # The same endpoints once more; the description names both addresses as servers.
         app.register_blueprint(blueprint, name="workable_prefixed", url_prefix="/workable")
 
-    def render(self, news: News) -> bytes:
+    def render(self, update: StatusUpdate) -> bytes:
         """Write the body of the PUT, the same as polling answers."""
-        return json.dumps(body(news), ensure_ascii=False).encode()
+        return json.dumps(build_payload(update), ensure_ascii=False).encode()
 
-    def address(self, reply: Mapping[str, Any], token: str | None) -> Request:
+    def build_request(self, reply_context: Mapping[str, Any], token: str | None) -> CallbackRequest:
         """PUT to the callback_url that came with the order."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        return Request("PUT", str(reply["callback_url"]), headers)
+        return CallbackRequest("PUT", str(reply_context["callback_url"]), headers)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-PRODUCTS = {
+PRODUCT_NAMES = {
     "assessment": "Aptitude Test",
     "interview": "Java Interview",
     "check": "Criminal Pro",
@@ -13,7 +13,7 @@ CANDIDATE = {
     "phone": "(785)991-6256",
     "email": "lakita_marrero@gmail.com",
 }
-SCORED = {
+SCORED_RESULT = {
     "score": "78",
     "grade": "excelled",
     "summary": "This candidate is an excellent prospect.",
@@ -23,7 +23,7 @@ SCORED = {
     },
     "duration": "01:01:17",
 }
-FINDINGS = {
+CHECK_RESULT = {
     "overall_status": "consider",
     "result": [
         {"name": "motor_vehicle_report", "status": "clear"},
@@ -32,10 +32,10 @@ FINDINGS = {
 }
 
 
-def wish(product_id: str, orders_path: str, **extra: Any) -> dict[str, Any]:
+def order_body(product_id_key: str, orders_path: str, **extra: Any) -> dict[str, Any]:
     """Return an order as the ATS sends it."""
     return {
-        product_id: "12345",
+        product_id_key: "12345",
         "job_title": "Operations Manager",
         "callback_url": f"https://groove-tech.workable.com{orders_path}/8823119",
         "candidate": CANDIDATE,
@@ -43,18 +43,18 @@ def wish(product_id: str, orders_path: str, **extra: Any) -> dict[str, Any]:
     }
 
 
-def completed(kind: str, noun: str, orders_path: str) -> dict[str, Any]:
+def completed_status(kind: str, noun: str, orders_path: str) -> dict[str, Any]:
     """Return the status of an order with its result."""
     results = f"https://acme.com{orders_path}/2044922"
     return {
         "results_url": results,
         "status": "completed",
-        kind: FINDINGS if kind == "check" else SCORED,
+        kind: CHECK_RESULT if kind == "check" else SCORED_RESULT,
         "attachments": [{"description": f"{noun} Report", "url": f"{results}/report.pdf"}],
     }
 
 
-def shared(orders_path: str) -> dict[str, Any]:
+def shared_link(orders_path: str) -> dict[str, Any]:
     """Return a shared link."""
     url = f"https://acme.com{orders_path}/2044922/link"
     return {"url": url, "ttl": "120", "ttl_units": "minutes"}

@@ -4,17 +4,25 @@ from typing import Any
 
 import marshmallow as ma
 
-from provider.ats.fields import DEEPEST, Address, Anything, Email, Identifier, Text, Wire
+from provider.ats.fields import (
+    MAX_NESTING_LEVELS,
+    Email,
+    HttpUrl,
+    Identifier,
+    JsonObject,
+    RequestSchema,
+    Text,
+)
 
-PREFERENCES = f"Values of the ATS's own, kept with the order; at most {DEEPEST} levels"
-FIGURE = ["string", "number", "boolean", "null"]  # what a value of `details` may be
+PREFERENCES = f"Values of the ATS's own, kept with the order; at most {MAX_NESTING_LEVELS} levels"
+DETAIL_VALUE_TYPES = ["string", "number", "boolean", "null"]  # what a value of `details` may be
 GRADES = ("failed", "passed", "excelled")
 OUTCOMES = ("clear", "consider")
 SCORED_STATUSES = ("pending", "completed", "rejected", "declined", "expired")
 CHECK_STATUSES = ("pending", "consented", "completed", "rejected", "expired")
 
 
-class CandidateIn(Wire):
+class CandidateIn(RequestSchema):
     """Who the order is for."""
 
     first_name = Text(200, "Used in the invitation and in the report", load_default="")
@@ -23,11 +31,11 @@ class CandidateIn(Wire):
     email = Email(254, "Where the invitation goes", required=True)
 
 
-class OrderIn(Wire):
+class OrderIn(RequestSchema):
     """What all three orders have in common."""
 
     job_title = Text(500, "The job that the candidate applied to", load_default="")
-    callback_url = Address(
+    callback_url = HttpUrl(
         2000,
         "Where every change of the status is PUT: https, on a host that the account allows; "
         "an order is known again by it",
@@ -52,66 +60,67 @@ class InterviewIn(OrderIn):
         200, "The template's id, from /interview-templates", required=True
     )
     job_id = Identifier(200, "The job, as the ATS calls it", load_default="")
-    preferences = Anything(PREFERENCES)
+    preferences = JsonObject(PREFERENCES)
 
 
 class CheckIn(OrderIn):
     """The order of a background check."""
 
     package_id = Identifier(200, "The package's id, from /packages", required=True)
-    preferences = Anything(PREFERENCES)
+    preferences = JsonObject(PREFERENCES)
 
 
-def _string(description: str, *, required: bool = False, **said: Any) -> ma.fields.String:
-    return ma.fields.String(required=required, metadata={"description": description, **said})
+def _string_field(description: str, *, required: bool = False, **metadata: Any) -> ma.fields.String:
+    return ma.fields.String(required=required, metadata={"description": description, **metadata})
 
 
-def _one_of(words: tuple[str, ...], description: str, *, required: bool = False) -> Any:
-    return _string(description, required=required, enum=list(words))
+def _enum_field(values: tuple[str, ...], description: str, *, required: bool = False) -> Any:
+    return _string_field(description, required=required, enum=list(values))
 
 
 class Listed(ma.Schema):
     """A product in a list."""
 
-    id = _string("What to order it by", required=True)
-    name = _string("What people read", required=True)
+    id = _string_field("What to order it by", required=True)
+    name = _string_field("What people read", required=True)
 
 
 class Attachment(ma.Schema):
     """A PDF at a public address."""
 
-    description = _string("What it is", required=True)
-    url = _string("A public address of the PDF", required=True, format="uri")
+    description = _string_field("What it is", required=True)
+    url = _string_field("A public address of the PDF", required=True, format="uri")
 
 
 class Scored(ma.Schema):
     """The result of an assessment or an interview."""
 
-    score = _string("Percent, at most two decimals", pattern=r"^\d{1,3}(\.\d{1,2})?$")
-    grade = _one_of(GRADES, "Left out where there is no grade")
-    summary = _string("One sentence")
+    score = _string_field("Percent, at most two decimals", pattern=r"^\d{1,3}(\.\d{1,2})?$")
+    grade = _enum_field(GRADES, "Left out where there is no grade")
+    summary = _string_field("One sentence")
     details = ma.fields.Dict(
         metadata={
             "description": "Figures under readable names, at most two levels, no arrays",
             "additionalProperties": {
-                "type": [*FIGURE, "object"], "additionalProperties": {"type": FIGURE}
+                "type": [*DETAIL_VALUE_TYPES, "object"],
+                "additionalProperties": {"type": DETAIL_VALUE_TYPES},
             },
         }
-    )  # fmt: skip
-    duration = _string("How long it took, HH:MM:SS", pattern=r"^\d{2,}:[0-5]\d:[0-5]\d$")
+    )
+    duration = _string_field("How long it took, HH:MM:SS", pattern=r"^\d{2,}:[0-5]\d:[0-5]\d$")
 
 
 class Finding(ma.Schema):
     """One screening's outcome."""
 
-    name = _string("What was looked at", required=True)
-    status = _one_of(OUTCOMES, "What was found", required=True)
+    name = _string_field("What was looked at", required=True)
+    status = _enum_field(OUTCOMES, "What was found", required=True)
 
 
 class Findings(ma.Schema):
     """The result of a check."""
 
-    overall_status = _one_of(OUTCOMES, "consider, if one screening says so", required=True)
+    overall_status = _enum_field(OUTCOMES, "consider, if one screening says so", required=True)
     result = ma.fields.List(
         ma.fields.Nested(Finding),
         required=True,
@@ -122,7 +131,7 @@ class Findings(ma.Schema):
 class Status(ma.Schema):
     """What polling answers and every callback says."""
 
-    results_url = _string("Where people read the report; only when completed", format="uri")
+    results_url = _string_field("Where people read the report; only when completed", format="uri")
     attachments = ma.fields.List(
         ma.fields.Nested(Attachment),
         metadata={"description": "The report as a PDF; only when completed"},
@@ -132,12 +141,12 @@ class Status(ma.Schema):
 class ScoredStatus(Status):
     """What assessments and interviews have in common."""
 
-    status = _one_of(
+    status = _enum_field(
         SCORED_STATUSES,
         "A refusal is `rejected`, or `declined` for an account that is switched so",
         required=True,
     )
-    grade = _one_of(GRADES, "The result's grade once more, for an account that is switched so")
+    grade = _enum_field(GRADES, "The result's grade once more, for an account that is switched so")
 
 
 class AssessmentStatus(ScoredStatus):
@@ -155,13 +164,13 @@ class InterviewStatus(ScoredStatus):
 class CheckStatus(Status):
     """The status of a check, and its result."""
 
-    status = _one_of(CHECK_STATUSES, "`rejected` is the candidate's refusal", required=True)
+    status = _enum_field(CHECK_STATUSES, "`rejected` is the candidate's refusal", required=True)
     check = ma.fields.Nested(Findings, metadata={"description": "Only when completed"})
 
 
 class SharedLink(ma.Schema):
     """A public address of a report."""
 
-    url = _string("A public address of the report", required=True, format="uri")
-    ttl = _string("How long it opens; without it, for good", pattern=r"^\d+$")
-    ttl_units = _one_of(("minutes", "days", "views"), "What `ttl` counts")
+    url = _string_field("A public address of the report", required=True, format="uri")
+    ttl = _string_field("How long it opens; without it, for good", pattern=r"^\d+$")
+    ttl_units = _enum_field(("minutes", "days", "views"), "What `ttl` counts")

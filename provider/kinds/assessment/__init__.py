@@ -9,14 +9,14 @@ from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, bindparam, de
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from provider import words
-from provider.db import Base, insert
+from provider.db import Base, insert_row
 from provider.errors import NotFound
 from provider.kinds.assessment import content, scoring
 from provider.kinds.assessment.content import TestContent
 from provider.kinds.assessment.items import Item
-from provider.orders import Evidence, Product, Result, Sitting
-from provider.statements import Ready
-from provider.vault import Vault
+from provider.orders import Evidence, Product, Result, TimedOrder
+from provider.statements import CompiledQuery
+from provider.vault import SecretBox
 
 
 class Test(Product):
@@ -31,12 +31,12 @@ class Test(Product):
         return content.parse(document)
 
 
-class Assessment(Sitting):
+class Assessment(TimedOrder):
     """A test ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
 
-    over = "The time for this test is over"
+    time_over_message = "The time for this test is over"
 
     answers: Mapped[list["Answer"]] = relationship(
         back_populates="assessment", order_by="Answer.id", cascade="all, delete-orphan"
@@ -45,70 +45,74 @@ class Assessment(Sitting):
     @property
     def content(self) -> TestContent:
         """The test as it was when it was ordered."""
-        return self.version.read_by(Test.parse)
+        return self.version.parsed(Test.parse)
 
     @property
-    def given(self) -> dict[str, Any]:
+    def saved_answers(self) -> dict[str, Any]:
         """The saved answers by item key."""
-        return {answer.item: answer.value for answer in self.answers}
+        return {answer.item_key: answer.value for answer in self.answers}
 
     @property
-    def limit(self) -> timedelta | None:
+    def time_limit(self) -> timedelta | None:
         """The test's time limit, None without one."""
         minutes = self.content.time_limit
         return timedelta(minutes=minutes) if minutes else None
 
     @property
-    def blank(self) -> set[str]:
+    def unanswered_keys(self) -> set[str]:
         """The keys of the items without a saved answer."""
-        return {item.key for item in self.content.items} - set(self.given)
+        return {item.key for item in self.content.items} - set(self.saved_answers)
 
     @property
-    def missing(self) -> set[str]:
+    def unanswered_required_keys(self) -> set[str]:
         """The keys of the required items without a saved answer: they hold up handing in."""
-        return {item.key for item in self.content.missing(self.given)}
+        return {item.key for item in self.content.unanswered_required(self.saved_answers)}
 
     @property
-    def lasts(self) -> int | None:
+    def duration_seconds(self) -> int | None:
         """The test's time limit in seconds, None without one."""
-        return int(self.limit.total_seconds()) if self.limit else None
+        return int(self.time_limit.total_seconds()) if self.time_limit else None
 
     def evidence(self) -> Evidence:
         """Return every question with its answer and points, beside the figures of the result."""
-        items = scoring.marked(self.content, self.given)
+        items = scoring.score_items(self.content, self.saved_answers)
         answered = f"{sum(item.answer is not None for item in items)} of {len(items)}"
-        allowed = [("Time allowed", words.duration(self.lasts))] if self.lasts else []
+        allowed = (
+            [("Time allowed", words.format_duration(self.duration_seconds))]
+            if self.duration_seconds
+            else []
+        )
         return replace(
             super().evidence(),
             sentence=f"{answered} questions answered.",
             facts=(*allowed, ("Questions answered", answered)),
             items=tuple(
-                (item.section, item.prompt, item.answer or "No answer", item.worth)
+                (item.section, item.prompt, item.answer or "No answer", item.points_text)
                 for item in items
             ),
         )
 
-    def close(self, session: Session, keeper: Vault, at: datetime) -> None:
+    def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Score what was saved until the time was over."""
-        self.submit(session, keeper, at, actor="system")
+        self.submit(session, secret_box, now, actor="system")
 
-    def save(self, key: str, raw: Mapping[str, Any], at: datetime) -> Any:
+    def save(self, key: str, raw: Mapping[str, Any], now: datetime) -> Any:
         """Save the answer to one item, as given in a form; return it, None for blank.
 
         Raises Conflict after the deadline, NotFound for an unknown item, Invalid for a value
         that cannot be an answer; what was saved before then still stands.
         """
-        self.must_be_running(at)
-        value = self._item(key).parse_answer(raw)
-        Answer.put(self, key, value, at)
+        self.require_running(now)
+        value = self._find_item(key).parse_answer(raw)
+        Answer.put(self, key, value, now)
         return value
 
     def submit(
-        self, session: Session, keeper: Vault, at: datetime, actor: str = "candidate"
+        self, session: Session, secret_box: SecretBox, now: datetime, actor: str = "candidate"
     ) -> None:
         """Close the attempt: score what was saved and complete the order."""
-        seconds = self.taken(at)
-        scored = scoring.score(self.content, self.given)
+        seconds = self.elapsed_seconds(now)
+        scored = scoring.score(self.content, self.saved_answers)
         result = Result(
             score=None if scored.percent is None else float(scored.percent),
             grade=scored.grade,
@@ -117,10 +121,10 @@ class Assessment(Sitting):
             figures=scored.figures(),
             duration=seconds,
         )
-        self.tell(session, "submitted", actor, at)
-        self.complete(session, keeper, result, actor, at)
+        self.record_event(session, "submitted", actor, now)
+        self.complete(session, secret_box, result, actor, now)
 
-    def _item(self, key: str) -> Item:
+    def _find_item(self, key: str) -> Item:
         for section in self.content.sections:
             for item in section.items:
                 if item.key == key:
@@ -132,33 +136,36 @@ class Answer(Base):
     """What a candidate answered to one item; saved as it is given."""
 
     __tablename__ = "answers"
-    __table_args__ = (UniqueConstraint("order_id", "item"),)
+    __table_args__ = (UniqueConstraint("order_id", "item_key"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
-    item: Mapped[str] = mapped_column(String(100))
+    item_key: Mapped[str] = mapped_column(String(100))
     value: Mapped[Any] = mapped_column(JSON)
     saved_at: Mapped[datetime]
     assessment: Mapped[Assessment] = relationship(back_populates="answers")
 
     @classmethod
-    def put(cls, assessment: Assessment, item: str, value: Any, at: datetime) -> None:
+    def put(cls, assessment: Assessment, item_key: str, value: Any, now: datetime) -> None:
         """Write one answer, or take it away for None; no other is loaded for that."""
         session = object_session(assessment)
         assert session, "an answer is saved in an open transaction"
-        told = {"order_id": assessment.id, "item": item}
+        told = {"order_id": assessment.id, "item_key": item_key}
         if value is None:
-            _BLANKED.rows(session, told)
-        elif not _CHANGED.rows(session, {**told, "new": value, "at": at}):
-            insert(session, cls, **told, value=value, saved_at=at)
+            _DELETE_ANSWER.fetch_all(session, told)
+        elif not _UPDATE_ANSWER.fetch_all(session, {**told, "new": value, "now": now}):
+            insert_row(session, cls, **told, value=value, saved_at=now)
         session.expire(assessment, ["answers"])
 
 
-_THIS = (Answer.order_id == bindparam("order_id"), Answer.item == bindparam("item"))
-_BLANKED = Ready(delete(Answer).where(*_THIS).returning(Answer.id))
-_CHANGED = Ready(
+_ANSWER_CONDITIONS = (
+    Answer.order_id == bindparam("order_id"),
+    Answer.item_key == bindparam("item_key"),
+)
+_DELETE_ANSWER = CompiledQuery(delete(Answer).where(*_ANSWER_CONDITIONS).returning(Answer.id))
+_UPDATE_ANSWER = CompiledQuery(
     update(Answer)
-    .where(*_THIS)
-    .values(value=bindparam("new"), saved_at=bindparam("at"))
+    .where(*_ANSWER_CONDITIONS)
+    .values(value=bindparam("new"), saved_at=bindparam("now"))
     .returning(Answer.id)
 )

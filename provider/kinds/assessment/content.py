@@ -36,24 +36,32 @@ from provider.kinds.assessment.items import (
     SingleChoice,
     TrueFalse,
 )
-from provider.kinds.document import load
+from provider.kinds.document import load_content
 from provider.kinds.fields import (
     Choice,
+    DocumentSchema,
     Flag,
+    Integer,
     Key,
-    Many,
+    ListOf,
     Number,
-    Shape,
     Text,
-    Whole,
-    part,
-    parts,
-    unlike,
+    nested,
+    nested_list,
+    require_unique,
 )
-from provider.kinds.grading import Grades, GradesShape, SummariesShape, summaries_need_grades
+from provider.kinds.grading import (
+    Grades,
+    GradesSchema,
+    SummariesSchema,
+    require_grades_for_summaries,
+)
 
-MOST_ITEMS = 200
-SCORE, ANSWERED = "Score", "Answered"  # the figures of a section; a trait may not be called so
+MAX_ITEMS = 200
+SCORE_LABEL, ANSWERED_LABEL = (
+    "Score",
+    "Answered",
+)  # the figures of a section; a trait may not be called so
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class Section:
     weight: Decimal = Decimal(1)
 
     @property
-    def scored(self) -> bool:
+    def is_scored(self) -> bool:
         """Whether the section counts."""
         return self.weight > 0
 
@@ -92,121 +100,121 @@ class TestContent:
         """All items in their order."""
         return (item for section in self.sections for item in section.items)
 
-    def item(self, key: str) -> Item | None:
+    def find_item(self, key: str) -> Item | None:
         """Return the item with this key, None when there is none."""
         return next((item for item in self.items if item.key == key), None)
 
-    def missing(self, answers: Mapping[str, Any]) -> list[Item]:
+    def unanswered_required(self, answers: Mapping[str, Any]) -> list[Item]:
         """Return the required items that have no answer."""
         return [item for item in self.items if item.required and answers.get(item.key) is None]
 
 
-class OptionShape(Shape):
+class OptionSchema(DocumentSchema):
     """One of an item's `options`."""
 
     key = Key(required=True)
-    text = Text(1000, lines=True, required=True)
+    text = Text(1000, multiline=True, required=True)
     correct = Flag(load_default=False)
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Option:
+    def _build(self, data: dict[str, Any], **_: Any) -> Option:
         return Option(**data)
 
 
-class ItemShape(Shape):
+class ItemSchema(DocumentSchema):
     """What every item has."""
 
-    makes: type[Item]
+    item_class: type[Item]
 
     kind = Text(20, required=True)
     key = Key(required=True)
-    prompt = Text(10_000, lines=True, required=True)
-    points = Number(0, 1000, above=True, load_default=Decimal(1))
+    prompt = Text(10_000, multiline=True, required=True)
+    points = Number(0, 1000, is_minimum_exclusive=True, load_default=Decimal(1))
     required = Flag(load_default=False)
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Item:
+    def _build(self, data: dict[str, Any], **_: Any) -> Item:
         del data["kind"]
         tuples = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
-        return self.makes(**data | tuples)
+        return self.item_class(**data | tuples)
 
 
-class ChoiceShape(ItemShape):
+class ChoiceSchema(ItemSchema):
     """A choice among options, each told apart by key and by text."""
 
-    options = parts(OptionShape, "options", 2, 30, required=True)
+    options = nested_list(OptionSchema, "options", 2, 30, required=True)
     shuffle = Flag(load_default=None)
 
     @validates_schema
-    def _unlike(self, data: dict[str, Any], **_: Any) -> None:
-        unlike([option.key for option in data["options"]], "options")
-        unlike([option.text for option in data["options"]], "options", "text")
+    def _require_unique_options(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([option.key for option in data["options"]], "options")
+        require_unique([option.text for option in data["options"]], "options", "text")
 
 
-class SingleChoiceShape(ChoiceShape):
+class SingleChoiceSchema(ChoiceSchema):
     """`single_choice`: exactly one option is correct."""
 
-    makes = SingleChoice
+    item_class = SingleChoice
 
 
-class MultipleChoiceShape(ChoiceShape):
+class MultipleChoiceSchema(ChoiceSchema):
     """`multiple_choice`: at least one option is correct."""
 
-    makes = MultipleChoice
+    item_class = MultipleChoice
 
 
-class TrueFalseShape(ItemShape):
+class TrueFalseSchema(ItemSchema):
     """`true_false`: a statement to judge."""
 
-    makes = TrueFalse
+    item_class = TrueFalse
     answer = Flag(load_default=None)
 
 
-class NumericShape(ItemShape):
+class NumericSchema(ItemSchema):
     """`numeric`: a number within a tolerance, both ends included."""
 
-    makes = Numeric
+    item_class = Numeric
     answer = Number(load_default=None)
     tolerance = Number(0, load_default=Decimal(0))
     unit = Text(20, load_default="")
 
 
-class ShortTextShape(ItemShape):
+class ShortTextSchema(ItemSchema):
     """`short_text`: a few words, compared without regard to case and spacing."""
 
-    makes = ShortText
-    accepted = Many(Text(200), "texts", 1, 50, load_default=())
+    item_class = ShortText
+    accepted = ListOf(Text(200), "texts", 1, 50, load_default=())
 
 
-class LikertShape(ItemShape):
+class LikertSchema(ItemSchema):
     """`likert`: a scale from its first label (0 %) to its last (100 %), or reversed."""
 
-    makes = Likert
-    labels = Many(Text(100), "labels", 2, 11, required=True)
+    item_class = Likert
+    labels = ListOf(Text(100), "labels", 2, 11, required=True)
     direction = Choice("positive", "reversed", load_default="positive")
     trait = Text(60, load_default=None)
 
     @validates_schema
-    def _no_figure(self, data: dict[str, Any], **_: Any) -> None:
-        if data["trait"] in (SCORE, ANSWERED):
-            raise ValidationError(f"should not be {SCORE} or {ANSWERED}", "trait")
+    def _reject_reserved_trait(self, data: dict[str, Any], **_: Any) -> None:
+        if data["trait"] in (SCORE_LABEL, ANSWERED_LABEL):
+            raise ValidationError(f"should not be {SCORE_LABEL} or {ANSWERED_LABEL}", "trait")
 
     @post_load
-    def _made(self, data: dict[str, Any], **more: Any) -> Item:
+    def _build(self, data: dict[str, Any], **kwargs: Any) -> Item:
         data["reversed"] = data.pop("direction") == "reversed"
-        item: Item = super()._made(data, **more)
+        item: Item = super()._build(data, **kwargs)
         return item
 
 
-_ITEM_SHAPES: dict[str, ItemShape] = {
-    shape.makes.kind: shape
+_ITEM_SCHEMAS: dict[str, ItemSchema] = {
+    shape.item_class.kind: shape
     for shape in (
-        SingleChoiceShape(),
-        MultipleChoiceShape(),
-        TrueFalseShape(),
-        NumericShape(),
-        ShortTextShape(),
-        LikertShape(),
+        SingleChoiceSchema(),
+        MultipleChoiceSchema(),
+        TrueFalseSchema(),
+        NumericSchema(),
+        ShortTextSchema(),
+        LikertSchema(),
     )
 }
 
@@ -214,77 +222,81 @@ _ITEM_SHAPES: dict[str, ItemShape] = {
 class ItemField(fields.Field[Item]):
     """An item of the shape that its `kind` names."""
 
-    def _deserialize(self, value: Any, *_args: Any, **_more: Any) -> Item:
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Item:
         if not isinstance(value, dict):
             raise ValidationError("should be a mapping of names to values")
         kind = value.get("kind")
-        if not isinstance(kind, str) or kind not in _ITEM_SHAPES:
-            raise ValidationError({"kind": [f"should be one of {', '.join(_ITEM_SHAPES)}"]})
-        item: Item = _ITEM_SHAPES[kind].load(value)
+        if not isinstance(kind, str) or kind not in _ITEM_SCHEMAS:
+            raise ValidationError({"kind": [f"should be one of {', '.join(_ITEM_SCHEMAS)}"]})
+        item: Item = _ITEM_SCHEMAS[kind].load(value)
         return item
 
 
-class SectionShape(Shape):
+class SectionSchema(DocumentSchema):
     """One of a test's `sections`."""
 
     key = Key(required=True)
     title = Text(120, required=True)
-    instructions = Text(10_000, lines=True, load_default="")
+    instructions = Text(10_000, multiline=True, load_default="")
     weight = Number(0, 1000, load_default=Decimal(1))
-    items = Many(ItemField(), "items", 1, MOST_ITEMS, required=True)
+    items = ListOf(ItemField(), "items", 1, MAX_ITEMS, required=True)
 
     @validates_schema
-    def _can_be_scored(self, data: dict[str, Any], **_: Any) -> None:
-        flaws = {index: item.flaw for index, item in enumerate(data["items"]) if item.flaw}
+    def _require_scorable_items(self, data: dict[str, Any], **_: Any) -> None:
+        flaws = {
+            index: item.scoring_problem
+            for index, item in enumerate(data["items"])
+            if item.scoring_problem
+        }
         if data["weight"] and flaws:
             index, (name, advice) = next(iter(flaws.items()))
             raise ValidationError({"items": {index: {name: [advice]}}})
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Section:
+    def _build(self, data: dict[str, Any], **_: Any) -> Section:
         return Section(**data | {"items": tuple(data["items"])})
 
 
-class TestShape(Shape):
+class TestSchema(DocumentSchema):
     """A test's content."""
 
     __test__ = False
 
-    schema = Whole(1, 1, load_default=1)
+    schema = Integer(1, 1, load_default=1)
     name = Text(120, required=True)
-    description = Text(10_000, lines=True, load_default="")
-    instructions = Text(10_000, lines=True, load_default="")
-    time_limit = Whole(1, 1440, load_default=None)
+    description = Text(10_000, multiline=True, load_default="")
+    instructions = Text(10_000, multiline=True, load_default="")
+    time_limit = Integer(1, 1440, load_default=None)
     shuffle = Flag(load_default=False)
-    grades = part(GradesShape, load_default=None)
-    summaries = part(SummariesShape, load_default=None)
-    sections = parts(SectionShape, "sections", 1, 50, required=True)
+    grades = nested(GradesSchema, load_default=None)
+    summaries = nested(SummariesSchema, load_default=None)
+    sections = nested_list(SectionSchema, "sections", 1, 50, required=True)
 
     @validates_schema
-    def _agrees(self, data: dict[str, Any], **_: Any) -> None:
-        unlike([section.key for section in data["sections"]], "sections")
-        unlike([section.title for section in data["sections"]], "sections", "title")
-        summaries_need_grades(data)
-        _keys_are_unlike(data["sections"])
-        if data["grades"] and not any(section.scored for section in data["sections"]):
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([section.key for section in data["sections"]], "sections")
+        require_unique([section.title for section in data["sections"]], "sections", "title")
+        require_grades_for_summaries(data)
+        _require_unique_item_keys(data["sections"])
+        if data["grades"] and not any(section.is_scored for section in data["sections"]):
             raise ValidationError("should be left out when no section is scored", "grades")
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> TestContent:
+    def _build(self, data: dict[str, Any], **_: Any) -> TestContent:
         del data["schema"]
         return TestContent(**data | {"sections": tuple(data["sections"])})
 
 
-SCHEMA = TestShape()
+SCHEMA = TestSchema()
 
 
 def parse(content: Mapping[str, Any]) -> TestContent:
     """Return the typed test of a version's content; raise Invalid with the path of the error."""
-    test: TestContent = load(content, SCHEMA)
+    test: TestContent = load_content(content, SCHEMA)
     return test
 
 
-def _keys_are_unlike(sections: list[Section]) -> None:
+def _require_unique_item_keys(sections: list[Section]) -> None:
     seen: set[str] = set()
     for place, section in enumerate(sections):
         for index, item in enumerate(section.items):

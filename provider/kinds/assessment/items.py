@@ -15,12 +15,12 @@ from hashlib import sha256
 from typing import Any, ClassVar
 
 from provider.errors import Invalid
-from provider.kinds.assessment.numerals import read_number, write_number
-from provider.kinds.fields import cleaned
+from provider.kinds.assessment.numerals import format_number, parse_number
+from provider.kinds.fields import clean_text
 
-FIELD = "answer"
-MOST_TEXT = 200  # characters of a short_text answer
-_RIGHT, _WRONG = Fraction(1), Fraction(0)
+ANSWER_FIELD = "answer"
+MAX_TEXT_LENGTH = 200  # characters of a short_text answer
+_CORRECT, _INCORRECT = Fraction(1), Fraction(0)
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,20 @@ class Item(ABC):
 
     def parse_answer(self, raw: Mapping[str, Any]) -> Any:
         """Return the answer a form gives, None for blank; Invalid speaks to the candidate."""
-        values = list(_given(raw))
-        return self._understand(values) if values else None
+        values = list(_submitted_values(raw))
+        return self._parse_values(values) if values else None
 
     @abstractmethod
     def score(self, value: Any) -> Fraction:
         """Return what the answer `value` is worth, from 0 to 1."""
 
-    def shown(self, value: Any) -> str:
+    def format_answer(self, value: Any) -> str:
         """Return the answer `value` as people read it."""
         return str(value)
 
-    def chosen(self, value: Any) -> list[str]:
+    def form_values(self, value: Any) -> list[str]:
         """Return the form's values that give the answer `value` (None: no answer) again."""
-        return [_text(each) for each in (value if isinstance(value, list) else [value])]
+        return [_to_text(each) for each in (value if isinstance(value, list) else [value])]
 
     @property
     def solution(self) -> str | None:
@@ -65,12 +65,12 @@ class Item(ABC):
         return None
 
     @property
-    def flaw(self) -> tuple[str, str] | None:
+    def scoring_problem(self) -> tuple[str, str] | None:
         """Why this item cannot be scored: the field and what it should be; None when it can."""
         return None
 
     @abstractmethod
-    def _understand(self, values: list[str]) -> Any: ...
+    def _parse_values(self, values: list[str]) -> Any: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,27 +78,29 @@ class _Choice(Item):
     options: tuple[Option, ...]
     shuffle: bool | None = None
 
-    def arranged(self, seed: str, shuffle: bool) -> tuple[Option, ...]:
+    def shuffled_options(self, seed: str, shuffle: bool) -> tuple[Option, ...]:
         """Return the options, in an order that depends on nothing but `seed` if they are mixed."""
         if not (shuffle if self.shuffle is None else self.shuffle):
             return self.options
-        return tuple(sorted(self.options, key=lambda option: _draw(seed, self.key, option.key)))
+        return tuple(
+            sorted(self.options, key=lambda option: _shuffle_key(seed, self.key, option.key))
+        )
 
     @property
     def solution(self) -> str | None:
         """The texts of the correct options."""
-        return self._named(self._rights) or None
+        return self._join_texts(self._correct_keys) or None
 
-    def _named(self, keys: set[str]) -> str:
+    def _join_texts(self, keys: set[str]) -> str:
         return "; ".join(option.text for option in self.options if option.key in keys)
 
-    def _known(self, values: Sequence[str]) -> list[str]:
+    def _require_known_keys(self, values: Sequence[str]) -> list[str]:
         if set(values) - {option.key for option in self.options}:
             raise Invalid("This is not one of the choices. Reload the page and choose again")
         return [option.key for option in self.options if option.key in values]
 
     @property
-    def _rights(self) -> set[str]:
+    def _correct_keys(self) -> set[str]:
         return {option.key for option in self.options if option.correct}
 
 
@@ -110,19 +112,21 @@ class SingleChoice(_Choice):
 
     def score(self, value: Any) -> Fraction:
         """Return 1 for the correct option."""
-        return _RIGHT if value in self._rights else _WRONG
+        return _CORRECT if value in self._correct_keys else _INCORRECT
 
-    def shown(self, value: Any) -> str:
+    def format_answer(self, value: Any) -> str:
         """Return the option's text."""
-        return self._named({value})
+        return self._join_texts({value})
 
     @property
-    def flaw(self) -> tuple[str, str] | None:
+    def scoring_problem(self) -> tuple[str, str] | None:
         """Exactly one option has to be correct."""
-        return None if len(self._rights) == 1 else ("options", "should have exactly one correct")
+        return (
+            None if len(self._correct_keys) == 1 else ("options", "should have exactly one correct")
+        )
 
-    def _understand(self, values: list[str]) -> str:
-        return self._known([_one(values)])[0]
+    def _parse_values(self, values: list[str]) -> str:
+        return self._require_known_keys([_require_single(values)])[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,22 +137,22 @@ class MultipleChoice(_Choice):
 
     def score(self, value: Any) -> Fraction:
         """Return (right − wrong) / all that are right, never below 0."""
-        rights = self._rights
+        rights = self._correct_keys
         hits = len(rights & set(value))
         misses = len(set(value) - rights)
-        return max(_WRONG, Fraction(hits - misses, len(rights))) if rights else _WRONG
+        return max(_INCORRECT, Fraction(hits - misses, len(rights))) if rights else _INCORRECT
 
-    def shown(self, value: Any) -> str:
+    def format_answer(self, value: Any) -> str:
         """Return the options' texts, in the author's order."""
-        return self._named(set(value))
+        return self._join_texts(set(value))
 
     @property
-    def flaw(self) -> tuple[str, str] | None:
+    def scoring_problem(self) -> tuple[str, str] | None:
         """At least one option has to be correct."""
-        return None if self._rights else ("options", "should have at least one correct")
+        return None if self._correct_keys else ("options", "should have at least one correct")
 
-    def _understand(self, values: list[str]) -> list[str]:
-        return self._known(values)
+    def _parse_values(self, values: list[str]) -> list[str]:
+        return self._require_known_keys(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,24 +164,24 @@ class TrueFalse(Item):
 
     def score(self, value: Any) -> Fraction:
         """Return 1 when the statement was judged right."""
-        return _RIGHT if value is self.answer else _WRONG
+        return _CORRECT if value is self.answer else _INCORRECT
 
-    def shown(self, value: Any) -> str:
+    def format_answer(self, value: Any) -> str:
         """Return True or False, as the form says it."""
         return "True" if value else "False"
 
     @property
     def solution(self) -> str | None:
         """What the statement is."""
-        return None if self.answer is None else self.shown(self.answer)
+        return None if self.answer is None else self.format_answer(self.answer)
 
     @property
-    def flaw(self) -> tuple[str, str] | None:
+    def scoring_problem(self) -> tuple[str, str] | None:
         """The statement has to be one or the other."""
         return ("answer", "should be true or false") if self.answer is None else None
 
-    def _understand(self, values: list[str]) -> bool:
-        if _one(values) not in ("true", "false"):
+    def _parse_values(self, values: list[str]) -> bool:
+        if _require_single(values) not in ("true", "false"):
             raise Invalid("Choose true or false")
         return values[0] == "true"
 
@@ -194,12 +198,12 @@ class Numeric(Item):
     def score(self, value: Any) -> Fraction:
         """Return 1 when the number is at most `tolerance` away; both ends count."""
         if self.answer is None:
-            return _WRONG
+            return _INCORRECT
         # Fractions, because Decimal's subtraction rounds to the context's digits.
         distance = abs(Fraction(value) - Fraction(self.answer))
-        return _RIGHT if distance <= Fraction(self.tolerance) else _WRONG
+        return _CORRECT if distance <= Fraction(self.tolerance) else _INCORRECT
 
-    def shown(self, value: Any) -> str:
+    def format_answer(self, value: Any) -> str:
         """Return the number with its unit."""
         return f"{value} {self.unit}".strip()
 
@@ -208,16 +212,16 @@ class Numeric(Item):
         """The number, its unit and its tolerance."""
         if self.answer is None:
             return None
-        within = f" (± {write_number(self.tolerance)})" if self.tolerance else ""
-        return self.shown(write_number(self.answer)) + within
+        within = f" (± {format_number(self.tolerance)})" if self.tolerance else ""
+        return self.format_answer(format_number(self.answer)) + within
 
     @property
-    def flaw(self) -> tuple[str, str] | None:
+    def scoring_problem(self) -> tuple[str, str] | None:
         """There has to be a right number."""
         return ("answer", "should be provided, as a number") if self.answer is None else None
 
-    def _understand(self, values: list[str]) -> str:
-        return write_number(read_number(_one(values)))
+    def _parse_values(self, values: list[str]) -> str:
+        return format_number(parse_number(_require_single(values)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +233,11 @@ class ShortText(Item):
 
     def score(self, value: Any) -> Fraction:
         """Return 1 for one of the accepted texts."""
-        return _RIGHT if _folded(value) in {_folded(text) for text in self.accepted} else _WRONG
+        return (
+            _CORRECT
+            if _normalize(value) in {_normalize(text) for text in self.accepted}
+            else _INCORRECT
+        )
 
     @property
     def solution(self) -> str | None:
@@ -237,14 +245,14 @@ class ShortText(Item):
         return " / ".join(self.accepted) or None
 
     @property
-    def flaw(self) -> tuple[str, str] | None:
+    def scoring_problem(self) -> tuple[str, str] | None:
         """There has to be an accepted text."""
         return None if self.accepted else ("accepted", "should have at least one text")
 
-    def _understand(self, values: list[str]) -> str:
-        text = " ".join(_one(values).split())
-        if len(text) > MOST_TEXT:
-            raise Invalid(f"This answer is too long. Write at most {MOST_TEXT} characters")
+    def _parse_values(self, values: list[str]) -> str:
+        text = " ".join(_require_single(values).split())
+        if len(text) > MAX_TEXT_LENGTH:
+            raise Invalid(f"This answer is too long. Write at most {MAX_TEXT_LENGTH} characters")
         return text
 
 
@@ -262,51 +270,51 @@ class Likert(Item):
         share = Fraction(value - 1, len(self.labels) - 1)
         return 1 - share if self.reversed else share
 
-    def shown(self, value: Any) -> str:
+    def format_answer(self, value: Any) -> str:
         """Return the position's label."""
         return str(self.labels[value - 1])
 
-    def _understand(self, values: list[str]) -> int:
+    def _parse_values(self, values: list[str]) -> int:
         positions = {str(position): position for position in range(1, len(self.labels) + 1)}
-        if _one(values) not in positions:
+        if _require_single(values) not in positions:
             raise Invalid("This is not on the scale. Reload the page and choose again")
         return positions[values[0]]
 
 
-KINDS: dict[str, type[Item]] = {
+ITEM_KINDS: dict[str, type[Item]] = {
     kind.kind: kind
     for kind in (SingleChoice, MultipleChoice, TrueFalse, Numeric, ShortText, Likert)
 }
 
 
-def _given(raw: Mapping[str, Any]) -> Iterator[str]:
+def _submitted_values(raw: Mapping[str, Any]) -> Iterator[str]:
     getlist = getattr(raw, "getlist", None)  # a form's; JSON and tests give plain mappings
-    values = getlist(FIELD) if getlist else raw.get(FIELD)
+    values = getlist(ANSWER_FIELD) if getlist else raw.get(ANSWER_FIELD)
     for value in values if isinstance(values, list) else [values]:
-        text = _text(value)
+        text = _to_text(value)
         if text:
             yield text
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):
         raise Invalid("This answer could not be read. Reload the page and answer again")
-    return cleaned(str(value))
+    return clean_text(str(value))
 
 
-def _one(values: list[str]) -> str:
+def _require_single(values: list[str]) -> str:
     if len(values) > 1:
         raise Invalid("Give one answer only")
     return values[0]
 
 
-def _folded(text: str) -> str:
+def _normalize(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _draw(seed: str, item: str, option: str) -> bytes:
+def _shuffle_key(seed: str, item: str, option: str) -> bytes:
     return sha256(f"{seed}/{item}/{option}".encode()).digest()

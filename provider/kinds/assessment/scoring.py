@@ -10,10 +10,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from provider.kinds.assessment.content import ANSWERED, SCORE, Section, TestContent
+from provider.kinds.assessment.content import ANSWERED_LABEL, SCORE_LABEL, Section, TestContent
 from provider.kinds.assessment.items import Item, Likert
-from provider.kinds.grading import number, percent
-from provider.text import plain
+from provider.kinds.grading import to_number, to_percent
+from provider.text import markdown_to_text
 
 Figure = int | float | str
 
@@ -25,17 +25,17 @@ class SectionScore:
     title: str
     percent: Decimal | None
     answered: int
-    of: int
+    item_count: int
     traits: tuple[tuple[str, Decimal], ...] = ()
 
     @property
-    def note(self) -> str:
+    def answered_text(self) -> str:
         """How many items were answered, such as 4 of 5."""
-        return f"{self.answered} of {self.of}"
+        return f"{self.answered} of {self.item_count}"
 
 
 @dataclass(frozen=True)
-class Marked:
+class ScoredItem:
     """One item as the report shows it; `points` is None where the item is not scored."""
 
     section: str
@@ -44,12 +44,16 @@ class Marked:
     answer: str | None
     solution: str | None
     points: Decimal | None
-    of: Decimal
+    max_points: Decimal
 
     @property
-    def worth(self) -> str:
+    def points_text(self) -> str:
         """The points as people read them, such as 1 of 2; empty where nothing is scored."""
-        return "" if self.points is None else f"{number(self.points)} of {number(self.of)}"
+        return (
+            ""
+            if self.points is None
+            else f"{to_number(self.points)} of {to_number(self.max_points)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -73,43 +77,47 @@ class Score:
 
 def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
     """Score answers (item key to the value that `parse_answer` gave; None or absent is blank)."""
-    total = _total(content, answers)
-    grade = content.grades.of(total) if content.grades and total is not None else None
+    total = _total_percent(content, answers)
+    grade = content.grades.grade_for(total) if content.grades and total is not None else None
     summary = (content.summaries or {}).get(grade or "")
-    sections = tuple(_section(section, answers) for section in content.sections)
+    sections = tuple(_score_section(section, answers) for section in content.sections)
     return Score(total, grade, summary, sections)
 
 
-def marked(content: TestContent, answers: Mapping[str, Any]) -> tuple[Marked, ...]:
+def score_items(content: TestContent, answers: Mapping[str, Any]) -> tuple[ScoredItem, ...]:
     """Return every item with its answer and points, in the test's order, for the report."""
     return tuple(
-        _marked(section, item, answers.get(item.key))
+        _score_item(section, item, answers.get(item.key))
         for section in content.sections
         for item in section.items
     )
 
 
-def _total(content: TestContent, answers: Mapping[str, Any]) -> Decimal | None:
-    scored = [section for section in content.sections if section.scored]
+def _total_percent(content: TestContent, answers: Mapping[str, Any]) -> Decimal | None:
+    scored = [section for section in content.sections if section.is_scored]
     if not scored:
         return None
-    shares = [_share(section.items, answers) * Fraction(section.weight) for section in scored]
+    shares = [
+        _points_share(section.items, answers) * Fraction(section.weight) for section in scored
+    ]
     weights = sum(section.weight for section in scored)
-    return percent(sum(shares, Fraction(0)) / Fraction(weights))
+    return to_percent(sum(shares, Fraction(0)) / Fraction(weights))
 
 
-def _share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction:
+def _points_share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction:
     points = sum((Fraction(item.points) for item in items), Fraction(0))
-    return sum((_gained(item, answers.get(item.key)) for item in items), Fraction(0)) / points
+    return (
+        sum((_points_gained(item, answers.get(item.key)) for item in items), Fraction(0)) / points
+    )
 
 
-def _gained(item: Item, value: Any) -> Fraction:
+def _points_gained(item: Item, value: Any) -> Fraction:
     return Fraction(0) if value is None else Fraction(item.points) * item.score(value)
 
 
-def _section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
+def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
     answered = sum(answers.get(item.key) is not None for item in section.items)
-    whole = percent(_share(section.items, answers)) if section.scored else None
+    whole = to_percent(_points_share(section.items, answers)) if section.is_scored else None
     traits = tuple(_traits(section, answers))
     return SectionScore(section.title, whole, answered, len(section.items), traits)
 
@@ -121,37 +129,37 @@ def _traits(section: Section, answers: Mapping[str, Any]) -> Iterator[tuple[str,
         if isinstance(item, Likert) and item.trait and answers.get(item.key) is not None:
             given.setdefault(item.trait, []).append(item)
     for trait, items in given.items():
-        yield trait, percent(_share(items, answers))
+        yield trait, to_percent(_points_share(items, answers))
 
 
 def _details(section: SectionScore) -> Iterator[tuple[str, Figure]]:
     if section.percent is not None:
-        yield SCORE, number(section.percent)
-    yield ANSWERED, section.note
+        yield SCORE_LABEL, to_number(section.percent)
+    yield ANSWERED_LABEL, section.answered_text
     for trait, value in section.traits:
-        yield trait, number(value)
+        yield trait, to_number(value)
 
 
 def _bars(section: SectionScore) -> Iterator[dict[str, Figure]]:
     if section.percent is not None:
-        note = f"{section.note} answered"
-        yield {"label": section.title, "percent": number(section.percent), "note": note}
+        note = f"{section.answered_text} answered"
+        yield {"label": section.title, "percent": to_number(section.percent), "note": note}
     for trait, value in section.traits:
-        yield {"label": trait, "percent": number(value), "note": section.title}
+        yield {"label": trait, "percent": to_number(value), "note": section.title}
 
 
-def _marked(section: Section, item: Item, value: Any) -> Marked:
-    points = Decimal(0) if value is None else _rounded(_gained(item, value))
-    return Marked(
+def _score_item(section: Section, item: Item, value: Any) -> ScoredItem:
+    points = Decimal(0) if value is None else _round_points(_points_gained(item, value))
+    return ScoredItem(
         section=section.title,
         key=item.key,
-        prompt=plain(item.prompt),
-        answer=None if value is None else item.shown(value),
+        prompt=markdown_to_text(item.prompt),
+        answer=None if value is None else item.format_answer(value),
         solution=item.solution,
-        points=points if section.scored else None,
-        of=item.points,
+        points=points if section.is_scored else None,
+        max_points=item.points,
     )
 
 
-def _rounded(points: Fraction) -> Decimal:
-    return percent(points / 10) / 10
+def _round_points(points: Fraction) -> Decimal:
+    return to_percent(points / 10) / 10

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CLEAR, CONSIDER = "clear", "consider"
 
 
-class Disclosure(Base):
+class DisclosureRecord(Base):
     """A text that candidates consent to; a key and a version stand for one text for ever."""
 
     __tablename__ = "disclosures"
@@ -31,17 +31,17 @@ class Disclosure(Base):
     created_at: Mapped[datetime]
 
 
-def digest_of(text: str) -> str:
+def text_digest(text: str) -> str:
     """Return the SHA-256, in hex, by which a consent names the exact text."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ConsentView:
     """A consent in words: the name that was typed, when, and the text it was typed under."""
 
     name: str
-    at: datetime
+    given_at: datetime
     text: str
     version: str
     sample: bool
@@ -58,26 +58,26 @@ class Consent(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
-    disclosure: Mapped[str] = mapped_column(String(64))
+    disclosure_digest: Mapped[str] = mapped_column(String(64))
     disclosure_version: Mapped[str] = mapped_column(String(110))
     name: Mapped[bytes] = mapped_column(LargeBinary)
-    address: Mapped[str] = mapped_column(String(60))
-    agent: Mapped[str] = mapped_column(String(300))
+    ip_address: Mapped[str] = mapped_column(String(60))
+    user_agent: Mapped[str] = mapped_column(String(300))
     given_at: Mapped[datetime]
     check: Mapped["Check"] = relationship(back_populates="consents")
 
 
-class Entered(Base):
+class CandidateDetail(Base):
     """One thing that the candidate filled in, encrypted by itself."""
 
-    __tablename__ = "particulars"
+    __tablename__ = "candidate_details"
     __table_args__ = (UniqueConstraint("order_id", "name"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     name: Mapped[str] = mapped_column(String(40))
-    sealed: Mapped[bytes] = mapped_column(LargeBinary)
-    check: Mapped["Check"] = relationship(back_populates="entered")
+    value_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    check: Mapped["Check"] = relationship(back_populates="candidate_details")
 
 
 class Finding(Base):

@@ -17,13 +17,24 @@ from typing import Any
 
 from marshmallow import post_load, validates_schema
 
-from provider.kinds.check.particulars import PARTICULARS
-from provider.kinds.document import load
-from provider.kinds.fields import Choice, Flag, Key, Many, Shape, Text, Whole, part, parts, unlike
+from provider.kinds.check.particulars import DETAIL_FIELDS
+from provider.kinds.document import load_content
+from provider.kinds.fields import (
+    Choice,
+    DocumentSchema,
+    Flag,
+    Integer,
+    Key,
+    ListOf,
+    Text,
+    nested,
+    nested_list,
+    require_unique,
+)
 
 
 @dataclass(frozen=True)
-class Section:
+class InformationSection:
     """Something the candidate reads before deciding."""
 
     key: str
@@ -59,79 +70,81 @@ class PackageContent:
     screenings: tuple[Screening, ...]
     disclosure: Disclosure
     description: str = ""
-    sections: tuple[Section, ...] = ()
+    sections: tuple[InformationSection, ...] = ()
 
     @property
-    def asked(self) -> list[str]:
+    def requested_details(self) -> list[str]:
         """What the screenings need to know, each once, in the order of PARTICULARS."""
-        return [name for name in PARTICULARS if any(name in each.asks for each in self.screenings)]
+        return [
+            name for name in DETAIL_FIELDS if any(name in each.asks for each in self.screenings)
+        ]
 
 
-class SectionShape(Shape):
+class InformationSectionSchema(DocumentSchema):
     """One of the `sections`."""
 
     key = Key(required=True)
     title = Text(120, required=True)
-    text = Text(20_000, lines=True, required=True)
+    text = Text(20_000, multiline=True, required=True)
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Section:
-        return Section(**data)
+    def _build(self, data: dict[str, Any], **_: Any) -> InformationSection:
+        return InformationSection(**data)
 
 
-class ScreeningShape(Shape):
+class ScreeningSchema(DocumentSchema):
     """One of the `screenings`."""
 
     key = Key(required=True)
     name = Text(120, required=True)
-    description = Text(5_000, lines=True, load_default="")
-    asks = Many(Choice(*PARTICULARS), "names", 0, len(PARTICULARS), load_default=())
+    description = Text(5_000, multiline=True, load_default="")
+    asks = ListOf(Choice(*DETAIL_FIELDS), "names", 0, len(DETAIL_FIELDS), load_default=())
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Screening:
+    def _build(self, data: dict[str, Any], **_: Any) -> Screening:
         return Screening(**data | {"asks": tuple(data["asks"])})
 
 
-class DisclosureShape(Shape):
+class DisclosureSchema(DocumentSchema):
     """The `disclosure`."""
 
     key = Key(required=True)
     version = Text(40, required=True)
-    text = Text(50_000, lines=True, required=True)
+    text = Text(50_000, multiline=True, required=True)
     sample = Flag(load_default=False)
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Disclosure:
+    def _build(self, data: dict[str, Any], **_: Any) -> Disclosure:
         return Disclosure(**data)
 
 
-class PackageShape(Shape):
+class PackageSchema(DocumentSchema):
     """A package's content."""
 
-    schema = Whole(1, 1, load_default=1)
+    schema = Integer(1, 1, load_default=1)
     name = Text(120, required=True)
-    description = Text(10_000, lines=True, load_default="")
-    sections = parts(SectionShape, "sections", 0, 20, load_default=())
-    screenings = parts(ScreeningShape, "screenings", 1, 50, required=True)
-    disclosure = part(DisclosureShape, required=True)
+    description = Text(10_000, multiline=True, load_default="")
+    sections = nested_list(InformationSectionSchema, "sections", 0, 20, load_default=())
+    screenings = nested_list(ScreeningSchema, "screenings", 1, 50, required=True)
+    disclosure = nested(DisclosureSchema, required=True)
 
     @validates_schema
-    def _agrees(self, data: dict[str, Any], **_: Any) -> None:
-        unlike([section.key for section in data["sections"]], "sections")
-        unlike([screening.key for screening in data["screenings"]], "screenings")
-        unlike([screening.name for screening in data["screenings"]], "screenings", "name")
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([section.key for section in data["sections"]], "sections")
+        require_unique([screening.key for screening in data["screenings"]], "screenings")
+        require_unique([screening.name for screening in data["screenings"]], "screenings", "name")
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> PackageContent:
+    def _build(self, data: dict[str, Any], **_: Any) -> PackageContent:
         del data["schema"]
         tuples = {name: tuple(data[name]) for name in ("sections", "screenings")}
         return PackageContent(**data | tuples)
 
 
-SCHEMA = PackageShape()
+SCHEMA = PackageSchema()
 
 
 def parse(content: Mapping[str, Any]) -> PackageContent:
     """Return the typed package of a version's content; Invalid names the path of the error."""
-    package: PackageContent = load(content, SCHEMA)
+    package: PackageContent = load_content(content, SCHEMA)
     return package

@@ -5,71 +5,75 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from provider.errors import Invalid
-from provider.kinds.fields import cleaned
+from provider.kinds.fields import clean_text
 
-LONGEST = 1000  # characters of one particular
-OLDEST = 120  # years
+MAX_DETAIL_LENGTH = 1000  # characters of one particular
+MAX_AGE_YEARS = 120  # years
 
 
 @dataclass(frozen=True)
-class Particular:
+class DetailField:
     """One thing to fill in: its words, the browser's help (`autocomplete`), and its form."""
 
     label: str
     hint: str = ""
     autocomplete: str = "off"
-    kind: str = "text"  # text, date or lines
+    input_type: str = "text"  # text, date or lines
 
-    def read(self, raw: str, at: datetime) -> str:
+    def parse(self, raw: str, now: datetime) -> str:
         """Return what was filled in, tidied; Invalid with a sentence for the candidate."""
-        text = _lines(raw) if self.kind == "lines" else one_line(raw)
+        text = _clean_lines(raw) if self.input_type == "lines" else to_one_line(raw)
         if not text:
             raise Invalid(f"Please fill in: {self.label}")
-        if len(text) > LONGEST:
-            raise Invalid(f"{self.label}: please use at most {LONGEST} characters")
-        if self.kind == "date":
-            return _past_day(text, self.label, at).isoformat()
+        if len(text) > MAX_DETAIL_LENGTH:
+            raise Invalid(f"{self.label}: please use at most {MAX_DETAIL_LENGTH} characters")
+        if self.input_type == "date":
+            return _parse_past_date(text, self.label, now).isoformat()
         return text
 
 
-PARTICULARS: Mapping[str, Particular] = {
-    "full_name": Particular("Full legal name", "As in your passport or identity card", "name"),
-    "former_names": Particular("Former names", "Write “none” if you have had no other"),
-    "date_of_birth": Particular("Date of birth", autocomplete="bday", kind="date"),
-    "address": Particular(
+DETAIL_FIELDS: Mapping[str, DetailField] = {
+    "full_name": DetailField("Full legal name", "As in your passport or identity card", "name"),
+    "former_names": DetailField("Former names", "Write “none” if you have had no other"),
+    "date_of_birth": DetailField("Date of birth", autocomplete="bday", input_type="date"),
+    "address": DetailField(
         "Home address", "Street, town, postcode, country", "street-address", "lines"
     ),
-    "former_addresses": Particular(
-        "Addresses of the last five years", "One per line, with the years; or “none”", kind="lines"
+    "former_addresses": DetailField(
+        "Addresses of the last five years",
+        "One per line, with the years; or “none”",
+        input_type="lines",
     ),
-    "national_id": Particular("National identity or insurance number"),
-    "driving_licence": Particular("Driving licence number"),
-    "education": Particular(
-        "Highest degree", "School or university, degree, and the year", kind="lines"
+    "national_id": DetailField("National identity or insurance number"),
+    "driving_licence": DetailField("Driving licence number"),
+    "education": DetailField(
+        "Highest degree", "School or university, degree, and the year", input_type="lines"
     ),
-    "employers": Particular(
-        "Last two employers", "Name, town, your role, and from when until when", kind="lines"
+    "employers": DetailField(
+        "Last two employers", "Name, town, your role, and from when until when", input_type="lines"
     ),
-    "referees": Particular("Referees", "Name, role, and e-mail or phone of each", kind="lines"),
+    "referees": DetailField(
+        "Referees", "Name, role, and e-mail or phone of each", input_type="lines"
+    ),
 }
 
 
-def one_line(raw: str) -> str:
+def to_one_line(raw: str) -> str:
     """Return what was typed into one line, without doubled blanks."""
-    return " ".join(cleaned(raw).split())
+    return " ".join(clean_text(raw).split())
 
 
-def _lines(raw: str) -> str:
+def _clean_lines(raw: str) -> str:
     """Return what was typed, its lines kept, without blanks at their ends."""
-    lines = cleaned(raw).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = clean_text(raw).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(line.strip() for line in lines).strip()
 
 
-def _past_day(text: str, label: str, at: datetime) -> date:
+def _parse_past_date(text: str, label: str, now: datetime) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
         raise Invalid(f"{label}: please write it as year-month-day, such as 1990-02-28") from None
-    if not at.year - OLDEST <= day.year or day >= at.date():
+    if not now.year - MAX_AGE_YEARS <= day.year or day >= now.date():
         raise Invalid(f"{label}: please check the year")
     return day

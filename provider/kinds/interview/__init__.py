@@ -13,11 +13,11 @@ from provider.kinds import grading
 from provider.kinds.interview import content
 from provider.kinds.interview.content import InterviewContent, Question
 from provider.kinds.interview.recording import BROKEN, READY, SENT, Rating, Recording
-from provider.media import Kept
-from provider.orders import Evidence, Product, Result, Sitting, Take
+from provider.media import StoredFile
+from provider.orders import Evidence, Product, Result, TimedOrder, VideoAnswer
 from provider.orders.order import SUBMITTED
-from provider.text import plain
-from provider.vault import Vault
+from provider.text import markdown_to_text
+from provider.vault import SecretBox
 
 __all__ = ["BROKEN", "READY", "SENT", "Interview", "InterviewTemplate", "Rating", "Recording"]
 
@@ -33,12 +33,12 @@ class InterviewTemplate(Product):
         return content.parse(document)
 
 
-class Interview(Sitting):
+class Interview(TimedOrder):
     """A video interview ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "interview"}  # noqa: RUF012
 
-    over = "The time for this interview is over"
+    time_over_message = "The time for this interview is over"
 
     recordings: Mapped[list[Recording]] = relationship(
         back_populates="interview", order_by=Recording.id
@@ -48,93 +48,112 @@ class Interview(Sitting):
     @property
     def content(self) -> InterviewContent:
         """The template as it was when it was ordered."""
-        return self.version.read_by(InterviewTemplate.parse)
+        return self.version.parsed(InterviewTemplate.parse)
 
     @property
-    def lasts(self) -> int | None:
+    def duration_seconds(self) -> int | None:
         """The seconds that thinking and answering take at most, each answer recorded once."""
-        return self.content.seconds
+        return self.content.max_duration_seconds
 
-    def must_be_open(self, at: datetime) -> None:
+    def require_open(self, now: datetime) -> None:
         """Raise Conflict unless the candidate may still act: not after handing in."""
-        super().must_be_open(at)
+        super().require_open(now)
         if self.progress == SUBMITTED:
             raise Conflict("This interview has been handed in")
 
-    def takes(self, question: str) -> list[Recording]:
+    def recordings_for(self, question: str) -> list[Recording]:
         """Return the recordings of a question, oldest first."""
         return [recording for recording in self.recordings if recording.question == question]
 
-    def chosen(self, question: str) -> Recording | None:
+    def selected_recording(self, question: str) -> Recording | None:
         """Return the take that stands for a question."""
-        return next((take for take in self.takes(question) if take.chosen), None)
+        return next((take for take in self.recordings_for(question) if take.is_selected), None)
 
     def takes_left(self, question: Question) -> int:
         """Return how often a question may still be recorded; a reopening gives every take anew."""
         since = self.started_at
-        used = [take for take in self.takes(question.key) if since and take.created_at >= since]
+        used = [
+            take for take in self.recordings_for(question.key) if since and take.created_at >= since
+        ]
         return max(0, question.takes - len(used))
 
-    def record(
-        self, session: Session, question: str, public_id: str, mime: str, kept: Kept, at: datetime
+    def add_recording(
+        self,
+        session: Session,
+        question: str,
+        public_id: str,
+        mime: str,
+        stored_file: StoredFile,
+        now: datetime,
     ) -> Recording:
         """Keep a take whose bytes are saved; the same bytes again are the same take, at any time.
 
         Raises Conflict when the time is over or no take is left.
         """
-        asked = self.question(question)
-        for take in self.takes(question):
-            if take.sha256 == kept.sha256:
+        asked = self.find_question(question)
+        for take in self.recordings_for(question):
+            if take.sha256 == stored_file.sha256:
                 return take
-        self.must_be_running(at)
+        self.require_running(now)
         if not self.takes_left(asked):
             raise Conflict("This answer cannot be recorded again")
         recording = Recording(
-            public_id=public_id, question=question, take=len(self.takes(question)) + 1,
-            mime=mime, size=kept.size, sha256=kept.sha256, state=SENT, created_at=at,
-        )  # fmt: skip
+            public_id=public_id,
+            question=question,
+            take=len(self.recordings_for(question)) + 1,
+            mime=mime,
+            size=stored_file.size,
+            sha256=stored_file.sha256,
+            state=SENT,
+            created_at=now,
+        )
         self.recordings.append(recording)
-        self._choose(recording)
+        self._select(recording)
         outbox.append(
-            session, lane=self.lane(outbox.MEDIA), key=self.public_id, sequence=0,
-            topic="remux", payload={"recording": public_id}, at=at,
-        )  # fmt: skip
+            session,
+            queue=self.queue_name(outbox.MEDIA),
+            ordering_key=self.public_id,
+            sequence=0,
+            topic="remux",
+            payload={"recording": public_id},
+            now=now,
+        )
         return recording
 
-    def choose(self, public_id: str, at: datetime) -> Recording:
+    def select_recording(self, public_id: str, now: datetime) -> Recording:
         """Let one take stand for its question."""
-        self.must_be_running(at)
-        recording = self.recording(public_id)
-        self._choose(recording)
+        self.require_running(now)
+        recording = self.find_recording(public_id)
+        self._select(recording)
         return recording
 
-    def send(self, session: Session, at: datetime, actor: str = "candidate") -> None:
+    def submit(self, session: Session, now: datetime, actor: str = "candidate") -> None:
         """Hand the interview in; Conflict while a question has no answer. Twice is once."""
         if self.progress == SUBMITTED:
             return
         if actor == "candidate":
-            self.must_be_running(at)
-            if missing := self.unanswered():
+            self.require_running(now)
+            if missing := self.unanswered_questions():
                 raise Conflict(f"{len(missing)} of the questions have no answer yet")
         self.progress = SUBMITTED
-        self.tell(session, "submitted", actor, at)
+        self.record_event(session, "submitted", actor, now)
 
-    def close(self, session: Session, keeper: Vault, at: datetime) -> None:
+    def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Hand in what was recorded until the time was over; where nothing was, expire."""
-        if any(recording.chosen for recording in self.recordings):
-            self.send(session, at, actor="system")
+        if any(recording.is_selected for recording in self.recordings):
+            self.submit(session, now, actor="system")
         else:
-            self.expire(session, at)
+            self.expire(session, now)
 
-    def unanswered(self) -> list[Question]:
+    def unanswered_questions(self) -> list[Question]:
         """Return the questions without an answer."""
-        return [each for each in self.content.questions if not self.chosen(each.key)]
+        return [each for each in self.content.questions if not self.selected_recording(each.key)]
 
-    def rate(self, question: str, value: int, note: str, actor: str, at: datetime) -> Rating:
+    def rate(self, question: str, value: int, note: str, actor: str, now: datetime) -> Rating:
         """Give an answer its rating, in place of the one it had; Invalid outside the scale."""
-        self._must_be_handed_in()
+        self._require_submitted()
         scale = self.content.scale
-        self.question(question)
+        self.find_question(question)
         if not scale.min <= value <= scale.max:
             raise Invalid(f"The rating should be from {scale.min} to {scale.max}")
         rating = next((each for each in self.ratings if each.question == question), None)
@@ -142,35 +161,35 @@ class Interview(Sitting):
             rating = Rating(question=question)
             self.ratings.append(rating)
         rating.value, rating.note = value, note.strip()[:2000]
-        rating.actor, rating.rated_at = actor, at
+        rating.actor, rating.rated_at = actor, now
         return rating
 
     def conclude(
-        self, session: Session, keeper: Vault, summary: str, actor: str, at: datetime
+        self, session: Session, secret_box: SecretBox, summary: str, actor: str, now: datetime
     ) -> None:
         """Complete the interview with its ratings; Conflict while an answer is not rated."""
-        self._must_be_handed_in()
-        if unrated := self.unrated():
+        self._require_submitted()
+        if unrated := self.unrated_questions():
             raise Conflict(f"{len(unrated)} of the answers have no rating yet")
-        self.complete(session, keeper, self.outcome(summary.strip()[:5000]), actor, at)
+        self.complete(session, secret_box, self.build_result(summary.strip()[:5000]), actor, now)
 
-    def unrated(self) -> list[Question]:
+    def unrated_questions(self) -> list[Question]:
         """Return the questions whose answer has no rating yet."""
-        rated = self.rated()
-        return [each for each in self.answered() if each.key not in rated]
+        rated = self.ratings_by_question()
+        return [each for each in self.answered_questions() if each.key not in rated]
 
-    def answered(self) -> list[Question]:
+    def answered_questions(self) -> list[Question]:
         """Return the questions with an answer."""
-        return [each for each in self.content.questions if self.chosen(each.key)]
+        return [each for each in self.content.questions if self.selected_recording(each.key)]
 
-    def question(self, key: str) -> Question:
+    def find_question(self, key: str) -> Question:
         """Return a question by its key; NotFound."""
         for question in self.content.questions:
             if question.key == key:
                 return question
         raise NotFound("There is no such question in this interview")
 
-    def recording(self, public_id: str) -> Recording:
+    def find_recording(self, public_id: str) -> Recording:
         """Return a recording of this interview; NotFound for anybody else's."""
         for recording in self.recordings:
             if recording.public_id == public_id:
@@ -179,45 +198,49 @@ class Interview(Sitting):
 
     def evidence(self) -> Evidence:
         """Return every question with its rating, beside the figures of the result."""
-        content, rated = self.content, self.rated()
-        recorded = [take for each in content.questions if (take := self.chosen(each.key))]
+        content, rated = self.content, self.ratings_by_question()
+        recorded = [
+            take for each in content.questions if (take := self.selected_recording(each.key))
+        ]
         answered = f"{len(recorded)} of {len(content.questions)}"
         return replace(
             super().evidence(),
             sentence=f"{answered} questions answered.",
             facts=(("Questions answered", answered),),
-            takes=tuple(self._take(each, rated.get(each.key)) for each in content.questions),
+            video_answers=tuple(
+                self._video_answer(each, rated.get(each.key)) for each in content.questions
+            ),
         )
 
-    def _take(self, question: Question, rating: Rating | None) -> Take:
-        recording = self.chosen(question.key)
+    def _video_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
+        recording = self.selected_recording(question.key)
         if recording is None:
-            return Take(content_text(question), "No answer")
-        return Take(
-            content_text(question),
-            self.content.scale.said(rating.value) if rating else "",
+            return VideoAnswer(question_text(question), "No answer")
+        return VideoAnswer(
+            question_text(question),
+            self.content.scale.rating_text(rating.value) if rating else "",
             rating.note if rating else "",
             recording.seconds,
             recording.public_id,
-            recording.poster if recording.state == READY else "",
+            recording.poster_key if recording.state == READY else "",
         )
 
-    def rated(self) -> dict[str, Rating]:
+    def ratings_by_question(self) -> dict[str, Rating]:
         """Return the ratings by question; those of a sitting before a reopening do not count."""
         since = self.started_at
         return {each.question: each for each in self.ratings if since and each.rated_at >= since}
 
-    def _choose(self, recording: Recording) -> None:
-        for take in self.takes(recording.question):
-            take.chosen = take is recording
+    def _select(self, recording: Recording) -> None:
+        for take in self.recordings_for(recording.question):
+            take.is_selected = take is recording
 
-    def _must_be_handed_in(self) -> None:
+    def _require_submitted(self) -> None:
         if self.status != "pending" or self.progress != SUBMITTED:
             raise Conflict("Only an interview that was handed in can be rated")
 
-    def outcome(self, summary: str = "") -> Result:
+    def build_result(self, summary: str = "") -> Result:
         """Score the ratings: the scale's lowest is 0 %, its highest 100 %; no answer is 0 %."""
-        content, rated = self.content, self.rated()
+        content, rated = self.content, self.ratings_by_question()
         span = content.scale.max - content.scale.min
         shares = {
             each.key: Fraction(rated[each.key].value - content.scale.min, span)
@@ -225,12 +248,12 @@ class Interview(Sitting):
             else Fraction(0)
             for each in content.questions
         }
-        percent = grading.percent(sum(shares.values(), Fraction(0)) / len(shares))
-        grade = content.grades.of(percent) if content.grades else None
+        percent = grading.to_percent(sum(shares.values(), Fraction(0)) / len(shares))
+        grade = content.grades.grade_for(percent) if content.grades else None
         bars = [
             {
                 "label": f"Question {number}",
-                "percent": float(grading.percent(shares[each.key])),
+                "percent": float(grading.to_percent(shares[each.key])),
                 "note": f"{rated[each.key].value} of {content.scale.max}"
                 if each.key in rated
                 else "no answer",
@@ -243,22 +266,22 @@ class Interview(Sitting):
             summary=summary or (content.summaries or {}).get(grade or "") or "",
             details={
                 "Ratings": {
-                    f"{number}. {content_text(each)}"[:80]: rated[each.key].value
+                    f"{number}. {question_text(each)}"[:80]: rated[each.key].value
                     for number, each in enumerate(content.questions, 1)
                     if each.key in rated
                 }
             },
             figures={"bars": bars},
-            duration=self.spoken(),
+            duration=self.answer_seconds(),
         )
 
-    def spoken(self) -> int | None:
+    def answer_seconds(self) -> int | None:
         """Return the seconds of all answers; None while the length of one is not known."""
-        lengths = [take.seconds for take in self.recordings if take.chosen]
+        lengths = [take.seconds for take in self.recordings if take.is_selected]
         known = [length for length in lengths if length is not None]
         return round(sum(known)) or None if len(known) == len(lengths) else None
 
 
-def content_text(question: Question) -> str:
+def question_text(question: Question) -> str:
     """Return a question as one line of plain text."""
-    return plain(question.text)
+    return markdown_to_text(question.text)

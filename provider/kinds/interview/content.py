@@ -15,9 +15,23 @@ from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
-from provider.kinds.document import load
-from provider.kinds.fields import Key, Many, Shape, Text, Whole, part, parts, unlike
-from provider.kinds.grading import Grades, GradesShape, SummariesShape, summaries_need_grades
+from provider.kinds.document import load_content
+from provider.kinds.fields import (
+    DocumentSchema,
+    Integer,
+    Key,
+    ListOf,
+    Text,
+    nested,
+    nested_list,
+    require_unique,
+)
+from provider.kinds.grading import (
+    Grades,
+    GradesSchema,
+    SummariesSchema,
+    require_grades_for_summaries,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Scale:
         """Return what a rating is called; empty where the scale has no words."""
         return self.labels[value - self.min] if self.labels else ""
 
-    def said(self, value: int) -> str:
+    def rating_text(self, value: int) -> str:
         """Return a rating as text: `4 of 5, Good`."""
         label = self.label(value)
         return f"{value} of {self.max}" + (f", {label}" if label else "")
@@ -62,34 +76,34 @@ class InterviewContent:
     summaries: Mapping[str, str] | None = None
 
     @property
-    def seconds(self) -> int:
+    def max_duration_seconds(self) -> int:
         """The longest that thinking and answering can take, each answer recorded once."""
         return sum(question.think_seconds + question.answer_seconds for question in self.questions)
 
 
-class QuestionShape(Shape):
+class QuestionSchema(DocumentSchema):
     """One of the `questions`."""
 
     key = Key(required=True)
-    text = Text(5_000, lines=True, required=True)
-    think_seconds = Whole(0, 600, load_default=30)
-    answer_seconds = Whole(10, 1800, load_default=120)
-    takes = Whole(1, 10, load_default=1)
+    text = Text(5_000, multiline=True, required=True)
+    think_seconds = Integer(0, 600, load_default=30)
+    answer_seconds = Integer(10, 1800, load_default=120)
+    takes = Integer(1, 10, load_default=1)
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Question:
+    def _build(self, data: dict[str, Any], **_: Any) -> Question:
         return Question(**data)
 
 
-class ScaleShape(Shape):
+class ScaleSchema(DocumentSchema):
     """The `scale` on which answers are rated."""
 
-    min = Whole(0, 10, load_default=1)
-    max = Whole(1, 100, load_default=5)
-    labels = Many(Text(60), "labels", 2, 101, load_default=())
+    min = Integer(0, 10, load_default=1)
+    max = Integer(1, 100, load_default=5)
+    labels = ListOf(Text(60), "labels", 2, 101, load_default=())
 
     @validates_schema
-    def _agrees(self, data: dict[str, Any], **_: Any) -> None:
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
         if data["max"] <= data["min"]:
             raise ValidationError("should be more than min", "max")
         steps = data["max"] - data["min"] + 1
@@ -97,37 +111,37 @@ class ScaleShape(Shape):
             raise ValidationError(f"should have a label per rating, that is {steps}", "labels")
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> Scale:
+    def _build(self, data: dict[str, Any], **_: Any) -> Scale:
         return Scale(**data | {"labels": tuple(data["labels"])})
 
 
-class InterviewShape(Shape):
+class InterviewSchema(DocumentSchema):
     """An interview template's content."""
 
-    schema = Whole(1, 1, load_default=1)
+    schema = Integer(1, 1, load_default=1)
     name = Text(120, required=True)
-    description = Text(10_000, lines=True, load_default="")
-    instructions = Text(10_000, lines=True, load_default="")
-    questions = parts(QuestionShape, "questions", 1, 50, required=True)
-    scale = part(ScaleShape, load_default=Scale())
-    grades = part(GradesShape, load_default=None)
-    summaries = part(SummariesShape, load_default=None)
+    description = Text(10_000, multiline=True, load_default="")
+    instructions = Text(10_000, multiline=True, load_default="")
+    questions = nested_list(QuestionSchema, "questions", 1, 50, required=True)
+    scale = nested(ScaleSchema, load_default=Scale())
+    grades = nested(GradesSchema, load_default=None)
+    summaries = nested(SummariesSchema, load_default=None)
 
     @validates_schema
-    def _agrees(self, data: dict[str, Any], **_: Any) -> None:
-        unlike([question.key for question in data["questions"]], "questions")
-        summaries_need_grades(data)
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([question.key for question in data["questions"]], "questions")
+        require_grades_for_summaries(data)
 
     @post_load
-    def _made(self, data: dict[str, Any], **_: Any) -> InterviewContent:
+    def _build(self, data: dict[str, Any], **_: Any) -> InterviewContent:
         del data["schema"]
         return InterviewContent(**data | {"questions": tuple(data["questions"])})
 
 
-SCHEMA = InterviewShape()
+SCHEMA = InterviewSchema()
 
 
 def parse(content: Mapping[str, Any]) -> InterviewContent:
     """Return the typed interview of a version's content; Invalid names the path of the error."""
-    interview: InterviewContent = load(content, SCHEMA)
+    interview: InterviewContent = load_content(content, SCHEMA)
     return interview

@@ -25,7 +25,9 @@ class Recording(Base):
     __table_args__ = (UniqueConstraint("order_id", "question", "sha256"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    public_id: Mapped[str] = mapped_column(String(22), unique=True, default=vault.public_id)
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=vault.generate_public_id
+    )
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     question: Mapped[str] = mapped_column(String(64))
     take: Mapped[int]
@@ -34,27 +36,27 @@ class Recording(Base):
     sha256: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(10), default=SENT)
     seconds: Mapped[float | None]
-    chosen: Mapped[bool] = mapped_column(default=False)
+    is_selected: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     interview: Mapped["Interview"] = relationship(back_populates="recordings")
 
     @property
-    def original(self) -> str:
+    def original_key(self) -> str:
         """The media key of the bytes as they came."""
         return f"recordings/{self.public_id}/original"
 
     @property
-    def playable(self) -> str:
+    def playable_key(self) -> str:
         """The media key of what is watched: the copy, or the original until there is one."""
-        return f"recordings/{self.public_id}/playable" if self.state == READY else self.original
+        return f"recordings/{self.public_id}/playable" if self.state == READY else self.original_key
 
     @property
-    def copy(self) -> str:
+    def copy_key(self) -> str:
         """The media key of the copy that seeks at once."""
         return f"recordings/{self.public_id}/playable"
 
     @property
-    def poster(self) -> str:
+    def poster_key(self) -> str:
         """The media key of a still picture."""
         return f"recordings/{self.public_id}/poster.jpg"
 

@@ -14,38 +14,42 @@ from av.video.frame import VideoFrame
 
 from provider.errors import Invalid
 
-INTO_IT = 1.0  # seconds after which a still picture shows the speaker rather than the start
-WIDTH = 640  # pixels of a poster, at most
-WEBM = {"vp8", "vp9", "av1", "opus", "vorbis"}
+POSTER_OFFSET_SECONDS = (
+    1.0  # seconds after which a still picture shows the speaker rather than the start
+)
+MAX_POSTER_WIDTH_PIXELS = 640  # pixels of a poster, at most
+WEBM_CODECS = {"vp8", "vp9", "av1", "opus", "vorbis"}
 
 
 @dataclass(frozen=True)
-class Remuxed:
+class RemuxResult:
     """What was made: the length in seconds, and whether there is a poster."""
 
     seconds: float
-    poster: bool
+    has_poster: bool
 
 
-def remux(source: Path, copy: Path, poster: Path) -> Remuxed:
+def remux(source: Path, copy: Path, poster: Path) -> RemuxResult:
     """Write a copy that seeks at once, and a JPEG of it; Invalid when the file cannot be read."""
     try:
-        _copy(source, copy)
-        seconds = _seconds(copy)
-        return Remuxed(seconds, _draw(copy, min(INTO_IT, seconds / 2), poster))
+        _remux_copy(source, copy)
+        seconds = _duration_seconds(copy)
+        return RemuxResult(
+            seconds, _write_poster(copy, min(POSTER_OFFSET_SECONDS, seconds / 2), poster)
+        )
     except (av.FFmpegError, ValueError, IndexError) as error:
         raise Invalid(f"The recording cannot be read: {type(error).__name__}") from error
 
 
-def _copy(source: Path, copy: Path) -> None:
-    with _opened(source) as given:
-        form, options = _form(given)
+def _remux_copy(source: Path, copy: Path) -> None:
+    with _open_container(source) as given:
+        form, options = _output_format(given)
         with av.open(copy, "w", format=form, options=options) as made:
-            if not _pour(given, made):
+            if not _copy_packets(given, made):
                 raise ValueError("nothing in it")
 
 
-def _opened(path: Path) -> InputContainer:
+def _open_container(path: Path) -> InputContainer:
     # Never by guessing: a playlist sent as a video would have the library open what it names.
     with path.open("rb") as file:
         start = file.read(8)
@@ -56,28 +60,28 @@ def _opened(path: Path) -> InputContainer:
     raise ValueError("neither WebM nor MP4")
 
 
-def _form(given: InputContainer) -> tuple[str, dict[str, str]]:
+def _output_format(source: InputContainer) -> tuple[str, dict[str, str]]:
     """Return the container that fits, with its index before the pictures."""
-    if "matroska" not in given.format.name:
+    if "matroska" not in source.format.name:
         return "mp4", {"movflags": "faststart"}
-    names = {stream.codec_context.name.removeprefix("lib") for stream in _watched(given)}
-    return ("webm" if names <= WEBM else "matroska"), {"cues_to_front": "1"}
+    names = {stream.codec_context.name.removeprefix("lib") for stream in _main_streams(source)}
+    return ("webm" if names <= WEBM_CODECS else "matroska"), {"cues_to_front": "1"}
 
 
-def _watched(given: InputContainer) -> "list[av.VideoStream | av.AudioStream]":
-    return [*given.streams.video[:1], *given.streams.audio[:1]]
+def _main_streams(source: InputContainer) -> "list[av.VideoStream | av.AudioStream]":
+    return [*source.streams.video[:1], *source.streams.audio[:1]]
 
 
-def _pour(given: InputContainer, made: OutputContainer) -> int:
+def _copy_packets(source: InputContainer, output: OutputContainer) -> int:
     """Copy every packet; return how many. A recording that breaks off is good until there."""
-    taken = {each.index: made.add_stream_from_template(each) for each in _watched(given)}
+    taken = {each.index: output.add_stream_from_template(each) for each in _main_streams(source)}
     poured = 0
     try:
-        for packet in given.demux(_watched(given)):
+        for packet in source.demux(_main_streams(source)):
             if packet.dts is None:  # the mark at the end
                 continue
             packet.stream = taken[packet.stream.index]
-            made.mux(packet)
+            output.mux(packet)
             poured += 1
     except av.error.InvalidDataError:
         if not poured:
@@ -85,39 +89,39 @@ def _pour(given: InputContainer, made: OutputContainer) -> int:
     return poured
 
 
-def _seconds(copy: Path) -> float:
-    with _opened(copy) as made:
+def _duration_seconds(copy: Path) -> float:
+    with _open_container(copy) as made:
         if not made.duration:
             raise ValueError("no length")
         return made.duration / av.time_base
 
 
-def _draw(copy: Path, at: float, poster: Path) -> bool:
+def _write_poster(copy: Path, offset_seconds: float, poster: Path) -> bool:
     """Write the first picture after `at` seconds as a JPEG; False where there is none."""
-    with _opened(copy) as made:
+    with _open_container(copy) as made:
         if not made.streams.video:
             return False
-        frame = _frame(made, at)
+        frame = _frame_at(made, offset_seconds)
     if frame is None:
         return False
-    poster.write_bytes(_jpeg(frame))
+    poster.write_bytes(_encode_jpeg(frame))
     return True
 
 
-def _frame(made: InputContainer, at: float) -> VideoFrame | None:
+def _frame_at(container: InputContainer, offset_seconds: float) -> VideoFrame | None:
     found = None
     try:
-        for found in made.decode(made.streams.video[0]):
-            if found.time is not None and found.time >= at:
+        for found in container.decode(container.streams.video[0]):
+            if found.time is not None and found.time >= offset_seconds:
                 break
     except av.FFmpegError:
         return found  # what could be drawn until here
     return found
 
 
-def _jpeg(frame: VideoFrame) -> bytes:
-    height = max(2, round(frame.height * min(1, WIDTH / frame.width)) // 2 * 2)
-    width = max(2, min(WIDTH, frame.width) // 2 * 2)
+def _encode_jpeg(frame: VideoFrame) -> bytes:
+    height = max(2, round(frame.height * min(1, MAX_POSTER_WIDTH_PIXELS / frame.width)) // 2 * 2)
+    width = max(2, min(MAX_POSTER_WIDTH_PIXELS, frame.width) // 2 * 2)
     pen = av.CodecContext.create("mjpeg", "w")
     pen.width, pen.height, pen.pix_fmt = width, height, "yuvj420p"
     pen.time_base = Fraction(1, 1)

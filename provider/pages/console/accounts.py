@@ -6,14 +6,14 @@ from sqlalchemy.orm import Session
 
 from provider.accounts import Account, AccountProduct, AccountToken
 from provider.errors import NotFound
-from provider.here import here
+from provider.here import current_services
 from provider.orders import Product
-from provider.outbox.held import all_held
-from provider.pages.console.paging import Sorting, plausible, shelf
+from provider.outbox.held import list_pauses
+from provider.pages.console.paging import Sorting, is_plausible_id, paginate
 
 routes = Blueprint("accounts", __name__, url_prefix="/accounts")
 
-BY_NAME = Sorting(Account.public_id, (Account.name, Account.id), falling=False)
+BY_NAME = Sorting(Account.public_id, (Account.name, Account.id), descending=False)
 
 
 @routes.get("/")
@@ -23,38 +23,49 @@ def listing() -> str:
         AccountToken.account_id == Account.id, AccountToken.revoked_at.is_(None)
     )
     query = select(
-        Account.public_id, Account.name, Account.ats, Account.timezone, Account.expire_after,
-        Account.sandbox, Account.created_at, opening.scalar_subquery().label("tokens"),
-    )  # fmt: skip
-    with here().db.reading() as session:
-        return render_template("console/accounts.html", shelf=shelf(session, query, BY_NAME))
+        Account.public_id,
+        Account.name,
+        Account.ats,
+        Account.timezone,
+        Account.expire_after_seconds,
+        Account.sandbox,
+        Account.created_at,
+        opening.scalar_subquery().label("tokens"),
+    )
+    with current_services().db.reading() as session:
+        return render_template("console/accounts.html", shelf=paginate(session, query, BY_NAME))
 
 
 @routes.get("/<account_id>")
 def one(account_id: str) -> str:
     """Show one account: where its news may go, its tokens, and the products it sees."""
-    with here().db.reading() as session:
-        account = _find(session, account_id)
+    with current_services().db.reading() as session:
+        account = _find_account(session, account_id)
         return render_template(
-            "console/account.html", account=account, products=_products(session, account),
-            held=all_held(session, account), at=here().now(),
-        )  # fmt: skip
+            "console/account.html",
+            account=account,
+            products=_list_products(session, account),
+            held=list_pauses(session, account),
+            at=current_services().now(),
+        )
 
 
-def _find(session: Session, account_id: str) -> Account:
+def _find_account(session: Session, account_id: str) -> Account:
     found = None
-    if plausible(account_id):
+    if is_plausible_id(account_id):
         found = session.scalar(select(Account).where(Account.public_id == account_id))
     if found is None:
         raise NotFound("There is no such account")
     return found
 
 
-def _products(session: Session, account: Account) -> list[tuple[str, str, str]]:
-    query = select(Product.public_id, Product.name, Product.kind).order_by(Product.name).where(
-        Product.current_version_id.is_not(None), Product.archived_at.is_(None)
-    )  # fmt: skip
-    if not account.sees_all:
+def _list_products(session: Session, account: Account) -> list[tuple[str, str, str]]:
+    query = (
+        select(Product.public_id, Product.name, Product.kind)
+        .order_by(Product.name)
+        .where(Product.current_version_id.is_not(None), Product.archived_at.is_(None))
+    )
+    if not account.all_products:
         seen = select(AccountProduct.product_id).where(AccountProduct.account_id == account.id)
         query = query.where(Product.id.in_(seen))
     return [(row.public_id, row.name, row.kind) for row in session.execute(query)]

@@ -9,100 +9,108 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.errors import Conflict, Invalid
-from provider.here import here
-from provider.kinds.fields import cleaned
-from provider.orders import CONSENTED, FINAL, INVITE, PENDING, Link, Order
+from provider.here import current_services
+from provider.kinds.fields import clean_text
+from provider.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, Link, Order
 from provider.pages.console import gate
-from provider.pages.console.orders import order_page
+from provider.pages.console.orders import render_order_page
 
 routes = Blueprint("acts", __name__, url_prefix="/orders/<order_id>")
 
-REASON = range(3, 501)  # characters of a reason
+REASON_LENGTH_RANGE = range(3, 501)  # characters of a reason
 
-Do = Callable[[Order, Session, str, str, datetime], None]
+ActionFunction = Callable[[Order, Session, str, str, datetime], None]
 
 
 @dataclass(frozen=True)
-class Act:
+class OrderAction:
     """One act: when it can be done, how, and what is said once it is done."""
 
-    possible: frozenset[str]
-    do: Do
-    done: str
+    allowed_statuses: frozenset[str]
+    perform: ActionFunction
+    success_message: str
 
 
-def _reopen(order: Order, session: Session, actor: str, reason: str, at: datetime) -> None:
-    order.reopen(session, here().vault, actor, reason, at)
+def _reopen(order: Order, session: Session, actor: str, reason: str, now: datetime) -> None:
+    order.reopen(session, current_services().secret_box, actor, reason, now)
 
 
-ACTS = {
-    "cancel": Act(frozenset({PENDING, CONSENTED}), Order.cancel, "The order is cancelled."),
-    "reopen": Act(FINAL, _reopen, "The order is open again, and the candidate is invited."),
+ORDER_ACTIONS = {
+    "cancel": OrderAction(frozenset({PENDING, CONSENTED}), Order.cancel, "The order is cancelled."),
+    "reopen": OrderAction(
+        FINAL_STATUSES, _reopen, "The order is open again, and the candidate is invited."
+    ),
 }
 
 
 @routes.get("/<any(cancel, reopen):name>")
 def ask(order_id: str, name: str) -> Response:
     """Say what an act will do, and ask for the reason."""
-    gate.require_change()
-    return _page(order_id, name)
+    gate.require_change_permission()
+    return _render_confirmation(order_id, name)
 
 
 @routes.post("/<any(cancel, reopen):name>")
 def act(order_id: str, name: str) -> Response:
     """Do it, all or nothing; what stands in the way is said on the same page."""
-    house = here()
+    services = current_services()
     try:
-        reason = _reason(request.form.get("reason", ""))
-        with house.db.writing() as session:
+        reason = _parse_reason(request.form.get("reason", ""))
+        with services.db.writing() as session:
             order = Order.find(session, order_id, lock=True)
-            _unchanged(order, request.form.get("revision", ""))
-            ACTS[name].do(order, session, gate.visitor().email, reason, house.now())
+            _require_unchanged(order, request.form.get("revision", ""))
+            ORDER_ACTIONS[name].perform(
+                order, session, gate.current_staff().email, reason, services.now()
+            )
     except Invalid as error:
-        return _page(order_id, name, str(error), 400)
+        return _render_confirmation(order_id, name, str(error), 400)
     except Conflict as error:
-        return _page(order_id, name, str(error), 409)
-    flash(ACTS[name].done, "success")
+        return _render_confirmation(order_id, name, str(error), 409)
+    flash(ORDER_ACTIONS[name].success_message, "success")
     return redirect(url_for("console.orders.story", order_id=order_id))
 
 
 @routes.post("/link")
 def show_link(order_id: str) -> str:
     """Show the candidate's link, and put on record who asked for it."""
-    house = here()
-    with house.db.writing() as session:
+    services = current_services()
+    with services.db.writing() as session:
         order = Order.find(session, order_id)
-        link = Link.of(session, order, INVITE)
+        link = Link.find_permanent(session, order, INVITE)
         if link is None:
             raise Conflict("This order has no link: reopen it, then the candidate gets a new one")
-        order.tell(session, "link shown", gate.visitor().email, house.now())
+        order.record_event(session, "link shown", gate.current_staff().email, services.now())
         session.flush()
-        address = house.links.invitation(link.token(house.vault))
-        return order_page(session, house, order, link=address)
+        address = services.urls.invitation(link.get_token(services.secret_box))
+        return render_order_page(session, services, order, invitation_url=address)
 
 
-def _page(order_id: str, name: str, problem: str = "", code: int = 200) -> Response:
-    house = here()
-    with house.db.reading() as session:
+def _render_confirmation(
+    order_id: str, name: str, problem: str = "", status_code: int = 200
+) -> Response:
+    services = current_services()
+    with services.db.reading() as session:
         order = Order.find(session, order_id)
         page = render_template(
             f"console/{name}.html",
-            order=order, zone=order.account.timezone, problem=problem,
+            order=order,
+            zone=order.account.timezone,
+            problem=problem,
             reason=request.form.get("reason", ""),
-            possible=order.status in ACTS[name].possible,
-            until=house.now() + timedelta(seconds=order.account.expire_after),
-        )  # fmt: skip
-    return make_response(page, code)
+            possible=order.status in ORDER_ACTIONS[name].allowed_statuses,
+            until=services.now() + timedelta(seconds=order.account.expire_after_seconds),
+        )
+    return make_response(page, status_code)
 
 
-def _reason(text: str) -> str:
-    reason = cleaned(text)
-    if len(reason) not in REASON:
+def _parse_reason(text: str) -> str:
+    reason = clean_text(text)
+    if len(reason) not in REASON_LENGTH_RANGE:
         raise Invalid("Give a reason of 3 to 500 characters: it stays in the order's story")
     return reason
 
 
-def _unchanged(order: Order, revision: str) -> None:
+def _require_unchanged(order: Order, revision: str) -> None:
     """Raise Conflict when the order moved on since the page was opened."""
     if revision != str(order.revision):
         raise Conflict(

@@ -10,23 +10,23 @@ from werkzeug.wrappers import Response
 
 from provider import words
 from provider.errors import Conflict, Invalid
-from provider.here import here
+from provider.here import current_services
 from provider.kinds.check import Check
 from provider.kinds.check.content import Screening
-from provider.kinds.check.particulars import PARTICULARS
+from provider.kinds.check.particulars import DETAIL_FIELDS
 from provider.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.pages.console import gate
 
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
 
-MOVED = (
+CHANGED_MESSAGE = (
     "A colleague changed this check after you opened this page, so nothing was done. "
     "Below is how it stands now"
 )
 
 
 @dataclass(frozen=True)
-class Line:
+class ScreeningRow:
     """One screening on the page: its outcome and note, as they stand or as they were typed."""
 
     screening: Screening
@@ -39,33 +39,33 @@ class Line:
 @routes.get("/")
 def one(order_id: str) -> Response:
     """Show a check, and to who may change it the form of its outcomes."""
-    return _show(order_id)
+    return _check_response(order_id)
 
 
 @routes.post("/particulars")
 def particulars(order_id: str) -> Response:
     """Show what the candidate entered, and put on record who asked for it."""
-    house = here()
-    with house.db.writing() as session:
+    services = current_services()
+    with services.db.writing() as session:
         check = Check.find(session, order_id)
-        if not check.entered and not check.consents:
+        if not check.candidate_details and not check.consents:
             raise Conflict("The candidate has entered nothing yet")
-        check.tell(session, "particulars shown", gate.visitor().email, house.now())
+        check.record_event(session, "particulars shown", gate.current_staff().email, services.now())
         session.flush()
-        return _page(session, check, shown=True)
+        return _render_check(session, check, show_details=True)
 
 
 @routes.post("/outcomes")
 def enter(order_id: str) -> Response:
     """Save the outcomes that were chosen; nothing is saved while one of them is wrong."""
-    house = here()
+    services = current_services()
     try:
-        with house.db.writing() as session:
-            _enter(session, _held(session, order_id))
+        with services.db.writing() as session:
+            _save_submitted_outcomes(session, _lock_unchanged_check(session, order_id))
     except Invalid as error:
-        return _show(order_id, f"{error}. Nothing is saved yet", 400, typed=True)
+        return _check_response(order_id, f"{error}. Nothing is saved yet", 400, use_submitted=True)
     except Conflict as error:
-        return _show(order_id, str(error), 409)
+        return _check_response(order_id, str(error), 409)
     if request.form.get("go") == "complete":
         return redirect(url_for(".confirm", order_id=order_id))
     flash("The outcomes are saved.", "success")
@@ -75,132 +75,151 @@ def enter(order_id: str) -> Response:
 @routes.get("/complete")
 def confirm(order_id: str) -> Response:
     """Say what completing will do, word for word what the ATS is told, and ask."""
-    gate.require_change()
-    return _ask(order_id)
+    gate.require_change_permission()
+    return _render_confirmation(order_id)
 
 
 @routes.post("/complete")
 def complete(order_id: str) -> Response:
     """Complete the check and tell the ATS."""
-    house = here()
+    services = current_services()
     try:
-        with house.db.writing() as session:
-            check = _held(session, order_id)
-            check.conclude(session, house.vault, gate.visitor().email, house.now())
+        with services.db.writing() as session:
+            check = _lock_unchanged_check(session, order_id)
+            check.conclude(session, services.secret_box, gate.current_staff().email, services.now())
     except Conflict as error:
-        return _ask(order_id, str(error), 409)
+        return _render_confirmation(order_id, str(error), 409)
     flash("The check is completed.", "success")
     return redirect(url_for("console.orders.story", order_id=order_id))
 
 
-def _held(session: Session, order_id: str) -> Check:
+def _lock_unchanged_check(session: Session, order_id: str) -> Check:
     """Return a check for changing; Conflict when it moved on since the page was opened."""
     check = Check.find(session, order_id, lock=True)
-    if request.form.get("stand") != stand_of(check):
-        raise Conflict(MOVED)
+    if request.form.get("stand") != edit_token(check):
+        raise Conflict(CHANGED_MESSAGE)
     return check
 
 
-def stand_of(check: Check) -> str:
+def edit_token(check: Check) -> str:
     """Return a short sign of a check's status and outcomes: another one once they change."""
     found = [(each.screening, each.status, each.found_at.isoformat()) for each in check.findings]
     return sha256(repr((check.revision, sorted(found))).encode()).hexdigest()[:16]
 
 
-def _enter(session: Session, check: Check) -> None:
-    house = here()
-    if problems := _problems(check):
+def _save_submitted_outcomes(session: Session, check: Check) -> None:
+    services = current_services()
+    if problems := _find_problems(check):
         raise Invalid(next(iter(problems.values())))
     for each in check.content.screenings:
-        status, note = _given(each.key)
+        status, note = _submitted_outcome(each.key)
         if status:
-            actor = gate.visitor().email
-            check.find_out(session, house.vault, each.key, status, note, actor, house.now())
+            actor = gate.current_staff().email
+            check.record_finding(
+                session, services.secret_box, each.key, status, note, actor, services.now()
+            )
 
 
-def _problems(check: Check) -> dict[str, str]:
+def _find_problems(check: Check) -> dict[str, str]:
     """Return, by screening, what stands in the way of saving."""
     said = "{}: choose an outcome for what you noted"
-    keys = [each for each in check.content.screenings if _given(each.key)[1].strip()]
-    return {each.key: said.format(each.name) for each in keys if not _given(each.key)[0]}
+    keys = [each for each in check.content.screenings if _submitted_outcome(each.key)[1].strip()]
+    return {
+        each.key: said.format(each.name) for each in keys if not _submitted_outcome(each.key)[0]
+    }
 
 
-def _given(key: str) -> tuple[str, str]:
+def _submitted_outcome(key: str) -> tuple[str, str]:
     return request.form.get(f"status-{key}", ""), request.form.get(f"note-{key}", "")
 
 
-def _show(order_id: str, problem: str = "", code: int = 200, *, typed: bool = False) -> Response:
-    with here().db.reading() as session:
-        return _page(session, Check.find(session, order_id), problem, code, typed=typed)
+def _check_response(
+    order_id: str, problem: str = "", status_code: int = 200, *, use_submitted: bool = False
+) -> Response:
+    with current_services().db.reading() as session:
+        return _render_check(
+            session,
+            Check.find(session, order_id),
+            problem,
+            status_code,
+            use_submitted=use_submitted,
+        )
 
 
-def _page(
+def _render_check(
     session: Session,
     check: Check,
     problem: str = "",
-    code: int = 200,
+    status_code: int = 200,
     *,
-    shown: bool = False,
-    typed: bool = False,
+    show_details: bool = False,
+    use_submitted: bool = False,
 ) -> Response:
-    house, sees = here(), gate.visitor().may_change
-    report = Link.of(session, check, REPORT) if check.result else None
+    services, sees = current_services(), gate.current_staff().can_change
+    report = Link.find_permanent(session, check, REPORT) if check.result else None
     page = render_template(
         "console/check.html",
-        order=check, zone=check.account.timezone, problem=problem, stand=stand_of(check),
+        order=check,
+        zone=check.account.timezone,
+        problem=problem,
+        stand=edit_token(check),
         consent=check.consents[-1] if check.consents else None,
         disclosure=check.content.disclosure,
-        lines=_typed(check) if typed else _lines(check, sees),
+        lines=_submitted_rows(check) if use_submitted else _saved_rows(check, sees),
         working=check.status == CONSENTED and sees,
-        shown=_entered(check) if shown else None,
-        agreed=check.agreed(house.vault) if shown else None,
+        shown=_candidate_detail_rows(check) if show_details else None,
+        agreed=check.latest_consent_view(services.secret_box) if show_details else None,
         completed=check.status == COMPLETED,
-        report=house.links.report(report.token(house.vault)) if report else "",
-    )  # fmt: skip
-    return make_response(page, code)
+        report=services.urls.report(report.get_token(services.secret_box)) if report else "",
+    )
+    return make_response(page, status_code)
 
 
-def _ask(order_id: str, problem: str = "", code: int = 200) -> Response:
-    with here().db.reading() as session:
+def _render_confirmation(order_id: str, problem: str = "", status_code: int = 200) -> Response:
+    with current_services().db.reading() as session:
         check = Check.find(session, order_id)
         page = render_template(
             "console/check_complete.html",
-            order=check, problem=problem, stand=stand_of(check),
-            possible=check.status == CONSENTED, left=check.open_screenings(),
-            outcomes=check.outcomes(), overall=check.overall,
-        )  # fmt: skip
-    return make_response(page, code)
+            order=check,
+            problem=problem,
+            stand=edit_token(check),
+            possible=check.status == CONSENTED,
+            left=check.open_screenings(),
+            outcomes=check.finding_statuses(),
+            overall=check.overall_status,
+        )
+    return make_response(page, status_code)
 
 
-def _entered(check: Check) -> list[tuple[str, str]]:
-    found = check.particulars(here().vault)
+def _candidate_detail_rows(check: Check) -> list[tuple[str, str]]:
+    found = check.decrypt_details(current_services().secret_box)
     return [
-        (each.label, _day(found[name]) if each.kind == "date" else found[name])
-        for name, each in PARTICULARS.items()
+        (each.label, _format_date(found[name]) if each.input_type == "date" else found[name])
+        for name, each in DETAIL_FIELDS.items()
         if name in found
     ]
 
 
-def _day(text: str) -> str:
-    return words.day(datetime.combine(date.fromisoformat(text), time(), UTC))
+def _format_date(text: str) -> str:
+    return words.format_date(datetime.combine(date.fromisoformat(text), time(), UTC))
 
 
-def _lines(check: Check, sees: bool) -> list[Line]:
+def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:
     """Return the screenings as they stand; what was found is for those who work on it alone."""
     found = []
     for each in check.content.screenings:
-        finding = check.finding(each.key)
+        finding = check.find_finding(each.key)
         if finding is None:
-            found.append(Line(each))
+            found.append(ScreeningRow(each))
             continue
-        note = check.note(here().vault, finding) if sees else ""
-        found.append(Line(each, finding.status, note, finding.actor))
+        note = check.decrypt_note(current_services().secret_box, finding) if can_see_notes else ""
+        found.append(ScreeningRow(each, finding.status, note, finding.actor))
     return found
 
 
-def _typed(check: Check) -> list[Line]:
-    wrong = _problems(check)
+def _submitted_rows(check: Check) -> list[ScreeningRow]:
+    wrong = _find_problems(check)
     return [
-        Line(each, *_given(each.key), problem=wrong.get(each.key, ""))
+        ScreeningRow(each, *_submitted_outcome(each.key), problem=wrong.get(each.key, ""))
         for each in check.content.screenings
     ]

@@ -20,13 +20,21 @@ from provider.pages.console import (
 )
 
 routes = Blueprint("console", __name__, url_prefix="/console")
-routes.before_request(gate.check)
-routes.context_processor(gate.known)
-routes.register_error_handler(ProviderError, problem.said)
+routes.before_request(gate.authenticate)
+routes.context_processor(gate.template_context)
+routes.register_error_handler(ProviderError, problem.render_error)
 for room in (
-    signing_in, orders, acts, interviews, checks, deliveries, letters, products, publishing,
+    signing_in,
+    orders,
+    acts,
+    interviews,
+    checks,
+    deliveries,
+    letters,
+    products,
+    publishing,
     accounts,
-):  # fmt: skip
+):
     routes.register_blueprint(room.routes)
 
 

@@ -11,59 +11,70 @@ from werkzeug.wrappers import Response
 
 from provider import outbox
 from provider.errors import NotFound
-from provider.here import here
+from provider.here import current_services
 from provider.orders import Order
 from provider.outbox import PARKED, Message
-from provider.outbox.held import all_held, try_now
+from provider.outbox.held import list_pauses, probe_now
 from provider.pages.console import gate
-from provider.pages.console.mailbag import SINKS, STATES, bag, parked_first, state_words
-from provider.pages.console.orders import account_names
-from provider.pages.console.paging import chosen, plausible
-from provider.pages.console.story import sending_of
+from provider.pages.console.mailbag import (
+    CHANNELS,
+    STATES,
+    list_messages,
+    list_oldest_parked,
+    state_labels,
+)
+from provider.pages.console.orders import list_account_names
+from provider.pages.console.paging import is_plausible_id, read_filter_value
+from provider.pages.console.story import build_delivery_view
 
 routes = Blueprint("deliveries", __name__, url_prefix="/deliveries")
 
 log = get_logger()
 
-BATCH = 100  # parked deliveries that are sent again at once: a writer is never held for long
+BATCH_SIZE = 100  # parked deliveries that are sent again at once: a writer is never held for long
 
 
 @routes.get("/")
 def listing() -> str:
     """List deliveries, newest first; what is parked comes first to mind."""
-    state = chosen("state", [*STATES, "any"]) or PARKED
-    with here().db.reading() as session:
-        sink, account, accounts = _filter(session)
-        found = bag(session, "" if state == "any" else state, sink, account)
+    state = read_filter_value("state", [*STATES, "any"]) or PARKED
+    with current_services().db.reading() as session:
+        sink, account, accounts = _read_filter(session)
+        found = list_messages(session, "" if state == "any" else state, sink, account)
         return render_template(
             "console/deliveries.html",
-            shelf=found, state=state, accounts=accounts, args=request.args,
-            held=all_held(session), at=here().now(),
-            states=[*state_words(), ("any", "Any")],
-        )  # fmt: skip
+            shelf=found,
+            state=state,
+            accounts=accounts,
+            args=request.args,
+            held=list_pauses(session),
+            at=current_services().now(),
+            states=[*state_labels(), ("any", "Any")],
+        )
 
 
 @routes.get("/<message_id>")
 def one(message_id: str) -> str:
     """Show one delivery with every try."""
-    with here().db.reading() as session:
-        message = _find(session, message_id)
-        order = session.scalar(select(Order).where(Order.public_id == message.key))
+    with current_services().db.reading() as session:
+        message = _find_message(session, message_id)
+        order = session.scalar(select(Order).where(Order.public_id == message.ordering_key))
         return render_template(
             "console/delivery.html",
-            sending=sending_of(message, order), order=order,
+            sending=build_delivery_view(message, order),
+            order=order,
             zone=order.account.timezone if order else "UTC",
-        )  # fmt: skip
+        )
 
 
 @routes.post("/<message_id>/again")
 def again(message_id: str) -> Response:
     """Send a parked delivery again, and return to its order."""
-    house = here()
-    with house.db.writing() as session:
-        message = _find(session, message_id)
-        order = message.key
-        goes = _send_again(session, [message], house.now())
+    services = current_services()
+    with services.db.writing() as session:
+        message = _find_message(session, message_id)
+        order = message.ordering_key
+        goes = _requeue_messages(session, [message], services.now())
     if goes:
         flash("It is on its way again.", "success")
     else:
@@ -74,10 +85,10 @@ def again(message_id: str) -> Response:
 @routes.post("/try")
 def try_() -> Response:
     """Let what is held try once, now; return to the deliveries, or to the account asked from."""
-    house, subject = here(), request.form.get("subject", "").replace("\x00", "")
-    with house.db.writing() as session:
-        try_now(session, subject, house.now())
-    log.info("deliveries try", subject=subject, by=gate.visitor().email)
+    services, subject = current_services(), request.form.get("subject", "").replace("\x00", "")
+    with services.db.writing() as session:
+        probe_now(session, subject, services.now())
+    log.info("deliveries try", subject=subject, by=gate.current_staff().email)
     flash("One is sent as a try. When it arrives, all the others follow.", "success")
     account = request.form.get("account", "")
     if account:
@@ -88,58 +99,69 @@ def try_() -> Response:
 @routes.get("/again")
 def ask_all() -> str:
     """Say how many parked deliveries would go out again."""
-    gate.require_change()
-    with here().db.reading() as session:
-        sink, account, accounts = _filter(session)
-        found = parked_first(session, sink, account, BATCH + 1)
+    gate.require_change_permission()
+    with current_services().db.reading() as session:
+        sink, account, accounts = _read_filter(session)
+        found = list_oldest_parked(session, sink, account, BATCH_SIZE + 1)
         return render_template(
             "console/again.html",
-            count=min(len(found), BATCH), more=len(found) > BATCH, sink=sink, account=account,
+            count=min(len(found), BATCH_SIZE),
+            more=len(found) > BATCH_SIZE,
+            sink=sink,
+            account=account,
             account_name=dict(accounts).get(account, ""),
-        )  # fmt: skip
+        )
 
 
 @routes.post("/again")
 def again_all() -> Response:
     """Send a batch of the parked deliveries of a filter again, oldest first."""
-    house = here()
-    with house.db.writing() as session:
-        sink, account, _ = _filter(session)
-        found = parked_first(session, sink, account, BATCH)
-        goes = _send_again(session, found, house.now())
-    flash(_counted(goes, late=len(found) - goes), "success")
+    services = current_services()
+    with services.db.writing() as session:
+        sink, account, _ = _read_filter(session)
+        found = list_oldest_parked(session, sink, account, BATCH_SIZE)
+        goes = _requeue_messages(session, found, services.now())
+    flash(_requeue_summary(goes, superseded=len(found) - goes), "success")
     kept: dict[str, Any] = {"sink": sink or None, "account": account or None}
     return redirect(url_for("console.deliveries.listing", **kept))
 
 
-def _counted(number: int, late: int) -> str:
-    if number == late == 0:
+def _requeue_summary(requeued: int, superseded: int) -> str:
+    if requeued == superseded == 0:
         return "Nothing was parked any more: somebody else was quicker."
-    said = f"{number} {'delivery is' if number == 1 else 'deliveries are'} on the way again."
-    return f"{said} Not sent: {late}, for a later status has gone out." if late else said
+    said = f"{requeued} {'delivery is' if requeued == 1 else 'deliveries are'} on the way again."
+    return (
+        f"{said} Not sent: {superseded}, for a later status has gone out." if superseded else said
+    )
 
 
-def _send_again(session: Session, messages: list[Message], at: datetime) -> int:
+def _requeue_messages(session: Session, messages: list[Message], now: datetime) -> int:
     """Send again what no later status has made untrue, on record; return how many."""
     orders = session.scalars(
-        select(Order).where(Order.public_id.in_([message.key for message in messages]))
+        select(Order).where(Order.public_id.in_([message.ordering_key for message in messages]))
     )
     known = {order.public_id: order for order in orders}
-    going = [message for message in messages if outbox.send_again(session, message, at)]
+    going = [message for message in messages if outbox.requeue(session, message, now)]
     for message in going:
-        if message.key in known:
-            known[message.key].tell(session, "retried", gate.visitor().email, at)
+        if message.ordering_key in known:
+            known[message.ordering_key].record_event(
+                session, "retried", gate.current_staff().email, now
+            )
     return len(going)
 
 
-def _filter(session: Session) -> tuple[str, str, list[tuple[str, str]]]:
-    accounts = account_names(session)
-    return chosen("sink", SINKS), chosen("account", [key for key, _ in accounts]), accounts
+def _read_filter(session: Session) -> tuple[str, str, list[tuple[str, str]]]:
+    accounts = list_account_names(session)
+    return (
+        read_filter_value("sink", CHANNELS),
+        read_filter_value("account", [key for key, _ in accounts]),
+        accounts,
+    )
 
 
-def _find(session: Session, message_id: str) -> Message:
+def _find_message(session: Session, message_id: str) -> Message:
     found = None
-    if plausible(message_id):
+    if is_plausible_id(message_id):
         found = session.scalar(select(Message).where(Message.public_id == message_id))
     if found is None:
         raise NotFound("There is no such delivery")

@@ -9,76 +9,80 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.accounts import StaffSession
-from provider.errors import Denied
-from provider.here import here
-from provider.house import House
-from provider.outbox import PARKED, Message, in_state
+from provider.errors import Unauthorized
+from provider.here import current_services
+from provider.house import Services
+from provider.outbox import PARKED, Message, is_in_state
 
-OPEN = "console.signing_in.sign_in"  # the one endpoint that needs no session
-LEAVE = "console.signing_in.sign_out"  # the one change that everybody may make
-SAFE = ("GET", "HEAD", "OPTIONS")
-MOST_COUNTED = 100  # parked deliveries that the menu counts: a longer count would cost, not help
+SIGN_IN_ENDPOINT = "console.signing_in.sign_in"  # the one endpoint that needs no session
+SIGN_OUT_ENDPOINT = "console.signing_in.sign_out"  # the one change that everybody may make
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+MAX_DISPLAYED_COUNT = (
+    100  # parked deliveries that the menu counts: a longer count would cost, not help
+)
 
 
 @dataclass(frozen=True)
-class Visitor:
+class CurrentStaff:
     """The member of staff behind a request, and how many deliveries are parked meanwhile."""
 
     email: str
     role: str
-    may_change: bool
-    parked: int
+    can_change: bool
+    parked_count: int
 
 
-def check() -> Response | None:
+def authenticate() -> Response | None:
     """Let nobody in without a session, and nobody change anything whose role is to look."""
-    if request.endpoint == OPEN:
+    if request.endpoint == SIGN_IN_ENDPOINT:
         return None
-    visitor = _visitor(here())
+    visitor = _find_current_staff(current_services())
     if visitor is None:
-        if request.method not in SAFE:
-            raise Denied("You are not signed in any more. Sign in, then do it again")
-        return redirect(url_for(OPEN, next=request.full_path.removesuffix("?")))
+        if request.method not in SAFE_METHODS:
+            raise Unauthorized("You are not signed in any more. Sign in, then do it again")
+        return redirect(url_for(SIGN_IN_ENDPOINT, next=request.full_path.removesuffix("?")))
     g.visitor = visitor
-    if request.method not in SAFE and request.endpoint != LEAVE:
-        require_change()
+    if request.method not in SAFE_METHODS and request.endpoint != SIGN_OUT_ENDPOINT:
+        require_change_permission()
     return None
 
 
-def visitor() -> Visitor:
+def current_staff() -> CurrentStaff:
     """Return who is signed in."""
-    found: Visitor = g.visitor
+    found: CurrentStaff = g.visitor
     return found
 
 
-def require_change() -> None:
+def require_change_permission() -> None:
     """Raise Denied unless the visitor may do more than look."""
-    if not visitor().may_change:
-        raise Denied("Your role is to look, not to change. Ask an administrator or an operator")
+    if not current_staff().can_change:
+        raise Unauthorized(
+            "Your role is to look, not to change. Ask an administrator or an operator"
+        )
 
 
-def known() -> dict[str, Any]:
+def template_context() -> dict[str, Any]:
     """Return what every page of the console may show."""
-    return {"visitor": g.get("visitor"), "most_counted": MOST_COUNTED}
+    return {"visitor": g.get("visitor"), "most_counted": MAX_DISPLAYED_COUNT}
 
 
-def cookie_name(house: House) -> str:
+def cookie_name(services: Services) -> str:
     """Return the name of the staff's cookie; bound to the host wherever there is TLS."""
-    return "__Host-staff" if house.settings.https else "staff"
+    return "__Host-staff" if services.settings.is_https else "staff"
 
 
-def _visitor(house: House) -> Visitor | None:
-    token = request.cookies.get(cookie_name(house))
+def _find_current_staff(services: Services) -> CurrentStaff | None:
+    token = request.cookies.get(cookie_name(services))
     if not token:
         return None
-    with house.db.reading() as session:
-        found = StaffSession.find(session, token, house.now())
+    with services.db.reading() as session:
+        found = StaffSession.find(session, token, services.now())
         if found is None:
             return None
         staff = found.staff
-        return Visitor(staff.email, staff.role, staff.may_change, _parked(session))
+        return CurrentStaff(staff.email, staff.role, staff.can_edit, _count_parked(session))
 
 
-def _parked(session: Session) -> int:
-    query = select(Message.id).where(in_state(PARKED)).limit(MOST_COUNTED)
+def _count_parked(session: Session) -> int:
+    query = select(Message.id).where(is_in_state(PARKED)).limit(MAX_DISPLAYED_COUNT)
     return len(session.scalars(query).all())

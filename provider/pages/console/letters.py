@@ -7,19 +7,19 @@ from email.message import EmailMessage
 
 from flask import Blueprint, render_template, request
 
-from provider.here import here
-from provider.outbox import MAIL
-from provider.pages.console.mailbag import STATES, bag, state_words
-from provider.pages.console.paging import chosen
+from provider.here import current_services
+from provider.outbox import EMAIL
+from provider.pages.console.mailbag import STATES, list_messages, state_labels
+from provider.pages.console.paging import read_filter_value
 
 routes = Blueprint("letters", __name__, url_prefix="/letters")
 
 # Whoever holds the candidate's link is the candidate: only the order's page shows it, on record.
-_INVITATION = re.compile(r"(/c/)[\w-]{20,}")
+_INVITATION_LINK_PATTERN = re.compile(r"(/c/)[\w-]{20,}")
 
 
 @dataclass(frozen=True)
-class Letter:
+class EmailView:
     """A letter for people to read, with the candidate's link blotted out."""
 
     to: str
@@ -28,26 +28,29 @@ class Letter:
     text: str
 
 
-def read(rendered: bytes) -> Letter:
+def parse_email(raw_email: bytes) -> EmailView:
     """Read the bytes of an e-mail."""
-    message = message_from_bytes(rendered, _class=EmailMessage, policy=policy.default)
+    message = message_from_bytes(raw_email, _class=EmailMessage, policy=policy.default)
     body = message.get_body(("plain",))
     text = str(body.get_content()).strip() if body else ""
-    return Letter(
+    return EmailView(
         to=str(message["To"] or ""),
         sender=str(message["From"] or ""),
         subject=str(message["Subject"] or ""),
-        text=_INVITATION.sub(r"\1…", text),
+        text=_INVITATION_LINK_PATTERN.sub(r"\1…", text),
     )
 
 
 @routes.get("/")
 def listing() -> str:
     """List letters, newest first."""
-    state, house = chosen("state", STATES), here()
-    with house.db.reading() as session:
+    state, services = read_filter_value("state", STATES), current_services()
+    with services.db.reading() as session:
         return render_template(
             "console/letters.html",
-            shelf=bag(session, state, MAIL), state=state, states=state_words(),
-            kept=house.settings.mail_url is None, args=request.args,
-        )  # fmt: skip
+            shelf=list_messages(session, state, EMAIL),
+            state=state,
+            states=state_labels(),
+            kept=services.settings.mail_url is None,
+            args=request.args,
+        )

@@ -7,11 +7,11 @@ from sqlalchemy import ColumnElement, Select, and_, case, select, text
 from sqlalchemy.orm import Session
 
 from provider.accounts import Account
-from provider.here import here
-from provider.house import House
+from provider.here import current_services
+from provider.house import Services
 from provider.kinds import KINDS
 from provider.orders import (
-    FINAL,
+    FINAL_STATUSES,
     INVITE,
     REPORT,
     STATUSES,
@@ -20,124 +20,152 @@ from provider.orders import (
     Order,
     Product,
 )
-from provider.orders.order import WAITS_ON_STAFF
+from provider.orders.order import WAITING_FOR_STAFF_SQL
 from provider.outbox import PARKED, Message
-from provider.pages.console.gate import MOST_COUNTED
-from provider.pages.console.paging import Shelf, Sorting, chosen, shelf
-from provider.pages.console.story import story_of
-from provider.words import word
+from provider.pages.console.gate import MAX_DISPLAYED_COUNT
+from provider.pages.console.paging import Page, Sorting, paginate, read_filter_value
+from provider.pages.console.story import build_timeline
+from provider.words import label_for
 
 routes = Blueprint("orders", __name__, url_prefix="/orders")
 
 NEWEST_FIRST = Sorting(Order.public_id, (Order.id,))
-WAITS = text(WAITS_ON_STAFF)
+WAITING_FOR_STAFF_CONDITION = text(WAITING_FOR_STAFF_SQL)
 COLUMNS: tuple[Any, ...] = (
-    Order.public_id, Order.kind, Order.status, Order.progress, Order.job_title,
-    Order.placed_at, Order.expires_at,
-    Candidate.first_name, Candidate.last_name, Candidate.email,
-    Product.name.label("product"), Account.name.label("account"),
-    case((WAITS, True), else_=False).label("waits"),
-)  # fmt: skip
+    Order.public_id,
+    Order.kind,
+    Order.status,
+    Order.progress,
+    Order.job_title,
+    Order.placed_at,
+    Order.expires_at,
+    Candidate.first_name,
+    Candidate.last_name,
+    Candidate.email,
+    Product.name.label("product"),
+    Account.name.label("account"),
+    case((WAITING_FOR_STAFF_CONDITION, True), else_=False).label("waits"),
+)
 
 
 @routes.get("/")
 def listing() -> str:
     """List orders, newest first."""
-    house = here()
-    with house.db.reading() as session:
-        choices = _choices(session)
-        found = _page(session, house, choices)
+    services = current_services()
+    with services.db.reading() as session:
+        choices = _filter_choices(session)
+        found = _find_page(session, services, choices)
         return render_template(
             "console/orders.html",
-            shelf=found, choices=choices, troubled=_troubled(session, found), args=request.args,
+            shelf=found,
+            choices=choices,
+            troubled=_orders_with_parked_messages(session, found),
+            args=request.args,
             narrowed=any(request.args.get(name) for name in (*choices, "email")),
-            waiting=_waiting(session), most_counted=MOST_COUNTED,
-        )  # fmt: skip
+            waiting=_count_waiting(session),
+            most_counted=MAX_DISPLAYED_COUNT,
+        )
 
 
 @routes.get("/<order_id>")
 def story(order_id: str) -> str:
     """Tell all about one order."""
-    house = here()
-    with house.db.reading() as session:
-        return order_page(session, house, Order.find(session, order_id))
+    services = current_services()
+    with services.db.reading() as session:
+        return render_order_page(session, services, Order.find(session, order_id))
 
 
-def order_page(session: Session, house: House, order: Order, link: str = "") -> str:
+def render_order_page(
+    session: Session, services: Services, order: Order, invitation_url: str = ""
+) -> str:
     """Render an order's page, with the candidate's link where it was asked for."""
-    report = Link.of(session, order, REPORT) if order.result else None
+    report = Link.find_permanent(session, order, REPORT) if order.result else None
     return render_template(
         "console/order.html",
-        order=order, zone=order.account.timezone, final=order.status in FINAL,
-        story=story_of(session, order), link=link,
-        report=house.links.report(report.token(house.vault)) if report else "",
-        linked=Link.of(session, order, INVITE) is not None,
+        order=order,
+        zone=order.account.timezone,
+        final=order.status in FINAL_STATUSES,
+        story=build_timeline(session, order),
+        link=invitation_url,
+        report=services.urls.report(report.get_token(services.secret_box)) if report else "",
+        linked=Link.find_permanent(session, order, INVITE) is not None,
         evidence=order.evidence() if order.started_at else None,
-    )  # fmt: skip
+    )
 
 
-def account_names(session: Session) -> list[tuple[str, str]]:
+def list_account_names(session: Session) -> list[tuple[str, str]]:
     """Return (public id, name) of all accounts, by name."""
     rows = session.execute(select(Account.public_id, Account.name).order_by(Account.name))
     return [(row.public_id, row.name) for row in rows]
 
 
-def _choices(session: Session) -> dict[str, list[tuple[str, str]]]:
+def _filter_choices(session: Session) -> dict[str, list[tuple[str, str]]]:
     products = select(Product.public_id, Product.name).order_by(Product.name, Product.id)
     return {
-        "kind": [(kind, word("kind", kind)) for kind in KINDS],
-        "status": [(status, word("status", status)) for status in STATUSES],
+        "kind": [(kind, label_for("kind", kind)) for kind in KINDS],
+        "status": [(status, label_for("status", status)) for status in STATUSES],
         "waits": [("staff", "Waits on the staff")],
-        "account": account_names(session),
+        "account": list_account_names(session),
         "product": [(row.public_id, row.name) for row in session.execute(products)],
     }
 
 
-def _page(session: Session, house: House, choices: dict[str, list[tuple[str, str]]]) -> Shelf:
+def _find_page(
+    session: Session, services: Services, choices: dict[str, list[tuple[str, str]]]
+) -> Page:
     query: Select[Any] = (
         select(*COLUMNS)
         .join(Candidate, Order.candidate_id == Candidate.id)
         .join(Product, Order.product_id == Product.id)
         .join(Account, Order.account_id == Account.id)
     )
-    told = {name: chosen(name, [value for value, _ in values]) for name, values in choices.items()}
-    conditions = _narrowed(session, told)
+    told = {
+        name: read_filter_value(name, [value for value, _ in values])
+        for name, values in choices.items()
+    }
+    conditions = _filter_conditions(session, told)
     email = request.args.get("email", "").strip()
     if email:
-        digests = house.vault.indexes(email, "candidate e-mail")
+        digests = services.secret_box.blind_indexes(email, "candidate e-mail")
         query = query.where(Candidate.email_digest.in_(digests))
     if told["waits"]:
-        query = query.where(WAITS)
+        query = query.where(WAITING_FOR_STAFF_CONDITION)
     if not conditions or told["status"] or told["waits"] or email:
-        return shelf(session, query.where(*conditions), NEWEST_FIRST)
+        return paginate(session, query.where(*conditions), NEWEST_FIRST)
     # The indexes go by status too. What the piles say is not said twice: SQLite would go by that.
     piles = [and_(*conditions, Order.status == status) for status in STATUSES]
-    return shelf(session, query, NEWEST_FIRST, piles)
+    return paginate(session, query, NEWEST_FIRST, piles)
 
 
-def _narrowed(session: Session, told: dict[str, str]) -> list[ColumnElement[bool]]:
+def _filter_conditions(session: Session, filters: dict[str, str]) -> list[ColumnElement[bool]]:
     """Return the conditions of a filter, by this table's own columns: only they are in indexes."""
     columns = {"kind": Order.kind, "status": Order.status}
-    conditions = [column == told[name] for name, column in columns.items() if told[name]]
-    if told["account"]:
-        number = session.scalar(_number_of(Account, told["account"]))
+    conditions = [column == filters[name] for name, column in columns.items() if filters[name]]
+    if filters["account"]:
+        number = session.scalar(_id_query(Account, filters["account"]))
         conditions.append(Order.account_id == number)
-    if told["product"]:
-        number = session.scalar(_number_of(Product, told["product"]))
+    if filters["product"]:
+        number = session.scalar(_id_query(Product, filters["product"]))
         conditions.append(Order.product_id == number)
     return conditions
 
 
-def _number_of(table: type[Account] | type[Product], public_id: str) -> Select[int]:
+def _id_query(table: type[Account] | type[Product], public_id: str) -> Select[int]:
     return select(table.id).where(table.public_id == public_id)
 
 
-def _waiting(session: Session) -> int:
-    return len(session.scalars(select(Order.id).where(WAITS).limit(MOST_COUNTED)).all())
+def _count_waiting(session: Session) -> int:
+    return len(
+        session.scalars(
+            select(Order.id).where(WAITING_FOR_STAFF_CONDITION).limit(MAX_DISPLAYED_COUNT)
+        ).all()
+    )
 
 
-def _troubled(session: Session, found: Shelf) -> set[str]:
+def _orders_with_parked_messages(session: Session, page: Page) -> set[str]:
     """Return which of the orders have something parked."""
-    ids = [row.public_id for row in found.rows]
-    query = select(Message.key).where(Message.key.in_(ids), Message.state == PARKED)
+    ids = [row.public_id for row in page.rows]
+    query = select(Message.ordering_key).where(
+        Message.ordering_key.in_(ids), Message.state == PARKED
+    )
     return set(session.scalars(query.distinct()))

@@ -10,45 +10,47 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.errors import Invalid, NotFound
 
-SIZE = 50  # rows of a page
-ID_LENGTH = 22
+PAGE_SIZE = 50  # rows of a page
+MAX_ID_LENGTH = 22
 
 Column = InstrumentedAttribute[Any]
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Page:
     """One page of rows, and the marks with which to ask for the pages around it."""
 
     rows: Sequence[Row[Any]]
-    back: str | None  # give it as `after`
-    on: str | None  # give it as `before`
+    previous_cursor: str | None  # give it as `after`
+    next_cursor: str | None  # give it as `before`
 
 
 @dataclass(frozen=True)
 class Sorting:
     """What a table is sorted by: the last column is unique, `mark` is its public id."""
 
-    mark: Column
+    cursor_column: Column
     columns: tuple[Column, ...]
-    falling: bool = True
+    descending: bool = True
 
-    def place(self, session: Session, mark: str) -> tuple[Any, ...]:
+    def cursor_values(self, session: Session, cursor: str) -> tuple[Any, ...]:
         """Return the values of the row with this public id; NotFound."""
         row = None
-        if plausible(mark):
-            row = session.execute(select(*self.columns).where(self.mark == mark)).one_or_none()
+        if is_plausible_id(cursor):
+            row = session.execute(
+                select(*self.columns).where(self.cursor_column == cursor)
+            ).one_or_none()
         if row is None:
             raise NotFound("This page of the list is gone: begin again at its start")
         return tuple(row)
 
 
-def shelf(
+def paginate(
     session: Session,
     query: Select[Any],
-    by: Sorting,
-    piles: Sequence[ColumnElement[bool]] = (),
-) -> Shelf:
+    sorting: Sorting,
+    partitions: Sequence[ColumnElement[bool]] = (),
+) -> Page:
     """Return the page that the request asks for by `before` or `after`; rows have `public_id`.
 
     Where the rows are those of several `piles`, each in an index's order, only the first of each
@@ -56,35 +58,37 @@ def shelf(
     """
     before, after = request.args.get("before"), request.args.get("after")
     backwards = bool(after and not before)
-    falling = by.falling != backwards
-    order = [column.desc() if falling else column.asc() for column in by.columns]
+    falling = sorting.descending != backwards
+    order = [column.desc() if falling else column.asc() for column in sorting.columns]
     conditions: list[ColumnElement[bool]] = []
     if mark := before or after:
-        here, there = tuple_(*by.columns), tuple_(*by.place(session, mark))
+        here, there = tuple_(*sorting.columns), tuple_(*sorting.cursor_values(session, mark))
         conditions.append(here < there if falling else here > there)
-    if piles:
-        marks = select(by.mark).where(*conditions).order_by(*order).limit(SIZE + 1)
-        tops = (select(marks.where(pile).subquery()) for pile in piles)
-        conditions.append(by.mark.in_(union_all(*tops)))
-    query = query.where(*conditions).order_by(*order).limit(SIZE + 1)
+    if partitions:
+        marks = (
+            select(sorting.cursor_column).where(*conditions).order_by(*order).limit(PAGE_SIZE + 1)
+        )
+        tops = (select(marks.where(pile).subquery()) for pile in partitions)
+        conditions.append(sorting.cursor_column.in_(union_all(*tops)))
+    query = query.where(*conditions).order_by(*order).limit(PAGE_SIZE + 1)
     rows = list(session.execute(query).all())
-    more, rows = len(rows) > SIZE, rows[:SIZE]
+    more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
     if backwards:
         rows.reverse()
     ends = (more, True) if backwards else (bool(mark), more)
-    return Shelf(
+    return Page(
         rows,
-        back=rows[0].public_id if rows and ends[0] else None,
-        on=rows[-1].public_id if rows and ends[1] else None,
+        previous_cursor=rows[0].public_id if rows and ends[0] else None,
+        next_cursor=rows[-1].public_id if rows and ends[1] else None,
     )
 
 
-def plausible(public_id: str) -> bool:
+def is_plausible_id(public_id: str) -> bool:
     """Say whether a text could be a public id."""
-    return 0 < len(public_id) <= ID_LENGTH and "\x00" not in public_id
+    return 0 < len(public_id) <= MAX_ID_LENGTH and "\x00" not in public_id
 
 
-def chosen(name: str, choices: Iterable[str]) -> str:
+def read_filter_value(name: str, choices: Iterable[str]) -> str:
     """Return a filter of the request, empty for all; Invalid when it is none of the choices."""
     value = request.values.get(name, "")
     if value and value not in choices:

@@ -2,20 +2,20 @@
 
 from flask import Response, render_template
 
-from provider.errors import Conflict, Denied, Gone, Invalid, NotFound, ProviderError
+from provider.errors import Conflict, Gone, Invalid, NotFound, ProviderError, Unauthorized
 
-TITLES: dict[type[ProviderError], tuple[int, str]] = {
-    Denied: (403, "This is not open to you"),
+ERROR_TITLES: dict[type[ProviderError], tuple[int, str]] = {
+    Unauthorized: (403, "This is not open to you"),
     NotFound: (404, "It is not here"),
     Conflict: (409, "Something has changed in the meantime"),
     Gone: (410, "It is over"),
     Invalid: (400, "That did not work"),
 }
-ELSE = (500, "Something went wrong on our side")
+DEFAULT_ERROR_TITLE = (500, "Something went wrong on our side")
 
 
-def said(error: ProviderError) -> Response:
+def render_error(error: ProviderError) -> Response:
     """Answer an error in our own words."""
-    code, title = TITLES.get(type(error), ELSE)
+    code, title = ERROR_TITLES.get(type(error), DEFAULT_ERROR_TITLE)
     page = render_template("console/problem.html", title=title, problem=str(error))
     return Response(page, code, mimetype="text/html")

@@ -9,71 +9,77 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from provider import outbox
-from provider.orders import Event, Order
-from provider.outbox import MAIL, PARKED, Attempt, Message
-from provider.pages.console.letters import Letter, read
-from provider.pages.console.mailbag import sink_of
+from provider.orders import Order, OrderEvent
+from provider.outbox import EMAIL, PARKED, Attempt, Message
+from provider.pages.console.letters import EmailView, parse_email
+from provider.pages.console.mailbag import channel_of
 
 
 @dataclass(frozen=True)
-class Sending:
+class DeliveryView:
     """A message with its tries, and what it says to whom; credentials are kept nowhere."""
 
     message: Message
-    tries: tuple[Attempt, ...]
-    letter: Letter | None = None
+    attempts: tuple[Attempt, ...]
+    email: EmailView | None = None
     body: str = ""
-    address: str = ""
+    url: str = ""
 
     @property
-    def sink(self) -> str:
+    def channel(self) -> str:
         """Where it goes: callback, mail …"""
-        return sink_of(self.message.lane)
+        return channel_of(self.message.queue)
 
     @property
-    def parked(self) -> bool:
+    def is_parked(self) -> bool:
         """Whether it waits for staff."""
         return self.message.state == PARKED
 
 
 @dataclass(frozen=True)
-class Entry:
+class TimelineEntry:
     """One moment of the story: an event, or a message that was written then."""
 
-    at: datetime
+    occurred_at: datetime
     revision: int
-    event: Event | None = None
-    sending: Sending | None = None
+    event: OrderEvent | None = None
+    delivery: DeliveryView | None = None
 
 
-def story_of(session: Session, order: Order) -> list[Entry]:
+def build_timeline(session: Session, order: Order) -> list[TimelineEntry]:
     """Return an order's story, oldest first; of one moment, the cause before its news."""
-    events = [Entry(event.at, event.revision, event=event) for event in order.events]
-    sent = [
-        Entry(message.created_at, message.sequence, sending=sending_of(message, order))
-        for message in outbox.story(session, order.public_id)
+    events = [
+        TimelineEntry(event.occurred_at, event.revision, event=event) for event in order.events
     ]
-    return sorted(events + sent, key=lambda entry: (entry.at, entry.revision))
+    sent = [
+        TimelineEntry(
+            message.created_at, message.sequence, delivery=build_delivery_view(message, order)
+        )
+        for message in outbox.history(session, order.public_id)
+    ]
+    return sorted(events + sent, key=lambda entry: (entry.occurred_at, entry.revision))
 
 
-def sending_of(message: Message, order: Order | None) -> Sending:
+def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:
     """Return a message as a page shows it."""
-    tries = tuple(message.tries)
-    if not message.rendered:
-        return Sending(message, tries)
-    if sink_of(message.lane) == MAIL:
-        return Sending(message, tries, letter=read(message.rendered))
-    address = _address(order.reply) if order else ""
-    return Sending(message, tries, body=pretty(message.rendered), address=address)
+    tries = tuple(message.attempt_history)
+    if not message.body:
+        return DeliveryView(message, tries)
+    if channel_of(message.queue) == EMAIL:
+        return DeliveryView(message, tries, email=parse_email(message.body))
+    address = _find_url(order.reply_context) if order else ""
+    return DeliveryView(message, tries, body=format_body(message.body), url=address)
 
 
-def _address(reply: Mapping[str, Any]) -> str:
+def _find_url(reply_context: Mapping[str, Any]) -> str:
     """Return the address in what a dialect keeps to reply: what else is in there is its own."""
-    found = (value for value in reply.values() if str(value).startswith(("https://", "http://")))
+    found = (
+        value for value in reply_context.values() if str(value).startswith(("https://", "http://"))
+    )
     return str(next(found, ""))
 
 
-def pretty(body: bytes) -> str:
+def format_body(body: bytes) -> str:
     """Return a body indented where it is JSON, as it is where not."""
     text = body.decode("utf-8", "replace")
     try:

@@ -11,29 +11,29 @@ import sys
 from pathlib import Path
 
 from provider import config, mail
-from provider.media import Media
-from tests.soak.powerloss.replay import WITNESS
+from provider.media import MediaStore
+from tests.soak.powerloss.replay import ACKNOWLEDGEMENT_FILE
 
 
 def main(root: Path, count: int) -> None:
     """Keep as many of each, and promise them one by one."""
     instance, luck = root / "instance", random.Random(count)
-    witness = os.open(root / WITNESS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    witness = os.open(root / ACKNOWLEDGEMENT_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def promise(path: str) -> None:
         digest = hashlib.sha256((root / path).read_bytes()).hexdigest()
         line = json.dumps({"file": path, "sha256": digest})
         os.write(witness, line.encode() + b"\n")
 
-    media = Media(f"file:{instance / 'media'}")
+    media = MediaStore(f"file:{instance / 'media'}")
     for number in range(count):
-        config.read({"PROVIDER_INSTANCE": str(root / f"instances/{number}")})
+        config.load_settings({"PROVIDER_INSTANCE": str(root / f"instances/{number}")})
         promise(f"instances/{number}/secret.key")
-        media.keep(f"recordings/{number}.webm", [luck.randbytes(9_000), luck.randbytes(5_000)])
+        media.put(f"recordings/{number}.webm", [luck.randbytes(9_000), luck.randbytes(5_000)])
         promise(f"instance/media/recordings/{number}.webm")
-        media.keep(f"recordings/{number}.jpg", [luck.randbytes(3_000)])
+        media.put(f"recordings/{number}.jpg", [luck.randbytes(3_000)])
         promise(f"instance/media/recordings/{number}.jpg")
-        mail.send(luck.randbytes(2_000), url=None, folder=instance / "mail", name=f"{number}")
+        mail.send_email(luck.randbytes(2_000), url=None, folder=instance / "mail", name=f"{number}")
         promise(f"instance/mail/{number}.eml")
 
 

@@ -18,14 +18,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HEAD = struct.Struct("=IIIIQQ")  # kind, length of path, length of data, flags, inode, at
-TRUNCATED, FOLDER = 1, 2
-WITNESS = "acknowledged"  # a file beside the instance: what is written to it are the promises
-SECTORS = (512, 4096)
+ENTRY_HEADER = struct.Struct("=IIIIQQ")  # kind, length of path, length of data, flags, inode, at
+TRUNCATED_FLAG, FOLDER_FLAG = 1, 2
+ACKNOWLEDGEMENT_FILE = (
+    "acknowledged"  # a file beside the instance: what is written to it are the promises
+)
+SECTOR_SIZES = (512, 4096)
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """One change of the disk, or the begin or end of a sync."""
 
     kind: str
@@ -33,7 +35,7 @@ class Entry:
     data: bytes
     flags: int
     inode: int
-    at: int
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -41,26 +43,26 @@ class Write:
     """Bytes at a place; no bytes: the file's new length."""
 
     number: int
-    at: int
+    offset: int
     data: bytes | None
 
     def apply(self, content: bytearray) -> None:
         """Do it as the file system would: what is skipped is zeros."""
-        if len(content) < self.at:
-            content.extend(bytes(self.at - len(content)))
+        if len(content) < self.offset:
+            content.extend(bytes(self.offset - len(content)))
         if self.data is None:
-            del content[self.at :]
+            del content[self.offset :]
         else:
-            content[self.at : self.at + len(self.data)] = self.data
+            content[self.offset : self.offset + len(self.data)] = self.data
 
-    def torn(self, chance: random.Random, sector: int) -> Iterator["Write"]:
+    def torn_sectors(self, rng: random.Random, sector: int) -> Iterator["Write"]:
         """Return some of the sectors that it touches."""
         data = self.data or b""
-        begin = self.at
-        while begin < self.at + len(data):
-            end = min(begin - begin % sector + sector, self.at + len(data))
-            if chance.random() < 0.5:
-                yield Write(self.number, begin, data[begin - self.at : end - self.at])
+        begin = self.offset
+        while begin < self.offset + len(data):
+            end = min(begin - begin % sector + sector, self.offset + len(data))
+            if rng.random() < 0.5:
+                yield Write(self.number, begin, data[begin - self.offset : end - self.offset])
             begin = end
 
 
@@ -68,187 +70,197 @@ class Write:
 class File:
     """A file, or a folder: what is surely on the disk, and what may be."""
 
-    folder: bool = False
-    kept: bytearray = field(default_factory=bytearray)
-    loose: list[Write] = field(default_factory=list)
-    seen: bytearray = field(default_factory=bytearray)  # as the running program sees it
+    is_folder: bool = False
+    durable_content: bytearray = field(default_factory=bytearray)
+    pending_writes: list[Write] = field(default_factory=list)
+    visible_content: bytearray = field(default_factory=bytearray)  # as the running program sees it
 
     def write(self, write: Write) -> None:
         """Take a write, which nobody has asked to keep yet."""
-        self.loose.append(write)
-        write.apply(self.seen)
+        self.pending_writes.append(write)
+        write.apply(self.visible_content)
 
     def sync(self, before: int) -> None:
         """Keep all that was written before a number."""
-        while self.loose and self.loose[0].number < before:
-            self.loose.pop(0).apply(self.kept)
+        while self.pending_writes and self.pending_writes[0].number < before:
+            self.pending_writes.pop(0).apply(self.durable_content)
 
-    def forget(self, before: int, chance: random.Random) -> None:
+    def fail_sync(self, before: int, rng: random.Random) -> None:
         """Keep any part of what was written before a number, and nothing more of it ever."""
-        doubtful = [write for write in self.loose if write.number < before]
-        self.loose = self.loose[len(doubtful) :]
+        doubtful = [write for write in self.pending_writes if write.number < before]
+        self.pending_writes = self.pending_writes[len(doubtful) :]
         for write in doubtful:
-            if chance.random() < 0.5:
-                write.apply(self.kept)
+            if rng.random() < 0.5:
+                write.apply(self.durable_content)
 
-    def after_power_loss(self, chance: random.Random) -> bytes:
+    def after_power_loss(self, rng: random.Random) -> bytes:
         """Return the file with any part of what was not synced."""
-        content, sector = bytearray(self.kept), chance.choice(SECTORS)
-        whole = chance.choice((0.0, 0.5, 0.9, 1.0))
-        for write in self.loose:
-            if chance.random() < whole:
+        content, sector = bytearray(self.durable_content), rng.choice(SECTOR_SIZES)
+        whole = rng.choice((0.0, 0.5, 0.9, 1.0))
+        for write in self.pending_writes:
+            if rng.random() < whole:
                 write.apply(content)
-            elif write.data is not None and chance.random() < 0.5:
-                for piece in write.torn(chance, sector):
+            elif write.data is not None and rng.random() < 0.5:
+                for piece in write.torn_sectors(rng, sector):
                     piece.apply(content)
         return bytes(content)
 
 
 @dataclass(frozen=True)
-class Naming:
+class NameChange:
     """A change of names in one step: what goes, what comes."""
 
     number: int
-    gone: str | None
-    come: str | None
+    old_path: str | None
+    new_path: str | None
     file: File
 
     def apply(self, names: dict[str, File]) -> None:
-        if self.gone is not None:
-            names.pop(self.gone, None)
-        if self.come is not None:
-            names[self.come] = self.file
+        if self.old_path is not None:
+            names.pop(self.old_path, None)
+        if self.new_path is not None:
+            names[self.new_path] = self.file
 
-    def in_folder(self, path: str) -> bool:
-        return path in {_parent(name) for name in (self.gone, self.come) if name is not None}
+    def is_in_folder(self, path: str) -> bool:
+        return path in {
+            _parent_path(name) for name in (self.old_path, self.new_path) if name is not None
+        }
 
 
-class Tape:
+class DiskReplay:
     """The disk as it was at a place in the log; `play` goes on to a later one."""
 
     def __init__(self, log: Path, root: Path, seed: int) -> None:
-        self.entries = tuple(_read(log, str(root)))
-        self._witnesses = {each.inode for each in self.entries if each.path == WITNESS}
-        self.promises: list[bytes] = []
-        self.played = 0
+        self.entries = tuple(_read_entries(log, str(root)))
+        self._acknowledgement_inodes = {
+            each.inode for each in self.entries if each.path == ACKNOWLEDGEMENT_FILE
+        }
+        self.acknowledgements: list[bytes] = []
+        self.position = 0
         self.failed_syncs = 0
         self.syncs: Counter[str] = Counter()  # by path
-        self._chance = random.Random(seed)
-        top = File(folder=True)
+        self._rng = random.Random(seed)
+        top = File(is_folder=True)
         self._names: dict[str, File] = {"": top}
-        self._kept: dict[str, File] = {"": top}
-        self._loose: list[Naming] = []
-        self._inodes: dict[int, File] = {}
-        self._paths: dict[int, str] = {}
-        self._syncs: dict[tuple[int, int], int] = {}
+        self._durable_names: dict[str, File] = {"": top}
+        self._pending_name_changes: list[NameChange] = []
+        self._files_by_inode: dict[int, File] = {}
+        self._paths_by_inode: dict[int, str] = {}
+        self._open_syncs: dict[tuple[int, int], int] = {}
 
-    def play(self, to: int) -> None:
+    def replay_until(self, position: int) -> None:
         """Play the entries before `to`."""
-        for number in range(self.played, to):
-            self._one(number, self.entries[number])
-        self.played = max(self.played, to)
+        for number in range(self.position, position):
+            self._apply(number, self.entries[number])
+        self.position = max(self.position, position)
 
-    def is_promise(self, entry: Entry) -> bool:
+    def is_acknowledgement(self, entry: LogEntry) -> bool:
         """Whether an entry is a promise that was given."""
-        return entry.kind == "W" and entry.inode in self._witnesses
+        return entry.kind == "W" and entry.inode in self._acknowledgement_inodes
 
-    def after_power_loss(self, chance: random.Random) -> dict[str, bytes]:
+    def after_power_loss(self, rng: random.Random) -> dict[str, bytes]:
         """Return the files that a power loss here would leave, by their paths below the root."""
-        names = dict(self._kept)
-        for change in self._loose[: chance.randint(0, len(self._loose))]:
+        names = dict(self._durable_names)
+        for change in self._pending_name_changes[: rng.randint(0, len(self._pending_name_changes))]:
             change.apply(names)
         return {
-            path: file.after_power_loss(chance)
+            path: file.after_power_loss(rng)
             for path, file in names.items()
-            if not file.folder and all(each in names for each in _above(path))
+            if not file.is_folder and all(each in names for each in _parent_folders(path))
         }
 
-    def as_written(self) -> dict[str, bytes]:
+    def visible_files(self) -> dict[str, bytes]:
         """Return the files as the running program sees them."""
-        return {name: bytes(file.seen) for name, file in self._names.items() if not file.folder}
+        return {
+            name: bytes(file.visible_content)
+            for name, file in self._names.items()
+            if not file.is_folder
+        }
 
-    def _one(self, number: int, entry: Entry) -> None:
+    def _apply(self, number: int, entry: LogEntry) -> None:
         match entry.kind:
             case "O" | "M":
-                self._opened(number, entry)
+                self._apply_open(number, entry)
             case "W" | "T":
-                self._written(number, entry)
+                self._apply_write(number, entry)
             case "B":
-                self._syncs[entry.inode, entry.at] = number
+                self._open_syncs[entry.inode, entry.offset] = number
             case "E" | "F":
-                self._synced(entry, self._syncs.pop((entry.inode, entry.at)))
+                self._apply_sync(entry, self._open_syncs.pop((entry.inode, entry.offset)))
             case "U":
-                self._named(number, entry.path, None, self._names[entry.path])
+                self._change_names(number, entry.path, None, self._names[entry.path])
             case "R":
-                self._named(number, entry.path, _second(entry), self._names[entry.path])
+                self._change_names(number, entry.path, _target_path(entry), self._names[entry.path])
             case "L":
-                self._named(number, None, _second(entry), self._names[entry.path])
+                self._change_names(number, None, _target_path(entry), self._names[entry.path])
 
-    def _opened(self, number: int, entry: Entry) -> None:
+    def _apply_open(self, number: int, entry: LogEntry) -> None:
         known = self._names.get(entry.path)
         if known is None:
-            known = File(folder=entry.kind == "M" or bool(entry.flags & FOLDER))
-            self._named(number, None, entry.path, known)
-        self._inodes[entry.inode], self._paths[entry.inode] = known, entry.path
-        if entry.flags & TRUNCATED:
+            known = File(is_folder=entry.kind == "M" or bool(entry.flags & FOLDER_FLAG))
+            self._change_names(number, None, entry.path, known)
+        self._files_by_inode[entry.inode], self._paths_by_inode[entry.inode] = known, entry.path
+        if entry.flags & TRUNCATED_FLAG:
             known.write(Write(number, 0, None))
 
-    def _written(self, number: int, entry: Entry) -> None:
-        if self.is_promise(entry):
-            self.promises += entry.data.splitlines()
+    def _apply_write(self, number: int, entry: LogEntry) -> None:
+        if self.is_acknowledgement(entry):
+            self.acknowledgements += entry.data.splitlines()
             return
         data = entry.data if entry.kind == "W" else None
-        self._inodes[entry.inode].write(Write(number, entry.at, data))
+        self._files_by_inode[entry.inode].write(Write(number, entry.offset, data))
 
-    def _synced(self, entry: Entry, begun: int) -> None:
-        file, failed = self._inodes[entry.inode], entry.kind == "F"
+    def _apply_sync(self, entry: LogEntry, begun: int) -> None:
+        file, failed = self._files_by_inode[entry.inode], entry.kind == "F"
         self.failed_syncs += failed
-        self.syncs[self._paths[entry.inode]] += not failed
+        self.syncs[self._paths_by_inode[entry.inode]] += not failed
         if failed:
-            file.forget(begun, self._chance)
-        elif file.folder:
-            self._keep_names(self._paths[entry.inode], begun)
+            file.fail_sync(begun, self._rng)
+        elif file.is_folder:
+            self._sync_names(self._paths_by_inode[entry.inode], begun)
         else:
             file.sync(begun)
 
-    def _keep_names(self, folder: str, before: int) -> None:
-        for change in tuple(self._loose):
-            if change.number < before and change.in_folder(folder):
-                change.apply(self._kept)
-                self._loose.remove(change)
+    def _sync_names(self, folder: str, before: int) -> None:
+        for change in tuple(self._pending_name_changes):
+            if change.number < before and change.is_in_folder(folder):
+                change.apply(self._durable_names)
+                self._pending_name_changes.remove(change)
 
-    def _named(self, number: int, gone: str | None, come: str | None, file: File) -> None:
-        change = Naming(number, gone, come, file)
+    def _change_names(
+        self, number: int, old_path: str | None, new_path: str | None, file: File
+    ) -> None:
+        change = NameChange(number, old_path, new_path, file)
         change.apply(self._names)
-        self._loose.append(change)
+        self._pending_name_changes.append(change)
 
 
-def _read(log: Path, root: str) -> Iterator[Entry]:
+def _read_entries(log: Path, root: str) -> Iterator[LogEntry]:
     with log.open("rb") as file:
-        while head := file.read(HEAD.size):
-            if len(head) < HEAD.size:
+        while head := file.read(ENTRY_HEADER.size):
+            if len(head) < ENTRY_HEADER.size:
                 return  # the process was killed while it wrote this
-            kind, path, data, flags, inode, at = HEAD.unpack(head)
+            kind, path, data, flags, inode, at = ENTRY_HEADER.unpack(head)
             name, content = file.read(path), file.read(data)
             if len(name) == path and len(content) == data:
                 if chr(kind) in "LR":
-                    content = _below(content, root).encode()
-                yield Entry(chr(kind), _below(name, root), content, flags, inode, at)
+                    content = _relative_path(content, root).encode()
+                yield LogEntry(chr(kind), _relative_path(name, root), content, flags, inode, at)
 
 
-def _below(path: bytes, root: str) -> str:
+def _relative_path(path: bytes, root: str) -> str:
     return path.decode().removeprefix(root).lstrip("/")
 
 
-def _second(entry: Entry) -> str:
+def _target_path(entry: LogEntry) -> str:
     return entry.data.decode()
 
 
-def _parent(path: str) -> str:
+def _parent_path(path: str) -> str:
     return path.rpartition("/")[0]
 
 
-def _above(path: str) -> Iterator[str]:
+def _parent_folders(path: str) -> Iterator[str]:
     while path:
-        path = _parent(path)
+        path = _parent_path(path)
         yield path

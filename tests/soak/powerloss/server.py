@@ -21,32 +21,34 @@ from werkzeug.wrappers import Response
 from provider import config, logs, schema
 from provider.app import create_app
 from provider.clock import Clock
-from provider.courier import EmbeddedCourier
+from provider.courier import InProcessDispatcher
 from provider.db import Database
-from provider.errors import Unready
-from provider.house import House
+from provider.errors import Unavailable
+from provider.house import Services
 from tests import cast
-from tests.soak.powerloss.replay import WITNESS
+from tests.soak.powerloss.replay import ACKNOWLEDGEMENT_FILE
 
-FASTER = 60  # a lease is over in a second
+CLOCK_SPEED_FACTOR = 60  # a lease is over in a second
 
 
-class Hurried(Clock):
+class AcceleratedClock(Clock):
     """A clock that runs faster than the real one."""
 
     def __init__(self) -> None:
-        self._began, self._since = super().now(), time.monotonic()
+        self._started_at, self._started_monotonic = super().now(), time.monotonic()
 
     def now(self) -> datetime:
-        return self._began + timedelta(seconds=FASTER * (time.monotonic() - self._since))
+        return self._started_at + timedelta(
+            seconds=CLOCK_SPEED_FACTOR * (time.monotonic() - self._started_monotonic)
+        )
 
 
-class Witness:
+class AcknowledgementRecorder:
     """Writes every promise down the moment before it is given; tells the tests invitations."""
 
-    def __init__(self, house: House, app: Any) -> None:
-        self._house, self._app = house, app
-        path = house.settings.instance.parent / WITNESS
+    def __init__(self, services: Services, app: Any) -> None:
+        self._services, self._app = services, app
+        path = services.settings.instance.parent / ACKNOWLEDGEMENT_FILE
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -54,25 +56,25 @@ class Witness:
         door = (environ["REQUEST_METHOD"], environ["PATH_INFO"].rpartition("/")[2])
         if door == ("POST", "assessments") and answer.status_code == 201:
             order = json.loads(answer.get_data())["assessment_id"]
-            self.note(order=order, status="pending")
-            with suppress(Unready):  # nothing can be read just now
-                answer.headers["X-Invitation"] = cast.invitation(self._house, order)
+            self.record(order=order, status="pending")
+            with suppress(Unavailable):  # nothing can be read just now
+                answer.headers["X-Invitation"] = cast.invitation_url(self._services, order)
         if door == ("POST", "decline") and answer.status_code == 303:
-            self.note(order=environ["PATH_INFO"].split("/")[3], status="declined")
+            self.record(order=environ["PATH_INFO"].split("/")[3], status="declined")
         return answer(environ, start_response)
 
-    def note(self, **promise: Any) -> None:
-        os.write(self._file, json.dumps(promise).encode() + b"\n")
+    def record(self, **fields: Any) -> None:
+        os.write(self._file, json.dumps(fields).encode() + b"\n")
 
 
-class _Quiet(WSGIRequestHandler):
+class _QuietRequestHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log(self, *_: object) -> None:
         """Say nothing."""
 
 
-def lax(db: Database, synchronous: str) -> None:
+def set_synchronous(db: Database, synchronous: str) -> None:
     """Let SQLite sync less, or as always (FULL): there is no setting for it."""
 
     @event.listens_for(db.engine, "connect")
@@ -83,9 +85,11 @@ def lax(db: Database, synchronous: str) -> None:
 def main(root: Path, host: str, synchronous: str) -> None:
     """Make everything from nothing below the root, and serve."""
     logs.configure()
-    server = make_server("127.0.0.1", 0, lambda *_: (), threaded=True, request_handler=_Quiet)
+    server = make_server(
+        "127.0.0.1", 0, lambda *_: (), threaded=True, request_handler=_QuietRequestHandler
+    )
     url = f"http://127.0.0.1:{server.server_port}"
-    settings = config.read(
+    settings = config.load_settings(
         {
             "PROVIDER_INSTANCE": str(root / "instance"),
             "PROVIDER_BASE_URL": url,
@@ -93,14 +97,14 @@ def main(root: Path, host: str, synchronous: str) -> None:
             "PROVIDER_RETRY_SCHEDULE": "5s,30s",
         }
     )
-    house = House.build(settings, Hurried())
-    lax(house.db, synchronous)
-    schema.upgrade(house.db)
-    account, token = cast.account(house, hosts=[host])
-    product = cast.test(house)
-    server.app = Witness(house, create_app(house))
-    server.app.note(account=account)
-    EmbeddedCourier(house, sweep=0.2).start()
+    services = Services.build(settings, AcceleratedClock())
+    set_synchronous(services.db, synchronous)
+    schema.upgrade(services.db)
+    account, token = cast.create_account(services, hosts=[host])
+    product = cast.create_test(services)
+    server.app = AcknowledgementRecorder(services, create_app(services))
+    server.app.record(account=account)
+    InProcessDispatcher(services, sweep_interval_seconds=0.2).start()
     print(json.dumps({"url": url, "token": token, "test": product}), flush=True)
     server.serve_forever()
 

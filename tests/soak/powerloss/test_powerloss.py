@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, update
 
-from provider.house import House
+from provider.house import Services
 from provider.outbox import DELIVERED, Message
 from tests import cast
 from tests.soak.powerloss import judge, prove
-from tests.soak.powerloss.replay import FOLDER, HEAD, Tape
-from tests.soak.proof import Proof, Run
+from tests.soak.powerloss.replay import ENTRY_HEADER, FOLDER_FLAG, DiskReplay
+from tests.soak.proof import Run, Scenario
 
 ROOT = Path("/disk")
-TOP, FILE, OTHER = 1, 2, 3  # inodes
-THREAD = 77
+ROOT_INODE, FILE_INODE, OTHER_INODE = 1, 2, 3  # inodes
+THREAD_ID = 77
 
 
 @pytest.fixture
@@ -27,27 +27,27 @@ def run(tmp_path: Path) -> Run:
         if os.environ.get("CI"):
             pytest.fail("gcc is missing: apt-get install gcc libc6-dev")
         pytest.skip("gcc is missing: apt-get install gcc libc6-dev")
-    return Run(tmp_path, short=True, seed=4, loud=False)
+    return Run(tmp_path, short=True, seed=4, verbose=False)
 
 
-def test_what_is_acknowledged_outlives_a_power_loss(run: Run) -> None:
+def test_power_loss_keeps_acknowledged_data(run: Run) -> None:
     verdict = prove.powerloss(run)
     assert verdict.problems == []
     assert "FULL: 20 points" in verdict.figures
 
 
-def test_a_disk_that_fails_or_is_full_makes_nobody_lie_and_mends_without_hands(run: Run) -> None:
+def test_disk_failing_or_full_gives_errors_and_recovers(run: Run) -> None:
     verdict = prove.disk(run)
     assert verdict.problems == []
     assert "× 503" in verdict.figures
 
 
 @pytest.mark.parametrize("proof", [prove.powerloss, prove.disk])
-def test_without_gcc_nothing_is_proved_and_that_is_said(
-    proof: Proof, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_scenario_without_gcc_fails_with_reason(
+    proof: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    verdict = proof(Run(tmp_path, short=True, loud=False))
+    verdict = proof(Run(tmp_path, short=True, verbose=False))
     assert not verdict.passed
     assert "gcc is missing" in verdict.problems[0]
 
@@ -55,35 +55,39 @@ def test_without_gcc_nothing_is_proved_and_that_is_said(
 # The rules
 
 
-Entry = tuple[str, str, bytes, int, int, int]
+LogRecord = tuple[str, str, bytes, int, int, int]
 
 
-def opened(name: str, inode: int = FILE, flags: int = 0) -> Entry:
+def open_entry(name: str, inode: int = FILE_INODE, flags: int = 0) -> LogRecord:
     return "O", str(ROOT / name), b"", flags, inode, 0
 
 
-def write(at: int, data: bytes, inode: int = FILE) -> Entry:
-    return "W", "", data, 0, inode, at
+def write_entry(offset: int, data: bytes, inode: int = FILE_INODE) -> LogRecord:
+    return "W", "", data, 0, inode, offset
 
 
-def sync(inode: int, end: str = "E") -> tuple[Entry, Entry]:
-    return ("B", "", b"", 0, inode, THREAD), (end, "", b"", 0, inode, THREAD)
+def sync_entries(inode: int, end_kind: str = "E") -> tuple[LogRecord, LogRecord]:
+    return ("B", "", b"", 0, inode, THREAD_ID), (end_kind, "", b"", 0, inode, THREAD_ID)
 
 
-FOLDER_SYNCED = (("O", str(ROOT), b"", FOLDER, TOP, 0), *sync(TOP))
+FOLDER_SYNC_ENTRIES = (("O", str(ROOT), b"", FOLDER_FLAG, ROOT_INODE, 0), *sync_entries(ROOT_INODE))
 
 
-def left(folder: Path, *entries: Entry, tries: int = 200) -> list[dict[str, bytes]]:
+def remaining_files(
+    folder: Path, *entries: LogRecord, seed_count: int = 200
+) -> list[dict[str, bytes]]:
     """Return what many power losses at the end of a log leave."""
     log = folder / "log"
     with log.open("wb") as file:
         for kind, path, data, flags, inode, at in entries:
             name = path.encode()
-            file.write(HEAD.pack(ord(kind), len(name), len(data), flags, inode, at) + name + data)
+            file.write(
+                ENTRY_HEADER.pack(ord(kind), len(name), len(data), flags, inode, at) + name + data
+            )
     outcomes = []
-    for seed in range(tries):
-        tape = Tape(log, ROOT, seed)
-        tape.play(len(tape.entries))
+    for seed in range(seed_count):
+        tape = DiskReplay(log, ROOT, seed)
+        tape.replay_until(len(tape.entries))
         outcomes.append(tape.after_power_loss(random.Random(seed)))
     return outcomes
 
@@ -92,118 +96,169 @@ def contents(outcomes: list[dict[str, bytes]], name: str = "a") -> set[bytes | N
     return {outcome.get(name) for outcome in outcomes}
 
 
-def test_what_was_synced_stays_with_its_name(tmp_path: Path) -> None:
-    kept = left(tmp_path, opened("a"), write(0, b"one"), *sync(FILE), *FOLDER_SYNCED)
+def test_replay_synced_file_and_folder_is_kept(tmp_path: Path) -> None:
+    kept = remaining_files(
+        tmp_path,
+        open_entry("a"),
+        write_entry(0, b"one"),
+        *sync_entries(FILE_INODE),
+        *FOLDER_SYNC_ENTRIES,
+    )
     assert contents(kept) == {b"one"}
 
 
-def test_a_name_whose_folder_was_not_synced_may_be_lost(tmp_path: Path) -> None:
-    kept = left(tmp_path, opened("a"), write(0, b"one"), *sync(FILE))
+def test_replay_name_without_folder_sync_may_be_lost(tmp_path: Path) -> None:
+    kept = remaining_files(
+        tmp_path, open_entry("a"), write_entry(0, b"one"), *sync_entries(FILE_INODE)
+    )
     assert contents(kept) == {b"one", None}
 
 
-def test_a_write_after_the_sync_began_may_be_lost(tmp_path: Path) -> None:
-    begin, end = sync(FILE)
-    kept = left(tmp_path, opened("a"), write(0, b"one"), begin, write(3, b"two"), end,
-                *FOLDER_SYNCED)  # fmt: skip
+def test_replay_write_after_sync_began_may_be_lost(tmp_path: Path) -> None:
+    begin, end = sync_entries(FILE_INODE)
+    kept = remaining_files(
+        tmp_path,
+        open_entry("a"),
+        write_entry(0, b"one"),
+        begin,
+        write_entry(3, b"two"),
+        end,
+        *FOLDER_SYNC_ENTRIES,
+    )
     assert contents(kept) == {b"one", b"onetwo"}
 
 
-def test_a_later_write_may_be_there_without_an_earlier_one(tmp_path: Path) -> None:
-    kept = left(tmp_path, opened("a"), write(0, b"one"), write(3, b"two"), *FOLDER_SYNCED)
+def test_replay_later_write_may_survive_without_earlier(tmp_path: Path) -> None:
+    kept = remaining_files(
+        tmp_path,
+        open_entry("a"),
+        write_entry(0, b"one"),
+        write_entry(3, b"two"),
+        *FOLDER_SYNC_ENTRIES,
+    )
     assert contents(kept) == {b"", b"one", b"onetwo", b"\0\0\0two"}
 
 
-def test_a_write_tears_between_sectors_and_nowhere_else(tmp_path: Path) -> None:
-    kept = left(tmp_path, opened("a"), write(0, b"o" * 1024), *sync(FILE), write(0, b"n" * 1024),
-                *FOLDER_SYNCED)  # fmt: skip
+def test_replay_torn_write_splits_at_sectors_only(tmp_path: Path) -> None:
+    kept = remaining_files(
+        tmp_path,
+        open_entry("a"),
+        write_entry(0, b"o" * 1024),
+        *sync_entries(FILE_INODE),
+        write_entry(0, b"n" * 1024),
+        *FOLDER_SYNC_ENTRIES,
+    )
     halves = {content[:512] + b"|" + content[512:] for content in contents(kept) if content}
     old, new = b"o" * 512, b"n" * 512
     assert halves == {a + b"|" + b for a in (old, new) for b in (old, new)}
 
 
-def test_what_a_failed_sync_forgot_no_later_one_brings_back(tmp_path: Path) -> None:
-    kept = left(tmp_path, opened("a"), write(0, b"one"), *sync(FILE, "F"), *sync(FILE),
-                *FOLDER_SYNCED)  # fmt: skip
+def test_replay_failed_sync_is_not_repaired_by_later_sync(tmp_path: Path) -> None:
+    kept = remaining_files(
+        tmp_path,
+        open_entry("a"),
+        write_entry(0, b"one"),
+        *sync_entries(FILE_INODE, "F"),
+        *sync_entries(FILE_INODE),
+        *FOLDER_SYNC_ENTRIES,
+    )
     assert contents(kept) == {b"", b"one"}
 
 
-def test_a_move_is_done_or_not_and_never_half(tmp_path: Path) -> None:
-    before = (opened("a"), write(0, b"old"), opened("b", OTHER), write(0, b"new", OTHER))
-    move: Entry = ("R", str(ROOT / "b"), str(ROOT / "a").encode(), 0, OTHER, 0)
-    kept = left(tmp_path, *before, *sync(FILE), *sync(OTHER), *FOLDER_SYNCED, move)
+def test_replay_rename_is_atomic(tmp_path: Path) -> None:
+    before = (
+        open_entry("a"),
+        write_entry(0, b"old"),
+        open_entry("b", OTHER_INODE),
+        write_entry(0, b"new", OTHER_INODE),
+    )
+    move: LogRecord = ("R", str(ROOT / "b"), str(ROOT / "a").encode(), 0, OTHER_INODE, 0)
+    kept = remaining_files(
+        tmp_path,
+        *before,
+        *sync_entries(FILE_INODE),
+        *sync_entries(OTHER_INODE),
+        *FOLDER_SYNC_ENTRIES,
+        move,
+    )
     assert {tuple(sorted(each.items())) for each in kept} == {
-        (("a", b"new"),), (("a", b"old"), ("b", b"new")),
-    }  # fmt: skip
+        (("a", b"new"),),
+        (("a", b"old"), ("b", b"new")),
+    }
 
 
-def test_a_file_is_lost_with_its_folders_name(tmp_path: Path) -> None:
-    made: Entry = ("M", str(ROOT / "deep"), b"", 0, OTHER, 0)
-    kept = left(tmp_path, made, opened("deep/a"), write(0, b"one"), *sync(FILE), *sync(OTHER))
+def test_replay_file_in_unsynced_folder_may_be_lost(tmp_path: Path) -> None:
+    made: LogRecord = ("M", str(ROOT / "deep"), b"", 0, OTHER_INODE, 0)
+    kept = remaining_files(
+        tmp_path,
+        made,
+        open_entry("deep/a"),
+        write_entry(0, b"one"),
+        *sync_entries(FILE_INODE),
+        *sync_entries(OTHER_INODE),
+    )
     assert contents(kept, "deep/a") == {b"one", None}
 
 
 # The judge bites
 
 
-def judged(house: House, left: Path, *promises: dict[str, str]) -> list[str]:
+def find_problems(services: Services, folder: Path, *acknowledged: dict[str, str]) -> list[str]:
     """Judge a house's database as a power loss might have left it."""
-    house.db.close()
+    services.db.close()
     files = {
-        "instance/provider.db": (house.settings.instance / "provider.db").read_bytes(),
-        "instance/secret.key": urlsafe_b64encode(house.settings.secret_keys[0]),
+        "instance/provider.db": (services.settings.instance / "provider.db").read_bytes(),
+        "instance/secret.key": urlsafe_b64encode(services.settings.secret_keys[0]),
     }
-    return judge.Orders(left)(files, list(promises))
+    return judge.OrderVerifier(folder)(files, list(acknowledged))
 
 
 @pytest.fixture
-def order(house: House) -> str:
-    account, _ = cast.account(house)
-    return cast.order(house, account, cast.test(house))
+def order(services: Services) -> str:
+    account, _ = cast.create_account(services)
+    return cast.place_order(services, account, cast.create_test(services))
 
 
 @pytest.mark.sqlite  # it reads the file
-def test_the_judge_finds_nothing_where_nothing_is_missing(
-    house: House, order: str, tmp_path: Path
+def test_order_verifier_complete_database_has_no_problems(
+    services: Services, order: str, tmp_path: Path
 ) -> None:
-    assert judged(house, tmp_path / "left", {"order": order, "status": "pending"}) == []
+    assert find_problems(services, tmp_path / "left", {"order": order, "status": "pending"}) == []
 
 
 @pytest.mark.sqlite  # it reads the file
-def test_the_judge_finds_an_order_that_is_gone_and_a_status_that_went_back(
-    house: House, order: str, tmp_path: Path
+def test_order_verifier_lost_order_and_status_are_found(
+    services: Services, order: str, tmp_path: Path
 ) -> None:
     gone, stale = {"order": "x", "status": "pending"}, {"order": order, "status": "declined"}
-    found = judged(house, tmp_path / "left", gone, stale)
+    found = find_problems(services, tmp_path / "left", gone, stale)
     assert found == ["order x", f"order {order} is pending, not declined"]
 
 
 @pytest.mark.sqlite  # it reads the file
-def test_the_judge_finds_an_order_without_its_message(
-    house: House, order: str, tmp_path: Path
+def test_order_verifier_order_without_message_is_found(
+    services: Services, order: str, tmp_path: Path
 ) -> None:
-    with house.db.writing() as session:
+    with services.db.writing() as session:
         session.execute(delete(Message))
-    found = judged(house, tmp_path / "left")
+    found = find_problems(services, tmp_path / "left")
     assert found == [f"order {order} is pending without its invitation message"]
 
 
 @pytest.mark.sqlite  # it reads the file
-def test_the_judge_finds_a_letter_that_is_said_to_be_kept(
-    house: House, order: str, tmp_path: Path
-) -> None:
-    with house.db.writing() as session:
-        session.execute(update(Message).values(state=DELIVERED, rendered=b"Dear Lakita"))
-    (found,) = judged(house, tmp_path / "left")
+def test_order_verifier_lost_email_is_found(services: Services, order: str, tmp_path: Path) -> None:
+    with services.db.writing() as session:
+        session.execute(update(Message).values(state=DELIVERED, body=b"Dear Lakita"))
+    (found,) = find_problems(services, tmp_path / "left")
     assert found.startswith("letter ")
 
 
 @pytest.mark.sqlite  # it reads the file
-def test_the_judge_does_not_take_a_damaged_database_for_a_database(
-    house: House, order: str, tmp_path: Path
+def test_order_verifier_damaged_database_is_rejected(
+    services: Services, order: str, tmp_path: Path
 ) -> None:
-    house.db.close()
-    path = house.settings.instance / "provider.db"
+    services.db.close()
+    path = services.settings.instance / "provider.db"
     path.write_bytes(path.read_bytes()[:8192] + b"\xff" * 65_536)
-    with pytest.raises(judge.Broken):
-        judged(house, tmp_path / "left")
+    with pytest.raises(judge.UnreadableState):
+        find_problems(services, tmp_path / "left")
