@@ -11,7 +11,7 @@ WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) 
 DATABASE ?= sqlite
 PYTEST = pytest -q -n $(WORKERS) --dist worksteal --database $(DATABASE)
 # What tries the core is run first, and its coverage looked at: to trace the rest too takes minutes.
-CORE := tests/ats tests/courier tests/kinds $(wildcard tests/test_o*.py) tests/test_statuses.py
+CORE := tests/ats tests/delivery tests/outbox tests/core/kinds tests/core/orders tests/core/products
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without their bytecode every program that the tests start would be compiled anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -64,7 +64,7 @@ bench: .venv .venv-bench/installed  ## Measure speed against the goals, and writ
 	@touch $@
 
 soak: .venv  ## Run for long, with faults
-	@$(BIN)/python -m tests.soak
+	@$(BIN)/python -m tests.endurance
 
 screenshots: .venv tools  ## Take the README's pictures
 	@$(BIN)/python -m tests.screenshots

@@ -12,12 +12,13 @@ from flask_wtf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from provider import config, logs, pages, schema
+from provider import config, logging_config, web
 from provider.ats import ADAPTERS
-from provider.ats.api import ContractApi
-from provider.courier import InProcessDispatcher
-from provider.courier.bookkeeper import MetricsFlusher
-from provider.house import Services
+from provider.ats.http_api import ContractApi
+from provider.delivery import InProcessDispatcher
+from provider.maintenance import schema_version
+from provider.metrics.flusher import MetricsFlusher
+from provider.services import Services
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ class ProviderFlask(Flask):
 def create_app(services: Services | None = None) -> Flask:
     """Build the server around a house; by default one built from the environment's settings."""
     services = services or Services.build(config.load_settings())
-    app = ProviderFlask("provider", template_folder="templates", static_folder="static")
+    app = ProviderFlask("provider.web", template_folder="templates", static_folder="static")
     app.config.update(_flask_config(services))
     app.extensions["provider"] = services
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
@@ -76,7 +77,7 @@ def create_app(services: Services | None = None) -> Flask:
     for name, blueprint in app.blueprints.items():
         if name.startswith(tuple(ADAPTERS)):
             csrf.exempt(blueprint)
-    pages.register_pages(app)
+    web.register_pages(app)
     _register_error_handler(app, api)
     return app
 
@@ -86,13 +87,13 @@ def serve() -> Flask:
 
     On SQLite the courier is in it; on PostgreSQL `provider worker` delivers, told of every commit.
     """
-    logs.configure()
+    logging_config.configure()
     app = create_app()
     services: Services = app.extensions["provider"]
-    schema.require_current(services.db)
+    schema_version.require_current(services.db)
     services.media.check_in_background()
     stop = _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
-    bookkeeper = MetricsFlusher(services).start()
+    bookkeeper = MetricsFlusher(services.ledger, services.clock).start()
     # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
     # threads can still start what a clean end needs.
     Finalize(None, stop, exitpriority=10)
@@ -115,7 +116,9 @@ def _start_dispatcher(services: Services) -> Callable[[], None]:
 
 
 def _start_job_notifier(services: Services) -> Callable[[], None]:
-    from provider.courier.doorbell import JobNotifier  # late, for it needs the extra `scale`
+    from provider.delivery.runners.notifier import (
+        JobNotifier,  # late, for it needs the extra `scale`
+    )
 
     doorbell = JobNotifier(services.db).start_in_server()
     services.db.on_commit.append(doorbell.ring)
@@ -172,6 +175,6 @@ def _register_error_handler(app: Flask, api: ContractApi) -> None:
 
     @app.errorhandler(HTTPException)
     def _failed(error: HTTPException) -> Response:
-        if pages.is_page_path(request.path):
-            return pages.render_error_page(error)
+        if web.is_page_path(request.path):
+            return web.render_error_page(error)
         return api.handle_http_exception(error)

@@ -15,13 +15,14 @@ from datetime import timedelta
 from email.utils import parseaddr
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from provider.disk import fsync_path, make_folder
 from provider.errors import Invalid
+from provider.storage.fsync import fsync_path, make_folder
+from provider.storage.s3_url import PLAIN_URL_PATTERN, is_bucket_url, split_url
 
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 MAX_DURATION = timedelta(days=3650)
@@ -47,8 +48,6 @@ SETTINGS = {
     "PROVIDER_PRIVATE_CALLBACKS": "allow: http, private addresses and any port for the hosts "
     "on an account's list (development only)",
 }
-PLAIN_URL_PATTERN = r"""[^?#@\s"'<>\\]+"""  # links are made by adding to its end
-BUCKET_PATTERN = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_!.*'()=-]+)*/?"  # with a prefix
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def _database_url(url: str | None, instance: Path) -> str:
 
 
 def _base_url(url: str) -> str:
-    parts = _split_url(url)
+    parts = split_url(url)
     if (
         not parts
         or parts.scheme not in ("http", "https")
@@ -184,7 +183,7 @@ def _base_url(url: str) -> str:
 
 
 def _mail_url(url: str | None) -> str | None:
-    parts = _split_url(url or "smtp://unset")
+    parts = split_url(url or "smtp://unset")
     if not parts or parts.scheme not in ("smtp", "smtps", "smtp+tls"):
         raise Invalid(
             "PROVIDER_MAIL_URL should look like smtp://user:password@mail.example.com:587, "
@@ -204,7 +203,7 @@ def _mail_from(sender: str | None, base_url: str) -> str:
 
 def _media_url(url: str | None, instance: Path) -> str:
     url = url or f"file:{instance / 'media'}"
-    if url.startswith("s3:") and not _is_bucket_url(url):
+    if url.startswith("s3:") and not is_bucket_url(url):
         raise Invalid(
             "PROVIDER_MEDIA_URL should look like s3://bucket/prefix, with ?region=… and "
             "&endpoint=https://… where needed; keys go into AWS_ACCESS_KEY_ID and "
@@ -213,28 +212,6 @@ def _media_url(url: str | None, instance: Path) -> str:
     if not re.fullmatch(r"file:.+|s3:.+", url):
         raise Invalid("PROVIDER_MEDIA_URL should look like file:FOLDER or s3://bucket/prefix")
     return url
-
-
-def _is_bucket_url(url: str) -> bool:
-    parts = _split_url(url)
-    if not parts or not re.fullmatch(f"s3://{BUCKET_PATTERN}", url.partition("?")[0]):
-        return False
-    told = parse_qsl(parts.query, keep_blank_values=True)
-    checks = {"region": is_region, "endpoint": is_endpoint}
-    return all(name in checks and checks[name](value) for name, value in told)
-
-
-def is_region(text: str) -> bool:
-    """Whether a text can be the name of a region of S3."""
-    return bool(re.fullmatch(r"[A-Za-z0-9-]+", text))
-
-
-def is_endpoint(url: str) -> bool:
-    """Whether an address can be that of an S3 service."""
-    parts = _split_url(url)
-    return bool(
-        parts and parts.scheme in ("http", "https") and re.fullmatch(PLAIN_URL_PATTERN, url)
-    )
 
 
 def _signed_downloads(mode: str | None, media_url: str) -> bool:
@@ -255,7 +232,7 @@ def _retry_schedule(text: str) -> tuple[timedelta, ...]:
 def _limits_url(url: str | None) -> str | None:
     if url is None:
         return None
-    if not _split_url(url) or not re.fullmatch(r"(redis|valkey)s?://[^?#\s]+", url):
+    if not split_url(url) or not re.fullmatch(r"(redis|valkey)s?://[^?#\s]+", url):
         raise Invalid(
             "PROVIDER_LIMITS_URL should look like redis://:password@cache.example.com:6379/0, or "
             "begin with rediss://, valkey:// or valkeys://"
@@ -271,16 +248,6 @@ def _metrics_token(token: str | None) -> str | None:
     if token and not re.fullmatch(r"[!-~]+", token):
         raise Invalid("PROVIDER_METRICS_TOKEN should be letters, digits and signs, without blanks")
     return token
-
-
-def _split_url(url: str) -> SplitResult | None:
-    """Take an address with a host apart; None when it is none."""
-    try:
-        parts = urlsplit(url)
-        whole = bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a bracket too few, a port that is no port
-        return None
-    return parts if whole else None
 
 
 def _secret_keys(text: str | None, database_url: str, instance: Path) -> tuple[bytes, ...]:

@@ -19,17 +19,18 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from provider import schema
-from provider.accounts import staff
 from provider.app import create_app, openapi_servers
 from provider.config import Settings
-from provider.courier import InProcessDispatcher
-from provider.db import Database
-from provider.house import Services
-from provider.pages.metrics import GAUGES_EXTENSION, DatabaseGauges
-from tests.cast import ManualClock, present
+from provider.core import staff
+from provider.delivery import InProcessDispatcher
+from provider.maintenance import schema_version
+from provider.metrics.database import DatabaseGauges
+from provider.services import Services
+from provider.storage.database import Database
+from provider.web.metrics import GAUGES_EXTENSION
+from tests.factories import ManualClock, present
 from tests.fake_ats import FakeAts
-from tests.postgres import PostgresServer, shared_server
+from tests.postgres_server import PostgresServer, shared_server
 
 CHROMIUM_PATH = "/usr/bin/chromium"
 CHROMIUM_FLAGS = [
@@ -63,7 +64,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)  # after they were shuffled
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Begin with the proofs, which take longest; leave out what is not for the run's database."""
-    items.sort(key=lambda item: "soak" not in item.path.parts)
+    items.sort(key=lambda item: "endurance" not in item.path.parts)
     if config.getoption("--database") == "postgresql":
         for item in items:
             if item.get_closest_marker("sqlite"):
@@ -90,7 +91,7 @@ def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database, made once and copied for every test."""
     path = tmp_path_factory.mktemp("fresh") / "provider.db"
     db = Database(f"sqlite:///{path}")
-    schema.upgrade(db)
+    schema_version.upgrade(db)
     db.close()
     return path
 

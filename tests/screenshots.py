@@ -5,11 +5,11 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from provider.demo import play
+from provider.demo import scenario
 from provider.demo.ats import DemoAts, PlacedOrder
 from provider.demo.candidate import KNOWN_ANSWERS, Candidate
-from provider.demo.screen import ConsoleOutput
-from provider.demo.stage import DemoServer
+from provider.demo.console_output import ConsoleOutput
+from provider.demo.server import DemoServer
 from tests.conftest import CHROMIUM_FLAGS, CHROMIUM_PATH
 
 SCREENSHOT_FOLDER = Path(__file__).parent / "screenshots"
@@ -43,7 +43,7 @@ def _prepare_demo(server: DemoServer, ats: DemoAts) -> list[PlacedOrder]:
     )
     server.start()
     ats.connect(server.url, token)
-    return play.place_orders(ats, server, ConsoleOutput(), second_test=True)
+    return scenario.place_orders(ats, server, ConsoleOutput(), second_test=True)
 
 
 def _take_screenshots(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from provider.clock import Clock
-from tests.cast import ManualClock, present, start_moment
+from tests.factories import ManualClock, present, start_moment
 
 
 def test_the_clock_tells_the_present_in_utc() -> None:

@@ -1,6 +1,6 @@
 """How each ATS talks. A new one is a folder here and a line in DIALECTS."""
 
-from provider.ats.dialect import (
+from provider.ats.base import (
     TOKEN_REJECTED_STATUS_CODES,
     AtsAdapter,
     CallbackRequest,

@@ -2,7 +2,7 @@
 
 import click
 
-from provider.cli.shell import LazyGroup
+from provider.cli.common import LazyGroup
 
 
 @click.group(cls=LazyGroup)
@@ -20,7 +20,7 @@ main.add_lazy_commands(
     config="Print every setting with its source; secrets stay hidden.",
 )
 main.add_lazy_commands(
-    "provider.cli.transfer",
+    "provider.cli.maintenance",
     backup="Make FOLDER, a backup of the database and all files, while the server works.",
     restore="Put a backup into the instance of the settings, which must be empty.",
     copy_instance="Copy a whole instance into an empty database; run it again if it broke off.",

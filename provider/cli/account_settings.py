@@ -6,11 +6,11 @@ from collections.abc import Callable
 from math import nan
 from zoneinfo import available_timezones
 
-from provider.accounts import Account
 from provider.ats import ADAPTERS
 from provider.config import parse_duration
+from provider.core.accounts import Account
 from provider.errors import Invalid
-from provider.house import Services
+from provider.services import Services
 
 HOST_LABEL_PATTERN = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_PATTERN = re.compile(rf"(\*\.)?{HOST_LABEL_PATTERN}(\.{HOST_LABEL_PATTERN})*\.?")

@@ -8,7 +8,6 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
-from provider.accounts import Account, AccountProduct, Caller
 from provider.ats import ADAPTERS
 from provider.cli.account_settings import (
     change_setting,
@@ -16,15 +15,16 @@ from provider.cli.account_settings import (
     parse_expire_after,
     parse_host,
 )
+from provider.cli.common import json_option, open_services, print_json, print_record, print_records
 from provider.cli.products import find_product
-from provider.cli.shell import json_option, open_services, print_json, print_record, print_records
-from provider.db import acquire_advisory_lock
+from provider.core.accounts import Account, AccountProduct, Caller
+from provider.core.kinds import KINDS
+from provider.core.products import Product
+from provider.core.products.product import visibility_conditions
 from provider.errors import Conflict
-from provider.house import Services
-from provider.kinds import KINDS
-from provider.orders import Product
-from provider.orders.product import visibility_conditions
 from provider.outbox import CALLBACK
+from provider.services import Services
+from provider.storage.database import acquire_advisory_lock
 
 
 @click.group()

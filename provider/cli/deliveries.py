@@ -7,8 +7,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
-from provider.accounts import Account
-from provider.cli.shell import (
+from provider.cli.common import (
     json_option,
     open_services,
     print_json,
@@ -16,8 +15,9 @@ from provider.cli.shell import (
     print_records,
     printable_text,
 )
+from provider.core.accounts import Account
+from provider.core.pauses import PauseView, list_pauses
 from provider.errors import NotFound
-from provider.house import Services
 from provider.outbox import (
     CALLBACK,
     DELIVERED,
@@ -29,7 +29,7 @@ from provider.outbox import (
     Message,
     QueueName,
 )
-from provider.outbox.held import PauseView, list_pauses
+from provider.services import Services
 
 COLUMNS = {
     "ID": "id",

@@ -8,12 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from provider import outbox
-from provider.accounts import Account
 from provider.cli import deliveries
-from provider.cli.shell import json_option, open_services, print_json, print_record, print_records
+from provider.cli.common import json_option, open_services, print_json, print_record, print_records
+from provider.core.accounts import Account
+from provider.core.kinds import KINDS
+from provider.core.orders import INVITE, STATUSES, Link, Order
 from provider.errors import Gone
-from provider.kinds import KINDS
-from provider.orders import INVITE, STATUSES, Link, Order
 
 ACTOR = "command"  # who did it, in the order's story
 

@@ -8,11 +8,11 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.cli.shell import json_option, open_services, print_json, print_record, print_records
+from provider.cli.common import json_option, open_services, print_json, print_record, print_records
+from provider.core.kinds import KINDS, import_document
+from provider.core.products import Product
+from provider.core.products.documents import Document, parse_documents, read_file, to_yaml
 from provider.errors import Conflict, Invalid, NotFound
-from provider.kinds import KINDS, import_document
-from provider.kinds.document import Document, parse_documents, read_file, to_yaml
-from provider.orders import Product
 
 
 @click.group()

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from provider import config as settings_module
-from provider.cli.shell import json_option, open_services, print_records
+from provider.cli.common import json_option, open_services, print_records
 from provider.errors import Conflict, Invalid
 
 STOP_TIMEOUT_SECONDS = (
@@ -23,17 +23,17 @@ REQUEST_THREADS = 16  # requests at once; most of a request's time is waiting fo
 @click.command()
 def init() -> None:
     """Create the database, or bring it to this program's version."""
-    from provider import schema  # late: `provider config` needs no database
-    from provider.db import Database
+    from provider.maintenance import schema_version  # late: `provider config` needs no database
+    from provider.storage.database import Database
 
     settings = settings_module.load_settings()
     db = Database(settings.database_url)
     try:
-        schema.upgrade(db)
+        schema_version.upgrade(db)
     finally:
         db.close()
     if settings.media_url.startswith("s3:"):
-        from provider.media import MediaStore
+        from provider.storage.media import MediaStore
 
         MediaStore(settings.media_url).check()
     click.echo("The database is ready.")

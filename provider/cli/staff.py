@@ -5,8 +5,8 @@ import sys
 import click
 from sqlalchemy import select
 
-from provider.accounts import ROLES, Staff
-from provider.cli.shell import json_option, open_services, print_records
+from provider.cli.common import json_option, open_services, print_records
+from provider.core.staff import ROLES, Staff
 from provider.errors import Conflict, NotFound
 
 

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import click
 
-from provider.cli.shell import open_services
+from provider.cli.common import open_services
 from provider.errors import Invalid
 
 
@@ -24,14 +24,14 @@ def worker(concurrency: int) -> None:
                 "On SQLite `provider serve` delivers by itself: workers are for a "
                 "PROVIDER_DATABASE_URL that begins with postgresql+psycopg://"
             )
-        from provider import logs
-        from provider.courier.bookkeeper import MetricsFlusher
-        from provider.courier.worker import DeliveryWorker
+        from provider import logging_config
+        from provider.delivery.runners.worker import DeliveryWorker
+        from provider.metrics.flusher import MetricsFlusher
 
-        logs.configure()
+        logging_config.configure()
         click.echo(f"provider {version('provider')} delivers (Ctrl-C stops)", err=True)
         services.media.check_in_background()
-        bookkeeper = MetricsFlusher(services).start()
+        bookkeeper = MetricsFlusher(services.ledger, services.clock).start()
         try:
             DeliveryWorker(services, concurrency).run()
         finally:

@@ -11,11 +11,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from provider.demo import play
+from provider.demo import scenario
 from provider.demo.ats import DemoAts
-from provider.demo.screen import ConsoleOutput
+from provider.demo.console_output import ConsoleOutput
+from provider.demo.server import DemoServer
 from provider.demo.staff import StaffBrowser
-from provider.demo.stage import DemoServer
 
 ACCOUNT_NAME = "Groove Tech"
 STAFF_EMAIL = "sam@groove-tech.test"
@@ -28,13 +28,13 @@ def run(folder: Path, *, auto: bool) -> int:
         ending.enter_context(_interrupt_on_signals())
         try:
             with _demo_environment(folder, screen) as (stage, ats, password):
-                placed = play.place_orders(ats, stage, screen, second_test=auto)
+                placed = scenario.place_orders(ats, stage, screen, second_test=auto)
                 if auto:
                     staff = StaffBrowser(stage.url, STAFF_EMAIL, password)
-                    play.run_automatically(ats, stage, screen, placed, staff)
+                    scenario.run_automatically(ats, stage, screen, placed, staff)
                 else:
                     screen.print_instructions(placed, stage.url, STAFF_EMAIL, password)
-                    play.show_callbacks(ats, stage, screen)
+                    scenario.show_callbacks(ats, stage, screen)
         except KeyboardInterrupt:
             screen.print_end(folder)
     return 0

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from urllib.parse import urljoin
 
 from provider.demo.browser import PAGE_TIMEOUT_SECONDS, Browser
-from provider.demo.film import webm
 from provider.demo.forms import Field, Form
+from provider.demo.sample_video import webm
 from provider.errors import ProviderError
 
 MAX_PAGES = 300

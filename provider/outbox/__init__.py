@@ -17,8 +17,6 @@ from provider.outbox.claim import (
     settle,
     store_body,
 )
-from provider.outbox.hold import Pause, active_pauses, pause, probe, resume
-from provider.outbox.lane import CALLBACK, EMAIL, MEDIA, QueueName
 from provider.outbox.message import (
     DELIVERED,
     MAX_RESPONSE_EXCERPT_LENGTH,
@@ -35,6 +33,8 @@ from provider.outbox.message import (
     oldest_due_at,
     requeue,
 )
+from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
+from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
 
 __all__ = [
     "CALLBACK",

@@ -20,8 +20,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from provider import vault
-from provider.outbox.lane import MEDIA, QueueName
 from provider.outbox.message import (
     DELIVERED,
     MAX_RESPONSE_EXCERPT_LENGTH,
@@ -33,7 +31,9 @@ from provider.outbox.message import (
     is_due,
     is_waiting,
 )
-from provider.statements import CompiledInQuery, CompiledQuery, literal_limit
+from provider.outbox.queue_name import MEDIA, QueueName
+from provider.storage import secrets
+from provider.storage.compiled import CompiledInQuery, CompiledQuery, literal_limit
 
 Bind = BindParameter[Any]
 
@@ -284,7 +284,7 @@ def claim(session: Session, queue: str, now: datetime, limit: int) -> list[Claim
         "in_queue": queue,
         "now": now,
         "until": until,
-        "batch": vault.generate_public_id()[:8] + "/",
+        "batch": secrets.generate_public_id()[:8] + "/",
     }
     claims = (Claim(*row) for row in _claim_query(limit).fetch_all(session, told))
     first = _release_overtaking(session, sorted(claims, key=lambda taken: taken.message_id))

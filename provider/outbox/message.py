@@ -25,10 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
-from provider import vault
-from provider.db import Base, insert_row
 from provider.errors import Conflict
-from provider.statements import CompiledQuery, Pen, literal_limit
+from provider.storage import secrets
+from provider.storage.compiled import CompiledQuery, Pen, literal_limit
+from provider.storage.database import Base, insert_row
 
 MAX_RESPONSE_EXCERPT_LENGTH = 2048  # bytes of an answer that an attempt keeps
 
@@ -71,7 +71,7 @@ class Message(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(
-        String(22), unique=True, default=vault.generate_public_id
+        String(22), unique=True, default=secrets.generate_public_id
     )
     queue: Mapped[str] = mapped_column(String(300))  # see `Lane`
     ordering_key: Mapped[str] = mapped_column(String(60))

@@ -7,9 +7,9 @@ from flask.testing import FlaskClient
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.house import Services
-from tests import cast
-from tests.ats.side import (
+from provider.services import Services
+from tests import factories
+from tests.ats.workable_client import (
     KIND_CONTRACTS,
     KindContract,
     SharedServer,
@@ -22,13 +22,13 @@ from tests.ats.side import (
 @pytest.fixture
 def groove(client: FlaskClient, services: Services) -> WorkableClient:
     """Groove Tech, the account of the contract's examples."""
-    return WorkableClient(client, cast.create_account(services)[1])
+    return WorkableClient(client, factories.create_account(services)[1])
 
 
 @pytest.fixture
 def acme(client: FlaskClient, services: Services) -> WorkableClient:
     """Another customer."""
-    return WorkableClient(client, cast.create_account(services, "Acme")[1])
+    return WorkableClient(client, factories.create_account(services, "Acme")[1])
 
 
 @pytest.fixture(params=KIND_CONTRACTS, ids=lambda contract: contract.kind)
@@ -45,11 +45,11 @@ def shared_server(
     """One server for all that is only refused: nothing of it may leave a trace."""
     folder = tmp_path_factory.mktemp("standing")
     told = Settings(instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,))
-    services = Services.build(told, cast.ManualClock())
+    services = Services.build(told, factories.ManualClock())
     app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     asker = WorkableClient(
-        app.test_client(), cast.create_account(services, hosts=["*.workable.com"])[1]
+        app.test_client(), factories.create_account(services, hosts=["*.workable.com"])[1]
     )
     yield SharedServer(
         services,

@@ -15,9 +15,9 @@ from schemathesis.specs.openapi import checks as described
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.house import Services
-from tests import cast
-from tests.ats.side import (
+from provider.services import Services
+from tests import factories
+from tests.ats.workable_client import (
     EXAMPLES_FOLDER,
     KIND_CONTRACTS,
     KindContract,
@@ -79,10 +79,10 @@ class Office:
 def office(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office")
     told = Settings(instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,))
-    services = Services.build(told, cast.ManualClock())
+    services = Services.build(told, factories.ManualClock())
     app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    token = cast.create_account(services, shared_ttl=120, shared_ttl_units="minutes")[1]
+    token = factories.create_account(services, shared_ttl=120, shared_ttl_units="minutes")[1]
     asker = WorkableClient(app.test_client(), token)
     yield Office(
         asker,

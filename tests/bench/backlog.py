@@ -8,11 +8,11 @@ from pathlib import Path
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from provider import vault
-from provider.orders import PDF, REPORT, Link, Order
+from provider.core.orders import PDF, REPORT, Link, Order
 from provider.outbox import CALLBACK, QueueName
-from provider.vault import SecretBox
-from tests import cast
+from provider.storage import secrets
+from provider.storage.secrets import SecretBox
+from tests import factories
 from tests.bench.fill import ID_SQL, NUMBERS_SQL, TIMESTAMP_SQL, create_postgres_functions
 from tests.bench.ground import BenchmarkInstance
 
@@ -124,7 +124,9 @@ def _queue_name(instance: BenchmarkInstance, number: int, port: int) -> QueueNam
     address = f"127.0.0.{number + 1}"
     account = instance.account
     if number:
-        account, _ = cast.create_account(instance.services, f"Account {number}", hosts=[address])
+        account, _ = factories.create_account(
+            instance.services, f"Account {number}", hosts=[address]
+        )
     return QueueName(account, CALLBACK, f"{address}:{port}")
 
 
@@ -134,7 +136,7 @@ def _encrypt_links(session: Session, secret_box: SecretBox) -> None:
     sealed = [
         {
             "id": id_,
-            "sealed": secret_box.encrypt(vault.generate_token(), f"links/{order}/{purpose}"),
+            "sealed": secret_box.encrypt(secrets.generate_token(), f"links/{order}/{purpose}"),
         }
         for id_, purpose, order in session.execute(shown.where(Link.purpose.in_((REPORT, PDF))))
     ]

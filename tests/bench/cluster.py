@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from tests.bench.servers import CLOCK_TICKS_PER_SECOND, _process_tree
-from tests.postgres import PostgresServer
+from tests.postgres_server import PostgresServer
 
 # All else is as it comes: fsync, synchronous_commit and full_page_writes are on. Of memory it gets
 # what its manual says for a server of this size, and its log may grow while a million are laid.

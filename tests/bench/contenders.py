@@ -10,8 +10,8 @@ import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from provider.db import Database
 from provider.outbox import PARKED
+from provider.storage.database import Database
 from tests.bench.backlog import CALLBACK_BODY, Backlog
 from tests.bench.servers import (
     BENCH_PYTHON,

@@ -4,14 +4,14 @@ import sys
 import threading
 from math import ceil
 
-from provider import config, logs
-from provider.courier import InProcessDispatcher
-from provider.courier.hands import SHARE
-from provider.house import Services
+from provider import config, logging_config
+from provider.delivery import InProcessDispatcher
+from provider.delivery.limits import SHARE
+from provider.services import Services
 
 if __name__ == "__main__":
     at_once = int(sys.argv[1])
-    logs.configure()
+    logging_config.configure()
     # One host, and so the backlog's only one, gets no more than a share of all hands.
     InProcessDispatcher(
         Services.build(config.load_settings()), max_concurrent_sends=ceil(at_once / SHARE)

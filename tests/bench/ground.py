@@ -9,11 +9,13 @@ from pathlib import Path
 from sqlalchemy import select, text
 from sqlalchemy.engine import Connection
 
-from provider import config, schema, vault
-from provider.house import Services
-from provider.orders import PDF, REPORT, Order
+from provider import config
+from provider.core.orders import PDF, REPORT, Order
+from provider.maintenance import schema_version
 from provider.outbox import CALLBACK, QueueName
-from tests import cast
+from provider.services import Services
+from provider.storage import secrets
+from tests import factories
 from tests.bench.fill import CALLBACK_HOST, INACTIVE_ORDER_COUNT, REQUEUE_ALL_SQL, insert_orders
 
 TEST_COUNT = 20
@@ -44,16 +46,17 @@ class BenchmarkInstance:
         if url:
             env |= {"PROVIDER_DATABASE_URL": url, "PROVIDER_SECRET_KEY": SECRET_KEY}
         services = Services.build(config.load_settings(env))
-        schema.upgrade(services.db)
-        account, token = cast.create_account(services)
-        gone, _ = cast.create_account(services, "Gone Tech")
+        schema_version.upgrade(services.db)
+        account, token = factories.create_account(services)
+        gone, _ = factories.create_account(services, "Gone Tech")
         tests = [
-            cast.create_test(services, f"Test {n:02}", f"test-{n:02}") for n in range(TEST_COUNT)
+            factories.create_test(services, f"Test {n:02}", f"test-{n:02}")
+            for n in range(TEST_COUNT)
         ]
         products = {
             "assessment": tests[0],
-            "interview": cast.create_interview(services),
-            "check": cast.create_package(services),
+            "interview": factories.create_interview(services),
+            "check": factories.create_package(services),
         }
         return cls(services, env, account, gone, token, tests, products)
 
@@ -61,11 +64,13 @@ class BenchmarkInstance:
         """Place orders, and take their tests if they should be finished."""
         base = f"https://groove-tech.workable.com/{path}"
         placed = [
-            cast.place_order(self.services, self.account, self.tests[0], callback_url=f"{base}/{n}")
+            factories.place_order(
+                self.services, self.account, self.tests[0], callback_url=f"{base}/{n}"
+            )
             for n in range(count)
         ]
         for order in placed if finished else ():
-            cast.finish_test(self.services, order)
+            factories.finish_test(self.services, order)
         return placed
 
     @property
@@ -128,6 +133,6 @@ class BenchmarkInstance:
                     if link.purpose in (REPORT, PDF):
                         row = f"links/{order.public_id}/{link.purpose}"
                         link.token_encrypted = self.services.secret_box.encrypt(
-                            vault.generate_token(), row
+                            secrets.generate_token(), row
                         )
             return [order.public_id for order in found if order.status == status]

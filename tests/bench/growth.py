@@ -10,10 +10,12 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from provider import accounts, outbox, vault
+from provider import outbox
 from provider.app import create_app
+from provider.core import staff
 from provider.outbox import Message
-from tests import cast
+from provider.storage import secrets
+from tests import factories
 from tests.bench.ground import BenchmarkInstance
 from tests.bench.table import Figure
 
@@ -118,10 +120,10 @@ def _time_sweep(instance: BenchmarkInstance) -> float:
 
 def sign_in(instance: BenchmarkInstance) -> str:
     """Return the cookie of a new member of the staff, who may do everything."""
-    email = f"{vault.generate_public_id()}@provider.test".lower()
-    cast.create_staff(instance.services, email)
+    email = f"{secrets.generate_public_id()}@provider.test".lower()
+    factories.create_staff(instance.services, email)
     with instance.services.db.writing() as session:
-        return accounts.complete_sign_in(session, email, "127.0.0.1", instance.services.now())
+        return staff.complete_sign_in(session, email, "127.0.0.1", instance.services.now())
 
 
 def order_body(number: int, path: str) -> dict[str, Any]:

@@ -8,9 +8,9 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provider.accounts import Account
 from provider.app import create_app
-from provider.orders import Order
+from provider.core.accounts import Account
+from provider.core.orders import Order
 from provider.outbox import Message
 from tests.bench.ground import BenchmarkInstance
 from tests.bench.growth import TimedAction, order_body, sign_in, timed_request

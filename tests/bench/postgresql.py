@@ -8,8 +8,8 @@ from time import sleep
 
 from sqlalchemy import text
 
-from provider.courier.doorbell import JobNotifier
-from provider.engine import SCHEMA_NAME
+from provider.delivery.runners.notifier import JobNotifier
+from provider.storage.procrastinate_schema import SCHEMA_NAME
 from tests.bench.cluster import Cluster
 from tests.bench.contenders import WorkerProcess
 from tests.bench.ground import BenchmarkInstance

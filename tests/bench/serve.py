@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from provider import logs
+from provider import logging_config
 from provider.app import create_app, freeze_gc
 from provider.cli.server import _create_granian
 
@@ -40,7 +40,7 @@ def create_flask_app() -> Flask:
 
 def create_provider_app() -> Flask:
     """Our app, its log and its memory as the server has them."""
-    logs.configure()
+    logging_config.configure()
     app = create_app()
     freeze_gc()
     return app

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from provider.sqlite import sqlite_library
+from provider.storage.sqlite import sqlite_library
 from tests.bench.servers import ROOT
-from tests.postgres import _program_path
+from tests.postgres_server import _program_path
 
 FIGURES_FILE = Path(__file__).with_name("figures.md")
 

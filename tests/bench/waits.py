@@ -15,11 +15,11 @@ import requests
 from pypdf import PdfReader
 from sqlalchemy import select
 
-from provider.courier import InProcessDispatcher
-from provider.orders import Order
+from provider.core.orders import Order
+from provider.core.report import Bar, EvidenceItem, Report, render_pdf
+from provider.delivery import InProcessDispatcher
 from provider.outbox import WAITING, Message
-from provider.report import Bar, EvidenceItem, Report, render_pdf
-from tests import cast
+from tests import factories
 from tests.bench import servers
 from tests.bench.ground import BenchmarkInstance
 from tests.bench.load import LoadGenerator, post_request
@@ -50,7 +50,7 @@ def measure_callback(
     with FakeAts() as ats:
         ats.responses.extend([note] * count)
         orders = [
-            cast.place_order(
+            factories.place_order(
                 services, instance.account, instance.tests[0], callback_url=f"{ats.url}/{n}"
             )
             for n in range(count)
@@ -123,10 +123,12 @@ def _save_requests(instance: BenchmarkInstance, server: ServerProcess, order: st
     base = f"http://127.0.0.1:{server.port}"
     path = f"/c/o/{order}"
     with requests.Session() as browser:
-        browser.get(base + urlsplit(cast.invitation_url(instance.services, order)).path, timeout=30)
-        token = cast.csrf_token(browser.get(f"{base}{path}/", timeout=30).text)
+        browser.get(
+            base + urlsplit(factories.invitation_url(instance.services, order)).path, timeout=30
+        )
+        token = factories.csrf_token(browser.get(f"{base}{path}/", timeout=30).text)
         started = browser.post(f"{base}{path}/start", {"csrf_token": token}, timeout=30)
-        token = cast.csrf_token(started.text)
+        token = factories.csrf_token(started.text)
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
     told = {"Content_Type": FORM_CONTENT_TYPE, "Accept": "application/json", "Cookie": cookies}
     return [

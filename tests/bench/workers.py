@@ -9,9 +9,9 @@ from time import monotonic, sleep
 
 from sqlalchemy import Engine, create_engine, text
 
-from provider.courier.courier import MAX_CONCURRENT_SENDS
-from provider.courier.hands import SHARE
-from provider.engine import SCHEMA_NAME
+from provider.delivery.dispatcher import MAX_CONCURRENT_SENDS
+from provider.delivery.limits import SHARE
+from provider.storage.procrastinate_schema import SCHEMA_NAME
 from tests.bench.backlog import Backlog
 from tests.bench.cluster import Cluster
 from tests.bench.contenders import WorkerProcess, start_receiver

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Flask
 
-from provider.ats.api import ContractApi
-from provider.ats.dialect import AtsAdapter, CallbackRequest, StatusUpdate
+from provider.ats.base import AtsAdapter, CallbackRequest, StatusUpdate
+from provider.ats.http_api import ContractApi
 from provider.ats.workable import routes
-from provider.ats.workable.news import build_payload
+from provider.ats.workable.payload import build_payload
 
 
 class Workable(AtsAdapter):

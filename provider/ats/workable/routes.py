@@ -10,23 +10,22 @@ import structlog
 from flask import Response, g, request
 from sqlalchemy.exc import IntegrityError
 
-from provider.accounts import Caller
-from provider.ats.api import (
+from provider.ats.base import StatusUpdate
+from provider.ats.http_api import (
     ERROR_DESCRIPTIONS,
     ContractBlueprint,
     abort_with_message,
     json_response,
     limit_by_account,
 )
-from provider.ats.dialect import StatusUpdate
 from provider.ats.workable import examples, schemas
-from provider.ats.workable.news import build_payload
+from provider.ats.workable.payload import build_payload
+from provider.core.accounts import Caller
+from provider.core.host_patterns import host_of, is_allowed_host
+from provider.core.kinds import KINDS
+from provider.core.orders import Link, Placement, place
 from provider.errors import Unauthorized
-from provider.here import current_services
-from provider.hosts import host_of, is_allowed_host
-from provider.house import Services
-from provider.kinds import KINDS
-from provider.orders import Link, Placement, place
+from provider.services import Services, current_services
 
 NO_RESULT_ERROR = (
     "The order has no result that could be shared.",

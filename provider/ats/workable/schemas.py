@@ -4,7 +4,7 @@ from typing import Any
 
 import marshmallow as ma
 
-from provider.ats.fields import (
+from provider.ats.request_fields import (
     MAX_NESTING_LEVELS,
     Email,
     HttpUrl,

@@ -1,0 +1,226 @@
+"""The ground of every dialect's endpoints: reading bodies, one shape of error, the description."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, NoReturn
+
+import marshmallow as ma
+from flask import Request, Response, after_this_request, current_app
+from flask_smorest import Api, Blueprint
+from webargs.core import is_json
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import (
+    HTTPException,
+    RequestEntityTooLarge,
+    TooManyRequests,
+    default_exceptions,
+)
+
+from provider.core.accounts import Caller
+from provider.errors import Conflict, NotFound, ProviderError, Unavailable
+from provider.storage.rate_limit import RateLimiter
+
+MISSING_MESSAGE = "should be provided"
+# What the description says of each error: when it comes, and one that may be read there.
+ERROR_DESCRIPTIONS = {
+    400: (
+        "The body is not a JSON object, or a field is not what it should be.",
+        "Invalid field: candidate.email should be an e-mail address",
+    ),
+    401: (
+        "There is no bearer token, or nobody's, or one for the endpoints of another ATS.",
+        "Invalid Token",
+    ),
+    404: ("The account has no such order of this kind.", "There is no such order"),
+    409: ("What is asked for contradicts what already stands.", "Entity is already updated"),
+    413: ("The body is too large.", "The body should have at most 1048576 bytes"),
+    415: ("The body is said to be something else.", "Content-Type should be application/json"),
+    422: (
+        "Something is missing, or the product is not one that the account may order.",
+        "Missing field: candidate.email should be provided",
+    ),
+    429: (
+        "The account has made more calls in this second than it may: wait for `Retry-After`. Where "
+        "an account has a limit, every answer says in `X-Rate-Limit-Limit`, "
+        "`X-Rate-Limit-Remaining` and `X-Rate-Limit-Reset` (Unix seconds) what is left.",
+        "Too many requests: at most 20 a second",
+    ),
+    500: ("Our fault; nothing was kept, so trying again is safe.", "Internal Server Error"),
+    503: ("Nothing can be kept just now: try again in a little while.", "Service Unavailable"),
+}
+_JSON_ENCODER = json.JSONEncoder(ensure_ascii=False)
+COMMON_ERROR_CODES = (429, 500, 503)  # what every endpoint may have to say
+STATUS_CODES: dict[type[ProviderError], int] = {NotFound: 404, Conflict: 409}
+
+
+class Error(ma.Schema):
+    """What every error says."""
+
+    status = ma.fields.Integer(required=True, metadata={"description": "The HTTP status code"})
+    message = ma.fields.String(required=True, metadata={"description": "What is wrong"})
+
+
+class ContractApi(Api):  # type: ignore[misc]
+    """The description of all dialects' endpoints, and the errors as the contract wants them."""
+
+    ERROR_SCHEMA = Error
+    DEFAULT_ERROR_RESPONSE_NAME = None  # every error is described by its own code
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        """Answer an error as `{"status": N, "message": "…"}`."""
+        response = Response(
+            json.dumps({"status": error.code or 500, "message": _error_message(error)}),
+            status=error.code or 500,
+            mimetype="application/json",
+        )
+        for name, value in error.get_headers():
+            if name.lower() in ("allow", "retry-after", "www-authenticate"):
+                response.headers[name] = value
+        if error.code == 401:
+            response.headers.setdefault("WWW-Authenticate", "Bearer")
+        return response
+
+
+def abort_with_message(status_code: int, message: str) -> NoReturn:
+    """End the request with an error of the contract."""
+    raise default_exceptions[status_code](message)
+
+
+def limit_by_account(
+    rate_limiter: RateLimiter, caller: Caller, calls_per_second: int, now: datetime
+) -> None:
+    """Refuse a call beyond so many a second; say in the answer to any how many are left."""
+    room = rate_limiter.hit(f"account/{caller.account_id}", calls_per_second, 1, now)
+
+    @after_this_request
+    def _say(response: Response) -> Response:
+        said = {"Limit": room.limit, "Remaining": max(0, room.remaining), "Reset": room.resets_at}
+        response.headers.update({f"X-Rate-Limit-{name}": value for name, value in said.items()})
+        return response
+
+    if room.remaining < 0:
+        said = f"Too many requests: at most {calls_per_second} a second"
+        raise TooManyRequests(said, retry_after=room.seconds_until_reset(now))
+
+
+class BodyParser(FlaskParser):
+    """Reads a JSON object; says of what is wrong the first thing, with its full path."""
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        """Read the body; an absent Content-Type is taken as JSON."""
+        if req.mimetype and not is_json(req.mimetype):
+            abort_with_message(415, "Content-Type should be application/json")
+        try:
+            body = json.loads(_read_whole_body(req), parse_constant=_reject_constant)
+        except RequestEntityTooLarge:
+            abort_with_message(413, f"The body should have at most {req.max_content_length} bytes")
+        except (ValueError, RecursionError):
+            abort_with_message(400, "Invalid JSON")
+        if not isinstance(body, dict):
+            abort_with_message(400, "Invalid JSON")
+        return body
+
+    def handle_error(self, error: ma.ValidationError, *_: object, **__: object) -> NoReturn:
+        """Refuse: 400 for what is wrong; 422 where nothing is wrong but something is missing."""
+        said = list(_flatten_messages(error.messages_dict.get("json", {})))
+        for path, sentence in said:
+            if sentence != MISSING_MESSAGE:
+                abort_with_message(400, f"Invalid field: {path} {sentence}")
+        abort_with_message(422, f"Missing field: {said[0][0]} {MISSING_MESSAGE}")
+
+
+class ContractBlueprint(Blueprint):  # type: ignore[misc]
+    """A dialect's endpoints, each served by `add` together with its description."""
+
+    ARGUMENTS_PARSER = BodyParser()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_error_handler(ProviderError, _handle_provider_error)
+
+    def add_endpoint(
+        self,
+        method: str,
+        path: str,
+        operation_id: str,
+        view: Callable[..., Response],
+        *,
+        response: tuple[int, type[ma.Schema], dict[str, Any]],
+        error_codes: tuple[int, ...] = (),
+        error_descriptions: Mapping[int, tuple[str, str]] = ERROR_DESCRIPTIONS,
+        request_body: tuple[ma.Schema, dict[str, Any]] | None = None,
+        links: dict[str, Any] | None = None,
+        **documentation: Any,
+    ) -> None:
+        """Serve a path, with and without a slash at its end, and describe it once.
+
+        `answers` is code, schema and example; `takes` the body's schema and example; `said_of`
+        has what is said of each error, as ERRORS does; `links` are OpenAPI's; `said` goes into the
+        description as it is.
+        """
+        code, schema, example = response
+        if request_body:
+            view = self.arguments(request_body[0], example=request_body[1])(view)
+        described = self.response(code, schema, example=example)(view)
+        refusals = {
+            error: _describe_error(error, *error_descriptions[error])
+            for error in {401, *COMMON_ERROR_CODES, *error_codes}
+        }
+        responses = refusals | ({code: {"links": links}} if links else {})
+        described = self.doc(operationId=operation_id, responses=responses, **documentation)(
+            described
+        )
+        # The description is all that these wrappers are for: requests need not pass through them.
+        view._apidoc = described._apidoc  # type: ignore[attr-defined]
+        self.route(path, methods=[method], endpoint=operation_id, strict_slashes=False)(view)
+
+
+def json_response(body: dict[str, Any], status_code: int = 200) -> Response:
+    """Answer with a JSON document."""
+    return Response(_JSON_ENCODER.encode(body), status=status_code, mimetype="application/json")
+
+
+def _handle_provider_error(error: ProviderError) -> Response:
+    code = STATUS_CODES.get(type(error))
+    if code:
+        return json_response({"status": code, "message": str(error)}, code)
+    # Nothing that a caller could mend, nor a caller's business: the sentence is for the log.
+    current_app.log_exception(sys.exc_info())
+    failure = default_exceptions[503 if isinstance(error, Unavailable) else 500]()
+    return json_response({"status": failure.code, "message": failure.name}, failure.code or 500)
+
+
+def _read_whole_body(req: Request) -> bytes:
+    sent, most = req.get_data(), req.max_content_length
+    # A body that comes in chunks, of unknown length, is cut off without a word.
+    if most is not None and len(sent) >= most and len(sent) != req.content_length:
+        raise RequestEntityTooLarge
+    return sent
+
+
+def _describe_error(status_code: int, description: str, message: str) -> dict[str, Any]:
+    example = {"status": status_code, "message": message}
+    return {
+        "description": description,
+        "content": {"application/json": {"schema": Error, "example": example}},
+    }
+
+
+def _error_message(error: HTTPException) -> str:
+    own = type(error).description != error.description
+    return str(error.description) if own and error.description else error.name
+
+
+def _flatten_messages(messages: Any, path: str = "") -> Any:
+    if isinstance(messages, dict):
+        for name, inner in messages.items():
+            deeper = path if name == "_schema" else f"{path}.{name}".lstrip(".")
+            yield from _flatten_messages(inner, deeper)
+    else:
+        yield path, messages[0] if isinstance(messages, list) else str(messages)
+
+
+def _reject_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

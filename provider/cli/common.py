@@ -1,0 +1,205 @@
+"""What all commands share: one line for an error, tables, JSON, the open house."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from provider.clock import Clock
+from provider.core.labels import format_duration
+from provider.errors import ProviderError, Unavailable
+
+if TYPE_CHECKING:
+    from provider.services import Services
+
+Record = Mapping[str, Any]
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+class ErrorReportingGroup(click.Group):
+    """A group whose commands end in one clear line where something goes wrong, never in a trace."""
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> NoReturn:
+        """Run; exit with 0, 1 (it cannot be done) or 2 (it was called wrongly)."""
+        extra["standalone_mode"] = False
+        try:
+            code = super().main(args, prog_name, **extra)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.UsageError as error:
+            fail(error.format_message() + _usage_hint(error), 2)
+        except click.Abort:
+            fail("Interrupted", 130)
+        except (click.ClickException, ProviderError, OSError) as error:
+            fail(_error_message(error))
+        except _database_error_class() as error:
+            fail(f"The database does not do it: {getattr(error, 'orig', None) or error}")
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+class LazyGroup(ErrorReportingGroup):
+    """A group that loads a command when it is called: `--help` waits for no database's library."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._lazy_commands: dict[str, tuple[str, str]] = {}
+
+    def add_lazy_commands(self, module: str, **help_lines: str) -> None:
+        """Name the functions of a module that are commands, each with its line in the help.
+
+        A command's name has a dash where its function has an underscore.
+        """
+        self._lazy_commands |= {
+            name.replace("_", "-"): (module, line) for name, line in help_lines.items()
+        }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(self._lazy_commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command."""
+        if cmd_name not in self._lazy_commands:
+            return None
+        module = import_module(self._lazy_commands[cmd_name][0])
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands' lines, without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, self._lazy_commands[name][1]) for name in self.list_commands(ctx)]
+            )
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Say what is wrong in one line on stderr, and end."""
+    click.echo(f"Error: {printable_text(' '.join(message.split()))}", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def open_services() -> Iterator["Services"]:
+    """Open the house of the settings, on a database of this version.
+
+    Its clock is the context's object, or the machine's clock.
+    """
+    # Late, for the help and a call that is wrong need none of it.
+    from provider import config
+    from provider.maintenance import schema_version
+    from provider.services import Services
+
+    services = Services.build(
+        config.load_settings(), click.get_current_context().find_object(Clock)
+    )
+    try:
+        schema_version.require_current(services.db)
+        yield services
+    finally:
+        services.db.close()
+
+
+def print_records(records: Sequence[Record], columns: Mapping[str, str], *, as_json: bool) -> None:
+    """Print records: JSON, a table on a terminal, plain columns in a pipe."""
+    if as_json:
+        print_json(list(records))
+        return
+    rows = [[format_cell(record[name]) for name in columns.values()] for record in records]
+    if is_terminal():
+        _print_table(columns, rows)
+    else:
+        _print_columns([list(columns), *rows])
+
+
+def _print_table(columns: Mapping[str, str], rows: Sequence[Sequence[str]]) -> None:
+    # Late: most output goes to a pipe, and rich takes a while to load.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(text) for text in row))
+    Console().print(table)
+
+
+def print_record(record: Record, *, as_json: bool) -> None:
+    """Print one record: JSON, or a line for each field."""
+    if as_json:
+        print_json(record)
+        return
+    _print_columns([[name.replace("_", " "), format_cell(value)] for name, value in record.items()])
+
+
+def print_json(value: Any) -> None:
+    """Print a JSON document."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_json_default))
+
+
+def is_terminal() -> bool:
+    """Whether a person reads what is printed."""
+    return sys.stdout.isatty()
+
+
+def format_cell(value: Any) -> str:
+    """Return a value as a person reads it in a terminal."""
+    if value is None or value == "" or value == []:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    if isinstance(value, timedelta):
+        return format_duration(value.total_seconds())
+    if isinstance(value, list | tuple):
+        return ", ".join(format_cell(each) for each in value)
+    return printable_text(str(value))
+
+
+def printable_text(text: str) -> str:
+    """Return text that cannot steer a terminal: names come from candidates and from an ATS."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _print_columns(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        padded = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(padded).rstrip())
+
+
+def _json_default(value: Any) -> Any:
+    if isinstance(value, date):  # a datetime too
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return int(value.total_seconds())
+    raise TypeError(f"{type(value).__name__} has no JSON")
+
+
+def _database_error_class() -> type[Exception]:
+    from sqlalchemy.exc import SQLAlchemyError  # late: asked only when something went wrong
+
+    return SQLAlchemyError
+
+
+def _usage_hint(error: click.UsageError) -> str:
+    path = error.ctx.command_path if error.ctx else "provider"
+    return f" (see `{path} --help`)"
+
+
+def _error_message(error: Exception) -> str:
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    said = getattr(error.__cause__, "orig", None)  # the database's own words
+    return f"{error} ({said})" if isinstance(error, Unavailable) and said else str(error)

@@ -1,0 +1,1 @@
+"""The domain. It knows no HTTP and no ATS."""

@@ -1,0 +1,306 @@
+"""What a test's content says (schema 1).
+
+    name, description?, instructions?     description and instructions are Markdown
+    time_limit?                           minutes, 1 to 1440; left out or null: no limit
+    shuffle?                              true mixes the options, the same for one order each time
+    grades?                               {passed: 50, excelled: 80}, cut scores in percent
+    summaries?                            {failed: …, passed: …, excelled: …}, a sentence per grade
+    sections                              [{key, title, instructions?, weight? (1), items}]
+
+An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `points` (1), `required`
+(false), and what its kind adds:
+
+    single_choice, multiple_choice        options: [{key, text, correct?}], shuffle?
+    true_false                            answer: true or false
+    numeric                               answer, tolerance? (0), unit?
+    short_text                            accepted: [text, …]
+    likert                                labels: [text, …], direction? (positive, reversed), trait?
+
+A section of weight 0 is asked and shown but not scored; its items need no right answer.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from marshmallow import ValidationError, fields, post_load, validates_schema
+
+from provider.core.kinds.assessment.items import (
+    Item,
+    Likert,
+    MultipleChoice,
+    Numeric,
+    Option,
+    ShortText,
+    SingleChoice,
+    TrueFalse,
+)
+from provider.core.kinds.grading import (
+    Grades,
+    GradesSchema,
+    SummariesSchema,
+    require_grades_for_summaries,
+)
+from provider.core.products.documents import load_content
+from provider.core.products.schema_fields import (
+    Choice,
+    DocumentSchema,
+    Flag,
+    Integer,
+    Key,
+    ListOf,
+    Number,
+    Text,
+    nested,
+    nested_list,
+    require_unique,
+)
+
+MAX_ITEMS = 200
+SCORE_LABEL, ANSWERED_LABEL = (
+    "Score",
+    "Answered",
+)  # the figures of a section; a trait may not be called so
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a test with a score of its own; of weight 0 it has none."""
+
+    key: str
+    title: str
+    items: tuple[Item, ...]
+    instructions: str = ""
+    weight: Decimal = Decimal(1)
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the section counts."""
+        return self.weight > 0
+
+
+@dataclass(frozen=True)
+class TestContent:
+    """A test, ready to be asked and scored; `time_limit` in minutes, None for no limit."""
+
+    __test__ = False  # for pytest this is no test
+
+    name: str
+    sections: tuple[Section, ...]
+    description: str = ""
+    instructions: str = ""
+    time_limit: int | None = None
+    shuffle: bool = False
+    grades: Grades | None = None
+    summaries: Mapping[str, str] | None = None
+
+    @property
+    def items(self) -> Iterator[Item]:
+        """All items in their order."""
+        return (item for section in self.sections for item in section.items)
+
+    def find_item(self, key: str) -> Item | None:
+        """Return the item with this key, None when there is none."""
+        return next((item for item in self.items if item.key == key), None)
+
+    def unanswered_required(self, answers: Mapping[str, Any]) -> list[Item]:
+        """Return the required items that have no answer."""
+        return [item for item in self.items if item.required and answers.get(item.key) is None]
+
+
+class OptionSchema(DocumentSchema):
+    """One of an item's `options`."""
+
+    key = Key(required=True)
+    text = Text(1000, multiline=True, required=True)
+    correct = Flag(load_default=False)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Option:
+        return Option(**data)
+
+
+class ItemSchema(DocumentSchema):
+    """What every item has."""
+
+    item_class: type[Item]
+
+    kind = Text(20, required=True)
+    key = Key(required=True)
+    prompt = Text(10_000, multiline=True, required=True)
+    points = Number(0, 1000, is_minimum_exclusive=True, load_default=Decimal(1))
+    required = Flag(load_default=False)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Item:
+        del data["kind"]
+        tuples = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        return self.item_class(**data | tuples)
+
+
+class ChoiceSchema(ItemSchema):
+    """A choice among options, each told apart by key and by text."""
+
+    options = nested_list(OptionSchema, "options", 2, 30, required=True)
+    shuffle = Flag(load_default=None)
+
+    @validates_schema
+    def _require_unique_options(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([option.key for option in data["options"]], "options")
+        require_unique([option.text for option in data["options"]], "options", "text")
+
+
+class SingleChoiceSchema(ChoiceSchema):
+    """`single_choice`: exactly one option is correct."""
+
+    item_class = SingleChoice
+
+
+class MultipleChoiceSchema(ChoiceSchema):
+    """`multiple_choice`: at least one option is correct."""
+
+    item_class = MultipleChoice
+
+
+class TrueFalseSchema(ItemSchema):
+    """`true_false`: a statement to judge."""
+
+    item_class = TrueFalse
+    answer = Flag(load_default=None)
+
+
+class NumericSchema(ItemSchema):
+    """`numeric`: a number within a tolerance, both ends included."""
+
+    item_class = Numeric
+    answer = Number(load_default=None)
+    tolerance = Number(0, load_default=Decimal(0))
+    unit = Text(20, load_default="")
+
+
+class ShortTextSchema(ItemSchema):
+    """`short_text`: a few words, compared without regard to case and spacing."""
+
+    item_class = ShortText
+    accepted = ListOf(Text(200), "texts", 1, 50, load_default=())
+
+
+class LikertSchema(ItemSchema):
+    """`likert`: a scale from its first label (0 %) to its last (100 %), or reversed."""
+
+    item_class = Likert
+    labels = ListOf(Text(100), "labels", 2, 11, required=True)
+    direction = Choice("positive", "reversed", load_default="positive")
+    trait = Text(60, load_default=None)
+
+    @validates_schema
+    def _reject_reserved_trait(self, data: dict[str, Any], **_: Any) -> None:
+        if data["trait"] in (SCORE_LABEL, ANSWERED_LABEL):
+            raise ValidationError(f"should not be {SCORE_LABEL} or {ANSWERED_LABEL}", "trait")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **kwargs: Any) -> Item:
+        data["reversed"] = data.pop("direction") == "reversed"
+        item: Item = super()._build(data, **kwargs)
+        return item
+
+
+_ITEM_SCHEMAS: dict[str, ItemSchema] = {
+    shape.item_class.kind: shape
+    for shape in (
+        SingleChoiceSchema(),
+        MultipleChoiceSchema(),
+        TrueFalseSchema(),
+        NumericSchema(),
+        ShortTextSchema(),
+        LikertSchema(),
+    )
+}
+
+
+class ItemField(fields.Field[Item]):
+    """An item of the shape that its `kind` names."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Item:
+        if not isinstance(value, dict):
+            raise ValidationError("should be a mapping of names to values")
+        kind = value.get("kind")
+        if not isinstance(kind, str) or kind not in _ITEM_SCHEMAS:
+            raise ValidationError({"kind": [f"should be one of {', '.join(_ITEM_SCHEMAS)}"]})
+        item: Item = _ITEM_SCHEMAS[kind].load(value)
+        return item
+
+
+class SectionSchema(DocumentSchema):
+    """One of a test's `sections`."""
+
+    key = Key(required=True)
+    title = Text(120, required=True)
+    instructions = Text(10_000, multiline=True, load_default="")
+    weight = Number(0, 1000, load_default=Decimal(1))
+    items = ListOf(ItemField(), "items", 1, MAX_ITEMS, required=True)
+
+    @validates_schema
+    def _require_scorable_items(self, data: dict[str, Any], **_: Any) -> None:
+        flaws = {
+            index: item.scoring_problem
+            for index, item in enumerate(data["items"])
+            if item.scoring_problem
+        }
+        if data["weight"] and flaws:
+            index, (name, advice) = next(iter(flaws.items()))
+            raise ValidationError({"items": {index: {name: [advice]}}})
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Section:
+        return Section(**data | {"items": tuple(data["items"])})
+
+
+class TestSchema(DocumentSchema):
+    """A test's content."""
+
+    __test__ = False
+
+    schema = Integer(1, 1, load_default=1)
+    name = Text(120, required=True)
+    description = Text(10_000, multiline=True, load_default="")
+    instructions = Text(10_000, multiline=True, load_default="")
+    time_limit = Integer(1, 1440, load_default=None)
+    shuffle = Flag(load_default=False)
+    grades = nested(GradesSchema, load_default=None)
+    summaries = nested(SummariesSchema, load_default=None)
+    sections = nested_list(SectionSchema, "sections", 1, 50, required=True)
+
+    @validates_schema
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([section.key for section in data["sections"]], "sections")
+        require_unique([section.title for section in data["sections"]], "sections", "title")
+        require_grades_for_summaries(data)
+        _require_unique_item_keys(data["sections"])
+        if data["grades"] and not any(section.is_scored for section in data["sections"]):
+            raise ValidationError("should be left out when no section is scored", "grades")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> TestContent:
+        del data["schema"]
+        return TestContent(**data | {"sections": tuple(data["sections"])})
+
+
+SCHEMA = TestSchema()
+
+
+def parse(content: Mapping[str, Any]) -> TestContent:
+    """Return the typed test of a version's content; raise Invalid with the path of the error."""
+    test: TestContent = load_content(content, SCHEMA)
+    return test
+
+
+def _require_unique_item_keys(sections: list[Section]) -> None:
+    seen: set[str] = set()
+    for place, section in enumerate(sections):
+        for index, item in enumerate(section.items):
+            if item.key in seen:
+                advice = {"key": ["is already used above; a key is unique in the test"]}
+                raise ValidationError({"sections": {place: {"items": {index: advice}}}})
+            seen.add(item.key)

@@ -1,0 +1,165 @@
+"""How answers become a result: exact fractions inside, rounded once, where people read them.
+
+Each item is worth its points times what its answer scores; unanswered is worth nothing. A
+section's percentage is the share of its points, the total is the sections' by their weights.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from provider.core.kinds.assessment.content import ANSWERED_LABEL, SCORE_LABEL, Section, TestContent
+from provider.core.kinds.assessment.items import Item, Likert
+from provider.core.kinds.grading import to_number, to_percent
+from provider.core.markdown import markdown_to_text
+
+Figure = int | float | str
+
+
+@dataclass(frozen=True)
+class SectionScore:
+    """One section's figures; `percent` is None where nothing is scored; traits by name."""
+
+    title: str
+    percent: Decimal | None
+    answered: int
+    item_count: int
+    traits: tuple[tuple[str, Decimal], ...] = ()
+
+    @property
+    def answered_text(self) -> str:
+        """How many items were answered, such as 4 of 5."""
+        return f"{self.answered} of {self.item_count}"
+
+
+@dataclass(frozen=True)
+class ScoredItem:
+    """One item as the report shows it; `points` is None where the item is not scored."""
+
+    section: str
+    key: str
+    prompt: str
+    answer: str | None
+    solution: str | None
+    points: Decimal | None
+    max_points: Decimal
+
+    @property
+    def points_text(self) -> str:
+        """The points as people read them, such as 1 of 2; empty where nothing is scored."""
+        return (
+            ""
+            if self.points is None
+            else f"{to_number(self.points)} of {to_number(self.max_points)}"
+        )
+
+
+@dataclass(frozen=True)
+class Score:
+    """A test's result: `percent` 0 to 100 with at most one decimal, None when nothing is scored."""
+
+    percent: Decimal | None
+    grade: str | None
+    summary: str | None
+    sections: tuple[SectionScore, ...]
+
+    @property
+    def details(self) -> dict[str, dict[str, Figure]]:
+        """The figures of each section under its title, two levels, as the wire wants them."""
+        return {section.title: dict(_details(section)) for section in self.sections}
+
+    def figures(self) -> dict[str, Any]:
+        """Return the bars of the report as JSON: label, percent 0 to 100, note."""
+        return {"bars": [bar for section in self.sections for bar in _bars(section)]}
+
+
+def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
+    """Score answers (item key to the value that `parse_answer` gave; None or absent is blank)."""
+    total = _total_percent(content, answers)
+    grade = content.grades.grade_for(total) if content.grades and total is not None else None
+    summary = (content.summaries or {}).get(grade or "")
+    sections = tuple(_score_section(section, answers) for section in content.sections)
+    return Score(total, grade, summary, sections)
+
+
+def score_items(content: TestContent, answers: Mapping[str, Any]) -> tuple[ScoredItem, ...]:
+    """Return every item with its answer and points, in the test's order, for the report."""
+    return tuple(
+        _score_item(section, item, answers.get(item.key))
+        for section in content.sections
+        for item in section.items
+    )
+
+
+def _total_percent(content: TestContent, answers: Mapping[str, Any]) -> Decimal | None:
+    scored = [section for section in content.sections if section.is_scored]
+    if not scored:
+        return None
+    shares = [
+        _points_share(section.items, answers) * Fraction(section.weight) for section in scored
+    ]
+    weights = sum(section.weight for section in scored)
+    return to_percent(sum(shares, Fraction(0)) / Fraction(weights))
+
+
+def _points_share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction:
+    points = sum((Fraction(item.points) for item in items), Fraction(0))
+    return (
+        sum((_points_gained(item, answers.get(item.key)) for item in items), Fraction(0)) / points
+    )
+
+
+def _points_gained(item: Item, value: Any) -> Fraction:
+    return Fraction(0) if value is None else Fraction(item.points) * item.score(value)
+
+
+def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
+    answered = sum(answers.get(item.key) is not None for item in section.items)
+    whole = to_percent(_points_share(section.items, answers)) if section.is_scored else None
+    traits = tuple(_traits(section, answers))
+    return SectionScore(section.title, whole, answered, len(section.items), traits)
+
+
+def _traits(section: Section, answers: Mapping[str, Any]) -> Iterator[tuple[str, Decimal]]:
+    # A trait describes: what was not answered says nothing about it, rather than 0.
+    given: dict[str, list[Item]] = {}
+    for item in section.items:
+        if isinstance(item, Likert) and item.trait and answers.get(item.key) is not None:
+            given.setdefault(item.trait, []).append(item)
+    for trait, items in given.items():
+        yield trait, to_percent(_points_share(items, answers))
+
+
+def _details(section: SectionScore) -> Iterator[tuple[str, Figure]]:
+    if section.percent is not None:
+        yield SCORE_LABEL, to_number(section.percent)
+    yield ANSWERED_LABEL, section.answered_text
+    for trait, value in section.traits:
+        yield trait, to_number(value)
+
+
+def _bars(section: SectionScore) -> Iterator[dict[str, Figure]]:
+    if section.percent is not None:
+        note = f"{section.answered_text} answered"
+        yield {"label": section.title, "percent": to_number(section.percent), "note": note}
+    for trait, value in section.traits:
+        yield {"label": trait, "percent": to_number(value), "note": section.title}
+
+
+def _score_item(section: Section, item: Item, value: Any) -> ScoredItem:
+    points = Decimal(0) if value is None else _round_points(_points_gained(item, value))
+    return ScoredItem(
+        section=section.title,
+        key=item.key,
+        prompt=markdown_to_text(item.prompt),
+        answer=None if value is None else item.format_answer(value),
+        solution=item.solution,
+        points=points if section.is_scored else None,
+        max_points=item.points,
+    )
+
+
+def _round_points(points: Fraction) -> Decimal:
+    return to_percent(points / 10) / 10

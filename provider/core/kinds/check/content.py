@@ -1,0 +1,150 @@
+"""What a package's content says (schema 1).
+
+    name, description?                    description is Markdown
+    sections?                             [{key, title, text}], read by the candidate first
+    screenings                            [{key, name, description?, asks?}], each gets a finding
+    disclosure                            {key, version, text, sample?}, what is consented to
+
+`asks` names what a screening needs to know, from PARTICULARS; the form asks for that and no more.
+
+`text` and `description` are Markdown. `version` is text of the author's, kept with each consent.
+`sample: true` marks a disclosure that no lawyer has seen: pages warn that it is not for real use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import post_load, validates_schema
+
+from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
+from provider.core.products.documents import load_content
+from provider.core.products.schema_fields import (
+    Choice,
+    DocumentSchema,
+    Flag,
+    Integer,
+    Key,
+    ListOf,
+    Text,
+    nested,
+    nested_list,
+    require_unique,
+)
+
+
+@dataclass(frozen=True)
+class InformationSection:
+    """Something the candidate reads before deciding."""
+
+    key: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Screening:
+    """One thing that is looked into; it ends clear or to be considered."""
+
+    key: str
+    name: str
+    description: str = ""
+    asks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Disclosure:
+    """The text a candidate consents to; `sample` ones are not for real use."""
+
+    key: str
+    version: str
+    text: str
+    sample: bool = False
+
+
+@dataclass(frozen=True)
+class PackageContent:
+    """A package, ready to be consented to and worked through."""
+
+    name: str
+    screenings: tuple[Screening, ...]
+    disclosure: Disclosure
+    description: str = ""
+    sections: tuple[InformationSection, ...] = ()
+
+    @property
+    def requested_details(self) -> list[str]:
+        """What the screenings need to know, each once, in the order of PARTICULARS."""
+        return [
+            name for name in DETAIL_FIELDS if any(name in each.asks for each in self.screenings)
+        ]
+
+
+class InformationSectionSchema(DocumentSchema):
+    """One of the `sections`."""
+
+    key = Key(required=True)
+    title = Text(120, required=True)
+    text = Text(20_000, multiline=True, required=True)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> InformationSection:
+        return InformationSection(**data)
+
+
+class ScreeningSchema(DocumentSchema):
+    """One of the `screenings`."""
+
+    key = Key(required=True)
+    name = Text(120, required=True)
+    description = Text(5_000, multiline=True, load_default="")
+    asks = ListOf(Choice(*DETAIL_FIELDS), "names", 0, len(DETAIL_FIELDS), load_default=())
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Screening:
+        return Screening(**data | {"asks": tuple(data["asks"])})
+
+
+class DisclosureSchema(DocumentSchema):
+    """The `disclosure`."""
+
+    key = Key(required=True)
+    version = Text(40, required=True)
+    text = Text(50_000, multiline=True, required=True)
+    sample = Flag(load_default=False)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Disclosure:
+        return Disclosure(**data)
+
+
+class PackageSchema(DocumentSchema):
+    """A package's content."""
+
+    schema = Integer(1, 1, load_default=1)
+    name = Text(120, required=True)
+    description = Text(10_000, multiline=True, load_default="")
+    sections = nested_list(InformationSectionSchema, "sections", 0, 20, load_default=())
+    screenings = nested_list(ScreeningSchema, "screenings", 1, 50, required=True)
+    disclosure = nested(DisclosureSchema, required=True)
+
+    @validates_schema
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([section.key for section in data["sections"]], "sections")
+        require_unique([screening.key for screening in data["screenings"]], "screenings")
+        require_unique([screening.name for screening in data["screenings"]], "screenings", "name")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> PackageContent:
+        del data["schema"]
+        tuples = {name: tuple(data[name]) for name in ("sections", "screenings")}
+        return PackageContent(**data | tuples)
+
+
+SCHEMA = PackageSchema()
+
+
+def parse(content: Mapping[str, Any]) -> PackageContent:
+    """Return the typed package of a version's content; Invalid names the path of the error."""
+    package: PackageContent = load_content(content, SCHEMA)
+    return package

@@ -1,0 +1,147 @@
+"""What an interview template's content says (schema 1).
+
+    name, description?, instructions?     description and instructions are Markdown
+    questions                             [{key, text, think_seconds?, answer_seconds?, takes?}]
+    scale?                                {min: 1, max: 5, labels?: [a label per rating]}
+    grades?, summaries?                   as in a test: {passed: 50, excelled: 80}, a sentence each
+
+`text` is Markdown. `think_seconds` (30) runs before an answer is recorded, `answer_seconds` (120)
+is its longest, `takes` (1) how often it may be recorded. Reviewers rate each answer on the scale.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from marshmallow import ValidationError, post_load, validates_schema
+
+from provider.core.kinds.grading import (
+    Grades,
+    GradesSchema,
+    SummariesSchema,
+    require_grades_for_summaries,
+)
+from provider.core.products.documents import load_content
+from provider.core.products.schema_fields import (
+    DocumentSchema,
+    Integer,
+    Key,
+    ListOf,
+    Text,
+    nested,
+    nested_list,
+    require_unique,
+)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question; times in seconds, `takes` is how often the answer may be recorded."""
+
+    key: str
+    text: str
+    think_seconds: int = 30
+    answer_seconds: int = 120
+    takes: int = 1
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The ratings a reviewer can give, both ends included; `labels` name them, or are empty."""
+
+    min: int = 1
+    max: int = 5
+    labels: tuple[str, ...] = ()
+
+    def label(self, value: int) -> str:
+        """Return what a rating is called; empty where the scale has no words."""
+        return self.labels[value - self.min] if self.labels else ""
+
+    def rating_text(self, value: int) -> str:
+        """Return a rating as text: `4 of 5, Good`."""
+        label = self.label(value)
+        return f"{value} of {self.max}" + (f", {label}" if label else "")
+
+
+@dataclass(frozen=True)
+class InterviewContent:
+    """An interview, ready to be held and rated."""
+
+    name: str
+    questions: tuple[Question, ...]
+    description: str = ""
+    instructions: str = ""
+    scale: Scale = Scale()
+    grades: Grades | None = None
+    summaries: Mapping[str, str] | None = None
+
+    @property
+    def max_duration_seconds(self) -> int:
+        """The longest that thinking and answering can take, each answer recorded once."""
+        return sum(question.think_seconds + question.answer_seconds for question in self.questions)
+
+
+class QuestionSchema(DocumentSchema):
+    """One of the `questions`."""
+
+    key = Key(required=True)
+    text = Text(5_000, multiline=True, required=True)
+    think_seconds = Integer(0, 600, load_default=30)
+    answer_seconds = Integer(10, 1800, load_default=120)
+    takes = Integer(1, 10, load_default=1)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Question:
+        return Question(**data)
+
+
+class ScaleSchema(DocumentSchema):
+    """The `scale` on which answers are rated."""
+
+    min = Integer(0, 10, load_default=1)
+    max = Integer(1, 100, load_default=5)
+    labels = ListOf(Text(60), "labels", 2, 101, load_default=())
+
+    @validates_schema
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
+        if data["max"] <= data["min"]:
+            raise ValidationError("should be more than min", "max")
+        steps = data["max"] - data["min"] + 1
+        if data["labels"] and len(data["labels"]) != steps:
+            raise ValidationError(f"should have a label per rating, that is {steps}", "labels")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Scale:
+        return Scale(**data | {"labels": tuple(data["labels"])})
+
+
+class InterviewSchema(DocumentSchema):
+    """An interview template's content."""
+
+    schema = Integer(1, 1, load_default=1)
+    name = Text(120, required=True)
+    description = Text(10_000, multiline=True, load_default="")
+    instructions = Text(10_000, multiline=True, load_default="")
+    questions = nested_list(QuestionSchema, "questions", 1, 50, required=True)
+    scale = nested(ScaleSchema, load_default=Scale())
+    grades = nested(GradesSchema, load_default=None)
+    summaries = nested(SummariesSchema, load_default=None)
+
+    @validates_schema
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
+        require_unique([question.key for question in data["questions"]], "questions")
+        require_grades_for_summaries(data)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> InterviewContent:
+        del data["schema"]
+        return InterviewContent(**data | {"questions": tuple(data["questions"])})
+
+
+SCHEMA = InterviewSchema()
+
+
+def parse(content: Mapping[str, Any]) -> InterviewContent:
+    """Return the typed interview of a version's content; Invalid names the path of the error."""
+    interview: InterviewContent = load_content(content, SCHEMA)
+    return interview

@@ -1,0 +1,54 @@
+"""What can be ordered and what was ordered: place, become, reopen."""
+
+from provider.core.orders.evidence import Evidence, VideoAnswer
+from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
+from provider.core.orders.order import (
+    CANCELLED,
+    COMPLETED,
+    CONSENTED,
+    DECLINED,
+    EXPIRED,
+    FINAL_STATUSES,
+    PENDING,
+    PROGRESS_STATES,
+    STATUSES,
+    Candidate,
+    Order,
+    OrderEvent,
+    Result,
+    expire_overdue_orders,
+    has_orders_to_expire,
+)
+from provider.core.orders.placement import Placement, place
+from provider.core.orders.timed_order import TimedOrder, close_overdue_orders, has_orders_to_close
+
+__all__ = [
+    "CANCELLED",
+    "COMPLETED",
+    "CONSENTED",
+    "DECLINED",
+    "EXPIRED",
+    "FINAL_STATUSES",
+    "INVITE",
+    "PDF",
+    "PENDING",
+    "PROGRESS_STATES",
+    "REPORT",
+    "SHARED",
+    "STATUSES",
+    "Candidate",
+    "Evidence",
+    "Link",
+    "Order",
+    "OrderEvent",
+    "OrderSession",
+    "Placement",
+    "Result",
+    "TimedOrder",
+    "VideoAnswer",
+    "close_overdue_orders",
+    "expire_overdue_orders",
+    "has_orders_to_close",
+    "has_orders_to_expire",
+    "place",
+]

@@ -1,0 +1,150 @@
+"""What an ATS can pick: a test, an interview template, a package; in numbered versions."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Self, TypeVar, cast
+
+from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, false, select
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+
+from provider.core.accounts import AccountProduct, Caller
+from provider.errors import Conflict, NotFound
+from provider.storage import secrets
+from provider.storage.database import Base
+
+DRAFT, PUBLISHED = "draft", "published"
+MAX_PARSED_CONTENTS = 500  # contents that are remembered in their typed form
+
+Content = TypeVar("Content")
+
+
+class Product(Base):
+    """A test, an interview template or a package. `key` is its name in files, `name` in lists."""
+
+    __tablename__ = "products"
+    __table_args__ = (UniqueConstraint("kind", "key"),)
+    __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012  (SQLAlchemy's own form)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=secrets.generate_public_id
+    )
+    kind: Mapped[str] = mapped_column(String(20))
+    key: Mapped[str] = mapped_column(String(100))
+    name: Mapped[str] = mapped_column(String(200))
+    # The version that new orders get. No foreign key: versions point here already, and a circle
+    # of two tables can neither be created nor filled in one go.
+    current_version_id: Mapped[int | None] = mapped_column()
+    # What is only a sample may be ordered from sandbox accounts alone.
+    sandbox_only: Mapped[bool] = mapped_column(default=False, server_default=false())
+    archived_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    versions: Mapped[list["ProductVersion"]] = relationship(
+        back_populates="product", order_by="ProductVersion.number"
+    )
+
+    @property
+    def state(self) -> str:
+        """draft, published or archived."""
+        if self.archived_at:
+            return "archived"
+        return PUBLISHED if self.current_version_id else DRAFT
+
+    def add_version(
+        self, session: Session, content: dict[str, Any], digest: str, now: datetime
+    ) -> "ProductVersion | None":
+        """Add a draft; None when the newest version already says the same."""
+        newest = self.versions[-1] if self.versions else None
+        if newest and newest.digest == digest:
+            return None
+        self.check_against_history(session, content, now)
+        number = newest.number + 1 if newest else 1
+        version = ProductVersion(number=number, content=content, digest=digest, created_at=now)
+        self.versions.append(version)
+        session.flush()
+        return version
+
+    def publish(self, now: datetime) -> "ProductVersion":
+        """Make the newest version the one that new orders get; it never changes again."""
+        if not self.versions:
+            raise Conflict(f"{self.name} has no version to publish")
+        version = self.versions[-1]
+        version.state, version.published_at = PUBLISHED, version.published_at or now
+        self.current_version_id, self.archived_at = version.id, None
+        self.sandbox_only = self.is_sample(version)
+        return version
+
+    def is_sample(self, version: "ProductVersion") -> bool:
+        """Whether a version is not for real use; a kind that has samples says so."""
+        return False
+
+    def check_against_history(
+        self, session: Session, content: dict[str, Any], now: datetime
+    ) -> None:
+        """Refuse a content that contradicts what stands elsewhere; a kind that must says so."""
+
+    def archive(self, now: datetime) -> None:
+        """Take the product off every list; orders that stand go on."""
+        self.archived_at = self.archived_at or now
+
+    @classmethod
+    def find(cls, session: Session, public_id: str) -> Self:
+        """Return the product with this public id; NotFound."""
+        found = None
+        if len(public_id) <= 22 and "\x00" not in public_id:
+            found = session.scalar(select(cls).where(cls.public_id == public_id))
+        if found is None:
+            raise NotFound("There is no such product")
+        return found
+
+
+class ProductVersion(Base):
+    """One numbered content of a product: a JSON document and its hash."""
+
+    __tablename__ = "product_versions"
+    __table_args__ = (UniqueConstraint("product_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"))
+    number: Mapped[int]
+    state: Mapped[str] = mapped_column(String(12), default=DRAFT)
+    content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    digest: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    published_at: Mapped[datetime | None]
+    product: Mapped[Product] = relationship(back_populates="versions")
+
+    def parsed(self, parse: Callable[[dict[str, Any]], Content]) -> Content:
+        """Return the content as its kind reads it; remembered by its hash, so never stale."""
+        known = _PARSED_CONTENTS.get((parse, self.digest))
+        if known is None:
+            if len(_PARSED_CONTENTS) > MAX_PARSED_CONTENTS:
+                _PARSED_CONTENTS.clear()
+            known = _PARSED_CONTENTS[parse, self.digest] = parse(self.content)
+        return cast(Content, known)
+
+
+_PARSED_CONTENTS: dict[tuple[Callable[..., Any], str], Any] = {}
+
+
+def list_published_products(session: Session, kind: str, caller: Caller) -> Sequence[Row[str, str]]:
+    """Return (public id, name) of the published products of a kind that an account may see."""
+    query = select(Product.public_id, Product.name).where(*visibility_conditions(kind, caller))
+    return session.execute(query.order_by(Product.name, Product.id)).all()
+
+
+def visibility_conditions(kind: str, caller: Caller) -> list[Any]:
+    """Return the conditions under which an account sees a product."""
+    conditions: list[Any] = [
+        Product.kind == kind,
+        Product.archived_at.is_(None),
+        Product.current_version_id.is_not(None),
+    ]
+    if not caller.sandbox:
+        conditions.append(Product.sandbox_only.is_(False))
+    if not caller.all_products:
+        seen = select(AccountProduct.product_id).where(
+            AccountProduct.account_id == caller.account_id
+        )
+        conditions.append(Product.id.in_(seen))
+    return conditions

@@ -1,0 +1,177 @@
+"""The demo's server: a folder of its own, the real commands, a real `provider serve`."""
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import requests
+
+from provider.demo.console_output import ConsoleOutput
+from provider.errors import Conflict, ProviderError, Unavailable
+
+MARKER_FILE = ".demo"  # only a folder that holds this, or nothing, is ever emptied
+SERVER_TIMEOUT_SECONDS = 60.0  # seconds that the server or a letter may take
+
+
+class DemoServer:
+    """A folder, the commands that work on it, and the server on a free port."""
+
+    def __init__(self, folder: Path, output: ConsoleOutput) -> None:
+        self.folder, self._output = folder, output
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "DemoServer":
+        self._lock = _empty_folder(self.folder)
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None
+    ) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(SERVER_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._lock.close()
+
+    def run_command(self, *arguments: str, stdin: str = "", hidden_argument: str = "") -> str:
+        """Run a `provider` command to its end and return what it prints."""
+        self._output.print_command([word if word != hidden_argument else "…" for word in arguments])
+        done = subprocess.run(  # noqa: S603  (our own program)
+            [*PROVIDER_COMMAND, *arguments],
+            input=stdin,
+            env=self._environment(),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            raise Unavailable(f"`provider {arguments[0]}` failed: {done.stderr.strip()}")
+        return done.stdout
+
+    def create_account(self, name: str, host: str, callback_token: str) -> str:
+        """Connect an ATS and return the token that it is to send."""
+        said = self.run_command(
+            "account",
+            "create",
+            name,
+            "--ats",
+            "workable",
+            "--callback-host",
+            host,
+            "--callback-token",
+            callback_token,
+            "--json",
+            hidden_argument=callback_token,
+        )
+        # The sample package's disclosure is no legal text: only a sandbox may order it.
+        self.run_command("account", "set", name, "sandbox=yes")
+        return str(json.loads(said)["token"])
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self._output.print_command(["serve", "--port", str(self._port)])
+        with (self.folder / "server.log").open("wb") as log:
+            # Its own session: Ctrl-C reaches the demo alone, which then stops the server.
+            self._process = subprocess.Popen(  # noqa: S603  (our own program)
+                [*PROVIDER_COMMAND, "serve", "--port", str(self._port)],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        _wait_for(self._is_healthy, "The server does not answer")
+
+    def require_running(self) -> None:
+        """Raise Unready, which names its log, when the server is gone."""
+        if self._process and self._process.poll() is not None:
+            raise Unavailable(f"The server has ended; {self.folder / 'server.log'} says why")
+
+    def wait_for_invitation(self, email: str) -> str:
+        """Return the link in the letter that a candidate got; waits for the letter."""
+        return str(_wait_for(lambda: self._find_invitation(email), f"No letter came to {email}"))
+
+    def _find_invitation(self, email: str) -> str | None:
+        self.require_running()
+        for path in (self.folder / "mail").glob("*.eml"):
+            letter = message_from_bytes(path.read_bytes(), policy=policy.default)
+            if email in str(letter["To"]):
+                return _first_link(letter, f"{self.url}/c/")
+        return None
+
+    def _is_healthy(self) -> bool:
+        self.require_running()
+        try:
+            return requests.get(f"{self.url}/health", timeout=2).ok
+        except requests.RequestException:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        rest = {
+            name: value for name, value in os.environ.items() if not name.startswith("PROVIDER_")
+        }
+        return rest | {
+            "PROVIDER_INSTANCE": str(self.folder),
+            "PROVIDER_BASE_URL": self.url,
+            "PROVIDER_PRIVATE_CALLBACKS": "allow",
+        }
+
+
+PROVIDER_COMMAND = [sys.executable, "-P", "-m", "provider.cli"]
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _empty_folder(folder: Path) -> IO[str]:
+    """Empty a folder that is ours and return its lock; Conflict when it is not, or in use."""
+    mark = folder / MARKER_FILE
+    if folder.exists() and not mark.exists() and any(folder.iterdir()):
+        raise Conflict(f"{folder} holds something else: give the demo an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = mark.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise Conflict(f"A demo is running in {folder}: give this one another --folder") from None
+    for each in folder.iterdir():
+        if each.is_dir():
+            shutil.rmtree(each)
+        elif each != mark:
+            each.unlink()
+    return lock
+
+
+def _first_link(email: EmailMessage, prefix: str) -> str | None:
+    text = email.get_body(("plain",))
+    words = text.get_content().split() if text else []
+    return next((word for word in words if word.startswith(prefix)), None)
+
+
+def _wait_for(condition: Any, error_message: str) -> Any:
+    until = time.monotonic() + SERVER_TIMEOUT_SECONDS
+    while not (found := condition()):
+        if time.monotonic() > until:
+            raise ProviderError(f"{error_message} within {SERVER_TIMEOUT_SECONDS:.0f} seconds")
+        time.sleep(0.05)
+    return found

@@ -1,0 +1,20 @@
+"""A whole instance from one place to another: moved, backed up, restored, and proved equal."""
+
+from provider.maintenance.backup import create_backup
+from provider.maintenance.copy_instance import InstanceCopyReport, copy_instance
+from provider.maintenance.manifest import Manifest
+from provider.maintenance.prune_media import find_unreferenced_files
+from provider.maintenance.restore import restore_backup, restore_key
+from provider.maintenance.table_copy import ProgressCallback, TableChecksums
+
+__all__ = [
+    "InstanceCopyReport",
+    "Manifest",
+    "ProgressCallback",
+    "TableChecksums",
+    "copy_instance",
+    "create_backup",
+    "find_unreferenced_files",
+    "restore_backup",
+    "restore_key",
+]

@@ -1,0 +1,147 @@
+"""Making a backup while a server works, and trying it out."""
+
+import shutil
+from base64 import urlsafe_b64decode
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from provider.config import Settings
+from provider.errors import Conflict, Invalid
+from provider.maintenance import schema_version
+from provider.maintenance.atomic_folder import atomic_folder, move_into_place
+from provider.maintenance.manifest import (
+    DATABASE_FILE,
+    EMAIL_FOLDER,
+    FORMAT_VERSION,
+    KEY_FILE,
+    MEDIA_FOLDER,
+    Manifest,
+    inspect_file,
+    key_signatures,
+    verify_files,
+)
+from provider.maintenance.media_copy import copy_files, list_media_references
+from provider.maintenance.restore import restore_rows
+from provider.maintenance.table_copy import (
+    ProgressCallback,
+    TableChecksums,
+    copy_all_rows,
+    prepare_target,
+)
+from provider.storage.database import Database, translate_errors
+from provider.storage.media import MediaStore
+from provider.storage.sqlite import sqlite_library
+
+
+def create_backup(
+    db: Database,
+    media: MediaStore,
+    settings: Settings,
+    folder: Path,
+    now: datetime,
+    report_progress: ProgressCallback,
+) -> Manifest:
+    """Make a backup, whole or not at all, of all that was committed before; a server may work.
+
+    It is restored on trial before it gets its name. Conflict when there is something of that name.
+    """
+    if not folder.parent.is_dir():
+        raise Invalid(f"There is no folder {folder.parent} to make the backup in")
+    if folder.exists():
+        raise Conflict(f"{folder} is there already: give the backup a name of its own")
+    with atomic_folder(folder) as draft:
+        manifest = _collect_backup(db, media, settings, draft, now, report_progress)
+        manifest.write(draft)
+        _verify_restorable(draft, manifest, report_progress)
+        move_into_place(draft, folder)
+    return manifest
+
+
+def _collect_backup(
+    db: Database,
+    media: MediaStore,
+    settings: Settings,
+    target_folder: Path,
+    now: datetime,
+    report_progress: ProgressCallback,
+) -> Manifest:
+    # First the rows, then the files that they name: a file is there before its row.
+    sums = _copy_rows(db, target_folder / DATABASE_FILE, report_progress)
+    with _open_sqlite(target_folder / DATABASE_FILE) as kept, kept.reading() as session:
+        copied = copy_files(
+            list(list_media_references(session)),
+            media,
+            MediaStore(f"file:{target_folder / MEDIA_FOLDER}"),
+            report_progress,
+        )
+    _disable_wal(target_folder / DATABASE_FILE)
+    files = {f"{MEDIA_FOLDER}/{key}": each for key, each in copied.stored_files.items()}
+    for path in (
+        DATABASE_FILE,
+        *_copy_emails(settings, target_folder),
+        *_copy_key(settings, target_folder),
+    ):
+        files[path] = inspect_file(target_folder / path)
+    return Manifest(
+        form=FORMAT_VERSION,
+        made_at=now.isoformat(),
+        program=version("provider"),
+        version=schema_version.head(),
+        tables=sums,
+        files=files,
+        amiss=copied.problems,
+        keys=key_signatures(settings.secret_keys),
+    )
+
+
+def _copy_rows(db: Database, path: Path, report_progress: ProgressCallback) -> TableChecksums:
+    with _open_sqlite(path) as target:
+        prepare_target(target)
+        with db.reading() as session:
+            return copy_all_rows(session, target, report_progress)
+
+
+def _copy_emails(settings: Settings, target_folder: Path) -> Iterator[str]:
+    """Copy the kept letters and name them; each was written whole."""
+    for letter in sorted((settings.instance / "mail").glob("[!.]*.eml")):
+        (target_folder / EMAIL_FOLDER).mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(letter, target_folder / EMAIL_FOLDER / letter.name)
+        yield f"{EMAIL_FOLDER}/{letter.name}"
+
+
+def _copy_key(settings: Settings, target_folder: Path) -> Iterator[str]:
+    """Copy the key where it is one that the instance folder keeps."""
+    kept = settings.instance / KEY_FILE
+    if kept.is_file() and urlsafe_b64decode(kept.read_text("ascii")) in settings.secret_keys:
+        (target_folder / KEY_FILE).touch(mode=0o600)
+        shutil.copyfile(kept, target_folder / KEY_FILE)
+        yield KEY_FILE
+
+
+def _verify_restorable(
+    backup_folder: Path, manifest: Manifest, report_progress: ProgressCallback
+) -> None:
+    verify_files(backup_folder, manifest, report_progress)
+    with (
+        atomic_folder(backup_folder / "trial") as trial,
+        _open_sqlite(trial / "restored.db") as target,
+    ):
+        prepare_target(target)
+        restore_rows(backup_folder, manifest, target, trial, report_progress)
+        target.close()
+
+
+@contextmanager
+def _open_sqlite(path: Path) -> Iterator[Database]:
+    with closing(Database(f"sqlite:///{path}")) as db:
+        yield db
+
+
+def _disable_wal(path: Path) -> None:
+    """Let a database be one file, which may be read where nothing may be written."""
+    library, _ = sqlite_library()
+    with translate_errors(), closing(library.connect(str(path))) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")

@@ -1,0 +1,65 @@
+"""The parts that a request may use, put together once by the app."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from provider.clock import Clock
+from provider.config import Settings
+from provider.core.accounts import TokenAuthenticator
+from provider.core.orders.queries import ProductListCache
+from provider.core.urls import UrlBuilder
+from provider.metrics import Ledger, Meter
+from provider.storage.database import Database
+from provider.storage.media import MediaStore
+from provider.storage.rate_limit import RateLimiter
+from provider.storage.secrets import SecretBox
+
+
+@dataclass(frozen=True)
+class Services:
+    """Settings, database, vault, clock and all that one running server remembers and writes to."""
+
+    settings: Settings
+    db: Database
+    secret_box: SecretBox
+    clock: Clock
+    authenticator: TokenAuthenticator
+    product_lists: ProductListCache
+    urls: UrlBuilder
+    media: MediaStore
+    metrics: Meter
+    ledger: Ledger
+    rate_limiter: RateLimiter
+
+    @classmethod
+    def build(cls, settings: Settings, clock: Clock | None = None) -> "Services":
+        """Put a house together from its settings."""
+        db, meter = Database(settings.database_url), Meter()
+        return cls(
+            settings=settings,
+            db=db,
+            secret_box=SecretBox(settings.secret_keys),
+            clock=clock or Clock(),
+            authenticator=TokenAuthenticator(db),
+            product_lists=ProductListCache(db),
+            urls=UrlBuilder(settings.base_url),
+            media=MediaStore(
+                settings.media_url or f"file:{settings.instance / 'media'}",
+                presigned_urls=settings.signed_downloads,
+            ),
+            metrics=meter,
+            ledger=Ledger(db, meter),
+            rate_limiter=RateLimiter(settings.limits_url),
+        )
+
+    def now(self) -> datetime:
+        """The present moment, in UTC."""
+        return self.clock.now()
+
+
+def current_services() -> Services:
+    """Return the services of the Flask app that handles the current request."""
+    from flask import current_app  # late: workers and commands load no Flask
+
+    services: Services = current_app.extensions["provider"]
+    return services

@@ -1,0 +1,149 @@
+"""The candidate's first and last pages: the invitation, declining, and what became of it."""
+
+import re
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError
+from jinja2 import Template
+
+from provider.core import markdown
+from provider.core.kinds import KINDS
+from provider.core.orders import DECLINED, PENDING, Order
+from provider.core.orders.order import INVITED, SUBMITTED
+from provider.core.products.documents import load_content
+from provider.core.products.schema_fields import clean_text
+from provider.errors import Conflict, NotFound, Unauthorized
+from provider.services import current_services
+from provider.web.candidate import assessment, check, interview
+from provider.web.candidate.responses import (
+    branding_context,
+    landing_url,
+    redirect_to_landing,
+    respond_form_expired,
+    respond_with_message,
+    wants_json,
+)
+from provider.web.candidate.session import (
+    CandidateRequest,
+    order_for_read,
+    order_for_update,
+    redeem_invitation,
+    set_session_cookie,
+)
+from provider.web.rate_limit import limit_by_address
+
+routes = Blueprint("candidate", __name__, url_prefix="/c")
+routes.register_blueprint(assessment.routes)
+routes.register_blueprint(check.routes)
+routes.register_blueprint(interview.routes)
+routes.add_app_template_filter(markdown.render_markdown, "markdown")
+routes.add_app_template_filter(markdown.markdown_to_text, "plain")
+
+
+@routes.get("/<token>", strict_slashes=False)
+def arrive(token: str) -> ResponseReturnValue:
+    """Swap an invitation's link for a session, and go to an address without the token."""
+    limit_by_address()
+    public_id, session = redeem_invitation(token)
+    response = redirect(landing_url(public_id), 303)
+    if session:
+        set_session_cookie(response, public_id, session)
+    return response
+
+
+@routes.get("/o/<public_id>/")
+def landing(public_id: str) -> ResponseReturnValue:
+    """Show what the invitation is about, or how things stand."""
+    if request.method != "HEAD":
+        _record_first_view(public_id)
+    return _render_status_page(public_id)
+
+
+@routes.get("/o/<public_id>/decline")
+def consider(public_id: str) -> ResponseReturnValue:
+    """Ask whether the candidate means to decline, and why if they want to say."""
+    with order_for_read(public_id, Order) as visit:
+        if visit.order.status != PENDING or visit.order.progress == SUBMITTED:
+            return redirect_to_landing(public_id)
+        return render_template("candidate/decline.html", **_template_context(visit))
+
+
+@routes.post("/o/<public_id>/decline")
+def decline(public_id: str) -> ResponseReturnValue:
+    """The candidate says no; saying it twice changes nothing."""
+    with order_for_update(public_id, Order) as visit:
+        if visit.order.status != DECLINED:
+            reason = clean_text(request.form.get("reason", ""))
+            visit.order.decline(visit.session, reason, visit.now)
+    return redirect_to_landing(public_id)
+
+
+@routes.get("/colour/<colour>.css")
+def colour(colour: str) -> ResponseReturnValue:
+    """A style sheet of an account's colour: the pages' policy allows no styles of their own."""
+    if not re.fullmatch("[0-9a-f]{6}", colour):
+        raise NotFound("There is no such colour")
+    response = Response(f":root {{ --accent: #{colour}; }}\n", mimetype="text/css")
+    response.cache_control.public, response.cache_control.max_age = True, 31_536_000
+    return response
+
+
+@routes.errorhandler(NotFound)
+def _handle_not_found(error: NotFound) -> ResponseReturnValue:
+    return respond_with_message(404, "candidate/lost.html", str(error))
+
+
+@routes.errorhandler(Unauthorized)
+def _handle_unauthorized(error: Unauthorized) -> ResponseReturnValue:
+    return respond_with_message(403, "candidate/denied.html", str(error))
+
+
+@routes.errorhandler(CSRFError)
+def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
+    return respond_form_expired()
+
+
+@routes.errorhandler(Conflict)
+def _handle_conflict(error: Conflict) -> ResponseReturnValue:
+    """Whatever was tried cannot be done any more: show how things stand instead."""
+    public_id = str((request.view_args or {})["public_id"])
+    if wants_json():
+        return jsonify(error=str(error), next=landing_url(public_id)), 409
+    return _render_status_page(public_id), 409
+
+
+def _render_status_page(public_id: str) -> str:
+    with order_for_read(public_id, Order) as visit:
+        return render_template(_status_templates(visit.order), **_template_context(visit))
+
+
+def _status_templates(order: Order) -> list[str | Template]:
+    """Name the page that says how things stand: the kind's own where it has one."""
+    if order.status != PENDING:
+        return [f"candidate/{order.kind}/{order.status}.html", "candidate/ended.html"]
+    if order.is_waiting_for_candidate:
+        return ["candidate/invited.html"]
+    return [f"candidate/{order.kind}/{order.progress}.html", "candidate/running.html"]
+
+
+def _template_context(visit: CandidateRequest[Order]) -> dict[str, Any]:
+    order = visit.order
+    content = load_content(order.version.content, KINDS[order.kind].schema)
+    aside = order.kind_context(current_services().secret_box)
+    return {
+        **branding_context(order.account),
+        **aside,
+        "order": order,
+        "content": content,
+        "at": visit.now,
+    }
+
+
+def _record_first_view(public_id: str) -> None:
+    with order_for_read(public_id, Order) as visit:
+        if visit.order.status != PENDING or visit.order.progress != INVITED:
+            return
+    with order_for_update(public_id, Order) as action:
+        action.order.mark_opened(action.session, action.now)

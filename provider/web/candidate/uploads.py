@@ -1,0 +1,65 @@
+"""A take on its way in: one upload, kept only when every byte has arrived."""
+
+import re
+from collections.abc import Iterator
+
+from flask import request
+
+from provider.core.kinds.interview import Recording
+from provider.errors import Invalid
+from provider.storage.media import CHUNK_BYTES, MediaStore, StoredFile
+
+MAX_UPLOAD_BYTES = 300 * 1024 * 1024  # bytes that one take may have
+RECORDING_TYPE_PATTERN = re.compile(r"(video|audio)/[\w.+-]+(\s*;[\w\s=.,;+\"'-]*)?", re.ASCII)
+
+
+class UploadRejected(Exception):
+    """An upload that is not kept: the HTTP code, and what to say."""
+
+    def __init__(self, status_code: int, message: str) -> None:
+        super().__init__(message)
+        self.status_code = status_code
+
+
+def is_recording_type(mimetype: str) -> bool:
+    """Whether a body says that it is a recording."""
+    return mimetype.startswith(("video/", "audio/"))
+
+
+def store_upload(media: MediaStore, public_id: str) -> tuple[str, StoredFile]:
+    """Keep the request's body as a recording's original; return its type and what was kept.
+
+    Raises Refused when length or hash are not as announced, and Unready; then nothing is kept.
+    """
+    mime, told = _parse_upload_headers()
+    try:
+        return mime, media.put(original_key(public_id), _read_chunks(), told)
+    except Invalid:
+        raise UploadRejected(
+            400, "The recording did not arrive whole. Please send it again"
+        ) from None
+
+
+def original_key(public_id: str) -> str:
+    """Return the media key of a recording's bytes as they came."""
+    return Recording(public_id=public_id).original_key
+
+
+def _parse_upload_headers() -> tuple[str, StoredFile]:
+    mime = request.headers.get("Content-Type", "")
+    if not RECORDING_TYPE_PATTERN.fullmatch(mime) or len(mime) > 100:
+        raise UploadRejected(415, "This is not a recording that can be kept")
+    length = request.content_length
+    if length is None:
+        raise UploadRejected(411, "The recording came without its length")
+    if length > MAX_UPLOAD_BYTES:
+        raise UploadRejected(413, "The recording is too large")
+    digest = request.headers.get("X-Content-SHA256", "").lower()
+    if length == 0 or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise UploadRejected(400, "The recording is empty, or came without its X-Content-SHA256")
+    return mime, StoredFile(length, digest)
+
+
+def _read_chunks() -> Iterator[bytes]:
+    while piece := request.stream.read(CHUNK_BYTES):
+        yield piece

@@ -1,0 +1,71 @@
+"""The accounts, to look at: they are made and changed by the `provider account` command."""
+
+from flask import Blueprint, render_template
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from provider.core.accounts import Account, AccountProduct, AccountToken
+from provider.core.pauses import list_pauses
+from provider.core.products import Product
+from provider.errors import NotFound
+from provider.services import current_services
+from provider.web.console.pagination import Sorting, is_plausible_id, paginate
+
+routes = Blueprint("accounts", __name__, url_prefix="/accounts")
+
+BY_NAME = Sorting(Account.public_id, (Account.name, Account.id), descending=False)
+
+
+@routes.get("/")
+def listing() -> str:
+    """List accounts by name."""
+    opening = select(func.count()).where(
+        AccountToken.account_id == Account.id, AccountToken.revoked_at.is_(None)
+    )
+    query = select(
+        Account.public_id,
+        Account.name,
+        Account.ats,
+        Account.timezone,
+        Account.expire_after_seconds,
+        Account.sandbox,
+        Account.created_at,
+        opening.scalar_subquery().label("tokens"),
+    )
+    with current_services().db.reading() as session:
+        return render_template("console/accounts.html", shelf=paginate(session, query, BY_NAME))
+
+
+@routes.get("/<account_id>")
+def one(account_id: str) -> str:
+    """Show one account: where its news may go, its tokens, and the products it sees."""
+    with current_services().db.reading() as session:
+        account = _find_account(session, account_id)
+        return render_template(
+            "console/account.html",
+            account=account,
+            products=_list_products(session, account),
+            held=list_pauses(session, account),
+            at=current_services().now(),
+        )
+
+
+def _find_account(session: Session, account_id: str) -> Account:
+    found = None
+    if is_plausible_id(account_id):
+        found = session.scalar(select(Account).where(Account.public_id == account_id))
+    if found is None:
+        raise NotFound("There is no such account")
+    return found
+
+
+def _list_products(session: Session, account: Account) -> list[tuple[str, str, str]]:
+    query = (
+        select(Product.public_id, Product.name, Product.kind)
+        .order_by(Product.name)
+        .where(Product.current_version_id.is_not(None), Product.archived_at.is_(None))
+    )
+    if not account.all_products:
+        seen = select(AccountProduct.product_id).where(AccountProduct.account_id == account.id)
+        query = query.where(Product.id.in_(seen))
+    return [(row.public_id, row.name, row.kind) for row in session.execute(query)]

@@ -1,0 +1,44 @@
+"""The staff's console: one blueprint, a room per thing, and a gate before all of them."""
+
+from flask import Blueprint, redirect, url_for
+from werkzeug.wrappers import Response
+
+from provider.errors import ProviderError
+from provider.web.console import (
+    accounts,
+    authentication,
+    checks,
+    deliveries,
+    emails,
+    error_pages,
+    interviews,
+    order_actions,
+    orders,
+    product_actions,
+    products,
+    sign_in,
+)
+
+routes = Blueprint("console", __name__, url_prefix="/console")
+routes.before_request(authentication.authenticate)
+routes.context_processor(authentication.template_context)
+routes.register_error_handler(ProviderError, error_pages.render_error)
+for room in (
+    sign_in,
+    orders,
+    order_actions,
+    interviews,
+    checks,
+    deliveries,
+    emails,
+    products,
+    product_actions,
+    accounts,
+):
+    routes.register_blueprint(room.routes)
+
+
+@routes.get("/")
+def home() -> Response:
+    """Lead to the orders: that is what staff come for."""
+    return redirect(url_for("console.orders.listing"))

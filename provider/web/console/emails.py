@@ -1,0 +1,56 @@
+"""Letters as they were sent, and their list."""
+
+import re
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+from flask import Blueprint, render_template, request
+
+from provider.outbox import EMAIL
+from provider.services import current_services
+from provider.web.console.message_list import STATES, list_messages, state_labels
+from provider.web.console.pagination import read_filter_value
+
+routes = Blueprint("letters", __name__, url_prefix="/letters")
+
+# Whoever holds the candidate's link is the candidate: only the order's page shows it, on record.
+_INVITATION_LINK_PATTERN = re.compile(r"(/c/)[\w-]{20,}")
+
+
+@dataclass(frozen=True)
+class EmailView:
+    """A letter for people to read, with the candidate's link blotted out."""
+
+    to: str
+    sender: str
+    subject: str
+    text: str
+
+
+def parse_email(raw_email: bytes) -> EmailView:
+    """Read the bytes of an e-mail."""
+    message = message_from_bytes(raw_email, _class=EmailMessage, policy=policy.default)
+    body = message.get_body(("plain",))
+    text = str(body.get_content()).strip() if body else ""
+    return EmailView(
+        to=str(message["To"] or ""),
+        sender=str(message["From"] or ""),
+        subject=str(message["Subject"] or ""),
+        text=_INVITATION_LINK_PATTERN.sub(r"\1…", text),
+    )
+
+
+@routes.get("/")
+def listing() -> str:
+    """List letters, newest first."""
+    state, services = read_filter_value("state", STATES), current_services()
+    with services.db.reading() as session:
+        return render_template(
+            "console/letters.html",
+            shelf=list_messages(session, state, EMAIL),
+            state=state,
+            states=state_labels(),
+            kept=services.settings.mail_url is None,
+            args=request.args,
+        )

@@ -1,0 +1,121 @@
+"""What staff may do to an order: each act says what it will do, and asks for a reason."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from provider.core.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, Link, Order
+from provider.core.products.schema_fields import clean_text
+from provider.errors import Conflict, Invalid
+from provider.services import current_services
+from provider.web.console import authentication
+from provider.web.console.orders import render_order_page
+
+routes = Blueprint("acts", __name__, url_prefix="/orders/<order_id>")
+
+REASON_LENGTH_RANGE = range(3, 501)  # characters of a reason
+
+ActionFunction = Callable[[Order, Session, str, str, datetime], None]
+
+
+@dataclass(frozen=True)
+class OrderAction:
+    """One act: when it can be done, how, and what is said once it is done."""
+
+    allowed_statuses: frozenset[str]
+    perform: ActionFunction
+    success_message: str
+
+
+def _reopen(order: Order, session: Session, actor: str, reason: str, now: datetime) -> None:
+    order.reopen(session, current_services().secret_box, actor, reason, now)
+
+
+ORDER_ACTIONS = {
+    "cancel": OrderAction(frozenset({PENDING, CONSENTED}), Order.cancel, "The order is cancelled."),
+    "reopen": OrderAction(
+        FINAL_STATUSES, _reopen, "The order is open again, and the candidate is invited."
+    ),
+}
+
+
+@routes.get("/<any(cancel, reopen):name>")
+def ask(order_id: str, name: str) -> Response:
+    """Say what an act will do, and ask for the reason."""
+    authentication.require_change_permission()
+    return _render_confirmation(order_id, name)
+
+
+@routes.post("/<any(cancel, reopen):name>")
+def act(order_id: str, name: str) -> Response:
+    """Do it, all or nothing; what stands in the way is said on the same page."""
+    services = current_services()
+    try:
+        reason = _parse_reason(request.form.get("reason", ""))
+        with services.db.writing() as session:
+            order = Order.find(session, order_id, lock=True)
+            _require_unchanged(order, request.form.get("revision", ""))
+            ORDER_ACTIONS[name].perform(
+                order, session, authentication.current_staff().email, reason, services.now()
+            )
+    except Invalid as error:
+        return _render_confirmation(order_id, name, str(error), 400)
+    except Conflict as error:
+        return _render_confirmation(order_id, name, str(error), 409)
+    flash(ORDER_ACTIONS[name].success_message, "success")
+    return redirect(url_for("console.orders.story", order_id=order_id))
+
+
+@routes.post("/link")
+def show_link(order_id: str) -> str:
+    """Show the candidate's link, and put on record who asked for it."""
+    services = current_services()
+    with services.db.writing() as session:
+        order = Order.find(session, order_id)
+        link = Link.find_permanent(session, order, INVITE)
+        if link is None:
+            raise Conflict("This order has no link: reopen it, then the candidate gets a new one")
+        order.record_event(
+            session, "link shown", authentication.current_staff().email, services.now()
+        )
+        session.flush()
+        address = services.urls.invitation(link.get_token(services.secret_box))
+        return render_order_page(session, services, order, invitation_url=address)
+
+
+def _render_confirmation(
+    order_id: str, name: str, problem: str = "", status_code: int = 200
+) -> Response:
+    services = current_services()
+    with services.db.reading() as session:
+        order = Order.find(session, order_id)
+        page = render_template(
+            f"console/{name}.html",
+            order=order,
+            zone=order.account.timezone,
+            problem=problem,
+            reason=request.form.get("reason", ""),
+            possible=order.status in ORDER_ACTIONS[name].allowed_statuses,
+            until=services.now() + timedelta(seconds=order.account.expire_after_seconds),
+        )
+    return make_response(page, status_code)
+
+
+def _parse_reason(text: str) -> str:
+    reason = clean_text(text)
+    if len(reason) not in REASON_LENGTH_RANGE:
+        raise Invalid("Give a reason of 3 to 500 characters: it stays in the order's story")
+    return reason
+
+
+def _require_unchanged(order: Order, revision: str) -> None:
+    """Raise Conflict when the order moved on since the page was opened."""
+    if revision != str(order.revision):
+        raise Conflict(
+            "Somebody changed this order after you opened this page, so nothing was done. "
+            "Below is how it stands now"
+        )

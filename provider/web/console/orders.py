@@ -1,0 +1,162 @@
+"""The orders: found by what one knows of them, each with its story."""
+
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from sqlalchemy import ColumnElement, Select, and_, case, select, text
+from sqlalchemy.orm import Session
+
+from provider.core.accounts import Account
+from provider.core.kinds import KINDS
+from provider.core.labels import label_for
+from provider.core.orders import FINAL_STATUSES, INVITE, REPORT, STATUSES, Candidate, Link, Order
+from provider.core.orders.order import WAITING_FOR_STAFF_SQL
+from provider.core.products import Product
+from provider.outbox import PARKED, Message
+from provider.services import Services, current_services
+from provider.web.console.authentication import MAX_DISPLAYED_COUNT
+from provider.web.console.pagination import Page, Sorting, paginate, read_filter_value
+from provider.web.console.timeline import build_timeline
+
+routes = Blueprint("orders", __name__, url_prefix="/orders")
+
+NEWEST_FIRST = Sorting(Order.public_id, (Order.id,))
+WAITING_FOR_STAFF_CONDITION = text(WAITING_FOR_STAFF_SQL)
+COLUMNS: tuple[Any, ...] = (
+    Order.public_id,
+    Order.kind,
+    Order.status,
+    Order.progress,
+    Order.job_title,
+    Order.placed_at,
+    Order.expires_at,
+    Candidate.first_name,
+    Candidate.last_name,
+    Candidate.email,
+    Product.name.label("product"),
+    Account.name.label("account"),
+    case((WAITING_FOR_STAFF_CONDITION, True), else_=False).label("waits"),
+)
+
+
+@routes.get("/")
+def listing() -> str:
+    """List orders, newest first."""
+    services = current_services()
+    with services.db.reading() as session:
+        choices = _filter_choices(session)
+        found = _find_page(session, services, choices)
+        return render_template(
+            "console/orders.html",
+            shelf=found,
+            choices=choices,
+            troubled=_orders_with_parked_messages(session, found),
+            args=request.args,
+            narrowed=any(request.args.get(name) for name in (*choices, "email")),
+            waiting=_count_waiting(session),
+            most_counted=MAX_DISPLAYED_COUNT,
+        )
+
+
+@routes.get("/<order_id>")
+def story(order_id: str) -> str:
+    """Tell all about one order."""
+    services = current_services()
+    with services.db.reading() as session:
+        return render_order_page(session, services, Order.find(session, order_id))
+
+
+def render_order_page(
+    session: Session, services: Services, order: Order, invitation_url: str = ""
+) -> str:
+    """Render an order's page, with the candidate's link where it was asked for."""
+    report = Link.find_permanent(session, order, REPORT) if order.result else None
+    return render_template(
+        "console/order.html",
+        order=order,
+        zone=order.account.timezone,
+        final=order.status in FINAL_STATUSES,
+        story=build_timeline(session, order),
+        link=invitation_url,
+        report=services.urls.report(report.get_token(services.secret_box)) if report else "",
+        linked=Link.find_permanent(session, order, INVITE) is not None,
+        evidence=order.evidence() if order.started_at else None,
+    )
+
+
+def list_account_names(session: Session) -> list[tuple[str, str]]:
+    """Return (public id, name) of all accounts, by name."""
+    rows = session.execute(select(Account.public_id, Account.name).order_by(Account.name))
+    return [(row.public_id, row.name) for row in rows]
+
+
+def _filter_choices(session: Session) -> dict[str, list[tuple[str, str]]]:
+    products = select(Product.public_id, Product.name).order_by(Product.name, Product.id)
+    return {
+        "kind": [(kind, label_for("kind", kind)) for kind in KINDS],
+        "status": [(status, label_for("status", status)) for status in STATUSES],
+        "waits": [("staff", "Waits on the staff")],
+        "account": list_account_names(session),
+        "product": [(row.public_id, row.name) for row in session.execute(products)],
+    }
+
+
+def _find_page(
+    session: Session, services: Services, choices: dict[str, list[tuple[str, str]]]
+) -> Page:
+    query: Select[Any] = (
+        select(*COLUMNS)
+        .join(Candidate, Order.candidate_id == Candidate.id)
+        .join(Product, Order.product_id == Product.id)
+        .join(Account, Order.account_id == Account.id)
+    )
+    told = {
+        name: read_filter_value(name, [value for value, _ in values])
+        for name, values in choices.items()
+    }
+    conditions = _filter_conditions(session, told)
+    email = request.args.get("email", "").strip()
+    if email:
+        digests = services.secret_box.blind_indexes(email, "candidate e-mail")
+        query = query.where(Candidate.email_digest.in_(digests))
+    if told["waits"]:
+        query = query.where(WAITING_FOR_STAFF_CONDITION)
+    if not conditions or told["status"] or told["waits"] or email:
+        return paginate(session, query.where(*conditions), NEWEST_FIRST)
+    # The indexes go by status too. What the piles say is not said twice: SQLite would go by that.
+    piles = [and_(*conditions, Order.status == status) for status in STATUSES]
+    return paginate(session, query, NEWEST_FIRST, piles)
+
+
+def _filter_conditions(session: Session, filters: dict[str, str]) -> list[ColumnElement[bool]]:
+    """Return the conditions of a filter, by this table's own columns: only they are in indexes."""
+    columns = {"kind": Order.kind, "status": Order.status}
+    conditions = [column == filters[name] for name, column in columns.items() if filters[name]]
+    if filters["account"]:
+        number = session.scalar(_id_query(Account, filters["account"]))
+        conditions.append(Order.account_id == number)
+    if filters["product"]:
+        number = session.scalar(_id_query(Product, filters["product"]))
+        conditions.append(Order.product_id == number)
+    return conditions
+
+
+def _id_query(table: type[Account] | type[Product], public_id: str) -> Select[int]:
+    return select(table.id).where(table.public_id == public_id)
+
+
+def _count_waiting(session: Session) -> int:
+    return len(
+        session.scalars(
+            select(Order.id).where(WAITING_FOR_STAFF_CONDITION).limit(MAX_DISPLAYED_COUNT)
+        ).all()
+    )
+
+
+def _orders_with_parked_messages(session: Session, page: Page) -> set[str]:
+    """Return which of the orders have something parked."""
+    ids = [row.public_id for row in page.rows]
+    query = select(Message.ordering_key).where(
+        Message.ordering_key.in_(ids), Message.state == PARKED
+    )
+    return set(session.scalars(query.distinct()))

@@ -1,0 +1,100 @@
+"""The products: their versions, and a look at each as the candidate will see it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask import Blueprint, render_template, request
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.orm import aliased
+
+from provider.core.kinds import KINDS
+from provider.core.labels import label_for
+from provider.core.products import DRAFT, PUBLISHED, Product, ProductVersion
+from provider.core.products.documents import load_content
+from provider.errors import Invalid, NotFound
+from provider.services import current_services
+from provider.web.console.pagination import Sorting, paginate, read_filter_value
+
+routes = Blueprint("products", __name__, url_prefix="/products")
+
+BY_NAME = Sorting(Product.public_id, (Product.name, Product.id), descending=False)
+ARCHIVED = "archived"
+STATES = (PUBLISHED, DRAFT, ARCHIVED)
+
+
+@routes.get("/")
+def listing() -> str:
+    """List products by name."""
+    kind, state = read_filter_value("kind", KINDS), read_filter_value("state", STATES)
+    with current_services().db.reading() as session:
+        return render_template(
+            "console/products.html",
+            shelf=paginate(session, _product_query(kind, state), BY_NAME),
+            args=request.args,
+            kinds=[(each, label_for("product", each)) for each in KINDS],
+            states=[(each, label_for("version", each)) for each in STATES],
+        )
+
+
+@routes.get("/<product_id>")
+def one(product_id: str) -> str:
+    """Show a product with its versions and what one of them says."""
+    with current_services().db.reading() as session:
+        product = Product.find(session, product_id)
+        version = _find_version(product, request.args.get("version", ""))
+        content, problem = load_version_content(product, version)
+        return render_template(
+            "console/product.html",
+            product=product,
+            version=version,
+            content=content,
+            problem=problem,
+            newest=product.versions[-1] if product.versions else None,
+        )
+
+
+def load_version_content(product: Product, version: ProductVersion | None) -> tuple[Any, str]:
+    """Return a version's content, or None and why it cannot be read."""
+    if version is None:
+        return None, ""
+    try:
+        return load_content(version.content, KINDS[product.kind].schema), ""
+    except Invalid as error:
+        return None, str(error)
+
+
+def _find_version(product: Product, number: str) -> ProductVersion | None:
+    if not number:
+        return product.versions[-1] if product.versions else None
+    found = [version for version in product.versions if str(version.number) == number]
+    if not found:
+        raise NotFound(f"{product.name} has no such version")
+    return found[0]
+
+
+def _product_query(kind: str, state: str) -> Select[Any]:
+    current = aliased(ProductVersion)
+    newest = select(func.max(ProductVersion.number)).where(ProductVersion.product_id == Product.id)
+    query = select(
+        Product.public_id,
+        Product.name,
+        Product.key,
+        Product.kind,
+        Product.created_at,
+        Product.archived_at,
+        Product.current_version_id,
+        current.number.label("current"),
+        newest.scalar_subquery().label("newest"),
+    ).outerjoin(current, current.id == Product.current_version_id)
+    query = query.where(Product.kind == kind) if kind else query
+    return query.where(*_state_conditions(state))
+
+
+def _state_conditions(state: str) -> Sequence[ColumnElement[bool]]:
+    listed, published = Product.archived_at.is_(None), Product.current_version_id.is_not(None)
+    states: dict[str, Sequence[ColumnElement[bool]]] = {
+        PUBLISHED: [listed, published],
+        DRAFT: [listed, ~published],
+        ARCHIVED: [~listed],
+    }
+    return states.get(state, [])

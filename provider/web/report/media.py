@@ -1,0 +1,62 @@
+"""Answers on video, for whoever may see the report: by its own link, or by one that was shared.
+
+Only the takes that the report shows are served, in parts, and never by a name of their own.
+"""
+
+from flask import Blueprint, redirect, url_for
+from werkzeug.wrappers import Response
+
+from provider.core.kinds.interview import READY, Interview, Recording
+from provider.core.orders import Order
+from provider.errors import Conflict, NotFound
+from provider.services import current_services
+from provider.web.range_responses import serve_media
+from provider.web.report.pages import NO_RESULT_MESSAGE, find_reported_order, find_shared_order
+
+routes = Blueprint("media_files", __name__)
+
+RECORDING_NOT_FOUND_MESSAGE = "There is no such recording"
+
+
+@routes.get("/r/<token>/<any(takes, posters):what>/<recording_id>")
+def of_report(token: str, what: str, recording_id: str) -> Response:
+    """Send a take or its poster to whoever has the report's own link."""
+    with current_services().db.reading() as session:
+        key, mimetype = find_media_file(
+            _find_selected_recording(find_reported_order(session, token), recording_id), what
+        )
+    return serve_media(current_services().media, key, mimetype)
+
+
+@routes.get("/s/<token>/<any(takes, posters):what>/<recording_id>")
+def of_shared(token: str, what: str, recording_id: str) -> Response:
+    """Send a take or its poster to whoever may look at a shared report."""
+    with current_services().db.reading() as session:
+        order = find_shared_order(session, token)
+        if order is None:
+            return redirect(url_for("results.shared", token=token), 303)
+        key, mimetype = find_media_file(_find_selected_recording(order, recording_id), what)
+    return serve_media(current_services().media, key, mimetype)
+
+
+def find_media_file(recording: Recording, variant: str) -> tuple[str, str]:
+    """Return the media key and the type of `takes`, `posters` or `originals`; NotFound."""
+    if variant == "posters":
+        if recording.state != READY:
+            raise NotFound("There is no picture of this recording yet")
+        return recording.poster_key, "image/jpeg"
+    return (
+        recording.original_key if variant == "originals" else recording.playable_key,
+        recording.mime,
+    )
+
+
+def _find_selected_recording(order: Order, recording_id: str) -> Recording:
+    if order.result is None:
+        raise Conflict(NO_RESULT_MESSAGE)
+    if not isinstance(order, Interview):
+        raise NotFound(RECORDING_NOT_FOUND_MESSAGE)
+    recording = order.find_recording(recording_id)
+    if not recording.is_selected:  # what the candidate recorded and did not send in is not evidence
+        raise NotFound(RECORDING_NOT_FOUND_MESSAGE)
+    return recording

@@ -1,0 +1,91 @@
+"""A package that asks for things, and a check of it: placed, consented to, found out."""
+
+from typing import Any
+
+from provider.core.kinds.check import Check
+from provider.services import Services
+from tests import factories
+
+PACKAGE_CONTENT: dict[str, Any] = {
+    "schema": 1,
+    "description": "A look at your identity and your last jobs.",
+    "sections": [{"key": "rights", "title": "Your rights", "text": "You can say no."}],
+    "screenings": [
+        {
+            "key": "identity",
+            "name": "Identity",
+            "description": "Compares a register with what you say.",
+            "asks": ["full_name", "date_of_birth"],
+        },
+        {"key": "jobs", "name": "Employment history", "asks": ["full_name", "employers"]},
+        {"key": "record", "name": "Criminal record"},
+    ],
+    "disclosure": {"key": "jobs", "version": "3", "text": "# Terms\n\nWe may **ask** around."},
+}
+FORM_VALUES = {
+    "full_name": "Lakita Jane Marrero-Quux",
+    "date_of_birth": "1990-02-28",
+    "employers": "Zyxwv Bakery, Athens, baker, 2015 to 2019\r\nXylofon Ltd, Patras, clerk, 2019 on",
+}
+STORED_DETAILS = FORM_VALUES | {"employers": FORM_VALUES["employers"].replace("\r\n", "\n")}
+SIGNED_NAME = "Lakita J. Marrero"
+FINDING_NOTE = "A conviktion in 2017\nfor selling quassia"
+OUTCOMES = {"identity": "clear", "jobs": "consider", "record": "clear"}
+# What no byte that leaves may hold: of the particulars and of the notes.
+SECRET_WORDS = ("Quux", "1990-02-28", "Zyxwv", "Xylofon", "conviktion", "quassia")
+
+
+def create_package(
+    services: Services, key: str = "screened", name: str = "Full screening", **more: Any
+) -> str:
+    return factories.create_product(services, "check", PACKAGE_CONTENT | more, key, name)
+
+
+def place_check(services: Services, product_id: str | None = None, **fields: Any) -> str:
+    """Return the public id of a check that waits for its candidate."""
+    account_id, _ = factories.create_account(services, timezone="Europe/Athens")
+    return factories.place_order(
+        services, account_id, product_id or create_package(services), "check", **fields
+    )
+
+
+def give_consent(
+    services: Services, public_id: str, name: str = SIGNED_NAME, **values: str
+) -> None:
+    with services.db.writing() as session:
+        Check.find(session, public_id).give_consent(
+            session,
+            services.secret_box,
+            name,
+            FORM_VALUES | values,
+            ip_address="192.0.2.7",
+            user_agent="A browser/1.0",
+            now=services.now(),
+        )
+
+
+def record_findings(
+    services: Services, public_id: str, outcomes: dict[str, str] = OUTCOMES
+) -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, public_id)
+        for key, status in outcomes.items():
+            note = FINDING_NOTE if status == "consider" else ""
+            check.record_finding(
+                session, services.secret_box, key, status, note, "sam@provider.test", services.now()
+            )
+
+
+def complete_check(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
+        check = Check.find(session, public_id)
+        check.conclude(session, services.secret_box, "sam@provider.test", services.now())
+
+
+def completed_check(services: Services, **fields: Any) -> str:
+    """Return the public id of a completed check."""
+    public_id = place_check(services, **fields)
+    give_consent(services, public_id)
+    record_findings(services, public_id)
+    complete_check(services, public_id)
+    return public_id

@@ -1,0 +1,95 @@
+"""Which hosts a callback may go to."""
+
+import pytest
+
+from provider.core.host_patterns import host_of, is_allowed_host
+
+LIST = ["*.workable.com", "hooks.example.org", "127.0.0.1", "::1"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "groove-tech.workable.com",
+        "a.b.workable.com",
+        "GROOVE.Workable.COM",
+        "hooks.example.org",
+        "hooks.example.org.",
+        "127.0.0.1",
+        "::1",
+        "under_score.workable.com",
+    ],
+)
+def test_a_host_on_the_list_is_allowed(host: str) -> None:
+    assert is_allowed_host(host, LIST)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "",
+        ".",
+        "workable.com",
+        ".workable.com",
+        "evilworkable.com",
+        "workable.com.evil.example",
+        "x.hooks.example.org",
+        "hooks.example.org.evil.example",
+        "127.0.0.2",
+        "127.0.0.1.nip.io",
+        "*.workable.com",
+    ],
+)
+def test_any_other_host_is_not(host: str) -> None:
+    assert not is_allowed_host(host, LIST)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example\\.workable.com",
+        "evil.example/.workable.com",
+        "evil.example?.workable.com",
+        "evil.example#.workable.com",
+        "evil.example@x.workable.com",
+        "evil.example\n.workable.com",
+        "evil.example .workable.com",
+        "evil.example%2f.workable.com",
+        "x.workable.com\n",
+        "evil。example.workable.com",
+    ],
+)
+def test_a_host_that_two_readers_could_read_differently_is_not(host: str) -> None:
+    assert not is_allowed_host(host, LIST)
+
+
+def test_an_empty_list_or_pattern_allows_nothing() -> None:
+    assert not is_allowed_host("workable.com", [])
+    assert not is_allowed_host("workable.com", ["", "*", "*.", "."])
+    assert not is_allowed_host("", ["", "*", "*.", "."])
+
+
+def test_a_pattern_may_be_written_with_capitals_and_a_dot_at_its_end() -> None:
+    assert is_allowed_host("a.example.com", ["*.Example.COM."])
+    assert is_allowed_host("example.com", ["Example.com."])
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://A.workable.com/x", "a.workable.com"),
+        ("https://a.workable.com./x", "a.workable.com"),
+        ("https://a.workable.com:/x", "a.workable.com"),
+        ("https://a.workable.com:443", "a.workable.com"),
+        ("https://a.workable.com:0000443", "a.workable.com"),
+        ("http://a.workable.com:80/", "a.workable.com"),
+        ("http://a.workable.com:0443/", "a.workable.com:443"),
+        ("https://a.workable.com.:8443/", "a.workable.com:8443"),
+        ("https://[2001:DB8::1]:443/", "[2001:db8::1]"),
+        ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
+        ("https://who:what@a.workable.com", "a.workable.com"),
+        ("nowhere", ""),
+    ],
+)
+def test_a_place_is_one_host_however_it_is_written(url: str, host: str) -> None:
+    assert host_of(url) == host

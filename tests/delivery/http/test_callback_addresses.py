@@ -1,0 +1,298 @@
+"""Where callbacks may go: a faked resolver, and a guard that records what is dialled."""
+
+import socket
+from collections.abc import Callable, Iterator
+from itertools import cycle
+
+import pytest
+
+from provider.ats import CallbackRequest
+from provider.delivery.http.addresses import AddressNotAllowed, Endpoint, parse_endpoint
+from provider.delivery.http.client import Exchange, Unreached
+from tests.delivery.receivers import ResolvedAddresses
+
+PUBLIC = ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"]
+SPECIAL = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "10.0.0.1",
+    "10.255.255.255",
+    "100.64.0.1",
+    "100.100.100.200",
+    "127.0.0.1",
+    "127.255.255.254",
+    "168.63.129.16",
+    "169.254.169.254",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.0.0.1",
+    "192.0.0.9",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.31.196.1",
+    "192.52.193.1",
+    "192.88.99.1",
+    "192.168.0.1",
+    "192.175.48.1",
+    "198.18.0.1",
+    "198.19.255.255",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "::127.0.0.1",
+    "::8.8.8.8",
+    "::ffff:127.0.0.1",
+    "::ffff:10.0.0.1",
+    "::ffff:169.254.169.254",
+    "::ffff:0:127.0.0.1",
+    "64:ff9b::127.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b:1::1",
+    "64:ff9b:1::8.8.8.8",
+    "100::1",
+    "100:0:0:1::1",
+    "2001::1",
+    "2001:0:a00:1::f5ff:fffe",
+    "2001:1::1",
+    "2001:2::1",
+    "2001:3::1",
+    "2001:4:112::1",
+    "2001:10::1",
+    "2001:20::1",
+    "2001:30::1",
+    "2001:db8::1",
+    "2002:7f00:1::1",
+    "2002:a00:1::1",
+    "2002:808:808::1",
+    "2620:4f:8000::1",
+    "3ffe::1",
+    "3fff::1",
+    "4000::1",
+    "5f00::1",
+    "fc00::1",
+    "fd00::1",
+    "fd00:ec2::254",
+    "fe80::1",
+    "fe80::1%lo",
+    "febf::1",
+    "fec0::1",
+    "feff::1",
+    "ff02::1",
+]
+NUMBERS = [
+    "2130706433",
+    "0x7f000001",
+    "0177.0.0.1",
+    "017700000001",
+    "127.1",
+    "127.0.1",
+    "0x7f.1",
+    "0x7f.0x0.0x0.0x1",
+    "2852039166",
+    "0xa9fea9fe",
+    "0251.0376.0251.0376",
+    "169.254.43518",
+    "167772161",
+    "0xa000001",
+    "012.1",
+    "0",
+    "00",
+    "0x0",
+    "0300.0250.1",
+    "3232235521",
+    "2822734096",
+    "127.0.0.1",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[::ffff:127.0.0.1]",
+]
+NOT_PUBLIC = "The host's address is not a public one"
+
+
+@pytest.fixture
+def http_client() -> Iterator[Exchange]:
+    """An exchange as it is in earnest."""
+    made = Exchange(private=False)
+    yield made
+    made.close()
+
+
+def why(http_client: Exchange, url: str = "https://groove-tech.workable.com/x") -> str:
+    with pytest.raises(Unreached) as caught:
+        http_client.send(CallbackRequest("PUT", url), b"{}", {})
+    return str(caught.value)
+
+
+def test_public_addresses_are_dialled_one_after_the_other(
+    http_client: Exchange,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
+) -> None:
+    fake_resolver(lambda: PUBLIC)
+    assert why(http_client) == "The receiver could not be reached"
+    assert dialled_addresses == PUBLIC
+
+
+def test_the_address_that_an_ipv6_only_network_makes_of_a_public_one_is_dialled(
+    http_client: Exchange,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
+) -> None:
+    fake_resolver(lambda: ["64:ff9b::5db8:d70e"])
+    why(http_client)
+    assert dialled_addresses == ["64:ff9b::5db8:d70e"]
+
+
+@pytest.mark.parametrize("address", SPECIAL)
+def test_a_name_that_leads_to_a_special_address_is_not_dialled(
+    http_client: Exchange,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
+    address: str,
+) -> None:
+    fake_resolver(lambda: [address])
+    assert why(http_client) == NOT_PUBLIC
+    assert dialled_addresses == []
+
+
+@pytest.fixture
+def numbers_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own reading of addresses, which asks no name server."""
+    resolver = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, **how: int) -> list[object]:
+        return list(resolver(host, port, flags=socket.AI_NUMERICHOST, type=how["type"]))
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.mark.parametrize("host", NUMBERS)
+def test_an_address_in_other_digits_is_not_dialled(
+    http_client: Exchange, dialled_addresses: list[str], numbers_only: None, host: str
+) -> None:
+    assert why(http_client, f"https://{host}/x") == NOT_PUBLIC
+    assert dialled_addresses == []
+
+
+@pytest.mark.parametrize(
+    "host", ["①②⑦.⓪.⓪.①", "１２７.０.０.１", "127。0。0。1", "%31%32%37.0.0.1"]
+)
+def test_digits_of_other_scripts_lead_nowhere(
+    http_client: Exchange, dialled_addresses: list[str], numbers_only: None, host: str
+) -> None:
+    why(http_client, f"https://{host}/x")
+    assert dialled_addresses == []
+
+
+def test_of_a_thousand_answers_that_change_from_question_to_question_none_leads_inside(
+    http_client: Exchange,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
+) -> None:
+    turns = cycle([[PUBLIC[0]], ["127.0.0.1"], [PUBLIC[1]], ["::1"], ["169.254.169.254"]])
+    asked = fake_resolver(lambda: next(turns))
+    told = [why(http_client) for _ in range(1000)]
+    assert len(asked) == 1000  # once for each: what was judged is what is dialled
+    assert dialled_addresses == PUBLIC * 200
+    assert told.count(NOT_PUBLIC) == 600
+
+
+@pytest.mark.parametrize("inside", ["127.0.0.1", "10.0.0.1", "::1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_special_address_among_the_answers_refuses_them_all(
+    http_client: Exchange,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
+    inside: str,
+    place: int,
+) -> None:
+    fake_resolver(lambda: [*PUBLIC[:place], inside, *PUBLIC[place:]])
+    assert why(http_client) == NOT_PUBLIC
+    assert dialled_addresses == []
+
+
+@pytest.mark.parametrize("answers", [[], ["0x7f000001"], ["localhost"], [""]])
+def test_an_answer_that_is_no_address_is_not_dialled(
+    http_client: Exchange,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
+    answers: list[str],
+) -> None:
+    fake_resolver(lambda: answers)
+    assert why(http_client) == "The host's name was not found"
+    assert dialled_addresses == []
+
+
+def test_a_name_that_nobody_knows_is_told(
+    http_client: Exchange,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
+) -> None:
+    def unknown() -> list[str]:
+        raise socket.gaierror
+
+    fake_resolver(unknown)
+    assert why(http_client) == "The host's name was not found"
+    assert why(http_client, f"https://{'a' * 64}.test/") == "The host's name was not found"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://groove-tech.workable.com/x", "https://groove-tech.workable.com:8443/x"]
+)
+def test_neither_plain_http_nor_another_port_is_dialled(
+    http_client: Exchange,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
+    url: str,
+) -> None:
+    asked = fake_resolver(lambda: PUBLIC)
+    assert why(http_client, url) == "The callback's address is not https on port 443"
+    assert (asked, dialled_addresses) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://groove.workable.com\\@evil.test/", "groove.workable.com"),
+        ("https://groove.workable.com@evil.test/", "evil.test"),
+        ("https://evil.test#@groove.workable.com/", "evil.test"),
+        ("https://evil.test?@groove.workable.com/", "evil.test"),
+        ("HTTPS://Groove.Workable.COM:443/", "groove.workable.com"),
+        ("https://[::1]/", "::1"),
+    ],
+)
+def test_an_address_that_two_would_read_differently_is_read_once(url: str, host: str) -> None:
+    place, _ = parse_endpoint(url)
+    assert place.host == host
+    assert place.is_standard_https
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x", "//a/b", "https:///b", "file:///etc/passwd", "https://[/"]
+)
+def test_what_is_no_address_of_a_receiver_is_refused(url: str) -> None:
+    with pytest.raises(AddressNotAllowed, match="The callback's address"):
+        parse_endpoint(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "header", "public"),
+    [
+        ("https://A.test/x?y", Endpoint("https", "a.test", 443), "a.test", True),
+        ("http://a.test", Endpoint("http", "a.test", 80), "a.test", False),
+        ("https://a.test:80", Endpoint("https", "a.test", 80), "a.test:80", False),
+        ("http://a.test:443", Endpoint("http", "a.test", 443), "a.test:443", False),
+        ("https://[::1]:8443/x", Endpoint("https", "::1", 8443), "[::1]:8443", False),
+    ],
+)
+def test_a_port_that_is_not_said_is_the_schemes_and_is_not_said_again(
+    url: str, place: Endpoint, header: str, public: bool
+) -> None:
+    found, target = parse_endpoint(url)
+    assert (found, found.host_header, found.is_standard_https) == (place, header, public)
+    assert target == ("/x?y" if "?" in url else "/x" if url.endswith("/x") else "/")

@@ -1,0 +1,120 @@
+"""A receiver that does what it is told to a connection, byte for byte, and who sends to it."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from provider.ats import CallbackRequest, CallbackResponse
+from provider.delivery.http import client as exchange_room
+from provider.delivery.http.client import Exchange, Unreached
+
+SHORT_DEADLINE_SECONDS = 0.3  # seconds: the deadline of the receivers that would take longer
+Behaviour = Callable[[socket.socket], None]
+ResolvedAddresses = Callable[[], list[str]]  # the addresses that a name leads to
+
+TIMEOUT_ERROR = "The receiver did not answer in time"
+NO_RESPONSE_ERROR = "The receiver hung up without an answer"
+UNREACHABLE_ERROR = "The receiver could not be reached"
+TLS_ERROR = "The receiver's certificate or TLS is not right"
+INVALID_HTTP_ERROR = "The receiver's answer is not HTTP"
+
+
+class ScriptedReceiver:
+    """Takes connections and does to each what the next behaviour says, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.behaviours: list[Behaviour] = []
+        self.requests: list[bytes] = []
+        self.test_ended = threading.Event()  # the test is over: stop dripping
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}/x"
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def add_behaviours(self, *behaviours: Behaviour) -> None:
+        self.behaviours.extend(behaviours)
+
+    def read_request(self, sock: socket.socket) -> bytes:
+        """Read one request, and note it."""
+        came = b""
+        while b"\r\n\r\n" not in came or not came.endswith(b"}"):
+            part = sock.recv(65536)
+            if not part:
+                return b""
+            came += part
+        self.requests.append(came)
+        return came
+
+    def close(self) -> None:
+        self.test_ended.set()
+        with contextlib.suppress(OSError):  # it may be closed already
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = self._listener.accept()
+                behaviour = self.behaviours.pop(0) if self.behaviours[1:] else self.behaviours[0]
+                thread = threading.Thread(target=self._run_behaviour, args=(behaviour, sock))
+                thread.start()
+                self._threads.append(thread)
+
+    def _run_behaviour(self, behaviour: Behaviour, sock: socket.socket) -> None:
+        with sock, contextlib.suppress(OSError):
+            behaviour(sock)
+
+    def respond_with(self, *responses: bytes, then: Behaviour | None = None) -> Behaviour:
+        """Return a behaviour that answers one request after the other, does `then`, and closes."""
+
+        def play(sock: socket.socket) -> None:
+            for answer in responses:
+                if self.read_request(sock):
+                    sock.sendall(answer)
+            if then:
+                then(sock)
+
+        return play
+
+    def respond_slowly(self, head: bytes, chunk: bytes) -> Behaviour:
+        """Return a behaviour that sends a beginning, then drops, none of them late by itself."""
+
+        def play(sock: socket.socket) -> None:
+            self.read_request(sock)
+            sock.sendall(head)
+            while not self.test_ended.wait(0.02):
+                sock.sendall(chunk)
+
+        return play
+
+    def keep_open(self, _sock: socket.socket) -> None:
+        """Keep the connection open and say nothing more."""
+        self.test_ended.wait(10)
+
+
+def put_request(url: str) -> CallbackRequest:
+    return CallbackRequest("PUT", url, {"Authorization": "Bearer cb-token"})
+
+
+def send_within_deadline(http_client: Exchange, url: str) -> CallbackResponse:
+    """Send, and be free within the deadline and a second."""
+    began = time.monotonic()
+    try:
+        return http_client.send(put_request(url), b'{"a": 1}', {"Idempotency-Key": "k"})
+    finally:
+        assert time.monotonic() - began < exchange_room.DEADLINE + 1
+
+
+def failure_message(http_client: Exchange, url: str) -> str:
+    """Return the reason for which nothing was reached."""
+    with pytest.raises(Unreached) as caught:
+        send_within_deadline(http_client, url)
+    return str(caught.value)

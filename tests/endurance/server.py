@@ -1,0 +1,202 @@
+"""`provider serve` as it is run: an instance folder, and a process group that can be killed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from copy import copy
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import text
+
+from provider import config
+from provider.clock import Clock
+from provider.maintenance import schema_version
+from provider.services import Services
+from provider.storage.database import Database
+
+ROOT = Path(__file__).parents[2]
+SERVER_TIMEOUT_SECONDS = 60.0  # seconds for what takes one or two on an idle machine
+
+
+class Instance:
+    """A folder with a database of this version, and the environment of those who work on it."""
+
+    def __init__(self, folder: Path, database: str = "") -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.environment = {
+            "PROVIDER_INSTANCE": str(folder),
+            "PROVIDER_BASE_URL": f"http://127.0.0.1:{self.port}",
+            "PROVIDER_PRIVATE_CALLBACKS": "allow",
+            "PROVIDER_RETRY_SCHEDULE": "1s",
+        }
+        if database:
+            key = urlsafe_b64encode(b"k" * 32).decode()
+            self.environment |= {"PROVIDER_DATABASE_URL": database, "PROVIDER_SECRET_KEY": key}
+        db = Database(self.settings.database_url)
+        schema_version.upgrade(db)
+        db.close()
+
+    def with_folder(self, folder: Path) -> "Instance":
+        """Return the same instance on a copy of its folder."""
+        moved = copy(self)
+        moved.folder = folder
+        moved.environment = self.environment | {"PROVIDER_INSTANCE": str(folder)}
+        return moved
+
+    @property
+    def settings(self) -> config.Settings:
+        """The settings that the server goes by."""
+        return config.load_settings(self.environment)
+
+    @contextmanager
+    def open_services(self, clock: Clock | None = None) -> Iterator[Services]:
+        """Open the same house from here; closed again, so that a dead server's log is its own."""
+        services = Services.build(self.settings, clock)
+        try:
+            yield services
+        finally:
+            services.db.close()
+
+    def expire_leases(self) -> None:
+        """Act as if a minute had passed since the server died: what it had in hand is free."""
+        with self.open_services() as services, services.db.writing() as session:
+            session.execute(text("UPDATE messages SET leased_until = '2000-01-01 00:00:00.000000'"))
+
+    def run_command(self, *arguments: str) -> str:
+        """Run a `provider` command on it and return what it says."""
+        return subprocess.run(
+            [sys.executable, "-m", "provider.cli", *arguments],
+            cwd=ROOT,
+            env=self.process_environment(),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def start_server(self, port: int = 0) -> "ServerProcess":
+        """Start a server on it, at its own port or another one."""
+        return ServerProcess(self, port or self.port)
+
+    def start_worker(self) -> "WorkerProcess":
+        """Start a worker on it."""
+        return WorkerProcess(self)
+
+    def process_environment(self) -> dict[str, str]:
+        # Without the tests' coverage: who is killed writes none, and starts half as fast.
+        rest = {k: v for k, v in os.environ.items() if not k.startswith(("PROVIDER_", "COVERAGE_"))}
+        return rest | self.environment
+
+
+class ProviderProcess:
+    """A running command of ours, a process group of its own."""
+
+    def __init__(self, instance: Instance, *arguments: str) -> None:
+        self._log_file = instance.folder / f"{arguments[0]}.log"
+        with self._log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "provider.cli", *arguments],
+                cwd=ROOT,
+                env=instance.process_environment(),
+                stdout=log,
+                stderr=log,
+                process_group=0,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill the whole process group with -9."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Stop it clean with SIGTERM and return its exit code."""
+        self.process.terminate()
+        return self.process.wait(SERVER_TIMEOUT_SECONDS)
+
+    def log_tail(self) -> str:
+        """Return the end of its log."""
+        return self._log_file.read_bytes()[-2000:].decode("utf-8", "replace")
+
+
+class WorkerProcess(ProviderProcess):
+    """A running `provider worker`."""
+
+    def __init__(self, instance: Instance) -> None:
+        super().__init__(instance, "worker")
+
+    def suspend(self) -> None:
+        """Stop it in the middle of whatever it does."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on as if nothing had been."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+class ServerProcess(ProviderProcess):
+    """A running `provider serve`."""
+
+    def __init__(self, instance: Instance, port: int) -> None:
+        self.port = port
+        super().__init__(instance, "serve", "--port", str(port))
+
+    def wait_until_ready(self) -> "ServerProcess":
+        """Wait until it answers; RuntimeError, with its last words, when it does not."""
+        until = time.monotonic() + SERVER_TIMEOUT_SECONDS
+        while self.process.poll() is None and time.monotonic() < until:
+            if self._is_ready():
+                return self
+            time.sleep(0.02)
+        raise RuntimeError(f"the server does not answer: {self.log_tail()}")
+
+    def kill(self) -> None:
+        """Kill the whole process group with -9, and wait until nobody listens any more."""
+        super().kill()
+        _wait_until_port_is_free(self.port)
+
+    def _is_ready(self) -> bool:
+        try:
+            with closing(
+                HTTPConnection("127.0.0.1", self.port, timeout=SERVER_TIMEOUT_SECONDS)
+            ) as connection:
+                connection.request("GET", "/health")
+                return bool(json.loads(connection.getresponse().read())["status"] == "alive")
+        except (OSError, HTTPException):
+            return False
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_port_is_free(port: int) -> None:
+    until = time.monotonic() + SERVER_TIMEOUT_SECONDS
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return
+    raise RuntimeError(f"somebody still listens on port {port}")

@@ -1,0 +1,171 @@
+"""The judge of the proofs bites: it finds all that may go wrong, and passes what is right."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.endurance.verdict import ExpectedStatus, ReceivedCallback, check_deliveries
+
+EXPECTED = [
+    ExpectedStatus("/1", 1, "rejected"),
+    ExpectedStatus("/1", 2, "pending"),
+    ExpectedStatus("/2", 1, "expired"),
+]
+
+
+def received(
+    order: str, sequence: int, status: str, status_code: int | None = 200
+) -> ReceivedCallback:
+    body = f'{{"status": "{status}"}}'.encode()
+    return ReceivedCallback(order, f"key-{order}-{sequence}", str(sequence), body, status_code)
+
+
+FIRST_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK = (
+    received(each.order, each.sequence, each.status) for each in EXPECTED
+)
+
+
+def problem_categories(*received_callbacks: ReceivedCallback, max_repeats: int = 0) -> list[str]:
+    judgement = check_deliveries(EXPECTED, received_callbacks, max_repeats=max_repeats)
+    return [problem.category for problem in judgement.problems]
+
+
+def test_check_deliveries_complete_and_ordered_passes() -> None:
+    assert problem_categories(FIRST_CALLBACK, OTHER_CALLBACK, SECOND_CALLBACK) == []
+
+
+def test_check_deliveries_retry_after_failure_passes() -> None:
+    refused, reset = (
+        replace(FIRST_CALLBACK, status_code=503),
+        replace(FIRST_CALLBACK, status_code=None),
+    )
+    assert problem_categories(refused, reset, FIRST_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK) == []
+
+
+def test_check_deliveries_missing_status_is_lost() -> None:
+    assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK) == ["lost"]
+
+
+def test_check_deliveries_never_accepted_status_is_lost() -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, SECOND_CALLBACK, replace(OTHER_CALLBACK, status_code=500)
+    ) == ["lost"]
+
+
+def test_check_deliveries_later_status_first_is_reordered() -> None:
+    assert problem_categories(SECOND_CALLBACK, FIRST_CALLBACK, OTHER_CALLBACK) == ["reordered"]
+
+
+def test_check_deliveries_sent_before_accepted_is_reordered() -> None:
+    assert problem_categories(
+        replace(FIRST_CALLBACK, status_code=503), SECOND_CALLBACK, FIRST_CALLBACK, OTHER_CALLBACK
+    ) == ["reordered"]
+
+
+def test_check_deliveries_sent_before_response_is_reordered() -> None:
+    slow, second = (
+        replace(FIRST_CALLBACK, received_at=1.0, response_delay_seconds=0.3),
+        replace(SECOND_CALLBACK, received_at=1.2),
+    )
+    assert problem_categories(slow, second, replace(OTHER_CALLBACK, received_at=2.0)) == [
+        "reordered"
+    ]
+    assert (
+        problem_categories(
+            slow, replace(second, received_at=1.3), replace(OTHER_CALLBACK, received_at=2.0)
+        )
+        == []
+    )
+    # Its sender died before the answer, and sent it again.
+    again = replace(FIRST_CALLBACK, received_at=1.1)
+    assert (
+        problem_categories(
+            slow, again, second, replace(OTHER_CALLBACK, received_at=2.0), max_repeats=1
+        )
+        == []
+    )
+
+
+def test_check_deliveries_missing_predecessor_is_lost() -> None:
+    assert problem_categories(SECOND_CALLBACK, OTHER_CALLBACK) == ["lost"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(FIRST_CALLBACK, body=FIRST_CALLBACK.body + b" "),
+        replace(FIRST_CALLBACK, body=b'{"status":"rejected"}'),
+    ],
+)
+def test_check_deliveries_repeat_with_other_bytes_is_changed(other: ReceivedCallback) -> None:
+    assert problem_categories(
+        replace(FIRST_CALLBACK, status_code=500), other, SECOND_CALLBACK, OTHER_CALLBACK
+    ) == ["changed"]
+
+
+def test_check_deliveries_key_of_two_orders_is_changed() -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, SECOND_CALLBACK, replace(OTHER_CALLBACK, key=FIRST_CALLBACK.key)
+    ) == ["changed", "repeated"]
+
+
+def test_check_deliveries_status_with_two_keys_is_found() -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, replace(FIRST_CALLBACK, key="another"), SECOND_CALLBACK, OTHER_CALLBACK
+    ) == ["two keys"]
+
+
+@pytest.mark.parametrize(
+    "nameless",
+    [
+        replace(OTHER_CALLBACK, key=None),
+        replace(OTHER_CALLBACK, sequence=None),
+        replace(OTHER_CALLBACK, sequence="first"),
+    ],
+)
+def test_check_deliveries_without_key_or_sequence_is_not_counted(
+    nameless: ReceivedCallback,
+) -> None:
+    assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK, nameless) == ["unnamed", "lost"]
+
+
+def test_check_deliveries_unexpected_status_is_found() -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK, received("/3", 1, "expired")
+    ) == ["unpromised"]
+
+
+def test_check_deliveries_other_status_than_expected_is_found() -> None:
+    assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK, received("/2", 1, "completed")) == [
+        "unpromised"
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff"])
+def test_check_deliveries_body_without_status_is_found(body: bytes) -> None:
+    assert problem_categories(
+        FIRST_CALLBACK, SECOND_CALLBACK, replace(OTHER_CALLBACK, body=body)
+    ) == ["unpromised"]
+
+
+def test_check_deliveries_too_many_repeats_are_found() -> None:
+    history = (FIRST_CALLBACK, FIRST_CALLBACK, SECOND_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK)
+    assert problem_categories(*history, max_repeats=2) == []
+    assert problem_categories(*history, max_repeats=1) == ["repeated"]
+    # A repeat that was refused comes once more, and is one.
+    assert (
+        problem_categories(
+            FIRST_CALLBACK, replace(FIRST_CALLBACK, status_code=500), *history[1:], max_repeats=2
+        )
+        == []
+    )
+
+
+def test_check_deliveries_figures_match_received_callbacks() -> None:
+    judgement = check_deliveries(
+        EXPECTED,
+        [replace(FIRST_CALLBACK, status_code=500), FIRST_CALLBACK, FIRST_CALLBACK, SECOND_CALLBACK],
+    )
+    assert judgement.figures == (
+        "3 promised, 4 requests, 2 taken, 1 lost, 0 out of order, 0 changed, 1 repeated"
+    )

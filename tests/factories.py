@@ -1,0 +1,294 @@
+"""Who plays in the tests: accounts, products, orders and staff, each by one call."""
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from provider.clock import Clock
+from provider.core import kinds
+from provider.core.accounts import Account, Caller
+from provider.core.host_patterns import host_of
+from provider.core.kinds.assessment import Assessment
+from provider.core.labels import format_datetime
+from provider.core.orders import INVITE, Link, Order, Placement, place
+from provider.core.products.documents import Document
+from provider.core.staff import Staff
+from provider.outbox import CALLBACK, AttemptResult, Claim, Message, Outcome, QueueName
+from provider.outbox import settle as settle_
+from provider.services import Services
+
+TEST_CONTENT: dict[str, Any] = {
+    "schema": 1,
+    "description": "How you reason with words and numbers.",
+    "time_limit": 20,
+    "grades": {"passed": 50, "excelled": 80},
+    "sections": [
+        {
+            "key": "numbers",
+            "title": "Numbers",
+            "items": [
+                {
+                    "key": "sum",
+                    "kind": "single_choice",
+                    "prompt": "What is 17 + 25?",
+                    "options": [
+                        {"key": "a", "text": "32"},
+                        {"key": "b", "text": "42", "correct": True},
+                        {"key": "c", "text": "52"},
+                    ],
+                },
+                {
+                    "key": "half",
+                    "kind": "numeric",
+                    "prompt": "What is half of 7?",
+                    "answer": 3.5,
+                },
+            ],
+        },
+        {
+            "key": "words",
+            "title": "Words",
+            "items": [
+                {
+                    "key": "opposite",
+                    "kind": "short_text",
+                    "prompt": "The opposite of *early*?",
+                    "accepted": ["late"],
+                },
+                {
+                    "key": "true",
+                    "kind": "true_false",
+                    "prompt": "A square is a rectangle.",
+                    "answer": True,
+                },
+            ],
+        },
+    ],
+}
+CORRECT_ANSWERS: dict[str, dict[str, Any]] = {
+    "sum": {"answer": "b"},
+    "half": {"answer": "3.5"},
+    "opposite": {"answer": "Late"},
+    "true": {"answer": "true"},
+}
+INTERVIEW_CONTENT: dict[str, Any] = {
+    "schema": 1,
+    "description": "Two short questions.",
+    "questions": [
+        {
+            "key": "why",
+            "text": "Why this job?",
+            "think_seconds": 30,
+            "answer_seconds": 90,
+            "takes": 2,
+        }
+    ],
+}
+PACKAGE_CONTENT: dict[str, Any] = {
+    "schema": 1,
+    "description": "A look at your record.",
+    "screenings": [{"key": "criminal", "name": "Criminal record"}],
+    "disclosure": {"key": "record", "version": "1", "text": "We look at your record."},
+}
+
+
+def present() -> datetime:
+    """Return the machine's time in whole seconds."""
+    return Clock().now().replace(microsecond=0)
+
+
+def start_moment() -> datetime:
+    """Return where a test's clock begins: TEST_DATE, in UTC, or the present moment."""
+    if not (told := os.environ.get("TEST_DATE")):
+        return present()
+    at = datetime.fromisoformat(told)
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+class ManualClock(Clock):
+    """A clock that stands until it is told."""
+
+    def __init__(self, now: datetime | None = None) -> None:
+        self.current_time = now or start_moment()
+
+    def now(self) -> datetime:
+        return self.current_time
+
+    def advance(self, duration: timedelta) -> datetime:
+        """Let time pass."""
+        self.current_time += duration
+        return self.current_time
+
+
+def athens_time(moment: datetime) -> str:
+    """Return a moment as people of an account in Athens read it."""
+    return format_datetime(moment, "Europe/Athens")
+
+
+def create_account(
+    services: Services,
+    name: str = "Groove Tech",
+    *,
+    ats: str = "workable",
+    hosts: list[str] | None = None,
+    callback_token: str | None = "cb-token",
+    **columns: Any,
+) -> tuple[int, str]:
+    """Return an account's id and an inbound token."""
+    with services.db.writing() as session:
+        new = Account(
+            name=name,
+            ats=ats,
+            callback_hosts=hosts or ["*.workable.com", "127.0.0.1"],
+            created_at=services.now(),
+            **columns,
+        )
+        session.add(new)
+        session.flush()
+        new.set_callback_token(services.secret_box, callback_token)
+        token = new.issue_token(services.now())
+        session.flush()
+        return new.id, token
+
+
+def create_product(
+    services: Services,
+    kind: str,
+    content: dict[str, Any],
+    key: str,
+    name: str,
+    *,
+    publish: bool = True,
+) -> str:
+    """Return the public id of a product made of a document."""
+    document = Document(kind, key, name, content | {"name": name}, source="cast")
+    with services.db.writing() as session:
+        made, _ = kinds.import_document(session, document, services.now())
+        if publish:
+            made.publish(services.now())
+        session.flush()
+        return made.public_id
+
+
+def create_test(
+    services: Services, name: str = "Reasoning", key: str = "reasoning", **content: Any
+) -> str:
+    return create_product(services, "assessment", TEST_CONTENT | content, key, name)
+
+
+create_test.__test__ = False  # type: ignore[attr-defined]
+
+
+def create_interview(services: Services, name: str = "First interview", key: str = "first") -> str:
+    return create_product(services, "interview", INTERVIEW_CONTENT, key, name)
+
+
+def create_package(
+    services: Services, name: str = "Criminal Pro", key: str = "criminal-pro"
+) -> str:
+    return create_product(services, "check", PACKAGE_CONTENT, key, name)
+
+
+def place_order(
+    services: Services,
+    account_id: int,
+    product_id: str,
+    kind: str = "assessment",
+    *,
+    callback_url: str = "https://groove-tech.workable.com/assessments/8823119",
+    **fields: Any,
+) -> str:
+    """Place an order as an ATS would; Lakita Marrero's unless said otherwise."""
+    lakita = {
+        "email": "lakita_marrero@gmail.com",
+        "first_name": "Lakita",
+        "last_name": "Marrero",
+        "job_title": "Operations Manager",
+    }
+    placement = Placement(
+        product=product_id,
+        external_key=callback_url,
+        reply_context={"callback_url": callback_url},
+        callback_host=host_of(callback_url),
+        **(lakita | fields),
+    )
+    with services.db.writing() as session:
+        owner = session.get_one(Account, account_id)
+        public_id = place(
+            session,
+            services.secret_box,
+            kind,
+            placement,
+            Caller.from_account(owner),
+            services.now(),
+        )
+    assert public_id
+    return public_id
+
+
+def finish_test(
+    services: Services, public_id: str, answers: dict[str, dict[str, Any]] = CORRECT_ANSWERS
+) -> None:
+    """Take a test as a candidate who answers so."""
+    with services.db.writing() as session:
+        taken = Assessment.find(session, public_id)
+        taken.start(session, services.now())
+        for key, raw in answers.items():
+            taken.save(key, raw, services.now())
+        taken.submit(session, services.secret_box, services.now())
+
+
+def create_staff(
+    services: Services,
+    email: str = "sam@provider.test",
+    role: str = "admin",
+    password: str = "correct horse battery",
+) -> str:
+    """Return the password of a new member of staff."""
+    with services.db.writing() as session:
+        Staff.create(session, email, password, role, services.now())
+    return password
+
+
+def invitation_url(services: Services, public_id: str) -> str:
+    """Return the candidate's link."""
+    with services.db.reading() as session:
+        link = Link.find_permanent(session, Order.find(session, public_id), INVITE)
+        assert link
+        return services.urls.invitation(link.get_token(services.secret_box))
+
+
+def order_status(services: Services, public_id: str) -> str:
+    """Return an order's status."""
+    with services.db.reading() as session:
+        found = session.scalar(select(Order.status).where(Order.public_id == public_id))
+        assert found
+        return found
+
+
+def csrf_token(html: str) -> str:
+    """Return the form token of a page."""
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', html)
+    assert found, "the page has no form token"
+    return found[1]
+
+
+def queue_names(
+    services: Services, account_id: int | None = None, channel: str = CALLBACK
+) -> list[str]:
+    """Return the lanes that there are to a sink, of one account or of all."""
+    with services.db.reading() as session:
+        names = session.scalars(select(Message.queue).distinct().order_by(Message.queue))
+        found = [(name, QueueName.parse(name)) for name in names]
+    ours = [name for name, lane in found if lane.account_id == (account_id or lane.account_id)]
+    return [name for name in ours if QueueName.parse(name).channel == channel]
+
+
+def settle_attempt(services: Services, session: Session, claim: Claim, outcome: Outcome) -> bool:
+    """Have one try end like this, now; False when its lease was lost."""
+    at = services.now()
+    return bool(settle_(session, [AttemptResult(claim, outcome, at, at)], at))

@@ -1,0 +1,156 @@
+"""Short films, made in memory as a browser's recorder would have made them, and interviews full of
+them."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from provider.core.kinds.interview import READY, Interview, Recording
+from provider.core.kinds.interview.remux import remux
+from provider.demo.sample_video import webm as webm
+from provider.services import Services
+from tests import factories
+
+WEBM_MIME_TYPE = "video/webm;codecs=vp8,opus"
+WAIT_FOR_PLAYBACK_SCRIPT = """(film, second) => new Promise(done => {
+    const look = () => film.currentTime >= second ? done() : requestAnimationFrame(look);
+    look();
+})"""  # in a browser: waits until a player is there
+TEMPLATE_CONTENT: dict[str, Any] = {
+    "schema": 1,
+    "description": "Three short questions.",
+    "questions": [
+        {"key": "why", "text": "Why **this** job?", "answer_seconds": 60, "takes": 3},
+        {"key": "proud", "text": "What are you proud of?", "answer_seconds": 60, "takes": 1},
+        {"key": "ask", "text": "What would you ask us?", "answer_seconds": 60, "takes": 1},
+    ],
+    "scale": {"min": 1, "max": 5, "labels": ["Poor", "Weak", "Fair", "Good", "Excellent"]},
+    "grades": {"passed": 50, "excelled": 80},
+    "summaries": {
+        "failed": "The answers did not show what the job asks for.",
+        "passed": "The answers show what the job asks for.",
+        "excelled": "Convincing in every respect.",
+    },
+}
+
+
+@cache
+def processed_video(tint: int = 0) -> tuple[bytes, bytes, float]:
+    """Return the copy of a film, its poster and its length, as they are really made."""
+    with TemporaryDirectory() as folder:
+        source, copy, poster = (Path(folder) / name for name in ("source", "copy", "poster"))
+        source.write_bytes(webm(tint=tint))
+        made = remux(source, copy, poster)
+        return copy.read_bytes(), poster.read_bytes(), made.seconds
+
+
+def place_interview(
+    services: Services, number: int = 1, *, account: int | None = None, **content: Any
+) -> str:
+    """Return an interview that was placed and begun."""
+    owner = account or factories.create_account(services, timezone="Europe/Athens")[0]
+    template = factories.create_product(
+        services, "interview", TEMPLATE_CONTENT | content, f"first-{number}", "First interview"
+    )
+    public_id = factories.place_order(
+        services,
+        owner,
+        template,
+        "interview",
+        callback_url=f"https://groove-tech.workable.com/interviews/{number}",
+    )
+    with services.db.writing() as session:
+        Interview.find(session, public_id).start(session, services.now())
+    return public_id
+
+
+def record_answer(
+    services: Services,
+    interview: str,
+    question: str,
+    *,
+    tint: int = 0,
+    ready: bool = True,
+    mime: str = WEBM_MIME_TYPE,
+) -> str:
+    """Record an answer and return the recording's public id."""
+    film = webm(tint=tint)
+    with services.db.writing() as session:
+        found = Interview.find(session, interview)
+        public_id = f"take-{found.id}-{question}-{tint}"
+        kept = services.media.put(f"recordings/{public_id}/original", [film])
+        recording = found.add_recording(session, question, public_id, mime, kept, services.now())
+        if ready:
+            _process_recording(services, recording, tint)
+        return recording.public_id
+
+
+def _process_recording(services: Services, recording: Recording, tint: int) -> None:
+    copy, poster, seconds = processed_video(tint)
+    services.media.put(recording.copy_key, [copy])
+    services.media.put(recording.poster_key, [poster])
+    recording.state, recording.seconds = READY, seconds
+
+
+def submitted_interview(
+    services: Services, number: int = 1, *, account: int | None = None
+) -> tuple[str, list[str]]:
+    """Return an interview that was handed in, and its recordings; `why` was recorded twice."""
+    interview = place_interview(services, number, account=account)
+    first = record_answer(services, interview, "why", tint=10 * number)
+    rest = [
+        record_answer(services, interview, key, tint=10 * number + at)
+        for at, key in enumerate(("why", "proud", "ask"), 1)
+    ]
+    submit_interview(services, interview)
+    return interview, [first, *rest]
+
+
+def auto_submitted_interview(services: Services, number: int, *, account: int) -> str:
+    """Return an interview that the clock handed in: one answer, still being prepared."""
+    interview = place_interview(services, number, account=account)
+    record_answer(services, interview, "why", tint=10 * number, ready=False)
+    with services.db.writing() as session:
+        found = Interview.find(session, interview)
+        found.close_at_deadline(session, services.secret_box, services.now())
+    return interview
+
+
+def submit_interview(services: Services, interview: str) -> None:
+    """Hand an interview in."""
+    with services.db.writing() as session:
+        Interview.find(session, interview).submit(session, services.now())
+
+
+def account_id_of(services: Services, interview: str) -> int:
+    """Return whose interview it is."""
+    with services.db.reading() as session:
+        return Interview.find(session, interview).account_id
+
+
+def rate_answers(
+    services: Services, interview: str, *values: int, note: str = "Clear and to the point."
+) -> None:
+    """Rate the answers in their order."""
+    with services.db.writing() as session:
+        found = Interview.find(session, interview)
+        for question, value in zip(found.answered_questions(), values, strict=True):
+            found.rate(question.key, value, note, "rita@provider.test", services.now())
+
+
+def completed_interview(
+    services: Services, number: int = 1, *, account: int | None = None
+) -> tuple[str, list[str]]:
+    """Return an interview with a result (75 %, passed), and its recordings."""
+    interview, recordings = submitted_interview(services, number, account=account)
+    rate_answers(services, interview, 5, 4, 3)
+    complete_interview(services, interview)
+    return interview, recordings
+
+
+def complete_interview(services: Services, interview: str) -> None:
+    """Complete an interview that is rated."""
+    with services.db.writing() as session:
+        found = Interview.find(session, interview)
+        found.conclude(session, services.secret_box, "", "rita@provider.test", services.now())

@@ -1,0 +1,112 @@
+"""The mail server's side: a real SMTP server on loopback; keeps letters, fails on demand."""
+
+import ssl
+import threading
+from collections import deque
+from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.factories import present
+
+SMTP_USER, SMTP_PASSWORD = "letters@provider.test", "p@ss/word: 1"
+
+
+class SmtpServer:
+    """Takes letters, or answers RCPT and DATA with what `rcpt` and `data` hold next."""
+
+    def __init__(self, **options: Any) -> None:
+        self.rcpt_replies: deque[str] = deque()
+        self.data_replies: deque[str] = deque()
+        self.envelopes: list[Envelope] = []
+        self.options: list[list[str]] = []
+        self._condition = threading.Condition()
+        self._controller = _FreePortController(self, hostname="127.0.0.1", port=0, **options)
+
+    def __enter__(self) -> "SmtpServer":
+        self._controller.start()
+        self.port = self._controller.port
+        self.url = f"smtp://127.0.0.1:{self.port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._controller.stop()
+
+    @property
+    def emails(self) -> list[EmailMessage]:
+        """What came, parsed."""
+        contents = [envelope.original_content or b"" for envelope in self.envelopes]
+        return [message_from_bytes(each, policy=policy.SMTPUTF8) for each in contents]
+
+    def wait_for(self, count: int, timeout: float = 10.0) -> list[EmailMessage]:
+        """Return the letters once at least `count` came; fail after `timeout` seconds."""
+        with self._condition:
+            arrived = self._condition.wait_for(lambda: len(self.envelopes) >= count, timeout)
+            assert arrived, f"{len(self.envelopes)} of {count} letters came in {timeout} s"
+        return self.emails
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.rcpt_replies:
+            return self.rcpt_replies.popleft()
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.data_replies:
+            return self.data_replies.popleft()
+        with self._condition:
+            self.envelopes.append(envelope)
+            self._condition.notify_all()
+        return "250 OK"
+
+
+class _FreePortController(Controller):
+    """Listens on whatever port is free."""
+
+    def _trigger_server(self) -> None:
+        self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        super()._trigger_server()  # type: ignore[no-untyped-call]
+
+
+def authenticate(
+    server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+) -> AuthResult:
+    """Let USER in with PASSWORD."""
+    right = (data.login.decode(), data.password.decode()) == (SMTP_USER, SMTP_PASSWORD)
+    return AuthResult(success=right, handled=False)
+
+
+def create_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """Return a server's TLS context and the file of the authority that vouches for it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = present()  # which the TLS library goes by
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    key_file, file = folder / "key.pem", folder / "certificate.pem"
+    key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    file.write_bytes(certificate.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, key_file)
+    return context, file
