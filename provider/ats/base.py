@@ -6,12 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from itertools import takewhile
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from flask import Flask
 from sqlalchemy.orm import Session
 
-from provider.ats.http_api import ContractApi
 from provider.core.accounts import Caller
 from provider.core.orders import COMPLETED, PDF, REPORT
 from provider.core.orders.queries import ResultView, get_current_result, get_order_status
@@ -19,6 +17,11 @@ from provider.core.urls import UrlBuilder
 from provider.outbox import Outcome
 from provider.storage.compiled import RawConnection
 from provider.storage.secrets import SecretBox
+
+if TYPE_CHECKING:  # workers load no Flask
+    from flask import Flask
+
+    from provider.ats.http_api import ContractApi
 
 TOKEN_REJECTED_STATUS_CODES = (401, 403)
 REJECTION_THRESHOLD = (
@@ -104,7 +107,7 @@ class AtsAdapter(ABC):
     ] = ()  # where callbacks may go unless an account says else
 
     @abstractmethod
-    def register_routes(self, app: Flask, api: ContractApi) -> None:
+    def register_routes(self, app: "Flask", api: "ContractApi") -> None:
         """Add the endpoints that this ATS calls, and their description."""
 
     @abstractmethod

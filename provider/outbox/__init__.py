@@ -5,16 +5,13 @@ claims the oldest unsettled message of each due key by a lease, sends it, and se
 says why lanes wait: nothing of theirs is claimed, and nothing is lost.
 """
 
-from provider.outbox.claim import (
+from provider.outbox.claims import (
     DEFAULT_LEASE,
     MEDIA_LEASE,
-    AttemptResult,
     Claim,
-    Outcome,
     claim,
     has_delivered_since,
     release,
-    settle,
     store_body,
 )
 from provider.outbox.message import (
@@ -35,6 +32,7 @@ from provider.outbox.message import (
 )
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
 from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
+from provider.outbox.settlement import AttemptResult, Outcome, settle
 
 __all__ = [
     "CALLBACK",

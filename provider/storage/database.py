@@ -29,7 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 from provider.errors import Unavailable
-from provider.storage import postgres, sqlite
+from provider.storage import group_commit, postgres, sqlite
 from provider.storage.compiled import CompiledQuery, Pen, RawConnection, as_sqlalchemy_error
 
 CommitListener = Callable[[set[str]], None]
@@ -121,13 +121,13 @@ class Database:
         self._connection_generation = (
             object()
         )  # what threads keep is good for as long as this is the same
-        self._commit_queue: sqlite.GroupCommitQueue | None = None
+        self._commit_queue: group_commit.GroupCommitQueue | None = None
         if self.is_sqlite:
             self._write_engine, self._read_engine = (
                 sqlite.create_sqlite_engine(url, read_only=flag) for flag in (False, True)
             )
             self._raw_read_engine = self._read_engine
-            self._commit_queue = sqlite.GroupCommitQueue(self._write_engine)
+            self._commit_queue = group_commit.GroupCommitQueue(self._write_engine)
         else:
             self._write_engine = postgres.create_postgres_engine(self.url)
             self._read_engine = self._write_engine.execution_options(

@@ -16,7 +16,8 @@ from pypdf import PdfReader
 from sqlalchemy import select
 
 from provider.core.orders import Order
-from provider.core.report import Bar, EvidenceItem, Report, render_pdf
+from provider.core.report import Bar, EvidenceItem, Report
+from provider.core.report_pdf import render_pdf
 from provider.delivery import InProcessDispatcher
 from provider.outbox import WAITING, Message
 from tests import factories

@@ -12,7 +12,8 @@ from flask import Flask, render_template
 from pypdf import PdfReader
 from structlog.testing import capture_logs
 
-from provider.core.report import Bar, EvidenceItem, Report, render_pdf
+from provider.core.report import Bar, EvidenceItem, Report
+from provider.core.report_pdf import render_pdf
 
 REPORT = Report(
     title="Reasoning",

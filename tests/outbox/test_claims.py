@@ -17,7 +17,7 @@ from provider.outbox import (
     Message,
     Outcome,
 )
-from provider.outbox.claim import NEWEST_MESSAGES_LIMIT
+from provider.outbox.claims import NEWEST_MESSAGES_LIMIT
 from provider.services import Services
 from tests.factories import ManualClock
 from tests.outbox.test_messages import LANE, claim, put, settle, state

@@ -21,7 +21,7 @@ from provider.outbox import (
     Outcome,
     is_in_state,
 )
-from provider.outbox.claim import _claim_query
+from provider.outbox.claims import _claim_query
 from provider.outbox.message import _DUE_QUEUES_QUERY, _LAST_WAITING_QUERY, _OLDEST_DUE_QUERY
 from provider.services import Services
 from tests import factories

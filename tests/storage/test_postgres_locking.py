@@ -19,7 +19,7 @@ from provider.core.orders import Link, Order
 from provider.core.pauses import probe_now
 from provider.delivery.policy import FAILURE_THRESHOLD, DeliveryPolicy
 from provider.outbox import SUPERSEDED, WAITING, AttemptResult, Claim, Message, Outcome, Pause
-from provider.outbox.claim import _claim_query
+from provider.outbox.claims import _claim_query
 from provider.services import Services
 from provider.storage.database import acquire_advisory_lock
 from tests import factories

@@ -16,7 +16,7 @@ from provider.errors import Conflict, Unavailable
 from provider.services import Services
 from provider.storage.compiled import Pen
 from provider.storage.database import Database, insert_row
-from provider.storage.sqlite import GroupCommitQueue
+from provider.storage.group_commit import GroupCommitQueue
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 Body = Callable[[Any], None]  # what is done with a session, or a pen

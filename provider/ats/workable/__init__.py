@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from typing import Any
-
-from flask import Flask
+from typing import TYPE_CHECKING, Any
 
 from provider.ats.base import AtsAdapter, CallbackRequest, StatusUpdate
-from provider.ats.http_api import ContractApi
-from provider.ats.workable import routes
 from provider.ats.workable.payload import build_payload
+
+if TYPE_CHECKING:  # workers load no Flask
+    from flask import Flask
+
+    from provider.ats.http_api import ContractApi
 
 
 class Workable(AtsAdapter):
@@ -22,8 +23,10 @@ class Workable(AtsAdapter):
         "top_level_grade": "repeat the grade beside the result",
     }
 
-    def register_routes(self, app: Flask, api: ContractApi) -> None:
+    def register_routes(self, app: "Flask", api: "ContractApi") -> None:
         """Add the contract's endpoints at the root and under /workable/, and their description."""
+        from provider.ats.workable import routes  # late: workers load no Flask
+
         blueprint = routes.build_blueprint(self.name)
         api.register_blueprint(blueprint)
         # The same endpoints once more; the description names both addresses as servers.

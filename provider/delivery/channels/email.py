@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from provider.core import emails
 from provider.core.orders import INVITE, Link, Order
+from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.outbox import Claim, Outcome
 from provider.services import Services
@@ -24,7 +25,7 @@ class EmailDelivery:
     def send(self) -> Outcome:
         """Hand the letter over; the mail server's word decides whether to try again."""
         settings = self.services.settings
-        word, code, said = emails.send_email(
+        word, code, said = smtp.send_email(
             self.body, url=settings.mail_url, folder=settings.instance / "mail", name=self.public_id
         )
         return Outcome(

@@ -8,10 +8,11 @@ from werkzeug.wrappers import Response
 
 from provider.core.kinds.interview import READY, Interview, Recording
 from provider.core.orders import Order
+from provider.core.report import NO_RESULT_MESSAGE
 from provider.errors import Conflict, NotFound
 from provider.services import current_services
 from provider.web.range_responses import serve_media
-from provider.web.report.pages import NO_RESULT_MESSAGE, find_reported_order, find_shared_order
+from provider.web.report.pages import find_reported_order, find_shared_order
 
 routes = Blueprint("media_files", __name__)
 

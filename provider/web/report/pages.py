@@ -17,11 +17,10 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from provider.core import labels
-from provider.core import report as reports
 from provider.core.orders import PDF, REPORT, SHARED, Link, Order
-from provider.core.report import Bar, EvidenceItem, Report
-from provider.errors import Conflict, Gone, NotFound
+from provider.core.report import Report, build_report
+from provider.core.report_pdf import render_pdf
+from provider.errors import Gone, NotFound
 from provider.services import current_services
 from provider.web.rate_limit import limit_by_address
 
@@ -35,37 +34,6 @@ REPORT_NOT_FOUND_MESSAGE = "This address leads to no report"
 LINK_EXPIRED_MESSAGE = (
     "It was made for a limited time or a limited number of views, and that is used up"
 )
-NO_RESULT_MESSAGE = "This result is being redone, so there is no report at the moment"
-
-
-def build_report(order: Order) -> Report:
-    """Return the report of a completed order; Conflict while there is no result."""
-    result = order.result
-    if result is None or order.finished_at is None:
-        raise Conflict(NO_RESULT_MESSAGE)
-    found = order.evidence()
-    taken = (
-        [] if result.duration is None else [("Time taken", labels.format_duration(result.duration))]
-    )
-    return Report(
-        title=str(order.version.content.get("name") or order.product.name),
-        kind=order.kind,
-        candidate=order.candidate.name,
-        account=order.account.display_name,
-        status=order.status,
-        sentence=result.summary or found.sentence,
-        finished_at=order.finished_at,
-        timezone=order.account.timezone,
-        reference=order.public_id,
-        job_title=order.job_title or None,
-        grade=result.grade,
-        score=None if result.score is None else labels.format_percent(result.score),
-        bars=tuple(Bar(*bar) for bar in found.bars),
-        facts=(*taken, *found.facts),
-        findings=found.findings,
-        items=tuple(EvidenceItem(*item) for item in found.items),
-        video_answers=found.video_answers,
-    )
 
 
 @routes.get("/r/<token>")
@@ -182,7 +150,7 @@ def _pdf_response(report_data: Report) -> Response:
 @lru_cache(maxsize=PDF_CACHE_SIZE)
 def _cached_pdf(report_data: Report) -> bytes:
     # The report itself is the key: what was erased or renamed is never served from memory.
-    return reports.render_pdf(report_data, dict(_read_posters(report_data)))
+    return render_pdf(report_data, dict(_read_posters(report_data)))
 
 
 def _read_posters(report_data: Report) -> Iterator[tuple[str, bytes]]:

@@ -18,6 +18,7 @@ from provider.core import emails
 from provider.core.accounts import Account
 from provider.core.orders import Candidate, Order
 from provider.core.products import Product
+from provider.delivery import smtp
 from provider.services import Services
 from tests import factories
 from tests.smtp_server import SMTP_PASSWORD, SMTP_USER, SmtpServer, authenticate, create_certificate
@@ -64,8 +65,8 @@ def smtp_server() -> Iterator[SmtpServer]:
         yield smtp_server
 
 
-def send(rendered: bytes, url: str, folder: Path = Path("/nowhere")) -> emails.SendResult:
-    return emails.send_email(rendered, url=url, folder=folder, name="m1")
+def send(rendered: bytes, url: str, folder: Path = Path("/nowhere")) -> smtp.SendResult:
+    return smtp.send_email(rendered, url=url, folder=folder, name="m1")
 
 
 def test_an_invitation_says_what_for_which_job_until_when_and_where() -> None:
@@ -220,7 +221,7 @@ def test_without_a_mail_server_a_letter_is_kept_for_its_owner_alone(tmp_path: Pa
     rendered = write(order())
 
     assert (
-        emails.send_email(rendered, url=None, folder=tmp_path / "mail", name="m1")[0] == "delivered"
+        smtp.send_email(rendered, url=None, folder=tmp_path / "mail", name="m1")[0] == "delivered"
     )
 
     (kept,) = (tmp_path / "mail").iterdir()
@@ -332,7 +333,7 @@ def test_a_wrong_password_is_told_without_the_password() -> None:
 
 
 def test_an_echoed_password_is_masked() -> None:
-    said = emails._result_from_response(
+    said = smtp._result_from_response(
         450, "hello hush%21 and hush!", urlsplit("smtp://u:hush%21@h")
     )[2]
 

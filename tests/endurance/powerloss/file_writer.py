@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from provider import config
-from provider.core import emails
+from provider.delivery import smtp
 from provider.storage.media import MediaStore
 from tests.endurance.powerloss.replay import ACKNOWLEDGEMENT_FILE
 
@@ -34,9 +34,7 @@ def main(root: Path, count: int) -> None:
         promise(f"instance/media/recordings/{number}.webm")
         media.put(f"recordings/{number}.jpg", [luck.randbytes(3_000)])
         promise(f"instance/media/recordings/{number}.jpg")
-        emails.send_email(
-            luck.randbytes(2_000), url=None, folder=instance / "mail", name=f"{number}"
-        )
+        smtp.send_email(luck.randbytes(2_000), url=None, folder=instance / "mail", name=f"{number}")
         promise(f"instance/mail/{number}.eml")
 
 

@@ -13,9 +13,9 @@ from pypdf import PdfReader
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import PDF, REPORT, SHARED, Link, Order
+from provider.core.report import build_report
 from provider.services import Services
 from provider.web.report import pages
-from provider.web.report.pages import build_report
 from tests import factories
 from tests.conftest import LiveServer
 from tests.factories import ManualClock

@@ -1,0 +1,106 @@
+"""A report as a PDF, compiled by typst from `report.typ`."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+import structlog
+import typst
+
+from provider.core.labels import format_datetime, format_duration, format_percent, label_for, tone
+from provider.core.report import Report
+
+log = structlog.get_logger(__name__)
+
+TEMPLATE_PATH = Path(__file__).with_name("report.typ")
+NO_POSTERS: Mapping[str, bytes] = {}
+FONTS = ("Noto Sans", "Liberation Sans", "DejaVu Sans")
+PdfStandard = Literal["ua-1"]
+
+
+def render_pdf(report: Report, posters: Mapping[str, bytes] = NO_POSTERS) -> bytes:
+    """Return the report as a tagged PDF, PDF/UA-1 wherever the fonts have every letter.
+
+    `posters` are the JPEGs of its takes by media key; a take goes without where there is none.
+    """
+    inputs = {"report": _report_json(report, posters)}
+    try:
+        return _compile(inputs, "ua-1")
+    except typst.TypstError as error:
+        # PDF/UA forbids a letter that no font can draw; a report with a box in it beats no report.
+        log.warning("report_without_standard", reference=report.reference, reason=error.message)
+    try:
+        return _compile(inputs, None)
+    except typst.TypstError as error:
+        log.warning("report_without_posters", reference=report.reference, reason=error.message)
+        return _compile({"report": _report_json(report, NO_POSTERS)}, None)
+
+
+def _report_json(report: Report, posters: Mapping[str, bytes]) -> str:
+    figures = dict(_report_fields(report)) | {"takes": list(_video_answer_rows(report, posters))}
+    text = json.dumps(figures, ensure_ascii=False)
+    return text.encode("utf-8", "replace").decode()
+
+
+def _video_answer_rows(report: Report, posters: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+    for number, take in enumerate(report.video_answers, 1):
+        yield {
+            "number": number,
+            "asked": take.question,
+            "rating": take.rating,
+            "note": take.note,
+            "length": "" if take.seconds is None else format_duration(take.seconds),
+            # The compiler reads no file, so a picture travels in the document, as its bytes.
+            "poster": list(posters.get(take.poster_key, b"")),
+            "alt": f"{report.candidate}, answering question {number} on video",
+        }
+
+
+def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
+    for name in ("title", "candidate", "account", "sentence", "reference", "job_title", "score"):
+        yield name, getattr(report, name)
+    yield "kind", label_for("kind", report.kind)
+    yield "verdict", [label_for(*report.overall_result), tone(report.overall_result[1])]
+    yield "bars", [bar._asdict() | {"value": format_percent(bar.percent)} for bar in report.bars]
+    yield "chart", report.chart_description
+    yield "facts", report.facts
+    yield "findings", [[name, label_for("finding", it), tone(it)] for name, it in report.findings]
+    yield "sections", [[name, [it._asdict() for it in items]] for name, items in report.sections]
+    yield "finished", format_datetime(report.finished_at, report.timezone)
+    yield "fonts", [name for name in FONTS if name in _load_fonts().families()]
+
+
+# The compiler keeps what it has parsed and shaped, which makes the next report quick,
+# but it may serve only one caller at a time.
+_compile_lock = Lock()
+
+
+def _compile(inputs: dict[str, str], standard: PdfStandard | None) -> bytes:
+    with _compile_lock:
+        made = _create_compiler().compile(
+            input=_load_template(), format="pdf", sys_inputs=inputs, pdf_standards=standard
+        )
+    if not isinstance(made, bytes):
+        raise TypeError("typst returned no PDF: install the version in requirements.lock")
+    return made
+
+
+@cache
+def _load_template() -> bytes:
+    return TEMPLATE_PATH.read_bytes()
+
+
+@cache
+def _load_fonts() -> typst.Fonts:
+    return typst.Fonts()
+
+
+@cache
+def _create_compiler() -> typst.Compiler:
+    # Its root is a folder that is gone: whatever a report holds, there is no file to be read.
+    with tempfile.TemporaryDirectory(prefix="provider-report-") as folder:
+        return typst.Compiler(root=folder, font_paths=_load_fonts())
