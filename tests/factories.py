@@ -104,7 +104,7 @@ def present() -> datetime:
 def start_moment() -> datetime:
     """Return where a test's clock begins: TEST_DATE, in UTC, or the present moment."""
     if not (told := os.environ.get("TEST_DATE")):
-        return present()
+        return present().replace(second=0)  # rate limits count in whole minutes
     at = datetime.fromisoformat(told)
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
