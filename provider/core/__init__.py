@@ -1,1 +1,1 @@
-"""The domain. It knows no HTTP and no ATS."""
+"""The domain. It does not depend on HTTP or on an ATS."""

@@ -1,15 +1,15 @@
-"""Which hosts a callback may go to: exact names, or `*.example.com` for all below it."""
+"""Patterns of allowed callback hosts: exact names, or `*.example.com` for its subdomains."""
 
 import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-# Nothing else, for what reads an address may take another sign for the end of the host.
+# All other characters are refused, because URL parsers disagree on which of them end a host.
 HOST_CHARACTERS = re.compile(r"[a-z0-9._:-]+")
 
 
 def is_allowed_host(host: str, patterns: Iterable[str]) -> bool:
-    """Say whether a plain host name or address is on a list of names and `*.` patterns."""
+    """Tell whether a host name or IP address matches one of the patterns."""
     host = host.rstrip(".").lower()
     return bool(HOST_CHARACTERS.fullmatch(host)) and any(
         _matches_pattern(host, pattern.rstrip(".").lower()) for pattern in patterns
@@ -17,15 +17,15 @@ def is_allowed_host(host: str, patterns: Iterable[str]) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Return the host that an address leads to, with its port where that is not the usual one.
+    """Return the host of a URL, with the port unless it is the default port of the scheme.
 
-    However it is written: one place is one host, or each would have a pace of its own.
+    The result is normalised. Otherwise each spelling of a host would have its own rate limit.
     """
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     name = f"[{host}]" if ":" in host else host
-    usual = {"https": 443, "http": 80}.get(parts.scheme)
-    return name if parts.port in (None, usual) else f"{name}:{parts.port}"
+    default_port = {"https": 443, "http": 80}.get(parts.scheme)
+    return name if parts.port in (None, default_port) else f"{name}:{parts.port}"
 
 
 def _matches_pattern(host: str, pattern: str) -> bool:

@@ -1,4 +1,4 @@
-"""The words people read: what each stored value, moment and length of time is called on a page."""
+"""The labels of stored values, and the formats of times, durations and percentages on pages."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, tzinfo
@@ -17,7 +17,7 @@ PROGRESS_LABELS = {
     "invited": "Invited",
     "opened": "Opened",
     "started": "Started",
-    "submitted": "Handed in",
+    "submitted": "Submitted",
 }
 GRADE_LABELS = {"failed": "Did not pass", "passed": "Passed", "excelled": "Excelled"}
 KIND_LABELS = {"assessment": "Assessment", "interview": "Interview", "check": "Background check"}
@@ -27,29 +27,29 @@ FINDING_LABELS = {"clear": "Clear", "consider": "To consider"}
 DELIVERY_LABELS = {
     "waiting": "Waiting",
     "delivered": "Delivered",
-    "parked": "Parked",
+    "parked": "Failed",
     "superseded": "No longer needed",
 }
 OUTCOME_LABELS = {"delivered": "Delivered", "retry": "Try again later", "rejected": "Rejected"}
 EVENT_LABELS = STATUS_LABELS | {
     "pending": "Waiting for the candidate",
     "placed": "Order placed",
-    "invited": "Invitation written",
+    "invited": "Invitation sent",
     "opened": "Invitation opened",
     "started": "Started by the candidate",
-    "submitted": "Handed in",
+    "submitted": "Submitted",
     "consented": "Consent given",
     "completed": "Result ready",
     "declined": "Declined by the candidate",
     "reopened": "Reopened",
     "scored": "Scored",
-    "shared": "Link to the report made",
+    "shared": "Shared link created",
     "viewed": "Report opened",
     "link shown": "Candidate’s link shown",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
-    "status": "News of the status",
-    "remux": "Recording made watchable",
+    "status": "Status update",
+    "remux": "Recording processed",
 }
 LABELS: Mapping[str, Mapping[str, str]] = {
     "status": STATUS_LABELS,
@@ -64,7 +64,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
     "event": EVENT_LABELS,
 }
 
-# Each tone has a shape as well as a colour, so that no meaning rests on colour alone.
+# Pages show a tone by a shape and a colour, because some people cannot tell colours apart.
 _GOOD = {"completed", "passed", "clear", "sent", "delivered", "published"}
 _BEST = {"excelled"}
 _BAD = {"failed", "parked", "rejected"}
@@ -97,20 +97,23 @@ _MONTHS = (
 
 
 def label_for(family: str, value: str | None) -> str:
-    """Return what people call `value` of a family of WORDS; an unknown one without its dashes."""
+    """Return the label of a value. `family` is a key of LABELS.
+
+    A value without a label becomes readable text: `identity_checked` is "Identity checked".
+    """
     if not value:
         return ""
-    plain = value.replace("_", " ").replace("-", " ").replace(".", " ").strip()
-    return LABELS.get(family, {}).get(value) or plain[:1].upper() + plain[1:]
+    fallback = value.replace("_", " ").replace("-", " ").replace(".", " ").strip()
+    return LABELS.get(family, {}).get(value) or fallback[:1].upper() + fallback[1:]
 
 
 def tone(value: str | None) -> str:
-    """Return how a value feels: good, best, bad, warn, info, wait, or else quiet."""
+    """Return the tone of a value: a key of TONES, or `quiet`."""
     return next((name for name, values in TONES.items() if value in values), "quiet")
 
 
 def load_time_zone(name: str | None) -> tzinfo:
-    """Return the time zone of an IANA name; UTC, which is always true, where there is none."""
+    """Return the time zone of an IANA name; UTC for an unknown one."""
     try:
         return ZoneInfo(name or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -118,25 +121,25 @@ def load_time_zone(name: str | None) -> tzinfo:
 
 
 def format_date(moment: datetime, timezone: str | None = "UTC") -> str:
-    """Return the date of an aware moment in a zone: `23 November 2026`."""
+    """Return the date of an aware time in a zone: `23 November 2026`."""
     local = moment.astimezone(load_time_zone(timezone))
     return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
 
 
 def format_short_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
-    """Return an aware moment for a table whose caption names the zone: `23 Nov 2026, 16:05`."""
+    """Return an aware time for a table whose caption names the zone: `23 Nov 2026, 16:05`."""
     local = moment.astimezone(load_time_zone(timezone))
     return f"{local.day} {_MONTHS[local.month - 1][:3]} {local.year}, {local:%H:%M}"
 
 
 def format_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
-    """Return an aware moment in a zone: `23 November 2026, 16:05 Athens time`."""
+    """Return an aware time in a zone: `23 November 2026, 16:05 Athens time`."""
     local = moment.astimezone(load_time_zone(timezone))
     return f"{format_date(moment, timezone)}, {local:%H:%M} {_zone_name(local, timezone)}"
 
 
 def _zone_name(local: datetime, timezone: str | None) -> str:
-    # Abbreviations such as IST or CST mean several places; a city means one.
+    # Abbreviations such as IST or CST are ambiguous; the name of a city is not.
     area, _, city = (timezone or "").rpartition("/")
     if not area or area == "Etc" or local.tzinfo is UTC:
         return local.tzname() or "UTC"
@@ -144,19 +147,19 @@ def _zone_name(local: datetime, timezone: str | None) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Return a length of time in its two largest units: `1 hour 20 minutes`."""
+    """Return a duration in its two largest units: `1 hour 20 minutes`."""
     rest, parts = round(max(0, seconds)), []
     for size, name in _UNITS:
         count, rest = divmod(rest, size)
         parts.append(f"{count} {name}{'' if count == 1 else 's'}" if count else "")
-    first = next((place for place, part in enumerate(parts) if part), None)
-    if first is None:
+    largest = next((index for index, part in enumerate(parts) if part), None)
+    if largest is None:
         return "0 seconds"
-    return " ".join(part for part in parts[first : first + 2] if part)
+    return " ".join(part for part in parts[largest : largest + 2] if part)
 
 
 def format_time_left(seconds: float) -> str:
-    """Return how much time is left, never more than there is: `12 minutes left`."""
+    """Return the time left, rounded down to minutes: `12 minutes left`."""
     if seconds <= 0:
         return "Time is up"
     if seconds < SECONDS_PER_MINUTE:
@@ -165,7 +168,7 @@ def format_time_left(seconds: float) -> str:
 
 
 def format_percent(value: float) -> str:
-    """Return a share of a hundred as it is written beside a figure: `82%`, `66.7%`."""
+    """Return a percentage with at most one decimal: `82%`, `66.7%`."""
     return f"{value:.1f}".removesuffix(".0") + "%"
 
 

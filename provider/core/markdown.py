@@ -1,7 +1,7 @@
-"""Markdown that authors write and strangers read: rendered without any way to smuggle in markup.
+"""Markdown of authors as safe HTML or as plain text.
 
-Two locks on one door: the parser escapes raw HTML, and what it renders is cleaned against a
-short list of elements. A heading becomes a third-level one, since the page owns the first two.
+Two defences prevent hostile markup: the parser escapes raw HTML, and nh3 removes every element
+that is not on a short list. Headings start at level three, because the page uses the first two.
 """
 
 import re
@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # loaded by whoever renders the first text: most commands render none
+# The libraries are imported at the first use, because most commands render no Markdown.
+if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.rules_core import StateCore
     from markdown_it.token import Token
@@ -33,7 +34,7 @@ _SAFE_LINK = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 
 @lru_cache(maxsize=1024)
 def render_markdown(source: str) -> "Markup":
-    """Return `source` (CommonMark with tables) as safe HTML; images become their description."""
+    """Render CommonMark with tables as safe HTML. An image becomes its description."""
     import nh3
     from markupsafe import Markup
 
@@ -51,7 +52,7 @@ def render_markdown(source: str) -> "Markup":
 
 
 def markdown_to_text(source: str) -> str:
-    """Return `source` (Markdown) as readable text without markup, for letters and listings."""
+    """Return Markdown as plain text, for e-mails and tables."""
     text = "".join(_text_pieces(_parser().parse(source)))
     return re.sub(r"\n{3,}", "\n\n", re.sub(r" \| \n", "\n", text)).strip()
 
@@ -67,7 +68,7 @@ def _adjust_tokens(state: "StateCore") -> None:
 
 
 def _align(cell: "Token") -> None:
-    # A style attribute would be stopped by the page's Content-Security-Policy.
+    # The page's Content-Security-Policy blocks style attributes.
     style = str(cell.attrs.pop("style", ""))
     if style:
         cell.attrSet("class", _ALIGNMENTS[style.removeprefix("text-align:")])
@@ -96,12 +97,12 @@ def _text_pieces(tokens: "Sequence[Token]") -> Iterator[str]:
 
 
 def _inline_text(tokens: "Sequence[Token]") -> Iterator[str]:
-    address = ""
+    url = ""
     for token in tokens:
         if token.type == "link_open":
-            address = str(token.attrs["href"])
+            url = str(token.attrs["href"])
         elif token.type == "link_close":
-            yield f" ({address})"
+            yield f" ({url})"
         else:
             yield _BREAKS.get(token.type, token.content)
 
@@ -112,6 +113,6 @@ def _parser() -> "MarkdownIt":
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     parser.validateLink = lambda url: bool(_SAFE_LINK.match(url))  # type: ignore[method-assign]
-    parser.core.ruler.push("settle", _adjust_tokens)
+    parser.core.ruler.push("adjust_tokens", _adjust_tokens)
     parser.add_render_rule("image", _render_image_as_text)
     return parser

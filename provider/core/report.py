@@ -1,4 +1,4 @@
-"""A result for people to read: the figures of the report page and of its PDF."""
+"""The report of a result. The report page and its PDF show the same figures."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ NO_RESULT_MESSAGE = "This result is being redone, so there is no report at the m
 
 
 class Bar(NamedTuple):
-    """One bar of the chart: what it measures, 0 to 100, and what to know about it."""
+    """One bar of the chart. `percent` is from 0 to 100."""
 
     label: str
     percent: float
@@ -21,7 +21,7 @@ class Bar(NamedTuple):
 
 
 class EvidenceItem(NamedTuple):
-    """One line of evidence: the section, what was asked and answered, and the points as text."""
+    """One question with its answer. `points` is text, such as `1 of 2`."""
 
     section: str
     prompt: str
@@ -31,7 +31,7 @@ class EvidenceItem(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """One order's result, already in words except for the enum values and the moment."""
+    """The report of one order. Its values are text to show, except for enums and times."""
 
     title: str
     kind: str
@@ -53,50 +53,52 @@ class Report:
 
     @property
     def overall_result(self) -> tuple[str, str]:
-        """The one answer and its family of words: a grade, else the findings', else the status."""
+        """The headline as (label family, value): the grade, else the findings, else the status."""
         if self.grade:
             return "grade", self.grade
         if self.findings:
-            doubts = any(status == "consider" for _, status in self.findings)
-            return "finding", "consider" if doubts else "clear"
+            to_consider = any(status == "consider" for _, status in self.findings)
+            return "finding", "consider" if to_consider else "clear"
         return "status", self.status
 
     @property
     def sections(self) -> tuple[tuple[str, tuple[EvidenceItem, ...]], ...]:
-        """The evidence in its order, gathered under each section's name."""
-        runs = groupby(self.items, key=lambda item: item.section)
-        return tuple((section, tuple(items)) for section, items in runs)
+        """The items by section, in their order."""
+        groups = groupby(self.items, key=lambda item: item.section)
+        return tuple((section, tuple(items)) for section, items in groups)
 
     @property
     def chart_description(self) -> str:
-        """What the chart shows, for those who do not see it."""
-        shown = "; ".join(f"{bar.label} {format_percent(bar.percent)}" for bar in self.bars)
-        return f"Bar chart from 0 to 100%: {shown}."
+        """The alternative text of the chart, for screen readers."""
+        bars = "; ".join(f"{bar.label} {format_percent(bar.percent)}" for bar in self.bars)
+        return f"Bar chart from 0 to 100%: {bars}."
 
 
 def build_report(order: Order) -> Report:
-    """Return the report of a completed order; Conflict while there is no result."""
+    """Build the report of a completed order. Raises Conflict for an order without a result."""
     result = order.result
     if result is None or order.finished_at is None:
         raise Conflict(NO_RESULT_MESSAGE)
-    found = order.evidence()
-    taken = [] if result.duration is None else [("Time taken", format_duration(result.duration))]
+    evidence = order.evidence()
+    time_facts: list[tuple[str, str]] = []
+    if result.duration is not None:
+        time_facts.append(("Time taken", format_duration(result.duration)))
     return Report(
         title=str(order.version.content.get("name") or order.product.name),
         kind=order.kind,
         candidate=order.candidate.name,
         account=order.account.display_name,
         status=order.status,
-        sentence=result.summary or found.sentence,
+        sentence=result.summary or evidence.sentence,
         finished_at=order.finished_at,
         timezone=order.account.timezone,
         reference=order.public_id,
         job_title=order.job_title or None,
         grade=result.grade,
         score=None if result.score is None else format_percent(result.score),
-        bars=tuple(Bar(*bar) for bar in found.bars),
-        facts=(*taken, *found.facts),
-        findings=found.findings,
-        items=tuple(EvidenceItem(*item) for item in found.items),
-        video_answers=found.video_answers,
+        bars=tuple(Bar(*bar) for bar in evidence.bars),
+        facts=(*time_facts, *evidence.facts),
+        findings=evidence.findings,
+        items=tuple(EvidenceItem(*item) for item in evidence.items),
+        video_answers=evidence.video_answers,
     )

@@ -1,4 +1,4 @@
-"""A report as a PDF, compiled by typst from `report.typ`."""
+"""The report as a PDF. Typst compiles it from `report.typ`."""
 
 import json
 import tempfile
@@ -23,15 +23,15 @@ PdfStandard = Literal["ua-1"]
 
 
 def render_pdf(report: Report, posters: Mapping[str, bytes] = NO_POSTERS) -> bytes:
-    """Return the report as a tagged PDF, PDF/UA-1 wherever the fonts have every letter.
+    """Return the report as a tagged PDF. It conforms to PDF/UA-1 if the fonts have every character.
 
-    `posters` are the JPEGs of its takes by media key; a take goes without where there is none.
+    `posters` are the JPEGs of the video answers by media key. A missing poster is left out.
     """
     inputs = {"report": _report_json(report, posters)}
     try:
         return _compile(inputs, "ua-1")
     except typst.TypstError as error:
-        # PDF/UA forbids a letter that no font can draw; a report with a box in it beats no report.
+        # PDF/UA forbids a character that no font has. Without the standard, typst draws a box.
         log.warning("report_without_standard", reference=report.reference, reason=error.message)
     try:
         return _compile(inputs, None)
@@ -41,21 +41,22 @@ def render_pdf(report: Report, posters: Mapping[str, bytes] = NO_POSTERS) -> byt
 
 
 def _report_json(report: Report, posters: Mapping[str, bytes]) -> str:
-    figures = dict(_report_fields(report)) | {"takes": list(_video_answer_rows(report, posters))}
-    text = json.dumps(figures, ensure_ascii=False)
+    fields = dict(_report_fields(report))
+    fields["video_answers"] = list(_video_answer_rows(report, posters))
+    text = json.dumps(fields, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 
 
 def _video_answer_rows(report: Report, posters: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
-    for number, take in enumerate(report.video_answers, 1):
+    for number, answer in enumerate(report.video_answers, 1):
         yield {
             "number": number,
-            "asked": take.question,
-            "rating": take.rating,
-            "note": take.note,
-            "length": "" if take.seconds is None else format_duration(take.seconds),
-            # The compiler reads no file, so a picture travels in the document, as its bytes.
-            "poster": list(posters.get(take.poster_key, b"")),
+            "question": answer.question,
+            "rating": answer.rating,
+            "note": answer.note,
+            "length": "" if answer.seconds is None else format_duration(answer.seconds),
+            # The compiler must not read files, so the JSON has the bytes of the picture.
+            "poster": list(posters.get(answer.poster_key, b"")),
             "alt": f"{report.candidate}, answering question {number} on video",
         }
 
@@ -64,29 +65,35 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     for name in ("title", "candidate", "account", "sentence", "reference", "job_title", "score"):
         yield name, getattr(report, name)
     yield "kind", label_for("kind", report.kind)
-    yield "verdict", [label_for(*report.overall_result), tone(report.overall_result[1])]
+    yield "overall_result", [label_for(*report.overall_result), tone(report.overall_result[1])]
     yield "bars", [bar._asdict() | {"value": format_percent(bar.percent)} for bar in report.bars]
     yield "chart", report.chart_description
     yield "facts", report.facts
-    yield "findings", [[name, label_for("finding", it), tone(it)] for name, it in report.findings]
-    yield "sections", [[name, [it._asdict() for it in items]] for name, items in report.sections]
+    yield (
+        "findings",
+        [[name, label_for("finding", status), tone(status)] for name, status in report.findings],
+    )
+    yield (
+        "sections",
+        [[section, [item._asdict() for item in items]] for section, items in report.sections],
+    )
     yield "finished", format_datetime(report.finished_at, report.timezone)
     yield "fonts", [name for name in FONTS if name in _load_fonts().families()]
 
 
-# The compiler keeps what it has parsed and shaped, which makes the next report quick,
-# but it may serve only one caller at a time.
+# The compiler caches parsed and shaped text, which makes later reports faster. It is not
+# thread-safe.
 _compile_lock = Lock()
 
 
 def _compile(inputs: dict[str, str], standard: PdfStandard | None) -> bytes:
     with _compile_lock:
-        made = _create_compiler().compile(
+        pdf = _create_compiler().compile(
             input=_load_template(), format="pdf", sys_inputs=inputs, pdf_standards=standard
         )
-    if not isinstance(made, bytes):
+    if not isinstance(pdf, bytes):
         raise TypeError("typst returned no PDF: install the version in requirements.lock")
-    return made
+    return pdf
 
 
 @cache
@@ -101,6 +108,7 @@ def _load_fonts() -> typst.Fonts:
 
 @cache
 def _create_compiler() -> typst.Compiler:
-    # Its root is a folder that is gone: whatever a report holds, there is no file to be read.
+    # Typst can read the files below its root. The root is a folder that no longer exists, so that
+    # text of a report cannot read a file.
     with tempfile.TemporaryDirectory(prefix="provider-report-") as folder:
         return typst.Compiler(root=folder, font_paths=_load_fonts())

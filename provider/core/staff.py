@@ -1,4 +1,7 @@
-"""Who signs in to the console: argon2id passwords, throttled in the database."""
+"""Staff accounts, their passwords (argon2id) and sessions, and a limit on sign-in attempts.
+
+The database counts the attempts, so that all processes share the limit.
+"""
 
 import re
 from datetime import datetime, timedelta
@@ -18,11 +21,11 @@ SESSION_LIFETIME = timedelta(hours=12)
 ATTEMPT_WINDOW = timedelta(minutes=15)
 MAX_ATTEMPTS_PER_EMAIL = 5
 MAX_ATTEMPTS_PER_IP_ADDRESS = 30
-MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH = 10, 1000  # characters of a password
+MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH = 10, 1000  # characters
 
 
 class Staff(Base):
-    """A person who may sign in; `role` is admin, operator or viewer."""
+    """A person who may sign in to the console. `role` is one of ROLES."""
 
     __tablename__ = "staff"
 
@@ -37,7 +40,10 @@ class Staff(Base):
     def create(
         cls, session: Session, email: str, password: str, role: str, now: datetime
     ) -> "Staff":
-        """Add a member of staff; Invalid or Conflict says what is wrong."""
+        """Add a member of staff.
+
+        Raises Invalid for a wrong value and Conflict for an e-mail address that is already used.
+        """
         email = email.strip().casefold()
         if (
             not re.fullmatch(r"[^@\s]+@[^@\s]+", email)
@@ -62,12 +68,12 @@ class Staff(Base):
 
     @property
     def can_edit(self) -> bool:
-        """Whether this person may do more than look."""
+        """Whether the role may change anything."""
         return self.role in ("admin", "operator")
 
 
 class StaffSession(Base):
-    """A signed-in browser; the cookie's digest, so a copy of the table opens nothing."""
+    """A signed-in browser. The table has only a digest of the cookie, so a copy is useless."""
 
     __tablename__ = "staff_sessions"
 
@@ -80,15 +86,21 @@ class StaffSession(Base):
 
     @classmethod
     def find(cls, session: Session, token: str, now: datetime) -> "StaffSession | None":
-        """Return the live session of a cookie, or None."""
-        found = session.scalar(select(cls).where(cls.token_hash == secrets.sha256_digest(token)))
-        if found is None or found.expires_at <= now or found.staff.disabled_at:
+        """Return the session of a cookie; None for an expired one or disabled staff."""
+        staff_session = session.scalar(
+            select(cls).where(cls.token_hash == secrets.sha256_digest(token))
+        )
+        if (
+            staff_session is None
+            or staff_session.expires_at <= now
+            or staff_session.staff.disabled_at
+        ):
             return None
-        return found
+        return staff_session
 
 
 class SignInAttempt(Base):
-    """One failed sign-in, kept as long as it counts."""
+    """A failed or unfinished sign-in. `key` is a digest of the e-mail or the IP address."""
 
     __tablename__ = "sign_in_attempts"
 
@@ -98,17 +110,18 @@ class SignInAttempt(Base):
 
 
 def register_sign_in_attempt(session: Session, email: str, ip_address: str, now: datetime) -> str:
-    """Count a try to sign in and return the password hash to hold against (a dummy's if unknown).
+    """Count an attempt and return the password hash to verify (a dummy for an unknown e-mail).
 
-    Denied when too many failed in the last quarter of an hour, for the e-mail or for the network
-    address. The try is counted before the password is judged, so that tries side by side cannot
-    slip through; judging is slow by intent and wants no open transaction, hence three steps:
-    `knock`, `matches`, `enter`.
+    Raises Unauthorized when the e-mail or the IP address has too many attempts in ATTEMPT_WINDOW.
+
+    A sign-in has three steps: this function, `verify_password` and `complete_sign_in`. The attempt
+    is counted before the verification, so simultaneous attempts cannot exceed the limit. The
+    verification is slow on purpose and must not keep a transaction open.
     """
     email = _normalize_email(email)
-    for key, most in _attempt_limits(email, ip_address).items():
-        acquire_advisory_lock(session, f"knock {key.hex()}")
-        if _count_attempts(session, key, now) >= most:
+    for key, max_attempts in _attempt_limits(email, ip_address).items():
+        acquire_advisory_lock(session, f"sign-in attempt {key.hex()}")
+        if _count_attempts(session, key, now) >= max_attempts:
             raise Unauthorized("Too many tries. Wait a quarter of an hour, then try again")
         session.add(SignInAttempt(key=key, attempted_at=now))
     staff = session.scalar(select(Staff).where(Staff.email == email, Staff.disabled_at.is_(None)))
@@ -116,7 +129,7 @@ def register_sign_in_attempt(session: Session, email: str, ip_address: str, now:
 
 
 def verify_password(password_hash: str, password: str) -> bool:
-    """Hold a password against its hash; about 50 ms, whether the person exists or not."""
+    """Compare a password with a hash. This takes about 50 ms, also for a dummy hash."""
     try:
         return _hasher().verify(password_hash, password[: MAX_PASSWORD_LENGTH + 1])
     except (Argon2Error, InvalidHashError, UnicodeEncodeError):
@@ -124,25 +137,32 @@ def verify_password(password_hash: str, password: str) -> bool:
 
 
 def complete_sign_in(session: Session, email: str, ip_address: str, now: datetime) -> str:
-    """Sign a person in whose password matched: uncount the try, return a session token.
+    """Create a session after `verify_password` succeeded. Returns the value of the cookie.
 
-    The e-mail's tries are forgotten, of the address's only this one: else whoever has one password
-    could go on guessing everybody else's.
+    All attempts of the e-mail are deleted, but only this attempt of the IP address. Otherwise a
+    person with one password could guess the passwords of others without a limit.
     """
     email = _normalize_email(email)
     staff = session.scalars(select(Staff).where(Staff.email == email)).one()
-    own, shared = _attempt_limits(email, ip_address)
-    this = select(func.max(SignInAttempt.id)).where(SignInAttempt.key == shared).scalar_subquery()
-    old = SignInAttempt.attempted_at < now - ATTEMPT_WINDOW
+    email_key, ip_address_key = _attempt_limits(email, ip_address)
+    this_attempt = (
+        select(func.max(SignInAttempt.id))
+        .where(SignInAttempt.key == ip_address_key)
+        .scalar_subquery()
+    )
     session.execute(
-        delete(SignInAttempt).where((SignInAttempt.key == own) | (SignInAttempt.id == this) | old)
+        delete(SignInAttempt).where(
+            (SignInAttempt.key == email_key)
+            | (SignInAttempt.id == this_attempt)
+            | (SignInAttempt.attempted_at < now - ATTEMPT_WINDOW)
+        )
     )
     session.execute(delete(StaffSession).where(StaffSession.expires_at < now))
     return _create_session(session, staff, now)
 
 
 def _is_printable(text: str) -> bool:
-    return text.isprintable()  # neither control characters nor half a character
+    return text.isprintable()  # no control characters and no surrogates
 
 
 def _normalize_email(email: str) -> str:

@@ -1,4 +1,4 @@
-"""Accounts: the customers' ATS connections and their tokens."""
+"""Accounts: the ATS connections of the customers, and their tokens."""
 
 from provider.core.accounts.account import (
     Account,

@@ -1,4 +1,4 @@
-"""One customer's ATS connection, and the tokens that open it."""
+"""Accounts and their bearer tokens, and the authentication of API requests."""
 
 import hmac
 import threading
@@ -15,14 +15,16 @@ from provider.storage import secrets
 from provider.storage.database import Base, Database
 from provider.storage.secrets import SecretBox
 
-CACHE_TTL = timedelta(seconds=5)  # how old a cached caller may be: another process may have written
-LAST_USED_PRECISION = timedelta(minutes=5)  # how exact a token's last use is
-MAX_CACHE_ENTRIES = 10_000  # cached callers
-TOKEN_PREFIX_LENGTH = 12  # characters of a token that are kept readable
+# A write of another process does not clear the caches of this one, so entries expire.
+CACHE_TTL = timedelta(seconds=5)
+# `last_used_at` is written at most once per interval, so that a request rarely waits for a write.
+LAST_USED_PRECISION = timedelta(minutes=5)
+MAX_CACHE_ENTRIES = 10_000
+TOKEN_PREFIX_LENGTH = 12  # characters of a token that are stored in clear text
 
 
 class Account(Base):
-    """One customer's ATS connection: dialect, tokens, callback hosts, switches, brand."""
+    """The ATS connection of one customer. `ats` is the name of its adapter."""
 
     __tablename__ = "accounts"
 
@@ -34,7 +36,7 @@ class Account(Base):
     ats: Mapped[str] = mapped_column(String(30))
     callback_token: Mapped[bytes | None] = mapped_column(LargeBinary)
     callback_hosts: Mapped[list[str]] = mapped_column(JSON, default=list)
-    expire_after_seconds: Mapped[int] = mapped_column(default=7 * 86400)  # seconds
+    expire_after_seconds: Mapped[int] = mapped_column(default=7 * 86400)
     timezone: Mapped[str] = mapped_column(String(50), default="UTC")
     options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     shared_ttl: Mapped[int | None]
@@ -42,9 +44,9 @@ class Account(Base):
     branding: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # display_name, colour
     all_products: Mapped[bool] = mapped_column(default=True)
     sandbox: Mapped[bool] = mapped_column(default=False)
-    # Callbacks a second that each of the account's hosts gets at most; None: as many as it takes.
+    # The maximum number of callbacks per second to each host of the account; None means no limit.
     callback_rate: Mapped[float | None]
-    # Contract calls a second that the account may make; None: as many as it likes.
+    # The maximum number of API requests per second of the account; None means no limit.
     request_rate: Mapped[int | None]
     created_at: Mapped[datetime]
     tokens: Mapped[list["AccountToken"]] = relationship(
@@ -53,24 +55,23 @@ class Account(Base):
 
     @property
     def display_name(self) -> str:
-        """The name that candidates read."""
+        """The name to show to candidates."""
         return str(self.branding.get("display_name") or self.name)
 
     def set_callback_token(self, secret_box: SecretBox, token: str | None) -> None:
-        """Keep the bearer token for the account's callbacks, encrypted."""
+        """Set the bearer token of the account's callbacks; None removes it."""
         self.callback_token = (
             secret_box.encrypt(token, _token_row_path(self.public_id)) if token else None
         )
 
     def get_callback_token(self, secret_box: SecretBox) -> str | None:
-        """Return the bearer token for the account's callbacks."""
         return self.decrypt_callback_token(secret_box, self.callback_token, self.public_id)
 
     @staticmethod
     def decrypt_callback_token(
         secret_box: SecretBox, token_encrypted: bytes | None, public_id: str
     ) -> str | None:
-        """Return the token that `set_callback_token` sealed."""
+        """Return the token that `set_callback_token` encrypted."""
         return (
             secret_box.decrypt(token_encrypted, _token_row_path(public_id))
             if token_encrypted
@@ -78,35 +79,41 @@ class Account(Base):
         )
 
     def issue_token(self, now: datetime) -> str:
-        """Add an inbound token and return it: it is shown this once."""
-        secret = f"prv_{secrets.generate_token()}"
+        """Create a token for API requests. It cannot be shown again: only its digest is stored."""
+        token = f"prv_{secrets.generate_token()}"
         self.tokens.append(
             AccountToken(
-                prefix=secret[:TOKEN_PREFIX_LENGTH],
-                token_hash=secrets.sha256_digest(secret),
+                prefix=token[:TOKEN_PREFIX_LENGTH],
+                token_hash=secrets.sha256_digest(token),
                 created_at=now,
             )
         )
-        return secret
+        return token
 
     def revoke_token(self, prefix: str, now: datetime) -> "AccountToken":
-        """Close the token that begins with `prefix`; NotFound or Conflict when not exactly one."""
-        prefix = prefix[
-            :TOKEN_PREFIX_LENGTH
-        ]  # whoever gives a whole token must not read it in an error
-        found = [t for t in self.tokens if t.prefix.startswith(prefix) and not t.revoked_at]
-        if not found or not prefix:
+        """Revoke the token that begins with `prefix`.
+
+        Raises NotFound when no token matches, and Conflict when several tokens match.
+        """
+        # A caller may pass a whole token, which must not appear in an error.
+        prefix = prefix[:TOKEN_PREFIX_LENGTH]
+        matches = [
+            token
+            for token in self.tokens
+            if token.prefix.startswith(prefix) and not token.revoked_at
+        ]
+        if not matches or not prefix:
             raise NotFound(f"Account {self.name} has no open token that begins with {prefix}")
-        if len(found) > 1:
-            raise Conflict(f"{len(found)} tokens begin with {prefix}: give more characters")
-        found[0].revoked_at = now
-        return found[0]
+        if len(matches) > 1:
+            raise Conflict(f"{len(matches)} tokens begin with {prefix}: give more characters")
+        matches[0].revoked_at = now
+        return matches[0]
 
     @classmethod
     def get_by_name(cls, session: Session, name: str, *, lock: bool = False) -> "Account":
-        """Return the account with this name; NotFound names the command that lists them.
+        """Return the account with this name. Raises NotFound with the command that lists accounts.
 
-        With `lock` nobody else changes it before the transaction has ended.
+        `lock` locks the row until the end of the transaction.
         """
         query = select(cls).where(cls.name == name)
         account = session.scalar(query.with_for_update() if lock else query)
@@ -120,7 +127,7 @@ def _token_row_path(public_id: str) -> str:
 
 
 class AccountToken(Base):
-    """An inbound bearer token: a digest and a readable beginning, never the token."""
+    """A bearer token for API requests: its digest, and a prefix that staff recognise."""
 
     __tablename__ = "account_tokens"
 
@@ -135,7 +142,7 @@ class AccountToken(Base):
 
 
 class AccountProduct(Base):
-    """A product that an account sees, where it does not see all."""
+    """A product that an account may see. It only matters for accounts without `all_products`."""
 
     __tablename__ = "account_products"
 
@@ -145,7 +152,7 @@ class AccountProduct(Base):
 
 @dataclass(frozen=True)
 class Caller:
-    """The account behind a request, as the token cache holds it."""
+    """The account of an API request, as the token cache stores it."""
 
     account_id: int
     ats: str
@@ -161,7 +168,6 @@ class Caller:
 
     @classmethod
     def from_account(cls, account: Account) -> "Caller":
-        """Return an account as a caller."""
         return cls(
             account_id=account.id,
             ats=account.ats,
@@ -178,7 +184,7 @@ class Caller:
 
 
 class TokenAuthenticator:
-    """Turns a bearer token into a Caller; remembers it for at most five seconds."""
+    """Finds the Caller of a bearer token. Callers are cached for CACHE_TTL."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -188,7 +194,7 @@ class TokenAuthenticator:
         db.on_write.append(self._on_write)
 
     def authenticate(self, token: str, ats: str, now: datetime) -> Caller:
-        """Return who holds the token; Denied when nobody does or it is another dialect's."""
+        """Return the caller. Raises Unauthorized for an unknown token or one of another adapter."""
         digest = secrets.sha256_digest(token)
         cached = self._cache.get(digest)
         if cached and cached[0] <= now < cached[0] + CACHE_TTL:
@@ -200,7 +206,6 @@ class TokenAuthenticator:
         return caller
 
     def clear_cache(self) -> None:
-        """Drop what is remembered."""
         with self._lock:
             self._cache = {}
 
@@ -216,12 +221,12 @@ class TokenAuthenticator:
                     AccountToken.revoked_at.is_(None),
                 )
             ).all()
-            # Every candidate is compared, each in constant time.
-            found = [row for row in rows if hmac.compare_digest(row.token_hash, token_hash)]
-            if not found:
+            # Each row is compared in constant time, so the response time reveals no digest.
+            matches = [row for row in rows if hmac.compare_digest(row.token_hash, token_hash)]
+            if not matches:
                 raise Unauthorized("Invalid Token")
-            caller = Caller.from_account(found[0].account)
-        self._record_use(found[0], now)
+            caller = Caller.from_account(matches[0].account)
+        self._record_use(matches[0], now)
         with self._lock:
             if len(self._cache) >= MAX_CACHE_ENTRIES:
                 self._cache = {}
@@ -229,11 +234,12 @@ class TokenAuthenticator:
         return caller
 
     def _record_use(self, token: AccountToken, now: datetime) -> None:
-        last = max(filter(None, [token.last_used_at, self._last_used.get(token.id)]), default=None)
-        if last and now < last + LAST_USED_PRECISION:
+        known_uses = filter(None, [token.last_used_at, self._last_used.get(token.id)])
+        last_used_at = max(known_uses, default=None)
+        if last_used_at and now < last_used_at + LAST_USED_PRECISION:
             return
         self._last_used[token.id] = now
-        note = update(AccountToken).where(AccountToken.id == token.id).values(last_used_at=now)
-        # A request that only reads must not fail because somebody else writes for long.
+        statement = update(AccountToken).where(AccountToken.id == token.id).values(last_used_at=now)
+        # A request that only reads must not fail when another writer blocks this write.
         with suppress(Unavailable), self._db.writing() as session:
-            session.execute(note)
+            session.execute(statement)

@@ -21,20 +21,19 @@ from provider.core.markdown import markdown_to_text, render_markdown
 from provider.core.orders import Order
 
 TEMPLATES_FOLDER = Path(__file__).parent / "templates"
-# Cut in the headers only: no mail program shows more of them, and the letter itself has it all.
-MAX_SUBJECT_LENGTH = 140
-MAX_SENDER_NAME_LENGTH = 60
+# Longer headers are truncated: mail programs do not show more. The body has the full text.
+MAX_SUBJECT_LENGTH = 140  # characters
+MAX_SENDER_NAME_LENGTH = 60  # characters
 
-UNDISCLOSED_RECIPIENTS = (
-    "undisclosed-recipients:;"  # RFC 5322's way to write a letter that has no address
-)
+# The `To` header of an e-mail without a recipient, as RFC 5322 defines it.
+UNDISCLOSED_RECIPIENTS = "undisclosed-recipients:;"
 _LOCAL_PART = re.compile(r"""(?!.*=\?)[^\s\x00-\x1f\x7f-\x9f()<>\[\]:;@\\,"]{1,64}""")
 _DOMAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 @dataclass(frozen=True)
 class KindTexts:
-    """What a kind of order is called in a letter, and what it asks of the candidate."""
+    """The texts of the invitation that depend on the kind of the order."""
 
     noun: str
     request_phrase: str
@@ -62,7 +61,7 @@ KIND_TEXTS = {
         "Nothing is checked before you have given your consent. Looking first is safe.",
     ),
 }
-# The letters there are and their subjects; the rest of each is in templates/mail, as text and HTML.
+# The subject of each e-mail, by template. The folder `templates` has the bodies as text and HTML.
 EMAIL_SUBJECTS = {
     "invitation": "{{ company }}: your {{ asked.noun }}{% if job %} for {{ job }}{% endif %}",
     "consent": "{{ company }}: your copy of what you agreed to",
@@ -79,33 +78,33 @@ def render_email(
     now: datetime,
     kind_context: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Return one of LETTERS to an order's candidate, text and HTML, as RFC 5322 bytes.
+    """Render an e-mail to the candidate of an order, as RFC 5322 bytes with text and HTML parts.
 
-    `aside` is what only the order's kind has to say.
+    `template` is a key of EMAIL_SUBJECTS. `kind_context` has the variables of the order's kind.
     """
-    said = {**_template_context(order, url), **(kind_context or {})}
-    subject = _template_environment().from_string(EMAIL_SUBJECTS[template]).render(said)
+    context = {**_template_context(order, url), **(kind_context or {})}
+    subject = _template_environment().from_string(EMAIL_SUBJECTS[template]).render(context)
     message = EmailMessage(policy=policy.SMTP)
-    # The candidate's name is in the letter; in the address it could only do harm.
+    # The address has no display name, because a hostile name could change the recipients.
     message["To"] = _header_address(order.candidate.email) or UNDISCLOSED_RECIPIENTS
     message["From"] = _header_address(
-        parseaddr(sender)[1], _truncate(said["company"], MAX_SENDER_NAME_LENGTH)
+        parseaddr(sender)[1], _truncate(context["company"], MAX_SENDER_NAME_LENGTH)
     )
     message["Subject"] = _truncate(subject, MAX_SUBJECT_LENGTH)
     message["Date"] = now
     message["Message-ID"] = f"<{message_id}@{message['From'].addresses[0].domain}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's absence need be told
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
     text, html = (
-        _template_environment().get_template(f"{template}.{kind}") for kind in ("txt", "html")
+        _template_environment().get_template(f"{template}.{extension}").render(context)
+        for extension in ("txt", "html")
     )
-    message.set_content(text.render(said), cte="quoted-printable")
-    message.add_alternative(html.render(said), subtype="html", cte="quoted-printable")
-    international = not str(message["To"]).isascii()
-    return message.as_bytes(policy=policy.SMTPUTF8 if international else policy.SMTP)
+    message.set_content(text, cte="quoted-printable")
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    is_international = not str(message["To"]).isascii()
+    return message.as_bytes(policy=policy.SMTPUTF8 if is_international else policy.SMTP)
 
 
 def _template_context(order: Order, url: str) -> dict[str, Any]:
-    """Return what the letters' templates may say; every text is on one line."""
     return {
         "company": to_one_line(order.account.display_name),
         "name": to_one_line(order.candidate.first_name),
@@ -120,9 +119,12 @@ def _template_context(order: Order, url: str) -> dict[str, Any]:
 
 
 def to_one_line(text: str) -> str:
-    """Return text on one line, without what could end a header."""
-    ends = ("Cc", "Cs", "Zl", "Zp")  # controls, half characters, separators of lines
-    return " ".join("".join(" " if category(char) in ends else char for char in text).split())
+    """Return the text on one line, without the characters that could end a header."""
+    # The Unicode categories of control characters, surrogates and line separators.
+    unsafe_categories = ("Cc", "Cs", "Zl", "Zp")
+    return " ".join(
+        "".join(" " if category(char) in unsafe_categories else char for char in text).split()
+    )
 
 
 def _truncate(text: str, max_length: int) -> str:
@@ -130,12 +132,12 @@ def _truncate(text: str, max_length: int) -> str:
 
 
 def _header_address(address: str, name: str = "") -> Address | None:
-    """Return a header's address, its domain in letters that all servers know; None if it is none.
+    """Return an address for a header, with its domain in Punycode; None for an invalid address.
 
-    What the library would read as something else, or stumble over, is not let through to it.
+    Both parts are checked first, because the email library misreads or rejects some addresses.
     """
     user, _, domain = address.rpartition("@")
-    user = user.strip('"')  # put back where they are needed
+    user = user.strip('"')  # the library adds quotes where they are needed
     with suppress(UnicodeError):
         domain = domain.encode("idna").decode()
     if not _LOCAL_PART.fullmatch(user) or not _DOMAIN.fullmatch(domain):
@@ -145,14 +147,14 @@ def _header_address(address: str, name: str = "") -> Address | None:
 
 @cache
 def _template_environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES_FOLDER),
         autoescape=select_autoescape(("html",), default_for_string=False),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(
+    environment.filters.update(
         when=labels.format_datetime, markdown=render_markdown, plain=markdown_to_text
     )
-    return made
+    return environment

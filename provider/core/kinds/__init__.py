@@ -1,4 +1,4 @@
-"""What can be ordered: each kind is a Product and an Order subclass, and nothing more."""
+"""The registry of kinds. A kind is a subclass of Product, a subclass of Order and a schema."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +27,7 @@ from provider.storage.secrets import SecretBox
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind's two classes and the shape of its product documents."""
+    """The classes of one kind, and the schema of its product documents."""
 
     product_class: type[Product]
     order_class: type[Order]
@@ -44,7 +44,11 @@ KINDS: dict[str, Kind] = {
 def import_document(
     session: Session, document: Document, now: datetime
 ) -> tuple[Product, ProductVersion | None]:
-    """Import a product document as a draft version; the same again adds nothing (None)."""
+    """Import a product document as a draft version.
+
+    Returns the product and the new version. The version is None when the newest version has the
+    same content. Raises Invalid with the file, the line and the path of an error.
+    """
     kind = KINDS.get(document.kind)
     if kind is None:
         raise document.error_at("kind", f"should be one of {', '.join(KINDS)}")
@@ -67,10 +71,10 @@ def import_document(
 
 
 def has_overdue(session: Session, now: datetime) -> bool:
-    """Say whether `pass_time` would do anything, without writing."""
+    """Tell whether `apply_deadlines` has work to do. This is a read: it takes no write lock."""
     return has_orders_to_expire(session, now) or has_orders_to_close(session, now)
 
 
 def apply_deadlines(session: Session, secret_box: SecretBox, now: datetime) -> int:
-    """Do one batch of what the clock demands: expire, close sittings; return how much was done."""
+    """Expire one batch of orders and close one batch of attempts. Returns the number of orders."""
     return expire_overdue_orders(session, now) + close_overdue_orders(session, secret_box, now)

@@ -1,7 +1,7 @@
-"""Percentages and grades, alike for every kind that is scored.
+"""Percentages and grades for every kind that is scored.
 
-A grade is given on the rounded percentage, the one that people see: nobody reads "50 %, cut
-score 50, failed" because of a hidden 49.96.
+A grade is computed from the rounded percentage, because people see the rounded one. Otherwise a
+report could show "50 %, cut score 50, failed" for a score of 49.96.
 """
 
 from dataclasses import dataclass
@@ -16,20 +16,19 @@ from provider.core.products.schema_fields import DocumentSchema, Number, Text
 
 @dataclass(frozen=True)
 class Grades:
-    """Cut scores in percent: from `passed` on it is passed, from `excelled` on excelled."""
+    """The lowest percentages of the grades passed and excelled, both included."""
 
     passed: Decimal
     excelled: Decimal | None = None
 
     def grade_for(self, percent: Decimal) -> str:
-        """Return failed, passed or excelled."""
         if self.excelled is not None and percent >= self.excelled:
             return "excelled"
         return "passed" if percent >= self.passed else "failed"
 
 
 class GradesSchema(DocumentSchema):
-    """`grades`: two cut scores in percent; `excelled` may be left out."""
+    """`grades`: two cut scores in percent. `excelled` is optional."""
 
     passed = Number(0, 100, required=True)
     excelled = Number(0, 100, load_default=None)
@@ -45,7 +44,7 @@ class GradesSchema(DocumentSchema):
 
 
 class SummariesSchema(DocumentSchema):
-    """`summaries`: the sentence that stands for each grade."""
+    """`summaries`: one sentence per grade, shown in the report."""
 
     failed = Text(500)
     passed = Text(500)
@@ -53,22 +52,22 @@ class SummariesSchema(DocumentSchema):
 
 
 def require_grades_for_summaries(data: dict[str, Any]) -> None:
-    """Raise ValidationError when there are summaries and no grade to choose one by."""
+    """Raise ValidationError for summaries without grades: the grade selects the summary."""
     if data["summaries"] and data["grades"] is None:
         raise ValidationError("should be left out when there are no grades", "summaries")
 
 
 def to_percent(share: Fraction) -> Decimal:
-    """Return a share of 0..1 as a percentage with one decimal, rounded half up."""
+    """Convert a share of 0..1 to a percentage with one decimal, rounded half up."""
     tenths = (share * 1000 + Fraction(1, 2)).__floor__()
     return Decimal(tenths) / 10
 
 
 def to_number(value: Decimal) -> int | float:
-    """Return a percentage as a JSON number: 75, or 75.5."""
+    """Convert a percentage to a JSON number: 75, or 75.5."""
     return int(value) if value == int(value) else float(value)
 
 
 def to_number_text(value: Decimal) -> str:
-    """Return a percentage as text for the wire: "75", or "75.5"."""
+    """Convert a percentage to the text that the contract wants: "75", or "75.5"."""
     return str(to_number(value))

@@ -1,4 +1,4 @@
-"""What can be ordered and what was ordered: place, become, reopen."""
+"""Orders: placing them, their statuses and results, and the links that open them."""
 
 from provider.core.orders.evidence import Evidence, VideoAnswer
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession

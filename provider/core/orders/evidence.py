@@ -1,4 +1,4 @@
-"""What a result rests on, in words and numbers that a report can show as they are."""
+"""The evidence of a result, as text and numbers that a report can show unchanged."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 
 class VideoAnswer(NamedTuple):
-    """An answer on video: what was asked, its rating as text, the note on it, its length in s.
+    """An answer on video, with its rating as text and the note of the staff.
 
-    `recording` is the public id of what can be watched, `poster` the media key of its picture;
-    each is empty where there is none.
+    `seconds` is the length of the recording. `recording_id` is its public id and `poster_key` the
+    media key of its poster. An answer that is missing has empty ones.
     """
 
     question: str
@@ -24,9 +24,9 @@ class VideoAnswer(NamedTuple):
 class Evidence:
     """The evidence of one result.
 
-    `sentence` says it where the author gave no summary; bars are (label, percent 0 to 100, note),
-    facts (label, value), findings (name, `clear` or `consider`), items (section, asked, answered,
-    points).
+    `sentence` is shown for a result without a summary. The tuples are:
+    bars (label, percent from 0 to 100, note), facts (label, value),
+    findings (name, `clear` or `consider`), items (section, prompt, answer, points).
     """
 
     sentence: str = ""
@@ -38,7 +38,7 @@ class Evidence:
 
     @classmethod
     def from_figures(cls, figures: Mapping[str, Any]) -> "Evidence":
-        """Return what a result's figures hold: `bars` and `findings`."""
+        """Build the evidence from the keys `bars` and `findings` of a result's figures."""
         bars = figures.get("bars", [])
         findings = figures.get("findings", [])
         return cls(

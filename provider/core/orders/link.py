@@ -1,4 +1,4 @@
-"""Links that open one order: the invitation, the report, its PDF, and shared ones."""
+"""Links that open one order (invitation, report, PDF, shared link), and candidates' sessions."""
 
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
 
 INVITE, REPORT, PDF, SHARED = "invite", "report", "pdf", "shared"
 SESSION_LIFETIME = timedelta(days=30)
-MAX_SESSIONS_PER_ORDER = (
-    20  # an order's newest ones are kept: a mail scanner may come in without end
-)
+# Older sessions are deleted, because a mail scanner may open an invitation any number of times.
+MAX_SESSIONS_PER_ORDER = 20
 
 
 class Link(Base):
-    """A way in by a secret address: a digest to find it, a ciphertext to show it again."""
+    """A secret URL. `token_hash` finds the link; `token_encrypted` shows its URL again."""
 
     __tablename__ = "links"
     __table_args__ = (Index("ix_links_order", "order_id", "purpose"),)
@@ -61,39 +60,42 @@ class Link(Base):
         expires_at: datetime | None = None,
         max_views: int | None = None,
     ) -> "Link":
-        """Make a link for an order; the caller's session keeps it."""
-        secret = cls.new_token_columns(secret_box, order.public_id, purpose)
+        """Return a new link of an order. The caller adds it to the session."""
+        token_columns = cls.new_token_columns(secret_box, order.public_id, purpose)
         return cls(
             order=order,
             purpose=purpose,
             expires_at=expires_at,
             views_left=max_views,
             created_at=now,
-            **secret,
+            **token_columns,
         )
 
     @staticmethod
     def new_token_columns(
         secret_box: SecretBox, order_public_id: str, purpose: str
     ) -> dict[str, bytes]:
-        """Return the columns of a new token: how it is found, and how it is shown again."""
+        """Generate a token. Returns the columns that store it."""
         token = secrets.generate_token()
-        sealed = secret_box.encrypt(token, f"links/{order_public_id}/{purpose}")
-        return {"token_hash": secrets.sha256_digest(token), "token_encrypted": sealed}
+        encrypted = secret_box.encrypt(token, f"links/{order_public_id}/{purpose}")
+        return {"token_hash": secrets.sha256_digest(token), "token_encrypted": encrypted}
 
     @classmethod
     def find(cls, session: Session, token: str, purpose: str) -> "Link | None":
-        """Return the link of a token, live or not; None when there never was one."""
-        found = session.scalar(
+        """Return the link of a token; None for an unknown or revoked token.
+
+        The link may have expired: see `is_valid`.
+        """
+        link = session.scalar(
             select(cls).where(
                 cls.token_hash == secrets.sha256_digest(token), cls.purpose == purpose
             )
         )
-        return found if found and not found.revoked_at else None
+        return link if link and not link.revoked_at else None
 
     @classmethod
     def find_permanent(cls, session: Session, order: "Order", purpose: str) -> "Link | None":
-        """Return the newest permanent link of an order for a purpose."""
+        """Return the newest link of an order that never expires."""
         return session.scalar(
             select(cls)
             .where(cls.order_id == order.id, cls.purpose == purpose, *cls._permanent_conditions())
@@ -111,15 +113,15 @@ class Link(Base):
         units: str | None,
         now: datetime,
     ) -> "Link":
-        """Return a link to the report that works: the permanent one, or a new one with its ttl.
+        """Return a valid shared link: the permanent one, or a new one for a ttl.
 
-        Raises Conflict while there is no result to show.
+        `units` is minutes, days or views. Raises Conflict for an order without a result.
         """
         if order.result is None:
             raise Conflict("There is no result to share yet")
         limits: dict[str, Any] = {}
         if ttl and units == "views":
-            limits["views"] = ttl
+            limits["max_views"] = ttl
         elif ttl:
             limits["expires_at"] = now + timedelta(**{str(units): ttl})
         link = None if limits else cls.find_permanent(session, order, SHARED)
@@ -129,7 +131,7 @@ class Link(Base):
         return link
 
     def get_token(self, secret_box: SecretBox) -> str:
-        """Return the secret part of the address, to show the link again."""
+        """Return the secret part of the URL, to show the link again."""
         return self.decrypt_token(
             secret_box, self.token_encrypted, self.order.public_id, self.purpose
         )
@@ -138,12 +140,12 @@ class Link(Base):
     def decrypt_token(
         secret_box: SecretBox, token_encrypted: bytes, order_public_id: str, purpose: str
     ) -> str:
-        """Return the token that `secret` sealed."""
+        """Return the token that `new_token_columns` encrypted."""
         return secret_box.decrypt(token_encrypted, f"links/{order_public_id}/{purpose}")
 
     @classmethod
     def permanent_token_query(cls, order_id: ColumnElement[int], purpose: str) -> Select[bytes]:
-        """Select the sealed token of an order's newest permanent link for a purpose."""
+        """Select the encrypted token of the newest link that never expires."""
         return (
             select(cls.token_encrypted)
             .where(cls.order_id == order_id, cls.purpose == purpose, *cls._permanent_conditions())
@@ -156,12 +158,15 @@ class Link(Base):
         return cls.revoked_at.is_(None), cls.expires_at.is_(None), cls.views_left.is_(None)
 
     def is_valid(self, now: datetime) -> bool:
-        """Whether the link still opens anything."""
-        timely = self.expires_at is None or now < self.expires_at
-        return not self.revoked_at and timely and self.views_left != 0
+        """Whether the link is neither revoked nor expired and has views left."""
+        is_expired = self.expires_at is not None and self.expires_at <= now
+        return not self.revoked_at and not is_expired and self.views_left != 0
 
     def consume_view(self, session: Session, now: datetime) -> bool:
-        """Take one view, counted in the database: of three views a hundred at once get three."""
+        """Use up one view. Returns False when none is left.
+
+        The UPDATE checks the number of views, so simultaneous requests cannot exceed it.
+        """
         if self.views_left is None:
             return self.is_valid(now)
         result = session.execute(
@@ -180,7 +185,7 @@ class Link(Base):
 
 
 class OrderSession(Base):
-    """A browser that came in by an invitation, for one order; the cookie's digest."""
+    """A candidate's session for one order. The table has only a digest of the cookie."""
 
     __tablename__ = "order_sessions"
 
@@ -193,7 +198,7 @@ class OrderSession(Base):
 
     @classmethod
     def create(cls, session: Session, order: "Order", now: datetime) -> str:
-        """Open a session for one order and return the cookie's value."""
+        """Create a session. Returns the value of the cookie."""
         token = secrets.generate_token()
         session.add(
             cls(
@@ -204,11 +209,11 @@ class OrderSession(Base):
             )
         )
         session.flush()
-        cls._prune(session, order)
+        cls._delete_oldest(session, order)
         return token
 
     @classmethod
-    def _prune(cls, session: Session, order: "Order") -> None:
+    def _delete_oldest(cls, session: Session, order: "Order") -> None:
         newest = select(cls.id).where(cls.order_id == order.id).order_by(cls.id.desc())
         session.execute(
             delete(cls)

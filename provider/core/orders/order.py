@@ -1,4 +1,7 @@
-"""An order's life. `become` is the only place where a status changes."""
+"""Orders, their events and their results.
+
+`Order.change_status` is the only place where a status changes.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -39,11 +42,12 @@ INVITED, OPENED, STARTED, SUBMITTED = PROGRESS_STATES = (
     "started",
     "submitted",
 )
-NOT_STARTED = (INVITED, OPENED)  # an order that still waits on the candidate
-# Handed in and without a result. Literals, not parameters: only so can an index be partial by it.
+NOT_STARTED = (INVITED, OPENED)
+# Submitted orders without a result. The condition has literals instead of parameters, or the
+# planner could not use the partial index.
 WAITING_FOR_STAFF_SQL = "progress = 'submitted' AND status IN ('pending', 'consented')"
 
-# From where each status may be reached. Final ones are left only by staff, through `reopen`.
+# The previous statuses that each status may follow. Only `reopen` changes a final status.
 ALLOWED_PREVIOUS_STATUSES = {
     PENDING: FINAL_STATUSES,
     CONSENTED: {PENDING},
@@ -52,11 +56,12 @@ ALLOWED_PREVIOUS_STATUSES = {
     EXPIRED: {PENDING},
     CANCELLED: {PENDING, CONSENTED},
 }
-BATCH_SIZE = 100  # orders that expire in one transaction: a writer is never held for long
+# Orders that expire in one transaction. A longer transaction would block other writers.
+BATCH_SIZE = 100
 
 
 class Candidate(Base):
-    """Who an order is for: a row of its own per order, found again by a digest of the e-mail."""
+    """The candidate of one order. `email_digest` finds all orders of the same person."""
 
     __tablename__ = "candidates"
 
@@ -69,7 +74,7 @@ class Candidate(Base):
 
     @property
     def name(self) -> str:
-        """First and last name, or the e-mail address where there is neither."""
+        """First and last name, or the e-mail address of a candidate without a name."""
         return f"{self.first_name} {self.last_name}".strip() or self.email
 
 
@@ -79,7 +84,8 @@ class Order(Base):
     __tablename__ = "orders"
     __table_args__ = (
         UniqueConstraint("account_id", "external_key"),
-        # Of all cancelled ones few may be an account's, of an account's few may be cancelled.
+        # The console filters by a status and one of these columns. An index on one of them alone
+        # could match many rows.
         Index("ix_orders_account", "account_id", "status", "id"),
         Index("ix_orders_kind", "kind", "status", "id"),
         Index("ix_orders_product", "product_id", "status", "id"),
@@ -118,9 +124,8 @@ class Order(Base):
     external_key: Mapped[str] = mapped_column(String(2000))
     request_mac: Mapped[str] = mapped_column(String(100))
     reply_context: Mapped[dict[str, Any]] = mapped_column(JSON)
-    callback_host: Mapped[str] = mapped_column(
-        String(260), server_default=""
-    )  # that `reply` goes to
+    # The host of the callback URL in `reply_context`.
+    callback_host: Mapped[str] = mapped_column(String(260), server_default="")
     job_title: Mapped[str] = mapped_column(String(500), default="")
     job_reference: Mapped[str] = mapped_column(String(200), default="")
     preferences: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
@@ -152,66 +157,66 @@ class Order(Base):
         *,
         lock: bool = False,
     ) -> Self:
-        """Return an order of this kind by its public id, within an account if given; NotFound.
+        """Return an order of this kind, optionally of one account. Raises NotFound.
 
-        With `lock` nobody else changes it, or what hangs on it, before the transaction has ended.
+        `lock` locks the row until the end of the transaction. Other transactions can then neither
+        change the order nor insert rows that refer to it.
         """
-        found = None
+        order = None
         if len(public_id) <= 22 and "\x00" not in public_id:
             query = select(cls).where(cls.public_id == public_id)
             if account_id is not None:
                 query = query.where(cls.account_id == account_id)
-            found = session.scalar(query.with_for_update() if lock else query)
-        if found is None:
+            order = session.scalar(query.with_for_update() if lock else query)
+        if order is None:
             raise NotFound("There is no such order")
-        return found
+        return order
 
     @property
     def result(self) -> "Result | None":
-        """The newest result, where the order is completed."""
+        """The newest result; None for an order that is not completed."""
         return self.results[-1] if self.results and self.status == COMPLETED else None
 
     def evidence(self) -> Evidence:
-        """Return what the standing result rests on; a kind adds what only it knows."""
+        """Return the evidence of the current result. Kinds override this to add theirs."""
         return Evidence.from_figures(self.result.figures if self.result else {})
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
-        """Return what only this kind has to say on the candidate's pages and in letters."""
+        """Return variables of this kind for the candidate's pages and e-mails."""
         return {}
 
     @property
     def is_waiting_for_candidate(self) -> bool:
-        """Whether the candidate has not begun: only then can the order expire."""
+        """Whether the candidate has not started. Only such an order can expire."""
         return self.status == PENDING and self.progress in NOT_STARTED
 
     @property
     def duration_seconds(self) -> int | None:
-        """Seconds that the candidate should have at hand; None where that is open."""
+        """The time that the candidate needs, in seconds; None for an unknown time."""
         return None
 
     def is_overdue(self, now: datetime) -> bool:
-        """Whether the order should have expired by now, even if nobody has written it yet."""
+        """Whether the time to start is over, though the status is still pending."""
         return self.is_waiting_for_candidate and self.expires_at <= now
 
     def has_overdue_transition(self, now: datetime) -> bool:
-        """Whether the clock has demanded something of this order that nobody has done yet."""
+        """Whether a deadline has passed that the scheduled work has not handled yet."""
         return self.is_overdue(now)
 
     def apply_overdue_transition(
         self, session: Session, secret_box: SecretBox, now: datetime
     ) -> None:
-        """Do at once what the clock demands, rather than when the timer comes round."""
+        """Handle a passed deadline now. A request must not wait for the scheduled work."""
         if self.is_overdue(now):
             self.expire(session, now)
 
     def invite(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Make the candidate's link and put the invitation into the outbox."""
+        """Create the invitation link if there is none, and enqueue the invitation."""
         if not any(link.purpose == INVITE and not link.revoked_at for link in self.links):
             session.add(Link.create(secret_box, self, INVITE, now))
         self.enqueue_email(session, "invitation", now)
 
     def enqueue_email(self, session: Session, template: str, now: datetime) -> None:
-        """Put a letter to the candidate into the outbox."""
         outbox.append(
             session,
             queue=self.queue_name(outbox.EMAIL),
@@ -223,30 +228,26 @@ class Order(Base):
         )
 
     def mark_opened(self, session: Session, now: datetime) -> None:
-        """Note that the candidate has seen the invitation's page."""
         if self.status == PENDING and self.progress == INVITED:
             self.progress = OPENED
             self.record_event(session, "opened", "candidate", now)
 
     def decline(self, session: Session, reason: str, now: datetime) -> None:
-        """The candidate says no, with a reason or without."""
         self.require_open(now)
         self.change_status(
             session, DECLINED, actor="candidate", note=reason.strip()[:2000], now=now
         )
 
     def expire(self, session: Session, now: datetime) -> None:
-        """The time to begin is over."""
         self.change_status(session, EXPIRED, actor="system", now=now)
 
     def cancel(self, session: Session, actor: str, reason: str, now: datetime) -> None:
-        """Staff take the order back."""
         self.change_status(session, CANCELLED, actor=actor, note=reason, now=now)
 
     def reopen(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
     ) -> None:
-        """Staff give the candidate another go: the order waits again and is invited again."""
+        """Make a final order pending again, with a new deadline and a new invitation."""
         if self.status not in FINAL_STATUSES:
             raise Conflict("Only an order that has ended can be reopened")
         self.expires_at = now + timedelta(seconds=self.account.expire_after_seconds)
@@ -257,7 +258,7 @@ class Order(Base):
     def complete(
         self, session: Session, secret_box: SecretBox, result: "Result", actor: str, now: datetime
     ) -> None:
-        """Keep a result, give it its addresses, and tell the ATS."""
+        """Store a result, create the links to its report, and complete the order."""
         result.revision = self.revision + 1
         result.created_at = now
         self.results.append(result)
@@ -277,10 +278,10 @@ class Order(Base):
         note: str = "",
         result: "Result | None" = None,
     ) -> None:
-        """Change the status, write the event, and put the news into the outbox, all or nothing.
+        """Change the status, record the event and enqueue the callback, in one transaction.
 
-        Raises Conflict when the order cannot get there from where it is, or when somebody else
-        changed it first: of submit and expire at the same moment one wins.
+        Raises Conflict for a transition that is not allowed. The UPDATE checks the revision and
+        raises Conflict when another transaction was first, so of submit and expire one succeeds.
         """
         if self.status not in ALLOWED_PREVIOUS_STATUSES[status]:
             raise Conflict(f"An order that is {self.status} cannot become {status}")
@@ -312,18 +313,18 @@ class Order(Base):
         )
 
     def queue_name(self, channel: str, host: str = "") -> str:
-        """Name the lane in which this order's messages go to a sink."""
+        """Return the name of the queue for this order's messages of a channel."""
         return str(outbox.QueueName(self.account_id, channel, host))
 
     def require_open(self, now: datetime) -> None:
-        """Raise Conflict unless the candidate may still act."""
+        """Raise Conflict unless the order is pending and not overdue."""
         if self.status != PENDING or self.is_overdue(now):
             raise Conflict("This invitation is no longer open")
 
     def record_event(
         self, session: Session, event_type: str, actor: str, now: datetime, note: str = ""
     ) -> None:
-        """Add a line to the order's story."""
+        """Add an event to the order, and log it after the commit."""
         session.add(
             OrderEvent(
                 order=self,
@@ -335,12 +336,12 @@ class Order(Base):
             )
         )
         logging_config.log_after_commit(
-            session, "order", order=self.public_id, kind=self.kind, word=event_type
+            session, "order_event_recorded", order=self.public_id, kind=self.kind, word=event_type
         )
 
 
 class OrderEvent(Base):
-    """One line of an order's story: what happened, when, by whom."""
+    """One event in the timeline of an order."""
 
     __tablename__ = "order_events"
 
@@ -355,7 +356,7 @@ class OrderEvent(Base):
 
 
 class Result(Base):
-    """What came out, numbered by the order's revision; `score` in percent, `duration` in s."""
+    """A result. `score` is a percentage, `duration` is in seconds."""
 
     __tablename__ = "results"
 
@@ -373,7 +374,7 @@ class Result(Base):
 
     @validates("details")
     def _check_details_depth(self, _: str, details: dict[str, Any]) -> dict[str, Any]:
-        # Every ATS shows them as they are, some only so deep: a kind that builds more is wrong.
+        # The contract allows two levels without lists. Deeper details are an error in a kind.
         for value in details.values():
             for figure in value.values() if isinstance(value, dict) else (value,):
                 if not isinstance(figure, str | int | float | None):
@@ -382,27 +383,27 @@ class Result(Base):
 
 
 def has_orders_to_expire(session: Session, now: datetime) -> bool:
-    """Say whether an order should have expired by now."""
     return session.scalar(select(Order.id).where(*_overdue_conditions(now)).limit(1)) is not None
 
 
 def expire_overdue_orders(session: Session, now: datetime) -> int:
-    """Expire a batch of orders whose time to begin is over; return how many."""
-    overdue = session.scalars(
+    """Expire one batch of overdue orders. Returns their number."""
+    overdue_orders = session.scalars(
         select(Order)
         .where(*_overdue_conditions(now))
         .order_by(Order.expires_at)
         .limit(BATCH_SIZE)
-        .with_for_update(skip_locked=True)  # another process is at them, or the candidate
+        # Rows that another process or the candidate has locked are left for the next batch.
+        .with_for_update(skip_locked=True)
     ).all()
-    for order in overdue:
+    for order in overdue_orders:
         order.expire(session, now)
-    return len(overdue)
+    return len(overdue_orders)
 
 
 def _overdue_conditions(now: datetime) -> list[Any]:
     return [
-        # A literal, not a parameter: only so can the planner use the partial index.
+        # A literal: with a parameter the planner could not use the partial index.
         Order.status == text("'pending'"),
         Order.progress.in_(NOT_STARTED),
         Order.expires_at <= now,

@@ -1,4 +1,4 @@
-"""Placing an order: once, however often and however simultaneously it is asked for."""
+"""Placing an order. Repeated and simultaneous requests place it once."""
 
 import json
 from dataclasses import dataclass, field
@@ -31,7 +31,10 @@ _EXISTING_ORDER_QUERY = CompiledQuery(
 
 @dataclass(frozen=True)
 class Placement:
-    """What an ATS asks for, in our words. `origin` is how its dialect knows the order again."""
+    """The content of an order request, after its adapter has parsed it.
+
+    `external_key` identifies the order at the ATS: a repeated request has the same key.
+    """
 
     product: str
     external_key: str
@@ -43,14 +46,13 @@ class Placement:
     job_reference: str = ""
     preferences: dict[str, Any] = field(default_factory=dict)
     reply_context: dict[str, Any] = field(default_factory=dict)
-    callback_host: str = (
-        ""  # to which news of it goes; what `reply` says, so it is no content of its own
-    )
+    # The host of the callback URL in `reply_context`.
+    callback_host: str = ""
 
     def canonical_json(self) -> bytes:
-        """Return the same bytes for the same content."""
-        said = {name: value for name, value in vars(self).items() if name != "callback_host"}
-        return json.dumps(said, sort_keys=True).encode()
+        """Return the bytes whose MAC tells whether a repeated request has the same content."""
+        content = {name: value for name, value in vars(self).items() if name != "callback_host"}
+        return json.dumps(content, sort_keys=True).encode()
 
 
 def place(
@@ -61,14 +63,14 @@ def place(
     caller: Caller,
     now: datetime,
 ) -> str | None:
-    """Place an order, invite the candidate, and return its public id; None for no such product.
+    """Place an order and invite the candidate. Returns the public id of the order.
 
-    The same wish again returns the same id and invites nobody; another wish under the same
-    origin is a Conflict.
+    Returns None for an unknown product. The same request again returns the same id and sends no
+    second invitation. Different content under the same external key raises Conflict.
     """
-    standing = _existing_order(session, secret_box, kind, placement, caller.account_id)
-    if standing is not None:
-        return standing
+    existing_id = _existing_order(session, secret_box, kind, placement, caller.account_id)
+    if existing_id is not None:
+        return existing_id
     product = _orderable_product_query(kind, caller).fetch_one(
         session, {"product": placement.product}
     )
@@ -128,24 +130,22 @@ def place(
 def _existing_order(
     session: Session | Pen, secret_box: SecretBox, kind: str, placement: Placement, account_id: int
 ) -> str | None:
-    """Return the id of the order that was placed by this very wish, if there is one."""
-    told = {"account_id": account_id, "external_key": placement.external_key}
-    found = _EXISTING_ORDER_QUERY.fetch_one(session, told)
-    if found is None:
+    params = {"account_id": account_id, "external_key": placement.external_key}
+    row = _EXISTING_ORDER_QUERY.fetch_one(session, params)
+    if row is None:
         return None
-    public_id, its_kind, fingerprint = found
-    if its_kind != kind or not secret_box.is_valid_mac(
-        fingerprint, placement.canonical_json(), "order"
+    public_id, existing_kind, request_mac = row
+    if existing_kind != kind or not secret_box.is_valid_mac(
+        request_mac, placement.canonical_json(), "order"
     ):
-        raise Conflict("Entity is already updated")
+        raise Conflict("Entity is already updated")  # the contract's words
     return str(public_id)
 
 
-@lru_cache(maxsize=1000)  # putting it together takes longer than running it
+@lru_cache(maxsize=1000)  # compiling the query takes longer than running it
 def _orderable_product_query(kind: str, caller: Caller) -> CompiledQuery:
-    product = select(Product.id, Product.current_version_id)
     return CompiledQuery(
-        product.where(
+        select(Product.id, Product.current_version_id).where(
             Product.public_id == bindparam("product"), *visibility_conditions(kind, caller)
         )
     )

@@ -1,4 +1,7 @@
-"""What an ATS asks for most, without building objects: the status of one order, a list's rows."""
+"""The read model for the most frequent requests of an ATS: statuses, results, product lists.
+
+Its queries are compiled once and read rows instead of ORM objects, which is faster.
+"""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -21,7 +24,7 @@ from provider.storage.secrets import SecretBox
 
 
 class ResultView(NamedTuple):
-    """What an ATS may see of a result; its columns."""
+    """The columns of a result that an ATS may see."""
 
     score: float | None = None
     grade: str | None = None
@@ -67,11 +70,11 @@ Rows = Sequence[Row[str, str]]
 def get_order_status(
     session: Session | RawConnection, kind: str, public_id: str, account_id: int
 ) -> str:
-    """Return the status of an account's order of a kind; NotFound."""
+    """Return the status of an order. Raises NotFound for another account's or another kind's id."""
     row = None
     if len(public_id) <= 22 and "\x00" not in public_id:
-        told = {"kind": kind, "public_id": public_id, "account_id": account_id}
-        row = _STATUS_QUERY.fetch_one(session, told)
+        params = {"kind": kind, "public_id": public_id, "account_id": account_id}
+        row = _STATUS_QUERY.fetch_one(session, params)
     if row is None:
         raise NotFound("There is no such order")
     return str(row[0])
@@ -80,7 +83,10 @@ def get_order_status(
 def get_current_result(
     session: Session | RawConnection, secret_box: SecretBox, public_id: str, account_id: int
 ) -> tuple[ResultView, dict[str, str]] | None:
-    """Return a completed order's result and its links' tokens by purpose; None for any other."""
+    """Return the result of a completed order and the tokens of its links by purpose.
+
+    Returns None for an order that is unknown or not completed.
+    """
     row = _CURRENT_RESULT_QUERY.fetch_one(
         session, {"public_id": public_id, "account_id": account_id}
     )
@@ -90,7 +96,7 @@ def get_current_result(
 def get_result(
     session: Session | RawConnection, secret_box: SecretBox, public_id: str, result_id: int
 ) -> tuple[ResultView, dict[str, str]]:
-    """Return one result that an order has or had, and the tokens of its links by purpose."""
+    """Return a current or earlier result of an order, and the tokens of its links by purpose."""
     row = _RESULT_BY_ID_QUERY.fetch_one(session, {"public_id": public_id, "result_id": result_id})
     if row is None:
         raise NotFound("There is no such result")
@@ -100,15 +106,21 @@ def get_result(
 def _result_view(
     row: Sequence[Any], secret_box: SecretBox, public_id: str
 ) -> tuple[ResultView, dict[str, str]]:
-    sealed = {purpose: row[n] for n, purpose in enumerate((REPORT, PDF), 1) if row[n]}
+    encrypted_tokens = dict(zip((REPORT, PDF), row[1:3], strict=True))
     tokens = {
-        name: Link.decrypt_token(secret_box, it, public_id, name) for name, it in sealed.items()
+        purpose: Link.decrypt_token(secret_box, token_encrypted, public_id, purpose)
+        for purpose, token_encrypted in encrypted_tokens.items()
+        if token_encrypted
     }
     return ResultView(*row[3:]), tokens
 
 
 class ProductListCache:
-    """What each account may pick; remembered until a write here, and at most five seconds."""
+    """A cache of each account's product list.
+
+    A write in this process clears the cache. Entries expire after CACHE_TTL, because another
+    process may have written.
+    """
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -122,14 +134,15 @@ class ProductListCache:
         cached = self._cache.get(key)
         if cached and cached[0] <= now < cached[0] + CACHE_TTL:
             return cached[1]
-        known = self._cache
+        cache = self._cache
         with self._db.reading() as session:
             rows = list_published_products(session, kind, caller)
         with self._lock:
-            # Into what was there before the look: if a write came between, that is gone by now.
-            if len(known) >= MAX_CACHE_ENTRIES:
-                known.clear()
-            known[key] = (now, rows)
+            # `cache` was read before the query. If a write has replaced self._cache since then, the
+            # outdated rows go into the discarded dictionary.
+            if len(cache) >= MAX_CACHE_ENTRIES:
+                cache.clear()
+            cache[key] = (now, rows)
         return rows
 
     def _invalidate(self, tables: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""An order that the candidate sits through in one go: begun once, running, over at a deadline."""
+"""Orders with an attempt: the candidate starts it once, and it ends at a deadline."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,57 +10,56 @@ from provider.core.orders.order import PENDING, STARTED, Order
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
 
-BATCH_SIZE = 50  # sittings that are closed in one transaction
-MIN_UNTIMED_DURATION = timedelta(
-    hours=24
-)  # the least that one without a time limit stays open once begun
+BATCH_SIZE = 50  # attempts that are closed in one transaction
+# The minimum duration of an attempt without a time limit. Without it, a candidate who starts just
+# before the order expires would have no time.
+MIN_UNTIMED_DURATION = timedelta(hours=24)
 
 
 class TimedOrder(Order):
-    """What assessments and interviews have in common: the time runs from the start."""
+    """An assessment or an interview: the time runs from the start of the attempt."""
 
     __mapper_args__ = {"polymorphic_abstract": True}  # noqa: RUF012
 
-    time_over_message = "The time is over"  # what is said to whoever comes late
+    time_over_message = "The time is over"  # the error for a late candidate
 
     @property
     def time_limit(self) -> timedelta | None:
-        """How long the candidate may take once begun; None where only the invitation ends."""
+        """The maximum duration of the attempt; None for an order without a time limit."""
         return None
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Do what the end of the time demands with what was given until then."""
+        """Handle the end of the time, with the answers that were saved before it."""
         raise NotImplementedError
 
     def is_running(self, now: datetime) -> bool:
-        """Whether the candidate may answer now."""
         return (
             self._is_started() and self.attempt_ends_at is not None and now < self.attempt_ends_at
         )
 
     def require_running(self, now: datetime) -> None:
-        """Raise Conflict unless the candidate may answer now."""
         if not self.is_running(now):
             raise Conflict(self.time_over_message)
 
     def is_past_deadline(self, now: datetime) -> bool:
-        """Whether the sitting should have been closed by now."""
+        """Whether the attempt has ended but is not closed yet."""
         return self._is_started() and not self.is_running(now)
 
     def has_overdue_transition(self, now: datetime) -> bool:
-        """Whether the order should have expired or its sitting been closed by now."""
         return super().has_overdue_transition(now) or self.is_past_deadline(now)
 
     def apply_overdue_transition(
         self, session: Session, secret_box: SecretBox, now: datetime
     ) -> None:
-        """Expire, or close the sitting, at once."""
         super().apply_overdue_transition(session, secret_box, now)
         if self.is_past_deadline(now):
             self.close_at_deadline(session, secret_box, now)
 
     def start(self, session: Session, now: datetime) -> None:
-        """Begin: from here the time runs. Beginning twice changes nothing."""
+        """Start the attempt and its time. A repeated call changes nothing.
+
+        Raises Conflict when the order is not open or the attempt has ended.
+        """
         if self.is_running(now):
             return
         self.require_open(now)
@@ -76,9 +75,9 @@ class TimedOrder(Order):
         self.record_event(session, "started", "candidate", now)
 
     def elapsed_seconds(self, now: datetime) -> int:
-        """Return the seconds from the start until now, or until the time was over."""
+        """Return the seconds from the start until now, at most until the deadline."""
         if not self._is_started() or self.started_at is None or self.attempt_ends_at is None:
-            raise Conflict("This is not under way")
+            raise Conflict("This has not been started, or has already ended")
         return int((min(now, self.attempt_ends_at) - self.started_at).total_seconds())
 
     def _is_started(self) -> bool:
@@ -86,29 +85,29 @@ class TimedOrder(Order):
 
 
 def has_orders_to_close(session: Session, now: datetime) -> bool:
-    """Say whether a sitting should have been closed by now."""
     return (
         session.scalar(select(TimedOrder.id).where(*_overdue_conditions(now)).limit(1)) is not None
     )
 
 
 def close_overdue_orders(session: Session, secret_box: SecretBox, now: datetime) -> int:
-    """Close a batch of sittings whose time is over; return how many."""
-    overdue = session.scalars(
+    """Close one batch of attempts that are past their deadline. Returns their number."""
+    overdue_orders = session.scalars(
         select(TimedOrder)
         .where(*_overdue_conditions(now))
         .order_by(TimedOrder.attempt_ends_at)
         .limit(BATCH_SIZE)
-        .with_for_update(skip_locked=True)  # another process is at them, or the candidate
+        # Rows that another process or the candidate has locked are left for the next batch.
+        .with_for_update(skip_locked=True)
     ).all()
-    for sitting in overdue:
-        sitting.close_at_deadline(session, secret_box, now)
-    return len(overdue)
+    for order in overdue_orders:
+        order.close_at_deadline(session, secret_box, now)
+    return len(overdue_orders)
 
 
 def _overdue_conditions(now: datetime) -> list[Any]:
     return [
-        # A literal, not a parameter: only so can the planner use the partial index.
+        # A literal: with a parameter the planner could not use the partial index.
         TimedOrder.progress == text("'started'"),
         TimedOrder.status == PENDING,
         TimedOrder.attempt_ends_at <= now,

@@ -1,4 +1,4 @@
-"""Products: what an ATS can pick, in numbered versions."""
+"""Products and their numbered versions. An ATS orders a product."""
 
 from provider.core.products.product import (
     DRAFT,

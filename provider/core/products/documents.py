@@ -1,9 +1,9 @@
-"""Product documents: the YAML files in which tests, interviews and packages are written.
+"""Product documents: the YAML files of tests, interview templates and packages.
 
-A file holds one or more documents, parted by `---`. Each is a mapping with `kind`, `key` and
-`name`; all but `kind` and `key` is the content of a version, as JSON, and its shape is the
-kind's business. Only what JSON can say is read: no anchors, aliases, tags, dates; `No` and
-`10:30` are text. Every error names the line and, inside a document, the path.
+A file has one or more documents, separated by `---`. A document is a mapping with `kind`, `key`
+and `name`. All fields but `kind` and `key` are the content of a version. The schema of the kind
+validates the content. The YAML is restricted to the types of JSON: anchors, aliases, tags and
+dates are not read, and `No` and `10:30` are text. An error names the line and the path.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from provider.errors import Invalid
 
 @dataclass(frozen=True)
 class Document:
-    """One product as its author wrote it; equal to another when what it says is equal."""
+    """One product document. Equality ignores its source and line numbers."""
 
     kind: str
     key: str
@@ -33,21 +33,25 @@ class Document:
     line_numbers: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     def line_of(self, path: str) -> int:
-        """Return the line of `path`, or of the nearest thing around it that the file has."""
+        """Return the line of `path`, or of the nearest enclosing path that the file has."""
         return next(
-            (self.line_numbers[at] for at in _enclosing_paths(path) if at in self.line_numbers),
+            (
+                self.line_numbers[enclosing_path]
+                for enclosing_path in _enclosing_paths(path)
+                if enclosing_path in self.line_numbers
+            ),
             self.line,
         )
 
     def error_at(self, path: str, problem: str) -> Invalid:
-        """Return the error that says where in the file `path` is and what is wrong with it."""
+        """Return an error that names the file, the line and the path."""
         return Invalid(
             f"{self.source} line {self.line_of(path)}{', ' if path else ''}{path}: {problem}"
         )
 
 
 def read_file(path: Path) -> list[Document]:
-    """Read the documents of a file; raise Invalid when it is missing, not text, or wrong."""
+    """Read the documents of a file. Raises Invalid for an unreadable or wrong file."""
     try:
         if path.stat().st_size > MAX_DOCUMENT_BYTES:
             raise Invalid(f"{path}: is too large; split it into files of at most 1 MB")
@@ -59,20 +63,20 @@ def read_file(path: Path) -> list[Document]:
 
 
 def parse_documents(text: str, source: str) -> list[Document]:
-    """Read YAML `text`; raise Invalid with `origin` (a file's name), line and path."""
+    """Parse YAML. Raises Invalid with `source` (the name of the file), line and path."""
     documents = [_build_document(tree, source) for tree in parse_trees(text, source)]
     if not documents:
         raise Invalid(f"{source}: is empty; it should hold at least one document")
-    seen: set[tuple[str, str]] = set()
+    seen_keys: set[tuple[str, str]] = set()
     for document in documents:
-        if (document.kind, document.key) in seen:
+        if (document.kind, document.key) in seen_keys:
             raise document.error_at("key", f"{document.key} is already used above in this file")
-        seen.add((document.kind, document.key))
+        seen_keys.add((document.kind, document.key))
     return documents
 
 
 def to_yaml(document: Document) -> str:
-    """Return the YAML that `read` turns into an equal document."""
+    """Return YAML that `parse_documents` reads as an equal document."""
     head = {"kind": document.kind, "key": document.key, "schema": 1, "name": document.name}
     if "schema" not in document.content:
         del head["schema"]
@@ -80,13 +84,13 @@ def to_yaml(document: Document) -> str:
 
 
 def content_digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256, in hex, of the content as canonical JSON (order does not matter)."""
+    """Return the SHA-256 of the content in hex. The order of keys does not matter."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def validate(document: Document, schema: Schema) -> Any:
-    """Return what `schema` loads of the content; raise Invalid for the file's topmost error."""
+    """Load the content with a schema. Raises Invalid for the error that is first in the file."""
     try:
         return schema.load(document.content)
     except ValidationError as error:
@@ -97,7 +101,7 @@ def validate(document: Document, schema: Schema) -> Any:
 
 
 def load_content(content: Mapping[str, Any], schema: Schema) -> Any:
-    """Return what `schema` loads of a stored content; raise Invalid with the path."""
+    """Load a stored content with a schema. Raises Invalid with the path of the error."""
     try:
         return schema.load(content)
     except ValidationError as error:
@@ -106,7 +110,7 @@ def load_content(content: Mapping[str, Any], schema: Schema) -> Any:
 
 
 def _problem_sort_key(document: Document, path: str) -> tuple[bool, int]:
-    # A misspelt name is told before the missing one that it causes.
+    # A misspelt name comes before the missing field that it causes.
     return path not in document.line_numbers, document.line_of(path)
 
 
@@ -114,10 +118,18 @@ def _build_document(tree: Tree, source: str) -> Document:
     content = tree.value
     if not isinstance(content, dict):
         raise Invalid(f"{source} line {tree.line}: should be a mapping with kind, key and name")
-    head = [content.get(name) for name in ("kind", "key", "name")]
-    kind, key, name = (each if isinstance(each, str) else "" for each in head)
-    rest = {name: value for name, value in content.items() if name not in ("kind", "key")}
-    document = Document(kind, key, name.strip(), rest, source, tree.line, tree.line_numbers)
+    kind, key, name = (
+        value if isinstance(value := content.get(field_name), str) else ""
+        for field_name in ("kind", "key", "name")
+    )
+    version_content = {
+        field_name: value
+        for field_name, value in content.items()
+        if field_name not in ("kind", "key")
+    }
+    document = Document(
+        kind, key, name.strip(), version_content, source, tree.line, tree.line_numbers
+    )
     _check_head(document)
     return document
 

@@ -1,4 +1,4 @@
-"""What an ATS can pick: a test, an interview template, a package; in numbered versions."""
+"""Products (tests, interview templates, packages) and their immutable numbered versions."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,17 +13,17 @@ from provider.storage import secrets
 from provider.storage.database import Base
 
 DRAFT, PUBLISHED = "draft", "published"
-MAX_PARSED_CONTENTS = 500  # contents that are remembered in their typed form
+MAX_PARSED_CONTENTS = 500  # entries of the cache of parsed contents
 
 Content = TypeVar("Content")
 
 
 class Product(Base):
-    """A test, an interview template or a package. `key` is its name in files, `name` in lists."""
+    """A test, an interview template or a package. `key` identifies it in product documents."""
 
     __tablename__ = "products"
     __table_args__ = (UniqueConstraint("kind", "key"),)
-    __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012  (SQLAlchemy's own form)
+    __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(
@@ -32,10 +32,10 @@ class Product(Base):
     kind: Mapped[str] = mapped_column(String(20))
     key: Mapped[str] = mapped_column(String(100))
     name: Mapped[str] = mapped_column(String(200))
-    # The version that new orders get. No foreign key: versions point here already, and a circle
-    # of two tables can neither be created nor filled in one go.
+    # The version of new orders. It has no foreign key: `product_versions` has one to `products`,
+    # and a cycle of two tables can neither be created nor restored table by table.
     current_version_id: Mapped[int | None] = mapped_column()
-    # What is only a sample may be ordered from sandbox accounts alone.
+    # Only sandbox accounts may order a sample.
     sandbox_only: Mapped[bool] = mapped_column(default=False, server_default=false())
     archived_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
@@ -45,7 +45,7 @@ class Product(Base):
 
     @property
     def state(self) -> str:
-        """draft, published or archived."""
+        """`draft`, `published` or `archived`."""
         if self.archived_at:
             return "archived"
         return PUBLISHED if self.current_version_id else DRAFT
@@ -53,7 +53,7 @@ class Product(Base):
     def add_version(
         self, session: Session, content: dict[str, Any], digest: str, now: datetime
     ) -> "ProductVersion | None":
-        """Add a draft; None when the newest version already says the same."""
+        """Add a draft. Returns None when the newest version has the same content."""
         newest = self.versions[-1] if self.versions else None
         if newest and newest.digest == digest:
             return None
@@ -65,7 +65,7 @@ class Product(Base):
         return version
 
     def publish(self, now: datetime) -> "ProductVersion":
-        """Make the newest version the one that new orders get; it never changes again."""
+        """Publish the newest version: new orders get it, and it never changes again."""
         if not self.versions:
             raise Conflict(f"{self.name} has no version to publish")
         version = self.versions[-1]
@@ -75,31 +75,31 @@ class Product(Base):
         return version
 
     def is_sample(self, version: "ProductVersion") -> bool:
-        """Whether a version is not for real use; a kind that has samples says so."""
+        """Whether a version is a sample. Kinds with samples override this."""
         return False
 
     def check_against_history(
         self, session: Session, content: dict[str, Any], now: datetime
     ) -> None:
-        """Refuse a content that contradicts what stands elsewhere; a kind that must says so."""
+        """Raise DocumentError for content that contradicts earlier versions. Kinds override this."""
 
     def archive(self, now: datetime) -> None:
-        """Take the product off every list; orders that stand go on."""
+        """Remove the product from all lists. Existing orders continue."""
         self.archived_at = self.archived_at or now
 
     @classmethod
     def find(cls, session: Session, public_id: str) -> Self:
-        """Return the product with this public id; NotFound."""
-        found = None
+        """Return the product with this public id. Raises NotFound."""
+        product = None
         if len(public_id) <= 22 and "\x00" not in public_id:
-            found = session.scalar(select(cls).where(cls.public_id == public_id))
-        if found is None:
+            product = session.scalar(select(cls).where(cls.public_id == public_id))
+        if product is None:
             raise NotFound("There is no such product")
-        return found
+        return product
 
 
 class ProductVersion(Base):
-    """One numbered content of a product: a JSON document and its hash."""
+    """A numbered version of a product. `digest` is the SHA-256 of its content."""
 
     __tablename__ = "product_versions"
     __table_args__ = (UniqueConstraint("product_id", "number"),)
@@ -115,26 +115,26 @@ class ProductVersion(Base):
     product: Mapped[Product] = relationship(back_populates="versions")
 
     def parsed(self, parse: Callable[[dict[str, Any]], Content]) -> Content:
-        """Return the content as its kind reads it; remembered by its hash, so never stale."""
-        known = _PARSED_CONTENTS.get((parse, self.digest))
-        if known is None:
+        """Return the parsed content. The cache key has the digest, so entries never go stale."""
+        parsed = _PARSED_CONTENTS.get((parse, self.digest))
+        if parsed is None:
             if len(_PARSED_CONTENTS) > MAX_PARSED_CONTENTS:
                 _PARSED_CONTENTS.clear()
-            known = _PARSED_CONTENTS[parse, self.digest] = parse(self.content)
-        return cast(Content, known)
+            parsed = _PARSED_CONTENTS[parse, self.digest] = parse(self.content)
+        return cast(Content, parsed)
 
 
 _PARSED_CONTENTS: dict[tuple[Callable[..., Any], str], Any] = {}
 
 
 def list_published_products(session: Session, kind: str, caller: Caller) -> Sequence[Row[str, str]]:
-    """Return (public id, name) of the published products of a kind that an account may see."""
+    """Return (public id, name) of the published products that an account may see, by name."""
     query = select(Product.public_id, Product.name).where(*visibility_conditions(kind, caller))
     return session.execute(query.order_by(Product.name, Product.id)).all()
 
 
 def visibility_conditions(kind: str, caller: Caller) -> list[Any]:
-    """Return the conditions under which an account sees a product."""
+    """Return the conditions of a query for the products that an account may order."""
     conditions: list[Any] = [
         Product.kind == kind,
         Product.archived_at.is_(None),
@@ -143,8 +143,8 @@ def visibility_conditions(kind: str, caller: Caller) -> list[Any]:
     if not caller.sandbox:
         conditions.append(Product.sandbox_only.is_(False))
     if not caller.all_products:
-        seen = select(AccountProduct.product_id).where(
+        visible_ids = select(AccountProduct.product_id).where(
             AccountProduct.account_id == caller.account_id
         )
-        conditions.append(Product.id.in_(seen))
+        conditions.append(Product.id.in_(visible_ids))
     return conditions

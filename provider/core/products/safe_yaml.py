@@ -1,8 +1,8 @@
-"""YAML that says only what JSON can: mappings, lists, text, numbers, true, false and null.
+"""YAML restricted to the types of JSON: mappings, lists, text, numbers, true, false and null.
 
-Read from the parser's events, so that a hostile file is refused while it is read: no anchors
-(whose expansion could fill the memory), no tags, no deep nesting, no key twice. Only numbers in
-the plain form are numbers: `No`, `10:30`, `007` and `2024-01-01` stay the text they look like.
+The reader works on the events of the parser, so it refuses a hostile file early. Anchors (whose
+expansion could exhaust the memory), tags, deep nesting and duplicate keys are errors. Only plain
+decimal numbers are numbers: `No`, `10:30`, `007` and `2024-01-01` are text.
 """
 
 import math
@@ -17,8 +17,8 @@ from provider.core.products.schema_fields import find_unprintable
 from provider.errors import Invalid
 
 MAX_DOCUMENT_BYTES = 1_000_000
-_MAX_NESTING = 12
-_MAX_NUMBER_LENGTH = 30
+_MAX_NESTING = 12  # levels
+_MAX_NUMBER_LENGTH = 30  # characters
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]{1,3})?")
 _LITERALS: dict[str, bool | None] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 _LITERALS |= {"true": True, "True": True, "TRUE": True}
@@ -28,7 +28,7 @@ _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 @dataclass(frozen=True)
 class Tree:
-    """One document of a file: its value, its first line, and the line of every path inside."""
+    """One document of a file. `line_numbers` has the line of every path in it."""
 
     value: Any
     line: int
@@ -36,13 +36,13 @@ class Tree:
 
 
 def parse_trees(text: str, source: str) -> list[Tree]:
-    """Return the documents of `text` that are not empty; raise Invalid with `origin` and line."""
+    """Return the documents that are not empty. Raises Invalid with `source` and the line."""
     text = text.removeprefix("\ufeff")
     if len(text) > MAX_DOCUMENT_BYTES or len(text.encode("utf-8", "replace")) > MAX_DOCUMENT_BYTES:
         raise Invalid(f"{source}: is too large; split it into files of at most 1 MB")
-    place = find_unprintable(text)
-    if place is not None:
-        line = text.count("\n", 0, place) + 1
+    position = find_unprintable(text)
+    if position is not None:
+        line = text.count("\n", 0, position) + 1
         raise Invalid(f"{source} line {line}: holds a control character; remove it")
     try:
         return [tree for tree in _Reader(text, source).read_trees() if tree.value is not None]
@@ -51,19 +51,19 @@ def parse_trees(text: str, source: str) -> list[Tree]:
 
 
 def dump(value: dict[str, Any]) -> str:
-    """Return YAML that `trees` reads back as an equal value; long text in readable blocks."""
+    """Return YAML that `parse_trees` reads as an equal value. Long text becomes a block."""
     return yaml.dump(value, Dumper=_Writer, sort_keys=False, allow_unicode=True, width=96)
 
 
 def child_path(path: str, step: str | int) -> str:
-    """Return the path of what `step` (a name or a list's index) leads to."""
+    """Append a name or the index of a list to a path."""
     if isinstance(step, int):
         return f"{path}[{step}]"
     return f"{path}.{step}" if path else step
 
 
 class _Reader:
-    """Walks the parser's events once and keeps the line of each path."""
+    """Builds the values from the events of the parser, and records the line of each path."""
 
     def __init__(self, text: str, source: str) -> None:
         self.source = source
@@ -146,7 +146,7 @@ class _Reader:
 
 
 class _Writer(yaml.SafeDumper):
-    """Writes text so that our reader, whose plain forms are fewer than YAML's, reads it back."""
+    """Quotes text that `_Reader` would read as another type."""
 
     def ignore_aliases(self, _data: Any) -> bool:
         return True
@@ -169,7 +169,8 @@ def _line_number(event: Any) -> int:
 def _syntax_message(error: yaml.YAMLError, text: str, source: str) -> str:
     mark = getattr(error, "problem_mark", None)
     lines = text.splitlines()
-    number = min(mark.line + 1 if mark else 1, len(lines))  # an end is missed after the last line
+    # A missing end is reported after the last line.
+    number = min(mark.line + 1 if mark else 1, len(lines))
     problem = getattr(error, "problem", None) or "is not YAML"
     return f"{source} line {number}: {problem}; {_hint(lines[number - 1])}"
 

@@ -1,4 +1,4 @@
-"""Fields that all product documents share: strict about types, plain about what they ask for."""
+"""Marshmallow fields of product documents. They do not convert types, unlike marshmallow's own."""
 
 import re
 from decimal import Decimal, InvalidOperation
@@ -10,28 +10,31 @@ T = TypeVar("T")
 SLUG_ADVICE = "should be small letters, digits and single hyphens, such as cash-flow or '2'"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _SLUG = re.compile(r"[a-z0-9]+([-_][a-z0-9]+)*")
-_MAX_DIGITS = 15  # on either side of the point
+_MAX_DIGITS = 15  # on each side of the decimal point
 _ERROR_MESSAGES: dict[str, Any] = {"required": "should be provided", "null": "should not be empty"}
 
 
 def find_unprintable(text: str) -> int | None:
-    """Return where `text` holds a character that no page or database should see, or None."""
-    found = _UNPRINTABLE.search(text)
-    return found.start() if found else None
+    """Return the position of the first control character, surrogate or noncharacter, or None.
+
+    Databases refuse some of these characters, and browsers show none of them.
+    """
+    match = _UNPRINTABLE.search(text)
+    return match.start() if match else None
 
 
 def clean_text(text: str) -> str:
-    """Return `text` with a space for every character that may not be kept, stripped."""
+    """Replace unprintable characters with spaces, and strip the text."""
     return _UNPRINTABLE.sub(" ", text).strip()
 
 
 def is_slug(text: str) -> bool:
-    """Tell whether `text` can be a key: small letters, digits, single - or _, at most 64."""
+    """Tell whether `text` is a key: small letters, digits, single - or _, at most 64 characters."""
     return len(text) <= 64 and _SLUG.fullmatch(text) is not None
 
 
 class DocumentSchema(Schema):
-    """A mapping in a product document; unknown names are refused with the list of known ones."""
+    """A mapping in a product document. The error for an unknown name lists the known names."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -41,7 +44,7 @@ class DocumentSchema(Schema):
 
 
 class StrictField(fields.Field[T]):
-    """A field that takes exactly one type: a subclass says how it understands a value."""
+    """A field for one type. A subclass implements `_parse`."""
 
     default_error_messages = _ERROR_MESSAGES
 
@@ -53,7 +56,7 @@ class StrictField(fields.Field[T]):
 
 
 class Text(StrictField[str]):
-    """Text of at most `most` characters, stripped; on one line unless `lines`."""
+    """Text of at most `max_length` characters, stripped. It is one line unless `multiline`."""
 
     def __init__(self, max_length: int, *, multiline: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -75,7 +78,7 @@ class Text(StrictField[str]):
 
 
 class Key(StrictField[str]):
-    """A short name that stays the same when titles are reworded."""
+    """A short name that identifies an element in all versions of a document."""
 
     def _parse(self, value: Any) -> str:
         if isinstance(value, str) and is_slug(value):
@@ -84,7 +87,7 @@ class Key(StrictField[str]):
 
 
 class Choice(StrictField[str]):
-    """One of a few words."""
+    """One of several fixed words."""
 
     def __init__(self, *choices: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -97,7 +100,7 @@ class Choice(StrictField[str]):
 
 
 class Flag(StrictField[bool]):
-    """true or false, and nothing that merely looks like it."""
+    """true or false. Values such as `yes` or 1 are errors."""
 
     def _parse(self, value: Any) -> bool:
         if isinstance(value, bool):
@@ -106,7 +109,7 @@ class Flag(StrictField[bool]):
 
 
 class Number(StrictField[Decimal]):
-    """An exact number between `least` and `most`; `above` leaves `least` itself out."""
+    """A number from `minimum` to `maximum`, both included unless `is_minimum_exclusive`."""
 
     def __init__(
         self,
@@ -117,11 +120,8 @@ class Number(StrictField[Decimal]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.minimum, self.maximum, self.is_minimum_exclusive = (
-            minimum,
-            maximum,
-            is_minimum_exclusive,
-        )
+        self.minimum, self.maximum = minimum, maximum
+        self.is_minimum_exclusive = is_minimum_exclusive
 
     def _parse(self, value: Any) -> Decimal:
         number = _parse_decimal(value)
@@ -133,7 +133,7 @@ class Number(StrictField[Decimal]):
 
 
 class Integer(StrictField[int]):
-    """A whole number between `least` and `most`."""
+    """A whole number from `minimum` to `maximum`, both included."""
 
     def __init__(self, minimum: int, maximum: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -148,7 +148,7 @@ class Integer(StrictField[int]):
 
 
 class ListOf(fields.List[Any]):
-    """A list of at least `least` and at most `most` of something, called `things` in errors."""
+    """A list of `min_items` to `max_items` elements. Errors call them `plural_noun`."""
 
     default_error_messages = _ERROR_MESSAGES
 
@@ -178,24 +178,25 @@ class ListOf(fields.List[Any]):
 
 
 def nested(schema: type[Schema], **kwargs: Any) -> fields.Nested:
-    """Return a field that holds one mapping of this `shape`."""
     return fields.Nested(schema, error_messages=dict(_ERROR_MESSAGES), **kwargs)
 
 
 def nested_list(
     schema: type[Schema], plural_noun: str, min_items: int, max_items: int, **kwargs: Any
 ) -> ListOf:
-    """Return a field that holds a list of mappings of this `shape`."""
     return ListOf(nested(schema), plural_noun, min_items, max_items, **kwargs)
 
 
 def require_unique(values: list[str], list_name: str, key_name: str = "key") -> None:
-    """Raise ValidationError at the first entry of the list `where` whose `what` came before."""
-    seen: set[str] = set()
+    """Raise ValidationError for the first repeated value, ignoring case.
+
+    `list_name` and `key_name` are the path of the error: list_name[index].key_name.
+    """
+    seen_values: set[str] = set()
     for index, value in enumerate(value.casefold() for value in values):
-        if value in seen:
+        if value in seen_values:
             raise ValidationError({list_name: {index: {key_name: ["is already used above"]}}})
-        seen.add(value)
+        seen_values.add(value)
 
 
 def _parse_decimal(value: Any) -> Decimal:
@@ -214,5 +215,6 @@ def _parse_decimal(value: Any) -> Decimal:
 
 
 def _count_phrase(number: int, plural_noun: str) -> str:
-    words = {1: "one", 2: "two", 3: "three"}
-    return f"{words.get(number, number)} {plural_noun.removesuffix('s') if number == 1 else plural_noun}"
+    number_words = {1: "one", 2: "two", 3: "three"}
+    noun = plural_noun.removesuffix("s") if number == 1 else plural_noun
+    return f"{number_words.get(number, number)} {noun}"

@@ -1,4 +1,4 @@
-"""Tests: timed sets of items, answered in a browser and scored at once."""
+"""The kind assessment: timed tests that are scored automatically."""
 
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
 

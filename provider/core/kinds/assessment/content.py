@@ -1,14 +1,14 @@
-"""What a test's content says (schema 1).
+"""The content of a test (schema 1), and its validation.
 
     name, description?, instructions?     description and instructions are Markdown
     time_limit?                           minutes, 1 to 1440; left out or null: no limit
-    shuffle?                              true mixes the options, the same for one order each time
+    shuffle?                              true shuffles the options, the same way for one order
     grades?                               {passed: 50, excelled: 80}, cut scores in percent
-    summaries?                            {failed: …, passed: …, excelled: …}, a sentence per grade
+    summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
     sections                              [{key, title, instructions?, weight? (1), items}]
 
 An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `points` (1), `required`
-(false), and what its kind adds:
+(false), and the fields of its kind:
 
     single_choice, multiple_choice        options: [{key, text, correct?}], shuffle?
     true_false                            answer: true or false
@@ -16,7 +16,7 @@ An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `points` (1
     short_text                            accepted: [text, …]
     likert                                labels: [text, …], direction? (positive, reversed), trait?
 
-A section of weight 0 is asked and shown but not scored; its items need no right answer.
+The answers to a section of weight 0 are shown but not scored. Its items need no right answer.
 """
 
 from collections.abc import Iterator, Mapping
@@ -58,15 +58,14 @@ from provider.core.products.schema_fields import (
 )
 
 MAX_ITEMS = 200
-SCORE_LABEL, ANSWERED_LABEL = (
-    "Score",
-    "Answered",
-)  # the figures of a section; a trait may not be called so
+# The keys of a section's figures in the result's details. A trait with one of these names would
+# overwrite a figure.
+SCORE_LABEL, ANSWERED_LABEL = "Score", "Answered"
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a test with a score of its own; of weight 0 it has none."""
+    """A part of a test. It has its own score, unless its weight is 0."""
 
     key: str
     title: str
@@ -76,15 +75,14 @@ class Section:
 
     @property
     def is_scored(self) -> bool:
-        """Whether the section counts."""
         return self.weight > 0
 
 
 @dataclass(frozen=True)
 class TestContent:
-    """A test, ready to be asked and scored; `time_limit` in minutes, None for no limit."""
+    """The parsed content of a test. `time_limit` is in minutes, None means no limit."""
 
-    __test__ = False  # for pytest this is no test
+    __test__ = False  # pytest would collect a class whose name begins with Test
 
     name: str
     sections: tuple[Section, ...]
@@ -97,15 +95,12 @@ class TestContent:
 
     @property
     def items(self) -> Iterator[Item]:
-        """All items in their order."""
         return (item for section in self.sections for item in section.items)
 
     def find_item(self, key: str) -> Item | None:
-        """Return the item with this key, None when there is none."""
         return next((item for item in self.items if item.key == key), None)
 
     def unanswered_required(self, answers: Mapping[str, Any]) -> list[Item]:
-        """Return the required items that have no answer."""
         return [item for item in self.items if item.required and answers.get(item.key) is None]
 
 
@@ -122,7 +117,7 @@ class OptionSchema(DocumentSchema):
 
 
 class ItemSchema(DocumentSchema):
-    """What every item has."""
+    """The fields that every item has."""
 
     item_class: type[Item]
 
@@ -140,7 +135,7 @@ class ItemSchema(DocumentSchema):
 
 
 class ChoiceSchema(ItemSchema):
-    """A choice among options, each told apart by key and by text."""
+    """The options of a choice; their keys and texts are unique."""
 
     options = nested_list(OptionSchema, "options", 2, 30, required=True)
     shuffle = Flag(load_default=None)
@@ -164,7 +159,7 @@ class MultipleChoiceSchema(ChoiceSchema):
 
 
 class TrueFalseSchema(ItemSchema):
-    """`true_false`: a statement to judge."""
+    """`true_false`: a statement that is true or false."""
 
     item_class = TrueFalse
     answer = Flag(load_default=None)
@@ -180,7 +175,7 @@ class NumericSchema(ItemSchema):
 
 
 class ShortTextSchema(ItemSchema):
-    """`short_text`: a few words, compared without regard to case and spacing."""
+    """`short_text`: a few words, compared without case and spacing."""
 
     item_class = ShortText
     accepted = ListOf(Text(200), "texts", 1, 50, load_default=())
@@ -207,8 +202,8 @@ class LikertSchema(ItemSchema):
 
 
 _ITEM_SCHEMAS: dict[str, ItemSchema] = {
-    shape.item_class.kind: shape
-    for shape in (
+    schema.item_class.kind: schema
+    for schema in (
         SingleChoiceSchema(),
         MultipleChoiceSchema(),
         TrueFalseSchema(),
@@ -220,7 +215,7 @@ _ITEM_SCHEMAS: dict[str, ItemSchema] = {
 
 
 class ItemField(fields.Field[Item]):
-    """An item of the shape that its `kind` names."""
+    """An item, loaded by the schema that its `kind` names."""
 
     def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Item:
         if not isinstance(value, dict):
@@ -243,13 +238,13 @@ class SectionSchema(DocumentSchema):
 
     @validates_schema
     def _require_scorable_items(self, data: dict[str, Any], **_: Any) -> None:
-        flaws = {
+        problems = {
             index: item.scoring_problem
             for index, item in enumerate(data["items"])
             if item.scoring_problem
         }
-        if data["weight"] and flaws:
-            index, (name, advice) = next(iter(flaws.items()))
+        if data["weight"] and problems:
+            index, (name, advice) = next(iter(problems.items()))
             raise ValidationError({"items": {index: {name: [advice]}}})
 
     @post_load
@@ -258,9 +253,9 @@ class SectionSchema(DocumentSchema):
 
 
 class TestSchema(DocumentSchema):
-    """A test's content."""
+    """The content of a test."""
 
-    __test__ = False
+    __test__ = False  # pytest would collect a class whose name begins with Test
 
     schema = Integer(1, 1, load_default=1)
     name = Text(120, required=True)
@@ -291,16 +286,18 @@ SCHEMA = TestSchema()
 
 
 def parse(content: Mapping[str, Any]) -> TestContent:
-    """Return the typed test of a version's content; raise Invalid with the path of the error."""
+    """Return the typed content of a version. Raises Invalid with the path of the error."""
     test: TestContent = load_content(content, SCHEMA)
     return test
 
 
 def _require_unique_item_keys(sections: list[Section]) -> None:
-    seen: set[str] = set()
-    for place, section in enumerate(sections):
-        for index, item in enumerate(section.items):
-            if item.key in seen:
+    seen_keys: set[str] = set()
+    for section_index, section in enumerate(sections):
+        for item_index, item in enumerate(section.items):
+            if item.key in seen_keys:
                 advice = {"key": ["is already used above; a key is unique in the test"]}
-                raise ValidationError({"sections": {place: {"items": {index: advice}}}})
-            seen.add(item.key)
+                raise ValidationError(
+                    {"sections": {section_index: {"items": {item_index: advice}}}}
+                )
+            seen_keys.add(item.key)

@@ -1,8 +1,11 @@
-"""The kinds of item a test can ask: what an answer is, what it scores, how it reads.
+"""The kinds of item: how each parses, scores and formats an answer.
 
-A form gives the answer to an item under the name `answer`: several values for a
-multiple_choice, the option's key for a single_choice, true or false, the number as written,
-the text, or the position (1 is the first) on a likert scale.
+A form sends the answer to an item in the field `answer`. Its values are:
+
+    single_choice, multiple_choice        the key of the option, or of several options
+    true_false                            true or false
+    numeric, short_text                   the text as the candidate typed it
+    likert                                the position on the scale, from 1
 """
 
 import unicodedata
@@ -25,7 +28,7 @@ _CORRECT, _INCORRECT = Fraction(1), Fraction(0)
 
 @dataclass(frozen=True)
 class Option:
-    """One choice of an item."""
+    """One option of a single_choice or a multiple_choice."""
 
     key: str
     text: str
@@ -34,7 +37,7 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Item(ABC):
-    """One thing a test asks; an answer is a JSON value that `parse_answer` has made."""
+    """One question of a test. An answer is a JSON value that `parse_answer` returned."""
 
     kind: ClassVar[str]
     key: str
@@ -43,30 +46,34 @@ class Item(ABC):
     required: bool = False
 
     def parse_answer(self, raw: Mapping[str, Any]) -> Any:
-        """Return the answer a form gives, None for blank; Invalid speaks to the candidate."""
+        """Return the answer in a form; None for a blank one.
+
+        Raises Invalid with a sentence for the candidate.
+        """
         values = list(_submitted_values(raw))
         return self._parse_values(values) if values else None
 
     @abstractmethod
     def score(self, value: Any) -> Fraction:
-        """Return what the answer `value` is worth, from 0 to 1."""
+        """Return the share of the points that an answer earns, from 0 to 1."""
 
     def format_answer(self, value: Any) -> str:
-        """Return the answer `value` as people read it."""
+        """Return an answer as the report shows it."""
         return str(value)
 
     def form_values(self, value: Any) -> list[str]:
-        """Return the form's values that give the answer `value` (None: no answer) again."""
-        return [_to_text(each) for each in (value if isinstance(value, list) else [value])]
+        """Return the values that a form must send to give this answer again."""
+        values = value if isinstance(value, list) else [value]
+        return [_to_text(form_value) for form_value in values]
 
     @property
     def solution(self) -> str | None:
-        """The right answer as people read it; None where there is no right and wrong."""
+        """The right answer as the report shows it; None for an item without one."""
         return None
 
     @property
     def scoring_problem(self) -> tuple[str, str] | None:
-        """Why this item cannot be scored: the field and what it should be; None when it can."""
+        """The field that prevents scoring, and advice on it; None when scoring is possible."""
         return None
 
     @abstractmethod
@@ -79,7 +86,10 @@ class _Choice(Item):
     shuffle: bool | None = None
 
     def shuffled_options(self, seed: str, shuffle: bool) -> tuple[Option, ...]:
-        """Return the options, in an order that depends on nothing but `seed` if they are mixed."""
+        """Return the options in the order to show.
+
+        The order of shuffled options depends on `seed` alone, so a reload does not change it.
+        """
         if not (shuffle if self.shuffle is None else self.shuffle):
             return self.options
         return tuple(
@@ -88,7 +98,6 @@ class _Choice(Item):
 
     @property
     def solution(self) -> str | None:
-        """The texts of the correct options."""
         return self._join_texts(self._correct_keys) or None
 
     def _join_texts(self, keys: set[str]) -> str:
@@ -106,21 +115,18 @@ class _Choice(Item):
 
 @dataclass(frozen=True, kw_only=True)
 class SingleChoice(_Choice):
-    """One option out of several; the answer is its key."""
+    """One option out of several. The answer is the key of the option."""
 
     kind = "single_choice"
 
     def score(self, value: Any) -> Fraction:
-        """Return 1 for the correct option."""
         return _CORRECT if value in self._correct_keys else _INCORRECT
 
     def format_answer(self, value: Any) -> str:
-        """Return the option's text."""
         return self._join_texts({value})
 
     @property
     def scoring_problem(self) -> tuple[str, str] | None:
-        """Exactly one option has to be correct."""
         return (
             None if len(self._correct_keys) == 1 else ("options", "should have exactly one correct")
         )
@@ -131,24 +137,25 @@ class SingleChoice(_Choice):
 
 @dataclass(frozen=True, kw_only=True)
 class MultipleChoice(_Choice):
-    """Any options out of several; the answer is the list of their keys."""
+    """Any number of options. The answer is the list of their keys."""
 
     kind = "multiple_choice"
 
     def score(self, value: Any) -> Fraction:
-        """Return (right − wrong) / all that are right, never below 0."""
-        rights = self._correct_keys
-        hits = len(rights & set(value))
-        misses = len(set(value) - rights)
-        return max(_INCORRECT, Fraction(hits - misses, len(rights))) if rights else _INCORRECT
+        """Return (right − wrong) / number of correct options, never below 0."""
+        correct_keys = self._correct_keys
+        if not correct_keys:
+            return _INCORRECT
+        right_count = len(correct_keys & set(value))
+        wrong_count = len(set(value) - correct_keys)
+        return max(_INCORRECT, Fraction(right_count - wrong_count, len(correct_keys)))
 
     def format_answer(self, value: Any) -> str:
-        """Return the options' texts, in the author's order."""
+        """Return the texts of the options, in the order of the document."""
         return self._join_texts(set(value))
 
     @property
     def scoring_problem(self) -> tuple[str, str] | None:
-        """At least one option has to be correct."""
         return None if self._correct_keys else ("options", "should have at least one correct")
 
     def _parse_values(self, values: list[str]) -> list[str]:
@@ -157,27 +164,23 @@ class MultipleChoice(_Choice):
 
 @dataclass(frozen=True, kw_only=True)
 class TrueFalse(Item):
-    """A statement that is true or false; the answer is a boolean."""
+    """A statement that is true or false. The answer is a boolean."""
 
     kind = "true_false"
     answer: bool | None = None
 
     def score(self, value: Any) -> Fraction:
-        """Return 1 when the statement was judged right."""
         return _CORRECT if value is self.answer else _INCORRECT
 
     def format_answer(self, value: Any) -> str:
-        """Return True or False, as the form says it."""
         return "True" if value else "False"
 
     @property
     def solution(self) -> str | None:
-        """What the statement is."""
         return None if self.answer is None else self.format_answer(self.answer)
 
     @property
     def scoring_problem(self) -> tuple[str, str] | None:
-        """The statement has to be one or the other."""
         return ("answer", "should be true or false") if self.answer is None else None
 
     def _parse_values(self, values: list[str]) -> bool:
@@ -188,7 +191,7 @@ class TrueFalse(Item):
 
 @dataclass(frozen=True, kw_only=True)
 class Numeric(Item):
-    """A number; the answer is its exact decimal digits as text."""
+    """A number. The answer is text with the exact decimal digits."""
 
     kind = "numeric"
     answer: Decimal | None = None
@@ -196,28 +199,25 @@ class Numeric(Item):
     unit: str = ""
 
     def score(self, value: Any) -> Fraction:
-        """Return 1 when the number is at most `tolerance` away; both ends count."""
+        """Return 1 for a number within the tolerance, both ends included."""
         if self.answer is None:
             return _INCORRECT
-        # Fractions, because Decimal's subtraction rounds to the context's digits.
+        # Decimal's subtraction rounds to the precision of its context; Fraction's is exact.
         distance = abs(Fraction(value) - Fraction(self.answer))
         return _CORRECT if distance <= Fraction(self.tolerance) else _INCORRECT
 
     def format_answer(self, value: Any) -> str:
-        """Return the number with its unit."""
         return f"{value} {self.unit}".strip()
 
     @property
     def solution(self) -> str | None:
-        """The number, its unit and its tolerance."""
         if self.answer is None:
             return None
-        within = f" (± {format_number(self.tolerance)})" if self.tolerance else ""
-        return self.format_answer(format_number(self.answer)) + within
+        tolerance_text = f" (± {format_number(self.tolerance)})" if self.tolerance else ""
+        return self.format_answer(format_number(self.answer)) + tolerance_text
 
     @property
     def scoring_problem(self) -> tuple[str, str] | None:
-        """There has to be a right number."""
         return ("answer", "should be provided, as a number") if self.answer is None else None
 
     def _parse_values(self, values: list[str]) -> str:
@@ -226,27 +226,21 @@ class Numeric(Item):
 
 @dataclass(frozen=True, kw_only=True)
 class ShortText(Item):
-    """A few words; the answer is the text, compared without regard to case and spacing."""
+    """A few words. The answer is the text; case and spacing do not matter."""
 
     kind = "short_text"
     accepted: tuple[str, ...] = ()
 
     def score(self, value: Any) -> Fraction:
-        """Return 1 for one of the accepted texts."""
-        return (
-            _CORRECT
-            if _normalize(value) in {_normalize(text) for text in self.accepted}
-            else _INCORRECT
-        )
+        accepted_texts = {_normalize(text) for text in self.accepted}
+        return _CORRECT if _normalize(value) in accepted_texts else _INCORRECT
 
     @property
     def solution(self) -> str | None:
-        """All accepted texts."""
         return " / ".join(self.accepted) or None
 
     @property
     def scoring_problem(self) -> tuple[str, str] | None:
-        """There has to be an accepted text."""
         return None if self.accepted else ("accepted", "should have at least one text")
 
     def _parse_values(self, values: list[str]) -> str:
@@ -258,7 +252,7 @@ class ShortText(Item):
 
 @dataclass(frozen=True, kw_only=True)
 class Likert(Item):
-    """A position on a scale; the answer counts from 1. No position is wrong, each scores."""
+    """A scale. The answer is a position from 1. No position is wrong: each has its own score."""
 
     kind = "likert"
     labels: tuple[str, ...]
@@ -266,12 +260,11 @@ class Likert(Item):
     trait: str | None = None
 
     def score(self, value: Any) -> Fraction:
-        """Return the place on the scale, from one end (0) to the other (1)."""
+        """Return 0 for the first position and 1 for the last, or the other way round."""
         share = Fraction(value - 1, len(self.labels) - 1)
         return 1 - share if self.reversed else share
 
     def format_answer(self, value: Any) -> str:
-        """Return the position's label."""
         return str(self.labels[value - 1])
 
     def _parse_values(self, values: list[str]) -> int:
@@ -288,7 +281,8 @@ ITEM_KINDS: dict[str, type[Item]] = {
 
 
 def _submitted_values(raw: Mapping[str, Any]) -> Iterator[str]:
-    getlist = getattr(raw, "getlist", None)  # a form's; JSON and tests give plain mappings
+    # A form is a MultiDict. JSON and tests give plain mappings.
+    getlist = getattr(raw, "getlist", None)
     values = getlist(ANSWER_FIELD) if getlist else raw.get(ANSWER_FIELD)
     for value in values if isinstance(values, list) else [values]:
         text = _to_text(value)
@@ -316,5 +310,5 @@ def _normalize(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def _shuffle_key(seed: str, item: str, option: str) -> bytes:
-    return sha256(f"{seed}/{item}/{option}".encode()).digest()
+def _shuffle_key(seed: str, item_key: str, option_key: str) -> bytes:
+    return sha256(f"{seed}/{item_key}/{option_key}".encode()).digest()

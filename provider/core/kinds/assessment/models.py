@@ -1,4 +1,4 @@
-"""Tests and assessments: a timed set of items, answered in a browser, scored at once."""
+"""Tests and assessments. A submitted assessment is scored and completed at once."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,11 +24,10 @@ class Test(Product):
     """A test that an ATS can order."""
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
-    __test__ = False  # not one of pytest's
+    __test__ = False  # pytest would collect a class whose name begins with Test
 
     @staticmethod
     def parse(document: dict[str, Any]) -> TestContent:
-        """Read a version's content; Invalid names the field."""
         return content.parse(document)
 
 
@@ -45,40 +44,37 @@ class Assessment(TimedOrder):
 
     @property
     def content(self) -> TestContent:
-        """The test as it was when it was ordered."""
+        """The content of the version that was ordered."""
         return self.version.parsed(Test.parse)
 
     @property
     def saved_answers(self) -> dict[str, Any]:
-        """The saved answers by item key."""
+        """The answers by the key of their item."""
         return {answer.item_key: answer.value for answer in self.answers}
 
     @property
     def time_limit(self) -> timedelta | None:
-        """The test's time limit, None without one."""
         minutes = self.content.time_limit
         return timedelta(minutes=minutes) if minutes else None
 
     @property
     def unanswered_keys(self) -> set[str]:
-        """The keys of the items without a saved answer."""
         return {item.key for item in self.content.items} - set(self.saved_answers)
 
     @property
     def unanswered_required_keys(self) -> set[str]:
-        """The keys of the required items without a saved answer: they hold up handing in."""
+        """The keys of the required items without an answer. These items prevent submitting."""
         return {item.key for item in self.content.unanswered_required(self.saved_answers)}
 
     @property
     def duration_seconds(self) -> int | None:
-        """The test's time limit in seconds, None without one."""
         return int(self.time_limit.total_seconds()) if self.time_limit else None
 
     def evidence(self) -> Evidence:
-        """Return every question with its answer and points, beside the figures of the result."""
+        """Return the figures of the result, and every question with its answer and points."""
         items = scoring.score_items(self.content, self.saved_answers)
         answered = f"{sum(item.answer is not None for item in items)} of {len(items)}"
-        allowed = (
+        time_facts = (
             [("Time allowed", labels.format_duration(self.duration_seconds))]
             if self.duration_seconds
             else []
@@ -86,7 +82,7 @@ class Assessment(TimedOrder):
         return replace(
             super().evidence(),
             sentence=f"{answered} questions answered.",
-            facts=(*allowed, ("Questions answered", answered)),
+            facts=(*time_facts, ("Questions answered", answered)),
             items=tuple(
                 (item.section, item.prompt, item.answer or "No answer", item.points_text)
                 for item in items
@@ -94,14 +90,14 @@ class Assessment(TimedOrder):
         )
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Score what was saved until the time was over."""
+        """Submit the answers that were saved before the deadline."""
         self.submit(session, secret_box, now, actor="system")
 
     def save(self, key: str, raw: Mapping[str, Any], now: datetime) -> Any:
-        """Save the answer to one item, as given in a form; return it, None for blank.
+        """Save the answer to one item from a form. Returns the answer; None for a blank one.
 
-        Raises Conflict after the deadline, NotFound for an unknown item, Invalid for a value
-        that cannot be an answer; what was saved before then still stands.
+        Raises Conflict after the deadline, NotFound for an unknown item and Invalid for a value
+        that is no answer. An earlier answer is kept then.
         """
         self.require_running(now)
         value = self._find_item(key).parse_answer(raw)
@@ -111,7 +107,7 @@ class Assessment(TimedOrder):
     def submit(
         self, session: Session, secret_box: SecretBox, now: datetime, actor: str = "candidate"
     ) -> None:
-        """Close the attempt: score what was saved and complete the order."""
+        """Score the saved answers and complete the order."""
         seconds = self.elapsed_seconds(now)
         scored = scoring.score(self.content, self.saved_answers)
         result = Result(
@@ -134,7 +130,7 @@ class Assessment(TimedOrder):
 
 
 class Answer(Base):
-    """What a candidate answered to one item; saved as it is given."""
+    """The answer to one item. It is saved while the attempt runs."""
 
     __tablename__ = "answers"
     __table_args__ = (UniqueConstraint("order_id", "item_key"),)
@@ -148,14 +144,14 @@ class Answer(Base):
 
     @classmethod
     def put(cls, assessment: Assessment, item_key: str, value: Any, now: datetime) -> None:
-        """Write one answer, or take it away for None; no other is loaded for that."""
+        """Write one answer, or delete it for None. The other answers are not loaded."""
         session = object_session(assessment)
         assert session, "an answer is saved in an open transaction"
-        told = {"order_id": assessment.id, "item_key": item_key}
+        key = {"order_id": assessment.id, "item_key": item_key}
         if value is None:
-            _DELETE_ANSWER.fetch_all(session, told)
-        elif not _UPDATE_ANSWER.fetch_all(session, {**told, "new": value, "now": now}):
-            insert_row(session, cls, **told, value=value, saved_at=now)
+            _DELETE_ANSWER.fetch_all(session, key)
+        elif not _UPDATE_ANSWER.fetch_all(session, {**key, "new": value, "now": now}):
+            insert_row(session, cls, **key, value=value, saved_at=now)
         session.expire(assessment, ["answers"])
 
 

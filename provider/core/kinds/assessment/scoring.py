@@ -1,7 +1,8 @@
-"""How answers become a result: exact fractions inside, rounded once, where people read them.
+"""Scoring: answers become percentages, a grade and the figures of a report.
 
-Each item is worth its points times what its answer scores; unanswered is worth nothing. A
-section's percentage is the share of its points, the total is the sections' by their weights.
+An item earns its points times the score of its answer; a blank answer earns 0. The percentage of
+a section is its share of points. The total is the average of the sections, by weight. Fractions
+are exact; each percentage is rounded once, at the end.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ Figure = int | float | str
 
 @dataclass(frozen=True)
 class SectionScore:
-    """One section's figures; `percent` is None where nothing is scored; traits by name."""
+    """The figures of one section. `percent` is None for weight 0; `traits` are (name, percent)."""
 
     title: str
     percent: Decimal | None
@@ -30,13 +31,13 @@ class SectionScore:
 
     @property
     def answered_text(self) -> str:
-        """How many items were answered, such as 4 of 5."""
+        """The number of answered items: `4 of 5`."""
         return f"{self.answered} of {self.item_count}"
 
 
 @dataclass(frozen=True)
 class ScoredItem:
-    """One item as the report shows it; `points` is None where the item is not scored."""
+    """One item as the report shows it. `points` is None in a section of weight 0."""
 
     section: str
     key: str
@@ -48,7 +49,7 @@ class ScoredItem:
 
     @property
     def points_text(self) -> str:
-        """The points as people read them, such as 1 of 2; empty where nothing is scored."""
+        """The points as text: `1 of 2`. Empty for an item that is not scored."""
         return (
             ""
             if self.points is None
@@ -58,7 +59,7 @@ class ScoredItem:
 
 @dataclass(frozen=True)
 class Score:
-    """A test's result: `percent` 0 to 100 with at most one decimal, None when nothing is scored."""
+    """The result of a test. `percent` is 0 to 100; None for a test without scored sections."""
 
     percent: Decimal | None
     grade: str | None
@@ -67,16 +68,16 @@ class Score:
 
     @property
     def details(self) -> dict[str, dict[str, Figure]]:
-        """The figures of each section under its title, two levels, as the wire wants them."""
+        """The figures of each section by its title: the two levels that the contract allows."""
         return {section.title: dict(_details(section)) for section in self.sections}
 
     def figures(self) -> dict[str, Any]:
-        """Return the bars of the report as JSON: label, percent 0 to 100, note."""
+        """Return the bars of the report as JSON: label, percent (0 to 100), note."""
         return {"bars": [bar for section in self.sections for bar in _bars(section)]}
 
 
 def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
-    """Score answers (item key to the value that `parse_answer` gave; None or absent is blank)."""
+    """Score answers: values of `parse_answer` by item key. None or an absent key is a blank."""
     total = _total_percent(content, answers)
     grade = content.grades.grade_for(total) if content.grades and total is not None else None
     summary = (content.summaries or {}).get(grade or "")
@@ -85,7 +86,6 @@ def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
 
 
 def score_items(content: TestContent, answers: Mapping[str, Any]) -> tuple[ScoredItem, ...]:
-    """Return every item with its answer and points, in the test's order, for the report."""
     return tuple(
         _score_item(section, item, answers.get(item.key))
         for section in content.sections
@@ -107,28 +107,28 @@ def _total_percent(content: TestContent, answers: Mapping[str, Any]) -> Decimal 
 def _points_share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction:
     points = sum((Fraction(item.points) for item in items), Fraction(0))
     return (
-        sum((_points_gained(item, answers.get(item.key)) for item in items), Fraction(0)) / points
+        sum((_points_earned(item, answers.get(item.key)) for item in items), Fraction(0)) / points
     )
 
 
-def _points_gained(item: Item, value: Any) -> Fraction:
+def _points_earned(item: Item, value: Any) -> Fraction:
     return Fraction(0) if value is None else Fraction(item.points) * item.score(value)
 
 
 def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
     answered = sum(answers.get(item.key) is not None for item in section.items)
-    whole = to_percent(_points_share(section.items, answers)) if section.is_scored else None
+    percent = to_percent(_points_share(section.items, answers)) if section.is_scored else None
     traits = tuple(_traits(section, answers))
-    return SectionScore(section.title, whole, answered, len(section.items), traits)
+    return SectionScore(section.title, percent, answered, len(section.items), traits)
 
 
 def _traits(section: Section, answers: Mapping[str, Any]) -> Iterator[tuple[str, Decimal]]:
-    # A trait describes: what was not answered says nothing about it, rather than 0.
-    given: dict[str, list[Item]] = {}
+    # A blank answer does not count as 0: it tells nothing about the trait.
+    items_by_trait: dict[str, list[Item]] = {}
     for item in section.items:
         if isinstance(item, Likert) and item.trait and answers.get(item.key) is not None:
-            given.setdefault(item.trait, []).append(item)
-    for trait, items in given.items():
+            items_by_trait.setdefault(item.trait, []).append(item)
+    for trait, items in items_by_trait.items():
         yield trait, to_percent(_points_share(items, answers))
 
 
@@ -149,7 +149,7 @@ def _bars(section: SectionScore) -> Iterator[dict[str, Figure]]:
 
 
 def _score_item(section: Section, item: Item, value: Any) -> ScoredItem:
-    points = Decimal(0) if value is None else _round_points(_points_gained(item, value))
+    points = Decimal(0) if value is None else _round_points(_points_earned(item, value))
     return ScoredItem(
         section=section.title,
         key=item.key,

@@ -1,4 +1,4 @@
-"""Background checks: screenings that a candidate consents to."""
+"""The kind check: background checks that a candidate consents to."""
 
 from provider.core.kinds.check.models import (
     CLEAR,

@@ -1,4 +1,4 @@
-"""What a screening may need to know of a candidate, and how each is read."""
+"""The details that a screening may need from a candidate, and their validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from datetime import date, datetime
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Invalid
 
-MAX_DETAIL_LENGTH = 1000  # characters of one particular
-MAX_AGE_YEARS = 120  # years
+MAX_DETAIL_LENGTH = 1000  # characters
+MAX_AGE_YEARS = 120
 
 
 @dataclass(frozen=True)
 class DetailField:
-    """One thing to fill in: its words, the browser's help (`autocomplete`), and its form."""
+    """One field of the consent form. `autocomplete` is a token of the HTML attribute."""
 
     label: str
     hint: str = ""
@@ -21,7 +21,7 @@ class DetailField:
     input_type: str = "text"  # text, date or lines
 
     def parse(self, raw: str, now: datetime) -> str:
-        """Return what was filled in, tidied; Invalid with a sentence for the candidate."""
+        """Return the cleaned value. Raises Invalid with a sentence for the candidate."""
         text = _clean_lines(raw) if self.input_type == "lines" else to_one_line(raw)
         if not text:
             raise Invalid(f"Please fill in: {self.label}")
@@ -59,12 +59,11 @@ DETAIL_FIELDS: Mapping[str, DetailField] = {
 
 
 def to_one_line(raw: str) -> str:
-    """Return what was typed into one line, without doubled blanks."""
+    """Return the text on one line, with single spaces."""
     return " ".join(clean_text(raw).split())
 
 
 def _clean_lines(raw: str) -> str:
-    """Return what was typed, its lines kept, without blanks at their ends."""
     lines = clean_text(raw).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join(line.strip() for line in lines).strip()
 

@@ -1,14 +1,15 @@
-"""What a package's content says (schema 1).
+"""The content of a package (schema 1), and its validation.
 
     name, description?                    description is Markdown
-    sections?                             [{key, title, text}], read by the candidate first
+    sections?                             [{key, title, text}], shown before the consent form
     screenings                            [{key, name, description?, asks?}], each gets a finding
-    disclosure                            {key, version, text, sample?}, what is consented to
+    disclosure                            {key, version, text, sample?}, the text to consent to
 
-`asks` names what a screening needs to know, from PARTICULARS; the form asks for that and no more.
+`asks` lists the details that a screening needs, by their names in DETAIL_FIELDS. The consent form
+asks for these details only.
 
-`text` and `description` are Markdown. `version` is text of the author's, kept with each consent.
-`sample: true` marks a disclosure that no lawyer has seen: pages warn that it is not for real use.
+`text` and `description` are Markdown. The author chooses `version`; each consent records it.
+`sample: true` marks a disclosure that no lawyer has approved. Pages warn about it.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ from provider.core.products.schema_fields import (
 
 @dataclass(frozen=True)
 class InformationSection:
-    """Something the candidate reads before deciding."""
+    """A text that the candidate reads before the consent form."""
 
     key: str
     title: str
@@ -44,7 +45,7 @@ class InformationSection:
 
 @dataclass(frozen=True)
 class Screening:
-    """One thing that is looked into; it ends clear or to be considered."""
+    """One part of a check. Its finding is clear or to consider."""
 
     key: str
     name: str
@@ -54,7 +55,7 @@ class Screening:
 
 @dataclass(frozen=True)
 class Disclosure:
-    """The text a candidate consents to; `sample` ones are not for real use."""
+    """The text that a candidate consents to. A sample is for sandbox accounts only."""
 
     key: str
     version: str
@@ -64,7 +65,7 @@ class Disclosure:
 
 @dataclass(frozen=True)
 class PackageContent:
-    """A package, ready to be consented to and worked through."""
+    """The parsed content of a package."""
 
     name: str
     screenings: tuple[Screening, ...]
@@ -74,10 +75,9 @@ class PackageContent:
 
     @property
     def requested_details(self) -> list[str]:
-        """What the screenings need to know, each once, in the order of PARTICULARS."""
-        return [
-            name for name in DETAIL_FIELDS if any(name in each.asks for each in self.screenings)
-        ]
+        """The names of the details that the screenings need, in the order of DETAIL_FIELDS."""
+        needed = {name for screening in self.screenings for name in screening.asks}
+        return [name for name in DETAIL_FIELDS if name in needed]
 
 
 class InformationSectionSchema(DocumentSchema):
@@ -119,7 +119,7 @@ class DisclosureSchema(DocumentSchema):
 
 
 class PackageSchema(DocumentSchema):
-    """A package's content."""
+    """The content of a package."""
 
     schema = Integer(1, 1, load_default=1)
     name = Text(120, required=True)
@@ -145,6 +145,6 @@ SCHEMA = PackageSchema()
 
 
 def parse(content: Mapping[str, Any]) -> PackageContent:
-    """Return the typed package of a version's content; Invalid names the path of the error."""
+    """Return the typed content of a version. Raises Invalid with the path of the error."""
     package: PackageContent = load_content(content, SCHEMA)
     return package

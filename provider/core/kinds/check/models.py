@@ -1,4 +1,4 @@
-"""Packages and background checks: screenings that a candidate consents to."""
+"""Packages and checks: disclosures, consents, candidate details and findings."""
 
 import hashlib
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
 
 
 class DisclosureRecord(Base):
-    """A text that candidates consent to; a key and a version stand for one text for ever."""
+    """The text of a disclosure. A key and a version name one text, which never changes."""
 
     __tablename__ = "disclosures"
     __table_args__ = (UniqueConstraint("key", "version"),)
@@ -40,13 +40,13 @@ class DisclosureRecord(Base):
 
 
 def text_digest(text: str) -> str:
-    """Return the SHA-256, in hex, by which a consent names the exact text."""
+    """Return the SHA-256 of a disclosure in hex. A consent records this digest."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class ConsentView:
-    """A consent in words: the name that was typed, when, and the text it was typed under."""
+    """A decrypted consent: the typed name, the time and the text of the disclosure."""
 
     name: str
     given_at: datetime
@@ -56,10 +56,10 @@ class ConsentView:
 
 
 class Consent(Base):
-    """A consent: who typed which name when, from where, to exactly which text.
+    """The proof of a consent: the typed name, the time, the browser and the text.
 
-    `disclosure` is the SHA-256 of the text as it was shown; the text itself stands in the
-    version that the order was placed on, which never changes.
+    `disclosure_digest` is the SHA-256 of the text that was shown. The text itself is in the
+    product version of the order, which never changes.
     """
 
     __tablename__ = "consents"
@@ -76,7 +76,7 @@ class Consent(Base):
 
 
 class CandidateDetail(Base):
-    """One thing that the candidate filled in, encrypted by itself."""
+    """One field that the candidate filled in, encrypted separately."""
 
     __tablename__ = "candidate_details"
     __table_args__ = (UniqueConstraint("order_id", "name"),)
@@ -89,7 +89,7 @@ class CandidateDetail(Base):
 
 
 class Finding(Base):
-    """How one screening came out; what exactly was found stays here, encrypted."""
+    """The outcome of one screening. Its note is encrypted and never leaves this server."""
 
     __tablename__ = "findings"
     __table_args__ = (UniqueConstraint("order_id", "screening"),)
@@ -111,24 +111,25 @@ class Package(Product):
 
     @staticmethod
     def parse(document: dict[str, Any]) -> PackageContent:
-        """Read a version's content; Invalid names the field."""
         return content.parse(document)
 
     def is_sample(self, version: ProductVersion) -> bool:
-        """A disclosure that no lawyer has seen is for trying out alone."""
         return version.parsed(Package.parse).disclosure.sample
 
     def check_against_history(
         self, session: Session, content: dict[str, Any], now: datetime
     ) -> None:
-        """Refuse another text under a disclosure's key and version: consents point to it."""
+        """Raise DocumentError for a changed text under the same key and version.
+
+        Consents name a disclosure by key and version, so its text must not change.
+        """
         disclosure = self.parse(content).disclosure
         digest = text_digest(disclosure.text)
         query = select(DisclosureRecord).where(
             DisclosureRecord.key == disclosure.key, DisclosureRecord.version == disclosure.version
         )
-        standing = session.scalar(query)
-        if standing is None:
+        existing = session.scalar(query)
+        if existing is None:
             session.add(
                 DisclosureRecord(
                     key=disclosure.key,
@@ -139,12 +140,12 @@ class Package(Product):
                     created_at=now,
                 )
             )
-        elif (standing.digest, standing.sample) != (digest, disclosure.sample):
-            other = "another text" if standing.digest != digest else "another `sample`"
+        elif (existing.digest, existing.sample) != (digest, disclosure.sample):
+            difference = "another text" if existing.digest != digest else "another `sample`"
             raise DocumentError(
                 "disclosure.version",
-                f"{disclosure.key} {disclosure.version} already stands with {other}; "
-                "give the changed one a new version",
+                f"{disclosure.key} {disclosure.version} already exists with {difference}; "
+                "give the changed disclosure a new version",
             )
 
 
@@ -161,7 +162,7 @@ class Check(Order):
 
     @property
     def content(self) -> PackageContent:
-        """The package as it was when it was ordered."""
+        """The content of the version that was ordered."""
         return self.version.parsed(Package.parse)
 
     def give_consent(
@@ -175,51 +176,57 @@ class Check(Order):
         user_agent: str,
         now: datetime,
     ) -> None:
-        """The candidate agrees, by typing their name, and says what the screenings need.
+        """Record the consent of the candidate and the details that the screenings need.
 
-        Raises Invalid with all that is to be mended, by field, as the error's `fields`.
+        Raises IncompleteForm with one message per wrong field.
         """
         self.require_open(now)
-        read = self._parse_form(name, details, now)
+        values = self._parse_form(name, details, now)
         for field in self.content.requested_details:
-            sealed = secret_box.encrypt(read[field], self._row_path(field))
-            self.candidate_details.append(CandidateDetail(name=field, value_encrypted=sealed))
+            encrypted = secret_box.encrypt(values[field], self._row_path(field))
+            self.candidate_details.append(CandidateDetail(name=field, value_encrypted=encrypted))
         self.consents.append(
-            self._build_consent(secret_box, read["name"], ip_address, user_agent, now)
+            self._build_consent(secret_box, values["name"], ip_address, user_agent, now)
         )
         self.progress = "submitted"
         self.change_status(session, CONSENTED, actor="candidate", now=now)
         self.enqueue_email(session, "consent", now)
 
     def decrypt_details(self, secret_box: SecretBox) -> dict[str, str]:
-        """Return what the candidate filled in, by field."""
+        """Return the details that the candidate filled in, by the name of their field."""
         return {
-            each.name: secret_box.decrypt(each.value_encrypted, self._row_path(each.name))
-            for each in self.candidate_details
+            detail.name: secret_box.decrypt(detail.value_encrypted, self._row_path(detail.name))
+            for detail in self.candidate_details
         }
 
     def latest_consent_view(self, secret_box: SecretBox) -> ConsentView | None:
-        """Return what the candidate agreed to last, and by which name; None before."""
+        """Return the newest consent; None before the candidate has given one."""
         if not self.consents:
             return None
-        last, text = self.consents[-1], self.content.disclosure
-        name = secret_box.decrypt(last.name, self._signature_row_path(last.given_at))
-        return ConsentView(name, last.given_at, text.text, last.disclosure_version, text.sample)
+        consent, disclosure = self.consents[-1], self.content.disclosure
+        return ConsentView(
+            name=secret_box.decrypt(consent.name, self._signature_row_path(consent.given_at)),
+            given_at=consent.given_at,
+            text=disclosure.text,
+            version=consent.disclosure_version,
+            sample=disclosure.sample,
+        )
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
-        """Return what the candidate agreed to last (`agreed`), and the words of `particulars`."""
+        """Return the newest consent (`agreed`) and the fields of the form (`particulars`)."""
         return {"agreed": self.latest_consent_view(secret_box), "particulars": DETAIL_FIELDS}
 
     def reopen(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
     ) -> None:
-        """Begin anew: consent is asked for again; what was entered and found is deleted.
+        """Reopen the check. The candidate is asked for consent again.
 
-        The consents stay on record: they prove what was allowed until now.
+        Candidate details and findings are deleted. Consents stay, because they are the proof that
+        the earlier screenings were allowed.
         """
         super().reopen(session, secret_box, actor, reason, now)
-        for each in (*self.candidate_details, *self.findings):
-            session.delete(each)
+        for row in (*self.candidate_details, *self.findings):
+            session.delete(row)
         session.flush()
         session.expire(self, ["candidate_details", "findings"])
 
@@ -233,7 +240,7 @@ class Check(Order):
         actor: str,
         now: datetime,
     ) -> None:
-        """Enter how a screening came out, in place of what stood; the note never leaves us."""
+        """Set the outcome of a screening. The note is encrypted and never sent to the ATS."""
         self._require_consented()
         name = self.find_screening(screening).name
         if status not in (CLEAR, CONSIDER):
@@ -256,19 +263,19 @@ class Check(Order):
         )
 
     def find_finding(self, screening: str) -> Finding | None:
-        """Return what was found in a screening, if anything was entered."""
-        return next((each for each in self.findings if each.screening == screening), None)
+        """Return the finding of a screening; None before its outcome is entered."""
+        return next((finding for finding in self.findings if finding.screening == screening), None)
 
     def decrypt_note(self, secret_box: SecretBox, finding: Finding) -> str:
-        """Return what exactly was found."""
-        row = self._row_path(f"finding/{finding.screening}")
-        return secret_box.decrypt(finding.note, row) if finding.note else ""
+        """Return the note of a finding; empty for a finding without one."""
+        row_path = self._row_path(f"finding/{finding.screening}")
+        return secret_box.decrypt(finding.note, row_path) if finding.note else ""
 
     def conclude(self, session: Session, secret_box: SecretBox, actor: str, now: datetime) -> None:
-        """Complete the check: one screening to consider makes it all to consider."""
+        """Complete the check. Raises Conflict while a screening has no outcome."""
         self._require_consented()
-        if left := self.open_screenings():
-            names = ", ".join(each.name for each in left)
+        if open_screenings := self.open_screenings():
+            names = ", ".join(screening.name for screening in open_screenings)
             raise Conflict(f"There is no outcome yet for: {names}")
         figures = {
             "overall_status": self.overall_status,
@@ -280,61 +287,67 @@ class Check(Order):
 
     @property
     def overall_status(self) -> str:
-        """Clear only if every outcome so far is."""
+        """`consider` if one finding is, else `clear`."""
         return CONSIDER if CONSIDER in [status for _, status in self.finding_statuses()] else CLEAR
 
     def finding_statuses(self) -> list[tuple[str, str]]:
-        """Return the (name, status) of the screenings that have an outcome: what the ATS learns."""
-        found = [(each.name, self.find_finding(each.key)) for each in self.content.screenings]
-        return [(name, finding.status) for name, finding in found if finding]
+        """Return (name, status) of each screening with an outcome. The ATS receives these."""
+        return [
+            (screening.name, finding.status)
+            for screening in self.content.screenings
+            if (finding := self.find_finding(screening.key))
+        ]
 
     def open_screenings(self) -> list[Screening]:
         """Return the screenings without an outcome."""
-        return [each for each in self.content.screenings if not self.find_finding(each.key)]
+        return [
+            screening
+            for screening in self.content.screenings
+            if not self.find_finding(screening.key)
+        ]
 
     def find_screening(self, key: str) -> Screening:
-        """Return a screening by its key; NotFound."""
         for screening in self.content.screenings:
             if screening.key == key:
                 return screening
         raise NotFound("There is no such screening in this package")
 
     def evidence(self) -> Evidence:
-        """Return the screenings' outcomes, and nothing of what was found."""
-        found = super().evidence()
-        if not found.findings:
-            return found
-        look = sum(status == CONSIDER for _, status in found.findings)
+        """Return the outcomes of the screenings, without the notes."""
+        evidence = super().evidence()
+        if not evidence.findings:
+            return evidence
+        consider_count = sum(status == CONSIDER for _, status in evidence.findings)
         sentence = (
-            f"{look} of {_screening_count_text(len(found.findings))} to consider."
-            if look
+            f"{consider_count} of {_screening_count_text(len(evidence.findings))} to consider."
+            if consider_count
             else "Nothing to consider in any screening."
         )
-        return replace(found, sentence=sentence)
+        return replace(evidence, sentence=sentence)
 
     def _parse_form(self, name: str, details: Mapping[str, str], now: datetime) -> dict[str, str]:
         problems: dict[str, str] = {}
-        read = {"name": to_one_line(name)}
-        if not read["name"]:
+        values = {"name": to_one_line(name)}
+        if not values["name"]:
             problems["name"] = "Please type your name to agree"
-        elif len(read["name"]) > 200:
+        elif len(values["name"]) > 200:
             problems["name"] = "Please use at most 200 characters"
         for field in self.content.requested_details:
             try:
-                read[field] = DETAIL_FIELDS[field].parse(details.get(field, ""), now)
+                values[field] = DETAIL_FIELDS[field].parse(details.get(field, ""), now)
             except Invalid as error:
                 problems[field] = str(error)
         if problems:
             raise IncompleteForm(problems)
-        return read
+        return values
 
     def _build_consent(
         self, secret_box: SecretBox, name: str, ip_address: str, user_agent: str, now: datetime
     ) -> Consent:
-        text = self.content.disclosure
+        disclosure = self.content.disclosure
         return Consent(
-            disclosure_digest=text_digest(text.text),
-            disclosure_version=f"{text.key} {text.version}",
+            disclosure_digest=text_digest(disclosure.text),
+            disclosure_version=f"{disclosure.key} {disclosure.version}",
             name=secret_box.encrypt(name, self._signature_row_path(now)),
             ip_address=ip_address[:60],
             user_agent=clean_text(user_agent)[:300],
@@ -349,12 +362,12 @@ class Check(Order):
         return f"orders/{self.public_id}/{field}"
 
     def _signature_row_path(self, given_at: datetime) -> str:
-        # The moment is part of it: a consent whose time was changed can no longer be read.
+        # The time is part of the path: a consent whose time was changed can no longer be decrypted.
         return self._row_path(f"consent/{given_at.isoformat()}")
 
 
 class IncompleteForm(Invalid):
-    """A form that cannot be taken yet; `fields` says of each field what is wrong."""
+    """A consent form with errors. `fields` has one message per wrong field."""
 
     def __init__(self, fields: dict[str, str]) -> None:
         super().__init__(next(iter(fields.values())))

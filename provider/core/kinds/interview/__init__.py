@@ -1,4 +1,4 @@
-"""Video interviews: questions answered on video, rated by the staff."""
+"""The kind interview: questions that are answered on video and rated by the staff."""
 
 from provider.core.kinds.interview.models import (
     BROKEN,

@@ -1,12 +1,13 @@
-"""What an interview template's content says (schema 1).
+"""The content of an interview template (schema 1), and its validation.
 
     name, description?, instructions?     description and instructions are Markdown
     questions                             [{key, text, think_seconds?, answer_seconds?, takes?}]
-    scale?                                {min: 1, max: 5, labels?: [a label per rating]}
-    grades?, summaries?                   as in a test: {passed: 50, excelled: 80}, a sentence each
+    scale?                                {min: 1, max: 5, labels?: [one label per rating]}
+    grades?, summaries?                   as in a test
 
-`text` is Markdown. `think_seconds` (30) runs before an answer is recorded, `answer_seconds` (120)
-is its longest, `takes` (1) how often it may be recorded. Reviewers rate each answer on the scale.
+`text` is Markdown. `think_seconds` (30) is the time before the recording of an answer starts.
+`answer_seconds` (120) is the maximum length of an answer. `takes` (1) is the number of recordings
+that a candidate may make of an answer. Staff rate each answer on the scale.
 """
 
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ from provider.core.products.schema_fields import (
 
 @dataclass(frozen=True)
 class Question:
-    """One question; times in seconds, `takes` is how often the answer may be recorded."""
+    """One question. `takes` is the number of recordings that a candidate may make."""
 
     key: str
     text: str
@@ -47,14 +48,14 @@ class Question:
 
 @dataclass(frozen=True)
 class Scale:
-    """The ratings a reviewer can give, both ends included; `labels` name them, or are empty."""
+    """The ratings from `min` to `max`, both included. `labels` has one per rating, or none."""
 
     min: int = 1
     max: int = 5
     labels: tuple[str, ...] = ()
 
     def label(self, value: int) -> str:
-        """Return what a rating is called; empty where the scale has no words."""
+        """Return the label of a rating; empty for a scale without labels."""
         return self.labels[value - self.min] if self.labels else ""
 
     def rating_text(self, value: int) -> str:
@@ -65,7 +66,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class InterviewContent:
-    """An interview, ready to be held and rated."""
+    """The parsed content of an interview template."""
 
     name: str
     questions: tuple[Question, ...]
@@ -77,7 +78,7 @@ class InterviewContent:
 
     @property
     def max_duration_seconds(self) -> int:
-        """The longest that thinking and answering can take, each answer recorded once."""
+        """The maximum time to think and answer, with one recording per question."""
         return sum(question.think_seconds + question.answer_seconds for question in self.questions)
 
 
@@ -96,7 +97,7 @@ class QuestionSchema(DocumentSchema):
 
 
 class ScaleSchema(DocumentSchema):
-    """The `scale` on which answers are rated."""
+    """The `scale` of the ratings."""
 
     min = Integer(0, 10, load_default=1)
     max = Integer(1, 100, load_default=5)
@@ -106,9 +107,11 @@ class ScaleSchema(DocumentSchema):
     def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
         if data["max"] <= data["min"]:
             raise ValidationError("should be more than min", "max")
-        steps = data["max"] - data["min"] + 1
-        if data["labels"] and len(data["labels"]) != steps:
-            raise ValidationError(f"should have a label per rating, that is {steps}", "labels")
+        rating_count = data["max"] - data["min"] + 1
+        if data["labels"] and len(data["labels"]) != rating_count:
+            raise ValidationError(
+                f"should have a label per rating, that is {rating_count}", "labels"
+            )
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Scale:
@@ -116,7 +119,7 @@ class ScaleSchema(DocumentSchema):
 
 
 class InterviewSchema(DocumentSchema):
-    """An interview template's content."""
+    """The content of an interview template."""
 
     schema = Integer(1, 1, load_default=1)
     name = Text(120, required=True)
@@ -142,6 +145,6 @@ SCHEMA = InterviewSchema()
 
 
 def parse(content: Mapping[str, Any]) -> InterviewContent:
-    """Return the typed interview of a version's content; Invalid names the path of the error."""
+    """Return the typed content of a version. Raises Invalid with the path of the error."""
     interview: InterviewContent = load_content(content, SCHEMA)
     return interview

@@ -1,4 +1,4 @@
-"""Interview templates and interviews: questions answered on video, rated by the staff."""
+"""Interview templates and interviews: recordings of answers, and their ratings by the staff."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -26,9 +26,10 @@ SENT, READY, BROKEN = "sent", "ready", "broken"
 
 
 class Recording(Base):
-    """One take of one answer: its bytes as the browser sent them, and a copy that seeks at once.
+    """One recording (a take) of the answer to a question.
 
-    `mime` is what the recorder said it wrote; `seconds` is known once the copy is made.
+    Media storage has the file of the browser, a playable copy with an index, and a poster.
+    `mime` is the type that the browser declared. `seconds` is None until the copy is made.
     """
 
     __tablename__ = "recordings"
@@ -52,27 +53,26 @@ class Recording(Base):
 
     @property
     def original_key(self) -> str:
-        """The media key of the bytes as they came."""
+        """The media key of the file as the browser sent it."""
         return f"recordings/{self.public_id}/original"
 
     @property
     def playable_key(self) -> str:
-        """The media key of what is watched: the copy, or the original until there is one."""
+        """The media key of the file to watch: the copy, or the original until the copy exists."""
         return f"recordings/{self.public_id}/playable" if self.state == READY else self.original_key
 
     @property
     def copy_key(self) -> str:
-        """The media key of the copy that seeks at once."""
+        """The media key of the copy that has an index, so that players can seek."""
         return f"recordings/{self.public_id}/playable"
 
     @property
     def poster_key(self) -> str:
-        """The media key of a still picture."""
         return f"recordings/{self.public_id}/poster.jpg"
 
 
 class Rating(Base):
-    """What one member of staff gave for one answer; the last word on each question counts."""
+    """The rating of one answer. A new rating of the question replaces the old one."""
 
     __tablename__ = "ratings"
     __table_args__ = (UniqueConstraint("order_id", "question"),)
@@ -94,7 +94,6 @@ class InterviewTemplate(Product):
 
     @staticmethod
     def parse(document: dict[str, Any]) -> InterviewContent:
-        """Read a version's content; Invalid names the field."""
         return content.parse(document)
 
 
@@ -112,35 +111,35 @@ class Interview(TimedOrder):
 
     @property
     def content(self) -> InterviewContent:
-        """The template as it was when it was ordered."""
+        """The content of the version that was ordered."""
         return self.version.parsed(InterviewTemplate.parse)
 
     @property
     def duration_seconds(self) -> int | None:
-        """The seconds that thinking and answering take at most, each answer recorded once."""
         return self.content.max_duration_seconds
 
     def require_open(self, now: datetime) -> None:
-        """Raise Conflict unless the candidate may still act: not after handing in."""
         super().require_open(now)
         if self.progress == SUBMITTED:
-            raise Conflict("This interview has been handed in")
+            raise Conflict("This interview has already been submitted")
 
     def recordings_for(self, question: str) -> list[Recording]:
-        """Return the recordings of a question, oldest first."""
         return [recording for recording in self.recordings if recording.question == question]
 
     def selected_recording(self, question: str) -> Recording | None:
-        """Return the take that stands for a question."""
+        """Return the recording that counts as the answer to a question."""
         return next((take for take in self.recordings_for(question) if take.is_selected), None)
 
     def takes_left(self, question: Question) -> int:
-        """Return how often a question may still be recorded; a reopening gives every take anew."""
-        since = self.started_at
-        used = [
-            take for take in self.recordings_for(question.key) if since and take.created_at >= since
+        """Return the number of recordings that a candidate may still make of an answer.
+
+        Recordings from before a reopening do not count.
+        """
+        start = self.started_at
+        used_takes = [
+            take for take in self.recordings_for(question.key) if start and take.created_at >= start
         ]
-        return max(0, question.takes - len(used))
+        return max(0, question.takes - len(used_takes))
 
     def add_recording(
         self,
@@ -151,16 +150,17 @@ class Interview(TimedOrder):
         stored_file: StoredFile,
         now: datetime,
     ) -> Recording:
-        """Keep a take whose bytes are saved; the same bytes again are the same take, at any time.
+        """Add a recording of a stored file. The same file again returns the same recording.
 
+        A browser may upload a file twice, so a repeated file is accepted after the deadline too.
         Raises Conflict when the time is over or no take is left.
         """
-        asked = self.find_question(question)
+        question_content = self.find_question(question)
         for take in self.recordings_for(question):
             if take.sha256 == stored_file.sha256:
                 return take
         self.require_running(now)
-        if not self.takes_left(asked):
+        if not self.takes_left(question_content):
             raise Conflict("This answer cannot be recorded again")
         recording = Recording(
             public_id=public_id,
@@ -186,14 +186,17 @@ class Interview(TimedOrder):
         return recording
 
     def select_recording(self, public_id: str, now: datetime) -> Recording:
-        """Let one take stand for its question."""
+        """Make a recording the answer to its question."""
         self.require_running(now)
         recording = self.find_recording(public_id)
         self._select(recording)
         return recording
 
     def submit(self, session: Session, now: datetime, actor: str = "candidate") -> None:
-        """Hand the interview in; Conflict while a question has no answer. Twice is once."""
+        """Submit the interview. A repeated call changes nothing.
+
+        Raises Conflict for a candidate whose time is over or who has unanswered questions.
+        """
         if self.progress == SUBMITTED:
             return
         if actor == "candidate":
@@ -204,24 +207,27 @@ class Interview(TimedOrder):
         self.record_event(session, "submitted", actor, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Hand in what was recorded until the time was over; where nothing was, expire."""
+        """Submit the recorded answers; expire an interview without any."""
         if any(recording.is_selected for recording in self.recordings):
             self.submit(session, now, actor="system")
         else:
             self.expire(session, now)
 
     def unanswered_questions(self) -> list[Question]:
-        """Return the questions without an answer."""
-        return [each for each in self.content.questions if not self.selected_recording(each.key)]
+        return [
+            question
+            for question in self.content.questions
+            if not self.selected_recording(question.key)
+        ]
 
     def rate(self, question: str, value: int, note: str, actor: str, now: datetime) -> Rating:
-        """Give an answer its rating, in place of the one it had; Invalid outside the scale."""
+        """Set the rating of an answer. Raises Invalid for a value outside the scale."""
         self._require_submitted()
         scale = self.content.scale
         self.find_question(question)
         if not scale.min <= value <= scale.max:
             raise Invalid(f"The rating should be from {scale.min} to {scale.max}")
-        rating = next((each for each in self.ratings if each.question == question), None)
+        rating = next((rating for rating in self.ratings if rating.question == question), None)
         if rating is None:
             rating = Rating(question=question)
             self.ratings.append(rating)
@@ -232,48 +238,45 @@ class Interview(TimedOrder):
     def conclude(
         self, session: Session, secret_box: SecretBox, summary: str, actor: str, now: datetime
     ) -> None:
-        """Complete the interview with its ratings; Conflict while an answer is not rated."""
+        """Complete the interview. Raises Conflict while an answer has no rating."""
         self._require_submitted()
         if unrated := self.unrated_questions():
             raise Conflict(f"{len(unrated)} of the answers have no rating yet")
         self.complete(session, secret_box, self.build_result(summary.strip()[:5000]), actor, now)
 
     def unrated_questions(self) -> list[Question]:
-        """Return the questions whose answer has no rating yet."""
-        rated = self.ratings_by_question()
-        return [each for each in self.answered_questions() if each.key not in rated]
+        """Return the answered questions without a rating."""
+        ratings = self.ratings_by_question()
+        return [question for question in self.answered_questions() if question.key not in ratings]
 
     def answered_questions(self) -> list[Question]:
-        """Return the questions with an answer."""
-        return [each for each in self.content.questions if self.selected_recording(each.key)]
+        return [
+            question for question in self.content.questions if self.selected_recording(question.key)
+        ]
 
     def find_question(self, key: str) -> Question:
-        """Return a question by its key; NotFound."""
         for question in self.content.questions:
             if question.key == key:
                 return question
         raise NotFound("There is no such question in this interview")
 
     def find_recording(self, public_id: str) -> Recording:
-        """Return a recording of this interview; NotFound for anybody else's."""
+        """Return a recording of this interview. Raises NotFound for one of another order."""
         for recording in self.recordings:
             if recording.public_id == public_id:
                 return recording
         raise NotFound("There is no such recording")
 
     def evidence(self) -> Evidence:
-        """Return every question with its rating, beside the figures of the result."""
-        content, rated = self.content, self.ratings_by_question()
-        recorded = [
-            take for each in content.questions if (take := self.selected_recording(each.key))
-        ]
-        answered = f"{len(recorded)} of {len(content.questions)}"
+        """Return the figures of the result, and every question with its rating."""
+        questions, ratings = self.content.questions, self.ratings_by_question()
+        answered = f"{len(self.answered_questions())} of {len(questions)}"
         return replace(
             super().evidence(),
             sentence=f"{answered} questions answered.",
             facts=(("Questions answered", answered),),
             video_answers=tuple(
-                self._video_answer(each, rated.get(each.key)) for each in content.questions
+                self._video_answer(question, ratings.get(question.key)) for question in questions
             ),
         )
 
@@ -291,9 +294,11 @@ class Interview(TimedOrder):
         )
 
     def ratings_by_question(self) -> dict[str, Rating]:
-        """Return the ratings by question; those of a sitting before a reopening do not count."""
-        since = self.started_at
-        return {each.question: each for each in self.ratings if since and each.rated_at >= since}
+        """Return the ratings by question, without those from before a reopening."""
+        start = self.started_at
+        return {
+            rating.question: rating for rating in self.ratings if start and rating.rated_at >= start
+        }
 
     def _select(self, recording: Recording) -> None:
         for take in self.recordings_for(recording.question):
@@ -301,29 +306,29 @@ class Interview(TimedOrder):
 
     def _require_submitted(self) -> None:
         if self.status != "pending" or self.progress != SUBMITTED:
-            raise Conflict("Only an interview that was handed in can be rated")
+            raise Conflict("Only a submitted interview can be rated")
 
     def build_result(self, summary: str = "") -> Result:
-        """Score the ratings: the scale's lowest is 0 %, its highest 100 %; no answer is 0 %."""
-        content, rated = self.content, self.ratings_by_question()
-        span = content.scale.max - content.scale.min
+        """Score the ratings: the lowest is 0 %, the highest 100 %, a question without one 0 %."""
+        content, ratings = self.content, self.ratings_by_question()
+        scale_span = content.scale.max - content.scale.min
         shares = {
-            each.key: Fraction(rated[each.key].value - content.scale.min, span)
-            if each.key in rated
+            question.key: Fraction(ratings[question.key].value - content.scale.min, scale_span)
+            if question.key in ratings
             else Fraction(0)
-            for each in content.questions
+            for question in content.questions
         }
         percent = grading.to_percent(sum(shares.values(), Fraction(0)) / len(shares))
         grade = content.grades.grade_for(percent) if content.grades else None
         bars = [
             {
                 "label": f"Question {number}",
-                "percent": float(grading.to_percent(shares[each.key])),
-                "note": f"{rated[each.key].value} of {content.scale.max}"
-                if each.key in rated
+                "percent": float(grading.to_percent(shares[question.key])),
+                "note": f"{ratings[question.key].value} of {content.scale.max}"
+                if question.key in ratings
                 else "no answer",
             }
-            for number, each in enumerate(content.questions, 1)
+            for number, question in enumerate(content.questions, 1)
         ]
         return Result(
             score=float(percent),
@@ -331,9 +336,9 @@ class Interview(TimedOrder):
             summary=summary or (content.summaries or {}).get(grade or "") or "",
             details={
                 "Ratings": {
-                    f"{number}. {question_text(each)}"[:80]: rated[each.key].value
-                    for number, each in enumerate(content.questions, 1)
-                    if each.key in rated
+                    f"{number}. {question_text(question)}"[:80]: ratings[question.key].value
+                    for number, question in enumerate(content.questions, 1)
+                    if question.key in ratings
                 }
             },
             figures={"bars": bars},
@@ -341,12 +346,14 @@ class Interview(TimedOrder):
         )
 
     def answer_seconds(self) -> int | None:
-        """Return the seconds of all answers; None while the length of one is not known."""
+        """Return the total length of the answers; None until every length is known."""
         lengths = [take.seconds for take in self.recordings if take.is_selected]
-        known = [length for length in lengths if length is not None]
-        return round(sum(known)) or None if len(known) == len(lengths) else None
+        known_lengths = [length for length in lengths if length is not None]
+        if len(known_lengths) < len(lengths):
+            return None
+        return round(sum(known_lengths)) or None
 
 
 def question_text(question: Question) -> str:
-    """Return a question as one line of plain text."""
+    """Return the question without its Markdown."""
     return markdown_to_text(question.text)
