@@ -1,4 +1,4 @@
-"""What people read in place of stored values, moments and lengths of time."""
+"""Labels of stored values, and formats of times, durations and percentages."""
 
 from datetime import UTC, datetime
 
@@ -23,7 +23,7 @@ NOON = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("timezone", "said"),
+    ("timezone", "expected"),
     [
         ("UTC", "23 November 2026, 14:05 UTC"),
         ("Europe/Athens", "23 November 2026, 16:05 Athens time"),
@@ -31,22 +31,22 @@ NOON = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
         ("Pacific/Kiritimati", "24 November 2026, 04:05 Kiritimati time"),
     ],
 )
-def test_a_moment_is_said_in_the_zone_of_whoever_reads_it(timezone: str, said: str) -> None:
-    assert format_datetime(NOON, timezone) == said
+def test_format_datetime_uses_the_given_zone(timezone: str, expected: str) -> None:
+    assert format_datetime(NOON, timezone) == expected
 
 
-@pytest.mark.parametrize("nowhere", [None, "", "Mars/Olympus", "../etc/passwd", "America", "\x00"])
-def test_a_zone_that_does_not_exist_is_utc(nowhere: str | None) -> None:
-    assert format_datetime(NOON, nowhere) == "23 November 2026, 14:05 UTC"
+@pytest.mark.parametrize("timezone", [None, "", "Mars/Olympus", "../etc/passwd", "America", "\x00"])
+def test_format_datetime_unknown_zone_uses_utc(timezone: str | None) -> None:
+    assert format_datetime(NOON, timezone) == "23 November 2026, 14:05 UTC"
 
 
-def test_a_table_has_a_shorter_moment_and_a_date_alone_a_longer_one() -> None:
+def test_format_short_datetime_and_format_date() -> None:
     assert format_short_datetime(NOON, "Europe/Athens") == "23 Nov 2026, 16:05"
     assert format_date(NOON, "Pacific/Kiritimati") == "24 November 2026"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (0, "0 seconds"),
         (1, "1 second"),
@@ -59,12 +59,12 @@ def test_a_table_has_a_shorter_moment_and_a_date_alone_a_longer_one() -> None:
         (-5, "0 seconds"),
     ],
 )
-def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
-    assert format_duration(seconds) == said
+def test_format_duration_uses_the_two_largest_units(seconds: float, expected: str) -> None:
+    assert format_duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "expected"),
     [
         (0, "Time is up"),
         (-1, "Time is up"),
@@ -75,25 +75,18 @@ def test_a_length_of_time_is_said_in_its_two_largest_units(seconds: float, said:
         (26 * 3600, "1 day 2 hours left"),
     ],
 )
-def test_the_time_left_is_never_said_to_be_more_than_it_is(seconds: float, said: str) -> None:
-    assert format_time_left(seconds) == said
+def test_format_time_left_rounds_down(seconds: float, expected: str) -> None:
+    assert format_time_left(seconds) == expected
 
 
-def test_a_share_is_written_without_needless_decimals() -> None:
-    assert [
-        format_percent(82),
-        format_percent(66.666),
-        format_percent(0),
-        format_percent(100.0),
-    ] == [
-        "82%",
-        "66.7%",
-        "0%",
-        "100%",
-    ]
+@pytest.mark.parametrize(
+    ("value", "expected"), [(82, "82%"), (66.666, "66.7%"), (0, "0%"), (100.0, "100%")]
+)
+def test_format_percent_omits_a_zero_decimal(value: float, expected: str) -> None:
+    assert format_percent(value) == expected
 
 
-def test_every_stored_value_has_a_word_of_its_own() -> None:
+def test_labels_cover_every_stored_value() -> None:
     for family, values in (
         ("status", STATUSES),
         ("kind", KINDS),
@@ -103,13 +96,13 @@ def test_every_stored_value_has_a_word_of_its_own() -> None:
         assert set(values) <= set(labels.LABELS[family])
 
 
-def test_a_value_without_a_word_is_still_readable() -> None:
+def test_label_for_unknown_value_is_readable() -> None:
     assert label_for("event", "identity_checked") == "Identity checked"
     assert label_for("nothing", "some-thing") == "Some thing"
     assert label_for("grade", None) == ""
 
 
-def test_good_bad_and_unsettled_do_not_feel_the_same() -> None:
-    felt = [tone(value) for value in ("passed", "excelled", "failed", "consider", "pending")]
-    assert felt == ["good", "best", "bad", "warn", "wait"]
+def test_tone_differs_for_good_bad_and_open_values() -> None:
+    tones = [tone(value) for value in ("passed", "excelled", "failed", "consider", "pending")]
+    assert tones == ["good", "best", "bad", "warn", "wait"]
     assert tone("anything") == tone(None) == "quiet"

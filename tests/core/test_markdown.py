@@ -1,4 +1,4 @@
-"""Markdown that strangers read: what is kept, what is stopped."""
+"""Markdown as safe HTML and as plain text."""
 
 import re
 from html.parser import HTMLParser
@@ -24,7 +24,7 @@ HOSTILE = [
 MARKUP = st.text(alphabet="<>\"'()[]!*_`#|-:\n\t &;=/ascriptonldfhe1.", max_size=120)
 
 
-class Elements(HTMLParser):
+class ElementCollector(HTMLParser):
     """Collects every element and attribute that a browser would see."""
 
     def __init__(self, html: str) -> None:
@@ -40,61 +40,61 @@ class Elements(HTMLParser):
 
 
 def assert_harmless(source: str) -> None:
-    seen = Elements(render_markdown(source))
-    assert not seen.tags & {"script", "img", "iframe", "svg", "style", "h1", "h2"}
-    for name, value in seen.attributes:
+    elements = ElementCollector(render_markdown(source))
+    assert not elements.tags & {"script", "img", "iframe", "svg", "style", "h1", "h2"}
+    for name, value in elements.attributes:
         assert name in {"href", "title", "rel", "target", "class", "start"}
         assert name != "href" or re.match(r"(https?|mailto):", value, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("source", HOSTILE)
-def test_markdown_stops_every_known_way_to_smuggle_in_a_script(source: str) -> None:
+def test_render_markdown_hostile_source_is_harmless(source: str) -> None:
     assert_harmless(source)
 
 
 @settings(deadline=None)
 @given(MARKUP)
 @example("".join(HOSTILE))
-def test_markdown_of_anything_is_harmless(source: str) -> None:
+def test_render_markdown_any_source_is_harmless(source: str) -> None:
     assert_harmless(source)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=80))
-def test_plain_text_of_anything_is_text(source: str) -> None:
+def test_markdown_to_text_any_source_returns_text(source: str) -> None:
     assert isinstance(markdown_to_text(source), str)
 
 
-def test_headings_start_below_those_of_the_page() -> None:
+def test_render_markdown_headings_start_at_level_three() -> None:
     html = render_markdown("# One\n\n## Two\n\n###### Six")
     assert "<h3>One</h3>" in html
     assert "<h4>Two</h4>" in html
     assert "<h6>Six</h6>" in html
 
 
-def test_a_link_opens_apart_and_tells_nothing_about_where_it_came_from() -> None:
+def test_render_markdown_link_opens_a_new_tab_without_referrer() -> None:
     html = render_markdown("[ACME](https://acme.example/x)")
     assert 'href="https://acme.example/x"' in html
     assert 'target="_blank"' in html
     assert "noopener noreferrer" in html
 
 
-def test_a_link_into_our_own_pages_stays_text() -> None:
+def test_render_markdown_relative_link_stays_text() -> None:
     assert "<a" not in render_markdown("[leave](/console/logout)")
 
 
-def test_an_image_becomes_its_description() -> None:
+def test_render_markdown_image_becomes_its_description() -> None:
     assert "a &lt;b&gt; chart" in render_markdown("![a <b> chart](https://a.example/x.png)")
 
 
-def test_a_table_keeps_its_alignment_without_inline_style() -> None:
+def test_render_markdown_table_is_aligned_without_inline_style() -> None:
     html = render_markdown("|Year|Sales|\n|---|--:|\n|2024|1,200|")
     assert '<table class="table">' in html
     assert '<td class="text-end">1,200</td>' in html
     assert "style" not in html
 
 
-def test_plain_text_reads_like_a_letter() -> None:
+def test_markdown_to_text_keeps_paragraphs_lists_and_tables() -> None:
     source = (
         "# Hello\n\nA **bold**\nword.  \nNext [site](https://a.example).\n\n"
         "- one\n- two\n  1. deep\n\n|a|b|\n|-|-|\n|1|2|\n\n```\ncode\n```\n\n![alt](https://a.example/i.png)"

@@ -1,4 +1,4 @@
-"""The report: as a PDF that everybody can read, and as a page."""
+"""The report as an accessible PDF and as a page."""
 
 import threading
 from collections.abc import Iterator
@@ -66,49 +66,49 @@ NAMES = {
 }
 
 
-def read(document: bytes) -> PdfReader:
-    return PdfReader(BytesIO(document))
+def parse_pdf(pdf: bytes) -> PdfReader:
+    return PdfReader(BytesIO(pdf))
 
 
-def text(document: bytes) -> str:
-    return " ".join(" ".join(page.extract_text() for page in read(document).pages).split())
+def pdf_text(pdf: bytes) -> str:
+    return " ".join(" ".join(page.extract_text() for page in parse_pdf(pdf).pages).split())
 
 
-def tags(document: bytes) -> list[Any]:
+def tags(pdf: bytes) -> list[Any]:
     """Return every element of the structure tree."""
-    root = read(document).root_object["/StructTreeRoot"]
-    return [node for node in nodes(root) if "/S" in node]
+    root = parse_pdf(pdf).root_object["/StructTreeRoot"]
+    return [node for node in iterate_nodes(root) if "/S" in node]
 
 
-def nodes(item: Any) -> Iterator[Any]:
-    item = item.get_object()
-    if isinstance(item, list):
-        for each in item:
-            yield from nodes(each)
-    elif isinstance(item, dict):
-        yield item
-        if "/K" in item:
-            yield from nodes(item["/K"])
+def iterate_nodes(node: Any) -> Iterator[Any]:
+    node = node.get_object()
+    if isinstance(node, list):
+        for child in node:
+            yield from iterate_nodes(child)
+    elif isinstance(node, dict):
+        yield node
+        if "/K" in node:
+            yield from iterate_nodes(node["/K"])
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_whatever_the_name_there_is_a_pdf_with_the_score(name: str) -> None:
-    made = render_pdf(replace(REPORT, candidate=name))
-    assert made.startswith(b"%PDF-")
-    assert "78%" in text(made)
+def test_render_pdf_any_candidate_name_shows_the_score(name: str) -> None:
+    pdf = render_pdf(replace(REPORT, candidate=name))
+    assert pdf.startswith(b"%PDF-")
+    assert "78%" in pdf_text(pdf)
 
 
-def test_the_answer_comes_before_the_evidence() -> None:
-    said = text(render_pdf(REPORT))
-    order = ["Lakita Marrero", "78%", "Passed", "Above the mark", "Numbers", "91.7%", "17 + 25"]
-    places = [said.index(each) for each in order]
-    assert places == sorted(places)
-    assert "23 November 2026, 16:05 Athens time" in said
-    assert "Page 1 of 1" in said
+def test_render_pdf_result_comes_before_evidence() -> None:
+    text = pdf_text(render_pdf(REPORT))
+    parts = ["Lakita Marrero", "78%", "Passed", "Above the mark", "Numbers", "91.7%", "17 + 25"]
+    positions = [text.index(part) for part in parts]
+    assert positions == sorted(positions)
+    assert "23 November 2026, 16:05 Athens time" in text
+    assert "Page 1 of 1" in text
 
 
-def test_the_pdf_is_tagged_and_says_that_it_is_accessible() -> None:
-    document = read(render_pdf(REPORT))
+def test_render_pdf_is_tagged_and_declares_pdf_ua() -> None:
+    document = parse_pdf(render_pdf(REPORT))
     root: Any = document.root_object
     assert "/StructTreeRoot" in root
     assert root["/MarkInfo"]["/Marked"]
@@ -119,96 +119,97 @@ def test_the_pdf_is_tagged_and_says_that_it_is_accessible() -> None:
     assert document.metadata.title == "Reasoning: Lakita Marrero"
 
 
-def test_the_chart_can_be_heard() -> None:
-    figures = [tag for tag in tags(render_pdf(REPORT)) if tag["/S"] == "/Figure"]
+def test_render_pdf_chart_has_alternative_text() -> None:
+    elements = tags(render_pdf(REPORT))
+    figures = [element for element in elements if element["/S"] == "/Figure"]
     assert [figure["/Alt"] for figure in figures] == [
         "Bar chart from 0 to 100%: Numbers 91.7%; Words 50%."
     ]
 
 
-def test_tables_have_head_cells() -> None:
-    heads = [tag for tag in tags(render_pdf(REPORT)) if tag["/S"] == "/TH"]
-    assert len(heads) == 6  # question, answer and points, in each of two sections
+def test_render_pdf_tables_have_header_cells() -> None:
+    elements = tags(render_pdf(REPORT))
+    header_cells = [element for element in elements if element["/S"] == "/TH"]
+    assert len(header_cells) == 6  # question, answer and points, in each of two sections
 
 
-def test_what_looks_like_a_command_is_printed_as_it_is() -> None:
-    command = '#read("/etc/passwd")'
-    made = render_pdf(
-        replace(REPORT, candidate=command, sentence=command, facts=((command, command),))
+def test_render_pdf_typst_code_in_text_is_not_executed() -> None:
+    code = '#read("/etc/passwd")'
+    text = pdf_text(
+        render_pdf(replace(REPORT, candidate=code, sentence=code, facts=((code, code),)))
     )
-    said = text(made)
-    assert said.count(command) >= 4
-    assert "root:" not in said
+    assert text.count(code) >= 4
+    assert "root:" not in text
 
 
-def test_a_letter_that_no_font_has_costs_the_standard_but_not_the_report() -> None:
+def test_render_pdf_character_without_font_drops_only_the_standard() -> None:
     with capture_logs() as logs:
-        made = render_pdf(replace(REPORT, candidate="Sam \u0378"))
+        pdf = render_pdf(replace(REPORT, candidate="Sam \u0378"))
     assert [entry["event"] for entry in logs] == ["report_without_standard"]
     assert logs[0]["reference"] == REPORT.reference
-    assert "/StructTreeRoot" in read(made).root_object
+    assert "/StructTreeRoot" in parse_pdf(pdf).root_object
 
 
-def test_an_ordinary_report_logs_nothing() -> None:
+def test_render_pdf_ordinary_report_logs_nothing() -> None:
     with capture_logs() as logs:
         render_pdf(REPORT)
     assert logs == []
 
 
-def test_a_check_says_that_one_finding_needs_a_look() -> None:
-    said = text(render_pdf(CHECK))
-    assert said.index("To consider") < said.index("Identity") < said.index("Clear")
+def test_render_pdf_check_shows_the_overall_finding_first() -> None:
+    text = pdf_text(render_pdf(CHECK))
+    assert text.index("To consider") < text.index("Identity") < text.index("Clear")
     assert CHECK.overall_result == ("finding", "consider")
     assert replace(CHECK, findings=(("Identity", "clear"),)).overall_result == ("finding", "clear")
 
 
-def test_without_grade_and_findings_the_status_is_the_answer() -> None:
+def test_overall_result_without_grade_and_findings_is_the_status() -> None:
     assert replace(REPORT, grade=None).overall_result == ("status", "completed")
 
 
-def test_shares_beyond_the_scale_do_not_break_the_chart() -> None:
-    said = text(render_pdf(replace(REPORT, bars=(Bar("Over", 250), Bar("Under", -3)))))
-    assert "250%" in said
+def test_render_pdf_bars_outside_0_to_100_are_shown() -> None:
+    text = pdf_text(render_pdf(replace(REPORT, bars=(Bar("Over", 250), Bar("Under", -3)))))
+    assert "250%" in text
 
 
-def test_a_long_report_numbers_its_pages() -> None:
+def test_render_pdf_long_report_numbers_its_pages() -> None:
     items = tuple(
         EvidenceItem("Numbers", f"Question {number}?", "42", "1 of 1") for number in range(120)
     )
-    made = read(render_pdf(replace(REPORT, items=items)))
-    count = len(made.pages)
+    document = parse_pdf(render_pdf(replace(REPORT, items=items)))
+    count = len(document.pages)
     assert count > 1
-    assert f"Page {count} of {count}" in made.pages[-1].extract_text()
+    assert f"Page {count} of {count}" in document.pages[-1].extract_text()
 
 
-def test_many_at_once_each_get_their_own() -> None:
-    made: dict[int, str] = {}
+def test_render_pdf_from_many_threads_returns_each_its_own() -> None:
+    texts: dict[int, str] = {}
 
-    def make(number: int) -> None:
-        made[number] = text(render_pdf(replace(REPORT, candidate=f"Candidate {number}")))
+    def render(number: int) -> None:
+        texts[number] = pdf_text(render_pdf(replace(REPORT, candidate=f"Candidate {number}")))
 
-    threads = [threading.Thread(target=make, args=(number,)) for number in range(8)]
+    threads = [threading.Thread(target=render, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(f"Candidate {number} " in made[number] for number in range(8))
+    assert all(f"Candidate {number} " in texts[number] for number in range(8))
 
 
-def test_the_page_says_the_same_as_the_pdf(app: Flask) -> None:
+def test_report_page_shows_the_same_as_the_pdf(app: Flask) -> None:
     with app.test_request_context():
         page = render_template("results/report.html", report=REPORT, pdf_url="/r/x/report.pdf")
-    for said in ("Lakita Marrero", "78%", "Passed", "Above the mark", "91.7%", "What is 17 + 25?"):
-        assert said in page
+    for part in ("Lakita Marrero", "78%", "Passed", "Above the mark", "91.7%", "What is 17 + 25?"):
+        assert part in page
     assert 'href="/r/x/report.pdf"' in page
     assert "style=" not in page
     assert ">2026-11-23" not in page
 
 
-def test_the_page_escapes_what_people_wrote(app: Flask) -> None:
+def test_report_page_escapes_text(app: Flask) -> None:
     with app.test_request_context():
-        nasty = replace(REPORT, candidate="<script>alert(1)</script>", sentence="<b>")
-        page = render_template("results/report.html", report=nasty, pdf_url=None)
+        report = replace(REPORT, candidate="<script>alert(1)</script>", sentence="<b>")
+        page = render_template("results/report.html", report=report, pdf_url=None)
     assert "<script>alert" not in page
     assert "<b>" not in page
     assert "Download as PDF" not in page

@@ -81,7 +81,7 @@ class Product(Base):
     def check_against_history(
         self, session: Session, content: dict[str, Any], now: datetime
     ) -> None:
-        """Raise DocumentError for content that contradicts earlier versions. Kinds override this."""
+        """Raise DocumentError for content that contradicts earlier versions; kinds override it."""
 
     def archive(self, now: datetime) -> None:
         """Remove the product from all lists. Existing orders continue."""

@@ -1,4 +1,4 @@
-"""Who may come in: accounts by their tokens, staff by their passwords."""
+"""Authentication: accounts by their tokens, staff by their passwords."""
 
 import hmac
 import threading
@@ -27,7 +27,7 @@ from provider.storage.secrets import SecretBox, sha256_digest
 from tests import factories
 from tests.factories import ManualClock
 
-EMAIL, PASSWORD, ADDRESS = "sam@provider.test", "correct horse battery", "198.51.100.7"
+EMAIL, PASSWORD, IP_ADDRESS = "sam@provider.test", "correct horse battery", "198.51.100.7"
 
 
 HASHER = staff._hasher()
@@ -46,8 +46,8 @@ def revoke(services: Services, token: str) -> None:
         Account.get_by_name(session, "Groove Tech").revoke_token(token, services.now())
 
 
-def test_a_token_lets_its_account_in(services: Services) -> None:
-    account, token = factories.create_account(
+def test_authenticate_returns_the_caller_of_a_token(services: Services) -> None:
+    account_id, token = factories.create_account(
         services,
         options={"declined": True},
         shared_ttl=3,
@@ -55,7 +55,7 @@ def test_a_token_lets_its_account_in(services: Services) -> None:
         expire_after_seconds=60,
     )
     caller = services.authenticator.authenticate(token, "workable", services.now())
-    assert (caller.account_id, caller.ats, caller.name) == (account, "workable", "Groove Tech")
+    assert (caller.account_id, caller.ats, caller.name) == (account_id, "workable", "Groove Tech")
     assert caller.callback_hosts == ("*.workable.com", "127.0.0.1")
     assert caller.expire_after == timedelta(minutes=1)
     assert (caller.options, caller.all_products) == ({"declined": True}, True)
@@ -64,42 +64,43 @@ def test_a_token_lets_its_account_in(services: Services) -> None:
 
 
 @pytest.mark.sqlite
-def test_a_token_is_kept_as_a_digest_and_a_readable_beginning(services: Services) -> None:
+def test_token_is_stored_as_digest_and_prefix(services: Services) -> None:
     _, token = factories.create_account(services)
-    kept = token_row(services)
-    assert kept.token_hash == sha256_digest(token)
-    assert kept.prefix == token[:12]
+    row = token_row(services)
+    assert row.token_hash == sha256_digest(token)
+    assert row.prefix == token[:12]
     assert token.startswith("prv_")
     services.db.close()
-    everything = files(services)
-    assert token[:12].encode() in everything
-    assert token.encode() not in everything
-    assert token[12:].encode() not in everything
+    data = database_bytes(services)
+    assert token[:12].encode() in data
+    assert token.encode() not in data
+    assert token[12:].encode() not in data
 
 
-def files(services: Services) -> bytes:
-    """Return every byte that the database has on disk."""
-    path = Path(str(services.db.url.database))
-    return b"".join(each.read_bytes() for each in path.parent.glob(f"{path.name}*"))
+def database_bytes(services: Services) -> bytes:
+    """Return the content of all files of the SQLite database."""
+    database_path = Path(str(services.db.url.database))
+    files = database_path.parent.glob(f"{database_path.name}*")
+    return b"".join(path.read_bytes() for path in files)
 
 
 @pytest.mark.parametrize(
-    "wrong", ["", "x", "prv_", "prv_" + "x" * 43, "\x00", "prv_\x00", "é" * 47, "x" * 100_000]
+    "token", ["", "x", "prv_", "prv_" + "x" * 43, "\x00", "prv_\x00", "é" * 47, "x" * 100_000]
 )
-def test_nobodys_token_is_denied(services: Services, wrong: str) -> None:
+def test_authenticate_unknown_token_is_refused(services: Services, token: str) -> None:
     factories.create_account(services)
     with pytest.raises(Unauthorized, match="Invalid Token"):
-        services.authenticator.authenticate(wrong, "workable", services.now())
+        services.authenticator.authenticate(token, "workable", services.now())
 
 
-def test_a_token_that_only_begins_like_one_is_denied(services: Services) -> None:
+def test_authenticate_token_with_known_prefix_is_refused(services: Services) -> None:
     _, token = factories.create_account(services)
     for wrong in (token[:-1], token + "x", token[:12] + "x" * 35, token.swapcase(), f" {token}"):
         with pytest.raises(Unauthorized):
             services.authenticator.authenticate(wrong, "workable", services.now())
 
 
-def test_a_token_opens_only_its_own_dialect(services: Services) -> None:
+def test_authenticate_token_of_another_adapter_is_refused(services: Services) -> None:
     _, token = factories.create_account(services)
     for _ in range(2):  # cached or not
         with pytest.raises(Unauthorized, match="Invalid Token"):
@@ -107,9 +108,7 @@ def test_a_token_opens_only_its_own_dialect(services: Services) -> None:
         assert services.authenticator.authenticate(token, "workable", services.now())
 
 
-def test_an_account_has_several_tokens_at_once_and_each_can_be_revoked(
-    services: Services, clock: ManualClock
-) -> None:
+def test_account_with_two_tokens_can_revoke_one(services: Services, clock: ManualClock) -> None:
     _, first = factories.create_account(services)
     with services.db.writing() as session:
         account = Account.get_by_name(session, "Groove Tech")
@@ -127,7 +126,7 @@ def test_an_account_has_several_tokens_at_once_and_each_can_be_revoked(
     assert services.authenticator.authenticate(second, "workable", services.now())
 
 
-def test_two_tokens_that_begin_alike_are_told_apart(services: Services) -> None:
+def test_authenticate_distinguishes_tokens_with_equal_prefix(services: Services) -> None:
     _, token = factories.create_account(services, "Groove Tech")
     _, other = factories.create_account(services, "Acme")
     with services.db.writing() as session:
@@ -135,11 +134,11 @@ def test_two_tokens_that_begin_alike_are_told_apart(services: Services) -> None:
     assert (
         services.authenticator.authenticate(token, "workable", services.now()).name == "Groove Tech"
     )
-    with pytest.raises(Unauthorized):  # its row has another beginning now
+    with pytest.raises(Unauthorized):  # its row has another prefix now
         services.authenticator.authenticate(other, "workable", services.now())
 
 
-def test_digests_are_compared_in_constant_time(
+def test_authenticate_compares_digests_in_constant_time(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, token = factories.create_account(services)
@@ -149,7 +148,7 @@ def test_digests_are_compared_in_constant_time(
     compare.assert_called_once_with(sha256_digest(token), sha256_digest(token))
 
 
-def test_revoking_wants_the_beginning_of_exactly_one_open_token(services: Services) -> None:
+def test_revoke_token_needs_a_unique_prefix(services: Services) -> None:
     _, token = factories.create_account(services)
     with pytest.raises(NotFound, match="no open token that begins with prv_zzz"):
         revoke(services, "prv_zzz")
@@ -160,11 +159,11 @@ def test_revoking_wants_the_beginning_of_exactly_one_open_token(services: Servic
     with pytest.raises(Conflict, match="2 tokens begin with prv_: give more characters"):
         revoke(services, "prv_")
     revoke(services, token[:12])
-    with pytest.raises(NotFound):  # it is closed already
+    with pytest.raises(NotFound):  # it is already revoked
         revoke(services, token[:12])
 
 
-def test_whoever_revokes_by_a_whole_token_does_not_read_it_in_an_error(services: Services) -> None:
+def test_revoke_token_error_does_not_show_a_whole_token(services: Services) -> None:
     _, token = factories.create_account(services)
     revoke(services, token)
     with pytest.raises(NotFound) as caught:
@@ -173,7 +172,7 @@ def test_whoever_revokes_by_a_whole_token_does_not_read_it_in_an_error(services:
     assert token[:12] in str(caught.value)
 
 
-def test_an_account_is_found_by_name_or_the_command_is_named(services: Services) -> None:
+def test_get_by_name_unknown_account_names_the_command(services: Services) -> None:
     factories.create_account(services)
     with services.db.reading() as session:
         assert Account.get_by_name(session, "Groove Tech").name == "Groove Tech"
@@ -181,89 +180,87 @@ def test_an_account_is_found_by_name_or_the_command_is_named(services: Services)
             Account.get_by_name(session, "Nobody")
 
 
-def test_candidates_read_the_brands_name_or_the_accounts(services: Services) -> None:
+def test_display_name_is_the_brand_or_the_account_name(services: Services) -> None:
     factories.create_account(services, "Plain")
     factories.create_account(
         services, "Groove Tech (EU, staging)", branding={"display_name": "Groove Tech"}
     )
     with services.db.reading() as session:
-        names = [each.display_name for each in session.scalars(select(Account))]
+        names = [account.display_name for account in session.scalars(select(Account))]
     assert names == ["Plain", "Groove Tech"]
 
 
 # The last use
 
 
-def last_use(services: Services) -> datetime | None:
+def last_used_at(services: Services) -> datetime | None:
     return token_row(services).last_used_at
 
 
-def test_the_last_use_is_noted_but_not_at_every_request(
+def test_last_used_at_is_written_at_most_every_five_minutes(
     services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, token = factories.create_account(services)
-    assert last_use(services) is None
-    began = services.now()
+    assert last_used_at(services) is None
+    start = services.now()
     writing = Mock(wraps=services.db.writing)
     monkeypatch.setattr(services.db, "writing", writing)
     for _ in range(30):  # five minutes
         services.authenticator.authenticate(token, "workable", services.now())
         clock.advance(timedelta(seconds=10))
-    assert last_use(services) == began
+    assert last_used_at(services) == start
     assert writing.call_count == 1
     services.authenticator.authenticate(token, "workable", services.now())
-    assert last_use(services) == began + timedelta(minutes=5)
+    assert last_used_at(services) == start + timedelta(minutes=5)
     assert writing.call_count == 2
 
 
-def test_another_server_knows_the_last_use_too(services: Services, clock: ManualClock) -> None:
+def test_last_used_at_is_shared_between_processes(services: Services, clock: ManualClock) -> None:
     _, token = factories.create_account(services)
     services.authenticator.authenticate(token, "workable", services.now())
-    noted = services.now()
+    used_at = services.now()
     clock.advance(timedelta(minutes=4))
     TokenAuthenticator(services.db).authenticate(token, "workable", services.now())
-    assert last_use(services) == noted
+    assert last_used_at(services) == used_at
 
 
 @pytest.mark.sqlite
-def test_a_token_lets_in_although_its_use_cannot_be_noted(
+def test_authenticate_succeeds_when_last_used_at_cannot_be_written(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, token = factories.create_account(services)
     monkeypatch.setattr("provider.storage.sqlite.BUSY_TIMEOUT_MS", 50)
     db = Database(str(services.db.url))
     with services.db.writing() as session:
-        session.execute(update(Account).values(sandbox=True))  # somebody else writes, for long
+        session.execute(update(Account).values(sandbox=True))  # keeps the write lock
         with ThreadPoolExecutor(1) as pool:
-            admitted = pool.submit(
+            future = pool.submit(
                 TokenAuthenticator(db).authenticate, token, "workable", services.now()
             )
-            assert admitted.result(10).name == "Groove Tech"
+            assert future.result(10).name == "Groove Tech"
     db.close()
-    assert last_use(services) is None
+    assert last_used_at(services) is None
 
 
 # The cache
 
 
-def test_a_caller_is_remembered_for_less_than_five_seconds(
-    services: Services, clock: ManualClock
-) -> None:
+def test_token_cache_expires_after_five_seconds(services: Services, clock: ManualClock) -> None:
     _, token = factories.create_account(services)
 
-    def admit() -> str:
+    def authenticated_name() -> str:
         return services.authenticator.authenticate(token, "workable", services.now()).name
 
-    assert admit() == "Groove Tech"
+    assert authenticated_name() == "Groove Tech"
     with services.db.writing() as session:
         session.execute(update(Account).values(name="Renamed"))
     clock.advance(timedelta(seconds=4, milliseconds=999))
-    assert admit() == "Groove Tech"
+    assert authenticated_name() == "Groove Tech"
     clock.advance(timedelta(milliseconds=1))
-    assert admit() == "Renamed"
+    assert authenticated_name() == "Renamed"
 
 
-def test_what_is_remembered_costs_no_query(
+def test_token_cache_hit_makes_no_query(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, token = factories.create_account(services)
@@ -272,7 +269,7 @@ def test_what_is_remembered_costs_no_query(
     assert services.authenticator.authenticate(token, "workable", services.now()) is first
 
 
-def test_a_write_of_this_process_is_seen_at_once(services: Services) -> None:
+def test_token_cache_is_cleared_by_own_write(services: Services) -> None:
     _, token = factories.create_account(services)
     services.authenticator.authenticate(token, "workable", services.now())
     revoke(services, token[:12])
@@ -280,7 +277,7 @@ def test_a_write_of_this_process_is_seen_at_once(services: Services) -> None:
         services.authenticator.authenticate(token, "workable", services.now())
 
 
-def test_a_clock_that_was_put_back_keeps_nothing_for_longer(
+def test_token_cache_ignores_entries_from_the_future(
     services: Services, clock: ManualClock
 ) -> None:
     _, token = factories.create_account(services)
@@ -291,48 +288,48 @@ def test_a_clock_that_was_put_back_keeps_nothing_for_longer(
         services.authenticator.authenticate(token, "workable", services.now())
 
 
-def test_what_is_remembered_does_not_grow_for_ever(
+def test_token_cache_has_a_maximum_size(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("provider.core.accounts.account.MAX_CACHE_ENTRIES", 1)
-    secret_box = TokenAuthenticator(services.db)
+    authenticator = TokenAuthenticator(services.db)
     tokens = [factories.create_account(services, f"Account {number}")[1] for number in range(3)]
     for token in tokens:
-        secret_box.authenticate(token, "workable", services.now())
-        assert len(secret_box._cache) == 1
+        authenticator.authenticate(token, "workable", services.now())
+        assert len(authenticator._cache) == 1
 
 
-def test_a_wrong_token_is_never_remembered(services: Services) -> None:
-    secret_box = TokenAuthenticator(services.db)
+def test_token_cache_does_not_store_unknown_tokens(services: Services) -> None:
+    authenticator = TokenAuthenticator(services.db)
     for number in range(5):
         with pytest.raises(Unauthorized):
-            secret_box.authenticate(f"prv_{number}", "workable", services.now())
-    assert secret_box._cache == {}
+            authenticator.authenticate(f"prv_{number}", "workable", services.now())
+    assert authenticator._cache == {}
 
 
-def test_a_token_is_admitted_by_many_threads_at_once(services: Services) -> None:
-    account, token = factories.create_account(services)
-    secret_box = TokenAuthenticator(services.db)
+def test_authenticate_from_many_threads(services: Services) -> None:
+    account_id, token = factories.create_account(services)
+    authenticator = TokenAuthenticator(services.db)
     with ThreadPoolExecutor(20) as pool:
         callers = pool.map(
-            lambda _: secret_box.authenticate(token, "workable", services.now()), range(40)
+            lambda _: authenticator.authenticate(token, "workable", services.now()), range(40)
         )
-    assert {caller.account_id for caller in callers} == {account}
+    assert {caller.account_id for caller in callers} == {account_id}
 
 
 # The token for callbacks
 
 
-def test_the_callback_token_is_encrypted_on_disk(services: Services) -> None:
+def test_callback_token_is_encrypted_on_disk(services: Services) -> None:
     factories.create_account(services, callback_token="the-ats-s-own-token")
     with services.db.reading() as session:
         account = Account.get_by_name(session, "Groove Tech")
         assert account.get_callback_token(services.secret_box) == "the-ats-s-own-token"
     services.db.close()
-    assert b"the-ats-s-own-token" not in files(services)
+    assert b"the-ats-s-own-token" not in database_bytes(services)
 
 
-def test_the_callback_token_is_bound_to_its_account(services: Services) -> None:
+def test_callback_token_of_another_account_is_refused(services: Services) -> None:
     factories.create_account(services, "Groove Tech", callback_token="groove's")
     factories.create_account(services, "Acme", callback_token="acme's")
     with services.db.writing() as session:
@@ -345,12 +342,12 @@ def test_the_callback_token_is_bound_to_its_account(services: Services) -> None:
         Account.get_by_name(session, "Acme").get_callback_token(services.secret_box)
 
 
-def test_the_callback_token_survives_a_new_key_and_can_be_taken_away(services: Services) -> None:
+def test_callback_token_survives_a_new_key_and_can_be_removed(services: Services) -> None:
     factories.create_account(services, callback_token="cb")
-    both = SecretBox([b"n" * 32, *services.settings.secret_keys])
+    secret_box = SecretBox([b"n" * 32, *services.settings.secret_keys])
     with services.db.writing() as session:
         account = Account.get_by_name(session, "Groove Tech")
-        assert account.get_callback_token(both) == "cb"
+        assert account.get_callback_token(secret_box) == "cb"
         account.set_callback_token(services.secret_box, None)
         assert account.get_callback_token(services.secret_box) is None
 
@@ -358,7 +355,7 @@ def test_the_callback_token_survives_a_new_key_and_can_be_taken_away(services: S
 # Staff
 
 
-def test_a_member_of_staff_has_an_email_a_role_and_a_hash(services: Services) -> None:
+def test_create_staff_normalises_email_and_hashes_password(services: Services) -> None:
     with services.db.writing() as session:
         Staff.create(session, "  Sam@Provider.TEST ", PASSWORD, "viewer", services.now())
     with services.db.reading() as session:
@@ -385,7 +382,7 @@ def test_a_member_of_staff_has_an_email_a_role_and_a_hash(services: Services) ->
         "x" * 250 + "@b.example",
     ],
 )
-def test_what_is_no_email_address_is_refused(services: Services, email: str) -> None:
+def test_create_staff_invalid_email_is_refused(services: Services, email: str) -> None:
     with services.db.writing() as session, pytest.raises(Invalid, match="is not an e-mail address"):
         Staff.create(session, email, PASSWORD, "admin", services.now())
 
@@ -393,7 +390,7 @@ def test_what_is_no_email_address_is_refused(services: Services, email: str) -> 
 @pytest.mark.parametrize(
     "password", ["", "ninechars", "x" * 1001, "ten\x00characters", "\udc80" * 10]
 )
-def test_a_password_that_cannot_be_is_refused(services: Services, password: str) -> None:
+def test_create_staff_invalid_password_is_refused(services: Services, password: str) -> None:
     with (
         services.db.writing() as session,
         pytest.raises(Invalid, match="has 10 to 1000 plain characters"),
@@ -401,7 +398,7 @@ def test_a_password_that_cannot_be_is_refused(services: Services, password: str)
         Staff.create(session, EMAIL, password, "admin", services.now())
 
 
-def test_an_unknown_role_and_a_known_email_are_refused(services: Services) -> None:
+def test_create_staff_unknown_role_or_used_email_is_refused(services: Services) -> None:
     factories.create_staff(services)
     with services.db.writing() as session:
         with pytest.raises(Invalid, match="one of admin, operator, viewer"):
@@ -413,187 +410,190 @@ def test_an_unknown_role_and_a_known_email_are_refused(services: Services) -> No
 # Signing in
 
 
-def try_once(
-    services: Services, password: str, email: str = EMAIL, address: str = ADDRESS
+def sign_in(
+    services: Services, password: str, email: str = EMAIL, ip_address: str = IP_ADDRESS
 ) -> str | None:
-    """Try to sign in, as the console does; return the session's token."""
+    """Sign in, as the console does. Returns the token of the session."""
     with services.db.writing() as session:
-        hashed = register_sign_in_attempt(session, email, address, services.now())
-    if not verify_password(hashed, password):
+        password_hash = register_sign_in_attempt(session, email, ip_address, services.now())
+    if not verify_password(password_hash, password):
         return None
     with services.db.writing() as session:
-        return complete_sign_in(session, email, address, services.now())
+        return complete_sign_in(session, email, ip_address, services.now())
 
 
-def signed_in(services: Services, token: str) -> str | None:
+def signed_in_email(services: Services, token: str) -> str | None:
     with services.db.reading() as session:
-        found = StaffSession.find(session, token, services.now())
-        return found.staff.email if found else None
+        staff_session = StaffSession.find(session, token, services.now())
+        return staff_session.staff.email if staff_session else None
 
 
-def test_the_right_password_signs_in(services: Services) -> None:
+def test_sign_in_right_password_creates_a_session(services: Services) -> None:
     factories.create_staff(services, EMAIL, password=PASSWORD)
-    token = try_once(services, PASSWORD, email=" SAM@provider.test ")
+    token = sign_in(services, PASSWORD, email=" SAM@provider.test ")
     assert token
-    assert signed_in(services, token) == EMAIL
+    assert signed_in_email(services, token) == EMAIL
     services.db.close()
-    assert token.encode() not in files(services)
+    assert token.encode() not in database_bytes(services)
 
 
-def test_a_wrong_password_does_not(services: Services) -> None:
+def test_sign_in_wrong_password_is_refused(services: Services) -> None:
     factories.create_staff(services, password=PASSWORD)
-    for wrong in ("", PASSWORD[:-1], PASSWORD + "x", PASSWORD.upper(), "\x00", "\udc80"):
-        clock_is_fresh(services)
-        assert try_once(services, wrong) is None
+    for password in ("", PASSWORD[:-1], PASSWORD + "x", PASSWORD.upper(), "\x00", "\udc80"):
+        skip_attempt_window(services)
+        assert sign_in(services, password) is None
 
 
-def clock_is_fresh(services: Services) -> None:
+def skip_attempt_window(services: Services) -> None:
     assert isinstance(services.clock, ManualClock)
     services.clock.advance(staff.ATTEMPT_WINDOW)
 
 
-def test_a_very_long_password_is_right_only_as_a_whole(services: Services) -> None:
-    long = "x" * 1000
-    factories.create_staff(services, password=long)
-    assert try_once(services, long + "x") is None
-    assert try_once(services, "x" * 1_000_000) is None
-    assert try_once(services, long)
+def test_sign_in_long_password_is_compared_as_a_whole(services: Services) -> None:
+    password = "x" * 1000
+    factories.create_staff(services, password=password)
+    assert sign_in(services, password + "x") is None
+    assert sign_in(services, "x" * 1_000_000) is None
+    assert sign_in(services, password)
 
 
-def test_an_unknown_email_costs_a_hash_too(services: Services) -> None:
+def test_sign_in_unknown_email_gets_a_dummy_hash(services: Services) -> None:
     factories.create_staff(services)
     with services.db.writing() as session:
-        known = register_sign_in_attempt(session, EMAIL, ADDRESS, services.now())
-        unknown = register_sign_in_attempt(session, "nobody@provider.test", ADDRESS, services.now())
-        odd = register_sign_in_attempt(session, "\udc80\x00" * 400, ADDRESS, services.now())
-    # The same kind of hash with the same cost, so that both take equally long.
-    assert known.rsplit("$", 2)[0] == unknown.rsplit("$", 2)[0] == odd.rsplit("$", 2)[0]
+        known = register_sign_in_attempt(session, EMAIL, IP_ADDRESS, services.now())
+        unknown = register_sign_in_attempt(
+            session, "nobody@provider.test", IP_ADDRESS, services.now()
+        )
+        invalid = register_sign_in_attempt(session, "\udc80\x00" * 400, IP_ADDRESS, services.now())
+    # The hashes have the same parameters, so both verifications take equally long.
+    assert known.rsplit("$", 2)[0] == unknown.rsplit("$", 2)[0] == invalid.rsplit("$", 2)[0]
     assert not verify_password(unknown, PASSWORD)
 
 
-def test_a_password_is_hashed_as_the_rfc_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_hash_has_the_parameters_of_rfc_9106(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    hashed = HASHER.hash(PASSWORD)
-    # RFC 9106, the second recommended option: 64 MiB, three passes, four lanes.
-    assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    password_hash = HASHER.hash(PASSWORD)
+    # The second recommended option of RFC 9106: 64 MiB, three passes, parallelism four.
+    assert password_hash.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
     assert staff._dummy_hash().startswith("$argon2id$v=19$m=65536,t=3,p=4$")
-    assert verify_password(hashed, PASSWORD)
+    assert verify_password(password_hash, PASSWORD)
     assert not verify_password(staff._dummy_hash(), PASSWORD)
 
 
-def test_a_hash_that_is_none_matches_nothing() -> None:
+def test_verify_password_invalid_hash_matches_nothing() -> None:
     assert not verify_password("", "")
     assert not verify_password("no hash", "no hash")
 
 
-def test_a_disabled_member_of_staff_gets_in_no_more(services: Services) -> None:
+def test_disabled_staff_cannot_sign_in(services: Services) -> None:
     factories.create_staff(services, password=PASSWORD)
-    token = try_once(services, PASSWORD)
+    token = sign_in(services, PASSWORD)
     assert token
     with services.db.writing() as session:
         session.execute(update(Staff).values(disabled_at=services.now()))
-    assert signed_in(services, token) is None
-    assert try_once(services, PASSWORD) is None
+    assert signed_in_email(services, token) is None
+    assert sign_in(services, PASSWORD) is None
 
 
-def test_a_session_ends_after_twelve_hours(services: Services, clock: ManualClock) -> None:
+def test_staff_session_ends_after_twelve_hours(services: Services, clock: ManualClock) -> None:
     factories.create_staff(services, password=PASSWORD)
-    token = try_once(services, PASSWORD)
+    token = sign_in(services, PASSWORD)
     assert token
     clock.advance(timedelta(hours=12) - timedelta(seconds=1))
-    assert signed_in(services, token) == EMAIL
+    assert signed_in_email(services, token) == EMAIL
     clock.advance(timedelta(seconds=1))
-    assert signed_in(services, token) is None
+    assert signed_in_email(services, token) is None
     clock.advance(timedelta(seconds=1))
-    another = try_once(services, PASSWORD)  # which tidies up
+    new_token = sign_in(services, PASSWORD)  # deletes expired sessions
     with services.db.reading() as session:
-        kept = session.scalars(select(StaffSession.token_hash)).all()
-    assert another
-    assert kept == [sha256_digest(another)]
+        token_hashes = session.scalars(select(StaffSession.token_hash)).all()
+    assert new_token
+    assert token_hashes == [sha256_digest(new_token)]
 
 
 @pytest.mark.parametrize("token", ["", "x", "\x00", "\udc80", "x" * 43])
-def test_nobodys_session_is_none(services: Services, token: str) -> None:
+def test_staff_session_unknown_token_is_none(services: Services, token: str) -> None:
     factories.create_staff(services, password=PASSWORD)
-    try_once(services, PASSWORD)
-    assert signed_in(services, token) is None
+    sign_in(services, PASSWORD)
+    assert signed_in_email(services, token) is None
 
 
-# Too many tries
+# The limit on sign-in attempts
 
 
-def test_an_email_has_five_tries_in_a_quarter_of_an_hour(
+def test_sign_in_attempts_are_limited_to_five_per_email(
     services: Services, clock: ManualClock
 ) -> None:
     factories.create_staff(services, password=PASSWORD)
     for number in range(5):
-        assert try_once(services, "wrong", address=f"198.51.100.{number}") is None
+        assert sign_in(services, "wrong", ip_address=f"198.51.100.{number}") is None
         clock.advance(timedelta(minutes=1))
     with pytest.raises(Unauthorized, match="Wait a quarter of an hour"):
-        try_once(services, PASSWORD, address="203.0.113.1")
+        sign_in(services, PASSWORD, ip_address="203.0.113.1")
     clock.advance(timedelta(minutes=10) - timedelta(seconds=1))
     with pytest.raises(Unauthorized):
-        try_once(services, PASSWORD)
-    clock.advance(
-        timedelta(seconds=1)
-    )  # the first try is out of the window; refused ones never count
-    assert try_once(services, PASSWORD)
+        sign_in(services, PASSWORD)
+    # The first attempt leaves the window. Refused attempts are not counted.
+    clock.advance(timedelta(seconds=1))
+    assert sign_in(services, PASSWORD)
 
 
-def test_an_unknown_email_is_throttled_like_any_other(services: Services) -> None:
+def test_sign_in_attempts_of_unknown_email_are_limited(services: Services) -> None:
     for _ in range(5):
-        assert try_once(services, "wrong", "nobody@provider.test") is None
+        assert sign_in(services, "wrong", "nobody@provider.test") is None
     with pytest.raises(Unauthorized, match="Wait a quarter"):
-        try_once(services, "wrong", " NOBODY@provider.test")
-    assert try_once(services, "wrong", "somebody@provider.test") is None
+        sign_in(services, "wrong", " NOBODY@provider.test")
+    assert sign_in(services, "wrong", "somebody@provider.test") is None
 
 
-def test_an_address_has_thirty_tries_in_a_quarter_of_an_hour(
+def test_sign_in_attempts_are_limited_to_thirty_per_ip_address(
     services: Services, clock: ManualClock
 ) -> None:
     for number in range(30):
-        try_once(services, "wrong", f"{number}@provider.test")
+        sign_in(services, "wrong", f"{number}@provider.test")
     with pytest.raises(Unauthorized):
-        try_once(services, "wrong", "another@provider.test")
-    assert try_once(services, "wrong", "another@provider.test", "203.0.113.1") is None
+        sign_in(services, "wrong", "another@provider.test")
+    assert sign_in(services, "wrong", "another@provider.test", "203.0.113.1") is None
     clock.advance(timedelta(minutes=15))
-    assert try_once(services, "wrong", "another@provider.test") is None
+    assert sign_in(services, "wrong", "another@provider.test") is None
 
 
-def test_signing_in_forgets_the_emails_tries(services: Services) -> None:
+def test_sign_in_deletes_the_attempts_of_the_email(services: Services) -> None:
     factories.create_staff(services, password=PASSWORD)
     for _ in range(3):
         for _ in range(4):
-            try_once(services, "wrong")
-        assert try_once(services, PASSWORD)
+            sign_in(services, "wrong")
+        assert sign_in(services, PASSWORD)
 
 
-def test_signing_in_does_not_buy_new_tries_at_others(services: Services) -> None:
+def test_sign_in_keeps_other_attempts_of_the_ip_address(services: Services) -> None:
     factories.create_staff(services, password=PASSWORD)
     for number in range(29):
-        try_once(services, "wrong", f"{number}@provider.test")
-        assert try_once(services, PASSWORD)  # which is itself not counted
-    try_once(services, "wrong", "30@provider.test")
+        sign_in(services, "wrong", f"{number}@provider.test")
+        assert sign_in(services, PASSWORD)  # this attempt is not counted
+    sign_in(services, "wrong", "30@provider.test")
     with pytest.raises(Unauthorized):
-        try_once(services, "wrong", "31@provider.test")
+        sign_in(services, "wrong", "31@provider.test")
 
 
-def test_tries_are_kept_only_as_long_as_they_count(services: Services, clock: ManualClock) -> None:
+def test_sign_in_deletes_attempts_outside_the_window(
+    services: Services, clock: ManualClock
+) -> None:
     factories.create_staff(services, password=PASSWORD)
     for number in range(20):
-        try_once(services, "wrong", f"{number}@provider.test")
+        sign_in(services, "wrong", f"{number}@provider.test")
     clock.advance(timedelta(minutes=15, seconds=1))
-    assert try_once(services, PASSWORD)
+    assert sign_in(services, PASSWORD)
     with services.db.reading() as session:
         assert session.scalar(select(func.count()).select_from(SignInAttempt)) == 0
 
 
-def test_many_who_knock_at_once_never_get_more_tries(services: Services) -> None:
+def test_sign_in_simultaneous_attempts_of_email_are_limited(services: Services) -> None:
     factories.create_staff(services)
-    together = threading.Barrier(20)
+    barrier = threading.Barrier(20)
 
-    def once(number: int) -> bool:
-        together.wait(10)
+    def attempt(number: int) -> bool:
+        barrier.wait(10)
         try:
             with services.db.writing() as session:
                 return bool(
@@ -603,25 +603,23 @@ def test_many_who_knock_at_once_never_get_more_tries(services: Services) -> None
             return False
 
     with ThreadPoolExecutor(20) as pool:
-        assert sum(pool.map(once, range(20))) == 5
+        assert sum(pool.map(attempt, range(20))) == 5
 
 
-def test_many_who_knock_from_one_address_never_get_more_tries(services: Services) -> None:
-    together = threading.Barrier(20)
+def test_sign_in_simultaneous_attempts_of_ip_address_are_limited(services: Services) -> None:
+    barrier = threading.Barrier(20)
 
-    def twice(number: int) -> int:
-        together.wait(10)
-        let_in = 0
-        for letter in "ab":
+    def attempt_twice(number: int) -> int:
+        barrier.wait(10)
+        allowed_attempts = 0
+        for email in (f"a{number}@provider.test", f"b{number}@provider.test"):
             try:
                 with services.db.writing() as session:
-                    register_sign_in_attempt(
-                        session, f"{letter}{number}@provider.test", ADDRESS, services.now()
-                    )
-                let_in += 1
+                    register_sign_in_attempt(session, email, IP_ADDRESS, services.now())
+                allowed_attempts += 1
             except Unauthorized:
                 pass
-        return let_in
+        return allowed_attempts
 
     with ThreadPoolExecutor(20) as pool:
-        assert sum(pool.map(twice, range(20))) == 30
+        assert sum(pool.map(attempt_twice, range(20))) == 30

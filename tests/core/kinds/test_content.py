@@ -1,4 +1,4 @@
-"""The content of each kind: what an author may write, and how a slip is answered."""
+"""The content of each kind: defaults, parsing and errors."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -24,7 +24,8 @@ Json = dict[str, Any]
 
 def options(*correct: bool) -> list[Json]:
     return [
-        {"key": f"o{n}", "text": f"Option {n}", "correct": right} for n, right in enumerate(correct)
+        {"key": f"o{number}", "text": f"Option {number}", "correct": is_correct}
+        for number, is_correct in enumerate(correct)
     ]
 
 
@@ -60,27 +61,29 @@ def package(**more: Any) -> Json:
     } | more
 
 
-def complaint(parse: Callable[[Mapping[str, Any]], object], content: Json) -> str:
+def parse_error(parse: Callable[[Mapping[str, Any]], object], content: Json) -> str:
     with pytest.raises(Invalid) as caught:
         parse(content)
     return str(caught.value)
 
 
-def test_a_small_test_gets_the_defaults() -> None:
+def test_test_content_minimal_gets_defaults() -> None:
     parsed = assessment.parse(exam(section(choice())))
-    [only] = parsed.sections
-    [asked] = only.items
+    [parsed_section] = parsed.sections
+    [parsed_item] = parsed_section.items
     assert (parsed.name, parsed.time_limit, parsed.shuffle, parsed.grades) == (
         "Sums",
         None,
         False,
         None,
     )
-    assert (only.weight, only.is_scored, only.instructions) == (Decimal(1), True, "")
-    assert (asked.points, asked.required) == (Decimal(1), False)
+    assert parsed_section.weight == Decimal(1)
+    assert parsed_section.is_scored
+    assert parsed_section.instructions == ""
+    assert (parsed_item.points, parsed_item.required) == (Decimal(1), False)
 
 
-def test_every_kind_of_item_is_read() -> None:
+def test_test_content_parses_every_kind_of_item() -> None:
     parsed = assessment.parse(
         exam(
             section(
@@ -97,9 +100,9 @@ def test_every_kind_of_item_is_read() -> None:
             summaries={"failed": "No.", "passed": "Yes."},
         )
     )
-    _, several, statement, number, text, likert = parsed.items
-    assert isinstance(several, MultipleChoice)
-    assert [option.correct for option in several.options] == [True, True, False]
+    _, multiple_choice, statement, number, text, likert = parsed.items
+    assert isinstance(multiple_choice, MultipleChoice)
+    assert [option.correct for option in multiple_choice.options] == [True, True, False]
     assert isinstance(statement, TrueFalse)
     assert (statement.answer, statement.required) == (True, True)
     assert isinstance(number, Numeric)
@@ -114,31 +117,35 @@ def test_every_kind_of_item_is_read() -> None:
     assert parsed.time_limit == 10
 
 
-def test_items_are_found_by_key_and_required_ones_asked_for() -> None:
+def test_test_content_finds_items_and_unanswered_required_ones() -> None:
     parsed = assessment.parse(
         exam(section(choice("a", required=True), choice("b"), choice("c", required=True)))
     )
-    found = parsed.find_item("b")
-    assert found is not None
-    assert found.key == "b"
+    found_item = parsed.find_item("b")
+    assert found_item is not None
+    assert found_item.key == "b"
     assert parsed.find_item("z") is None
-    assert [each.key for each in parsed.unanswered_required({"a": "o0", "c": None})] == ["c"]
+    unanswered_items = parsed.unanswered_required({"a": "o0", "c": None})
+    assert [unanswered.key for unanswered in unanswered_items] == ["c"]
 
 
-def test_a_section_that_is_not_scored_needs_no_right_answers() -> None:
-    unmarked = [
+def test_unscored_section_items_need_no_right_answer() -> None:
+    items_without_solution = [
         item(key="a", options=options(False, False)),
         item("multiple_choice", "b", options=options(False, False)),
         item("true_false", "c"),
         item("numeric", "d"),
         item("short_text", "e"),
     ]
-    assert not assessment.parse(exam(section(*unmarked, weight=0))).sections[0].is_scored
-    for each in unmarked:
-        assert "sections[0].items[0]." in complaint(assessment.parse, exam(section(each)))
+    assert (
+        not assessment.parse(exam(section(*items_without_solution, weight=0))).sections[0].is_scored
+    )
+    for item_content in items_without_solution:
+        error = parse_error(assessment.parse, exam(section(item_content)))
+        assert "sections[0].items[0]." in error
 
 
-A = "sections[0].items[0]"
+ITEM_PATH = "sections[0].items[0]"
 
 
 @pytest.mark.parametrize(
@@ -177,59 +184,74 @@ A = "sections[0].items[0]"
         ),
         (exam(section(choice(), weight=-1)), "sections[0].weight: should be between 0 and 1000"),
         (exam({"key": "one", "items": [choice()]}), "sections[0].title: should be provided"),
-        (exam(section("words")), f"{A}: should be a mapping of names to values"),  # type: ignore[arg-type]
-        (exam(section({"key": "a"})), f"{A}.kind: should be one of single_choice, multiple"),
-        (exam(section(item("essay"))), f"{A}.kind: should be one of single_choice, multiple"),
-        (exam(section(choice(key="Not a key"))), f"{A}.key: should be small letters, digits"),
-        (exam(section(choice(key=5))), f"{A}.key: should be small letters, digits"),
-        (exam(section(choice(prompt=5))), f"{A}.prompt: should be text; put a number"),
-        (exam(section(choice(points=0))), f"{A}.points: should be more than 0"),
-        (exam(section(choice(points=True))), f"{A}.points: should be a number"),
-        (exam(section(choice(points="x"))), f"{A}.points: should be a number"),
-        (exam(section(choice(points="NaN"))), f"{A}.points: should be a number"),
-        (exam(section(choice(answer=1))), f"{A}.answer: is not known here"),
-        (exam(section(choice(options="a"))), f"{A}.options: should be a list"),
-        (exam(section(choice(options=[{}]))), f"{A}.options: should have at least two options"),
+        (exam(section("words")), f"{ITEM_PATH}: should be a mapping of names to values"),  # type: ignore[arg-type]
+        (
+            exam(section({"key": "a"})),
+            f"{ITEM_PATH}.kind: should be one of single_choice, multiple",
+        ),
+        (
+            exam(section(item("essay"))),
+            f"{ITEM_PATH}.kind: should be one of single_choice, multiple",
+        ),
+        (
+            exam(section(choice(key="Not a key"))),
+            f"{ITEM_PATH}.key: should be small letters, digits",
+        ),
+        (exam(section(choice(key=5))), f"{ITEM_PATH}.key: should be small letters, digits"),
+        (exam(section(choice(prompt=5))), f"{ITEM_PATH}.prompt: should be text; put a number"),
+        (exam(section(choice(points=0))), f"{ITEM_PATH}.points: should be more than 0"),
+        (exam(section(choice(points=True))), f"{ITEM_PATH}.points: should be a number"),
+        (exam(section(choice(points="x"))), f"{ITEM_PATH}.points: should be a number"),
+        (exam(section(choice(points="NaN"))), f"{ITEM_PATH}.points: should be a number"),
+        (exam(section(choice(answer=1))), f"{ITEM_PATH}.answer: is not known here"),
+        (exam(section(choice(options="a"))), f"{ITEM_PATH}.options: should be a list"),
+        (
+            exam(section(choice(options=[{}]))),
+            f"{ITEM_PATH}.options: should have at least two options",
+        ),
         (
             exam(section(choice(options=options(*[True] * 31)))),
-            f"{A}.options: should have at most 30 options",
+            f"{ITEM_PATH}.options: should have at most 30 options",
         ),
         (
             exam(section(choice(options=options(True, True)))),
-            f"{A}.options: should have exactly one correct",
+            f"{ITEM_PATH}.options: should have exactly one correct",
         ),
         (
             exam(section(item("multiple_choice", options=options(False, False)))),
-            f"{A}.options: should have at least one correct",
+            f"{ITEM_PATH}.options: should have at least one correct",
         ),
         (
             exam(section(choice(options=[{"key": "x", "text": "X"}, {"key": "x", "text": "Y"}]))),
-            f"{A}.options[1].key: is already used above",
+            f"{ITEM_PATH}.options[1].key: is already used above",
         ),
         (
             exam(section(choice(options=[{"key": "x", "text": "X"}, {"key": "y", "text": "x"}]))),
-            f"{A}.options[1].text: is already used above",
+            f"{ITEM_PATH}.options[1].text: is already used above",
         ),
-        (exam(section(item("true_false"))), f"{A}.answer: should be true or false"),
-        (exam(section(item("numeric"))), f"{A}.answer: should be provided, as a number"),
+        (exam(section(item("true_false"))), f"{ITEM_PATH}.answer: should be true or false"),
+        (exam(section(item("numeric"))), f"{ITEM_PATH}.answer: should be provided, as a number"),
         (
             exam(section(item("numeric", answer=1, tolerance=-1))),
-            f"{A}.tolerance: should be between 0 and",
+            f"{ITEM_PATH}.tolerance: should be between 0 and",
         ),
         (
             exam(section(item("numeric", answer="1e99"))),
-            f"{A}.answer: should have at most 15 digits on either side",
+            f"{ITEM_PATH}.answer: should have at most 15 digits on either side",
         ),
-        (exam(section(item("short_text"))), f"{A}.accepted: should have at least one text"),
+        (exam(section(item("short_text"))), f"{ITEM_PATH}.accepted: should have at least one text"),
         (
             exam(section(scale(labels=["One"]))),
-            f"{A}.labels: should have at least two labels",
+            f"{ITEM_PATH}.labels: should have at least two labels",
         ),
         (
             exam(section(scale(direction="up"))),
-            f"{A}.direction: should be one of positive, reversed",
+            f"{ITEM_PATH}.direction: should be one of positive, reversed",
         ),
-        (exam(section(scale(trait="Score"))), f"{A}.trait: should not be Score or Answered"),
+        (
+            exam(section(scale(trait="Score"))),
+            f"{ITEM_PATH}.trait: should not be Score or Answered",
+        ),
         (
             exam(section(choice()), section(choice("b"), title="Two")),
             "sections[1].key: is already used above",
@@ -244,11 +266,11 @@ A = "sections[0].items[0]"
         ),
     ],
 )
-def test_a_slip_in_a_test_is_answered_with_its_path(content: Json, expected: str) -> None:
-    assert complaint(assessment.parse, content).startswith(expected)
+def test_test_content_error_names_the_path(content: Json, expected: str) -> None:
+    assert parse_error(assessment.parse, content).startswith(expected)
 
 
-def test_a_small_interview_gets_the_defaults() -> None:
+def test_interview_content_minimal_gets_defaults() -> None:
     parsed = interview.parse(template())
     [question] = parsed.questions
     assert (question.think_seconds, question.answer_seconds, question.takes) == (30, 120, 1)
@@ -257,7 +279,7 @@ def test_a_small_interview_gets_the_defaults() -> None:
     assert parsed.grades is None
 
 
-def test_an_interview_says_how_it_is_rated() -> None:
+def test_interview_content_parses_scale_and_grades() -> None:
     parsed = interview.parse(
         template(
             scale={"min": 0, "max": 2, "labels": ["Poor", "Fair", "Good"]},
@@ -290,11 +312,11 @@ def test_an_interview_says_how_it_is_rated() -> None:
         (template(summaries={"passed": "."}), "summaries: should be left out"),
     ],
 )
-def test_a_slip_in_an_interview_is_answered_with_its_path(content: Json, expected: str) -> None:
-    assert complaint(interview.parse, content).startswith(expected)
+def test_interview_content_error_names_the_path(content: Json, expected: str) -> None:
+    assert parse_error(interview.parse, content).startswith(expected)
 
 
-def test_a_package_is_read_whole() -> None:
+def test_package_content_parses_screenings_and_disclosure() -> None:
     parsed = check.parse(
         package(sections=[{"key": "rights", "title": "Your rights", "text": "Many."}])
     )
@@ -320,5 +342,5 @@ def test_a_package_is_read_whole() -> None:
         (package(sections={"a": 1}), "sections: should be a list"),
     ],
 )
-def test_a_slip_in_a_package_is_answered_with_its_path(content: Json, expected: str) -> None:
-    assert complaint(check.parse, content).startswith(expected)
+def test_package_content_error_names_the_path(content: Json, expected: str) -> None:
+    assert parse_error(check.parse, content).startswith(expected)

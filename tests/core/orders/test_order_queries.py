@@ -1,3 +1,5 @@
+"""The read model of orders, and the cache of product lists."""
+
 from datetime import timedelta
 
 import pytest
@@ -12,50 +14,52 @@ from tests import factories
 from tests.factories import ManualClock
 
 
-def caller(services: Services, account: int) -> Caller:
+def load_caller(services: Services, account_id: int) -> Caller:
     with services.db.reading() as session:
-        return Caller.from_account(session.get_one(Account, account))
+        return Caller.from_account(session.get_one(Account, account_id))
 
 
-def names(services: Services, account: int) -> list[str]:
-    rows = services.product_lists.get("assessment", caller(services, account), services.now())
+def product_names(services: Services, account_id: int) -> list[str]:
+    caller = load_caller(services, account_id)
+    rows = services.product_lists.get("assessment", caller, services.now())
     return [row.name for row in rows]
 
 
-def test_what_this_process_publishes_or_archives_is_listed_so_at_once(services: Services) -> None:
-    account, _ = factories.create_account(services)
-    assert names(services, account) == []
-    product = factories.create_test(services)
-    assert names(services, account) == ["Reasoning"]
+def test_product_list_shows_own_writes_at_once(services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    assert product_names(services, account_id) == []
+    product_id = factories.create_test(services)
+    assert product_names(services, account_id) == ["Reasoning"]
     with services.db.writing() as session:
-        Product.find(session, product).archive(services.now())
-    assert names(services, account) == []
+        Product.find(session, product_id).archive(services.now())
+    assert product_names(services, account_id) == []
 
 
-def test_what_another_process_writes_is_listed_after_five_seconds(
+def test_product_list_shows_other_processes_writes_after_the_ttl(
     services: Services, clock: ManualClock
 ) -> None:
-    account, _ = factories.create_account(services)
+    account_id, _ = factories.create_account(services)
     factories.create_test(services)
-    assert names(services, account) == ["Reasoning"]
-    with services.db.writing() as session:  # as from elsewhere: no object of ours is changed
+    assert product_names(services, account_id) == ["Reasoning"]
+    # A Core statement does not clear the cache, like a write of another process.
+    with services.db.writing() as session:
         session.execute(update(Product).values(name="Renamed"))
     clock.advance(timedelta(seconds=4, milliseconds=999))
-    assert names(services, account) == ["Reasoning"]
+    assert product_names(services, account_id) == ["Reasoning"]
     clock.advance(timedelta(milliseconds=1))
-    assert names(services, account) == ["Renamed"]
+    assert product_names(services, account_id) == ["Renamed"]
 
 
-def test_a_status_is_told_of_the_accounts_own_orders_of_the_kind_only(services: Services) -> None:
-    account, _ = factories.create_account(services)
-    order = factories.place_order(services, account, factories.create_test(services))
+def test_get_order_status_other_account_or_kind_is_not_found(services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    order_id = factories.place_order(services, account_id, factories.create_test(services))
     with services.db.reading() as session:
-        assert get_order_status(session, "assessment", order, account) == "pending"
-        for kind, public_id, owner in (
-            ("check", order, account),
-            ("assessment", order, account + 1),
-            ("assessment", "a" * 23, account),
-            ("assessment", "\x00", account),
+        assert get_order_status(session, "assessment", order_id, account_id) == "pending"
+        for kind, public_id, other_account_id in (
+            ("check", order_id, account_id),
+            ("assessment", order_id, account_id + 1),
+            ("assessment", "a" * 23, account_id),
+            ("assessment", "\x00", account_id),
         ):
             with pytest.raises(NotFound):
-                get_order_status(session, kind, public_id, owner)
+                get_order_status(session, kind, public_id, other_account_id)

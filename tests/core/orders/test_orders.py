@@ -1,3 +1,5 @@
+"""Orders: statuses, events, deadlines and simultaneous changes."""
+
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,95 +22,102 @@ pytestmark = pytest.mark.both
 
 
 @pytest.fixture
-def placed(services: Services) -> str:
-    account, _ = factories.create_account(services)
-    return factories.place_order(services, account, factories.create_test(services))
+def order_id(services: Services) -> str:
+    account_id, _ = factories.create_account(services)
+    return factories.place_order(services, account_id, factories.create_test(services))
 
 
-def change(services: Services, public_id: str, act: Callable[[Session, Order], object]) -> None:
+def change_order(
+    services: Services, public_id: str, change: Callable[[Session, Order], object]
+) -> None:
     with services.db.writing() as session:
-        act(session, Order.find(session, public_id))
+        change(session, Order.find(session, public_id))
 
 
-def become(services: Services, public_id: str, status: str) -> None:
-    change(
-        services, public_id, lambda s, o: o.change_status(s, status, actor="x", now=services.now())
-    )
+def change_status(services: Services, public_id: str, status: str) -> None:
+    with services.db.writing() as session:
+        order = Order.find(session, public_id)
+        order.change_status(session, status, actor="x", now=services.now())
 
 
-def news(services: Services) -> list[str]:
+def decline(services: Services, public_id: str, reason: str = "") -> None:
+    with services.db.writing() as session:
+        Order.find(session, public_id).decline(session, reason, services.now())
+
+
+def reopen(services: Services, public_id: str) -> None:
+    with services.db.writing() as session:
+        order = Order.find(session, public_id)
+        order.reopen(session, services.secret_box, "sam", "was ill", services.now())
+
+
+def enqueued_statuses(services: Services) -> list[str]:
     with services.db.reading() as session:
-        rows = session.scalars(
+        messages = session.scalars(
             select(Message).where(Message.topic == "status").order_by(Message.id)
         ).all()
-        return [row.payload["status"] for row in rows]
+        return [message.payload["status"] for message in messages]
 
 
-def story(services: Services) -> list[tuple[str, str]]:
+def events(services: Services) -> list[tuple[str, str]]:
     with services.db.reading() as session:
-        return [
-            (e.type, e.actor) for e in session.scalars(select(OrderEvent).order_by(OrderEvent.id))
-        ]
+        rows = session.scalars(select(OrderEvent).order_by(OrderEvent.id))
+        return [(event.type, event.actor) for event in rows]
 
 
-def test_placing_writes_the_story_and_the_invitation_but_no_news(
-    services: Services, placed: str
-) -> None:
-    assert story(services) == [("placed", "ats")]
-    assert news(services) == []
+def test_place_enqueues_the_invitation_and_no_callback(services: Services, order_id: str) -> None:
+    assert events(services) == [("placed", "ats")]
+    assert enqueued_statuses(services) == []
     with services.db.reading() as session:
-        letter = session.scalars(select(Message)).one()
-        assert (letter.topic, letter.queue) == ("invitation", "1/email")
+        message = session.scalars(select(Message)).one()
+        assert (message.topic, message.queue) == ("invitation", "1/email")
         assert session.scalar(select(func.count(Link.id))) == 1
 
 
-def test_no_secret_and_no_link_stands_readable_in_the_database(
-    services: Services, placed: str
-) -> None:
-    secret = factories.invitation_url(services, placed).rsplit("/", 1)[1]
-    raw = b"".join(path.read_bytes() for path in services.settings.instance.glob("provider.db*"))
-    assert secret.encode() not in raw
+def test_place_stores_no_token_in_clear_text(services: Services, order_id: str) -> None:
+    token = factories.invitation_url(services, order_id).rsplit("/", 1)[1]
+    files = services.settings.instance.glob("provider.db*")
+    data = b"".join(path.read_bytes() for path in files)
+    assert token.encode() not in data
 
 
-def test_candidates_are_found_again_by_digest_whatever_the_case(
-    services: Services, placed: str
-) -> None:
+def test_email_digest_ignores_case(services: Services, order_id: str) -> None:
     with services.db.reading() as session:
         digest = services.secret_box.blind_index("Lakita_Marrero@GMAIL.com", "candidate e-mail")
         assert session.scalar(select(func.count()).where(Candidate.email_digest == digest)) == 1
 
 
-def test_submit_and_expire_at_the_same_moment_one_wins(services: Services, placed: str) -> None:
-    """Both look before either writes, as two processes may."""
+def test_change_status_of_stale_order_is_refused(services: Services, order_id: str) -> None:
+    """Two processes may both read an order before either of them writes."""
     with services.db.reading() as session:
-        stale = Assessment.find(session, placed)
-        assert stale.account
-        assert stale.candidate
+        stale_order = Assessment.find(session, order_id)
+        assert stale_order.account
+        assert stale_order.candidate
         session.expunge_all()
-    change(services, placed, lambda session, order: order.expire(session, services.now()))
+    change_order(services, order_id, lambda session, order: order.expire(session, services.now()))
     with (
         pytest.raises(Conflict, match="same moment"),
         services.db.writing() as session,
     ):
-        stale.change_status(session, "cancelled", actor="sam", now=services.now())
-    assert factories.order_status(services, placed) == "expired"
-    assert news(services) == ["expired"]
-    assert [word for word, _ in story(services)] == ["placed", "expired"]
+        stale_order.change_status(session, "cancelled", actor="sam", now=services.now())
+    assert factories.order_status(services, order_id) == "expired"
+    assert enqueued_statuses(services) == ["expired"]
+    assert [event_type for event_type, _ in events(services)] == ["placed", "expired"]
 
 
-def test_many_threads_that_end_an_order_end_it_once(services: Services, placed: str) -> None:
+def test_change_status_from_many_threads_succeeds_once(services: Services, order_id: str) -> None:
     with services.db.writing() as session:
-        Assessment.find(session, placed).start(session, services.now())
-    start, outcomes = threading.Barrier(12), []
+        Assessment.find(session, order_id).start(session, services.now())
+    barrier, outcomes = threading.Barrier(12), []
 
-    def run(act: Callable[[Session, Assessment], None]) -> None:
-        start.wait()
+    def run(change: Callable[[Session, Assessment], None]) -> None:
+        barrier.wait()
         try:
             with services.db.writing() as session:
-                act(session, Assessment.find(session, placed))
-            outcomes.append("won")
+                change(session, Assessment.find(session, order_id))
+            outcomes.append("succeeded")
         except Conflict:
-            outcomes.append("lost")
+            outcomes.append("refused")
 
     def submit(session: Session, order: Assessment) -> None:
         order.submit(session, services.secret_box, services.now())
@@ -116,67 +125,59 @@ def test_many_threads_that_end_an_order_end_it_once(services: Services, placed: 
     def cancel(session: Session, order: Assessment) -> None:
         order.cancel(session, "sam", "a mistake", services.now())
 
-    threads = [threading.Thread(target=run, args=(a,)) for a in (submit, cancel) * 6]
+    threads = [threading.Thread(target=run, args=(change,)) for change in (submit, cancel) * 6]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(outcomes) == ["lost"] * 11 + ["won"]
-    assert len(news(services)) == 1
+    assert sorted(outcomes) == ["refused"] * 11 + ["succeeded"]
+    assert len(enqueued_statuses(services)) == 1
 
 
 @pytest.mark.parametrize("status", ["completed", "declined", "expired", "cancelled"])
-def test_what_has_ended_changes_only_through_reopen(
-    services: Services, placed: str, status: str
+def test_final_status_changes_only_by_reopen(
+    services: Services, order_id: str, status: str
 ) -> None:
-    become(services, placed, status)
-    for wanted in ("completed", "declined", "expired", "cancelled", "consented"):
+    change_status(services, order_id, status)
+    for next_status in ("completed", "declined", "expired", "cancelled", "consented"):
         with pytest.raises(Conflict, match="cannot become"):
-            become(services, placed, wanted)
-    change(
-        services,
-        placed,
-        lambda s, o: o.reopen(s, services.secret_box, "sam", "why not", services.now()),
-    )
-    assert factories.order_status(services, placed) == "pending"
-    assert news(services) == [status, "pending"]
+            change_status(services, order_id, next_status)
+    reopen(services, order_id)
+    assert factories.order_status(services, order_id) == "pending"
+    assert enqueued_statuses(services) == [status, "pending"]
 
 
-def test_reopening_invites_again_by_the_same_link_with_full_time(
-    services: Services, placed: str, clock: ManualClock
+def test_reopen_invites_again_with_the_same_link_and_full_time(
+    services: Services, order_id: str, clock: ManualClock
 ) -> None:
-    link = factories.invitation_url(services, placed)
-    at = clock.advance(timedelta(days=8))
+    url = factories.invitation_url(services, order_id)
+    now = clock.advance(timedelta(days=8))
     with services.db.writing() as session:
-        assert expire_overdue_orders(session, at) == 1
-    change(services, placed, lambda s, o: o.reopen(s, services.secret_box, "sam", "was ill", at))
-    assert factories.invitation_url(services, placed) == link
+        assert expire_overdue_orders(session, now) == 1
+    reopen(services, order_id)
+    assert factories.invitation_url(services, order_id) == url
     with services.db.reading() as session:
-        order = Order.find(session, placed)
-        assert order.expires_at == at + timedelta(days=7)
-        letters = session.scalar(select(func.count()).where(Message.topic == "invitation"))
-        assert letters == 2
+        assert Order.find(session, order_id).expires_at == now + timedelta(days=7)
+        invitations = session.scalar(select(func.count()).where(Message.topic == "invitation"))
+        assert invitations == 2
 
 
-def test_an_open_order_cannot_be_reopened(services: Services, placed: str) -> None:
+def test_reopen_open_order_is_refused(services: Services, order_id: str) -> None:
     with pytest.raises(Conflict, match="has ended"):
-        change(
-            services,
-            placed,
-            lambda s, o: o.reopen(s, services.secret_box, "sam", "x", services.now()),
-        )
+        reopen(services, order_id)
 
 
-def test_revisions_number_the_news(services: Services, placed: str) -> None:
-    change(services, placed, lambda s, o: o.decline(s, " no time ", services.now()))
-    change(
-        services, placed, lambda s, o: o.reopen(s, services.secret_box, "sam", "x", services.now())
+def test_callbacks_are_numbered_by_revision(services: Services, order_id: str) -> None:
+    decline(services, order_id, " no time ")
+    reopen(services, order_id)
+    change_order(
+        services, order_id, lambda session, order: order.cancel(session, "sam", "y", services.now())
     )
-    change(services, placed, lambda s, o: o.cancel(s, "sam", "y", services.now()))
     with services.db.reading() as session:
-        news = select(Message).where(Message.topic == "status").order_by(Message.id)
-        rows = session.scalars(news).all()
-        assert [(m.sequence, m.payload["status"]) for m in rows] == [
+        messages = session.scalars(
+            select(Message).where(Message.topic == "status").order_by(Message.id)
+        ).all()
+        assert [(message.sequence, message.payload["status"]) for message in messages] == [
             (1, "declined"),
             (2, "pending"),
             (3, "cancelled"),
@@ -185,104 +186,96 @@ def test_revisions_number_the_news(services: Services, placed: str) -> None:
         assert (declined.note, declined.revision) == ("no time", 1)
 
 
-def test_orders_expire_in_batches_by_the_accounts_days(
+def test_apply_deadlines_expires_orders_of_the_account(
     services: Services, clock: ManualClock
 ) -> None:
-    account, _ = factories.create_account(services, expire_after_seconds=3600)
-    test = factories.create_test(services)
+    account_id, _ = factories.create_account(services, expire_after_seconds=3600)
+    product_id = factories.create_test(services)
     for number in range(5):
-        factories.place_order(
-            services, account, test, callback_url=f"https://a.workable.com/{number}"
-        )
+        url = f"https://a.workable.com/{number}"
+        factories.place_order(services, account_id, product_id, callback_url=url)
     with services.db.writing() as session:
         assert not kinds.has_overdue(session, clock.now())
         assert kinds.apply_deadlines(session, services.secret_box, clock.now()) == 0
-    at = clock.advance(timedelta(hours=1))
+    now = clock.advance(timedelta(hours=1))
     with services.db.writing() as session:
-        assert kinds.has_overdue(session, at)
-        assert kinds.apply_deadlines(session, services.secret_box, at) == 5
-    assert news(services) == ["expired"] * 5
+        assert kinds.has_overdue(session, now)
+        assert kinds.apply_deadlines(session, services.secret_box, now) == 5
+    assert enqueued_statuses(services) == ["expired"] * 5
 
 
-def test_an_attempt_begun_before_the_deadline_keeps_its_full_time(
-    services: Services, placed: str, clock: ManualClock
+def test_attempt_started_just_before_expiry_keeps_its_full_time(
+    services: Services, order_id: str, clock: ManualClock
 ) -> None:
-    late = clock.advance(timedelta(days=7) - timedelta(minutes=1))
+    started_at = clock.advance(timedelta(days=7) - timedelta(minutes=1))
     with services.db.writing() as session:
-        Assessment.find(session, placed).start(session, late)
-    at = clock.advance(timedelta(minutes=19))
+        Assessment.find(session, order_id).start(session, started_at)
+    now = clock.advance(timedelta(minutes=19))
     with services.db.writing() as session:
-        assert kinds.apply_deadlines(session, services.secret_box, at) == 0
-        Assessment.find(session, placed).save("sum", {"answer": "b"}, at)
-    assert factories.order_status(services, placed) == "pending"
+        assert kinds.apply_deadlines(session, services.secret_box, now) == 0
+        Assessment.find(session, order_id).save("sum", {"answer": "b"}, now)
+    assert factories.order_status(services, order_id) == "pending"
 
 
-def test_at_the_deadline_what_was_saved_is_scored(
-    services: Services, placed: str, clock: ManualClock
+def test_deadline_scores_the_saved_answers(
+    services: Services, order_id: str, clock: ManualClock
 ) -> None:
     with services.db.writing() as session:
-        order = Assessment.find(session, placed)
+        order = Assessment.find(session, order_id)
         order.start(session, clock.now())
         order.save("sum", {"answer": "b"}, clock.now())
-    at = clock.advance(timedelta(minutes=20))
+    now = clock.advance(timedelta(minutes=20))
     with services.db.writing() as session, pytest.raises(Conflict, match="time"):
-        Assessment.find(session, placed).save("half", {"answer": "3.5"}, at)
-    at = clock.advance(timedelta(hours=5))
+        Assessment.find(session, order_id).save("half", {"answer": "3.5"}, now)
+    now = clock.advance(timedelta(hours=5))
     with services.db.writing() as session:
-        assert kinds.has_overdue(session, at)
-        assert kinds.apply_deadlines(session, services.secret_box, at) == 1
+        assert kinds.has_overdue(session, now)
+        assert kinds.apply_deadlines(session, services.secret_box, now) == 1
     with services.db.reading() as session:
-        result = Assessment.find(session, placed).result
+        result = Assessment.find(session, order_id).result
         assert result
         assert (result.score, result.grade, result.duration) == (25.0, "failed", 1200)
-        assert ("completed", "system") in story_of(session)
+    assert ("completed", "system") in events(services)
 
 
-def story_of(session: Session) -> list[tuple[str, str]]:
-    return [(e.type, e.actor) for e in session.scalars(select(OrderEvent))]
-
-
-def test_a_test_without_a_limit_stays_open_a_day_once_begun(
+def test_attempt_without_time_limit_lasts_at_least_a_day(
     services: Services, clock: ManualClock
 ) -> None:
-    account, _ = factories.create_account(services)
-    order = factories.place_order(
-        services, account, factories.create_test(services, time_limit=None)
-    )
-    at = clock.advance(timedelta(days=7) - timedelta(minutes=1))
+    account_id, _ = factories.create_account(services)
+    product_id = factories.create_test(services, time_limit=None)
+    order_id = factories.place_order(services, account_id, product_id)
+    now = clock.advance(timedelta(days=7) - timedelta(minutes=1))
     with services.db.writing() as session:
-        begun = Assessment.find(session, order)
-        begun.start(session, at)
-        assert begun.attempt_ends_at == at + timedelta(days=1)
+        order = Assessment.find(session, order_id)
+        order.start(session, now)
+        assert order.attempt_ends_at == now + timedelta(days=1)
 
 
-def test_what_is_submitted_never_expires(
-    services: Services, placed: str, clock: ManualClock
+def test_submitted_order_never_expires(
+    services: Services, order_id: str, clock: ManualClock
 ) -> None:
-    factories.finish_test(services, placed)
-    at = clock.advance(timedelta(days=400))
+    factories.finish_test(services, order_id)
+    now = clock.advance(timedelta(days=400))
     with services.db.writing() as session:
-        assert kinds.apply_deadlines(session, services.secret_box, at) == 0
-    assert factories.order_status(services, placed) == "completed"
+        assert kinds.apply_deadlines(session, services.secret_box, now) == 0
+    assert factories.order_status(services, order_id) == "completed"
 
 
-def test_starting_twice_gives_no_second_clock(
-    services: Services, placed: str, clock: ManualClock
-) -> None:
-    with services.db.writing() as session:
-        Assessment.find(session, placed).start(session, clock.now())
-    at = clock.advance(timedelta(minutes=5))
-    with services.db.writing() as session:
-        order = Assessment.find(session, placed)
-        order.start(session, at)
-        assert order.started_at == at - timedelta(minutes=5)
-
-
-def test_answers_can_be_changed_and_emptied_until_submitted(
-    services: Services, placed: str
+def test_start_twice_keeps_the_first_start(
+    services: Services, order_id: str, clock: ManualClock
 ) -> None:
     with services.db.writing() as session:
-        order = Assessment.find(session, placed)
+        Assessment.find(session, order_id).start(session, clock.now())
+    now = clock.advance(timedelta(minutes=5))
+    with services.db.writing() as session:
+        order = Assessment.find(session, order_id)
+        order.start(session, now)
+        assert order.started_at == now - timedelta(minutes=5)
+
+
+def test_save_changes_and_deletes_answers_until_submit(services: Services, order_id: str) -> None:
+    with services.db.writing() as session:
+        order = Assessment.find(session, order_id)
         order.start(session, services.now())
         order.save("half", {"answer": "1"}, services.now())
         order.save("half", {"answer": "3.5"}, services.now())
@@ -293,43 +286,43 @@ def test_answers_can_be_changed_and_emptied_until_submitted(
             order.save("nothing", {"answer": "1"}, services.now())
         order.submit(session, services.secret_box, services.now())
     with services.db.writing() as session, pytest.raises(Conflict):
-        Assessment.find(session, placed).submit(session, services.secret_box, services.now())
+        Assessment.find(session, order_id).submit(session, services.secret_box, services.now())
 
 
-def test_an_order_is_not_started_after_its_deadline_even_if_nobody_expired_it(
-    services: Services, placed: str, clock: ManualClock
+def test_overdue_order_cannot_be_started_or_declined(
+    services: Services, order_id: str, clock: ManualClock
 ) -> None:
-    at = clock.advance(timedelta(days=7))
+    now = clock.advance(timedelta(days=7))
     with services.db.writing() as session, pytest.raises(Conflict, match="no longer open"):
-        Assessment.find(session, placed).start(session, at)
+        Assessment.find(session, order_id).start(session, now)
     with pytest.raises(Conflict, match="no longer open"):
-        change(services, placed, lambda s, o: o.decline(s, "", at))
+        decline(services, order_id)
 
 
-def test_every_kinds_find_refuses_the_other_kinds_ids(services: Services) -> None:
-    account, _ = factories.create_account(services)
-    products = {
+def test_find_refuses_ids_of_other_kinds(services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    product_ids = {
         "assessment": factories.create_test(services),
         "interview": factories.create_interview(services),
         "check": factories.create_package(services),
     }
-    ids = {
+    order_ids = {
         kind: factories.place_order(
-            services, account, product, kind, callback_url=f"https://a.workable.com/{kind}"
+            services, account_id, product_id, kind, callback_url=f"https://a.workable.com/{kind}"
         )
-        for kind, product in products.items()
+        for kind, product_id in product_ids.items()
     }
     with services.db.reading() as session:
-        for kind, parts in KINDS.items():
-            for other, public_id in ids.items():
-                if kind == other:
-                    assert type(parts.order_class.find(session, public_id)) is parts.order_class
+        for kind_name, kind in KINDS.items():
+            for other_name, public_id in order_ids.items():
+                if kind_name == other_name:
+                    assert type(kind.order_class.find(session, public_id)) is kind.order_class
                 else:
                     with pytest.raises(NotFound):
-                        parts.order_class.find(session, public_id)
+                        kind.order_class.find(session, public_id)
 
 
-@pytest.mark.parametrize("bad", ["", "x" * 23, "a\x00b", "nothing", "é" * 30])
-def test_an_id_that_cannot_be_is_not_found(services: Services, placed: str, bad: str) -> None:
+@pytest.mark.parametrize("invalid_id", ["", "x" * 23, "a\x00b", "nothing", "é" * 30])
+def test_find_invalid_id_is_not_found(services: Services, order_id: str, invalid_id: str) -> None:
     with services.db.reading() as session, pytest.raises(NotFound):
-        Order.find(session, bad)
+        Order.find(session, invalid_id)

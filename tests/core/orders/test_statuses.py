@@ -1,4 +1,4 @@
-"""What an ATS hears of an order over its whole life: exactly what is documented, and no more."""
+"""The statuses that an ATS receives over the life of an order: all documented ones, no others."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,8 +17,8 @@ from tests.test_end_to_end import LAKITA, Workable
 from tests.wait_for import wait_for
 
 Step = Callable[[Services, str], None]
-# The contract's words of each kind: where it is ordered, the product's field, the order's field.
-WIRE = {
+# Per kind: the path of the endpoint, the field of the product id, the field of the order id.
+ENDPOINTS = {
     "assessment": ("/assessments", "test_id", "assessment_id"),
     "interview": ("/interviews", "interview_template_id", "interview_id"),
     "check": ("/checks", "package_id", "background_check_id"),
@@ -26,7 +26,7 @@ WIRE = {
 QUESTIONS = [{"key": "why", "text": "Why?"}]
 
 
-def begin(services: Services, public_id: str) -> None:
+def start(services: Services, public_id: str) -> None:
     with services.db.writing() as session:
         order = Order.find(session, public_id)
         assert isinstance(order, TimedOrder)
@@ -34,23 +34,23 @@ def begin(services: Services, public_id: str) -> None:
 
 
 def answer(services: Services, public_id: str) -> None:
-    """Begin an interview and hand it in: nothing that an ATS would hear of."""
-    begin(services, public_id)
+    """Record and submit an interview. The ATS receives no status of this."""
+    start(services, public_id)
     interview_factories.record_answer(services, public_id, "why")
     interview_factories.submit_interview(services, public_id)
 
 
-def rate(services: Services, public_id: str) -> None:
+def rate_and_complete(services: Services, public_id: str) -> None:
     interview_factories.rate_answers(services, public_id, 4)
     interview_factories.complete_interview(services, public_id)
 
 
-def look_into(services: Services, public_id: str) -> None:
+def complete_check(services: Services, public_id: str) -> None:
     check_factories.record_findings(services, public_id)
     check_factories.complete_check(services, public_id)
 
 
-def open_(services: Services, public_id: str) -> None:
+def mark_opened(services: Services, public_id: str) -> None:
     with services.db.writing() as session:
         Order.find(session, public_id).mark_opened(session, services.now())
 
@@ -76,35 +76,36 @@ def reopen(services: Services, public_id: str) -> None:
         order.reopen(session, services.secret_box, "sam", "The line broke", services.now())
 
 
-Life = list[tuple[Step, str | None]]  # each step, and the status that the ATS hears after it
+# Each step, and the status that the ATS receives after it.
+OrderScript = list[tuple[Step, str | None]]
 
-DONE: dict[str, Life] = {
+COMPLETE_SCRIPTS: dict[str, OrderScript] = {
     "assessment": [(factories.finish_test, "completed")],
-    "interview": [(answer, None), (rate, "completed")],
-    "check": [(check_factories.give_consent, "consented"), (look_into, "completed")],
+    "interview": [(answer, None), (rate_and_complete, "completed")],
+    "check": [(check_factories.give_consent, "consented"), (complete_check, "completed")],
 }
-CUT_SHORT: dict[str, Life] = {
-    "assessment": [(begin, None), (cancel, "expired")],
+CANCEL_SCRIPTS: dict[str, OrderScript] = {
+    "assessment": [(start, None), (cancel, "expired")],
     "interview": [(answer, None), (cancel, "expired")],
     "check": [(check_factories.give_consent, "consented"), (cancel, "expired")],
 }
 
 
-def lives(kind: str) -> list[Life]:
-    """Return every way that an order of a kind can go."""
-    done = DONE[kind]
+def order_scripts(kind: str) -> list[OrderScript]:
+    """Return a script for every path through the statuses of a kind."""
+    complete = COMPLETE_SCRIPTS[kind]
     return [
-        [(open_, None), *done],
-        [*done, (reopen, "pending"), *done],
-        [(open_, None), (decline, "rejected")],
-        [(expire, "expired"), (reopen, "pending"), *done],
+        [(mark_opened, None), *complete],
+        [*complete, (reopen, "pending"), *complete],
+        [(mark_opened, None), (decline, "rejected")],
+        [(expire, "expired"), (reopen, "pending"), *complete],
         [(cancel, "expired")],
-        CUT_SHORT[kind],
+        CANCEL_SCRIPTS[kind],
     ]
 
 
-def product(services: Services, kind: str) -> str:
-    made: dict[str, Callable[[], str]] = {
+def create_product(services: Services, kind: str) -> str:
+    product_factories: dict[str, Callable[[], str]] = {
         "assessment": lambda: factories.create_test(services),
         "interview": lambda: factories.create_product(
             services,
@@ -115,33 +116,39 @@ def product(services: Services, kind: str) -> str:
         ),
         "check": lambda: check_factories.create_package(services),
     }
-    return made[kind]()
+    return product_factories[kind]()
 
 
-def settled(services: Services, public_id: str) -> bool:
+def is_settled(services: Services, public_id: str) -> bool:
     with services.db.reading() as session:
-        return all(each.state != WAITING for each in outbox.history(session, public_id))
+        return all(message.state != WAITING for message in outbox.history(session, public_id))
 
 
-@pytest.mark.parametrize("kind", DONE)
-def test_an_ats_hears_every_status_once_and_in_order_and_reads_the_same_when_it_asks(
+@pytest.mark.parametrize("kind", ENDPOINTS)
+def test_statuses_are_delivered_once_in_order_and_equal_the_poll(
     live_server: LiveServer, ats: FakeAts, kind: str
 ) -> None:
-    path, wanted, given = WIRE[kind]
-    workable = Workable(live_server.url, factories.create_account(live_server.services)[1])
-    wish: dict[str, Any] = {wanted: product(live_server.services, kind), "candidate": LAKITA}
-    for number, life in enumerate(lives(kind)):
-        heard_at = f"{path}/{number}"
-        placed = workable.post(path, wish | {"callback_url": ats.url + heard_at}).json()
-        public_id, status = placed[given], "pending"
+    path, product_id_key, order_id_key = ENDPOINTS[kind]
+    services = live_server.services
+    workable = Workable(live_server.url, factories.create_account(services)[1])
+    body: dict[str, Any] = {product_id_key: create_product(services, kind), "candidate": LAKITA}
+    expected_count = 0
+    for number, script in enumerate(order_scripts(kind)):
+        callback_path = f"{path}/{number}"
+        response = workable.post(path, body | {"callback_url": ats.url + callback_path})
+        public_id, status = response.json()[order_id_key], "pending"
         assert workable.get(f"{path}/{public_id}").json() == {"status": status}
-        for step, news in life:
-            step(live_server.services, public_id)
-            status = news or status
+        for step, new_status in script:
+            step(services, public_id)
+            status = new_status or status
             assert workable.get(f"{path}/{public_id}").json()["status"] == status
-            wait_for(partial(settled, live_server.services, public_id))
-        heard = [
-            (each.method, each.json["status"]) for each in ats.received if each.path == heard_at
+            wait_for(partial(is_settled, services, public_id))
+        callbacks = [
+            (request.method, request.json["status"])
+            for request in ats.received
+            if request.path == callback_path
         ]
-        assert heard == [("PUT", news) for _, news in life if news]
-    assert len(ats.received) == sum(1 for life in lives(kind) for _, news in life if news)
+        expected_callbacks = [("PUT", new_status) for _, new_status in script if new_status]
+        assert callbacks == expected_callbacks
+        expected_count += len(expected_callbacks)
+    assert len(ats.received) == expected_count

@@ -1,4 +1,4 @@
-"""Product documents: what is read, how errors say where, and the way back to YAML."""
+"""Product documents: parsing, positions of errors, and export to YAML."""
 
 import json
 import math
@@ -14,7 +14,7 @@ import provider
 from provider.core.kinds.assessment import content as test_content
 from provider.core.kinds.check import content as check_content
 from provider.core.kinds.interview import content as interview_content
-from provider.core.products import documents as document
+from provider.core.products import documents
 from provider.core.products.documents import (
     Document,
     content_digest,
@@ -53,25 +53,25 @@ sections:
 """
 
 
-def complaint(text: str) -> str:
+def parse_error(text: str) -> str:
     with pytest.raises(Invalid) as caught:
         parse_documents(text, "tests.yaml")
     return str(caught.value)
 
 
-def complaint_about(text: str, kind: str = "assessment") -> str:
-    [found] = parse_documents(text, "tests.yaml")
+def validation_error(text: str, kind: str = "assessment") -> str:
+    [document] = parse_documents(text, "tests.yaml")
     with pytest.raises(Invalid) as caught:
-        document.validate(found, SCHEMAS[kind])
+        documents.validate(document, SCHEMAS[kind])
     return str(caught.value)
 
 
-def value_of(text: str) -> Any:
-    [found] = parse_trees(text, "it.yaml")
-    return found.value
+def parse_value(text: str) -> Any:
+    [tree] = parse_trees(text, "value.yaml")
+    return tree.value
 
 
-def test_a_file_may_hold_several_documents() -> None:
+def test_parse_documents_reads_several_documents() -> None:
     first, second = parse_documents(f"{TEST}---\n{TEST.replace('sums', 'more')}", "tests.yaml")
     assert (first.kind, first.key, first.name, first.line) == ("assessment", "sums", "Sums", 1)
     assert (second.key, second.line) == ("more", 19)
@@ -79,11 +79,11 @@ def test_a_file_may_hold_several_documents() -> None:
     assert first.content["name"] == "Sums"
 
 
-def test_empty_documents_between_others_are_passed_over() -> None:
+def test_parse_documents_ignores_empty_documents() -> None:
     assert len(parse_documents(f"---\n---\n{TEST}---\n", "tests.yaml")) == 1
 
 
-def test_the_schema_number_may_be_left_out() -> None:
+def test_parse_documents_schema_number_is_optional() -> None:
     assert "schema" not in to_yaml(parse_documents(TEST, "tests.yaml")[0])
     assert parse_documents(
         to_yaml(parse_documents(TEST, "tests.yaml")[0]), "again.yaml"
@@ -91,16 +91,18 @@ def test_the_schema_number_may_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
-def test_every_sample_is_valid_and_survives_the_way_out_and_back(path: Path) -> None:
-    for each in read_file(path):
-        assert document.validate(each, SCHEMAS[each.kind]).name == each.name
-        assert parse_documents(to_yaml(each), "again.yaml") == [each]
+def test_sample_is_valid_and_survives_export(path: Path) -> None:
+    for document in read_file(path):
+        assert documents.validate(document, SCHEMAS[document.kind]).name == document.name
+        assert parse_documents(to_yaml(document), "again.yaml") == [document]
 
 
-def test_the_samples_hold_every_kind_and_every_kind_of_item() -> None:
-    documents = [each for path in SAMPLES for each in read_file(path)]
-    assert {each.kind for each in documents} == set(SCHEMAS)
-    tests = [test_content.parse(each.content) for each in documents if each.kind == "assessment"]
+def test_samples_cover_every_kind_and_every_kind_of_item() -> None:
+    samples = [document for path in SAMPLES for document in read_file(path)]
+    assert {sample.kind for sample in samples} == set(SCHEMAS)
+    tests = [
+        test_content.parse(sample.content) for sample in samples if sample.kind == "assessment"
+    ]
     kinds = {item.kind for test in tests for item in test.items}
     assert kinds == {
         "single_choice",
@@ -112,9 +114,9 @@ def test_the_samples_hold_every_kind_and_every_kind_of_item() -> None:
     }
 
 
-def test_words_and_figures_stay_what_they_look_like() -> None:
+def test_parse_trees_restricts_numbers_and_literals() -> None:
     text = "[No, yes, off, 10:30, 007, 2024-01-01, 0x1F, .5, =, .nan, '12', \"\"]"
-    assert value_of(text) == [
+    assert parse_value(text) == [
         "No",
         "yes",
         "off",
@@ -128,7 +130,7 @@ def test_words_and_figures_stay_what_they_look_like() -> None:
         "12",
         "",
     ]
-    assert value_of("[12, -3, +4, 1.50, 1e3, true, False, null, ~, ]") == [
+    assert parse_value("[12, -3, +4, 1.50, 1e3, true, False, null, ~, ]") == [
         12,
         -3,
         4,
@@ -141,54 +143,54 @@ def test_words_and_figures_stay_what_they_look_like() -> None:
     ]
 
 
-def test_names_are_always_text() -> None:
-    assert value_of("{1: a, true: b, null: c}") == {"1": "a", "true": "b", "null": "c"}
+def test_parse_trees_names_are_text() -> None:
+    assert parse_value("{1: a, true: b, null: c}") == {"1": "a", "true": "b", "null": "c"}
 
 
-def test_an_error_names_the_file_the_line_and_the_path() -> None:
+def test_validate_error_names_file_line_and_path() -> None:
     text = TEST.replace("          - {key: y, text: Y}\n", "")
-    assert complaint_about(text) == (
+    assert validation_error(text) == (
         "tests.yaml line 11, sections[0].items[0].options: should have at least two options"
     )
 
 
-def test_the_topmost_error_of_a_file_is_told_first() -> None:
+def test_validate_reports_the_first_error_of_the_file() -> None:
     text = TEST.replace("text: Y", "text: 5").replace("answer: 4", "answer: four")
-    assert complaint_about(text).startswith(
+    assert validation_error(text).startswith(
         "tests.yaml line 13, sections[0].items[0].options[1].text: should be text"
     )
 
 
-def test_what_is_missing_is_reported_at_the_line_of_what_lacks_it() -> None:
+def test_validate_missing_field_has_the_line_of_its_mapping() -> None:
     text = TEST.replace("        prompt: How many?\n", "")
-    assert complaint_about(text) == (
+    assert validation_error(text) == (
         "tests.yaml line 14, sections[0].items[1].prompt: should be provided"
     )
 
 
-def test_what_a_whole_document_lacks_is_reported_at_its_first_line() -> None:
+def test_validate_missing_top_level_field_has_the_first_line() -> None:
     text = "kind: assessment\nkey: a\nname: A\n"
-    assert complaint_about(text) == "tests.yaml line 1, sections: should be provided"
+    assert validation_error(text) == "tests.yaml line 1, sections: should be provided"
 
 
-def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    assert complaint_about(TEST.replace("title: One", "titel: One")) == (
+def test_validate_unknown_name_lists_the_known_names() -> None:
+    assert validation_error(TEST.replace("title: One", "titel: One")) == (
         "tests.yaml line 6, sections[0].titel: is not known here; the names are "
         "key, title, instructions, weight, items"
     )
 
 
-def test_a_rule_between_fields_is_reported_where_it_is_broken() -> None:
-    assert complaint_about(TEST.replace(", correct: true", "")) == (
+def test_validate_rule_between_fields_has_the_line_of_the_field() -> None:
+    assert validation_error(TEST.replace(", correct: true", "")) == (
         "tests.yaml line 11, sections[0].items[0].options: should have exactly one correct"
     )
 
 
-def test_an_error_in_a_later_document_counts_lines_from_the_top_of_the_file() -> None:
+def test_validate_later_document_has_the_line_of_the_file() -> None:
     text = f"{TEST}---\n{TEST.replace('sums', 'more').replace('answer: 4', 'answer: x')}"
-    later = parse_documents(text, "tests.yaml")[1]
+    second = parse_documents(text, "tests.yaml")[1]
     with pytest.raises(Invalid, match=r"^tests.yaml line 35, sections\[0\].items\[1\].answer: "):
-        document.validate(later, test_content.SCHEMA)
+        documents.validate(second, test_content.SCHEMA)
 
 
 @pytest.mark.parametrize(
@@ -225,22 +227,22 @@ def test_an_error_in_a_later_document_counts_lines_from_the_top_of_the_file() ->
         (f"{TEST}---\n{TEST}", "tests.yaml line 20, key: sums is already used above in this file"),
     ],
 )
-def test_what_cannot_be_read_is_one_clear_error(text: str, expected: str) -> None:
-    message = complaint(text)
+def test_parse_documents_error_is_one_line(text: str, expected: str) -> None:
+    message = parse_error(text)
     assert expected in message
     assert "\n" not in message
 
 
-def test_deep_nesting_is_refused_while_it_is_read() -> None:
-    assert "nested more than 12 levels" in complaint("[" * 500_000)
+def test_parse_documents_deep_nesting_is_refused() -> None:
+    assert "nested more than 12 levels" in parse_error("[" * 500_000)
 
 
-def test_a_file_of_many_aliases_never_unfolds() -> None:
+def test_parse_documents_many_aliases_are_not_expanded() -> None:
     bomb = "a: &a [x, x]\n" + "".join(f"b{n}: &b{n} [*a, *a]\n" for n in range(1000))
-    assert "anchors and aliases are not read" in complaint(bomb)
+    assert "anchors and aliases are not read" in parse_error(bomb)
 
 
-def test_a_file_that_is_missing_or_no_text_is_one_clear_error(tmp_path: Path) -> None:
+def test_read_file_unreadable_file_is_invalid(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="cannot be read: No such file"):
         read_file(tmp_path / "none.yaml")
     with pytest.raises(Invalid, match="cannot be read: Is a directory"):
@@ -253,30 +255,31 @@ def test_a_file_that_is_missing_or_no_text_is_one_clear_error(tmp_path: Path) ->
         read_file(tmp_path / "large.yaml")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+def test_parse_documents_ignores_a_byte_order_mark() -> None:
     assert parse_documents(f"\ufeff{TEST}", "tests.yaml") == parse_documents(TEST, "tests.yaml")
 
 
-def test_the_digest_depends_on_what_is_said_and_not_on_the_order() -> None:
+def test_content_digest_ignores_the_order_of_keys() -> None:
     assert content_digest({"a": 1, "b": [1, 2]}) == content_digest({"b": [1, 2], "a": 1})
     assert content_digest({"a": [1, 2]}) != content_digest({"a": [2, 1]})
     assert content_digest({"a": 1}) != content_digest({"a": "1"})
     assert len(content_digest({})) == 64
 
 
-def test_the_digest_is_the_same_after_a_stay_in_the_database() -> None:
-    [found] = parse_documents(TEST, "tests.yaml")
-    assert content_digest(json.loads(json.dumps(found.content))) == content_digest(found.content)
+def test_content_digest_survives_json() -> None:
+    [document] = parse_documents(TEST, "tests.yaml")
+    stored_content = json.loads(json.dumps(document.content))
+    assert content_digest(stored_content) == content_digest(document.content)
 
 
-def test_a_stored_content_is_checked_without_a_file() -> None:
+def test_load_content_error_has_no_file() -> None:
     with pytest.raises(Invalid, match=r"^sections: should be provided$"):
         test_content.parse({"name": "A"})
     with pytest.raises(Invalid, match=r"^should be a mapping of names to values$"):
         test_content.parse([])  # type: ignore[arg-type]
 
 
-def test_paths_read_like_the_file() -> None:
+def test_child_path_joins_names_and_indexes() -> None:
     assert child_path("", "sections") == "sections"
     assert child_path(child_path("sections", 0), "key") == "sections[0].key"
 
@@ -309,27 +312,27 @@ VALUES = st.recursive(
 @settings(deadline=None)
 @given(st.dictionaries(NAMES.filter(lambda name: name not in {"kind", "key", "name"}), VALUES))
 @example({"a": "line\n  indented\n\nlast\n", "b": "\n", "c": " x ", "d": "tab\there"})
-def test_whatever_is_exported_reads_back_equal(content: dict[str, Any]) -> None:
-    whole = Document("assessment", "a-key", "Name", {"schema": 1, "name": "Name"} | content)
-    assert parse_documents(to_yaml(whole), "again.yaml") == [whole]
+def test_to_yaml_any_content_is_parsed_as_equal(content: dict[str, Any]) -> None:
+    document = Document("assessment", "a-key", "Name", {"schema": 1, "name": "Name"} | content)
+    assert parse_documents(to_yaml(document), "again.yaml") == [document]
 
 
 @settings(deadline=None)
 @given(st.text(max_size=60) | st.text("kind:ey nam\n-[]{}&*!|>'\"\t#%1?,~", max_size=60))
-def test_reading_anything_raises_nothing_but_invalid(text: str) -> None:
+def test_parse_documents_any_text_raises_only_invalid(text: str) -> None:
     with suppress(Invalid):
-        assert all(each.key for each in parse_documents(text, "any.yaml"))
+        assert all(document.key for document in parse_documents(text, "any.yaml"))
 
 
 @settings(deadline=None)
 @given(VALUES)
-def test_checking_any_content_raises_nothing_but_invalid(content: Any) -> None:
+def test_load_content_any_value_raises_only_invalid(content: Any) -> None:
     for schema in SCHEMAS.values():
         with pytest.raises(Invalid):
-            document.load_content(content, schema)
+            documents.load_content(content, schema)
 
 
 @settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_is_read_as_exactly_the_number_written(number: float) -> None:
-    assert math.isclose(value_of(f"a: {number!r}")["a"], number, rel_tol=0)
+def test_parse_trees_any_number_is_exact(number: float) -> None:
+    assert math.isclose(parse_value(f"a: {number!r}")["a"], number, rel_tol=0)

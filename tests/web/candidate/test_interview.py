@@ -430,7 +430,7 @@ def test_staff_see_in_the_orders_story_that_a_take_is_made_watchable(
     courier.drain("1/media")
     courier.stop()
     desk = ConsoleClient.signed_in(services, app.test_client())
-    assert "Recording made watchable" in desk.get_text(f"/console/orders/{begun}")
+    assert "Recording processed" in desk.get_text(f"/console/orders/{begun}")
     with services.db.reading() as session:
         message = session.scalars(select(Message).where(Message.topic == "remux")).one()
     page = desk.get_text(f"/console/deliveries/{message.public_id}")

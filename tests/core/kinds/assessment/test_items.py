@@ -1,4 +1,4 @@
-"""Every kind of item: what a form may say, what it is worth, how it reads."""
+"""Every kind of item: parsing, scoring and formatting of answers."""
 
 from contextlib import suppress
 from decimal import Decimal
@@ -43,24 +43,24 @@ NUMBER = Numeric(
 )
 TEXT = ShortText(key="text", prompt="Who?", accepted=("Marie Curie", "Straße"))
 SCALE = Likert(key="scale", prompt="How much?", labels=("Never", "Sometimes", "Always"))
-ALL: tuple[Item, ...] = (SINGLE, MULTIPLE, STATEMENT, NUMBER, TEXT, SCALE)
+ALL_ITEMS: tuple[Item, ...] = (SINGLE, MULTIPLE, STATEMENT, NUMBER, TEXT, SCALE)
 
 
-def answer(item: Item, *values: str) -> Any:
+def parse_values(item: Item, *values: str) -> Any:
     return item.parse_answer(MultiDict([("answer", value) for value in values]))
 
 
-def refusal(item: Item, *values: str) -> str:
+def parse_error(item: Item, *values: str) -> str:
     with pytest.raises(Invalid) as caught:
-        answer(item, *values)
+        parse_values(item, *values)
     return str(caught.value)
 
 
-@pytest.mark.parametrize("item", ALL, ids=lambda item: item.kind)
-def test_nothing_and_blanks_are_no_answer(item: Item) -> None:
-    assert answer(item) is None
-    assert answer(item, "") is None
-    assert answer(item, " \t ") is None
+@pytest.mark.parametrize("item", ALL_ITEMS, ids=lambda item: item.kind)
+def test_parse_answer_blank_is_none(item: Item) -> None:
+    assert parse_values(item) is None
+    assert parse_values(item, "") is None
+    assert parse_values(item, " \t ") is None
     assert item.parse_answer({}) is None
     assert item.parse_answer({"answer": None}) is None
     assert item.parse_answer({"answer": []}) is None
@@ -77,40 +77,40 @@ def test_nothing_and_blanks_are_no_answer(item: Item) -> None:
         (SCALE, ["3"]),
     ],
 )
-def test_an_answer_gives_the_form_again(item: Item, values: list[str]) -> None:
-    value = answer(item, *values)
+def test_form_values_reproduce_the_answer(item: Item, values: list[str]) -> None:
+    value = parse_values(item, *values)
     assert item.form_values(value) == values
-    assert answer(item, *item.form_values(value)) == value
+    assert parse_values(item, *item.form_values(value)) == value
     assert item.parse_answer({"answer": value}) == value
 
 
-def test_no_answer_marks_nothing_in_the_form() -> None:
-    assert [text for item in ALL for text in item.form_values(None) if text] == []
+def test_form_values_of_a_blank_are_empty() -> None:
+    assert [text for item in ALL_ITEMS for text in item.form_values(None) if text] == []
 
 
-@pytest.mark.parametrize("item", [SINGLE, STATEMENT, NUMBER, TEXT, SCALE], ids=lambda i: i.kind)
-def test_two_answers_where_one_is_asked_are_refused(item: Item) -> None:
-    assert refusal(item, "1", "2") in {
-        "Give one answer only",
-    }
+@pytest.mark.parametrize(
+    "item", [SINGLE, STATEMENT, NUMBER, TEXT, SCALE], ids=lambda item: item.kind
+)
+def test_parse_answer_two_values_are_refused(item: Item) -> None:
+    assert parse_error(item, "1", "2") == "Give one answer only"
 
 
-@pytest.mark.parametrize("item", ALL, ids=lambda item: item.kind)
-def test_a_value_that_no_form_sends_is_refused(item: Item) -> None:
+@pytest.mark.parametrize("item", ALL_ITEMS, ids=lambda item: item.kind)
+def test_parse_answer_mapping_is_refused(item: Item) -> None:
     with pytest.raises(Invalid, match="could not be read"):
         item.parse_answer({"answer": {"a": 1}})
 
 
-def test_a_single_choice_is_right_or_wrong() -> None:
-    assert SINGLE.score(answer(SINGLE, "a")) == 1
-    assert SINGLE.score(answer(SINGLE, "b")) == 0
+def test_single_choice_scores_1_or_0() -> None:
+    assert SINGLE.score(parse_values(SINGLE, "a")) == 1
+    assert SINGLE.score(parse_values(SINGLE, "b")) == 0
     assert SINGLE.format_answer("b") == "Berlin"
     assert SINGLE.solution == "Athens"
-    assert "not one of the choices" in refusal(SINGLE, "z")
+    assert "not one of the choices" in parse_error(SINGLE, "z")
 
 
 @pytest.mark.parametrize(
-    ("chosen", "worth"),
+    ("chosen", "score"),
     [
         ("ac", Fraction(1)),
         ("a", Fraction(1, 2)),
@@ -120,29 +120,27 @@ def test_a_single_choice_is_right_or_wrong() -> None:
         ("bd", Fraction(0)),
     ],
 )
-def test_a_multiple_choice_gives_what_is_right_less_what_is_wrong(
-    chosen: str, worth: Fraction
-) -> None:
-    assert MULTIPLE.score(answer(MULTIPLE, *chosen)) == worth
+def test_multiple_choice_wrong_options_cancel_right_ones(chosen: str, score: Fraction) -> None:
+    assert MULTIPLE.score(parse_values(MULTIPLE, *chosen)) == score
 
 
-def test_a_multiple_choice_reads_in_the_order_of_its_options_each_once() -> None:
-    assert answer(MULTIPLE, "c", "a", "c") == ["a", "c"]
+def test_multiple_choice_answer_is_ordered_and_unique() -> None:
+    assert parse_values(MULTIPLE, "c", "a", "c") == ["a", "c"]
     assert MULTIPLE.format_answer(["c", "a"]) == "Athens; Cairo"
     assert MULTIPLE.solution == "Athens; Cairo"
-    assert "not one of the choices" in refusal(MULTIPLE, "a", "z")
+    assert "not one of the choices" in parse_error(MULTIPLE, "a", "z")
 
 
-def test_a_statement_is_true_or_false() -> None:
-    assert answer(STATEMENT, "true") is True
+def test_true_false_parses_and_scores() -> None:
+    assert parse_values(STATEMENT, "true") is True
     assert STATEMENT.score(True) == 0
     assert STATEMENT.score(False) == 1
     assert (STATEMENT.format_answer(True), STATEMENT.solution) == ("True", "False")
-    assert refusal(STATEMENT, "maybe") == "Choose true or false"
+    assert parse_error(STATEMENT, "maybe") == "Choose true or false"
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("text", "expected"),
     [
         ("12", "12"),
         ("+12", "12"),
@@ -176,12 +174,12 @@ def test_a_statement_is_true_or_false() -> None:
         ("١٢٫٥", "12.5"),
     ],
 )
-def test_a_number_is_read_in_any_countrys_way(written: str, meant: str) -> None:
-    assert format_number(parse_number(written)) == meant
+def test_parse_number_reads_formats_of_many_countries(text: str, expected: str) -> None:
+    assert format_number(parse_number(text)) == expected
 
 
 @pytest.mark.parametrize(
-    "written",
+    "text",
     [
         "NaN",
         "inf",
@@ -211,26 +209,26 @@ def test_a_number_is_read_in_any_countrys_way(written: str, meant: str) -> None:
         "1/2",
     ],
 )
-def test_what_is_no_number_is_answered_with_advice(written: str) -> None:
-    assert refusal(NUMBER, written).startswith(("Write a number only", "This number is too"))
+def test_numeric_invalid_number_is_refused_with_advice(text: str) -> None:
+    assert parse_error(NUMBER, text).startswith(("Write a number only", "This number is too"))
 
 
 @pytest.mark.parametrize(
-    ("written", "worth"),
+    ("text", "score"),
     [("12.4", 1), ("12.6", 1), ("12,5", 1), ("12.39", 0), ("12.6000000000000000001", 0)],
 )
-def test_both_ends_of_the_tolerance_are_right_exactly(written: str, worth: int) -> None:
-    assert NUMBER.score(answer(NUMBER, written)) == worth
+def test_numeric_tolerance_includes_both_ends(text: str, score: int) -> None:
+    assert NUMBER.score(parse_values(NUMBER, text)) == score
 
 
-def test_a_number_is_shown_with_its_unit_and_tolerance() -> None:
+def test_numeric_shows_unit_and_tolerance() -> None:
     assert NUMBER.format_answer("12.5") == "12.5 km"
     assert NUMBER.solution == "12.5 km (± 0.1)"
     assert Numeric(key="n", prompt="?", answer=Decimal("1e3")).solution == "1000"
 
 
 @pytest.mark.parametrize(
-    ("written", "worth"),
+    ("text", "score"),
     [
         ("marie  CURIE ", 1),
         ("Marie\u00a0Curie", 1),
@@ -240,68 +238,71 @@ def test_a_number_is_shown_with_its_unit_and_tolerance() -> None:
         ("MarieCurie", 0),
     ],
 )
-def test_text_is_compared_without_case_and_spacing(written: str, worth: int) -> None:
-    assert TEXT.score(answer(TEXT, written)) == worth
+def test_short_text_ignores_case_and_spacing(text: str, score: int) -> None:
+    assert TEXT.score(parse_values(TEXT, text)) == score
 
 
-def test_text_is_kept_clean_and_short() -> None:
-    assert answer(TEXT, "a\x00b\n c\ud800") == "a b c"
+def test_short_text_is_cleaned_and_limited() -> None:
+    assert parse_values(TEXT, "a\x00b\n c\ud800") == "a b c"
     assert TEXT.format_answer("a b") == "a b"
     assert TEXT.solution == "Marie Curie / Straße"
-    assert "too long" in refusal(TEXT, "x" * (MAX_TEXT_LENGTH + 1))
+    assert "too long" in parse_error(TEXT, "x" * (MAX_TEXT_LENGTH + 1))
 
 
-def test_a_scale_scores_by_position_in_its_direction() -> None:
-    backwards = Likert(key="b", prompt="?", labels=SCALE.labels, reversed=True)
+def test_likert_scores_by_position_and_direction() -> None:
+    reversed_scale = Likert(key="b", prompt="?", labels=SCALE.labels, reversed=True)
     assert [SCALE.score(position) for position in (1, 2, 3)] == [0, Fraction(1, 2), 1]
-    assert [backwards.score(position) for position in (1, 2, 3)] == [1, Fraction(1, 2), 0]
+    assert [reversed_scale.score(position) for position in (1, 2, 3)] == [1, Fraction(1, 2), 0]
     assert SCALE.format_answer(2) == "Sometimes"
     assert SCALE.solution is None
-    assert "not on the scale" in refusal(SCALE, "4")
-    assert "not on the scale" in refusal(SCALE, "0")
+    assert "not on the scale" in parse_error(SCALE, "4")
+    assert "not on the scale" in parse_error(SCALE, "0")
 
 
-def test_mixing_depends_on_the_seed_alone() -> None:
-    orders = {tuple(o.key for o in SINGLE.shuffled_options(f"order{n}", True)) for n in range(50)}
-    assert len(orders) > 5
-    assert all(set(order) == set("abcd") for order in orders)
+def test_shuffled_options_depend_on_the_seed_alone() -> None:
+    sequences = {
+        tuple(option.key for option in SINGLE.shuffled_options(f"order{number}", True))
+        for number in range(50)
+    }
+    assert len(sequences) > 5
+    assert all(set(sequence) == set("abcd") for sequence in sequences)
     assert SINGLE.shuffled_options("order1", True) == SINGLE.shuffled_options("order1", True)
     assert SINGLE.shuffled_options("order1", False) == OPTIONS
 
 
-def test_an_item_may_overrule_whether_the_test_mixes() -> None:
+def test_shuffled_options_item_overrides_the_test() -> None:
     fixed = SingleChoice(key="f", prompt="?", options=OPTIONS, shuffle=False)
-    mixed = SingleChoice(key="f", prompt="?", options=OPTIONS, shuffle=True)
+    shuffled = SingleChoice(key="f", prompt="?", options=OPTIONS, shuffle=True)
     assert fixed.shuffled_options("seed2", True) == OPTIONS
-    assert {mixed.shuffled_options(f"seed{n}", False) for n in range(9)} != {OPTIONS}
+    assert {shuffled.shuffled_options(f"seed{number}", False) for number in range(9)} != {OPTIONS}
 
 
-def test_an_item_without_a_right_answer_says_so_and_scores_nothing() -> None:
-    unmarked = (Option("a", "A"), Option("b", "B"))
-    flawed: dict[str, Item] = {
-        "options": SingleChoice(key="s", prompt="?", options=unmarked),
+def test_item_without_right_answer_has_a_scoring_problem_and_scores_0() -> None:
+    options = (Option("a", "A"), Option("b", "B"))
+    items_by_field: dict[str, Item] = {
+        "options": SingleChoice(key="s", prompt="?", options=options),
         "answer": TrueFalse(key="t", prompt="?"),
         "accepted": ShortText(key="x", prompt="?"),
     }
-    for field, item in flawed.items():
+    for field, item in items_by_field.items():
         assert item.scoring_problem is not None
         assert item.scoring_problem[0] == field
         assert item.solution is None
     for item, value in (
-        (MultipleChoice(key="m", prompt="?", options=unmarked), ["a"]),
+        (MultipleChoice(key="m", prompt="?", options=options), ["a"]),
         (Numeric(key="n", prompt="?"), "1"),
-        (flawed["options"], "a"),
-        (flawed["answer"], True),
-        (flawed["accepted"], "a"),
+        (items_by_field["options"], "a"),
+        (items_by_field["answer"], True),
+        (items_by_field["accepted"], "a"),
     ):
         assert item.scoring_problem
         assert item.solution is None
         assert item.score(value) == 0
-    assert all(item.scoring_problem is None for item in ALL)
+    assert all(item.scoring_problem is None for item in ALL_ITEMS)
 
 
-def test_every_kind_is_known_by_its_word() -> None:
-    assert [item.kind for item in ALL] == list(ITEM_KINDS)
+def test_item_kinds_are_complete() -> None:
+    assert [item.kind for item in ALL_ITEMS] == list(ITEM_KINDS)
 
 
 FORMS = st.lists(
@@ -313,22 +314,20 @@ FORMS = st.lists(
 
 
 @settings(deadline=None)
-@given(st.sampled_from(ALL), FORMS)
+@given(st.sampled_from(ALL_ITEMS), FORMS)
 @example(NUMBER, ["1e999999999"])
 @example(NUMBER, ["٣" * 40])
-def test_any_form_is_an_answer_worth_0_to_1_or_a_clear_refusal(
-    item: Item, values: list[str]
-) -> None:
+def test_parse_answer_any_form_scores_0_to_1_or_is_refused(item: Item, values: list[str]) -> None:
     with suppress(Invalid):
-        value = answer(item, *values)
+        value = parse_values(item, *values)
         if value is not None:
             assert 0 <= item.score(value) <= 1
             assert item.format_answer(value)
-            assert answer(item, *item.form_values(value)) == value
+            assert parse_values(item, *item.form_values(value)) == value
 
 
 @settings(deadline=None)
 @given(st.decimals(-(10**12), 10**12, allow_nan=False, allow_infinity=False, places=4))
-def test_a_written_number_reads_back_exactly(number: Decimal) -> None:
+def test_format_number_is_parsed_exactly(number: Decimal) -> None:
     assert parse_number(format_number(number)) == number
     assert parse_number(f"{number:,}") == number

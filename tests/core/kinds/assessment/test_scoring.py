@@ -1,4 +1,4 @@
-"""From answers to a result: totals, grades, sections, details."""
+"""Scoring of answers: totals, grades, sections and details."""
 
 import json
 from decimal import Decimal
@@ -27,13 +27,13 @@ SAMPLES = Path(provider.__file__).parent / "samples"
 
 
 def sample(name: str) -> content.TestContent:
-    [found] = documents.read_file(SAMPLES / f"{name}.yaml")
-    return content.parse(found.content)
+    [document] = documents.read_file(SAMPLES / f"{name}.yaml")
+    return content.parse(document.content)
 
 
 NUMERICAL = sample("numerical-reasoning")
 SERVICE = sample("customer-service")
-ALL_RIGHT: dict[str, Any] = {
+RIGHT_ANSWERS: dict[str, Any] = {
     "growth": "south",
     "east-halves": True,
     "strong-quarters": ["q2", "q3", "q4"],
@@ -46,15 +46,17 @@ ALL_RIGHT: dict[str, Any] = {
 
 
 def statements(count: int, **more: Any) -> tuple[Item, ...]:
-    return tuple(TrueFalse(key=f"s{n}", prompt="?", answer=True, **more) for n in range(count))
+    return tuple(
+        TrueFalse(key=f"s{number}", prompt="?", answer=True, **more) for number in range(count)
+    )
 
 
 def exam(*sections: content.Section, **more: Any) -> content.TestContent:
     return content.TestContent(name="Exam", sections=sections, **more)
 
 
-def test_everything_right_is_100_and_excelled() -> None:
-    result = score(NUMERICAL, ALL_RIGHT)
+def test_score_all_right_is_100_and_excelled() -> None:
+    result = score(NUMERICAL, RIGHT_ANSWERS)
     assert (result.percent, result.grade) == (Decimal(100), "excelled")
     assert (
         result.summary == "Reads tables quickly and calculates accurately, also in several steps."
@@ -65,13 +67,13 @@ def test_everything_right_is_100_and_excelled() -> None:
     }
 
 
-def test_nothing_answered_is_0_and_failed() -> None:
+def test_score_without_answers_is_0_and_failed() -> None:
     result = score(NUMERICAL, {})
     assert (result.percent, result.grade) == (Decimal(0), "failed")
     assert result.details["Reading tables"] == {"Score": 0, "Answered": "0 of 4"}
 
 
-def test_points_and_partial_credit_count_and_rounding_is_half_up() -> None:
+def test_score_counts_points_and_partial_credit_rounded_half_up() -> None:
     # tables: 1 + 0 + 2 × 1/3 of 5 points = 33.3 %; money: 2 of 5 points = 40 %
     answers = {
         "growth": "south",
@@ -80,26 +82,26 @@ def test_points_and_partial_credit_count_and_rounding_is_half_up() -> None:
         "jacket": "61.20",
     }
     result = score(NUMERICAL, answers)
-    assert [each.percent for each in result.sections] == [Decimal("33.3"), 40]
+    assert [section.percent for section in result.sections] == [Decimal("33.3"), 40]
     assert result.percent == Decimal("36.7")
     assert result.details["Reading tables"] == {"Score": 33.3, "Answered": "3 of 4"}
 
 
-def test_sections_count_by_their_weight() -> None:
-    best = {"late-parcel": "find-out", "shouting": "listen", "exception": "ask"}
-    best |= {"unknown-answer": True, "handover": ["wants", "promised", "tried"]}  # type: ignore[dict-item]
-    result = score(SERVICE, best)
-    assert [each.percent for each in result.sections] == [100, 0]
+def test_score_weights_the_sections() -> None:
+    answers = {"late-parcel": "find-out", "shouting": "listen", "exception": "ask"}
+    answers |= {"unknown-answer": True, "handover": ["wants", "promised", "tried"]}  # type: ignore[dict-item]
+    result = score(SERVICE, answers)
+    assert [section.percent for section in result.sections] == [100, 0]
     assert result.percent == 75
 
 
-def test_traits_are_told_under_their_section_from_what_was_answered() -> None:
+def test_details_traits_ignore_blank_answers() -> None:
     answers = {"patience-1": 5, "patience-2": 2, "team-1": 4}
     details = score(SERVICE, answers).details["How you like to work"]
     assert details == {"Score": 41.7, "Answered": "3 of 6", "Patience": 87.5, "Teamwork": 75}
 
 
-def test_a_section_that_is_not_scored_is_told_but_does_not_count() -> None:
+def test_score_unscored_section_is_shown_but_not_counted() -> None:
     scale = Likert(key="l", prompt="?", labels=("No", "Yes"), trait="Calm")
     survey = content.Section("two", "Survey", (scale,), weight=Decimal(0))
     result = score(
@@ -115,36 +117,37 @@ def test_a_section_that_is_not_scored_is_told_but_does_not_count() -> None:
     }
 
 
-def test_a_test_without_a_scored_section_has_no_score_and_no_grade() -> None:
+def test_score_without_scored_sections_has_no_percent_or_grade() -> None:
     survey = exam(content.Section("one", "Survey", statements(1), weight=Decimal(0)))
     result = score(survey, {"s0": True})
     assert (result.percent, result.grade, result.summary) == (None, None, None)
     assert scoring.score_items(survey, {"s0": True})[0].points is None
 
 
-def test_a_test_without_cut_scores_has_a_score_and_no_grade() -> None:
+def test_score_without_cut_scores_has_no_grade() -> None:
     result = score(exam(content.Section("one", "Sums", statements(3))), {"s0": True})
     assert (result.percent, result.grade, result.summary) == (Decimal("33.3"), None, None)
 
 
 @pytest.mark.parametrize(
-    ("right", "grade"), [(0, "failed"), (998, "failed"), (999, "passed"), (1599, "excelled")]
+    ("right_count", "grade"), [(0, "failed"), (998, "failed"), (999, "passed"), (1599, "excelled")]
 )
-def test_a_cut_score_is_reached_when_the_percentage_shown_meets_it(right: int, grade: str) -> None:
+def test_grade_uses_the_rounded_percentage(right_count: int, grade: str) -> None:
     test = exam(
         content.Section("one", "Sums", statements(2000)), grades=Grades(Decimal(50), Decimal(80))
     )
-    # 999 of 2000 is 49.95 %, which reads 50: the grade agrees with what people see.
-    assert score(test, {f"s{n}": True for n in range(right)}).grade == grade
+    # 999 of 2000 is 49.95 %. People see 50 %, so the grade is passed.
+    answers = {f"s{number}": True for number in range(right_count)}
+    assert score(test, answers).grade == grade
 
 
-def test_without_a_second_cut_score_nobody_excels() -> None:
+def test_grade_without_excelled_cut_score_is_at_most_passed() -> None:
     assert Grades(Decimal(50)).grade_for(Decimal(100)) == "passed"
     assert Grades(Decimal(50)).grade_for(Decimal("49.9")) == "failed"
 
 
 @pytest.mark.parametrize(
-    ("share", "shown", "json_number"),
+    ("share", "text", "json_number"),
     [
         (Fraction(78, 100), "78", 78),
         (Fraction(1, 3), "33.3", 33.3),
@@ -154,14 +157,15 @@ def test_without_a_second_cut_score_nobody_excels() -> None:
         (Fraction(1), "100", 100),
     ],
 )
-def test_a_percentage_reads_short(share: Fraction, shown: str, json_number: float) -> None:
-    assert to_number_text(to_percent(share)) == shown
+def test_to_percent_has_at_most_one_decimal(share: Fraction, text: str, json_number: float) -> None:
+    assert to_number_text(to_percent(share)) == text
     assert to_number(to_percent(share)) == json_number
 
 
-def test_the_evidence_shows_every_item_with_answer_and_points() -> None:
-    shown = {each.key: each for each in scoring.score_items(NUMERICAL, {"strong-quarters": ["q2"]})}
-    quarters, jacket = shown["strong-quarters"], shown["jacket"]
+def test_score_items_returns_answers_and_points() -> None:
+    scored_items = scoring.score_items(NUMERICAL, {"strong-quarters": ["q2"]})
+    items_by_key = {item.key: item for item in scored_items}
+    quarters, jacket = items_by_key["strong-quarters"], items_by_key["jacket"]
     assert (quarters.section, quarters.answer, quarters.solution) == (
         "Reading tables",
         "Q2",
@@ -195,29 +199,33 @@ ATTEMPTS = st.sampled_from([NUMERICAL, SERVICE]).flatmap(
 
 @settings(deadline=None)
 @given(ATTEMPTS)
-def test_any_attempt_scores_0_to_100_in_figures_that_the_wire_can_carry(
+def test_score_any_answers_is_0_to_100_and_serialisable(
     attempt: tuple[content.TestContent, dict[str, Any]],
 ) -> None:
     result = score(*attempt)
-    percents = [result.percent, *(each.percent for each in result.sections)]
-    assert all(each is not None and 0 <= each <= 100 for each in percents)
+    percents = [result.percent, *(section.percent for section in result.sections)]
+    assert all(percent is not None and 0 <= percent <= 100 for percent in percents)
     assert result.grade in {"failed", "passed", "excelled"}
-    for section in result.details.values():
-        assert all(isinstance(value, int | float | str) for value in section.values())
+    for figures in result.details.values():
+        assert all(isinstance(value, int | float | str) for value in figures.values())
     assert json.loads(json.dumps(result.details)) == result.details
-    gained = sum(each.points or 0 for each in scoring.score_items(*attempt))
-    assert gained <= sum(item.points for item in attempt[0].items)
+    earned_points = sum(item.points or 0 for item in scoring.score_items(*attempt))
+    assert earned_points <= sum(item.points for item in attempt[0].items)
 
 
 @settings(deadline=None)
 @given(ATTEMPTS)
-def test_a_right_answer_more_never_lowers_a_score(
+def test_score_is_not_lowered_by_another_right_answer(
     attempt: tuple[content.TestContent, dict[str, Any]],
 ) -> None:
     test, answers = attempt
-    before = score(test, answers).percent
-    best = {item.key: 5 for item in test.items if isinstance(item, Likert) and not item.reversed}
-    after = score(test, answers | {key: best[key] for key in list(best)[:1]} | {"jacket": "61.2"})
+    best_likert_answers = [
+        {item.key: 5} for item in test.items if isinstance(item, Likert) and not item.reversed
+    ]
+    better_answers = answers | {"jacket": "61.2"}
+    for likert_answer in best_likert_answers[:1]:
+        better_answers |= likert_answer
+    before, after = score(test, answers).percent, score(test, better_answers).percent
     assert before is not None
-    assert after.percent is not None
-    assert after.percent >= before
+    assert after is not None
+    assert after >= before

@@ -1,4 +1,4 @@
-"""Checks in the core: texts that stand, consents, what is kept secret, outcomes, the end."""
+"""Checks: disclosures, consents, encryption, findings, completion and reopening."""
 
 import hashlib
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from provider.services import Services
 from tests import check_factories, factories
 from tests.factories import ManualClock
 
-FILE = """\
+PACKAGE_DOCUMENT = """\
 kind: check
 key: {key}
 name: {key}
@@ -46,9 +46,10 @@ disclosure:
 """
 
 
-def kept(services: Services, text: str = "One text", **more: str) -> Product:
-    told = {"key": "one", "version": "1", "sample": "false"} | more
-    (document,) = parse_documents(FILE.format(text=text, **told), "packages.yaml")
+def publish_package(services: Services, text: str = "One text", **more: str) -> Product:
+    values = {"key": "one", "version": "1", "sample": "false"} | more
+    source = PACKAGE_DOCUMENT.format(text=text, **values)
+    (document,) = parse_documents(source, "packages.yaml")
     with services.db.writing() as session:
         product, _ = kinds.import_document(session, document, services.now())
         product.publish(services.now())
@@ -56,61 +57,59 @@ def kept(services: Services, text: str = "One text", **more: str) -> Product:
         return product
 
 
-def find(services: Services, public_id: str) -> Check:
+def load_check(services: Services, public_id: str) -> Check:
     with services.db.reading() as session:
         check = Check.find(session, public_id)
         _ = check.consents, check.candidate_details, check.findings, check.events, check.version
         return check
 
 
-def words(services: Services, public_id: str) -> list[str]:
+def event_types(services: Services, public_id: str) -> list[str]:
     with services.db.reading() as session:
         return [event.type for event in Order.find(session, public_id).events]
 
 
-def news(services: Services, public_id: str) -> list[str]:
-    """Return what was put into the outbox for an order, in its order."""
+def enqueued_topics(services: Services, public_id: str) -> list[str]:
+    """Return the messages of an order: the status of a callback, the topic of an e-mail."""
     with services.db.reading() as session:
-        story = outbox.history(session, public_id)
-        return [message.payload.get("status") or message.topic for message in story]
+        messages = outbox.history(session, public_id)
+        return [message.payload.get("status") or message.topic for message in messages]
 
 
-# The texts
+# Disclosures
 
 
-def test_another_package_may_use_the_same_text_under_its_version(services: Services) -> None:
-    kept(services)
-    kept(services, key="two")
+def test_disclosure_same_text_in_another_package_is_shared(services: Services) -> None:
+    publish_package(services)
+    publish_package(services, key="two")
     with services.db.reading() as session:
-        (standing,) = session.scalars(select(DisclosureRecord))
-        assert (standing.key, standing.version, standing.text) == ("terms", "1", "One text")
-        assert standing.digest == hashlib.sha256(b"One text").hexdigest()
+        (record,) = session.scalars(select(DisclosureRecord))
+        assert (record.key, record.version, record.text) == ("terms", "1", "One text")
+        assert record.digest == hashlib.sha256(b"One text").hexdigest()
 
 
 @pytest.mark.parametrize("key", ["one", "two"])
-def test_another_text_under_the_same_version_is_refused_with_its_line(
-    services: Services, key: str
-) -> None:
-    kept(services)
-    with pytest.raises(Invalid) as refused:
-        kept(services, "Another text", key=key)
-    assert str(refused.value) == (
-        "packages.yaml line 9, disclosure.version: terms 1 already stands with another text; "
-        "give the changed one a new version"
+def test_disclosure_changed_text_same_version_is_refused(services: Services, key: str) -> None:
+    publish_package(services)
+    with pytest.raises(Invalid) as caught:
+        publish_package(services, "Another text", key=key)
+    assert str(caught.value) == (
+        "packages.yaml line 9, disclosure.version: terms 1 already exists with another text; "
+        "give the changed disclosure a new version"
     )
-    kept(services, "Another text", key=key, version="2")
+    publish_package(services, "Another text", key=key, version="2")
 
 
-def test_a_sample_does_not_turn_real_by_itself(services: Services) -> None:
-    kept(services, sample="true")
-    with pytest.raises(Invalid, match="already stands with another `sample`"):
-        kept(services, sample="false")
+def test_disclosure_sample_cannot_become_real_in_same_version(services: Services) -> None:
+    publish_package(services, sample="true")
+    with pytest.raises(Invalid, match="already exists with another `sample`"):
+        publish_package(services, sample="false")
 
 
-def test_a_refused_text_leaves_no_version_behind(services: Services) -> None:
-    kept(services)
+def test_disclosure_refused_package_is_not_stored(services: Services) -> None:
+    publish_package(services)
     with pytest.raises(Invalid):
-        kept(services, "Another text", key="two")
+        publish_package(services, "Another text", key="two")
     with services.db.reading() as session:
         assert session.scalars(select(Product.key)).all() == ["one"]
 
@@ -118,38 +117,37 @@ def test_a_refused_text_leaves_no_version_behind(services: Services) -> None:
 # Samples
 
 
-def caller(services: Services, name: str, *, sandbox: bool) -> Caller:
+def create_caller(services: Services, name: str, *, sandbox: bool) -> Caller:
     account_id, _ = factories.create_account(services, name, sandbox=sandbox)
     with services.db.reading() as session:
         return Caller.from_account(session.get_one(Account, account_id))
 
 
-def test_a_package_with_a_sample_text_is_seen_and_ordered_by_sandboxes_alone(
-    services: Services,
-) -> None:
-    product = kept(services, sample="true")
-    real = caller(services, "Real", sandbox=False)
-    trial = caller(services, "Trial", sandbox=True)
-    wish = Placement(
+def test_sample_package_is_for_sandbox_accounts_only(services: Services) -> None:
+    product = publish_package(services, sample="true")
+    customer = create_caller(services, "Customer", sandbox=False)
+    sandbox = create_caller(services, "Sandbox", sandbox=True)
+    placement = Placement(
         product=product.public_id, external_key="https://a.test/1", email="a@example.com"
     )
     with services.db.writing() as session:
-        assert [row.name for row in list_published_products(session, "check", trial)] == ["one"]
-        assert list_published_products(session, "check", real) == []
-        assert place(session, services.secret_box, "check", wish, real, services.now()) is None
-        assert place(session, services.secret_box, "check", wish, trial, services.now())
+        assert [row.name for row in list_published_products(session, "check", sandbox)] == ["one"]
+        assert list_published_products(session, "check", customer) == []
+        secret_box, now = services.secret_box, services.now()
+        assert place(session, secret_box, "check", placement, customer, now) is None
+        assert place(session, secret_box, "check", placement, sandbox, now)
 
 
-def test_a_real_text_makes_a_package_of_samples_one_for_everybody(services: Services) -> None:
-    kept(services, sample="true")
-    product = kept(services, version="2")
+def test_sample_package_with_real_version_is_for_all_accounts(services: Services) -> None:
+    publish_package(services, sample="true")
+    product = publish_package(services, version="2")
     assert not product.sandbox_only
-    real = caller(services, "Real", sandbox=False)
+    customer = create_caller(services, "Customer", sandbox=False)
     with services.db.reading() as session:
-        assert [row.name for row in list_published_products(session, "check", real)] == ["one"]
+        assert [row.name for row in list_published_products(session, "check", customer)] == ["one"]
 
 
-def test_the_sample_package_is_marked_and_asks_for_what_its_screenings_need() -> None:
+def test_bundled_package_is_a_sample_and_requests_details() -> None:
     (document,) = read_file(
         Path(provider.__file__).parent / "samples" / "employment-screening.yaml"
     )
@@ -168,30 +166,30 @@ def test_the_sample_package_is_marked_and_asks_for_what_its_screenings_need() ->
 # Consent
 
 
-def test_the_form_asks_only_what_the_screenings_need(services: Services) -> None:
-    check = find(services, check_factories.place_check(services))
+def test_requested_details_are_those_of_the_screenings(services: Services) -> None:
+    check = load_check(services, check_factories.place_check(services))
     assert check.content.requested_details == ["full_name", "date_of_birth", "employers"]
 
 
-def test_a_consent_keeps_who_when_where_and_the_hash_of_the_exact_text(
+def test_give_consent_records_name_time_browser_and_text(
     services: Services, clock: ManualClock
 ) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id, name="  Lakita \r\n J.\tMarrero ")
-    check = find(services, public_id)
+    check = load_check(services, public_id)
     (consent,) = check.consents
     text = check_factories.PACKAGE_CONTENT["disclosure"]["text"]
     assert consent.disclosure_digest == hashlib.sha256(text.encode()).hexdigest()
     assert (consent.disclosure_version, consent.ip_address) == ("jobs 3", "192.0.2.7")
     assert (consent.user_agent, consent.given_at) == ("A browser/1.0", clock.now())
-    agreed = check.latest_consent_view(services.secret_box)
-    assert agreed
-    assert (agreed.name, agreed.text, agreed.sample) == (check_factories.SIGNED_NAME, text, False)
+    view = check.latest_consent_view(services.secret_box)
+    assert view
+    assert (view.name, view.text, view.sample) == (check_factories.SIGNED_NAME, text, False)
     assert (check.status, check.progress) == ("consented", "submitted")
-    assert news(services, public_id) == ["invitation", "consented", "consent"]
+    assert enqueued_topics(services, public_id) == ["invitation", "consented", "consent"]
 
 
-def test_lines_stay_lines_and_one_line_stays_one(services: Services) -> None:
+def test_give_consent_normalises_line_breaks(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(
         services,
@@ -199,33 +197,33 @@ def test_lines_stay_lines_and_one_line_stays_one(services: Services) -> None:
         full_name=" Lakita\r\nJane\x00 Marrero ",
         employers=" one \r\n\r\ntwo\rthree ",
     )
-    kept = find(services, public_id).decrypt_details(services.secret_box)
-    assert kept["full_name"] == "Lakita Jane Marrero"
-    assert kept["employers"] == "one\n\ntwo\nthree"
+    details = load_check(services, public_id).decrypt_details(services.secret_box)
+    assert details["full_name"] == "Lakita Jane Marrero"
+    assert details["employers"] == "one\n\ntwo\nthree"
 
 
-def test_what_the_form_does_not_ask_is_not_kept(services: Services) -> None:
+def test_give_consent_ignores_details_that_are_not_requested(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id, national_id="123", former_names="Smith")
-    assert set(find(services, public_id).decrypt_details(services.secret_box)) == set(
+    assert set(load_check(services, public_id).decrypt_details(services.secret_box)) == set(
         check_factories.FORM_VALUES
     )
 
 
-def test_all_that_is_missing_is_said_at_once_and_nothing_is_kept(services: Services) -> None:
+def test_give_consent_invalid_form_reports_all_fields_and_stores_none(services: Services) -> None:
     public_id = check_factories.place_check(services)
     with pytest.raises(IncompleteForm) as error:
         check_factories.give_consent(
             services, public_id, " \n ", full_name="", date_of_birth="yesterday"
         )
     assert list(error.value.fields) == ["name", "full_name", "date_of_birth"]
-    check = find(services, public_id)
+    check = load_check(services, public_id)
     assert (check.status, check.consents, check.candidate_details) == ("pending", [], [])
-    assert news(services, public_id) == ["invitation"]
+    assert enqueued_topics(services, public_id) == ["invitation"]
 
 
 @pytest.mark.parametrize(
-    ("field", "typed", "said"),
+    ("field", "text", "error"),
     [
         ("date_of_birth", "28.02.1990", "year-month-day, such as 1990-02-28"),
         ("date_of_birth", "1990-02-31", "year-month-day"),
@@ -235,49 +233,51 @@ def test_all_that_is_missing_is_said_at_once_and_nothing_is_kept(services: Servi
         ("address", " \r\n ", "Please fill in: Home address"),
     ],
 )
-def test_each_particular_says_what_it_wants(
-    services: Services, field: str, typed: str, said: str
+def test_detail_field_invalid_text_is_refused_with_advice(
+    services: Services, field: str, text: str, error: str
 ) -> None:
-    with pytest.raises(Invalid, match=said):
-        DETAIL_FIELDS[field].parse(typed.format(today=services.now().date()), services.now())
+    with pytest.raises(Invalid, match=error):
+        DETAIL_FIELDS[field].parse(text.format(today=services.now().date()), services.now())
 
 
 @pytest.mark.parametrize("name", DETAIL_FIELDS)
-def test_every_particular_takes_what_people_write(services: Services, name: str) -> None:
-    typed = "1990-02-28" if DETAIL_FIELDS[name].input_type == "date" else "Łukasz Żółć, 東京"
-    assert DETAIL_FIELDS[name].parse(typed, services.now()) == typed
+def test_detail_field_valid_text_is_unchanged(services: Services, name: str) -> None:
+    text = "1990-02-28" if DETAIL_FIELDS[name].input_type == "date" else "Łukasz Żółć, 東京"
+    assert DETAIL_FIELDS[name].parse(text, services.now()) == text
 
 
-def test_a_second_consent_is_refused(services: Services) -> None:
+def test_give_consent_twice_is_refused(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     with pytest.raises(Conflict):
         check_factories.give_consent(services, public_id)
-    assert len(find(services, public_id).consents) == 1
+    assert len(load_check(services, public_id).consents) == 1
 
 
-def test_an_overdue_check_cannot_be_consented_to(services: Services, clock: ManualClock) -> None:
+def test_give_consent_to_overdue_check_is_refused(services: Services, clock: ManualClock) -> None:
     public_id = check_factories.place_check(services)
     clock.advance(timedelta(days=8))
     with pytest.raises(Conflict):
         check_factories.give_consent(services, public_id)
 
 
-def test_what_is_consented_to_never_expires(services: Services, clock: ManualClock) -> None:
+def test_consented_check_never_expires(services: Services, clock: ManualClock) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
-    at = clock.advance(timedelta(days=400))
+    now = clock.advance(timedelta(days=400))
     with services.db.writing() as session:
-        assert not kinds.has_overdue(session, at)
-        assert kinds.apply_deadlines(session, services.secret_box, at) == 0
+        assert not kinds.has_overdue(session, now)
+        assert kinds.apply_deadlines(session, services.secret_box, now) == 0
     assert factories.order_status(services, public_id) == "consented"
 
 
-# Secrets
+# Encryption
 
 
-@pytest.mark.sqlite  # the other keeps its files where it likes
-def test_the_database_holds_nothing_of_it_in_the_clear(services: Services, tmp_path: Path) -> None:
+@pytest.mark.sqlite  # PostgreSQL does not store its files in tmp_path
+def test_database_file_has_no_personal_data_in_clear_text(
+    services: Services, tmp_path: Path
+) -> None:
     public_id = check_factories.completed_check(services)
     with services.db.writing() as session:
         assert session.scalar(text("select count(*) from candidate_details")) == 3
@@ -289,15 +289,18 @@ def test_the_database_holds_nothing_of_it_in_the_clear(services: Services, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("swap", "read"),
+    ("column", "decrypt"),
     [
-        (CandidateDetail.value_encrypted, lambda check, vault: check.decrypt_details(vault)),
-        (Consent.name, lambda check, vault: check.latest_consent_view(vault)),
-        (Finding.note, lambda check, vault: [check.decrypt_note(vault, x) for x in check.findings]),
+        (CandidateDetail.value_encrypted, lambda check, box: check.decrypt_details(box)),
+        (Consent.name, lambda check, box: check.latest_consent_view(box)),
+        (
+            Finding.note,
+            lambda check, box: [check.decrypt_note(box, finding) for finding in check.findings],
+        ),
     ],
 )
-def test_what_was_sealed_for_another_order_does_not_open(
-    services: Services, swap: Any, read: Callable[[Check, Any], object]
+def test_decrypt_value_of_another_order_is_refused(
+    services: Services, column: Any, decrypt: Callable[[Check, Any], object]
 ) -> None:
     product_id = check_factories.create_package(services)
     account_id, _ = factories.create_account(services)
@@ -309,39 +312,43 @@ def test_what_was_sealed_for_another_order_does_not_open(
         )
         check_factories.give_consent(services, ids[-1])
         check_factories.record_findings(services, ids[-1], {"jobs": "consider"})
-    assert read(find(services, ids[0]), services.secret_box)
+    assert decrypt(load_check(services, ids[0]), services.secret_box)
     with services.db.writing() as session:
-        first, second = (Check.find(session, each).id for each in ids)
-        owner = swap.class_
-        theirs = select(swap).where(owner.order_id == second).limit(1).scalar_subquery()
-        session.execute(update(owner).where(owner.order_id == first).values({swap: theirs}))
+        first_id, second_id = (Check.find(session, public_id).id for public_id in ids)
+        model = column.class_
+        other_value = select(column).where(model.order_id == second_id).limit(1).scalar_subquery()
+        session.execute(
+            update(model).where(model.order_id == first_id).values({column: other_value})
+        )
     with pytest.raises(Unavailable):
-        read(find(services, ids[0]), services.secret_box)
+        decrypt(load_check(services, ids[0]), services.secret_box)
 
 
-def test_the_time_of_a_consent_cannot_be_moved(services: Services, clock: ManualClock) -> None:
+def test_decrypt_consent_with_changed_time_is_refused(
+    services: Services, clock: ManualClock
+) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     with services.db.writing() as session:
         session.execute(update(Consent).values(given_at=clock.now() - timedelta(days=1)))
     with pytest.raises(Unavailable):
-        find(services, public_id).latest_consent_view(services.secret_box)
+        load_check(services, public_id).latest_consent_view(services.secret_box)
 
 
-def test_one_field_does_not_open_as_another(services: Services) -> None:
+def test_decrypt_detail_of_another_field_is_refused(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
-    check = find(services, public_id)
-    name, born = check.candidate_details[0], check.candidate_details[1]
-    name.value_encrypted, born.value_encrypted = born.value_encrypted, name.value_encrypted
+    check = load_check(services, public_id)
+    first, second, *_ = check.candidate_details
+    first.value_encrypted, second.value_encrypted = second.value_encrypted, first.value_encrypted
     with pytest.raises(Unavailable):
         check.decrypt_details(services.secret_box)
 
 
-# Outcomes
+# Findings
 
 
-def test_one_screening_to_consider_makes_it_all_to_consider(services: Services) -> None:
+def test_conclude_with_one_finding_to_consider_is_to_consider(services: Services) -> None:
     public_id = check_factories.completed_check(services)
     with services.db.reading() as session:
         check = Check.find(session, public_id)
@@ -355,10 +362,15 @@ def test_one_screening_to_consider_makes_it_all_to_consider(services: Services) 
             ],
         }
         assert check.evidence().sentence == "1 of 3 screenings to consider."
-    assert news(services, public_id) == ["invitation", "consented", "consent", "completed"]
+    assert enqueued_topics(services, public_id) == [
+        "invitation",
+        "consented",
+        "consent",
+        "completed",
+    ]
 
 
-def test_all_clear_is_clear(services: Services) -> None:
+def test_conclude_with_clear_findings_is_clear(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     check_factories.record_findings(
@@ -371,44 +383,44 @@ def test_all_clear_is_clear(services: Services) -> None:
         assert check.evidence().sentence == "Nothing to consider in any screening."
 
 
-def test_without_a_result_nothing_is_said_of_it(services: Services) -> None:
+def test_evidence_without_result_has_no_sentence(services: Services) -> None:
     public_id = check_factories.place_check(services)
     with services.db.reading() as session:
         assert Check.find(session, public_id).evidence().sentence == ""
 
 
-def test_an_outcome_is_changed_in_its_place_and_told_without_its_note(services: Services) -> None:
+def test_record_finding_again_replaces_it_and_logs_no_note(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     check_factories.record_findings(services, public_id, {"jobs": "consider"})
     check_factories.record_findings(services, public_id, {"jobs": "consider"})
     check_factories.record_findings(services, public_id, {"jobs": "clear"})
-    check = find(services, public_id)
+    check = load_check(services, public_id)
     (finding,) = check.findings
     assert (finding.status, finding.actor, finding.note) == ("clear", "sam@provider.test", None)
-    told = [(each.type, each.note) for each in check.events if each.type == "outcome entered"]
-    assert told == [
+    events = [(event.type, event.note) for event in check.events if event.type == "outcome entered"]
+    assert events == [
         ("outcome entered", "Employment history: to consider"),
         ("outcome entered", "Employment history: clear"),
     ]
 
 
-def test_a_note_keeps_its_lines(services: Services) -> None:
+def test_record_finding_note_keeps_its_lines(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     check_factories.record_findings(services, public_id, {"jobs": "consider"})
-    check = find(services, public_id)
+    check = load_check(services, public_id)
     assert (
         check.decrypt_note(services.secret_box, check.findings[0]) == check_factories.FINDING_NOTE
     )
 
 
 @pytest.mark.parametrize(
-    ("outcome", "note", "error"),
+    ("status", "note", "error"),
     [("", "", Invalid), ("failed", "", Invalid), ("clear", "x" * 5001, Invalid)],
 )
-def test_an_outcome_that_is_none_is_refused(
-    services: Services, outcome: str, note: str, error: type[Exception]
+def test_record_finding_invalid_status_or_note_is_refused(
+    services: Services, status: str, note: str, error: type[Exception]
 ) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
@@ -416,18 +428,18 @@ def test_an_outcome_that_is_none_is_refused(
         check = Check.find(session, public_id)
         with pytest.raises(error):
             check.record_finding(
-                session, services.secret_box, "jobs", outcome, note, "sam", services.now()
+                session, services.secret_box, "jobs", status, note, "sam", services.now()
             )
 
 
-def test_a_screening_that_is_not_in_the_package_is_not_found(services: Services) -> None:
+def test_record_finding_unknown_screening_is_not_found(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     with pytest.raises(NotFound):
         check_factories.record_findings(services, public_id, {"credit": "clear"})
 
 
-def test_nothing_is_entered_before_the_consent_or_after_the_end(services: Services) -> None:
+def test_record_finding_before_consent_or_after_end_is_refused(services: Services) -> None:
     public_id = check_factories.place_check(services)
     with pytest.raises(Conflict, match="once the candidate has agreed"):
         check_factories.record_findings(services, public_id)
@@ -440,7 +452,7 @@ def test_nothing_is_entered_before_the_consent_or_after_the_end(services: Servic
         check_factories.record_findings(services, public_id, {"jobs": "clear"})
 
 
-def test_a_check_is_not_completed_while_an_outcome_is_missing(services: Services) -> None:
+def test_conclude_with_missing_finding_is_refused(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     check_factories.record_findings(services, public_id, {"identity": "clear"})
@@ -448,7 +460,7 @@ def test_a_check_is_not_completed_while_an_outcome_is_missing(services: Services
         check_factories.complete_check(services, public_id)
 
 
-# The end, and another beginning
+# Reopening and cancelling
 
 
 def reopen(services: Services, public_id: str) -> None:
@@ -458,12 +470,10 @@ def reopen(services: Services, public_id: str) -> None:
         )
 
 
-def test_a_reopened_check_asks_anew_and_keeps_only_the_consent_on_record(
-    services: Services, clock: ManualClock
-) -> None:
+def test_reopened_check_keeps_only_the_consent(services: Services, clock: ManualClock) -> None:
     public_id = check_factories.completed_check(services)
     reopen(services, public_id)
-    check = find(services, public_id)
+    check = load_check(services, public_id)
     assert (check.status, check.candidate_details, check.findings) == ("pending", [], [])
     assert len(check.consents) == 1
     with services.db.reading() as session:
@@ -476,11 +486,11 @@ def test_a_reopened_check_asks_anew_and_keeps_only_the_consent_on_record(
         services, public_id, dict.fromkeys(check_factories.OUTCOMES, "clear")
     )
     check_factories.complete_check(services, public_id)
-    check = find(services, public_id)
-    agreed = check.latest_consent_view(services.secret_box)
-    assert agreed
-    assert (len(check.consents), agreed.name, agreed.given_at) == (2, "Lakita M", clock.now())
-    assert news(services, public_id)[-5:] == [
+    check = load_check(services, public_id)
+    view = check.latest_consent_view(services.secret_box)
+    assert view
+    assert (len(check.consents), view.name, view.given_at) == (2, "Lakita M", clock.now())
+    assert enqueued_topics(services, public_id)[-5:] == [
         "pending",
         "invitation",
         "consented",
@@ -489,18 +499,18 @@ def test_a_reopened_check_asks_anew_and_keeps_only_the_consent_on_record(
     ]
 
 
-def test_an_open_check_cannot_be_reopened_and_loses_nothing(services: Services) -> None:
+def test_reopen_open_check_is_refused_and_keeps_details(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     with pytest.raises(Conflict):
         reopen(services, public_id)
-    assert len(find(services, public_id).candidate_details) == 3
+    assert len(load_check(services, public_id).candidate_details) == 3
 
 
-def test_staff_can_take_a_check_back_after_the_consent(services: Services) -> None:
+def test_cancel_consented_check(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     with services.db.writing() as session:
         Order.find(session, public_id).cancel(session, "sam", "Withdrawn", services.now())
     assert factories.order_status(services, public_id) == "cancelled"
-    assert words(services, public_id)[-1] == "cancelled"
+    assert event_types(services, public_id)[-1] == "cancelled"

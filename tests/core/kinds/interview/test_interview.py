@@ -1,4 +1,4 @@
-"""Interviews from the first take to the rated answer."""
+"""Interviews: recordings, submission, ratings and reopening."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,28 +27,30 @@ CONTENT: dict[str, Any] = factories.INTERVIEW_CONTENT | {
 
 
 @pytest.fixture
-def placed(services: Services) -> str:
+def placed_interview(services: Services) -> str:
     account_id, _ = factories.create_account(services)
     template = factories.create_product(services, "interview", CONTENT, "two", "Two")
     return factories.place_order(services, account_id, template, "interview")
 
 
 @pytest.fixture
-def begun(services: Services, placed: str) -> str:
+def started_interview(services: Services, placed_interview: str) -> str:
     with services.db.writing() as session:
-        Interview.find(session, placed).start(session, services.now())
-    return placed
+        Interview.find(session, placed_interview).start(session, services.now())
+    return placed_interview
 
 
 def record(
     services: Services, session: Session, interview: Interview, question: str, data: str
 ) -> Recording:
-    kept = StoredFile(len(data), data)
-    new = secrets.generate_public_id()
-    return interview.add_recording(session, question, new, "video/webm", kept, services.now())
+    stored_file = StoredFile(len(data), data)
+    public_id = secrets.generate_public_id()
+    return interview.add_recording(
+        session, question, public_id, "video/webm", stored_file, services.now()
+    )
 
 
-def hand_in(services: Services, public_id: str, *questions: str) -> None:
+def record_and_submit(services: Services, public_id: str, *questions: str) -> None:
     with services.db.writing() as session:
         interview = Interview.find(session, public_id)
         for question in questions or ("why", "when"):
@@ -68,14 +70,16 @@ def conclude(
         )
 
 
-def test_before_it_begins_nothing_can_be_recorded(services: Services, placed: str) -> None:
+def test_add_recording_before_start_is_refused(services: Services, placed_interview: str) -> None:
     with services.db.writing() as session, pytest.raises(Conflict, match="time"):
-        record(services, session, Interview.find(session, placed), "why", "one")
+        record(services, session, Interview.find(session, placed_interview), "why", "one")
 
 
-def test_the_newest_take_stands_until_another_is_chosen(services: Services, begun: str) -> None:
+def test_selected_recording_is_the_newest_until_another_is_selected(
+    services: Services, started_interview: str
+) -> None:
     with services.db.writing() as session:
-        interview = Interview.find(session, begun)
+        interview = Interview.find(session, started_interview)
         first = record(services, session, interview, "why", "one")
         second = record(services, session, interview, "why", "two")
         assert interview.selected_recording("why") is second
@@ -84,11 +88,11 @@ def test_the_newest_take_stands_until_another_is_chosen(services: Services, begu
         assert interview.selected_recording("why") is first
 
 
-def test_the_same_bytes_are_the_same_take_even_when_the_time_is_over(
-    services: Services, begun: str, clock: ManualClock
+def test_add_recording_same_file_after_deadline_returns_the_first(
+    services: Services, started_interview: str, clock: ManualClock
 ) -> None:
     with services.db.writing() as session:
-        interview = Interview.find(session, begun)
+        interview = Interview.find(session, started_interview)
         first = record(services, session, interview, "when", "one")
         clock.advance(timedelta(days=30))
         assert record(services, session, interview, "when", "one") is first
@@ -96,43 +100,47 @@ def test_the_same_bytes_are_the_same_take_even_when_the_time_is_over(
             record(services, session, interview, "why", "one")
 
 
-def test_takes_are_limited_per_question(services: Services, begun: str) -> None:
+def test_add_recording_takes_are_limited_per_question(
+    services: Services, started_interview: str
+) -> None:
     with services.db.writing() as session:
-        interview = Interview.find(session, begun)
+        interview = Interview.find(session, started_interview)
         record(services, session, interview, "when", "one")
         with pytest.raises(Conflict, match="cannot be recorded again"):
             record(services, session, interview, "when", "two")
         record(services, session, interview, "why", "two")
 
 
-def test_a_question_or_a_take_that_is_not_there_is_not_found(
-    services: Services, begun: str
+def test_interview_unknown_question_or_recording_is_not_found(
+    services: Services, started_interview: str
 ) -> None:
     with services.db.writing() as session:
-        interview = Interview.find(session, begun)
+        interview = Interview.find(session, started_interview)
         with pytest.raises(NotFound):
             record(services, session, interview, "nothing", "one")
         with pytest.raises(NotFound):
             interview.select_recording("A" * 22, services.now())
 
 
-def test_handing_in_needs_an_answer_to_every_question(services: Services, begun: str) -> None:
+def test_submit_with_unanswered_question_is_refused(
+    services: Services, started_interview: str
+) -> None:
     with services.db.writing() as session:
-        interview = Interview.find(session, begun)
+        interview = Interview.find(session, started_interview)
         record(services, session, interview, "why", "one")
         with pytest.raises(Conflict, match="1 of the questions"):
             interview.submit(session, services.now())
 
 
-def test_what_is_handed_in_is_neither_declined_begun_nor_changed(
-    services: Services, begun: str, clock: ManualClock
+def test_submitted_interview_cannot_be_declined_started_or_changed(
+    services: Services, started_interview: str, clock: ManualClock
 ) -> None:
-    hand_in(services, begun)
+    record_and_submit(services, started_interview)
     with services.db.writing() as session:
-        interview = Interview.find(session, begun)
-        with pytest.raises(Conflict, match="handed in"):
+        interview = Interview.find(session, started_interview)
+        with pytest.raises(Conflict, match="already been submitted"):
             interview.decline(session, "", services.now())
-        with pytest.raises(Conflict, match="handed in"):
+        with pytest.raises(Conflict, match="already been submitted"):
             interview.start(session, services.now())
         with pytest.raises(Conflict):
             record(services, session, interview, "why", "another")
@@ -141,24 +149,23 @@ def test_what_is_handed_in_is_neither_declined_begun_nor_changed(
     clock.advance(timedelta(days=60))
     with services.db.writing() as session:
         kinds.apply_deadlines(session, services.secret_box, services.now())
-    assert (
-        factories.order_status(services, begun) == "pending"
-    )  # it waits on the staff, however long
+    # A submitted interview waits for the staff without a deadline.
+    assert factories.order_status(services, started_interview) == "pending"
 
 
-@pytest.mark.parametrize(("answered", "status"), [(True, "pending"), (False, "expired")])
-def test_when_the_time_is_over_what_was_recorded_is_handed_in(
-    services: Services, begun: str, clock: ManualClock, answered: bool, status: str
+@pytest.mark.parametrize(("has_answer", "status"), [(True, "pending"), (False, "expired")])
+def test_deadline_submits_recorded_answers_or_expires(
+    services: Services, started_interview: str, clock: ManualClock, has_answer: bool, status: str
 ) -> None:
     with services.db.writing() as session:
-        interview = Interview.find(session, begun)
-        if answered:
+        interview = Interview.find(session, started_interview)
+        if has_answer:
             record(services, session, interview, "why", "one")
         assert interview.attempt_ends_at
         clock.current_time = interview.attempt_ends_at
     with services.db.writing() as session:
         kinds.apply_deadlines(session, services.secret_box, services.now())
-    assert factories.order_status(services, begun) == status
+    assert factories.order_status(services, started_interview) == status
 
 
 @pytest.mark.parametrize(
@@ -169,50 +176,57 @@ def test_when_the_time_is_over_what_was_recorded_is_handed_in(
         ({"why": 5, "when": 4}, 87.5, "excelled", "Very much."),
     ],
 )
-def test_score_and_grade_follow_the_templates_scale(
-    services: Services, begun: str, ratings: dict[str, int], score: float, grade: str, summary: str
+def test_conclude_scores_by_the_scale_of_the_template(
+    services: Services,
+    started_interview: str,
+    ratings: dict[str, int],
+    score: float,
+    grade: str,
+    summary: str,
 ) -> None:
-    hand_in(services, begun)
-    conclude(services, begun, ratings)
+    record_and_submit(services, started_interview)
+    conclude(services, started_interview, ratings)
     with services.db.reading() as session:
-        result = Interview.find(session, begun).result
+        result = Interview.find(session, started_interview).result
         assert result
         assert (result.score, result.grade, result.summary) == (score, grade, summary)
-    assert factories.order_status(services, begun) == "completed"
+    assert factories.order_status(services, started_interview) == "completed"
 
 
-def test_what_the_staff_write_comes_before_the_templates_sentence(
-    services: Services, begun: str
+def test_conclude_summary_of_staff_replaces_the_one_of_the_template(
+    services: Services, started_interview: str
 ) -> None:
-    hand_in(services, begun)
-    conclude(services, begun, {"why": 5, "when": 5}, " Hire. ")
+    record_and_submit(services, started_interview)
+    conclude(services, started_interview, {"why": 5, "when": 5}, " Hire. ")
     with services.db.reading() as session:
-        result = Interview.find(session, begun).result
+        result = Interview.find(session, started_interview).result
         assert result
         assert result.summary == "Hire."
 
 
-def test_every_answer_needs_a_rating_and_ratings_stay_on_the_scale(
-    services: Services, begun: str
+def test_rating_outside_scale_or_missing_is_refused(
+    services: Services, started_interview: str
 ) -> None:
-    with services.db.writing() as session, pytest.raises(Conflict, match="handed in"):
-        Interview.find(session, begun).rate("why", 3, "", "sam", services.now())
-    hand_in(services, begun)
+    with services.db.writing() as session, pytest.raises(Conflict, match="submitted interview"):
+        Interview.find(session, started_interview).rate("why", 3, "", "sam", services.now())
+    record_and_submit(services, started_interview)
     with services.db.writing() as session, pytest.raises(Invalid, match="from 1 to 5"):
-        Interview.find(session, begun).rate("why", 6, "", "sam", services.now())
+        Interview.find(session, started_interview).rate("why", 6, "", "sam", services.now())
     with pytest.raises(Conflict, match="no rating yet"):
-        conclude(services, begun, {"why": 3})
+        conclude(services, started_interview, {"why": 3})
 
 
-def test_a_reopened_interview_keeps_its_takes_and_counts_on(services: Services, begun: str) -> None:
-    hand_in(services, begun)
-    conclude(services, begun, {"why": 3, "when": 3})
+def test_reopened_interview_keeps_recordings(services: Services, started_interview: str) -> None:
+    record_and_submit(services, started_interview)
+    conclude(services, started_interview, {"why": 3, "when": 3})
     with services.db.writing() as session:
-        interview = Interview.find(session, begun)
+        interview = Interview.find(session, started_interview)
         interview.reopen(session, services.secret_box, "sam", "again", services.now())
         interview.start(session, services.now())
         assert interview.unanswered_questions() == []
-        left = {each.key: interview.takes_left(each) for each in interview.content.questions}
-        assert left == {"why": 1, "when": 0}
+        takes_left = {
+            question.key: interview.takes_left(question) for question in interview.content.questions
+        }
+        assert takes_left == {"why": 1, "when": 0}
         interview.submit(session, services.now())
         assert interview.progress == "submitted"
