@@ -1,4 +1,4 @@
-"""A package that asks for things, and a check of it: placed, consented to, found out."""
+"""A package that asks for candidate details, and checks of it in every state."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ STORED_DETAILS = FORM_VALUES | {"employers": FORM_VALUES["employers"].replace("\
 SIGNED_NAME = "Lakita J. Marrero"
 FINDING_NOTE = "A conviktion in 2017\nfor selling quassia"
 OUTCOMES = {"identity": "clear", "jobs": "consider", "record": "clear"}
-# What no byte that leaves may hold: of the particulars and of the notes.
+# Parts of the candidate details and notes that no response and no message may contain.
 SECRET_WORDS = ("Quux", "1990-02-28", "Zyxwv", "Xylofon", "conviktion", "quassia")
 
 
 def create_package(
-    services: Services, key: str = "screened", name: str = "Full screening", **more: Any
+    services: Services, key: str = "screened", name: str = "Full screening", **content: Any
 ) -> str:
-    return factories.create_product(services, "check", PACKAGE_CONTENT | more, key, name)
+    return factories.create_product(services, "check", PACKAGE_CONTENT | content, key, name)
 
 
 def place_check(services: Services, product_id: str | None = None, **fields: Any) -> str:

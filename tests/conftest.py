@@ -1,6 +1,6 @@
-"""Fixtures: a house on a database of its own, a server on loopback, a browser, an ATS.
+"""Fixtures: services on a database of their own, an app, a listening server, a browser, an ATS.
 
-Tests run on SQLite, or with `--database postgresql` on PostgreSQL; those marked `both` run on both.
+Tests run on SQLite, or with `--database postgresql` on PostgreSQL. Tests marked `both` run on both.
 """
 
 import os
@@ -8,7 +8,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -50,45 +50,47 @@ DATABASES = ("sqlite", "postgresql")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--database", choices=DATABASES, default="sqlite", help="what tests run on")
+    parser.addoption(
+        "--database", choices=DATABASES, default="sqlite", help="the database of the tests"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what is marked `both` on both, where the run is on SQLite."""
+    """Run tests marked `both` on both databases, unless the run is on PostgreSQL."""
     marks = {mark.name for mark in metafunc.definition.iter_markers()}
     on_sqlite = metafunc.config.getoption("--database") == "sqlite"
     if "database" in metafunc.fixturenames and on_sqlite and {"both", "sqlite"} & marks == {"both"}:
         metafunc.parametrize("database", DATABASES, indirect=True)
 
 
-@pytest.hookimpl(trylast=True)  # after they were shuffled
+@pytest.hookimpl(trylast=True)  # after pytest-randomly has shuffled the items
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the proofs, which take longest; leave out what is not for the run's database."""
+    """Run the endurance tests first, for they take longest. Skip SQLite tests on PostgreSQL."""
     items.sort(key=lambda item: "endurance" not in item.path.parts)
     if config.getoption("--database") == "postgresql":
         for item in items:
             if item.get_closest_marker("sqlite"):
-                item.add_marker(pytest.mark.skip("is about SQLite itself"))
+                item.add_marker(pytest.mark.skip("tests SQLite itself"))
 
 
 @pytest.fixture(autouse=True)
 def _fast_password_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords with argon2id as always, but at the least cost: one test looks at the real."""
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    nobody = quick.hash("nobody's")
-    monkeypatch.setattr(staff, "_hasher", lambda: quick)
-    monkeypatch.setattr(staff, "_dummy_hash", lambda: nobody)
+    """Hash passwords with the cheapest argon2id parameters. One test checks the real ones."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    dummy_hash = hasher.hash("no account")
+    monkeypatch.setattr(staff, "_hasher", lambda: hasher)
+    monkeypatch.setattr(staff, "_dummy_hash", lambda: dummy_hash)
 
 
 @pytest.fixture
 def clock(request: pytest.FixtureRequest) -> ManualClock:
-    """The test's one clock."""
+    """Return the test's clock. With the mark `machine_time` it starts at the present."""
     return ManualClock(present() if request.node.get_closest_marker("machine_time") else None)
 
 
 @pytest.fixture(scope="session")
 def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database, made once and copied for every test."""
+    """Return a migrated SQLite database. Tests copy the file."""
     path = tmp_path_factory.mktemp("fresh") / "provider.db"
     db = Database(f"sqlite:///{path}")
     schema_version.upgrade(db)
@@ -100,7 +102,7 @@ def fresh_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[PostgresServer]:
-    """A PostgreSQL server, one for the whole run: it is not for stopping."""
+    """Return the PostgreSQL server of the run. Tests that stop one use `stoppable_postgres`."""
     folder = tmp_path_factory.getbasetemp()
     server = shared_server(folder.parent if hasattr(request.config, "workerinput") else folder)
     yield server
@@ -109,7 +111,7 @@ def postgres(
 
 @pytest.fixture
 def postgres_url(postgres: PostgresServer) -> Iterator[str]:
-    """An empty, migrated database on a PostgreSQL server."""
+    """Return an empty, migrated PostgreSQL database."""
     with postgres.database() as url:
         yield url
 
@@ -118,12 +120,12 @@ def postgres_url(postgres: PostgresServer) -> Iterator[str]:
 def module_database_url(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[str]:
-    """An empty, migrated database for the tests of a whole module."""
+    """Return an empty, migrated database for all tests of a module."""
     if request.config.getoption("--database") == "postgresql":
         with request.getfixturevalue("postgres").database() as url:
             yield url
         return
-    folder = tmp_path_factory.mktemp("lasting")
+    folder = tmp_path_factory.mktemp("module")
     shutil.copy(request.getfixturevalue("fresh_database"), folder)
     yield f"sqlite:///{folder / 'provider.db'}"
 
@@ -137,7 +139,7 @@ def _stoppable_postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture
 def stoppable_postgres(_stoppable_postgres_server: PostgresServer) -> Iterator[PostgresServer]:
-    """A PostgreSQL server that is this test's alone, to be stopped and started."""
+    """Return a PostgreSQL server that the test may stop and start."""
     yield _stoppable_postgres_server
     if not _stoppable_postgres_server.is_running():
         _stoppable_postgres_server.start()
@@ -145,13 +147,13 @@ def stoppable_postgres(_stoppable_postgres_server: PostgresServer) -> Iterator[P
 
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> str:
-    """Which database this test runs on."""
+    """Return the test's database: `sqlite` or `postgresql`."""
     return str(getattr(request, "param", None) or request.config.getoption("--database"))
 
 
 @pytest.fixture
 def database_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """An empty, migrated database of the test's own."""
+    """Return an empty, migrated database for one test."""
     if database == "postgresql":
         return str(request.getfixturevalue("postgres_url"))
     shutil.copy(request.getfixturevalue("fresh_database"), tmp_path / "provider.db")
@@ -181,9 +183,12 @@ _APP_CACHE: dict[object, Flask] = {}
 
 
 def _app_for(services: Services, purpose: str) -> Flask:
-    """Return an app around a house: to build one takes 100 ms, so houses move in, one by one."""
-    kind = (purpose, services.settings.is_https, services.settings.secret_keys)
-    app = _APP_CACHE.get(kind) or _APP_CACHE.setdefault(kind, create_app(services))
+    """Return an app that serves `services`.
+
+    To build an app takes 100 ms, so tests share a few and swap the services.
+    """
+    cache_key = (purpose, services.settings.is_https, services.settings.secret_keys)
+    app = _APP_CACHE.get(cache_key) or _APP_CACHE.setdefault(cache_key, create_app(services))
     app.extensions["provider"] = services
     app.extensions[GAUGES_EXTENSION] = DatabaseGauges()
     app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.options["servers"] = (
@@ -194,7 +199,7 @@ def _app_for(services: Services, purpose: str) -> Flask:
 
 @pytest.fixture
 def app(services: Services) -> Flask:
-    app = _app_for(services, "asked")
+    app = _app_for(services, "test client")
     app.testing = True
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
@@ -207,7 +212,7 @@ def client(app: Flask) -> FlaskClient:
 
 @dataclass(frozen=True)
 class LiveServer:
-    """A server that really listens, with its courier at work."""
+    """A listening server with a running in-process dispatcher."""
 
     url: str
     app: Flask
@@ -219,7 +224,7 @@ class _QuietRequestHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no access log."""
 
 
 @pytest.fixture
@@ -227,18 +232,18 @@ def live_server(settings: Settings, clock: ManualClock) -> Iterator[LiveServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    told = {**settings.__dict__, "base_url": f"http://127.0.0.1:{port}", "private_callbacks": True}
-    services = Services.build(Settings(**told), clock)
-    app = _app_for(services, "served")
+    url = f"http://127.0.0.1:{port}"
+    services = Services.build(replace(settings, base_url=url, private_callbacks=True), clock)
+    app = _app_for(services, "live server")
     server = make_server(
         "127.0.0.1", port, app, threaded=True, request_handler=_QuietRequestHandler
     )
     server.daemon_threads = True  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    courier = InProcessDispatcher(services, sweep_interval_seconds=0.05).start()
-    yield LiveServer(f"http://127.0.0.1:{port}", app, services, clock)
-    courier.stop()
+    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.05).start()
+    yield LiveServer(url, app, services, clock)
+    dispatcher.stop()
     server.shutdown()
     thread.join()
     server.server_close()
@@ -257,7 +262,8 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail("Chromium is missing: apt-get install chromium")
         pytest.skip("Chromium is missing: apt-get install chromium")
-    expect.set_options(timeout=15_000)  # three browsers that film keep two cores busy
+    # Three browsers that record keep two cores busy.
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM_PATH, args=CHROMIUM_FLAGS)
         yield browser

@@ -1,4 +1,4 @@
-"""Who plays in the tests: accounts, products, orders and staff, each by one call."""
+"""Accounts, products, orders and staff for tests, each created by one call."""
 
 import os
 import re
@@ -102,15 +102,15 @@ def present() -> datetime:
 
 
 def start_moment() -> datetime:
-    """Return where a test's clock begins: TEST_DATE, in UTC, or the present moment."""
-    if not (told := os.environ.get("TEST_DATE")):
-        return present().replace(second=0)  # rate limits count in whole minutes
-    at = datetime.fromisoformat(told)
-    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    """Return the start of a test's clock: TEST_DATE, in UTC by default, or the present minute."""
+    if not (test_date := os.environ.get("TEST_DATE")):
+        return present().replace(second=0)  # rate limits count whole minutes
+    start = datetime.fromisoformat(test_date)
+    return start.astimezone(UTC) if start.tzinfo else start.replace(tzinfo=UTC)
 
 
 class ManualClock(Clock):
-    """A clock that stands until it is told."""
+    """A clock that moves only when a test calls `advance`."""
 
     def __init__(self, now: datetime | None = None) -> None:
         self.current_time = now or start_moment()
@@ -119,13 +119,12 @@ class ManualClock(Clock):
         return self.current_time
 
     def advance(self, duration: timedelta) -> datetime:
-        """Let time pass."""
         self.current_time += duration
         return self.current_time
 
 
 def athens_time(moment: datetime) -> str:
-    """Return a moment as people of an account in Athens read it."""
+    """Format a time as an account in Athens shows it."""
     return format_datetime(moment, "Europe/Athens")
 
 
@@ -138,21 +137,21 @@ def create_account(
     callback_token: str | None = "cb-token",
     **columns: Any,
 ) -> tuple[int, str]:
-    """Return an account's id and an inbound token."""
+    """Return the account's id and an inbound token."""
     with services.db.writing() as session:
-        new = Account(
+        account = Account(
             name=name,
             ats=ats,
             callback_hosts=hosts or ["*.workable.com", "127.0.0.1"],
             created_at=services.now(),
             **columns,
         )
-        session.add(new)
+        session.add(account)
         session.flush()
-        new.set_callback_token(services.secret_box, callback_token)
-        token = new.issue_token(services.now())
+        account.set_callback_token(services.secret_box, callback_token)
+        token = account.issue_token(services.now())
         session.flush()
-        return new.id, token
+        return account.id, token
 
 
 def create_product(
@@ -164,14 +163,14 @@ def create_product(
     *,
     publish: bool = True,
 ) -> str:
-    """Return the public id of a product made of a document."""
-    document = Document(kind, key, name, content | {"name": name}, source="cast")
+    """Return the public id of a product imported from `content`."""
+    document = Document(kind, key, name, content | {"name": name}, source="factories")
     with services.db.writing() as session:
-        made, _ = kinds.import_document(session, document, services.now())
+        product, _ = kinds.import_document(session, document, services.now())
         if publish:
-            made.publish(services.now())
+            product.publish(services.now())
         session.flush()
-        return made.public_id
+        return product.public_id
 
 
 def create_test(
@@ -202,8 +201,8 @@ def place_order(
     callback_url: str = "https://groove-tech.workable.com/assessments/8823119",
     **fields: Any,
 ) -> str:
-    """Place an order as an ATS would; Lakita Marrero's unless said otherwise."""
-    lakita = {
+    """Place an order as an ATS does. Unless `fields` name another, the candidate is Lakita."""
+    candidate = {
         "email": "lakita_marrero@gmail.com",
         "first_name": "Lakita",
         "last_name": "Marrero",
@@ -214,16 +213,16 @@ def place_order(
         external_key=callback_url,
         reply_context={"callback_url": callback_url},
         callback_host=host_of(callback_url),
-        **(lakita | fields),
+        **(candidate | fields),
     )
     with services.db.writing() as session:
-        owner = session.get_one(Account, account_id)
+        account = session.get_one(Account, account_id)
         public_id = place(
             session,
             services.secret_box,
             kind,
             placement,
-            Caller.from_account(owner),
+            Caller.from_account(account),
             services.now(),
         )
     assert public_id
@@ -233,13 +232,13 @@ def place_order(
 def finish_test(
     services: Services, public_id: str, answers: dict[str, dict[str, Any]] = CORRECT_ANSWERS
 ) -> None:
-    """Take a test as a candidate who answers so."""
+    """Start a test, save `answers` and submit it."""
     with services.db.writing() as session:
-        taken = Assessment.find(session, public_id)
-        taken.start(session, services.now())
-        for key, raw in answers.items():
-            taken.save(key, raw, services.now())
-        taken.submit(session, services.secret_box, services.now())
+        test = Assessment.find(session, public_id)
+        test.start(session, services.now())
+        for key, answer in answers.items():
+            test.save(key, answer, services.now())
+        test.submit(session, services.secret_box, services.now())
 
 
 def create_staff(
@@ -248,14 +247,13 @@ def create_staff(
     role: str = "admin",
     password: str = "correct horse battery",
 ) -> str:
-    """Return the password of a new member of staff."""
+    """Return the password of the new account."""
     with services.db.writing() as session:
         Staff.create(session, email, password, role, services.now())
     return password
 
 
 def invitation_url(services: Services, public_id: str) -> str:
-    """Return the candidate's link."""
     with services.db.reading() as session:
         link = Link.find_permanent(session, Order.find(session, public_id), INVITE)
         assert link
@@ -263,32 +261,33 @@ def invitation_url(services: Services, public_id: str) -> str:
 
 
 def order_status(services: Services, public_id: str) -> str:
-    """Return an order's status."""
     with services.db.reading() as session:
-        found = session.scalar(select(Order.status).where(Order.public_id == public_id))
-        assert found
-        return found
+        status = session.scalar(select(Order.status).where(Order.public_id == public_id))
+        assert status
+        return status
 
 
 def csrf_token(html: str) -> str:
-    """Return the form token of a page."""
-    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', html)
-    assert found, "the page has no form token"
-    return found[1]
+    match = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', html)
+    assert match, "the page has no CSRF token"
+    return match[1]
 
 
 def queue_names(
     services: Services, account_id: int | None = None, channel: str = CALLBACK
 ) -> list[str]:
-    """Return the lanes that there are to a sink, of one account or of all."""
+    """Return the names of the queues of a channel, of one account or of all."""
     with services.db.reading() as session:
         names = session.scalars(select(Message.queue).distinct().order_by(Message.queue))
-        found = [(name, QueueName.parse(name)) for name in names]
-    ours = [name for name, lane in found if lane.account_id == (account_id or lane.account_id)]
-    return [name for name in ours if QueueName.parse(name).channel == channel]
+        queues = [(name, QueueName.parse(name)) for name in names]
+    return [
+        name
+        for name, queue in queues
+        if queue.channel == channel and account_id in (None, queue.account_id)
+    ]
 
 
 def settle_attempt(services: Services, session: Session, claim: Claim, outcome: Outcome) -> bool:
-    """Have one try end like this, now; False when its lease was lost."""
-    at = services.now()
-    return bool(settle_(session, [AttemptResult(claim, outcome, at, at)], at))
+    """Settle one attempt, made now. Return False when its lease was lost."""
+    now = services.now()
+    return bool(settle_(session, [AttemptResult(claim, outcome, now, now)], now))

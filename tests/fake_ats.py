@@ -1,4 +1,4 @@
-"""The ATS's side: a real local HTTP server that records what it is sent, and fails on demand."""
+"""A local HTTP server that plays the ATS: it records its requests and fails on demand."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ Behaviour = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request as it came."""
+    """One request as it arrived."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class ReceivedRequest:
 
 
 class FakeAts:
-    """Answers 200, or what `answers` holds next: a status code or a function of the handler."""
+    """Answers 200, or with the next of `responses`: a status code or a function of the handler."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.received: list[ReceivedRequest] = []
@@ -47,30 +47,30 @@ class FakeAts:
         self._server.server_close()
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[ReceivedRequest]:
-        """Return what came once at least `count` requests did; fail after `timeout` seconds."""
+        """Return all requests once `count` have arrived; fail after `timeout` seconds."""
         with self._condition:
             arrived = self._condition.wait_for(lambda: len(self.received) >= count, timeout)
-            assert arrived, f"{len(self.received)} of {count} requests came in {timeout} s"
+            assert arrived, f"{len(self.received)} of {count} requests arrived in {timeout} s"
             return list(self.received)
 
     def record_request(self, request: ReceivedRequest) -> int | Behaviour:
         with self._condition:
-            answer = self.responses.popleft() if self.responses else 200
+            response = self.responses.popleft() if self.responses else 200
             self.received.append(request)
             self._condition.notify_all()
-        return answer
+        return response
 
 
 def respond_with(code: int, **headers: str) -> Behaviour:
-    """Return how an answer with this code and these headers (`_` for `-`) is given."""
+    """Return a behaviour that sends `code` and `headers`, in whose names `_` stands for `-`."""
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
+    def respond(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(code)
         for name, value in ({"Content-Length": "0"} | headers).items():
             handler.send_header(name.replace("_", "-"), value)
         handler.end_headers()
 
-    return answer
+    return respond
 
 
 class _Server(ThreadingHTTPServer):
@@ -79,31 +79,31 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is part of the play."""
+        """Print no traceback: tests make clients hang up."""
 
 
 def _handler_class(ats: FakeAts) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        # Answers in two small packets would wait for each other's acknowledgement.
+        # With Nagle's algorithm the body would wait for the acknowledgement of the head.
         disable_nagle_algorithm = True
 
-        def _any(self) -> None:
+        def _respond(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer = ats.record_request(
+            response = ats.record_request(
                 ReceivedRequest(self.command, self.path, dict(self.headers), body)
             )
-            if callable(answer):
-                answer(self)
+            if callable(response):
+                response(self)
                 return
-            self.send_response(answer)
+            self.send_response(response)
             self.send_header("Content-Length", "2")
             self.end_headers()
             self.wfile.write(b"{}")
 
-        do_GET = do_PUT = do_POST = _any
+        do_GET = do_PUT = do_POST = _respond
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Write no access log."""
 
     return Handler

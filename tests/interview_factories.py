@@ -1,5 +1,4 @@
-"""Short films, made in memory as a browser's recorder would have made them, and interviews full of
-them."""
+"""Interviews with recordings. The videos are built in memory, encoded as browsers record them."""
 
 from functools import cache
 from pathlib import Path
@@ -13,10 +12,11 @@ from provider.services import Services
 from tests import factories
 
 WEBM_MIME_TYPE = "video/webm;codecs=vp8,opus"
-WAIT_FOR_PLAYBACK_SCRIPT = """(film, second) => new Promise(done => {
-    const look = () => film.currentTime >= second ? done() : requestAnimationFrame(look);
-    look();
-})"""  # in a browser: waits until a player is there
+# Runs in a browser: waits until a player has reached a second of its video.
+WAIT_FOR_PLAYBACK_SCRIPT = """(video, second) => new Promise(resolve => {
+    const check = () => video.currentTime >= second ? resolve() : requestAnimationFrame(check);
+    check();
+})"""
 TEMPLATE_CONTENT: dict[str, Any] = {
     "schema": 1,
     "description": "Three short questions.",
@@ -37,25 +37,25 @@ TEMPLATE_CONTENT: dict[str, Any] = {
 
 @cache
 def processed_video(tint: int = 0) -> tuple[bytes, bytes, float]:
-    """Return the copy of a film, its poster and its length, as they are really made."""
+    """Return the remuxed video, its poster and its length in seconds, as `remux` makes them."""
     with TemporaryDirectory() as folder:
         source, copy, poster = (Path(folder) / name for name in ("source", "copy", "poster"))
         source.write_bytes(webm(tint=tint))
-        made = remux(source, copy, poster)
-        return copy.read_bytes(), poster.read_bytes(), made.seconds
+        remuxed = remux(source, copy, poster)
+        return copy.read_bytes(), poster.read_bytes(), remuxed.seconds
 
 
 def place_interview(
     services: Services, number: int = 1, *, account: int | None = None, **content: Any
 ) -> str:
-    """Return an interview that was placed and begun."""
-    owner = account or factories.create_account(services, timezone="Europe/Athens")[0]
+    """Return the public id of an interview that its candidate has started."""
+    account_id = account or factories.create_account(services, timezone="Europe/Athens")[0]
     template = factories.create_product(
         services, "interview", TEMPLATE_CONTENT | content, f"first-{number}", "First interview"
     )
     public_id = factories.place_order(
         services,
-        owner,
+        account_id,
         template,
         "interview",
         callback_url=f"https://groove-tech.workable.com/interviews/{number}",
@@ -74,13 +74,15 @@ def record_answer(
     ready: bool = True,
     mime: str = WEBM_MIME_TYPE,
 ) -> str:
-    """Record an answer and return the recording's public id."""
-    film = webm(tint=tint)
+    """Return the public id of a recorded answer; only a `ready` one has been processed."""
+    video = webm(tint=tint)
     with services.db.writing() as session:
-        found = Interview.find(session, interview)
-        public_id = f"take-{found.id}-{question}-{tint}"
-        kept = services.media.put(f"recordings/{public_id}/original", [film])
-        recording = found.add_recording(session, question, public_id, mime, kept, services.now())
+        interview_row = Interview.find(session, interview)
+        public_id = f"rec-{interview_row.id}-{question}-{tint}"
+        stored_file = services.media.put(f"recordings/{public_id}/original", [video])
+        recording = interview_row.add_recording(
+            session, question, public_id, mime, stored_file, services.now()
+        )
         if ready:
             _process_recording(services, recording, tint)
         return recording.public_id
@@ -96,35 +98,33 @@ def _process_recording(services: Services, recording: Recording, tint: int) -> N
 def submitted_interview(
     services: Services, number: int = 1, *, account: int | None = None
 ) -> tuple[str, list[str]]:
-    """Return an interview that was handed in, and its recordings; `why` was recorded twice."""
+    """Return a submitted interview and its recordings; `why` was recorded twice."""
     interview = place_interview(services, number, account=account)
     first = record_answer(services, interview, "why", tint=10 * number)
-    rest = [
-        record_answer(services, interview, key, tint=10 * number + at)
-        for at, key in enumerate(("why", "proud", "ask"), 1)
+    later = [
+        record_answer(services, interview, key, tint=10 * number + offset)
+        for offset, key in enumerate(("why", "proud", "ask"), 1)
     ]
     submit_interview(services, interview)
-    return interview, [first, *rest]
+    return interview, [first, *later]
 
 
 def auto_submitted_interview(services: Services, number: int, *, account: int) -> str:
-    """Return an interview that the clock handed in: one answer, still being prepared."""
+    """Return an interview submitted at its deadline: one answer, not processed yet."""
     interview = place_interview(services, number, account=account)
     record_answer(services, interview, "why", tint=10 * number, ready=False)
     with services.db.writing() as session:
-        found = Interview.find(session, interview)
-        found.close_at_deadline(session, services.secret_box, services.now())
+        interview_row = Interview.find(session, interview)
+        interview_row.close_at_deadline(session, services.secret_box, services.now())
     return interview
 
 
 def submit_interview(services: Services, interview: str) -> None:
-    """Hand an interview in."""
     with services.db.writing() as session:
         Interview.find(session, interview).submit(session, services.now())
 
 
 def account_id_of(services: Services, interview: str) -> int:
-    """Return whose interview it is."""
     with services.db.reading() as session:
         return Interview.find(session, interview).account_id
 
@@ -132,17 +132,17 @@ def account_id_of(services: Services, interview: str) -> int:
 def rate_answers(
     services: Services, interview: str, *values: int, note: str = "Clear and to the point."
 ) -> None:
-    """Rate the answers in their order."""
+    """Rate the answers in the order of the questions."""
     with services.db.writing() as session:
-        found = Interview.find(session, interview)
-        for question, value in zip(found.answered_questions(), values, strict=True):
-            found.rate(question.key, value, note, "rita@provider.test", services.now())
+        interview_row = Interview.find(session, interview)
+        for question, value in zip(interview_row.answered_questions(), values, strict=True):
+            interview_row.rate(question.key, value, note, "rita@provider.test", services.now())
 
 
 def completed_interview(
     services: Services, number: int = 1, *, account: int | None = None
 ) -> tuple[str, list[str]]:
-    """Return an interview with a result (75 %, passed), and its recordings."""
+    """Return an interview with a result (75 %, passed) and its recordings."""
     interview, recordings = submitted_interview(services, number, account=account)
     rate_answers(services, interview, 5, 4, 3)
     complete_interview(services, interview)
@@ -150,7 +150,8 @@ def completed_interview(
 
 
 def complete_interview(services: Services, interview: str) -> None:
-    """Complete an interview that is rated."""
     with services.db.writing() as session:
-        found = Interview.find(session, interview)
-        found.conclude(session, services.secret_box, "", "rita@provider.test", services.now())
+        interview_row = Interview.find(session, interview)
+        interview_row.conclude(
+            session, services.secret_box, "", "rita@provider.test", services.now()
+        )

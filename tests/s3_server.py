@@ -1,4 +1,4 @@
-"""An S3 server of our own on loopback, one for the whole process, and buckets in it."""
+"""An S3 server on loopback, one for the whole process, with a bucket for each test."""
 
 import logging
 from collections.abc import Iterator
@@ -17,34 +17,33 @@ _bucket_numbers = count(1)
 
 @contextmanager
 def run_s3_server(port: int = 0) -> Iterator[tuple[str, ThreadedMotoServer]]:
-    """Run a server, and say where; what one holds, the others of this process hold too."""
+    """Run a server and lend its URL. All servers of this process share their contents."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     try:
-        host, at = server.get_host_and_port()
-        yield f"http://{host}:{at}", server
+        host, bound_port = server.get_host_and_port()
+        yield f"http://{host}:{bound_port}", server
     finally:
         server.stop()
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """Where the server is."""
     with run_s3_server() as (endpoint, _):
         yield endpoint
 
 
 @pytest.fixture
 def s3_bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> "Bucket":
-    """A bucket of this test's own, and the keys to it in the environment."""
+    """Return a bucket for one test, with its credentials in the environment."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     return Bucket.create(s3_server)
 
 
 class Bucket:
-    """A bucket, looked at past the program."""
+    """A bucket that tests read directly, not through the program."""
 
     def __init__(self, endpoint: str, name: str) -> None:
         self.endpoint, self.name = endpoint, name
@@ -59,28 +58,26 @@ class Bucket:
 
     @classmethod
     def create(cls, endpoint: str) -> "Bucket":
-        """Make a bucket."""
-        made = cls(endpoint, f"films-{next(_bucket_numbers)}")
-        made.client.create_bucket(Bucket=made.name)
-        return made
+        bucket = cls(endpoint, f"videos-{next(_bucket_numbers)}")
+        bucket.client.create_bucket(Bucket=bucket.name)
+        return bucket
 
     def keys(self) -> set[str]:
-        """Return every key, less the prefix; whatever else is there fails."""
-        found = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
-        assert all(each["Key"].startswith("pre/fix/") for each in found)
-        return {each["Key"].removeprefix("pre/fix/") for each in found}
+        """Return all keys without the prefix; fail when a key lacks the prefix."""
+        objects = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
+        assert all(stored["Key"].startswith("pre/fix/") for stored in objects)
+        return {stored["Key"].removeprefix("pre/fix/") for stored in objects}
 
     def count_unfinished_uploads(self) -> int:
-        """Return how many uploads were begun and neither ended nor taken back."""
+        """Return how many multipart uploads were neither completed nor aborted."""
         return len(self.client.list_multipart_uploads(Bucket=self.name).get("Uploads", []))
 
     def metadata(self, key: str) -> dict[str, Any]:
-        """Return what is told with a file."""
-        told: dict[str, Any] = self.client.head_object(Bucket=self.name, Key=f"pre/fix/{key}")
-        return told
+        """Return the response of HEAD for a file."""
+        response: dict[str, Any] = self.client.head_object(Bucket=self.name, Key=f"pre/fix/{key}")
+        return response
 
     def remove(self) -> None:
-        """Delete the bucket with all that it holds."""
         for key in self.keys():
             self.client.delete_object(Bucket=self.name, Key=f"pre/fix/{key}")
         self.client.delete_bucket(Bucket=self.name)
@@ -88,7 +85,7 @@ class Bucket:
 
 @contextmanager
 def require_credentials(endpoint: str) -> Iterator[None]:
-    """Have the server look at keys, as all others do."""
+    """Make the server check credentials, as real servers do."""
     _set_auth_after(endpoint, "0")
     try:
         yield
@@ -97,7 +94,7 @@ def require_credentials(endpoint: str) -> Iterator[None]:
 
 
 def _set_auth_after(endpoint: str, request_count: str) -> None:
-    told = Request(f"{endpoint}/moto-api/reset-auth", data=request_count.encode())
-    told.add_header("Content-Type", "text/plain")
-    with urlopen(told, timeout=10) as answer:
-        assert answer.status == 200
+    request = Request(f"{endpoint}/moto-api/reset-auth", data=request_count.encode())
+    request.add_header("Content-Type", "text/plain")
+    with urlopen(request, timeout=10) as response:
+        assert response.status == 200

@@ -1,4 +1,4 @@
-"""The mail server's side: a real SMTP server on loopback; keeps letters, fails on demand."""
+"""A real SMTP server on loopback that keeps e-mails and fails on demand."""
 
 import ssl
 import threading
@@ -19,11 +19,11 @@ from cryptography.x509.oid import NameOID
 
 from tests.factories import present
 
-SMTP_USER, SMTP_PASSWORD = "letters@provider.test", "p@ss/word: 1"
+SMTP_USER, SMTP_PASSWORD = "mailer@provider.test", "p@ss/word: 1"
 
 
 class SmtpServer:
-    """Takes letters, or answers RCPT and DATA with what `rcpt` and `data` hold next."""
+    """Accepts e-mails, or answers RCPT and DATA with the next of the replies given to it."""
 
     def __init__(self, **options: Any) -> None:
         self.rcpt_replies: deque[str] = deque()
@@ -44,15 +44,15 @@ class SmtpServer:
 
     @property
     def emails(self) -> list[EmailMessage]:
-        """What came, parsed."""
+        """Return the received e-mails, parsed."""
         contents = [envelope.original_content or b"" for envelope in self.envelopes]
-        return [message_from_bytes(each, policy=policy.SMTPUTF8) for each in contents]
+        return [message_from_bytes(content, policy=policy.SMTPUTF8) for content in contents]
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[EmailMessage]:
-        """Return the letters once at least `count` came; fail after `timeout` seconds."""
+        """Return the e-mails once `count` have arrived; fail after `timeout` seconds."""
         with self._condition:
             arrived = self._condition.wait_for(lambda: len(self.envelopes) >= count, timeout)
-            assert arrived, f"{len(self.envelopes)} of {count} letters came in {timeout} s"
+            assert arrived, f"{len(self.envelopes)} of {count} e-mails arrived in {timeout} s"
         return self.emails
 
     async def handle_RCPT(
@@ -73,7 +73,7 @@ class SmtpServer:
 
 
 class _FreePortController(Controller):
-    """Listens on whatever port is free."""
+    """Listens on any free port."""
 
     def _trigger_server(self) -> None:
         self.port = self.server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
@@ -83,16 +83,16 @@ class _FreePortController(Controller):
 def authenticate(
     server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
 ) -> AuthResult:
-    """Let USER in with PASSWORD."""
-    right = (data.login.decode(), data.password.decode()) == (SMTP_USER, SMTP_PASSWORD)
-    return AuthResult(success=right, handled=False)
+    """Accept SMTP_USER with SMTP_PASSWORD."""
+    is_valid = (data.login.decode(), data.password.decode()) == (SMTP_USER, SMTP_PASSWORD)
+    return AuthResult(success=is_valid, handled=False)
 
 
 def create_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """Return a server's TLS context and the file of the authority that vouches for it."""
+    """Return a server's TLS context, and the file of the authority that signed its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = present()  # which the TLS library goes by
+    now = present()  # the TLS library reads the machine's clock
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
@@ -103,10 +103,10 @@ def create_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    key_file, file = folder / "key.pem", folder / "certificate.pem"
-    key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    file.write_bytes(certificate.public_bytes(pem))
+    pem, no_encryption = serialization.Encoding.PEM, serialization.NoEncryption()
+    key_file, certificate_file = folder / "key.pem", folder / "certificate.pem"
+    key_file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_encryption))
+    certificate_file.write_bytes(certificate.public_bytes(pem))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file, key_file)
-    return context, file
+    context.load_cert_chain(certificate_file, key_file)
+    return context, certificate_file

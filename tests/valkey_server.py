@@ -1,4 +1,4 @@
-"""A real Redis or Valkey server in which nothing is kept."""
+"""A real Redis or Valkey server without persistence."""
 
 import os
 import shutil
@@ -16,18 +16,18 @@ HOST = "127.0.0.1"
 
 
 def find_server_program() -> str:
-    """Return the server that this machine has; without one the test is skipped."""
-    found = next(filter(None, map(shutil.which, SERVER_PROGRAMS)), None)
-    if found is None:
-        said = "No Redis and no Valkey: apt-get install redis-server"
+    """Return the path of the machine's server. Without a server the test is skipped."""
+    program = next(filter(None, map(shutil.which, SERVER_PROGRAMS)), None)
+    if program is None:
+        reason = "No Redis and no Valkey: apt-get install redis-server"
         if os.environ.get("CI"):
-            pytest.fail(said)
-        pytest.skip(said)
-    return found
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return program
 
 
 class ValkeyServer:
-    """A server on loopback, that can be stopped and started at the same address."""
+    """A server on loopback that can be stopped and started at the same address."""
 
     def __init__(self, folder: Path) -> None:
         self._program, self._folder = find_server_program(), folder
@@ -38,7 +38,7 @@ class ValkeyServer:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start the server and wait until it listens."""
         command = (self._program, "--bind", HOST, "--port", str(self._port), "--save", "")
         self._process = subprocess.Popen(
             command, cwd=self._folder, stdout=subprocess.PIPE, text=True
@@ -47,7 +47,7 @@ class ValkeyServer:
         assert any("Ready to accept" in line for line in self._process.stdout)
 
     def stop(self) -> None:
-        """Kill it."""
+        """Kill the server."""
         if self._process and self._process.stdout:
             self._process.kill()
             self._process.wait()
@@ -57,7 +57,7 @@ class ValkeyServer:
 
 @pytest.fixture
 def valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ValkeyServer]:
-    """A server that runs, on a machine that may be busy."""
+    # A busy machine must not make the program give up on the server.
     monkeypatch.setattr(rate_limit, "REDIS_TIMEOUT_SECONDS", 10.0)
     server = ValkeyServer(tmp_path)
     server.start()

@@ -1,4 +1,4 @@
-"""Waiting for what other threads of the house do: looked for again after every commit."""
+"""Waits for the work of other threads: the condition is checked again after every commit."""
 
 import threading
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from sqlalchemy.pool import Pool
 
 from provider.storage.database import Database
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
-_waiters: dict[threading.Event, int] = {}  # who waits, in which thread
+_waiters: dict[threading.Event, int] = {}  # the event of each waiting thread, and its thread id
 
 
-# A connection goes back to its pool when all that was done with it is to be seen. Listened to for
-# good: to come and go would change the list of listeners while another thread walks it.
+# A connection returns to its pool after its transaction has ended. The listener is never removed:
+# a removal would change the list of listeners while another thread iterates over it.
 @event.listens_for(Pool, "checkin")
 def _wake_waiters(*_: object) -> None:
-    for again, thread in list(_waiters.items()):
-        if thread != threading.get_ident():  # one's own look is no news
-            again.set()
+    for changed, thread in list(_waiters.items()):
+        if thread != threading.get_ident():  # the condition itself used the connection
+            changed.set()
 
 
-# But who writes to SQLite keeps his connection.
+# The SQLite writer keeps its connection, so its commits are observed as well.
 def _notify_listeners_and_waiters(db: Database, info: dict[str, Any]) -> None:
     _notify_listeners(db, info)
     _wake_waiters()
@@ -34,15 +34,15 @@ _notify_listeners = Database._notify_listeners
 Database._notify_listeners = _notify_listeners_and_waiters  # type: ignore[assignment,method-assign]
 
 
-def wait_for(condition: Callable[[], Found | None], timeout_seconds: float = 20.0) -> Found:
-    """Return what `look` finds, as soon as it finds something; fail after `seconds`."""
-    ends, again = monotonic() + timeout_seconds, threading.Event()
-    _waiters[again] = threading.get_ident()
+def wait_for(condition: Callable[[], Result | None], timeout_seconds: float = 20.0) -> Result:
+    """Return the condition's first true result; fail after `timeout_seconds`."""
+    deadline, changed = monotonic() + timeout_seconds, threading.Event()
+    _waiters[changed] = threading.get_ident()
     try:
-        while not (found := condition()):
-            again.wait(max(0, ends - monotonic()))
-            assert monotonic() < ends, f"not within {timeout_seconds} s"
-            again.clear()
+        while not (result := condition()):
+            changed.wait(max(0, deadline - monotonic()))
+            assert monotonic() < deadline, f"not within {timeout_seconds} s"
+            changed.clear()
     finally:
-        del _waiters[again]
-    return found
+        del _waiters[changed]
+    return result
