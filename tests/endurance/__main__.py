@@ -1,8 +1,8 @@
-"""`make soak`: the long proofs, each judged by one verdict with its figures.
+"""Runs the endurance scenarios (`make soak`): each prints one verdict with its figures.
 
-    python -m tests.endurance [proof …] [--short] [--postgresql] [--seed N]
+    python -m tests.endurance [scenario …] [--short] [--postgresql] [--seed N]
 
-Without a name all are run. The seed is printed: the same one throws the same dice again.
+Without a name, all scenarios run. The seed is printed: it makes a run's random choices repeatable.
 """
 
 import argparse
@@ -36,11 +36,11 @@ SCENARIOS: dict[str, Scenario] = {
     "simulation": simulation,
     "isolation": isolation,
     "outage": outage,
-    "fifty": duplicate_orders,
-    "frozen": stalled_worker,
+    "duplicate_orders": duplicate_orders,
+    "stalled_worker": stalled_worker,
     "faults": faults,
-    "many": multi_node,
-    "moved": instance_copy,
+    "multi_node": multi_node,
+    "instance_copy": instance_copy,
     "backups": backups,
     "powerloss": powerloss,
     "disk": disk,
@@ -48,34 +48,35 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def main() -> int:
-    """Run what was asked for; 1 when a proof fails."""
-    options = argparse.ArgumentParser(prog="python -m tests.endurance")
-    options.add_argument("proofs", nargs="*", metavar="proof", help=", ".join(SCENARIOS))
-    options.add_argument("--short", action="store_true", help="the forms that the tests run")
-    options.add_argument("--postgresql", action="store_true", help="those that run on either")
-    options.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    chosen = options.parse_args()
-    if unknown := set(chosen.proofs) - set(SCENARIOS):
-        options.error(
-            f"no such proof: {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}"
+    """Run the chosen scenarios; return 1 when one fails."""
+    parser = argparse.ArgumentParser(prog="python -m tests.endurance")
+    parser.add_argument("scenarios", nargs="*", metavar="scenario", help=", ".join(SCENARIOS))
+    parser.add_argument("--short", action="store_true", help="run the short forms, as the tests do")
+    parser.add_argument("--postgresql", action="store_true", help="use PostgreSQL where both work")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    options = parser.parse_args()
+    if unknown := set(options.scenarios) - set(SCENARIOS):
+        parser.error(
+            f"no such scenario: {', '.join(sorted(unknown))}; choose from {', '.join(SCENARIOS)}"
         )
     silence_logs()
-    print(f"seed {chosen.seed}", flush=True)
-    passed = [_run_scenario(name, chosen) for name in chosen.proofs or SCENARIOS]
+    print(f"seed {options.seed}", flush=True)
+    passed = [_run_scenario(name, options) for name in options.scenarios or SCENARIOS]
     return 0 if all(passed) else 1
 
 
 def _run_scenario(name: str, options: argparse.Namespace) -> bool:
     print(f"{name} …", flush=True)
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="provider-soak-") as folder:
-        told = {name: getattr(options, name) for name in ("short", "seed", "postgresql")}
-        run = Run(Path(folder), **told)
+    started_at = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="provider-endurance-") as folder:
+        run = Run(
+            Path(folder), short=options.short, seed=options.seed, postgresql=options.postgresql
+        )
         try:
             verdict = SCENARIOS[name](run)
-        except Exception as error:  # the others are proved all the same
-            verdict = ScenarioVerdict("it broke off", [f"{type(error).__name__}: {error}"])
-    verdict.figures += f" ({time.monotonic() - began:.0f} s)"
+        except Exception as error:  # the other scenarios must still run
+            verdict = ScenarioVerdict("aborted", [f"{type(error).__name__}: {error}"])
+    verdict.figures += f" ({time.monotonic() - started_at:.0f} s)"
     verdict.print_summary(name)
     return verdict.passed
 

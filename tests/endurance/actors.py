@@ -1,7 +1,7 @@
-"""Candidates and staff without pages: a process that dies with the server's group.
+"""Acts of candidates and staff without pages, in a process that dies with the server's group.
 
-Pages cost more than what is proved by them. An act is acknowledged after its commit, as a page
-would; the server hears of it as of any other program that works on the database.
+Pages would cost more than what is tested. An act is acknowledged after its commit, as by a page.
+The server learns of an act as it learns of any other program that writes to the database.
 """
 
 import os
@@ -27,7 +27,7 @@ PROCESS_CONTEXT.set_forkserver_preload(["tests.endurance.crash_points"])
 
 
 class ActorProcess:
-    """Does what it is told on an instance's database while the server lives."""
+    """Performs steps on an instance's database while the server runs."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self._environment = environment
@@ -35,25 +35,27 @@ class ActorProcess:
         self._connection: Connection | None = None
 
     def start(self, process_group: int) -> None:
-        """Begin a new life in a process group."""
-        ours, theirs = PROCESS_CONTEXT.Pipe()
+        """Start a process in the server's process group."""
+        connection, child_connection = PROCESS_CONTEXT.Pipe()
         process = PROCESS_CONTEXT.Process(
-            target=_run_steps, args=(theirs, self._environment, process_group), daemon=True
+            target=_run_steps,
+            args=(child_connection, self._environment, process_group),
+            daemon=True,
         )
         process.start()
-        theirs.close()
+        child_connection.close()
         self.close()
-        self._connection = ours
+        self._connection = connection
 
     def close(self) -> None:
-        """Let the actor of this life end, if it has not died."""
+        """End the current process, unless it is dead already."""
         with self._lock:
             if self._connection:
                 self._connection.close()
             self._connection = None
 
     def perform(self, order: str, step: str) -> str:
-        """Do a step; return why it could not be done, or nothing. BrokenPipeError on its death."""
+        """Perform a step. Return why it was refused, or "". BrokenPipeError: the process died."""
         with self._lock:
             if self._connection is None:
                 raise BrokenPipeError
@@ -68,7 +70,7 @@ class ActorProcess:
 
 def _run_steps(connection: Connection, environment: dict[str, str], process_group: int) -> None:
     with suppress(ProcessLookupError, PermissionError, EOFError, OSError):
-        os.setpgid(0, process_group)  # refused when that group is dead already
+        os.setpgid(0, process_group)  # fails when the group is dead already
         services = Services.build(config.load_settings(environment))
         while True:
             connection.send(_perform(services, *connection.recv()))
@@ -76,9 +78,9 @@ def _run_steps(connection: Connection, environment: dict[str, str], process_grou
 
 def _perform(services: Services, order: str, step: str) -> str:
     try:
-        for part in STEPS[step]:
+        for act in STEPS[step]:
             with services.db.writing() as session:
-                part(services, session, order, services.now())
+                act(services, session, order, services.now())
     except ProviderError as error:
         return str(error) or type(error).__name__
     return ""

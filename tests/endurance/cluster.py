@@ -1,4 +1,4 @@
-"""Many machines: servers and workers on one PostgreSQL."""
+"""An instance on a PostgreSQL server, and changes to its database that no program of ours makes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,17 +8,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from provider.services import Services
+from provider.storage.procrastinate_schema import SCHEMA_NAME
 from tests.endurance.scenario import Run
 from tests.endurance.server import Instance
 from tests.postgres_server import PostgresServer
 
-PROCRASTINATE_TABLES = ("jobs", "events", "periodic_defers", "workers")  # the engine's
-MAX_DEADLOCK_ATTEMPTS = 20  # of what ends in a deadlock
+PROCRASTINATE_TABLES = ("jobs", "events", "periodic_defers", "workers")
+MAX_DEADLOCK_ATTEMPTS = 20
 
 
 @contextmanager
 def open_postgres_instance(run: Run, name: str) -> Iterator[tuple[Instance, PostgresServer]]:
-    """Lend an instance on a PostgreSQL server that is for stopping too."""
+    """Lend an instance on a PostgreSQL server, and the server, which may be stopped."""
     postgres = _postgres_server()
     with postgres.empty_database() as url:
         try:
@@ -30,63 +31,63 @@ def open_postgres_instance(run: Run, name: str) -> Iterator[tuple[Instance, Post
 
 @contextmanager
 def open_instance(run: Run, name: str) -> Iterator[Instance]:
-    """Lend an instance on the database that the run is about."""
+    """Lend an instance on the run's database."""
     if not run.postgresql:
         yield Instance(run.create_folder(name))
         return
-    with open_postgres_instance(run, name) as (made, _):
-        yield made
+    with open_postgres_instance(run, name) as (instance, _):
+        yield instance
 
 
 @cache
 def _postgres_server() -> PostgresServer:
-    """Return the server of all proofs of this process: it ends with it."""
+    """Return the server that all scenarios of this process share."""
     return PostgresServer.create()
 
 
 def procrastinate_tables() -> str:
-    """Return the names of the engine's tables, for a statement about all of them."""
-    return ", ".join(f"provider_engine.procrastinate_{name}" for name in PROCRASTINATE_TABLES)
+    """Return the names of Procrastinate's tables, separated by commas."""
+    return ", ".join(f"{SCHEMA_NAME}.procrastinate_{name}" for name in PROCRASTINATE_TABLES)
 
 
 def execute_sql(instance: Instance, *statements: str) -> None:
-    """Change the database in one transaction, as no program of ours would."""
+    """Execute statements in one transaction."""
     with instance.open_services() as services, sql_transaction(services, *statements):
-        """That is all."""
+        pass
 
 
 @contextmanager
 def sql_transaction(services: Services, *statements: str) -> Iterator[None]:
-    """Do something to the database, and keep what it locks until the end."""
+    """Execute statements; keep the transaction and its locks until the end of the block."""
     with services.db.engine.connect() as connection:
-        for tries in range(MAX_DEADLOCK_ATTEMPTS):
+        for attempt in range(MAX_DEADLOCK_ATTEMPTS):
             try:
                 for statement in statements:
                     connection.execute(text(statement))
                 break
-            except OperationalError:  # a deadlock with those who work, of which we were the victim
+            except OperationalError:  # PostgreSQL ended this transaction to resolve a deadlock
                 connection.rollback()
-                if tries + 1 == MAX_DEADLOCK_ATTEMPTS:
+                if attempt + 1 == MAX_DEADLOCK_ATTEMPTS:
                     raise
         yield
         connection.commit()
 
 
 def simulate_elapsed_time(instance: Instance, interval: str) -> None:
-    """Act as if so much time had passed since whatever was written last."""
+    """Move the database's timestamps back, as if `interval` had passed."""
     execute_sql(
         instance,
         f"UPDATE messages SET due_at = due_at - '{interval}'::interval, "
         f"created_at = created_at - '{interval}'::interval, "
         f"leased_until = leased_until - '{interval}'::interval",
         f"UPDATE delivery_pauses SET retry_at = retry_at - '{interval}'::interval",
-        "UPDATE provider_engine.procrastinate_workers "
+        f"UPDATE {SCHEMA_NAME}.procrastinate_workers "
         f"SET last_heartbeat = last_heartbeat - '{interval}'::interval",
     )
 
 
 def terminate_idle_transactions(instance: Instance) -> None:
-    """Have PostgreSQL end the transactions of who stands still, as it does after a minute."""
+    """End the transactions of stalled processes, as PostgreSQL does after a minute."""
     execute_sql(
         instance,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "

@@ -1,4 +1,4 @@
-"""Crash points: a process dies at each labelled step, and the next one goes on from there."""
+"""A process dies at each crash point, and the next process continues from there."""
 
 import shutil
 import signal
@@ -23,12 +23,12 @@ from tests.factories import ManualClock
 
 LONG_SEED_COUNT = 20
 ORDER_COUNT = 4
-PROCESS_TIMEOUT_SECONDS = 120.0  # seconds that a process may take
+PROCESS_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class PreparedInstance:
-    """An instance with orders that wait; every crash happens on a copy of it."""
+    """An instance with waiting orders. Every crash happens on a copy of the instance."""
 
     instance: Instance
     clock: ManualClock
@@ -37,19 +37,19 @@ class PreparedInstance:
 
 
 def crash(run: Run) -> ScenarioVerdict:
-    """Wherever a process dies, the next one loses nothing and keeps the order."""
+    """After a crash at any point, the next process loses nothing and keeps the order."""
     verdict, crashes = ScenarioVerdict(""), 0
     with FailFirstReceiver(run.rng("receiver")) as receiver:
-        ground = _prepare_instance(Instance(run.create_folder("ground")), receiver)
+        prepared = _prepare_instance(Instance(run.create_folder("prepared")), receiver)
         for step in CRASH_POINTS:
             for seed in range(1 if run.short else LONG_SEED_COUNT):
-                times = run.rng(f"{step}/{seed}").randint(1, CRASH_POINTS[step])
+                passes = run.rng(f"{step}/{seed}").randint(1, CRASH_POINTS[step])
                 problems = _crash_and_recover(
-                    run, ground, CrashTrigger(step, times), f"{step} {seed}"
+                    run, prepared, CrashTrigger(step, passes), f"{step} {seed}"
                 )
-                verdict.problems += [f"{step}, seed {seed}: {each}" for each in problems]
+                verdict.problems += [f"{step}, seed {seed}: {problem}" for problem in problems]
                 crashes += 1
-            run.print_progress(f"{crashes} crashes, the last ones {step}")
+            run.print_progress(f"{crashes} crashes, the last ones at {step!r}")
         requests = len(receiver.callbacks)
     verdict.figures = (
         f"{len(CRASH_POINTS)} steps, {crashes} crashes, {requests:,} requests, "
@@ -81,27 +81,30 @@ def _prepare_instance(instance: Instance, receiver: FailFirstReceiver) -> Prepar
 def _crash_and_recover(
     run: Run, prepared: PreparedInstance, trigger: CrashTrigger, name: str
 ) -> list[str]:
-    """Let one process die and another go on; return what is wrong then."""
+    """Kill one process and let another continue; return the problems."""
     folder = run.folder / name.replace(" ", "-")
     shutil.copytree(prepared.instance.folder, folder)
     instance = prepared.instance.with_folder(folder)
-    begin = len(prepared.receiver.callbacks)
-    began = prepared.clock.now()
-    died = _run_process(instance, prepared.orders, began, trigger)
-    # A day later no lease of the first process still runs.
-    went_on = _run_process(instance, prepared.orders, began + timedelta(days=1), CrashTrigger())
+    earlier_callbacks = len(prepared.receiver.callbacks)
+    now = prepared.clock.now()
+    killed = _run_process(instance, prepared.orders, now, trigger)
+    # A day later every lease of the first process has expired.
+    continued = _run_process(instance, prepared.orders, now + timedelta(days=1), CrashTrigger())
     verdict = ScenarioVerdict("")
-    verdict.require(died == -signal.SIGKILL, f"the first process did not die, it ended with {died}")
-    verdict.require(went_on == 0, f"the second process ended with {went_on}")
+    verdict.require(killed == -signal.SIGKILL, f"the first process was not killed: {killed}")
+    verdict.require(continued == 0, f"the second process ended with {continued}")
     with instance.open_services(prepared.clock) as services:
-        kept, waiting = load_expected_statuses(services), count_undelivered(services)
-    judgement = check_deliveries(
-        kept, prepared.receiver.callbacks[begin:], max_repeats=MAX_CONCURRENT_SENDS
+        expected, undelivered = load_expected_statuses(services), count_undelivered(services)
+    verdict.add_problems_of(
+        check_deliveries(
+            expected,
+            prepared.receiver.callbacks[earlier_callbacks:],
+            max_repeats=MAX_CONCURRENT_SENDS,
+        )
     )
-    verdict.add_problems_of(judgement)
-    verdict.require(len(kept) == ORDER_COUNT * 3, f"{len(kept)} statuses were brought about")
-    verdict.require(not waiting, f"{waiting} messages are not settled as delivered")
-    verdict.problems += _find_missing(instance, prepared, kept)
+    verdict.require(len(expected) == ORDER_COUNT * 3, f"{len(expected)} statuses were written")
+    verdict.require(not undelivered, f"{undelivered} messages are not delivered")
+    verdict.problems += _find_missing(instance, prepared, expected)
     shutil.rmtree(folder)
     return verdict.problems
 
@@ -124,9 +127,13 @@ def _run_process(
 def _find_missing(
     instance: Instance, prepared: PreparedInstance, expected: list[ExpectedStatus]
 ) -> list[str]:
-    """Return what was acknowledged and is not in the orders' stories."""
-    told = Path(instance.folder / "acknowledged").read_text().split()
-    known = {(each.order, each.sequence) for each in expected}
+    """Return the acknowledged statuses that are missing from the orders' events."""
+    lines = Path(instance.folder / "acknowledged").read_text().splitlines()
+    known = {(status.order, status.sequence) for status in expected}
     paths = {order: f"/callbacks/{number}" for number, order in enumerate(prepared.orders)}
-    pairs = zip(told[::2], told[1::2], strict=True)
-    return [f"forgotten: {o} {n}" for o, n in pairs if (paths[o], int(n)) not in known]
+    acknowledged = [line.split() for line in lines]
+    return [
+        f"acknowledged, but missing: {order} {sequence}"
+        for order, sequence in acknowledged
+        if (paths[order], int(sequence)) not in known
+    ]

@@ -1,10 +1,10 @@
-"""A courier that dies at a labelled step: only here, by wrapping what it is given.
+"""A dispatcher whose process dies at a labelled step; this module wraps its parts.
 
-act     a status is changed            before commit, after commit
-claim   messages are leased            before commit, after commit
-send    a request is made              before, after
-done    a delivery is settled          before commit, after commit
-again   a failed try is put off        before commit, after commit
+act        a status is changed           before commit, after commit
+claim      messages are leased           before commit, after commit
+send       a request is made             before, after
+delivered  a delivery is settled         before commit, after commit
+retry      a failed attempt is settled   before commit, after commit
 """
 
 import os
@@ -25,14 +25,23 @@ from provider.delivery import Dispatcher
 from provider.delivery.channels.base import Channel, PreparedDelivery
 from provider.delivery.channels.callback import CallbackChannel
 from provider.delivery.channels.email import EmailChannel
-from provider.outbox import CALLBACK, EMAIL, WAITING, AttemptResult, Claim, Message, Outcome
+from provider.outbox import (
+    CALLBACK,
+    EMAIL,
+    WAITING,
+    AttemptResult,
+    Claim,
+    Message,
+    Outcome,
+    QueueName,
+)
 from provider.services import Services
 from provider.storage.database import Database
 from tests.endurance.actors import STEPS as ACTS
 from tests.endurance.scenario import silence_logs
 from tests.factories import ManualClock
 
-# How often each step comes by at least, so that any of these times may be the last.
+# The least number of passes of each step in one run; the process may die at any of them.
 CRASH_POINTS = {
     "act before commit": 9,
     "act after commit": 9,
@@ -40,25 +49,25 @@ CRASH_POINTS = {
     "claim after commit": 3,
     "send before": 9,
     "send after": 9,
-    "done before commit": 3,
-    "done after commit": 3,
-    "again before commit": 2,
-    "again after commit": 2,
+    "delivered before commit": 3,
+    "delivered after commit": 3,
+    "retry before commit": 2,
+    "retry after commit": 2,
 }
 SCRIPTS = (("decline", "reopen", "cancel"), ("consent", "conclude", "reopen"))
 MAX_CONCURRENT_SENDS = 4
-MAX_DRAIN_ROUNDS = 100  # of draining: more is a message that never arrives
+MAX_DRAIN_ROUNDS = 100  # after more rounds a message counts as undeliverable
 
 
 @dataclass
 class CrashTrigger:
-    """Kills its process when a step comes by for the n-th time; without a step it never does."""
+    """Kills its process when `step` is reached for the n-th time; never without a step."""
 
     step: str = ""
     remaining_passes: int = 1
 
     def reach(self, step: str) -> None:
-        """Die here, if it is time."""
+        """Kill the process when this is the chosen pass of `step`."""
         if step == self.step:
             self.remaining_passes -= 1
             if self.remaining_passes == 0:
@@ -66,7 +75,7 @@ class CrashTrigger:
 
 
 class CrashingDatabase(Database):
-    """A database whose process may die around a commit."""
+    """A database whose process may die before or after a commit."""
 
     def __init__(self, url: str, trigger: CrashTrigger) -> None:
         super().__init__(url)
@@ -74,7 +83,7 @@ class CrashingDatabase(Database):
 
     @contextmanager
     def writing(self, *, separate_commit: bool = False) -> Iterator[Session]:
-        """Open a transaction, and die before or after its commit if what it does is labelled."""
+        """Open a transaction. At its commit, reach the steps that label the transaction."""
         with super().writing(separate_commit=separate_commit) as session:
             yield session
             labels = sorted(session.info.get("labels", ()))
@@ -86,7 +95,7 @@ class CrashingDatabase(Database):
 
 @dataclass(frozen=True)
 class CrashingChannel:
-    """A sink whose process may die around a request."""
+    """A channel whose process may die before or after a request."""
 
     channel: Channel
     trigger: CrashTrigger
@@ -94,32 +103,29 @@ class CrashingChannel:
     def prepare(
         self, session: Session, claims: Sequence[Claim]
     ) -> list[PreparedDelivery | Exception]:
-        """Render, and give the parcels their risk."""
-        parcels = self.channel.prepare(session, claims)
         return [
-            each if isinstance(each, Exception) else CrashingDelivery(each, self.trigger)
-            for each in parcels
+            prepared
+            if isinstance(prepared, Exception)
+            else CrashingDelivery(prepared, self.trigger)
+            for prepared in self.channel.prepare(session, claims)
         ]
 
     def close(self) -> None:
-        """Let go of what is kept open."""
         self.channel.close()
 
 
 @dataclass(frozen=True)
 class CrashingDelivery:
-    """A parcel whose process may die before it is sent, or after it was answered."""
+    """A delivery whose process may die before it is sent, or after its response."""
 
     prepared: PreparedDelivery
     trigger: CrashTrigger
 
     @property
     def body(self) -> bytes | None:
-        """The bytes that every try sends."""
         return self.prepared.body
 
     def send(self) -> Outcome:
-        """Try once, at some risk."""
         self.trigger.reach("send before")
         outcome = self.prepared.send()
         self.trigger.reach("send after")
@@ -129,7 +135,7 @@ class CrashingDelivery:
 def run_orders(
     environment: dict[str, str], orders: Sequence[str], now: datetime, trigger: CrashTrigger
 ) -> None:
-    """Go on with the orders' lives from where they stand, and deliver until nothing waits."""
+    """Perform each order's remaining steps, and deliver until no message waits."""
     silence_logs()
     _label_transactions()
     settings = config.load_settings(environment)
@@ -137,7 +143,7 @@ def run_orders(
     services = replace(
         Services.build(settings, clock), db=CrashingDatabase(settings.database_url, trigger)
     )
-    courier = Dispatcher(
+    dispatcher = Dispatcher(
         services,
         {
             CALLBACK: CrashingChannel(CallbackChannel(services), trigger),
@@ -149,54 +155,54 @@ def run_orders(
     for _ in SCRIPTS[0]:
         for number, order in enumerate(orders):
             _perform_step(services, order, SCRIPTS[number % len(SCRIPTS)], acknowledged)
-        _deliver(services, courier, clock)
-    courier.stop()
+        _deliver(services, dispatcher, clock)
+    dispatcher.stop()
 
 
 def _perform_step(
     services: Services, order: str, script: tuple[str, ...], acknowledged: Path
 ) -> None:
     with services.db.reading() as session:
-        done = Order.find(session, order).revision
-    if done == len(script):
+        completed = Order.find(session, order).revision
+    if completed == len(script):
         return
     with services.db.writing() as session:
-        for part in ACTS[script[done]]:
-            part(services, session, order, services.now())
+        for act in ACTS[script[completed]]:
+            act(services, session, order, services.now())
         _label(session, "act")
     with acknowledged.open("a") as file:
-        file.write(f"{order} {done + 1}\n")
+        file.write(f"{order} {completed + 1}\n")
 
 
 def _deliver(services: Services, dispatcher: Dispatcher, clock: ManualClock) -> None:
-    waiting = select(func.count()).select_from(Message).where(Message.state == WAITING)
+    waiting_count = select(func.count()).select_from(Message).where(Message.state == WAITING)
     for _ in range(MAX_DRAIN_ROUNDS):
         with services.db.reading() as session:
-            lanes = outbox.list_due_queues(session, services.now())
-            if not session.scalar(waiting):
+            queues = outbox.list_due_queues(session, services.now())
+            if not session.scalar(waiting_count):
                 return
-        dispatcher.drain(*lanes)
+        dispatcher.drain(*queues)
         clock.advance(timedelta(minutes=10))
-    raise RuntimeError("something waits for ever")
+    raise RuntimeError(f"messages still wait after {MAX_DRAIN_ROUNDS} rounds")
 
 
 def _label_transactions() -> None:
-    """Note in each transaction what the courier does in it."""
+    """Label each transaction with what the dispatcher does in it."""
     claim, settle = outbox.claim, outbox.settle
 
-    def claiming(session: Session, *told: Any) -> list[Claim]:
-        claims = claim(session, *told)
-        if any(each.queue.split("/")[1] == CALLBACK for each in claims):
+    def labelled_claim(session: Session, *arguments: Any) -> list[Claim]:
+        claims = claim(session, *arguments)
+        if any(QueueName.parse(claimed.queue).channel == CALLBACK for claimed in claims):
             _label(session, "claim")
         return claims
 
-    def settling(session: Session, ended: Sequence[AttemptResult], at: Any) -> Any:
-        for each in ended:
-            if each.claim.queue.split("/")[1] == CALLBACK:
-                _label(session, each.outcome.decision)
-        return settle(session, ended, at)
+    def labelled_settle(session: Session, results: Sequence[AttemptResult], now: datetime) -> Any:
+        for result in results:
+            if QueueName.parse(result.claim.queue).channel == CALLBACK:
+                _label(session, result.outcome.decision)
+        return settle(session, results, now)
 
-    outbox.claim, outbox.settle = claiming, settling  # type: ignore[assignment]
+    outbox.claim, outbox.settle = labelled_claim, labelled_settle  # type: ignore[assignment]
 
 
 def _label(session: Session, label: str) -> None:

@@ -1,4 +1,4 @@
-"""What the database says was promised, read when nobody works on it any more."""
+"""The statuses that the ATS must learn, read from the database when no process uses it any more."""
 
 from sqlalchemy import func, select
 
@@ -8,7 +8,7 @@ from provider.outbox import DELIVERED, Message
 from provider.services import Services
 from tests.endurance.verdict import ExpectedStatus
 
-# Our word in an order's story to the word that Workable must learn.
+# The type of an order's event to the status that Workable must learn.
 WIRE_STATUSES = {
     "reopened": "pending",
     "declined": "rejected",
@@ -20,7 +20,7 @@ WIRE_STATUSES = {
 
 
 def load_expected_statuses(services: Services) -> list[ExpectedStatus]:
-    """Return every status that stands in the orders' stories."""
+    """Return every status in the orders' events."""
     query = (
         select(Order.external_key, OrderEvent.revision, OrderEvent.type)
         .join(OrderEvent.order)
@@ -29,13 +29,13 @@ def load_expected_statuses(services: Services) -> list[ExpectedStatus]:
     with services.db.reading() as session:
         rows = session.execute(query).all()
     return [
-        ExpectedStatus(url_path(origin), revision, WIRE_STATUSES[word])
-        for origin, revision, word in rows
+        ExpectedStatus(url_path(external_key), revision, WIRE_STATUSES[event_type])
+        for external_key, revision, event_type in rows
     ]
 
 
 def count_undelivered(services: Services) -> int:
-    """Return how many of the messages to ATSs are anything but delivered."""
+    """Count the status messages that are not delivered."""
     query = (
         select(func.count())
         .select_from(Message)
@@ -46,7 +46,7 @@ def count_undelivered(services: Services) -> int:
 
 
 def undelivered_messages(services: Services) -> set[tuple[str, str]]:
-    """Return the messages to ATSs that are not settled: callback's path and sequence."""
+    """Return the callback path and the sequence of every status message not delivered."""
     query = (
         select(Order.external_key, Message.sequence)
         .join(Order, Order.public_id == Message.ordering_key)
@@ -54,9 +54,9 @@ def undelivered_messages(services: Services) -> set[tuple[str, str]]:
     )
     with services.db.reading() as session:
         rows = session.execute(query).all()
-    return {(url_path(origin), str(sequence)) for origin, sequence in rows}
+    return {(url_path(external_key), str(sequence)) for external_key, sequence in rows}
 
 
 def url_path(url: str) -> str:
-    """Return the path of a callback's address, by which the receiver knows the order."""
+    """Return the path of a callback URL; the receiver identifies an order by this path."""
     return "/" + url.split("/", 3)[3]

@@ -1,7 +1,7 @@
-"""Isolation: dead and slow hosts do not delay the others, nor do they cost threads.
+"""Unresponsive and slow hosts neither delay the other hosts nor use up threads.
 
-Two couriers run side by side on whatever this machine has left, one with orders to such hosts and
-one without: only so is the ratio of their latencies the doing of those.
+Two dispatchers run side by side on the same machine, one with orders to such hosts and one without.
+So the ratio of their latencies shows the effect of these hosts, not the machine's load.
 """
 
 import threading
@@ -24,20 +24,18 @@ from tests.endurance.scenario import Run, ScenarioVerdict
 from tests.endurance.verdict import DeliveryVerdict, check_deliveries
 
 MAX_CONCURRENT_SENDS = 16
-DEAD_HOST_COUNT = 100  # orders, each to a host of its own: half of them never answer, half reset
-SLOW_HOST_COUNT = 4  # hosts that take all, but late, and for each of which there are many orders
-SLOW_RESPONSE_SECONDS = 1.5  # seconds until they have
-ORDERS_PER_SLOW_HOST, SHORT_ORDERS_PER_SLOW_HOST = 300, 60  # orders for each of them
-MIN_SLOW_RESPONSES = 24  # of their answers, after which they would have every hand, if they could
-MAX_EXTRA_THREADS = 10  # threads beside the workers
-MAX_LATENCY_FACTOR = 2.0  # by which the healthy may be slower
-NEGLIGIBLE_DELAY_SECONDS = 0.02  # seconds: a delay that nobody can tell from the machine's own
-MAX_LATENCY_SECONDS = DEADLINE / 2  # seconds: who waited for a dead host's end waited for longer
-WARM_UP_DELIVERIES = (
-    5  # deliveries that are not counted: connections are made, statements put together
-)
-LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 100  # deliveries that are timed on each side
-RECEIVER_THREAD_MARKER = "process_request"  # in the name of a thread that is a receiver's own
+DEAD_HOST_COUNT = 100  # with one order each; half of the hosts never answer, half reset
+SLOW_HOST_COUNT = 4  # with many orders each; these hosts accept everything, but slowly
+SLOW_RESPONSE_SECONDS = 1.5
+ORDERS_PER_SLOW_HOST, SHORT_ORDERS_PER_SLOW_HOST = 300, 60
+MIN_SLOW_RESPONSES = 24  # without limits the slow hosts would then use every slot
+MAX_EXTRA_THREADS = 10  # beside the sending threads
+MAX_LATENCY_FACTOR = 2.0  # of healthy deliveries, with such hosts to without
+NEGLIGIBLE_DELAY_SECONDS = 0.02  # a smaller delay is noise of the machine
+MAX_LATENCY_SECONDS = DEADLINE / 2  # a delivery that waited for a dead host takes longer
+WARM_UP_DELIVERIES = 5  # not counted: they open connections and compile statements
+LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 100  # timed, on each side
+RECEIVER_THREAD_MARKER = "process_request"  # in the name of a receiver's thread
 HEALTHY_HOST, SILENT_HOST, RESETTING_HOST, SLOW_HOST = (
     "127.0.0.1",
     "127.0.1.{}",
@@ -53,79 +51,77 @@ ALL_HOSTS = [
 
 @dataclass(frozen=True)
 class MeasuredDispatcher:
-    """A house with its courier at work, an account, and the receiver of the healthy orders."""
+    """A running dispatcher with an account, and the receiver of its healthy orders."""
 
     services: Services
     account: int
     test: str
     receiver: CallbackReceiver
-    initial_threads: frozenset[threading.Thread]  # before the courier began
+    initial_threads: frozenset[threading.Thread]  # before the dispatcher was started
 
     def count_new_threads(self) -> int:
-        """Return how many threads there are that were not before, receivers' apart."""
+        """Count the threads started since, without the receivers' threads."""
         new = set(threading.enumerate()) - self.initial_threads
         return sum(RECEIVER_THREAD_MARKER not in thread.name for thread in new)
 
     def cancel_order(self, url: str) -> float:
-        """Place an order whose news goes to an address, cancel it, return the moment of that."""
+        """Place an order and cancel it. Return the monotonic time of the cancellation."""
         order = factories.place_order(self.services, self.account, self.test, callback_url=url)
         with self.services.db.writing() as session:
             Order.find(session, order).cancel(session, STAFF_EMAIL, "Filled", self.services.now())
         return time.monotonic()
 
     def measure_latency(self, number: int) -> float:
-        """Cancel a healthy order and return the seconds from the commit to the arrival."""
+        """Cancel a healthy order; return the seconds from the commit to the callback's arrival."""
         known = self.receiver.accepted_count
-        began = self.cancel_order(f"{self.receiver.url}/healthy/{number}")
-        assert self.receiver.wait_until(lambda it: it.accepted_count > known, 60), (
-            "it never arrived"
-        )
-        return max(0.0, self.receiver.callbacks[-1].received_at - began)
+        cancelled_at = self.cancel_order(f"{self.receiver.url}/healthy/{number}")
+        arrived = self.receiver.wait_until(lambda receiver: receiver.accepted_count > known, 60)
+        assert arrived, "the callback never arrived"
+        return max(0.0, self.receiver.callbacks[-1].received_at - cancelled_at)
 
 
 def isolation(run: Run) -> ScenarioVerdict:
-    """Compare the latencies of healthy orders with and without such hosts, and count threads."""
+    """Compare the latencies of healthy orders with and without such hosts; count the threads."""
     with (
         _measured_dispatcher(run, "troubled") as troubled,
-        UnresponsiveServer(
-            resets_connections=False
-        ) as silent,  # within, so that they hang up before the courier stops
+        # These servers close before the dispatcher stops, so that it need not wait for them.
+        UnresponsiveServer(resets_connections=False) as silent,
         UnresponsiveServer(resets_connections=True) as resetting,
         SlowServer(SLOW_RESPONSE_SECONDS) as late,
     ):
         for number in range(WARM_UP_DELIVERIES):
             troubled.measure_latency(number)
-        each = SHORT_ORDERS_PER_SLOW_HOST if run.short else ORDERS_PER_SLOW_HOST
-        for queued in range(each):
+        orders_per_host = SHORT_ORDERS_PER_SLOW_HOST if run.short else ORDERS_PER_SLOW_HOST
+        for queued in range(orders_per_host):
             for number in range(1, SLOW_HOST_COUNT + 1):
                 troubled.cancel_order(
                     f"http://{SLOW_HOST.format(number)}:{late.port}/late/{queued}"
                 )
         late.wait_for(MIN_SLOW_RESPONSES, timeout=60)
         for number in range(1, DEAD_HOST_COUNT // 2 + 1):
-            for dead, host in ((silent, SILENT_HOST), (resetting, RESETTING_HOST)):
-                troubled.cancel_order(f"http://{host.format(number)}:{dead.port}/dead")
-        pairs, judgement, most = _measure_both(run, troubled)
-        waiting = SLOW_HOST_COUNT * each - len(late.received)
+            for server, host in ((silent, SILENT_HOST), (resetting, RESETTING_HOST)):
+                troubled.cancel_order(f"http://{host.format(number)}:{server.port}/dead")
+        pairs, deliveries, max_threads = _measure_both(run, troubled)
+        waiting = SLOW_HOST_COUNT * orders_per_host - len(late.received)
     verdict = ScenarioVerdict("")
-    verdict.add_problems_of(judgement)
-    calm, slowed = (_p95(side) for side in zip(*pairs, strict=True))
-    slowest = max(slowed for _, slowed in pairs)
+    verdict.add_problems_of(deliveries)
+    calm_p95, troubled_p95 = (_p95(latencies) for latencies in zip(*pairs, strict=True))
+    slowest = max(latency for _, latency in pairs)
     verdict.figures = (
-        f"{len(pairs)} deliveries beside {DEAD_HOST_COUNT} dead hosts and {SLOW_HOST_COUNT} slow ones, "
-        f"p95 {slowed * 1000:.1f} ms, without {calm * 1000:.1f} ms, "
-        f"factor {slowed / calm:.2f}, slowest {slowest:.2f} s, "
-        f"{most} threads, {waiting} late ones still to go"
+        f"{len(pairs)} deliveries beside {DEAD_HOST_COUNT} dead and {SLOW_HOST_COUNT} slow hosts, "
+        f"p95 {troubled_p95 * 1000:.1f} ms, without {calm_p95 * 1000:.1f} ms, "
+        f"factor {troubled_p95 / calm_p95:.2f}, slowest {slowest:.2f} s, "
+        f"{max_threads} threads, {waiting} callbacks left for the slow hosts"
     )
-    verdict.require(waiting > 0, "the slow hosts had nothing left to do: queue more for them")
-    verdict.require(slowest < MAX_LATENCY_SECONDS, f"one of the healthy waited {slowest:.1f} s")
+    verdict.require(waiting > 0, "the slow hosts' queues ran empty: queue more orders for them")
+    verdict.require(slowest < MAX_LATENCY_SECONDS, f"a healthy delivery took {slowest:.1f} s")
     verdict.require(
-        slowed <= max(MAX_LATENCY_FACTOR * calm, calm + NEGLIGIBLE_DELAY_SECONDS),
-        "the dead or the slow delay the healthy",
+        troubled_p95 <= max(MAX_LATENCY_FACTOR * calm_p95, calm_p95 + NEGLIGIBLE_DELAY_SECONDS),
+        "dead or slow hosts delay the healthy deliveries",
     )
     verdict.require(
-        most <= MAX_CONCURRENT_SENDS + MAX_EXTRA_THREADS,
-        f"{most} threads for {MAX_CONCURRENT_SENDS} workers",
+        max_threads <= MAX_CONCURRENT_SENDS + MAX_EXTRA_THREADS,
+        f"{max_threads} threads for {MAX_CONCURRENT_SENDS} concurrent sends",
     )
     return verdict
 
@@ -133,8 +129,8 @@ def isolation(run: Run) -> ScenarioVerdict:
 def _measure_both(
     run: Run, troubled: MeasuredDispatcher
 ) -> tuple[list[tuple[float, float]], DeliveryVerdict, int]:
-    """Time deliveries on both sides, in turn; count the troubled side's threads meanwhile."""
-    most, pairs = 0, []
+    """Time deliveries on both sides alternately, and count the troubled side's threads."""
+    max_threads, pairs = 0, []
     with _measured_dispatcher(run, "calm") as calm:
         for number in range(WARM_UP_DELIVERIES):
             calm.measure_latency(number)
@@ -143,29 +139,31 @@ def _measure_both(
             WARM_UP_DELIVERIES + (SHORT_DELIVERY_COUNT if run.short else LONG_DELIVERY_COUNT),
         ):
             pairs.append((calm.measure_latency(number), troubled.measure_latency(number)))
-            most = max(most, troubled.count_new_threads())
+            max_threads = max(max_threads, troubled.count_new_threads())
     healthy = [
-        each
-        for each in load_expected_statuses(troubled.services)
-        if each.order.startswith("/healthy/")
+        status
+        for status in load_expected_statuses(troubled.services)
+        if status.order.startswith("/healthy/")
     ]
-    return pairs, check_deliveries(healthy, troubled.receiver.callbacks), most
+    return pairs, check_deliveries(healthy, troubled.receiver.callbacks), max_threads
 
 
 @contextmanager
 def _measured_dispatcher(run: Run, name: str) -> Iterator[MeasuredDispatcher]:
     with (
-        open_instance(run, name) as ground,
-        ground.open_services() as services,
+        open_instance(run, name) as instance,
+        instance.open_services() as services,
         CallbackReceiver(run.rng(name)) as receiver,
     ):
-        account, _ = factories.create_account(services, hosts=ALL_HOSTS)
-        test, known = factories.create_test(services), frozenset(threading.enumerate())
-        courier = InProcessDispatcher(services, max_concurrent_sends=MAX_CONCURRENT_SENDS).start()
+        account_id, _ = factories.create_account(services, hosts=ALL_HOSTS)
+        test, threads = factories.create_test(services), frozenset(threading.enumerate())
+        dispatcher = InProcessDispatcher(
+            services, max_concurrent_sends=MAX_CONCURRENT_SENDS
+        ).start()
         try:
-            yield MeasuredDispatcher(services, account, test, receiver, known)
+            yield MeasuredDispatcher(services, account_id, test, receiver, threads)
         finally:
-            courier.stop()
+            dispatcher.stop()
 
 
 def _p95(seconds: tuple[float, ...]) -> float:

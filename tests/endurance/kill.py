@@ -1,4 +1,4 @@
-"""Kill: the whole process group dies with -9, again and again, while orders live their lives."""
+"""The server's process group is killed again and again while orders are processed."""
 
 import random
 import time
@@ -18,21 +18,21 @@ from tests.endurance.server import Instance, ServerProcess
 from tests.endurance.verdict import check_deliveries
 
 EARLY_KILL_RATE = 0.1  # share of servers that are killed while they start
-MIN_START_SECONDS = 0.3  # seconds: no server that is started sends anything so soon
-FINISH_TIMEOUT_SECONDS = 300.0  # seconds for what is left when nobody kills any more
+MIN_START_SECONDS = 0.3  # a new server sends nothing before
+FINISH_TIMEOUT_SECONDS = 300.0  # for the rest, after the last kill
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is played, and how often it is interrupted."""
+    """How many orders are processed, and how often the server is killed."""
 
     orders: int
     statuses: int
     kills: int
     fault_rate: float
-    # Seconds from its first answer to its death; None: when it has done its part of the work.
+    # From a server's first response to its kill; None kills it after its share of the steps.
     kill_delay_range_seconds: tuple[float, float] | None
-    page_interval: int  # every how many-th order is played through the pages
+    page_interval: int  # every n-th order uses the pages
 
 
 LONG_PLAN = Plan(2000, 5, 100, 0.1, (1.0, 5.0), 10)
@@ -40,123 +40,132 @@ SHORT_PLAN = Plan(24, 3, 2, 0.1, None, 3)
 
 
 def kill(run: Run) -> ScenarioVerdict:
-    """Nothing is lost, nothing out of order, and no repeat differs."""
+    """Nothing is lost, nothing is out of order, and every repeat equals the first attempt."""
     plan = SHORT_PLAN if run.short else LONG_PLAN
     instance = Instance(run.create_folder("kill"))
-    with CallbackReceiver(run.rng("receiver"), plan.fault_rate) as receiver, OrderDrivers() as crew:
-        stage = ScriptContext.create(instance, receiver.url)
-        stage.page_interval = plan.page_interval
-        began = time.monotonic()
-        deaths = _kill_repeatedly(run, plan, instance, stage, crew)
+    with (
+        CallbackReceiver(run.rng("receiver"), plan.fault_rate) as receiver,
+        OrderDrivers() as drivers,
+    ):
+        context = ScriptContext.create(instance, receiver.url)
+        context.page_interval = plan.page_interval
+        started_at = time.monotonic()
+        kills = _kill_repeatedly(run, plan, instance, context, drivers)
         with instance.start_server() as server:
-            stage.actor.start(server.wait_until_ready().process.pid)
-            played = crew.wait_until_finished(FINISH_TIMEOUT_SECONDS)
-            expected = crew.completed_steps
+            context.actor.start(server.wait_until_ready().process.pid)
+            finished = drivers.wait_until_finished(FINISH_TIMEOUT_SECONDS)
+            expected = drivers.completed_steps
             arrived = receiver.wait_until(
-                lambda it: it.accepted_count >= expected, FINISH_TIMEOUT_SECONDS
+                lambda receiver: receiver.accepted_count >= expected, FINISH_TIMEOUT_SECONDS
             )
-            run.print_progress("all is over; every order is placed once more")
+            run.print_progress("all statuses arrived; placing every order once more")
             _wait_until_settled(instance)
-            moved = [play.callback_path for play in crew.scripts if play.place_order() != play.id]
-            stage.actor.close()
-            code = server.stop()
-        seconds = time.monotonic() - began
-    explained = sum(death.count_explained_repeats(receiver) for death in deaths)
-    verdict = check_run(instance, crew, receiver, explained)
+            changed_ids = [
+                script.callback_path
+                for script in drivers.scripts
+                if script.place_order() != script.id
+            ]
+            context.actor.close()
+            exit_code = server.stop()
+        seconds = time.monotonic() - started_at
+    explained = sum(server_kill.count_explained_repeats(receiver) for server_kill in kills)
+    verdict = check_run(instance, drivers, receiver, explained)
     verdict.figures += (
-        f" of at most {explained}; {len(deaths)} kills in {seconds:.0f} s, seed {run.seed}"
+        f" of at most {explained}; {len(kills)} kills in {seconds:.0f} s, seed {run.seed}"
     )
-    verdict.require(explained <= len(deaths) * MAX_CONCURRENT_SENDS, f"{explained} were in flight")
-    verdict.require(not moved, f"orders that got another id: {moved[:5]}")
-    verdict.require(played, f"not all was played within {FINISH_TIMEOUT_SECONDS:.0f} s")
-    verdict.require(arrived, f"not all had arrived after {FINISH_TIMEOUT_SECONDS:.0f} s")
-    verdict.require(code == 0, f"the last server ended with {code}")
+    verdict.require(explained <= len(kills) * MAX_CONCURRENT_SENDS, f"{explained} were in flight")
+    verdict.require(not changed_ids, f"orders that got another id: {changed_ids[:5]}")
+    verdict.require(finished, f"scripts unfinished after {FINISH_TIMEOUT_SECONDS:.0f} s")
+    verdict.require(arrived, f"statuses missing after {FINISH_TIMEOUT_SECONDS:.0f} s")
+    verdict.require(exit_code == 0, f"the last server ended with {exit_code}")
     return verdict
 
 
 def _wait_until_settled(instance: Instance) -> None:
-    """Wait until nothing is left to send: a repeat may have been refused, and come again."""
-    until = time.monotonic() + FINISH_TIMEOUT_SECONDS
+    """Wait until no status waits: a repeat may fail and be sent again."""
+    deadline = time.monotonic() + FINISH_TIMEOUT_SECONDS
     with instance.open_services() as services:
-        while count_undelivered(services) and time.monotonic() < until:
+        while count_undelivered(services) and time.monotonic() < deadline:
             time.sleep(0.05)
 
 
 def check_run(
     instance: Instance, drivers: OrderDrivers, receiver: CallbackReceiver, max_repeats: int
 ) -> ScenarioVerdict:
-    """Hold what was acknowledged, what is kept and what arrived against each other."""
-    told = {promise for play in drivers.scripts for promise in play.expected_statuses}
+    """Compare the acknowledged statuses with the database and with the received callbacks."""
+    acknowledged = {status for script in drivers.scripts for status in script.expected_statuses}
     with instance.open_services() as services:
-        kept, left = set(load_expected_statuses(services)), count_undelivered(services)
-    judgement = check_deliveries(told | kept, receiver.callbacks, max_repeats=max_repeats)
-    verdict = ScenarioVerdict(f"{len(drivers.scripts):,} orders, {judgement.figures}")
-    verdict.add_problems_of(judgement)
+        stored, undelivered = set(load_expected_statuses(services)), count_undelivered(services)
+    deliveries = check_deliveries(
+        acknowledged | stored, receiver.callbacks, max_repeats=max_repeats
+    )
+    verdict = ScenarioVerdict(f"{len(drivers.scripts):,} orders, {deliveries.figures}")
+    verdict.add_problems_of(deliveries)
     verdict.problems += drivers.errors
     verdict.require(
-        told == kept,
-        f"acknowledged, not kept: {sorted(told - kept)[:5]}; "
-        f"kept, not acknowledged: {sorted(kept - told)[:5]}",
+        acknowledged == stored,
+        f"acknowledged, not stored: {sorted(acknowledged - stored)[:5]}; "
+        f"stored, not acknowledged: {sorted(stored - acknowledged)[:5]}",
     )
-    verdict.require(not left, f"{left} messages are not settled as delivered")
+    verdict.require(not undelivered, f"{undelivered} messages are not delivered")
     return verdict
 
 
 @dataclass(frozen=True)
 class ServerKill:
-    """What a server that was killed left unsettled, since when it had lived and until when."""
+    """A killed server: when it could send, and which messages it left undelivered."""
 
     undelivered: set[tuple[str, str]]
     started_at: float
     ended_at: float
 
     def count_explained_repeats(self, receiver: CallbackReceiver) -> int:
-        """Return how many repeats it explains: what it had delivered and did not settle."""
-        had = {
-            (each.order, each.sequence)
-            for each in receiver.callbacks
-            if each.is_accepted and self.started_at <= each.received_at < self.ended_at
+        """Count its messages that the receiver had accepted and the server had not settled."""
+        accepted = {
+            (callback.order, callback.sequence)
+            for callback in receiver.callbacks
+            if callback.is_accepted and self.started_at <= callback.received_at < self.ended_at
         }
-        return len(self.undelivered & had)
+        return len(self.undelivered & accepted)
 
 
 def _kill_repeatedly(
     run: Run, plan: Plan, instance: Instance, context: ScriptContext, drivers: OrderDrivers
 ) -> list[ServerKill]:
-    """Start and kill until it is enough, giving each server its share of the orders."""
-    luck = run.rng("kills")
+    """Start and kill servers, each with its share of the orders."""
+    rng = run.rng("kills")
     orders = create_scripts(context, plan.orders, plan.statuses)
     share = -(-len(orders) // plan.kills)
-    deaths: list[ServerKill] = []
-    for kills in range(plan.kills):
-        drivers.add(orders[kills * share : (kills + 1) * share])
+    kills: list[ServerKill] = []
+    for number in range(plan.kills):
+        drivers.add(orders[number * share : (number + 1) * share])
         with instance.start_server() as server:
             context.actor.start(server.process.pid)
-            _run_until_kill(plan, drivers, server, luck)
+            _run_until_kill(plan, drivers, server, rng)
             server.kill()
         with instance.open_services() as services:
-            since = deaths[-1].ended_at if deaths else 0.0
-            deaths.append(
+            started_at = kills[-1].ended_at if kills else 0.0
+            kills.append(
                 ServerKill(
-                    undelivered_messages(services), since, time.monotonic() + MIN_START_SECONDS
+                    undelivered_messages(services), started_at, time.monotonic() + MIN_START_SECONDS
                 )
             )
         if not plan.kill_delay_range_seconds:
             instance.expire_leases()
-        if kills % 10 == 9:
+        if number % 10 == 9:
             run.print_progress(
-                f"{kills + 1} kills, {drivers.completed_steps:,} statuses acknowledged"
+                f"{number + 1} kills, {drivers.completed_steps:,} statuses acknowledged"
             )
-    return deaths
+    return kills
 
 
 def _run_until_kill(
     plan: Plan, drivers: OrderDrivers, server: ServerProcess, rng: random.Random
 ) -> None:
-    """Let a server live until its death: now and then it does not even get to its feet."""
+    """Wait until the server is to be killed; sometimes this is during its start."""
     if not plan.kill_delay_range_seconds:
         drivers.wait_for_steps(
-            sum(len(play.steps) for play in drivers.scripts) * 2 // 3, FINISH_TIMEOUT_SECONDS
+            sum(len(script.steps) for script in drivers.scripts) * 2 // 3, FINISH_TIMEOUT_SECONDS
         )
     elif rng.random() < EARLY_KILL_RATE:
         time.sleep(rng.uniform(0.0, plan.kill_delay_range_seconds[0]))

@@ -1,4 +1,4 @@
-"""Threads that play orders side by side, whatever happens to the server."""
+"""Threads that run order scripts side by side and survive the server's death."""
 
 import threading
 import time
@@ -7,11 +7,11 @@ from collections import deque
 from tests.endurance.order_script import OrderScript, ScriptFailed
 
 DRIVER_THREADS = 8
-RETRY_DELAY_SECONDS = 0.05  # seconds after a step that could not be done
+RETRY_DELAY_SECONDS = 0.05  # after a step that was not possible
 
 
 class OrderDrivers:
-    """Plays all orders that were given to it; those whose server is dead wait for the next."""
+    """Runs scripts; a script whose server is dead waits for the next server."""
 
     def __init__(self, thread_count: int = DRIVER_THREADS) -> None:
         self.scripts: list[OrderScript] = []
@@ -35,7 +35,6 @@ class OrderDrivers:
             thread.join()
 
     def add(self, scripts: list[OrderScript]) -> None:
-        """Add plays to what is being played."""
         with self._changed:
             self.scripts += scripts
             self._ready_scripts += scripts
@@ -44,31 +43,31 @@ class OrderDrivers:
 
     @property
     def completed_steps(self) -> int:
-        """How many statuses were brought about."""
-        return sum(play.completed_steps for play in self.scripts)
+        """The number of statuses that were acknowledged."""
+        return sum(script.completed_steps for script in self.scripts)
 
     def wait_until_finished(self, timeout: float) -> bool:
-        """Wait until everything is played, or cannot be; False after `timeout` seconds."""
+        """Wait until each script has finished or failed. Return False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: self._remaining == 0, timeout)
 
     def wait_for_steps(self, count: int, timeout: float) -> bool:
-        """Wait until so many statuses were brought about; False after `timeout` seconds."""
+        """Wait for `count` completed steps. Return False after `timeout` seconds."""
         with self._changed:
             return self._changed.wait_for(
                 lambda: self.completed_steps >= count or not self._remaining, timeout
             )
 
     def _drive(self) -> None:
-        while play := self._next_script():
+        while script := self._next_script():
             try:
-                went = play.perform_next()
+                completed = script.perform_next()
             except ScriptFailed as error:
                 self.errors.append(str(error))
-                self._put_back(play, is_finished=True)
+                self._put_back(script, is_finished=True)
                 continue
-            self._put_back(play, is_finished=play.is_finished)
-            if not went:
+            self._put_back(script, is_finished=script.is_finished)
+            if not completed:
                 time.sleep(RETRY_DELAY_SECONDS)
 
     def _next_script(self) -> OrderScript | None:

@@ -1,7 +1,7 @@
-"""Orders with their whole lives: an ATS, candidates and staff, all over HTTP.
+"""Orders from their placing to their end: an ATS, candidates and staff, over HTTP.
 
-A step whose answer never came, for the server died, is looked up by polling before it is done
-again: so each status of a script is brought about once, and known to be.
+A step is polled before it is repeated when its response was lost with the server.
+So each status of a script is reached exactly once.
 """
 
 import threading
@@ -13,7 +13,7 @@ from tests.endurance.server import Instance
 from tests.endurance.verdict import ExpectedStatus
 from tests.endurance.web import CONNECTION_ERRORS, AtsClient, Browser, EmailFolder, HttpResponse
 
-# What the ATS learns by each step.
+# The status that the ATS learns from each step.
 STEP_STATUSES = {
     "decline": "rejected",
     "reopen": "pending",
@@ -31,29 +31,29 @@ CONTRACT_NAMES = {
     "assessment": ("test_id", "assessment_id"),
     "check": ("package_id", "background_check_id"),
 }
-MAX_REFUSALS = 30  # of one step: more is no bad luck
+MAX_REFUSALS = 30  # of one step, before its script fails
 
 
 class StepNotPossible(Exception):
-    """A step cannot be done now: a letter has not come, or the server says no."""
+    """The step cannot be performed yet: the e-mail is missing, or the server refuses."""
 
 
 class ScriptFailed(Exception):
-    """A play does not go on, and no server's death explains it."""
+    """The script cannot continue, and no server's death explains it."""
 
 
 @dataclass
 class ScriptContext:
-    """What all plays share: the server's address, the products, the way in of ATS and staff."""
+    """What all scripts share: the server, the products, and the sessions of ATS and staff."""
 
     port: int
-    receiver_url: str  # its address
+    receiver_url: str
     ats: AtsClient
     products: dict[str, str]
     password: str
     email_folder: EmailFolder
     actor: ActorProcess
-    page_interval: int = 1  # every how many-th order goes by the pages, all else by the actor
+    page_interval: int = 1  # every n-th order uses the pages, the others use the actor
     max_refusals: int = MAX_REFUSALS
     _staff_browser: Browser | None = None
     _csrf_token: str = ""
@@ -61,7 +61,7 @@ class ScriptContext:
 
     @classmethod
     def create(cls, instance: Instance, receiver_url: str) -> "ScriptContext":
-        """Make an account, a test, a package and a member of staff."""
+        """Create an account, a test, a package and a staff account."""
         with instance.open_services() as services:
             _, token = factories.create_account(services)
             products = {
@@ -69,12 +69,12 @@ class ScriptContext:
                 "check": factories.create_package(services),
             }
             password = factories.create_staff(services, STAFF_EMAIL)
-        ats, postbox = AtsClient(instance.port, token), EmailFolder(instance.folder)
+        ats, email_folder = AtsClient(instance.port, token), EmailFolder(instance.folder)
         actor = ActorProcess(instance.environment)
-        return cls(instance.port, receiver_url, ats, products, password, postbox, actor)
+        return cls(instance.port, receiver_url, ats, products, password, email_folder, actor)
 
     def for_server(self, port: int) -> "ScriptContext":
-        """Return the same stage at another server."""
+        """Return the same context for another server."""
         return replace(
             self,
             port=port,
@@ -84,13 +84,16 @@ class ScriptContext:
         )
 
     def staff_session(self) -> tuple[Browser, str]:
-        """Return the console's browser, signed in once for all, and its form token."""
+        """Return the console's browser, signed in once for all scripts, and its CSRF token."""
         with self._lock:
             if self._staff_browser is None:
                 browser = Browser(self.port)
-                form = browser.get("/console/sign-in").form_field("csrf_token")
+                csrf_token = browser.get("/console/sign-in").form_field("csrf_token")
                 browser.post(
-                    "/console/sign-in", csrf_token=form, email=STAFF_EMAIL, password=self.password
+                    "/console/sign-in",
+                    csrf_token=csrf_token,
+                    email=STAFF_EMAIL,
+                    password=self.password,
                 )
                 self._csrf_token = expect_status(browser.get("/console/orders/"), 200).form_field(
                     "csrf_token"
@@ -101,7 +104,7 @@ class ScriptContext:
 
 @dataclass
 class OrderScript:
-    """One order and what becomes of it, step by step."""
+    """One order and its steps."""
 
     context: ScriptContext
     number: int
@@ -116,24 +119,25 @@ class OrderScript:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing is left to do."""
+        """True when the order is placed and no step is left."""
         return bool(self.id) and self.completed_steps == len(self.steps)
 
     @property
     def callback_path(self) -> str:
-        """The callback's path, which names the order to the receiver."""
+        """The path of the callback URL, by which the receiver identifies the order."""
         return f"/callbacks/{self.number}"
 
     @property
     def expected_statuses(self) -> list[ExpectedStatus]:
-        """The statuses that were acknowledged so far."""
-        words = [STEP_STATUSES[step] for step in self.steps[: self.completed_steps]]
+        """The statuses acknowledged so far."""
+        statuses = [STEP_STATUSES[step] for step in self.steps[: self.completed_steps]]
         return [
-            ExpectedStatus(self.callback_path, number, word) for number, word in enumerate(words, 1)
+            ExpectedStatus(self.callback_path, sequence, status)
+            for sequence, status in enumerate(statuses, 1)
         ]
 
     def perform_next(self) -> bool:
-        """Do the next step; False when it has to be tried again. Broken when that goes on."""
+        """Perform the next step. Return False when it must be tried again."""
         try:
             self._place_or_perform()
         except CONNECTION_ERRORS:
@@ -150,21 +154,19 @@ class OrderScript:
 
     @property
     def next_step(self) -> str:
-        """The step that is due."""
         return self.steps[self.completed_steps] if self.id else "place"
 
     def place_order(self) -> str:
-        """Order as the ATS does, and return the id; the same again is the same order."""
-        product, noun = CONTRACT_NAMES[self.kind]
-        wish = {
-            product: self.context.products[self.kind],
+        """Place the order and return its id. A repeat returns the same id."""
+        product_field, id_field = CONTRACT_NAMES[self.kind]
+        body = {
+            product_field: self.context.products[self.kind],
             "callback_url": self.context.receiver_url + self.callback_path,
             "candidate": {"email": self._email, "first_name": "Lakita", "last_name": "Marrero"},
         }
-        return str(expect_status(self.context.ats.post(f"/{self.kind}s", wish), 201).json[noun])
+        return str(expect_status(self.context.ats.post(f"/{self.kind}s", body), 201).json[id_field])
 
     def poll(self) -> HttpResponse:
-        """Poll as the ATS does."""
         return self.context.ats.get(f"/{self.kind}s/{self.id}")
 
     def _place_or_perform(self) -> None:
@@ -182,8 +184,8 @@ class OrderScript:
     def _perform(self, step: str) -> None:
         if self.number % self.context.page_interval == 0:
             getattr(self, f"_{step}")()
-        elif refused := self.context.actor.perform(self.id, step):
-            raise StepNotPossible(refused)
+        elif refusal := self.context.actor.perform(self.id, step):
+            raise StepNotPossible(refusal)
 
     def _decline(self) -> None:
         self._submit_candidate_form("decline", reason="No time")
@@ -193,10 +195,11 @@ class OrderScript:
 
     def _finish(self) -> None:
         browser, csrf = self._open_invitation()
-        browser.post(f"{self._candidate_path}start", csrf_token=csrf)  # a second start is refused
-        done = browser.post(f"{self._candidate_path}submit", csrf_token=csrf, blank="99")
-        if not done.location.endswith(self._candidate_path):
-            raise StepNotPossible(f"{done.status_code} to {done.location or done.text}")
+        # The server refuses a second start, after a lost response.
+        browser.post(f"{self._candidate_path}start", csrf_token=csrf)
+        response = browser.post(f"{self._candidate_path}submit", csrf_token=csrf, blank="99")
+        if not response.location.endswith(self._candidate_path):
+            raise StepNotPossible(f"{response.status_code} to {response.location or response.text}")
 
     def _submit_candidate_form(self, action: str, **fields: str) -> None:
         browser, csrf = self._open_invitation()
@@ -205,11 +208,11 @@ class OrderScript:
         )
 
     def _open_invitation(self) -> tuple[Browser, str]:
-        """Come in by the letter's link, once."""
+        """Open the e-mail's link once; return the candidate's browser and CSRF token."""
         if self._browser is None:
             link = self.context.email_folder.invitation_path(self._email)
             if link is None:
-                raise BrokenPipeError  # not here yet: a letter takes as long as it takes
+                raise BrokenPipeError  # the e-mail has not arrived yet; the step is tried again
             browser = Browser(self.context.port)
             expect_status(browser.get(link), 303)
             form = "consent" if self.kind == "check" else "decline"
@@ -234,12 +237,13 @@ class OrderScript:
     def _conclude(self) -> None:
         staff, csrf = self.context.staff_session()
         path = f"/console/checks/{self.id}/"
-        stand = expect_status(staff.get(path), 200).form_field("stand")
-        if stand:  # not there any more once it is completed
-            found = {"status-criminal": "clear", "stand": stand, "csrf_token": csrf}
-            expect_status(staff.post(f"{path}outcomes", **found, go="complete"), 302)
-        stand = expect_status(staff.get(f"{path}complete"), 200).form_field("stand")
-        expect_status(staff.post(f"{path}complete", csrf_token=csrf, stand=stand), 302)
+        page = expect_status(staff.get(path), 200)
+        if "status-criminal" in page.text:  # absent when the check is completed
+            outcomes = page.hidden_fields() | {"status-criminal": "clear", "go": "complete"}
+            expect_status(staff.post(f"{path}outcomes", **(outcomes | {"csrf_token": csrf})), 302)
+        page = expect_status(staff.get(f"{path}complete"), 200)
+        fields = page.hidden_fields() | {"csrf_token": csrf}
+        expect_status(staff.post(f"{path}complete", **fields), 302)
 
     @property
     def _candidate_path(self) -> str:
@@ -250,15 +254,15 @@ class OrderScript:
         return f"candidate-{self.number}@provider.test"
 
 
-def expect_status(page: HttpResponse, *status_codes: int) -> HttpResponse:
-    """Return a page that has one of the codes; NotYet otherwise."""
-    if page.status_code not in status_codes:
-        raise StepNotPossible(f"{page.status_code} {page.location} {page.text[-300:]}")
-    return page
+def expect_status(response: HttpResponse, *status_codes: int) -> HttpResponse:
+    """Return the response when it has one of the codes; otherwise raise StepNotPossible."""
+    if response.status_code not in status_codes:
+        raise StepNotPossible(f"{response.status_code} {response.location} {response.text[-300:]}")
+    return response
 
 
 def create_scripts(context: ScriptContext, count: int, statuses: int) -> list[OrderScript]:
-    """Return plays of every script, with so many statuses each."""
+    """Return scripts of every sort, with at most `statuses` steps each."""
     return [
         OrderScript(context, number, kind, steps[:statuses])
         for number in range(count)

@@ -1,4 +1,4 @@
-"""Outage: an ATS refuses for three days of test time; then all arrives, in order and paced."""
+"""An ATS refuses callbacks for three days of test time; then all arrive, in order and paced."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,17 +19,17 @@ from tests.endurance.verdict import check_deliveries
 from tests.factories import ManualClock
 
 SCRIPT = ("decline", "reopen")
-MAX_CALLBACKS_PER_SECOND = 100.0  # a second, that the account is kept to
-RATE_TOLERANCE_FACTOR = 1.05  # by which it may be exceeded
-RATE_WINDOWS_SECONDS = (1, 10, 60)  # seconds, over any of which the rate is looked at
-CLOCK_STEP_RANGE_SECONDS = (0.001, 0.05)  # seconds between two looks at what may go
-MAX_DELIVERY_DAYS = 4  # after which all has arrived: the longest wait is a day
-ORDER_INTERVAL = timedelta(hours=1)  # how often the refusing host is tried, and new news comes
+MAX_CALLBACKS_PER_SECOND = 100.0  # the account's rate limit
+RATE_TOLERANCE_FACTOR = 1.05
+RATE_WINDOWS_SECONDS = (1, 10, 60)  # the rate must not be exceeded in any of these windows
+CLOCK_STEP_RANGE_SECONDS = (0.001, 0.05)  # between two runs of the dispatcher
+MAX_DELIVERY_DAYS = 4  # the longest pause is a day
+ORDER_INTERVAL = timedelta(hours=1)  # between two batches of orders, each followed by a probe
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long the host refuses, and how many orders, of two statuses each, come meanwhile."""
+    """How long the host refuses, and how many orders with two statuses each arrive meanwhile."""
 
     hours: int
     orders: int
@@ -39,45 +39,48 @@ LONG_PLAN, SHORT_PLAN = Plan(72, 5_000), Plan(4, 60)
 
 
 def outage(run: Run) -> ScenarioVerdict:
-    """Queue for three days, then let everything out."""
+    """Queue callbacks for three days, then deliver all."""
     plan, clock = SHORT_PLAN if run.short else LONG_PLAN, ManualClock()
     with (
-        open_instance(run, "outage") as ground,
-        ground.open_services(clock) as services,
+        open_instance(run, "outage") as instance,
+        instance.open_services(clock) as services,
         CallbackReceiver(
             run.rng("receiver"), clock=lambda: clock.current_time.timestamp()
         ) as receiver,
     ):
         receiver.is_refusing = True
-        courier = Dispatcher(services)
-        tries = _queue_while_refused(plan, services, courier, receiver, clock)
+        dispatcher = Dispatcher(services)
+        attempts = _queue_while_refused(plan, services, dispatcher, receiver, clock)
         run.print_progress(
-            f"{tries:,} tries in {plan.hours} h; {count_undelivered(services):,} wait"
+            f"{attempts:,} attempts in {plan.hours} h; {count_undelivered(services):,} wait"
         )
         queued, receiver.is_refusing = count_undelivered(services), False
-        taken = _deliver_backlog(run, services, courier, clock)
-        run.print_progress(f"all went out within {taken}")
-        courier.stop()
-        judgement = check_deliveries(load_expected_statuses(services), receiver.callbacks)
-        left = count_undelivered(services)
-    moments = sorted(each.received_at for each in receiver.callbacks if each.is_accepted)
-    rates = {window: _max_in_window(moments, window) / window for window in RATE_WINDOWS_SECONDS}
-    worst = max(rates.values())
+        duration = _deliver_backlog(run, services, dispatcher, clock)
+        run.print_progress(f"all delivered within {duration}")
+        dispatcher.stop()
+        deliveries = check_deliveries(load_expected_statuses(services), receiver.callbacks)
+        undelivered = count_undelivered(services)
+    arrivals = sorted(
+        callback.received_at for callback in receiver.callbacks if callback.is_accepted
+    )
+    rates = {window: _max_in_window(arrivals, window) / window for window in RATE_WINDOWS_SECONDS}
+    max_rate = max(rates.values())
     verdict = ScenarioVerdict(
-        f"{plan.hours} h, {queued:,} queued, {judgement.figures}; out within {taken}, "
-        f"at most {worst:.1f} a second where {MAX_CALLBACKS_PER_SECOND:.0f} are allowed"
+        f"{plan.hours} h, {queued:,} queued, {deliveries.figures}; delivered within {duration}, "
+        f"at most {max_rate:.1f} per second of {MAX_CALLBACKS_PER_SECOND:.0f} allowed"
     )
-    verdict.add_problems_of(judgement)
-    verdict.require(queued == judgement.expected, f"{queued} were queued")
-    lasted, pace = moments[-1] - moments[0], queued / MAX_CALLBACKS_PER_SECOND
+    verdict.add_problems_of(deliveries)
+    verdict.require(queued == deliveries.expected, f"{queued} were queued")
+    seconds, min_seconds = arrivals[-1] - arrivals[0], queued / MAX_CALLBACKS_PER_SECOND
     verdict.require(
-        lasted <= 2 * pace + 1, f"{lasted:.1f} s from the first to the last, not {pace}"
+        seconds <= 2 * min_seconds + 1,
+        f"{seconds:.1f} s from the first to the last, not {min_seconds:.1f} s",
     )
-    verdict.require(not left, f"{left} messages are not settled as delivered")
+    verdict.require(not undelivered, f"{undelivered} messages are not delivered")
     for window, rate in rates.items():
         verdict.require(
             rate <= MAX_CALLBACKS_PER_SECOND * RATE_TOLERANCE_FACTOR,
-            f"{rate:.1f} a second over {window} s",
+            f"{rate:.1f} per second over {window} s",
         )
     return verdict
 
@@ -89,18 +92,18 @@ def _queue_while_refused(
     receiver: CallbackReceiver,
     clock: ManualClock,
 ) -> int:
-    """Let the orders of each hour come while the host refuses; return how often it was tried."""
+    """Place and change orders hour by hour while the host refuses; return the attempts made."""
     account_id, _ = factories.create_account(services)
     with services.db.writing() as session:
         session.execute(update(Account).values(callback_rate=MAX_CALLBACKS_PER_SECOND))
-    test, share = factories.create_test(services), -(-plan.orders // plan.hours)
+    test, orders_per_hour = factories.create_test(services), -(-plan.orders // plan.hours)
     for hour in range(plan.hours):
-        for number in range(hour * share, min(plan.orders, (hour + 1) * share)):
+        for number in range(hour * orders_per_hour, min(plan.orders, (hour + 1) * orders_per_hour)):
             url = f"{receiver.url}/callbacks/{number}"
             order = factories.place_order(services, account_id, test, callback_url=url)
             with services.db.writing() as session:
-                for part in (part for step in SCRIPT for part in actors.STEPS[step]):
-                    part(services, session, order, services.now())
+                for act in (act for step in SCRIPT for act in actors.STEPS[step]):
+                    act(services, session, order, services.now())
         _drain(services, dispatcher)
         clock.advance(ORDER_INTERVAL)
     return len(receiver.callbacks)
@@ -109,34 +112,34 @@ def _queue_while_refused(
 def _deliver_backlog(
     run: Run, services: Services, dispatcher: Dispatcher, clock: ManualClock
 ) -> timedelta:
-    """Deliver until nothing waits, and return how long that took; four days are too long."""
-    began, luck = clock.current_time, run.rng("steps")
-    left = queued = count_undelivered(services)
-    while left and clock.current_time < began + timedelta(days=MAX_DELIVERY_DAYS):
+    """Deliver until no message waits; return the time that passed. Give up after four days."""
+    started_at, rng = clock.current_time, run.rng("steps")
+    waiting = queued = count_undelivered(services)
+    while waiting and clock.current_time < started_at + timedelta(days=MAX_DELIVERY_DAYS):
         _drain(services, dispatcher)
-        left = count_undelivered(services)
-        # The host is left alone until its first answer; then time goes on by moments.
-        moment = (
+        waiting = count_undelivered(services)
+        # The host is paused until a probe succeeds; from then on the clock moves in small steps.
+        step = (
             timedelta(minutes=1)
-            if left == queued
-            else timedelta(seconds=luck.uniform(*CLOCK_STEP_RANGE_SECONDS))
+            if waiting == queued
+            else timedelta(seconds=rng.uniform(*CLOCK_STEP_RANGE_SECONDS))
         )
-        clock.advance(moment)
-    return clock.current_time - began
+        clock.advance(step)
+    return clock.current_time - started_at
 
 
 def _drain(services: Services, dispatcher: Dispatcher) -> None:
-    """Send what may go now."""
+    """Send the messages that are due."""
     with services.db.reading() as session:
-        lanes = outbox.list_due_queues(session, services.now())
-    dispatcher.drain(*lanes)
+        queues = outbox.list_due_queues(session, services.now())
+    dispatcher.drain(*queues)
 
 
 def _max_in_window(times: list[float], window: float) -> int:
-    """Return how many fell into any span of so many seconds."""
-    most = first = 0
-    for last, moment in enumerate(times):
-        while times[first] <= moment - window:
+    """Return the largest number of times within any `window` seconds."""
+    max_count = first = 0
+    for last, time in enumerate(times):
+        while times[first] <= time - window:
             first += 1
-        most = max(most, last - first + 1)
-    return most
+        max_count = max(max_count, last - first + 1)
+    return max_count

@@ -1,4 +1,4 @@
-"""The ATS's side of a proof: it keeps every request as it came, and fails as the dice say."""
+"""The ATS of a scenario: it records every request, and fails at random."""
 
 import random
 import socket
@@ -12,15 +12,15 @@ from typing import Self
 from tests.endurance.verdict import ReceivedCallback
 from tests.fake_ats import Behaviour, FakeAts, ReceivedRequest, respond_with
 
-SLOW_RESPONSE_SECONDS = 0.3  # seconds
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # a socket that is closed so sends a reset
+SLOW_RESPONSE_SECONDS = 0.3
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER of 0 s: close sends a reset
 KEY_HEADER, SEQUENCE_HEADER = "Idempotency-Key", "X-Provider-Sequence"
 
-PlannedResponse = tuple[int | None, int | Behaviour]  # what is noted as answered, and what is done
+PlannedResponse = tuple[int | None, int | Behaviour]  # the recorded status code, and the action
 
 
 class CallbackReceiver(FakeAts):
-    """A `FakeAts` with a history; `faults` is the share of requests that go wrong."""
+    """A `FakeAts` that records callbacks; `fault_rate` is the share of requests that fail."""
 
     def __init__(
         self,
@@ -39,32 +39,32 @@ class CallbackReceiver(FakeAts):
 
     @property
     def accepted_count(self) -> int:
-        """How many statuses were taken, each counted once."""
+        """The number of accepted statuses, each counted once."""
         return len(self._accepted)
 
     def wait_until(self, condition: Callable[["CallbackReceiver"], bool], timeout: float) -> bool:
-        """Wait until something holds of it; False after `timeout` seconds."""
+        """Wait until `condition` is true. Return False after `timeout` seconds."""
         with self._condition:
             return self._condition.wait_for(lambda: condition(self), timeout)
 
     def record_request(self, request: ReceivedRequest) -> int | Behaviour:
-        """Keep a request with what it will be answered, then let that be done."""
+        """Record a request with its planned response; return how to respond."""
         with self._condition:
-            code, act = self._plan_response(request)
-            arrival = ReceivedCallback(
+            status_code, respond = self._plan_response(request)
+            callback = ReceivedCallback(
                 request.path,
                 request.headers.get(KEY_HEADER),
                 request.headers.get(SEQUENCE_HEADER),
                 request.body,
-                code,
+                status_code,
                 self._clock(),
-                SLOW_RESPONSE_SECONDS if act is _respond_slowly else 0.0,
+                SLOW_RESPONSE_SECONDS if respond is _respond_slowly else 0.0,
             )
-            self.callbacks.append(arrival)
-            if arrival.is_accepted:
-                self._accepted.add((arrival.order, arrival.sequence))
+            self.callbacks.append(callback)
+            if callback.is_accepted:
+                self._accepted.add((callback.order, callback.sequence))
             self._condition.notify_all()
-        return act
+        return respond
 
     def _plan_response(self, request: ReceivedRequest) -> PlannedResponse:
         if self.is_refusing:
@@ -75,9 +75,9 @@ class CallbackReceiver(FakeAts):
 
 
 class UnresponsiveServer:
-    """A port of every host of this machine where nobody is at home.
+    """A port on every loopback address that never answers.
 
-    It accepts and never answers, or resets at once.
+    The server accepts connections and stays silent, or resets them at once.
     """
 
     def __init__(self, *, resets_connections: bool) -> None:
@@ -94,8 +94,8 @@ class UnresponsiveServer:
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
-        for each in (*self._open_connections, self._listener):
-            each.close()
+        for open_socket in (*self._open_connections, self._listener):
+            open_socket.close()
 
     def _accept(self) -> None:
         while True:
@@ -111,7 +111,7 @@ class UnresponsiveServer:
 
 
 class SlowServer(FakeAts):
-    """A port of every host of this machine where all is taken, `seconds` after it came."""
+    """A port on every loopback address that accepts each request after a delay."""
 
     def __init__(self, delay_seconds: float) -> None:
         super().__init__("0.0.0.0")
@@ -123,7 +123,6 @@ class SlowServer(FakeAts):
         super().__exit__(*exc_info)
 
     def record_request(self, request: ReceivedRequest) -> Behaviour:
-        """Keep a request, and take it after a while."""
         super().record_request(request)
         return self._respond_late
 
@@ -133,35 +132,32 @@ class SlowServer(FakeAts):
 
 
 class FailFirstReceiver(CallbackReceiver):
-    """Lets the first try of every other status of an order fail, and takes all else."""
+    """Fails the first attempt of every other status of an order, and accepts all others."""
 
     def __init__(self, rng: random.Random) -> None:
         super().__init__(rng)
         self._seen_keys: set[str | None] = set()
 
     def _plan_response(self, request: ReceivedRequest) -> PlannedResponse:
-        key, odd = (
-            request.headers.get(KEY_HEADER),
-            request.headers.get(SEQUENCE_HEADER, "0")[-1] in "13579",
-        )
-        first = key not in self._seen_keys
+        key = request.headers.get(KEY_HEADER)
+        is_odd = request.headers.get(SEQUENCE_HEADER, "0")[-1] in "13579"
+        is_first = key not in self._seen_keys
         self._seen_keys.add(key)
-        return self._rng.choice(QUICK_FAULTS) if first and odd else (200, 200)
+        return self._rng.choice(QUICK_FAULTS) if is_first and is_odd else (200, 200)
 
 
 def _ask_to_retry_later(handler: BaseHTTPRequestHandler) -> None:
-    """Ask to be left alone for a second."""
     respond_with(503, Retry_After="1")(handler)
 
 
 def _reset_connection(handler: BaseHTTPRequestHandler) -> None:
-    """Take all that was sent, and reset the connection instead of an answer."""
+    """Read the request, then reset the connection instead of responding."""
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     handler.close_connection = True
 
 
 def _hang_up(handler: BaseHTTPRequestHandler) -> None:
-    """Begin an answer and close in the middle of its first line."""
+    """Close the connection in the middle of the response's first line."""
     handler.wfile.write(b"HTTP/1.1 2")
     handler.close_connection = True
 
@@ -178,7 +174,7 @@ FAULTS: list[PlannedResponse] = [
     (200, _respond_slowly),
     (503, _ask_to_retry_later),
 ]
-FAULT_WEIGHTS = [8, 5, 3, 3, 1]  # one that asks for peace stops a whole lane: it is rare
+FAULT_WEIGHTS = [8, 5, 3, 3, 1]  # Retry-After is rare, because it pauses a whole queue
 QUICK_FAULTS: list[PlannedResponse] = [
     (500, 500),
     (None, _reset_connection),

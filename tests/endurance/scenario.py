@@ -1,4 +1,4 @@
-"""What a proof is given, and what it answers."""
+"""The input and the verdict of a scenario."""
 
 import logging
 import random
@@ -12,14 +12,14 @@ import structlog
 
 from tests.endurance.verdict import DeliveryVerdict
 
-MAX_PRINTED_PROBLEMS = 20  # problems of one proof that are written out
+MAX_PRINTED_PROBLEMS = 20  # for each scenario
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a proof: its folder, its length, and its luck, the same for the same seed.
+    """One run of a scenario: its folder, its length and its seed.
 
-    `postgresql` is whether those run there that need no server and no file: see `fleet.instance`.
+    With `postgresql`, scenarios that support both databases run on PostgreSQL: see `open_instance`.
     """
 
     folder: Path
@@ -29,16 +29,15 @@ class Run:
     postgresql: bool = False
 
     def rng(self, purpose: str) -> random.Random:
-        """Return dice of their own for one use, so that threads do not mix them up."""
+        """Return a generator for one purpose, so that threads never share one."""
         return random.Random(f"{self.seed}/{purpose}")
 
     def print_progress(self, text: str) -> None:
-        """Tell how far it is."""
         if self.verbose:
             print(f"  {time.strftime('%H:%M:%S', time.gmtime())} {text}", flush=True)
 
     def create_folder(self, name: str) -> Path:
-        """Return a new folder inside the run's."""
+        """Return a new folder below the run's folder."""
         folder = self.folder / name
         folder.mkdir(parents=True)
         return folder
@@ -46,27 +45,25 @@ class Run:
 
 @dataclass
 class ScenarioVerdict:
-    """The figures of a proof, and what speaks against it; nothing is a pass."""
+    """The figures of a scenario and its problems; no problems means passed."""
 
     figures: str
     problems: list[str] = field(default_factory=list)
 
     @property
     def passed(self) -> bool:
-        """Whether nothing speaks against it."""
         return not self.problems
 
     def require(self, condition: bool, problem: str) -> None:
-        """Note a problem unless something holds."""
+        """Add `problem` unless `condition` is true."""
         if not condition:
             self.problems.append(problem)
 
     def add_problems_of(self, deliveries: DeliveryVerdict) -> None:
-        """Take over what the history's judge found."""
         self.problems += map(str, deliveries.problems)
 
     def print_summary(self, name: str) -> None:
-        """Write the verdict in one line, and the problems beneath."""
+        """Print the verdict on one line to stdout, and the problems to stderr."""
         print(f"{'PASS' if self.passed else 'FAIL'} {name}: {self.figures}", flush=True)
         for problem in self.problems[:MAX_PRINTED_PROBLEMS]:
             print(f"  {problem}", file=sys.stderr, flush=True)
@@ -75,7 +72,7 @@ class ScenarioVerdict:
 
 
 def silence_logs() -> None:
-    """Let the couriers of this process say nothing."""
+    """Log nothing below CRITICAL in this process."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 

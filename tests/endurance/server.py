@@ -1,4 +1,4 @@
-"""`provider serve` as it is run: an instance folder, and a process group that can be killed."""
+"""Instances, and the `provider` processes that work on them; each process can be killed."""
 
 import json
 import os
@@ -24,11 +24,11 @@ from provider.services import Services
 from provider.storage.database import Database
 
 ROOT = Path(__file__).parents[2]
-SERVER_TIMEOUT_SECONDS = 60.0  # seconds for what takes one or two on an idle machine
+SERVER_TIMEOUT_SECONDS = 60.0  # a start takes one or two on an idle machine
 
 
 class Instance:
-    """A folder with a database of this version, and the environment of those who work on it."""
+    """A folder with a migrated database, and the environment of its processes."""
 
     def __init__(self, folder: Path, database: str = "") -> None:
         self.folder = folder
@@ -47,20 +47,23 @@ class Instance:
         db.close()
 
     def with_folder(self, folder: Path) -> "Instance":
-        """Return the same instance on a copy of its folder."""
-        moved = copy(self)
-        moved.folder = folder
-        moved.environment = self.environment | {"PROVIDER_INSTANCE": str(folder)}
-        return moved
+        """Return the same instance in another folder, a copy of this one."""
+        instance = copy(self)
+        instance.folder = folder
+        instance.environment = self.environment | {"PROVIDER_INSTANCE": str(folder)}
+        return instance
 
     @property
     def settings(self) -> config.Settings:
-        """The settings that the server goes by."""
+        """The settings of the instance's server."""
         return config.load_settings(self.environment)
 
     @contextmanager
     def open_services(self, clock: Clock | None = None) -> Iterator[Services]:
-        """Open the same house from here; closed again, so that a dead server's log is its own."""
+        """Open the instance in this process.
+
+        At the end the database is closed, so that only a dead server leaves a WAL file behind.
+        """
         services = Services.build(self.settings, clock)
         try:
             yield services
@@ -68,12 +71,12 @@ class Instance:
             services.db.close()
 
     def expire_leases(self) -> None:
-        """Act as if a minute had passed since the server died: what it had in hand is free."""
+        """Act as if a minute had passed since the server died: its leases expire."""
         with self.open_services() as services, services.db.writing() as session:
             session.execute(text("UPDATE messages SET leased_until = '2000-01-01 00:00:00.000000'"))
 
     def run_command(self, *arguments: str) -> str:
-        """Run a `provider` command on it and return what it says."""
+        """Run a `provider` command and return its output."""
         return subprocess.run(
             [sys.executable, "-m", "provider.cli", *arguments],
             cwd=ROOT,
@@ -84,21 +87,24 @@ class Instance:
         ).stdout
 
     def start_server(self, port: int = 0) -> "ServerProcess":
-        """Start a server on it, at its own port or another one."""
+        """Start a server, by default at the instance's port."""
         return ServerProcess(self, port or self.port)
 
     def start_worker(self) -> "WorkerProcess":
-        """Start a worker on it."""
         return WorkerProcess(self)
 
     def process_environment(self) -> dict[str, str]:
-        # Without the tests' coverage: who is killed writes none, and starts half as fast.
-        rest = {k: v for k, v in os.environ.items() if not k.startswith(("PROVIDER_", "COVERAGE_"))}
-        return rest | self.environment
+        # No coverage: a killed process writes none, and tracing doubles the start time.
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PROVIDER_", "COVERAGE_"))
+        }
+        return inherited | self.environment
 
 
 class ProviderProcess:
-    """A running command of ours, a process group of its own."""
+    """A running `provider` command in a process group of its own."""
 
     def __init__(self, instance: Instance, *arguments: str) -> None:
         self._log_file = instance.folder / f"{arguments[0]}.log"
@@ -119,18 +125,17 @@ class ProviderProcess:
         self.kill()
 
     def kill(self) -> None:
-        """Kill the whole process group with -9."""
+        """Kill the process group with SIGKILL."""
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def stop(self) -> int:
-        """Stop it clean with SIGTERM and return its exit code."""
+        """Stop the process with SIGTERM; return its exit code."""
         self.process.terminate()
         return self.process.wait(SERVER_TIMEOUT_SECONDS)
 
     def log_tail(self) -> str:
-        """Return the end of its log."""
         return self._log_file.read_bytes()[-2000:].decode("utf-8", "replace")
 
 
@@ -141,11 +146,11 @@ class WorkerProcess(ProviderProcess):
         super().__init__(instance, "worker")
 
     def suspend(self) -> None:
-        """Stop it in the middle of whatever it does."""
+        """Stop the process with SIGSTOP, whatever it does."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on as if nothing had been."""
+        """Continue the process with SIGCONT."""
         self.process.send_signal(signal.SIGCONT)
 
 
@@ -157,16 +162,16 @@ class ServerProcess(ProviderProcess):
         super().__init__(instance, "serve", "--port", str(port))
 
     def wait_until_ready(self) -> "ServerProcess":
-        """Wait until it answers; RuntimeError, with its last words, when it does not."""
-        until = time.monotonic() + SERVER_TIMEOUT_SECONDS
-        while self.process.poll() is None and time.monotonic() < until:
+        """Wait until the server answers. RuntimeError: it does not; the error ends with its log."""
+        deadline = time.monotonic() + SERVER_TIMEOUT_SECONDS
+        while self.process.poll() is None and time.monotonic() < deadline:
             if self._is_ready():
                 return self
             time.sleep(0.02)
         raise RuntimeError(f"the server does not answer: {self.log_tail()}")
 
     def kill(self) -> None:
-        """Kill the whole process group with -9, and wait until nobody listens any more."""
+        """Kill the process group with SIGKILL, and wait until the port is free."""
         super().kill()
         _wait_until_port_is_free(self.port)
 
@@ -182,15 +187,15 @@ class ServerProcess(ProviderProcess):
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens."""
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _wait_until_port_is_free(port: int) -> None:
-    until = time.monotonic() + SERVER_TIMEOUT_SECONDS
-    while time.monotonic() < until:
+    deadline = time.monotonic() + SERVER_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
@@ -199,4 +204,4 @@ def _wait_until_port_is_free(port: int) -> None:
                 time.sleep(0.01)
             else:
                 return
-    raise RuntimeError(f"somebody still listens on port {port}")
+    raise RuntimeError(f"a process still listens on port {port}")

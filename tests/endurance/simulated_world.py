@@ -1,7 +1,7 @@
-"""A small world with a clock of its own: two couriers, some hosts, orders, and what goes wrong.
+"""A simulation with a clock of its own: two dispatchers, a few hosts and orders, and failures.
 
-Everything is real but the network and the threads: the outbox in a database, the courier's turns,
-its holds and hands. What happens next is chosen by the caller, so that a seed replays a history.
+All parts are real except the network and the threads: the outbox in a database, the dispatcher's
+cycles, its pauses and concurrency limits. The caller chooses each event: a seed replays a history.
 """
 
 import json
@@ -39,19 +39,19 @@ from tests.factories import ManualClock
 QUEUE_NAMES = tuple(
     str(QueueName(account, CALLBACK, host)) for account in (1, 2) for host in ("a", "b")
 )
-KEYS_PER_QUEUE = 3  # orders of a lane
-# What may come of a try: does it reach the receiver, and what does the courier learn?
+KEYS_PER_QUEUE = 3
+# Possible ends of an attempt: whether it reaches the receiver, and the dispatcher's outcome.
 SEND_OUTCOMES: dict[str, tuple[bool, Outcome]] = {
-    "taken": (True, Outcome("delivered", status_code=200)),
-    "taken, answer lost": (True, Outcome("retry", failure_scope="destination")),
-    "unreached": (False, Outcome("retry", failure_scope="destination")),
-    "failed": (True, Outcome("retry", status_code=500, failure_scope="destination")),
-    "refused": (
+    "accepted": (True, Outcome("delivered", status_code=200)),
+    "accepted, response lost": (True, Outcome("retry", failure_scope="destination")),
+    "not reached": (False, Outcome("retry", failure_scope="destination")),
+    "server error": (True, Outcome("retry", status_code=500, failure_scope="destination")),
+    "unauthorized": (
         True,
         Outcome("retry", status_code=401, retry_after=timedelta(0), failure_scope="account"),
     ),
     "gone": (True, Outcome("rejected", status_code=410)),
-    "too many": (
+    "too many requests": (
         True,
         Outcome(
             "retry",
@@ -65,35 +65,34 @@ SEND_OUTCOMES: dict[str, tuple[bool, Outcome]] = {
 
 @dataclass(frozen=True)
 class SimulatedDelivery:
-    """A parcel whose sending the world decides."""
+    """A prepared delivery; the simulation decides how its sending ends."""
 
     body: bytes
 
     def send(self) -> Outcome:
-        """Nobody calls this: there are no threads here."""
-        raise AssertionError
+        raise AssertionError("the simulation sends nothing")
 
 
 class SimulatedChannel(Channel):
-    """Renders with a random word, so that a second rendering would be seen; now and then fails."""
+    """Renders a random word, so that a second rendering would be noticed; can fail."""
 
     is_failing = False
 
     def prepare(
         self, session: Session, claims: Sequence[Claim]
     ) -> Sequence[PreparedDelivery | Exception]:
-        """Render what has no bytes yet."""
-        return [self._prepare_one(claim) for claim in claims]
+        """Render the messages that have no body yet."""
+        return [self._prepare_claim(claim) for claim in claims]
 
-    def _prepare_one(self, claim: Claim) -> PreparedDelivery | Exception:
+    def _prepare_claim(self, claim: Claim) -> PreparedDelivery | Exception:
         if claim.body is None and self.is_failing:
-            return ValueError("it cannot be written")
-        said = {"status": claim.payload["status"], "word": secrets.generate_public_id()}
-        return SimulatedDelivery(claim.body or json.dumps(said).encode())
+            return ValueError("the message cannot be rendered")
+        payload = {"status": claim.payload["status"], "word": secrets.generate_public_id()}
+        return SimulatedDelivery(claim.body or json.dumps(payload).encode())
 
 
 class SimulatedDispatcher(Dispatcher):
-    """A courier whose sends are in the air until the world lets them land."""
+    """A dispatcher whose sends stay in flight until the simulation completes them."""
 
     def __init__(self, services: Services, channel: SimulatedChannel) -> None:
         super().__init__(services, {CALLBACK: channel}, max_concurrent_sends=4)
@@ -103,22 +102,21 @@ class SimulatedDispatcher(Dispatcher):
         self.in_flight.append(delivery)
 
     def complete_send(self, index: int, outcome: Outcome) -> Delivery:
-        """End one try."""
-        job = self.in_flight.pop(index % len(self.in_flight))
-        self._finish(job, outcome, self.services.now())
-        return job
+        delivery = self.in_flight.pop(index % len(self.in_flight))
+        self._finish(delivery, outcome, self.services.now())
+        return delivery
 
 
 @dataclass
 class SimulatedWorld:
-    """The state of everything, and what the receivers saw."""
+    """The state of the simulation, and what its receivers saw."""
 
     services: Services
     clock: ManualClock
     channel: SimulatedChannel = field(default_factory=SimulatedChannel)
     dispatchers: list[SimulatedDispatcher] = field(default_factory=list)
     sequences: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
-    sent_bodies: dict[str, bytes] = field(default_factory=dict)  # by message: its bytes
+    sent_bodies: dict[str, bytes] = field(default_factory=dict)  # by public id of the message
     first_sequences: dict[tuple[str, str], list[int]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -126,7 +124,7 @@ class SimulatedWorld:
 
     @classmethod
     def create(cls, settings: Settings) -> "SimulatedWorld":
-        """Make a world on a database of its own, which need not outlive this machine."""
+        """Create a simulation on a new database, without fsync on SQLite."""
         clock = ManualClock()
         services = Services.build(settings, clock)
         if services.db.is_sqlite:
@@ -137,7 +135,7 @@ class SimulatedWorld:
         return world
 
     def reset(self) -> "SimulatedWorld":
-        """Return a new world on the same database, emptied."""
+        """Return a new simulation on the same database, emptied."""
         with self.services.db.writing() as session:
             for table in (Attempt, Message, Pause):
                 session.execute(delete(table))
@@ -145,10 +143,10 @@ class SimulatedWorld:
         world.dispatchers = [SimulatedDispatcher(self.services, world.channel) for _ in range(2)]
         return world
 
-    # What can happen
+    # Events
 
     def append(self, queue_index: int, key_index: int, status: str) -> None:
-        """An order gets a new status."""
+        """Give an order a new status."""
         name, order = (
             QUEUE_NAMES[queue_index % len(QUEUE_NAMES)],
             f"{queue_index % len(QUEUE_NAMES)}-{key_index % KEYS_PER_QUEUE}",
@@ -167,73 +165,72 @@ class SimulatedWorld:
             )
 
     def run_dispatcher(self, dispatcher_index: int, *, is_failing: bool = False) -> None:
-        """A courier sweeps and takes a turn; with `fails` nothing new can be rendered."""
+        """Run a cycle with all due queues; with `is_failing` nothing can be rendered."""
         self.channel.is_failing = is_failing
         with self.services.db.reading() as session:
             due = outbox.list_due_queues(session, self.services.now())
-        puppet = self.dispatchers[dispatcher_index % len(self.dispatchers)]
-        puppet.wake(due)
-        puppet.run_once()
+        dispatcher = self.dispatchers[dispatcher_index % len(self.dispatchers)]
+        dispatcher.wake(due)
+        dispatcher.run_once()
         self.channel.is_failing = False
 
     def complete_send(self, dispatcher_index: int, index: int, outcome_name: str) -> None:
-        """One try ends, if one is in the air."""
-        puppet = self.dispatchers[dispatcher_index % len(self.dispatchers)]
-        if puppet.in_flight:
+        """Complete one send, if the dispatcher has one in flight."""
+        dispatcher = self.dispatchers[dispatcher_index % len(self.dispatchers)]
+        if dispatcher.in_flight:
             received, outcome = SEND_OUTCOMES[outcome_name]
-            job = puppet.complete_send(index, outcome)
+            delivery = dispatcher.complete_send(index, outcome)
             if received:
                 self._receive(
-                    job,
+                    delivery,
                     is_accepted=outcome.decision == "delivered"
-                    or outcome_name == "taken, answer lost",
+                    or outcome_name == "accepted, response lost",
                 )
 
     def crash_dispatcher(self, dispatcher_index: int, received_count: int) -> None:
-        """A courier dies; so many of its tries had reached their receiver."""
+        """Replace a dispatcher; `received_count` of its sends had reached their receiver."""
         number = dispatcher_index % len(self.dispatchers)
-        for job in self.dispatchers[number].in_flight[: received_count % 4]:
-            self._receive(job, is_accepted=True)
+        for delivery in self.dispatchers[number].in_flight[: received_count % 4]:
+            self._receive(delivery, is_accepted=True)
         self.dispatchers[number] = SimulatedDispatcher(self.services, self.channel)
 
     def requeue(self, message_index: int) -> None:
-        """Staff send something parked again."""
+        """Requeue a parked message, as staff do."""
         with self.services.db.writing() as session:
             parked = session.scalars(select(Message).where(Message.state == PARKED)).all()
             if parked:
                 outbox.requeue(session, parked[message_index % len(parked)], self.services.now())
 
     def replace_token(self, account: int) -> None:
-        """An account gets a new callback token."""
+        """Resume the callbacks of an account, as a new callback token does."""
         with self.services.db.writing() as session:
             outbox.resume(session, f"account/{1 + account % 2}/{CALLBACK}")
 
     def advance_clock(self, duration: timedelta) -> None:
-        """Time passes."""
         self.clock.advance(duration)
 
-    # What must hold
+    # Invariants
 
     def _receive(self, delivery: Delivery, *, is_accepted: bool) -> None:
         claim, body = delivery.claim, delivery.prepared.body
         assert body is not None
-        known = self.sent_bodies.setdefault(claim.public_id, body)
-        assert known == body, f"{claim.ordering_key} {claim.sequence} was rendered twice"
-        firsts = self.first_sequences[claim.queue, claim.ordering_key]
-        if claim.sequence not in firsts:
-            assert not firsts or firsts[-1] < claim.sequence or self._may_arrive_late(claim), (
-                f"{claim.ordering_key}: {claim.sequence} came first after {firsts}"
+        first_body = self.sent_bodies.setdefault(claim.public_id, body)
+        assert first_body == body, f"{claim.ordering_key} {claim.sequence} was rendered twice"
+        received = self.first_sequences[claim.queue, claim.ordering_key]
+        if claim.sequence not in received:
+            assert not received or received[-1] < claim.sequence or self._may_arrive_late(claim), (
+                f"{claim.ordering_key}: {claim.sequence} was first sent after {received}"
             )
-            skipped = set(range(1, claim.sequence)) - set(firsts)
+            skipped = set(range(1, claim.sequence)) - set(received)
             assert skipped <= self._skipped_sequences(claim), (
-                f"{claim.ordering_key}: {skipped} did not come yet"
+                f"{claim.ordering_key}: {skipped} were not sent yet"
             )
-            firsts.append(claim.sequence)
+            received.append(claim.sequence)
         if is_accepted:
             self.accepted_ids.add(claim.public_id)
 
     def _may_arrive_late(self, claim: Claim) -> bool:
-        """Say whether no later one was taken: staff may have sent a parked one again."""
+        """Return True unless a later message was accepted: staff may have requeued a parked one."""
         with self.services.db.reading() as session:
             later = select(Message.public_id).where(
                 Message.queue == claim.queue,
@@ -244,22 +241,22 @@ class SimulatedWorld:
 
     def _skipped_sequences(self, claim: Claim) -> set[int]:
         with self.services.db.reading() as session:
-            aside = select(Message.sequence).where(
+            query = select(Message.sequence).where(
                 Message.queue == claim.queue,
                 Message.ordering_key == claim.ordering_key,
                 Message.state.in_((PARKED, SUPERSEDED)),
             )
-            return set(session.scalars(aside))
+            return set(session.scalars(query))
 
     def settle_all(self) -> None:
-        """Let everything be well from now on, and see that all arrives."""
+        """Let all sends succeed from now on, and check that every message is delivered."""
         for _ in range(200):
             self.advance_clock(timedelta(hours=30))
-            for number, puppet in enumerate(self.dispatchers):
+            for number, dispatcher in enumerate(self.dispatchers):
                 self.run_dispatcher(number)
-                while puppet.in_flight:
-                    self.complete_send(number, 0, "taken")
-                puppet.run_once()
+                while dispatcher.in_flight:
+                    self.complete_send(number, 0, "accepted")
+                dispatcher.run_once()
             with self.services.db.reading() as session:
                 if not session.scalar(select(Message.id).where(Message.state == WAITING).limit(1)):
                     break
@@ -274,24 +271,25 @@ class SimulatedWorld:
                 )
                 if message.state == "delivered":
                     assert message.public_id in self.accepted_ids, (
-                        f"{message.ordering_key} was never taken"
+                        f"{message.ordering_key} was never accepted"
                     )
-                tries = session.scalars(
+                attempts = session.scalars(
                     select(Attempt.number).where(Attempt.message_id == message.id)
                 ).all()
-                assert sorted(tries) == list(range(1, message.attempts + 1)), (
-                    f"{message.ordering_key}: {message.attempts} tries, kept {sorted(tries)}"
+                numbers = sorted(attempts)
+                assert numbers == list(range(1, message.attempts + 1)), (
+                    f"{message.ordering_key}: {message.attempts} attempts, stored {numbers}"
                 )
             newest: dict[tuple[str, str], Message] = {}
             for message in messages:
-                known = newest.get((message.queue, message.ordering_key))
-                if known is None or known.sequence < message.sequence:
+                newest_known = newest.get((message.queue, message.ordering_key))
+                if newest_known is None or newest_known.sequence < message.sequence:
                     newest[message.queue, message.ordering_key] = message
-            assert all(one.state in ("delivered", PARKED) for one in newest.values())
+            assert all(message.state in ("delivered", PARKED) for message in newest.values())
 
 
 def sqlite_settings(folder: Path) -> Settings:
-    """Return the settings of a world on SQLite in a folder."""
+    """Return settings for a simulation on SQLite."""
     return config.load_settings(
         {"PROVIDER_INSTANCE": str(folder), "PROVIDER_PRIVATE_CALLBACKS": "allow"}
     )

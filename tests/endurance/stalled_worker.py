@@ -1,4 +1,4 @@
-"""Frozen: a worker stands still for longer than its leases last, and then goes on."""
+"""A worker stalls for longer than its leases last, and then continues."""
 
 import threading
 import time
@@ -21,13 +21,13 @@ from tests.endurance.verdict import check_deliveries
 from tests.fake_ats import ReceivedRequest
 
 SCRIPT = ("decline", "reopen", "decline", "reopen")
-LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 200, 20  # orders
-LONG_ROUND_COUNT = 5  # of freezing, in the long form
-FINISH_TIMEOUT_SECONDS = 900.0  # seconds
+LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 200, 20
+LONG_ROUND_COUNT = 5
+FINISH_TIMEOUT_SECONDS = 900.0
 
 
 class BlockingReceiver(CallbackReceiver):
-    """Leaves requests without an answer while it holds, until it lets go of them."""
+    """Leaves requests unanswered while it blocks, until `unblock`."""
 
     is_blocking = False
 
@@ -37,16 +37,16 @@ class BlockingReceiver(CallbackReceiver):
 
     @property
     def blocked_count(self) -> int:
-        """How many requests have no answer."""
-        return sum(arrival.status_code is None for arrival in self.callbacks)
+        """The number of requests that arrived while blocking."""
+        return sum(callback.status_code is None for callback in self.callbacks)
 
     def block(self) -> None:
-        """Answer nobody from now on."""
+        """Answer no request that arrives from now on."""
         self._unblocked.clear()
         self.is_blocking = True
 
     def unblock(self) -> None:
-        """Answer those who still wait."""
+        """Answer all blocked requests."""
         self._unblocked.set()
 
     def _plan_response(self, request: ReceivedRequest) -> PlannedResponse:
@@ -64,27 +64,35 @@ class BlockingReceiver(CallbackReceiver):
 
 
 def stalled_worker(run: Run) -> ScenarioVerdict:
-    """What it says too late is not heard, and what others sent meanwhile stays as it is."""
-    count, rounds = (SHORT_ORDER_COUNT, 1) if run.short else (LONG_ORDER_COUNT, LONG_ROUND_COUNT)
+    """Late results of the stalled worker are ignored; results of other workers remain."""
+    order_count, rounds = (
+        (SHORT_ORDER_COUNT, 1) if run.short else (LONG_ORDER_COUNT, LONG_ROUND_COUNT)
+    )
     verdict = ScenarioVerdict("")
-    with open_postgres_instance(run, "frozen") as (instance, _), BlockingReceiver(run) as receiver:
+    with (
+        open_postgres_instance(run, "stalled-worker") as (instance, _),
+        BlockingReceiver(run) as receiver,
+    ):
         for number in range(rounds):
             orders = _place_orders(
-                instance, receiver.url, range(number * count, (number + 1) * count)
+                instance, receiver.url, range(number * order_count, (number + 1) * order_count)
             )
             _stall_worker(run, instance, receiver, orders, verdict)
             run.print_progress(
-                f"{number + 1} of {rounds}: {receiver.accepted_count:,} statuses taken"
+                f"{number + 1} of {rounds}: {receiver.accepted_count:,} statuses accepted"
             )
         with instance.open_services() as services:
-            kept, waiting = load_expected_statuses(services), count_undelivered(services)
-    judgement = check_deliveries(
-        kept, receiver.callbacks, max_repeats=rounds * MAX_CONCURRENT_SENDS
+            expected, undelivered = load_expected_statuses(services), count_undelivered(services)
+    deliveries = check_deliveries(
+        expected, receiver.callbacks, max_repeats=rounds * MAX_CONCURRENT_SENDS
     )
-    verdict.figures = f"{rounds} workers frozen, {judgement.figures}"
-    verdict.add_problems_of(judgement)
-    verdict.require(len(kept) == rounds * count * len(SCRIPT), f"{len(kept)} statuses were written")
-    verdict.require(not waiting, f"{waiting} messages are not settled as delivered")
+    verdict.figures = f"{rounds} workers stalled, {deliveries.figures}"
+    verdict.add_problems_of(deliveries)
+    verdict.require(
+        len(expected) == rounds * order_count * len(SCRIPT),
+        f"{len(expected)} statuses were written",
+    )
+    verdict.require(not undelivered, f"{undelivered} messages are not delivered")
     return verdict
 
 
@@ -95,28 +103,31 @@ def _stall_worker(
     orders: list[str],
     verdict: ScenarioVerdict,
 ) -> None:
-    """Freeze a worker while it sends the first statuses; another sends them and the next two."""
-    before, each = receiver.accepted_count, len(orders)
+    """Suspend a worker while it sends the first statuses; another worker sends them again."""
+    accepted_before = receiver.accepted_count
 
-    def arrived(times: int) -> bool:
+    def arrived(steps: int) -> bool:
+        expected = accepted_before + steps * len(orders)
         return receiver.wait_until(
-            lambda it: it.accepted_count >= before + times * each, FINISH_TIMEOUT_SECONDS
+            lambda receiver: receiver.accepted_count >= expected, FINISH_TIMEOUT_SECONDS
         )
 
     with instance.start_worker() as first, instance.start_worker() as second:
         second.suspend()
-        held = receiver.blocked_count
+        blocked_before = receiver.blocked_count
         receiver.block()
         _perform_step(instance, orders, 0)
         verdict.require(
-            receiver.wait_until(lambda _: receiver.blocked_count > held, FINISH_TIMEOUT_SECONDS),
+            receiver.wait_until(
+                lambda _: receiver.blocked_count > blocked_before, FINISH_TIMEOUT_SECONDS
+            ),
             "nothing was sent",
         )
         first.suspend()
         receiver.is_blocking = False
         _wait_for_lease_expiry(run, instance)
         second.resume()
-        verdict.require(arrived(1), "the other worker did not take over")
+        verdict.require(arrived(1), "the other worker did not send the statuses")
         _perform_step(instance, orders, 1)
         verdict.require(arrived(2), "the second statuses did not arrive")
         first.resume()
@@ -124,8 +135,8 @@ def _stall_worker(
         for step in (2, 3):
             _perform_step(instance, orders, step)
             verdict.require(arrived(step + 1), f"{step + 1} statuses did not arrive")
-        codes = [first.stop(), second.stop()]
-        verdict.require(codes == [0, 0], f"the workers ended with {codes}")
+        exit_codes = [first.stop(), second.stop()]
+        verdict.require(exit_codes == [0, 0], f"the workers ended with {exit_codes}")
 
 
 def _wait_for_lease_expiry(run: Run, instance: Instance) -> None:
@@ -138,11 +149,11 @@ def _wait_for_lease_expiry(run: Run, instance: Instance) -> None:
 
 def _place_orders(instance: Instance, receiver_url: str, numbers: range) -> list[str]:
     with instance.open_services() as services:
-        account, _ = factories.create_account(services, f"Account {numbers.start}")
+        account_id, _ = factories.create_account(services, f"Account {numbers.start}")
         test = factories.create_test(services, key=f"test-{numbers.start}")
         return [
             factories.place_order(
-                services, account, test, callback_url=f"{receiver_url}/callbacks/{number}"
+                services, account_id, test, callback_url=f"{receiver_url}/callbacks/{number}"
             )
             for number in numbers
         ]
@@ -152,5 +163,5 @@ def _perform_step(instance: Instance, orders: list[str], step: int) -> None:
     with instance.open_services() as services:
         for order in orders:
             with services.db.writing() as session:
-                for part in STEPS[SCRIPT[step]]:
-                    part(services, session, order, services.now())
+                for act in STEPS[SCRIPT[step]]:
+                    act(services, session, order, services.now())

@@ -1,4 +1,4 @@
-"""The judge of the proofs bites: it finds all that may go wrong, and passes what is right."""
+"""The check of received callbacks finds every kind of problem, and passes correct deliveries."""
 
 from dataclasses import replace
 
@@ -21,13 +21,14 @@ def received(
 
 
 FIRST_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK = (
-    received(each.order, each.sequence, each.status) for each in EXPECTED
+    received(expected_status.order, expected_status.sequence, expected_status.status)
+    for expected_status in EXPECTED
 )
 
 
 def problem_categories(*received_callbacks: ReceivedCallback, max_repeats: int = 0) -> list[str]:
-    judgement = check_deliveries(EXPECTED, received_callbacks, max_repeats=max_repeats)
-    return [problem.category for problem in judgement.problems]
+    verdict = check_deliveries(EXPECTED, received_callbacks, max_repeats=max_repeats)
+    return [problem.category for problem in verdict.problems]
 
 
 def test_check_deliveries_complete_and_ordered_passes() -> None:
@@ -103,56 +104,59 @@ def test_check_deliveries_repeat_with_other_bytes_is_changed(other: ReceivedCall
     ) == ["changed"]
 
 
-def test_check_deliveries_key_of_two_orders_is_changed() -> None:
+def test_check_deliveries_one_key_for_two_orders_is_changed() -> None:
     assert problem_categories(
         FIRST_CALLBACK, SECOND_CALLBACK, replace(OTHER_CALLBACK, key=FIRST_CALLBACK.key)
     ) == ["changed", "repeated"]
 
 
-def test_check_deliveries_status_with_two_keys_is_found() -> None:
+def test_check_deliveries_two_keys_for_one_status_are_reported() -> None:
     assert problem_categories(
         FIRST_CALLBACK, replace(FIRST_CALLBACK, key="another"), SECOND_CALLBACK, OTHER_CALLBACK
     ) == ["two keys"]
 
 
 @pytest.mark.parametrize(
-    "nameless",
+    "unidentified",
     [
         replace(OTHER_CALLBACK, key=None),
         replace(OTHER_CALLBACK, sequence=None),
         replace(OTHER_CALLBACK, sequence="first"),
     ],
 )
-def test_check_deliveries_without_key_or_sequence_is_not_counted(
-    nameless: ReceivedCallback,
+def test_check_deliveries_without_key_or_sequence_is_unidentified(
+    unidentified: ReceivedCallback,
 ) -> None:
-    assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK, nameless) == ["unnamed", "lost"]
+    assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK, unidentified) == [
+        "unidentified",
+        "lost",
+    ]
 
 
-def test_check_deliveries_unexpected_status_is_found() -> None:
+def test_check_deliveries_status_of_unknown_order_is_unexpected() -> None:
     assert problem_categories(
         FIRST_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK, received("/3", 1, "expired")
-    ) == ["unpromised"]
+    ) == ["unexpected"]
 
 
-def test_check_deliveries_other_status_than_expected_is_found() -> None:
+def test_check_deliveries_other_status_is_unexpected() -> None:
     assert problem_categories(FIRST_CALLBACK, SECOND_CALLBACK, received("/2", 1, "completed")) == [
-        "unpromised"
+        "unexpected"
     ]
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff"])
-def test_check_deliveries_body_without_status_is_found(body: bytes) -> None:
+def test_check_deliveries_body_without_status_is_unexpected(body: bytes) -> None:
     assert problem_categories(
         FIRST_CALLBACK, SECOND_CALLBACK, replace(OTHER_CALLBACK, body=body)
-    ) == ["unpromised"]
+    ) == ["unexpected"]
 
 
-def test_check_deliveries_too_many_repeats_are_found() -> None:
+def test_check_deliveries_too_many_repeats_are_reported() -> None:
     history = (FIRST_CALLBACK, FIRST_CALLBACK, SECOND_CALLBACK, SECOND_CALLBACK, OTHER_CALLBACK)
     assert problem_categories(*history, max_repeats=2) == []
     assert problem_categories(*history, max_repeats=1) == ["repeated"]
-    # A repeat that was refused comes once more, and is one.
+    # A refused repeat is sent again; only accepted repeats count.
     assert (
         problem_categories(
             FIRST_CALLBACK, replace(FIRST_CALLBACK, status_code=500), *history[1:], max_repeats=2
@@ -162,10 +166,10 @@ def test_check_deliveries_too_many_repeats_are_found() -> None:
 
 
 def test_check_deliveries_figures_match_received_callbacks() -> None:
-    judgement = check_deliveries(
+    verdict = check_deliveries(
         EXPECTED,
         [replace(FIRST_CALLBACK, status_code=500), FIRST_CALLBACK, FIRST_CALLBACK, SECOND_CALLBACK],
     )
-    assert judgement.figures == (
-        "3 promised, 4 requests, 2 taken, 1 lost, 0 out of order, 0 changed, 1 repeated"
+    assert verdict.figures == (
+        "3 expected, 4 requests, 2 accepted, 1 lost, 0 out of order, 0 changed, 1 repeated"
     )

@@ -1,12 +1,12 @@
-"""The one judge of all proofs: what the ATS was promised, held against what its receiver saw.
+"""The check that all scenarios share: the statuses the ATS must learn against what it received.
 
-lost        a promised status was never taken with a 2xx
-reordered   a status was sent before the one before it was answered as taken
-changed     a repeat has other bytes, another order or another sequence than the first try
-unnamed     a message without a key or without a sequence that is a number
-two keys    one status under more than one key: the ATS would take it twice
-unpromised  a status that nobody was promised, or another word than was promised
-repeated    more messages again, although taken, than the deaths of the sender explain
+lost          no 2xx was returned for an expected status
+reordered     a status was sent before the response that accepted the status before it
+changed       a repeat has another body, order or sequence than the first attempt
+unidentified  a callback has no key, or no sequence that is a number
+two keys      a status was sent under two keys: the ATS would process it twice
+unexpected    an unexpected status, or another status than the expected one
+repeated      more accepted repeats than the kills of the sender explain
 """
 
 import json
@@ -21,7 +21,7 @@ NEVER_ACCEPTED = (inf, 0)
 
 @dataclass(frozen=True, order=True)
 class ExpectedStatus:
-    """A status that the ATS must learn, in its own words; `order` is its callback's path."""
+    """A status that the ATS must learn, in its own words; `order` is the callback's path."""
 
     order: str
     sequence: int
@@ -30,30 +30,30 @@ class ExpectedStatus:
 
 @dataclass(frozen=True)
 class ReceivedCallback:
-    """One request as the receiver saw it; `answered` is None where it was left without answer."""
+    """One request as the receiver saw it; `status_code` is None when it was not answered."""
 
     order: str
     key: str | None
     sequence: str | None
     body: bytes
     status_code: int | None
-    received_at: float = 0.0  # seconds on the receiver's clock
-    response_delay_seconds: float = 0.0  # seconds, at least, until it was answered
+    received_at: float = 0.0  # in seconds, on the receiver's clock
+    response_delay_seconds: float = 0.0  # at least
 
     @property
     def is_accepted(self) -> bool:
-        """Whether the receiver said that it has it."""
+        """True when the receiver answered with a 2xx."""
         return self.status_code is not None and 200 <= self.status_code < 300
 
     @property
     def sequence_number(self) -> int | None:
-        """The sequence as a number; None where it is none."""
+        """The sequence as a number, or None when it is not a number."""
         return int(self.sequence) if self.sequence and self.sequence.isdecimal() else None
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One broken word: `what` it is called, and where."""
+    """One problem: its category (see above) and its details."""
 
     category: str
     details: str
@@ -64,23 +64,22 @@ class Problem:
 
 @dataclass(frozen=True)
 class DeliveryVerdict:
-    """What came of a history; no problems is a pass."""
+    """The result of a check; no problems means passed."""
 
     problems: tuple[Problem, ...]
     expected: int
     received: int
-    accepted: int  # messages that were taken at least once
-    repeats: int  # of those that were taken already
+    accepted: int  # messages that were accepted at least once
+    repeats: int  # of messages that were accepted before
 
     def count_problems(self, category: str) -> int:
-        """Return how many problems are of one sort."""
         return sum(problem.category == category for problem in self.problems)
 
     @property
     def figures(self) -> str:
-        """The history in one line."""
+        """The result on one line."""
         return (
-            f"{self.expected:,} promised, {self.received:,} requests, {self.accepted:,} taken, "
+            f"{self.expected:,} expected, {self.received:,} requests, {self.accepted:,} accepted, "
             f"{self.count_problems('lost')} lost, {self.count_problems('reordered')} out of order, "
             f"{self.count_problems('changed')} changed, {self.repeats} repeated"
         )
@@ -92,97 +91,110 @@ def check_deliveries(
     *,
     max_repeats: int = 0,
 ) -> DeliveryVerdict:
-    """Hold what came, in the order in which it came, against what was promised."""
-    promises = sorted(set(expected))
-    named = [each for each in received if each.key and each.sequence_number is not None]
-    repeats = _count_repeats(named)
+    """Compare the received callbacks, in order of arrival, with the expected statuses."""
+    statuses = sorted(set(expected))
+    identified = [
+        callback for callback in received if callback.key and callback.sequence_number is not None
+    ]
+    repeats = _count_repeats(identified)
     problems = [
         *_find_unidentified(received),
-        *_find_lost(promises, named),
-        *_find_unexpected(promises, named),
-        *_find_changed(named),
-        *_find_duplicate_keys(named),
-        *_find_reordered(named),
+        *_find_lost(statuses, identified),
+        *_find_unexpected(statuses, identified),
+        *_find_changed(identified),
+        *_find_duplicate_keys(identified),
+        *_find_reordered(identified),
     ]
     if repeats > max_repeats:
         problems.append(Problem("repeated", f"{repeats} times, {max_repeats} at most"))
-    taken = len({each.key for each in named if each.is_accepted})
-    return DeliveryVerdict(tuple(problems), len(promises), len(received), taken, repeats)
+    accepted = len({callback.key for callback in identified if callback.is_accepted})
+    return DeliveryVerdict(tuple(problems), len(statuses), len(received), accepted, repeats)
 
 
 def _find_unidentified(received: Sequence[ReceivedCallback]) -> Iterator[Problem]:
-    for each in received:
-        if not each.key or each.sequence_number is None:
-            yield Problem("unnamed", f"{each.order} (key {each.key}, sequence {each.sequence})")
+    for callback in received:
+        if not callback.key or callback.sequence_number is None:
+            yield Problem(
+                "unidentified",
+                f"{callback.order} (key {callback.key}, sequence {callback.sequence})",
+            )
 
 
 def _find_lost(
     expected: Sequence[ExpectedStatus], identified: Sequence[ReceivedCallback]
 ) -> Iterator[Problem]:
-    taken = {(each.order, each.sequence_number) for each in identified if each.is_accepted}
-    for promise in expected:
-        if (promise.order, promise.sequence) not in taken:
-            yield Problem("lost", f"{promise.order} {promise.sequence} {promise.status}")
+    accepted = {
+        (callback.order, callback.sequence_number)
+        for callback in identified
+        if callback.is_accepted
+    }
+    for status in expected:
+        if (status.order, status.sequence) not in accepted:
+            yield Problem("lost", f"{status.order} {status.sequence} {status.status}")
 
 
 def _find_unexpected(
     expected: Sequence[ExpectedStatus], identified: Sequence[ReceivedCallback]
 ) -> Iterator[Problem]:
-    known = {(each.order, each.sequence): each.status for each in expected}
-    for each in identified:
-        status = known.get((each.order, each.sequence_number or 0))
-        if _status_in(each.body) != status:
+    statuses = {(status.order, status.sequence): status.status for status in expected}
+    for callback in identified:
+        status = statuses.get((callback.order, callback.sequence_number or 0))
+        received_status = _status_in(callback.body)
+        if received_status != status:
             yield Problem(
-                "unpromised",
-                f"{each.order} {each.sequence_number} says {_status_in(each.body)}, not {status}",
+                "unexpected",
+                f"{callback.order} {callback.sequence_number} is {received_status}, not {status}",
             )
 
 
 def _find_changed(identified: Sequence[ReceivedCallback]) -> Iterator[Problem]:
     first: dict[str | None, ReceivedCallback] = {}
-    for each in identified:
-        known = first.setdefault(each.key, each)
-        if (known.order, known.sequence_number, known.body) != (
-            each.order,
-            each.sequence_number,
-            each.body,
+    for callback in identified:
+        earlier = first.setdefault(callback.key, callback)
+        if (earlier.order, earlier.sequence_number, earlier.body) != (
+            callback.order,
+            callback.sequence_number,
+            callback.body,
         ):
-            yield Problem("changed", f"{each.order} {each.sequence_number} under {each.key}")
+            yield Problem(
+                "changed", f"{callback.order} {callback.sequence_number} under {callback.key}"
+            )
 
 
 def _find_duplicate_keys(identified: Sequence[ReceivedCallback]) -> Iterator[Problem]:
     keys = defaultdict(set)
-    for each in identified:
-        keys[each.order, each.sequence_number].add(each.key)
-    for (order, number), found in keys.items():
-        if len(found) > 1:
-            yield Problem("two keys", f"{order} {number} came under {len(found)} keys")
+    for callback in identified:
+        keys[callback.order, callback.sequence_number].add(callback.key)
+    for (order, sequence), status_keys in keys.items():
+        if len(status_keys) > 1:
+            yield Problem("two keys", f"{order} {sequence} was sent under {len(status_keys)} keys")
 
 
 def _find_reordered(identified: Sequence[ReceivedCallback]) -> Iterator[Problem]:
-    """A status may set out only when the one before it, of those that came, was taken."""
-    begun: dict[tuple[str, int], tuple[float, int]] = {}
-    heard: dict[tuple[str, int], tuple[float, int]] = {}
-    for moment, each in enumerate(identified):
-        status = each.order, each.sequence_number or 0
-        begun.setdefault(status, (each.received_at, moment))
-        if each.is_accepted:
-            answer = each.received_at + each.response_delay_seconds, moment
-            heard[status] = min(answer, heard.get(status, answer))
-    for earlier, later in pairwise(sorted(begun)):
-        if earlier[0] == later[0] and begun[later] < heard.get(earlier, NEVER_ACCEPTED):
-            yield Problem("reordered", f"{later[0]} {later[1]} set out before {earlier[1]}")
+    """Find statuses sent before the previous received status was accepted."""
+    first_received: dict[tuple[str, int], tuple[float, int]] = {}
+    first_accepted: dict[tuple[str, int], tuple[float, int]] = {}
+    for index, callback in enumerate(identified):
+        status = callback.order, callback.sequence_number or 0
+        first_received.setdefault(status, (callback.received_at, index))
+        if callback.is_accepted:
+            accepted = callback.received_at + callback.response_delay_seconds, index
+            first_accepted[status] = min(accepted, first_accepted.get(status, accepted))
+    for earlier, later in pairwise(sorted(first_received)):
+        accepted = first_accepted.get(earlier, NEVER_ACCEPTED)
+        if earlier[0] == later[0] and first_received[later] < accepted:
+            yield Problem("reordered", f"{later[0]} {later[1]} was sent before {earlier[1]}")
 
 
 def _count_repeats(identified: Sequence[ReceivedCallback]) -> int:
-    """Count what was taken again under a key that had been taken already."""
-    had: set[str | None] = set()
-    again = 0
-    for each in identified:
-        if each.is_accepted:
-            again += each.key in had
-            had.add(each.key)
-    return again
+    """Count accepted callbacks whose key had been accepted before."""
+    accepted_keys: set[str | None] = set()
+    repeats = 0
+    for callback in identified:
+        if callback.is_accepted:
+            repeats += callback.key in accepted_keys
+            accepted_keys.add(callback.key)
+    return repeats
 
 
 def _status_in(body: bytes) -> str | None:

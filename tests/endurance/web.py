@@ -1,4 +1,4 @@
-"""A browser for proofs: cookies, forms, one connection per request; it survives its server."""
+"""An HTTP client for scenarios: cookies, forms, one connection for each request."""
 
 import html
 import json
@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-REQUEST_TIMEOUT_SECONDS = 30.0  # seconds
-SCAN_INTERVAL_SECONDS = 0.1  # seconds after which the postbox is looked at again
-CONNECTION_ERRORS = (OSError, HTTPException)  # what the death of a server looks like from outside
+REQUEST_TIMEOUT_SECONDS = 30.0
+SCAN_INTERVAL_SECONDS = 0.1  # between two scans of the e-mail folder
+CONNECTION_ERRORS = (OSError, HTTPException)  # raised when the server dies
 
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """What came back."""
+    """A response, decoded."""
 
     status_code: int
     text: str
@@ -29,40 +29,45 @@ class HttpResponse:
 
     @property
     def json(self) -> Any:
-        """The answer of a machine's endpoint."""
+        """The decoded JSON body."""
         return json.loads(self.text)
 
     def form_field(self, name: str) -> str:
-        """Return the value of a form's hidden field; empty where there is none."""
-        found = re.search(rf'name="{name}"[^>]*value="([^"]*)"', self.text)
-        return html.unescape(found[1]) if found else ""
+        """Return the value of a hidden form field, or "" when the page has none."""
+        match = re.search(rf'name="{name}"[^>]*value="([^"]*)"', self.text)
+        return html.unescape(match[1]) if match else ""
+
+    def hidden_fields(self) -> dict[str, str]:
+        """Return the hidden fields of all forms, as a browser would send them."""
+        inputs = re.findall(r'<input[^>]*type="hidden"[^>]*>', self.text)
+        names = (re.search(r'name="([^"]+)"', element) for element in inputs)
+        return {match[1]: self.form_field(match[1]) for match in names if match}
 
 
 class Browser:
-    """Somebody with cookies of their own; raises BROKEN when the server dies."""
+    """A client with cookies of its own. CONNECTION_ERRORS are raised when the server dies."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._cookies: dict[str, str] = {}
 
     def get(self, path: str) -> HttpResponse:
-        """Open a page; redirects are the caller's."""
+        """Request a page without following redirects."""
         return self._request("GET", path, b"", {})
 
     def post(self, path: str, **fields: str) -> HttpResponse:
-        """Send a form."""
-        kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._request("POST", path, urlencode(fields).encode(), kind)
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._request("POST", path, urlencode(fields).encode(), headers)
 
     def _request(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> HttpResponse:
         cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
-        page, set_cookies = send_request(self._port, method, path, body, headers | cookies)
+        response, set_cookies = send_request(self._port, method, path, body, headers | cookies)
         for cookie in set_cookies:
             name, _, value = cookie.partition(";")[0].partition("=")
             self._cookies[name] = value
-        return page
+        return response
 
 
 class AtsClient:
@@ -73,22 +78,20 @@ class AtsClient:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     def for_port(self, port: int) -> "AtsClient":
-        """Return the same ATS, which asks another server."""
-        other = copy(self)
-        other._port = port
-        return other
+        """Return the same ATS as a client of another server."""
+        client = copy(self)
+        client._port = port
+        return client
 
     def get(self, path: str) -> HttpResponse:
-        """Ask for something."""
         return send_request(self._port, "GET", path, b"", self._headers)[0]
 
     def post(self, path: str, body: dict[str, Any]) -> HttpResponse:
-        """Place an order."""
         return send_request(self._port, "POST", path, json.dumps(body).encode(), self._headers)[0]
 
 
 class EmailFolder:
-    """The letters in an instance's folder: candidates find their links in them."""
+    """The e-mails in an instance's folder, from which candidates take their links."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "mail"
@@ -98,7 +101,7 @@ class EmailFolder:
         self._next_scan = 0.0
 
     def invitation_path(self, email: str) -> str | None:
-        """Return the path of the invitation for an address, once its letter is there."""
+        """Return the path of an address's invitation link, or None before the e-mail arrives."""
         with self._lock:
             if email not in self._links and time.monotonic() >= self._next_scan:
                 self._scan()
@@ -109,20 +112,20 @@ class EmailFolder:
         for path in self._folder.glob("[!.]*.eml"):
             if path.name not in self._read_files:
                 self._read_files.add(path.name)
-                letter = message_from_bytes(path.read_bytes(), policy=policy.default)
-                body = letter.get_body(("plain",))
-                found = re.search(r"/c/[\w-]+", body.get_content() if body else "")
-                if found:
-                    self._links[str(letter["To"].addresses[0].addr_spec)] = found[0]
+                email = message_from_bytes(path.read_bytes(), policy=policy.default)
+                body = email.get_body(("plain",))
+                match = re.search(r"/c/[\w-]+", body.get_content() if body else "")
+                if match:
+                    self._links[str(email["To"].addresses[0].addr_spec)] = match[0]
 
 
 def send_request(
     port: int, method: str, path: str, body: bytes, headers: dict[str, str]
 ) -> tuple[HttpResponse, list[str]]:
-    """Make one request; return the answer and the cookies it sets."""
+    """Send one request; return the response and its Set-Cookie headers."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_SECONDS)) as connection:
         connection.request(method, path, body or None, headers | {"Connection": "close"})
-        answer = connection.getresponse()
-        text = answer.read().decode("utf-8", "replace")
-        cookies = answer.headers.get_all("Set-Cookie") or []
-        return HttpResponse(answer.status, text, answer.headers.get("Location", "")), cookies
+        response = connection.getresponse()
+        text = response.read().decode("utf-8", "replace")
+        cookies = response.headers.get_all("Set-Cookie") or []
+        return HttpResponse(response.status, text, response.headers.get("Location", "")), cookies
