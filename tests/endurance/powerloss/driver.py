@@ -1,4 +1,4 @@
-"""An ATS and its candidates at a recorded server: they order, decline, and keep the answers."""
+"""An ATS and its candidates at a recorded server: they place and decline orders."""
 
 import json
 import random
@@ -17,12 +17,12 @@ from tests.endurance.powerloss.shim import RecordedDisk, shim_environment
 from tests.fake_ats import FakeAts
 
 CLIENT_COUNT = 6
-TIMEOUT_SECONDS = 60.0  # seconds that anything may take before the proof gives up
+TIMEOUT_SECONDS = 60.0  # for each request and wait
 
 
 @dataclass
 class PlannedOrder:
-    """One candidate's order, whether they decline, and what was answered."""
+    """An order to place, whether its candidate declines, and the responses so far."""
 
     number: int
     should_decline: bool
@@ -32,31 +32,33 @@ class PlannedOrder:
 
     @property
     def is_acknowledged(self) -> bool:
-        """Whether all that was wished for was acknowledged."""
+        """True when the order, and the decline if planned, is acknowledged."""
         return self.order_id is not None and (self.is_declined or not self.should_decline)
 
     @property
     def callback_path(self) -> str:
-        """Where its callbacks go."""
+        """The path of the callback URL."""
         return f"/callbacks/{self.number}"
 
 
 class OrderPlan:
-    """A source of wishes: about half of the candidates decline."""
+    """Plans orders; about half of the candidates decline."""
 
     def __init__(self, rng: random.Random) -> None:
         self.orders: list[PlannedOrder] = []
         self._rng = rng
 
     def add_orders(self, count: int) -> list[PlannedOrder]:
-        """Return new ones."""
+        """Return `count` new orders."""
         known = len(self.orders)
-        self.orders += [PlannedOrder(known + n, self._rng.random() < 0.5) for n in range(count)]
+        self.orders += [
+            PlannedOrder(known + offset, self._rng.random() < 0.5) for offset in range(count)
+        ]
         return self.orders[known:]
 
     @property
     def unacknowledged(self) -> list[PlannedOrder]:
-        return [wish for wish in self.orders if not wish.is_acknowledged]
+        return [order for order in self.orders if not order.is_acknowledged]
 
 
 class RecordedServer:
@@ -79,23 +81,21 @@ class RecordedServer:
             stderr=self._log_file,
         )
         assert self._process.stdout
-        told = json.loads(self._process.stdout.readline() or "null")
-        assert told, f"the server did not start: {self.log_text[-1000:]}"
-        self.url, self.test_id = told["url"], told["test"]
-        self._auth_headers = {"Authorization": f"Bearer {told['token']}"}
+        connection = json.loads(self._process.stdout.readline() or "null")
+        assert connection, f"the server did not start: {self.log_text[-1000:]}"
+        self.url, self.test_id = connection["url"], connection["test"]
+        self._auth_headers = {"Authorization": f"Bearer {connection['token']}"}
 
     @property
     def log_text(self) -> str:
-        """What the server has logged."""
         return (self.disk.root.parent / "server.log").read_text()
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs still."""
         return self._process.poll() is None
 
     def kill(self) -> None:
-        """End it as a power loss would: without a word."""
+        """Kill the process, as a power loss would."""
         self._process.kill()
         self._process.wait()
         assert self._process.stdout
@@ -103,76 +103,76 @@ class RecordedServer:
         self._log_file.close()
 
     def place_orders(self, orders: list[PlannedOrder]) -> None:
-        """Ask for what has not been acknowledged yet, once each, from a few clients at once."""
+        """Place the orders that are not acknowledged yet, once each, from several clients."""
         with ThreadPoolExecutor(CLIENT_COUNT) as clients:
             list(
                 clients.map(
-                    self._place_and_decline, [wish for wish in orders if not wish.is_acknowledged]
+                    self._place_and_decline,
+                    [order for order in orders if not order.is_acknowledged],
                 )
             )
 
     def wait_for_deliveries(self, orders: list[PlannedOrder]) -> list[str]:
-        """Wait until the letters and statuses of all orders are out; return what is not."""
-        until = time.monotonic() + TIMEOUT_SECONDS
-        while (waiting := self._undelivered(orders)) and time.monotonic() < until:
+        """Wait for the e-mails and callbacks of all orders; return the undelivered ones."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while (undelivered := self._undelivered(orders)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        return waiting
+        return undelivered
 
     def _undelivered(self, orders: list[PlannedOrder]) -> list[str]:
-        told = {each.path: each.json["status"] for each in tuple(self.ats.received)}
-        letters = list((self.disk.instance / "mail").glob("*.eml"))
-        waiting = [
-            each.callback_path
-            for each in orders
-            if each.is_declined and each.callback_path not in told
+        received_paths = {request.path for request in tuple(self.ats.received)}
+        emails = list((self.disk.instance / "mail").glob("*.eml"))
+        missing_callbacks = [
+            order.callback_path
+            for order in orders
+            if order.is_declined and order.callback_path not in received_paths
         ]
-        return waiting + ["a letter"] * (
-            sum(wish.order_id is not None for wish in orders) - len(letters)
-        )
+        placed = sum(order.order_id is not None for order in orders)
+        return missing_callbacks + ["an e-mail"] * (placed - len(emails))
 
     def _place_and_decline(self, order: PlannedOrder) -> None:
         with requests.Session() as browser:
-            ordered = self._place_order(browser, order)
-            invitation = ordered.headers.get("X-Invitation")
+            response = self._place_order(browser, order)
+            invitation = response.headers.get("X-Invitation")
             if invitation and order.should_decline:
                 self._decline(browser, order, invitation)
 
     def _place_order(self, browser: requests.Session, order: PlannedOrder) -> requests.Response:
-        said = {
+        body = {
             "test_id": self.test_id,
             "callback_url": f"{self.ats.url}{order.callback_path}",
             "candidate": {"email": f"candidate-{order.number}@provider.test"},
         }
-        answer = browser.post(
+        response = browser.post(
             f"{self.url}/assessments",
-            json=said,
+            json=body,
             headers=self._auth_headers,
             timeout=TIMEOUT_SECONDS,
         )
-        if answer.ok:
-            order.order_id = answer.json()["assessment_id"]
+        if response.ok:
+            order.order_id = response.json()["assessment_id"]
         else:
-            order.error_responses.append(answer)
-        return answer
+            order.error_responses.append(response)
+        return response
 
     def _decline(self, browser: requests.Session, order: PlannedOrder, invitation: str) -> None:
-        page = browser.get(invitation, timeout=TIMEOUT_SECONDS)
-        if page.ok:
-            page = browser.post(
+        response = browser.get(invitation, timeout=TIMEOUT_SECONDS)
+        if response.ok:
+            response = browser.post(
                 f"{self.url}/c/o/{order.order_id}/decline",
-                {"csrf_token": factories.csrf_token(page.text)},
+                {"csrf_token": factories.csrf_token(response.text)},
                 timeout=TIMEOUT_SECONDS,
                 allow_redirects=False,
             )
-        if page.status_code == 303:
+        if response.status_code == 303:
             order.is_declined = True
         else:
-            order.error_responses.append(page)
+            order.error_responses.append(response)
 
 
 @contextmanager
 def recorded_server(disk: RecordedDisk, synchronous: str = "FULL") -> Iterator[RecordedServer]:
-    """Run a server under the shim, with an ATS to call back; it ends as by a power loss."""
+    """Run a server under the shim, with an ATS; at the end the server is killed."""
     with FakeAts() as ats:
         server = RecordedServer(disk, ats, synchronous)
         try:

@@ -1,14 +1,14 @@
-"""Plays a write log up to a point, and says what a power loss there would have left.
+"""Replays a write log up to a point, and computes what a power loss there could leave.
 
-The model, harder than the file systems that people use:
- - A file keeps what was written before a sync that has ended began. Of the rest any part may be
-   there: each write whole, not at all, or torn at sectors of 512 or 4096 bytes; so may each change
-   of its length. A sector is never half written, and its neighbours are never harmed.
- - A name (made, moved, linked, deleted) is kept when its folder was synced afterwards. To sync a
-   file does not keep its name, though ext4, XFS and Btrfs would. Of the names' later changes some
-   first ones are there, in order, as in a journal.
- - A sync that fails forgets: of what it should have kept any part is there, and no later sync
-   brings the rest back. So Linux does it; the pages are taken for written.
+The model is stricter than common file systems:
+ - A file keeps each write made before the start of a sync that succeeded. Any part of the later
+   writes may survive: a write whole, not at all, or torn at sectors of 512 or 4096 bytes. The same
+   holds for changes of the length. A sector is never half written; its neighbours stay undamaged.
+ - A name (created, renamed, linked, deleted) is kept when its folder is synced afterwards. A sync
+   of the file does not keep its name, although it does on ext4, XFS and Btrfs. Of the later name
+   changes a first part survives, in order, as in a journal.
+ - A failed sync drops writes: any part of them may survive, and no later sync brings back
+   the rest. Linux behaves so, because it marks the pages as written.
 """
 
 import random
@@ -18,17 +18,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ENTRY_HEADER = struct.Struct("=IIIIQQ")  # kind, length of path, length of data, flags, inode, at
+ENTRY_HEADER = struct.Struct("=IIIIQQ")  # kind, path length, data length, flags, inode, offset
 TRUNCATED_FLAG, FOLDER_FLAG = 1, 2
-ACKNOWLEDGEMENT_FILE = (
-    "acknowledged"  # a file beside the instance: what is written to it are the promises
-)
+ACKNOWLEDGEMENT_FILE = "acknowledged"  # beside the instance; one acknowledgement a line
 SECTOR_SIZES = (512, 4096)
 
 
 @dataclass(frozen=True)
 class LogEntry:
-    """One change of the disk, or the begin or end of a sync."""
+    """One change of the disk, or the start or end of a sync."""
 
     kind: str
     path: str
@@ -40,14 +38,14 @@ class LogEntry:
 
 @dataclass(frozen=True)
 class Write:
-    """Bytes at a place; no bytes: the file's new length."""
+    """Bytes written at an offset; without bytes, the file's new length."""
 
     number: int
     offset: int
     data: bytes | None
 
     def apply(self, content: bytearray) -> None:
-        """Do it as the file system would: what is skipped is zeros."""
+        """Apply the write as a file system does: skipped bytes are zeros."""
         if len(content) < self.offset:
             content.extend(bytes(self.offset - len(content)))
         if self.data is None:
@@ -56,7 +54,7 @@ class Write:
             content[self.offset : self.offset + len(self.data)] = self.data
 
     def torn_sectors(self, rng: random.Random, sector: int) -> Iterator["Write"]:
-        """Return some of the sectors that it touches."""
+        """Return a random part of the sectors that the write touches."""
         data = self.data or b""
         begin = self.offset
         while begin < self.offset + len(data):
@@ -68,37 +66,36 @@ class Write:
 
 @dataclass(eq=False)
 class File:
-    """A file, or a folder: what is surely on the disk, and what may be."""
+    """A file or a folder: its durable content, and the writes that are not durable yet."""
 
     is_folder: bool = False
     durable_content: bytearray = field(default_factory=bytearray)
     pending_writes: list[Write] = field(default_factory=list)
-    visible_content: bytearray = field(default_factory=bytearray)  # as the running program sees it
+    visible_content: bytearray = field(default_factory=bytearray)  # as the program reads it
 
     def write(self, write: Write) -> None:
-        """Take a write, which nobody has asked to keep yet."""
         self.pending_writes.append(write)
         write.apply(self.visible_content)
 
     def sync(self, before: int) -> None:
-        """Keep all that was written before a number."""
+        """Make all writes before entry number `before` durable."""
         while self.pending_writes and self.pending_writes[0].number < before:
             self.pending_writes.pop(0).apply(self.durable_content)
 
     def fail_sync(self, before: int, rng: random.Random) -> None:
-        """Keep any part of what was written before a number, and nothing more of it ever."""
-        doubtful = [write for write in self.pending_writes if write.number < before]
-        self.pending_writes = self.pending_writes[len(doubtful) :]
-        for write in doubtful:
+        """Make a random part of the writes before entry number `before` durable; drop the rest."""
+        dropped = [write for write in self.pending_writes if write.number < before]
+        self.pending_writes = self.pending_writes[len(dropped) :]
+        for write in dropped:
             if rng.random() < 0.5:
                 write.apply(self.durable_content)
 
     def after_power_loss(self, rng: random.Random) -> bytes:
-        """Return the file with any part of what was not synced."""
+        """Return the content with a random part of the pending writes."""
         content, sector = bytearray(self.durable_content), rng.choice(SECTOR_SIZES)
-        whole = rng.choice((0.0, 0.5, 0.9, 1.0))
+        whole_write_rate = rng.choice((0.0, 0.5, 0.9, 1.0))
         for write in self.pending_writes:
-            if rng.random() < whole:
+            if rng.random() < whole_write_rate:
                 write.apply(content)
             elif write.data is not None and rng.random() < 0.5:
                 for piece in write.torn_sectors(rng, sector):
@@ -108,7 +105,7 @@ class File:
 
 @dataclass(frozen=True)
 class NameChange:
-    """A change of names in one step: what goes, what comes."""
+    """An atomic change of names: one is removed, one is added."""
 
     number: int
     old_path: str | None
@@ -128,49 +125,49 @@ class NameChange:
 
 
 class DiskReplay:
-    """The disk as it was at a place in the log; `play` goes on to a later one."""
+    """The disk at a position in the log; `replay_until` moves to a later position."""
 
     def __init__(self, log: Path, root: Path, seed: int) -> None:
         self.entries = tuple(_read_entries(log, str(root)))
         self._acknowledgement_inodes = {
-            each.inode for each in self.entries if each.path == ACKNOWLEDGEMENT_FILE
+            entry.inode for entry in self.entries if entry.path == ACKNOWLEDGEMENT_FILE
         }
         self.acknowledgements: list[bytes] = []
         self.position = 0
         self.failed_syncs = 0
         self.syncs: Counter[str] = Counter()  # by path
         self._rng = random.Random(seed)
-        top = File(is_folder=True)
-        self._names: dict[str, File] = {"": top}
-        self._durable_names: dict[str, File] = {"": top}
+        root_folder = File(is_folder=True)
+        self._names: dict[str, File] = {"": root_folder}
+        self._durable_names: dict[str, File] = {"": root_folder}
         self._pending_name_changes: list[NameChange] = []
         self._files_by_inode: dict[int, File] = {}
         self._paths_by_inode: dict[int, str] = {}
         self._open_syncs: dict[tuple[int, int], int] = {}
 
     def replay_until(self, position: int) -> None:
-        """Play the entries before `to`."""
+        """Apply the entries before `position`."""
         for number in range(self.position, position):
             self._apply(number, self.entries[number])
         self.position = max(self.position, position)
 
     def is_acknowledgement(self, entry: LogEntry) -> bool:
-        """Whether an entry is a promise that was given."""
+        """Return True when the entry wrote an acknowledgement."""
         return entry.kind == "W" and entry.inode in self._acknowledgement_inodes
 
     def after_power_loss(self, rng: random.Random) -> dict[str, bytes]:
-        """Return the files that a power loss here would leave, by their paths below the root."""
+        """Return the files that a power loss here could leave, by path below the root."""
         names = dict(self._durable_names)
         for change in self._pending_name_changes[: rng.randint(0, len(self._pending_name_changes))]:
             change.apply(names)
         return {
             path: file.after_power_loss(rng)
             for path, file in names.items()
-            if not file.is_folder and all(each in names for each in _parent_folders(path))
+            if not file.is_folder and all(folder in names for folder in _parent_folders(path))
         }
 
     def visible_files(self) -> dict[str, bytes]:
-        """Return the files as the running program sees them."""
+        """Return the files as the running program reads them."""
         return {
             name: bytes(file.visible_content)
             for name, file in self._names.items()
@@ -195,13 +192,13 @@ class DiskReplay:
                 self._change_names(number, None, _target_path(entry), self._names[entry.path])
 
     def _apply_open(self, number: int, entry: LogEntry) -> None:
-        known = self._names.get(entry.path)
-        if known is None:
-            known = File(is_folder=entry.kind == "M" or bool(entry.flags & FOLDER_FLAG))
-            self._change_names(number, None, entry.path, known)
-        self._files_by_inode[entry.inode], self._paths_by_inode[entry.inode] = known, entry.path
+        file = self._names.get(entry.path)
+        if file is None:
+            file = File(is_folder=entry.kind == "M" or bool(entry.flags & FOLDER_FLAG))
+            self._change_names(number, None, entry.path, file)
+        self._files_by_inode[entry.inode], self._paths_by_inode[entry.inode] = file, entry.path
         if entry.flags & TRUNCATED_FLAG:
-            known.write(Write(number, 0, None))
+            file.write(Write(number, 0, None))
 
     def _apply_write(self, number: int, entry: LogEntry) -> None:
         if self.is_acknowledgement(entry):
@@ -210,16 +207,16 @@ class DiskReplay:
         data = entry.data if entry.kind == "W" else None
         self._files_by_inode[entry.inode].write(Write(number, entry.offset, data))
 
-    def _apply_sync(self, entry: LogEntry, begun: int) -> None:
+    def _apply_sync(self, entry: LogEntry, sync_started: int) -> None:
         file, failed = self._files_by_inode[entry.inode], entry.kind == "F"
         self.failed_syncs += failed
         self.syncs[self._paths_by_inode[entry.inode]] += not failed
         if failed:
-            file.fail_sync(begun, self._rng)
+            file.fail_sync(sync_started, self._rng)
         elif file.is_folder:
-            self._sync_names(self._paths_by_inode[entry.inode], begun)
+            self._sync_names(self._paths_by_inode[entry.inode], sync_started)
         else:
-            file.sync(begun)
+            file.sync(sync_started)
 
     def _sync_names(self, folder: str, before: int) -> None:
         for change in tuple(self._pending_name_changes):
@@ -237,15 +234,17 @@ class DiskReplay:
 
 def _read_entries(log: Path, root: str) -> Iterator[LogEntry]:
     with log.open("rb") as file:
-        while head := file.read(ENTRY_HEADER.size):
-            if len(head) < ENTRY_HEADER.size:
-                return  # the process was killed while it wrote this
-            kind, path, data, flags, inode, at = ENTRY_HEADER.unpack(head)
-            name, content = file.read(path), file.read(data)
-            if len(name) == path and len(content) == data:
+        while header := file.read(ENTRY_HEADER.size):
+            if len(header) < ENTRY_HEADER.size:
+                return  # the process was killed during this write
+            kind, path, data, flags, inode, offset = ENTRY_HEADER.unpack(header)
+            path_bytes, content = file.read(path), file.read(data)
+            if len(path_bytes) == path and len(content) == data:
                 if chr(kind) in "LR":
                     content = _relative_path(content, root).encode()
-                yield LogEntry(chr(kind), _relative_path(name, root), content, flags, inode, at)
+                yield LogEntry(
+                    chr(kind), _relative_path(path_bytes, root), content, flags, inode, offset
+                )
 
 
 def _relative_path(path: bytes, root: str) -> str:

@@ -1,10 +1,9 @@
-"""Two proofs about disks: what is acknowledged outlives a power loss; and while a disk fails, or is
-full, nobody lies, and when it is well again so is the server.
+"""Two scenarios about disks: a power loss, and a disk that fails or is full.
 
-For the first everything that a real server does to its disk is recorded, and replayed up to many
-places; there the power goes, and what is left is opened by the server's own parts. That the proof
-bites is proved too: with `synchronous=NORMAL`, and on a disk whose syncs do nothing, it does find
-losses.
+All disk writes of a real server are recorded and replayed up to many points, where the power is
+lost. The server's own code then opens the remaining files; every acknowledgement must hold. While a
+disk fails or is full, no acknowledgement may be false; afterwards the server must recover.
+Control runs must find losses: with `synchronous=NORMAL`, and on a disk that ignores syncs.
 """
 
 import subprocess
@@ -34,20 +33,20 @@ DATABASE_PATH = "instance/provider.db"
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is recorded, and at how many places the power goes."""
+    """How much is recorded, and at how many points the power is lost."""
 
     orders: int
     points: int
-    loss_points: int  # places at which the power goes where it must show
+    loss_points: int  # in the control runs
     file_count: int
-    free_bytes: tuple[int, ...]  # bytes that a full disk still has
-    read_failure_intervals: tuple[int, ...]  # of so many one fails
-    min_database_syncs: int  # syncs of the database itself that must be among what is replayed
+    free_bytes: tuple[int, ...]  # that a full disk still has
+    read_failure_intervals: tuple[int, ...]  # every n-th read fails
+    min_database_syncs: int  # that the recording must contain
 
 
 @dataclass(frozen=True)
 class Fault:
-    """How a disk fails, and whether nothing at all can be kept meanwhile."""
+    """How a disk fails, and whether it then blocks every write."""
 
     name: str
     apply: Callable[[RecordedDisk], None]
@@ -61,144 +60,150 @@ SHORT_PLAN = Plan(14, 20, 12, 5, (0, 70_000), (6,), 1)
 
 
 def powerloss(run: Run) -> ScenarioVerdict:
-    """Orders, statuses and files that were acknowledged are there after a power loss anywhere."""
+    """Acknowledged orders, statuses and files survive a power loss at any point."""
     plan, verdict = SHORT_PLAN if run.short else LONG_PLAN, ScenarioVerdict("")
     try:
-        told = [
+        figures = [
             _check_orders(run, plan, "FULL", verdict),
             _check_orders(run, plan, "NORMAL", verdict),
-            _check_files(run, plan, "honest", verdict),
-            _check_files(run, plan, "lying", verdict),
+            _check_files(run, plan, "working", verdict),
+            _check_files(run, plan, "ignored", verdict),
         ]
-    except ShimUnavailable as missing:
-        return ScenarioVerdict("not proved", [str(missing)])
-    verdict.figures = "; ".join(told)
+    except ShimUnavailable as error:
+        return ScenarioVerdict("not run", [str(error)])
+    verdict.figures = "; ".join(figures)
     return verdict
 
 
 def disk(run: Run) -> ScenarioVerdict:
-    """While a disk fails or is full no acknowledgement is false; then all goes on by itself."""
+    """While a disk fails or is full no acknowledgement is false; afterwards the server recovers."""
     plan, verdict = SHORT_PLAN if run.short else LONG_PLAN, ScenarioVerdict("")
     try:
-        ground = RecordedDisk(run.create_folder("disk"))
-    except ShimUnavailable as missing:
-        return ScenarioVerdict("not proved", [str(missing)])
-    wishes = OrderPlan(run.rng("wishes"))
-    with recorded_server(ground) as server:
-        server.place_orders(wishes.add_orders(plan.orders // 2))
+        recorded_disk = RecordedDisk(run.create_folder("disk"))
+    except ShimUnavailable as error:
+        return ScenarioVerdict("not run", [str(error)])
+    order_plan = OrderPlan(run.rng("orders"))
+    with recorded_server(recorded_disk) as server:
+        server.place_orders(order_plan.add_orders(plan.orders // 2))
         faults = _create_faults(plan)
-        said = [_run_fault(run, server, wishes, fault, plan, verdict) for fault in faults]
-        late = server.wait_for_deliveries(wishes.orders)
-        verdict.problems += [f"never delivered: {each}" for each in late]
-    found, tape = _check_losses(run, ground, plan.points, "disk")
-    verdict.problems += found.lost + found.unreadable
-    verdict.require(tape.failed_syncs > 0, "no sync failed")
-    answers = sum(said, Counter[int]())
-    told = ", ".join(f"{count} × {code}" for code, count in sorted(answers.items()))
+        counters = [_run_fault(run, server, order_plan, fault, plan, verdict) for fault in faults]
+        undelivered = server.wait_for_deliveries(order_plan.orders)
+        verdict.problems += [f"never delivered: {item}" for item in undelivered]
+    losses, replay = _check_losses(run, recorded_disk, plan.points, "disk")
+    verdict.problems += losses.lost + losses.unreadable
+    verdict.require(replay.failed_syncs > 0, "no sync failed")
+    status_codes = sum(counters, Counter[int]())
+    responses = ", ".join(f"{count} × {code}" for code, count in sorted(status_codes.items()))
     verdict.figures = (
-        f"{len(wishes.orders)} orders, {len(faults)} faults, {tape.failed_syncs} syncs "
-        f"failed, answered meanwhile: {told}; all done at the first try after each; {found}"
+        f"{len(order_plan.orders)} orders, {len(faults)} faults, {replay.failed_syncs} syncs "
+        f"failed, responses during faults: {responses}; all orders succeeded afterwards; {losses}"
     )
     return verdict
 
 
 def _create_faults(plan: Plan) -> list[Fault]:
     return [
-        Fault("syncs that fail", RecordedDisk.fail_syncs, blocks_all_writes=True),
+        Fault("failing syncs", RecordedDisk.fail_syncs, blocks_all_writes=True),
         *(
             Fault(
-                f"{room:,} bytes of room",
-                partial(RecordedDisk.limit_free_space, free_bytes=room),
-                not room,
+                f"{free_bytes:,} free bytes",
+                partial(RecordedDisk.limit_free_space, free_bytes=free_bytes),
+                not free_bytes,
             )
-            for room in plan.free_bytes
+            for free_bytes in plan.free_bytes
         ),
         *(
-            Fault(f"one of {each} reads failing", partial(RecordedDisk.fail_reads, interval=each))
-            for each in plan.read_failure_intervals
+            Fault(
+                f"every {interval}th read failing",
+                partial(RecordedDisk.fail_reads, interval=interval),
+            )
+            for interval in plan.read_failure_intervals
         ),
     ]
 
 
 def _check_orders(run: Run, plan: Plan, synchronous: str, verdict: ScenarioVerdict) -> str:
-    """Record a server at work, lose power at many places; FULL must keep all, NORMAL must not."""
-    ground = RecordedDisk(run.create_folder(synchronous))
-    wishes = OrderPlan(run.rng("wishes"))
-    with recorded_server(ground, synchronous) as server:
-        server.place_orders(wishes.add_orders(plan.orders))
+    """Record a working server and lose power at many points: FULL loses nothing, NORMAL must."""
+    recorded_disk = RecordedDisk(run.create_folder(synchronous))
+    order_plan = OrderPlan(run.rng("orders"))
+    with recorded_server(recorded_disk, synchronous) as server:
+        server.place_orders(order_plan.add_orders(plan.orders))
         verdict.require(
-            not wishes.unacknowledged,
-            f"{len(wishes.unacknowledged)} requests failed: {server.log_text[-500:]}",
+            not order_plan.unacknowledged,
+            f"{len(order_plan.unacknowledged)} requests failed: {server.log_text[-500:]}",
         )
     points = plan.points if synchronous == "FULL" else plan.loss_points
-    found, tape = _check_losses(run, ground, points, synchronous)
+    losses, replay = _check_losses(run, recorded_disk, points, synchronous)
     verdict.problems += [
-        f"{synchronous}: {each}" for each in _find_unlogged_files(tape, ground.root)
+        f"{synchronous}: {problem}" for problem in _find_unlogged_files(replay, recorded_disk.root)
     ]
-    verdict.problems += [f"{synchronous}: {each}" for each in found.unreadable]
+    verdict.problems += [f"{synchronous}: {problem}" for problem in losses.unreadable]
     if synchronous == "FULL":
-        verdict.problems += [f"lost: {each}" for each in found.lost]
+        verdict.problems += [f"lost: {item}" for item in losses.lost]
         verdict.require(
-            tape.syncs[DATABASE_PATH] >= plan.min_database_syncs,
-            f"{tape.syncs[DATABASE_PATH]} syncs of the database",
+            replay.syncs[DATABASE_PATH] >= plan.min_database_syncs,
+            f"{replay.syncs[DATABASE_PATH]} syncs of the database",
         )
     else:
-        verdict.require(bool(found.lost), f"it does not bite: {synchronous} loses nothing")
-    return f"{synchronous}: {found}, {tape.syncs[DATABASE_PATH]} syncs of the database"
+        verdict.require(bool(losses.lost), f"the control run with {synchronous} lost nothing")
+    return f"{synchronous}: {losses}, {replay.syncs[DATABASE_PATH]} syncs of the database"
 
 
-def _check_files(run: Run, plan: Plan, disk_type: str, verdict: ScenarioVerdict) -> str:
-    """Record how files are kept, on a disk that syncs, and on one that says that it does."""
-    ground = RecordedDisk(run.create_folder(disk_type))
-    if disk_type == "lying":
-        ground.ignore_syncs()
+def _check_files(run: Run, plan: Plan, syncs: str, verdict: ScenarioVerdict) -> str:
+    """Record how files are stored, on a disk that syncs and on one that ignores syncs."""
+    recorded_disk = RecordedDisk(run.create_folder(syncs))
+    if syncs == "ignored":
+        recorded_disk.ignore_syncs()
     command = [
         sys.executable,
         "-m",
         "tests.endurance.powerloss.file_writer",
-        str(ground.root),
+        str(recorded_disk.root),
         str(plan.file_count),
     ]
-    subprocess.run(command, env=shim_environment(ground), check=True)
-    tape = DiskReplay(ground.log, ground.root, run.seed)
-    points = plan.points if disk_type == "honest" else plan.loss_points
-    found = verification.check_after_power_loss(
-        tape, points, run.rng(disk_type), verification.find_lost_files
+    subprocess.run(command, env=shim_environment(recorded_disk), check=True)
+    replay = DiskReplay(recorded_disk.log, recorded_disk.root, run.seed)
+    points = plan.points if syncs == "working" else plan.loss_points
+    losses = verification.check_after_power_loss(
+        replay, points, run.rng(syncs), verification.find_lost_files
     )
-    verdict.problems += [f"files: {each}" for each in _find_unlogged_files(tape, ground.root)]
-    if disk_type == "honest":
-        verdict.problems += [f"lost: {each}" for each in found.lost]
+    verdict.problems += [
+        f"files: {problem}" for problem in _find_unlogged_files(replay, recorded_disk.root)
+    ]
+    if syncs == "working":
+        verdict.problems += [f"lost: {item}" for item in losses.lost]
     else:
-        verdict.require(bool(found.lost), "it does not bite: a disk that lies loses nothing")
-    return f"files on an {disk_type} disk: {found}".replace("an lying", "a lying")
+        verdict.require(bool(losses.lost), "the control run with ignored syncs lost nothing")
+    return f"files with {syncs} syncs: {losses}"
 
 
 def _check_losses(
     run: Run, recorded_disk: RecordedDisk, points: int, name: str
 ) -> tuple[LossReport, DiskReplay]:
-    tape, orders = (
-        DiskReplay(recorded_disk.log, recorded_disk.root, run.seed),
-        verification.OrderVerifier(run.create_folder(f"{name} left")),
-    )
-    run.print_progress(f"{name}: {len(tape.entries):,} entries recorded")
-    found = verification.check_after_power_loss(tape, points, run.rng(f"{name} points"), orders)
-    run.print_progress(f"{name}: {found}")
-    return found, tape
+    replay = DiskReplay(recorded_disk.log, recorded_disk.root, run.seed)
+    verifier = verification.OrderVerifier(run.create_folder(f"{name}-remaining"))
+    run.print_progress(f"{name}: {len(replay.entries):,} entries recorded")
+    rng = run.rng(f"{name} points")
+    losses = verification.check_after_power_loss(replay, points, rng, verifier)
+    run.print_progress(f"{name}: {losses}")
+    return losses, replay
 
 
 def _find_unlogged_files(replay: DiskReplay, root: Path) -> list[str]:
-    """Name the files that the log, played to its end, does not have as the disk has them."""
+    """Return the files that differ between the disk and the whole log, replayed."""
     replay.replay_until(len(replay.entries))
-    there = {
+    on_disk = {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")
         if path.is_file() and not path.name.endswith("-shm") and path.name != ACKNOWLEDGEMENT_FILE
     }
-    played = {
+    replayed = {
         name: data for name, data in replay.visible_files().items() if name != ACKNOWLEDGEMENT_FILE
     }
-    wrong = {name for name in there.keys() | played.keys() if there.get(name) != played.get(name)}
-    return [f"the log has not seen all of {name}" for name in sorted(wrong)]
+    different = {
+        name for name in on_disk.keys() | replayed.keys() if on_disk.get(name) != replayed.get(name)
+    }
+    return [f"the log does not contain all of {name}" for name in sorted(different)]
 
 
 def _run_fault(
@@ -209,45 +214,49 @@ def _run_fault(
     plan: Plan,
     verdict: ScenarioVerdict,
 ) -> Counter[int]:
-    """Let the disk fail for a while; return how often which code was answered."""
-    known = [wish for wish in order_plan.orders if not wish.should_decline][:3]
-    for wish in known:
-        wish.should_decline = True  # somebody known already changes their mind on a failing disk
+    """Place orders while the disk fails, then repair the disk; count the status codes."""
+    existing = [order for order in order_plan.orders if not order.should_decline][:3]
+    for order in existing:
+        order.should_decline = True  # so that existing orders change during the fault too
     new = order_plan.add_orders(plan.orders // 8 + 3)
-    tried = [*known, *new]
+    orders = [*existing, *new]
     fault.apply(server.disk)
-    server.place_orders(tried)
-    meanwhile = Counter(answer.status_code for wish in tried for answer in wish.error_responses)
-    kept = [wish for wish in new if wish.order_id]
-    meanwhile[201] = len(kept)
-    verdict.problems += [f"{fault.name}: {each}" for each in _unexpected_responses(tried)]
+    server.place_orders(orders)
+    status_codes = Counter(
+        response.status_code for order in orders for response in order.error_responses
+    )
+    acknowledged = [order for order in new if order.order_id]
+    status_codes[201] = len(acknowledged)
+    verdict.problems += [f"{fault.name}: {problem}" for problem in _unexpected_responses(orders)]
     if fault.blocks_all_writes:
-        kept += [wish for wish in known if wish.is_declined]
-        verdict.problems += [f"{fault.name}: {each.number} was acknowledged" for each in kept]
-    verdict.require(meanwhile[503] > 0, f"{fault.name}: nobody noticed")
+        acknowledged += [order for order in existing if order.is_declined]
+        verdict.problems += [
+            f"{fault.name}: {order.number} was acknowledged" for order in acknowledged
+        ]
+    verdict.require(status_codes[503] > 0, f"{fault.name}: no request failed")
     server.disk.repair()
-    server.place_orders(tried)
+    server.place_orders(orders)
     verdict.problems += [
-        f"after {fault.name}: {wish.number} failed" for wish in order_plan.unacknowledged
+        f"after {fault.name}: {order.number} failed" for order in order_plan.unacknowledged
     ]
     verdict.require(server.is_running, f"{fault.name}: the server died")
-    run.print_progress(f"{fault.name}: {dict(meanwhile)}")
-    return meanwhile
+    run.print_progress(f"{fault.name}: {dict(status_codes)}")
+    return status_codes
 
 
 def _unexpected_responses(orders: list[PlannedOrder]) -> list[str]:
-    """Name answers that are none of a server's whose disk fails."""
-    refused = [answer for wish in orders for answer in wish.error_responses]
+    """Return responses that a server with a failing disk must not give."""
+    responses = [response for order in orders for response in order.error_responses]
     return [
-        f"{answer.status_code} from {answer.request.path_url}"
-        for answer in refused
-        if answer.status_code != 503 or not _has_error_shape(answer)
+        f"{response.status_code} from {response.request.path_url}"
+        for response in responses
+        if response.status_code != 503 or not _has_error_shape(response)
     ]
 
 
 def _has_error_shape(response: requests.Response) -> bool:
-    """Whether an error has its shape: the contract's for machines, a page for people."""
+    """Return True for an HTML page to candidates, or the contract's JSON to an ATS."""
     if response.request.path_url.startswith("/c/"):
         return "</html>" in response.text
-    said = response.json()
-    return set(said) == {"status", "message"} and said["status"] == response.status_code
+    body = response.json()
+    return set(body) == {"status", "message"} and body["status"] == response.status_code

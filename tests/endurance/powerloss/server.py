@@ -1,7 +1,7 @@
-"""The server as a process under the shim: as it always is, but for the clock and a witness.
+"""A server process under the shim, with a fast clock and recorded acknowledgements.
 
-`python -m tests.endurance.powerloss.server ROOT CALLBACK_HOST SYNCHRONOUS`; tells its address in one
-line of JSON and goes on until it is killed. Its instance folder is ROOT/instance.
+`python -m tests.endurance.powerloss.server ROOT CALLBACK_HOST SYNCHRONOUS` prints its URL, token
+and test as a line of JSON, and runs until it is killed. Its instance folder is ROOT/instance.
 """
 
 import json
@@ -29,11 +29,11 @@ from provider.storage.database import Database
 from tests import factories
 from tests.endurance.powerloss.replay import ACKNOWLEDGEMENT_FILE
 
-CLOCK_SPEED_FACTOR = 60  # a lease is over in a second
+CLOCK_SPEED_FACTOR = 60  # leases expire within a second
 
 
 class AcceleratedClock(Clock):
-    """A clock that runs faster than the real one."""
+    """A clock that runs CLOCK_SPEED_FACTOR times as fast as the real one."""
 
     def __init__(self) -> None:
         self._started_at, self._started_monotonic = super().now(), time.monotonic()
@@ -45,7 +45,10 @@ class AcceleratedClock(Clock):
 
 
 class AcknowledgementRecorder:
-    """Writes every promise down the moment before it is given; tells the tests invitations."""
+    """Writes each acknowledgement to a file right before the response is sent.
+
+    The response to an order also carries its invitation link, for the driver.
+    """
 
     def __init__(self, services: Services, app: Any) -> None:
         self._services, self._app = services, app
@@ -53,16 +56,16 @@ class AcknowledgementRecorder:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        answer = Response.from_app(self._app, environ, buffered=True)
-        door = (environ["REQUEST_METHOD"], environ["PATH_INFO"].rpartition("/")[2])
-        if door == ("POST", "assessments") and answer.status_code == 201:
-            order = json.loads(answer.get_data())["assessment_id"]
+        response = Response.from_app(self._app, environ, buffered=True)
+        action = (environ["REQUEST_METHOD"], environ["PATH_INFO"].rpartition("/")[2])
+        if action == ("POST", "assessments") and response.status_code == 201:
+            order = json.loads(response.get_data())["assessment_id"]
             self.record(order=order, status="pending")
-            with suppress(Unavailable):  # nothing can be read just now
-                answer.headers["X-Invitation"] = factories.invitation_url(self._services, order)
-        if door == ("POST", "decline") and answer.status_code == 303:
+            with suppress(Unavailable):  # the disk may be failing
+                response.headers["X-Invitation"] = factories.invitation_url(self._services, order)
+        if action == ("POST", "decline") and response.status_code == 303:
             self.record(order=environ["PATH_INFO"].split("/")[3], status="declined")
-        return answer(environ, start_response)
+        return response(environ, start_response)
 
     def record(self, **fields: Any) -> None:
         os.write(self._file, json.dumps(fields).encode() + b"\n")
@@ -72,11 +75,11 @@ class _QuietRequestHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log(self, *_: object) -> None:
-        """Say nothing."""
+        """Write no access log."""
 
 
 def set_synchronous(db: Database, synchronous: str) -> None:
-    """Let SQLite sync less, or as always (FULL): there is no setting for it."""
+    """Set SQLite's `synchronous` for new connections; the program has no setting for it."""
 
     @event.listens_for(db.engine, "connect")
     def _connected(connection: Any, _: object) -> None:
@@ -84,7 +87,6 @@ def set_synchronous(db: Database, synchronous: str) -> None:
 
 
 def main(root: Path, host: str, synchronous: str) -> None:
-    """Make everything from nothing below the root, and serve."""
     logging_config.configure()
     server = make_server(
         "127.0.0.1", 0, lambda *_: (), threaded=True, request_handler=_QuietRequestHandler
@@ -101,10 +103,10 @@ def main(root: Path, host: str, synchronous: str) -> None:
     services = Services.build(settings, AcceleratedClock())
     set_synchronous(services.db, synchronous)
     schema_version.upgrade(services.db)
-    account, token = factories.create_account(services, hosts=[host])
+    account_id, token = factories.create_account(services, hosts=[host])
     product = factories.create_test(services)
     server.app = AcknowledgementRecorder(services, create_app(services))
-    server.app.record(account=account)
+    server.app.record(account=account_id)
     InProcessDispatcher(services, sweep_interval_seconds=0.2).start()
     print(json.dumps({"url": url, "token": token, "test": product}), flush=True)
     server.serve_forever()

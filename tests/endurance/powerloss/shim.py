@@ -1,4 +1,4 @@
-"""Builds the shim, and tells a process to run under it."""
+"""Builds the shim, and the environment of a process that runs under it."""
 
 import mmap
 import os
@@ -8,17 +8,17 @@ import subprocess
 from pathlib import Path
 
 SHIM_SOURCE = Path(__file__).with_name("shim.c")
-# What a sync does, whether the disk is full, its room in bytes, of how many reads one fails.
+# What a sync does, whether the disk is full, its free bytes, and which reads fail (every n-th).
 CONTROL_STRUCT = struct.Struct("=iiqq")
 SYNC_WORKS, SYNC_FAILS, SYNC_IGNORED = range(3)
 
 
 class ShimUnavailable(Exception):
-    """The proofs cannot be made here; says why."""
+    """The shim cannot be built on this machine; the message says why."""
 
 
 def build_shim(folder: Path) -> Path:
-    """Compile the shim into a folder; Missing where there is no gcc."""
+    """Compile the shim into a folder. ShimUnavailable: gcc or libc6-dev is missing."""
     gcc = shutil.which("gcc")
     if gcc is None:
         raise ShimUnavailable(
@@ -27,21 +27,21 @@ def build_shim(folder: Path) -> Path:
     library = folder / "shim.so"
     options = ["-O2", "-Wall", "-shared", "-fPIC", "-o", str(library)]
     command = [gcc, *options, str(SHIM_SOURCE), "-ldl", "-lpthread"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
         raise ShimUnavailable(
-            f"gcc could not build the shim (libc6-dev missing?): {done.stderr.strip()}"
+            f"gcc could not build the shim (libc6-dev missing?): {result.stderr.strip()}"
         )
     return library
 
 
 class RecordedDisk:
-    """A folder whose every change is recorded, and which can be made to fail."""
+    """A folder whose changes are all recorded, and which can be made to fail."""
 
     def __init__(self, folder: Path) -> None:
         self.root, self.log = folder / "disk", folder / "log"
         self.root.mkdir(mode=0o700, parents=True)
-        self.instance = self.root / "instance"  # made by the server, with all that is in it
+        self.instance = self.root / "instance"  # created by the server
         control = folder / "control"
         control.write_bytes(bytes(CONTROL_STRUCT.size))
         self.environment = {
@@ -54,23 +54,23 @@ class RecordedDisk:
             self._control = mmap.mmap(file.fileno(), CONTROL_STRUCT.size)
 
     def fail_syncs(self) -> None:
-        """From now on every fsync and fdatasync answers EIO."""
+        """Make every fsync and fdatasync fail with EIO."""
         self._set(SYNC_FAILS)
 
     def ignore_syncs(self) -> None:
-        """From now on every fsync and fdatasync says that it was done, and does nothing."""
+        """Make every fsync and fdatasync succeed without doing anything."""
         self._set(SYNC_IGNORED)
 
     def limit_free_space(self, free_bytes: int) -> None:
-        """From now on only `room` more bytes can be written; then ENOSPC."""
+        """Let only `free_bytes` more bytes be written; then writes fail with ENOSPC."""
         self._set(SYNC_WORKS, is_full=1, free_bytes=free_bytes)
 
     def fail_reads(self, interval: int) -> None:
-        """From now on one of so many reads answers EIO."""
+        """Make every `interval`-th read fail with EIO."""
         self._set(SYNC_WORKS, read_failure_interval=interval)
 
     def repair(self) -> None:
-        """From now on all is well again."""
+        """Make the disk work again."""
         self._set(SYNC_WORKS)
 
     def _set(
@@ -82,6 +82,8 @@ class RecordedDisk:
 
 
 def shim_environment(disk: RecordedDisk) -> dict[str, str]:
-    """Return this process's variables, without settings of the server's, and with the shim's."""
-    rest = {name: value for name, value in os.environ.items() if not name.startswith("PROVIDER_")}
-    return rest | disk.environment
+    """Return this process's environment without PROVIDER_ variables, with the shim's."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("PROVIDER_")
+    }
+    return inherited | disk.environment

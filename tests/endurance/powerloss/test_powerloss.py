@@ -1,4 +1,4 @@
-"""The proofs about disks in short, and the rules by which a power loss is played."""
+"""The disk scenarios in their short forms, and the rules of the power loss model."""
 
 import os
 import random
@@ -17,7 +17,7 @@ from tests.endurance.powerloss.replay import ENTRY_HEADER, FOLDER_FLAG, DiskRepl
 from tests.endurance.scenario import Run, Scenario
 
 ROOT = Path("/disk")
-ROOT_INODE, FILE_INODE, OTHER_INODE = 1, 2, 3  # inodes
+ROOT_INODE, FILE_INODE, OTHER_INODE = 1, 2, 3
 THREAD_ID = 77
 
 
@@ -30,29 +30,29 @@ def run(tmp_path: Path) -> Run:
     return Run(tmp_path, short=True, seed=4, verbose=False)
 
 
-def test_power_loss_keeps_acknowledged_data(run: Run) -> None:
+def test_powerloss_short_form_keeps_acknowledged_data(run: Run) -> None:
     verdict = scenarios.powerloss(run)
     assert verdict.problems == []
     assert "FULL: 20 points" in verdict.figures
 
 
-def test_disk_failing_or_full_gives_errors_and_recovers(run: Run) -> None:
+def test_disk_short_form_reports_errors_and_recovers(run: Run) -> None:
     verdict = scenarios.disk(run)
     assert verdict.problems == []
     assert "× 503" in verdict.figures
 
 
-@pytest.mark.parametrize("proof", [scenarios.powerloss, scenarios.disk])
-def test_scenario_without_gcc_fails_with_reason(
-    proof: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("scenario", [scenarios.powerloss, scenarios.disk])
+def test_disk_scenario_without_gcc_fails_with_reason(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    verdict = proof(Run(tmp_path, short=True, verbose=False))
+    verdict = scenario(Run(tmp_path, short=True, verbose=False))
     assert not verdict.passed
     assert "gcc is missing" in verdict.problems[0]
 
 
-# The rules
+# The model
 
 
 LogRecord = tuple[str, str, bytes, int, int, int]
@@ -76,19 +76,21 @@ FOLDER_SYNC_ENTRIES = (("O", str(ROOT), b"", FOLDER_FLAG, ROOT_INODE, 0), *sync_
 def remaining_files(
     folder: Path, *entries: LogRecord, seed_count: int = 200
 ) -> list[dict[str, bytes]]:
-    """Return what many power losses at the end of a log leave."""
+    """Return the files left by many power losses at the end of a log."""
     log = folder / "log"
     with log.open("wb") as file:
-        for kind, path, data, flags, inode, at in entries:
-            name = path.encode()
+        for kind, path, data, flags, inode, offset in entries:
+            path_bytes = path.encode()
             file.write(
-                ENTRY_HEADER.pack(ord(kind), len(name), len(data), flags, inode, at) + name + data
+                ENTRY_HEADER.pack(ord(kind), len(path_bytes), len(data), flags, inode, offset)
+                + path_bytes
+                + data
             )
     outcomes = []
     for seed in range(seed_count):
-        tape = DiskReplay(log, ROOT, seed)
-        tape.replay_until(len(tape.entries))
-        outcomes.append(tape.after_power_loss(random.Random(seed)))
+        replay = DiskReplay(log, ROOT, seed)
+        replay.replay_until(len(replay.entries))
+        outcomes.append(replay.after_power_loss(random.Random(seed)))
     return outcomes
 
 
@@ -97,26 +99,26 @@ def contents(outcomes: list[dict[str, bytes]], name: str = "a") -> set[bytes | N
 
 
 def test_replay_synced_file_and_folder_is_kept(tmp_path: Path) -> None:
-    kept = remaining_files(
+    remaining = remaining_files(
         tmp_path,
         open_entry("a"),
         write_entry(0, b"one"),
         *sync_entries(FILE_INODE),
         *FOLDER_SYNC_ENTRIES,
     )
-    assert contents(kept) == {b"one"}
+    assert contents(remaining) == {b"one"}
 
 
 def test_replay_name_without_folder_sync_may_be_lost(tmp_path: Path) -> None:
-    kept = remaining_files(
+    remaining = remaining_files(
         tmp_path, open_entry("a"), write_entry(0, b"one"), *sync_entries(FILE_INODE)
     )
-    assert contents(kept) == {b"one", None}
+    assert contents(remaining) == {b"one", None}
 
 
 def test_replay_write_after_sync_began_may_be_lost(tmp_path: Path) -> None:
     begin, end = sync_entries(FILE_INODE)
-    kept = remaining_files(
+    remaining = remaining_files(
         tmp_path,
         open_entry("a"),
         write_entry(0, b"one"),
@@ -125,22 +127,22 @@ def test_replay_write_after_sync_began_may_be_lost(tmp_path: Path) -> None:
         end,
         *FOLDER_SYNC_ENTRIES,
     )
-    assert contents(kept) == {b"one", b"onetwo"}
+    assert contents(remaining) == {b"one", b"onetwo"}
 
 
 def test_replay_later_write_may_survive_without_earlier(tmp_path: Path) -> None:
-    kept = remaining_files(
+    remaining = remaining_files(
         tmp_path,
         open_entry("a"),
         write_entry(0, b"one"),
         write_entry(3, b"two"),
         *FOLDER_SYNC_ENTRIES,
     )
-    assert contents(kept) == {b"", b"one", b"onetwo", b"\0\0\0two"}
+    assert contents(remaining) == {b"", b"one", b"onetwo", b"\0\0\0two"}
 
 
 def test_replay_torn_write_splits_at_sectors_only(tmp_path: Path) -> None:
-    kept = remaining_files(
+    remaining = remaining_files(
         tmp_path,
         open_entry("a"),
         write_entry(0, b"o" * 1024),
@@ -148,13 +150,13 @@ def test_replay_torn_write_splits_at_sectors_only(tmp_path: Path) -> None:
         write_entry(0, b"n" * 1024),
         *FOLDER_SYNC_ENTRIES,
     )
-    halves = {content[:512] + b"|" + content[512:] for content in contents(kept) if content}
+    halves = {content[:512] + b"|" + content[512:] for content in contents(remaining) if content}
     old, new = b"o" * 512, b"n" * 512
     assert halves == {a + b"|" + b for a in (old, new) for b in (old, new)}
 
 
 def test_replay_failed_sync_is_not_repaired_by_later_sync(tmp_path: Path) -> None:
-    kept = remaining_files(
+    remaining = remaining_files(
         tmp_path,
         open_entry("a"),
         write_entry(0, b"one"),
@@ -162,7 +164,7 @@ def test_replay_failed_sync_is_not_repaired_by_later_sync(tmp_path: Path) -> Non
         *sync_entries(FILE_INODE),
         *FOLDER_SYNC_ENTRIES,
     )
-    assert contents(kept) == {b"", b"one"}
+    assert contents(remaining) == {b"", b"one"}
 
 
 def test_replay_rename_is_atomic(tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_replay_rename_is_atomic(tmp_path: Path) -> None:
         write_entry(0, b"new", OTHER_INODE),
     )
     move: LogRecord = ("R", str(ROOT / "b"), str(ROOT / "a").encode(), 0, OTHER_INODE, 0)
-    kept = remaining_files(
+    remaining = remaining_files(
         tmp_path,
         *before,
         *sync_entries(FILE_INODE),
@@ -181,30 +183,30 @@ def test_replay_rename_is_atomic(tmp_path: Path) -> None:
         *FOLDER_SYNC_ENTRIES,
         move,
     )
-    assert {tuple(sorted(each.items())) for each in kept} == {
+    assert {tuple(sorted(files.items())) for files in remaining} == {
         (("a", b"new"),),
         (("a", b"old"), ("b", b"new")),
     }
 
 
 def test_replay_file_in_unsynced_folder_may_be_lost(tmp_path: Path) -> None:
-    made: LogRecord = ("M", str(ROOT / "deep"), b"", 0, OTHER_INODE, 0)
-    kept = remaining_files(
+    mkdir_entry: LogRecord = ("M", str(ROOT / "deep"), b"", 0, OTHER_INODE, 0)
+    remaining = remaining_files(
         tmp_path,
-        made,
+        mkdir_entry,
         open_entry("deep/a"),
         write_entry(0, b"one"),
         *sync_entries(FILE_INODE),
         *sync_entries(OTHER_INODE),
     )
-    assert contents(kept, "deep/a") == {b"one", None}
+    assert contents(remaining, "deep/a") == {b"one", None}
 
 
-# The judge bites
+# The verifier
 
 
 def find_problems(services: Services, folder: Path, *acknowledged: dict[str, str]) -> list[str]:
-    """Judge a house's database as a power loss might have left it."""
+    """Verify the services' database as if a power loss had left it."""
     services.db.close()
     files = {
         "instance/provider.db": (services.settings.instance / "provider.db").read_bytes(),
@@ -219,41 +221,43 @@ def order(services: Services) -> str:
     return factories.place_order(services, account, factories.create_test(services))
 
 
-@pytest.mark.sqlite  # it reads the file
+@pytest.mark.sqlite  # reads the database file
 def test_order_verifier_complete_database_has_no_problems(
     services: Services, order: str, tmp_path: Path
 ) -> None:
     assert find_problems(services, tmp_path / "left", {"order": order, "status": "pending"}) == []
 
 
-@pytest.mark.sqlite  # it reads the file
-def test_order_verifier_lost_order_and_status_are_found(
+@pytest.mark.sqlite  # reads the database file
+def test_order_verifier_lost_order_and_status_are_reported(
     services: Services, order: str, tmp_path: Path
 ) -> None:
-    gone, stale = {"order": "x", "status": "pending"}, {"order": order, "status": "declined"}
-    found = find_problems(services, tmp_path / "left", gone, stale)
-    assert found == ["order x", f"order {order} is pending, not declined"]
+    lost, stale = {"order": "x", "status": "pending"}, {"order": order, "status": "declined"}
+    problems = find_problems(services, tmp_path / "left", lost, stale)
+    assert problems == ["order x", f"order {order} is pending, not declined"]
 
 
-@pytest.mark.sqlite  # it reads the file
-def test_order_verifier_order_without_message_is_found(
+@pytest.mark.sqlite  # reads the database file
+def test_order_verifier_order_without_message_is_reported(
     services: Services, order: str, tmp_path: Path
 ) -> None:
     with services.db.writing() as session:
         session.execute(delete(Message))
-    found = find_problems(services, tmp_path / "left")
-    assert found == [f"order {order} is pending without its invitation message"]
+    problems = find_problems(services, tmp_path / "left")
+    assert problems == [f"order {order} is pending without its invitation message"]
 
 
-@pytest.mark.sqlite  # it reads the file
-def test_order_verifier_lost_email_is_found(services: Services, order: str, tmp_path: Path) -> None:
+@pytest.mark.sqlite  # reads the database file
+def test_order_verifier_lost_email_is_reported(
+    services: Services, order: str, tmp_path: Path
+) -> None:
     with services.db.writing() as session:
         session.execute(update(Message).values(state=DELIVERED, body=b"Dear Lakita"))
-    (found,) = find_problems(services, tmp_path / "left")
-    assert found.startswith("letter ")
+    (problem,) = find_problems(services, tmp_path / "left")
+    assert problem.startswith("e-mail ")
 
 
-@pytest.mark.sqlite  # it reads the file
+@pytest.mark.sqlite  # reads the database file
 def test_order_verifier_damaged_database_is_rejected(
     services: Services, order: str, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""Opens what a power loss left with the server's own parts, and looks for what was promised."""
+"""Opens the files that a power loss left with the server's own code, and looks for losses."""
 
 import hashlib
 import json
@@ -29,12 +29,12 @@ Verifier = Callable[[FileContents, Acknowledgements], Iterable[str]]
 
 
 class UnreadableState(Exception):
-    """What is left cannot even be opened and read."""
+    """The remaining database cannot be opened or read."""
 
 
 @dataclass
 class LossReport:
-    """What was looked at, and what was not kept, each a sentence that begins with its place."""
+    """The checked points, and the losses, each a sentence that begins with its point."""
 
     points: int = 0
     acknowledgement_count: int = 0
@@ -44,63 +44,67 @@ class LossReport:
 
     def __str__(self) -> str:
         return (
-            f"{self.points:,} points, {self.acknowledgement_count:,} promises looked for, {len(self.lost):,} "
-            f"lost (at {self.points_with_loss:,} points), {len(self.unreadable)} broken"
+            f"{self.points:,} points, {self.acknowledgement_count:,} acknowledgements checked, "
+            f"{len(self.lost):,} lost (at {self.points_with_loss:,} points), "
+            f"{len(self.unreadable)} unreadable"
         )
 
 
 def check_after_power_loss(
     replay: DiskReplay, count: int, rng: random.Random, verify: Verifier
 ) -> LossReport:
-    """Lose power at `count` places of a log, and look at what is left of each."""
-    found = LossReport()
-    for place in _choose_points(replay, count, rng):
-        replay.replay_until(place)
-        promised: Acknowledgements = [json.loads(line) for line in replay.acknowledgements]
-        found.points, found.acknowledgement_count = (
-            found.points + 1,
-            found.acknowledgement_count + len(promised),
-        )
+    """Lose power at `count` points of a log, and verify the remaining files of each."""
+    report = LossReport()
+    for point in _choose_points(replay, count, rng):
+        replay.replay_until(point)
+        acknowledged: Acknowledgements = [json.loads(line) for line in replay.acknowledgements]
+        report.points += 1
+        report.acknowledgement_count += len(acknowledged)
         try:
-            lost = list(verify(replay.after_power_loss(rng), promised))
+            lost = list(verify(replay.after_power_loss(rng), acknowledged))
         except UnreadableState as error:
-            found.unreadable.append(f"at {place}: {error}")
+            report.unreadable.append(f"at {point}: {error}")
         else:
-            found.lost += [f"at {place}: {each}" for each in lost]
-            found.points_with_loss += bool(lost)
-    return found
+            report.lost += [f"at {point}: {item}" for item in lost]
+            report.points_with_loss += bool(lost)
+    return report
 
 
 def _choose_points(replay: DiskReplay, count: int, rng: random.Random) -> list[int]:
-    """Choose places in the log: half anywhere, half just after a promise, where it is hardest."""
-    after = [
+    """Choose points at random, half of them right after an acknowledgement."""
+    after_acknowledgements = [
         number + 1
         for number, entry in enumerate(replay.entries)
         if replay.is_acknowledgement(entry)
     ]
     anywhere = range(1, len(replay.entries) + 1)
-    return sorted([*rng.choices(anywhere, k=count - count // 2), *rng.choices(after, k=count // 2)])
+    return sorted(
+        [
+            *rng.choices(anywhere, k=count - count // 2),
+            *rng.choices(after_acknowledgements, k=count // 2),
+        ]
+    )
 
 
 def find_lost_files(remaining_files: FileContents, acknowledged: Acknowledgements) -> Iterator[str]:
-    """Name the promised files that are not there, or not whole."""
-    for promise in acknowledged:
-        content = remaining_files.get(promise["file"])
+    """Return the acknowledged files that are missing or damaged."""
+    for acknowledgement in acknowledged:
+        content = remaining_files.get(acknowledgement["file"])
         if content is None:
-            yield f"{promise['file']} is not there"
-        elif hashlib.sha256(content).hexdigest() != promise["sha256"]:
-            yield f"{promise['file']} is not whole"
+            yield f"{acknowledgement['file']} is missing"
+        elif hashlib.sha256(content).hexdigest() != acknowledgement["sha256"]:
+            yield f"{acknowledgement['file']} is damaged"
 
 
 class OrderVerifier:
-    """Lays an instance out in a folder, again and again, and opens its database there."""
+    """Writes the files of an instance to a folder, and checks its database there."""
 
     def __init__(self, folder: Path) -> None:
         self._instance = folder / "instance"
         self._db = Database(f"sqlite:///{self._instance / 'provider.db'}")
 
     def __call__(self, remaining_files: FileContents, acknowledged: Acknowledgements) -> list[str]:
-        """Name the promised orders and statuses that are not there, and what is half done."""
+        """Return the lost orders and statuses, and the orders that are incomplete."""
         self._write_files(remaining_files)
         try:
             return self._find_problems(remaining_files, acknowledged)
@@ -110,7 +114,7 @@ class OrderVerifier:
             self._db.close()
 
     def _write_files(self, remaining_files: FileContents) -> None:
-        """Write what is opened as a file: the database, its log, the key."""
+        """Write the files that the server opens: the database, its WAL and the key."""
         shutil.rmtree(self._instance, ignore_errors=True)
         self._instance.mkdir(parents=True)
         for name, content in remaining_files.items():
@@ -121,15 +125,15 @@ class OrderVerifier:
         self, remaining_files: FileContents, acknowledged: Acknowledgements
     ) -> list[str]:
         with self._db.engine.connect() as connection:
-            said = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
-            made = inspect(connection).has_table("orders")
-        if said != ["ok"]:
-            raise UnreadableState(f"integrity_check says {said[:3]}")
+            integrity = connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+            has_tables = inspect(connection).has_table("orders")
+        if integrity != ["ok"]:
+            raise UnreadableState(f"integrity_check returned {integrity[:3]}")
         settings = config.load_settings({"PROVIDER_INSTANCE": str(self._instance)})
-        if not made and not acknowledged:  # it was being set up: the next start goes on
+        if not has_tables and not acknowledged:  # the next start must finish the migration
             schema_version.upgrade(self._db)
-        if not made:
-            return [f"{promise} with all the rest" for promise in acknowledged]
+        if not has_tables:
+            return [f"{acknowledgement} with all tables" for acknowledgement in acknowledged]
         with self._db.reading() as session:
             secret_box = SecretBox(settings.secret_keys)
             return [
@@ -142,24 +146,24 @@ class OrderVerifier:
 def _find_lost(
     session: Session, secret_box: SecretBox, acknowledged: Acknowledgements
 ) -> Iterator[str]:
-    standing = dict(session.execute(select(Order.public_id, Order.status)).all())
-    for promise in acknowledged:
-        if "account" in promise:
-            account = session.get(Account, promise["account"])
+    statuses = dict(session.execute(select(Order.public_id, Order.status)).all())
+    for acknowledgement in acknowledged:
+        if "account" in acknowledgement:
+            account = session.get(Account, acknowledgement["account"])
             if account is None or not account.get_callback_token(secret_box):
                 yield "the account"
             continue
-        order, status = promise["order"], promise["status"]
-        if order not in standing:
+        order, status = acknowledgement["order"], acknowledgement["status"]
+        if order not in statuses:
             yield f"order {order}"
-        elif status not in ("pending", standing[order]):
-            yield f"order {order} is {standing[order]}, not {status}"
-    if acknowledged and acknowledged[-1].get("order") in standing:
+        elif status not in ("pending", statuses[order]):
+            yield f"order {order} is {statuses[order]}, not {status}"
+    if acknowledged and acknowledged[-1].get("order") in statuses:
         _open_invitation(session, secret_box, acknowledged[-1]["order"])
 
 
 def _find_incomplete(session: Session) -> Iterator[str]:
-    """Name orders, promised or not, without the messages that belong to them; parked messages."""
+    """Return orders that lack a message, and parked messages."""
     messages = set(session.execute(select(Message.ordering_key, Message.topic)).all())
     for order, status in session.execute(select(Order.public_id, Order.status)):
         topics = ("invitation",) if status == "pending" else ("invitation", "status")
@@ -167,19 +171,21 @@ def _find_incomplete(session: Session) -> Iterator[str]:
             if (order, topic) not in messages:
                 yield f"order {order} is {status} without its {topic} message"
     for name in session.scalars(select(Message.public_id).where(Message.state == PARKED)):
-        yield f"message {name} waits for somebody's hands"
+        yield f"message {name} is parked"
 
 
 def _open_invitation(session: Session, secret_box: SecretBox, order: str) -> None:
-    """Raise Unready when the key in the folder is not the one that sealed the link."""
+    """Raise Unavailable when the remaining key did not encrypt the link."""
     link = Link.find_permanent(session, Order.find(session, order), INVITE)
     assert link is not None
     link.get_token(secret_box)
 
 
 def _find_lost_emails(session: Session, remaining_files: FileContents) -> Iterator[str]:
-    """Name the letters that are said to be kept, and are not there, or not whole."""
-    kept = (Message.topic == "invitation") & (Message.state == DELIVERED)
-    for name, rendered in session.execute(select(Message.public_id, Message.body).where(kept)):
-        if remaining_files.get(f"instance/mail/{name}.eml") != rendered:
-            yield f"letter {name}"
+    """Return the delivered e-mails whose files are missing or damaged."""
+    is_delivered_email = (Message.topic == "invitation") & (Message.state == DELIVERED)
+    for name, body in session.execute(
+        select(Message.public_id, Message.body).where(is_delivered_email)
+    ):
+        if remaining_files.get(f"instance/mail/{name}.eml") != body:
+            yield f"e-mail {name}"
