@@ -1,7 +1,7 @@
-"""`make bench`: measure, print one table with its goals, and keep it in figures.md.
+"""`make bench` measures, prints one table with goals, and saves it in figures.md.
 
-`--quick` grows to a hundred thousand orders only, `--only` measures a part, `--smoke` sees that
-everything runs, and judges nothing. None of these keeps a file.
+`--quick` stops at a hundred thousand orders. `--only` measures one part. `--smoke` checks that
+every part runs, and compares nothing with its goal. None of these options saves the table.
 """
 
 import argparse
@@ -44,12 +44,12 @@ class Plan:
     callbacks: int = 200
     reports: int = 50
     candidates: int = 50  # who answer at the same time
-    answering_seconds: float = 15.0  # seconds
+    answering_seconds: float = 15.0
     order_counts: tuple[int, int] = (10_000, 1_000_000)
-    calls_per_endpoint: int = 150  # of each kind on the small and the large house
-    requests_per_page: int = 40  # times for each call and page
-    backlog_callbacks: int = 20_000  # callbacks to deliver
-    worker_callbacks: int = 12_000  # callbacks that workers share
+    calls_per_endpoint: int = 150  # on the small and the large instance
+    requests_per_page: int = 40  # for each call and page
+    backlog_callbacks: int = 20_000
+    worker_callbacks: int = 12_000  # that the workers share
     delivery_rounds: int = 3
     queued_callbacks: tuple[int, int] = (1_000, 1_000_000)
     with_rivals: bool = True
@@ -79,7 +79,7 @@ DATABASES = ("SQLite", "PostgreSQL")
 
 
 class InstancePool:
-    """Where it is measured: houses are laid when somebody first needs them, and kept."""
+    """The instances to measure on, created at first use and kept for all parts."""
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
@@ -90,62 +90,62 @@ class InstancePool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for ground in self._instances.values():
-            ground.services.db.close()
+        for instance in self._instances.values():
+            instance.services.db.close()
         self._stack.close()
 
     @cached_property
     def cluster(self) -> Cluster:
-        """A PostgreSQL server."""
+        """The PostgreSQL server of all instances."""
         return self._stack.enter_context(Cluster())
 
     def instance(self, name: str, database: str = "SQLite", orders: int = 0) -> BenchmarkInstance:
-        """Return the house of this name on a database, with so many orders."""
+        """Return the instance of this name on a database, with `orders` orders."""
         if (name, database) not in self._instances:
             url = self.cluster.create_database() if database == "PostgreSQL" else None
-            ground = BenchmarkInstance.create(self.folder / f"{name}-{database}", url)
-            self._instances[name, database] = ground
-            ground.fill_to(orders)
+            instance = BenchmarkInstance.create(self.folder / f"{name}-{database}", url)
+            self._instances[name, database] = instance
+            instance.fill_to(orders)
         return self._instances[name, database]
 
     def instances(self, name: str, orders: int = 0) -> dict[str, BenchmarkInstance]:
-        """Return the houses of this name on both databases."""
+        """Return the instances of this name on both databases."""
         return {database: self.instance(name, database, orders) for database in DATABASES}
 
 
 def measure(pool: InstancePool, parts: list[str]) -> Iterator[Figure]:
-    """Measure these parts."""
+    """Measure the named parts."""
     for name in parts:
-        began = monotonic()
+        started_at = monotonic()
         _print_progress(f"measuring {name} …")
         for figure in PARTS[name](pool):
             _print_progress(f"  {figure.line}")
             yield figure
-        _print_progress(f"… {monotonic() - began:.0f} s")
+        _print_progress(f"… {monotonic() - started_at:.0f} s")
 
 
 def _measure_rates(pool: InstancePool) -> Iterator[Figure]:
-    plan, services_list = pool.plan, {"ours": pool.instance("rates")}
-    usual = pool.folder if plan.with_rivals else None
+    plan, instances = pool.plan, {"ours": pool.instance("rates")}
+    rival_folder = pool.folder if plan.with_rivals else None
     with (
         LoadGenerator() as loader,
-        RateRace(loader, services_list, with_flask=True, rival_folder=usual) as racing,
+        RateRace(loader, instances, with_flask=True, rival_folder=rival_folder) as race,
     ):
-        yield from comparison_figures(racing.measure(plan.rounds, plan.seconds))
+        yield from comparison_figures(race.measure(plan.rounds, plan.seconds))
 
 
 def _measure_waits(pool: InstancePool) -> Iterator[Figure]:
-    plan, waiting = pool.plan, pool.instance("waits")
-    yield measure_callback(waiting, plan.callbacks, in_process_dispatcher)
+    plan, instance = pool.plan, pool.instance("waits")
+    yield measure_callback(instance, plan.callbacks, in_process_dispatcher)
     yield measure_report(plan.reports)
     with LoadGenerator() as loader:
-        yield measure_answer(waiting, loader, plan.candidates, plan.answering_seconds)
+        yield measure_answer(instance, loader, plan.candidates, plan.answering_seconds)
 
 
 def _measure_large_instance(pool: InstancePool) -> Iterator[Figure]:
-    more = pool.plan.order_counts[1]
+    large_count = pool.plan.order_counts[1]
     yield from measure_large_instance(
-        pool.instances("large", more), f"{more:,}", pool.plan.requests_per_page
+        pool.instances("large", large_count), f"{large_count:,}", pool.plan.requests_per_page
     )
 
 
@@ -169,17 +169,17 @@ def _measure_delivery(pool: InstancePool) -> Iterator[Figure]:
 def _measure_postgres(pool: InstancePool) -> Iterator[Figure]:
     plan = pool.plan
     with LoadGenerator() as loader:
-        raced = pool.instances("raced")
+        rate_instances = pool.instances("rates")
         yield from postgresql.measure_postgres_rates(
-            raced, pool.cluster, loader, plan.rounds, plan.seconds
+            rate_instances, pool.cluster, loader, plan.rounds, plan.seconds
         )
-        waiting = pool.instances("waiting")
+        wait_instances = pool.instances("waits")
         yield from postgresql.measure_postgres_waits(
-            waiting, loader, plan.callbacks, plan.candidates, plan.answering_seconds
+            wait_instances, loader, plan.callbacks, plan.candidates, plan.answering_seconds
         )
-    both = _small_and_large(pool, "PostgreSQL")
+    small_and_large = _small_and_large(pool, "PostgreSQL")
     yield from postgresql.measure_postgres_growth(
-        *both, _order_counts_label(pool), plan.calls_per_endpoint
+        *small_and_large, _order_counts_label(pool), plan.calls_per_endpoint
     )
 
 
@@ -190,7 +190,7 @@ def _measure_workers(pool: InstancePool) -> Iterator[Figure]:
     )
 
 
-# Growth leaves all that was ever sent due again, so what asks of the same houses goes before.
+# `growth` makes all messages of its instances due again, so it follows `million`.
 PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "rates": _measure_rates,
     "waits": _measure_waits,
@@ -205,40 +205,42 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
 def _small_and_large(
     pool: InstancePool, database: str
 ) -> tuple[BenchmarkInstance, BenchmarkInstance]:
-    less, more = pool.plan.order_counts
-    return pool.instance("small", database, less), pool.instance("large", database, more)
+    small_count, large_count = pool.plan.order_counts
+    return pool.instance("small", database, small_count), pool.instance(
+        "large", database, large_count
+    )
 
 
 def _order_counts_label(pool: InstancePool) -> str:
-    less, more = pool.plan.order_counts
-    return f"{less:,} → {more:,} orders"
+    small_count, large_count = pool.plan.order_counts
+    return f"{small_count:,} → {large_count:,} orders"
 
 
 def main() -> None:
-    """Run it all, or as much as was asked for."""
-    options = argparse.ArgumentParser(prog="python -m tests.bench")
-    options.add_argument("--quick", action="store_true", help="grow to 100,000 orders only")
-    options.add_argument("--smoke", action="store_true", help="only see that everything runs")
-    options.add_argument("--only", choices=PARTS, help="measure this part alone")
-    chosen = options.parse_args()
+    """Measure everything, or the chosen part."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--quick", action="store_true", help="grow to 100,000 orders only")
+    parser.add_argument("--smoke", action="store_true", help="only check that every part runs")
+    parser.add_argument("--only", choices=PARTS, help="measure this part alone")
+    args = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    plan = SMOKE_PLAN if chosen.smoke else QUICK_PLAN if chosen.quick else FULL_PLAN
-    parts = [chosen.only] if chosen.only else list(PARTS)
+    plan = SMOKE_PLAN if args.smoke else QUICK_PLAN if args.quick else FULL_PLAN
+    parts = [args.only] if args.only else list(PARTS)
     if plan.with_rivals and not servers.BENCH_PYTHON.exists():
-        raise SystemExit("There is no .venv-bench yet: run `make bench`")
+        raise SystemExit(".venv-bench is missing: run `make bench`")
     if plan.with_rivals and "delivery" in parts and (missing := contenders.missing_requirement()):
         raise SystemExit(missing)
     with (
         tempfile.TemporaryDirectory(prefix="provider-bench-") as folder,
-        InstancePool(plan, Path(folder)) as site,
+        InstancePool(plan, Path(folder)) as pool,
     ):
-        found = list(measure(site, parts))
-    if chosen.smoke:
-        found = [replace(figure, goal=None) for figure in found]
-    print(f"{describe_machine()}\n\n{markdown_table(found)}")
-    if plan is FULL_PLAN and not chosen.only:
-        save_figures(found)
-        print(f"\nKept in {FIGURES_FILE.relative_to(servers.ROOT)}")
+        figures = list(measure(pool, parts))
+    if args.smoke:
+        figures = [replace(figure, goal=None) for figure in figures]
+    print(f"{describe_machine()}\n\n{markdown_table(figures)}")
+    if plan is FULL_PLAN and not args.only:
+        save_figures(figures)
+        print(f"\nSaved in {FIGURES_FILE.relative_to(servers.ROOT)}")
 
 
 def _print_progress(message: str) -> None:

@@ -1,4 +1,4 @@
-"""A backlog of callbacks in a house of its own, of which every round gets a fresh copy."""
+"""A backlog of callbacks on an instance of its own; each round works on a fresh copy."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ from tests.bench.ground import BenchmarkInstance
 RESULT_SUMMARY = (
     "Reads figures quickly and argues from them; takes a little longer with words. " * 8
 )
-# What everybody sends, about 1 kB; a rendered callback is as long.
+# The body that every contender sends: about 1 kB, as long as a rendered callback.
 CALLBACK_BODY = json.dumps(
     {
         "results_url": f"https://provider.groove-tech.com/r/{'x' * 43}/",
@@ -39,35 +39,38 @@ CALLBACK_BODY = json.dumps(
         ],
     }
 )
-# Of ten orders that are filled in six are completed.
+# Six of ten filled orders are completed, and each of these gets a callback.
 CLEAR_SQL = (
     "DELETE FROM attempts",
     "DELETE FROM messages",
     "UPDATE results SET summary = :summary",
 )
-# Every so-manyth order's callback is one lane's.
+# The callbacks of every n-th order belong to one queue.
 QUEUE_CALLBACKS_SQL = (
-    "UPDATE orders SET account_id = :account, host = CAST(:host AS text), "
-    """reply = '{"callback_url": "http://' || CAST(:host AS text) """
+    "UPDATE orders SET account_id = :account, callback_host = CAST(:host AS text), "
+    """reply_context = '{"callback_url": "http://' || CAST(:host AS text) """
     """|| '/assessments/' || id || '"}' """
-    "WHERE id % :lanes = :number",
-    "INSERT INTO messages (public_id, lane, key, sequence, topic, payload, absolute, state, "
-    f"attempts, due_at, created_at, rendered) SELECT {ID_SQL}, :lane, orders.public_id, 1, 'status', "
-    """'{"status": "completed", "result": ' || results.id || '}', :absolute, 'waiting', 0, """
-    f"{TIMESTAMP_SQL}, {TIMESTAMP_SQL}, :body FROM orders JOIN results ON results.order_id = orders.id "
-    "WHERE orders.id % :lanes = :number ORDER BY orders.id LIMIT :count",
+    "WHERE id % :queue_count = :number",
+    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload, "
+    "supersedes_earlier, state, attempts, due_at, created_at, body) "
+    f"SELECT {ID_SQL}, :queue, orders.public_id, 1, 'status', "
+    """'{"status": "completed", "result": ' || results.id || '}', """
+    f":supersedes_earlier, 'waiting', 0, {TIMESTAMP_SQL}, {TIMESTAMP_SQL}, :body "
+    "FROM orders JOIN results ON results.order_id = orders.id "
+    "WHERE orders.id % :queue_count = :number ORDER BY orders.id LIMIT :count",
 )
-# Due later than those that are sent, for behind them there is no order.
+# These messages have no order. They are due later, so that they are not sent during a round.
 ADD_CALLBACKS_SQL = (
-    f"INSERT INTO messages (public_id, lane, key, sequence, topic, payload, absolute, state, "
-    f"attempts, due_at, created_at, rendered) {NUMBERS_SQL} SELECT {ID_SQL}, :lane, {ID_SQL}, 1, 'status', "
-    f"'{{}}', 1, 'waiting', 0, '2026-11-02 09:00:00.000000', {TIMESTAMP_SQL}, :body FROM n"
+    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload, "
+    "supersedes_earlier, state, attempts, due_at, created_at, body) "
+    f"{NUMBERS_SQL} SELECT {ID_SQL}, :queue, {ID_SQL}, 1, 'status', '{{}}', 1, 'waiting', 0, "
+    f"'2026-11-02 09:00:00.000000', {TIMESTAMP_SQL}, :body FROM n"
 )
 
 
 @dataclass(frozen=True)
 class Backlog:
-    """So many callbacks that are due, for one receiver: in one lane, or in several."""
+    """Due callbacks to one receiver, in one queue or in several."""
 
     folder: Path
     instance: BenchmarkInstance
@@ -85,59 +88,70 @@ class Backlog:
         queue_count: int = 1,
         url: str | None = None,
     ) -> "Backlog":
-        """Make the orders and their callbacks, with their bytes or still to be rendered.
+        """Create the orders and their callbacks, rendered or not.
 
-        Each lane is another account's, to another host of the receiver's.
+        Each queue belongs to another account and to another host name of the receiver.
         """
-        ground = BenchmarkInstance.create(folder, url)
-        ground.fill_to(count * 10 // 6 + 10 * queue_count)
-        body = CALLBACK_BODY.encode() if with_body else None
-        told = {"body": body, "count": count // queue_count, "lanes": queue_count, "absolute": True}
-        named = [_queue_name(ground, number, port) for number in range(queue_count)]
-        with ground.fast_transaction() as connection:
+        instance = BenchmarkInstance.create(folder, url)
+        instance.fill_to(count * 10 // 6 + 10 * queue_count)
+        params = {
+            "body": CALLBACK_BODY.encode() if with_body else None,
+            "count": count // queue_count,
+            "queue_count": queue_count,
+            "supersedes_earlier": True,
+        }
+        queues = [_queue_name(instance, number, port) for number in range(queue_count)]
+        with instance.fast_transaction() as connection:
             create_postgres_functions(connection)
             for statement in CLEAR_SQL:
                 connection.execute(text(statement), {"summary": RESULT_SUMMARY})
-            for number, lane in enumerate(named):
-                it = {"account": lane.account_id, "host": lane.host, "lane": str(lane)}
+            for number, queue in enumerate(queues):
+                queue_params = {
+                    "account": queue.account_id,
+                    "host": queue.host,
+                    "queue": str(queue),
+                    "number": number,
+                }
                 for statement in QUEUE_CALLBACKS_SQL:
-                    connection.execute(text(statement), told | it | {"number": number})
+                    connection.execute(text(statement), params | queue_params)
         if not with_body:
-            with ground.services.db.writing() as session:
-                _encrypt_links(session, ground.services.secret_box)
-        ground.services.db.close()  # so that all of it stands in one place, which can be copied
-        return cls(folder, ground, str(named[0]), count)
+            with instance.services.db.writing() as session:
+                _encrypt_links(session, instance.services.secret_box)
+        instance.services.db.close()  # so that the database is one file, without a WAL file
+        return cls(folder, instance, str(queues[0]), count)
 
     def grow(self, count: int) -> None:
-        """Bring what is queued to a count; what is added is not to be sent."""
+        """Add messages that are not sent, until `count` are queued."""
         with self.instance.fast_transaction() as connection:
-            told = {"first": self.count + 1, "last": count, "lane": self.queue_name}
-            connection.execute(text(ADD_CALLBACKS_SQL), told | {"body": CALLBACK_BODY.encode()})
+            params = {"first": self.count + 1, "last": count, "queue": self.queue_name}
+            connection.execute(text(ADD_CALLBACKS_SQL), params | {"body": CALLBACK_BODY.encode()})
 
     def copy(self, folder: Path) -> None:
-        """Make a copy to work on, in place of what stood there."""
+        """Replace a folder with a copy of the instance."""
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self.folder, folder)
 
 
 def _queue_name(instance: BenchmarkInstance, number: int, port: int) -> QueueName:
-    address = f"127.0.0.{number + 1}"
-    account = instance.account
+    host = f"127.0.0.{number + 1}"
+    account_id = instance.account
     if number:
-        account, _ = factories.create_account(
-            instance.services, f"Account {number}", hosts=[address]
+        account_id, _ = factories.create_account(
+            instance.services, f"Account {number}", hosts=[host]
         )
-    return QueueName(account, CALLBACK, f"{address}:{port}")
+    return QueueName(account_id, CALLBACK, f"{host}:{port}")
 
 
 def _encrypt_links(session: Session, secret_box: SecretBox) -> None:
-    """Give the links ciphertexts that can be opened, as a rendered callback shows them."""
-    shown = select(Link.id, Link.purpose, Order.public_id).join(Link.order)
-    sealed = [
+    """Store valid tokens in the links, for rendered callbacks contain them."""
+    links = select(Link.id, Link.purpose, Order.public_id).join(Link.order)
+    rows = [
         {
-            "id": id_,
-            "sealed": secret_box.encrypt(secrets.generate_token(), f"links/{order}/{purpose}"),
+            "id": link_id,
+            "token_encrypted": secret_box.encrypt(
+                secrets.generate_token(), f"links/{order}/{purpose}"
+            ),
         }
-        for id_, purpose, order in session.execute(shown.where(Link.purpose.in_((REPORT, PDF))))
+        for link_id, purpose, order in session.execute(links.where(Link.purpose.in_((REPORT, PDF))))
     ]
-    session.execute(update(Link), sealed)
+    session.execute(update(Link), rows)

@@ -1,7 +1,7 @@
-"""Deliveries by Celery's own guide: a task that is acknowledged late and tries again by itself.
+"""Deliveries as Celery's guide recommends: a task with late acknowledgement and automatic retries.
 
-`python -m tests.bench.celery_way COUNT URL` queues a backlog. It lives in an environment of its own
-and uses nothing of ours.
+`python -m tests.bench.celery_way COUNT URL` queues a backlog. The module lives in an environment
+of its own and uses none of our code.
 """
 
 import os
@@ -14,9 +14,9 @@ BODY = os.environ.get("USUAL_BODY", "{}")
 TOKEN = "usual-token"
 
 app = Celery("deliveries", broker=os.environ["USUAL_REDIS"])
-app.conf.task_acks_late = True  # at least once, as ours
+app.conf.task_acks_late = True  # at-least-once delivery, as ours
 app.conf.task_ignore_result = True
-# One client for the process: kept alive, a connection for every thread.
+# One client for the process, with a persistent connection for each thread.
 http = urllib3.PoolManager(maxsize=64, block=False, retries=False)
 
 
@@ -32,15 +32,15 @@ class DeliveryRejected(Exception):
 )
 def deliver(url: str, body: str) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-    answer = http.request(
+    response = http.request(
         "PUT", url, body=body.encode(), headers=headers, timeout=10, redirect=False
     )
-    if not 200 <= answer.status < 300:
-        raise DeliveryRejected(answer.status)
+    if not 200 <= response.status < 300:
+        raise DeliveryRejected(response.status)
 
 
 if __name__ == "__main__":
-    count, base = int(sys.argv[1]), sys.argv[2]
+    count, base_url = int(sys.argv[1]), sys.argv[2]
     with app.producer_pool.acquire() as producer:
         for number in range(count):
-            deliver.apply_async((f"{base}/assessments/{number}", BODY), producer=producer)
+            deliver.apply_async((f"{base_url}/assessments/{number}", BODY), producer=producer)

@@ -1,4 +1,4 @@
-"""PostgreSQL to measure on: a server of our own that is as durable as its makers have it."""
+"""The PostgreSQL server to measure on, as durable as its default settings make it."""
 
 from itertools import count
 from pathlib import Path
@@ -8,8 +8,8 @@ from sqlalchemy import make_url
 from tests.bench.servers import CLOCK_TICKS_PER_SECOND, _process_tree
 from tests.postgres_server import PostgresServer
 
-# All else is as it comes: fsync, synchronous_commit and full_page_writes are on. Of memory it gets
-# what its manual says for a server of this size, and its log may grow while a million are laid.
+# All other settings are the defaults: fsync, synchronous_commit and full_page_writes are on. The
+# memory follows PostgreSQL's manual; the WAL may grow while a million orders are inserted.
 SERVER_SETTINGS = {
     "listen_addresses": "''",
     "unix_socket_directories": "'..'",
@@ -21,7 +21,7 @@ SERVER_SETTINGS = {
 
 
 class Cluster:
-    """A server, with a database for each house."""
+    """A server with a database for each instance."""
 
     def __init__(self) -> None:
         self._server = PostgresServer.create(SERVER_SETTINGS)
@@ -34,7 +34,7 @@ class Cluster:
         self._server.release()
 
     def create_database(self, source: str = "template0") -> str:
-        """Return the address of an empty database, or of a copy of one that nobody is using."""
+        """Return the URL of an empty database, or of a copy of an unused one."""
         name, template = (
             f"bench_{next(self._numbers)}",
             make_url(source).database if "/" in source else source,
@@ -43,19 +43,19 @@ class Cluster:
         return self._server.url(name)
 
     def drop(self, url: str) -> None:
-        """Remove a database, whoever uses it."""
+        """Drop a database despite open connections."""
         self._server.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
 
     def cpu_seconds(self) -> float:
-        """Return the seconds of processor time that it has taken, with those who have ended."""
+        """Return the CPU seconds of all its processes, including ended ones."""
         pid = int((self._server.folder / "data/postmaster.pid").read_text().split()[0])
         return sum(map(_cpu_seconds, _process_tree(pid)))
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Return the seconds of a process and of its children that have ended."""
+    """Return the CPU seconds of a process and of its ended children."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text("ascii")
-    except OSError:  # it ends as we look: its parent counts it by now
+    except OSError:  # the process has just ended; its parent counts it
         return 0.0
     return sum(map(int, stat.rpartition(")")[2].split()[11:15])) / CLOCK_TICKS_PER_SECOND

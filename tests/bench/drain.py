@@ -1,4 +1,4 @@
-"""`python -m tests.bench.drain AT_ONCE`: our courier as `provider serve` has it, alone."""
+"""`python -m tests.bench.drain CONCURRENCY` runs our in-process dispatcher without a server."""
 
 import sys
 import threading
@@ -10,10 +10,10 @@ from provider.delivery.limits import SHARE
 from provider.services import Services
 
 if __name__ == "__main__":
-    at_once = int(sys.argv[1])
+    concurrency = int(sys.argv[1])
     logging_config.configure()
-    # One host, and so the backlog's only one, gets no more than a share of all hands.
+    # One host gets at most a share of all sends, and the backlog has only one host.
     InProcessDispatcher(
-        Services.build(config.load_settings()), max_concurrent_sends=ceil(at_once / SHARE)
+        Services.build(config.load_settings()), max_concurrent_sends=ceil(concurrency / SHARE)
     ).start()
-    threading.Event().wait()  # until it is killed: a clean end is measured nowhere
+    threading.Event().wait()  # until the process is killed

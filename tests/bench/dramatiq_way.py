@@ -1,7 +1,7 @@
-"""Deliveries by Dramatiq's own guide: an actor, which tries again by itself.
+"""Deliveries as Dramatiq's guide recommends: an actor with automatic retries.
 
-`python -m tests.bench.dramatiq_way COUNT URL` queues a backlog. It lives in an environment of its
-own and uses nothing of ours.
+`python -m tests.bench.dramatiq_way COUNT URL` queues a backlog. The module lives in an environment
+of its own and uses none of our code.
 """
 
 import os
@@ -15,7 +15,7 @@ BODY = os.environ.get("USUAL_BODY", "{}")
 TOKEN = "usual-token"
 
 dramatiq.set_broker(RedisBroker(url=os.environ["USUAL_REDIS"]))
-# One client for the process: kept alive, a connection for every thread.
+# One client for the process, with a persistent connection for each thread.
 http = urllib3.PoolManager(maxsize=64, block=False, retries=False)
 
 
@@ -26,14 +26,14 @@ class DeliveryRejected(Exception):
 @dramatiq.actor(max_retries=10, min_backoff=5_000)
 def deliver(url: str, body: str) -> None:
     headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-    answer = http.request(
+    response = http.request(
         "PUT", url, body=body.encode(), headers=headers, timeout=10, redirect=False
     )
-    if not 200 <= answer.status < 300:
-        raise DeliveryRejected(answer.status)
+    if not 200 <= response.status < 300:
+        raise DeliveryRejected(response.status)
 
 
 if __name__ == "__main__":
-    count, base = int(sys.argv[1]), sys.argv[2]
+    count, base_url = int(sys.argv[1]), sys.argv[2]
     for number in range(count):
-        deliver.send(f"{base}/assessments/{number}", BODY)
+        deliver.send(f"{base_url}/assessments/{number}", BODY)

@@ -1,18 +1,18 @@
-"""Orders by the million, in SQL that both databases take.
+"""Inserts orders by the million, in SQL that both databases accept.
 
-Of a hundred orders sixty are completed, ten wait, the rest expired; ten are interviews and ten are
-checks, of which those that wait are handed in. All as the server writes them: it would take half an
-hour for a million. The first orders are those of a customer and of a test that are both long gone,
-for the newest of a few old rows are what a list by id finds last.
+Of a hundred orders sixty are completed, ten are pending, and the rest expired. Ten are interviews
+and ten are checks; the pending ones of these are submitted. The rows equal those of the server,
+which would take half an hour for a million. The first orders belong to an inactive account and an
+old test: a list in descending id order finds the newest of a few old rows last.
 """
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
 CALLBACK_HOST = "groove-tech.workable.com"
-WAITING_INTERVAL = 50  # of so many orders one has a callback that waits
-PARKED_INTERVAL = 1000  # … and one a callback that is parked
-INACTIVE_ORDER_COUNT = 200  # orders of the customer who is gone
+WAITING_INTERVAL = 50  # every n-th order has a waiting callback
+PARKED_INTERVAL = 1000  # every n-th order has a parked callback
+INACTIVE_ORDER_COUNT = 200  # orders of the inactive account
 
 NUMBERS_SQL = (
     "WITH RECURSIVE n(i) AS (SELECT CAST(:first AS integer) UNION ALL "
@@ -20,15 +20,17 @@ NUMBERS_SQL = (
 )
 ID_SQL = "substr(hex(randomblob(11)), 1, 22)"
 TIMESTAMP_SQL = "'2026-11-01 09:00:00.000000'"
-ACCOUNT_SQL = f"CASE WHEN i <= {INACTIVE_ORDER_COUNT} THEN :gone ELSE :account END"
+ACCOUNT_SQL = f"CASE WHEN i <= {INACTIVE_ORDER_COUNT} THEN :inactive_account ELSE :account END"
 KIND_SQL = "CASE i / 10 % 10 WHEN 8 THEN 'interview' WHEN 9 THEN 'check' ELSE 'assessment' END"
-# The products stand in the order in which they were made: tests, the interview, the check.
+# The ids of the products follow their creation: tests, the interview, the check.
 PRODUCT_SQL = (
     "CASE i / 10 % 10 WHEN 8 THEN :tests + 1 WHEN 9 THEN :tests + 2 "
-    f"ELSE CASE WHEN i <= {INACTIVE_ORDER_COUNT} THEN :tests ELSE i / 100 % (:tests - 1) + 1 END END"
+    f"ELSE CASE WHEN i <= {INACTIVE_ORDER_COUNT} THEN :tests "
+    "ELSE i / 100 % (:tests - 1) + 1 END END"
 )
 STATE_SQL = (
-    f"CASE WHEN topic = 'invitation' THEN 'delivered' WHEN i % {WAITING_INTERVAL} = 0 THEN 'waiting' "
+    "CASE WHEN topic = 'invitation' THEN 'delivered' "
+    f"WHEN i % {WAITING_INTERVAL} = 0 THEN 'waiting' "
     f"WHEN i % {PARKED_INTERVAL} = 1 THEN 'parked' ELSE 'delivered' END"
 )
 FILL_SQL = (
@@ -36,16 +38,16 @@ FILL_SQL = (
     f"{NUMBERS_SQL} SELECT i, 'c' || i || '@example.com', randomblob(32), 'Lakita', 'Marrero', '' "
     "FROM n",
     "INSERT INTO orders (id, public_id, kind, account_id, product_id, version_id, candidate_id, "
-    "origin, fingerprint, reply, host, job_title, job_reference, preferences, status, progress, "
-    "revision, placed_at, expires_at) "
-    f"{NUMBERS_SQL} SELECT i, {ID_SQL}, {KIND_SQL}, {ACCOUNT_SQL}, {PRODUCT_SQL}, {PRODUCT_SQL}, i, "
-    "'https://groove-tech.workable.com/assessments/' || i, hex(randomblob(36)), "
-    f"""'{{"callback_url": "https://{CALLBACK_HOST}/assessments/' || i || '"}}', '{CALLBACK_HOST}', """
-    "'Operations Manager', '', '{}', "
+    "external_key, request_mac, reply_context, callback_host, job_title, job_reference, "
+    "preferences, status, progress, revision, placed_at, expires_at) "
+    f"{NUMBERS_SQL} SELECT i, {ID_SQL}, {KIND_SQL}, {ACCOUNT_SQL}, {PRODUCT_SQL}, {PRODUCT_SQL}, "
+    "i, 'https://groove-tech.workable.com/assessments/' || i, hex(randomblob(36)), "
+    f"""'{{"callback_url": "https://{CALLBACK_HOST}/assessments/' || i || '"}}', """
+    f"'{CALLBACK_HOST}', 'Operations Manager', '', '{{}}', "
     "CASE WHEN i % 10 < 6 THEN 'completed' WHEN i % 10 < 7 THEN 'pending' ELSE 'expired' END, "
     "CASE WHEN i % 10 < 6 OR i % 10 = 6 AND i / 10 % 10 >= 8 THEN 'submitted' ELSE 'invited' END, "
     f"CAST(i % 10 <> 6 AS integer), {TIMESTAMP_SQL}, '2036-11-08 09:00:00.000000' FROM n",
-    "INSERT INTO links (order_id, purpose, digest, sealed, created_at) "
+    "INSERT INTO links (order_id, purpose, token_hash, token_encrypted, created_at) "
     f"{NUMBERS_SQL}, p(purpose) AS (VALUES ('invite'), ('report'), ('pdf')) "
     f"SELECT i, purpose, randomblob(32), randomblob(75), {TIMESTAMP_SQL} FROM n, p "
     "WHERE purpose = 'invite' OR i % 10 < 6",
@@ -54,14 +56,14 @@ FILL_SQL = (
     """'{"Numbers": 91, "Words": 50}', """
     """'{"bars": [], "findings": [], "overall_status": "clear"}', """
     f"1980, {TIMESTAMP_SQL} FROM n WHERE i % 10 < 6",
-    "INSERT INTO events (order_id, revision, at, word, actor, note) "
-    f"{NUMBERS_SQL}, w(word) AS (VALUES ('placed'), ('ended')) "
-    f"SELECT i, CAST(word = 'ended' AS integer), {TIMESTAMP_SQL}, word, "
-    "'ats', '' FROM n, w WHERE word = 'placed' OR i % 10 <> 6",
-    "INSERT INTO messages (public_id, lane, key, sequence, topic, payload, absolute, state, "
-    "attempts, due_at, created_at, settled_at) "
-    f"{NUMBERS_SQL}, t(topic) AS (VALUES ('invitation'), ('status')) SELECT {ID_SQL}, "
-    f"account_id || CASE topic WHEN 'status' THEN '/callback/{CALLBACK_HOST}' ELSE '/mail' END, public_id, "
+    "INSERT INTO order_events (order_id, revision, occurred_at, type, actor, note) "
+    f"{NUMBERS_SQL}, e(type) AS (VALUES ('placed'), ('ended')) "
+    f"SELECT i, CAST(type = 'ended' AS integer), {TIMESTAMP_SQL}, type, "
+    "'ats', '' FROM n, e WHERE type = 'placed' OR i % 10 <> 6",
+    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload, "
+    "supersedes_earlier, state, attempts, due_at, created_at, settled_at) "
+    f"{NUMBERS_SQL}, t(topic) AS (VALUES ('invitation'), ('status')) SELECT {ID_SQL}, account_id "
+    f"|| CASE topic WHEN 'status' THEN '/callback/{CALLBACK_HOST}' ELSE '/email' END, public_id, "
     f"CAST(topic = 'status' AS integer), topic, '{{}}', topic = 'status', {STATE_SQL}, 0, "
     f"{TIMESTAMP_SQL}, {TIMESTAMP_SQL}, {TIMESTAMP_SQL} FROM n JOIN orders ON orders.id = i, t "
     "WHERE topic = 'invitation' OR i % 10 <> 6",
@@ -69,7 +71,7 @@ FILL_SQL = (
 REQUEUE_ALL_SQL = (
     "UPDATE messages SET state = 'waiting', settled_at = NULL WHERE state <> 'waiting'"
 )
-# What SQLite has and PostgreSQL lacks; and a number that a row was given counts as drawn.
+# SQLite's functions for PostgreSQL, and the implicit cast of text to JSON.
 POSTGRES_FUNCTIONS_SQL = (
     "CREATE OR REPLACE FUNCTION randomblob(n integer) RETURNS bytea LANGUAGE sql VOLATILE AS "
     "$$ SELECT CASE WHEN n <= 16 THEN substring(uuid_send(gen_random_uuid()) FROM 1 FOR n) "
@@ -79,16 +81,16 @@ POSTGRES_FUNCTIONS_SQL = (
     "DROP CAST IF EXISTS (text AS json)",
     "CREATE CAST (text AS json) WITH INOUT AS ASSIGNMENT",
 )
-# Indexes are built faster than they are kept, and what is written here keeps its foreign keys.
+# To rebuild the indexes is faster than to update them; the rows satisfy the foreign keys.
 DROP_INDEXES_SQL = (
     "SET LOCAL session_replication_role = replica",
-    "CREATE TEMP TABLE kept ON COMMIT DROP AS SELECT indexname, indexdef FROM pg_indexes "
-    "WHERE schemaname = 'public' AND starts_with(indexname, 'ix')",
-    "DO $$ DECLARE a record; BEGIN FOR a IN SELECT indexname FROM kept LOOP "
+    "CREATE TEMP TABLE dropped_indexes ON COMMIT DROP AS SELECT indexname, indexdef "
+    "FROM pg_indexes WHERE schemaname = 'public' AND starts_with(indexname, 'ix')",
+    "DO $$ DECLARE a record; BEGIN FOR a IN SELECT indexname FROM dropped_indexes LOOP "
     "EXECUTE 'DROP INDEX ' || quote_ident(a.indexname); END LOOP; END $$",
 )
 CREATE_INDEXES_SQL = (
-    "DO $$ DECLARE a record; BEGIN FOR a IN SELECT indexdef FROM kept LOOP "
+    "DO $$ DECLARE a record; BEGIN FOR a IN SELECT indexdef FROM dropped_indexes LOOP "
     "EXECUTE a.indexdef; END LOOP; END $$",
     "SELECT setval(pg_get_serial_sequence('candidates', 'id'), max(id)) FROM candidates",
     "SELECT setval(pg_get_serial_sequence('orders', 'id'), max(id)) FROM orders",
@@ -96,15 +98,15 @@ CREATE_INDEXES_SQL = (
 
 
 def insert_orders(connection: Connection, params: dict[str, int]) -> None:
-    """Add the orders from a `first` to a `last`, in big steps."""
+    """Insert the orders from number `first` to number `last`."""
     create_postgres_functions(connection)
-    sqlite = connection.dialect.name == "sqlite"
-    for statement in FILL_SQL if sqlite else (*DROP_INDEXES_SQL, *FILL_SQL, *CREATE_INDEXES_SQL):
+    is_sqlite = connection.dialect.name == "sqlite"
+    for statement in FILL_SQL if is_sqlite else (*DROP_INDEXES_SQL, *FILL_SQL, *CREATE_INDEXES_SQL):
         connection.execute(text(statement), params if statement in FILL_SQL else {})
 
 
 def create_postgres_functions(connection: Connection) -> None:
-    """Teach PostgreSQL the words in which this is written."""
+    """Create the functions that the SQL of this module needs on PostgreSQL."""
     if connection.dialect.name != "sqlite":
         for statement in POSTGRES_FUNCTIONS_SQL:
             connection.execute(text(statement))

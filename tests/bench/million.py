@@ -1,4 +1,4 @@
-"""Every call of the contract and every page of the console, on a house with many orders."""
+"""Every call of the contract and every page of the console, on an instance with many orders."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from sqlalchemy.orm import Session
 from provider.app import create_app
 from provider.core.accounts import Account
 from provider.core.orders import Order
-from provider.outbox import Message
+from provider.outbox import CALLBACK, EMAIL, MEDIA, Message
 from tests.bench.ground import BenchmarkInstance
 from tests.bench.growth import TimedAction, order_body, sign_in, timed_request
 from tests.bench.table import Figure
 
-MAX_P95_MS = 150  # ms
-LISTED_REQUESTS = 3  # of the slowest
-# Each endpoint as people and machines ask it; what stands in braces is another one each time.
+MAX_P95_MS = 150
+LISTED_REQUESTS = 3  # the slowest ones, in a figure's note
+# The paths of each endpoint; the values in braces differ from request to request.
 CALLS: dict[str, tuple[str, ...]] = {
     "list_tests": ("/tests",),
     "list_interview_templates": ("/interview-templates",),
@@ -38,10 +38,10 @@ ORDER_CALLS = {
 ORDERS_PATH, DELIVERIES_PATH, EMAILS_PATH = (
     "/console/orders/",
     "/console/deliveries/",
-    "/console/letters/",
+    "/console/emails/",
 )
 PAGES: dict[str, tuple[str, ...]] = {
-    "signing_in.sign_in": ("/console/sign-in",),
+    "sign_in.sign_in": ("/console/sign-in",),
     "orders.listing": (
         ORDERS_PATH,
         *(f"{ORDERS_PATH}?before={{far_order}}", f"{ORDERS_PATH}?after={{far_order}}"),
@@ -51,25 +51,28 @@ PAGES: dict[str, tuple[str, ...]] = {
             for status in ("pending", "consented", "completed", "expired", "cancelled")
         ),
         f"{ORDERS_PATH}?waits=staff",
-        *(f"{ORDERS_PATH}?account={{account}}", f"{ORDERS_PATH}?account={{gone}}"),
+        *(f"{ORDERS_PATH}?account={{account}}", f"{ORDERS_PATH}?account={{inactive_account}}"),
         *(f"{ORDERS_PATH}?product={{product}}", f"{ORDERS_PATH}?product={{old_product}}"),
         f"{ORDERS_PATH}?email={{email}}",
-        *(f"{ORDERS_PATH}?account={{{who}}}&status=pending" for who in ("account", "gone")),
+        *(
+            f"{ORDERS_PATH}?account={{{name}}}&status=pending"
+            for name in ("account", "inactive_account")
+        ),
         f"{ORDERS_PATH}?account={{account}}&status=cancelled",
-        f"{ORDERS_PATH}?account={{gone}}&kind=assessment",
+        f"{ORDERS_PATH}?account={{inactive_account}}&kind=assessment",
         f"{ORDERS_PATH}?kind=interview&status=completed&before={{far_order}}",
         f"{ORDERS_PATH}?kind=check&status=cancelled",
         f"{ORDERS_PATH}?product={{old_product}}&account={{account}}&status=completed",
     ),
-    "orders.story": (f"{ORDERS_PATH}{{assessment}}", f"{ORDERS_PATH}{{done_check}}"),
-    "acts.ask": (
+    "orders.detail": (f"{ORDERS_PATH}{{assessment}}", f"{ORDERS_PATH}{{done_check}}"),
+    "order_actions.confirm": (
         f"{ORDERS_PATH}{{pending_assessment}}/cancel",
         f"{ORDERS_PATH}{{done_assessment}}/reopen",
     ),
-    "interviews.page": (f"{ORDERS_PATH}{{interview}}/interview",),
-    "interviews.ask": (f"{ORDERS_PATH}{{pending_interview}}/interview/complete",),
-    "checks.one": ("/console/checks/{check}/",),
-    "checks.confirm": ("/console/checks/{pending_check}/complete",),
+    "interviews.detail": (f"{ORDERS_PATH}{{interview}}/interview",),
+    "interviews.confirm_completion": (f"{ORDERS_PATH}{{pending_interview}}/interview/complete",),
+    "checks.detail": ("/console/checks/{check}/",),
+    "checks.confirm_completion": ("/console/checks/{pending_check}/complete",),
     "deliveries.listing": (
         *(
             f"{DELIVERIES_PATH}?state={state}"
@@ -79,22 +82,24 @@ PAGES: dict[str, tuple[str, ...]] = {
             f"{DELIVERIES_PATH}?state=any&before={{far_message}}",
             f"{DELIVERIES_PATH}?state=any&after={{far_message}}",
         ),
-        *(f"{DELIVERIES_PATH}?state=any&sink={sink}" for sink in ("callback", "mail", "media")),
-        *(f"{DELIVERIES_PATH}?state=waiting&sink={sink}" for sink in ("callback", "mail", "media")),
         *(
-            f"{DELIVERIES_PATH}?state=delivered&sink={sink}"
-            for sink in ("callback", "mail", "media")
+            f"{DELIVERIES_PATH}?state={state}&channel={channel}"
+            for state in ("any", "waiting", "delivered")
+            for channel in (CALLBACK, EMAIL, MEDIA)
         ),
-        *(f"{DELIVERIES_PATH}?state=any&account={who}" for who in ("{account}", "{gone}")),
-        *(f"{DELIVERIES_PATH}?state=parked&account={who}" for who in ("{account}", "{gone}")),
-        f"{DELIVERIES_PATH}?state=any&sink=media&account={{gone}}",
+        *(
+            f"{DELIVERIES_PATH}?state={state}&account={account}"
+            for state in ("any", "parked")
+            for account in ("{account}", "{inactive_account}")
+        ),
+        f"{DELIVERIES_PATH}?state=any&channel={MEDIA}&account={{inactive_account}}",
     ),
-    "deliveries.one": (f"{DELIVERIES_PATH}{{delivered}}", f"{DELIVERIES_PATH}{{parked}}"),
-    "deliveries.ask_all": (
+    "deliveries.detail": (f"{DELIVERIES_PATH}{{delivered}}", f"{DELIVERIES_PATH}{{parked}}"),
+    "deliveries.confirm_requeue_all": (
         f"{DELIVERIES_PATH}again",
-        f"{DELIVERIES_PATH}again?sink=mail&account={{account}}",
+        f"{DELIVERIES_PATH}again?channel={EMAIL}&account={{account}}",
     ),
-    "letters.listing": (
+    "emails.listing": (
         EMAILS_PATH,
         *(
             f"{EMAILS_PATH}?state={state}"
@@ -103,61 +108,65 @@ PAGES: dict[str, tuple[str, ...]] = {
         f"{EMAILS_PATH}?before={{far_message}}",
     ),
     "products.listing": ("/console/products/", "/console/products/?kind=check&state=published"),
-    "products.one": ("/console/products/{product}",),
-    "publishing.ask": ("/console/products/{product}/archive",),
+    "products.detail": ("/console/products/{product}",),
+    "product_actions.confirm": ("/console/products/{product}/archive",),
     "accounts.listing": ("/console/accounts/",),
-    "accounts.one": ("/console/accounts/{account}", "/console/accounts/{gone}"),
+    "accounts.detail": ("/console/accounts/{account}", "/console/accounts/{inactive_account}"),
 }
-# A way on without a page, and the bytes of recordings, which no order here has.
-EXCLUDED_ENDPOINTS = {"home", "interviews.file", "interviews.original"}
+# `home` only redirects, and no order here has recordings.
+EXCLUDED_ENDPOINTS = {"home", "interviews.media_file", "interviews.download_original"}
 
 
 @dataclass
 class MeasuredRequest:
-    """One call or page, and how long it took on each database, in ms."""
+    """One call or page, and its latencies on each database, in ms."""
 
     name: str
     actions: Sequence[TimedAction]
     latencies: list[list[float]] = field(default_factory=list)
 
     def run(self, rounds: int) -> None:
-        """Ask so often, the databases taking turns."""
+        """Send the request `rounds` times, alternately to the databases."""
         self.latencies = [[] for _ in self.actions]
         for _ in range(rounds):
-            for act, waits in zip(self.actions, self.latencies, strict=True):
-                waits.append(act() * 1e3)
+            for action, latencies in zip(self.actions, self.latencies, strict=True):
+                latencies.append(action() * 1e3)
 
     def p95(self, database: int) -> float:
-        """Return the time that one in twenty takes longer than."""
-        waits = sorted(self.latencies[database])
-        return waits[min(len(waits) - 1, len(waits) * 95 // 100)]
+        """Return the 95th percentile of the latencies on a database, in ms."""
+        latencies = sorted(self.latencies[database])
+        return latencies[min(len(latencies) - 1, len(latencies) * 95 // 100)]
 
 
 def measure_large_instance(
     instances: dict[str, BenchmarkInstance], size: str, rounds: int
 ) -> Iterator[Figure]:
-    """Return the slowest call and the slowest page on each database."""
-    visitors = [RequestFactory(ground) for ground in instances.values()]
-    said = {"contract's calls": RequestFactory.calls, "console's pages": RequestFactory.pages}
-    for what, listed in said.items():
-        each = [listed(visitor) for visitor in visitors]
-        asked = [MeasuredRequest(name, [acts[name] for acts in each]) for name in each[0]]
-        for one in asked:
-            one.run(rounds)
-        for number, database in enumerate(instances):
-            name = f"{size} orders on {database}, the {what}: the slowest one's p95"
-            yield _slowest_figure(name, asked, number)
+    """Measure the slowest call and the slowest page on each database."""
+    request_factories = [RequestFactory(instance) for instance in instances.values()]
+    groups = {"contract's calls": RequestFactory.calls, "console's pages": RequestFactory.pages}
+    for label, actions_of in groups.items():
+        actions = [actions_of(request_factory) for request_factory in request_factories]
+        requests = [
+            MeasuredRequest(name, [by_name[name] for by_name in actions]) for name in actions[0]
+        ]
+        for request in requests:
+            request.run(rounds)
+        for index, database in enumerate(instances):
+            name = f"{size} orders on {database}, the {label}: the slowest one's p95"
+            yield _slowest_figure(name, requests, index)
 
 
 def _slowest_figure(name: str, requests: list[MeasuredRequest], database_index: int) -> Figure:
-    ranked = sorted(((one.p95(database_index), one.name) for one in requests), reverse=True)
-    first = "; ".join(f"{took:.3g} ms {page}" for took, page in ranked[:LISTED_REQUESTS])
-    beside = f"of {len(requests)}: {first}"
-    return Figure(name, ranked[0][0], MAX_P95_MS, "ms", is_upper_limit=True, note=beside)
+    ranked = sorted(
+        ((request.p95(database_index), request.name) for request in requests), reverse=True
+    )
+    slowest = "; ".join(f"{p95:.3g} ms {page}" for p95, page in ranked[:LISTED_REQUESTS])
+    note = f"of {len(requests)}: {slowest}"
+    return Figure(name, ranked[0][0], MAX_P95_MS, "ms", is_upper_limit=True, note=note)
 
 
 class RequestFactory:
-    """Asks a house for everything, another order and another message each time."""
+    """Creates requests to an instance; each request asks for other orders and messages."""
 
     def __init__(self, instance: BenchmarkInstance) -> None:
         self._instance = instance
@@ -167,80 +176,80 @@ class RequestFactory:
         self._auth_headers = {"Authorization": f"Bearer {instance.token}"}
         self._numbers = iter(range(10**9))
         self._url_values = _CyclingValues(
-            {name: cycle(found) for name, found in _load_url_values(instance).items()}
+            {name: cycle(values) for name, values in _load_url_values(instance).items()}
         )
 
     def calls(self) -> dict[str, TimedAction]:
-        """Return the contract's calls by name."""
-        asked = {path: self._get(path, self._auth_headers) for path in chain(*CALLS.values())}
-        return asked | {f"POST {path}": self._post(kind) for kind, path, _ in ORDER_CALLS.values()}
+        """Return the contract's calls by path."""
+        actions = {path: self._get(path, self._auth_headers) for path in chain(*CALLS.values())}
+        return actions | {
+            f"POST {path}": self._post(kind) for kind, path, _ in ORDER_CALLS.values()
+        }
 
     def pages(self) -> dict[str, TimedAction]:
-        """Return the console's pages by address."""
+        """Return the console's pages by path."""
         return {path: self._get(path, self._staff_headers) for path in chain(*PAGES.values())}
 
     def _get(self, path: str, headers: dict[str, str]) -> TimedAction:
         return lambda: timed_request(self._app, path.format_map(self._url_values), headers=headers)
 
     def _post(self, kind: str) -> TimedAction:
-        ((path, named),) = [(path, named) for of, path, named in ORDER_CALLS.values() if of == kind]
+        path, product_field = next(call[1:] for call in ORDER_CALLS.values() if call[0] == kind)
         product = self._instance.products[kind]
 
-        def act() -> float:
-            wished = order_body(next(self._numbers), f"{kind}s") | {named: product}
+        def place_order() -> float:
+            body = order_body(next(self._numbers), f"{kind}s") | {product_field: product}
             return timed_request(
-                self._app, path, method="POST", headers=self._auth_headers, json=wished
+                self._app, path, method="POST", headers=self._auth_headers, json=body
             )
 
-        return act
+        return place_order
 
 
 class _CyclingValues(dict[str, Iterator[str]]):
-    """What stands in braces, another one at each asking."""
+    """The values of the placeholders; each access returns the next one."""
 
     def __getitem__(self, name: str) -> str:  # type: ignore[override]
         return next(super().__getitem__(name))
 
 
 def _require_all_measured(app: Flask) -> None:
-    """Raise RuntimeError where there is a call or a page that nobody asks for."""
-    rules = [rule for rule in app.url_map.iter_rules() if rule.methods]
-    told: dict[str, set[str]] = {"workable": set(CALLS) | set(ORDER_CALLS), "console": set(PAGES)}
-    told["console"] |= EXCLUDED_ENDPOINTS
-    there: dict[str, set[str]] = {name: set() for name in told}
-    for rule in rules:
-        of, _, name = rule.endpoint.partition(".")
-        if of == "workable" or (of == "console" and "GET" in (rule.methods or ())):
-            there[of].add(name)
-    if there != told:
-        odd = {name: there[name] ^ told[name] for name in told}
-        raise RuntimeError(f"not all of these are measured, or not there any more: {odd}")
+    """Raise RuntimeError when a call or a page is not measured, or no longer exists."""
+    measured = {"workable": {*CALLS, *ORDER_CALLS}, "console": {*PAGES, *EXCLUDED_ENDPOINTS}}
+    existing: dict[str, set[str]] = {blueprint: set() for blueprint in measured}
+    for rule in app.url_map.iter_rules():
+        blueprint, _, endpoint = rule.endpoint.partition(".")
+        if blueprint == "workable" or (blueprint == "console" and "GET" in (rule.methods or ())):
+            existing[blueprint].add(endpoint)
+    differences = {name: existing[name] ^ measured[name] for name in measured}
+    if any(differences.values()):
+        raise RuntimeError(f"not measured, or no longer existing: {differences}")
 
 
 def _load_url_values(instance: BenchmarkInstance) -> dict[str, list[str]]:
-    """Return what can be asked for, by its name in the addresses."""
-    found = {"product": [instance.tests[0]], "old_product": [instance.tests[-1]]}
-    found["email"] = [f"c{number}@example.com" for number in range(1, 50)]
+    """Return the values of each placeholder in the paths."""
+    values = {"product": [instance.tests[0]], "old_product": [instance.tests[-1]]}
+    values["email"] = [f"c{number}@example.com" for number in range(1, 50)]
     for kind in instance.products:
-        pending, done = (
+        pending, completed = (
             instance.sample_orders(status, kind) for status in ("pending", "completed")
         )
-        both = [order for pair in zip(pending, done, strict=False) for order in pair]
-        found |= {f"pending_{kind}": pending, f"done_{kind}": done, kind: both}
+        mixed = [order for pair in zip(pending, completed, strict=False) for order in pair]
+        values |= {f"pending_{kind}": pending, f"done_{kind}": completed, kind: mixed}
     with instance.services.db.reading() as session:
-        found |= {
+        values |= {
             "far_order": _ids_from_middle(session, Order),
             "far_message": _ids_from_middle(session, Message),
         }
         for state in ("delivered", "parked"):
-            sent = select(Message.public_id).where(Message.state == state).limit(50)
-            found[state] = list(session.scalars(sent))
-        for name in ("account", "gone"):
-            found[name] = [session.get_one(Account, getattr(instance, name)).public_id]
-    return found
+            query = select(Message.public_id).where(Message.state == state).limit(50)
+            values[state] = list(session.scalars(query))
+        for name in ("account", "inactive_account"):
+            values[name] = [session.get_one(Account, getattr(instance, name)).public_id]
+    return values
 
 
 def _ids_from_middle(session: Session, model: type[Order] | type[Message]) -> list[str]:
-    """Return rows from the middle of a table."""
-    last = session.scalar(select(func.max(model.id))) or 0
-    return list(session.scalars(select(model.public_id).where(model.id >= last // 2).limit(5)))
+    """Return five public ids from the middle of a table."""
+    last_id = session.scalar(select(func.max(model.id))) or 0
+    return list(session.scalars(select(model.public_id).where(model.id >= last_id // 2).limit(5)))

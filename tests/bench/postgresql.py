@@ -1,4 +1,4 @@
-"""The figures of the embedded default again, on PostgreSQL beside SQLite."""
+"""The figures of SQLite again, on PostgreSQL beside SQLite."""
 
 import sys
 from collections.abc import Iterator
@@ -30,14 +30,14 @@ def measure_postgres_rates(
     rounds: int,
     seconds: float,
 ) -> Iterator[Figure]:
-    """Return how the requests a second compare; `houses` are `SQLite`'s and `PostgreSQL`'s."""
-    with RateRace(loader, instances, database_cpu={"PostgreSQL": cluster.cpu_seconds}) as racing:
-        raced = racing.measure(rounds, seconds)
+    """Compare the requests per second on both databases."""
+    with RateRace(loader, instances, database_cpu={"PostgreSQL": cluster.cpu_seconds}) as race:
+        result = race.measure(rounds, seconds)
     rows = {
-        "`GET /tests`, 20 tests": raced.list_tests,
-        "`GET /assessments/:id`, pending": raced.poll_pending,
-        "the same, completed": raced.poll_completed,
-        "`POST /assessments`, durable": raced.place_order,
+        "`GET /tests`, 20 tests": result.list_tests,
+        "`GET /assessments/:id`, pending": result.poll_pending,
+        "the same, completed": result.poll_completed,
+        "`POST /assessments`, durable": result.place_order,
     }
     for name, runners in rows.items():
         yield comparison_figure(
@@ -52,38 +52,40 @@ def measure_postgres_waits(
     candidates: int,
     seconds: float,
 ) -> Iterator[Figure]:
-    """Return how long a callback and an answer that is saved wait, on both."""
-    lite, postgres = instances["SQLite"], instances["PostgreSQL"]
+    """Compare the latency of a callback and of a saved answer on both databases."""
+    sqlite, postgres = instances["SQLite"], instances["PostgreSQL"]
     yield _compare_with_sqlite(
         measure_callback(postgres, callbacks, running_worker),
-        measure_callback(lite, callbacks, in_process_dispatcher),
+        measure_callback(sqlite, callbacks, in_process_dispatcher),
     )
-    saved = [measure_answer(services, loader, candidates, seconds) for services in (postgres, lite)]
-    yield _compare_with_sqlite(*saved)
+    figures = [
+        measure_answer(instance, loader, candidates, seconds) for instance in (postgres, sqlite)
+    ]
+    yield _compare_with_sqlite(*figures)
 
 
 def measure_postgres_growth(
     small: BenchmarkInstance, large: BenchmarkInstance, sizes: str, rounds: int
 ) -> Iterator[Figure]:
-    """Return how many times longer each thing takes with many orders."""
+    """Measure how many times longer each action takes with many orders."""
     for figure in measure_growth(small, large, f"{NAME_PREFIX}, {sizes}", rounds):
         yield replace(figure, goal=None)
 
 
 @contextmanager
 def running_worker(instance: BenchmarkInstance) -> Iterator[None]:
-    """Deliver as `provider worker` does, told of commits as by `provider serve`."""
+    """Deliver by `provider worker`, which learns of commits as from `provider serve`."""
     services = instance.services
     process = WorkerProcess([sys.executable, "-m", "provider.cli", "worker"], instance.env)
-    doorbell = JobNotifier(services.db).start()
-    services.db.on_commit.append(doorbell.ring)
+    notifier = JobNotifier(services.db).start()
+    services.db.on_commit.append(notifier.ring)
     try:
         while not _has_worker(instance):
-            assert process.pid  # it still runs
+            assert process.pid  # raises when the worker has ended
             sleep(0.05)
         yield
     finally:
-        doorbell.stop()
+        notifier.stop()
         process.kill()
 
 
@@ -93,5 +95,8 @@ def _has_worker(instance: BenchmarkInstance) -> bool:
 
 
 def _compare_with_sqlite(figure: Figure, sqlite_figure: Figure) -> Figure:
-    beside = f"{figure.note}; on SQLite {sqlite_figure.value:.3g} {sqlite_figure.unit}, {sqlite_figure.note}"
-    return replace(figure, name=f"{NAME_PREFIX}: {figure.name}", goal=None, note=beside)
+    note = (
+        f"{figure.note}; on SQLite {sqlite_figure.value:.3g} {sqlite_figure.unit}, "
+        f"{sqlite_figure.note}"
+    )
+    return replace(figure, name=f"{NAME_PREFIX}: {figure.name}", goal=None, note=note)

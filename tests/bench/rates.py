@@ -1,4 +1,4 @@
-"""Requests a second and processor time per request, in rounds that take turns."""
+"""Requests per second and CPU time per request; the servers take turns in rounds."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -15,56 +15,47 @@ from tests.bench.servers import ServerProcess
 from tests.bench.table import Figure
 
 RIVAL_TOKEN = "usual-token"
-POLLED_ORDERS = 100  # orders that are asked for in turn
+POLLED_ORDERS = 100
 
 
 @dataclass
 class Runner:
-    """One server at one endpoint, and what each round found."""
+    """One server at one endpoint, with the results of each round."""
 
     server: ServerProcess
     requests: Sequence[bytes]
-    database_cpu: Callable[[], float] | None = (
-        None  # the processor time of the database's own server
-    )
-    rates: list[float] = field(default_factory=list)
-    cpu_microseconds: list[float] = field(
-        default_factory=list
-    )  # microseconds of processor per request
-    database_cpu_microseconds: list[float] = field(
-        default_factory=list
-    )  # the same of the database's server
+    database_cpu: Callable[[], float] | None = None  # returns the database server's CPU seconds
+    rates: list[float] = field(default_factory=list)  # requests per second
+    cpu_microseconds: list[float] = field(default_factory=list)  # per request
+    database_cpu_microseconds: list[float] = field(default_factory=list)  # per request
 
     def run(self, loader: LoadGenerator, seconds: float, first_number: int) -> None:
-        """Run one round."""
-        before, theirs = (
-            self.server.cpu_seconds(),
-            self.database_cpu() if self.database_cpu else 0.0,
-        )
+        cpu_before = self.server.cpu_seconds()
+        database_cpu_before = self.database_cpu() if self.database_cpu else 0.0
         load = loader.run(
             self.server.port, self.requests, seconds=seconds, first_number=first_number
         )
         self.rates.append(load.requests_per_second)
         self.cpu_microseconds.append(
-            (self.server.cpu_seconds() - before) / len(load.latencies) * 1e6
+            (self.server.cpu_seconds() - cpu_before) / len(load.latencies) * 1e6
         )
         if self.database_cpu:
             self.database_cpu_microseconds.append(
-                (self.database_cpu() - theirs) / len(load.latencies) * 1e6
+                (self.database_cpu() - database_cpu_before) / len(load.latencies) * 1e6
             )
 
     def median_ratio(self, other: "Runner") -> float:
-        """Return the median over the rounds of how many times the other's rate this one has."""
+        """Return the median over the rounds of our rate divided by the other's."""
         return median(a / b for a, b in zip(self.rates, other.rates, strict=True))
 
     @property
     def summary(self) -> str:
-        """The medians in words."""
-        said = f"{median(self.rates):,.0f}/s at {median(self.cpu_microseconds):,.0f} µs of CPU"
+        """The medians as text."""
+        text = f"{median(self.rates):,.0f}/s at {median(self.cpu_microseconds):,.0f} µs of CPU"
         return (
-            f"{said} and {median(self.database_cpu_microseconds):,.0f} of the database's"
+            f"{text} and {median(self.database_cpu_microseconds):,.0f} of the database's"
             if self.database_cpu_microseconds
-            else said
+            else text
         )
 
 
@@ -73,7 +64,7 @@ Runners = dict[str, Runner]
 
 @dataclass(frozen=True)
 class RaceResult:
-    """What came of the four endpoints, each with its servers side by side."""
+    """The four endpoints, each with its servers side by side."""
 
     list_tests: Runners
     poll_pending: Runners
@@ -82,7 +73,7 @@ class RaceResult:
 
 
 class RateRace:
-    """The servers side by side: `bare` and `usual` where wanted, the others each on a house."""
+    """Servers side by side: ours, and if wanted `bare` Flask and the `usual` FastAPI."""
 
     def __init__(
         self,
@@ -95,7 +86,7 @@ class RateRace:
     ) -> None:
         self._loader, self._instances, self._database_cpu = loader, instances, database_cpu or {}
         self._servers = {
-            name: servers.start_provider(services.env) for name, services in instances.items()
+            name: servers.start_provider(instance.env) for name, instance in instances.items()
         }
         if with_flask:
             self._servers["bare"] = servers.start_flask()
@@ -111,12 +102,12 @@ class RateRace:
             server.__exit__()
 
     def measure(self, rounds: int, seconds: float) -> RaceResult:
-        """Race them, one endpoint after the other."""
-        waiting, finished = (
+        """Measure one endpoint after the other."""
+        pending_orders, completed_orders = (
             self._place_orders("waiting"),
             self._place_orders("finished", finished=True),
         )
-        # So that nobody is measured cold.
+        # Warm up every server.
         self._race(
             self._requests_by_server(lambda _, token: [get_request("/tests", token)]), 1, 0.5
         )
@@ -126,37 +117,37 @@ class RateRace:
                 rounds,
                 seconds,
             ),
-            self._race(self._poll_requests(waiting), rounds, seconds),
-            self._race(self._poll_requests(finished), rounds, seconds),
+            self._race(self._poll_requests(pending_orders), rounds, seconds),
+            self._race(self._poll_requests(completed_orders), rounds, seconds),
             self._race(self._requests_by_server(self._order_requests), rounds, seconds),
         )
 
     def _place_orders(self, path: str, *, finished: bool = False) -> dict[str, list[str]]:
         return {
-            name: services.place_orders(POLLED_ORDERS, path, finished=finished)
-            for name, services in self._instances.items()
+            name: instance.place_orders(POLLED_ORDERS, path, finished=finished)
+            for name, instance in self._instances.items()
         }
 
     def _requests_by_server(
         self, requests: Callable[[str, str], Sequence[bytes]]
     ) -> dict[str, Sequence[bytes]]:
-        tokens = {name: services.token for name, services in self._instances.items()}
+        tokens = {name: instance.token for name, instance in self._instances.items()}
         tokens |= {"bare": "", "usual": RIVAL_TOKEN}
         return {name: requests(name, tokens[name]) for name in self._servers}
 
     def _poll_requests(self, orders: dict[str, list[str]]) -> dict[str, Sequence[bytes]]:
         polls: dict[str, Sequence[bytes]] = {
-            name: [get_request(f"/assessments/{order}", services.token) for order in orders[name]]
-            for name, services in self._instances.items()
+            name: [get_request(f"/assessments/{order}", instance.token) for order in orders[name]]
+            for name, instance in self._instances.items()
         }
         if "bare" in self._servers:
             polls["bare"] = [get_request(f"/assessments/{n:022}") for n in range(POLLED_ORDERS)]
         return polls
 
     def _order_requests(self, name: str, token: str) -> list[bytes]:
-        services = self._instances.get(name)
-        tests = services.tests if services else _list_test_ids(self._servers[name].port)
-        wish = {
+        instance = self._instances.get(name)
+        tests = instance.tests if instance else _list_test_ids(self._servers[name].port)
+        body = {
             "test_id": tests[0],
             "job_title": "Operations Manager",
             "callback_url": f"https://groove-tech.workable.com/assessments/{COUNTER_PLACEHOLDER.decode()}",
@@ -167,12 +158,12 @@ class RateRace:
                 "email": "lakita_marrero@gmail.com",
             },
         }
-        return [post_request("/assessments", json.dumps(wish).encode(), token)]
+        return [post_request("/assessments", json.dumps(body).encode(), token)]
 
     def _race(self, requests: dict[str, Sequence[bytes]], rounds: int, seconds: float) -> Runners:
         runners = {
-            name: Runner(self._servers[name], them, self._database_cpu.get(name))
-            for name, them in requests.items()
+            name: Runner(self._servers[name], server_requests, self._database_cpu.get(name))
+            for name, server_requests in requests.items()
         }
         for _ in range(rounds):
             for runner in runners.values():
@@ -181,7 +172,7 @@ class RateRace:
 
 
 def comparison_figures(result: RaceResult) -> Iterator[Figure]:
-    """Return the rows of ours beside a bare Flask, and the usual way where it raced."""
+    """Return our rates against a bare Flask, and against FastAPI where it ran."""
     yield comparison_figure("`GET /tests`, 20 tests ÷ bare Flask", result.list_tests, 0.6)
     yield comparison_figure(
         "`GET /assessments/:id`, pending ÷ bare Flask", result.poll_pending, 0.4
@@ -197,11 +188,11 @@ def comparison_figures(result: RaceResult) -> Iterator[Figure]:
 def comparison_figure(
     name: str, runners: Runners, goal: float | None, rival: str = "bare", subject: str = "ours"
 ) -> Figure:
-    """Return how many times the rival's rate ours has."""
+    """Return our rate divided by the rival's."""
     ours, other = runners[subject], runners[rival]
-    cost = median(ours.cpu_microseconds) / median(other.cpu_microseconds)
-    beside = f"{ours.summary}; {rival} {other.summary} ({cost:.2f} of its CPU)"
-    return Figure(name, ours.median_ratio(other), goal, note=beside)
+    cpu_ratio = median(ours.cpu_microseconds) / median(other.cpu_microseconds)
+    note = f"{ours.summary}; {rival} {other.summary} ({cpu_ratio:.2f} of its CPU)"
+    return Figure(name, ours.median_ratio(other), goal, note=note)
 
 
 def _list_test_ids(port: int) -> list[str]:

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.receiver PORT SECONDS`: takes every request, and answers so much later.
+"""`python -m tests.bench.receiver PORT SECONDS` accepts every request and answers after a delay.
 
-It is the same for all who deliver and must hold up none of them: bare sockets, kept alive, and no
-more of HTTP than where a request ends. `GET /count` says how many others came.
+The receiver is the same for all contenders and must slow down none: bare keep-alive sockets that
+parse no more of HTTP than the end of a request. `GET /count` returns the number of other requests.
 """
 
 import selectors
@@ -20,13 +20,13 @@ CONTENT_LENGTH_HEADER = b"\r\ncontent-length:"
 
 
 class RequestCounter:
-    """Asks a receiver how many requests came."""
+    """Asks a receiver how many requests it has received."""
 
     def __init__(self, port: int) -> None:
         self._connection = HTTPConnection("127.0.0.1", port)
 
     def __call__(self) -> int:
-        """Return how many, the asking itself aside."""
+        """Return the number of requests, without those to /count."""
         self._connection.request("GET", "/count")
         return int(self._connection.getresponse().read())
 
@@ -44,15 +44,13 @@ class CountingReceiver:
         self._selector = selectors.DefaultSelector()
         self._delay_seconds = delay_seconds
         self._count = 0
-        self._delayed_responses: deque[tuple[float, socket.socket]] = (
-            deque()
-        )  # in order: the delay is one
-        # On every address of this machine, so that it can be many hosts: 127.0.0.1, 127.0.0.2, …
+        # In order of their due times, because all delays are equal.
+        self._delayed_responses: deque[tuple[float, socket.socket]] = deque()
+        # Every loopback address is accepted, so that the receiver can be many hosts.
         self._listener = socket.create_server(("0.0.0.0", port), backlog=1024)
         self._selector.register(self._listener, selectors.EVENT_READ, None)
 
     def run(self) -> None:
-        """Serve until the process is ended."""
         while True:
             for key, _ in self._selector.select(self._seconds_until_next()):
                 if key.data is None:
@@ -70,24 +68,24 @@ class CountingReceiver:
         )
 
     def _accept(self) -> None:
-        line, _ = self._listener.accept()
-        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(line, selectors.EVENT_READ, bytearray())
+        connection, _ = self._listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._selector.register(connection, selectors.EVENT_READ, bytearray())
 
     def _read(self, connection: socket.socket, buffer: bytearray) -> None:
         try:
-            came = connection.recv(65536)
+            received = connection.recv(65536)
         except ConnectionError:
-            came = b""
-        if not came:
+            received = b""
+        if not received:
             self._selector.unregister(connection)
             connection.close()
             return
-        buffer += came
+        buffer += received
         while end := _request_end(buffer):
-            asked = buffer.startswith(COUNT_REQUEST)
+            is_count_request = buffer.startswith(COUNT_REQUEST)
             del buffer[:end]
-            self._respond(connection, is_count_request=asked)
+            self._respond(connection, is_count_request=is_count_request)
 
     def _respond(self, connection: socket.socket, *, is_count_request: bool) -> None:
         if is_count_request:
@@ -101,14 +99,18 @@ class CountingReceiver:
 
 
 def _request_end(buffer: bytearray) -> int:
-    """Return where the first request ends, or 0 when it is not whole yet."""
-    head = buffer.find(b"\r\n\r\n")
-    if head < 0:
+    """Return the end of the first request, or 0 while the request is incomplete."""
+    head_end = buffer.find(b"\r\n\r\n")
+    if head_end < 0:
         return 0
-    named = buffer[:head].lower()
-    at = named.find(CONTENT_LENGTH_HEADER)
-    length = int(named[at + len(CONTENT_LENGTH_HEADER) :].split(b"\r\n", 1)[0]) if at >= 0 else 0
-    end = head + 4 + length
+    head = buffer[:head_end].lower()
+    position = head.find(CONTENT_LENGTH_HEADER)
+    length = (
+        int(head[position + len(CONTENT_LENGTH_HEADER) :].split(b"\r\n", 1)[0])
+        if position >= 0
+        else 0
+    )
+    end = head_end + 4 + length
     return end if len(buffer) >= end else 0
 
 
@@ -116,7 +118,7 @@ def _send(connection: socket.socket, response: bytes) -> None:
     try:
         connection.sendall(response)
     except OSError:
-        return  # who hung up wants no answer
+        return  # the client has closed the connection
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`python -m tests.bench.serve bare|ours PORT`: what is measured, on one and the same server.
+"""`python -m tests.bench.serve bare|ours PORT` runs a measured app on granian.
 
-Ours is without the courier: the usual way has none either, and what it sends is measured apart.
+Our app runs without the dispatcher, because the usual way has none; deliveries are measured apart.
 """
 
 import json
@@ -17,29 +17,29 @@ from provider.cli.server import _create_granian
 
 
 def create_flask_app() -> Flask:
-    """Flask and nothing else: an answer that is ready, and a body that is read."""
+    """Return a Flask app with fixed responses."""
     app = Flask("bare")
     tests = {"tests": [{"id": f"{n:022}", "name": f"Test {n}"} for n in range(20)]}
 
     @app.get("/tests")
-    def listed() -> Response:
+    def list_tests() -> Response:
         return Response(json.dumps(tests), mimetype="application/json")
 
     @app.get("/assessments/<assessment_id>")
-    def polled(assessment_id: str) -> Response:
+    def get_assessment(assessment_id: str) -> Response:
         return Response(json.dumps({"status": "pending"}), mimetype="application/json")
 
     @app.post("/assessments")
-    def placed() -> Response:
-        wish = json.loads(request.get_data())
-        answer = json.dumps({"assessment_id": wish["test_id"]})
-        return Response(answer, status=201, mimetype="application/json")
+    def create_assessment() -> Response:
+        body = json.loads(request.get_data())
+        response_body = json.dumps({"assessment_id": body["test_id"]})
+        return Response(response_body, status=201, mimetype="application/json")
 
     return app
 
 
 def create_provider_app() -> Flask:
-    """Our app, its log and its memory as the server has them."""
+    """Return our app, with the server's logging and memory settings."""
     logging_config.configure()
     app = create_app()
     freeze_gc()

@@ -1,4 +1,4 @@
-"""The servers that are measured, each a process of its own, and the processor time they take."""
+"""The measured servers, each a process of its own, and their CPU time."""
 
 import os
 import socket
@@ -10,11 +10,11 @@ from time import monotonic, sleep
 
 ROOT = Path(__file__).parents[2]
 BENCH_PYTHON = ROOT / ".venv-bench" / "bin" / "python"
-CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")  # per second, in which the kernel counts
+CLOCK_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class ServerProcess:
-    """A running server; `cores` pins all of it."""
+    """A running server; `cores` pins all its threads."""
 
     def __init__(
         self, command: list[str], port: int, env: dict[str, str], cores: set[int] | None = None
@@ -37,12 +37,12 @@ class ServerProcess:
         self._log_file.close()
 
     def cpu_seconds(self) -> float:
-        """Return the seconds of processor time that its processes have taken, user and system."""
+        """Return the CPU seconds of its processes, user and system."""
         return sum(map(_process_cpu_seconds, _process_tree(self._process.pid)))
 
     def _wait_until_ready(self) -> None:
-        until = monotonic() + 30
-        while self._process.poll() is None and monotonic() < until:
+        deadline = monotonic() + 30
+        while self._process.poll() is None and monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", self.port)).close()
             except OSError:
@@ -54,7 +54,7 @@ class ServerProcess:
 
 
 def start_flask() -> ServerProcess:
-    """Return Flask and nothing else, on our server with our settings."""
+    """Start a bare Flask app on our server with our settings."""
     port = _free_port()
     return ServerProcess([sys.executable, "-m", "tests.bench.serve", "bare", str(port)], port, {})
 
@@ -62,7 +62,7 @@ def start_flask() -> ServerProcess:
 def start_provider(
     env: dict[str, str], *, with_dispatcher: bool = False, cores: set[int] | None = None
 ) -> ServerProcess:
-    """Return our server with these settings, with the courier as `provider serve` has it."""
+    """Start our server with these settings, with the dispatcher as in `provider serve`."""
     port = _free_port()
     program = (
         ["provider.cli", "serve", "--port"] if with_dispatcher else ["tests.bench.serve", "ours"]
@@ -71,12 +71,14 @@ def start_provider(
 
 
 def start_fastapi(folder: Path) -> ServerProcess:
-    """Return the same endpoints the usual way."""
+    """Start the same endpoints written the usual way."""
     port = _free_port()
-    # `uvicorn` alone would put neither uvloop nor httptools aside: both are installed.
+    # uvloop and httptools are installed, so uvicorn uses them.
     command = [str(BENCH_PYTHON), "-m", "uvicorn", "tests.bench.usual_way:app", "--port", str(port)]
-    quiet = ["--log-level", "error", "--no-access-log"]
-    return ServerProcess([*command, *quiet], port, {"USUAL_DATABASE": str(folder / "usual.db")})
+    log_options = ["--log-level", "error", "--no-access-log"]
+    return ServerProcess(
+        [*command, *log_options], port, {"USUAL_DATABASE": str(folder / "usual.db")}
+    )
 
 
 def _free_port() -> int:
@@ -91,6 +93,6 @@ def _process_tree(pid: int) -> list[int]:
 
 
 def _process_cpu_seconds(pid: int) -> float:
-    # After the name, which may hold anything: user and system time are fields 14 and 15.
+    # The process name may contain anything. User and system time are fields 14 and 15.
     fields = Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS_PER_SECOND

@@ -1,4 +1,4 @@
-"""The figures as one table, on the screen and in a file, with what they were measured on."""
+"""The figures as a table, printed and saved, with the machine that they were measured on."""
 
 import os
 import platform
@@ -18,26 +18,26 @@ FIGURES_FILE = Path(__file__).with_name("figures.md")
 
 @dataclass(frozen=True)
 class Figure:
-    """One row: what was measured, the goal (at least it, or at most), and what else was seen."""
+    """One row: the measured value, its goal (a lower or an upper limit) and a note."""
 
     name: str
     value: float
     goal: float | None
-    unit: str = ""  # of both; a ratio has none
+    unit: str = ""  # of the value and the goal; a ratio has none
     is_upper_limit: bool = False
     note: str = ""
 
     @property
     def verdict(self) -> str:
-        """ok, missed, or nothing where there is no goal."""
+        """ok, **missed**, or "" without a goal."""
         if self.goal is None:
             return ""
-        good = self.value <= self.goal if self.is_upper_limit else self.value >= self.goal
-        return "ok" if good else "**missed**"
+        is_met = self.value <= self.goal if self.is_upper_limit else self.value >= self.goal
+        return "ok" if is_met else "**missed**"
 
     @property
     def cells(self) -> list[str]:
-        """The row in words."""
+        """The cells of the table's row."""
         unit = self.unit or ("×" if self.is_upper_limit else "")
         space = " " if unit and unit != "×" else ""
         goal = (
@@ -49,13 +49,12 @@ class Figure:
 
     @property
     def line(self) -> str:
-        """The row in a line of its own."""
+        """The row as one line of text."""
         return ", ".join(cell for cell in self.cells if cell)
 
 
 def markdown_table(figures: Sequence[Figure]) -> str:
-    """Return the figures as a Markdown table."""
-    rows = [["", "goal", "measured", "", "beside it"], *(figure.cells for figure in figures)]
+    rows = [["", "goal", "measured", "", "details"], *(figure.cells for figure in figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])
     return "\n".join(
@@ -65,12 +64,12 @@ def markdown_table(figures: Sequence[Figure]) -> str:
 
 
 def save_figures(figures: Sequence[Figure]) -> None:
-    """Write the table with the day, the machine and the commit."""
+    """Save the table with the date, the machine and the commit."""
     FIGURES_FILE.write_text(f"{describe_machine()}\n\n{markdown_table(figures)}\n", "utf-8")
 
 
 def describe_machine() -> str:
-    """Say when and on what the figures were measured."""
+    """Return when and on which machine the figures were measured."""
     cpu = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines()
@@ -87,10 +86,14 @@ def describe_machine() -> str:
 
 
 def _postgres_version() -> str:
-    said = subprocess.run([_program_path("postgres"), "--version"], capture_output=True, check=True)
-    return said.stdout.decode().replace("postgres (PostgreSQL)", "PostgreSQL").strip()
+    result = subprocess.run(
+        [_program_path("postgres"), "--version"], capture_output=True, check=True
+    )
+    return result.stdout.decode().replace("postgres (PostgreSQL)", "PostgreSQL").strip()
 
 
 def _commit() -> str:
-    git = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
-    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "?"
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--exclude=*"]
+    return (
+        subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or "?"
+    )

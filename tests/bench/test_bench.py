@@ -6,8 +6,8 @@ from tests.bench.servers import ROOT
 
 def test_bench_smoke_run_measures_every_part() -> None:
     command = [sys.executable, "-m", "tests.bench", "--smoke"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
     for row in (
         "GET /tests",
         "POST /assessments",
@@ -23,4 +23,4 @@ def test_bench_smoke_run_measures_every_part() -> None:
         "on SQLite, the contract's calls",
         "by 4 workers",
     ):
-        assert row in done.stdout
+        assert row in result.stdout

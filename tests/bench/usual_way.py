@@ -1,8 +1,8 @@
 """The same endpoints the usual way: FastAPI, pydantic, a sync SQLAlchemy session, uvicorn.
 
-It does what ours does in a request (token, idempotency, candidate, order, link, event, message;
-one durable commit), written as an engineer would by these libraries' own guides. It lives in an
-environment of its own and uses nothing of ours.
+A request does the same work as ours (token, idempotency, candidate, order, link, event, message;
+one durable commit), written as these libraries' guides recommend. The module lives in an
+environment of its own and uses none of our code.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Account(Base):
 class Token(Base):
     __tablename__ = "tokens"
     id: Mapped[int] = mapped_column(primary_key=True)
-    digest: Mapped[str] = mapped_column(unique=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     account: Mapped[Account] = relationship()
 
@@ -86,7 +86,7 @@ class Assessment(Base):
     candidate_id: Mapped[int] = mapped_column(ForeignKey("candidates.id"), index=True)
     callback_url: Mapped[str]
     job_title: Mapped[str] = mapped_column(default="")
-    fingerprint: Mapped[str]
+    request_hash: Mapped[str]
     status: Mapped[str] = mapped_column(default="pending")
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     placed_at: Mapped[datetime]
@@ -100,7 +100,7 @@ class Link(Base):
     __tablename__ = "links"
     id: Mapped[int] = mapped_column(primary_key=True)
     assessment_id: Mapped[int] = mapped_column(ForeignKey("assessments.id"), index=True)
-    digest: Mapped[str] = mapped_column(unique=True)
+    token_hash: Mapped[str] = mapped_column(unique=True)
     assessment: Mapped[Assessment] = relationship(back_populates="links")
 
 
@@ -108,7 +108,7 @@ class Event(Base):
     __tablename__ = "events"
     id: Mapped[int] = mapped_column(primary_key=True)
     assessment_id: Mapped[int] = mapped_column(ForeignKey("assessments.id"), index=True)
-    at: Mapped[datetime]
+    occurred_at: Mapped[datetime]
     type: Mapped[str]
     assessment: Mapped[Assessment] = relationship(back_populates="events")
 
@@ -162,7 +162,7 @@ async def lifespan(app: FastAPI) -> Any:
     Base.metadata.create_all(engine)
     with Session(engine) as session:
         account = Account(name="Groove Tech", callback_host="groove-tech.workable.com")
-        session.add(Token(digest=hashlib.sha256(TOKEN.encode()).hexdigest(), account=account))
+        session.add(Token(token_hash=hashlib.sha256(TOKEN.encode()).hexdigest(), account=account))
         session.add_all(Test(name=f"Test {n:02}") for n in range(20))
         session.commit()
     yield
@@ -183,8 +183,8 @@ Db = Annotated[Session, Depends(get_session)]
 def get_account(
     session: Db, credentials: Annotated[HTTPAuthorizationCredentials, Depends(bearer)]
 ) -> Account:
-    digest = hashlib.sha256(credentials.credentials.encode()).hexdigest()
-    token = session.scalar(select(Token).where(Token.digest == digest))
+    token_hash = hashlib.sha256(credentials.credentials.encode()).hexdigest()
+    token = session.scalar(select(Token).where(Token.token_hash == token_hash))
     if token is None:
         raise HTTPException(status.HTTP_401_UNAUTHORIZED, "Invalid Token")
     return token.account
@@ -204,46 +204,46 @@ def create_assessment(body: AssessmentIn, session: Db, account: Caller) -> Asses
     if body.callback_url.host != account.callback_host:
         raise HTTPException(status.HTTP_400_BAD_REQUEST, "This host is not allowed")
     content = json.dumps(body.model_dump(mode="json"), sort_keys=True)
-    fingerprint = hashlib.sha256(content.encode()).hexdigest()
-    standing = session.scalar(
+    request_hash = hashlib.sha256(content.encode()).hexdigest()
+    existing = session.scalar(
         select(Assessment).where(
             Assessment.account_id == account.id, Assessment.callback_url == str(body.callback_url)
         )
     )
-    if standing is not None:
-        if standing.fingerprint != fingerprint:
+    if existing is not None:
+        if existing.request_hash != request_hash:
             raise HTTPException(status.HTTP_409_CONFLICT, "Entity is already updated")
-        return AssessmentCreated(assessment_id=standing.public_id)
+        return AssessmentCreated(assessment_id=existing.public_id)
     test = session.scalar(select(Test).where(Test.public_id == body.test_id, Test.published))
     if test is None:
         raise HTTPException(422, "Unknown test")
-    made = Assessment(
+    assessment = Assessment(
         public_id=new_id(),
         account_id=account.id,
         test_id=test.id,
         candidate=Candidate(**body.candidate.model_dump()),
         callback_url=str(body.callback_url),
         job_title=body.job_title,
-        request_mac=fingerprint,
+        request_hash=request_hash,
         placed_at=now(),
         expires_at=now() + timedelta(days=account.expire_days),
     )
     token = secrets.token_urlsafe(32)
-    made.links.append(Link(token_hash=hashlib.sha256(token.encode()).hexdigest()))
-    made.events.append(Event(at=now(), word="placed"))
-    invitation = Message(topic="invitation", payload={"order": made.public_id}, due_at=now())
-    session.add_all([made, invitation])
+    assessment.links.append(Link(token_hash=hashlib.sha256(token.encode()).hexdigest()))
+    assessment.events.append(Event(occurred_at=now(), type="placed"))
+    invitation = Message(topic="invitation", payload={"order": assessment.public_id}, due_at=now())
+    session.add_all([assessment, invitation])
     session.commit()
-    return AssessmentCreated(assessment_id=made.public_id)
+    return AssessmentCreated(assessment_id=assessment.public_id)
 
 
 @app.get("/assessments/{assessment_id}", response_model_exclude_none=True)
 def get_assessment(assessment_id: str, session: Db, account: Caller) -> AssessmentStatus:
-    found = session.scalar(
+    assessment = session.scalar(
         select(Assessment).where(
             Assessment.public_id == assessment_id, Assessment.account_id == account.id
         )
     )
-    if found is None:
+    if assessment is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such assessment")
-    return AssessmentStatus(status=found.status, assessment=found.result)
+    return AssessmentStatus(status=assessment.status, assessment=assessment.result)

@@ -1,4 +1,4 @@
-"""How long people and machines wait: a callback, a report, an answer that is saved."""
+"""How long people and machines wait: a callback, a report, a saved answer."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ from tests.bench.servers import ServerProcess
 from tests.bench.table import Figure
 from tests.fake_ats import FakeAts
 
-SAVES_PER_SECOND = 100  # answers a second
+SAVES_PER_SECOND = 100
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -37,26 +37,28 @@ def measure_callback(
     count: int,
     running_dispatcher: Callable[[BenchmarkInstance], AbstractContextManager[object]],
 ) -> Figure:
-    """Measure from a commit to the PUT's arrival at a real receiver, one at a time."""
-    services, committed, came = instance.services, list[float](), list[float]()
-    arrived = Semaphore(0)  # waited for, for whoever looks meanwhile takes of what is measured
+    """Measure from a commit to the callback's arrival at a real receiver, one at a time."""
+    services, committed_at, received_at = instance.services, list[float](), list[float]()
+    arrived = Semaphore(0)  # polling would use CPU time during the measurement
 
-    def note(handler: BaseHTTPRequestHandler) -> None:
-        came.append(perf_counter())
+    def record_arrival(handler: BaseHTTPRequestHandler) -> None:
+        received_at.append(perf_counter())
         arrived.release()
         handler.send_response(200)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 
     with FakeAts() as ats:
-        ats.responses.extend([note] * count)
+        ats.responses.extend([record_arrival] * count)
         orders = [
             factories.place_order(
                 services, instance.account, instance.tests[0], callback_url=f"{ats.url}/{n}"
             )
             for n in range(count)
         ]
-        services.db.on_commit.append(lambda _: committed.append(perf_counter()))  # hears it first
+        services.db.on_commit.append(
+            lambda _: committed_at.append(perf_counter())
+        )  # before the dispatcher is woken
         try:
             with running_dispatcher(instance):
                 for order in orders:
@@ -67,76 +69,81 @@ def measure_callback(
                 _wait_until_idle(instance)
         finally:
             services.db.on_commit.clear()
-    waits = [(b - a) * 1e3 for a, b in zip(committed, came, strict=True)]
-    beside = f"p99 {_percentile(waits, 99):.1f} ms of {count}"
+    latencies = [(b - a) * 1e3 for a, b in zip(committed_at, received_at, strict=True)]
+    details = f"p99 {_percentile(latencies, 99):.1f} ms of {count}"
     name = "a commit to the PUT's arrival when idle, p50"
-    return Figure(name, median(waits), 5, "ms", is_upper_limit=True, note=beside)
+    return Figure(name, median(latencies), 5, "ms", is_upper_limit=True, note=details)
 
 
 @contextmanager
 def in_process_dispatcher(instance: BenchmarkInstance) -> Iterator[None]:
     """Deliver as `provider serve` does on SQLite."""
-    embedded = InProcessDispatcher(instance.services).start()
+    dispatcher = InProcessDispatcher(instance.services).start()
     try:
         yield
     finally:
-        embedded.stop()
+        dispatcher.stop()
 
 
 def measure_report(count: int) -> Figure:
     """Measure a two-page PDF with a chart, another one each time."""
-    waits, made = [], b""
+    durations, pdf = [], b""
     for number in range(count + 1):
-        began = perf_counter()
-        made = render_pdf(_report(number))
-        waits.append((perf_counter() - began) * 1e3)
-    pages = len(PdfReader(BytesIO(made)).pages)
-    beside = f"the first {waits[0]:.0f} ms, {len(made) // 1024} KB"
+        started_at = perf_counter()
+        pdf = render_pdf(_report(number))
+        durations.append((perf_counter() - started_at) * 1e3)
+    pages = len(PdfReader(BytesIO(pdf)).pages)
+    details = f"the first {durations[0]:.0f} ms, {len(pdf) // 1024} KB"
     name = f"a PDF of {pages} pages with a chart"
-    return Figure(name, median(waits[1:]), 60, "ms", is_upper_limit=True, note=beside)
+    return Figure(name, median(durations[1:]), 60, "ms", is_upper_limit=True, note=details)
 
 
 def measure_answer(
     instance: BenchmarkInstance, loader: LoadGenerator, candidates: int, seconds: float
 ) -> Figure:
-    """Measure saving an answer, a hundred a second, all of the server on one core."""
+    """Measure saving an answer, a hundred per second, with the server on one core."""
     core = min(os.sched_getaffinity(0))
-    orders = instance.place_orders(candidates, "taken")
+    orders = instance.place_orders(candidates, "answered")
     with servers.start_provider(instance.env, with_dispatcher=True, cores={core}) as server:
-        saving = [save for order in orders for save in _save_requests(instance, server, order)]
-        before = server.cpu_seconds()
+        save_requests = [
+            request for order in orders for request in _save_requests(instance, server, order)
+        ]
+        cpu_before = server.cpu_seconds()
         load = loader.run(
             server.port,
-            saving,
+            save_requests,
             seconds=seconds,
             connection_count=candidates,
             target_rate=SAVES_PER_SECOND,
         )
-        cost = (server.cpu_seconds() - before) / len(load.latencies) * 1e3
-    waits = [wait * 1e3 for wait in load.latencies]
+        cpu_ms = (server.cpu_seconds() - cpu_before) / len(load.latencies) * 1e3
+    latencies = [wait * 1e3 for wait in load.latencies]
     name = f"saving an answer, durable, {SAVES_PER_SECOND} a second on one core, p99"
-    beside = f"p50 {median(waits):.1f} ms; {load.requests_per_second:.0f}/s at {cost:.1f} ms of CPU"
-    return Figure(name, _percentile(waits, 99), 100, "ms", is_upper_limit=True, note=beside)
+    details = (
+        f"p50 {median(latencies):.1f} ms; "
+        f"{load.requests_per_second:.0f}/s at {cpu_ms:.1f} ms of CPU"
+    )
+    return Figure(name, _percentile(latencies, 99), 100, "ms", is_upper_limit=True, note=details)
 
 
 def _save_requests(instance: BenchmarkInstance, server: ServerProcess, order: str) -> list[bytes]:
-    """Begin as a candidate in a browser would, and return how their page saves two answers."""
-    base = f"http://127.0.0.1:{server.port}"
+    """Start a test as a browser does; return the requests that save two answers."""
+    base_url = f"http://127.0.0.1:{server.port}"
     path = f"/c/o/{order}"
     with requests.Session() as browser:
         browser.get(
-            base + urlsplit(factories.invitation_url(instance.services, order)).path, timeout=30
+            base_url + urlsplit(factories.invitation_url(instance.services, order)).path, timeout=30
         )
-        token = factories.csrf_token(browser.get(f"{base}{path}/", timeout=30).text)
-        started = browser.post(f"{base}{path}/start", {"csrf_token": token}, timeout=30)
+        token = factories.csrf_token(browser.get(f"{base_url}{path}/", timeout=30).text)
+        started = browser.post(f"{base_url}{path}/start", {"csrf_token": token}, timeout=30)
         token = factories.csrf_token(started.text)
         cookies = "; ".join(f"{cookie.name}={cookie.value}" for cookie in browser.cookies)
-    told = {"Content_Type": FORM_CONTENT_TYPE, "Accept": "application/json", "Cookie": cookies}
+    headers = {"Content_Type": FORM_CONTENT_TYPE, "Accept": "application/json", "Cookie": cookies}
     return [
         post_request(
             f"{path}/items/1",
             urlencode({"csrf_token": token, "answer": choice, "go": "next"}).encode(),
-            **told,
+            **headers,
         )
         for choice in ("a", "b")
     ]

@@ -1,4 +1,4 @@
-"""Deliveries by `provider worker` on PostgreSQL: one, two and four, and a courier alone."""
+"""Deliveries by one, two and four `provider worker` on PostgreSQL, and by a dispatcher alone."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -21,12 +21,10 @@ from tests.bench.receiver import RequestCounter
 from tests.bench.table import Figure
 
 QUEUE_COUNT = 8
-RESPONSE_SECONDS = 0.02  # seconds that the receiver takes
-WORKER_COUNTS = (0, 1, 2, 4)  # worker processes; none is the courier without the engine
-MEASURED_SHARE = (
-    0.9  # share of the backlog that is measured: at its end there is less than one can carry
-)
-TIMEOUT_SECONDS = 240.0  # seconds for a start, and for a round
+RESPONSE_SECONDS = 0.02  # of the receiver
+WORKER_COUNTS = (0, 1, 2, 4)  # 0 is the dispatcher without Procrastinate
+MEASURED_SHARE = 0.9  # of the backlog: its end does not keep all workers busy
+TIMEOUT_SECONDS = 240.0  # for a start, and for a round
 POSTPONE_SQL = "UPDATE messages SET due_at = '2036-11-01 09:00:00+00'"
 MAKE_DUE_SQL = f"UPDATE messages SET due_at = {TIMESTAMP_SQL}"
 
@@ -37,17 +35,17 @@ CONNECTION_COUNT_SQL = (
 
 
 class WorkerGroup:
-    """So many workers, or the courier alone, on a copy of a backlog, and what each round found."""
+    """Workers, or the dispatcher alone, on a copy of a backlog, with the results of each round."""
 
     def __init__(self, cluster: Cluster, backlog: Backlog, worker_count: int) -> None:
         self._cluster, self._backlog, self.worker_count = cluster, backlog, worker_count
         self.rates: list[float] = []
-        self.cpu_microseconds: list[float] = []  # microseconds of processor for each delivery
-        self.database_cpu_microseconds: list[float] = []  # the same of PostgreSQL
+        self.cpu_microseconds: list[float] = []  # per delivery
+        self.database_cpu_microseconds: list[float] = []  # per delivery
 
     @property
     def total_cpu_microseconds(self) -> float:
-        """Microseconds of processor that a delivery takes here and in PostgreSQL."""
+        """CPU microseconds per delivery, of the workers and PostgreSQL together."""
         return median(
             a + b
             for a, b in zip(self.cpu_microseconds, self.database_cpu_microseconds, strict=True)
@@ -55,33 +53,42 @@ class WorkerGroup:
 
     @property
     def summary(self) -> str:
-        """The medians in words."""
+        """The medians as text."""
         own, theirs = median(self.cpu_microseconds), median(self.database_cpu_microseconds)
         return f"{own:,.0f} µs of CPU and {theirs:,.0f} of PostgreSQL's for each"
 
     def run(self, port: int) -> None:
-        """Deliver it once."""
+        """Deliver the backlog once."""
         with self._running_workers() as workers, RequestCounter(port) as counter:
             count = self._backlog.count
-            before = counter()
-            _wait_for(lambda: counter() - before >= min(WARM_UP_DELIVERIES, count // 10), workers)
-            warm, began = counter(), monotonic()
-            cpu, theirs = _total_cpu_seconds(workers), self._cluster.cpu_seconds()
-            _wait_for(lambda: counter() - before >= count * MEASURED_SHARE, workers)
-            came, took = counter() - warm, monotonic() - began
-            self.cpu_microseconds.append((_total_cpu_seconds(workers) - cpu) / came * 1e6)
-            self.database_cpu_microseconds.append(
-                (self._cluster.cpu_seconds() - theirs) / came * 1e6
+            start_count = counter()
+            _wait_for(
+                lambda: counter() - start_count >= min(WARM_UP_DELIVERIES, count // 10), workers
             )
-        self.rates.append(came / took)
+            warm_up_count, started_at = counter(), monotonic()
+            cpu_before, database_cpu_before = (
+                _total_cpu_seconds(workers),
+                self._cluster.cpu_seconds(),
+            )
+            _wait_for(lambda: counter() - start_count >= count * MEASURED_SHARE, workers)
+            delivered, seconds = counter() - warm_up_count, monotonic() - started_at
+            self.cpu_microseconds.append(
+                (_total_cpu_seconds(workers) - cpu_before) / delivered * 1e6
+            )
+            self.database_cpu_microseconds.append(
+                (self._cluster.cpu_seconds() - database_cpu_before) / delivered * 1e6
+            )
+        self.rates.append(delivered / seconds)
 
     @contextmanager
     def _running_workers(self) -> Iterator[list[WorkerProcess]]:
-        """Have the workers stand ready, and only then let everything be due."""
+        """Start the workers; once they are ready, make every message due."""
         url = self._cluster.create_database(self._backlog.instance.env["PROVIDER_DATABASE_URL"])
         env = self._backlog.instance.env | {"PROVIDER_DATABASE_URL": url}
         engine = create_engine(url)
-        workers = [WorkerProcess([sys.executable, "-m", *each], env) for each in self._commands()]
+        workers = [
+            WorkerProcess([sys.executable, "-m", *command], env) for command in self._commands()
+        ]
         try:
             _wait_for(lambda: self._is_ready(engine), workers)
             with engine.begin() as connection:
@@ -99,18 +106,18 @@ class WorkerGroup:
         return [["provider.cli", "worker"]] * self.worker_count
 
     def _is_ready(self, engine: Engine) -> bool:
-        """Say whether all have come to work: workers sign on, a courier alone looks for work."""
-        signs = (
+        """Return True when all workers have registered, or the dispatcher has connected."""
+        query = (
             f"SELECT count(*) FROM {SCHEMA_NAME}.procrastinate_workers"
             if self.worker_count
             else CONNECTION_COUNT_SQL
         )
         with engine.connect() as connection:
-            return bool(connection.scalar(text(signs)) >= max(1, self.worker_count))
+            return bool(connection.scalar(text(query)) >= max(1, self.worker_count))
 
 
 def measure_workers(cluster: Cluster, folder: Path, count: int, rounds: int) -> Iterator[Figure]:
-    """Return the rows, all numbers taking turns."""
+    """Measure all numbers of workers alternately."""
     with start_receiver(RESPONSE_SECONDS) as server:
         backlog = Backlog.create(
             folder, count, server.port, queue_count=QUEUE_COUNT, url=cluster.create_database()
@@ -118,27 +125,29 @@ def measure_workers(cluster: Cluster, folder: Path, count: int, rounds: int) -> 
         with backlog.instance.fast_transaction() as connection:
             connection.execute(text(POSTPONE_SQL))
         backlog.instance.services.db.close()
-        crews = [WorkerGroup(cluster, backlog, number) for number in WORKER_COUNTS]
+        groups = [WorkerGroup(cluster, backlog, number) for number in WORKER_COUNTS]
         for _ in range(rounds):
-            for crew in crews:
-                crew.run(server.port)
+            for group in groups:
+                group.run(server.port)
     yield from _figures(
-        crews, f"{QUEUE_COUNT} accounts, a receiver that takes {RESPONSE_SECONDS * 1e3:.0f} ms"
+        groups, f"{QUEUE_COUNT} accounts, a receiver that takes {RESPONSE_SECONDS * 1e3:.0f} ms"
     )
 
 
 def _figures(groups: list[WorkerGroup], label: str) -> Iterator[Figure]:
-    alone, one, *more = groups
-    rate = median(alone.rates)
-    yield Figure(f"{label}: the courier alone", rate, None, "/s", note=alone.summary)
-    cost = f"{_median_ratio(one, alone):.2f} × the courier alone at {one.total_cpu_microseconds / alone.total_cpu_microseconds:.2f} of its CPU"
-    yield Figure(
-        "the same by 1 worker", median(one.rates), None, "/s", note=f"{one.summary}: {cost}"
+    dispatcher, single, *others = groups
+    rate = median(dispatcher.rates)
+    yield Figure(f"{label}: the dispatcher alone", rate, None, "/s", note=dispatcher.summary)
+    cpu_ratio = single.total_cpu_microseconds / dispatcher.total_cpu_microseconds
+    note = (
+        f"{single.summary}: {_median_ratio(single, dispatcher):.2f} × the dispatcher alone "
+        f"at {cpu_ratio:.2f} of its CPU"
     )
-    for crew in more:
-        beside = f"{crew.summary}: {_median_ratio(crew, one):.2f} × one worker"
-        name = f"the same by {crew.worker_count} workers"
-        yield Figure(name, median(crew.rates), None, "/s", note=beside)
+    yield Figure("the same by 1 worker", median(single.rates), None, "/s", note=note)
+    for group in others:
+        note = f"{group.summary}: {_median_ratio(group, single):.2f} × one worker"
+        name = f"the same by {group.worker_count} workers"
+        yield Figure(name, median(group.rates), None, "/s", note=note)
 
 
 def _median_ratio(group: WorkerGroup, other: WorkerGroup) -> float:
@@ -150,10 +159,10 @@ def _total_cpu_seconds(workers: list[WorkerProcess]) -> float:
 
 
 def _wait_for(condition: Callable[[], bool], workers: list[WorkerProcess]) -> None:
-    patience = monotonic() + TIMEOUT_SECONDS
+    deadline = monotonic() + TIMEOUT_SECONDS
     while not condition():
-        if monotonic() > patience:
-            raise RuntimeError(f"nothing goes on: {workers[0].log_tail()}")
+        if monotonic() > deadline:
+            raise RuntimeError(f"timed out: {workers[0].log_tail()}")
         for worker in workers:
-            assert worker.pid  # it still runs
+            assert worker.pid  # raises when the worker has ended
         sleep(0.02)
