@@ -1,4 +1,4 @@
-"""What people see: the candidate's, the recruiter's and the staff's pages."""
+"""The pages of candidates, recruiters and staff, the API documentation and the health endpoints."""
 
 from flask import Flask, Response, render_template
 from flask_bootstrap import Bootstrap5
@@ -15,10 +15,10 @@ from provider.errors import (
     Unavailable,
 )
 from provider.web import docs, headers, health, home, metrics
-from provider.web.candidate import pages
-from provider.web.console import blueprint
-from provider.web.report import media
-from provider.web.report import pages as results
+from provider.web.candidate import pages as candidate_pages
+from provider.web.console import blueprint as console
+from provider.web.report import media as report_media
+from provider.web.report import pages as report_pages
 
 PAGE_PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
 STATUS_CODES: dict[type[ProviderError], int] = {
@@ -32,33 +32,32 @@ STATUS_CODES: dict[type[ProviderError], int] = {
 
 
 def register_pages(app: Flask) -> None:
-    """Add every page."""
     Bootstrap5(app)
     app.jinja_env.filters.update(labels.TEMPLATE_FILTERS)
     app.jinja_env.globals.update(labels.TEMPLATE_GLOBALS)
-    for room in (home, pages, results, media, blueprint, docs, health, metrics):
-        app.register_blueprint(room.routes)
+    modules = (home, candidate_pages, report_pages, report_media, console, docs, health, metrics)
+    for module in modules:
+        app.register_blueprint(module.routes)
     app.after_request(headers.add_security_headers)
     app.register_error_handler(ProviderError, _render_provider_error)
 
 
 def is_page_path(path: str) -> bool:
-    """Say whether a path is looked at by people."""
+    """Return True for a path that people open in a browser; its errors are HTML, not JSON."""
     return path == "/" or path.startswith(PAGE_PREFIXES)
 
 
 def render_error_page(error: HTTPException) -> Response:
-    """Answer an HTTP error with a page that says what to do."""
+    """Return an HTML page for an HTTP error; an error that carries its own response keeps it."""
     if error.response is not None:
         return error.get_response()  # type: ignore[return-value]
     page = render_template("error.html", code=error.code or 500, message=None)
-    answer = Response(page, error.code or 500, mimetype="text/html")
+    response = Response(page, error.code or 500, mimetype="text/html")
     if isinstance(error, TooManyRequests):
-        answer.headers["Retry-After"] = str(error.retry_after)
-    return answer
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response
 
 
 def _render_provider_error(error: ProviderError) -> Response:
-    """Answer what went wrong in our own words."""
     code = STATUS_CODES.get(type(error), 500)
     return Response(render_template("error.html", code=code, message=str(error)), code)

@@ -1,4 +1,4 @@
-"""What a page may load and do: nothing inline, nothing from elsewhere but recordings."""
+"""The Content-Security-Policy of pages: no inline code, and no other origin except for media."""
 
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ STRICT_POLICY = (
 
 @lru_cache
 def page_policy(origin: str | None) -> str:
-    """Return what every page may do; `origin` is where recordings are, when not with us."""
+    """Return the policy of a page; `origin` is the media store's, None when this server has it."""
     if origin is None:
         return STRICT_POLICY
     media = STRICT_POLICY.replace("media-src 'self'", f"media-src 'self' {origin}")
@@ -20,5 +20,5 @@ def page_policy(origin: str | None) -> str:
 
 @lru_cache
 def recording_page_policy(origin: str | None) -> str:
-    """Return it for a page that records, and plays from memory what is not saved yet."""
+    """Return the policy of a page that records; it may play a take from memory (`blob:`)."""
     return page_policy(origin).replace("media-src 'self'", "media-src 'self' blob:")

@@ -1,4 +1,4 @@
-"""What every answer says to a browser, unless it says something else itself."""
+"""The security headers of every response; a response that sets one of them keeps its own."""
 
 from functools import lru_cache
 
@@ -23,26 +23,28 @@ NOINDEX: Header = ("X-Robots-Tag", "noindex, nofollow")
 
 
 def add_security_headers(response: Response) -> Response:
-    """Add them to an answer."""
     services = current_services()
-    machines, files, pages = _header_sets(services.settings.is_https, services.media.origin)
+    json_headers, file_headers, page_headers = _header_sets(
+        services.settings.is_https, services.media.origin
+    )
     if response.mimetype == "application/json":
-        said = machines
+        defaults = json_headers
+    elif (request.endpoint or "static").endswith("static"):
+        defaults = file_headers
     else:
-        said = files if (request.endpoint or "static").endswith("static") else pages
+        defaults = page_headers
     headers = response.headers
-    given = {name.lower() for name, _ in headers}
-    for name, value in said:
-        if name.lower() not in given:
+    present = {name.lower() for name, _ in headers}
+    for name, value in defaults:
+        if name.lower() not in present:
             headers.add(name, value)
     return response
 
 
 @lru_cache
 def _header_sets(https: bool, origin: str | None) -> tuple[Headers, Headers, Headers]:
-    """Return what is said with a document for machines, with a file, and with a page."""
+    """Return the headers of a JSON response, of a static file, and of a page."""
     secure = (HSTS,) if https else ()
     files = (*COMMON_HEADERS, ("Content-Security-Policy", csp.page_policy(origin)), *secure)
-    # A document for machines loads nothing and leads nowhere: it needs to say no more than that it
-    # is one, and not to be kept.
+    # JSON loads nothing and has no links, so it needs neither a policy nor a referrer rule.
     return (NOSNIFF, NO_STORE, *secure), files, (*files, NO_STORE, NOINDEX)

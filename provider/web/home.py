@@ -1,4 +1,4 @@
-"""/: what this server is, for whoever comes upon it."""
+"""The page at `/`: it says what this server is and where to go."""
 
 from flask import Blueprint, render_template
 
@@ -7,5 +7,4 @@ routes = Blueprint("home", __name__)
 
 @routes.get("/")
 def home() -> str:
-    """Say what this server is and where to go from here."""
     return render_template("home.html")

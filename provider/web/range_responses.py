@@ -1,4 +1,4 @@
-"""Files that are watched: served whole or in part, so that a video can be wound to and fro."""
+"""Media files, served whole or as one byte range, so that a player can seek."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -9,25 +9,26 @@ from provider.storage.media import MediaStore
 
 PLAYABLE_TYPES = {"video/webm", "video/mp4", "audio/webm", "audio/mp4", "image/jpeg"}
 
-# How long an address in the bucket is good. A player keeps the one that it was led to and asks
-# there for more when somebody winds: it must outlast half an hour's answer, with pauses.
-IMAGE_URL_LIFETIME, VIDEO_URL_LIFETIME = timedelta(minutes=5), timedelta(hours=1)
+# The lifetime of a presigned URL. A player keeps the URL of its first request and seeks with it:
+# a video's URL must outlast half an hour of watching, with pauses.
+IMAGE_URL_LIFETIME = timedelta(minutes=5)
+VIDEO_URL_LIFETIME = timedelta(hours=1)
 
 
 def serve_media(media: MediaStore, key: str, mimetype: str, download_name: str = "") -> Response:
-    """Answer GET or HEAD with a file or the one range of it that is asked for (RFC 9110, 14).
+    """Answer GET or HEAD with a file, or with the one range that is requested (RFC 9110, 14).
 
-    Where the store has addresses of its own, GET leads there. A file with a `name` is to be kept,
-    and comes from us. A type that browsers are not meant to play goes out as plain bytes. Raises
-    NotFound, Unready.
+    A store that has presigned URLs gets GET requests by a redirect. A file with a `download_name`
+    is sent by this server as an attachment. An unplayable type is sent as
+    `application/octet-stream`. Raises NotFound and Unavailable.
     """
-    lasts = IMAGE_URL_LIFETIME if mimetype.startswith("image/") else VIDEO_URL_LIFETIME
+    lifetime = IMAGE_URL_LIFETIME if mimetype.startswith("image/") else VIDEO_URL_LIFETIME
     if (
         request.method == "GET"
         and not download_name
-        and (address := media.presigned_url(key, lasts))
+        and (url := media.presigned_url(key, lifetime))
     ):
-        return Response(status=302, headers={"Location": address, "Cache-Control": "no-store"})
+        return Response(status=302, headers={"Location": url, "Cache-Control": "no-store"})
     response = _range_response(media, key, mimetype)
     if download_name:
         response.headers["Content-Disposition"] = f"attachment; filename={download_name}"
@@ -36,10 +37,10 @@ def serve_media(media: MediaStore, key: str, mimetype: str, download_name: str =
 
 def _range_response(media: MediaStore, key: str, mimetype: str) -> Response:
     size = media.size(key)
-    wanted = request.range
-    if wanted is None or wanted.units != "bytes" or len(wanted.ranges) != 1:
+    requested = request.range
+    if requested is None or requested.units != "bytes" or len(requested.ranges) != 1:
         return _bytes_response(media, key, mimetype, 0, size)
-    span = wanted.range_for_length(size)
+    span = requested.range_for_length(size)
     if span is None:
         return Response(status=416, headers={"Content-Range": f"bytes */{size}"})
     response = _bytes_response(media, key, mimetype, *span)
@@ -63,6 +64,6 @@ def _bytes_response(media: MediaStore, key: str, mimetype: str, start: int, end:
 
 
 def safe_mimetype(mimetype: str) -> str:
-    """Return a type that is safe to send to a browser; what a recorder said may be anything."""
+    """Return a type that a browser only plays; the stored type comes from a candidate's browser."""
     plain = mimetype.partition(";")[0].strip().lower()
     return plain if plain in PLAYABLE_TYPES else "application/octet-stream"

@@ -1,4 +1,4 @@
-"""The doors that open to whoever has a link or a password: nobody may knock there without end."""
+"""A limit on requests from one network, for pages that check a link's token or a password."""
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -7,37 +7,38 @@ from werkzeug.exceptions import TooManyRequests
 
 from provider.services import current_services
 
-MAX_REQUESTS, WINDOW_SECONDS = (
-    600,
-    60,
-)  # times from one address, seconds; a whole office may share one
-IPV6_PREFIX_BITS = 64  # bits of an IPv6 address: what comes after them is whoever's own to choose
+# Requests from one network; a whole office may share one address.
+MAX_REQUESTS = 600
+WINDOW_SECONDS = 60
+# The first bits of an IPv6 address are its network. A host chooses the other bits itself.
+IPV6_PREFIX_BITS = 64
 
 
 def limit_by_address() -> None:
-    """Refuse whoever comes from an address from which too many come.
+    """Raise TooManyRequests when the client's network sent too many requests.
 
-    An address of this machine is a proxy's of which nobody said so, and stands for everybody.
+    A loopback address is not limited. It belongs to a proxy that is not configured as one, and
+    stands for every client behind it.
     """
-    who = _rate_limit_network(request.remote_addr or "")
-    if not who:
+    network = _rate_limit_network(request.remote_addr or "")
+    if not network:
         return
     services = current_services()
-    at = services.now()
-    room = services.rate_limiter.hit(f"address/{who}", MAX_REQUESTS, WINDOW_SECONDS, at)
-    if room.remaining < 0:
-        raise TooManyRequests(retry_after=room.seconds_until_reset(at))
+    now = services.now()
+    state = services.rate_limiter.hit(f"address/{network}", MAX_REQUESTS, WINDOW_SECONDS, now)
+    if state.remaining < 0:
+        raise TooManyRequests(retry_after=state.seconds_until_reset(now))
 
 
-def _rate_limit_network(address: str) -> str:
+def _rate_limit_network(remote_addr: str) -> str:
     try:
-        found = ip_address(address)
-    except ValueError:  # a socket of this machine
+        address = ip_address(remote_addr)
+    except ValueError:  # a Unix socket has no address
         return ""
-    if isinstance(found, IPv6Address):
-        found = found.ipv4_mapped or found
-    if found.is_loopback:
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    if address.is_loopback:
         return ""
-    if isinstance(found, IPv6Address):
-        return str(ip_network((int(found), IPV6_PREFIX_BITS), strict=False))
-    return str(found)
+    if isinstance(address, IPv6Address):
+        return str(ip_network((int(address), IPV6_PREFIX_BITS), strict=False))
+    return str(address)

@@ -63,7 +63,7 @@ KIND_TEXTS = {
 }
 # The subject of each e-mail, by template. The folder `templates` has the bodies as text and HTML.
 EMAIL_SUBJECTS = {
-    "invitation": "{{ company }}: your {{ asked.noun }}{% if job %} for {{ job }}{% endif %}",
+    "invitation": "{{ company }}: your {{ kind_texts.noun }}{% if job %} for {{ job }}{% endif %}",
     "consent": "{{ company }}: your copy of what you agreed to",
 }
 
@@ -110,10 +110,12 @@ def _template_context(order: Order, url: str) -> dict[str, Any]:
         "name": to_one_line(order.candidate.first_name),
         "job": to_one_line(order.job_title),
         "product": to_one_line(order.product.name),
-        "asked": KIND_TEXTS[order.kind],
-        "lasts": labels.format_duration(order.duration_seconds) if order.duration_seconds else None,
-        "until": labels.format_datetime(order.expires_at, order.account.timezone),
-        "zone": order.account.timezone,
+        "kind_texts": KIND_TEXTS[order.kind],
+        "duration_text": (
+            labels.format_duration(order.duration_seconds) if order.duration_seconds else None
+        ),
+        "expires_at_text": labels.format_datetime(order.expires_at, order.account.timezone),
+        "timezone": order.account.timezone,
         "url": url,
     }
 

@@ -1,7 +1,7 @@
-"""Taking a test: start, one question per screen, an overview, handing in.
+"""The pages of a test: start, one question per screen, the overview, submitting.
 
-Everything works as plain form posts. With scripts the same addresses are asked for JSON, so that
-each answer is saved as it is given. The deadline is the server's.
+Every page works as a plain form post. A script posts the same forms and asks for JSON, so that
+each answer is saved as soon as the candidate gives it. The server decides when the time is over.
 """
 
 from typing import Any
@@ -29,168 +29,177 @@ from provider.web.candidate.test_navigation import (
     read_submitted_values,
 )
 
+AssessmentRequest = CandidateRequest[Assessment]
+
 routes = Blueprint("assessment", __name__, url_prefix="/o/<public_id>")
 
 
 @routes.post("/start")
 def start(public_id: str) -> ResponseReturnValue:
-    """Begin, and show the first question."""
-    with order_for_update(public_id, Assessment) as visit:
-        visit.order.start(visit.session, visit.now)
+    with order_for_update(public_id, Assessment) as candidate_request:
+        candidate_request.order.start(candidate_request.session, candidate_request.now)
     return redirect(url_for(".item", public_id=public_id, number=1), 303)
 
 
 @routes.get("/items/<int:number>")
 def item(public_id: str, number: int) -> ResponseReturnValue:
-    """Show one question with the answer that was saved."""
-    with order_for_read(public_id, Assessment) as visit:
-        if not visit.order.is_running(visit.now):
+    """Show one question with its saved answer."""
+    with order_for_read(public_id, Assessment) as candidate_request:
+        order = candidate_request.order
+        if not order.is_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        return _render_item_page(visit, find_item_position(visit.order.content, number))
+        return _render_item_page(candidate_request, find_item_position(order.content, number))
 
 
 @routes.post("/items/<int:number>")
-def answer(public_id: str, number: int) -> ResponseReturnValue:
-    """Save the answer to one question and go where the pressed button leads."""
+def save_answer(public_id: str, number: int) -> ResponseReturnValue:
+    """Save the answer to one question; the pressed button decides which page follows."""
     try:
-        with order_for_update(public_id, Assessment) as visit:
-            place = find_item_position(visit.order.content, number)
-            visit.order.require_running(visit.now)
+        with order_for_update(public_id, Assessment) as candidate_request:
+            order, now = candidate_request.order, candidate_request.now
+            position = find_item_position(order.content, number)
+            order.require_running(now)
             if not is_unchanged(request.form):
-                visit.order.save(place.item.key, request.form, visit.now)
+                order.save(position.item.key, request.form, now)
     except Invalid as error:
         return _render_item_with_error(public_id, number, str(error))
-    return _respond_saved(visit, place)
+    return _respond_saved(candidate_request, position)
 
 
 @routes.get("/overview")
 def overview(public_id: str) -> ResponseReturnValue:
-    """List every question, answered or not, before handing in."""
-    with order_for_read(public_id, Assessment) as visit:
-        if not visit.order.is_running(visit.now):
+    """List every question, with or without an answer, before the candidate submits."""
+    with order_for_read(public_id, Assessment) as candidate_request:
+        if not candidate_request.order.is_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        return _render_overview_page(visit)
+        return _render_overview_page(candidate_request)
 
 
 @routes.get("/submit")
-def confirm(public_id: str) -> ResponseReturnValue:
-    """Ask whether to hand in although questions are blank, or say which must be answered."""
-    with order_for_read(public_id, Assessment) as visit:
-        if not visit.order.is_running(visit.now):
+def confirm_submit(public_id: str) -> ResponseReturnValue:
+    """Ask whether to submit with blank questions, or name the questions that need an answer."""
+    with order_for_read(public_id, Assessment) as candidate_request:
+        order = candidate_request.order
+        if not order.is_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        if visit.order.unanswered_required_keys or not visit.order.unanswered_keys:
-            return _render_overview_page(visit, show_missing=True)
-        return _render_overview_page(visit, "candidate/sure.html")
+        if order.unanswered_required_keys or not order.unanswered_keys:
+            return _render_overview_page(candidate_request, show_missing=True)
+        return _render_overview_page(candidate_request, "candidate/confirm_submit.html")
 
 
 @routes.post("/submit")
 def submit(public_id: str) -> ResponseReturnValue:
-    """Hand in; asks once more when questions are blank. Handing in twice changes nothing."""
-    with order_for_update(public_id, Assessment) as visit:
-        order = visit.order
+    """Submit the test; more blanks than the form confirms are asked about first.
+
+    A second submit changes nothing.
+    """
+    with order_for_update(public_id, Assessment) as candidate_request:
+        order, now = candidate_request.order, candidate_request.now
         if order.status != COMPLETED:
-            order.require_running(visit.now)
-            if order.unanswered_required_keys or len(order.unanswered_keys) > request.form.get(
-                "blank", 0, type=int
-            ):
-                return redirect(url_for(".confirm", public_id=public_id), 303)
-            order.submit(visit.session, current_services().secret_box, visit.now)
+            order.require_running(now)
+            confirmed_blanks = request.form.get("blank", 0, type=int)
+            if order.unanswered_required_keys or len(order.unanswered_keys) > confirmed_blanks:
+                return redirect(url_for(".confirm_submit", public_id=public_id), 303)
+            order.submit(candidate_request.session, current_services().secret_box, now)
     return redirect_to_landing(public_id)
 
 
 @routes.get("/time")
-def time(public_id: str) -> ResponseReturnValue:
-    """Answer how many seconds are left (JSON), for a page that wonders whether time is over."""
-    with order_for_read(public_id, Assessment) as visit:
-        visit.order.require_running(visit.now)
-        return jsonify(seconds_left=seconds_left(visit))
+def remaining_time(public_id: str) -> ResponseReturnValue:
+    """Return the seconds left (JSON); the page asks when its own countdown reaches zero."""
+    with order_for_read(public_id, Assessment) as candidate_request:
+        candidate_request.order.require_running(candidate_request.now)
+        return jsonify(seconds_left=seconds_left(candidate_request))
 
 
 @routes.errorhandler(CSRFError)
 def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
-    """The browser has lost its form cookie: give it a new one and keep what was typed."""
-    known = request.view_args or {}
+    """Answer a form whose cookie is gone with a new form that has the typed answer in it."""
+    view_args = request.view_args or {}
     if wants_json():
         return jsonify(reload=True), 400
-    if "number" not in known:
+    if "number" not in view_args:
         return respond_form_expired()
     try:
         return _render_item_with_error(
-            **known, error="This is not saved yet. Please press the button again"
+            **view_args, error="This is not saved yet. Please press the button again"
         )
     except ProviderError as error:
         return current_app.handle_user_exception(error)
 
 
-def seconds_left(visit: CandidateRequest[Assessment]) -> float:
-    """Return the seconds until the attempt ends, 0 when it has."""
-    ends = visit.order.attempt_ends_at
-    return max(0.0, (ends - visit.now).total_seconds()) if ends else 0.0
+def seconds_left(candidate_request: AssessmentRequest) -> float:
+    """Return the seconds until the attempt ends; 0 when it has ended or not started."""
+    ends_at = candidate_request.order.attempt_ends_at
+    return max(0.0, (ends_at - candidate_request.now).total_seconds()) if ends_at else 0.0
 
 
 def _render_item_with_error(public_id: str, number: int, error: str) -> ResponseReturnValue:
     if wants_json():
         return jsonify(error=error), 400
-    with order_for_read(public_id, Assessment) as visit:
-        visit.order.require_running(visit.now)
-        place = find_item_position(visit.order.content, number)
-        return _render_item_page(
-            visit, place, error=error, submitted_values=read_submitted_values(request.form)
-        ), 400
+    with order_for_read(public_id, Assessment) as candidate_request:
+        candidate_request.order.require_running(candidate_request.now)
+        position = find_item_position(candidate_request.order.content, number)
+        values = read_submitted_values(request.form)
+        page = _render_item_page(candidate_request, position, error=error, submitted_values=values)
+        return page, 400
 
 
-def _respond_saved(visit: CandidateRequest[Assessment], place: ItemPosition) -> ResponseReturnValue:
-    onward = _next_url(visit.order.public_id, place)
+def _respond_saved(
+    candidate_request: AssessmentRequest, position: ItemPosition
+) -> ResponseReturnValue:
+    next_url = _next_url(candidate_request.order.public_id, position)
     if wants_json():
-        return jsonify(next=onward, seconds_left=seconds_left(visit))
-    return redirect(onward, 303)
+        return jsonify(next=next_url, seconds_left=seconds_left(candidate_request))
+    return redirect(next_url, 303)
 
 
-def _next_url(public_id: str, place: ItemPosition) -> str:
-    steps = {"previous": place.number - 1, "overview": 0}
-    number = steps.get(request.form.get("go", ""), place.number + 1)
-    if 1 <= number <= place.total:
+def _next_url(public_id: str, position: ItemPosition) -> str:
+    numbers = {"previous": position.number - 1, "overview": 0}
+    number = numbers.get(request.form.get("go", ""), position.number + 1)
+    if 1 <= number <= position.total:
         return url_for(".item", public_id=public_id, number=number)
     return url_for(".overview", public_id=public_id)
 
 
 def _render_item_page(
-    visit: CandidateRequest[Assessment],
-    place: ItemPosition,
+    candidate_request: AssessmentRequest,
+    position: ItemPosition,
     *,
     error: str = "",
     submitted_values: list[str] | None = None,
 ) -> str:
-    saved = place.item.form_values(visit.order.saved_answers.get(place.item.key))
+    answers = candidate_request.order.saved_answers
+    saved_values = position.item.form_values(answers.get(position.item.key))
     return render_template(
         "candidate/item.html",
-        **_template_context(visit),
-        place=place,
-        saved=saved,
-        chosen=saved if submitted_values is None else submitted_values,
+        **_template_context(candidate_request),
+        position=position,
+        saved_values=saved_values,
+        selected_values=saved_values if submitted_values is None else submitted_values,
         error=error,
     )
 
 
 def _render_overview_page(
-    visit: CandidateRequest[Assessment],
+    candidate_request: AssessmentRequest,
     template: str = "candidate/overview.html",
     *,
     show_missing: bool = False,
 ) -> str:
     return render_template(
         template,
-        **_template_context(visit),
-        places=list_item_positions(visit.order.content),
-        asked=show_missing,
+        **_template_context(candidate_request),
+        positions=list_item_positions(candidate_request.order.content),
+        show_missing=show_missing,
     )
 
 
-def _template_context(visit: CandidateRequest[Assessment]) -> dict[str, Any]:
-    order = visit.order
+def _template_context(candidate_request: AssessmentRequest) -> dict[str, Any]:
+    order = candidate_request.order
     return {
         **branding_context(order.account),
         "order": order,
         "content": order.content,
-        "seconds_left": seconds_left(visit),
+        "seconds_left": seconds_left(candidate_request),
     }

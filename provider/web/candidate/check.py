@@ -1,7 +1,7 @@
-"""Agreeing to a background check: the text, what the screenings need, and a typed name.
+"""The consent page of a background check: the text, the candidate's details and a typed name.
 
-Plain forms, without scripts. What was typed is given back until it can be taken, and kept
-nowhere before.
+Plain forms, without scripts. An incomplete form is shown again with its values, and nothing of it
+is stored.
 """
 
 from typing import Any
@@ -18,27 +18,29 @@ from provider.services import current_services
 from provider.web.candidate.responses import branding_context, redirect_to_landing
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
 
+CheckRequest = CandidateRequest[Check]
+
 routes = Blueprint("check", __name__, url_prefix="/o/<public_id>/consent")
 
-MAX_VALUE_LENGTH = 2000  # characters of a field that a page gives back
+# Characters of a submitted value that the page shows again.
+MAX_VALUE_LENGTH = 2000
 
 
 @routes.get("")
-def form(public_id: str) -> ResponseReturnValue:
-    """Show what is to be agreed to, and the form."""
-    with order_for_read(public_id, Check) as visit:
-        if visit.order.status != PENDING:
+def consent_form(public_id: str) -> ResponseReturnValue:
+    with order_for_read(public_id, Check) as candidate_request:
+        if candidate_request.order.status != PENDING:
             return redirect_to_landing(public_id)
-        return _render_form(visit)
+        return _render_form(candidate_request)
 
 
 @routes.post("")
-def agree(public_id: str) -> ResponseReturnValue:
-    """Take the consent, or say all that is to be mended; agreeing twice changes nothing."""
+def give_consent(public_id: str) -> ResponseReturnValue:
+    """Record the consent, or list every problem of the form; a second consent changes nothing."""
     try:
-        with order_for_update(public_id, Check) as visit:
-            if visit.order.status != CONSENTED:
-                _record_consent(visit)
+        with order_for_update(public_id, Check) as candidate_request:
+            if candidate_request.order.status != CONSENTED:
+                _record_consent(candidate_request)
     except IncompleteForm as error:
         return _render_form_again(public_id, error.fields)
     return redirect_to_landing(public_id)
@@ -46,7 +48,7 @@ def agree(public_id: str) -> ResponseReturnValue:
 
 @routes.errorhandler(CSRFError)
 def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
-    """The browser has lost its form cookie: give it a new one and keep what was typed."""
+    """Answer a form whose cookie is gone with a new form that has the typed values in it."""
     public_id = str((request.view_args or {})["public_id"])
     try:
         return _render_form_again(public_id, {})
@@ -54,43 +56,43 @@ def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
         return current_app.handle_user_exception(error)
 
 
-def _record_consent(visit: CandidateRequest[Check]) -> None:
-    visit.order.give_consent(
-        visit.session,
+def _record_consent(candidate_request: CheckRequest) -> None:
+    candidate_request.order.give_consent(
+        candidate_request.session,
         current_services().secret_box,
         request.form.get("name", ""),
         request.form,
         ip_address=request.remote_addr or "",
         user_agent=request.user_agent.string,
-        now=visit.now,
+        now=candidate_request.now,
     )
 
 
 def _render_form_again(public_id: str, problems: dict[str, str]) -> ResponseReturnValue:
-    with order_for_read(public_id, Check) as visit:
-        visit.order.require_open(visit.now)
-        return _render_form(visit, problems, is_redisplayed=True), 400
+    with order_for_read(public_id, Check) as candidate_request:
+        candidate_request.order.require_open(candidate_request.now)
+        return _render_form(candidate_request, problems, is_redisplayed=True), 400
 
 
 def _render_form(
-    visit: CandidateRequest[Check],
+    candidate_request: CheckRequest,
     problems: dict[str, str] | None = None,
     *,
     is_redisplayed: bool = False,
 ) -> str:
-    content, today = visit.order.content, visit.now.date()
+    content, today = candidate_request.order.content, candidate_request.now.date()
     return render_template(
         "candidate/check/consent.html",
-        **_template_context(visit),
-        particulars={name: DETAIL_FIELDS[name] for name in content.requested_details},
-        typed={name: value[:MAX_VALUE_LENGTH] for name, value in request.form.items()},
+        **_template_context(candidate_request),
+        detail_fields={name: DETAIL_FIELDS[name] for name in content.requested_details},
+        submitted_values={name: value[:MAX_VALUE_LENGTH] for name, value in request.form.items()},
         problems=problems or {},
-        again=is_redisplayed,
-        latest=today.isoformat(),
-        earliest=f"{today.year - MAX_AGE_YEARS}-01-01",
+        is_redisplayed=is_redisplayed,
+        max_date=today.isoformat(),
+        min_date=f"{today.year - MAX_AGE_YEARS}-01-01",
     )
 
 
-def _template_context(visit: CandidateRequest[Check]) -> dict[str, Any]:
-    order = visit.order
+def _template_context(candidate_request: CheckRequest) -> dict[str, Any]:
+    order = candidate_request.order
     return {**branding_context(order.account), "order": order, "content": order.content}

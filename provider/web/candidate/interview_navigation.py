@@ -1,4 +1,4 @@
-"""Where a candidate is in an interview."""
+"""The position of each question in an interview."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from provider.errors import NotFound
 
 @dataclass(frozen=True)
 class QuestionPosition:
-    """One question with its number, counted from 1, what was recorded, and the takes left."""
+    """One question with its number, counted from 1, its saved takes, and the takes left."""
 
     number: int
     total: int
@@ -19,28 +19,27 @@ class QuestionPosition:
 
     @property
     def selected_take(self) -> Recording | None:
-        """The take that stands."""
+        """The take that counts as the answer; None before the first take."""
         return next((take for take in self.takes if take.is_selected), None)
 
 
 def list_question_positions(order: Interview) -> list[QuestionPosition]:
-    """Return every question of an interview in its order."""
     questions = order.content.questions
     return [
         QuestionPosition(
             number,
             len(questions),
-            each,
-            tuple(order.recordings_for(each.key)),
-            order.takes_left(each),
+            question,
+            tuple(order.recordings_for(question.key)),
+            order.takes_left(question),
         )
-        for number, each in enumerate(questions, 1)
+        for number, question in enumerate(questions, 1)
     ]
 
 
 def find_question_position(order: Interview, number: int) -> QuestionPosition:
-    """Return the question with this number; NotFound."""
-    every = list_question_positions(order)
-    if not 1 <= number <= len(every):
+    """Return the question with this number; raises NotFound."""
+    positions = list_question_positions(order)
+    if not 1 <= number <= len(positions):
         raise NotFound("There is no such question in this interview")
-    return every[number - 1]
+    return positions[number - 1]

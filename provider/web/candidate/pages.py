@@ -1,4 +1,4 @@
-"""The candidate's first and last pages: the invitation, declining, and what became of it."""
+"""The candidate's first and last pages: the invitation, declining, and the status page."""
 
 import re
 from typing import Any
@@ -43,8 +43,8 @@ routes.add_app_template_filter(markdown.markdown_to_text, "plain")
 
 
 @routes.get("/<token>", strict_slashes=False)
-def arrive(token: str) -> ResponseReturnValue:
-    """Swap an invitation's link for a session, and go to an address without the token."""
+def open_invitation(token: str) -> ResponseReturnValue:
+    """Exchange the invitation's token for a session cookie, and redirect to a URL without it."""
     limit_by_address()
     public_id, session = redeem_invitation(token)
     response = redirect(landing_url(public_id), 303)
@@ -55,34 +55,36 @@ def arrive(token: str) -> ResponseReturnValue:
 
 @routes.get("/o/<public_id>/")
 def landing(public_id: str) -> ResponseReturnValue:
-    """Show what the invitation is about, or how things stand."""
+    """Show the invitation, or the order's status once the candidate has acted."""
     if request.method != "HEAD":
         _record_first_view(public_id)
     return _render_status_page(public_id)
 
 
 @routes.get("/o/<public_id>/decline")
-def consider(public_id: str) -> ResponseReturnValue:
-    """Ask whether the candidate means to decline, and why if they want to say."""
-    with order_for_read(public_id, Order) as visit:
-        if visit.order.status != PENDING or visit.order.progress == SUBMITTED:
+def confirm_decline(public_id: str) -> ResponseReturnValue:
+    """Ask for a confirmation and an optional reason."""
+    with order_for_read(public_id, Order) as candidate_request:
+        order = candidate_request.order
+        if order.status != PENDING or order.progress == SUBMITTED:
             return redirect_to_landing(public_id)
-        return render_template("candidate/decline.html", **_template_context(visit))
+        return render_template("candidate/decline.html", **_template_context(candidate_request))
 
 
 @routes.post("/o/<public_id>/decline")
 def decline(public_id: str) -> ResponseReturnValue:
-    """The candidate says no; saying it twice changes nothing."""
-    with order_for_update(public_id, Order) as visit:
-        if visit.order.status != DECLINED:
+    """Decline the order; a second decline changes nothing."""
+    with order_for_update(public_id, Order) as candidate_request:
+        order = candidate_request.order
+        if order.status != DECLINED:
             reason = clean_text(request.form.get("reason", ""))
-            visit.order.decline(visit.session, reason, visit.now)
+            order.decline(candidate_request.session, reason, candidate_request.now)
     return redirect_to_landing(public_id)
 
 
 @routes.get("/colour/<colour>.css")
-def colour(colour: str) -> ResponseReturnValue:
-    """A style sheet of an account's colour: the pages' policy allows no styles of their own."""
+def branding_css(colour: str) -> ResponseReturnValue:
+    """Return a style sheet with an account's colour; the page policy forbids inline styles."""
     if not re.fullmatch("[0-9a-f]{6}", colour):
         raise NotFound("There is no such colour")
     response = Response(f":root {{ --accent: #{colour}; }}\n", mimetype="text/css")
@@ -92,12 +94,12 @@ def colour(colour: str) -> ResponseReturnValue:
 
 @routes.errorhandler(NotFound)
 def _handle_not_found(error: NotFound) -> ResponseReturnValue:
-    return respond_with_message(404, "candidate/lost.html", str(error))
+    return respond_with_message(404, "candidate/not_found.html", str(error))
 
 
 @routes.errorhandler(Unauthorized)
 def _handle_unauthorized(error: Unauthorized) -> ResponseReturnValue:
-    return respond_with_message(403, "candidate/denied.html", str(error))
+    return respond_with_message(403, "candidate/unauthorized.html", str(error))
 
 
 @routes.errorhandler(CSRFError)
@@ -107,7 +109,7 @@ def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
 
 @routes.errorhandler(Conflict)
 def _handle_conflict(error: Conflict) -> ResponseReturnValue:
-    """Whatever was tried cannot be done any more: show how things stand instead."""
+    """Answer an action that is no longer possible with the status page."""
     public_id = str((request.view_args or {})["public_id"])
     if wants_json():
         return jsonify(error=str(error), next=landing_url(public_id)), 409
@@ -115,12 +117,13 @@ def _handle_conflict(error: Conflict) -> ResponseReturnValue:
 
 
 def _render_status_page(public_id: str) -> str:
-    with order_for_read(public_id, Order) as visit:
-        return render_template(_status_templates(visit.order), **_template_context(visit))
+    with order_for_read(public_id, Order) as candidate_request:
+        templates = _status_templates(candidate_request.order)
+        return render_template(templates, **_template_context(candidate_request))
 
 
 def _status_templates(order: Order) -> list[str | Template]:
-    """Name the page that says how things stand: the kind's own where it has one."""
+    """Return the templates of the status page by preference: the kind's own, then the common."""
     if order.status != PENDING:
         return [f"candidate/{order.kind}/{order.status}.html", "candidate/ended.html"]
     if order.is_waiting_for_candidate:
@@ -128,22 +131,22 @@ def _status_templates(order: Order) -> list[str | Template]:
     return [f"candidate/{order.kind}/{order.progress}.html", "candidate/running.html"]
 
 
-def _template_context(visit: CandidateRequest[Order]) -> dict[str, Any]:
-    order = visit.order
-    content = load_content(order.version.content, KINDS[order.kind].schema)
-    aside = order.kind_context(current_services().secret_box)
+def _template_context(candidate_request: CandidateRequest[Order]) -> dict[str, Any]:
+    order = candidate_request.order
     return {
         **branding_context(order.account),
-        **aside,
+        **order.kind_context(current_services().secret_box),
         "order": order,
-        "content": content,
-        "at": visit.now,
+        "content": load_content(order.version.content, KINDS[order.kind].schema),
+        "now": candidate_request.now,
     }
 
 
 def _record_first_view(public_id: str) -> None:
-    with order_for_read(public_id, Order) as visit:
-        if visit.order.status != PENDING or visit.order.progress != INVITED:
+    # Most views are not the first: a read transaction finds out without the write lock.
+    with order_for_read(public_id, Order) as candidate_request:
+        order = candidate_request.order
+        if order.status != PENDING or order.progress != INVITED:
             return
-    with order_for_update(public_id, Order) as action:
-        action.order.mark_opened(action.session, action.now)
+    with order_for_update(public_id, Order) as candidate_request:
+        candidate_request.order.mark_opened(candidate_request.session, candidate_request.now)

@@ -1,7 +1,8 @@
-"""The candidate's way in: an invitation is swapped for a browser's session of one order.
+"""The candidate's session: an invitation's token is exchanged for a cookie of one order.
 
-Each order has a cookie of its own, so that two invitations in one browser do not get in each
-other's way. Whoever comes in by `looking` or `acting` finds the order as the clock demands it.
+Each order has a cookie of its own, so that two invitations in one browser do not overwrite each
+other. `order_for_read` and `order_for_update` apply an overdue transition first: a view never sees
+an order whose deadline has passed as still open.
 """
 
 from collections.abc import Iterator
@@ -34,13 +35,13 @@ _SESSION_ORDER_QUERY = (
     )
     .options(joinedload(Order.version, innerjoin=True).defer(ProductVersion.content))
 )
-# Of two tabs or a double click one goes first, on every database.
+# The row lock makes two tabs or a double click act one after the other.
 _SESSION_ORDER_QUERY_FOR_UPDATE = _SESSION_ORDER_QUERY.with_for_update(of=Order)
 
 
 @dataclass(frozen=True)
 class CandidateRequest(Generic[OrderT]):
-    """A candidate at their order: the open transaction, the order, the moment of the request."""
+    """A candidate's request: the open database session, their order, the time of the request."""
 
     session: Session
     order: OrderT
@@ -49,57 +50,60 @@ class CandidateRequest(Generic[OrderT]):
 
 @contextmanager
 def order_for_read(public_id: str, order_class: type[OrderT]) -> Iterator[CandidateRequest[OrderT]]:
-    """Read the order of this browser's session; Denied without one, NotFound of another kind."""
-    at = current_services().now()
+    """Yield the order of this browser's session for reading.
+
+    Raises Unauthorized without a session, NotFound for an order of another kind.
+    """
+    now = current_services().now()
     with current_services().db.reading() as session:
-        order = _find_session_order(session, public_id, at)
-        if not (behind := order.has_overdue_transition(at)):
-            yield CandidateRequest(session, _require_order_class(order, order_class), at)
-    if behind:
-        _apply_overdue_transition(public_id, at)
+        order = _find_session_order(session, public_id, now)
+        if not (is_overdue := order.has_overdue_transition(now)):
+            yield CandidateRequest(session, _require_order_class(order, order_class), now)
+    if is_overdue:
+        _apply_overdue_transition(public_id, now)
         with current_services().db.reading() as session:
-            yield CandidateRequest(
-                session,
-                _require_order_class(_find_session_order(session, public_id, at), order_class),
-                at,
-            )
+            order = _find_session_order(session, public_id, now)
+            yield CandidateRequest(session, _require_order_class(order, order_class), now)
 
 
 @contextmanager
 def order_for_update(
     public_id: str, order_class: type[OrderT]
 ) -> Iterator[CandidateRequest[OrderT]]:
-    """Change the order of this browser's session; Denied without one, NotFound of another kind."""
-    at = current_services().now()
+    """Yield the order of this browser's session, locked, in a write transaction.
+
+    Raises Unauthorized without a session, NotFound for an order of another kind.
+    """
+    now = current_services().now()
     with current_services().db.writing() as session:
-        order = _find_session_order(session, public_id, at, lock=True)
-        if not (behind := order.has_overdue_transition(at)):
-            yield CandidateRequest(session, _require_order_class(order, order_class), at)
-        else:  # which stands even if what the candidate wants is then refused
-            order.apply_overdue_transition(session, current_services().secret_box, at)
-    if behind:
+        order = _find_session_order(session, public_id, now, lock=True)
+        if not (is_overdue := order.has_overdue_transition(now)):
+            yield CandidateRequest(session, _require_order_class(order, order_class), now)
+        else:
+            # A transaction of its own: the transition stays when the candidate's action is refused.
+            order.apply_overdue_transition(session, current_services().secret_box, now)
+    if is_overdue:
         with current_services().db.writing() as session:
-            order = _find_session_order(session, public_id, at, lock=True)
-            yield CandidateRequest(session, _require_order_class(order, order_class), at)
+            order = _find_session_order(session, public_id, now, lock=True)
+            yield CandidateRequest(session, _require_order_class(order, order_class), now)
 
 
 def redeem_invitation(token: str) -> tuple[str, str | None]:
-    """Return the order's public id of an invitation, and a cookie's value if one is needed.
+    """Return the order's public id and a new cookie value; None when the browser has a session.
 
-    Raises NotFound for a token that never was. A HEAD request looks and leaves nothing behind.
+    Raises NotFound for an unknown token. A HEAD request, as mail scanners send, creates no session.
     """
-    at = current_services().now()
+    now = current_services().now()
     with current_services().db.reading() as session:
         order = _find_invited_order(session, token)
-        if request.method == "HEAD" or _has_session(session, order.public_id, at):
+        if request.method == "HEAD" or _has_session(session, order.public_id, now):
             return order.public_id, None
     with current_services().db.writing() as session:
         order = _find_invited_order(session, token)
-        return order.public_id, OrderSession.create(session, order, at)
+        return order.public_id, OrderSession.create(session, order, now)
 
 
 def set_session_cookie(response: Response, public_id: str, value: str) -> None:
-    """Give the browser its session of one order."""
     response.set_cookie(
         _cookie_name(public_id),
         value,
@@ -133,14 +137,11 @@ def _has_session(session: Session, public_id: str, now: datetime) -> bool:
 def _find_session_order(
     session: Session, public_id: str, now: datetime, *, lock: bool = False
 ) -> Order:
-    """Return the order whose session this browser has; its version without the content at first."""
-    value = request.cookies.get(_cookie_name(public_id))
-    told = {"token_hash": secrets.sha256_digest(value or ""), "public_id": public_id, "now": now}
-    order = (
-        session.scalar(_SESSION_ORDER_QUERY_FOR_UPDATE if lock else _SESSION_ORDER_QUERY, told)
-        if value
-        else None
-    )
+    """Return the order of this browser's session; its version's content is loaded on first use."""
+    cookie = request.cookies.get(_cookie_name(public_id))
+    params = {"token_hash": secrets.sha256_digest(cookie or ""), "public_id": public_id, "now": now}
+    query = _SESSION_ORDER_QUERY_FOR_UPDATE if lock else _SESSION_ORDER_QUERY
+    order = session.scalar(query, params) if cookie else None
     if order is None:
         raise Unauthorized("Please use the link in your e-mail")
     return order
@@ -154,6 +155,5 @@ def _require_order_class(order: Order, order_class: type[OrderT]) -> OrderT:
 
 def _apply_overdue_transition(public_id: str, now: datetime) -> None:
     with current_services().db.writing() as session:
-        _find_session_order(session, public_id, now, lock=True).apply_overdue_transition(
-            session, current_services().secret_box, now
-        )
+        order = _find_session_order(session, public_id, now, lock=True)
+        order.apply_overdue_transition(session, current_services().secret_box, now)

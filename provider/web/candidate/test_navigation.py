@@ -1,4 +1,4 @@
-"""Where a candidate is in a test, and what a form of theirs says."""
+"""The position of each question in a test, and the values of an answer form."""
 
 from dataclasses import dataclass
 
@@ -8,16 +8,16 @@ from provider.core.kinds.assessment.content import Section, TestContent
 from provider.core.kinds.assessment.items import ANSWER_FIELD, Item
 from provider.errors import NotFound
 
-SHOWN_FIELD = "shown"  # the form's field with what was saved when the page was made
-MAX_SUBMITTED_VALUES, MAX_VALUE_LENGTH = (
-    100,
-    1000,
-)  # what a page gives back of a form that could not be saved
+# The form field with the values that were saved when the page was rendered.
+SHOWN_FIELD = "shown"
+# A form that could not be saved is shown again: so many of its values, of so many characters.
+MAX_SUBMITTED_VALUES = 100
+MAX_VALUE_LENGTH = 1000
 
 
 @dataclass(frozen=True)
 class ItemPosition:
-    """One question with its number, counted from 1; `opens` the first of its section."""
+    """One question with its number, counted from 1."""
 
     number: int
     total: int
@@ -27,7 +27,6 @@ class ItemPosition:
 
 
 def list_item_positions(content: TestContent) -> list[ItemPosition]:
-    """Return every question of a test in its order."""
     pairs = [(section, item) for section in content.sections for item in section.items]
     return [
         ItemPosition(
@@ -38,25 +37,25 @@ def list_item_positions(content: TestContent) -> list[ItemPosition]:
 
 
 def find_item_position(content: TestContent, number: int) -> ItemPosition:
-    """Return the question with this number; NotFound."""
-    every = list_item_positions(content)
-    if not 1 <= number <= len(every):
+    """Return the question with this number; raises NotFound."""
+    positions = list_item_positions(content)
+    if not 1 <= number <= len(positions):
         raise NotFound("There is no such question in this test")
-    return every[number - 1]
+    return positions[number - 1]
 
 
 def read_submitted_values(form: MultiDict[str, str]) -> list[str]:
-    """Return what was typed or chosen, to show it again."""
+    """Return the typed or selected values, cut to a size that a page can show again."""
     return [value[:MAX_VALUE_LENGTH] for value in form.getlist(ANSWER_FIELD)[:MAX_SUBMITTED_VALUES]]
 
 
 def is_unchanged(form: MultiDict[str, str]) -> bool:
-    """Whether the form says what it said when it was shown.
+    """Return True when the form has the same values as when it was shown.
 
-    Then it is not saved: another tab or device may have answered in the meantime, and pressing
-    Next on a page that was left blank must not take that answer away.
+    An unchanged form is not saved. Another tab or device may have saved an answer in the meantime,
+    and Next on a page that was left blank must not delete that answer.
     """
-    given, shown = (
+    submitted, shown = (
         [value for value in form.getlist(name) if value] for name in (ANSWER_FIELD, SHOWN_FIELD)
     )
-    return SHOWN_FIELD in form and sorted(given) == sorted(shown)
+    return SHOWN_FIELD in form and sorted(submitted) == sorted(shown)

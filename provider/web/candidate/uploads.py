@@ -1,4 +1,4 @@
-"""A take on its way in: one upload, kept only when every byte has arrived."""
+"""The upload of one take: it is stored only when every byte has arrived."""
 
 import re
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from provider.core.kinds.interview import Recording
 from provider.errors import Invalid
 from provider.storage.media import CHUNK_BYTES, MediaStore, StoredFile
 
-MAX_UPLOAD_BYTES = 300 * 1024 * 1024  # bytes that one take may have
+MAX_UPLOAD_BYTES = 300 * 1024 * 1024
 RECORDING_TYPE_PATTERN = re.compile(r"(video|audio)/[\w.+-]+(\s*;[\w\s=.,;+\"'-]*)?", re.ASCII)
 
 
 class UploadRejected(Exception):
-    """An upload that is not kept: the HTTP code, and what to say."""
+    """An upload that is not stored; carries the HTTP status code and the message."""
 
     def __init__(self, status_code: int, message: str) -> None:
         super().__init__(message)
@@ -22,18 +22,18 @@ class UploadRejected(Exception):
 
 
 def is_recording_type(mimetype: str) -> bool:
-    """Whether a body says that it is a recording."""
     return mimetype.startswith(("video/", "audio/"))
 
 
 def store_upload(media: MediaStore, public_id: str) -> tuple[str, StoredFile]:
-    """Keep the request's body as a recording's original; return its type and what was kept.
+    """Store the request's body as a recording's original; return its type, size and hash.
 
-    Raises Refused when length or hash are not as announced, and Unready; then nothing is kept.
+    Raises UploadRejected when length or hash differ from the headers, and Unavailable. Nothing is
+    stored then.
     """
-    mime, told = _parse_upload_headers()
+    mime, announced = _parse_upload_headers()
     try:
-        return mime, media.put(original_key(public_id), _read_chunks(), told)
+        return mime, media.put(original_key(public_id), _read_chunks(), announced)
     except Invalid:
         raise UploadRejected(
             400, "The recording did not arrive whole. Please send it again"
@@ -41,14 +41,14 @@ def store_upload(media: MediaStore, public_id: str) -> tuple[str, StoredFile]:
 
 
 def original_key(public_id: str) -> str:
-    """Return the media key of a recording's bytes as they came."""
+    """Return the media key of a recording's original bytes."""
     return Recording(public_id=public_id).original_key
 
 
 def _parse_upload_headers() -> tuple[str, StoredFile]:
     mime = request.headers.get("Content-Type", "")
     if not RECORDING_TYPE_PATTERN.fullmatch(mime) or len(mime) > 100:
-        raise UploadRejected(415, "This is not a recording that can be kept")
+        raise UploadRejected(415, "This is not a recording that can be saved")
     length = request.content_length
     if length is None:
         raise UploadRejected(411, "The recording came without its length")
@@ -61,5 +61,5 @@ def _parse_upload_headers() -> tuple[str, StoredFile]:
 
 
 def _read_chunks() -> Iterator[bytes]:
-    while piece := request.stream.read(CHUNK_BYTES):
-        yield piece
+    while chunk := request.stream.read(CHUNK_BYTES):
+        yield chunk

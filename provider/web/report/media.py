@@ -1,6 +1,6 @@
-"""Answers on video, for whoever may see the report: by its own link, or by one that was shared.
+"""Video answers and their posters, for whoever may see the report that shows them.
 
-Only the takes that the report shows are served, in parts, and never by a name of their own.
+Only the takes of the report are served, in byte ranges, and without a file name.
 """
 
 from flask import Blueprint, redirect, url_for
@@ -19,37 +19,37 @@ routes = Blueprint("media_files", __name__)
 RECORDING_NOT_FOUND_MESSAGE = "There is no such recording"
 
 
-@routes.get("/r/<token>/<any(takes, posters):what>/<recording_id>")
-def of_report(token: str, what: str, recording_id: str) -> Response:
-    """Send a take or its poster to whoever has the report's own link."""
+@routes.get("/r/<token>/<any(takes, posters):variant>/<recording_id>")
+def report_media(token: str, variant: str, recording_id: str) -> Response:
+    """Send a take or its poster to a browser that has the report's own link."""
     with current_services().db.reading() as session:
-        key, mimetype = find_media_file(
-            _find_selected_recording(find_reported_order(session, token), recording_id), what
-        )
+        order = find_reported_order(session, token)
+        key, mimetype = find_media_file(_find_selected_recording(order, recording_id), variant)
     return serve_media(current_services().media, key, mimetype)
 
 
-@routes.get("/s/<token>/<any(takes, posters):what>/<recording_id>")
-def of_shared(token: str, what: str, recording_id: str) -> Response:
-    """Send a take or its poster to whoever may look at a shared report."""
+@routes.get("/s/<token>/<any(takes, posters):variant>/<recording_id>")
+def shared_media(token: str, variant: str, recording_id: str) -> Response:
+    """Send a take or its poster to a browser that may see the shared report."""
     with current_services().db.reading() as session:
         order = find_shared_order(session, token)
         if order is None:
-            return redirect(url_for("results.shared", token=token), 303)
-        key, mimetype = find_media_file(_find_selected_recording(order, recording_id), what)
+            return redirect(url_for("report.shared_report", token=token), 303)
+        key, mimetype = find_media_file(_find_selected_recording(order, recording_id), variant)
     return serve_media(current_services().media, key, mimetype)
 
 
 def find_media_file(recording: Recording, variant: str) -> tuple[str, str]:
-    """Return the media key and the type of `takes`, `posters` or `originals`; NotFound."""
+    """Return the media key and the type of `takes`, `posters` or `originals`.
+
+    Raises NotFound for the poster of a recording that is not processed yet.
+    """
     if variant == "posters":
         if recording.state != READY:
             raise NotFound("There is no picture of this recording yet")
         return recording.poster_key, "image/jpeg"
-    return (
-        recording.original_key if variant == "originals" else recording.playable_key,
-        recording.mime,
-    )
+    key = recording.original_key if variant == "originals" else recording.playable_key
+    return key, recording.mime
 
 
 def _find_selected_recording(order: Order, recording_id: str) -> Recording:
@@ -58,6 +58,6 @@ def _find_selected_recording(order: Order, recording_id: str) -> Recording:
     if not isinstance(order, Interview):
         raise NotFound(RECORDING_NOT_FOUND_MESSAGE)
     recording = order.find_recording(recording_id)
-    if not recording.is_selected:  # what the candidate recorded and did not send in is not evidence
+    if not recording.is_selected:  # the candidate did not submit this take
         raise NotFound(RECORDING_NOT_FOUND_MESSAGE)
     return recording

@@ -1,8 +1,8 @@
-"""What the recruiter sees: the report, its PDF, and shared links to both.
+"""The report, its PDF, and the shared links to both.
 
-A link preview or a mail scanner only ever sends a GET, and a GET takes no view of a shared link
-that has a number of them: that is what the button behind it is for. Whoever pressed it may look
-for half an hour, by a signed cookie that is good for this one link.
+A link preview or a mail scanner sends only GET requests, so a GET never uses up a view of a shared
+link. The recruiter presses a button instead. A signed cookie for this one link then opens the
+report for half an hour.
 """
 
 import re
@@ -24,12 +24,13 @@ from provider.errors import Gone, NotFound
 from provider.services import current_services
 from provider.web.rate_limit import limit_by_address
 
-routes = Blueprint("results", __name__)
+routes = Blueprint("report", __name__)
 routes.before_request(limit_by_address)
 
-VIEW_LIFETIME = timedelta(minutes=30)  # that one view of a shared link lasts
-PDF_CACHE_SIZE = 64  # reports whose PDF is kept in memory: an ATS fetches each several times
-MAX_FILE_NAME_LENGTH = 80  # characters of a PDF's file name
+VIEW_LIFETIME = timedelta(minutes=30)
+# PDFs in memory: an ATS fetches each of them several times.
+PDF_CACHE_SIZE = 64
+MAX_FILE_NAME_LENGTH = 80
 REPORT_NOT_FOUND_MESSAGE = "This address leads to no report"
 LINK_EXPIRED_MESSAGE = (
     "It was made for a limited time or a limited number of views, and that is used up"
@@ -38,75 +39,71 @@ LINK_EXPIRED_MESSAGE = (
 
 @routes.get("/r/<token>")
 def report(token: str) -> str:
-    """Show the report to the recruiter."""
     with current_services().db.reading() as session:
         order = find_reported_order(session, token)
-        paper = Link.find_permanent(session, order, PDF)
-        secret = paper.get_token(current_services().secret_box) if paper else ""
-        pdf_url = url_for("results.pdf", token=secret) if secret else None
-        return _render_report(
-            order, pdf_url, partial(url_for, "media_files.of_report", token=token)
-        )
+        pdf_link = Link.find_permanent(session, order, PDF)
+        pdf_token = pdf_link.get_token(current_services().secret_box) if pdf_link else ""
+        pdf_url = url_for("report.pdf", token=pdf_token) if pdf_token else None
+        media_url = partial(url_for, "media_files.report_media", token=token)
+        return _render_report(order, pdf_url, media_url)
 
 
 @routes.get("/r/<token>/report.pdf")
 def pdf(token: str) -> Response:
-    """Send the report as a PDF."""
     with current_services().db.reading() as session:
-        made = build_report(_require_valid(_find_link(session, token, PDF)).order)
-    return _pdf_response(made)
+        report_data = build_report(_require_valid(_find_link(session, token, PDF)).order)
+    return _pdf_response(report_data)
 
 
 @routes.get("/s/<token>")
-def shared(token: str) -> Response | str:
-    """Show the report to whoever has a shared link, or the door before it."""
+def shared_report(token: str) -> Response | str:
+    """Show the report, or a button that uses one view of the link."""
     with current_services().db.reading() as session:
         link = _find_link(session, token, SHARED)
         if _can_view(link) or link.order.result is None:
-            film = partial(url_for, "media_files.of_shared", token=token)
-            return _render_report(link.order, url_for("results.shared_pdf", token=token), film)
+            media_url = partial(url_for, "media_files.shared_media", token=token)
+            return _render_report(link.order, url_for("report.shared_pdf", token=token), media_url)
         return render_template(
-            "results/door.html",
+            "report/confirm_view.html",
             account=link.order.account.display_name,
             kind=link.order.kind,
-            views=link.views_left,
-            url=url_for("results.enter", token=token),
+            views_left=link.views_left,
+            url=url_for("report.confirm_view", token=token),
         )
 
 
 @routes.post("/s/<token>")
-def enter(token: str) -> Response:
-    """Take one view of a shared link and open the report for half an hour."""
-    at = current_services().now()
-    answer = make_response(redirect(url_for("results.shared", token=token), 303))
+def confirm_view(token: str) -> Response:
+    """Use one view of a shared link, and open the report for half an hour."""
+    now = current_services().now()
+    response = make_response(redirect(url_for("report.shared_report", token=token), 303))
     with current_services().db.writing() as session:
         link = _find_link(session, token, SHARED)
         if _can_view(link) or link.order.result is None:
-            return answer
-        if not link.consume_view(session, at):
+            return response
+        if not link.consume_view(session, now):
             raise Gone(LINK_EXPIRED_MESSAGE)
-        _set_view_cookie(answer, link, at + VIEW_LIFETIME)
-    return answer
+        _set_view_cookie(response, link, now + VIEW_LIFETIME)
+    return response
 
 
 @routes.get("/s/<token>/report.pdf")
 def shared_pdf(token: str) -> Response:
-    """Send the PDF to whoever may see the shared report."""
     with current_services().db.reading() as session:
         order = find_shared_order(session, token)
         if order is None:
-            return redirect(url_for("results.shared", token=token), 303)
-        made = build_report(order)
-    return _pdf_response(made)
+            return redirect(url_for("report.shared_report", token=token), 303)
+        report_data = build_report(order)
+    return _pdf_response(report_data)
 
 
 def find_reported_order(session: Session, token: str) -> Order:
-    """Return the order of a report's own link; NotFound or Gone."""
+    """Return the order of a report's own link; raises NotFound or Gone."""
     return _require_valid(_find_link(session, token, REPORT)).order
 
 
 def find_shared_order(session: Session, token: str) -> Order | None:
-    """Return the order of a shared link that this browser may look at; None before its door."""
+    """Return the order of a shared link; None when the browser must confirm a view first."""
     link = _find_link(session, token, SHARED)
     return link.order if _can_view(link) else None
 
@@ -125,7 +122,7 @@ def _require_valid(link: Link) -> Link:
 
 
 def _can_view(link: Link) -> bool:
-    """Say whether this browser may see the report now; Gone when nobody may any more."""
+    """Return True when this browser may see the report; raises Gone for an expired link."""
     if link.views_left is not None and _has_view_cookie(link):
         return True
     return _require_valid(link).views_left is None
@@ -133,23 +130,23 @@ def _can_view(link: Link) -> bool:
 
 def _render_report(order: Order, pdf_url: str | None, media_url: Callable[..., str]) -> str:
     if order.result is None:
-        return render_template("results/redone.html", account=order.account.display_name)
+        return render_template("report/reopened.html", account=order.account.display_name)
     return render_template(
-        "results/report.html", report=build_report(order), pdf_url=pdf_url, film=media_url
+        "report/report.html", report=build_report(order), pdf_url=pdf_url, media_url=media_url
     )
 
 
 def _pdf_response(report_data: Report) -> Response:
     response = Response(_cached_pdf(report_data), mimetype="application/pdf")
     response.headers["Content-Disposition"] = _content_disposition(report_data)
-    # A viewer brings its own styles; a document that runs nothing needs no more than this.
+    # The strict policy of pages would block the styles of a browser's PDF viewer.
     response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
     return response
 
 
 @lru_cache(maxsize=PDF_CACHE_SIZE)
 def _cached_pdf(report_data: Report) -> bytes:
-    # The report itself is the key: what was erased or renamed is never served from memory.
+    # The report is the cache key: erased or changed data never comes from the cache.
     return render_pdf(report_data, dict(_read_posters(report_data)))
 
 
@@ -161,13 +158,10 @@ def _read_posters(report_data: Report) -> Iterator[tuple[str, bytes]]:
 
 
 def _content_disposition(report_data: Report) -> str:
-    """Name the file (RFC 6266): in plain letters, and beside them as it is (RFC 5987)."""
-    name, plain = (
-        _file_name(report_data.title, report_data.candidate),
-        _file_name(report_data.kind, "report"),
-    )
-    plain = name if name.isascii() else plain
-    return f"inline; filename={plain}; filename*=UTF-8''{quote(name)}"
+    """Return the header with an ASCII file name (RFC 6266) and the full one (RFC 5987)."""
+    name = _file_name(report_data.title, report_data.candidate)
+    ascii_name = name if name.isascii() else _file_name(report_data.kind, "report")
+    return f"inline; filename={ascii_name}; filename*=UTF-8''{quote(name)}"
 
 
 def _file_name(*parts: str) -> str:
@@ -176,10 +170,10 @@ def _file_name(*parts: str) -> str:
 
 def _has_view_cookie(link: Link) -> bool:
     try:
-        link_id, until = _view_signer().loads(request.cookies.get(_view_cookie_name(link), ""))
+        link_id, expires_at = _view_signer().loads(request.cookies.get(_view_cookie_name(link), ""))
     except (BadSignature, TypeError, ValueError):
         return False
-    return bool(link_id == link.id and current_services().now().timestamp() < until)
+    return bool(link_id == link.id and current_services().now().timestamp() < expires_at)
 
 
 def _set_view_cookie(response: Response, link: Link, expires_at: datetime) -> None:

@@ -1,13 +1,13 @@
-// What is read beside a question: instructions that stay closed once closed, tables that can be
-// scrolled by keyboard where they are wider than the screen.
+// The texts beside a question. Instructions that the candidate closed stay closed; a table that is
+// wider than the screen can be scrolled with the keyboard.
 
-import { recall, remember } from "./candidate-memory.js";
+import { loadValue, saveValue } from "./candidate-storage.js";
 
-export function easeReading() {
+export function setUpReading() {
   for (const part of document.querySelectorAll("details[data-part]")) {
     const key = `${location.pathname.replace(/[^/]*$/, "")}#${part.dataset.part}`;
-    if (recall(key)) part.open = false;
-    part.addEventListener("toggle", () => remember(key, part.open ? null : "closed"));
+    if (loadValue(key)) part.open = false;
+    part.addEventListener("toggle", () => saveValue(key, part.open ? null : "closed"));
   }
   for (const table of document.querySelectorAll(".prose table")) {
     new ResizeObserver(() => {

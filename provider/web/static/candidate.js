@@ -1,20 +1,21 @@
-// A candidate's page while a test is under way: shows the time, saves answers as they are given.
-// Nothing here is needed: without scripts the same forms are posted and the server keeps the time.
+// The page of a running test: shows the time left and saves each answer as the candidate gives it.
+// Without scripts the same forms are posted, and the server decides when the time is over.
 
-import { easeReading } from "./candidate-reading.js";
-import { keepTime } from "./candidate-time.js";
-import { keepSaving } from "./candidate-saving.js";
+import { setUpReading } from "./candidate-reading.js";
+import { startTimer } from "./candidate-timer.js";
+import { startAutosave } from "./candidate-autosave.js";
 
 const attempt = document.querySelector("[data-attempt]");
 const form = document.querySelector("form[data-saving]");
 
-// A page that the browser kept from before may be older than what has happened since.
+// A page from the browser's back-forward cache may be older than the last saved answer.
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 
-easeReading();
+setUpReading();
 if (attempt) {
-  const time = keepTime(attempt);
-  const saver = form && keepSaving(form, { onTime: time.sync });
-  time.onNearlyOver = () => saver?.flush();
-  time.onOver = () => saver?.leave(attempt.dataset.end) ?? location.replace(attempt.dataset.end);
+  const timer = startTimer(attempt);
+  const autosave = form && startAutosave(form, { onSecondsLeft: timer.sync });
+  const { endUrl } = attempt.dataset;
+  timer.onTimeNearlyOver = () => autosave?.flush();
+  timer.onTimeOver = () => autosave?.leave(endUrl) ?? location.replace(endUrl);
 }

@@ -1,8 +1,8 @@
-// Camera, microphone and recorder: opening them, and the name of what keeps them from working.
+// Camera, microphone and recorder: opens them, and names the problem when one does not work.
 
-const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
-const BITS = { videoBitsPerSecond: 800_000, audioBitsPerSecond: 64_000 };
-const KINDS = [
+const VIDEO_CONSTRAINTS = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
+const BIT_RATES = { videoBitsPerSecond: 800_000, audioBitsPerSecond: 64_000 };
+const MIME_TYPES = [
   "video/webm;codecs=vp9,opus",
   "video/webm;codecs=vp8,opus",
   "video/webm",
@@ -17,67 +17,67 @@ const PROBLEMS = {
   AbortError: "busy",
   OverconstrainedError: "unsuitable",
 };
-const HEARD = 0.08; // share of the meter above which somebody speaks
+const SPEECH_LEVEL = 0.08; // share of the meter above which somebody speaks
 
-/** Wake the buttons: until the script is there, pressing one would do nothing. */
-export function wakeButtons(root) {
-  for (const button of root.querySelectorAll("[data-act]")) button.disabled = false;
+/** Enable the buttons; they are disabled until the script that handles them has loaded. */
+export function enableButtons(root) {
+  for (const button of root.querySelectorAll("[data-action]")) button.disabled = false;
 }
 
-/** Return a stream of camera and microphone; throws the name of the problem otherwise. */
+/** Return a stream of camera and microphone; throws the name of the problem. */
 export async function openCamera() {
   if (!window.isSecureContext) throw "insecure";
-  if (!navigator.mediaDevices?.getUserMedia || !recordable()) throw "unsupported";
+  if (!navigator.mediaDevices?.getUserMedia || !supportedMimeType()) throw "unsupported";
   try {
-    return await ask(WANTED);
+    return await requestStream(VIDEO_CONSTRAINTS);
   } catch (error) {
     throw PROBLEMS[error.name] || "unknown";
   }
 }
 
-async function ask(video) {
+async function requestStream(video) {
   try {
     return await navigator.mediaDevices.getUserMedia({ video, audio: true });
   } catch (error) {
     // Any camera is better than none.
     if (error.name !== "OverconstrainedError" || video === true) throw error;
-    return ask(true);
+    return requestStream(true);
   }
 }
 
-/** Return a recorder of what this browser records best; its own `mimeType` is the truth. */
-export function recorderOf(stream) {
-  return new MediaRecorder(stream, { mimeType: recordable(), ...BITS });
+/** Return a recorder with the best type of this browser; its `mimeType` is the type it uses. */
+export function createRecorder(stream) {
+  return new MediaRecorder(stream, { mimeType: supportedMimeType(), ...BIT_RATES });
 }
 
-function recordable() {
+function supportedMimeType() {
   if (!window.MediaRecorder?.isTypeSupported) return null;
-  return KINDS.find((kind) => MediaRecorder.isTypeSupported(kind)) || null;
+  return MIME_TYPES.find((type) => MediaRecorder.isTypeSupported(type)) || null;
 }
 
-/** Say what is wrong, and move there, in `root`; no name hides it again. */
+/** Show and focus the problem `name` in `root`; null hides all problems. */
 export function showProblem(root, name = null) {
   const box = root.querySelector("[data-problems]");
   const known = box.querySelector(`[data-problem="${name}"]`) ? name : "unknown";
-  for (const each of box.querySelectorAll("[data-problem]")) {
-    each.hidden = name === null || each.dataset.problem !== known;
+  for (const element of box.querySelectorAll("[data-problem]")) {
+    element.hidden = name === null || element.dataset.problem !== known;
   }
   box.hidden = name === null;
   if (name) box.focus();
 }
 
-export function preview(root, stream) {
+export function showPreview(root, stream) {
   const video = root.querySelector("[data-preview]");
   video.srcObject = stream;
-  video.play().catch(() => {}); // a picture that does not move is no reason to stop
+  video.play().catch(() => {}); // recording works without the preview
 }
 
 export function closeCamera(stream) {
   stream?.getTracks().forEach((track) => track.stop());
 }
 
-/** Show how loud it is while the stream lives; `onHeard` is called once somebody speaks. */
-export function watchLevel(root, stream, onHeard = () => {}) {
+/** Show the loudness while the stream is open; `onSpeech` is called when somebody speaks. */
+export function showLevel(root, stream, onSpeech = () => {}) {
   const meter = root.querySelector("[data-level]");
   let context;
   try {
@@ -85,17 +85,18 @@ export function watchLevel(root, stream, onHeard = () => {}) {
     context.resume().catch(() => {});
     const analyser = new AnalyserNode(context, { fftSize: 1024 });
     context.createMediaStreamSource(stream).connect(analyser);
-    const wave = new Float32Array(analyser.fftSize);
-    const draw = () => {
+    const samples = new Float32Array(analyser.fftSize);
+    const update = () => {
       if (!stream.active) return context.close();
-      analyser.getFloatTimeDomainData(wave);
-      const loud = Math.sqrt(wave.reduce((sum, value) => sum + value * value, 0) / wave.length);
-      meter.value = Math.min(1, loud * 4);
-      if (meter.value > HEARD) onHeard();
-      requestAnimationFrame(draw);
+      analyser.getFloatTimeDomainData(samples);
+      const sumOfSquares = samples.reduce((sum, value) => sum + value * value, 0);
+      const loudness = Math.sqrt(sumOfSquares / samples.length);
+      meter.value = Math.min(1, loudness * 4);
+      if (meter.value > SPEECH_LEVEL) onSpeech();
+      requestAnimationFrame(update);
     };
-    draw();
+    update();
   } catch {
-    meter.closest(".level").hidden = true; // the meter is a comfort, not a condition
+    meter.closest(".level").hidden = true; // recording works without the meter
   }
 }

@@ -1,32 +1,34 @@
-// One question of an interview: think, record, and stay until the answer is saved.
+// One question of an interview: time to think, the recording, and its upload until it is saved.
 
-import { recall, remember } from "./candidate-memory.js";
+import { loadValue, saveValue } from "./candidate-storage.js";
 import {
   closeCamera,
+  createRecorder,
+  enableButtons,
   openCamera,
-  preview,
-  recorderOf,
+  showLevel,
+  showPreview,
   showProblem,
-  wakeButtons,
-  watchLevel,
 } from "./interview-camera.js";
-import { countDown } from "./interview-time.js";
-import { sendTake } from "./interview-sending.js";
+import { countDown } from "./interview-countdown.js";
+import { uploadTake } from "./interview-upload.js";
 
 const root = document.querySelector("[data-interview]");
 const find = (selector) => root.querySelector(selector);
 const step = (name) => find(`[data-step="${name}"]`);
-const act = (name) => find(`[data-act="${name}"]`);
-const { takes, csrf } = root.dataset;
-const [think, answer, most] = [root.dataset.think, root.dataset.answer, root.dataset.most].map(Number);
-const again = Boolean(step("saved"));
-const JUST_SAVED = `${location.pathname}#saved`;
+const button = (name) => find(`[data-action="${name}"]`);
+const { uploadUrl, csrf } = root.dataset;
+const thinkSeconds = Number(root.dataset.thinkSeconds);
+const answerSeconds = Number(root.dataset.answerSeconds);
+const maxBytes = Number(root.dataset.maxBytes);
+const isRetake = Boolean(step("saved"));
+const JUST_SAVED_KEY = `${location.pathname}#saved`;
 
 let stream = null;
 let recorder = null;
-let unsaved = false;
-let clock = null;
-let sending = null;
+let isUnsaved = false;
+let countdown = null;
+let upload = null;
 
 async function show() {
   showProblem(root);
@@ -36,130 +38,145 @@ async function show() {
   } catch (problem) {
     return showProblem(root, String(problem));
   }
-  stream.getTracks().forEach((track) => track.addEventListener("ended", broken));
+  for (const track of stream.getTracks()) track.addEventListener("ended", handleDeviceLost);
   step("live").hidden = false;
-  preview(root, stream);
-  watchLevel(root, stream);
+  showPreview(root, stream);
+  showLevel(root, stream);
   const question = find("[data-question]");
   question.hidden = false;
   question.tabIndex = -1;
   question.focus();
-  if (again) return say("Press “Record now” when you are ready");
-  if (!think) return record();
-  clock = countDown(root, think, { word: "Time to think:", warnAt: [10], before: "until the recording starts", onOver: record });
+  if (isRetake) return announce("Press “Record now” when you are ready");
+  if (!thinkSeconds) return record();
+  countdown = countDown(root, thinkSeconds, {
+    label: "Time to think:",
+    warnAt: [10],
+    suffix: "until the recording starts",
+    onEnd: record,
+  });
 }
 
-// Without this the camera would go on, and a recording would be lost, when a cable is pulled.
-function broken() {
+// An unplugged camera ends the recording here; otherwise its first part would be lost.
+function handleDeviceLost() {
   if (recorder?.state === "recording") return stop();
-  clock?.stop();
+  countdown?.stop();
   closeCamera(stream);
   step("live").hidden = true;
   showProblem(root, "stopped");
 }
 
 function record() {
-  clock?.stop();
-  const pieces = [];
+  countdown?.stop();
+  const chunks = [];
   try {
-    recorder = recorderOf(stream);
-    recorder.addEventListener("dataavailable", ({ data }) => data.size && pieces.push(data));
-    recorder.addEventListener("stop", () => keep(pieces));
+    recorder = createRecorder(stream);
+    recorder.addEventListener("dataavailable", ({ data }) => data.size && chunks.push(data));
+    recorder.addEventListener("stop", () => finishRecording(chunks));
     recorder.addEventListener("error", stop);
     recorder.start(1000);
   } catch {
-    return broken();
+    return handleDeviceLost();
   }
-  unsaved = true;
+  isUnsaved = true;
   find("[data-live]").classList.add("is-live");
-  find("[data-on-air]").hidden = false;
-  act("record").hidden = true;
-  act("stop").hidden = false;
-  act("stop").focus();
-  clock = countDown(root, answer, { word: "Recording, time left:", warnAt: answer > 60 ? [30, 10] : [10], before: "left", onOver: stop });
-  mark("recording", "Recording");
-  say("Recording");
+  find("[data-recording-sign]").hidden = false;
+  button("record").hidden = true;
+  button("stop").hidden = false;
+  button("stop").focus();
+  countdown = countDown(root, answerSeconds, {
+    label: "Recording, time left:",
+    warnAt: answerSeconds > 60 ? [30, 10] : [10],
+    suffix: "left",
+    onEnd: stop,
+  });
+  setSaveState("recording", "Recording");
+  announce("Recording");
 }
 
 function stop() {
-  clock?.stop();
+  countdown?.stop();
   if (recorder?.state === "recording") recorder.stop();
 }
 
-function keep(pieces) {
+function finishRecording(chunks) {
   closeCamera(stream);
-  const type = recorder.mimeType || pieces[0]?.type || "video/webm";
-  const blob = new Blob(pieces, { type });
+  const type = recorder.mimeType || chunks[0]?.type || "video/webm";
+  const blob = new Blob(chunks, { type });
   step("live").hidden = true;
-  step("sending").hidden = false;
-  find("[data-sending-title]").focus();
-  say("Recording stopped");
-  if (!blob.size) return trouble("Nothing was recorded.", true);
-  if (blob.size > most) return trouble("The recording is too large to be kept.", true);
+  step("uploading").hidden = false;
+  find("[data-upload-title]").focus();
+  announce("Recording stopped");
+  if (!blob.size) return showUploadProblem("Nothing was recorded.", true);
+  if (blob.size > maxBytes) return showUploadProblem("The recording is too large to be saved.", true);
   find("[data-replay]").src = URL.createObjectURL(blob);
-  mark("saving", "Saving…");
-  sending = sendTake(blob, { url: takes, csrf, onProgress, onTrouble: trouble });
-  sending.saved.then(saved, () => trouble("This browser cannot check the recording.", true));
+  setSaveState("saving", "Saving…");
+  upload = uploadTake(blob, { url: uploadUrl, csrf, onProgress, onProblem: showUploadProblem });
+  upload.saved.then(showSaved, () =>
+    showUploadProblem("This browser cannot check the recording.", true),
+  );
 }
 
 function onProgress(share) {
   find("[data-failed]").hidden = true;
-  find("[data-sent]").value = share * 100;
-  find("[data-sent-word]").textContent = share < 1 ? `${Math.floor(share * 100)} %` : "Checking…";
-  mark("saving", "Saving…");
+  find("[data-upload-progress]").value = share * 100;
+  find("[data-upload-text]").textContent = share < 1 ? `${Math.floor(share * 100)} %` : "Checking…";
+  setSaveState("saving", "Saving…");
 }
 
-function trouble(message, final, next) {
+function showUploadProblem(message, isFinal, nextUrl) {
   const wasHidden = find("[data-failed]").hidden;
-  mark("trying", final ? "Not saved" : "Not saved – we keep trying");
-  find("[data-note]").hidden = final;
-  find("[data-failed-title]").textContent = final ? "Your answer could not be saved." : "Your answer is not saved yet.";
-  find("[data-failed-word]").textContent = message;
-  find("[data-give-up]").hidden = !final;
-  if (next) {
-    find("[data-give-up]").href = next;
-    find("[data-give-up]").textContent = "See how things stand";
+  setSaveState("trying", isFinal ? "Not saved" : "Not saved – we keep trying");
+  find("[data-note]").hidden = isFinal;
+  find("[data-failed-title]").textContent = isFinal
+    ? "Your answer could not be saved."
+    : "Your answer is not saved yet.";
+  find("[data-failed-text]").textContent = message;
+  find("[data-give-up]").hidden = !isFinal;
+  if (nextUrl) {
+    find("[data-give-up]").href = nextUrl;
+    find("[data-give-up]").textContent = "See the status of your interview";
   }
-  act("again").hidden = final;
+  button("retry-upload").hidden = isFinal;
   find("[data-failed]").hidden = false;
-  find("[data-sent-word]").textContent = "";
-  if (final) unsaved = false;
-  if (final && wasHidden) find("[data-give-up]").focus();
+  find("[data-upload-text]").textContent = "";
+  if (isFinal) isUnsaved = false;
+  if (isFinal && wasHidden) find("[data-give-up]").focus();
 }
 
-// What is shown next is what the server has; but nobody is interrupted while watching.
-function saved() {
-  unsaved = false;
+// The page reloads to show the saved takes, but not while the candidate watches the answer.
+function showSaved() {
+  isUnsaved = false;
   const replay = find("[data-replay]");
-  mark("saved", "Saved");
-  find("[data-sent-word]").textContent = "Saved";
-  find("[data-sent]").value = 100;
-  find("[data-sending-title]").textContent = "Your answer is saved";
-  remember(JUST_SAVED, "yes");
-  const go = () => location.replace(location.pathname);
-  if (replay.paused) return go();
-  replay.addEventListener("pause", go);
+  setSaveState("saved", "Saved");
+  find("[data-upload-text]").textContent = "Saved";
+  find("[data-upload-progress]").value = 100;
+  find("[data-upload-title]").textContent = "Your answer is saved";
+  saveValue(JUST_SAVED_KEY, "yes");
+  const reload = () => location.replace(location.pathname);
+  if (replay.paused) return reload();
+  replay.addEventListener("pause", reload);
 }
 
-function mark(state, words) {
-  const place = find("[data-saved]");
-  place.dataset.saved = state;
-  place.textContent = words;
+function setSaveState(state, text) {
+  const stateElement = find("[data-saved]");
+  stateElement.dataset.saved = state;
+  stateElement.textContent = text;
 }
 
-function say(words) {
-  find("[data-announce]").textContent = words;
+function announce(text) {
+  find("[data-announce]").textContent = text;
 }
 
+const ACTIONS = { show, retry: show, record, stop, "retry-upload": () => upload?.retryNow() };
 root.addEventListener("click", ({ target }) => {
-  const name = target.closest("[data-act]")?.dataset.act;
-  ({ show, retry: show, record, stop, again: () => sending?.again() })[name]?.();
+  const name = target.closest("[data-action]")?.dataset.action;
+  ACTIONS[name]?.();
 });
-wakeButtons(root);
-addEventListener("beforeunload", (event) => unsaved && event.preventDefault());
+enableButtons(root);
+addEventListener("beforeunload", (event) => isUnsaved && event.preventDefault());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
-if (recall(JUST_SAVED)) {
-  remember(JUST_SAVED, null);
-  say("Saved");
+if (loadValue(JUST_SAVED_KEY)) {
+  saveValue(JUST_SAVED_KEY, null);
+  announce("Saved");
   find('[data-step="saved"] .steps a')?.focus();
 }

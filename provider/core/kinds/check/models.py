@@ -213,8 +213,11 @@ class Check(Order):
         )
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
-        """Return the newest consent (`agreed`) and the fields of the form (`particulars`)."""
-        return {"agreed": self.latest_consent_view(secret_box), "particulars": DETAIL_FIELDS}
+        """Return the candidate's last agreement, None before one, and the fields of the form."""
+        return {
+            "agreement": self.latest_consent_view(secret_box),
+            "detail_fields": DETAIL_FIELDS,
+        }
 
     def reopen(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
