@@ -1,4 +1,4 @@
-"""`make screenshots`: the README's pictures, taken of a server that plays the demo."""
+"""`make screenshots`: makes the README's pictures of a server that runs the demo."""
 
 import tempfile
 from pathlib import Path
@@ -19,17 +19,16 @@ DESKTOP_VIEWPORT = {"width": 1200, "height": 700}
 
 
 def main() -> None:
-    """Take every picture."""
     SCREENSHOT_FOLDER.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        DemoServer(Path(folder), ConsoleOutput()) as stage,
+        DemoServer(Path(folder), ConsoleOutput()) as server,
         DemoAts() as ats,
         sync_playwright() as playwright,
     ):
-        placed = _prepare_demo(stage, ats)
+        orders = _prepare_demo(server, ats)
         browser = playwright.chromium.launch(executable_path=CHROMIUM_PATH, args=CHROMIUM_FLAGS)
-        _take_screenshots(browser, stage, ats, placed)
+        _take_screenshots(browser, server, ats, orders)
         browser.close()
 
 
@@ -54,9 +53,9 @@ def _take_screenshots(
     Candidate(lakita.link).take_test(KNOWN_ANSWERS)
     report = ats.callbacks.get(timeout=30).body["results_url"]
     _capture_page(_open_page(browser, DESKTOP_VIEWPORT), report, "report")
-    desk = _open_page(browser, DESKTOP_VIEWPORT)
-    _sign_in(desk, server.url)
-    _capture_page(desk, f"{server.url}/console/orders/{lakita.id}", "console")
+    console = _open_page(browser, DESKTOP_VIEWPORT)
+    _sign_in(console, server.url)
+    _capture_page(console, f"{server.url}/console/orders/{lakita.id}", "console")
     _capture_page(_open_page(browser, DESKTOP_VIEWPORT), f"{server.url}/docs/", "docs")
 
 
@@ -85,9 +84,9 @@ def _open_page(browser: Browser, viewport: dict[str, int]) -> Page:
 
 
 def _capture_page(page: Page, url: str, name: str) -> None:
-    answer = page.goto(url)
-    assert answer
-    assert answer.ok, f"{name}: {answer.status}"
+    response = page.goto(url)
+    assert response
+    assert response.ok, f"{name}: {response.status}"
     _save_screenshot(page, name)
 
 

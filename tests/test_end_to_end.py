@@ -93,7 +93,7 @@ def test_an_assessment_goes_all_the_way_round(
     page.wait_for_url("**/items/4")
     page.get_by_role("radio", name="True").check()
     page.get_by_role("button", name="Check your answers").click()
-    page.get_by_role("button", name="Hand in my answers").click()
+    page.get_by_role("button", name="Submit my answers").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text(re.compile("thank", re.I))
 
     (put,) = ats.wait_for(1)
@@ -165,10 +165,10 @@ def test_an_interview_goes_all_the_way_round(
 
 
 def give(page: Page) -> None:
-    """Try the camera, record, watch, record again, choose the first take, go on, hand in."""
+    """Try the camera, record, watch, record again, select the first take, submit."""
     page.get_by_role("link", name="Try camera and microphone").click()
     press(page, "Turn them on")
-    expect(page.locator("[data-heard]")).to_have_text("We hear you")
+    expect(page.locator("[data-sound]")).to_have_text("We hear you")
     press(page, "Start the interview")
     expect(page.get_by_text("Why this job?")).to_be_hidden()
     for again in ("Show the question", "Record again"):
@@ -179,20 +179,20 @@ def give(page: Page) -> None:
         plays(page.locator("[data-step=saved] video").last)
     expect(page.get_by_text("This answer cannot be recorded again.")).to_be_visible()
     press(page, "Use take 1")
-    expect(page.locator(".take.is-chosen strong")).to_have_text("Take 1")
+    expect(page.locator(".take.is-selected strong")).to_have_text("Take 1")
     page.get_by_role("link", name="Next question").click()
     press(page, "Show the question")
     record(page, "0:0[0-8]")
-    page.get_by_role("link", name="Check and hand in").click()
+    page.get_by_role("link", name="Check and submit").click()
     expect(page.get_by_text("You have answered all 2 questions.")).to_be_visible()
-    press(page, "Hand in my answers")
+    press(page, "Submit my answers")
     expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
-    expect(page.get_by_text("Your interview has been handed in.")).to_be_visible()
+    expect(page.get_by_text("Your interview has been submitted.")).to_be_visible()
 
 
 def record(page: Page, left: str) -> None:
     """Record for a second or two, stop, and see that it is saved."""
-    expect(page.locator("[data-on-air]")).to_be_visible()
+    expect(page.locator("[data-recording-sign]")).to_be_visible()
     expect(page.locator("[data-time]")).to_have_text(re.compile(left))
     press(page, "Stop and save")
     expect(page.locator("[data-step=saved]")).to_be_visible()

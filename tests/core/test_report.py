@@ -198,7 +198,7 @@ def test_render_pdf_from_many_threads_returns_each_its_own() -> None:
 
 def test_report_page_shows_the_same_as_the_pdf(app: Flask) -> None:
     with app.test_request_context():
-        page = render_template("results/report.html", report=REPORT, pdf_url="/r/x/report.pdf")
+        page = render_template("report/report.html", report=REPORT, pdf_url="/r/x/report.pdf")
     for part in ("Lakita Marrero", "78%", "Passed", "Above the mark", "91.7%", "What is 17 + 25?"):
         assert part in page
     assert 'href="/r/x/report.pdf"' in page
@@ -209,7 +209,7 @@ def test_report_page_shows_the_same_as_the_pdf(app: Flask) -> None:
 def test_report_page_escapes_text(app: Flask) -> None:
     with app.test_request_context():
         report = replace(REPORT, candidate="<script>alert(1)</script>", sentence="<b>")
-        page = render_template("results/report.html", report=report, pdf_url=None)
+        page = render_template("report/report.html", report=report, pdf_url=None)
     assert "<script>alert" not in page
     assert "<b>" not in page
     assert "Download as PDF" not in page

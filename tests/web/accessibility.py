@@ -1,7 +1,7 @@
-"""Looks at pages for every eye: nothing that axe finds, nothing cut off, nothing blocked.
+"""Checks pages for accessibility: axe rules, sideways scrolling, script and console errors.
 
-What axe finds depends on the width and on the colours, and on nothing else of a look: so each width
-is looked at wholly once, and in its other colours for the colours alone.
+The result of axe depends only on the width and the colour scheme. So each width is checked with
+every rule once, and in its other colour scheme for contrast only.
 """
 
 from typing import Any
@@ -11,6 +11,7 @@ from playwright.sync_api import ConsoleMessage, Page
 
 CONTRAST_RULES = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 AXE_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+AXE_RUN_SCRIPT = "options => axe.run(options).then(results => results.violations)"
 VIEWPORT_WIDTHS = (1280, 768, 360)
 PageVariant = tuple[int, Any, dict[str, Any]]
 ALL_VARIANTS: tuple[PageVariant, ...] = (
@@ -19,7 +20,7 @@ ALL_VARIANTS: tuple[PageVariant, ...] = (
     (1280, "light", CONTRAST_RULES),
     (1280, "dark", AXE_RULES),
 )
-# For pages that have much the same parts as others that are looked at in every way.
+# For pages with the same parts as a page that is checked in all variants.
 EXTREME_VARIANTS: tuple[PageVariant, ...] = ((360, "light", AXE_RULES), (1280, "dark", AXE_RULES))
 DESKTOP_VARIANTS: tuple[PageVariant, ...] = (
     (1280, "dark", CONTRAST_RULES),
@@ -28,7 +29,7 @@ DESKTOP_VARIANTS: tuple[PageVariant, ...] = (
 
 
 class AccessibilityChecker:
-    """Collects the flaws of all pages it is shown, and all that the console says in between."""
+    """Collects the problems of every checked page, and the console errors in between."""
 
     def __init__(self, page: Page, variants: tuple[PageVariant, ...] = ALL_VARIANTS) -> None:
         self.page, self.variants = page, variants
@@ -38,26 +39,26 @@ class AccessibilityChecker:
         page.emulate_media(reduced_motion="reduce")
 
     def check_page(self, name: str = "") -> None:
-        """Look at the page as it stands."""
+        """Check the current page in every width; `name` appears in the problems."""
         self.page.wait_for_load_state()
-        where = name or self.page.url
+        location = name or self.page.url
         for width in VIEWPORT_WIDTHS:
             self.page.set_viewport_size({"width": width, "height": 800})
             if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
-                self.problems.append(f"{where}: wider than {width} px")
+                self.problems.append(f"{location}: wider than {width} px")
         self.page.evaluate(AXE_SCRIPT)
         for width, scheme, rules in self.variants:
             self.page.set_viewport_size({"width": width, "height": 800})
             self.page.emulate_media(color_scheme=scheme)
-            self._run_axe(f"{where} {width} {scheme}", rules)
+            self._run_axe(f"{location} {width} {scheme}", rules)
 
     def _run_axe(self, location: str, rules: dict[str, Any]) -> None:
-        asked = rules | {"resultTypes": ["violations"]}
-        for flaw in self.page.evaluate("rules => axe.run(rules).then(it => it.violations)", asked):
-            nodes = [node["html"][:200] for node in flaw["nodes"]]
-            self.problems.append(f"{location}: {flaw['id']} {nodes}")
+        options = rules | {"resultTypes": ["violations"]}
+        for violation in self.page.evaluate(AXE_RUN_SCRIPT, options):
+            nodes = [node["html"][:200] for node in violation["nodes"]]
+            self.problems.append(f"{location}: {violation['id']} {nodes}")
 
     def _record_console_message(self, message: ConsoleMessage) -> None:
-        # A browser also notes there that the page itself was refused, or that a test cut the line.
+        # The console also has the error status of the page itself, and requests that a test aborts.
         if message.location.get("url") != self.page.url and "net::ERR_FAILED" not in message.text:
             self.problems.append(f"console: {message.text}")

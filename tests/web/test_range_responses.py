@@ -1,4 +1,4 @@
-"""Serving files in parts."""
+"""Media files, whole and by byte range."""
 
 from pathlib import Path
 
@@ -20,18 +20,20 @@ def media(tmp_path: Path) -> MediaStore:
 
 
 @pytest.fixture
-def asked() -> Flask:
-    return Flask("asked")
+def app() -> Flask:
+    return Flask("range_responses")
 
 
-def ask(app: Flask, media: MediaStore, range_: str | None = None, method: str = "GET") -> Response:
+def serve(
+    app: Flask, media: MediaStore, range_: str | None = None, method: str = "GET"
+) -> Response:
     headers = {"Range": range_} if range_ else {}
     with app.test_request_context("/", method=method, headers=headers):
         return serve_media(media, "a/file", "video/webm;codecs=vp9")
 
 
-def test_without_a_range_the_whole_file_is_served(asked: Flask, media: MediaStore) -> None:
-    response = ask(asked, media)
+def test_serve_media_without_range_returns_whole_file(app: Flask, media: MediaStore) -> None:
+    response = serve(app, media)
     assert (response.status_code, response.data) == (200, BYTES)
     assert response.headers["Accept-Ranges"] == "bytes"
     assert response.headers["Content-Type"] == "video/webm"
@@ -50,48 +52,48 @@ def test_without_a_range_the_whole_file_is_served(asked: Flask, media: MediaStor
         ("bytes=0-", 0, 2048),
     ],
 )
-def test_a_range_is_served_as_asked(
-    asked: Flask, media: MediaStore, range_: str, start: int, end: int
+def test_serve_media_with_range_returns_206(
+    app: Flask, media: MediaStore, range_: str, start: int, end: int
 ) -> None:
-    response = ask(asked, media, range_)
+    response = serve(app, media, range_)
     assert response.status_code == 206
     assert response.headers["Content-Range"] == f"bytes {start}-{end - 1}/2048"
     assert response.headers["Content-Length"] == str(end - start)
     assert response.data == BYTES[start:end]
 
 
-def test_a_range_behind_the_end_is_refused_with_the_size(asked: Flask, media: MediaStore) -> None:
-    response = ask(asked, media, "bytes=2048-")
+def test_serve_media_range_after_end_returns_416(app: Flask, media: MediaStore) -> None:
+    response = serve(app, media, "bytes=2048-")
     assert response.status_code == 416
     assert response.headers["Content-Range"] == "bytes */2048"
 
 
 @pytest.mark.parametrize("range_", ["nonsense", "bytes=5-2", "lines=1-2", "bytes=0-1,5-6"])
-def test_a_range_that_cannot_be_understood_is_ignored(
-    asked: Flask, media: MediaStore, range_: str
-) -> None:
-    response = ask(asked, media, range_)
+def test_serve_media_invalid_range_is_ignored(app: Flask, media: MediaStore, range_: str) -> None:
+    response = serve(app, media, range_)
     assert (response.status_code, response.data) == (200, BYTES)
 
 
-def test_head_tells_the_size_and_reads_nothing(asked: Flask, media: MediaStore) -> None:
-    response = ask(asked, media, method="HEAD")
+def test_serve_media_head_returns_size_only(app: Flask, media: MediaStore) -> None:
+    response = serve(app, media, method="HEAD")
     assert response.headers["Content-Length"] == "2048"
     assert response.data == b""
 
 
-def test_a_long_file_comes_in_pieces(asked: Flask, media: MediaStore) -> None:
+def test_serve_media_long_file_is_read_in_chunks(app: Flask, media: MediaStore) -> None:
     media.put("a/file", [b"x" * CHUNK_BYTES, b"y" * 10])
-    response = ask(asked, media)
-    assert [len(piece) for piece in response.response] == [CHUNK_BYTES, 10]
+    response = serve(app, media)
+    assert [len(chunk) for chunk in response.response] == [CHUNK_BYTES, 10]
 
 
-def test_a_file_that_is_not_there_is_not_found(asked: Flask, tmp_path: Path) -> None:
+def test_serve_media_missing_file_raises_not_found(app: Flask, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
-        ask(asked, MediaStore(f"file:{tmp_path / 'empty'}"))
+        serve(app, MediaStore(f"file:{tmp_path / 'empty'}"))
 
 
-@pytest.mark.parametrize("said", ["text/html", "video/x-evil", "", "video/webm2", "image/svg+xml"])
-def test_only_known_types_are_named_to_a_browser(said: str) -> None:
-    assert safe_mimetype(said) == "application/octet-stream"
+@pytest.mark.parametrize(
+    "mimetype", ["text/html", "video/x-evil", "", "video/webm2", "image/svg+xml"]
+)
+def test_safe_mimetype_unknown_type_is_octet_stream(mimetype: str) -> None:
+    assert safe_mimetype(mimetype) == "application/octet-stream"
     assert safe_mimetype("Video/MP4; codecs=avc1") == "video/mp4"

@@ -1,4 +1,4 @@
-"""The candidate's pages in a real browser: keyboard, no scripts, bad lines, the clock, axe."""
+"""The candidate's pages in a browser: keyboard, no scripts, offline, the timer, accessibility."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from tests.conftest import LiveServer
 from tests.web.accessibility import EXTREME_VARIANTS, AccessibilityChecker
 from tests.web.candidate.test_assessment import ALL_KINDS
 
-WIDE = {
+WIDE_TABLE = {
     "instructions": "| Region | First quarter | Second quarter | Third quarter | Fourth quarter |\n"
     "|---|---|---|---|---|\n| North | 1,200,000 | 1,300,000 | 1,400,000 | 1,500,000 |"
 }
@@ -25,12 +25,12 @@ Inviter = Callable[..., str]
 @pytest.fixture
 def invite(live_server: LiveServer) -> Inviter:
     """Place an order of a test, an interview or a check; return its public id."""
-    # The brightest colour that an account could choose: all must still be legible in it.
+    # The brightest colour that an account can have: every text must be legible in it.
     account_id, _ = factories.create_account(live_server.services, branding={"colour": "#ffd400"})
     products = {
         "assessment": factories.create_test(live_server.services),
         "every": factories.create_test(
-            live_server.services, "All", "all", sections=[ALL_KINDS[0] | WIDE]
+            live_server.services, "All", "all", sections=[ALL_KINDS[0] | WIDE_TABLE]
         ),
         "interview": factories.create_interview(live_server.services),
         "check": factories.create_package(live_server.services),
@@ -40,9 +40,9 @@ def invite(live_server: LiveServer) -> Inviter:
     def place(kind: str = "assessment") -> str:
         placed.append(kind)
         url = f"https://groove-tech.workable.com/assessments/{len(placed)}"
-        real = "assessment" if kind == "every" else kind
+        order_kind = "assessment" if kind == "every" else kind
         return factories.place_order(
-            live_server.services, account_id, products[kind], real, callback_url=url
+            live_server.services, account_id, products[kind], order_kind, callback_url=url
         )
 
     return place
@@ -50,14 +50,14 @@ def invite(live_server: LiveServer) -> Inviter:
 
 @pytest.fixture
 def phone(browser: Browser) -> Iterator[BrowserContext]:
-    """Another device of the same candidate."""
+    """A phone: another device of the same candidate."""
     context = browser.new_context(viewport={"width": 360, "height": 740})
     context.set_default_timeout(10_000)
     yield context
     context.close()
 
 
-def start(page: Page, live_server: LiveServer, public_id: str) -> None:
+def start_test(page: Page, live_server: LiveServer, public_id: str) -> None:
     page.goto(factories.invitation_url(live_server.services, public_id))
     press(page, "Start the test")
     page.wait_for_url("**/items/1")
@@ -67,11 +67,11 @@ def press(page: Page, button: str) -> None:
     page.get_by_role("button", name=button).click()
 
 
-def shows_saved(page: Page, words: str = "Saved") -> None:
-    expect(page.locator("[data-saved]")).to_have_text(words)
+def expect_save_state(page: Page, text: str = "Saved") -> None:
+    expect(page.locator("[data-saved]")).to_have_text(text)
 
 
-def given(live_server: LiveServer, public_id: str) -> dict[str, Any]:
+def saved_answers(live_server: LiveServer, public_id: str) -> dict[str, Any]:
     with live_server.services.db.reading() as session:
         return Assessment.find(session, public_id).saved_answers
 
@@ -84,7 +84,7 @@ def score(live_server: LiveServer, public_id: str) -> float | None:
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Press Tab until what has this name is focused, as somebody without a mouse does."""
+    """Press Tab until the element with this name has the focus."""
     for _ in range(40):
         page.keyboard.press("Tab")
         focused = page.locator(":focus")
@@ -95,7 +95,9 @@ def tab_to(page: Page, name: str) -> None:
     pytest.fail(f"Tab never reached {name}")
 
 
-def test_a_keyboard_is_all_one_needs(live_server: LiveServer, page: Page, invite: Inviter) -> None:
+def test_assessment_by_keyboard_completes(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
     public_id = invite()
     page.goto(factories.invitation_url(live_server.services, public_id))
     tab_to(page, "Start the test")
@@ -103,7 +105,7 @@ def test_a_keyboard_is_all_one_needs(live_server: LiveServer, page: Page, invite
     page.wait_for_url("**/items/1")
     tab_to(page, "32")
     page.keyboard.press("ArrowDown")
-    shows_saved(page)
+    expect_save_state(page)
     tab_to(page, "Next")
     page.keyboard.press("Enter")
     page.wait_for_url("**/items/2")
@@ -117,24 +119,24 @@ def test_a_keyboard_is_all_one_needs(live_server: LiveServer, page: Page, invite
     page.wait_for_url("**/items/4")
     tab_to(page, "True")
     page.keyboard.press("Space")
-    shows_saved(page)
+    expect_save_state(page)
     tab_to(page, "Check your answers")
     page.keyboard.press("Enter")
     page.wait_for_url("**/overview")
-    tab_to(page, "Hand in my answers")
+    tab_to(page, "Submit my answers")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
     assert score(live_server, public_id) == 100
 
 
-def test_it_works_with_scripts_off(
+def test_assessment_without_scripts_completes(
     live_server: LiveServer, browser: Browser, invite: Inviter
 ) -> None:
     public_id = invite()
     with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         page.set_default_timeout(10_000)
-        start(page, live_server, public_id)
+        start_test(page, live_server, public_id)
         page.get_by_label("42").check()
         press(page, "Next")
         page.get_by_label("Your answer").fill("three")
@@ -147,220 +149,222 @@ def test_it_works_with_scripts_off(
         expect(page.get_by_label("42")).to_be_checked()
         press(page, "All questions")
         expect(page.get_by_text("You have answered 2 of 4 questions.")).to_be_visible()
-        press(page, "Hand in my answers")
-        press(page, "Hand in with 2 blank")
+        press(page, "Submit my answers")
+        press(page, "Submit with 2 blank")
         expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
     assert score(live_server, public_id) == 50
 
 
-def test_an_answer_survives_a_closed_tab_and_another_device(
+def test_answer_closed_tab_is_shown_on_another_device(
     live_server: LiveServer, page: Page, phone: BrowserContext, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.get_by_label("42").check()
-    shows_saved(page)
+    expect_save_state(page)
     page.close()
-    other = phone.new_page()
-    other.goto(factories.invitation_url(live_server.services, public_id))
-    expect(other.get_by_text("1 of 4")).to_be_visible()
-    other.get_by_role("link", name="Go on with the test").click()
-    other.wait_for_url("**/items/2")
-    press(other, "Previous")
-    other.wait_for_url("**/items/1")
-    expect(other.get_by_label("42")).to_be_checked()
-    shows_saved(other)
+    phone_page = phone.new_page()
+    phone_page.goto(factories.invitation_url(live_server.services, public_id))
+    expect(phone_page.get_by_text("1 of 4")).to_be_visible()
+    phone_page.get_by_role("link", name="Continue the test").click()
+    phone_page.wait_for_url("**/items/2")
+    press(phone_page, "Previous")
+    phone_page.wait_for_url("**/items/1")
+    expect(phone_page.get_by_label("42")).to_be_checked()
+    expect_save_state(phone_page)
 
 
-def test_what_is_typed_is_saved_without_leaving_the_field(
+def test_autosave_typed_answer_is_saved_in_the_field(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.goto(page.url.replace("items/1", "items/2"))
     page.get_by_label("Your answer").press_sequentially("3.5")
-    shows_saved(page)
-    assert given(live_server, public_id) == {"half": "3.5"}
+    expect_save_state(page)
+    assert saved_answers(live_server, public_id) == {"half": "3.5"}
 
 
-def test_a_mistake_is_told_beside_the_field_once_it_is_left(
+def test_autosave_invalid_answer_shows_error_on_leaving(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.goto(page.url.replace("items/1", "items/2"))
     field = page.get_by_label("Your answer")
     field.press_sequentially("abc")
-    shows_saved(page, "Not saved yet")
+    expect_save_state(page, "Not saved yet")
     press(page, "Next")
     expect(page.get_by_role("alert")).to_contain_text("Write a number only")
-    shows_saved(page, "Not saved")
+    expect_save_state(page, "Not saved")
     expect(field).to_be_focused()
     expect(field).to_have_value("abc")
     field.fill("3.5")
-    shows_saved(page)
+    expect_save_state(page)
     expect(page.get_by_role("alert")).to_have_text("")
     press(page, "Next")
     page.wait_for_url("**/items/3")
 
 
-def test_a_cut_line_loses_nothing(live_server: LiveServer, page: Page, invite: Inviter) -> None:
-    public_id = invite()
-    start(page, live_server, public_id)
-    page.context.set_offline(True)
-    page.get_by_label("42").check()
-    shows_saved(page, "Not saved – we keep trying")
-    expect(page.locator("[data-saved-announce]")).to_have_text("Not saved – we keep trying")
-    assert given(live_server, public_id) == {}
-    page.context.set_offline(False)
-    shows_saved(page)
-    assert given(live_server, public_id) == {"sum": "b"}
-
-
-def test_next_on_a_cut_line_goes_on_once_it_is_back(
+def test_autosave_offline_retries_until_saved(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
+    page.context.set_offline(True)
+    page.get_by_label("42").check()
+    expect_save_state(page, "Not saved – we keep trying")
+    expect(page.locator("[data-saved-announce]")).to_have_text("Not saved – we keep trying")
+    assert saved_answers(live_server, public_id) == {}
+    page.context.set_offline(False)
+    expect_save_state(page)
+    assert saved_answers(live_server, public_id) == {"sum": "b"}
+
+
+def test_next_button_offline_opens_next_page_when_online(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start_test(page, live_server, public_id)
     page.context.set_offline(True)
     page.get_by_label("42").check()
     press(page, "Next")
-    shows_saved(page, "Not saved – we keep trying")
+    expect_save_state(page, "Not saved – we keep trying")
     page.context.set_offline(False)
     page.wait_for_url("**/items/2")
-    assert given(live_server, public_id) == {"sum": "b"}
+    assert saved_answers(live_server, public_id) == {"sum": "b"}
 
 
-def test_leaving_warns_only_while_something_is_not_saved(
+def test_leaving_page_warns_only_with_unsaved_answer(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    asked: list[str] = []
+    dialogs: list[str] = []
 
     def accept(dialog: Dialog) -> None:
-        asked.append(dialog.type)
+        dialogs.append(dialog.type)
         dialog.accept()
 
     page.on("dialog", accept)
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.get_by_label("42").check()
-    shows_saved(page)
+    expect_save_state(page)
     page.reload()
-    assert asked == []
+    assert dialogs == []
     page.context.set_offline(True)
     page.get_by_label("52").check()
-    shows_saved(page, "Not saved – we keep trying")
+    expect_save_state(page, "Not saved – we keep trying")
     page.close(run_before_unload=True)
     page.wait_for_event("close")
-    assert asked == ["beforeunload"]
+    assert dialogs == ["beforeunload"]
 
 
-def test_a_server_that_stumbles_is_tried_again(
+def test_autosave_server_error_is_retried(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, live_server, public_id)
-    answers = iter([503, 500])
+    start_test(page, live_server, public_id)
+    status_codes = iter([503, 500])
 
-    def stumble(route: Any) -> None:
-        code = next(answers, None)
-        route.fulfill(status=code) if code else route.continue_()
+    def fail_twice(route: Any) -> None:
+        status_code = next(status_codes, None)
+        route.fulfill(status=status_code) if status_code else route.continue_()
 
-    page.route("**/items/1", stumble)
+    page.route("**/items/1", fail_twice)
     page.get_by_label("42").check()
-    shows_saved(page)
-    assert given(live_server, public_id) == {"sum": "b"}
+    expect_save_state(page)
+    assert saved_answers(live_server, public_id) == {"sum": "b"}
 
 
-def test_a_browser_that_lost_its_cookies_is_told_what_to_do(
+def test_autosave_without_session_says_to_open_the_link(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.context.clear_cookies(name=f"c-{public_id}")
     page.get_by_label("42").check()
-    shows_saved(page, "Not saved – please open the link in your e-mail again")
+    expect_save_state(page, "Not saved – please open the link in your e-mail again")
 
 
-def test_a_stale_form_gets_a_new_page_with_the_answer_in_it(
+def test_autosave_expired_form_reloads_with_the_answer(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.context.clear_cookies(name="form")
     page.get_by_label("42").check()
     expect(page.get_by_role("alert")).to_contain_text("Please press the button again")
     expect(page.get_by_label("42")).to_be_checked()
     press(page, "Next")
     page.wait_for_url("**/items/2")
-    assert given(live_server, public_id) == {"sum": "b"}
+    assert saved_answers(live_server, public_id) == {"sum": "b"}
 
 
-def test_an_answer_after_the_deadline_leads_to_the_end(
+def test_autosave_after_deadline_opens_the_end_page(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.get_by_label("42").check()
-    shows_saved(page)
+    expect_save_state(page)
     live_server.clock.advance(timedelta(minutes=20))
     page.get_by_label("52").check()
-    expect(page.get_by_text("The time is over. What you had saved was handed in")).to_be_visible()
+    expect(page.get_by_text("The time is over. What you had saved was submitted")).to_be_visible()
     assert score(live_server, public_id) == 25
 
 
-def test_at_zero_the_page_leads_to_the_end_by_itself(
+def test_timer_at_zero_opens_the_end_page(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
     page.clock.install()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.get_by_label("42").check()
-    shows_saved(page)
+    expect_save_state(page)
     live_server.clock.advance(timedelta(minutes=20))
     page.clock.fast_forward("20:01")
-    expect(page.get_by_text("The time is over. What you had saved was handed in")).to_be_visible()
+    expect(page.get_by_text("The time is over. What you had saved was submitted")).to_be_visible()
     assert score(live_server, public_id) == 25
 
 
-def test_a_device_whose_clock_runs_ahead_is_put_right(
+def test_timer_with_fast_device_clock_is_corrected(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     public_id = invite()
     page.clock.install()
-    start(page, live_server, public_id)
+    start_test(page, live_server, public_id)
     page.clock.fast_forward("20:01")
     expect(page.locator("[data-time-left]")).to_have_text(re.compile("19:5.|20:00"))
     assert factories.order_status(live_server.services, public_id) == "pending"
 
 
-def test_time_is_announced_at_five_minutes_and_at_one(
+def test_timer_announces_five_minutes_and_one_minute(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     page.clock.install()
-    start(page, live_server, invite())
-    said = page.locator("[data-announce]")
+    start_test(page, live_server, invite())
+    announcement = page.locator("[data-announce]")
     page.clock.fast_forward("14:00")
     expect(page.locator("[data-time-left]")).to_have_text(re.compile("^[56]:"))
-    expect(said).to_have_text("")
+    expect(announcement).to_have_text("")
     live_server.clock.advance(timedelta(minutes=15, seconds=5))
     page.clock.fast_forward("01:05")
-    expect(said).to_have_text("5 minutes left")
+    expect(announcement).to_have_text("5 minutes left")
     press(page, "Next")
     page.wait_for_url("**/items/2")
     page.clock.fast_forward("00:05")
-    expect(said).to_have_text("")
+    expect(announcement).to_have_text("")
     page.clock.fast_forward("03:50")
-    expect(said).to_have_text("1 minute left")
+    expect(announcement).to_have_text("1 minute left")
 
 
-def test_the_back_button_after_handing_in_shows_no_question(
+def test_back_button_after_submit_shows_no_question(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    start(page, live_server, invite())
+    start_test(page, live_server, invite())
     press(page, "All questions")
-    press(page, "Hand in my answers")
-    press(page, "Hand in with 4 blank")
+    press(page, "Submit my answers")
+    press(page, "Submit with 4 blank")
     thanks = page.get_by_role("heading", name="Thank you, Lakita")
     expect(thanks).to_be_visible()
     page.go_back()
@@ -369,10 +373,10 @@ def test_the_back_button_after_handing_in_shows_no_question(
     expect(thanks).to_be_visible()
 
 
-def test_instructions_stay_closed_once_closed(
+def test_instructions_closed_once_stay_closed(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    start(page, live_server, invite("every"))
+    start_test(page, live_server, invite("every"))
     page.get_by_text("Every kind").click()
     expect(page.locator("details")).not_to_have_attribute("open", "")
     press(page, "Next")
@@ -380,63 +384,63 @@ def test_instructions_stay_closed_once_closed(
     expect(page.locator("details")).not_to_have_attribute("open", "")
 
 
-def test_a_tour_of_the_test_finds_nothing_wrong(
+def test_assessment_pages_are_accessible(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    eye = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
     public_id = invite("every")
     page.goto(factories.invitation_url(live_server.services, public_id))
-    eye.check_page()
+    checker.check_page()
     page.get_by_role("link", name="I do not want to take part").click()
-    eye.check_page()
+    checker.check_page()
     page.get_by_role("link", name="Go back").click()
     press(page, "Start the test")
     for number in range(1, 7):
         page.goto(f"{live_server.url}/c/o/{public_id}/items/{number}")
-        eye.check_page()
+        checker.check_page()
     page.goto(f"{live_server.url}/c/o/{public_id}/items/3")
     page.get_by_label("Your answer").fill("abc")
     press(page, "Next")
-    shows_saved(page, "Not saved")
-    eye.check_page()
+    expect_save_state(page, "Not saved")
+    checker.check_page()
     page.get_by_label("Your answer").fill("4")
     press(page, "All questions")
     page.wait_for_url("**/overview")
-    eye.check_page()
-    press(page, "Hand in my answers")
-    eye.check_page()
+    checker.check_page()
+    press(page, "Submit my answers")
+    checker.check_page()
     page.goto(f"{live_server.url}/c/o/{public_id}/")
-    eye.check_page()
+    checker.check_page()
     page.goto(f"{live_server.url}/c/o/{public_id}/items/99")
-    eye.check_page()
+    checker.check_page()
     live_server.clock.advance(timedelta(minutes=20))
     page.goto(f"{live_server.url}/c/o/{public_id}/")
-    eye.check_page()
-    assert eye.problems == []
+    checker.check_page()
+    assert checker.problems == []
 
 
-def test_a_tour_of_the_other_pages_finds_nothing_wrong(
+def test_other_candidate_pages_are_accessible(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    eye = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
     cancelled = invite()
     for kind in ("interview", "check"):
         public_id = invite(kind)
         page.goto(factories.invitation_url(live_server.services, public_id))
-        eye.check_page()
+        checker.check_page()
     page.goto(f"{live_server.url}/c/o/{public_id}/decline")
     press(page, "Decline the invitation")
-    eye.check_page()
+    checker.check_page()
     with live_server.services.db.writing() as session:
         Order.find(session, cancelled).cancel(session, "sam", "", live_server.clock.now())
     page.goto(factories.invitation_url(live_server.services, cancelled))
-    eye.check_page()
+    checker.check_page()
     expired = invite()
     live_server.clock.advance(timedelta(days=8))
     page.goto(factories.invitation_url(live_server.services, expired))
-    eye.check_page()
+    checker.check_page()
     page.goto(f"{live_server.url}/c/nonsense")
-    eye.check_page()
+    checker.check_page()
     page.goto(f"{live_server.url}/c/o/{'x' * 22}/")
-    eye.check_page()
-    assert eye.problems == []
+    checker.check_page()
+    assert checker.problems == []

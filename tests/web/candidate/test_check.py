@@ -1,4 +1,4 @@
-"""Agreeing to a check in a test client: the text, the form, what is said and kept."""
+"""The consent page of a check in a test client, and the copy by e-mail."""
 
 import email
 import email.policy
@@ -21,24 +21,24 @@ from tests import check_factories, factories
 from tests.factories import ManualClock
 
 
-def arrive(services: Services, client: FlaskClient, public_id: str) -> str:
-    """Come in by the invitation; return what the first page says."""
+def open_invitation(services: Services, client: FlaskClient, public_id: str) -> str:
+    """Follow the invitation's link; return the text of the first page."""
     path = urlsplit(factories.invitation_url(services, public_id)).path
-    answer = client.get(path, follow_redirects=True)
-    assert answer.status_code == 200
-    return unescape(answer.text)
+    response = client.get(path, follow_redirects=True)
+    assert response.status_code == 200
+    return unescape(response.text)
 
 
-def agree(client: FlaskClient, public_id: str, token: str = "", **form: Any) -> TestResponse:
+def give_consent(client: FlaskClient, public_id: str, token: str = "", **form: Any) -> TestResponse:
     path = f"/c/o/{public_id}/consent"
     token = token or factories.csrf_token(client.get(path).text)
-    filled = check_factories.FORM_VALUES | {"name": check_factories.SIGNED_NAME} | form
+    fields = check_factories.FORM_VALUES | {"name": check_factories.SIGNED_NAME} | form
     return client.post(
-        path, data={"csrf_token": token, **filled}, headers={"User-Agent": "A phone/2.0"}
+        path, data={"csrf_token": token, **fields}, headers={"User-Agent": "A phone/2.0"}
     )
 
 
-def check_of(services: Services, public_id: str) -> Check:
+def load_check(services: Services, public_id: str) -> Check:
     with services.db.reading() as session:
         check = Check.find(session, public_id)
         _ = check.consents, check.candidate_details, check.version
@@ -47,54 +47,54 @@ def check_of(services: Services, public_id: str) -> Check:
 
 @pytest.fixture
 def public_id(services: Services, client: FlaskClient) -> str:
-    """A check whose candidate has come in."""
+    """A check whose candidate has a session."""
     placed = check_factories.place_check(services)
-    arrive(services, client, placed)
+    open_invitation(services, client, placed)
     return placed
 
 
-def test_the_first_page_says_what_is_looked_into_and_what_is_asked(
+def test_landing_lists_screenings_and_requested_details(
     services: Services, client: FlaskClient
 ) -> None:
-    page = arrive(services, client, check_factories.place_check(services))
-    for said in ("Identity", "Employment history", "Criminal record", "Your rights"):
-        assert said in page
+    page = open_invitation(services, client, check_factories.place_check(services))
+    for text in ("Identity", "Employment history", "Criminal record", "Your rights"):
+        assert text in page
     assert "You tell us: full legal name, date of birth" in page
-    assert "Nothing is looked into unless you agree" in page
+    assert "Nothing is checked unless you agree" in page
     assert "Read and decide" in page
     assert "sample" not in page
 
 
-def test_the_form_shows_the_text_and_asks_only_what_is_needed(
+def test_consent_form_shows_text_and_requested_fields_only(
     client: FlaskClient, public_id: str
 ) -> None:
     page = client.get(f"/c/o/{public_id}/consent").text
     assert "We may <strong>ask</strong> around." in page
     assert "Text jobs, version 3" in page
-    for name, complete in (("full_name", "name"), ("date_of_birth", "bday"), ("name", "name")):
+    for name, autocomplete in (("full_name", "name"), ("date_of_birth", "bday"), ("name", "name")):
         assert f'name="{name}"' in page
-        assert f'autocomplete="{complete}"' in page
+        assert f'autocomplete="{autocomplete}"' in page
     assert 'name="national_id"' not in page
     assert 'name="address"' not in page
 
 
-def test_a_package_that_asks_for_nothing_wants_the_name_alone(
+def test_consent_form_without_details_asks_for_name_only(
     services: Services, client: FlaskClient
 ) -> None:
     placed = check_factories.place_check(services, factories.create_package(services))
-    arrive(services, client, placed)
+    open_invitation(services, client, placed)
     page = client.get(f"/c/o/{placed}/consent").text
     assert "What we need to know" not in page
-    assert agree(client, placed).status_code == 303
-    assert check_of(services, placed).candidate_details == []
+    assert give_consent(client, placed).status_code == 303
+    assert load_check(services, placed).candidate_details == []
 
 
-def test_agreeing_leads_to_a_page_that_says_what_happens_next_and_what_was_agreed_to(
+def test_give_consent_shows_next_steps_and_copy(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    answer = agree(client, public_id)
-    assert (answer.status_code, answer.location) == (303, f"/c/o/{public_id}/")
-    page = unescape(client.get(answer.location).text)
+    response = give_consent(client, public_id)
+    assert (response.status_code, response.location) == (303, f"/c/o/{public_id}/")
+    page = unescape(client.get(response.location).text)
     assert "Thank you, Lakita" in page
     assert "What happens next" in page
     assert "We may <strong>ask</strong> around." in page
@@ -104,11 +104,11 @@ def test_agreeing_leads_to_a_page_that_says_what_happens_next_and_what_was_agree
         assert secret not in page
 
 
-def test_the_proof_is_the_request_s_own(
+def test_give_consent_records_address_and_user_agent(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    agree(client, public_id)
-    check = check_of(services, public_id)
+    give_consent(client, public_id)
+    check = load_check(services, public_id)
     (consent,) = check.consents
     assert (consent.ip_address, consent.user_agent) == ("127.0.0.1", "A phone/2.0")
     text = check.content.disclosure.text
@@ -116,64 +116,68 @@ def test_the_proof_is_the_request_s_own(
     assert check.decrypt_details(services.secret_box) == check_factories.STORED_DETAILS
 
 
-def test_agreeing_twice_is_one_consent(
+def test_give_consent_twice_records_one_consent(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
     token = factories.csrf_token(client.get(f"/c/o/{public_id}/consent").text)
-    agree(client, public_id, token)
-    again = agree(client, public_id, token, name="Somebody else")
+    give_consent(client, public_id, token)
+    again = give_consent(client, public_id, token, name="Somebody else")
     assert (again.status_code, again.location) == (303, f"/c/o/{public_id}/")
-    (consent,) = check_of(services, public_id).consents
+    (consent,) = load_check(services, public_id).consents
     assert consent.disclosure_version == "jobs 3"
     assert client.get(f"/c/o/{public_id}/consent").status_code == 303
 
 
-def test_all_problems_are_listed_at_once_beside_their_fields(
+def test_give_consent_incomplete_form_lists_every_problem(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    answer = agree(
-        client, public_id, name="", full_name="", date_of_birth="tomorrow", employers="Kept <b>"
+    response = give_consent(
+        client, public_id, name="", full_name="", date_of_birth="tomorrow", employers="Typed <b>"
     )
-    page = unescape(answer.text)
-    assert answer.status_code == 400
+    page = unescape(response.text)
+    assert response.status_code == 400
     assert "Some things are still missing" in page
-    for name, said in (
+    for name, problem in (
         ("full_name", "Please fill in: Full legal name"),
         ("date_of_birth", "year-month-day"),
         ("name", "Please type your name to agree"),
     ):
         assert f'href="#field-{name}"' in page
         assert f'id="field-{name}-error"' in page
-        assert page.count(said) == 2
+        assert page.count(problem) == 2
     assert page.count('aria-invalid="true"') == 3
-    assert "Kept <b></textarea>" in page
-    assert "Kept &lt;b&gt;" in answer.text
+    assert "Typed <b></textarea>" in page
+    assert "Typed &lt;b&gt;" in response.text
     assert factories.order_status(services, public_id) == "pending"
-    assert check_of(services, public_id).candidate_details == []
+    assert load_check(services, public_id).candidate_details == []
 
 
-def test_a_flood_of_text_is_given_back_in_part_alone(client: FlaskClient, public_id: str) -> None:
-    answer = agree(client, public_id, employers="x" * 100_000)
-    assert answer.status_code == 400
-    assert "at most 1000 characters" in answer.text
-    assert "x" * 2001 not in answer.text
+def test_give_consent_oversized_value_is_cut_when_shown_again(
+    client: FlaskClient, public_id: str
+) -> None:
+    response = give_consent(client, public_id, employers="x" * 100_000)
+    assert response.status_code == 400
+    assert "at most 1000 characters" in response.text
+    assert "x" * 2001 not in response.text
 
 
-def test_a_lost_form_cookie_costs_nothing_that_was_typed(
+def test_give_consent_expired_form_keeps_typed_values(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
     data = check_factories.FORM_VALUES | {"name": check_factories.SIGNED_NAME}
-    answer = client.post(f"/c/o/{public_id}/consent", data=data)
-    assert answer.status_code == 400
-    assert "Please press the button again" in answer.text
-    assert "Zyxwv Bakery" in answer.text
+    response = client.post(f"/c/o/{public_id}/consent", data=data)
+    assert response.status_code == 400
+    assert "Please press the button again" in response.text
+    assert "Zyxwv Bakery" in response.text
     assert factories.order_status(services, public_id) == "pending"
 
 
-def test_a_stranger_s_cookie_opens_nothing(services: Services, client: FlaskClient) -> None:
+def test_consent_form_with_other_orders_cookie_returns_403(
+    services: Services, client: FlaskClient
+) -> None:
     product = check_factories.create_package(services)
     account_id, _ = factories.create_account(services)
-    mine, theirs = (
+    own, other = (
         factories.place_order(
             services,
             account_id,
@@ -183,23 +187,23 @@ def test_a_stranger_s_cookie_opens_nothing(services: Services, client: FlaskClie
         )
         for number in (1, 2)
     )
-    arrive(services, client, mine)
-    assert client.get(f"/c/o/{theirs}/consent").status_code == 403
-    token = factories.csrf_token(client.get(f"/c/o/{mine}/consent").text)
+    open_invitation(services, client, own)
+    assert client.get(f"/c/o/{other}/consent").status_code == 403
+    token = factories.csrf_token(client.get(f"/c/o/{own}/consent").text)
     data = check_factories.FORM_VALUES | {"name": check_factories.SIGNED_NAME, "csrf_token": token}
-    assert client.post(f"/c/o/{theirs}/consent", data=data).status_code == 403
-    assert client.post(f"/c/o/{theirs}/consent", data={}).status_code == 403
-    assert factories.order_status(services, theirs) == "pending"
+    assert client.post(f"/c/o/{other}/consent", data=data).status_code == 403
+    assert client.post(f"/c/o/{other}/consent", data={}).status_code == 403
+    assert factories.order_status(services, other) == "pending"
 
 
-def test_a_test_has_no_consent_page(services: Services, client: FlaskClient) -> None:
+def test_consent_form_of_a_test_returns_404(services: Services, client: FlaskClient) -> None:
     account_id, _ = factories.create_account(services)
     test = factories.place_order(services, account_id, factories.create_test(services))
-    arrive(services, client, test)
+    open_invitation(services, client, test)
     assert client.get(f"/c/o/{test}/consent").status_code == 404
 
 
-def test_what_is_overdue_is_closed(
+def test_give_consent_after_deadline_expires_the_order(
     services: Services, client: FlaskClient, public_id: str, clock: ManualClock
 ) -> None:
     page = client.get(f"/c/o/{public_id}/consent").text
@@ -208,15 +212,15 @@ def test_what_is_overdue_is_closed(
         "name": check_factories.SIGNED_NAME,
         "csrf_token": factories.csrf_token(page),
     }
-    answer = client.post(f"/c/o/{public_id}/consent", data=data)
-    assert answer.status_code == 409
-    assert "This invitation is over" in answer.text
+    response = client.post(f"/c/o/{public_id}/consent", data=data)
+    assert response.status_code == 409
+    assert "This invitation is over" in response.text
     assert factories.order_status(services, public_id) == "expired"
     assert client.get(f"/c/o/{public_id}/consent").status_code == 303
 
 
 @pytest.mark.parametrize("end", ["cancelled", "declined"])
-def test_what_has_ended_takes_no_consent(
+def test_give_consent_after_end_is_refused(
     services: Services, client: FlaskClient, public_id: str, end: str
 ) -> None:
     page = client.get(f"/c/o/{public_id}/consent").text
@@ -231,7 +235,7 @@ def test_what_has_ended_takes_no_consent(
     assert factories.order_status(services, public_id) == end
 
 
-def test_refusing_is_one_click_from_the_form_with_a_reason_or_without(
+def test_consent_form_links_to_decline_without_reason(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
     page = client.get(f"/c/o/{public_id}/consent").text
@@ -242,10 +246,10 @@ def test_refusing_is_one_click_from_the_form_with_a_reason_or_without(
     assert "You have declined" in client.get(f"/c/o/{public_id}/").text
 
 
-def test_a_reopened_check_shows_the_form_again(
+def test_consent_form_after_reopen_is_shown_empty(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    agree(client, public_id)
+    give_consent(client, public_id)
     check_factories.record_findings(services, public_id)
     check_factories.complete_check(services, public_id)
     assert "The check is done" in client.get(f"/c/o/{public_id}/").text
@@ -259,52 +263,52 @@ def test_a_reopened_check_shows_the_form_again(
     assert "Zyxwv" not in page
 
 
-def test_a_sample_says_so_wherever_it_is_shown(services: Services, client: FlaskClient) -> None:
+def test_sample_text_is_marked_on_pages_and_email(services: Services, client: FlaskClient) -> None:
     sample = check_factories.PACKAGE_CONTENT["disclosure"] | {"sample": True, "key": "sample"}
     product = check_factories.create_package(services, disclosure=sample)
     account_id, _ = factories.create_account(services, sandbox=True)
     placed = factories.place_order(services, account_id, product, "check")
-    said = "This is a sample, not for real use"
-    assert said in arrive(services, client, placed)
-    assert said in client.get(f"/c/o/{placed}/consent").text
-    agree(client, placed)
-    assert said in client.get(f"/c/o/{placed}/").text
-    assert all(said in body for body in bodies(letter(services)))
+    notice = "This is a sample, not for real use"
+    assert notice in open_invitation(services, client, placed)
+    assert notice in client.get(f"/c/o/{placed}/consent").text
+    give_consent(client, placed)
+    assert notice in client.get(f"/c/o/{placed}/").text
+    assert all(notice in body for body in email_texts(newest_email(services)))
 
 
 # The copy by e-mail
 
 
-def letter(services: Services) -> email.message.EmailMessage:
-    """Return the newest letter, once all are written."""
+def newest_email(services: Services) -> email.message.EmailMessage:
+    """Send every e-mail; return the copy of the consent text, the newest e-mail."""
     Dispatcher(services).drain("1/email")
-    found = sorted((services.settings.instance / "mail").glob("*.eml"), key=sent)
-    return read(found[-1])
+    files = sorted((services.settings.instance / "mail").glob("*.eml"), key=is_copy)
+    return read_email(files[-1])
 
 
-def read(path: Path) -> email.message.EmailMessage:
+def read_email(path: Path) -> email.message.EmailMessage:
     return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
 
 
-def sent(path: Path) -> bool:
-    return "your copy" in str(read(path)["Subject"])
+def is_copy(path: Path) -> bool:
+    return "your copy" in str(read_email(path)["Subject"])
 
 
-def bodies(message: email.message.EmailMessage) -> list[str]:
+def email_texts(message: email.message.EmailMessage) -> list[str]:
     parts = [message.get_body((kind,)) for kind in ("plain", "html")]
     return [" ".join(unescape(part.get_content()).split()) for part in parts if part]
 
 
-def test_the_candidate_gets_a_copy_of_what_they_agreed_to(
+def test_consent_email_has_a_copy_of_the_text(
     services: Services, client: FlaskClient, public_id: str
 ) -> None:
-    agree(client, public_id, name="Lakita <i>J</i>")
-    copy = letter(services)
+    give_consent(client, public_id, name="Lakita <i>J</i>")
+    copy = newest_email(services)
     assert copy["Subject"] == "Groove Tech: your copy of what you agreed to"
     assert copy["To"] == "lakita_marrero@gmail.com"
-    plain, rich = bodies(copy)
-    for body in (plain, rich):
-        for said in (
+    plain, html = email_texts(copy)
+    for body in (plain, html):
+        for text in (
             "Hello Lakita",
             "Groove Tech",
             "Operations Manager",
@@ -314,10 +318,10 @@ def test_the_candidate_gets_a_copy_of_what_they_agreed_to(
             factories.athens_time(services.now()),
             "http://provider.test/c/",
         ):
-            assert said in body, said
+            assert text in body, text
         assert "sample" not in body
     assert "We may ask around." in plain
-    assert "We may <strong>ask</strong> around." in rich
+    assert "We may <strong>ask</strong> around." in html
     assert "Lakita &lt;i&gt;J&lt;/i&gt;" in copy.get_body(("html",)).get_content()  # type: ignore[union-attr]
     for secret in check_factories.SECRET_WORDS:
-        assert secret not in plain + rich
+        assert secret not in plain + html

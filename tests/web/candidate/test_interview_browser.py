@@ -1,4 +1,4 @@
-"""Giving an interview in a real browser with a camera that is not one: record, watch, hand in."""
+"""An interview in a browser with a fake camera: record, play, submit."""
 
 import re
 from datetime import timedelta
@@ -47,7 +47,7 @@ def follow(page: Page, name: str) -> None:
     page.get_by_role("link", name=name, exact=True).click()
 
 
-def begin(page: Page, live_server: LiveServer, public_id: str) -> None:
+def start_interview(page: Page, live_server: LiveServer, public_id: str) -> None:
     page.goto(factories.invitation_url(live_server.services, public_id))
     follow(page, "Try camera and microphone")
     press(page, "Turn them on")
@@ -55,49 +55,49 @@ def begin(page: Page, live_server: LiveServer, public_id: str) -> None:
     page.wait_for_url("**/questions/1")
 
 
-def answer(page: Page) -> None:
+def record_answer(page: Page) -> None:
     """Record for a second or two, then stop."""
-    expect(page.locator("[data-on-air]")).to_be_visible()
+    expect(page.locator("[data-recording-sign]")).to_be_visible()
     expect(page.locator("[data-time]")).to_have_text(re.compile("1:2[0-8]|0:0[0-8]"))
     press(page, "Stop and save")
 
 
-def is_saved(page: Page) -> None:
+def expect_saved(page: Page) -> None:
     expect(page.locator("[data-step=saved]")).to_be_visible()
     expect(page.locator("[data-saved]")).to_have_text("Saved")
 
 
-def recordings(live_server: LiveServer, public_id: str) -> list[Recording]:
+def list_recordings(live_server: LiveServer, public_id: str) -> list[Recording]:
     with live_server.services.db.reading() as session:
         return list(Interview.find(session, public_id).recordings)
 
 
-def remuxed(live_server: LiveServer, public_id: str) -> Recording | None:
-    """Return the one recording, once it has its copy."""
-    (recording,) = recordings(live_server, public_id)
+def processed_recording(live_server: LiveServer, public_id: str) -> Recording | None:
+    """Return the only recording once it is processed, None before."""
+    (recording,) = list_recordings(live_server, public_id)
     return recording if recording.state == READY else None
 
 
 def tab_to(page: Page, name: str) -> None:
-    """Press Tab until what has this name is focused, as somebody without a mouse does."""
+    """Press Tab until the element with this name has the focus."""
     expect(page.get_by_text(name, exact=True)).to_be_visible()
     expect(page.get_by_text(name, exact=True)).to_be_enabled()
     for _ in range(40):
         page.keyboard.press("Tab")
-        if page.locator(":focus").evaluate_all("them => them[0]?.innerText") == name:
+        if page.locator(":focus").evaluate_all("elements => elements[0]?.innerText") == name:
             return
     pytest.fail(f"Tab never reached {name}")
 
 
-def test_what_the_browser_recorded_has_a_length_and_seeks_once_it_is_copied(
+def test_recording_once_processed_has_duration_and_seeks(
     live_server: LiveServer, page: Page, invited: str, tmp_path: Path
 ) -> None:
-    begin(page, live_server, invited)
+    start_interview(page, live_server, invited)
     press(page, "Show the question")
     press(page, "Record now")
-    answer(page)
-    is_saved(page)
-    recording = wait_for(lambda: remuxed(live_server, invited))
+    record_answer(page)
+    expect_saved(page)
+    recording = wait_for(lambda: processed_recording(live_server, invited))
     assert recording.mime.startswith("video/webm;codecs=")
     live_server.services.media.fetch(recording.original_key, tmp_path / "original")
     with av.open(tmp_path / "original") as original:
@@ -124,61 +124,61 @@ def test_what_the_browser_recorded_has_a_length_and_seeks_once_it_is_copied(
     assert seeked[1] == pytest.approx(seeked[0] - 0.3, abs=0.1)
 
 
-def test_a_failed_upload_is_sent_again_without_recording_again(
+def test_upload_failed_is_retried_without_a_new_recording(
     live_server: LiveServer, page: Page, invited: str
 ) -> None:
-    begin(page, live_server, invited)
-    sent: list[int] = []
+    start_interview(page, live_server, invited)
+    requests: list[Route] = []
 
-    def unlucky(route: Route) -> None:
-        sent.append(1)
-        if len(sent) == 1:
+    def fail_twice(route: Route) -> None:
+        requests.append(route)
+        if len(requests) == 1:
             route.abort()
-        elif len(sent) == 2:
+        elif len(requests) == 2:
             route.fulfill(status=503)
         else:
             route.continue_()
 
-    page.route("**/takes", unlucky)
+    page.route("**/takes", fail_twice)
     press(page, "Show the question")
     press(page, "Record now")
-    answer(page)
+    record_answer(page)
     expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
     expect(page.locator("[data-saved]")).to_have_text("Not saved – we keep trying")
-    is_saved(page)
-    assert len(sent) == 3
-    assert len(recordings(live_server, invited)) == 1
+    expect_saved(page)
+    assert len(requests) == 3
+    assert len(list_recordings(live_server, invited)) == 1
 
 
-def test_a_lost_form_cookie_costs_no_recording(
+def test_upload_expired_form_cookie_keeps_the_recording(
     live_server: LiveServer, page: Page, invited: str
 ) -> None:
-    begin(page, live_server, invited)
+    start_interview(page, live_server, invited)
     press(page, "Show the question")
     press(page, "Record now")
     page.context.clear_cookies(name="form")
-    answer(page)
-    is_saved(page)
-    assert len(recordings(live_server, invited)) == 1
+    record_answer(page)
+    expect_saved(page)
+    assert len(list_recordings(live_server, invited)) == 1
 
 
-def test_when_the_interview_is_over_the_page_says_so_kindly(
+def test_upload_after_deadline_links_to_the_status_page(
     live_server: LiveServer, page: Page, invited: str
 ) -> None:
-    begin(page, live_server, invited)
+    start_interview(page, live_server, invited)
     press(page, "Show the question")
     press(page, "Record now")
     live_server.clock.advance(timedelta(days=8))
-    answer(page)
+    record_answer(page)
     expect(page.get_by_text("The time for this interview is over")).to_be_visible()
-    follow(page, "See how things stand")
+    follow(page, "See the status of your interview")
     expect(page.get_by_role("heading", name="This invitation is over")).to_be_visible()
 
 
-def test_an_answer_ends_by_itself_and_what_is_missing_waits_after_a_reload(
+def test_recording_at_time_limit_stops_and_saves(
     live_server: LiveServer, page: Page, invited: str
 ) -> None:
-    begin(page, live_server, invited)
+    start_interview(page, live_server, invited)
     page.clock.install()
     page.goto(page.url.replace("questions/1", "questions/2"))
     press(page, "Show the question")
@@ -187,12 +187,12 @@ def test_an_answer_ends_by_itself_and_what_is_missing_waits_after_a_reload(
     expect(page.locator("[data-step=saved]")).to_be_visible()
     expect(page.locator("[data-announce]")).to_have_text("Saved")
     page.goto(f"{live_server.url}/c/o/{invited}/")
-    follow(page, "Go on with question 1")
+    follow(page, "Continue with question 1")
     page.wait_for_url("**/questions/1")
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "problem"),
     [
         ("reject('NotAllowedError')", "The camera and the microphone are blocked for this page."),
         ("reject('NotFoundError')", "No camera or no microphone was found."),
@@ -210,29 +210,32 @@ def test_an_answer_ends_by_itself_and_what_is_missing_waits_after_a_reload(
         ),
     ],
 )
-def test_each_way_a_camera_can_fail_is_said_with_a_way_out(
-    live_server: LiveServer, page: Page, invited: str, script: str, words: str
+def test_camera_problem_is_explained_with_a_solution(
+    live_server: LiveServer, page: Page, invited: str, script: str, problem: str
 ) -> None:
     page.add_init_script(
         "const real = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
-        "const reject = name => { let once = name; navigator.mediaDevices.getUserMedia = wanted =>"
-        "  once ? Promise.reject(new DOMException('', once)) : real(wanted);"
-        "  window.addEventListener('mend', () => { once = null; }); };" + script
+        "const reject = name => { let error = name;"
+        "  navigator.mediaDevices.getUserMedia = constraints =>"
+        "    error ? Promise.reject(new DOMException('', error)) : real(constraints);"
+        "  window.addEventListener('repair', () => { error = null; }); };" + script
     )
     page.goto(factories.invitation_url(live_server.services, invited))
     follow(page, "Try camera and microphone")
     press(page, "Turn them on")
-    expect(page.get_by_text(words)).to_be_visible()
+    expect(page.get_by_text(problem)).to_be_visible()
     expect(page.locator("[data-problem]:visible")).to_have_count(1)
     expect(page.get_by_role("link", name="I do not want to take part")).to_be_visible()
     expect(page.get_by_role("button", name="Start the interview")).to_be_hidden()
     if script.startswith("reject"):
-        page.evaluate("window.dispatchEvent(new Event('mend'))")
+        page.evaluate("window.dispatchEvent(new Event('repair'))")
         press(page, "Try again")
         expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
 
 
-def test_a_keyboard_is_all_one_needs(live_server: LiveServer, page: Page, invited: str) -> None:
+def test_interview_by_keyboard_records_an_answer(
+    live_server: LiveServer, page: Page, invited: str
+) -> None:
     page.goto(factories.invitation_url(live_server.services, invited))
     for name in ("Try camera and microphone", "Turn them on", "Start the interview"):
         tab_to(page, name)
@@ -244,52 +247,50 @@ def test_a_keyboard_is_all_one_needs(live_server: LiveServer, page: Page, invite
     expect(page.locator("[data-time]")).to_have_text(re.compile("1:2[0-8]"))
     expect(page.get_by_role("button", name="Stop and save")).to_be_focused()
     page.keyboard.press("Enter")
-    is_saved(page)
+    expect_saved(page)
     expect(page.get_by_role("link", name="Next question")).to_be_focused()
 
 
-def test_a_tour_of_an_interview_finds_nothing_wrong(
-    live_server: LiveServer, page: Page, invited: str
-) -> None:
-    eye = AccessibilityChecker(page, EXTREME_VARIANTS)
+def test_interview_pages_are_accessible(live_server: LiveServer, page: Page, invited: str) -> None:
+    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
     page.goto(factories.invitation_url(live_server.services, invited))
     follow(page, "Try camera and microphone")
     page.wait_for_url("**/camera")
-    eye.check_page("before the camera")
+    checker.check_page("before the camera")
     press(page, "Turn them on")
     expect(page.get_by_role("button", name="Start the interview")).to_be_visible()
-    eye.check_page("camera")
+    checker.check_page("camera")
     press(page, "Start the interview")
     page.wait_for_url("**/questions/1")
-    eye.check_page("before a question")
+    checker.check_page("before a question")
     press(page, "Show the question")
     expect(page.get_by_role("button", name="Record now")).to_be_visible()
-    eye.check_page("thinking")
+    checker.check_page("thinking")
     press(page, "Record now")
     page.route("**/takes", lambda route: route.abort())
-    expect(page.locator("[data-on-air]")).to_be_visible()
-    eye.check_page("recording")
+    expect(page.locator("[data-recording-sign]")).to_be_visible()
+    checker.check_page("recording")
     press(page, "Stop and save")
     expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
-    eye.check_page("not saved")
+    checker.check_page("not saved")
     with page.expect_request("**/takes"):
-        press(page, "Try again now")  # before it may succeed by itself
+        press(page, "Try again now")  # before the automatic retry
     page.unroute("**/takes")
-    is_saved(page)
-    eye.check_page("saved")
+    expect_saved(page)
+    checker.check_page("saved")
     follow(page, "All questions")
     page.wait_for_url("**/answers")
-    eye.check_page("one answer of two")
+    checker.check_page("one answer of two")
     page.goto(f"{live_server.url}/c/o/{invited}/")
-    eye.check_page("welcome back")
-    follow(page, "Go on with question 2")
+    checker.check_page("welcome back")
+    follow(page, "Continue with question 2")
     press(page, "Show the question")
-    answer(page)
-    is_saved(page)
-    follow(page, "Check and hand in")
+    record_answer(page)
+    expect_saved(page)
+    follow(page, "Check and submit")
     page.wait_for_url("**/answers")
-    eye.check_page("all answers")
-    press(page, "Hand in my answers")
+    checker.check_page("all answers")
+    press(page, "Submit my answers")
     expect(page.get_by_role("heading", name="Thank you, Lakita")).to_be_visible()
-    eye.check_page("handed in")
-    assert eye.problems == []
+    checker.check_page("submitted")
+    assert checker.problems == []

@@ -1,4 +1,4 @@
-"""The report of an interview: the answer first, then each answer on video, for nobody else."""
+"""The report of an interview: the result, the video answers, and who may see them."""
 
 import io
 from datetime import timedelta
@@ -17,13 +17,13 @@ from tests.conftest import LiveServer
 from tests.core.test_report import tags
 from tests.factories import ManualClock
 from tests.web.accessibility import DESKTOP_VARIANTS, AccessibilityChecker
-from tests.web.report.test_pages import paper, path, press, shared, words
+from tests.web.report.test_pages import confirm_view, page_text, pdf_text, report_path, shared_path
 
 
 def reopen(services: Services, interview: str) -> None:
     with services.db.writing() as session:
-        found = Interview.find(session, interview)
-        found.reopen(
+        order = Interview.find(session, interview)
+        order.reopen(
             session, services.secret_box, "sam@provider.test", "the line broke", services.now()
         )
 
@@ -34,19 +34,19 @@ def revoke(services: Services, order: str) -> None:
             link.revoked_at = services.now()
 
 
-def code(client: FlaskClient, address: str) -> int:
-    return client.get(address).status_code
+def status_code(client: FlaskClient, url: str) -> int:
+    return client.get(url).status_code
 
 
 # The page
 
 
-def test_the_answer_comes_first_then_each_question_with_its_rating(
+def test_report_shows_result_before_rated_questions(
     client: FlaskClient, services: Services
 ) -> None:
     interview, _ = interview_factories.completed_interview(services)
-    said = words(client.get(path(services, interview)).text)
-    order = [
+    text = page_text(client.get(report_path(services, interview)).text)
+    expected = [
         "Lakita Marrero",
         "75%",
         "Passed",
@@ -60,72 +60,74 @@ def test_the_answer_comes_first_then_each_question_with_its_rating(
         "4 of 5, Good",
         "3 of 5, Fair",
     ]
-    places = [said.rindex(each) if each == "Question 1" else said.index(each) for each in order]
-    assert places == sorted(places)
-    assert "Questions answered 3 of 3" in said
-    assert "Time taken 6 seconds" in said
+    positions = [
+        text.rindex(part) if part == "Question 1" else text.index(part) for part in expected
+    ]
+    assert positions == sorted(positions)
+    assert "Questions answered 3 of 3" in text
+    assert "Time taken 6 seconds" in text
 
 
-def test_a_question_without_an_answer_says_so(client: FlaskClient, services: Services) -> None:
+def test_report_question_without_answer_says_so(client: FlaskClient, services: Services) -> None:
     interview = interview_factories.auto_submitted_interview(
         services, 1, account=factories.create_account(services)[0]
     )
     interview_factories.rate_answers(services, interview, 4)
     interview_factories.complete_interview(services, interview)
-    page = client.get(path(services, interview)).text
+    page = client.get(report_path(services, interview)).text
     assert page.count("No answer") == 2
     assert page.count("<video") == 1
-    assert "Questions answered 1 of 3" in words(page)
+    assert "Questions answered 1 of 3" in page_text(page)
 
 
-def test_only_the_take_that_was_sent_in_is_in_the_report(
-    client: FlaskClient, services: Services
-) -> None:
+def test_report_shows_only_selected_takes(client: FlaskClient, services: Services) -> None:
     interview, recordings = interview_factories.completed_interview(services)
-    address = path(services, interview)
-    page = client.get(address).text
+    url = report_path(services, interview)
+    page = client.get(url).text
     assert recordings[0] not in page
-    assert code(client, f"{address}/takes/{recordings[0]}") == 404
-    assert code(client, f"{address}/posters/{recordings[0]}") == 404
-    assert code(client, f"{address}/takes/{recordings[1]}") == 200
+    assert status_code(client, f"{url}/takes/{recordings[0]}") == 404
+    assert status_code(client, f"{url}/posters/{recordings[0]}") == 404
+    assert status_code(client, f"{url}/takes/{recordings[1]}") == 200
 
 
-# The films
+# Media files
 
 
-def test_an_answer_is_watched_from_the_report_whole_or_in_part(
-    client: FlaskClient, services: Services
-) -> None:
+def test_report_media_is_served_whole_and_by_range(client: FlaskClient, services: Services) -> None:
     interview, recordings = interview_factories.completed_interview(services)
-    address = f"{path(services, interview)}/takes/{recordings[1]}"
-    whole = client.get(address)
+    url = f"{report_path(services, interview)}/takes/{recordings[1]}"
+    whole = client.get(url)
     assert whole.data == interview_factories.processed_video(11)[0]
     assert whole.mimetype == "video/webm"
-    part = client.get(address, headers={"Range": "bytes=100-"})
+    part = client.get(url, headers={"Range": "bytes=100-"})
     assert (part.status_code, part.data) == (206, whole.data[100:])
-    poster = client.get(f"{path(services, interview)}/posters/{recordings[1]}")
+    poster = client.get(f"{report_path(services, interview)}/posters/{recordings[1]}")
     assert (poster.mimetype, poster.data) == (
         "image/jpeg",
         interview_factories.processed_video(11)[1],
     )
 
 
-def test_a_film_goes_out_without_a_name_and_is_kept_by_nobody(
+def test_report_media_has_no_file_name_and_is_not_cached(
     client: FlaskClient, services: Services
 ) -> None:
     interview, recordings = interview_factories.completed_interview(services)
-    for what in ("takes", "posters"):
-        headers = client.get(f"{path(services, interview)}/{what}/{recordings[1]}").headers
+    for variant in ("takes", "posters"):
+        headers = client.get(
+            f"{report_path(services, interview)}/{variant}/{recordings[1]}"
+        ).headers
         assert "filename" not in headers["Content-Disposition"]
         assert headers["Cache-Control"] == "no-store"
         assert headers["Referrer-Policy"] == "no-referrer"
         assert "noindex" in headers["X-Robots-Tag"]
 
 
-def test_no_other_orders_token_opens_a_film(client: FlaskClient, services: Services) -> None:
+def test_report_media_with_other_orders_token_returns_404(
+    client: FlaskClient, services: Services
+) -> None:
     interview, recordings = interview_factories.completed_interview(services)
     account = interview_factories.account_id_of(services, interview)
-    other, others = interview_factories.completed_interview(services, 2, account=account)
+    other, other_recordings = interview_factories.completed_interview(services, 2, account=account)
     test = factories.place_order(
         services,
         account,
@@ -134,30 +136,30 @@ def test_no_other_orders_token_opens_a_film(client: FlaskClient, services: Servi
     )
     factories.finish_test(services, test)
     for order in (other, test):
-        for door in (path(services, order), shared(services, order)):
-            for what in ("takes", "posters"):
-                assert code(client, f"{door}/{what}/{recordings[1]}") == 404
-    assert code(client, f"{path(services, other)}/takes/{others[1]}") == 200
+        for url in (report_path(services, order), shared_path(services, order)):
+            for variant in ("takes", "posters"):
+                assert status_code(client, f"{url}/{variant}/{recordings[1]}") == 404
+    assert status_code(client, f"{report_path(services, other)}/takes/{other_recordings[1]}") == 200
 
 
-def test_a_film_opens_by_no_link_that_was_made_for_something_else(
+def test_report_media_with_link_of_other_purpose_returns_404(
     client: FlaskClient, services: Services
 ) -> None:
     interview, recordings = interview_factories.completed_interview(services)
-    report = path(services, interview).split("/")[2]
-    pdf = path(services, interview, PDF).split("/")[2]
-    public = shared(services, interview).split("/")[2]
+    report = report_path(services, interview).split("/")[2]
+    pdf = report_path(services, interview, PDF).split("/")[2]
+    shared = shared_path(services, interview).split("/")[2]
     invitation = factories.invitation_url(services, interview).rsplit("/", 1)[1]
-    doors = [f"/r/{pdf}", f"/r/{public}", f"/r/{invitation}", f"/s/{report}", f"/s/{pdf}"]
-    doors += [f"/s/{invitation}", "/r/nobody", "/s/nobody", f"/r/{'x' * 5000}", "/r/%00"]
-    for door in doors:
-        for what in ("takes", "posters"):
-            assert code(client, f"{door}/{what}/{recordings[1]}") == 404, door
+    urls = [f"/r/{pdf}", f"/r/{shared}", f"/r/{invitation}", f"/s/{report}", f"/s/{pdf}"]
+    urls += [f"/s/{invitation}", "/r/nobody", "/s/nobody", f"/r/{'x' * 5000}", "/r/%00"]
+    for url in urls:
+        for variant in ("takes", "posters"):
+            assert status_code(client, f"{url}/{variant}/{recordings[1]}") == 404, url
     for missing in ("nobody", "x" * 5000, "%00", "..%2Foriginal"):
-        assert code(client, f"/r/{report}/takes/{missing}") == 404
+        assert status_code(client, f"/r/{report}/takes/{missing}") == 404
 
 
-def test_a_candidate_who_is_in_sees_no_film_of_somebody_else(
+def test_report_media_with_candidate_session_is_refused(
     client: FlaskClient, services: Services
 ) -> None:
     interview, recordings = interview_factories.completed_interview(services)
@@ -166,84 +168,88 @@ def test_a_candidate_who_is_in_sees_no_film_of_somebody_else(
     )
     client.get(factories.invitation_url(services, other))
     token = factories.invitation_url(services, other).rsplit("/", 1)[1]
-    assert code(client, f"/r/{token}/takes/{recordings[1]}") == 404
-    assert code(client, f"/console/orders/{interview}/interview/takes/{recordings[1]}") == 302
+    assert status_code(client, f"/r/{token}/takes/{recordings[1]}") == 404
+    assert (
+        status_code(client, f"/console/orders/{interview}/interview/takes/{recordings[1]}") == 302
+    )
 
 
-def test_a_revoked_link_opens_no_film(client: FlaskClient, services: Services) -> None:
-    interview, recordings = interview_factories.completed_interview(services)
-    doors = [path(services, interview), shared(services, interview)]
-    revoke(services, interview)
-    assert [code(client, f"{door}/takes/{recordings[1]}") for door in doors] == [404, 404]
-
-
-@pytest.mark.parametrize("what", ["takes", "posters"])
-def test_a_shared_link_that_is_over_opens_no_film(
-    client: FlaskClient, services: Services, clock: ManualClock, what: str
+def test_report_media_with_revoked_link_returns_404(
+    client: FlaskClient, services: Services
 ) -> None:
     interview, recordings = interview_factories.completed_interview(services)
-    door = shared(services, interview, 30, "minutes")
-    assert code(client, f"{door}/{what}/{recordings[1]}") == 200
+    urls = [report_path(services, interview), shared_path(services, interview)]
+    revoke(services, interview)
+    assert [status_code(client, f"{url}/takes/{recordings[1]}") for url in urls] == [404, 404]
+
+
+@pytest.mark.parametrize("variant", ["takes", "posters"])
+def test_shared_media_with_expired_link_returns_410(
+    client: FlaskClient, services: Services, clock: ManualClock, variant: str
+) -> None:
+    interview, recordings = interview_factories.completed_interview(services)
+    url = shared_path(services, interview, 30, "minutes")
+    assert status_code(client, f"{url}/{variant}/{recordings[1]}") == 200
     clock.advance(timedelta(minutes=30))
-    assert code(client, f"{door}/{what}/{recordings[1]}") == 410
+    assert status_code(client, f"{url}/{variant}/{recordings[1]}") == 410
 
 
-def test_a_link_with_views_opens_a_film_only_behind_its_door(
+def test_shared_media_needs_a_confirmed_view(
     client: FlaskClient, services: Services, clock: ManualClock
 ) -> None:
     interview, recordings = interview_factories.completed_interview(services)
-    door = shared(services, interview, 1, "views")
-    address = f"{door}/takes/{recordings[1]}"
-    before = client.get(address)
-    assert (before.status_code, before.headers["Location"]) == (303, door)
-    assert press(client, door) == 303
-    page = client.get(door).text
-    assert address in page
+    url = shared_path(services, interview, 1, "views")
+    media_url = f"{url}/takes/{recordings[1]}"
+    before = client.get(media_url)
+    assert (before.status_code, before.headers["Location"]) == (303, url)
+    assert confirm_view(client, url) == 303
+    page = client.get(url).text
+    assert media_url in page
     assert "/r/" not in page
-    assert code(client, address) == 200
-    assert client.get(address, headers={"Range": "bytes=0-9"}).status_code == 206
-    assert client.application.test_client().get(address).status_code == 410
+    assert status_code(client, media_url) == 200
+    assert client.get(media_url, headers={"Range": "bytes=0-9"}).status_code == 206
+    assert client.application.test_client().get(media_url).status_code == 410
     clock.advance(timedelta(minutes=30))
-    assert code(client, address) == 410
+    assert status_code(client, media_url) == 410
 
 
-def test_a_reopened_interview_shows_no_film(client: FlaskClient, services: Services) -> None:
+def test_report_media_of_reopened_interview_returns_409(
+    client: FlaskClient, services: Services
+) -> None:
     interview, recordings = interview_factories.completed_interview(services)
-    doors = [path(services, interview), shared(services, interview)]
+    urls = [report_path(services, interview), shared_path(services, interview)]
     reopen(services, interview)
-    for door in doors:
-        assert "being redone" in client.get(door).text
-        assert code(client, f"{door}/takes/{recordings[1]}") == 409
+    for url in urls:
+        assert "being redone" in client.get(url).text
+        assert status_code(client, f"{url}/takes/{recordings[1]}") == 409
 
 
-def test_an_answer_still_being_prepared_can_be_watched_without_a_picture(
+def test_report_unprocessed_take_plays_without_poster(
     client: FlaskClient, services: Services
 ) -> None:
     interview, recordings = interview_factories.completed_interview(services)
     with services.db.writing() as session:
-        found = Interview.find(session, interview).find_recording(recordings[1])
-        found.state, found.seconds = SENT, None
-    address = path(services, interview)
-    page = client.get(address).text
+        recording = Interview.find(session, interview).find_recording(recordings[1])
+        recording.state, recording.seconds = SENT, None
+    url = report_path(services, interview)
+    page = client.get(url).text
     assert f"/takes/{recordings[1]}" in page
     assert f"/posters/{recordings[1]}" not in page
-    assert client.get(f"{address}/takes/{recordings[1]}").data == interview_factories.webm(tint=11)
-    assert client.get(path(services, interview, PDF)).data.startswith(b"%PDF")
+    assert client.get(f"{url}/takes/{recordings[1]}").data == interview_factories.webm(tint=11)
+    assert client.get(report_path(services, interview, PDF)).data.startswith(b"%PDF")
 
 
 # The PDF
 
 
-def figures(document: bytes) -> list[Any]:
+def figure_texts(document: bytes) -> list[Any]:
     return [tag["/Alt"] for tag in tags(document) if tag["/S"] == "/Figure"]
 
 
-def test_the_pdf_shows_the_posters_and_says_what_they_show(
-    client: FlaskClient, services: Services
-) -> None:
+def test_pdf_shows_posters_with_alt_texts(client: FlaskClient, services: Services) -> None:
     interview, _ = interview_factories.completed_interview(services)
-    document = client.get(path(services, interview, PDF)).data
-    assert figures(document)[1:] == [
+    document = client.get(report_path(services, interview, PDF)).data
+    assert figure_texts(document)[1:] == [
         f"Lakita Marrero, answering question {number} on video" for number in (1, 2, 3)
     ]
     reader = PdfReader(io.BytesIO(document))
@@ -251,60 +257,58 @@ def test_the_pdf_shows_the_posters_and_says_what_they_show(
     root: Any = reader.root_object
     metadata = root["/Metadata"].get_object().get_data().decode()
     assert "<pdfuaid:part>1</pdfuaid:part>" in metadata
-    said = " ".join(paper(document).split())
+    text = " ".join(pdf_text(document).split())
     for word in ("75%", "Passed", "5 of 5, Excellent", "Clear and to the point.", "2 seconds"):
-        assert word in said
+        assert word in text
 
 
-def test_a_poster_that_is_lost_or_no_picture_costs_no_report(
-    client: FlaskClient, services: Services
-) -> None:
+def test_pdf_without_readable_poster_is_still_made(client: FlaskClient, services: Services) -> None:
     interview, recordings = interview_factories.completed_interview(services)
     services.media.delete(f"recordings/{recordings[1]}/poster.jpg")
-    lost = client.get(path(services, interview, PDF)).data
-    assert len(figures(lost)) == 3
-    other, others = interview_factories.completed_interview(
+    without_poster = client.get(report_path(services, interview, PDF)).data
+    assert len(figure_texts(without_poster)) == 3
+    other, other_recordings = interview_factories.completed_interview(
         services, 2, account=interview_factories.account_id_of(services, interview)
     )
-    services.media.put(f"recordings/{others[1]}/poster.jpg", [b"not a picture"])
-    answer = client.get(path(services, other, PDF))
-    assert answer.status_code == 200
-    assert "5 of 5, Excellent" in paper(answer.data)
+    services.media.put(f"recordings/{other_recordings[1]}/poster.jpg", [b"not a picture"])
+    response = client.get(report_path(services, other, PDF))
+    assert response.status_code == 200
+    assert "5 of 5, Excellent" in pdf_text(response.data)
 
 
-# How it looks
+# Browser tests
 
 
-def test_the_report_is_fit_for_everybody(page: Page, live_server: LiveServer) -> None:
+def test_report_page_is_accessible(page: Page, live_server: LiveServer) -> None:
     interview, _ = interview_factories.completed_interview(live_server.services)
-    half = interview_factories.auto_submitted_interview(
+    partial = interview_factories.auto_submitted_interview(
         live_server.services,
         2,
         account=interview_factories.account_id_of(live_server.services, interview),
     )
-    interview_factories.rate_answers(live_server.services, half, 2)
-    interview_factories.complete_interview(live_server.services, half)
-    eye = AccessibilityChecker(page, DESKTOP_VARIANTS)
-    for order in (interview, half):
-        page.goto(live_server.url + path(live_server.services, order, REPORT))
-        eye.check_page()
-    assert eye.problems == []
+    interview_factories.rate_answers(live_server.services, partial, 2)
+    interview_factories.complete_interview(live_server.services, partial)
+    checker = AccessibilityChecker(page, DESKTOP_VARIANTS)
+    for order in (interview, partial):
+        page.goto(live_server.url + report_path(live_server.services, order, REPORT))
+        checker.check_page()
+    assert checker.problems == []
 
 
-def test_an_answer_plays_in_the_report_by_the_keyboard(page: Page, live_server: LiveServer) -> None:
+def test_report_video_plays_by_keyboard(page: Page, live_server: LiveServer) -> None:
     interview, _ = interview_factories.completed_interview(live_server.services)
-    page.goto(live_server.url + shared(live_server.services, interview))
+    page.goto(live_server.url + shared_path(live_server.services, interview))
     video = page.get_by_label("The answer to question 1")
     video.focus()
     page.keyboard.press("Space")
     video.evaluate(interview_factories.WAIT_FOR_PLAYBACK_SCRIPT, 0.1)
-    video.evaluate("film => { film.currentTime = 1.5; }")
+    video.evaluate("video => { video.currentTime = 1.5; }")
     video.evaluate(interview_factories.WAIT_FOR_PLAYBACK_SCRIPT, 1.5)
 
 
-def test_the_report_prints_its_posters(page: Page, live_server: LiveServer) -> None:
+def test_report_print_shows_posters(page: Page, live_server: LiveServer) -> None:
     interview, _ = interview_factories.completed_interview(live_server.services)
-    page.goto(live_server.url + path(live_server.services, interview))
+    page.goto(live_server.url + report_path(live_server.services, interview))
     page.emulate_media(media="print")
     assert not page.locator("video").first.is_visible()
     assert page.get_by_alt_text("Lakita Marrero, answering question 1 on video").is_visible()
