@@ -1,4 +1,4 @@
-"""create_app: the one place that joins everything."""
+"""create_app and serve: the one place that joins everything."""
 
 import gc
 from collections.abc import Callable
@@ -22,47 +22,44 @@ from provider.services import Services
 
 log = structlog.get_logger()
 
-MAX_REQUEST_BYTES = 1024 * 1024  # bytes that a request may carry
+MAX_REQUEST_BYTES = 1024 * 1024
 
 
 class Cookies(SecureCookieSessionInterface):
-    """Flask's sessions; whoever brings no cookie, as machines do, needs no keys made ready."""
+    """Flask's sessions; a request without a cookie, like an ATS's, derives no keys."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        """Return what the request's cookie says, or an empty session."""
         if "HTTP_COOKIE" not in request.environ:
             return self.session_class()
         return super().open_session(app, request)
 
 
 class Forms(CSRFProtect):  # type: ignore[misc]
-    """Asks forms for their token; who only reads needs none, and is asked first of all."""
+    """CSRF protection of unsafe methods; a GET skips the check, which would cost time."""
 
     def protect(self, apply_exemptions: bool = False) -> None:
-        """Refuse a form that was not ours."""
         if request.method not in current_app.config["WTF_CSRF_METHODS"]:
             return
         super().protect(apply_exemptions)
 
 
 class ProviderFlask(Flask):
-    """Flask, but what goes wrong is logged by its endpoint: a path may hold a candidate's token."""
+    """Flask that logs an error with its endpoint: a path may contain a candidate's token."""
 
     session_interface = Cookies()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function as it is: none of ours is a coroutine, and to look takes time."""
+        """Return the view unchanged: no view is a coroutine, and the check costs time."""
         return func
 
     def log_exception(self, exc_info: Any) -> None:
-        """Log an error that nobody expected."""
-        named = request.view_args or {}
-        order = named.get("order_id") or named.get("public_id")
-        log.error("a request failed", endpoint=request.endpoint, order=order, exc_info=exc_info)
+        view_args = request.view_args or {}
+        order = view_args.get("order_id") or view_args.get("public_id")
+        log.error("request_failed", endpoint=request.endpoint, order=order, exc_info=exc_info)
 
 
 def create_app(services: Services | None = None) -> Flask:
-    """Build the server around a house; by default one built from the environment's settings."""
+    """Build the Flask app; without services, from the environment's settings."""
     services = services or Services.build(config.load_settings())
     app = ProviderFlask("provider.web", template_folder="templates", static_folder="static")
     app.config.update(_flask_config(services))
@@ -72,8 +69,8 @@ def create_app(services: Services | None = None) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
     csrf = Forms(app)
     api = _create_api(app)
-    for dialect in ADAPTERS.values():
-        dialect.register_routes(app, api)
+    for adapter in ADAPTERS.values():
+        adapter.register_routes(app, api)
     for name, blueprint in app.blueprints.items():
         if name.startswith(tuple(ADAPTERS)):
             csrf.exempt(blueprint)
@@ -83,9 +80,10 @@ def create_app(services: Services | None = None) -> Flask:
 
 
 def serve() -> Flask:
-    """Build the server of a process of `provider serve`.
+    """Build the app of a `provider serve` process, and start its threads.
 
-    On SQLite the courier is in it; on PostgreSQL `provider worker` delivers, told of every commit.
+    On SQLite the dispatcher runs in this process. On PostgreSQL every commit defers a job for
+    `provider worker`.
     """
     logging_config.configure()
     app = create_app()
@@ -93,19 +91,19 @@ def serve() -> Flask:
     schema_version.require_current(services.db)
     services.media.check_in_background()
     stop = _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
-    bookkeeper = MetricsFlusher(services.ledger, services.clock).start()
-    # A worker of granian's never runs `atexit`, but it is one of multiprocessing's; here its
-    # threads can still start what a clean end needs.
+    flusher = MetricsFlusher(services.ledger, services.clock).start()
+    # Granian's worker processes never run `atexit`. They are multiprocessing's, whose finalizers
+    # run while threads can still be started, which a clean stop needs.
     Finalize(None, stop, exitpriority=10)
-    Finalize(None, bookkeeper.stop, exitpriority=9)  # after what still counts
+    Finalize(None, flusher.stop, exitpriority=9)  # after the dispatcher, which still counts
     freeze_gc()
     return app
 
 
 def freeze_gc() -> None:
-    """Have what is loaded by now left alone by the garbage collector: it stays until the end.
+    """Exclude all present objects from garbage collection: they live until the process ends.
 
-    To walk it all takes a tenth of a second or two, in which nobody is answered.
+    A full collection over them would stop every request for 0.1 to 0.2 seconds.
     """
     gc.collect()
     gc.freeze()
@@ -116,13 +114,12 @@ def _start_dispatcher(services: Services) -> Callable[[], None]:
 
 
 def _start_job_notifier(services: Services) -> Callable[[], None]:
-    from provider.delivery.runners.notifier import (
-        JobNotifier,  # late, for it needs the extra `scale`
-    )
+    # Late: from the extra `scale`.
+    from provider.delivery.runners.notifier import JobNotifier
 
-    doorbell = JobNotifier(services.db).start_in_server()
-    services.db.on_commit.append(doorbell.ring)
-    return doorbell.stop
+    notifier = JobNotifier(services.db).start_in_server()
+    services.db.on_commit.append(notifier.ring)
+    return notifier.stop
 
 
 def _flask_config(services: Services) -> dict[str, Any]:
@@ -135,7 +132,7 @@ def _flask_config(services: Services) -> dict[str, Any]:
         "SESSION_COOKIE_NAME": "__Host-form" if secure else "form",
         "SESSION_COOKIE_SECURE": secure,
         "SESSION_COOKIE_SAMESITE": "Lax",
-        # Our pages send no referrer, which is all that the strict check would look at.
+        # The strict check needs a referrer, and our pages send none.
         "WTF_CSRF_SSL_STRICT": False,
         "WTF_CSRF_TIME_LIMIT": None,
         "BOOTSTRAP_SERVE_LOCAL": True,
@@ -165,16 +162,16 @@ def _create_api(app: Flask) -> ContractApi:
 
 
 def openapi_servers(services: Services) -> list[dict[str, str]]:
-    """Return the addresses of the contract's endpoints, as the description names them."""
+    """Return the `servers` of the OpenAPI description."""
     base = services.settings.base_url
     return [{"url": base}, {"url": f"{base}/workable"}]
 
 
 def _register_error_handler(app: Flask, api: ContractApi) -> None:
-    """Answer people with a page and machines with the contract's JSON."""
+    """Answer a page's path with an error page, and others with the contract's JSON."""
 
     @app.errorhandler(HTTPException)
-    def _failed(error: HTTPException) -> Response:
+    def _handle_http_exception(error: HTTPException) -> Response:
         if web.is_page_path(request.path):
             return web.render_error_page(error)
         return api.handle_http_exception(error)

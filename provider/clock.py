@@ -1,11 +1,11 @@
-"""The one source of the present moment; everything below a route or a command is told the time."""
+"""The source of the present time; everything below a route or a command gets the time passed."""
 
 from datetime import UTC, datetime
 
 
 class Clock:
-    """The machine's clock, in UTC."""
+    """The machine's clock; tests pass a clock of their own."""
 
     def now(self) -> datetime:
-        """Return the present moment, aware and in UTC."""
+        """Return an aware datetime in UTC."""
         return datetime.now(UTC)

@@ -1,7 +1,7 @@
-"""Every setting, read once from `PROVIDER_…` environment variables.
+"""Every setting, read once from `PROVIDER_…` environment variables; none is needed to start.
 
-None is needed to start. `SETTINGS` is the registry: the README and `provider config` are
-held to it by a test.
+`SETTINGS` is the registry. A test checks that docs/deployment.md and `provider config` list
+exactly these settings.
 """
 
 import os
@@ -29,22 +29,23 @@ MAX_DURATION = timedelta(days=3650)
 DEFAULT_RETRY_SCHEDULE = "5s,5m,30m,2h,5h,10h,14h,20h,24h"
 
 SETTINGS = {
-    "PROVIDER_DATABASE_URL": "where the data is; default: SQLite in the instance folder",
+    "PROVIDER_DATABASE_URL": "the database; default: SQLite in the instance folder",
     "PROVIDER_SECRET_KEY": "keys for encryption, comma-separated, the first encrypts; "
-    "default on SQLite: made in the instance folder",
+    "default on SQLite: a key that is created in the instance folder",
     "PROVIDER_BASE_URL": "the public address of this server; default http://127.0.0.1:8000",
     "PROVIDER_MAIL_URL": "smtp://user:password@host:port, smtp+tls:// for STARTTLS, smtps:// "
-    "for TLS; default: letters are kept in the instance folder",
-    "PROVIDER_MAIL_FROM": "the sender of letters; default: provider@ the host of the base URL",
-    "PROVIDER_MEDIA_URL": "where recordings and files go: file:FOLDER or s3://bucket/prefix; "
+    "for TLS; default: e-mails are stored in the instance folder",
+    "PROVIDER_MAIL_FROM": "the sender of e-mails; default: provider@ the host of the base URL",
+    "PROVIDER_MEDIA_URL": "the place for recordings and files: file:FOLDER or s3://bucket/prefix; "
     "default: the instance folder",
     "PROVIDER_MEDIA_DOWNLOADS": "proxied (default): recordings come through this server; signed: "
-    "browsers fetch them from S3, at addresses that soon end",
-    "PROVIDER_INSTANCE": "the folder for all that is made; default instance/",
-    "PROVIDER_RETRY_SCHEDULE": f"waits between tries, the last repeats; default {DEFAULT_RETRY_SCHEDULE}",
-    "PROVIDER_LIMITS_URL": "redis://host:port/number, rediss://, valkey:// or valkeys://: counts "
-    "requests of all processes together; default: each process counts for itself",
-    "PROVIDER_METRICS_TOKEN": "opens the details of /ready and /metrics",
+    "browsers fetch them from S3, at addresses that expire",
+    "PROVIDER_INSTANCE": "the folder for everything that the program stores; default instance/",
+    "PROVIDER_RETRY_SCHEDULE": "waits between attempts, the last repeats; "
+    f"default {DEFAULT_RETRY_SCHEDULE}",
+    "PROVIDER_LIMITS_URL": "redis://host:port/number, rediss://, valkey:// or valkeys://, in which "
+    "all processes count requests together; default: each process counts for itself",
+    "PROVIDER_METRICS_TOKEN": "the bearer token for /metrics and for the details of /ready",
     "PROVIDER_PRIVATE_CALLBACKS": "allow: http, private addresses and any port for the hosts "
     "on an account's list (development only)",
 }
@@ -52,38 +53,38 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the server was told, with defaults filled in."""
+    """The parsed settings, with defaults for those that are unset."""
 
     instance: Path
-    database_url: str = field(repr=False)  # may hold a password
+    database_url: str = field(repr=False)  # may contain a password
     base_url: str = "http://127.0.0.1:8000"
-    mail_url: str | None = field(default=None, repr=False)  # may hold a password
+    mail_url: str | None = field(default=None, repr=False)  # may contain a password
     mail_from: str = "provider@localhost"
-    media_url: str = field(default="", repr=False)  # may hold a password
+    media_url: str = field(default="", repr=False)  # may contain a password
     signed_downloads: bool = False
     retry_schedule: tuple[timedelta, ...] = ()
-    limits_url: str | None = field(default=None, repr=False)  # may hold a password
+    limits_url: str | None = field(default=None, repr=False)  # may contain a password
     metrics_token: str | None = field(default=None, repr=False)
     private_callbacks: bool = False
     secret_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
     @property
     def is_https(self) -> bool:
-        """Whether people reach this server over TLS, so that cookies may be bound to it."""
+        """Whether people reach this server over TLS; cookies are then bound to the host."""
         return self.base_url.startswith("https://")
 
 
 def parse_duration(text: str) -> timedelta:
-    """Read `90s`, `5m`, `2h`, `7d` or `2w`, up to ten years; anything else is Invalid."""
+    """Parse `90s`, `5m`, `2h`, `7d` or `2w`, up to ten years; Invalid otherwise."""
     match = re.fullmatch(r"\s*([0-9]{1,7})\s*([smhdw])\s*", text)
-    length = timedelta(**{DURATION_UNITS[match[2]]: int(match[1])}) if match else timedelta(0)
-    if not timedelta(0) < length <= MAX_DURATION:
+    duration = timedelta(**{DURATION_UNITS[match[2]]: int(match[1])}) if match else timedelta(0)
+    if not timedelta(0) < duration <= MAX_DURATION:
         raise Invalid(f"“{text}” is not a duration up to ten years: write 90s, 5m, 2h, 7d or 2w")
-    return length
+    return duration
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings; raises Invalid with one sentence that names the variable."""
+    """Read the settings; Invalid names the variable that is wrong."""
     env = _Environment(os.environ if environ is None else environ)
     instance = Path(env.text("PROVIDER_INSTANCE") or "instance").absolute()
     database_url = _database_url(env.text("PROVIDER_DATABASE_URL"), instance)
@@ -111,8 +112,8 @@ def describe_settings(environ: Mapping[str, str] | None = None) -> list[tuple[st
     """Return (name, value, source) of every setting, secrets masked."""
     environ = os.environ if environ is None else environ
     settings = load_settings(environ)
-    told = {name: environ.get(name, "").strip() for name in SETTINGS}
-    shown = {
+    given = {name: environ.get(name, "").strip() for name in SETTINGS}
+    values = {
         "PROVIDER_DATABASE_URL": _without_password(settings.database_url),
         "PROVIDER_SECRET_KEY": f"{len(settings.secret_keys)} key(s), hidden",
         "PROVIDER_BASE_URL": settings.base_url,
@@ -121,26 +122,28 @@ def describe_settings(environ: Mapping[str, str] | None = None) -> list[tuple[st
         "PROVIDER_MEDIA_URL": _without_password(settings.media_url),
         "PROVIDER_MEDIA_DOWNLOADS": "signed" if settings.signed_downloads else "proxied",
         "PROVIDER_INSTANCE": str(settings.instance),
-        "PROVIDER_RETRY_SCHEDULE": told["PROVIDER_RETRY_SCHEDULE"] or DEFAULT_RETRY_SCHEDULE,
+        "PROVIDER_RETRY_SCHEDULE": given["PROVIDER_RETRY_SCHEDULE"] or DEFAULT_RETRY_SCHEDULE,
         "PROVIDER_LIMITS_URL": _without_password(settings.limits_url or ""),
         "PROVIDER_METRICS_TOKEN": "hidden" if settings.metrics_token else "",
         "PROVIDER_PRIVATE_CALLBACKS": "allow" if settings.private_callbacks else "",
     }
-    return [(name, shown[name], "environment" if told[name] else "default") for name in SETTINGS]
+    return [(name, values[name], "environment" if given[name] else "default") for name in SETTINGS]
 
 
 class _Environment:
-    """The process's variables, with errors that name the variable."""
+    """The environment variables; an error names the variable."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        unknown = sorted(k for k in environ if k.startswith("PROVIDER_") and k not in SETTINGS)
+        unknown = sorted(
+            name for name in environ if name.startswith("PROVIDER_") and name not in SETTINGS
+        )
         if unknown:
-            raise Invalid(f"Unknown setting {unknown[0]}: see the README for the list")
+            raise Invalid(f"Unknown setting {unknown[0]}: see docs/deployment.md for the list")
         self._environ = environ
 
     def text(self, name: str) -> str | None:
         value = self._environ.get(name, "").strip()
-        if not value.isprintable():  # a NUL, a line break, bytes that are no UTF-8
+        if not value.isprintable():  # a NUL, a line break, bytes that are not UTF-8
             raise Invalid(f"{name} should be one line of plain text")
         return value or None
 
@@ -157,7 +160,7 @@ def _database_url(url: str | None, instance: Path) -> str:
     if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise Invalid("PROVIDER_DATABASE_URL should begin with sqlite:/// or postgresql+psycopg://")
     if url.startswith("postgresql") and not find_spec("psycopg"):
-        raise Invalid("PostgreSQL needs what `pip install 'provider[scale]'` brings: install that")
+        raise Invalid("PostgreSQL needs more packages: run `pip install 'provider[scale]'`")
     # A database in memory would be another one for each connection.
     file = url.removeprefix("sqlite:///")
     if file in ("", ":memory:") or (file != url and "?" in file):
@@ -187,14 +190,14 @@ def _mail_url(url: str | None) -> str | None:
     if not parts or parts.scheme not in ("smtp", "smtps", "smtp+tls"):
         raise Invalid(
             "PROVIDER_MAIL_URL should look like smtp://user:password@mail.example.com:587, "
-            "signs in the password percent-encoded"
+            "with special characters of the password percent-encoded"
         )
     return url
 
 
 def _mail_from(sender: str | None, base_url: str) -> str:
     host = urlsplit(base_url).hostname or ""
-    # An IPv6 address is no mail domain, and is nobody's real one.
+    # An IPv6 address cannot be a mail domain.
     sender = sender or f"provider@{'localhost' if ':' in host else host}"
     if not re.fullmatch(r"[^@\s<>\",;]+@[^@\s<>\",;]+", parseaddr(sender)[1]):
         raise Invalid("PROVIDER_MAIL_FROM should be an e-mail address like tests@example.com")
@@ -226,7 +229,7 @@ def _retry_schedule(text: str) -> tuple[timedelta, ...]:
     try:
         return tuple(parse_duration(part) for part in text.split(","))
     except Invalid as error:
-        raise Invalid(f"PROVIDER_RETRY_SCHEDULE: {error}, with commas between") from None
+        raise Invalid(f"PROVIDER_RETRY_SCHEDULE: {error}, separated by commas") from None
 
 
 def _limits_url(url: str | None) -> str | None:
@@ -240,13 +243,17 @@ def _limits_url(url: str | None) -> str | None:
     if not re.fullmatch(r"/?|/[0-9]{1,4}", urlsplit(url).path):
         raise Invalid("PROVIDER_LIMITS_URL should end with a host, or with / and a number")
     if not find_spec("redis"):
-        raise Invalid("PROVIDER_LIMITS_URL needs what `pip install 'provider[scale]'` brings")
+        raise Invalid(
+            "PROVIDER_LIMITS_URL needs more packages: run `pip install 'provider[scale]'`"
+        )
     return url
 
 
 def _metrics_token(token: str | None) -> str | None:
     if token and not re.fullmatch(r"[!-~]+", token):
-        raise Invalid("PROVIDER_METRICS_TOKEN should be letters, digits and signs, without blanks")
+        raise Invalid(
+            "PROVIDER_METRICS_TOKEN should be ASCII letters, digits and signs, without spaces"
+        )
     return token
 
 
@@ -262,7 +269,7 @@ def _secret_keys(text: str | None, database_url: str, instance: Path) -> tuple[b
         return (_instance_key(instance),)
     except OSError as error:
         raise Invalid(
-            f"PROVIDER_INSTANCE: {instance} cannot be used ({error.strerror}): name another folder"
+            f"PROVIDER_INSTANCE: {instance} cannot be used ({error.strerror}): choose another folder"
         ) from None
 
 
@@ -270,37 +277,37 @@ def _decode_key(text: str, error_prefix: str) -> bytes:
     text = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", text):
         raise Invalid(
-            f"{error_prefix}: a key is 32 bytes in URL-safe base64, with commas between keys"
+            f"{error_prefix}: keys are 32 bytes in URL-safe base64, separated by commas"
         )
     return urlsafe_b64decode(text[:43] + "=")
 
 
 def _instance_key(instance: Path) -> bytes:
-    """Read the key in the instance folder; make it, readable by its owner alone, at first use."""
+    """Read the key file of the instance folder; create it (mode 0600) at first use."""
     path = instance / "secret.key"
     make_folder(instance)
     if not path.exists():
         _create_key_file(path)
-    where = f"PROVIDER_SECRET_KEY is unset and {path} is damaged, restore it"
-    return _decode_key(path.read_text("ascii", "replace"), where)
+    error_prefix = f"PROVIDER_SECRET_KEY is unset and {path} is damaged, restore it"
+    return _decode_key(path.read_text("ascii", "replace"), error_prefix)
 
 
 def _create_key_file(path: Path) -> None:
-    # Written aside and linked into place: processes that start together agree on one key. It is on
-    # the disk before anything is encrypted with it.
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    draft.touch(mode=0o600, exist_ok=False)
-    with draft.open("wb") as file:
+    # Write a temporary file, then link it: processes that start at the same time agree on one key.
+    # The key is on the disk before anything is encrypted with it.
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    temporary.touch(mode=0o600, exist_ok=False)
+    with temporary.open("wb") as file:
         file.write(urlsafe_b64encode(secrets.token_bytes(32)))
         file.flush()
         os.fsync(file.fileno())
     with suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
+        os.link(temporary, path)
+    temporary.unlink()
     fsync_path(path.parent)
 
 
 def _without_password(url: str) -> str:
-    """Mask the password before the host, and one among the options."""
+    """Mask the password before the host, and secrets in the query."""
     url = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|key|token)[^=&]*)=[^&]*", r"\1=***", url)

@@ -1,16 +1,16 @@
-"""What can go wrong, said once and clearly: every message tells the reader what to do."""
+"""Errors for people and ATSs: each message is one sentence that says what to do."""
 
 
 class ProviderError(Exception):
-    """Something the caller can understand and mend; `str(error)` is one plain sentence."""
+    """The base of the errors that a caller can understand; `str(error)` is one sentence."""
 
 
 class Invalid(ProviderError):
-    """The input is wrong: a field, a file, a command's argument."""
+    """A field, a file or a command's argument is wrong."""
 
 
 class DocumentError(Invalid):
-    """A document's content that cannot be taken; `path` says where in it."""
+    """A product document has a problem; `path` says where in the document."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path}: {problem}")
@@ -18,20 +18,20 @@ class DocumentError(Invalid):
 
 
 class NotFound(ProviderError):
-    """There is no such thing, or the asker may not know of it."""
+    """There is no such thing, or the caller may not know of it."""
 
 
 class Conflict(ProviderError):
-    """What is asked for contradicts what already stands."""
+    """The request contradicts the present state."""
 
 
 class Gone(ProviderError):
-    """It existed and is over: an expired link, a closed order."""
+    """The thing existed and is over: an expired link, a closed order."""
 
 
 class Unauthorized(ProviderError):
-    """The asker is not who they would need to be."""
+    """The caller is not signed in, or its token is wrong."""
 
 
 class Unavailable(ProviderError):
-    """The server cannot work yet; the message names the command that mends it."""
+    """The server cannot work at present; the message names the command to run, or says to retry."""

@@ -1,4 +1,4 @@
-"""The parts that a request may use, put together once by the app."""
+"""The container of everything that a request, a command or a dispatcher uses."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +17,7 @@ from provider.storage.secrets import SecretBox
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, database, vault, clock and all that one running server remembers and writes to."""
+    """The services of one process; built once from the settings."""
 
     settings: Settings
     db: Database
@@ -33,7 +33,6 @@ class Services:
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "Services":
-        """Put a house together from its settings."""
         db, meter = Database(settings.database_url), Meter()
         return cls(
             settings=settings,
@@ -53,7 +52,6 @@ class Services:
         )
 
     def now(self) -> datetime:
-        """The present moment, in UTC."""
         return self.clock.now()
 
 

@@ -1,4 +1,4 @@
-"""A whole instance from one place to another: moved, backed up, restored, and proved equal."""
+"""Schema version, backup, restore, copy of an instance, and pruning of unreferenced files."""
 
 from provider.maintenance.backup import create_backup
 from provider.maintenance.copy_instance import InstanceCopyReport, copy_instance

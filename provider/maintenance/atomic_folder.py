@@ -1,4 +1,7 @@
-"""A folder on its way: nobody sees it before it is whole, and nothing of it stays when it fails."""
+"""A folder that appears under its name only when it is complete.
+
+It is filled under a temporary name, and deleted if that fails.
+"""
 
 import fcntl
 import os
@@ -15,50 +18,51 @@ TEMPORARY_FOLDER_SUFFIX = ".provider-draft"
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Make a folder beside `path`, for its owner alone; it is deleted unless it gets its name.
+    """Create a temporary folder (mode 0700) beside `path`; see `move_into_place`.
 
-    What killed programs left there is deleted too.
+    It is deleted at the end unless it was moved. Temporary folders of killed programs are deleted
+    first. Conflict if another program is filling one for the same path.
     """
-    for old in path.parent.glob(f".*{TEMPORARY_FOLDER_SUFFIX}"):
-        _delete_abandoned(old)
-    draft = path.with_name(f".{path.name}{TEMPORARY_FOLDER_SUFFIX}")
+    for abandoned in path.parent.glob(f".*{TEMPORARY_FOLDER_SUFFIX}"):
+        _delete_abandoned(abandoned)
+    temporary = path.with_name(f".{path.name}{TEMPORARY_FOLDER_SUFFIX}")
     try:
-        draft.mkdir(mode=0o700)
+        temporary.mkdir(mode=0o700)
     except FileExistsError:
-        raise Conflict(f"Another program is making {path}") from None
-    held = _try_lock(draft)
+        raise Conflict(f"Another program is creating {path}: wait until it ends") from None
+    lock = _try_lock(temporary)
     try:
-        yield draft
+        yield temporary
     finally:
-        if draft.exists():
-            shutil.rmtree(draft)
-        if held is not None:
-            os.close(held)
+        if temporary.exists():
+            shutil.rmtree(temporary)
+        if lock is not None:
+            os.close(lock)
 
 
 def move_into_place(temporary_folder: Path, path: Path) -> None:
-    """Give a draft its name; all that is in it is on the disk by then."""
+    """Sync everything in a temporary folder to the disk, then rename the folder."""
     for folder, _, files in os.walk(temporary_folder, topdown=False):
-        for each in files:
-            fsync_path(Path(folder) / each)
+        for name in files:
+            fsync_path(Path(folder) / name)
         fsync_path(Path(folder))
     temporary_folder.rename(path)
     fsync_path(path.parent)
 
 
 def _delete_abandoned(folder: Path) -> None:
-    held = _try_lock(folder)
-    if held is not None:
+    lock = _try_lock(folder)
+    if lock is not None:
         shutil.rmtree(folder)
-        os.close(held)
+        os.close(lock)
 
 
 def _try_lock(folder: Path) -> int | None:
-    """Lock a folder until the number is closed or this program ends; None: another has it."""
-    opened = os.open(folder, os.O_RDONLY)
+    """Lock a folder until the returned descriptor is closed; None: another program has the lock."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(opened)
+        os.close(descriptor)
         return None
-    return opened
+    return descriptor

@@ -1,4 +1,4 @@
-"""Making a backup while a server works, and trying it out."""
+"""Create a backup while a server runs, and verify it by a trial restore."""
 
 import shutil
 from base64 import urlsafe_b64decode
@@ -44,19 +44,19 @@ def create_backup(
     now: datetime,
     report_progress: ProgressCallback,
 ) -> Manifest:
-    """Make a backup, whole or not at all, of all that was committed before; a server may work.
+    """Create a backup of everything that was committed before the call; a server may run.
 
-    It is restored on trial before it gets its name. Conflict when there is something of that name.
+    The folder appears only after a successful trial restore. Conflict if `folder` exists.
     """
     if not folder.parent.is_dir():
-        raise Invalid(f"There is no folder {folder.parent} to make the backup in")
+        raise Invalid(f"There is no folder {folder.parent}: create it first")
     if folder.exists():
-        raise Conflict(f"{folder} is there already: give the backup a name of its own")
-    with atomic_folder(folder) as draft:
-        manifest = _collect_backup(db, media, settings, draft, now, report_progress)
-        manifest.write(draft)
-        _verify_restorable(draft, manifest, report_progress)
-        move_into_place(draft, folder)
+        raise Conflict(f"{folder} exists already: choose another name for the backup")
+    with atomic_folder(folder) as temporary:
+        manifest = _collect_backup(db, media, settings, temporary, now, report_progress)
+        manifest.write(temporary)
+        _verify_restorable(temporary, manifest, report_progress)
+        move_into_place(temporary, folder)
     return manifest
 
 
@@ -68,9 +68,9 @@ def _collect_backup(
     now: datetime,
     report_progress: ProgressCallback,
 ) -> Manifest:
-    # First the rows, then the files that they name: a file is there before its row.
-    sums = _copy_rows(db, target_folder / DATABASE_FILE, report_progress)
-    with _open_sqlite(target_folder / DATABASE_FILE) as kept, kept.reading() as session:
+    # Rows first: a file is stored before its row, so every file of these rows exists.
+    checksums = _copy_rows(db, target_folder / DATABASE_FILE, report_progress)
+    with _open_sqlite(target_folder / DATABASE_FILE) as copy, copy.reading() as session:
         copied = copy_files(
             list(list_media_references(session)),
             media,
@@ -78,7 +78,7 @@ def _collect_backup(
             report_progress,
         )
     _disable_wal(target_folder / DATABASE_FILE)
-    files = {f"{MEDIA_FOLDER}/{key}": each for key, each in copied.stored_files.items()}
+    files = {f"{MEDIA_FOLDER}/{key}": file for key, file in copied.stored_files.items()}
     for path in (
         DATABASE_FILE,
         *_copy_emails(settings, target_folder),
@@ -86,14 +86,14 @@ def _collect_backup(
     ):
         files[path] = inspect_file(target_folder / path)
     return Manifest(
-        form=FORMAT_VERSION,
-        made_at=now.isoformat(),
-        program=version("provider"),
-        version=schema_version.head(),
-        tables=sums,
+        format_version=FORMAT_VERSION,
+        created_at=now.isoformat(),
+        program_version=version("provider"),
+        database_version=schema_version.head(),
+        tables=checksums,
         files=files,
         amiss=copied.problems,
-        keys=key_signatures(settings.secret_keys),
+        key_signatures=key_signatures(settings.secret_keys),
     )
 
 
@@ -105,19 +105,22 @@ def _copy_rows(db: Database, path: Path, report_progress: ProgressCallback) -> T
 
 
 def _copy_emails(settings: Settings, target_folder: Path) -> Iterator[str]:
-    """Copy the kept letters and name them; each was written whole."""
-    for letter in sorted((settings.instance / "mail").glob("[!.]*.eml")):
+    """Copy the stored e-mails; yield their paths. A name with a dot is an unfinished file."""
+    for email_file in sorted((settings.instance / EMAIL_FOLDER).glob("[!.]*.eml")):
         (target_folder / EMAIL_FOLDER).mkdir(mode=0o700, exist_ok=True)
-        shutil.copyfile(letter, target_folder / EMAIL_FOLDER / letter.name)
-        yield f"{EMAIL_FOLDER}/{letter.name}"
+        shutil.copyfile(email_file, target_folder / EMAIL_FOLDER / email_file.name)
+        yield f"{EMAIL_FOLDER}/{email_file.name}"
 
 
 def _copy_key(settings: Settings, target_folder: Path) -> Iterator[str]:
-    """Copy the key where it is one that the instance folder keeps."""
-    kept = settings.instance / KEY_FILE
-    if kept.is_file() and urlsafe_b64decode(kept.read_text("ascii")) in settings.secret_keys:
+    """Copy the key file if its key is in use; yield its path."""
+    key_file = settings.instance / KEY_FILE
+    if (
+        key_file.is_file()
+        and urlsafe_b64decode(key_file.read_text("ascii")) in settings.secret_keys
+    ):
         (target_folder / KEY_FILE).touch(mode=0o600)
-        shutil.copyfile(kept, target_folder / KEY_FILE)
+        shutil.copyfile(key_file, target_folder / KEY_FILE)
         yield KEY_FILE
 
 
@@ -141,7 +144,7 @@ def _open_sqlite(path: Path) -> Iterator[Database]:
 
 
 def _disable_wal(path: Path) -> None:
-    """Let a database be one file, which may be read where nothing may be written."""
+    """Make a database a single file, which can be read from a read-only folder."""
     library, _ = sqlite_library()
     with translate_errors(), closing(library.connect(str(path))) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")

@@ -1,4 +1,4 @@
-"""A whole instance from one database to another, with its files where that is asked for."""
+"""Copy an instance from one database to another, with or without its files."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from provider.storage.media import MediaStore
 
 @dataclass(frozen=True)
 class InstanceCopyReport:
-    """What a move took along."""
+    """Checksums of the copied tables, and the result for each copied file."""
 
     tables: TableChecksums
     files: CopyReport
@@ -32,10 +32,10 @@ def copy_instance(
     *,
     files: tuple[MediaStore, MediaStore] | None = None,
 ) -> InstanceCopyReport:
-    """Copy a whole instance into an empty database; one that broke off goes on where it stopped.
+    """Copy every row into an empty database, or continue an interrupted copy.
 
-    Nobody else may use either meanwhile. `files` says from where to where the media go. The source
-    stays as it is. Conflict and Unready say what is in the way.
+    Both databases are locked against other programs. `files` is the source and target of the media;
+    None copies no media. Conflict or Unavailable if that is not possible.
     """
     if _database_location(source) == _database_location(target):
         raise Invalid("FROM and TO are the same database")
@@ -43,12 +43,12 @@ def copy_instance(
     with exclusive(source), exclusive(target), source.writing() as session:
         block_writes(session)
         prepare_target(target)
-        taken = (
+        copied_files = (
             copy_files(list(list_media_references(session)), *files, report_progress)
             if files
             else CopyReport()
         )
-        return InstanceCopyReport(copy_all_rows(session, target, report_progress), taken)
+        return InstanceCopyReport(copy_all_rows(session, target, report_progress), copied_files)
 
 
 def _database_location(db: Database) -> str:

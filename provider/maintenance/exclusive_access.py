@@ -1,4 +1,4 @@
-"""A database for one program alone: nobody else may write to what is moved."""
+"""Exclusive access to a database, or rows written during a copy would be missing from it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,24 +14,27 @@ from provider.maintenance.table_copy import all_tables
 from provider.storage.database import Database, translate_errors
 from provider.storage.fsync import make_folder
 
-MAX_CONNECTION_CHECKS = 50  # tenths of a second that a killed program's connections may take to end
-COUNT_OTHER_CONNECTIONS_SQL = """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-    AND backend_type = 'client backend' AND pid <> pg_backend_pid()"""
+# One check each 0.1 seconds: PostgreSQL notices late that a killed program is gone.
+MAX_CONNECTION_CHECKS = 50
+COUNT_OTHER_CONNECTIONS_SQL = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+    AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+"""
 
 
 @contextmanager
 def exclusive(db: Database) -> Iterator[None]:
-    """Make sure that no other program uses a database; Conflict when one does.
+    """Conflict if another program uses the database.
 
-    On SQLite nobody else gets in until the end, and only writing transactions go.
+    On SQLite the file is locked until the end, and only `db.writing` works meanwhile.
     """
-    db.close()  # our own connections would be in the way
+    db.close()  # or our own connections would block the lock
     with _exclusive_sqlite(db) if db.is_sqlite else _exclusive_postgres(db):
         yield
 
 
 def block_writes(session: Session) -> None:
-    """Let nobody write to any table until the transaction ends."""
+    """Lock every table against writes until the transaction ends (PostgreSQL)."""
     if session.get_bind().dialect.name != "sqlite":
         names = ", ".join(table.name for table in all_tables())
         session.execute(text(f"LOCK TABLE {names} IN SHARE MODE"))
@@ -39,7 +42,7 @@ def block_writes(session: Session) -> None:
 
 @contextmanager
 def _exclusive_sqlite(db: Database) -> Iterator[None]:
-    # SQLite's own lock on the file: it sees even a server that only sits there.
+    # SQLite's own lock on the file fails even if another program is only connected.
     mode = "EXCLUSIVE"
 
     @event.listens_for(db.engine, "connect", insert=True)
@@ -76,7 +79,7 @@ def _exclusive_postgres(db: Database) -> Iterator[None]:
             if not others:
                 break
             connection.execute(text("SELECT pg_sleep(0.1)"))
-            connection.rollback()  # or what was counted would stay the same
+            connection.rollback()  # each transaction sees one snapshot of pg_stat_activity
         else:
             raise Conflict(
                 f"The database {db.url.database} has {others} other connections: stop the servers "

@@ -1,4 +1,4 @@
-"""The files that rows name: recordings, their copies and posters."""
+"""Copy the files that rows name: recordings, their copies and posters."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from provider.storage.s3 import explain_error
 
 @dataclass(frozen=True)
 class MediaReference:
-    """A file that a row names; of one as it was sent the row knows the SHA-256."""
+    """A file that a row names; the row has the SHA-256 of originals only."""
 
     key: str
     sha256: str | None = None
@@ -26,22 +26,20 @@ class MediaReference:
 
 @dataclass(frozen=True)
 class CopyReport:
-    """The files that were copied, and those with which something is wrong, by their keys."""
+    """The copied files by key, and the problems by key."""
 
     stored_files: dict[str, StoredFile] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
 
 
 def list_media_references(session: Session) -> Iterator[MediaReference]:
-    """Return every file that a row names."""
     query = select(Recording).order_by(Recording.id).execution_options(yield_per=1000)
     for recording in session.scalars(query):
         yield MediaReference(recording.original_key, recording.sha256)
         if recording.state == READY:
             yield MediaReference(recording.copy_key)
-            yield MediaReference(
-                recording.poster_key, is_required=False
-            )  # not every take has a picture
+            # A recording without a video track has no poster.
+            yield MediaReference(recording.poster_key, is_required=False)
 
 
 def copy_files(
@@ -50,49 +48,49 @@ def copy_files(
     target: MediaStore,
     report_progress: ProgressCallback,
 ) -> CopyReport:
-    """Copy files; one that the target has whole is left as it is."""
+    """Copy files; a file that the target has already is not copied again."""
     copied = CopyReport()
     for number, file in enumerate(files, 1):
         try:
-            kept = copy_file(file.key, source, target)
+            stored = copy_file(file.key, source, target)
         except NotFound:
             if file.is_required:
-                copied.problems[file.key] = "is not there"
+                copied.problems[file.key] = "is missing"
             continue
-        copied.stored_files[file.key] = kept
-        if file.sha256 not in (None, kept.sha256):
-            copied.problems[file.key] = "is not what was sent: its SHA-256 differs"
+        copied.stored_files[file.key] = stored
+        if file.sha256 not in (None, stored.sha256):
+            copied.problems[file.key] = "is damaged: its SHA-256 differs"
         report_progress("Copying files", number, len(files))
     return copied
 
 
 def inspect_media(media: MediaStore, key: str) -> StoredFile:
-    """Read a file and say what it is; NotFound."""
-    seen, size = hashlib.sha256(), media.size(key)
+    """Read a whole file; NotFound."""
+    sha256, size = hashlib.sha256(), media.size(key)
     for chunk in media.read_range(key, 0, size):
-        seen.update(chunk)
-    return StoredFile(size, seen.hexdigest())
+        sha256.update(chunk)
+    return StoredFile(size, sha256.hexdigest())
 
 
 def copy_file(
     key: str, source: MediaStore, target: MediaStore, expected: StoredFile | None = None
 ) -> StoredFile:
-    """Copy a file unless it is there already, whole; NotFound. Invalid when it is not as `told`."""
+    """Copy a file unless the target has it; NotFound, or Invalid if it is not `expected`."""
     try:
         size = source.size(key)
-        # Files are written whole and never change, so that the size tells enough.
+        # Files are written atomically and never change, so an equal size means an equal file.
         if target.exists(key) and target.size(key) == size:
-            found = inspect_media(target, key)
-            if expected in (None, found):
-                return found
+            existing = inspect_media(target, key)
+            if expected in (None, existing):
+                return existing
         return target.put(key, _read_in_thread(source.read_range(key, 0, size)), expected)
     except Unavailable as error:
-        why = explain_error(error.__cause__ or error)
-        raise Unavailable(f"The file {key} cannot be copied: {why}") from error
+        reason = explain_error(error.__cause__ or error)
+        raise Unavailable(f"The file {key} cannot be copied: {reason}") from error
 
 
 def _read_in_thread(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Read in another thread: obstore cannot read in the one in which it asks what to write."""
+    """Read in another thread: obstore cannot read in the thread in which it calls this iterator."""
     with ThreadPoolExecutor(1) as reader:
-        while piece := reader.submit(next, chunks, b"").result():
-            yield piece
+        while chunk := reader.submit(next, chunks, b"").result():
+            yield chunk

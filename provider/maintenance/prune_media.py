@@ -1,4 +1,4 @@
-"""Recordings' files that no row names: a crash came between their last byte and the row."""
+"""Files of recordings that no row names: a crash between upload and commit leaves them."""
 
 import re
 from collections.abc import Iterator
@@ -15,36 +15,35 @@ from provider.storage.media import LIST_PAGE_SIZE, MediaStore
 RECORDING_KEY_PATTERN = re.compile(
     r"recordings/([\w-]{22})/(?:original|playable|poster\.jpg)", re.ASCII
 )
-UPLOAD_GRACE_PERIOD = timedelta(days=1)  # after which an upload has its row, or never will
+UPLOAD_GRACE_PERIOD = timedelta(days=1)  # a younger file may still get its row
 
-MediaFile = tuple[str, int]
+MediaFile = tuple[str, int]  # key, size in bytes
 
 
 def find_unreferenced_files(db: Database, media: MediaStore, now: datetime) -> list[MediaFile]:
-    """Return the key and the size in bytes of every file that no row names, a day old or more.
+    """Return the recordings' files that no row names and that are a day old.
 
-    Only what looks like a recording of ours is looked at. Conflict when none of them is this
-    database's: then they are more likely another's than all of them nobody's.
+    Conflict if no row names any file of the store: it probably belongs to another database.
     """
-    found: list[MediaFile] = []
-    named = 0
+    unreferenced: list[MediaFile] = []
+    referenced_count = 0
     for batch in _batches(media.list_files(modified_before=now - UPLOAD_GRACE_PERIOD)):
         known = _known_recordings(db, {public_id for public_id, _ in batch})
-        found += (file for public_id, file in batch if public_id not in known)
-        named += len(known)
-    if found and not named:
+        unreferenced += (file for public_id, file in batch if public_id not in known)
+        referenced_count += len(known)
+    if unreferenced and not referenced_count:
         raise Conflict(
-            f"None of the {len(found):,} files in PROVIDER_MEDIA_URL is this database's: "
-            "is that the right place? Nothing is deleted"
+            f"None of the {len(unreferenced):,} files in PROVIDER_MEDIA_URL belongs to this "
+            "database, so nothing is deleted: check both settings"
         )
-    return found
+    return unreferenced
 
 
 def _batches(files: Iterator[MediaFile]) -> Iterator[list[tuple[str, MediaFile]]]:
-    ours = (
+    recording_files = (
         (match[1], file) for file in files if (match := RECORDING_KEY_PATTERN.fullmatch(file[0]))
     )
-    while batch := list(islice(ours, LIST_PAGE_SIZE)):
+    while batch := list(islice(recording_files, LIST_PAGE_SIZE)):
         yield batch
 
 

@@ -1,4 +1,4 @@
-"""From a backup to an instance that works."""
+"""Restore a backup into an empty instance."""
 
 import os
 import shutil
@@ -28,9 +28,9 @@ from provider.storage.media import MediaStore
 
 
 def restore_backup(folder: Path, settings: Settings, report_progress: ProgressCallback) -> Manifest:
-    """Put a backup into an empty instance; one that broke off goes on where it stopped.
+    """Restore a backup into an empty instance, or continue an interrupted restore.
 
-    Conflict when the instance holds anything, or the backup is not what it was.
+    Conflict if the instance is not empty or the backup is damaged.
     """
     manifest = read_manifest(folder)
     require_keys(manifest, settings.secret_keys, folder)
@@ -39,21 +39,21 @@ def restore_backup(folder: Path, settings: Settings, report_progress: ProgressCa
     with closing(Database(settings.database_url)) as target, exclusive(target):
         prepare_target(target)
         _restore_files(folder, manifest, settings, report_progress)
-        with atomic_folder(settings.instance / "restore") as scratch:
-            restore_rows(folder, manifest, target, scratch, report_progress)
+        with atomic_folder(settings.instance / "restore") as temporary:
+            restore_rows(folder, manifest, target, temporary, report_progress)
     return manifest
 
 
 def restore_key(folder: Path, instance: Path) -> None:
-    """Put a backup's key into an instance folder that has none, to be there when it is read."""
+    """Copy a backup's key into an instance folder without a key; call it before `load_settings`."""
     if not (folder / KEY_FILE).is_file() or (instance / KEY_FILE).exists():
         return
     make_folder(instance)
-    draft = instance / f".{KEY_FILE}.{os.getpid()}"
-    draft.touch(mode=0o600)
-    shutil.copyfile(folder / KEY_FILE, draft)
-    fsync_path(draft)
-    draft.rename(instance / KEY_FILE)
+    temporary = instance / f".{KEY_FILE}.{os.getpid()}"
+    temporary.touch(mode=0o600)
+    shutil.copyfile(folder / KEY_FILE, temporary)
+    fsync_path(temporary)
+    temporary.rename(instance / KEY_FILE)
     fsync_path(instance)
 
 
@@ -64,24 +64,26 @@ def restore_rows(
     temporary_folder: Path,
     report_progress: ProgressCallback,
 ) -> None:
-    """Fill a database that was begun with a backup's rows; Conflict when they are not the same."""
-    # A copy, for an old one has to be upgraded, and the backup stays as it is.
+    """Copy a backup's rows into a prepared target; Conflict if they differ from the manifest."""
+    # An old backup is upgraded first; the upgrade must not change the backup itself.
     shutil.copyfile(folder / DATABASE_FILE, temporary_folder / DATABASE_FILE)
     with closing(Database(f"sqlite:///{temporary_folder / DATABASE_FILE}")) as source:
         schema_version.upgrade(source)
         with source.reading() as session:
             known = {*manifest.files_in(MEDIA_FOLDER), *manifest.amiss}
-            lost = [
-                each.key
-                for each in list_media_references(session)
-                if each.is_required and each.key not in known
+            missing = [
+                reference.key
+                for reference in list_media_references(session)
+                if reference.is_required and reference.key not in known
             ]
-            if lost:
-                raise Conflict(f"The backup lacks files that its rows name: {', '.join(lost[:3])}")
-            # An upgrade changes rows: of an old backup the list tells the files alone.
-            same = manifest.version == schema_version.head()
+            if missing:
+                raise Conflict(
+                    f"The backup lacks files that its rows name: {', '.join(missing[:3])}"
+                )
+            # An upgrade changes rows, so the checksums hold only for the same version.
+            is_current = manifest.database_version == schema_version.head()
             copy_all_rows(
-                session, target, report_progress, expected=manifest.tables if same else None
+                session, target, report_progress, expected=manifest.tables if is_current else None
             )
 
 
@@ -89,19 +91,20 @@ def _restore_files(
     folder: Path, manifest: Manifest, settings: Settings, report_progress: ProgressCallback
 ) -> None:
     if keys := manifest.files_in(MEDIA_FOLDER):
-        kept, media = MediaStore(f"file:{folder / MEDIA_FOLDER}"), MediaStore(settings.media_url)
+        source = MediaStore(f"file:{folder / MEDIA_FOLDER}")
+        media = MediaStore(settings.media_url)
         for number, key in enumerate(keys, 1):
-            copy_file(key, kept, media, manifest.files[f"{MEDIA_FOLDER}/{key}"])
+            copy_file(key, source, media, manifest.files[f"{MEDIA_FOLDER}/{key}"])
             report_progress("Copying files", number, len(keys))
-    for letter in manifest.files_in(EMAIL_FOLDER):
-        _restore_email(folder / EMAIL_FOLDER / letter, settings.instance / EMAIL_FOLDER)
+    for name in manifest.files_in(EMAIL_FOLDER):
+        _restore_email(folder / EMAIL_FOLDER / name, settings.instance / EMAIL_FOLDER)
 
 
 def _restore_email(email_file: Path, folder: Path) -> None:
     make_folder(folder)
-    draft = folder / f".{email_file.name}"
-    draft.touch(mode=0o600)
-    shutil.copyfile(email_file, draft)
-    fsync_path(draft)
-    draft.rename(folder / email_file.name)
+    temporary = folder / f".{email_file.name}"
+    temporary.touch(mode=0o600)
+    shutil.copyfile(email_file, temporary)
+    fsync_path(temporary)
+    temporary.rename(folder / email_file.name)
     fsync_path(folder)

@@ -1,7 +1,7 @@
-"""A table's rows as plain values: the same whichever database they come from or go to.
+"""Read and write a table's rows as plain values that are equal on every database.
 
-Plain is what SQLite keeps: moments as text in UTC, yes and no as 1 and 0, JSON as it was written.
-So most rows pass untouched.
+A plain value is SQLite's form: datetimes as text in UTC, booleans as 1 and 0, JSON as the text
+that was stored. SQLite's rows therefore need no conversion.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from provider.errors import Conflict
 from provider.storage.database import UtcDateTime
 
-BATCH_SIZE = 2000  # rows that are in memory, and of one commit
+BATCH_SIZE = 2000  # rows in memory, and rows of one commit
 
 Row = tuple[Any, ...]
 ValueConverter = Callable[[Any], Any]
@@ -24,42 +24,46 @@ ValueConverter = Callable[[Any], Any]
 def read_batches(
     session: Session, table: Table, *, after_key: Row | None = None, up_to_key: Row | None = None
 ) -> Iterator[list[Row]]:
-    """Return the rows in the order of their keys, those between two keys only if told so."""
-    key, value = _order_by_columns(session, table), _placeholder(session)
+    """Yield the rows in the order of their primary key, after one key and up to another."""
+    key_columns, placeholder = _order_by_columns(session, table), _placeholder(session)
     bounds = [
-        (bound, sign) for bound, sign in ((after_key, ">"), (up_to_key, "<=")) if bound is not None
+        (key, operator)
+        for key, operator in ((after_key, ">"), (up_to_key, "<="))
+        if key is not None
     ]
-    limits = [f"({', '.join(key)}) {sign} ({', '.join(value for _ in key)})" for _, sign in bounds]
+    key_sql = f"({', '.join(key_columns)})"
+    values_sql = f"({', '.join(placeholder for _ in key_columns)})"
+    conditions = [f"{key_sql} {operator} {values_sql}" for _, operator in bounds]
     sql = (
         f"SELECT {', '.join(map(_select_expression, table.columns))} FROM {_quoted_name(table)}"  # noqa: S608
-        f"{' WHERE ' if limits else ''}{' AND '.join(limits)} ORDER BY {', '.join(key)}"
+        f"{' WHERE ' if conditions else ''}{' AND '.join(conditions)} "
+        f"ORDER BY {', '.join(key_columns)}"
     )
-    told = tuple(part for bound, _ in bounds for part in bound)
-    turns = _converters(session, table, _TO_PLAIN)
-    # By parts from PostgreSQL, too, whose driver would else fetch all at once.
+    params = tuple(value for key, _ in bounds for value in key)
+    converters = _converters(session, table, _TO_PLAIN)
+    # Without these options PostgreSQL's driver loads the whole table.
     options = {"stream_results": True, "max_row_buffer": BATCH_SIZE}
-    found = session.connection().exec_driver_sql(sql, told, options)
-    for part in found.partitions(BATCH_SIZE):
-        yield [_convert_row(row, turns) for row in part]
+    result = session.connection().exec_driver_sql(sql, params, options)
+    for batch in result.partitions(BATCH_SIZE):
+        yield [_convert_row(row, converters) for row in batch]
 
 
 def count_rows(session: Session, table: Table) -> int:
-    """Return how many rows there are."""
-    found = session.connection().exec_driver_sql(f"SELECT count(*) FROM {_quoted_name(table)}")  # noqa: S608
-    return int(found.scalar_one())
+    result = session.connection().exec_driver_sql(f"SELECT count(*) FROM {_quoted_name(table)}")  # noqa: S608
+    return int(result.scalar_one())
 
 
 def last_key(session: Session, table: Table) -> Row | None:
-    """Return the highest key; None of an empty table."""
+    """Return the highest primary key; None if the table is empty."""
     names = ", ".join(map(_quoted_name, table.primary_key))
-    highest = ", ".join(f"{each} DESC" for each in _order_by_columns(session, table))
-    sql = f"SELECT {names} FROM {_quoted_name(table)} ORDER BY {highest} LIMIT 1"  # noqa: S608
-    found = session.connection().exec_driver_sql(sql).first()
-    return tuple(found) if found else None
+    descending = ", ".join(f"{column} DESC" for column in _order_by_columns(session, table))
+    sql = f"SELECT {names} FROM {_quoted_name(table)} ORDER BY {descending} LIMIT 1"  # noqa: S608
+    row = session.connection().exec_driver_sql(sql).first()
+    return tuple(row) if row else None
 
 
 def insert_rows(session: Session, table: Table, rows: Sequence[Row]) -> None:
-    """Write rows; Conflict that names the first one which the database does not take."""
+    """Insert rows; Conflict names the first row that the database refuses."""
     try:
         _insert(session, table, rows)
     except (DataError, IntegrityError):
@@ -71,11 +75,11 @@ def insert_rows(session: Session, table: Table, rows: Sequence[Row]) -> None:
 def _insert(session: Session, table: Table, rows: Sequence[Row]) -> None:
     names = ", ".join(map(_quoted_name, table.columns))
     values = ", ".join(_placeholder(session) for _ in table.columns)
-    turns = _converters(session, table, _FROM_PLAIN)
+    converters = _converters(session, table, _FROM_PLAIN)
     with session.begin_nested():
         session.connection().exec_driver_sql(
             f"INSERT INTO {_quoted_name(table)} ({names}) VALUES ({values})",  # noqa: S608
-            [_convert_row(row, turns) for row in rows],
+            [_convert_row(row, converters) for row in rows],
         )
 
 
@@ -83,23 +87,22 @@ def _insert_one(session: Session, table: Table, row: Row) -> None:
     try:
         _insert(session, table, [row])
     except (DataError, IntegrityError) as error:
-        told = dict(zip(table.columns, row, strict=True))
-        key = ", ".join(f"{each.name} {told[each]}" for each in table.primary_key)
-        why = next(
-            filter(None, (_unsupported_value(*each) for each in told.items())), str(error.orig)
-        )
-        raise Conflict(f"The target does not take {table.name} {key}: {why}") from error
+        values = dict(zip(table.columns, row, strict=True))
+        key = ", ".join(f"{column.name} {values[column]}" for column in table.primary_key)
+        problems = (_unsupported_value(column, value) for column, value in values.items())
+        reason = next(filter(None, problems), str(error.orig))
+        raise Conflict(f"The target refuses {table.name} {key}: {reason}") from error
 
 
 def _unsupported_value(column: Column[Any], value: Any) -> str | None:
-    """Say what of a value SQLite holds and PostgreSQL cannot."""
-    longest = getattr(column.type, "length", None)
+    """Explain a value that SQLite can store and PostgreSQL cannot."""
+    max_length = getattr(column.type, "length", None)
     if isinstance(value, str) and "\0" in value:
-        return f"there is a NUL character in its {column.name}"
-    if isinstance(value, str) and longest and len(value) > longest:
-        return f"its {column.name} is {len(value)} characters long, the most is {longest}"
+        return f"its {column.name} contains a NUL character"
+    if isinstance(value, str) and max_length and len(value) > max_length:
+        return f"its {column.name} is {len(value)} characters long, the maximum is {max_length}"
     if isinstance(column.type, Integer) and value is not None and abs(value) >= 2**31:
-        return f"its {column.name} is {value}, the most is {2**31 - 1}"
+        return f"its {column.name} is {value}, the maximum is {2**31 - 1}"
     return None
 
 
@@ -112,13 +115,13 @@ def _select_expression(column: Column[Any]) -> str:
 
 
 def _order_by_columns(session: Session, table: Table) -> list[str]:
-    """Return what rows are ordered by: text by its bytes, for each database has its own order."""
+    """Return the ORDER BY terms; text by its bytes, because each database has another collation."""
     bytewise = "BINARY" if _is_sqlite(session) else '"C"'
     return [
-        f"{_quoted_name(each)} COLLATE {bytewise}"
-        if isinstance(each.type, String)
-        else _quoted_name(each)
-        for each in table.primary_key
+        f"{_quoted_name(column)} COLLATE {bytewise}"
+        if isinstance(column.type, String)
+        else _quoted_name(column)
+        for column in table.primary_key
     ]
 
 
@@ -141,19 +144,23 @@ _FROM_PLAIN: dict[type, ValueConverter] = {UtcDateTime: "{}+00".format, Boolean:
 def _converters(
     session: Session, table: Table, converters_by_type: dict[type, ValueConverter]
 ) -> list[tuple[int, ValueConverter]]:
+    """Return the index and the converter of each column that needs one."""
     if _is_sqlite(session):
         return []
-    found = ((at, converters_by_type.get(type(each.type))) for at, each in enumerate(table.columns))
-    return [(at, turn) for at, turn in found if turn]
+    pairs = (
+        (index, converters_by_type.get(type(column.type)))
+        for index, column in enumerate(table.columns)
+    )
+    return [(index, convert) for index, convert in pairs if convert]
 
 
 def _convert_row(row: Sequence[Any], converters: Sequence[tuple[int, ValueConverter]]) -> Row:
     if not converters:
         return tuple(row)
     values = list(row)
-    for at, turn in converters:
-        if values[at] is not None:
-            values[at] = turn(values[at])
+    for index, convert in converters:
+        if values[index] is not None:
+            values[index] = convert(values[index])
     return tuple(values)
 
 

@@ -1,6 +1,6 @@
-"""The database's version: create, upgrade, and refuse what is not of this version.
+"""The version of the database schema: create, upgrade, and refuse another version.
 
-Alembic is loaded only to upgrade: it takes a while, and every command asks for the version.
+Alembic is imported only for an upgrade: the import is slow, and every command checks the version.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from provider import metrics  # noqa: F401  (every table is known once the metrics
-from provider.core import kinds  # noqa: F401  and the kinds are loaded)
+from provider import metrics  # noqa: F401  (for its tables)
+from provider.core import kinds  # noqa: F401  (for the tables of the core)
 from provider.errors import Unavailable
 from provider.storage import migrations, procrastinate_schema
 from provider.storage.database import Base, Database, translate_errors
@@ -25,15 +25,14 @@ MIGRATIONS_FOLDER = Path(migrations.__file__).parent
 if TYPE_CHECKING:
     from alembic.config import Config
 
-UNFINISHED_PREFIX = "unfinished"  # stands before the version while rows still come from elsewhere
+UNFINISHED_PREFIX = "unfinished"  # of the stored version while a copy or a restore runs
 
 
 def upgrade(db: Database, revision: str = "head") -> None:
-    """Create the database, or bring it to this program's version.
+    """Create the database, or upgrade it to this program's version, in one transaction.
 
-    On SQLite the foreign keys are off while tables are rebuilt, for a rebuilt table would take
-    every child row with it; they are checked before the commit instead. Unready, and nothing is
-    changed, where that cannot be.
+    On SQLite foreign keys are off while tables are rebuilt, or ON DELETE CASCADE would delete the
+    child rows. The foreign keys are checked before the commit. Unavailable if a row breaks one.
     """
     from alembic import command
 
@@ -55,47 +54,47 @@ def upgrade(db: Database, revision: str = "head") -> None:
 
 
 def require_current(db: Database) -> None:
-    """Raise Unready, with the command that mends it, unless the database is of this version."""
+    """Raise Unavailable, with the command to run, unless the database has this version."""
     if db.is_sqlite and not Path(str(db.url.database)).exists():
         raise Unavailable("There is no database yet: run `provider init`")
     with db.reading() as session:
-        found = current_version(session)
-        lacks = not db.is_sqlite and procrastinate_schema.is_missing_or_outdated(
+        version = current_version(session)
+        needs_install = not db.is_sqlite and procrastinate_schema.is_missing_or_outdated(
             session.connection()
         )
     newest = head()
-    if found == newest and lacks:
+    if version == newest and needs_install:
         raise Unavailable(
-            "What the workers share in the database is missing, or older than this program: "
+            "Procrastinate's schema in the database is missing, or older than this program: "
             "run `provider init`"
         )
-    if found == newest:
+    if version == newest:
         return
-    if found is None:
+    if version is None:
         raise Unavailable("The database is empty: run `provider init`")
-    _require_supported(found)
+    _require_supported(version)
     raise Unavailable(
-        f"The database is of version {found}, this program needs {newest}: run `provider init`"
+        f"The database has version {version}, this program needs {newest}: run `provider init`"
     )
 
 
 def current_version(session: Session) -> str | None:
-    """Return the database's version; None of an empty one."""
+    """Return the database's version; None if the database is empty."""
     return _current_version(session.connection())
 
 
 def stamp(session: Session, version: str) -> None:
-    """Write another version down, and nothing else."""
+    """Store another version without an upgrade."""
     session.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
 
 
 def head() -> str:
-    """Return this program's version of the database."""
+    """Return the version that this program needs."""
     return revisions()[-1]
 
 
 def revisions() -> list[str]:
-    """Return all versions, oldest first: each begins the name of its file."""
+    """Return all versions, oldest first, from the names of the migrations' files."""
     return sorted(
         path.stem.partition("_")[0] for path in (MIGRATIONS_FOLDER / "versions").glob("[0-9]*.py")
     )
@@ -104,8 +103,8 @@ def revisions() -> list[str]:
 def _current_version(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
-    return found
+    version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return version
 
 
 @contextmanager
@@ -121,23 +120,23 @@ def _without_foreign_keys(connection: Connection, *, is_sqlite: bool) -> Iterato
         driver.execute("PRAGMA foreign_keys=ON")
 
 
-def _require_supported(found_version: str | None) -> None:
-    if found_version is not None and found_version.startswith(UNFINISHED_PREFIX):
+def _require_supported(version: str | None) -> None:
+    if version is not None and version.startswith(UNFINISHED_PREFIX):
         raise Unavailable(
-            "The database is not whole yet: run the `provider copy-instance` or `provider restore` that "
-            "fills it again, it goes on where it stopped"
+            "The database is incomplete: run the same `provider copy-instance` or "
+            "`provider restore` again to complete it"
         )
-    if found_version is not None and found_version not in revisions():
+    if version is not None and version not in revisions():
         raise Unavailable(
-            f"The database (version {found_version}) is newer than this program, which knows {head()}: "
-            "install the `provider` that made it"
+            f"The database (version {version}) is newer than this program, which knows {head()}: "
+            "install a newer `provider`"
         )
 
 
 def _check_foreign_keys(connection: Connection, *, is_sqlite: bool) -> None:
-    if is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+    if is_sqlite and (orphans := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
         raise Unavailable(
-            f"The upgrade would leave {len(broken)} rows without their parent: undone"
+            f"The upgrade was undone: it would leave {len(orphans)} rows without their parent"
         )
 
 

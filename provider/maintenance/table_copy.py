@@ -1,4 +1,4 @@
-"""All tables from one database to another, and the proof that they are equal."""
+"""Copy every table from one database to another, and compare their checksums."""
 
 import hashlib
 import json
@@ -9,18 +9,18 @@ from sqlalchemy import Table, func, select
 from sqlalchemy.orm import Session
 
 from provider.errors import Conflict
-from provider.maintenance import schema_version  # which knows every table
+from provider.maintenance import schema_version  # imports every table
 from provider.maintenance.row_codec import Row, count_rows, insert_rows, last_key, read_batches
 from provider.storage.database import Base, Database
 
-ProgressCallback = Callable[[str, int, int], None]  # what is done, so much, of so much
+ProgressCallback = Callable[[str, int, int], None]  # label, done, total
 
 
 @dataclass(frozen=True)
 class TableChecksum:
-    """How many rows a table has, and the SHA-256 of them in the order of their keys.
+    """The number of a table's rows, and the SHA-256 of the rows in the order of their keys.
 
-    The same on every database: of plain values in JSON, bytes in hex.
+    The rows are hashed as JSON of plain values, bytes in hex, so it is equal on every database.
     """
 
     rows: int
@@ -36,27 +36,26 @@ def all_tables() -> Sequence[Table]:
 
 
 def table_checksums(session: Session, report_progress: ProgressCallback) -> TableChecksums:
-    """Add up every table."""
     return {table.name: _table_checksum(session, table, report_progress) for table in all_tables()}
 
 
 def prepare_target(target: Database) -> None:
-    """Make an empty database ready to be filled, or go on with one that is not whole yet.
+    """Mark an empty database as unfinished, so that no server starts on it.
 
-    It counts as unfinished from then on, which all else refuses. Conflict when it holds anything.
+    An interrupted copy is continued. Conflict if the database has rows.
     """
-    mark = f"{schema_version.UNFINISHED_PREFIX} {schema_version.head()}"
+    unfinished_version = f"{schema_version.UNFINISHED_PREFIX} {schema_version.head()}"
     with target.writing() as session:
-        found = schema_version.current_version(session)
-    if found == mark:
+        version = schema_version.current_version(session)
+    if version == unfinished_version:
         return
-    if found and found.startswith(schema_version.UNFINISHED_PREFIX):
-        raise Conflict("Another version of this program began to fill the target: empty it first")
+    if version and version.startswith(schema_version.UNFINISHED_PREFIX):
+        raise Conflict("Another version of this program began the copy: empty the target first")
     schema_version.upgrade(target)
     with target.writing() as session:
-        if held := [table.name for table in all_tables() if last_key(session, table)]:
-            raise Conflict(f"The target holds something already ({', '.join(held)}): empty it")
-        schema_version.stamp(session, mark)
+        if filled := [table.name for table in all_tables() if last_key(session, table)]:
+            raise Conflict(f"The target has rows already ({', '.join(filled)}): empty it first")
+        schema_version.stamp(session, unfinished_version)
 
 
 def copy_all_rows(
@@ -66,19 +65,21 @@ def copy_all_rows(
     *,
     expected: TableChecksums | None = None,
 ) -> TableChecksums:
-    """Copy every row into a database that was begun, and prove it; only then is that one whole.
+    """Copy every row into a prepared target, compare the checksums, and mark the target complete.
 
-    What is there already is compared first. Conflict when something differs, or is not `expected`.
+    Rows that the target has already are compared first. Conflict if checksums differ.
     """
     copied = {
         table.name: _copy_table(source, target, table, report_progress) for table in all_tables()
     }
     if expected not in (None, copied):
-        raise Conflict("What was read is not what it should be: the file is damaged")
+        raise Conflict("The rows differ from the manifest: the backup is damaged")
     with target.writing() as session:
-        there = table_checksums(session, report_progress)
-        if differ := [name for name in copied if copied[name] != there[name]]:
-            raise Conflict(f"The copy differs in {', '.join(differ)}: empty the target, try again")
+        stored = table_checksums(session, report_progress)
+        if different := [name for name in copied if copied[name] != stored[name]]:
+            raise Conflict(
+                f"The copy differs in {', '.join(different)}: empty the target and try again"
+            )
         if not target.is_sqlite:
             _advance_sequences(session)
         schema_version.stamp(session, schema_version.head())
@@ -88,34 +89,34 @@ def copy_all_rows(
 def _copy_table(
     source: Session, target: Database, table: Table, report_progress: ProgressCallback
 ) -> TableChecksum:
-    adding = _ChecksumBuilder(f"Copying {table.name}", count_rows(source, table), report_progress)
+    builder = _ChecksumBuilder(f"Copying {table.name}", count_rows(source, table), report_progress)
     with target.writing() as session:
-        there = last_key(session, table)
-        if there:
-            adding.add_all(source, table, up_to_key=there)
-            if adding.checksum() != _table_checksum(session, table, report_progress):
+        copied_up_to = last_key(session, table)
+        if copied_up_to:
+            builder.add_all(source, table, up_to_key=copied_up_to)
+            if builder.checksum() != _table_checksum(session, table, report_progress):
                 raise Conflict(
-                    f"The target holds in {table.name} what the source does not (any more): "
+                    f"The source has changed in {table.name} since the copy began: "
                     "empty the target and begin again"
                 )
-    for batch in read_batches(source, table, after_key=there):
+    for batch in read_batches(source, table, after_key=copied_up_to):
         with target.writing() as session:
             insert_rows(session, table, batch)
-        adding.add(batch)
-    return adding.checksum()
+        builder.add(batch)
+    return builder.checksum()
 
 
 def _table_checksum(
     session: Session, table: Table, report_progress: ProgressCallback
 ) -> TableChecksum:
-    adding = _ChecksumBuilder(f"Checking {table.name}", count_rows(session, table), report_progress)
-    adding.add_all(session, table)
-    return adding.checksum()
+    builder = _ChecksumBuilder(
+        f"Checking {table.name}", count_rows(session, table), report_progress
+    )
+    builder.add_all(session, table)
+    return builder.checksum()
 
 
 class _ChecksumBuilder:
-    """A sum on its way."""
-
     def __init__(self, label: str, total_rows: int, report_progress: ProgressCallback) -> None:
         self._label, self._total_rows, self._report_progress = label, total_rows, report_progress
         self._rows, self._hash = 0, hashlib.sha256()
@@ -137,10 +138,10 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=bytes.hex).encode
 
 
 def _advance_sequences(session: Session) -> None:
-    """Let PostgreSQL number new rows after those that came with their numbers."""
+    """Set PostgreSQL's sequences after the copied ids, or new rows would collide with them."""
     for table in all_tables():
         column = table.autoincrement_column
         if column is not None:
-            numbers = func.pg_get_serial_sequence(table.name, column.name)
-            newest = session.scalar(select(func.max(column)))
-            session.execute(select(func.setval(numbers, newest)))
+            sequence = func.pg_get_serial_sequence(table.name, column.name)
+            highest = session.scalar(select(func.max(column)))
+            session.execute(select(func.setval(sequence, highest)))

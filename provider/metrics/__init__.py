@@ -1,4 +1,4 @@
-"""What is counted of the program's own work: in each process, and of all processes together."""
+"""Metrics: the counters of each process, their sum over all processes, and database gauges."""
 
 from provider.metrics.recorder import Meter
 from provider.metrics.store import Ledger, Tally

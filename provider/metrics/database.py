@@ -1,4 +1,4 @@
-"""Gauges of what the database holds: messages by state and topic, and pauses."""
+"""Gauges from the database: messages by state and topic, and pauses."""
 
 import threading
 import time
@@ -23,78 +23,89 @@ from provider.core.pauses import (
 from provider.outbox import PARKED, WAITING, Message, is_in_state
 from provider.storage.database import Database
 
-CACHE_LIFETIME = timedelta(seconds=10)  # how old what the database holds may be
-REFRESH_COST_FACTOR = (
-    20  # times as long as it took, it is not counted again: at most 5 % of a processor
-)
+CACHE_LIFETIME = timedelta(seconds=10)
+# A snapshot is also cached for 20 times the time of reading it: reading takes 5 % of the time.
+REFRESH_COST_FACTOR = 20
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class DatabaseSnapshot:
-    """What the database held when it was counted, told as of `now`."""
+    """What the database held when it was read; ages are those at `now`."""
 
     now: datetime
     is_available: bool = True
-    message_counts: Mapping[tuple[str, str], int] = field(
-        default_factory=dict
-    )  # by state and topic
-    oldest_created_at: Mapping[str, datetime] = field(
-        default_factory=dict
-    )  # of what waits, by topic
+    # By (state, topic).
+    message_counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    # Of the waiting messages, by topic.
+    oldest_created_at: Mapping[str, datetime] = field(default_factory=dict)
     oldest_due_at: datetime | None = None
     pauses: tuple[PauseView, ...] = ()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield gauges."""
         yield _build_gauge(
             "provider_database_up", "Whether the database answers", {(): self.is_available}
         )
         if not self.is_available:
             return
         for state in (WAITING, PARKED):
-            depths = {(topic,): n for (of, topic), n in self.message_counts.items() if of == state}
-            yield _build_gauge(f"provider_messages_{state}", f"Messages {state}", depths, "topic")
+            counts = {
+                (topic,): count
+                for (count_state, topic), count in self.message_counts.items()
+                if count_state == state
+            }
+            yield _build_gauge(f"provider_messages_{state}", f"Messages {state}", counts, "topic")
         ages = {
             (topic,): self._age_seconds(self.oldest_created_at.get(topic))
             for _, topic in self.message_counts
         }
-        said = "Since when the oldest waiting message waits"
-        yield _build_gauge("provider_messages_oldest_seconds", said, ages, "topic")
-        said = "Since when the oldest message is due that nothing holds; /ready allows 300"
         yield _build_gauge(
-            "provider_messages_due_seconds", said, {(): self._age_seconds(self.oldest_due_at)}
+            "provider_messages_oldest_seconds", "Age of the oldest waiting message", ages, "topic"
+        )
+        yield _build_gauge(
+            "provider_messages_due_seconds",
+            "How long the oldest message is due that no pause stops; /ready allows 300",
+            {(): self._age_seconds(self.oldest_due_at)},
         )
         yield from self._pause_gauges()
 
     def _pause_gauges(self) -> Iterator[Metric]:
-        for on in (HOST, ACCOUNT, QUEUE):
-            count = sum(one.scope_type == on for one in self.pauses)
+        for scope_type in (HOST, ACCOUNT, QUEUE):
+            count = sum(pause.scope_type == scope_type for pause in self.pauses)
             yield _build_gauge(
-                f"provider_{on}s_held", f"How many {on}s are left alone", {(): count}
+                f"provider_paused_{scope_type}s", f"Number of paused {scope_type}s", {(): count}
             )
         hosts = {
-            (one.host,): self._age_seconds(one.paused_at)
-            for one in self.pauses
-            if one.scope_type == HOST
+            (pause.host,): self._age_seconds(pause.paused_at)
+            for pause in self.pauses
+            if pause.scope_type == HOST
         }
-        said = "Since when a host is left alone that does not answer"
-        yield _build_gauge("provider_host_held_seconds", said, hosts, "host")
-        paused = {
-            (one.account_name, one.channel): self._age_seconds(one.paused_at)
-            for one in self.pauses
-            if one.scope_type == ACCOUNT
+        yield _build_gauge(
+            "provider_host_paused_seconds",
+            "How long a host is paused that does not answer",
+            hosts,
+            "host",
+        )
+        accounts = {
+            (pause.account_name, pause.channel): self._age_seconds(pause.paused_at)
+            for pause in self.pauses
+            if pause.scope_type == ACCOUNT
         }
-        said = "Since when an account is paused whose token is refused"
-        yield _build_gauge("provider_account_held_seconds", said, paused, "account", "to")
+        yield _build_gauge(
+            "provider_account_paused_seconds",
+            "How long an account is paused whose token is refused",
+            accounts,
+            "account",
+            "channel",
+        )
 
     def _age_seconds(self, since: datetime | None) -> float:
         return max(0.0, (self.now - since).total_seconds()) if since else 0.0
 
 
 class DatabaseGauges:
-    """Counts what the database holds, but not often: a million waiting rows take a while."""
+    """Reads the gauges, and caches them: counting a million waiting rows takes a while."""
 
     def __init__(self) -> None:
         self._refresh_lock = threading.Lock()
@@ -102,7 +113,10 @@ class DatabaseGauges:
         self._expires_at = datetime.min.replace(tzinfo=UTC)
 
     def current(self, db: Database, now: datetime) -> DatabaseSnapshot:
-        """Return what was counted last, or count anew where that is old; one at a time does."""
+        """Return the cached snapshot, or a new one if it has expired.
+
+        Only one thread reads the database; other threads get the expired snapshot meanwhile.
+        """
         if self._is_expired(now) and self._refresh_lock.acquire(
             blocking=self._last_snapshot is None
         ):
@@ -118,24 +132,19 @@ class DatabaseGauges:
         return self._last_snapshot is None or now >= self._expires_at
 
     def _refresh(self, db: Database, now: datetime) -> None:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
+        previous_counts = self._last_snapshot.message_counts if self._last_snapshot else {}
         try:
             with db.reading() as session:
-                # A topic that was seen once is told as 0 afterwards, or its last figure would stay.
-                seen = (
-                    dict.fromkeys(self._last_snapshot.message_counts, 0)
-                    if self._last_snapshot
-                    else {}
-                )
-                self._last_snapshot = _take_snapshot(session, now, seen)
+                # A topic without messages must become 0, or its last value would stay.
+                zero_counts = dict.fromkeys(previous_counts, 0)
+                self._last_snapshot = _take_snapshot(session, now, zero_counts)
         except Exception as error:
-            log.warning("the metrics are without the database's", error=type(error).__name__)
+            log.warning("database_gauges_failed", error=type(error).__name__)
             self._last_snapshot = DatabaseSnapshot(
-                now,
-                is_available=False,
-                message_counts=self._last_snapshot.message_counts if self._last_snapshot else {},
+                now, is_available=False, message_counts=previous_counts
             )
-        cost = timedelta(seconds=time.perf_counter() - began) * REFRESH_COST_FACTOR
+        cost = timedelta(seconds=time.perf_counter() - started_at) * REFRESH_COST_FACTOR
         self._expires_at = now + max(CACHE_LIFETIME, cost)
 
 
@@ -148,13 +157,14 @@ def _take_snapshot(
         .group_by(Message.state, Message.topic)
     ).all()
     topics = {"status", *(row.topic for row in rows)}
-    none = {(state, topic): 0 for state in (WAITING, PARKED) for topic in topics}
+    no_messages = {(state, topic): 0 for state in (WAITING, PARKED) for topic in topics}
+    counts = {(state, topic): count for state, topic, count, _ in rows}
     return DatabaseSnapshot(
         now,
-        message_counts=none
-        | zero_counts
-        | {(state, topic): count for state, topic, count, _ in rows},
-        oldest_created_at={topic: since for state, topic, _, since in rows if state == WAITING},
+        message_counts=no_messages | zero_counts | counts,
+        oldest_created_at={
+            topic: created_at for state, topic, _, created_at in rows if state == WAITING
+        },
         oldest_due_at=oldest_unpaused_due_at(session, now),
         pauses=tuple(list_pauses(session)),
     )
@@ -164,6 +174,6 @@ def _build_gauge(
     name: str, documentation: str, values: Mapping[Any, float], *labels: str
 ) -> GaugeMetricFamily:
     gauge = GaugeMetricFamily(name, documentation, labels=labels)
-    for key, value in values.items():
-        gauge.add_metric(key, value)
+    for label_values, value in values.items():
+        gauge.add_metric(label_values, value)
     return gauge

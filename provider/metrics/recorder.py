@@ -47,20 +47,20 @@ class Meter:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._attempts = Counter(
-            "provider_attempts",
-            "Tries to deliver a message, by how they ended",
-            ("to", "host", "outcome"),
+            "provider_delivery_attempts",
+            "Attempts to deliver a message, by outcome",
+            ("channel", "host", "outcome"),
             registry=self._registry,
         )
         self._arrival = Histogram(
-            "provider_arrival_seconds",
-            "From a message's commit to its first arrival",
+            "provider_delivery_latency_seconds",
+            "From a message's commit to its first delivery",
             ("topic",),
             registry=self._registry,
             buckets=BUCKETS,
         )
         self._requests = Counter(
-            "provider_requests", "Requests answered", ("endpoint", "code"), registry=self._registry
+            "provider_requests", "Answered requests", ("endpoint", "code"), registry=self._registry
         )
         self._hosts: set[str] = set()
         # Finding a line takes longer than counting in it.
@@ -71,7 +71,7 @@ class Meter:
         """Count tries, and the way of what arrived; `stood` are the leases that they settled."""
         for one in ended:
             kept = one.claim.lease in stood
-            self._tries(one.claim.queue, one.outcome.decision if kept else "lease lost").inc()
+            self._tries(one.claim.queue, one.outcome.decision if kept else "lease_lost").inc()
             if kept and one.outcome.decision == "delivered":
                 took = (one.finished_at - one.claim.created_at).total_seconds()
                 self._arrival.labels(one.claim.topic).observe(max(0.0, took))

@@ -1,8 +1,8 @@
-"""Statements that are put together once and then run by the driver itself.
+"""SQL statements that are compiled once and then run by the driver itself.
 
-What every order and every poll needs goes this way, without objects: SQLAlchemy takes ten times as
-long to prepare a statement and to wrap its answer as SQLite takes to run it. Values are turned by
-their columns' types, and errors are SQLAlchemy's, as ever.
+The statements of every order and every poll run this way, without ORM objects. SQLAlchemy needs
+ten times as long to prepare a statement and to wrap its rows as SQLite needs to run it. Values
+are converted by their columns' types, and errors are SQLAlchemy's.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -26,30 +26,30 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import PoolProxiedConnection
 from sqlalchemy.sql.compiler import SQLCompiler
 
-Converter = Callable[[Any], Any] | None  # a value for the driver, or what comes from it
-ConverterFactory = Callable[
-    [Any], Converter
-]  # what the driver says of a column, to how its values are turned
+# Converts a value for the driver, or a value that the driver returned; None: unchanged.
+Converter = Callable[[Any], Any] | None
+# Takes the type code of a result column, and returns the converter of its values.
+ConverterFactory = Callable[[Any], Converter]
 Row = tuple[Any, ...]
 T = TypeVar("T")
 Statement = Select[*tuple[Any, ...]] | UpdateBase
 
 
 class RawConnection:
-    """A connection on which every statement stands alone: no transaction, no objects."""
+    """A driver connection without SQLAlchemy's transaction and without ORM objects."""
 
     def __init__(self, dialect: Dialect, pooled_connection: PoolProxiedConnection) -> None:
         self.dialect, self.pooled_connection = dialect, pooled_connection
-        # Whoever has the same takes the same statements.
+        # Connections with an equal key share their compiled statements.
         self.dialect_key: Hashable = dialect.name, dialect.paramstyle, dialect.dbapi
 
     def execute(self, sql: str, values: Any = ()) -> Any:
-        """Run a statement as the driver takes it, and return its cursor; the driver's errors."""
+        """Run SQL in the driver's own form; return its cursor. Raises the driver's errors."""
         driver: Any = self.pooled_connection.dbapi_connection
         return driver.execute(sql, values)
 
     def run(self, sql: str) -> None:
-        """Run a statement that is told nothing and answers nothing."""
+        """Run SQL that has no parameters and no result. Raises SQLAlchemy's errors."""
         try:
             self.execute(sql).close()
         except self.dialect.loaded_dbapi.Error as error:
@@ -57,7 +57,7 @@ class RawConnection:
 
 
 class Pen(RawConnection):
-    """A transaction without objects, for what writes a few rows; `info` as a session's."""
+    """A transaction without ORM objects, for a few rows; `info` is as a session's."""
 
     def __init__(self, dialect: Dialect, driver: PoolProxiedConnection) -> None:
         super().__init__(dialect, driver)
@@ -65,9 +65,9 @@ class Pen(RawConnection):
 
 
 class CompiledQuery:
-    """A statement that answers rows of columns, to be run again and again.
+    """A statement that is compiled at its first run, once for each dialect.
 
-    One that inserts is told the `columns` that it writes.
+    An INSERT needs the names of the `columns` that it writes.
     """
 
     def __init__(self, statement: Statement, columns: Iterable[str] = ()) -> None:
@@ -75,16 +75,15 @@ class CompiledQuery:
         self._compiled: dict[Hashable, _DriverStatement] = {}
 
     def fetch_all(self, connection: Session | RawConnection, params: dict[str, Any]) -> list[Row]:
-        """Run it; return the rows, their values in the order of the columns."""
         return self._run(connection, params, _DriverStatement.fetch_rows)
 
     def fetch_one(self, connection: Session | RawConnection, params: dict[str, Any]) -> Row | None:
-        """Run it; return the first row, None where there is none."""
+        """Return the first row, or None without rows."""
         rows = self.fetch_all(connection, params)
         return rows[0] if rows else None
 
     def insert(self, connection: Session | RawConnection, params: dict[str, Any]) -> int:
-        """Run it, an insert of one row; return the row's id."""
+        """Insert one row; return its id."""
         return self._run(connection, params, _DriverStatement.inserted_id)
 
     def _run(
@@ -93,36 +92,35 @@ class CompiledQuery:
         params: dict[str, Any],
         extract: Callable[["_DriverStatement", Any], T],
     ) -> T:
-        glance = (
+        raw = (
             connection if isinstance(connection, RawConnection) else _session_connection(connection)
         )
-        made = self._compiled.get(glance.dialect_key) or self._compile(glance)
+        statement = self._compiled.get(raw.dialect_key) or self._compile(raw)
         try:
-            cursor = glance.execute(made.sql, made.bind_values(params))
+            cursor = raw.execute(statement.sql, statement.bind_values(params))
             try:
-                return extract(made, cursor)
+                return extract(statement, cursor)
             finally:
                 cursor.close()
-        except made.driver_error as error:
-            raise as_sqlalchemy_error(error, made.sql, glance.dialect) from error
+        except statement.driver_error as error:
+            raise as_sqlalchemy_error(error, statement.sql, raw.dialect) from error
 
     def _compile(self, connection: RawConnection) -> "_DriverStatement":
         statement, dialect = self.statement, connection.dialect
         if isinstance(statement, Insert) and dialect.name != "sqlite":
-            # Anew, for a statement remembers that it had nothing to answer.
+            # A new statement: the original has cached that it returns no columns.
             statement = insert(statement.table).returning(*statement.table.primary_key)
         compiled = statement.compile(dialect=dialect, column_keys=self._columns)
         assert isinstance(compiled, SQLCompiler)
-        self._compiled[connection.dialect_key] = made = _DriverStatement.from_compiled(
-            compiled, statement, dialect
-        )
-        return made
+        driver_statement = _DriverStatement.from_compiled(compiled, statement, dialect)
+        self._compiled[connection.dialect_key] = driver_statement
+        return driver_statement
 
 
 class CompiledInQuery:
-    """A statement about several of a kind, put together once for each number of them.
+    """A statement with a list of values, compiled once for each length of the list.
 
-    `built` is told the places of their values. For those who ask about few at once.
+    `build` takes the bind parameters of the values. Only for short lists: each length costs memory.
     """
 
     def __init__(self, build: Callable[[list[BindParameter[Any]]], Statement]) -> None:
@@ -130,37 +128,33 @@ class CompiledInQuery:
         self._queries_by_count: dict[int, CompiledQuery] = {}
 
     def fetch_all(self, connection: Session | RawConnection, values: Sequence[Any]) -> list[Row]:
-        """Run it for these values; return the rows."""
-        told = {f"value{number}": value for number, value in enumerate(values)}
-        ready = self._queries_by_count.get(len(told))
-        if ready is None:
-            ready = CompiledQuery(self._build([bindparam(name) for name in told]))
-            self._queries_by_count[len(told)] = ready
-        return ready.fetch_all(connection, told)
+        params = {f"value{number}": value for number, value in enumerate(values)}
+        query = self._queries_by_count.get(len(params))
+        if query is None:
+            query = CompiledQuery(self._build([bindparam(name) for name in params]))
+            self._queries_by_count[len(params)] = query
+        return query.fetch_all(connection, params)
 
 
 def literal_limit(count: int) -> ColumnElement[int]:
-    """Return a `limit` for a ready statement, written into it.
+    """Return a LIMIT that is part of the SQL text.
 
-    Where SQLite is told the limit as a value it plans the statement anew at every run, to suit it:
-    that takes ten times as long as to run it.
+    SQLite plans a statement anew at every run if its LIMIT is a parameter beside ORDER BY.
+    Planning takes ten times as long as running.
     """
     return literal_column(str(count))
 
 
 @dataclass(frozen=True)
 class _DriverStatement:
-    """A statement as one database's driver takes it."""
-
     sql: str
-    default_params: dict[str, Any]  # what the statement brings along
+    default_params: dict[str, Any]  # values that are part of the statement
     binds: tuple[tuple[str, Converter], ...]
-    has_named_params: bool  # whether the driver takes values by name
+    has_named_params: bool  # False: the driver takes values by position
     converter_factories: tuple[ConverterFactory, ...]
     driver_error: type[Exception]
-    converters: list[Converter] = field(
-        default_factory=list
-    )  # of the columns, known after the first run
+    # One for each result column; filled at the first run.
+    converters: list[Converter] = field(default_factory=list)
 
     @classmethod
     def from_compiled(
@@ -183,51 +177,52 @@ class _DriverStatement:
         )
 
     def bind_values(self, params: dict[str, Any]) -> Any:
-        """Return the values as the driver takes them; KeyError where one is missing."""
-        all_ = self.default_params | params if self.default_params else params
+        """Return the values in the driver's form; KeyError if a value is missing."""
+        values = self.default_params | params if self.default_params else params
         if self.has_named_params:
-            return {name: turn(all_[name]) if turn else all_[name] for name, turn in self.binds}
-        return [turn(all_[name]) if turn else all_[name] for name, turn in self.binds]
+            return {
+                name: convert(values[name]) if convert else values[name]
+                for name, convert in self.binds
+            }
+        return [convert(values[name]) if convert else values[name] for name, convert in self.binds]
 
     def fetch_rows(self, cursor: Any) -> list[Row]:
-        """Return the rows, their values what their types have them be."""
         if not self.converters and self.converter_factories:
-            # How a driver hands out a number is said by its answer, not by the column alone.
-            codes = [said[1] for said in cursor.description]
-            pairs = zip(self.converter_factories, codes, strict=True)
-            self.converters[:] = [column(code) for column, code in pairs]
+            # The driver names the type of a number only in its answer, not in the statement.
+            type_codes = [description[1] for description in cursor.description]
+            pairs = zip(self.converter_factories, type_codes, strict=True)
+            self.converters[:] = [factory(type_code) for factory, type_code in pairs]
         rows: list[Row] = cursor.fetchall()
         if not any(self.converters):
             return rows
         return [
             tuple(
                 [
-                    turn(value) if turn else value
-                    for turn, value in zip(self.converters, row, strict=True)
+                    convert(value) if convert else value
+                    for convert, value in zip(self.converters, row, strict=True)
                 ]
             )
             for row in rows
         ]
 
     def inserted_id(self, cursor: Any) -> int:
-        """Return the id of the row that was inserted."""
-        # SQLite's driver knows it: to have the statement answer it costs as much again.
-        key = cursor.fetchone()[0] if self.converter_factories else cursor.lastrowid
-        assert isinstance(key, int)
-        return key
+        # SQLite's driver knows the id: RETURNING would double the cost of the INSERT.
+        row_id = cursor.fetchone()[0] if self.converter_factories else cursor.lastrowid
+        assert isinstance(row_id, int)
+        return row_id
 
 
 def _session_connection(session: Session) -> RawConnection:
-    session.flush()  # what is pending is written first, as before any statement
-    known: tuple[object, RawConnection] | None = session.info.get("glance")
-    if known is None or known[0] is not session.get_transaction():
+    session.flush()  # as SQLAlchemy does before any statement of a session
+    cached: tuple[object, RawConnection] | None = session.info.get("raw_connection")
+    if cached is None or cached[0] is not session.get_transaction():
         connection = session.connection()
-        known = session.get_transaction(), RawConnection(connection.dialect, connection.connection)
-        session.info["glance"] = known
-    return known[1]
+        raw = RawConnection(connection.dialect, connection.connection)
+        cached = session.info["raw_connection"] = session.get_transaction(), raw
+    return cached[1]
 
 
 def as_sqlalchemy_error(error: Exception, sql: str, dialect: Dialect) -> BaseException:
-    """Return a driver's error as SQLAlchemy's, without the values that the statement was told."""
+    """Return a driver's error as SQLAlchemy's, without the values of the parameters."""
     base = dialect.loaded_dbapi.Error
     return DBAPIError.instance(sql, None, error, base, hide_parameters=True, dialect=dialect)

@@ -1,5 +1,6 @@
-"""The doors to the database, opened by the outermost caller: `reading` and `writing`, and their
-lightest forms `glancing` and `jotting`.
+"""Transactions: `reading` and `writing`, and their faster forms `raw_read` and `jotting`.
+
+The outermost caller opens a transaction and passes its session on.
 """
 
 import threading
@@ -45,42 +46,43 @@ NAMING_CONVENTION = {
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment, kept in UTC; SQLite forgets zones, so they are put back here."""
+    """An aware datetime, stored in UTC. SQLite stores no time zone, so UTC is added on reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a moment without a zone, turn the rest to UTC."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a moment needs its zone")
+            raise ValueError("a datetime needs a time zone")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the moment in UTC."""
         if value is None:
             return None
         return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class Base(DeclarativeBase):
-    """The base of every table."""
+    """The base class of every model."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
     type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy's own form)
 
 
 def insert_row(session: Session | Pen, model: type[Base], **columns: Any) -> int:
-    """Write one row and return its id, without the weight of an object."""
-    ready, defaults = _insert_query(model, tuple(columns))
-    return ready.insert(session, columns | {name: default() for name, default in defaults})
+    """Insert one row without creating an ORM object; return the row's id."""
+    query, defaults = _insert_query(model, tuple(columns))
+    return query.insert(session, columns | {name: default() for name, default in defaults})
 
 
 def acquire_advisory_lock(session: Session, lock_name: str) -> None:
-    """Let nobody who names the same go on before this transaction has ended."""
-    if session.get_bind().dialect.name == "postgresql":  # on SQLite there is one writer at a time
+    """Take a transaction-scoped advisory lock on `lock_name`.
+
+    Nothing happens on SQLite, which has a single writer at a time.
+    """
+    if session.get_bind().dialect.name == "postgresql":
         key = func.hashtextextended(lock_name, 0)
         session.execute(select(func.pg_advisory_xact_lock(key)))
 
@@ -95,9 +97,8 @@ def _insert_query(
         for column in table.columns
         if column.default is not None and column.key not in given_columns
     ]
-    return CompiledQuery(
-        table.insert(), (*given_columns, *(name for name, _ in defaults))
-    ), defaults
+    names = (*given_columns, *(name for name, _ in defaults))
+    return CompiledQuery(table.insert(), names), defaults
 
 
 def _default_factory(column: Column[Any]) -> Callable[[], Any]:
@@ -106,10 +107,11 @@ def _default_factory(column: Column[Any]) -> Callable[[], Any]:
 
 
 class Database:
-    """The engine and its doors.
+    """The connections to one database, and the transactions on them.
 
-    After a commit `on_write` is told the tables of which objects were changed, for what is
-    remembered of them in memory, and `on_commit` the lanes that got new messages.
+    Listeners are called after a commit. Those in `on_write` receive the names of the tables whose
+    objects changed, to invalidate caches. Those in `on_commit` receive the names of the queues
+    that got new messages.
     """
 
     def __init__(self, url: str) -> None:
@@ -118,9 +120,8 @@ class Database:
         self.on_commit: list[CommitListener] = []
         self.on_write: list[CommitListener] = []
         self._thread_state = threading.local()
-        self._connection_generation = (
-            object()
-        )  # what threads keep is good for as long as this is the same
+        # A thread's cached connection is valid only while this object is the same.
+        self._connection_generation = object()
         self._commit_queue: group_commit.GroupCommitQueue | None = None
         if self.is_sqlite:
             self._write_engine, self._read_engine = (
@@ -137,14 +138,17 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """The engine that may write, for migrations; no connection of ours is in its way."""
+        """The engine that may write, for migrations.
+
+        The idle connection of the group commit is closed, or its lock could block a migration.
+        """
         if self._commit_queue:
             self._commit_queue.close()
         return self._write_engine
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a read-only transaction: everything in it sees one state of the database."""
+        """Open a read-only transaction; all its statements see one snapshot of the database."""
         with (
             self._transaction_guard(),
             Session(self._read_engine, expire_on_commit=False) as session,
@@ -153,7 +157,7 @@ class Database:
 
     @contextmanager
     def raw_read(self) -> Iterator[RawConnection]:
-        """Open the lightest door, for `Ready` selects: each sees the database as it is then."""
+        """Open a connection for `CompiledQuery` selects; each sees the latest committed rows."""
         with self._transaction_guard():
             if self.is_sqlite:
                 yield self._thread_connection()
@@ -163,10 +167,10 @@ class Database:
 
     @contextmanager
     def writing(self, *, separate_commit: bool = False) -> Iterator[Session]:
-        """Open a transaction that commits at the end, or leaves nothing behind.
+        """Open a transaction that commits at the end, or is rolled back by an error.
 
-        Whoever takes long asks for a commit `alone`, so that nobody's waits for it. Unready when
-        another process keeps the database for longer than `sqlite.BUSY_TIMEOUT`.
+        A long transaction sets `separate_commit`, or other writers' group commit waits for it.
+        Unavailable if another process locks the database longer than `sqlite.BUSY_TIMEOUT_MS`.
         """
         with self._transaction_guard(), self._transaction(separate_commit) as session:
             yield session
@@ -174,7 +178,7 @@ class Database:
 
     @contextmanager
     def jotting(self) -> Iterator[Pen]:
-        """Open the lightest door that writes, for `Ready` statements; else as `writing`."""
+        """Open the same as `writing`, but for `CompiledQuery` statements only."""
         with self._transaction_guard(), self._pen() as pen:
             yield pen
         self._notify_listeners(pen.info)
@@ -204,11 +208,11 @@ class Database:
             _call_listeners(self.on_write, info["tables"])
         if "queues" in info:
             _call_listeners(self.on_commit, info["queues"])
-        for say in info.get("kept", ()):
-            say()
+        for callback in info.get("after_commit", ()):
+            callback()
 
     def close(self) -> None:
-        """Give every connection back."""
+        """Close every connection; the next transaction opens new ones."""
         self._connection_generation = object()
         if self._commit_queue:
             self._commit_queue.close()
@@ -217,16 +221,15 @@ class Database:
         self._raw_read_engine.dispose()
 
     def _thread_connection(self) -> RawConnection:
-        """Return this thread's own, for a pool's care costs more than most that is looked at."""
-        kept: tuple[object, RawConnection] | None = getattr(self._thread_state, "glance", None)
-        if kept is None or kept[0] is not self._connection_generation:
+        """Return this thread's own connection: a checkout from a pool costs more than a read."""
+        cached: tuple[object, RawConnection] | None
+        cached = getattr(self._thread_state, "raw_connection", None)
+        if cached is None or cached[0] is not self._connection_generation:
             connection = self._raw_connection()
-            connection.detach()  # from the pool: it ends with its thread
-            kept = self._thread_state.glance = (
-                self._connection_generation,
-                RawConnection(self._raw_read_engine.dialect, connection),
-            )
-        return kept[1]
+            connection.detach()  # from the pool: the connection is closed when its thread ends
+            raw = RawConnection(self._raw_read_engine.dialect, connection)
+            cached = self._thread_state.raw_connection = self._connection_generation, raw
+        return cached[1]
 
     def _raw_connection(self) -> PoolProxiedConnection:
         dialect = self._raw_read_engine.dialect
@@ -240,9 +243,9 @@ class Database:
 
 
 class _TransactionGuard:
-    """What all doors have around them: nobody opens two at once, and failures are said plainly.
+    """Refuses a second transaction in the same thread, and translates errors.
 
-    A class, for the lightest doors are opened at every request and a generator costs more.
+    A class instead of a generator: a generator costs more, and every request enters this.
     """
 
     def __init__(self, thread_state: threading.local) -> None:
@@ -264,10 +267,11 @@ def _call_listeners(listeners: list[CommitListener], names: set[str]) -> None:
         try:
             listener(names)
         except Exception:
-            from structlog import get_logger  # late: a command has nobody who listens
+            from structlog import get_logger  # late: commands have no listeners
 
-            # It is committed: the caller must not be told otherwise. The sweep finds the lanes.
-            get_logger().exception("a listener did not hear of a commit")
+            # The commit has succeeded, so the caller must not see an error. The dispatcher's
+            # regular sweep finds the queues.
+            get_logger().exception("commit_listener_failed")
 
 
 @event.listens_for(Session, "after_flush")
@@ -279,7 +283,7 @@ def _record_changed_tables(session: Session, _: object) -> None:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn the words for a database that stays busy or away, or its disk's, into Unready."""
+    """Raise Unavailable if the database is locked or unreachable, or its disk fails."""
     try:
         yield
     except Exception as error:
@@ -290,14 +294,14 @@ def translate_errors() -> Iterator[None]:
 def _raise_translated(error: BaseException) -> None:
     if isinstance(error, PoolTimeout):
         raise Unavailable(postgres.BUSY_MESSAGE) from error
-    if isinstance(error, DBAPIError) and (sentence := _unavailable_message(error)):
-        raise Unavailable(sentence) from error
+    if isinstance(error, DBAPIError) and (message := _unavailable_message(error)):
+        raise Unavailable(message) from error
 
 
 def _unavailable_message(error: DBAPIError) -> str | None:
-    told = str(error.orig)
-    if "database is locked" in told:
+    driver_text = str(error.orig)
+    if "database is locked" in driver_text:
         return sqlite.BUSY_MESSAGE
-    if any(word in told for word in sqlite.DISK_ERROR_TEXTS):
+    if any(text in driver_text for text in sqlite.DISK_ERROR_TEXTS):
         return sqlite.DISK_FAILURE_MESSAGE
     return postgres.unavailable_message(error)

@@ -1,21 +1,21 @@
-"""Files and their names, written through to the disk: what is promised outlives a power loss."""
+"""fsync of files and folders, so that a file and its name survive a power loss."""
 
 import os
 from pathlib import Path
 
 
 def fsync_path(path: Path) -> None:
-    """Write a file, or the names in a folder, through to the disk; OSError when that fails."""
-    opened = os.open(path, os.O_RDONLY)
+    """Write a file, or the names in a folder, to the disk; OSError if the disk fails."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for its owner alone, and what is missing above it; it stays."""
-    missing = [each for each in (path, *path.parents) if not each.exists()]
+    """Create a folder with mode 0700 and its missing parents, and sync their names to the disk."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for each in missing:
-        fsync_path(each.parent)
+    for folder in missing:
+        fsync_path(folder.parent)

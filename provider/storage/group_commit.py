@@ -12,94 +12,92 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.session import JoinTransactionMode
 
 from provider.errors import Unavailable
+from provider.storage import sqlite
 from provider.storage.compiled import Pen
-from provider.storage.sqlite import BUSY_MESSAGE, BUSY_TIMEOUT_MS, DISK_FAILURE_MESSAGE
 
-MAX_WRITERS_PER_COMMIT = 32  # writers that share a commit at most
+MAX_WRITERS_PER_COMMIT = 32
 
 
 class GroupCommitQueue:
-    """Who may write: one at a time, in the order of coming. SQLite's own queue is not as fair.
+    """A queue of writers: one writes at a time, first come, first served.
 
-    Those who stand in line together share a commit: it waits for the disk once, and a page that all
-    of them touch is written once. Nobody goes on before what he wrote is on the disk.
+    SQLite's own lock is not fair. Writers that wait in the queue together share a commit, which
+    waits for the disk once. A writer returns only after its rows are on the disk.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._idle_connection: Connection | None = (
-            None  # for the next turn: a pool's care is a tenth of one
-        )
+        # Reused by the next commit: the pool would cost a tenth of a transaction.
+        self._idle_connection: Connection | None = None
         self._mutex = threading.Lock()
         self._is_writing = False
         self._waiters: deque[_Waiter] = deque()
 
     @contextmanager
     def session(self, *, separate_commit: bool = False) -> Iterator[Session]:
-        """Open a transaction that is on the disk at the end, or leaves nothing behind.
+        """Open a transaction that is on the disk at the end, or is rolled back by an error.
 
-        Unready when the turn does not come within `BUSY_TIMEOUT`.
+        Unavailable if the writer waits longer than `sqlite.BUSY_TIMEOUT_MS`.
         """
         with (
-            self._join_transaction(separate_commit=separate_commit) as commit,
-            commit.session() as session,
+            self._join_transaction(separate_commit=separate_commit) as transaction,
+            transaction.session() as session,
         ):
             yield session
 
     @contextmanager
     def pen(self) -> Iterator[Pen]:
-        """Open the same for a few ready-made statements."""
-        with self._join_transaction() as commit, commit.pen() as pen:
+        """Open the same for compiled statements."""
+        with self._join_transaction() as transaction, transaction.pen() as pen:
             yield pen
 
     def acquire_connection(self) -> Connection:
-        """Lend whoever has the turn the connection that is kept, or a new one."""
         return self._take_idle_connection() or self._engine.connect()
 
     def return_connection(self, connection: Connection) -> None:
-        """Keep for the next turn what went well in this one."""
+        """Keep a connection for the next commit."""
         self._idle_connection = connection
 
     def close(self) -> None:
-        """Give the connection back; where somebody has the turn, it is kept after it."""
-        if kept := self._take_idle_connection():
-            kept.close()
+        """Close the idle connection; a connection that is in use stays open."""
+        if connection := self._take_idle_connection():
+            connection.close()
 
     def _take_idle_connection(self) -> Connection | None:
-        with self._mutex:  # whoever closes may come while another's turn begins
-            kept, self._idle_connection = self._idle_connection, None
-        return kept
+        with self._mutex:  # `close` may run while another thread begins a transaction
+            connection, self._idle_connection = self._idle_connection, None
+        return connection
 
     @contextmanager
     def _join_transaction(self, *, separate_commit: bool = False) -> Iterator["_SharedTransaction"]:
-        commit = self._wait_for_turn(separate_commit) or _SharedTransaction(self)
+        transaction = self._enter_queue(separate_commit) or _SharedTransaction(self)
         try:
-            yield commit
-            commit.completed_writers += 1
+            yield transaction
+            transaction.completed_writers += 1
         except BaseException:
-            self._finish(commit)
+            self._finish(transaction)
             raise
-        if separate_commit or not self._pass_to_next_waiter(commit):
-            self._finish(commit)
-        commit.wait()
+        if separate_commit or not self._pass_to_next_waiter(transaction):
+            self._finish(transaction)
+        transaction.wait()
 
-    def _wait_for_turn(self, separate_commit: bool) -> "_SharedTransaction | None":
-        """Wait for the turn; return the commit to join, None where a new one begins."""
+    def _enter_queue(self, separate_commit: bool) -> "_SharedTransaction | None":
+        """Return the transaction to join, or None to begin a new one."""
         with self._mutex:
             if not self._is_writing:
                 self._is_writing = True
                 return None
-            place = _Waiter(separate_commit)
-            self._waiters.append(place)
-        if not place.wakeup.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            waiter = _Waiter(separate_commit)
+            self._waiters.append(waiter)
+        if not waiter.wakeup.acquire(timeout=sqlite.BUSY_TIMEOUT_MS / 1000):
             with self._mutex:
-                if place in self._waiters:
-                    self._waiters.remove(place)
-                    raise Unavailable(BUSY_MESSAGE)
-        return place.transaction
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+                    raise Unavailable(sqlite.BUSY_MESSAGE)
+        return waiter.transaction
 
     def _pass_to_next_waiter(self, transaction: "_SharedTransaction") -> bool:
-        """Give the turn, and the commit with it, to the next in line; False if nobody takes it."""
+        """Let the next waiter write into the same transaction; False if it must be committed."""
         with self._mutex:
             if (
                 transaction.completed_writers >= MAX_WRITERS_PER_COMMIT
@@ -111,7 +109,7 @@ class GroupCommitQueue:
         return True
 
     def _finish(self, transaction: "_SharedTransaction") -> None:
-        """Make the commit, and give the turn to the next in line."""
+        """Commit, and let the next waiter begin a new transaction."""
         try:
             transaction.finish()
         finally:
@@ -122,8 +120,6 @@ class GroupCommitQueue:
 
 
 class _Waiter:
-    """A place in the line."""
-
     def __init__(self, separate_commit: bool) -> None:
         self.separate_commit = separate_commit
         self.transaction: _SharedTransaction | None = None
@@ -131,16 +127,16 @@ class _Waiter:
         self.wakeup.acquire()
 
     def wake(self, transaction: "_SharedTransaction | None") -> None:
-        """Say that the turn has come, and which commit to join."""
+        """Let the writer go on, in this transaction or (None) in a new one."""
         self.transaction = transaction
         self.wakeup.release()
 
 
 class _SharedTransaction:
-    """What one or several wrote, kept at once or not at all: one transaction."""
+    """One database transaction with the rows of one or several writers."""
 
     def __init__(self, commit_queue: GroupCommitQueue) -> None:
-        self.completed_writers = 0  # that went well
+        self.completed_writers = 0  # without those that were rolled back
         self._commit_queue = commit_queue
         self._connection: Connection | None = None
         self._finished = threading.Event()
@@ -148,7 +144,7 @@ class _SharedTransaction:
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Lend a session for one part of it, which is undone without the others."""
+        """Open one writer's part; an error rolls back this part only."""
         mode: JoinTransactionMode = (
             "create_savepoint" if self.completed_writers else "rollback_only"
         )
@@ -162,7 +158,7 @@ class _SharedTransaction:
 
     @contextmanager
     def pen(self) -> Iterator[Pen]:
-        """Lend a pen for one part of it, which is undone without the others."""
+        """Open one writer's part for compiled statements; an error rolls back this part only."""
         connection = self._begin_connection()
         pen = Pen(connection.dialect, connection.connection)
         if not self.completed_writers:
@@ -172,9 +168,8 @@ class _SharedTransaction:
         try:
             yield pen
         except BaseException:
-            if _driver_connection(
-                connection
-            ).in_transaction:  # or SQLite has undone it all by itself
+            # SQLite may have rolled back the whole transaction by itself.
+            if _driver_connection(connection).in_transaction:
                 pen.run("ROLLBACK TO part")
             raise
         pen.run("RELEASE part")
@@ -186,7 +181,7 @@ class _SharedTransaction:
         return self._connection
 
     def finish(self) -> None:
-        """Bring it to the disk; with no part that went well there is nothing to bring."""
+        """Commit if any writer succeeded, else roll back."""
         try:
             if self._connection and self.completed_writers:
                 _commit(self._connection)
@@ -196,28 +191,29 @@ class _SharedTransaction:
         except BaseException as error:
             self._error = error
             if self._connection:
-                self._connection.close()  # it begins nothing more
+                self._connection.close()  # a failed connection is not reused
             raise
         finally:
             self._finished.set()
 
     def wait(self) -> None:
-        """Wait until it is made; Unready when it failed."""
+        """Wait for the commit; Unavailable if it failed."""
         self._finished.wait()
         if self._error:
-            raise Unavailable(DISK_FAILURE_MESSAGE) from self._error
+            raise Unavailable(sqlite.DISK_FAILURE_MESSAGE) from self._error
 
 
 def _commit(connection: Connection) -> None:
     driver = _driver_connection(connection)
-    # When its disk fails SQLite ends a transaction by itself, and the commit that follows would
-    # keep nothing and say nothing.
+    # SQLite ends a transaction by itself when its disk fails. A commit would then succeed without
+    # saving anything.
     if not driver.in_transaction:
-        raise Unavailable(DISK_FAILURE_MESSAGE)
+        raise Unavailable(sqlite.DISK_FAILURE_MESSAGE)
     try:
         connection.commit()
     except BaseException:
-        driver.rollback()  # for SQLAlchemy a commit that failed is an end
+        # SQLAlchemy regards a failed commit as the end of the transaction, SQLite does not.
+        driver.rollback()
         raise
 
 

@@ -1,4 +1,4 @@
-"""Files by key: recordings and their posters, on disk or in an S3 bucket, whole or not at all."""
+"""Storage of files by key, on disk or in an S3 bucket: recordings, their copies and posters."""
 
 import hashlib
 import secrets
@@ -19,14 +19,14 @@ from provider.storage import s3
 from provider.storage.fsync import fsync_path, make_folder
 from provider.storage.s3 import Bucket, explain_error
 
-CHUNK_BYTES = 256 * 1024  # bytes that are in memory at once
-BUCKET_CHUNK_BYTES = 2 * 1024 * 1024  # the same for a bucket, where every read is a request
-UPLOAD_PART_BYTES = 5 * 1024 * 1024  # bytes of an upload's parts: the least that S3 allows
-MAX_CONCURRENT_PARTS = 2  # parts of one upload that are on their way
-LIST_PAGE_SIZE = 1000  # keys that are listed by one request
-UNAVAILABLE_MESSAGE = "Recordings cannot be kept or read just now: please try again in a moment"
-# By the first bytes, for whoever fetches a file from the bucket itself: what a recorder said of its
-# file may be anything.
+CHUNK_BYTES = 256 * 1024  # read from disk at once
+BUCKET_CHUNK_BYTES = 2 * 1024 * 1024  # read from a bucket at once: every read is a request
+UPLOAD_PART_BYTES = 5 * 1024 * 1024  # the minimum that S3 allows
+MAX_CONCURRENT_PARTS = 2  # of one upload
+LIST_PAGE_SIZE = 1000  # keys
+UNAVAILABLE_MESSAGE = "Recordings cannot be saved or read just now: please try again in a moment"
+# (offset, first bytes, content type). Browsers that fetch from the bucket need a content type, and
+# the type that the recorder named cannot be trusted.
 CONTENT_TYPE_SIGNATURES = (
     (0, b"\x1a\x45\xdf\xa3", "video/webm"),
     (4, b"ftyp", "video/mp4"),
@@ -36,22 +36,22 @@ CONTENT_TYPE_SIGNATURES = (
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What was kept: its size in bytes and the SHA-256 of its bytes, in hex."""
+    """The size of a file in bytes, and the SHA-256 of its content in hex."""
 
     size: int
     sha256: str
 
 
 class MediaStore:
-    """A store of files; a key is a path such as `recordings/ID/original`, never a person's name.
+    """A store of files; a key is a path like `recordings/ID/original`, without a person's name.
 
-    Every method raises Unready when the store cannot be reached or refuses; the log says why.
+    Every method raises Unavailable if the store fails; the log has the reason.
     """
 
     def __init__(self, url: str, *, presigned_urls: bool = False) -> None:
         self._store: Any
-        self._upload_store: Any  # the same, but with more patience
-        self._folder: Path | None = None  # where the files are, when that is a disk of ours
+        self._upload_store: Any  # the same store with a longer timeout
+        self._folder: Path | None = None  # None: the files are in a bucket
         self._bucket: Bucket | None = None
         self._has_presigned_urls = presigned_urls
         if url.startswith("file:"):
@@ -71,11 +71,11 @@ class MediaStore:
 
     @property
     def origin(self) -> str | None:
-        """Where a browser fetches files itself, such as `https://host:port`; None: from us."""
+        """The origin of presigned URLs, like `https://host:port`; None: there are none."""
         return self._bucket.origin if self._bucket and self._has_presigned_urls else None
 
     def check(self) -> None:
-        """Write, read and delete a file in the bucket, and list; Unready says why it cannot be."""
+        """Write, read, list and delete a file in the bucket; Unavailable says why that fails."""
         if not self._bucket:
             return
         key, store = f"check/{secrets.token_hex(8)}", self._store
@@ -85,57 +85,56 @@ class MediaStore:
             obstore.delete(store, key)
             next(iter(obstore.list(store, chunk_size=1)), None)
         except (BaseError, FileNotFoundError) as error:
-            why = explain_error(error)
+            reason = explain_error(error)
             raise Unavailable(
-                f"PROVIDER_MEDIA_URL: {self._bucket} cannot be used: {why}"
+                f"PROVIDER_MEDIA_URL: {self._bucket} cannot be used: {reason}"
             ) from error
 
     def check_in_background(self) -> None:
-        """Check while a start goes on, and log what is wrong: all but recordings works without."""
+        """Log the error of `check` from a thread: only recordings need the store."""
         Thread(target=self._check_and_log, daemon=True).start()
 
     def put(
         self, key: str, chunks: Iterable[bytes], expected: StoredFile | None = None
     ) -> StoredFile:
-        """Write a file whole or not at all, to stay; an error on the way leaves what was there.
+        """Write a file atomically and durably; after an error the previous file is still there.
 
-        Raises Invalid, and keeps nothing, when it is not what was `told`.
+        Invalid, and nothing is stored, if the content is not `expected`.
         """
-        kept: list[StoredFile] = []
-        first, rest = _peek_first_chunk(_hash_chunks(chunks, kept, expected))
+        stored: list[StoredFile] = []
+        first, all_chunks = _peek_first_chunk(_hash_chunks(chunks, stored, expected))
         try:
             obstore.put(
                 self._upload_store,
                 key,
-                rest,
+                all_chunks,
                 chunk_size=UPLOAD_PART_BYTES,
                 max_concurrency=MAX_CONCURRENT_PARTS,
                 attributes=_object_attributes(first) if self._bucket else None,  # type: ignore[arg-type]
             )
-        except (BaseError, FileNotFoundError) as error:  # a bucket that is not there is “not found”
+        except (BaseError, FileNotFoundError) as error:  # a missing bucket is “not found”, too
             raise _unavailable(error) from error
         self._sync_to_disk(key)
-        return kept[0]
+        return stored[0]
 
     def size(self, key: str) -> int:
-        """Return the size in bytes; NotFound when there is no such file."""
+        """Return the size in bytes; NotFound if there is no such file."""
         with self._translate_errors():
             return int(obstore.head(self._store, key)["size"])
 
     def exists(self, key: str) -> bool:
-        """Whether there is such a file."""
         try:
             return self.size(key) >= 0
         except NotFound:
             return False
 
     def read_range(self, key: str, start: int, end: int) -> Iterator[bytes]:
-        """Return the bytes from `start` to before `end`, in pieces; NotFound."""
-        for at in range(start, end, self._read_chunk_bytes):
-            until = min(end, at + self._read_chunk_bytes)
+        """Yield the bytes from `start` up to, but without, `end`; NotFound."""
+        for chunk_start in range(start, end, self._read_chunk_bytes):
+            chunk_end = min(end, chunk_start + self._read_chunk_bytes)
             with self._translate_errors():
-                piece = bytes(obstore.get_range(self._store, key, start=at, end=until))
-            yield piece
+                chunk = bytes(obstore.get_range(self._store, key, start=chunk_start, end=chunk_end))
+            yield chunk
 
     def fetch(self, key: str, path: Path) -> None:
         """Copy a file to a local path; NotFound."""
@@ -144,29 +143,26 @@ class MediaStore:
                 file.write(chunk)
 
     def list_files(self, modified_before: datetime | None = None) -> Iterator[tuple[str, int]]:
-        """Return the key and the size in bytes of every file, a page in memory at once.
-
-        With `before` only of those that have not been written since.
-        """
+        """Yield the key and the size in bytes of every file; only one page is in memory."""
         pages = iter(obstore.list(self._store, chunk_size=LIST_PAGE_SIZE))
         while True:
             with self._translate_errors():
                 page = next(pages, None)
             if page is None:
                 return
-            for each in page:
-                if modified_before is None or each["last_modified"] < modified_before:
-                    yield each["path"], int(each["size"])
+            for entry in page:
+                if modified_before is None or entry["last_modified"] < modified_before:
+                    yield entry["path"], int(entry["size"])
 
     def presigned_url(self, key: str, expires_in: timedelta) -> str | None:
-        """Return an address at which a browser may fetch a file for so long; None: from us."""
+        """Return a URL from which a browser may fetch the file; None: it must ask this server."""
         if not self.origin:
             return None
         with self._translate_errors():
             return obstore.sign(self._store, "GET", key, expires_in)
 
     def delete(self, key: str) -> None:
-        """Delete a file; one that is not there is as good as deleted."""
+        """Delete a file; a missing file is no error."""
         try:
             with self._translate_errors():
                 obstore.delete(self._store, key)
@@ -177,9 +173,9 @@ class MediaStore:
         try:
             self.check()
         except Unavailable as error:
-            from structlog import get_logger  # late: see `logs`
+            from structlog import get_logger  # late: see `logging_config`
 
-            get_logger().warning(str(error))
+            get_logger().warning("media_check_failed", error=str(error))
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -192,7 +188,7 @@ class MediaStore:
             raise _unavailable(error) from error
 
     def _require_bucket(self) -> None:
-        """Tell a bucket that is gone from a file that is: both answer 404, often without a word."""
+        """Raise Unavailable if the bucket is missing: it answers 404, like a missing file."""
         if self._bucket:
             try:
                 next(iter(obstore.list(self._store, chunk_size=1)), None)
@@ -200,7 +196,7 @@ class MediaStore:
                 raise _unavailable(error) from error
 
     def _sync_to_disk(self, key: str) -> None:
-        """Write a file and its names through to the disk: the store itself leaves that to luck."""
+        """Call fsync for a file and its folders: obstore does not."""
         if self._folder is None:
             return
         path = self._folder / key
@@ -212,36 +208,43 @@ class MediaStore:
 def _hash_chunks(
     chunks: Iterable[bytes], stored: list[StoredFile], expected: StoredFile | None
 ) -> Iterator[bytes]:
-    """Hash what passes; at the end, before anything is kept, compare it with what was told."""
-    seen, size = hashlib.sha256(), 0
+    """Yield the chunks, then append their size and hash to `stored`.
+
+    Invalid if they are not `expected`; obstore then stores nothing.
+    """
+    sha256, size = hashlib.sha256(), 0
     for chunk in chunks:
-        seen.update(chunk)
+        sha256.update(chunk)
         size += len(chunk)
         yield chunk
-    stored.append(StoredFile(size, seen.hexdigest()))
+    stored.append(StoredFile(size, sha256.hexdigest()))
     if expected and stored != [expected]:
-        raise Invalid("The file did not arrive whole")
+        raise Invalid("The file is incomplete or damaged: send it again")
 
 
 def _peek_first_chunk(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return the first chunk, and all of them."""
+    """Return the first chunk, and an iterator over all chunks."""
     first = next(chunks, b"")
 
-    def whole() -> Iterator[bytes]:
+    def all_chunks() -> Iterator[bytes]:
         yield first
         yield from chunks
 
-    return first, whole()
+    return first, all_chunks()
 
 
-def _object_attributes(first: bytes) -> Mapping[str, str]:
-    found = (mime for at, mark, mime in CONTENT_TYPE_SIGNATURES if first[at:].startswith(mark))
-    plain = "application/octet-stream"
-    return {"Content-Type": next(found, plain), "Cache-Control": "private, no-store"}
+def _object_attributes(first_chunk: bytes) -> Mapping[str, str]:
+    matches = (
+        content_type
+        for offset, signature, content_type in CONTENT_TYPE_SIGNATURES
+        if first_chunk[offset:].startswith(signature)
+    )
+    content_type = next(matches, "application/octet-stream")
+    return {"Content-Type": content_type, "Cache-Control": "private, no-store"}
 
 
 def _unavailable(error: BaseException) -> Unavailable:
-    from structlog import get_logger  # late: see `logs`
+    from structlog import get_logger  # late: see `logging_config`
 
-    get_logger().error("the media store cannot be used", why=explain_error(error))
+    get_logger().error("media_store_unavailable", reason=explain_error(error))
     return Unavailable(UNAVAILABLE_MESSAGE)

@@ -1,7 +1,6 @@
-"""Procrastinate, by which workers on many machines share the lanes: its place in our PostgreSQL.
+"""The PostgreSQL schema of Procrastinate, whose jobs distribute the queues among the workers.
 
-It lives in a schema of its own and holds nothing of worth: what must go out stands in the outbox,
-and whatever is lost here is found again there.
+The schema holds nothing that cannot be created again: every message is in the outbox.
 """
 
 from functools import cache
@@ -23,36 +22,36 @@ from sqlalchemy import (
 
 from provider.errors import Unavailable
 
-SCHEMA_NAME = "provider_engine"
-TIMEOUT_SECONDS = 5  # seconds that a connection of the engine waits for a lock, or to be made
-INSTALL_LOCK_ID = 0x70726F76  # the advisory lock of who installs
+SCHEMA_NAME = "provider_procrastinate"
+TIMEOUT_SECONDS = 5  # for connecting, for a lock, and for an idle transaction
+INSTALL_LOCK_ID = 0x70726F76  # an advisory lock
 
 _APPLIED_TABLE = Table(
-    "applied", MetaData(schema=SCHEMA_NAME), Column("migration", Text, primary_key=True)
+    "applied_migrations", MetaData(schema=SCHEMA_NAME), Column("migration", Text, primary_key=True)
 )
 
 
 def build_conninfo(url: URL) -> str:
-    """Return how the engine reaches the database at `url`, as libpq reads it."""
+    """Return the libpq connection string with which Procrastinate connects to `url`."""
     from psycopg.conninfo import make_conninfo
 
-    _, told = url.get_dialect()().create_connect_args(url)
-    ours = (
+    _, connect_args = url.get_dialect()().create_connect_args(url)
+    session_options = (
         f"-c search_path={SCHEMA_NAME} -c lock_timeout={TIMEOUT_SECONDS}s "
         f"-c idle_in_transaction_session_timeout={TIMEOUT_SECONDS}s"
     )
-    options = f"{told.get('options', '')} {ours}".strip()
-    return make_conninfo(**{**told, "options": options, "connect_timeout": TIMEOUT_SECONDS})
+    options = f"{connect_args.get('options', '')} {session_options}".strip()
+    return make_conninfo(**{**connect_args, "options": options, "connect_timeout": TIMEOUT_SECONDS})
 
 
 def install(engine: Engine) -> None:
-    """Create the engine's schema, or bring it to the version of the Procrastinate that is here."""
+    """Create the schema, or upgrade it to the version of the installed Procrastinate."""
     with engine.begin() as connection:
         _acquire_install_lock(connection)
         if not _is_installed(connection):
             _create(connection)
     for migration in _migration_files():
-        # Each in a transaction of its own: one may need what the one before it has committed.
+        # One transaction each: a migration may need that the previous one is committed.
         with engine.begin() as connection:
             _acquire_install_lock(connection)
             if migration.name not in _applied_migrations(connection):
@@ -61,9 +60,8 @@ def install(engine: Engine) -> None:
 
 
 def is_missing_or_outdated(connection: Connection) -> bool:
-    """Say whether the engine's schema is missing or older than the Procrastinate that is here."""
-    wanted = {migration.name for migration in _migration_files()}
-    return not _is_installed(connection) or not wanted <= _applied_migrations(connection)
+    required = {migration.name for migration in _migration_files()}
+    return not _is_installed(connection) or not required <= _applied_migrations(connection)
 
 
 def _create(connection: Connection) -> None:
@@ -102,10 +100,8 @@ def _migration_files() -> list[Path]:
 
 @cache
 def _procrastinate_sql_folder() -> Path:
-    # Looked for, not imported: `/ready` asks for it, and the whole of it takes a while to load.
-    found = find_spec("procrastinate")
-    if found is None or found.origin is None:
-        raise Unavailable(
-            "PostgreSQL needs what `pip install 'provider[scale]'` brings: install that"
-        )
-    return Path(found.origin).parent / "sql"
+    # `/ready` calls this, and importing Procrastinate is slow.
+    spec = find_spec("procrastinate")
+    if spec is None or spec.origin is None:
+        raise Unavailable("PostgreSQL needs more packages: run `pip install 'provider[scale]'`")
+    return Path(spec.origin).parent / "sql"

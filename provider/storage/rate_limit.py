@@ -1,7 +1,7 @@
-"""How often somebody may come, counted in windows of time that begin at the same moment everywhere.
+"""Fixed-window rate limits, whose windows begin at the same time in every process.
 
-Where there is a Valkey or Redis, all processes count together; without one, or while it does not
-answer, each counts for itself. Nobody is refused for want of it.
+With a Valkey or Redis all processes share their counters. Without one, or while it does not
+answer, each process counts for itself; a failing Redis refuses no request.
 """
 
 import threading
@@ -16,33 +16,33 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from redis import Redis
 
-REDIS_TIMEOUT_SECONDS = 0.05  # seconds to connect, and to wait for an answer
-REDIS_RETRY_SECONDS = 5.0  # seconds for which what has failed is left alone
-WARNING_INTERVAL_SECONDS = 60.0  # seconds after which it is said again
+REDIS_TIMEOUT_SECONDS = 0.05  # of connecting, and of each answer
+REDIS_RETRY_SECONDS = 5.0  # after a failure
+WARNING_INTERVAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class RateLimitState:
-    """How many may come in a window, how many more of them, and when the next one begins."""
+    """The limit of a window, what remains of it, and when the next window begins."""
 
     limit: int
-    remaining: int  # below 0 for who comes too often
+    remaining: int  # negative: the request is over the limit
     resets_at: int  # Unix seconds
 
     def seconds_until_reset(self, now: datetime) -> int:
-        """Return the seconds until the next window, at least one."""
+        """Return whole seconds, at least 1, for Retry-After."""
         return max(1, ceil(self.resets_at - now.timestamp()))
 
 
 class RateLimiter:
-    """Counts who comes."""
+    """Counts requests by key, in Redis or in this process."""
 
     def __init__(self, url: str | None = None) -> None:
         self._local_counter = _LocalCounter()
         self._redis_counter = _RedisCounter(url) if url else None
 
     def hit(self, key: str, limit: int, window_seconds: int, now: datetime) -> RateLimitState:
-        """Count one more, of at most so many in each window of so many seconds."""
+        """Count one request against `limit` requests in each window of `window_seconds`."""
         window = int(now.timestamp()) // window_seconds
         count = (
             self._redis_counter.count(key, window, window_seconds) if self._redis_counter else None
@@ -53,7 +53,7 @@ class RateLimiter:
 
 
 class _LocalCounter:
-    """What this process counts: of each length of windows the newest alone."""
+    """Counters of this process; only the newest window of each length is kept."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -70,10 +70,10 @@ class _LocalCounter:
 
 
 class _RedisCounter:
-    """What all processes count together; None where that cannot be known."""
+    """Counters of all processes; None while Redis does not answer."""
 
     def __init__(self, url: str) -> None:
-        # The one client speaks to both.
+        # Redis' client works with Valkey, but does not know its URL scheme.
         self._url = f"redis{url.removeprefix('valkey')}" if url.startswith("valkey") else url
         self._retry_at = 0.0
         self._next_warning_at = 0.0
@@ -83,9 +83,8 @@ class _RedisCounter:
         if now < self._retry_at:
             return None
         if self._retry_at:
-            self._retry_at = (
-                now + REDIS_RETRY_SECONDS
-            )  # one tries; the others need not wait for that
+            # Only this thread retries: the others do not wait for the timeout.
+            self._retry_at = now + REDIS_RETRY_SECONDS
         try:
             count = self._increment(f"provider/{key}/{window_seconds}/{window}", window_seconds)
         except Exception as error:
@@ -95,14 +94,14 @@ class _RedisCounter:
         return count
 
     def _increment(self, key: str, window_seconds: int) -> int:
-        told = self._client.pipeline()
-        told.incr(key)
-        told.expire(key, 2 * window_seconds)
-        return int(told.execute()[0])
+        pipeline = self._client.pipeline()
+        pipeline.incr(key)
+        pipeline.expire(key, 2 * window_seconds)
+        return int(pipeline.execute()[0])
 
     @cached_property
     def _client(self) -> "Redis":
-        from redis import Redis  # late, for it needs the extra `scale`, and a tenth of a second
+        from redis import Redis  # late: from the extra `scale`, and slow to import
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
@@ -117,7 +116,10 @@ class _RedisCounter:
         self._retry_at = now + REDIS_RETRY_SECONDS
         if now >= self._next_warning_at:
             self._next_warning_at = now + WARNING_INTERVAL_SECONDS
-            from structlog import get_logger  # late: a command has nobody to count
+            from structlog import get_logger  # late: commands count no requests
 
-            said = "PROVIDER_LIMITS_URL does not answer; this process counts for itself"
-            get_logger().warning(said, error=f"{type(error).__name__}: {error}")
+            get_logger().warning(
+                "rate_limit_store_failed",
+                setting="PROVIDER_LIMITS_URL",
+                error=f"{type(error).__name__}: {error}",
+            )

@@ -1,7 +1,7 @@
-"""An S3 bucket: where it is, how it is opened, and what its errors mean.
+"""An S3 bucket: its URL, its client, and the meaning of its errors.
 
-The address names the bucket; the keys to it come as they do for every tool of AWS, from
-AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or from the machine's role.
+The access keys come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from the machine's role,
+as for every AWS tool.
 """
 
 import os
@@ -19,14 +19,11 @@ from provider.storage.s3_url import is_endpoint, is_region
 if TYPE_CHECKING:
     from obstore.store import BackoffConfig
 
-# A bucket that hangs must not hang a request: no try is begun after AGAIN, and none takes longer
-# than ASK, or PUT where a part of an upload is on its way.
-CONNECT_TIMEOUT, REQUEST_TIMEOUT, UPLOAD_TIMEOUT = (
-    timedelta(seconds=2),
-    timedelta(seconds=5),
-    timedelta(seconds=10),
-)
-RETRY_TIMEOUT = timedelta(seconds=3)
+# A hanging bucket must not hang a request: these limit each attempt.
+CONNECT_TIMEOUT = timedelta(seconds=2)
+REQUEST_TIMEOUT = timedelta(seconds=5)
+UPLOAD_TIMEOUT = timedelta(seconds=10)  # of one part
+RETRY_TIMEOUT = timedelta(seconds=3)  # no attempt begins later
 MAX_RETRIES = 2
 RETRY_BACKOFF: "BackoffConfig" = {
     "init_backoff": timedelta(seconds=0.1),
@@ -34,9 +31,9 @@ RETRY_BACKOFF: "BackoffConfig" = {
     "base": 2,
 }
 
-DEFAULT_REGION = "us-east-1"  # of stores that have none
-KEYS_REFUSED_MESSAGE = "its keys are refused: look at AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-WRONG_REGION_MESSAGE = "it is in another region: set AWS_REGION, or add ?region=… to the address"
+DEFAULT_REGION = "us-east-1"  # of stores without regions
+KEYS_REFUSED_MESSAGE = "its keys are refused: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+WRONG_REGION_MESSAGE = "it is in another region: set AWS_REGION, or add ?region=… to the URL"
 MESSAGES_BY_ERROR_CODE = {
     "NoSuchBucket": "there is no such bucket",
     "InvalidAccessKeyId": KEYS_REFUSED_MESSAGE,
@@ -56,7 +53,7 @@ MESSAGES_BY_ERROR_TEXT = (
 
 @dataclass(frozen=True)
 class Bucket:
-    """A bucket and the place in it: what `s3://bucket/prefix?region=…&endpoint=…` says."""
+    """The parts of a URL like `s3://bucket/prefix?region=…&endpoint=…`."""
 
     name: str
     prefix: str
@@ -65,17 +62,17 @@ class Bucket:
 
     @classmethod
     def from_url(cls, url: str) -> "Bucket":
-        """Read an address, and what it leaves out from AWS_REGION and AWS_ENDPOINT_URL; Invalid."""
+        """Parse a URL; AWS_REGION and AWS_ENDPOINT_URL add what it leaves out. Raises Invalid."""
         parts = urlsplit(url)
-        told = dict(parse_qsl(parts.query))
+        options = dict(parse_qsl(parts.query))
         region = (
-            told.get("region")
+            options.get("region")
             or _first_env_value("AWS_REGION", "AWS_DEFAULT_REGION")
             or DEFAULT_REGION
         )
         if not is_region(region):
             raise Invalid("AWS_REGION should look like eu-central-1")
-        endpoint = told.get("endpoint") or _first_env_value(
+        endpoint = options.get("endpoint") or _first_env_value(
             "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"
         )
         endpoint = (endpoint or f"https://s3.{region}.amazonaws.com").rstrip("/")
@@ -88,11 +85,11 @@ class Bucket:
 
     @property
     def origin(self) -> str:
-        """Where its files are fetched from: scheme, host and port."""
+        """Scheme, host and port, from which a browser fetches presigned URLs."""
         return "{0.scheme}://{0.netloc}".format(urlsplit(self.endpoint))
 
     def open_store(self, request_timeout: timedelta) -> Any:
-        """Return the store, of which no try takes longer than `once`; nothing is asked yet."""
+        """Return obstore's client; no attempt takes longer than `request_timeout`."""
         return S3Store(
             self.name,
             prefix=self.prefix or None,
@@ -100,7 +97,7 @@ class Bucket:
             aws_endpoint_url_s3=self.endpoint,
             region=self.region,
             virtual_hosted_style_request=False,
-            disable_bulk_delete=True,  # which some stores do not know
+            disable_bulk_delete=True,  # some stores do not support it
             client_options={
                 "allow_http": self.endpoint.startswith("http:"),
                 "connect_timeout": CONNECT_TIMEOUT,
@@ -115,14 +112,14 @@ class Bucket:
 
 
 def explain_error(error: BaseException) -> str:
-    """Say in a few plain words what an error of a store means; nothing of it that is secret."""
+    """Return the end of a sentence for people and logs, without keys or signatures."""
     text = str(error)
     if "169.254.169.254" in text:
         return "there are no keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if code := re.search(r"<Code>(\w+)</Code>", text):
         return MESSAGES_BY_ERROR_CODE.get(code[1], f"it answers {code[1]}")
     return next(
-        (meaning for sign, meaning in MESSAGES_BY_ERROR_TEXT if sign in text), type(error).__name__
+        (message for part, message in MESSAGES_BY_ERROR_TEXT if part in text), type(error).__name__
     )
 
 

@@ -1,4 +1,4 @@
-"""SQLite as this house uses it: which library, how it is opened, and who may write when."""
+"""SQLite: which library is safe, how a connection is set up, and how transactions begin."""
 
 import sqlite3
 from types import ModuleType
@@ -9,15 +9,15 @@ from sqlalchemy.engine import Connection
 
 from provider.storage.compiled import Pen
 
-BUSY_TIMEOUT_MS = 10_000  # milliseconds that a writer waits for another writer
-CHECKPOINT_PAGES = 4000  # pages (16 MB): much of what one order writes, the next ones write again
-BUSY_MESSAGE = (
-    "The database is kept busy by another program that writes; nothing was kept: try again"
-)
+BUSY_TIMEOUT_MS = 10_000  # a writer waits this long for another writer
+# 16 MB: orders write the same pages again and again, and a checkpoint copies such a page once.
+CHECKPOINT_PAGES = 4000
+BUSY_MESSAGE = "Another program is writing to the database; nothing was saved: try again"
 DISK_FAILURE_MESSAGE = (
-    "The database's disk fails or is full; what was asked for is not promised: try again later"
+    "The database's disk fails or is full; the change may not be saved: try again later"
 )
-DISK_ERROR_TEXTS = (  # the last is also what SQLite says when it cannot read
+# SQLite reports the last of these for a failed read, too.
+DISK_ERROR_TEXTS = (
     "disk I/O error",
     "database or disk is full",
     "unable to open database file",
@@ -26,10 +26,10 @@ DISK_ERROR_TEXTS = (  # the last is also what SQLite says when it cannot read
 
 
 def sqlite_library() -> tuple[ModuleType, bool]:
-    """Return the SQLite to use and whether its WAL is safe.
+    """Return the SQLite module to use, and whether WAL mode is safe with it.
 
     SQLite 3.7.0 to 3.51.2 can corrupt a WAL file with two connections; fixed in 3.51.3, 3.50.7
-    and 3.44.6 (https://sqlite.org/wal.html). The standard library's is used when it is safe.
+    and 3.44.6 (https://sqlite.org/wal.html). The standard library's module comes first.
     """
     if is_wal_safe(sqlite3.sqlite_version_info):
         return sqlite3, True
@@ -43,44 +43,42 @@ def sqlite_library() -> tuple[ModuleType, bool]:
 
 
 def is_wal_safe(version: tuple[int, ...]) -> bool:
-    """Say whether this SQLite version keeps a WAL file whole."""
     return (
         version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
     )
 
 
 def create_sqlite_engine(url: str, *, read_only: bool) -> Engine:
-    """Return an engine whose transactions begin as they are: to read, or to write."""
-    library, safe = sqlite_library()
-    # What a statement was given is people's data, and has no place in an error that is logged.
-    made = create_engine(
+    """Return an engine whose transactions begin with BEGIN (read-only) or BEGIN IMMEDIATE."""
+    library, is_safe = sqlite_library()
+    engine = create_engine(
         url,
         module=library,
         pool_size=32,
         max_overflow=64,
-        hide_parameters=True,
-        pool_use_lifo=True,  # the connection used last has the most in its memory
+        hide_parameters=True,  # parameters are personal data, and errors are logged
+        pool_use_lifo=True,  # the most recently used connection has the warmest page cache
     )
 
-    @event.listens_for(made, "connect")
+    @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself
+        connection.isolation_level = None  # the driver begins no transaction by itself
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
-            f"journal_mode={'WAL' if safe else 'DELETE'}",
+            f"journal_mode={'WAL' if is_safe else 'DELETE'}",
             "synchronous=FULL",
             "foreign_keys=ON",
-            "temp_store=MEMORY",  # what would undo one part of a shared commit
+            "temp_store=MEMORY",  # for the savepoints of a group commit
             "secure_delete=ON",
             f"wal_autocheckpoint={CHECKPOINT_PAGES}",
             f"query_only={'ON' if read_only else 'OFF'}",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
-    @event.listens_for(made, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # IMMEDIATE, for a read that turns into a write fails at once whatever the timeout.
+        # A read that becomes a write fails at once, whatever the busy timeout. IMMEDIATE waits.
         sql = "BEGIN" if read_only else "BEGIN IMMEDIATE"
-        Pen(made.dialect, connection.connection).run(sql)
+        Pen(engine.dialect, connection.connection).run(sql)
 
-    return made
+    return engine

@@ -1,6 +1,6 @@
-"""/metrics: what all processes counted, and what the database holds, for Prometheus.
+"""/metrics for Prometheus: the counters of all processes, and gauges from the database.
 
-Any one process that serves answers for all.
+Any server process answers for all processes.
 """
 
 import structlog
@@ -22,22 +22,22 @@ routes.record(lambda state: state.app.extensions.setdefault(GAUGES_EXTENSION, Da
 
 @routes.get("/metrics")
 def metrics() -> Response:
-    """Tell it to whoever has the token; to others not even whether there is one."""
     services = current_services()
     if not has_metrics_token(services):
-        abort(401, "/metrics wants PROVIDER_METRICS_TOKEN as its bearer token")
+        # The same answer whether a token is set or not.
+        abort(401, "/metrics needs PROVIDER_METRICS_TOKEN as its bearer token")
     gauges: DatabaseGauges = current_app.extensions[GAUGES_EXTENSION]
-    told = services.metrics.written(
+    text = services.metrics.written(
         _counts_of_all_processes(services), gauges.current(services.db, services.now())
     )
-    return Response(told, content_type=CONTENT_TYPE_LATEST)
+    return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 
 def _counts_of_all_processes(services: Services) -> Counts:
     try:
         return services.ledger.all(services.now())
     except Exception as error:
-        log.warning("the metrics are without other processes'", error=type(error).__name__)
+        log.warning("metrics_of_other_processes_failed", error=type(error).__name__)
         return services.ledger.known()
 
 

@@ -1,1 +1,1 @@
-"""The database's history: one alembic revision after another, from the first table."""
+"""The alembic revisions of the database schema."""

@@ -1,4 +1,4 @@
-"""How alembic reaches the database: always by a connection that the caller opened."""
+"""Alembic's environment: the caller passes an open connection."""
 
 from alembic import context
 
