@@ -269,7 +269,7 @@ def _secret_keys(text: str | None, database_url: str, instance: Path) -> tuple[b
         return (_instance_key(instance),)
     except OSError as error:
         raise Invalid(
-            f"PROVIDER_INSTANCE: {instance} cannot be used ({error.strerror}): choose another folder"
+            f"PROVIDER_INSTANCE: {instance} cannot be used ({error.strerror}): choose another one"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The files and commands of the deployment guide: what it names is there and is understood."""
+"""The deployment guide and its files: commands, systemd units, the nginx file, the lock file."""
 
 import re
 import shutil
@@ -12,41 +12,45 @@ from provider.cli import main
 
 ROOT = Path(__file__).parents[1]
 FILES = ROOT / "provider" / "samples" / "deployment"
-README = (ROOT / "README.md").read_text("utf-8")
-GUIDE = README[README.index("## Deploying") : README.index("## Product documents")]
+GUIDE = (ROOT / "docs" / "deployment.md").read_text("utf-8")
 UNITS = sorted(FILES.glob("*.service"))
 
 
 def run(*command: str | Path) -> str:
-    done = subprocess.run(
+    """Return the output, stderr included."""
+    process = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, text=True
     )
-    return done.stdout
+    return process.stdout
 
 
-def test_every_file_of_the_folder_is_in_the_guide() -> None:
+def test_guide_names_every_deployment_file() -> None:
     assert [path.name for path in FILES.iterdir() if path.name not in GUIDE] == []
 
 
-@pytest.mark.parametrize("text", [GUIDE, *(path.read_text("utf-8") for path in UNITS)])
-def test_every_command_of_ours_is_one(text: str) -> None:
-    told = re.findall(r"/opt/provider/bin/provider ([a-z]+)", text)
-    assert told
-    for command in told:
+@pytest.mark.parametrize(
+    "text",
+    [GUIDE, *(path.read_text("utf-8") for path in UNITS)],
+    ids=["guide", *(path.name for path in UNITS)],
+)
+def test_installed_program_has_the_commands_in_use(text: str) -> None:
+    commands = re.findall(r"/opt/provider/bin/provider ([a-z-]+)", text)
+    assert commands
+    for command in commands:
         assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0, command
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: str(path.name))
-def test_systemd_understands_the_units(unit: Path, tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(unit: Path, tmp_path: Path) -> None:
     copy = tmp_path / unit.name.replace("@", "@8000")
-    # The program is not installed where the guide puts it: another one is.
+    # systemd checks that the program exists; it is not installed here.
     copy.write_text(unit.read_text("utf-8").replace("/opt/provider/bin/provider", "/bin/true"))
     assert run("systemd-analyze", "verify", copy) == ""
 
 
 @pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
-def test_nginx_understands_its_file(tmp_path: Path) -> None:
+def test_nginx_accepts_its_file(tmp_path: Path) -> None:
     conf = (FILES / "nginx.conf").read_text("utf-8")
     for path in ("/etc/letsencrypt/live/tests.example.com", "/var/log/nginx"):
         conf = conf.replace(path, str(tmp_path))
@@ -65,15 +69,15 @@ def test_nginx_understands_its_file(tmp_path: Path) -> None:
         "-keyout",
         tmp_path / certificate[1],
     )
-    # Only read, never begun: the ports stay free.
+    # nginx only reads the file and opens no port.
     (tmp_path / "nginx.conf").write_text(
         f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{conf}\n}}\n"
     )
-    said = run("nginx", "-t", "-q", "-e", tmp_path / "errors", "-c", tmp_path / "nginx.conf")
-    assert "emerg" not in said, said
+    output = run("nginx", "-t", "-q", "-e", tmp_path / "errors", "-c", tmp_path / "nginx.conf")
+    assert "emerg" not in output, output
 
 
-def test_the_servers_lock_pins_what_was_tested() -> None:
+def test_server_lock_has_the_tested_versions() -> None:
     tested, installed = (
         dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", (ROOT / name).read_text("utf-8"), re.MULTILINE))
         for name in ("requirements.lock", "requirements-server.lock")

@@ -1,12 +1,14 @@
-"""The documents and registries are complete: what is written is so, and what is so is written."""
+"""The documents agree with the program: settings, commands, addresses, metrics and links."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import pytest
 from flask import Flask
 
+from provider.app import create_app
 from provider.ats import ADAPTERS
 from provider.cli import main
 from provider.config import SETTINGS, describe_settings
@@ -14,56 +16,78 @@ from provider.core import labels
 from provider.core.kinds import KINDS
 from provider.core.orders import PROGRESS_STATES, STATUSES, Order
 from provider.core.urls import UrlBuilder
+from provider.services import Services
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 README = (ROOT / "README.md").read_text("utf-8")
+DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text("utf-8")
+METRICS = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+MAX_README_LINES = 150
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
 
 
-def commands(group: click.Group, before: str = "provider") -> list[str]:
-    """Return every command of the program, written out."""
-    found = []
+def list_commands(group: click.Group, prefix: str = "provider") -> list[str]:
+    """Return every command with its groups, like `provider order list`."""
+    commands = []
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
-        path = f"{before} {name}"
-        found += commands(command, path) if isinstance(command, click.Group) else [path]
-    return found
+        path = f"{prefix} {name}"
+        commands += list_commands(command, path) if isinstance(command, click.Group) else [path]
+    return commands
+
+
+# Settings
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_every_setting_is_in_the_readme(setting: str) -> None:
-    assert f"| `{setting}` |" in README
+def test_setting_has_row_in_deployment_guide(setting: str) -> None:
+    assert f"| `{setting}` |" in DEPLOYMENT
 
 
-def test_the_readme_names_no_setting_that_is_not_one() -> None:
-    assert set(re.findall(r"PROVIDER_[A-Z_]+", README)) <= set(SETTINGS)
+@each_document
+def test_document_names_only_known_settings(document: Path) -> None:
+    names = re.findall(r"PROVIDER_[A-Z_]*[A-Z]", document.read_text("utf-8"))
+    assert set(names) <= set(SETTINGS)
 
 
-def test_config_explains_every_setting(tmp_path: Path) -> None:
-    told = describe_settings({"PROVIDER_INSTANCE": str(tmp_path)})
-    assert [name for name, _, _ in told] == list(SETTINGS)
+def test_describe_settings_lists_every_setting(tmp_path: Path) -> None:
+    described = describe_settings({"PROVIDER_INSTANCE": str(tmp_path)})
+    assert [name for name, _, _ in described] == list(SETTINGS)
 
 
-@pytest.mark.parametrize("command", commands(main))
-def test_every_command_is_in_the_readme(command: str) -> None:
-    assert f"| `{command}" in README
+# Commands
 
 
-def test_the_readme_names_no_command_that_is_not_one() -> None:
-    known = commands(main)
-    for line in re.findall(r"`provider ([a-z][^`]*)`", README):
-        assert any(f"provider {line}".startswith(command) for command in known), line
+@pytest.mark.parametrize("command", list_commands(main))
+def test_command_has_row_in_deployment_guide(command: str) -> None:
+    assert f"| `{command}" in DEPLOYMENT
 
 
-def test_every_address_is_in_the_readme(app: Flask) -> None:
-    """By its first part: `/c/`, `/console/`, `/tests` and so on."""
-    firsts = {f"/{rule.rule.split('/')[1]}" for rule in app.url_map.iter_rules()}
-    firsts -= {"/", "/static", "/bootstrap"}  # the front page and what pages are made of
-    table = README[README.index("## URLs") : README.index("## Product documents")]
-    assert sorted(first for first in firsts if first not in table) == []
+@each_document
+def test_document_names_only_known_commands(document: Path) -> None:
+    known = list_commands(main)
+    for words in re.findall(r"`provider ([a-z][^`]*)`", document.read_text("utf-8")):
+        assert any(f"provider {words}".startswith(command) for command in known), words
 
 
-def test_every_public_link_is_served(app: Flask) -> None:
+# Addresses
+
+
+def test_deployment_guide_has_every_address(app: Flask) -> None:
+    """Compares the first part of each address: `/c/`, `/console/`, `/tests` and so on."""
+    addresses = {f"/{rule.rule.split('/')[1]}" for rule in app.url_map.iter_rules()}
+    addresses -= {"/", "/static", "/bootstrap"}
+    table = DEPLOYMENT[DEPLOYMENT.index("## URLs") :]
+    assert sorted(address for address in addresses if address not in table) == []
+
+
+def test_public_links_are_served(app: Flask) -> None:
     links = UrlBuilder("http://provider.test")
     adapter = app.url_map.bind("provider.test")
     for link in (links.invitation("t"), links.report("t"), links.pdf("t"), links.shared("t")):
@@ -73,43 +97,81 @@ def test_every_public_link_is_served(app: Flask) -> None:
     assert adapter.match(links.console().removeprefix("http://provider.test"))
 
 
-def test_every_make_target_is_explained(tmp_path: Path) -> None:
+# Metrics
+
+
+def test_metrics_guide_has_every_metric(services: Services) -> None:
+    settings = replace(services.settings, metrics_token="m3tr1cs")
+    client = create_app(replace(services, settings=settings)).test_client()
+    response = client.get("/metrics", headers={"Authorization": "Bearer m3tr1cs"})
+    names = re.findall(r"^# TYPE (\S+) ", response.text, re.MULTILINE)
+    assert {"provider_database_up", "provider_requests_total"} <= set(names)
+    assert sorted(name for name in names if f"| `{name}` |" not in METRICS) == []
+
+
+# Files
+
+
+def test_readme_is_short() -> None:
+    assert len(README.splitlines()) <= MAX_README_LINES
+
+
+@pytest.mark.parametrize(
+    "document",
+    [path for path in DOCUMENTS if path.name != "CHANGELOG.md"],
+    ids=lambda path: str(path.name),
+)
+def test_relative_links_of_document_lead_to_files(document: Path) -> None:
+    text = document.read_text("utf-8")
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in link]
+    missing = [
+        link
+        for link in links
+        if not link.startswith("#") and not (document.parent / link.partition("#")[0]).exists()
+    ]
+    assert missing == []
+
+
+def test_readme_layout_has_every_module_of_the_package() -> None:
+    layout = README[README.index("## Layout") : README.index("## Where the rest is")]
+    entries = {path.stem for path in (ROOT / "provider").iterdir() if not path.name.startswith("_")}
+    assert sorted(entry for entry in entries if entry not in layout) == []
+
+
+def test_readme_pictures_exist() -> None:
+    for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README):
+        assert (ROOT / picture).is_file(), picture
+
+
+def test_make_targets_are_explained() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     targets = re.findall(r"^([a-z.]+):", makefile, re.MULTILINE)
-    for promised in ["demo", "test", "check", "format", "bench", "soak", "screenshots"]:
-        assert promised in targets
-        assert re.search(rf"^{promised}:.*##", makefile, re.MULTILINE), promised
+    for target in ["demo", "test", "check", "format", "bench", "soak", "screenshots"]:
+        assert target in targets
+        assert re.search(rf"^{target}:.*##", makefile, re.MULTILINE), target
 
 
-def test_every_room_is_on_the_plan() -> None:
-    plan = README[README.index("## The plan of the house") : README.index("### One order")]
-    rooms = {path.stem for path in (ROOT / "provider").iterdir() if not path.name.startswith("_")}
-    assert sorted(room for room in rooms if room not in plan) == []
-
-
-def test_every_kind_is_an_order_with_words() -> None:
-    assert set(Order.__mapper__.polymorphic_map) == set(KINDS)
-    assert set(KINDS) <= set(labels.KIND_LABELS) & set(labels.PRODUCT_LABELS)
-
-
-def test_every_status_and_progress_has_a_word() -> None:
-    assert set(STATUSES) <= set(labels.STATUS_LABELS)
-    assert set(PROGRESS_STATES) <= set(labels.PROGRESS_LABELS)
-
-
-def test_dialects_are_registered_by_their_names() -> None:
-    assert {name: dialect.name for name, dialect in ADAPTERS.items()} == {
-        name: name for name in ADAPTERS
-    }
-
-
-def test_the_changelog_names_the_version() -> None:
+def test_changelog_names_the_version() -> None:
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     version = re.search(r'^version = "([^"]+)"', project, re.MULTILINE)
     assert version
     assert version[1] in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
-def test_every_picture_of_the_readme_is_there() -> None:
-    for picture in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README):
-        assert (ROOT / picture).is_file(), picture
+# Registries
+
+
+def test_every_kind_has_a_model_and_labels() -> None:
+    assert set(Order.__mapper__.polymorphic_map) == set(KINDS)
+    assert set(KINDS) <= set(labels.KIND_LABELS) & set(labels.PRODUCT_LABELS)
+
+
+def test_every_status_and_progress_has_a_label() -> None:
+    assert set(STATUSES) <= set(labels.STATUS_LABELS)
+    assert set(PROGRESS_STATES) <= set(labels.PROGRESS_LABELS)
+
+
+def test_adapters_are_registered_by_their_names() -> None:
+    assert {name: adapter.name for name, adapter in ADAPTERS.items()} == {
+        name: name for name in ADAPTERS
+    }
