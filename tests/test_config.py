@@ -1,4 +1,4 @@
-"""Every setting: its default, a value, and one clear sentence for a value that cannot be."""
+"""Settings: defaults, valid values, errors for wrong values, and the secret key."""
 
 import subprocess
 import sys
@@ -19,12 +19,14 @@ KEY = urlsafe_b64encode(b"k" * 32).decode()
 OLD_KEY = urlsafe_b64encode(b"o" * 32).decode().rstrip("=")
 
 
-def read(folder: Path, **told: str) -> config.Settings:
-    env = {f"PROVIDER_{name}": value for name, value in told.items()}
+def load(folder: Path, **values: str) -> config.Settings:
+    env = {f"PROVIDER_{name}": value for name, value in values.items()}
     return config.load_settings({"PROVIDER_INSTANCE": str(folder), "PATH": "/usr/bin"} | env)
 
 
-def test_nothing_needs_to_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_settings_without_variables_has_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     settings = config.load_settings({})
     assert settings.instance == tmp_path / "instance"
@@ -41,7 +43,7 @@ def test_nothing_needs_to_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert len(settings.secret_keys[0]) == 32
 
 
-def test_the_environment_is_the_processs_own_unless_one_is_given(
+def test_load_settings_without_mapping_reads_process_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path))
@@ -106,9 +108,11 @@ VALUES: list[tuple[str, str, str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "field", "meant"), VALUES)
-def test_a_setting_is_taken(tmp_path: Path, name: str, value: str, field: str, meant: Any) -> None:
-    assert getattr(read(tmp_path, **{name: value}), field) == meant
+@pytest.mark.parametrize(("name", "value", "field", "expected"), VALUES)
+def test_load_settings_parses_valid_value(
+    tmp_path: Path, name: str, value: str, field: str, expected: Any
+) -> None:
+    assert getattr(load(tmp_path, **{name: value}), field) == expected
 
 
 BAD = [
@@ -155,7 +159,7 @@ BAD = [
     ("MEDIA_URL", "s3://films?endpoint=s3.example.com"),
     ("MEDIA_URL", "s3://films?endpoint=https://s3.example.com:99999"),
     ("MEDIA_DOWNLOADS", "Signed"),
-    ("MEDIA_DOWNLOADS", "signed"),  # a disk has no addresses
+    ("MEDIA_DOWNLOADS", "signed"),  # files on disk have no presigned URLs
     ("RETRY_SCHEDULE", "soon"),
     ("RETRY_SCHEDULE", "5s,,5m"),
     ("RETRY_SCHEDULE", "0s"),
@@ -187,29 +191,29 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "value"), BAD)
-def test_a_bad_value_is_one_sentence_that_names_the_variable(
+def test_load_settings_with_wrong_value_names_the_variable(
     tmp_path: Path, name: str, value: str
 ) -> None:
-    with pytest.raises(Invalid, match=f"PROVIDER_{name}") as caught:
-        read(tmp_path, **{name: value})
-    assert "\n" not in str(caught.value)
+    with pytest.raises(Invalid, match=f"PROVIDER_{name}") as error:
+        load(tmp_path, **{name: value})
+    assert "\n" not in str(error.value)
 
 
-def test_every_setting_refuses_what_is_not_a_line_of_text(tmp_path: Path) -> None:
+def test_every_setting_refuses_control_characters(tmp_path: Path) -> None:
     for name in config.SETTINGS:
         for value in ("a\x00b", "a\nb", "a\udc80b"):
             with pytest.raises(Invalid, match=f"{name} should be one line of plain text"):
                 config.load_settings({"PROVIDER_INSTANCE": str(tmp_path)} | {name: value})
 
 
-def test_every_setting_has_a_value_and_a_bad_value_here() -> None:
-    taken = {f"PROVIDER_{name}" for name, *_ in VALUES} | {"PROVIDER_INSTANCE"}
-    assert taken == set(config.SETTINGS)
+def test_cases_have_valid_and_wrong_value_of_every_setting() -> None:
+    valid = {f"PROVIDER_{name}" for name, *_ in VALUES} | {"PROVIDER_INSTANCE"}
+    assert valid == set(config.SETTINGS)
     assert {f"PROVIDER_{name}" for name, _ in BAD} == set(config.SETTINGS)
 
 
 @pytest.mark.parametrize("name", sorted(config.SETTINGS))
-def test_an_empty_value_is_the_default(
+def test_blank_value_means_default(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -220,28 +224,28 @@ def test_an_empty_value_is_the_default(
     ) is False
 
 
-def test_an_unknown_setting_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_unknown_setting_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="Unknown setting PROVIDER_BASEURL"):
-        read(tmp_path, BASEURL="https://tests.example.com")
+        load(tmp_path, BASEURL="https://tests.example.com")
 
 
-def test_a_setting_of_somebody_else_is_none_of_our_business(tmp_path: Path) -> None:
+def test_variable_without_our_prefix_is_ignored(tmp_path: Path) -> None:
     assert config.load_settings({"PROVIDER_INSTANCE": str(tmp_path), "CLOUD_PROVIDER": "x"})
 
 
-def test_downloads_can_be_signed_where_recordings_are_in_a_bucket(tmp_path: Path) -> None:
-    assert read(tmp_path, MEDIA_URL="s3://films", MEDIA_DOWNLOADS="signed").signed_downloads
-    assert not read(tmp_path, MEDIA_URL="s3://films").signed_downloads
+def test_signed_downloads_need_a_bucket(tmp_path: Path) -> None:
+    assert load(tmp_path, MEDIA_URL="s3://films", MEDIA_DOWNLOADS="signed").signed_downloads
+    assert not load(tmp_path, MEDIA_URL="s3://films").signed_downloads
 
 
-def test_the_sender_is_at_the_servers_host_and_never_at_a_bare_ipv6_address(tmp_path: Path) -> None:
-    assert read(tmp_path, BASE_URL="https://a.example.com").mail_from == "provider@a.example.com"
-    assert read(tmp_path, BASE_URL="http://[::1]:8000").mail_from == "provider@localhost"
+def test_default_sender_is_at_base_url_host_or_localhost(tmp_path: Path) -> None:
+    assert load(tmp_path, BASE_URL="https://a.example.com").mail_from == "provider@a.example.com"
+    assert load(tmp_path, BASE_URL="http://[::1]:8000").mail_from == "provider@localhost"
 
 
-def test_https_is_seen_by_the_base_url(tmp_path: Path) -> None:
-    assert read(tmp_path, BASE_URL="https://a.example.com").is_https
-    assert not read(tmp_path).is_https
+def test_is_https_follows_base_url(tmp_path: Path) -> None:
+    assert load(tmp_path, BASE_URL="https://a.example.com").is_https
+    assert not load(tmp_path).is_https
 
 
 @pytest.mark.parametrize(
@@ -254,12 +258,12 @@ def test_https_is_seen_by_the_base_url(tmp_path: Path) -> None:
         ("2w", timedelta(weeks=2)),
     ],
 )
-def test_a_duration_is_a_number_and_a_unit(text: str, length: timedelta) -> None:
+def test_parse_duration_takes_number_and_unit(text: str, length: timedelta) -> None:
     assert config.parse_duration(text) == length
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "5 minutes", "-5m", "0d", "1.5h", "3651d", "5m\n;"])
-def test_what_is_no_duration_is_told_what_one_looks_like(text: str) -> None:
+def test_parse_duration_error_shows_examples(text: str) -> None:
     with pytest.raises(Invalid, match="write 90s, 5m, 2h, 7d or 2w"):
         config.parse_duration(text)
 
@@ -278,75 +282,75 @@ SECRETS = {
 }
 
 
-def test_explain_says_every_setting_its_value_and_its_source(tmp_path: Path) -> None:
+def test_describe_settings_has_value_and_source(tmp_path: Path) -> None:
     env = {"PROVIDER_INSTANCE": str(tmp_path), "PROVIDER_PRIVATE_CALLBACKS": "allow"} | SECRETS
-    told = {name: (value, source) for name, value, source in config.describe_settings(env)}
-    assert list(told) == list(config.SETTINGS)
-    assert told["PROVIDER_INSTANCE"] == (str(tmp_path), "environment")
-    assert told["PROVIDER_PRIVATE_CALLBACKS"] == ("allow", "environment")
-    assert told["PROVIDER_RETRY_SCHEDULE"] == (config.DEFAULT_RETRY_SCHEDULE, "default")
-    assert told["PROVIDER_SECRET_KEY"] == ("2 key(s), hidden", "environment")
-    assert told["PROVIDER_METRICS_TOKEN"] == ("hidden", "environment")
-    assert told["PROVIDER_DATABASE_URL"][0] == (
+    described = {name: (value, source) for name, value, source in config.describe_settings(env)}
+    assert list(described) == list(config.SETTINGS)
+    assert described["PROVIDER_INSTANCE"] == (str(tmp_path), "environment")
+    assert described["PROVIDER_PRIVATE_CALLBACKS"] == ("allow", "environment")
+    assert described["PROVIDER_RETRY_SCHEDULE"] == (config.DEFAULT_RETRY_SCHEDULE, "default")
+    assert described["PROVIDER_SECRET_KEY"] == ("2 key(s), hidden", "environment")
+    assert described["PROVIDER_METRICS_TOKEN"] == ("hidden", "environment")
+    assert described["PROVIDER_DATABASE_URL"][0] == (
         "postgresql+psycopg://provider:***@db/p?sslpassword=***"
     )
-    assert told["PROVIDER_MAIL_URL"][0] == "smtp://robot:***@mail.example.com"
-    assert told["PROVIDER_LIMITS_URL"][0] == "redis://robot:***@cache.example.com/1"
-    assert told["PROVIDER_MEDIA_URL"][0] == "s3://bucket/prefix?region=eu"
-    assert told["PROVIDER_MEDIA_DOWNLOADS"] == ("signed", "environment")
+    assert described["PROVIDER_MAIL_URL"][0] == "smtp://robot:***@mail.example.com"
+    assert described["PROVIDER_LIMITS_URL"][0] == "redis://robot:***@cache.example.com/1"
+    assert described["PROVIDER_MEDIA_URL"][0] == "s3://bucket/prefix?region=eu"
+    assert described["PROVIDER_MEDIA_DOWNLOADS"] == ("signed", "environment")
 
 
-def test_no_secret_is_in_what_is_explained_or_in_a_repr(tmp_path: Path) -> None:
+def test_secrets_are_hidden_in_description_and_repr(tmp_path: Path) -> None:
     env = {"PROVIDER_INSTANCE": str(tmp_path)} | SECRETS
-    for shown in (repr(config.describe_settings(env)), repr(config.load_settings(env))):
+    for text in (repr(config.describe_settings(env)), repr(config.load_settings(env))):
         for secret in ("hunter", KEY, OLD_KEY, "kkkk", "oooo", "b@db"):
-            assert secret not in shown
+            assert secret not in text
 
 
-def test_what_is_not_set_shows_as_nothing(tmp_path: Path) -> None:
-    told = {
+def test_describe_settings_shows_unset_value_as_empty(tmp_path: Path) -> None:
+    described = {
         name: value
         for name, value, _ in config.describe_settings({"PROVIDER_INSTANCE": str(tmp_path)})
     }
-    assert told["PROVIDER_MAIL_URL"] == told["PROVIDER_METRICS_TOKEN"] == ""
-    assert told["PROVIDER_PRIVATE_CALLBACKS"] == ""
+    assert described["PROVIDER_MAIL_URL"] == described["PROVIDER_METRICS_TOKEN"] == ""
+    assert described["PROVIDER_PRIVATE_CALLBACKS"] == ""
 
 
-# The server's own key
+# The key of the instance folder
 
 
-def test_the_own_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
+def test_instance_key_is_created_once_with_mode_0600(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "instance"
-    first = read(folder)
-    assert read(folder).secret_keys == first.secret_keys
+    first = load(folder)
+    assert load(folder).secret_keys == first.secret_keys
     assert (folder / "secret.key").stat().st_mode & 0o777 == 0o600
     assert folder.stat().st_mode & 0o777 == 0o700
     assert [path.name for path in folder.iterdir()] == ["secret.key"]
 
 
-def test_two_instances_have_two_keys(tmp_path: Path) -> None:
-    assert read(tmp_path / "a").secret_keys != read(tmp_path / "b").secret_keys
+def test_instances_have_different_keys(tmp_path: Path) -> None:
+    assert load(tmp_path / "a").secret_keys != load(tmp_path / "b").secret_keys
 
 
-def test_a_key_that_is_set_makes_no_file(tmp_path: Path) -> None:
-    read(tmp_path / "instance", SECRET_KEY=KEY)
+def test_secret_key_setting_creates_no_file(tmp_path: Path) -> None:
+    load(tmp_path / "instance", SECRET_KEY=KEY)
     assert not (tmp_path / "instance").exists()
 
 
 @pytest.mark.parametrize("text", ["", "half", "\x00" * 44, "ÿ" * 44])
-def test_a_damaged_key_file_is_not_replaced_but_told(tmp_path: Path, text: str) -> None:
+def test_damaged_key_file_is_refused_and_unchanged(tmp_path: Path, text: str) -> None:
     (tmp_path / "secret.key").write_text(text)
     with pytest.raises(Invalid, match=r"PROVIDER_SECRET_KEY is unset and .*secret\.key is damaged"):
-        read(tmp_path)
+        load(tmp_path)
     assert (tmp_path / "secret.key").read_text() == text
 
 
-def test_threads_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
-    together = Barrier(16)
+def test_concurrent_threads_create_one_key(tmp_path: Path) -> None:
+    barrier = Barrier(16)
 
     def start(_: int) -> tuple[bytes, ...]:
-        together.wait(10)
-        return read(tmp_path / "instance").secret_keys
+        barrier.wait(10)
+        return load(tmp_path / "instance").secret_keys
 
     with ThreadPoolExecutor(16) as pool:
         keys = set(pool.map(start, range(16)))
@@ -354,17 +358,17 @@ def test_threads_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "instance").iterdir()] == ["secret.key"]
 
 
-EIGHT_AT_ONCE = """
+LOAD_IN_EIGHT_PROCESSES = """
 import os, sys
-from provider.config import read
+from provider.config import load_settings
 
 wait, go = os.pipe()
 for _ in range(8):
     if os.fork() == 0:
         os.close(go)
-        os.read(wait, 1)  # until all have been started
-        keys = read({"PROVIDER_INSTANCE": sys.argv[1]}).secret_keys
-        os.write(1, keys[0].hex().encode() + b"\\n")  # at once: all write here
+        os.read(wait, 1)  # until the parent closes the pipe
+        keys = load_settings({"PROVIDER_INSTANCE": sys.argv[1]}).secret_keys
+        os.write(1, keys[0].hex().encode() + b"\\n")  # one write, or lines mix
         os._exit(0)
 os.close(go)
 for _ in range(8):
@@ -372,21 +376,21 @@ for _ in range(8):
 """
 
 
-def test_processes_that_start_together_agree_on_one_key(tmp_path: Path) -> None:
+def test_concurrent_processes_create_one_key(tmp_path: Path) -> None:
     folder = tmp_path / "instance"
-    told = subprocess.run(
-        [sys.executable, "-c", EIGHT_AT_ONCE, str(folder)],
+    process = subprocess.run(
+        [sys.executable, "-c", LOAD_IN_EIGHT_PROCESSES, str(folder)],
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert told.stderr == ""
-    assert told.stdout.split() == [read(folder).secret_keys[0].hex()] * 8
+    assert process.stderr == ""
+    assert process.stdout.split() == [load(folder).secret_keys[0].hex()] * 8
     assert [path.name for path in folder.iterdir()] == ["secret.key"]
 
 
-def test_on_postgresql_a_missing_key_is_refused(tmp_path: Path) -> None:
+def test_postgresql_without_secret_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Invalid, match="PROVIDER_SECRET_KEY is missing"):
-        read(tmp_path / "instance", DATABASE_URL=POSTGRES)
+        load(tmp_path / "instance", DATABASE_URL=POSTGRES)
     assert not (tmp_path / "instance").exists()
-    assert read(tmp_path, DATABASE_URL=POSTGRES, SECRET_KEY=KEY).secret_keys == (b"k" * 32,)
+    assert load(tmp_path, DATABASE_URL=POSTGRES, SECRET_KEY=KEY).secret_keys == (b"k" * 32,)
