@@ -66,7 +66,7 @@ PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid();
 SET LOCAL session_replication_role = replica;
 FOR a IN SELECT oid FROM pg_class WHERE relkind = 'r'
-    AND relname NOT IN ('alembic_version', 'applied', 'applied_migrations')
+    AND relname NOT IN ('alembic_version', 'applied_migrations')
     AND relnamespace::regnamespace::text IN ('public', '{SCHEMA_NAME}') LOOP
     IF pg_relation_size(a.oid) > 100000
     THEN EXECUTE format('TRUNCATE %s CASCADE', a.oid::regclass);

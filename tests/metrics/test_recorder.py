@@ -88,13 +88,13 @@ def test_histograms_add_up_bucket_by_bucket(process: Callable[[], Process]) -> N
         each.meter._arrival.labels("status").observe(took)
     two.keep()
     lines = one.meter.written(one.ledger.all(one.clock.now())).decode().splitlines()
-    told = [line for line in lines if line.startswith("provider_arrival_seconds_bucket")]
+    told = [line for line in lines if line.startswith("provider_delivery_latency_seconds_bucket")]
     assert 'le="0.025",topic="status"} 2.0' in told[1]
     assert 'le="1800.0",topic="status"} 2.0' in told[-6]
     assert 'le="7200.0",topic="status"} 3.0' in told[-5]
     bounds = [line.split('le="')[1].split('"')[0] for line in told]
     assert bounds == sorted(bounds, key=float)
-    assert 'provider_arrival_seconds_count{topic="status"} 3.0' in lines
+    assert 'provider_delivery_latency_seconds_count{topic="status"} 3.0' in lines
 
 
 def test_a_restart_loses_nothing(process: Callable[[], Process], rows: Any) -> None:
@@ -232,7 +232,7 @@ def test_hosts_of_those_that_ended_are_few(
     told = {
         dict(labels)["host"]: value
         for (name, labels), value in alive.ledger.all(clock.now()).items()
-        if name == "provider_attempts_total"
+        if name == "provider_delivery_attempts_total"
     }
     assert len(told) == 3
     assert told["others"] == 2

@@ -1,4 +1,4 @@
-"""The one door to the database: whole or not at all, one state at a time, safe on disk."""
+"""Transactions: atomic, isolated and durable; listeners, datetimes and SQLite's settings."""
 
 import re
 import sqlite3
@@ -24,8 +24,7 @@ from provider.core.accounts import Account, AccountToken
 from provider.core.staff import SignInAttempt
 from provider.errors import Unavailable
 from provider.services import Services
-from provider.storage import database as door
-from provider.storage import sqlite
+from provider.storage import database, sqlite
 from provider.storage.database import Database, UtcDateTime, acquire_advisory_lock
 from provider.storage.sqlite import is_wal_safe, sqlite_library
 
@@ -38,23 +37,23 @@ def db(services: Services) -> Database:
     return services.db
 
 
-def tried(session: Session, key: bytes = b"x") -> None:
-    """Write a row of the simplest table."""
+def add_row(session: Session, key: bytes = b"x") -> None:
+    """Add a row to the simplest table."""
     session.add(SignInAttempt(key=key, attempted_at=AT))
 
 
-def rows(session: Session) -> int:
+def count_rows(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(SignInAttempt)) or 0
 
 
-def counted(db: Database) -> int:
+def committed_rows(db: Database) -> int:
     with db.reading() as session:
-        return rows(session)
+        return count_rows(session)
 
 
 @contextmanager
 def another_process(db: Database, *statements: str) -> Iterator[subprocess.Popen[str]]:
-    """Run statements in a process of its own, and hold the connection until the block ends."""
+    """Run statements in another process, which keeps its connection until the block ends."""
     library, _ = sqlite_library()
     program = (
         f"import sys, {library.__name__} as library\n"
@@ -80,138 +79,141 @@ def another_process(db: Database, *statements: str) -> Iterator[subprocess.Popen
         assert process.returncode == 0
 
 
-# Whole or not at all
+# Atomic transactions
 
 
-def test_what_is_written_is_there_for_the_next_who_reads(db: Database) -> None:
+def test_writing_is_visible_to_next_reader(db: Database) -> None:
     with db.writing() as session:
-        tried(session)
-    assert counted(db) == 1
+        add_row(session)
+    assert committed_rows(db) == 1
 
 
-def test_nothing_half_done_stays_after_an_error(db: Database) -> None:
+def test_writing_with_error_rolls_back(db: Database) -> None:
     def half() -> None:
         with db.writing() as session:
-            tried(session)
+            add_row(session)
             session.flush()
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         half()
-    assert counted(db) == 0
-    with db.writing() as session:  # and the doors open again
-        tried(session)
-    assert counted(db) == 1
+    assert committed_rows(db) == 0
+    with db.writing() as session:  # a new transaction can begin
+        add_row(session)
+    assert committed_rows(db) == 1
 
 
-def test_nothing_half_done_stays_after_an_error_at_the_commit(db: Database) -> None:
+def test_writing_with_error_at_commit_rolls_back(db: Database) -> None:
     def orphan() -> None:
         with db.writing() as session:
-            tried(session)
+            add_row(session)
             session.add(AccountToken(account_id=4711, prefix="x", token_hash=b"x", created_at=AT))
 
     with pytest.raises(IntegrityError, match=r"(?i)foreign key"):
         orphan()
-    assert counted(db) == 0
+    assert committed_rows(db) == 0
 
 
 @pytest.mark.sqlite
-def test_nothing_half_done_stays_after_a_process_was_killed(db: Database) -> None:
-    insert = "INSERT INTO sign_in_attempts (key, attempted_at) VALUES (x'00', '2026-11-23 09:00:00.000000')"
+def test_transaction_of_ended_process_is_rolled_back(db: Database) -> None:
+    insert = (
+        "INSERT INTO sign_in_attempts (key, attempted_at) "
+        "VALUES (x'00', '2026-11-23 09:00:00.000000')"
+    )
     with another_process(db, "BEGIN IMMEDIATE", insert):
-        assert counted(db) == 0
-    assert counted(db) == 0
+        assert committed_rows(db) == 0
+    assert committed_rows(db) == 0
     with db.writing() as session:
-        assert rows(session) == 0
+        assert count_rows(session) == 0
 
 
-def test_objects_stay_readable_after_the_door_is_closed(db: Database) -> None:
+def test_objects_stay_readable_after_commit(db: Database) -> None:
     with db.writing() as session:
         row = SignInAttempt(key=b"x", attempted_at=AT)
         session.add(row)
     assert (row.id, row.attempted_at) == (1, AT)
 
 
-# Only the outermost opens
+# Nested transactions are refused
 
 
-def opening(name: str) -> Callable[[Database], Any]:
+def opener(name: str) -> Callable[[Database], Any]:
     return lambda db: getattr(db, name)()
 
 
 @pytest.mark.parametrize("outer", ["reading", "writing", "raw_read", "jotting"])
 @pytest.mark.parametrize("inner", ["reading", "writing", "raw_read", "jotting"])
-def test_only_the_outermost_opens_a_transaction(db: Database, outer: str, inner: str) -> None:
-    with opening(outer)(db):
+def test_nested_transaction_is_refused(db: Database, outer: str, inner: str) -> None:
+    with opener(outer)(db):
         with (
             pytest.raises(RuntimeError, match="open already: pass its session on"),
-            opening(inner)(db),
+            opener(inner)(db),
         ):
-            pytest.fail("the inner door opened")
-        other_thread = threading.Thread(target=counted, args=(db,))
+            pytest.fail("the inner transaction began")
+        other_thread = threading.Thread(target=committed_rows, args=(db,))
         other_thread.start()
         other_thread.join(10)
         assert not other_thread.is_alive()
-    assert counted(db) == 0
+    assert committed_rows(db) == 0
 
 
-def test_two_databases_may_be_open_at_once(db: Database, tmp_path: Path) -> None:
+def test_transactions_on_two_databases_may_be_nested(db: Database, tmp_path: Path) -> None:
     other = Database(f"sqlite:///{tmp_path / 'other.db'}")
-    with db.reading() as session, other.writing() as elsewhere:
-        assert rows(session) == 0
-        elsewhere.execute(text("CREATE TABLE t (x)"))
+    with db.reading() as session, other.writing() as other_session:
+        assert count_rows(session) == 0
+        other_session.execute(text("CREATE TABLE t (x)"))
     other.close()
 
 
 # Readers and writers
 
 
-def test_the_door_for_reading_cannot_write(db: Database) -> None:
+def test_reading_refuses_writes(db: Database) -> None:
     with db.reading() as session:
-        tried(session)
+        add_row(session)
         with pytest.raises(DBAPIError, match=r"read.?only"):
             session.flush()
-    assert counted(db) == 0
+    assert committed_rows(db) == 0
 
 
-def test_a_reader_sees_one_state_and_never_blocks_a_writer(db: Database) -> None:
+def test_reader_sees_one_snapshot_and_blocks_no_writer(db: Database) -> None:
     def write() -> None:
         with db.writing() as session:
-            tried(session)
+            add_row(session)
 
     with db.reading() as session:
-        assert rows(session) == 0
+        assert count_rows(session) == 0
         writer = threading.Thread(target=write)
         writer.start()
         writer.join(10)
-        assert not writer.is_alive(), "the reader holds the writer up"
-        assert rows(session) == 0
-    assert counted(db) == 1
+        assert not writer.is_alive(), "the reader blocks the writer"
+        assert count_rows(session) == 0
+    assert committed_rows(db) == 1
 
 
-def test_a_writer_never_blocks_a_reader(db: Database) -> None:
+def test_writer_blocks_no_reader(db: Database) -> None:
     with db.writing() as session:
-        tried(session)
+        add_row(session)
         session.flush()
         with ThreadPoolExecutor(1) as pool:
-            assert pool.submit(counted, db).result(10) == 0
-    assert counted(db) == 1
+            assert pool.submit(committed_rows, db).result(10) == 0
+    assert committed_rows(db) == 1
 
 
-def test_writers_side_by_side_lose_nothing(db: Database) -> None:
+def test_concurrent_writers_lose_no_update(db: Database) -> None:
     with db.writing() as session:
         session.add(
             Account(name="Groove Tech", ats="workable", created_at=AT, expire_after_seconds=0)
         )
-    together = threading.Barrier(20)
+    barrier = threading.Barrier(20)
 
     def count(_: int) -> None:
-        together.wait(10)
+        barrier.wait(10)
         for _ in range(25):
             with db.writing() as session:
                 acquire_advisory_lock(session, "accounts")
-                seen = session.scalar(select(Account.expire_after_seconds)) or 0
-                session.execute(update(Account).values(expire_after_seconds=seen + 1))
+                value = session.scalar(select(Account.expire_after_seconds)) or 0
+                session.execute(update(Account).values(expire_after_seconds=value + 1))
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(count, range(20)))
@@ -219,190 +221,192 @@ def test_writers_side_by_side_lose_nothing(db: Database) -> None:
         assert session.scalar(select(Account.expire_after_seconds)) == 500
 
 
-def test_writers_in_two_processes_lose_nothing(db: Database) -> None:
-    two = Database(
-        db.url.render_as_string(hide_password=False)
-    )  # a lock of its own, as another process has
+def test_writers_of_two_processes_lose_no_update(db: Database) -> None:
+    # A second Database has its own lock, as another process has.
+    second_db = Database(db.url.render_as_string(hide_password=False))
     with db.writing() as session:
         session.add(
             Account(name="Groove Tech", ats="workable", created_at=AT, expire_after_seconds=0)
         )
-    together = threading.Barrier(4)
+    barrier = threading.Barrier(4)
 
-    def count(own: Database) -> None:
-        together.wait(10)
+    def count(own_db: Database) -> None:
+        barrier.wait(10)
         for _ in range(25):
-            with own.writing() as session:
+            with own_db.writing() as session:
                 acquire_advisory_lock(session, "accounts")
-                seen = session.scalar(select(Account.expire_after_seconds)) or 0
-                session.execute(update(Account).values(expire_after_seconds=seen + 1))
+                value = session.scalar(select(Account.expire_after_seconds)) or 0
+                session.execute(update(Account).values(expire_after_seconds=value + 1))
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(count, [db, two, db, two]))
-    two.close()
+        list(pool.map(count, [db, second_db, db, second_db]))
+    second_db.close()
     with db.reading() as session:
         assert session.scalar(select(Account.expire_after_seconds)) == 100
 
 
-# Somebody else writes for long
+# Another process locks the database
 
 
 @pytest.mark.sqlite
-def test_a_writer_waits_for_another_processs_writer_and_then_says_so(
+def test_writing_beside_locking_process_is_unavailable_after_timeout(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     db = Database(str(services.db.url))
     with another_process(db, "BEGIN IMMEDIATE"):
-        for _ in range(2):  # the second finds the in-process lock free again
+        for _ in range(2):  # the first timeout frees the lock within this process
             with (
-                pytest.raises(Unavailable, match="kept busy by another program"),
-                db.writing() as s,
+                pytest.raises(Unavailable, match="Another program is writing"),
+                db.writing() as session,
             ):
-                tried(s)
-        assert counted(db) == 0
+                add_row(session)
+        assert committed_rows(db) == 0
     with db.writing() as session:
-        tried(session)
-    assert counted(db) == 1
+        add_row(session)
+    assert committed_rows(db) == 1
     db.close()
 
 
 @pytest.mark.sqlite
-def test_writers_do_not_line_up_for_ever_behind_one_who_waits(
+def test_writer_in_queue_is_unavailable_after_timeout(
     db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
 
     def write() -> None:
         with db.writing():
-            pytest.fail("the lock is held")
+            pytest.fail("two writers at once")
 
     with db.writing(), ThreadPoolExecutor(1) as pool, pytest.raises(Unavailable, match="try again"):
         pool.submit(write).result(10)
 
 
 @pytest.mark.sqlite
-def test_a_full_disk_is_said_plainly_and_leaves_nothing_behind(db: Database) -> None:
+def test_full_disk_is_unavailable_and_rolled_back(db: Database) -> None:
     def fill() -> None:
         with db.writing() as session:
-            tried(session)
-            session.execute(text("PRAGMA max_page_count=1"))  # it stays as large as it is
+            add_row(session)
+            session.execute(text("PRAGMA max_page_count=1"))  # the file cannot grow
             session.execute(text("CREATE TABLE more AS SELECT randomblob(100000) AS bytes"))
 
     with pytest.raises(Unavailable, match="disk fails or is full"):
         fill()
-    assert counted(db) == 0
+    assert committed_rows(db) == 0
 
 
-def test_any_other_error_of_the_database_stays_what_it_is(db: Database) -> None:
+def test_other_database_error_is_not_translated(db: Database) -> None:
     with pytest.raises(DBAPIError, match="absent"), db.writing() as session:
         session.execute(text("SELECT * FROM absent"))
 
 
-# Whoever wants to know of a commit
+# Commit listeners
 
 
-def told(session: Session, *lanes: str) -> None:
-    session.info.setdefault("queues", set()).update(lanes)
+def mark_queues(session: Session, *queues: str) -> None:
+    session.info.setdefault("queues", set()).update(queues)
 
 
-def test_a_listener_hears_of_the_lanes_once_it_is_committed(db: Database) -> None:
-    heard: list[tuple[set[str], int]] = []
-    db.on_commit.append(lambda lanes: heard.append((lanes, counted(db))))
+def test_commit_listener_receives_queues_after_commit(db: Database) -> None:
+    calls: list[tuple[set[str], int]] = []
+    db.on_commit.append(lambda queues: calls.append((queues, committed_rows(db))))
     with db.writing() as session:
-        tried(session)
-        told(session, "7/email", "7/callback")
-        assert heard == []
-    assert heard == [({"7/email", "7/callback"}, 1)]
+        add_row(session)
+        mark_queues(session, "7/email", "7/callback")
+        assert calls == []
+    assert calls == [({"7/email", "7/callback"}, 1)]
 
 
-def test_a_listener_hears_nothing_of_what_was_undone_or_put_in_no_lane(db: Database) -> None:
+def test_commit_listener_is_not_called_after_rollback_or_without_queues(db: Database) -> None:
     listener = Mock()
     db.on_commit.append(listener)
     with suppress(ZeroDivisionError), db.writing() as session:
-        told(session, "7/email")
-        tried(session)
+        mark_queues(session, "7/email")
+        add_row(session)
         print(1 / 0)
     with suppress(IntegrityError), db.writing() as session:
-        told(session, "7/email")
+        mark_queues(session, "7/email")
         session.add(AccountToken(account_id=4711, prefix="x", token_hash=b"x", created_at=AT))
-    assert counted(db) == 0
+    assert committed_rows(db) == 0
     with db.writing() as session:
-        tried(session)
+        add_row(session)
     with db.reading():
         pass
     listener.assert_not_called()
 
 
-def test_a_listener_that_fails_does_not_undo_what_is_committed(db: Database) -> None:
+def test_failing_commit_listener_is_logged_and_others_are_called(db: Database) -> None:
     second = Mock()
     db.on_commit += [Mock(side_effect=ZeroDivisionError), second]
     with capture_logs() as lines, db.writing() as session:
-        tried(session)
-        told(session, "7/email")
-    assert counted(db) == 1
+        add_row(session)
+        mark_queues(session, "7/email")
+    assert committed_rows(db) == 1
     second.assert_called_once_with({"7/email"})
-    assert [line["event"] for line in lines] == ["a listener did not hear of a commit"]
+    assert [line["event"] for line in lines] == ["commit_listener_failed"]
 
 
-def test_a_listener_may_write_itself_and_leave(db: Database) -> None:
+def test_commit_listener_may_write_and_remove_itself(db: Database) -> None:
     second = Mock()
 
     def leave(_: set[str]) -> None:
         db.on_commit.remove(leave)
         with db.writing() as session:
-            tried(session)
+            add_row(session)
 
     db.on_commit += [leave, second]
     with db.writing() as session:
-        told(session, "7/email")
-    assert counted(db) == 1
+        mark_queues(session, "7/email")
+    assert committed_rows(db) == 1
     second.assert_called_once()
 
 
-# Moments
+# Datetimes
 
 
-def test_a_moment_without_a_zone_is_refused(db: Database) -> None:
+def test_naive_datetime_is_refused(db: Database) -> None:
     naive = datetime(2026, 11, 23, 9, 0)
-    with pytest.raises(StatementError, match="a moment needs its zone"), db.writing() as session:
+    with (
+        pytest.raises(StatementError, match="a datetime needs a time zone"),
+        db.writing() as session,
+    ):
         session.add(SignInAttempt(key=b"x", attempted_at=naive))
-    with pytest.raises(StatementError, match="needs its zone"), db.reading() as session:
+    with pytest.raises(StatementError, match="needs a time zone"), db.reading() as session:
         session.scalars(select(SignInAttempt).where(SignInAttempt.attempted_at < naive))
 
 
-def test_a_moment_comes_back_in_utc_to_the_microsecond(db: Database) -> None:
+def test_datetime_is_returned_in_utc_with_microseconds(db: Database) -> None:
     athens = timezone(timedelta(hours=2))
     moment = datetime(2026, 11, 23, 11, 0, 0, 123456, tzinfo=athens)
     with db.writing() as session:
         session.add(SignInAttempt(key=b"x", attempted_at=moment))
     with db.reading() as session:
-        found = session.scalar(select(SignInAttempt.attempted_at))
-        assert found == moment
-        assert found
-        assert found.utcoffset() == timedelta(0)
+        stored = session.scalar(select(SignInAttempt.attempted_at))
+        assert stored == moment
+        assert stored
+        assert stored.utcoffset() == timedelta(0)
         assert session.scalar(select(func.max(SignInAttempt.attempted_at))) == moment
-        assert rows(session) == session.scalar(
+        assert count_rows(session) == session.scalar(
             select(func.count()).where(SignInAttempt.attempted_at == moment.astimezone(UTC))
         )
 
 
-def test_no_moment_stays_none(db: Database) -> None:
-    kind, dialect = UtcDateTime(), db.engine.dialect
-    assert kind.process_bind_param(None, dialect) is None
-    assert kind.process_result_value(None, dialect) is None
-    assert kind.process_result_value(AT, dialect) == AT  # a database that knows zones
+def test_utc_datetime_keeps_none(db: Database) -> None:
+    column_type, dialect = UtcDateTime(), db.engine.dialect
+    assert column_type.process_bind_param(None, dialect) is None
+    assert column_type.process_result_value(None, dialect) is None
+    assert column_type.process_result_value(AT, dialect) == AT  # PostgreSQL returns time zones
 
 
-def test_a_plain_datetime_in_a_model_is_such_a_moment() -> None:
-    class Diary(door.Base):
-        __tablename__ = "diary"
+def test_datetime_column_of_model_is_utc_datetime() -> None:
+    class Entry(database.Base):
+        __tablename__ = "entries"
         id: Mapped[int] = mapped_column(primary_key=True)
-        at: Mapped[datetime]
+        created_at: Mapped[datetime]
 
-    assert isinstance(Diary.__table__.c.at.type, UtcDateTime)
-    door.Base.metadata.remove(Diary.__table__)  # type: ignore[arg-type]
-    door.Base.registry._dispose_cls(Diary)
+    assert isinstance(Entry.__table__.c.created_at.type, UtcDateTime)
+    database.Base.metadata.remove(Entry.__table__)  # type: ignore[arg-type]
+    database.Base.registry._dispose_cls(Entry)
 
 
 # SQLite
@@ -438,7 +442,7 @@ UNSAFE = [
 ]
 
 
-def test_it_is_known_which_sqlite_keeps_a_wal_whole() -> None:
+def test_is_wal_safe_knows_fixed_versions() -> None:
     assert all(map(is_wal_safe, SAFE))
     assert not any(map(is_wal_safe, UNSAFE))
 
@@ -453,7 +457,7 @@ def test_it_is_known_which_sqlite_keeps_a_wal_whole() -> None:
     ],
     ids=["own", "wheel", "neither", "no wheel"],
 )
-def test_the_first_safe_library_is_used(
+def test_sqlite_library_is_first_safe_one(
     monkeypatch: pytest.MonkeyPatch,
     own: tuple[int, ...],
     wheel: tuple[int, ...] | None,
@@ -466,8 +470,8 @@ def test_the_first_safe_library_is_used(
         monkeypatch.setattr(pysqlite3.dbapi2, "sqlite_version_info", wheel)
     else:
         monkeypatch.setitem(sys.modules, "pysqlite3.dbapi2", None)
-    library, safe = sqlite_library()
-    assert (library.__name__, safe) == expected
+    library, is_safe = sqlite_library()
+    assert (library.__name__, is_safe) == expected
 
 
 def pragmas(engine: Engine) -> dict[str, Any]:
@@ -496,15 +500,13 @@ EXPECTED = {
 
 
 @pytest.mark.sqlite
-def test_every_connection_is_set_up_to_lose_nothing(db: Database) -> None:
+def test_sqlite_connections_have_durable_settings(db: Database) -> None:
     assert sqlite_library()[1], "this machine has no SQLite whose WAL is safe"
     assert pragmas(db.engine) == EXPECTED
     assert pragmas(db._read_engine) == EXPECTED | {"query_only": 1}
 
 
-def test_an_unsafe_sqlite_is_not_put_in_wal_mode(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_unsafe_sqlite_does_not_use_wal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sqlite, "is_wal_safe", lambda _: False)
     assert sqlite_library() == (sqlite3, False)
     unsafe = Database(f"sqlite:///{tmp_path / 'unsafe.db'}")
@@ -519,7 +521,7 @@ def test_an_unsafe_sqlite_is_not_put_in_wal_mode(
     unsafe.close()
 
 
-def test_an_unsafe_sqlite_takes_a_database_out_of_wal_mode(
+def test_unsafe_sqlite_takes_database_out_of_wal(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     safe = Database(f"sqlite:///{tmp_path / 'moved.db'}")
@@ -533,7 +535,7 @@ def test_an_unsafe_sqlite_takes_a_database_out_of_wal_mode(
 
 
 @pytest.mark.sqlite
-def test_both_doors_use_one_sqlite_library(db: Database) -> None:
+def test_both_engines_use_one_sqlite_library(db: Database) -> None:
     library, _ = sqlite_library()
     for engine in (db.engine, db._read_engine):
         with engine.connect() as connection:
@@ -542,21 +544,23 @@ def test_both_doors_use_one_sqlite_library(db: Database) -> None:
             assert type(driver).__module__.partition(".")[0] == library.__name__.partition(".")[0]
 
 
-def test_nobody_else_opens_sqlite() -> None:
-    # Two SQLite libraries, or a second opening of the file in one process, drop each other's locks.
+def test_only_storage_sqlite_imports_sqlite() -> None:
+    # Two SQLite libraries in one process drop each other's locks on the file.
     package = Path(next(iter(provider.__path__)))
-    opening = re.compile(r"^\s*(import|from)\s+(sqlite3|pysqlite3)", re.MULTILINE)
-    found = [path for path in package.rglob("*.py") if opening.search(path.read_text("utf-8"))]
-    assert found == [package / "sqlite.py"]
+    sqlite_import = re.compile(r"^\s*(import|from)\s+(sqlite3|pysqlite3)", re.MULTILINE)
+    importers = [
+        path for path in package.rglob("*.py") if sqlite_import.search(path.read_text("utf-8"))
+    ]
+    assert importers == [package / "storage" / "sqlite.py"]
 
 
 @pytest.mark.sqlite
-def test_what_is_deleted_is_wiped_from_the_file(db: Database) -> None:
-    mark = b"lakita marrero was here"
+def test_deleted_row_is_overwritten_in_the_file(db: Database) -> None:
+    key = b"lakita marrero was here"
     with db.writing() as session:
-        tried(session, mark)
+        add_row(session, key)
     with db.writing() as session:
         session.execute(text("DELETE FROM sign_in_attempts"))
     with db.engine.connect() as connection:
         connection.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert mark not in Path(str(db.url.database)).read_bytes()
+    assert key not in Path(str(db.url.database)).read_bytes()

@@ -1,4 +1,4 @@
-"""The engine's place in PostgreSQL: made, upgraded and asked for beside our own tables."""
+"""Procrastinate's schema in PostgreSQL: installed, upgraded and checked beside our tables."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,87 +12,89 @@ from provider.storage import procrastinate_schema
 from provider.storage.database import Database
 from tests.postgres_server import PostgresServer
 
-SHAPE = """
+SCHEMA_QUERY = """
 SELECT 'column', table_name, column_name, data_type FROM information_schema.columns
-    WHERE table_schema = 'provider_engine'
+    WHERE table_schema = 'provider_procrastinate'
 UNION ALL SELECT 'index', indexname, indexdef, '' FROM pg_indexes
-    WHERE schemaname = 'provider_engine'
+    WHERE schemaname = 'provider_procrastinate'
 UNION ALL SELECT 'function', proname, md5(prosrc), '' FROM pg_proc
-    WHERE pronamespace = 'provider_engine'::regnamespace
+    WHERE pronamespace = 'provider_procrastinate'::regnamespace
 UNION ALL SELECT 'trigger', tgname, tgrelid::regclass::text, '' FROM pg_trigger
     WHERE NOT tgisinternal
 ORDER BY 1, 2, 3
 """
 
 
-def shape(db: Database) -> list[tuple[object, ...]]:
+def read_schema(db: Database) -> list[tuple[object, ...]]:
     with db.engine.connect() as connection:
-        return [tuple(row) for row in connection.exec_driver_sql(SHAPE)]
+        return [tuple(row) for row in connection.exec_driver_sql(SCHEMA_QUERY)]
 
 
-def lacks(db: Database) -> bool:
+def needs_install(db: Database) -> bool:
     with db.engine.connect() as connection:
         return procrastinate_schema.is_missing_or_outdated(connection)
 
 
-def forget(connection: Connection) -> None:
-    """Leave the schema as somebody has it who never installed anything into it."""
-    connection.exec_driver_sql("DROP SCHEMA provider_engine CASCADE")
-    connection.exec_driver_sql("CREATE SCHEMA provider_engine")
-    connection.exec_driver_sql("CREATE TABLE provider_engine.applied (migration text PRIMARY KEY)")
+def empty_schema(connection: Connection) -> None:
+    """Leave the schema with no applied migration."""
+    connection.exec_driver_sql("DROP SCHEMA provider_procrastinate CASCADE")
+    connection.exec_driver_sql("CREATE SCHEMA provider_procrastinate")
+    connection.exec_driver_sql(
+        "CREATE TABLE provider_procrastinate.applied_migrations (migration text PRIMARY KEY)"
+    )
 
 
-def test_init_makes_it_and_again_changes_nothing(postgres: PostgresServer) -> None:
+def test_upgrade_installs_schema_once(postgres: PostgresServer) -> None:
     with postgres.empty_database() as url:
         db = Database(url)
-        assert lacks(db)
+        assert needs_install(db)
         schema_version.upgrade(db)
-        assert not lacks(db)
-        made = shape(db)
-        assert ("column", "procrastinate_jobs", "queueing_lock", "text") in made
+        assert not needs_install(db)
+        installed = read_schema(db)
+        assert ("column", "procrastinate_jobs", "queueing_lock", "text") in installed
         schema_version.upgrade(db)
-        assert shape(db) == made
+        assert read_schema(db) == installed
         schema_version.require_current(db)
         db.close()
 
 
-def test_two_who_install_at_once_are_one_after_the_other(postgres: PostgresServer) -> None:
+def test_concurrent_installs_are_serialised(postgres: PostgresServer) -> None:
     with postgres.empty_database() as url, ThreadPoolExecutor(4) as threads:
         db = Database(url)
-        for done in [threads.submit(procrastinate_schema.install, db.engine) for _ in range(4)]:
-            done.result()
-        assert not lacks(db)
+        for future in [threads.submit(procrastinate_schema.install, db.engine) for _ in range(4)]:
+            future.result()
+        assert not needs_install(db)
         db.close()
 
 
-def test_an_older_one_is_refused_and_brought_up_to_what_a_new_one_is(
+def test_outdated_schema_is_refused_until_upgrade(
     postgres: PostgresServer,
 ) -> None:
     with postgres.empty_database() as url:
         db = Database(url)
         schema_version.upgrade(db)
-        new = shape(db)
+        current = read_schema(db)
         with db.engine.begin() as connection:
-            forget(connection)
+            empty_schema(connection)
         with pytest.raises(Unavailable, match=r"older than this program: run `provider init`"):
             schema_version.require_current(db)
         schema_version.upgrade(db)
-        assert shape(db) == new
+        assert read_schema(db) == current
         schema_version.require_current(db)
         db.close()
 
 
-def test_who_stands_still_in_a_transaction_keeps_its_locks_for_a_minute_at_most(
+def test_idle_transaction_ends_after_a_minute(
     postgres_url: str,
 ) -> None:
     db = Database(postgres_url)
     with db.writing() as session:
-        shown = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
-    assert shown == "1min"
+        timeout = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    assert timeout == "1min"
     db.close()
 
 
-def test_a_connection_of_its_lives_in_its_schema_and_waits_for_nobody_for_long() -> None:
+def test_build_conninfo_sets_schema_and_timeouts() -> None:
     url = make_url(
         "postgresql+psycopg://us:p%40ss@/orders?host=/sockets&options=-c%20geqo=off&connect_timeout=9"
     )
@@ -102,19 +104,19 @@ def test_a_connection_of_its_lives_in_its_schema_and_waits_for_nobody_for_long()
         "dbname": "orders",
         "host": "/sockets",
         "connect_timeout": "5",
-        "options": "-c geqo=off -c search_path=provider_engine -c lock_timeout=5s"
+        "options": "-c geqo=off -c search_path=provider_procrastinate -c lock_timeout=5s"
         " -c idle_in_transaction_session_timeout=5s",
     }
 
 
-def test_without_procrastinate_one_sentence_says_what_to_install(
+def test_missing_procrastinate_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for kept in (
+    for cached in (
         procrastinate_schema._procrastinate_sql_folder,
         procrastinate_schema._migration_files,
     ):
-        kept.cache_clear()
+        cached.cache_clear()
     monkeypatch.setattr(procrastinate_schema, "find_spec", lambda name: None)
     with pytest.raises(Unavailable, match=r"pip install 'provider\[scale\]'"):
         procrastinate_schema._migration_files()

@@ -1,4 +1,4 @@
-"""Secrets: bound to their row, readable after a key was replaced, never a traceback."""
+"""Tokens, encryption bound to a row, MACs, blind indexes, and replaced keys."""
 
 import hmac
 import secrets
@@ -7,8 +7,12 @@ from unittest.mock import Mock
 import pytest
 
 from provider.errors import Unavailable
-from provider.storage import secrets as vault
-from provider.storage.secrets import SecretBox
+from provider.storage.secrets import (
+    SecretBox,
+    generate_public_id,
+    generate_token,
+    sha256_digest,
+)
 
 OLD, NEW = b"o" * 32, b"n" * 32
 ROW = "accounts/abc/callback_token"
@@ -19,106 +23,105 @@ def secret_box() -> SecretBox:
     return SecretBox([OLD])
 
 
-def test_a_token_is_32_random_bytes_and_an_id_128_bits() -> None:
-    assert {len(vault.generate_token()) for _ in range(50)} == {43}
-    assert {len(vault.generate_public_id()) for _ in range(50)} == {22}
+def test_tokens_and_public_ids_are_random_with_fixed_length() -> None:
+    assert {len(generate_token()) for _ in range(50)} == {43}
+    assert {len(generate_public_id()) for _ in range(50)} == {22}
     assert (
-        len(
-            {vault.generate_token() for _ in range(50)}
-            | {vault.generate_public_id() for _ in range(50)}
-        )
+        len({generate_token() for _ in range(50)} | {generate_public_id() for _ in range(50)})
         == 100
     )
 
 
-def test_an_id_can_be_given_to_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn = iter(["-would-be-an-option-22", "--", "_and-this-is-an-id-022"])
-    monkeypatch.setattr(secrets, "token_urlsafe", lambda _: next(drawn))
-    assert vault.generate_public_id() == "_and-this-is-an-id-022"
+def test_public_id_never_begins_with_a_dash(monkeypatch: pytest.MonkeyPatch) -> None:
+    random_values = iter(["-would-be-an-option-22", "--", "_and-this-is-an-id-022"])
+    monkeypatch.setattr(secrets, "token_urlsafe", lambda _: next(random_values))
+    assert generate_public_id() == "_and-this-is-an-id-022"
 
 
-def test_a_digest_is_the_same_for_the_same_and_takes_any_text() -> None:
-    assert vault.sha256_digest("a") == vault.sha256_digest("a") != vault.sha256_digest("b")
+def test_sha256_digest_is_stable_and_takes_any_text() -> None:
+    assert sha256_digest("a") == sha256_digest("a") != sha256_digest("b")
     for odd in ("", "\x00", "\udc80", "😀" * 1000):
-        assert len(vault.sha256_digest(odd)) == 32
+        assert len(sha256_digest(odd)) == 32
 
 
 # Encryption
 
 
 @pytest.mark.parametrize("text", ["", "secret", "Ωmega 😀", "x" * 100_000])
-def test_what_is_sealed_opens_for_its_row(secret_box: SecretBox, text: str) -> None:
+def test_decrypt_for_same_row_returns_text(secret_box: SecretBox, text: str) -> None:
     assert secret_box.decrypt(secret_box.encrypt(text, ROW), ROW) == text
 
 
-def test_a_ciphertext_holds_nothing_of_the_text_and_is_never_the_same(
+def test_ciphertext_hides_text_and_is_unique(
     secret_box: SecretBox,
 ) -> None:
-    sealed = secret_box.encrypt("a secret", ROW)
-    assert b"secret" not in sealed
-    assert sealed != secret_box.encrypt("a secret", ROW)
+    ciphertext = secret_box.encrypt("a secret", ROW)
+    assert b"secret" not in ciphertext
+    assert ciphertext != secret_box.encrypt("a secret", ROW)
 
 
-def test_another_rows_ciphertext_does_not_open(secret_box: SecretBox) -> None:
-    sealed = secret_box.encrypt("secret", "accounts/abc/callback_token")
+def test_decrypt_for_another_row_is_unavailable(secret_box: SecretBox) -> None:
+    ciphertext = secret_box.encrypt("secret", "accounts/abc/callback_token")
     for row in ("accounts/abd/callback_token", "accounts/abc/other", ""):
         with pytest.raises(Unavailable, match="does not belong to its row"):
-            secret_box.decrypt(sealed, row)
+            secret_box.decrypt(ciphertext, row)
 
 
-def test_a_change_of_any_byte_is_noticed(secret_box: SecretBox) -> None:
-    sealed = secret_box.encrypt("secret", ROW)
-    for place in range(len(sealed)):
-        forged = bytearray(sealed)
-        forged[place] ^= 1
+def test_decrypt_of_changed_byte_is_unavailable(secret_box: SecretBox) -> None:
+    ciphertext = secret_box.encrypt("secret", ROW)
+    for index in range(len(ciphertext)):
+        forged = bytearray(ciphertext)
+        forged[index] ^= 1
         with pytest.raises(Unavailable):
             secret_box.decrypt(bytes(forged), ROW)
 
 
-def test_a_ciphertext_that_is_cut_short_is_told(secret_box: SecretBox) -> None:
-    sealed = secret_box.encrypt("secret", ROW)
-    for length in range(len(sealed)):
+def test_decrypt_of_truncated_ciphertext_is_unavailable(secret_box: SecretBox) -> None:
+    ciphertext = secret_box.encrypt("secret", ROW)
+    for length in range(len(ciphertext)):
         with pytest.raises(Unavailable, match=r"cut short|does not belong"):
-            secret_box.decrypt(sealed[:length], ROW)
+            secret_box.decrypt(ciphertext[:length], ROW)
 
 
-def test_what_is_no_ciphertext_is_told(secret_box: SecretBox) -> None:
+def test_decrypt_of_random_bytes_is_unavailable(secret_box: SecretBox) -> None:
     for nonsense in (b"", b"\x00", b"x" * 31, b"x" * 32, b"x" * 200):
         with pytest.raises(Unavailable):
             secret_box.decrypt(nonsense, ROW)
 
 
-# Keys are replaced
+# Replaced keys
 
 
-def test_after_a_new_key_came_first_the_old_one_still_opens_and_the_new_one_encrypts() -> None:
-    sealed = SecretBox([OLD]).encrypt("secret", ROW)
+def test_replaced_key_decrypts_old_and_new_key_encrypts() -> None:
+    ciphertext = SecretBox([OLD]).encrypt("secret", ROW)
     both = SecretBox([NEW, OLD])
-    assert both.decrypt(sealed, ROW) == "secret"
-    again = both.encrypt("secret", ROW)
-    assert SecretBox([NEW]).decrypt(again, ROW) == "secret"
+    assert both.decrypt(ciphertext, ROW) == "secret"
+    new_ciphertext = both.encrypt("secret", ROW)
+    assert SecretBox([NEW]).decrypt(new_ciphertext, ROW) == "secret"
     with pytest.raises(Unavailable):
-        SecretBox([OLD]).decrypt(again, ROW)
+        SecretBox([OLD]).decrypt(new_ciphertext, ROW)
 
 
-def test_a_missing_key_says_which_setting_to_mend() -> None:
+def test_missing_key_error_names_the_setting() -> None:
     old = SecretBox([OLD])
-    with pytest.raises(Unavailable, match="PROVIDER_SECRET_KEY lacks: add the old key at its end"):
+    with pytest.raises(
+        Unavailable, match=r"PROVIDER_SECRET_KEY lacks the key .*: add the old key at its end"
+    ):
         SecretBox([NEW]).decrypt(old.encrypt("secret", ROW), ROW)
     with pytest.raises(Unavailable, match="PROVIDER_SECRET_KEY lacks"):
         SecretBox([NEW]).is_valid_mac(old.compute_mac(b"content", "order"), b"content", "order")
 
 
-def test_a_key_given_twice_is_one(secret_box: SecretBox) -> None:
+def test_duplicate_key_counts_once(secret_box: SecretBox) -> None:
     twice = SecretBox([OLD, OLD])
     assert twice.decrypt(secret_box.encrypt("secret", ROW), ROW) == "secret"
     assert len(twice.derive_keys("cookies")) == 1
 
 
-# Fingerprints
+# MACs
 
 
-def test_a_fingerprint_knows_its_content_and_purpose(secret_box: SecretBox) -> None:
+def test_mac_is_valid_for_its_data_and_purpose_only(secret_box: SecretBox) -> None:
     mac = secret_box.compute_mac(b"content", "order")
     assert secret_box.is_valid_mac(mac, b"content", "order")
     assert not secret_box.is_valid_mac(mac, b"Content", "order")
@@ -126,11 +129,11 @@ def test_a_fingerprint_knows_its_content_and_purpose(secret_box: SecretBox) -> N
     assert len(mac) <= 100  # the column
 
 
-def test_purpose_and_content_cannot_be_shifted_into_each_other(secret_box: SecretBox) -> None:
+def test_mac_separates_purpose_and_data(secret_box: SecretBox) -> None:
     assert not secret_box.is_valid_mac(secret_box.compute_mac(b"bc", "a"), b"c", "ab")
 
 
-def test_a_fingerprint_survives_a_new_key() -> None:
+def test_mac_stays_valid_after_key_replacement() -> None:
     mac = SecretBox([OLD]).compute_mac(b"content", "order")
     both = SecretBox([NEW, OLD])
     assert both.is_valid_mac(mac, b"content", "order")
@@ -138,7 +141,7 @@ def test_a_fingerprint_survives_a_new_key() -> None:
     assert both.compute_mac(b"content", "order") != mac
 
 
-def test_a_damaged_fingerprint_is_told(secret_box: SecretBox) -> None:
+def test_damaged_mac_is_unavailable(secret_box: SecretBox) -> None:
     mac = secret_box.compute_mac(b"content", "order")
     key_id, _, rest = mac.partition(".")
     for damaged in (
@@ -156,11 +159,11 @@ def test_a_damaged_fingerprint_is_told(secret_box: SecretBox) -> None:
         f"{key_id}.{'é' * 64}",
         f"{key_id}.{'g' * 64}",
     ):
-        with pytest.raises(Unavailable, match="fingerprint is damaged"):
+        with pytest.raises(Unavailable, match="stored MAC is damaged"):
             secret_box.is_valid_mac(damaged, b"content", "order")
 
 
-def test_fingerprints_are_compared_in_constant_time(
+def test_macs_are_compared_in_constant_time(
     secret_box: SecretBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compare = Mock(wraps=hmac.compare_digest)
@@ -170,18 +173,18 @@ def test_fingerprints_are_compared_in_constant_time(
     compare.assert_called_once_with(mac, mac)
 
 
-# Digests to find a value again
+# Blind indexes
 
 
-def test_an_index_does_not_mind_capitals(secret_box: SecretBox) -> None:
-    one = secret_box.blind_index("Lakita_Marrero@GMAIL.com", "candidate e-mail")
-    assert one == secret_box.blind_index("lakita_marrero@gmail.com", "candidate e-mail")
-    assert one != secret_box.blind_index("lakita.marrero@gmail.com", "candidate e-mail")
-    assert one != secret_box.blind_index("lakita_marrero@gmail.com", "another purpose")
-    assert len(one) == 32
+def test_blind_index_ignores_case(secret_box: SecretBox) -> None:
+    index = secret_box.blind_index("Lakita_Marrero@GMAIL.com", "candidate e-mail")
+    assert index == secret_box.blind_index("lakita_marrero@gmail.com", "candidate e-mail")
+    assert index != secret_box.blind_index("lakita.marrero@gmail.com", "candidate e-mail")
+    assert index != secret_box.blind_index("lakita_marrero@gmail.com", "another purpose")
+    assert len(index) == 32
 
 
-def test_an_index_is_keyed_and_takes_any_text(secret_box: SecretBox) -> None:
+def test_blind_index_is_keyed_and_takes_any_text(secret_box: SecretBox) -> None:
     assert secret_box.blind_index("a@b.example", "e") != SecretBox([NEW]).blind_index(
         "a@b.example", "e"
     )
@@ -189,7 +192,7 @@ def test_an_index_is_keyed_and_takes_any_text(secret_box: SecretBox) -> None:
         assert len(secret_box.blind_index(odd, "e")) == 32
 
 
-def test_after_a_new_key_came_first_old_digests_are_still_looked_for() -> None:
+def test_blind_indexes_include_replaced_keys() -> None:
     old, new, both = SecretBox([OLD]), SecretBox([NEW]), SecretBox([NEW, OLD])
     text = "lakita_marrero@gmail.com"
     assert both.blind_indexes(text.upper(), "e") == [
@@ -199,7 +202,7 @@ def test_after_a_new_key_came_first_old_digests_are_still_looked_for() -> None:
     assert both.blind_index(text, "e") == new.blind_index(text, "e")
 
 
-def test_keys_for_another_use_differ_by_purpose_and_key() -> None:
+def test_derived_keys_differ_by_purpose_and_key() -> None:
     both = SecretBox([NEW, OLD])
     assert both.derive_keys("cookies") == SecretBox([NEW]).derive_keys("cookies") + SecretBox(
         [OLD]

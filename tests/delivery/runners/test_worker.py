@@ -35,8 +35,8 @@ def database() -> str:
 
 @pytest.fixture
 def services(services: Services) -> Services:
-    tell(services, "TRUNCATE provider_engine.procrastinate_jobs CASCADE")
-    tell(services, "DELETE FROM provider_engine.procrastinate_workers")
+    tell(services, "TRUNCATE provider_procrastinate.procrastinate_jobs CASCADE")
+    tell(services, "DELETE FROM provider_procrastinate.procrastinate_workers")
     return services
 
 
@@ -128,10 +128,10 @@ def test_a_worker_delivers_what_a_server_commits_and_finishes_what_it_has_in_han
     assert said.startswith("provider ")
     assert [order in said for order in (before, after)] == [True, True]
     assert '"level": "error"' not in said
-    assert ask(services, "SELECT id FROM provider_engine.procrastinate_workers") == []
-    labels = (("to", "callback"), ("host", host_of(ats.url)), ("outcome", "delivered"))
+    assert ask(services, "SELECT id FROM provider_procrastinate.procrastinate_workers") == []
+    labels = (("channel", "callback"), ("host", host_of(ats.url)), ("outcome", "delivered"))
     counted = services.ledger.all(services.now())
-    assert counted["provider_attempts_total", labels] == 2  # written down at the end
+    assert counted["provider_delivery_attempts_total", labels] == 2  # written down at the end
 
 
 def test_a_bucket_that_cannot_be_used_is_told_at_the_start_and_keeps_back_no_letter(
@@ -170,13 +170,13 @@ def test_what_a_killed_worker_had_in_hand_another_one_sends(
         ats.wait_for(1, timeout=30)
         first.process.wait()
     assert ask(
-        services, "SELECT status FROM provider_engine.procrastinate_jobs WHERE lock LIKE '%/%'"
+        services, "SELECT status FROM provider_procrastinate.procrastinate_jobs WHERE lock LIKE '%/%'"
     )
     # As if a minute had passed: its lease is over, and it has given no sign of life.
     tell(services, "UPDATE messages SET leased_until = now()")
     tell(
         services,
-        "UPDATE provider_engine.procrastinate_workers SET last_heartbeat = now() - '1m'::interval",
+        "UPDATE provider_procrastinate.procrastinate_workers SET last_heartbeat = now() - '1m'::interval",
     )
     with working(services) as second:
         first_try, second_try = ats.wait_for(2, timeout=30)
@@ -191,11 +191,11 @@ def test_a_doorbell_keeps_nobody_waiting_while_the_engine_is_locked(
     doorbell = JobNotifier(services.db).start()
     services.db.on_commit.append(doorbell.ring)
     with services.db.engine.begin() as connection:
-        connection.execute(text("LOCK TABLE provider_engine.procrastinate_jobs"))
+        connection.execute(text("LOCK TABLE provider_procrastinate.procrastinate_jobs"))
         decline(1)
     doorbell.stop()
     (lane,) = factories.queue_names(services)
-    assert ask(services, "SELECT lock FROM provider_engine.procrastinate_jobs ORDER BY lock") == [
+    assert ask(services, "SELECT lock FROM provider_procrastinate.procrastinate_jobs ORDER BY lock") == [
         lane,
         f"{lane.partition('/')[0]}/email",
     ]
@@ -206,7 +206,7 @@ def test_a_server_rings_for_every_commit(services: Services, decline: Callable[[
     decline(1)
     stop()
     (lane,) = factories.queue_names(services)
-    waiting = "SELECT args->>'lane' FROM provider_engine.procrastinate_jobs WHERE status = 'todo'"
+    waiting = "SELECT args->>'lane' FROM provider_procrastinate.procrastinate_jobs WHERE status = 'todo'"
     assert lane in ask(services, waiting)
 
 
@@ -217,23 +217,23 @@ def test_what_the_engine_does_not_hear_it_is_told_again(
     monkeypatch.setattr(doorbell_room, "REST", 0.01)
     monkeypatch.setattr(doorbell_room.log, "warning", lambda *_, **__: failed.set())
     monkeypatch.setattr(doorbell_room.log, "info", lambda *_, **__: heard.set())
-    tell(services, "ALTER SCHEMA provider_engine RENAME TO elsewhere")
+    tell(services, "ALTER SCHEMA provider_procrastinate RENAME TO elsewhere")
     doorbell = JobNotifier(services.db).start()
     doorbell.ring(["7/email"])
     assert failed.wait(10)
-    tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_engine")
+    tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
     assert heard.wait(10)
     doorbell.stop()
-    assert ask(services, "SELECT lock FROM provider_engine.procrastinate_jobs") == ["7/email"]
+    assert ask(services, "SELECT lock FROM provider_procrastinate.procrastinate_jobs") == ["7/email"]
 
 
 def test_a_stop_waits_for_no_engine_that_fails(services: Services) -> None:
-    tell(services, "ALTER SCHEMA provider_engine RENAME TO elsewhere")
+    tell(services, "ALTER SCHEMA provider_procrastinate RENAME TO elsewhere")
     doorbell = JobNotifier(services.db).start()
     doorbell.ring(["7/email"])
     doorbell.stop()
     assert not doorbell._thread.is_alive()
-    tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_engine")
+    tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
 
 
 def test_on_sqlite_one_sentence_says_who_delivers(
