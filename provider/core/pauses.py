@@ -1,4 +1,4 @@
-"""The holds in people's words: what waits, why, since when, and trying at once."""
+"""Pauses as the console and the `provider` command show them, and probing one at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,60 +15,62 @@ from provider.outbox.pause import Pause, active_pauses, resume
 from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
 
 HOST, ACCOUNT, QUEUE = "host", "account", "queue"
-MAX_DUE_AGE = timedelta(minutes=5)  # that a due message may wait before the server is not ready
+# Where a due message or the probe of an expired pause waits longer, no dispatcher is running.
+MAX_DUE_AGE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class PauseView:
-    """What a hold lies on: a `host` (or sink), an `account`'s sink, or one `lane` of theirs."""
+    """A pause of a host (or channel), of an account's channel, or of a single queue."""
 
     scope: str
     scope_type: str
     channel: str
-    host: str  # empty where an account's token is refused, and for sinks without hosts
-    account_name: str  # its name; empty where a host is held for all accounts
-    account_public_id: str  # its public id
+    host: str  # empty for a pause of an account, and for channels without hosts
+    account_name: str  # empty where a host is paused for all accounts
+    account_public_id: str  # empty likewise
     reason: str
     paused_at: datetime
-    retry_at: datetime  # the next try
+    retry_at: datetime  # when a message may probe
 
     @property
     def fix_command(self) -> str:
-        """The command that ends it; empty where there is nothing to do but wait."""
+        """The command that removes the cause; empty where only waiting helps."""
         if self.scope_type != ACCOUNT:
             return ""
         return f"provider account set {quote(self.account_name)} callback_token=…"
 
 
 def list_pauses(session: Session, account: Account | None = None) -> list[PauseView]:
-    """Return all holds, the oldest first; of one account those that something of its waits for."""
+    """Return pauses, the oldest first; with an account only those that delay its messages."""
     rows = session.scalars(select(Pause).order_by(Pause.paused_at, Pause.scope)).all()
-    parts = [(row, _parse_scope(row.scope)) for row in rows]
-    ids = {lane.account_id for _, lane in parts}
-    known = {one.id: one for one in session.scalars(select(Account).where(Account.id.in_(ids)))}
+    named_rows = [(row, _parse_scope(row.scope)) for row in rows]
+    account_ids = {queue_name.account_id for _, queue_name in named_rows}
+    accounts = session.scalars(select(Account).where(Account.id.in_(account_ids)))
+    accounts_by_id = {paused_account.id: paused_account for paused_account in accounts}
     return [
-        _pause_view(row, lane, known.get(lane.account_id))
-        for row, lane in parts
-        if account is None or _affects_account(session, lane, account)
+        _pause_view(row, queue_name, accounts_by_id.get(queue_name.account_id))
+        for row, queue_name in named_rows
+        if account is None or _affects_account(session, queue_name, account)
     ]
 
 
 def probe_now(session: Session, scope: str, now: datetime) -> None:
-    """Let the one try that a hold allows be made now; NotFound when nothing is held any more.
+    """Let one message probe a pause now; raises NotFound when the pause has ended.
 
-    The hold stands until that try succeeds, so that it keeps saying since when it lies. Where
-    nothing waits for it there is nothing to try, and the hold ends.
+    The pause lasts until the probe succeeds, so that it keeps its `paused_at`. A pause that no
+    message waits for ends at once: there is nothing to probe with.
     """
     if not active_pauses(session, [scope]):
-        raise NotFound("Nothing is held there any more: its deliveries are on their way")
-    waits = select(Message).where(is_waiting(Message), _scope_condition(session, scope))
-    first = session.scalar(waits.order_by(Message.due_at, Message.id).limit(1))
+        raise NotFound("This pause has ended already; its deliveries go on by themselves")
+    waiting = select(Message).where(is_waiting(Message), _scope_condition(session, scope))
+    first = session.scalar(waiting.order_by(Message.due_at, Message.id).limit(1))
     if first is None:
         resume(session, scope)
         return
-    # First the message and then the hold, as couriers do, or each might wait for the other.
-    first.due_at = min(first.due_at, now)  # written before the next statement runs
-    # Not by the object: another process may end the hold at this very moment.
+    # Lock the message before the pause, as dispatchers do, or the two could deadlock.
+    first.due_at = min(first.due_at, now)  # flushed before the next statement
+    # An UPDATE by condition: another process may end the pause at this moment.
     session.execute(
         update(Pause).where(Pause.scope == scope, Pause.retry_at > now).values(retry_at=now)
     )
@@ -76,28 +78,28 @@ def probe_now(session: Session, scope: str, now: datetime) -> None:
 
 
 def _parse_scope(scope: str) -> QueueName:
-    """Take a subject apart; a route belongs to no account, which is 0 here."""
-    kind, _, name = scope.partition("/")
-    if kind != "destination":
+    """Return the parts of a scope; the account of a destination is 0."""
+    scope_type, _, name = scope.partition("/")
+    if scope_type != "destination":
         return QueueName.parse(name)
-    hosted = name not in (EMAIL, MEDIA)
-    return QueueName(0, CALLBACK, name) if hosted else QueueName(0, name)
+    is_host = name not in (EMAIL, MEDIA)
+    return QueueName(0, CALLBACK, name) if is_host else QueueName(0, name)
 
 
 def _affects_account(session: Session, queue_name: QueueName, account: Account) -> bool:
     if queue_name.account_id:
         return queue_name.account_id == account.id
-    ours = str(QueueName(account.id, queue_name.channel, queue_name.host))
-    waits = select(Message.id).where(is_waiting(Message), Message.queue == ours).limit(1)
-    return session.scalar(waits) is not None
+    own_queue = str(QueueName(account.id, queue_name.channel, queue_name.host))
+    waiting = select(Message.id).where(is_waiting(Message), Message.queue == own_queue).limit(1)
+    return session.scalar(waiting) is not None
 
 
 def _pause_view(row: Pause, queue_name: QueueName, account: Account | None) -> PauseView:
-    on = {"destination": HOST, "account": ACCOUNT}.get(row.scope.partition("/")[0], QUEUE)
+    scope_type = {"destination": HOST, "account": ACCOUNT}.get(row.scope.partition("/")[0], QUEUE)
     name, public_id = (account.name, account.public_id) if account else ("", "")
     return PauseView(
         row.scope,
-        on,
+        scope_type,
         queue_name.channel,
         queue_name.host,
         name,
@@ -109,25 +111,32 @@ def _pause_view(row: Pause, queue_name: QueueName, account: Account | None) -> P
 
 
 def _scope_condition(session: Session, scope: str) -> ColumnElement[bool]:
-    """Return the condition that a message's lane waits for a subject."""
-    lane = _parse_scope(scope)
-    if scope.startswith("account/") and lane.channel == CALLBACK:
-        return Message.queue.startswith(f"{lane}/")
-    accounts: Sequence[int] = [lane.account_id]
-    if not lane.account_id:
-        accounts = session.scalars(select(Account.id)).all()
-    return Message.queue.in_([str(QueueName(one, lane.channel, lane.host)) for one in accounts])
+    """Return the condition that a pause of the scope stops a message's queue."""
+    paused = _parse_scope(scope)
+    if scope.startswith("account/") and paused.channel == CALLBACK:
+        return Message.queue.startswith(f"{paused}/")
+    account_ids: Sequence[int] = [paused.account_id]
+    if not paused.account_id:
+        account_ids = session.scalars(select(Account.id)).all()
+    return Message.queue.in_(
+        [str(QueueName(account_id, paused.channel, paused.host)) for account_id in account_ids]
+    )
 
 
 def oldest_unpaused_due_at(session: Session, now: datetime) -> datetime | None:
-    """Return since when the oldest message is due that could go: a hold is a receiver's doing.
+    """Return since when the oldest message is due that no pause stops, or None.
 
-    But whose time is over, for long, should have been tried: then no courier is at work.
+    Messages of a paused queue do not count: their receiver causes the delay. They count once the
+    pause expired more than `MAX_DUE_AGE` ago, for then no dispatcher probes it.
     """
-    lanes = list_due_queues(session, now)
-    held = active_pauses(
-        session, {one for lane in lanes for one in QueueName.parse(lane).pause_scopes}
-    )
-    kept = {subject for subject, hold in held.items() if hold.retry_at > now - MAX_DUE_AGE}
-    free = [lane for lane in lanes if not kept & set(QueueName.parse(lane).pause_scopes)]
-    return oldest_due_at(session, free, now)
+    scopes_by_queue = {
+        queue: QueueName.parse(queue).pause_scopes for queue in list_due_queues(session, now)
+    }
+    scopes = {scope for scopes in scopes_by_queue.values() for scope in scopes}
+    stopped = {
+        scope
+        for scope, pause in active_pauses(session, scopes).items()
+        if pause.retry_at > now - MAX_DUE_AGE
+    }
+    unpaused = [queue for queue, scopes in scopes_by_queue.items() if not stopped & set(scopes)]
+    return oldest_due_at(session, unpaused, now)

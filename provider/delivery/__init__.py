@@ -1,4 +1,4 @@
-"""The courier empties lanes: claims what is due, has it sent, settles it."""
+"""Delivery of the outbox's messages: dispatcher, policy, channels and runners."""
 
 from provider.delivery.dispatcher import Dispatcher
 from provider.delivery.runners.in_process import InProcessDispatcher

@@ -1,4 +1,4 @@
-"""`turn()`: settle what has ended and claim what may go, in one transaction; send outside it."""
+"""The dispatcher: one transaction settles and claims messages; threads send them outside it."""
 
 import threading
 from collections import Counter, deque
@@ -21,15 +21,15 @@ from provider.metrics import Meter
 from provider.outbox import CALLBACK, EMAIL, MEDIA, AttemptResult, Claim, Outcome
 from provider.services import Services
 
-MAX_CONCURRENT_SENDS = 96  # messages of all lanes that are being sent at once
-ERROR_BACKOFF_SECONDS = 1.0  # seconds of rest after a turn that failed, e.g. for the disk is full
+MAX_CONCURRENT_SENDS = 96  # over all queues
+ERROR_BACKOFF_SECONDS = 1.0  # after a cycle that failed, for example because the disk is full
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """A claimed message with its parcel."""
+    """A claimed and rendered message."""
 
     claim: Claim
     prepared: PreparedDelivery
@@ -37,7 +37,7 @@ class Delivery:
 
 
 class Dispatcher:
-    """Sends what the outbox holds; any number of couriers may work on one database."""
+    """Sends the outbox's messages; any number of dispatchers may share one database."""
 
     def __init__(
         self,
@@ -55,189 +55,187 @@ class Dispatcher:
         self._concurrency_limiter = ConcurrencyLimiter(max_concurrent_sends)
         self._send_pool = ThreadPoolExecutor(max_concurrent_sends, thread_name_prefix="send")
         self._condition = threading.Condition()
-        self._signalled_queues: dict[
-            str, None
-        ] = {}  # lanes to look at, in the order in which they called
-        self._prefetched: dict[
-            str, deque[Delivery]
-        ] = {}  # claimed, for when a hand of the route is free
+        # Queues to examine, in the order of their signals.
+        self._signalled_queues: dict[str, None] = {}
+        # Claimed deliveries that wait for a free slot, by destination.
+        self._prefetched: dict[str, deque[Delivery]] = {}
         self._unsettled_results: list[AttemptResult] = []
         self._claims_to_release: list[Claim] = []
-        self._unsettled_counts: Counter[str] = (
-            Counter()
-        )  # messages claimed and not settled yet, by lane
+        self._unsettled_counts: Counter[str] = Counter()  # claimed, not settled; by queue
         self._stopping = False
 
     def wake(self, queues: Iterable[str]) -> None:
-        """Say that lanes may have something due."""
+        """Signal that queues may have due messages."""
         with self._condition:
             self._signalled_queues.update(dict.fromkeys(queues))
             self._condition.notify_all()
 
     def drain(self, *queues: str) -> int:
-        """Send what is due and may go in these lanes until nothing is; return the tries made."""
+        """Send due messages of these queues until none is left; return the number of attempts."""
         self.wake(queues)
-        tried = 0
+        attempt_count = 0
         while not self._stopping:
-            tried += self.run_once()
+            attempt_count += self.run_once()
             with self._condition:
-                over = not self._concurrency_limiter.busy and not self._has_work()
-            if over:
+                is_drained = not self._concurrency_limiter.busy and not self._has_work()
+            if is_drained:
                 break
             self.wait()
-        return tried
+        return attempt_count
 
     def wait_and_run(self, max_wait_seconds: float) -> None:
-        """Take a turn as soon as there is something to do, or after so long; a fault is logged."""
-        paced = self.rate_limit_expires_at()
-        if paced:
-            max_wait_seconds = min(max_wait_seconds, (paced - self.services.now()).total_seconds())
+        """Run a cycle when there is work, or after `max_wait_seconds`; an error is logged."""
+        expires_at = self.rate_limit_expires_at()
+        if expires_at:
+            seconds_left = (expires_at - self.services.now()).total_seconds()
+            max_wait_seconds = min(max_wait_seconds, seconds_left)
         self.wait(max_wait_seconds)
         try:
             self.run_once()
         except Exception:
-            log.exception("the courier stumbled and goes on")
+            log.exception("dispatcher_cycle_failed")
             self.back_off(ERROR_BACKOFF_SECONDS)
 
     def wait(self, timeout_seconds: float | None = None) -> None:
-        """Wait until there is something for a turn to do, or for so long."""
+        """Wait until a cycle has work, the dispatcher stops, or the timeout passes."""
         with self._condition:
             self._condition.wait_for(lambda: self._stopping or self._has_work(), timeout_seconds)
 
     def run_once(self) -> int:
-        """Settle what has ended, claim what may go, and have it sent; return how many."""
+        """Settle finished attempts, claim messages and start them; return how many started."""
         with self._condition:
-            ended, self._unsettled_results = self._unsettled_results, []
-            unsent, self._claims_to_release = self._claims_to_release, []
-            lanes = [] if self._stopping else self._take_ready_queues(ended)
-        if not ended and not unsent and not lanes:
+            results, self._unsettled_results = self._unsettled_results, []
+            unsent_claims, self._claims_to_release = self._claims_to_release, []
+            queues = [] if self._stopping else self._take_ready_queues(results)
+        if not results and not unsent_claims and not queues:
             return 0
-        jobs: list[Delivery] = []
+        deliveries: list[Delivery] = []
         try:
             with (
                 self._policy.rollback_on_error(),
                 self.services.db.writing(separate_commit=True) as session,
             ):
-                at = self.services.now()
-                stood = outbox.settle(session, ended, at)
-                settled = [one for one in ended if one.claim.lease in stood]
-                for claim in unsent:
+                now = self.services.now()
+                valid_leases = outbox.settle(session, results, now)
+                settled = [result for result in results if result.claim.lease in valid_leases]
+                for claim in unsent_claims:
                     outbox.release(session, claim)
-                for opening in self._policy.queue_allowances(session, lanes, settled, at):
-                    jobs += self._claim_and_prepare(session, opening, at)
+                for allowance in self._policy.queue_allowances(session, queues, settled, now):
+                    deliveries += self._claim_and_prepare(session, allowance, now)
         except BaseException:
-            # Nothing of it happened. What ended has ended all the same: the next turn settles it.
+            # The transaction was rolled back, but the attempts were made: the next cycle must
+            # settle them.
             with self._condition:
-                self._unsettled_results = ended + self._unsettled_results
-                self._claims_to_release = unsent + self._claims_to_release
-                self._signalled_queues = dict.fromkeys([*lanes, *self._signalled_queues])
-                for job in jobs:
-                    self._concurrency_limiter.give_back(job.destination)
+                self._unsettled_results = results + self._unsettled_results
+                self._claims_to_release = unsent_claims + self._claims_to_release
+                self._signalled_queues = dict.fromkeys([*queues, *self._signalled_queues])
+                for delivery in deliveries:
+                    self._concurrency_limiter.give_back(delivery.destination)
             raise
-        _record_results(self.services.metrics, ended, stood)
-        self._unsettled_counts.subtract(
-            claim.queue for claim in (*(one.claim for one in ended), *unsent)
-        )
-        self._unsettled_counts.update(job.claim.queue for job in jobs)
-        self.wake(claim.queue for claim in unsent)
-        for job in jobs:
-            self._start(job)
-        return len(jobs)
+        _record_results(self.services.metrics, results, valid_leases)
+        finished_claims = [*(result.claim for result in results), *unsent_claims]
+        self._unsettled_counts.subtract(claim.queue for claim in finished_claims)
+        self._unsettled_counts.update(delivery.claim.queue for delivery in deliveries)
+        self.wake(claim.queue for claim in unsent_claims)
+        for delivery in deliveries:
+            self._start(delivery)
+        return len(deliveries)
 
     def rate_limit_expires_at(self) -> datetime | None:
-        """Return when a lane that is kept to a pace may go on, or None."""
+        """Return when the first rate-limited queue may send again, or None."""
         return self._policy.rate_limit_expires_at()
 
     def back_off(self, seconds: float) -> None:
-        """Do nothing for so long, or until the courier is stopped."""
+        """Wait, or return early when the dispatcher is stopped."""
         with self._condition:
             self._condition.wait_for(lambda: self._stopping, seconds)
 
     def stop(self, loop_thread: threading.Thread | None = None) -> None:
-        """Take nothing more in hand, wait for who takes the turns, and settle what was sent."""
+        """Claim nothing more, wait for the loop's thread and the sends, and settle the results."""
         with self._condition:
             self._stopping = True
-            for route in list(self._prefetched):
-                self._release_prefetched(route)
+            for destination in list(self._prefetched):
+                self._release_prefetched(destination)
             self._condition.notify_all()
         if loop_thread:
             loop_thread.join()
         self._send_pool.shutdown(wait=True)
         self.run_once()
-        for sink in self._channels.values():
-            sink.close()
+        for channel in self._channels.values():
+            channel.close()
 
     def retry_delay(self, attempts: int) -> timedelta:
-        """Return the wait after `attempts` earlier tries: the schedule, its last step repeated."""
+        """Return the wait after `attempts` earlier attempts; the schedule's last step repeats."""
         schedule = self.services.settings.retry_schedule
         return add_jitter(schedule[min(attempts, len(schedule) - 1)])
 
     def _take_ready_queues(self, results: Sequence[AttemptResult]) -> list[str]:
-        """Take the lanes to look at: that called or go on, and to whose route a hand is free."""
-        self._signalled_queues.update(dict.fromkeys(one.claim.queue for one in results))
+        """Pop the queues to examine: those signalled, finished or released by the rate limiter.
+
+        A queue whose destination has no free slot stays signalled.
+        """
+        self._signalled_queues.update(dict.fromkeys(result.claim.queue for result in results))
         self._signalled_queues.update(
             dict.fromkeys(self._policy.pop_rate_limit_expired(self.services.now()))
         )
-        lanes = [
-            lane
-            for lane in self._signalled_queues
-            if self._concurrency_limiter.free(parse_queue_name(lane).destination)
+        queues = [
+            queue
+            for queue in self._signalled_queues
+            if self._concurrency_limiter.free(parse_queue_name(queue).destination)
         ]
-        for lane in lanes:
-            del self._signalled_queues[lane]
-        return lanes
+        for queue in queues:
+            del self._signalled_queues[queue]
+        return queues
 
     def _has_work(self) -> bool:
         return bool(self._unsettled_results or self._claims_to_release) or self._has_ready_queue()
 
     def _has_ready_queue(self) -> bool:
         return any(
-            self._concurrency_limiter.free(parse_queue_name(lane).destination)
-            for lane in self._signalled_queues
+            self._concurrency_limiter.free(parse_queue_name(queue).destination)
+            for queue in self._signalled_queues
         )
 
     def _claim_and_prepare(
         self, session: Session, allowance: QueueAllowance, now: datetime
     ) -> list[Delivery]:
-        """Lease what may go of a lane and render what has no bytes yet."""
-        lane, route = allowance.queue, parse_queue_name(allowance.queue).destination
+        """Lease messages of a queue as the policy allows, and render those without a body."""
+        queue = allowance.queue
+        queue_name = parse_queue_name(queue)
+        destination = queue_name.destination
         if allowance.pauses_to_probe:
-            self._concurrency_limiter.doubt(route)
-        most = min(allowance.max_messages, self._concurrency_limiter.free(route))
-        if not most:
-            if allowance.max_messages:  # others have taken the hands meanwhile
-                self.wake([lane])
+            self._concurrency_limiter.doubt(destination)
+        limit = min(allowance.max_messages, self._concurrency_limiter.free(destination))
+        if not limit:
+            if allowance.max_messages:  # the slots were free when the queue was popped
+                self.wake([queue])
             return []
-        claims = outbox.claim(session, lane, now, most)
+        claims = outbox.claim(session, queue, now, limit)
         if claims and not self._policy.acquire_probes(session, allowance, claims[0], now):
             outbox.release(session, claims[0])
             return []
-        if len(claims) == most and not allowance.pauses_to_probe:
-            # There may be more.
-            self.wake([lane])
-        parcels = (
-            self._channels[parse_queue_name(lane).channel].prepare(session, claims)
-            if claims
-            else []
-        )
-        jobs = []
-        for claim, parcel in zip(claims, parcels, strict=True):
-            if isinstance(parcel, Exception):
-                # One message that cannot be written must not keep the rest of its lane.
-                _park(session, claim, parcel, now)
-                self.wake([lane])
+        if len(claims) == limit and not allowance.pauses_to_probe:
+            self.wake([queue])  # the queue may have more due messages
+        channel = self._channels[queue_name.channel]
+        prepared_or_errors = channel.prepare(session, claims) if claims else []
+        deliveries = []
+        for claim, prepared in zip(claims, prepared_or_errors, strict=True):
+            if isinstance(prepared, Exception):
+                # A message that cannot be rendered must not block the rest of its queue.
+                _park(session, claim, prepared, now)
+                self.wake([queue])
                 continue
-            if claim.body is None and parcel.body is not None:
-                outbox.store_body(session, claim, parcel.body)
-            jobs.append(Delivery(claim, parcel, route))
-        if jobs:
-            self._policy.record_sends(lane, len(jobs), now)
+            if claim.body is None and prepared.body is not None:
+                outbox.store_body(session, claim, prepared.body)
+            deliveries.append(Delivery(claim, prepared, destination))
+        if deliveries:
+            self._policy.record_sends(queue, len(deliveries), now)
         with self._condition:
-            self._concurrency_limiter.take(route, len(jobs))
-        return jobs
+            self._concurrency_limiter.take(destination, len(deliveries))
+        return deliveries
 
     def _start(self, delivery: Delivery) -> None:
-        """Send it when a hand of its route is free."""
+        """Send a delivery now, or once its destination has a free slot."""
         with self._condition:
             if self._stopping:
                 self._claims_to_release.append(delivery.claim)
@@ -251,44 +249,45 @@ class Dispatcher:
         self._send_pool.submit(self._send, delivery)
 
     def _send(self, delivery: Delivery) -> None:
-        """Try once; whatever happens is an outcome."""
-        began = self.services.now()
+        """Make one attempt; any exception becomes an outcome."""
+        started_at = self.services.now()
         try:
             outcome = delivery.prepared.send()
         except Exception as error:
-            told = {"order": delivery.claim.ordering_key, "message": delivery.claim.public_id}
-            log.exception("a message could not be sent", **told)
+            context = {"order": delivery.claim.ordering_key, "message": delivery.claim.public_id}
+            log.exception("delivery_attempt_failed", **context)
             outcome = Outcome("retry", error=f"{type(error).__name__}", is_sent=False)
-        self._finish(delivery, outcome, began)
+        self._finish(delivery, outcome, started_at)
 
     def _finish(self, delivery: Delivery, outcome: Outcome, started_at: datetime) -> None:
-        """Note how a try ended, for the next turn, and let its hand go on."""
+        """Queue a result for the next cycle, and use the free slot for a prefetched delivery."""
         if outcome.decision == "retry":
             outcome = replace(
                 outcome, retry_after=self._effective_retry_delay(delivery.claim, outcome)
             )
-        ended = AttemptResult(delivery.claim, outcome, started_at, self.services.now())
+        result = AttemptResult(delivery.claim, outcome, started_at, self.services.now())
         with self._condition:
-            self._unsettled_results.append(ended)
+            self._unsettled_results.append(result)
             self._concurrency_limiter.end(
                 delivery.destination,
                 answered=_is_destination_answering(outcome),
-                seconds=ended.duration_seconds,
+                seconds=result.duration_seconds,
             )
             if outcome.failure_scope or outcome.pause_duration:
                 self._release_prefetched(delivery.destination)
-            elif ahead := self._prefetched.get(delivery.destination):
-                self._send_prefetched(ahead)
+            elif prefetched := self._prefetched.get(delivery.destination):
+                self._send_prefetched(prefetched)
             self._condition.notify_all()
 
     def _effective_retry_delay(self, claim: Claim, outcome: Outcome) -> timedelta:
-        """Return how long a message waits for its next try; whoever asks is heard, but for less.
+        """Return the wait until a message's next attempt.
 
-        A receiver that asks for no wait at all would be called without end.
+        A receiver's own wait is raised to the schedule's first step: a receiver that asks for
+        none would be called without end.
         """
         if outcome.retry_after is None:
             return self.retry_delay(len(claim.past_attempts))
-        if outcome.failure_scope == "account":  # which waits as a whole
+        if outcome.failure_scope == "account":  # its pause delays all of its messages
             return outcome.retry_after
         return max(outcome.retry_after, self.retry_delay(0))
 
@@ -297,44 +296,44 @@ class Dispatcher:
             self._submit(prefetched.popleft())
 
     def _release_prefetched(self, destination: str) -> None:
-        """Free what was claimed ahead for a route: whether it may still go is the gate's matter."""
-        left = self._prefetched.pop(destination, deque())
-        self._claims_to_release += (job.claim for job in left)
-        self._concurrency_limiter.give_back(destination, len(left))
+        """Release the prefetched deliveries of a destination: the policy decides again."""
+        prefetched = self._prefetched.pop(destination, deque())
+        self._claims_to_release += (delivery.claim for delivery in prefetched)
+        self._concurrency_limiter.give_back(destination, len(prefetched))
 
 
 def _is_destination_answering(outcome: Outcome) -> bool | None:
-    """Say whether a route showed that it can take more, or less; None when neither."""
+    """Return whether the attempt reached the destination; None where it says nothing of it."""
     if outcome.pause_duration or not outcome.is_sent:
         return None
     return outcome.failure_scope != "destination"
 
 
 def _park(session: Session, claim: Claim, error: Exception, now: datetime) -> None:
-    told = {"order": claim.ordering_key, "message": claim.public_id}
-    log.error("a message could not be written", exc_info=error, **told)
-    outcome = Outcome("rejected", error=f"It could not be written: {type(error).__name__}")
+    context = {"order": claim.ordering_key, "message": claim.public_id}
+    log.error("message_rendering_failed", exc_info=error, **context)
+    error_text = f"The message could not be rendered: {type(error).__name__}"
+    outcome = Outcome("rejected", error=error_text)
     outbox.settle(session, [AttemptResult(claim, outcome, now, now)], now)
 
 
 def _record_results(
-    metrics: Meter, results: Sequence[AttemptResult], held_leases: set[str]
+    metrics: Meter, results: Sequence[AttemptResult], valid_leases: set[str]
 ) -> None:
-    metrics.tried(results, held_leases)
-    for one in results:
-        kept = one.claim.lease in held_leases
-        # What a mail server answers may name the candidate: it is kept with the attempt alone.
-        theirs = (
-            parse_queue_name(one.claim.queue).channel == EMAIL
-            and one.outcome.status_code is not None
+    metrics.tried(results, valid_leases)
+    for result in results:
+        claim, outcome = result.claim, result.outcome
+        # A mail server's response may name the candidate: only the attempt stores it.
+        is_mail_response = (
+            parse_queue_name(claim.queue).channel == EMAIL and outcome.status_code is not None
         )
         log.info(
-            "delivery",
-            order=one.claim.ordering_key,
-            topic=one.claim.topic,
-            message=one.claim.public_id,
-            attempt=one.claim.attempts + 1,
-            outcome=one.outcome.decision if kept else "lease lost",
-            code=one.outcome.status_code,
-            error=None if theirs else one.outcome.error or None,
+            "delivery_attempted",
+            order=claim.ordering_key,
+            topic=claim.topic,
+            message=claim.public_id,
+            attempt=claim.attempts + 1,
+            outcome=outcome.decision if claim.lease in valid_leases else "lease_lost",
+            code=outcome.status_code,
+            error=None if is_mail_response else outcome.error or None,
         )

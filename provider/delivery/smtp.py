@@ -1,4 +1,4 @@
-"""Sending an e-mail: to a mail server, or into a folder where no mail server is set."""
+"""Sending an e-mail: to a mail server, or into a folder when no mail server is set."""
 
 import os
 import secrets
@@ -12,90 +12,99 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from provider.core.emails import to_one_line
 from provider.storage.fsync import fsync_path, make_folder
 
-SMTP_TIMEOUT_SECONDS = 10.0  # seconds that each step of the mail server's may take
+SMTP_TIMEOUT_SECONDS = 10.0  # per socket operation
 DEFAULT_PORTS = {"smtp": 25, "smtp+tls": 587, "smtps": 465}
 
+# The decision (delivered, retry, rejected), the server's code, and a text for the staff.
 SendResult = tuple[str, int | None, str]
 
 
 def send_email(message_bytes: bytes, *, url: str | None, folder: Path, name: str) -> SendResult:
-    """Hand a letter to the mail server at `url`, or without one keep it as `folder/name.eml`.
+    """Send an e-mail to the mail server at `url`, or without one write `folder/name.eml`.
 
-    Returns a word (done, again, never), the server's code, and what to tell the staff, without
-    secrets. Only what is said of this very letter or its address can be `never`.
+    The returned text contains no secrets. Only a response about this e-mail or its recipient is
+    `rejected`; a failure of the server or of its settings is `retry`.
     """
     if url is None:
         return _save_to_folder(message_bytes, folder, name)
-    to = urlsplit(url)
+    server_url = urlsplit(url)
     try:
-        return _send_by_smtp(message_bytes, to)
+        return _send_by_smtp(message_bytes, server_url)
     except smtplib.SMTPAuthenticationError as error:
-        said = "The mail server refuses the user or the password in PROVIDER_MAIL_URL"
-        return "retry", error.smtp_code, said
-    except smtplib.SMTPRecipientsRefused as refused:
-        return _result_from_response(*next(iter(refused.recipients.values())), to)
+        text = "The mail server refuses the user or the password in PROVIDER_MAIL_URL"
+        return "retry", error.smtp_code, text
+    except smtplib.SMTPRecipientsRefused as error:
+        return _result_from_response(*next(iter(error.recipients.values())), server_url)
     except (smtplib.SMTPSenderRefused, smtplib.SMTPConnectError, smtplib.SMTPHeloError) as error:
-        _, code, said = _result_from_response(error.smtp_code, error.smtp_error, to)
-        return "retry", code, said
+        _, code, text = _result_from_response(error.smtp_code, error.smtp_error, server_url)
+        return "retry", code, text
     except smtplib.SMTPResponseException as error:
-        return _result_from_response(error.smtp_code, error.smtp_error, to)
+        return _result_from_response(error.smtp_code, error.smtp_error, server_url)
     except (OSError, smtplib.SMTPException, ValueError) as error:
-        return "retry", None, _connection_error_text(error, to)
+        return "retry", None, _connection_error_text(error, server_url)
 
 
 def _save_to_folder(message_bytes: bytes, folder: Path, name: str) -> SendResult:
-    """Write a letter for its owner's eyes, whole or not at all, to outlive a power loss."""
+    """Write a file that only its owner can read: whole or not at all, also after a power loss."""
     make_folder(folder)
-    draft = folder / f".{name}.{secrets.token_hex(4)}"
+    temporary_file = folder / f".{name}.{secrets.token_hex(4)}"
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with os.fdopen(
+            os.open(temporary_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb"
+        ) as file:
             file.write(message_bytes)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(folder / f"{name}.eml")
+        temporary_file.replace(folder / f"{name}.eml")
     finally:
-        draft.unlink(missing_ok=True)
-    for each in (folder, folder.parent):  # both, for another letter may have made the folder
-        fsync_path(each)
-    return "delivered", None, "Kept in the instance folder: no mail server is set"
+        temporary_file.unlink(missing_ok=True)
+    # The parent too: another thread may have created the folder without syncing it yet.
+    for changed_folder in (folder, folder.parent):
+        fsync_path(changed_folder)
+    return "delivered", None, "Saved in the instance folder: no mail server is set"
 
 
 def _send_by_smtp(message_bytes: bytes, server_url: SplitResult) -> SendResult:
-    letter = message_from_string(message_bytes.decode(), policy=policy.SMTPUTF8)
-    sender, *_ = (address.addr_spec for address in letter["From"].addresses)
-    recipient = "".join(address.addr_spec for address in letter["To"].addresses)
+    message = message_from_string(message_bytes.decode(), policy=policy.SMTPUTF8)
+    sender, *_ = (address.addr_spec for address in message["From"].addresses)
+    recipient = "".join(address.addr_spec for address in message["To"].addresses)
     if not recipient:
-        return "rejected", None, "The candidate's e-mail address is not one that a letter can go to"
+        return "rejected", None, "The candidate's e-mail address is not valid"
     server = _connect(server_url, sender.rpartition("@")[2])
     try:
         if not recipient.isascii() and not server.has_extn("smtputf8"):
-            return "rejected", None, "The mail server cannot carry an address in this script"
+            return (
+                "rejected",
+                None,
+                "The mail server does not support addresses with non-ASCII characters",
+            )
         options = [] if recipient.isascii() else ["SMTPUTF8", "BODY=8BITMIME"]
         server.sendmail(sender, [recipient], message_bytes, options)
-        # It is sent, whatever happens to the farewell: nobody should get it twice.
+        # The e-mail is sent. An error in QUIT must not cause a second one.
         with suppress(OSError, smtplib.SMTPException):
             server.quit()
     finally:
         server.close()
-    return "delivered", 250, "The mail server took it"
+    return "delivered", 250, "The mail server accepted the e-mail"
 
 
 def _connect(server_url: SplitResult, local_hostname: str) -> smtplib.SMTP:
-    # Our own name is given, for the library would ask the DNS for it.
-    host, port, trusted = (
-        server_url.hostname or "",
-        server_url.port or DEFAULT_PORTS[server_url.scheme],
-        ssl.create_default_context,
-    )
+    # Without `local_hostname` smtplib would look up this machine's name in the DNS.
+    host = server_url.hostname or ""
+    port = server_url.port or DEFAULT_PORTS[server_url.scheme]
     if server_url.scheme == "smtps":
         server: smtplib.SMTP = smtplib.SMTP_SSL(
-            host, port, local_hostname, timeout=SMTP_TIMEOUT_SECONDS, context=trusted()
+            host,
+            port,
+            local_hostname,
+            timeout=SMTP_TIMEOUT_SECONDS,
+            context=ssl.create_default_context(),
         )
     else:
         server = smtplib.SMTP(host, port, local_hostname, timeout=SMTP_TIMEOUT_SECONDS)
     try:
         if server_url.scheme == "smtp+tls":
-            server.starttls(context=trusted())
+            server.starttls(context=ssl.create_default_context())
         server.ehlo_or_helo_if_needed()
         if server_url.username:
             server.login(unquote(server_url.username), unquote(server_url.password or ""))
@@ -112,16 +121,17 @@ def _result_from_response(code: int, response: bytes | str, server_url: SplitRes
     return (
         "rejected" if code >= 500 else "retry",
         code,
-        f"The mail server says {code} {to_one_line(text)}",
+        f"The mail server answers {code} {to_one_line(text)}",
     )
 
 
 def _connection_error_text(error: Exception, server_url: SplitResult) -> str:
-    where = f"the mail server at {server_url.hostname}"
+    server = f"the mail server at {server_url.hostname}"
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        return f"What PROVIDER_MAIL_URL asks for, {where} does not offer: {to_one_line(str(error))}"
+        detail = to_one_line(str(error))
+        return f"PROVIDER_MAIL_URL asks for more than {server} supports: {detail}"
     if isinstance(error, ssl.SSLError):
-        return f"There is no trusted connection to {where}: {error.reason or type(error).__name__}"
+        return f"There is no trusted connection to {server}: {error.reason or type(error).__name__}"
     if isinstance(error, TimeoutError):
-        return f"There was no answer in time from {where}"
-    return f"There was no connection to {where} ({type(error).__name__})"
+        return f"There was no answer in time from {server}"
+    return f"There was no connection to {server} ({type(error).__name__})"

@@ -1,8 +1,8 @@
-"""The outbox: what must go out is written in the transaction that makes it necessary.
+"""The outbox: each message is written in the transaction that makes it necessary.
 
-A message waits in a *lane* (where it goes) under a *key* (what must stay in order); the courier
-claims the oldest unsettled message of each due key by a lease, sends it, and settles it. A *hold*
-says why lanes wait: nothing of theirs is claimed, and nothing is lost.
+A message waits in a *queue* (one per account, channel and host) under an *ordering key*. The
+dispatcher leases the oldest unsettled message of each due key, sends it, and settles it. A *pause*
+stops queues: their messages are not claimed, and none is lost.
 """
 
 from provider.outbox.claims import (

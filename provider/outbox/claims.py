@@ -1,4 +1,4 @@
-"""Claiming messages by a lease, in batches."""
+"""Claiming messages in batches, each by a lease of its own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,23 +31,21 @@ from provider.storage import secrets
 from provider.storage.compiled import CompiledInQuery, CompiledQuery, literal_limit
 
 Bind = BindParameter[Any]
-NEWEST_MESSAGES_LIMIT = 200  # messages of a lane that are looked at for one that arrived
-DEFAULT_LEASE = timedelta(
-    seconds=60
-)  # longer than a send may take, shorter than anybody would wait
-MEDIA_LEASE = timedelta(minutes=15)  # for a recording: a large file, copied and kept far away
+NEWEST_MESSAGES_LIMIT = 200  # messages of a queue that `has_delivered_since` examines
+DEFAULT_LEASE = timedelta(seconds=60)  # longer than a send may take
+MEDIA_LEASE = timedelta(minutes=15)  # a recording is a large file: fetched, copied and stored
 assert isinstance(Message.__table__, Table)
 _MESSAGES = Message.__table__
 _COLUMNS = _MESSAGES.c
 _OTHER_MESSAGES = _MESSAGES.alias("other")
-# Named unlike the columns, for in an update a column's name would set it.
+# Not named like the columns: an UPDATE would set a column to the parameter of its name.
 TIME_PARAM: Bind = bindparam("now")
 _LEASED_UNTIL_PARAM: Bind = bindparam("until")
 QUEUE_PARAM: Bind = bindparam("in_queue")
 IDS_PARAM: Bind = bindparam("ids")
 LEASES_PARAM: Bind = bindparam("leases")
-# Written once, for putting a statement together takes longer than running it. What others are at,
-# on PostgreSQL, is left to them: a courier that holds messages must not wait for others' locks.
+# Statements are built once at import; compiling costs more than running. On PostgreSQL they use
+# SKIP LOCKED, so a dispatcher that already holds row locks never waits for another's.
 _HAS_EARLIER_WAITING = exists().where(
     _OTHER_MESSAGES.c.queue == _COLUMNS.queue,
     _OTHER_MESSAGES.c.ordering_key == _COLUMNS.ordering_key,
@@ -65,9 +63,11 @@ STILL_LEASED = (
 _STORE_BODY_UPDATE = CompiledQuery(
     update(_MESSAGES)
     .where(
-        _COLUMNS.id == bindparam("one"), _COLUMNS.lease == bindparam("its"), is_waiting(_COLUMNS)
+        _COLUMNS.id == bindparam("message"),
+        _COLUMNS.lease == bindparam("current_lease"),
+        is_waiting(_COLUMNS),
     )
-    .values(body=bindparam("bytes"))
+    .values(body=bindparam("rendered"))
     .returning(_COLUMNS.id)
 )
 _RELEASE_UPDATE = update(_MESSAGES).where(*STILL_LEASED).values(lease=None, leased_until=None)
@@ -99,7 +99,7 @@ _DELIVERED_SINCE_QUERY = CompiledQuery(
 
 
 class PastAttempt(NamedTuple):
-    """A try of the past: when it began, and with which code it was answered, if it was."""
+    """An earlier attempt; `status_code` is None when no response came."""
 
     started_at: datetime
     status_code: int | None
@@ -107,9 +107,9 @@ class PastAttempt(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """A message in hand: what to send, and the lease that lets its holder settle it.
+    """A leased message; `lease` is needed to settle it.
 
-    `past` are its tries since it was last sent again by hand, the latest first.
+    `past_attempts` are those since staff last requeued the message, the latest first.
     """
 
     message_id: int
@@ -128,7 +128,7 @@ class Claim:
 
 @cache
 def _claim_query(limit: int) -> CompiledQuery:
-    """Return how up to so many are claimed: as many as there are hands, so there are few of it."""
+    # Cached per limit: limits are small numbers of free slots, so there are few statements.
     heads = (
         select(_COLUMNS.id)
         .where(
@@ -138,7 +138,7 @@ def _claim_query(limit: int) -> CompiledQuery:
                 _OTHER_MESSAGES.c.queue == _COLUMNS.queue,
                 _OTHER_MESSAGES.c.ordering_key == _COLUMNS.ordering_key,
                 is_waiting(_OTHER_MESSAGES.c),
-                # Sent again by hand, an earlier one may come back while a later one is in hand.
+                # Staff may requeue an earlier message while a later one is leased.
                 or_(
                     _OTHER_MESSAGES.c.sequence < _COLUMNS.sequence,
                     _OTHER_MESSAGES.c.leased_until > TIME_PARAM,
@@ -148,9 +148,9 @@ def _claim_query(limit: int) -> CompiledQuery:
         .order_by(_COLUMNS.due_at)
         .limit(literal_limit(limit))
         .with_for_update(of=_MESSAGES, skip_locked=True)
-        .cte("heads")  # looked for once, however the update is run
+        .cte("heads")  # evaluated once, whatever plan the UPDATE gets
     )
-    # Every message gets a lease of its own (the batch's and its id), so that a lease says all.
+    # Every message gets its own lease (batch and message id): a lease alone identifies a claim.
     return CompiledQuery(
         update(_MESSAGES)
         .where(_COLUMNS.id.in_(select(heads.c.id)))
@@ -174,63 +174,65 @@ def _claim_query(limit: int) -> CompiledQuery:
 
 
 def claim(session: Session, queue: str, now: datetime, limit: int) -> list[Claim]:
-    """Lease up to `most` messages: the oldest unsettled one of each due key of the lane."""
-    until = now + (MEDIA_LEASE if QueueName.parse(queue).channel == MEDIA else DEFAULT_LEASE)
-    told = {
+    """Lease up to `limit` messages: the oldest unsettled one of each due key of the queue."""
+    leased_until = now + (MEDIA_LEASE if QueueName.parse(queue).channel == MEDIA else DEFAULT_LEASE)
+    params = {
         "in_queue": queue,
         "now": now,
-        "until": until,
+        "until": leased_until,
         "batch": secrets.generate_public_id()[:8] + "/",
     }
-    claims = (Claim(*row) for row in _claim_query(limit).fetch_all(session, told))
-    first = _release_overtaking(session, sorted(claims, key=lambda taken: taken.message_id))
-    return _with_past_attempts(session, first)
+    claims = (Claim(*row) for row in _claim_query(limit).fetch_all(session, params))
+    heads = _release_overtaking(session, sorted(claims, key=lambda claim: claim.message_id))
+    return _with_past_attempts(session, heads)
 
 
 def _release_overtaking(session: Session, claims: Sequence[Claim]) -> list[Claim]:
-    """Free those whose earlier one was sent again by hand while they were looked for.
+    """Release claims whose predecessor was requeued while the claiming statement ran.
 
-    On PostgreSQL a statement sees what was there when it began, another one sees it all: who sends
-    again waits for what is locked. On SQLite nobody writes meanwhile.
+    On PostgreSQL a statement sees only rows committed before it began, so a second statement
+    checks. `requeue` waits for the rows that are locked here. SQLite has a single writer.
     """
     overtaking: set[int] = set()
     if claims and session.get_bind().dialect.name == "postgresql":
-        rows = _OVERTAKING_QUERY.fetch_all(session, [taken.message_id for taken in claims])
+        rows = _OVERTAKING_QUERY.fetch_all(session, [claim.message_id for claim in claims])
         overtaking = {message_id for (message_id,) in rows}
-    for taken in claims:
-        if taken.message_id in overtaking:
-            release(session, taken)
-    return [taken for taken in claims if taken.message_id not in overtaking]
+    for claim in claims:
+        if claim.message_id in overtaking:
+            release(session, claim)
+    return [claim for claim in claims if claim.message_id not in overtaking]
 
 
 def _with_past_attempts(session: Session, claims: Sequence[Claim]) -> list[Claim]:
-    tried = [taken.message_id for taken in claims if taken.attempts]
-    if not tried:
+    attempted_ids = [claim.message_id for claim in claims if claim.attempts]
+    if not attempted_ids:
         return list(claims)
     past: dict[int, list[PastAttempt]] = {}
-    over: set[int] = set()
-    for message_id, outcome, at, code in _PAST_ATTEMPTS_QUERY.fetch_all(session, tried):
-        if outcome == "rejected":  # then it was parked, and somebody sent it again
-            over.add(message_id)
-        elif message_id not in over:
-            past.setdefault(message_id, []).append(PastAttempt(at, code))
-    return [replace(taken, past_attempts=tuple(past.get(taken.message_id, ()))) for taken in claims]
+    complete: set[int] = set()
+    for message_id, outcome, started_at, status_code in _PAST_ATTEMPTS_QUERY.fetch_all(
+        session, attempted_ids
+    ):
+        if outcome == "rejected":  # the message was parked then, and staff requeued it
+            complete.add(message_id)
+        elif message_id not in complete:
+            past.setdefault(message_id, []).append(PastAttempt(started_at, status_code))
+    return [replace(claim, past_attempts=tuple(past.get(claim.message_id, ()))) for claim in claims]
 
 
 def has_delivered_since(session: Session, queue: str, since: datetime) -> bool:
-    """Say whether something of a lane, among the newest of it, was delivered since a moment."""
+    """Return whether one of the queue's newest messages was delivered after `since`."""
     row = _DELIVERED_SINCE_QUERY.fetch_one(session, {"in_queue": queue, "now": since})
     return row is not None
 
 
 def store_body(session: Session, claim: Claim, body: bytes) -> bool:
-    """Keep the bytes that every try of a message sends; False when the lease is lost."""
-    told = {"one": claim.message_id, "its": claim.lease, "bytes": body}
-    return _STORE_BODY_UPDATE.fetch_one(session, told) is not None
+    """Store the bytes that every attempt sends; returns False when the lease is lost."""
+    params = {"message": claim.message_id, "current_lease": claim.lease, "rendered": body}
+    return _STORE_BODY_UPDATE.fetch_one(session, params) is not None
 
 
 def release(session: Session, claim: Claim) -> None:
-    """Give a lease back unused, at a clean stop."""
+    """End a lease without an attempt: the message can be claimed at once."""
     session.connection().execute(
         _RELEASE_UPDATE, {"ids": [claim.message_id], "leases": [claim.lease]}
     )

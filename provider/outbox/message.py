@@ -1,4 +1,4 @@
-"""Messages and their tries: the tables, and what is asked of them."""
+"""Messages and their attempts: the tables and their queries."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -30,7 +30,7 @@ from provider.storage import secrets
 from provider.storage.compiled import CompiledQuery, Pen, literal_limit
 from provider.storage.database import Base, insert_row
 
-MAX_RESPONSE_EXCERPT_LENGTH = 2048  # bytes of an answer that an attempt keeps
+MAX_RESPONSE_EXCERPT_LENGTH = 2048  # bytes of a response that an attempt stores
 
 WAITING, DELIVERED, PARKED, SUPERSEDED = "waiting", "delivered", "parked", "superseded"
 _WAITING_SQL = text("state = 'waiting'")
@@ -38,7 +38,10 @@ _NOT_DELIVERED_SQL = text("state <> 'delivered'")
 
 
 class Message(Base):
-    """Something that must reach somebody, with its whole life: waiting until settled."""
+    """One thing to deliver: a callback, an e-mail or a recording to process.
+
+    `state` is waiting until the message is settled: delivered, parked or superseded.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -59,7 +62,8 @@ class Message(Base):
         ),
         Index("ix_messages_history", "ordering_key", "sequence"),
         Index("ix_messages_queue", "queue", "id"),
-        # Without what is delivered, so without nearly all; who asks for less says so: `in_state`.
+        # A partial index: nearly all messages are delivered. `is_in_state` builds conditions
+        # that can use it.
         Index(
             "ix_messages_state",
             "state",
@@ -73,13 +77,13 @@ class Message(Base):
     public_id: Mapped[str] = mapped_column(
         String(22), unique=True, default=secrets.generate_public_id
     )
-    queue: Mapped[str] = mapped_column(String(300))  # see `Lane`
+    queue: Mapped[str] = mapped_column(String(300))  # see `QueueName`
     ordering_key: Mapped[str] = mapped_column(String(60))
     sequence: Mapped[int]
     topic: Mapped[str] = mapped_column(String(30))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
-    # An absolute message says all that its predecessors said: once it is delivered, an older
-    # parked one must never be sent.
+    # True where the message repeats everything that earlier ones of its key say. Once it is
+    # delivered, an earlier parked one must never be sent.
     supersedes_earlier: Mapped[bool]
     body: Mapped[bytes | None] = mapped_column(LargeBinary)
     state: Mapped[str] = mapped_column(String(12), default=WAITING)
@@ -95,7 +99,7 @@ class Message(Base):
 
 
 class Attempt(Base):
-    """One try to send a message: when, how long, what was asked and answered."""
+    """One attempt to send a message, and its outcome."""
 
     __tablename__ = "attempts"
 
@@ -104,7 +108,7 @@ class Attempt(Base):
     number: Mapped[int]
     started_at: Mapped[datetime]
     duration_ms: Mapped[int]
-    outcome: Mapped[str] = mapped_column(String(12))  # done, again, never
+    outcome: Mapped[str] = mapped_column(String(12))  # delivered, retry, rejected
     status_code: Mapped[int | None]
     response_excerpt: Mapped[str] = mapped_column(Text, default="")
     error: Mapped[str] = mapped_column(Text, default="")
@@ -122,10 +126,10 @@ def append(
     now: datetime,
     supersedes_earlier: bool = False,
 ) -> int:
-    """Write a message into the open transaction, return its id; the commit wakes the courier."""
+    """Add a message to the open transaction and return its id; the commit wakes the dispatcher."""
     session.info.setdefault("queues", set()).add(queue)
-    # Behind one that waits for its next try it would only be looked at in vain.
-    behind = (
+    # A message behind one that waits for its retry is due with it: claims need not examine it.
+    predecessor = (
         _LAST_WAITING_QUERY.fetch_one(session, {"queue": queue, "ordering_key": ordering_key})
         if sequence
         else None
@@ -139,67 +143,69 @@ def append(
         topic=topic,
         payload=payload,
         supersedes_earlier=supersedes_earlier,
-        due_at=max(now, *(behind or (now,))),
+        due_at=max(now, *(predecessor or (now,))),
         created_at=now,
     )
 
 
 def list_due_queues(session: Session, now: datetime) -> list[str]:
-    """Return the lanes in which something is due, held or not."""
+    """Return the queues with a due message, including paused queues."""
     return list(session.scalars(_DUE_QUEUES_QUERY, {"now": now}))
 
 
 def list_queues(session: Session) -> list[str]:
-    """Return all lanes that ever had a message."""
+    """Return all queues that ever had a message."""
     return list(session.scalars(_QUEUES_QUERY))
 
 
 def oldest_due_at(session: Session, queues: Iterable[str], now: datetime) -> datetime | None:
-    """Return since when the oldest due message of these lanes waits, or None."""
-    found = (session.scalar(_OLDEST_DUE_QUERY, {"queue": queue, "now": now}) for queue in queues)
-    return min(filter(None, found), default=None)
+    due_times = (
+        session.scalar(_OLDEST_DUE_QUERY, {"queue": queue, "now": now}) for queue in queues
+    )
+    return min(filter(None, due_times), default=None)
 
 
 def requeue(session: Session, message: Message, now: datetime) -> bool:
-    """Make a parked message due again; Conflict when it is not parked.
+    """Make a parked message due again; raises Conflict when it is not parked.
 
-    False when a later status may have gone out since: whoever heard that must not hear this after
-    it, so it is superseded.
+    Returns False when a later message may have been delivered since. The receiver must not get
+    the older status after it, so the parked message becomes superseded.
     """
-    # Whoever claims a later one at this moment has done so, or leaves it until this one waits.
-    # Who settles one is not kept waiting: with many sent again, each might wait for the other.
-    waits = select(Message.id).where(
+    # Lock the key's waiting messages FOR KEY SHARE. A concurrent claim has either committed or
+    # skips them. KEY SHARE does not block settling: requeueing many messages cannot deadlock
+    # with it.
+    waiting = select(Message.id).where(
         Message.queue == message.queue,
         Message.ordering_key == message.ordering_key,
         is_waiting(Message),
     )
-    session.execute(waits.with_for_update(read=True, key_share=True)).all()
+    session.execute(waiting.with_for_update(read=True, key_share=True)).all()
     later = aliased(Message)
-    # What is written may have arrived, though nobody lived to say so and its lease is over.
-    begun = or_(later.attempts > 0, later.lease.is_not(None), later.body.is_not(None))
-    tried_since = exists().where(
+    # A rendered message may have arrived although its dispatcher died before settling it.
+    maybe_sent = or_(later.attempts > 0, later.lease.is_not(None), later.body.is_not(None))
+    superseded_since = exists().where(
         later.queue == Message.queue,
         later.ordering_key == Message.ordering_key,
         later.supersedes_earlier,
         Message.supersedes_earlier,
         later.sequence > Message.sequence,
-        begun,
+        maybe_sent,
     )
-    again = session.execute(
+    new_state = session.execute(
         update(Message)
         .where(Message.id == message.id, Message.state == PARKED)
         .values(
-            state=case((tried_since, SUPERSEDED), else_=WAITING),
+            state=case((superseded_since, SUPERSEDED), else_=WAITING),
             due_at=now,
-            settled_at=case((tried_since, now)),
+            settled_at=case((superseded_since, now)),
         )
         .returning(Message.state)
         .execution_options(synchronize_session=False)
     ).scalar()
-    if again is None:
-        raise Conflict(f"Only a parked delivery can be sent again; this one is {message.state}")
+    if new_state is None:
+        raise Conflict(f"Only a failed delivery can be sent again; this one is {message.state}")
     session.info.setdefault("queues", set()).add(message.queue)
-    return again == WAITING
+    return new_state == WAITING
 
 
 def history(session: Session, ordering_key: str) -> Sequence[Message]:
@@ -212,26 +218,28 @@ def history(session: Session, ordering_key: str) -> Sequence[Message]:
 
 
 def is_in_state(*states: str) -> ColumnElement[bool]:
-    """Return the condition that messages are in these states, such that an index can serve it."""
+    """Return a condition on the state that can use the partial index `ix_messages_state`."""
     wanted = Message.state.in_(states)
     return wanted if DELIVERED in states else and_(wanted, _NOT_DELIVERED_SQL)
 
 
 def is_waiting(row: Any) -> ColumnElement[bool]:
-    """Return the condition that a message is not settled."""
-    # A literal, not a parameter: only so can the planner use the partial indexes.
-    waits: ColumnElement[bool] = row.state == text("'waiting'")
-    return waits
+    # A literal, not a parameter, or the planner cannot use the partial indexes.
+    condition: ColumnElement[bool] = row.state == text("'waiting'")
+    return condition
 
 
 def is_due(row: Any, now: Any) -> ColumnElement[bool]:
-    """Return the condition that a message is due and in nobody's hands."""
-    free = or_(row.leased_until.is_(None), row.leased_until <= now)
-    return and_(is_waiting(row), row.due_at <= now, free)
+    """Return the condition that a message is due and not leased."""
+    is_unleased = or_(row.leased_until.is_(None), row.leased_until <= now)
+    return and_(is_waiting(row), row.due_at <= now, is_unleased)
 
 
 def _distinct_queues(*conditions: ColumnElement[bool]) -> CTE:
-    """Return the lanes of some messages, each found by one step in an index."""
+    """Return the distinct queues of matching messages by one index step per queue.
+
+    SELECT DISTINCT would read every message. The last row is NULL.
+    """
     row = Message.__table__.c
     queues = select(func.min(row.queue).label("queue")).where(*conditions).cte(recursive=True)
     following = select(func.min(row.queue)).where(*conditions, row.queue > queues.c.queue)

@@ -1,4 +1,4 @@
-"""Why lanes wait: a host that does not answer, a token that is refused, a wish to be left alone."""
+"""Pauses of deliveries: an unreachable host, a rejected token, a receiver that asks for a wait."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -11,7 +11,10 @@ from provider.storage.database import Base, acquire_advisory_lock
 
 
 class Pause(Base):
-    """Until when nothing goes to a subject (see `Lane.subjects`); then one message may try."""
+    """A scope that nothing is sent to until `retry_at`; then one message may probe it.
+
+    `QueueName.pause_scopes` lists the scopes of a queue.
+    """
 
     __tablename__ = "delivery_pauses"
 
@@ -19,51 +22,51 @@ class Pause(Base):
     reason: Mapped[str] = mapped_column(Text)
     paused_at: Mapped[datetime]
     retry_at: Mapped[datetime]
-    failed_probes: Mapped[int] = mapped_column(default=0)  # that failed, one after the other
+    failed_probes: Mapped[int] = mapped_column(default=0)  # in a row
 
 
 def pause(session: Session, scope: str, reason: str, retry_at: datetime, now: datetime) -> Pause:
-    """Let the lanes of a subject wait, or wait on: a hold that stands keeps its beginning."""
-    standing = _extend(session, scope, reason, retry_at)
-    if standing is None:
-        acquire_advisory_lock(
-            session, f"hold {scope}"
-        )  # or two couriers would both write the first
-        standing = _extend(session, scope, reason, retry_at)
+    """Pause a scope or prolong its pause; a prolonged pause keeps its `paused_at`."""
+    extended = _extend(session, scope, reason, retry_at)
+    if extended is None:
+        # Without the lock two dispatchers could both insert the scope's first pause.
+        acquire_advisory_lock(session, f"pause {scope}")
+        extended = _extend(session, scope, reason, retry_at)
     first = insert(Pause).values(scope=scope, reason=reason, paused_at=now, retry_at=retry_at)
-    return standing or _write_returning(session, first).one()
+    return extended or _write_returning(session, first).one()
 
 
 def active_pauses(session: Session, scopes: Iterable[str]) -> dict[str, Pause]:
-    """Return the holds on any of these subjects."""
-    if not _ANY_PAUSE_QUERY.fetch_one(session, {}):  # as a rule, and then this is all that it costs
+    """Return the pauses of these scopes, by scope."""
+    # There is usually no pause at all, and then this query is the only cost.
+    if not _ANY_PAUSE_QUERY.fetch_one(session, {}):
         return {}
-    found = session.scalars(select(Pause).where(Pause.scope.in_(list(scopes))))
-    return {hold.scope: hold for hold in found}
+    pauses = session.scalars(select(Pause).where(Pause.scope.in_(list(scopes))))
+    return {current_pause.scope: current_pause for current_pause in pauses}
 
 
 def probe(session: Session, current_pause: Pause, *, retry_at: datetime, now: datetime) -> bool:
-    """Take the one try that a hold allows when its time is over; of many who ask one gets it."""
-    over = select(Pause.scope).where(Pause.scope == current_pause.scope, Pause.retry_at <= now)
-    # Who is at it has it: a courier that tries several must not wait for one that does too.
-    free = over.with_for_update(skip_locked=True).scalar_subquery()
-    taken = update(Pause).where(Pause.scope == free).values(retry_at=retry_at)
-    return session.scalar(taken.returning(Pause.scope)) is not None
+    """Reserve the one probe of an expired pause; of several callers one gets True."""
+    expired = select(Pause.scope).where(Pause.scope == current_pause.scope, Pause.retry_at <= now)
+    # A locked row is being reserved. Without SKIP LOCKED two dispatchers that reserve
+    # several pauses could deadlock.
+    unlocked = expired.with_for_update(skip_locked=True).scalar_subquery()
+    reserve = update(Pause).where(Pause.scope == unlocked).values(retry_at=retry_at)
+    return session.scalar(reserve.returning(Pause.scope)) is not None
 
 
 def resume(session: Session, scope: str) -> None:
-    """End the hold on a subject, if there is one."""
     session.execute(delete(Pause).where(Pause.scope == scope))
 
 
 def _extend(session: Session, scope: str, reason: str, retry_at: datetime) -> Pause | None:
-    standing = update(Pause).where(Pause.scope == scope)
+    matching = update(Pause).where(Pause.scope == scope)
     values = {"reason": reason, "retry_at": retry_at, "failed_probes": Pause.failed_probes + 1}
-    return _write_returning(session, standing.values(values)).one_or_none()
+    return _write_returning(session, matching.values(values)).one_or_none()
 
 
 def _write_returning(session: Session, statement: Insert | Update) -> ScalarResult[Pause]:
-    """Write a row as it is now, not as it was read: another courier may have ended the hold."""
+    # Overwrite the session's copy: another dispatcher may have ended the pause since it was read.
     fresh = {"populate_existing": True}
     return session.scalars(statement.returning(Pause), execution_options=fresh)
 

@@ -1,4 +1,4 @@
-"""Where messages go: `ACCOUNT/SINK`, and for callbacks `ACCOUNT/callback/HOST`."""
+"""Names of queues: `ACCOUNT/CHANNEL`, and for callbacks `ACCOUNT/callback/HOST`."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ CALLBACK, EMAIL, MEDIA = "callback", "email", "media"
 
 @dataclass(frozen=True)
 class QueueName:
-    """A lane taken apart; its name is what the tables hold."""
+    """The parts of a queue's name; the tables store the name as one string."""
 
     account_id: int
     channel: str
@@ -15,22 +15,20 @@ class QueueName:
 
     @classmethod
     def parse(cls, name: str) -> "QueueName":
-        """Take a lane's name apart."""
-        account, sink, host = (*name.split("/"), "")[:3]
-        return cls(int(account), sink, host)
+        account, channel, host = (*name.split("/"), "")[:3]
+        return cls(int(account), channel, host)
 
     def __str__(self) -> str:
-        """Return the name."""
         return "/".join(filter(None, (str(self.account_id), self.channel, self.host)))
 
     @property
     def destination(self) -> str:
-        """What its messages share with other accounts': the host, or else the sink."""
+        """The host, or the channel where there is none; accounts share a destination."""
         return self.host or self.channel
 
     @property
     def pause_scopes(self) -> tuple[str, str, str]:
-        """What a hold can lie on to stop this lane: its route, its account's sink, itself."""
+        """Scopes whose pause stops this queue: its destination, its account's channel, itself."""
         return (
             f"destination/{self.destination}",
             f"account/{self.account_id}/{self.channel}",

@@ -5,24 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    Table,
-    bindparam,
-    exists,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Table, bindparam, exists, insert, select, update
 from sqlalchemy.orm import Session
 
-from provider.outbox.claims import (
-    IDS_PARAM,
-    QUEUE_PARAM,
-    STILL_LEASED,
-    TIME_PARAM,
-    Bind,
-    Claim,
-)
+from provider.outbox.claims import IDS_PARAM, QUEUE_PARAM, STILL_LEASED, TIME_PARAM, Bind, Claim
 from provider.outbox.message import (
     DELIVERED,
     MAX_RESPONSE_EXCERPT_LENGTH,
@@ -43,7 +29,7 @@ _SETTLE_UPDATE = (
     update(_MESSAGES)
     .where(*STILL_LEASED)
     .values(
-        state=bindparam("to"),
+        state=bindparam("new_state"),
         settled_at=TIME_PARAM,
         attempts=_COLUMNS.attempts + 1,
         lease=None,
@@ -57,8 +43,8 @@ _RETRY_UPDATE = (
     .values(due_at=bindparam("due"), attempts=_COLUMNS.attempts + 1, lease=None, leased_until=None)
     .returning(_COLUMNS.id)
 )
-# What waits behind a message waits as long as it does, or every claim would look at it in vain.
-# This is for speed alone: that it goes later is seen to by `_claiming`.
+# Messages behind one that waits for its retry are due with it, or every claim would examine them.
+# This is for speed only: `_claim_query` keeps the order.
 _FOLLOWING_UPDATE = update(_MESSAGES).where(
     _COLUMNS.queue == QUEUE_PARAM,
     _COLUMNS.ordering_key.in_(_ORDERING_KEYS_PARAM),
@@ -74,7 +60,8 @@ _SUPERSEDED_MESSAGES = (
     select(_COLUMNS.id)
     .where(
         _COLUMNS.ordering_key.in_(_ORDERING_KEYS_PARAM),
-        # Not by the index on states: of this key there are few, of parked ones maybe many.
+        # The concatenation keeps the planner from the index on states: a key has few messages,
+        # but there may be many parked ones.
         _COLUMNS.state.concat("").in_((PARKED, WAITING)),
         _COLUMNS.supersedes_earlier,
         exists().where(
@@ -85,9 +72,9 @@ _SUPERSEDED_MESSAGES = (
             _LATER_MESSAGES.c.sequence > _COLUMNS.sequence,
         ),
     )
-    .order_by(_COLUMNS.id)  # as whoever sends many again
+    .order_by(_COLUMNS.id)  # the order in which many are requeued, or the two could deadlock
     .with_for_update(of=_MESSAGES)
-    .cte("untrue")
+    .cte("superseded")
 )
 _SUPERSEDE_UPDATE = (
     update(_MESSAGES)
@@ -100,12 +87,12 @@ _ATTEMPT_INSERT = insert(Attempt.__table__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one try ended: `word` is done, again (with `after`) or never.
+    """The result of one attempt; `decision` is delivered, retry or rejected.
 
-    `blame` is what stands in the way of more than this one message: the `route` (it does not
-    answer) or the `account` (its token is refused); `rest` is how long its lane should be left
-    alone. Where nothing was sent (`tried` is False) it says nothing of the route. `using` is the
-    account's token, sealed, that was refused.
+    `failure_scope` names a cause that stops more than this message: `destination` (it does not
+    answer) or `account` (its token is rejected). `pause_duration` is a wait that the receiver asks
+    for, for the whole queue. An outcome with `is_sent` False says nothing about the destination.
+    `token_encrypted` is the account's token that the attempt used.
     """
 
     decision: str
@@ -121,7 +108,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """A try that has ended: of which message, how, from when to when."""
+    """A finished attempt that is not settled yet."""
 
     claim: Claim
     outcome: Outcome
@@ -130,43 +117,46 @@ class AttemptResult:
 
     @property
     def duration_seconds(self) -> float:
-        """How long it took."""
         return (self.finished_at - self.started_at) / timedelta(seconds=1)
 
 
 def settle(session: Session, results: Sequence[AttemptResult], now: datetime) -> set[str]:
-    """Write how tries ended, and return the leases that still stood.
+    """Write the outcomes of attempts and return the leases that were still valid.
 
-    Of the others nothing is written: somebody else has their messages by now.
+    Nothing is written for the others: another dispatcher has leased their messages.
     """
-    stood: set[str] = set()
+    valid_leases: set[str] = set()
     while results:
-        # Who loses a lease and gets the message again may end both tries at once: one by one.
-        batch = {one.claim.message_id: one for one in results}
-        stood |= _settle(session, list(batch.values()), now)
-        results = [one for one in results if batch[one.claim.message_id] is not one]
-    return stood
+        # A dispatcher that lost a lease and claimed the message again may finish both attempts
+        # at once. A batch holds one attempt per message.
+        batch = {result.claim.message_id: result for result in results}
+        valid_leases |= _settle(session, list(batch.values()), now)
+        results = [result for result in results if batch[result.claim.message_id] is not result]
+    return valid_leases
 
 
 def _settle(session: Session, results: Sequence[AttemptResult], now: datetime) -> set[str]:
-    done, never, again = (
-        [one for one in results if one.outcome.decision == word]
-        for word in ("delivered", "rejected", "retry")
+    delivered, rejected, retried = (
+        [result for result in results if result.outcome.decision == decision]
+        for decision in ("delivered", "rejected", "retry")
     )
-    held = _settle_as(session, done, DELIVERED, now) | _settle_as(session, never, PARKED, now)
-    for one in again:
-        held |= _schedule_retry(session, one)
-    tried = [_attempt_row(one) for one in results if one.claim.message_id in held]
-    if tried:
-        session.connection().execute(_ATTEMPT_INSERT, tried)
-    delivered = [one.claim for one in done if one.claim.message_id in held]
-    if delivered:
-        ids, keys = (
-            [taken.message_id for taken in delivered],
-            [taken.ordering_key for taken in delivered],
-        )
-        session.connection().execute(_SUPERSEDE_UPDATE, {"ids": ids, "keys": keys, "now": now})
-    return {one.claim.lease for one in results if one.claim.message_id in held}
+    settled_ids = _settle_as(session, delivered, DELIVERED, now)
+    settled_ids |= _settle_as(session, rejected, PARKED, now)
+    for result in retried:
+        settled_ids |= _schedule_retry(session, result)
+    settled = [result for result in results if result.claim.message_id in settled_ids]
+    if settled:
+        attempts = [_attempt_row(result) for result in settled]
+        session.connection().execute(_ATTEMPT_INSERT, attempts)
+    superseding = [result.claim for result in delivered if result.claim.message_id in settled_ids]
+    if superseding:
+        params = {
+            "ids": [claim.message_id for claim in superseding],
+            "keys": [claim.ordering_key for claim in superseding],
+            "now": now,
+        }
+        session.connection().execute(_SUPERSEDE_UPDATE, params)
+    return {result.claim.lease for result in settled}
 
 
 def _settle_as(
@@ -174,33 +164,34 @@ def _settle_as(
 ) -> set[int]:
     if not results:
         return set()
-    told = {
-        "ids": [one.claim.message_id for one in results],
-        "leases": [one.claim.lease for one in results],
-        "to": state,
+    params = {
+        "ids": [result.claim.message_id for result in results],
+        "leases": [result.claim.lease for result in results],
+        "new_state": state,
         "now": now,
     }
-    held = set(session.connection().scalars(_SETTLE_UPDATE, told))
-    lanes: dict[str, list[str]] = {}
-    for one in results:
-        lanes.setdefault(one.claim.queue, []).append(one.claim.ordering_key)
-    for lane, keys in lanes.items():
+    settled_ids = set(session.connection().scalars(_SETTLE_UPDATE, params))
+    keys_by_queue: dict[str, list[str]] = {}
+    for result in results:
+        keys_by_queue.setdefault(result.claim.queue, []).append(result.claim.ordering_key)
+    for queue, keys in keys_by_queue.items():
         session.connection().execute(
-            _MAKE_FOLLOWING_DUE_UPDATE, {"in_queue": lane, "keys": keys, "due": now}
+            _MAKE_FOLLOWING_DUE_UPDATE, {"in_queue": queue, "keys": keys, "due": now}
         )
-    return held
+    return settled_ids
 
 
 def _schedule_retry(session: Session, result: AttemptResult) -> set[int]:
-    taken, later = result.claim, result.finished_at + (result.outcome.retry_after or timedelta(0))
-    told = {"ids": [taken.message_id], "leases": [taken.lease], "due": later}
-    held = set(session.connection().scalars(_RETRY_UPDATE, told))
-    if held:
+    claim = result.claim
+    due_at = result.finished_at + (result.outcome.retry_after or timedelta(0))
+    params = {"ids": [claim.message_id], "leases": [claim.lease], "due": due_at}
+    settled_ids = set(session.connection().scalars(_RETRY_UPDATE, params))
+    if settled_ids:
         session.connection().execute(
             _DELAY_FOLLOWING_UPDATE,
-            {"in_queue": taken.queue, "keys": [taken.ordering_key], "due": later},
+            {"in_queue": claim.queue, "keys": [claim.ordering_key], "due": due_at},
         )
-    return held
+    return settled_ids
 
 
 def _attempt_row(result: AttemptResult) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def send_again(services: Services, message: int) -> bool:
 
 def parked(services: Services) -> tuple[int, int]:
     """Return a message that is parked and its successor, which is due."""
-    first, later = (put(services, sequence=n, lane=LANE, supersedes_earlier=True) for n in (1, 2))
+    first, later = (put(services, sequence=n, queue=LANE, supersedes_earlier=True) for n in (1, 2))
     settle(services, claim(services, LANE)[0], Outcome("rejected"))
     return first, later
 
@@ -159,7 +159,7 @@ def test_a_courier_gives_a_later_one_back_whose_earlier_came_again_while_it_look
 
     with monkeypatch.context() as patched:
         patched.setattr(claiming, "fetch_all", looking)
-        assert claim(services, LANE, most=1) == []
+        assert claim(services, LANE, limit=1) == []
     (taken,) = claim(services, LANE)
     assert taken.message_id == first
     settle(services, taken, Outcome("delivered"))
@@ -180,11 +180,11 @@ def test_a_courier_settles_without_waiting_for_who_sends_again(
 def test_what_many_send_again_and_a_courier_supersedes_is_taken_in_one_order(
     services: Services, second: ThreadPoolExecutor, waits: Waits
 ) -> None:
-    older, newer = (put(services, key, lane=LANE, supersedes_earlier=True) for key in "ba")
+    older, newer = (put(services, key, queue=LANE, supersedes_earlier=True) for key in "ba")
     for taken in claim(services, LANE):
         settle(services, taken, Outcome("rejected"))
     for key in "ab":
-        put(services, key, 2, lane=LANE, supersedes_earlier=True)
+        put(services, key, 2, queue=LANE, supersedes_earlier=True)
     in_hand = claim(services, LANE)
 
     def deliver() -> set[str]:
@@ -213,7 +213,7 @@ def test_a_courier_takes_what_another_leaves(
     services: Services, second: ThreadPoolExecutor
 ) -> None:
     for key in "ab":
-        put(services, key, lane=LANE)
+        put(services, key, queue=LANE)
     with services.db.writing() as session:
         (taken,) = outbox.claim(session, LANE, services.now(), 1)
         (left,) = second.submit(claim, services, LANE).result(10)
@@ -292,7 +292,7 @@ def test_holds_are_taken_in_one_order_whatever_ended_first(services: Services) -
     ]
     with services.db.writing() as session, capture_logs() as logs:
         DeliveryPolicy().queue_allowances(session, [], away + refused, services.now())
-    subjects = [said["subject"] for said in logs if said["event"] == "deliveries wait"]
+    subjects = [said["scope"] for said in logs if said["event"] == "deliveries_paused"]
     assert len(subjects) == 4
     assert subjects == sorted(subjects)
 
@@ -301,7 +301,7 @@ def test_who_has_a_hold_tried_now_takes_the_message_first_as_couriers_do(
     services: Services, second: ThreadPoolExecutor, waits: Waits
 ) -> None:
     factories.create_account(services)
-    put(services, lane=LANE)
+    put(services, queue=LANE)
     settle(services, claim(services, LANE)[0], Outcome("retry", retry_after=timedelta(minutes=5)))
     hold(services, timedelta(hours=1))
 

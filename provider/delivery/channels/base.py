@@ -1,4 +1,4 @@
-"""What a sink makes of a claimed message, and what is asked of sinks."""
+"""The protocols of channels and of the deliveries that channels prepare."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
@@ -10,42 +10,43 @@ from provider.outbox import Claim, Outcome
 
 P = TypeVar("P")
 
-# What is no message's fault: the disk fails, the connection breaks. It is no reason to park one,
-# and the transaction is over: all of it is tried again.
+# Failures of the disk or of the database's connection. They are no reason to park a message: the
+# transaction is lost, and the next cycle repeats it.
 DATABASE_ERRORS = (DatabaseError, InternalError, OperationalError)
 
 
 class PreparedDelivery(Protocol):
-    """A rendered message, ready to go out."""
+    """A rendered and addressed message."""
 
     @property
     def body(self) -> bytes | None:
-        """The bytes that every try sends; None where they cannot be written yet."""
+        """The bytes that every attempt sends; None while they cannot be rendered."""
 
     def send(self) -> Outcome:
-        """Try once; never raises for what the network or the receiver does."""
+        """Make one attempt; never raises for errors of the network or the receiver."""
 
 
 class Channel(Protocol):
-    """Where the messages of a lane end up."""
+    """A way to deliver messages, such as callbacks or e-mails."""
 
     def prepare(
         self, session: Session, claims: Sequence[Claim]
     ) -> Sequence[PreparedDelivery | Exception]:
-        """Render claimed messages, or take the bytes that they have, and address them.
+        """Render claimed messages, or reuse their stored bodies, and address them.
 
-        What goes wrong with one is returned in its place: it must not keep the others.
+        The result has an entry per claim. The exception of a message that fails is its entry: it
+        must not block the others.
         """
 
     def close(self) -> None:
-        """Let go of what is kept open."""
+        """Close open connections."""
         return
 
 
 def prepare_or_error(
     prepare: Callable[[Session, Claim], P], session: Session, claim: Claim
 ) -> P | Exception:
-    """Prepare one message, or return what went wrong with it; a database that fails raises."""
+    """Return a prepared message, or its exception; only errors of the database are raised."""
     try:
         return prepare(session, claim)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Callbacks: a status rendered once, addressed to whom the account still trusts, and sent."""
+"""Callbacks: a status update is rendered once and sent to a host that the account allows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,26 +34,26 @@ USER_AGENT = f"provider/{version('provider')}"
 
 @dataclass(frozen=True)
 class CallbackDelivery:
-    """A status for an ATS: the bytes to send, where to, and who judges the answer."""
+    """A status update for an ATS."""
 
     channel: "CallbackChannel"
     claim: Claim
     body: bytes
     request: CallbackRequest
     credentials: "AccountCredentials"
-    past_status_codes: tuple[int | None, ...]  # codes of its earlier tries, the latest first
-    rejection_reason: str  # why it may not go there any more
+    past_status_codes: tuple[int | None, ...]  # of earlier attempts, the latest first
+    rejection_reason: str  # why the URL is not allowed; empty when it is
 
     def send(self) -> Outcome:
-        """Send once, within the deadline; whatever the receiver does is an outcome."""
+        """Make one attempt within the HTTP client's deadline."""
         if self.rejection_reason:
             return Outcome("rejected", error=self.rejection_reason, is_sent=False)
         try:
-            answer = self.channel.http_client.send(self.request, self.body, self._headers())
+            response = self.channel.http_client.send(self.request, self.body, self._headers())
         except Unreached as error:
             return Outcome("retry", error=str(error), failure_scope="destination")
         now = self.channel.services.now()
-        outcome = self.credentials.adapter.classify_response(answer, self.past_status_codes, now)
+        outcome = self.credentials.adapter.classify_response(response, self.past_status_codes, now)
         return replace(outcome, token_encrypted=self.credentials.token_encrypted)
 
     def _headers(self) -> dict[str, str]:
@@ -66,13 +66,13 @@ class CallbackDelivery:
 
 @dataclass(frozen=True)
 class BlockedDelivery:
-    """A status whose account's token cannot be opened: it stays as it is, and its account waits."""
+    """A status update whose account's token cannot be decrypted: its account is paused."""
 
     body: bytes | None
     credentials: "AccountCredentials"
 
     def send(self) -> Outcome:
-        """Send nothing."""
+        """Send nothing and report the account's failure."""
         return Outcome(
             "retry",
             retry_after=timedelta(0),
@@ -84,50 +84,50 @@ class BlockedDelivery:
 
 
 class CallbackChannel(Channel):
-    """Renders news once through the account's dialect and sends the same bytes at every try."""
+    """Renders status updates through the account's adapter; every attempt sends the same bytes."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
         self.http_client = Exchange(private=services.settings.private_callbacks)
 
     def close(self) -> None:
-        """Hang up what is kept open."""
+        """Close idle connections."""
         self.http_client.close()
 
     def prepare(
         self, session: Session, claims: Sequence[Claim]
     ) -> list[CallbackDelivery | BlockedDelivery | Exception]:
-        """Render each status as it stood at its message's revision, and address it."""
-        found = _ORDERS_QUERY.fetch_all(session, [claim.ordering_key for claim in claims])
-        orders = {public_id: CallbackTarget(*rest) for public_id, *rest in found}
-        senders = {
-            number: self._credentials(session, number)
-            for number in {order.account_id for order in orders.values()}
+        """Render each status as of its message's revision, and address it."""
+        rows = _ORDERS_QUERY.fetch_all(session, [claim.ordering_key for claim in claims])
+        targets = {public_id: CallbackTarget(*columns) for public_id, *columns in rows}
+        credentials_by_account = {
+            account_id: self._credentials(session, account_id)
+            for account_id in {target.account_id for target in targets.values()}
         }
 
-        def one(session: Session, claim: Claim) -> CallbackDelivery | BlockedDelivery:
-            order = orders[claim.ordering_key]
-            sender = senders[order.account_id]
-            if sender.token_error:
-                return BlockedDelivery(claim.body, sender)
-            rendered = claim.body or self._render(session, claim, order, sender)
-            request = sender.adapter.build_request(order.reply_context, sender.token)
-            refused = self._rejection_reason(request.url, sender.callback_hosts)
-            past = _attributable_status_codes(session, claim)
-            return CallbackDelivery(self, claim, rendered, request, sender, past, refused)
+        def prepare_claim(session: Session, claim: Claim) -> CallbackDelivery | BlockedDelivery:
+            target = targets[claim.ordering_key]
+            credentials = credentials_by_account[target.account_id]
+            if credentials.token_error:
+                return BlockedDelivery(claim.body, credentials)
+            body = claim.body or self._render(session, claim, target, credentials)
+            request = credentials.adapter.build_request(target.reply_context, credentials.token)
+            rejection = self._rejection_reason(request.url, credentials.callback_hosts)
+            past_codes = _attributable_status_codes(session, claim)
+            return CallbackDelivery(self, claim, body, request, credentials, past_codes, rejection)
 
-        return [prepare_or_error(one, session, claim) for claim in claims]
+        return [prepare_or_error(prepare_claim, session, claim) for claim in claims]
 
     def _credentials(self, session: Session, account_id: int) -> "AccountCredentials":
         row = _ACCOUNT_QUERY.fetch_one(session, {"account_id": account_id})
         assert row is not None
-        public_id, ats, sealed, switches, hosts = row
-        token, broken = None, ""
+        public_id, ats, encrypted, options, hosts = row
+        token, token_error = None, ""
         try:
-            token = Account.decrypt_callback_token(self.services.secret_box, sealed, public_id)
-        except Unavailable as error:  # one account's, so it must not keep the others
-            broken = f"The account's callback token cannot be opened: {error}"
-        return AccountCredentials(ats, token, sealed or b"", switches, tuple(hosts), broken)
+            token = Account.decrypt_callback_token(self.services.secret_box, encrypted, public_id)
+        except Unavailable as error:  # not raised: it must not block other accounts
+            token_error = f"The account's callback token cannot be decrypted: {error}"
+        return AccountCredentials(ats, token, encrypted or b"", options, tuple(hosts), token_error)
 
     def _render(
         self,
@@ -136,43 +136,46 @@ class CallbackChannel(Channel):
         target: "CallbackTarget",
         credentials: "AccountCredentials",
     ) -> bytes:
-        news = StatusUpdate(
+        update = StatusUpdate(
             target.kind, claim.payload["status"], target.reply_context, credentials.options
         )
-        kept = claim.payload["result"]
-        if kept:
-            found = get_result(session, self.services.secret_box, claim.ordering_key, kept)
-            news = news.with_result(*found, self.services.urls)
-        return credentials.adapter.render(news)
+        revision = claim.payload["result"]
+        if revision:
+            result = get_result(session, self.services.secret_box, claim.ordering_key, revision)
+            update = update.with_result(*result, self.services.urls)
+        return credentials.adapter.render(update)
 
     def _rejection_reason(self, url: str, allowed_hosts: Sequence[str]) -> str:
-        """Say why a callback may not go where it could when its order came; empty when it may."""
+        """Return why a callback's URL is not allowed, or an empty string.
+
+        The URL was allowed when the order was placed; the account's hosts may have changed.
+        """
         try:
-            place, _ = addresses.parse_endpoint(url)
+            endpoint, _ = addresses.parse_endpoint(url)
         except addresses.AddressNotAllowed as error:
             return str(error)
-        if not (self.services.settings.private_callbacks or place.is_standard_https):
+        if not (self.services.settings.private_callbacks or endpoint.is_standard_https):
             return "The callback's address is not https on port 443"
-        if not is_allowed_host(place.host, allowed_hosts):
-            return "The callback's host is not on the account's list any more"
+        if not is_allowed_host(endpoint.host, allowed_hosts):
+            return "The callback's host is no longer one of the account's callback hosts"
         return ""
 
 
 def _attributable_status_codes(session: Session, claim: Claim) -> tuple[int | None, ...]:
-    """Return the codes of its past that are no other's matter.
+    """Return the status codes of earlier attempts that say something about this message.
 
-    A token that is refused stops all of its account. But where something else went through since,
-    it is this message that is refused.
+    A 401/403 is blamed on the account's token, unless another callback of the account has been
+    delivered since.
     """
     past = claim.past_attempts
     if past and past[0].status_code in TOKEN_REJECTED_STATUS_CODES:
         past = past if outbox.has_delivered_since(session, claim.queue, past[0].started_at) else ()
-    return tuple(tried.status_code for tried in past)
+    return tuple(attempt.status_code for attempt in past)
 
 
 @dataclass(frozen=True)
 class CallbackTarget:
-    """What a callback says and needs of its order."""
+    """The columns of an order that its callbacks need."""
 
     kind: str
     reply_context: dict[str, Any]
@@ -181,18 +184,18 @@ class CallbackTarget:
 
 @dataclass(frozen=True)
 class AccountCredentials:
-    """What the callbacks of one account have in common."""
+    """The columns of an account that its callbacks need."""
 
     ats: str
     token: str | None
     token_encrypted: bytes
     options: Mapping[str, Any]
     callback_hosts: tuple[str, ...]
-    token_error: str  # why nothing can be sent with this token
+    token_error: str  # why the token cannot be decrypted; empty when it can
 
     @property
     def adapter(self) -> AtsAdapter:
-        """How its ATS speaks; KeyError for one that this version does not know."""
+        """The adapter of the account's ATS; KeyError for an ATS that this version does not know."""
         return ADAPTERS[self.ats]
 
 

@@ -1,4 +1,4 @@
-"""Letters as messages of the outbox: written once, sent until the mail server takes them."""
+"""E-mails: each is rendered once and sent until the mail server accepts it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,34 +16,29 @@ from provider.services import Services
 
 @dataclass(frozen=True)
 class EmailDelivery:
-    """A written letter on its way to the mail server."""
+    """A rendered e-mail."""
 
     services: Services
     public_id: str
     body: bytes
 
     def send(self) -> Outcome:
-        """Hand the letter over; the mail server's word decides whether to try again."""
         settings = self.services.settings
-        word, code, said = smtp.send_email(
+        decision, code, text = smtp.send_email(
             self.body, url=settings.mail_url, folder=settings.instance / "mail", name=self.public_id
         )
-        return Outcome(
-            word,
-            status_code=code,
-            response_excerpt=said if word == "delivered" else "",
-            error="" if word == "delivered" else said,
-        )
+        if decision == "delivered":
+            return Outcome(decision, status_code=code, response_excerpt=text)
+        return Outcome(decision, status_code=code, error=text)
 
 
 class EmailChannel(Channel):
-    """Writes letters to candidates and hands them to the mail server."""
+    """Renders e-mails to candidates and sends them to the mail server."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
 
     def prepare(self, session: Session, claims: Sequence[Claim]) -> list[EmailDelivery | Exception]:
-        """Write letters for orders, or take those that were written."""
         return [prepare_or_error(self._prepare, session, claim) for claim in claims]
 
     def _prepare(self, session: Session, claim: Claim) -> EmailDelivery:
@@ -52,7 +47,7 @@ class EmailChannel(Channel):
         order = session.scalars(select(Order).where(Order.public_id == claim.ordering_key)).one()
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
-        rendered = emails.render_email(
+        body = emails.render_email(
             claim.topic,
             order,
             url=self.services.urls.invitation(link.get_token(self.services.secret_box)),
@@ -61,4 +56,4 @@ class EmailChannel(Channel):
             now=self.services.now(),
             kind_context=order.kind_context(self.services.secret_box),
         )
-        return EmailDelivery(self.services, claim.public_id, rendered)
+        return EmailDelivery(self.services, claim.public_id, body)

@@ -1,4 +1,4 @@
-"""Recordings as messages of the outbox: each is copied once so that it seeks at once."""
+"""Recordings: each is remuxed to a copy in which a player can seek."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from provider.storage.media import CHUNK_BYTES
 
 @dataclass(frozen=True)
 class RecordingDelivery:
-    """A recording that waits for its copy and its poster."""
+    """A recording without its copy and its poster image."""
 
     services: Services
     public_id: str
@@ -29,12 +29,12 @@ class RecordingDelivery:
     body: bytes = b""
 
     def send(self) -> Outcome:
-        """Make the copy and the poster; doing it twice makes the same again."""
+        """Make the copy and the poster; a repetition gives the same files."""
         with TemporaryDirectory(prefix="remux-") as folder:
             try:
                 return self._process(Path(folder))
             except NotFound:
-                return Outcome("rejected", error="The recording's file is not there any more")
+                return Outcome("rejected", error="The recording's file no longer exists")
             except Unavailable as error:
                 return Outcome("retry", error=str(error), failure_scope="destination")
             except Invalid as error:
@@ -44,12 +44,12 @@ class RecordingDelivery:
     def _process(self, folder: Path) -> Outcome:
         source, copy, poster = (folder / name for name in ("source", "copy", "poster.jpg"))
         self.services.media.fetch(self.original_key, source)
-        made = remux(source, copy, poster)
-        if made.has_poster:
+        remuxed = remux(source, copy, poster)
+        if remuxed.has_poster:
             self.services.media.put(self.poster_key, _read_chunks(poster))
         self.services.media.put(self.copy_key, _read_chunks(copy))
-        self._update_recording(READY, made.seconds)
-        return Outcome("delivered", response_excerpt=f"{made.seconds:.1f} seconds")
+        self._update_recording(READY, remuxed.seconds)
+        return Outcome("delivered", response_excerpt=f"{remuxed.seconds:.1f} seconds")
 
     def _update_recording(self, state: str, seconds: float | None) -> None:
         with self.services.db.writing() as session:
@@ -61,7 +61,7 @@ class RecordingDelivery:
 
 
 class RecordingChannel(Channel):
-    """Makes recordings watchable."""
+    """Processes recordings for playback."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
@@ -69,18 +69,21 @@ class RecordingChannel(Channel):
     def prepare(
         self, session: Session, claims: Sequence[Claim]
     ) -> list[RecordingDelivery | Exception]:
-        """Find the recordings that messages name."""
         return [prepare_or_error(self._prepare, session, claim) for claim in claims]
 
     def _prepare(self, session: Session, claim: Claim) -> RecordingDelivery:
-        named = Recording.public_id == claim.payload["recording"]
-        found = session.scalars(select(Recording).where(named)).one()
+        is_named = Recording.public_id == claim.payload["recording"]
+        recording = session.scalars(select(Recording).where(is_named)).one()
         return RecordingDelivery(
-            self.services, found.public_id, found.original_key, found.copy_key, found.poster_key
+            self.services,
+            recording.public_id,
+            recording.original_key,
+            recording.copy_key,
+            recording.poster_key,
         )
 
 
 def _read_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        while piece := file.read(CHUNK_BYTES):
-            yield piece
+        while chunk := file.read(CHUNK_BYTES):
+            yield chunk

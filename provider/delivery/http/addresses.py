@@ -1,4 +1,4 @@
-"""Where a callback may go: one reading of its URL, and public addresses only."""
+"""Allowed addresses of callbacks: one parser of URLs, and public IP addresses only (SSRF guard)."""
 
 import ipaddress
 import socket
@@ -12,8 +12,8 @@ from urllib3.util import parse_url
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# IANA's registries of special-purpose addresses, whole blocks: what Python calls global differs
-# from release to release. Then multicast, what is reserved, and Azure's metadata host.
+# IANA's registries of special-purpose addresses, as whole blocks: Python's `is_global` differs
+# between releases. Then multicast, reserved blocks, and Azure's metadata host.
 SPECIAL_PURPOSE_NETWORKS = tuple(
     ipaddress.ip_network(block)
     for block in (
@@ -36,7 +36,7 @@ SPECIAL_PURPOSE_NETWORKS = tuple(
         "224.0.0.0/4",
         "240.0.0.0/4",
         "168.63.129.16/32",
-        # Within 2000::/3; Teredo and 6to4 carry an IPv4 address that anybody may choose.
+        # Within 2000::/3. Teredo and 6to4 addresses embed an arbitrary IPv4 address.
         "2001::/23",
         "2001:db8::/32",
         "2002::/16",
@@ -45,19 +45,17 @@ SPECIAL_PURPOSE_NETWORKS = tuple(
         "3fff::/20",
     )
 )
-GLOBAL_UNICAST_NETWORK = ipaddress.IPv6Network(
-    "2000::/3"
-)  # all other IPv6 is special or unassigned
+GLOBAL_UNICAST_NETWORK = ipaddress.IPv6Network("2000::/3")  # other IPv6 is special or unassigned
 NAT64_NETWORK = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class AddressNotAllowed(Exception):
-    """A URL or an address that nothing is sent to; the message is safe to show."""
+    """A URL or an address that is not allowed; the message is safe to show."""
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Scheme, host (lower case, no brackets) and port: what a connection is made to."""
+    """The target of a connection; `host` is lower case and without brackets."""
 
     scheme: str
     host: str
@@ -65,27 +63,26 @@ class Endpoint:
 
     @cached_property
     def host_header(self) -> str:
-        """Return the value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        usual = self.port == (443 if self.scheme == "https" else 80)
-        return host if usual else f"{host}:{self.port}"
+        is_default_port = self.port == (443 if self.scheme == "https" else 80)
+        return host if is_default_port else f"{host}:{self.port}"
 
     @property
     def is_standard_https(self) -> bool:
-        """Say whether it is https on its own port, as everything outside a test must be."""
+        """True for https on port 443, which every endpoint outside a test must use."""
         return (self.scheme, self.port) == ("https", 443)
 
 
-@lru_cache(maxsize=4096)  # it is read when a callback is prepared, and again when it is sent
+@lru_cache(maxsize=4096)  # a URL is parsed when its callback is prepared and when it is sent
 def parse_endpoint(url: str) -> tuple[Endpoint, str]:
-    """Return where a URL goes and the path and query to ask for; Refused.
+    """Return a URL's endpoint, and its path and query; raises AddressNotAllowed.
 
-    Whoever checks a host and whoever dials it read it here: two readers of URLs may differ.
+    The check of a host and the connection both use this parser: two parsers may differ.
     """
     try:
         parts = parse_url(url)
     except LocationParseError:
-        raise AddressNotAllowed("The callback's address cannot be read") from None
+        raise AddressNotAllowed("The callback's address is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not parts.host:
         raise AddressNotAllowed("The callback's address is neither http nor https")
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -93,23 +90,24 @@ def parse_endpoint(url: str) -> tuple[Endpoint, str]:
 
 
 def is_public(address: IPAddress) -> bool:
-    """Say whether an address is nobody's special one; of a translated one the IPv4 address."""
+    """Return True for globally routable unicast.
+
+    A NAT64 address, as resolvers of IPv6-only networks return it, is judged by the IPv4 address
+    embedded in it. IPv4-mapped addresses are not public.
+    """
     if isinstance(address, ipaddress.IPv6Address):
-        if (
-            address in NAT64_NETWORK
-        ):  # what an IPv6-only network's resolver makes of any IPv4 address
+        if address in NAT64_NETWORK:
             return is_public(ipaddress.IPv4Address(address.packed[-4:]))
-        if (
-            address not in GLOBAL_UNICAST_NETWORK
-        ):  # nor are the forms that a mapped IPv4 address has
+        if address not in GLOBAL_UNICAST_NETWORK:
             return False
     return address.is_global and not any(address in block for block in SPECIAL_PURPOSE_NETWORKS)
 
 
 class Resolver:
-    """Looks hosts up in time: what the system's resolver does cannot be interrupted, so it is left.
+    """Resolves hosts with a timeout.
 
-    One lookup of a host at a time, whoever asks, so that a name server that hangs costs one thread.
+    The system's resolver cannot be interrupted, so each lookup has a thread of its own. Callers
+    share the pending lookup of an endpoint: a name server that hangs costs one thread.
     """
 
     def __init__(self) -> None:
@@ -119,48 +117,48 @@ class Resolver:
     def resolve(
         self, endpoint: Endpoint, *, allow_private: bool, timeout_seconds: float
     ) -> list[IPAddress]:
-        """Return every address of a host; Refused, OSError, TimeoutError after `within` seconds.
+        """Return every address of a host; raises AddressNotAllowed, OSError or TimeoutError.
 
-        One special address among them refuses all: a name that answers so is a trap or a mistake,
-        and picking the others would make it work now and then.
+        A single special address makes the host not allowed. Such a name is an attack or a mistake,
+        and using its other addresses would make it work only sometimes.
         """
-        found = self._shared_lookup(endpoint).result(timeout_seconds)
-        if not allow_private and not all(map(is_public, found)):
+        resolved = self._shared_lookup(endpoint).result(timeout_seconds)
+        if not allow_private and not all(map(is_public, resolved)):
             raise AddressNotAllowed("The host's address is not a public one")
-        return found
+        return resolved
 
     def _shared_lookup(self, endpoint: Endpoint) -> "Future[list[IPAddress]]":
         with self._lock:
             if endpoint not in self._pending_lookups:
-                answer: Future[list[IPAddress]] = Future()
+                future: Future[list[IPAddress]] = Future()
                 threading.Thread(
-                    target=self._run_lookup, args=(endpoint, answer), name="resolve", daemon=True
+                    target=self._run_lookup, args=(endpoint, future), name="resolve", daemon=True
                 ).start()
-                self._pending_lookups[endpoint] = answer
+                self._pending_lookups[endpoint] = future
             return self._pending_lookups[endpoint]
 
     def _run_lookup(self, endpoint: Endpoint, future: "Future[list[IPAddress]]") -> None:
-        found: list[IPAddress] | None = None
+        resolved: list[IPAddress] | None = None
         failure: Exception | None = None
         try:
-            found = _resolve_all(endpoint)
+            resolved = _resolve_all(endpoint)
         except Exception as error:
             failure = error
         with self._lock:
             del self._pending_lookups[endpoint]
-        if found is None:
+        if resolved is None:
             future.set_exception(failure)
         else:
-            future.set_result(found)
+            future.set_result(resolved)
 
 
 def _resolve_all(endpoint: Endpoint) -> list[IPAddress]:
     try:
         answers = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-        # Parsed, and dialled as parsed: no second reading of what was judged.
-        found = [ipaddress.ip_address(answer[4][0]) for answer in answers]
+        # The connection is made to the parsed address, so the address checked is the one used.
+        resolved = [ipaddress.ip_address(answer[4][0]) for answer in answers]
     except (OSError, ValueError):  # a name too long for DNS is a UnicodeError
         raise AddressNotAllowed("The host's name was not found") from None
-    if not found:
+    if not resolved:
         raise AddressNotAllowed("The host's name was not found")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(resolved))

@@ -1,4 +1,4 @@
-"""Ending with the process: one of granian's never says goodbye, so its main thread is watched."""
+"""Stopping with the process: granian's workers never run `atexit`, so a thread watches main."""
 
 import os
 import threading
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-CHECK_INTERVAL_SECONDS = 1.0  # seconds
+CHECK_INTERVAL_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -14,12 +14,12 @@ log = structlog.get_logger()
 def stop_when_main_thread_ends(
     stop: Callable[[], None], is_stopped: Callable[[], bool], *, exit_when_orphaned: bool
 ) -> None:
-    """Call `stop` once the main thread has ended, or when it is stopped already: twice is once.
+    """Call `stop` once the main thread has ended or `is_stopped()`; `stop` must allow two calls.
 
-    With `orphan_ends` a worker whose server was killed ends too, or it would go on for ever.
+    With `exit_when_orphaned` a process whose parent was killed exits, or it would run for ever.
     """
-    told = (stop, is_stopped, exit_when_orphaned)
-    threading.Thread(target=_watch, args=told, name="courier-stop").start()
+    args = (stop, is_stopped, exit_when_orphaned)
+    threading.Thread(target=_watch, args=args, name="dispatcher-stop").start()
 
 
 def _watch(
@@ -29,6 +29,6 @@ def _watch(
     while main.is_alive() and not is_stopped():
         main.join(timeout=CHECK_INTERVAL_SECONDS)
         if exit_when_orphaned and os.getppid() != parent:
-            log.error("the server process is gone; its worker ends")
+            log.error("server_process_lost")
             os._exit(1)
     stop()

@@ -219,7 +219,7 @@ def test_send_email_ambiguous_address_is_rejected(smtp_server: SmtpServer) -> No
     for email in ("=?utf-8?q?boss?=@example.com", "a@b.example,c", "a(b)@example.com", "a@[b]"):
         outcome, _, message = send(render(build_order(email=email)), smtp_server.url)
         assert outcome == "rejected"
-        assert "The candidate's e-mail address" in message
+        assert "e-mail address is not valid" in message
     assert smtp_server.envelopes == []
 
 
@@ -238,7 +238,7 @@ def test_send_email_without_server_writes_a_private_file(tmp_path: Path) -> None
 def test_send_email_delivers_the_rendered_bytes(smtp_server: SmtpServer) -> None:
     rendered = render(build_order())
 
-    assert send(rendered, smtp_server.url) == ("delivered", 250, "The mail server took it")
+    assert send(rendered, smtp_server.url) == ("delivered", 250, "The mail server accepted the e-mail")
 
     (envelope,) = smtp_server.envelopes
     assert envelope.rcpt_tos == ["lakita@example.com"]
@@ -361,7 +361,7 @@ def test_send_email_international_address_without_smtputf8() -> None:
         outcome, _, message = send(render(build_order(email="λακίτα@example.com")), smtp_server.url)
 
     assert outcome == "rejected"
-    assert "cannot carry an address in this script" in message
+    assert "does not support addresses with non-ASCII" in message
 
 
 def test_send_email_international_domain_is_sent_as_punycode(smtp_server: SmtpServer) -> None:
