@@ -618,7 +618,7 @@ def test_a_parked_delivery_is_listed_shown_and_sent_again(
     assert [each["code"] for each in tries] == [550]
     run("delivery", "retry", parked[0]["id"])
     assert [each["state"] for each in said(run("delivery", "list", "--json"))] == ["waiting"]
-    assert "Only a parked" in error(run("delivery", "retry", parked[0]["id"], code=1))
+    assert "Only a failed delivery" in error(run("delivery", "retry", parked[0]["id"], code=1))
 
 
 def parked(services: Services, run: Run, name: str, count: int) -> list[str]:

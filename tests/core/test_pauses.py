@@ -1,4 +1,4 @@
-"""Holds in people's words: on what each lies, whom it concerns, and what a try touches."""
+"""Listing pauses, per account too, and probing a pause at once."""
 
 from datetime import timedelta
 
@@ -16,53 +16,54 @@ from tests.factories import ManualClock
 from tests.outbox.test_messages import claim, put, settle
 
 pytestmark = pytest.mark.both
-WHY = "It answers 503"
+REASON = "It answers 503"
 WAIT = timedelta(minutes=30)
-HERE, THERE = "1/callback/a.test", "2/callback/a.test"
+FIRST_QUEUE, SECOND_QUEUE = "1/callback/a.test", "2/callback/a.test"
 
 
 @pytest.fixture(autouse=True)
 def accounts(services: Services) -> list[str]:
     """Two accounts; their public ids."""
-    numbers = [factories.create_account(services, name)[0] for name in ("Groove Tech", "Acme")]
-    assert numbers == [1, 2]
+    ids = [factories.create_account(services, name)[0] for name in ("Groove Tech", "Acme")]
+    assert ids == [1, 2]
     with services.db.reading() as session:
         return list(session.scalars(select(Account.public_id).order_by(Account.id)))
 
 
-def hold(services: Services, *subjects: str, wait: timedelta = WAIT) -> None:
+def pause(services: Services, *scopes: str, wait: timedelta = WAIT) -> None:
     with services.db.writing() as session:
-        for subject in subjects:
-            outbox.pause(session, subject, WHY, services.now() + wait, services.now())
+        for scope in scopes:
+            outbox.pause(session, scope, REASON, services.now() + wait, services.now())
 
 
-def held(services: Services, account: int | None = None) -> list[str]:
+def paused_scopes(services: Services, account: int | None = None) -> list[str]:
     with services.db.reading() as session:
-        of = session.get_one(Account, account) if account else None
-        return [one.scope for one in list_pauses(session, of)]
+        filter_account = session.get_one(Account, account) if account else None
+        return [view.scope for view in list_pauses(session, filter_account)]
 
 
-def try_(services: Services, subject: str) -> None:
+def probe(services: Services, scope: str) -> None:
     with services.db.writing() as session:
-        probe_now(session, subject, services.now())
+        probe_now(session, scope, services.now())
 
 
-def due(services: Services) -> dict[int, timedelta]:
-    """Return how long each message still waits."""
+def waits(services: Services) -> dict[int, timedelta]:
+    """Return the remaining wait of each message, by id."""
     with services.db.reading() as session:
-        return {one.id: one.due_at - services.now() for one in session.scalars(select(Message))}
+        messages = session.scalars(select(Message))
+        return {message.id: message.due_at - services.now() for message in messages}
 
 
-def put_off(services: Services, lane: str, key: str = "a", wait: timedelta = WAIT) -> int:
-    """Return a message that was tried and waits."""
-    message = put(services, key, lane=lane)
-    (taken,) = (one for one in claim(services, lane) if one.message_id == message)
-    settle(services, taken, Outcome("retry", retry_after=wait))
+def put_retried(services: Services, queue: str, key: str = "a", wait: timedelta = WAIT) -> int:
+    """Return the id of a message that waits for its retry."""
+    message = put(services, key, queue=queue)
+    (claimed,) = (entry for entry in claim(services, queue) if entry.message_id == message)
+    settle(services, claimed, Outcome("retry", retry_after=wait))
     return message
 
 
 @pytest.mark.parametrize(
-    ("subject", "on", "sink", "host", "account"),
+    ("scope", "scope_type", "channel", "host", "account"),
     [
         ("destination/a.test", HOST, CALLBACK, "a.test", None),
         ("destination/email", HOST, EMAIL, "", None),
@@ -72,38 +73,44 @@ def put_off(services: Services, lane: str, key: str = "a", wait: timedelta = WAI
         ("queue/2/email", QUEUE, EMAIL, "", 1),
     ],
 )
-def test_a_hold_says_on_what_it_lies(
+def test_list_pauses_describes_scope_of_each_kind(
     services: Services,
     accounts: list[str],
-    subject: str,
-    on: str,
-    sink: str,
+    scope: str,
+    scope_type: str,
+    channel: str,
     host: str,
     account: int | None,
 ) -> None:
-    hold(services, subject)
+    pause(services, scope)
     name = "" if account is None else ("Groove Tech", "Acme")[account]
     public_id = "" if account is None else accounts[account]
-    since = services.now()
+    now = services.now()
     with services.db.reading() as session:
-        (said,) = list_pauses(session)
-    assert said == PauseView(subject, on, sink, host, name, public_id, WHY, since, since + WAIT)
-    mends = "provider account set 'Groove Tech' callback_token=…"
-    assert said.fix_command == (mends if on == ACCOUNT else "")
+        (view,) = list_pauses(session)
+    assert view == PauseView(
+        scope, scope_type, channel, host, name, public_id, REASON, now, now + WAIT
+    )
+    fix_command = "provider account set 'Groove Tech' callback_token=…"
+    assert view.fix_command == (fix_command if scope_type == ACCOUNT else "")
 
 
-def test_what_has_been_held_longest_comes_first(services: Services, clock: ManualClock) -> None:
-    hold(services, "destination/c.test")
+def test_list_pauses_is_ordered_by_start(services: Services, clock: ManualClock) -> None:
+    pause(services, "destination/c.test")
     clock.advance(timedelta(seconds=1))
-    hold(services, "destination/b.test", "destination/a.test")
-    assert held(services) == ["destination/c.test", "destination/a.test", "destination/b.test"]
+    pause(services, "destination/b.test", "destination/a.test")
+    assert paused_scopes(services) == [
+        "destination/c.test",
+        "destination/a.test",
+        "destination/b.test",
+    ]
 
 
-def test_a_hold_concerns_an_account_when_it_is_its_own_or_something_of_its_waits(
+def test_list_pauses_of_account_shows_own_and_affecting_ones(
     services: Services,
 ) -> None:
     own = ["account/1/callback", "queue/1/callback/x.test"]
-    hold(
+    pause(
         services,
         *own,
         "account/2/callback",
@@ -111,77 +118,78 @@ def test_a_hold_concerns_an_account_when_it_is_its_own_or_something_of_its_waits
         "destination/b.test",
         "destination/email",
     )
-    assert held(services, 1) == sorted(own)
-    put(services, lane=HERE)
-    put(services, "b", lane="2/callback/b.test")
-    put(services, "c", lane="1/email")
-    assert held(services, 1) == sorted([*own, "destination/a.test", "destination/email"])
-    assert held(services, 2) == ["account/2/callback", "destination/b.test"]
-    settle(services, claim(services, HERE)[0], Outcome("delivered"))
-    assert held(services, 1) == sorted([*own, "destination/email"])
+    assert paused_scopes(services, 1) == sorted(own)
+    put(services, queue=FIRST_QUEUE)
+    put(services, "b", queue="2/callback/b.test")
+    put(services, "c", queue="1/email")
+    assert paused_scopes(services, 1) == sorted([*own, "destination/a.test", "destination/email"])
+    assert paused_scopes(services, 2) == ["account/2/callback", "destination/b.test"]
+    settle(services, claim(services, FIRST_QUEUE)[0], Outcome("delivered"))
+    assert paused_scopes(services, 1) == sorted([*own, "destination/email"])
 
 
 @pytest.mark.parametrize(
-    ("subject", "moved"),
+    ("scope", "probing_queue"),
     [
-        ("destination/a.test", THERE),
+        ("destination/a.test", SECOND_QUEUE),
         ("account/1/callback", "1/callback/b.test"),
         ("account/1/email", "1/email"),
-        ("queue/1/callback/a.test", HERE),
+        ("queue/1/callback/a.test", FIRST_QUEUE),
         ("destination/email", "2/email"),
     ],
 )
-def test_a_try_is_made_by_what_has_waited_longest_of_the_subject_and_touches_no_other(
-    services: Services, subject: str, moved: str
+def test_probe_now_uses_longest_waiting_message_of_scope(
+    services: Services, scope: str, probing_queue: str
 ) -> None:
-    lanes = [
+    queues = [
         "12/callback/a.test",
         "2/email",
         "1/email",
         "2/callback/b.test",
         "1/callback/b.test",
-        THERE,
-        HERE,
+        SECOND_QUEUE,
+        FIRST_QUEUE,
     ]
     ids = {
-        lane: put_off(services, lane, lane, WAIT + timedelta(seconds=number))
-        for number, lane in enumerate(lanes)
+        queue: put_retried(services, queue, queue, WAIT + timedelta(seconds=number))
+        for number, queue in enumerate(queues)
     }
-    before = due(services)
-    hold(services, subject, "destination/other.test")
-    called: list[set[str]] = []
-    services.db.on_commit.append(called.append)
-    try_(services, subject)
-    assert due(services) == before | {ids[moved]: timedelta(0)}
-    assert called == [{moved}]
+    waits_before = waits(services)
+    pause(services, scope, "destination/other.test")
+    signalled: list[set[str]] = []
+    services.db.on_commit.append(signalled.append)
+    probe(services, scope)
+    assert waits(services) == waits_before | {ids[probing_queue]: timedelta(0)}
+    assert signalled == [{probing_queue}]
     with services.db.reading() as session:
-        until = {one.scope: one.retry_at - services.now() for one in session.scalars(select(Pause))}
-    assert until == {subject: timedelta(0), "destination/other.test": WAIT}
+        pauses = session.scalars(select(Pause))
+        pause_waits = {current.scope: current.retry_at - services.now() for current in pauses}
+    assert pause_waits == {scope: timedelta(0), "destination/other.test": WAIT}
 
 
-def test_of_what_is_due_at_once_the_first_that_came_tries(services: Services) -> None:
-    first, second = (put_off(services, HERE, key) for key in ("b", "a"))
-    hold(services, "destination/a.test")
-    try_(services, "destination/a.test")
-    assert due(services) == {first: timedelta(0), second: WAIT}
+def test_probe_now_with_equal_due_times_uses_first_message(services: Services) -> None:
+    first, second = (put_retried(services, FIRST_QUEUE, key) for key in ("b", "a"))
+    pause(services, "destination/a.test")
+    probe(services, "destination/a.test")
+    assert waits(services) == {first: timedelta(0), second: WAIT}
 
 
-def test_a_try_makes_nothing_later_than_it_was(services: Services, clock: ManualClock) -> None:
-    message = put(services, lane=HERE)
-    hold(services, "destination/a.test", wait=timedelta(seconds=5))
+def test_probe_now_never_delays_message_or_pause(services: Services, clock: ManualClock) -> None:
+    message = put(services, queue=FIRST_QUEUE)
+    pause(services, "destination/a.test", wait=timedelta(seconds=5))
     clock.advance(timedelta(minutes=1))
-    try_(services, "destination/a.test")
-    assert due(services) == {message: -timedelta(minutes=1)}
+    probe(services, "destination/a.test")
+    assert waits(services) == {message: -timedelta(minutes=1)}
     with services.db.reading() as session:
-        standing = session.get_one(Pause, "destination/a.test")
-        assert standing.retry_at == services.now() - timedelta(seconds=55)
+        current = session.get_one(Pause, "destination/a.test")
+        assert current.retry_at == services.now() - timedelta(seconds=55)
 
 
-def test_where_nothing_waits_any_more_a_try_ends_the_hold_and_it_alone(services: Services) -> None:
-    put(services, lane=HERE)
-    hold(services, "destination/a.test", "destination/b.test")
-    settle(services, claim(services, HERE)[0], Outcome("delivered"))
-    try_(services, "destination/a.test")
-    assert held(services) == ["destination/b.test"]
-    with pytest.raises(NotFound, match="Nothing is held there any more"):
-        try_(services, "destination/a.test")
+def test_probe_now_without_messages_ends_only_that_pause(services: Services) -> None:
+    put(services, queue=FIRST_QUEUE)
+    pause(services, "destination/a.test", "destination/b.test")
+    settle(services, claim(services, FIRST_QUEUE)[0], Outcome("delivered"))
+    probe(services, "destination/a.test")
+    assert paused_scopes(services) == ["destination/b.test"]
+    with pytest.raises(NotFound, match="This pause has ended already"):
+        probe(services, "destination/a.test")

@@ -1,3 +1,5 @@
+"""Messages of the outbox: claiming, settling, requeueing and the indexes used."""
+
 import re
 from datetime import datetime, timedelta
 
@@ -28,16 +30,16 @@ from tests import factories
 from tests.factories import ManualClock
 
 pytestmark = pytest.mark.both
-LANE = "1/callback"
+QUEUE = "1/callback"
 
 
 def put(
-    services: Services, key: str = "a", sequence: int = 1, lane: str = LANE, **more: bool
+    services: Services, key: str = "a", sequence: int = 1, queue: str = QUEUE, **more: bool
 ) -> int:
     with services.db.writing() as session:
         return outbox.append(
             session,
-            queue=lane,
+            queue=queue,
             ordering_key=key,
             sequence=sequence,
             topic="status",
@@ -47,14 +49,14 @@ def put(
         )
 
 
-def claim(services: Services, lane: str = LANE, most: int = 100) -> list[Claim]:
+def claim(services: Services, queue: str = QUEUE, limit: int = 100) -> list[Claim]:
     with services.db.writing() as session:
-        return outbox.claim(session, lane, services.now(), most)
+        return outbox.claim(session, queue, services.now(), limit)
 
 
-def settle(services: Services, taken: Claim, outcome: Outcome) -> bool:
+def settle(services: Services, claimed: Claim, outcome: Outcome) -> bool:
     with services.db.writing() as session:
-        return bool(factories.settle_attempt(services, session, taken, outcome))
+        return bool(factories.settle_attempt(services, session, claimed, outcome))
 
 
 def state(services: Services, message_id: int) -> str:
@@ -62,14 +64,14 @@ def state(services: Services, message_id: int) -> str:
         return session.get_one(Message, message_id).state
 
 
-def test_only_the_oldest_unsettled_message_of_a_key_is_claimed(services: Services) -> None:
+def test_claim_takes_oldest_unsettled_message_of_each_key(services: Services) -> None:
     for sequence in (1, 2, 3):
         put(services, "a", sequence)
     put(services, "b", 7)
     assert {(c.ordering_key, c.sequence) for c in claim(services)} == {("a", 1), ("b", 7)}
 
 
-def test_a_claimed_message_is_not_claimed_again_while_its_lease_lasts(
+def test_claim_skips_message_until_its_lease_expires(
     services: Services, clock: ManualClock
 ) -> None:
     put(services)
@@ -81,7 +83,7 @@ def test_a_claimed_message_is_not_claimed_again_while_its_lease_lasts(
     assert len(claim(services)) == 1
 
 
-def test_a_successor_follows_once_its_predecessor_is_settled(services: Services) -> None:
+def test_claim_takes_successor_after_delivery(services: Services) -> None:
     put(services, sequence=1)
     put(services, sequence=2)
     (first,) = claim(services)
@@ -89,7 +91,7 @@ def test_a_successor_follows_once_its_predecessor_is_settled(services: Services)
     assert [c.sequence for c in claim(services)] == [2]
 
 
-def test_a_parked_message_lets_its_successor_go(services: Services) -> None:
+def test_claim_takes_successor_after_rejection(services: Services) -> None:
     put(services, sequence=1)
     put(services, sequence=2)
     (first,) = claim(services)
@@ -97,9 +99,7 @@ def test_a_parked_message_lets_its_successor_go(services: Services) -> None:
     assert [c.sequence for c in claim(services)] == [2]
 
 
-def test_a_message_that_waits_keeps_its_successor_but_no_other_key(
-    services: Services, clock: ManualClock
-) -> None:
+def test_waiting_retry_blocks_only_its_own_key(services: Services, clock: ManualClock) -> None:
     put(services, "a", 1)
     put(services, "a", 2)
     (first,) = claim(services)
@@ -112,7 +112,7 @@ def test_a_message_that_waits_keeps_its_successor_but_no_other_key(
     assert [(c.ordering_key, c.sequence, c.attempts) for c in claim(services)] == [("a", 1, 1)]
 
 
-def test_who_lost_the_lease_settles_nothing(services: Services, clock: ManualClock) -> None:
+def test_settle_with_lost_lease_writes_nothing(services: Services, clock: ManualClock) -> None:
     message = put(services)
     (slow,) = claim(services)
     clock.advance(DEFAULT_LEASE)
@@ -127,22 +127,21 @@ def test_who_lost_the_lease_settles_nothing(services: Services, clock: ManualClo
 
 
 @pytest.mark.parametrize(
-    ("lane", "lease"), [(LANE, DEFAULT_LEASE), ("1/email", DEFAULT_LEASE), ("1/media", MEDIA_LEASE)]
+    ("queue", "lease"),
+    [(QUEUE, DEFAULT_LEASE), ("1/email", DEFAULT_LEASE), ("1/media", MEDIA_LEASE)],
 )
-def test_a_recording_is_leased_for_longer_than_what_is_sent(
-    services: Services, clock: ManualClock, lane: str, lease: timedelta
+def test_claim_of_recording_has_longer_lease(
+    services: Services, clock: ManualClock, queue: str, lease: timedelta
 ) -> None:
-    put(services, lane=lane)
-    claim(services, lane)
+    put(services, queue=queue)
+    claim(services, queue)
     clock.advance(lease - timedelta(seconds=1))
-    assert claim(services, lane) == []
+    assert claim(services, queue) == []
     clock.advance(timedelta(seconds=1))
-    assert len(claim(services, lane)) == 1
+    assert len(claim(services, queue)) == 1
 
 
-def test_rendered_bytes_are_kept_under_the_lease_only(
-    services: Services, clock: ManualClock
-) -> None:
+def test_store_body_requires_valid_lease(services: Services, clock: ManualClock) -> None:
     put(services)
     (slow,) = claim(services)
     clock.advance(DEFAULT_LEASE)
@@ -154,20 +153,20 @@ def test_rendered_bytes_are_kept_under_the_lease_only(
     assert [c.body for c in claim(services)] == [b"quick"]
 
 
-def test_a_freed_lease_can_be_claimed_at_once(services: Services) -> None:
+def test_released_message_can_be_claimed_at_once(services: Services) -> None:
     put(services)
-    (taken,) = claim(services)
+    (claimed,) = claim(services)
     with services.db.writing() as session:
-        outbox.release(session, taken)
+        outbox.release(session, claimed)
     assert len(claim(services)) == 1
 
 
-def test_an_older_parked_status_is_superseded_by_a_later_delivered_one(services: Services) -> None:
+def test_later_delivery_supersedes_parked_status(services: Services) -> None:
     old = put(services, sequence=1, supersedes_earlier=True)
     put(services, sequence=2, supersedes_earlier=True)
     other = put(services, "b", sequence=1, supersedes_earlier=True)
-    for taken in claim(services):
-        settle(services, taken, Outcome("rejected", status_code=410))
+    for claimed in claim(services):
+        settle(services, claimed, Outcome("rejected", status_code=410))
     (later,) = claim(services)
     settle(services, later, Outcome("delivered", status_code=200))
     assert (state(services, old), state(services, other)) == (SUPERSEDED, PARKED)
@@ -178,7 +177,7 @@ def test_an_older_parked_status_is_superseded_by_a_later_delivered_one(services:
         outbox.requeue(session, session.get_one(Message, old), services.now())
 
 
-def test_a_parked_letter_is_not_superseded_by_a_later_one(services: Services) -> None:
+def test_later_delivery_does_not_supersede_parked_email(services: Services) -> None:
     old = put(services, sequence=1)
     put(services, sequence=2)
     settle(services, claim(services)[0], Outcome("rejected"))
@@ -186,7 +185,7 @@ def test_a_parked_letter_is_not_superseded_by_a_later_one(services: Services) ->
     assert state(services, old) == PARKED
 
 
-def test_a_parked_message_can_be_sent_again_and_goes_before_its_successors(
+def test_requeued_message_precedes_its_successors(
     services: Services,
 ) -> None:
     old = put(services, sequence=1, supersedes_earlier=True)
@@ -197,44 +196,41 @@ def test_a_parked_message_can_be_sent_again_and_goes_before_its_successors(
     assert [c.sequence for c in claim(services)] == [1]
 
 
-def test_every_attempt_is_kept_with_its_answer_cut_to_size(
+def test_settle_stores_attempt_with_truncated_response(
     services: Services, clock: ManualClock
 ) -> None:
     put(services)
-    (taken,) = claim(services)
-    began = clock.now()
+    (claimed,) = claim(services)
+    started_at = clock.now()
     clock.advance(timedelta(milliseconds=250))
     with services.db.writing() as session:
-        refused = Outcome("retry", status_code=500, response_excerpt="no\x00" + "x" * 5000)
-        outbox.settle(session, [AttemptResult(taken, refused, began, clock.now())], clock.now())
+        failed = Outcome("retry", status_code=500, response_excerpt="no\x00" + "x" * 5000)
+        result = AttemptResult(claimed, failed, started_at, clock.now())
+        outbox.settle(session, [result], clock.now())
     with services.db.reading() as session:
-        kept = session.scalars(select(Attempt)).one()
-        assert (kept.number, kept.duration_ms, kept.status_code, kept.started_at) == (
-            1,
-            250,
-            500,
-            began,
-        )
-        assert len(kept.response_excerpt) == outbox.MAX_RESPONSE_EXCERPT_LENGTH
-        assert kept.response_excerpt.startswith("no�x")
+        attempt = session.scalars(select(Attempt)).one()
+        assert (attempt.number, attempt.duration_ms, attempt.status_code) == (1, 250, 500)
+        assert attempt.started_at == started_at
+        assert len(attempt.response_excerpt) == outbox.MAX_RESPONSE_EXCERPT_LENGTH
+        assert attempt.response_excerpt.startswith("no�x")
 
 
-def test_lanes_and_ages_are_told(services: Services, clock: ManualClock) -> None:
-    began: datetime = clock.now()
-    put(services, "a", lane="1/callback")
-    put(services, "b", lane="2/email")
+def test_due_queues_and_oldest_due_time_are_listed(services: Services, clock: ManualClock) -> None:
+    appended_at: datetime = clock.now()
+    put(services, "a", queue="1/callback")
+    put(services, "b", queue="2/email")
     with services.db.reading() as session:
         assert sorted(outbox.list_due_queues(session, clock.now())) == ["1/callback", "2/email"]
         assert outbox.list_due_queues(session, clock.now() - timedelta(seconds=1)) == []
-        assert outbox.oldest_due_at(session, ["1/callback", "2/email"], clock.now()) == began
+        assert outbox.oldest_due_at(session, ["1/callback", "2/email"], clock.now()) == appended_at
         assert outbox.oldest_due_at(session, [], clock.now()) is None
 
 
-def fail_after_writing(services: Services) -> None:
+def append_and_fail(services: Services) -> None:
     with services.db.writing() as session:
         outbox.append(
             session,
-            queue=LANE,
+            queue=QUEUE,
             ordering_key="a",
             sequence=1,
             topic="status",
@@ -245,27 +241,33 @@ def fail_after_writing(services: Services) -> None:
         raise ZeroDivisionError
 
 
-def test_a_message_is_written_with_its_transaction_or_not_at_all(services: Services) -> None:
-    called: list[set[str]] = []
-    services.db.on_commit.append(called.append)
+def test_append_is_rolled_back_with_its_transaction(services: Services) -> None:
+    signalled: list[set[str]] = []
+    services.db.on_commit.append(signalled.append)
     with pytest.raises(ZeroDivisionError):
-        fail_after_writing(services)
-    assert (called, claim(services)) == ([], [])
+        append_and_fail(services)
+    assert (signalled, claim(services)) == ([], [])
     put(services)
-    assert called == [{LANE}]
+    assert signalled == [{QUEUE}]
 
 
 def plan(services: Services, statement: Executable) -> str:
-    """Return how SQLite would find the rows of a statement."""
+    """Return SQLite's query plan of a statement."""
     assert isinstance(statement, ClauseElement)
-    told = {"of_lane": LANE, "lane": LANE, "key": "a", "most": 5, "until": None, "batch": "b"}
+    params = {
+        "in_queue": QUEUE,
+        "queue": QUEUE,
+        "ordering_key": "a",
+        "until": None,
+        "batch": "b",
+    }
     with services.db.reading() as session:
         compiled = statement.compile(
             session.connection(), compile_kwargs={"render_postcompile": True}
         )
         assert isinstance(compiled, SQLCompiler)
         values = [
-            compiled.params.get(name) or told.get(name) for name in compiled.positiontup or ()
+            compiled.params.get(name) or params.get(name) for name in compiled.positiontup or ()
         ]
         steps = session.connection().exec_driver_sql(
             f"EXPLAIN QUERY PLAN {compiled}", tuple(values)
@@ -287,75 +289,74 @@ def plan(services: Services, statement: Executable) -> str:
         ),
     ],
 )
-def test_what_the_courier_asks_is_found_by_its_indexes_however_much_there_is(
+def test_dispatcher_queries_use_the_expected_indexes(
     services: Services, statement: Executable, indexes: set[str]
 ) -> None:
-    said = plan(services, statement)
-    assert set(re.findall(r"ix_messages_\w+", said)) == indexes
-    assert "SCAN messages USING" not in said.replace("SCAN messages USING COVERING", "")
-    assert "SCAN other" not in said
+    query_plan = plan(services, statement)
+    assert set(re.findall(r"ix_messages_\w+", query_plan)) == indexes
+    assert "SCAN messages USING" not in query_plan.replace("SCAN messages USING COVERING", "")
+    assert "SCAN other" not in query_plan
 
 
-def test_what_is_due_longest_goes_first(services: Services, clock: ManualClock) -> None:
+def test_claim_takes_longest_due_message_first(services: Services, clock: ManualClock) -> None:
     put(services, "a")
     settle(services, claim(services)[0], Outcome("retry", retry_after=timedelta(minutes=2)))
     clock.advance(timedelta(minutes=1))
     put(services, "b")
     clock.advance(timedelta(minutes=2))
-    assert [taken.ordering_key for taken in claim(services, most=1)] == ["b"]
+    assert [claimed.ordering_key for claimed in claim(services, limit=1)] == ["b"]
 
 
-def test_what_an_order_sends_elsewhere_keeps_nothing_back(services: Services) -> None:
-    put(services, sequence=0, lane="1/email")  # the order's letter, which has not gone yet
+def test_waiting_email_does_not_block_callback_of_same_order(services: Services) -> None:
+    put(services, sequence=0, queue="1/email")  # the order's invitation, not sent yet
     put(services, sequence=1)
-    assert [taken.sequence for taken in claim(services)] == [1]
+    assert [claimed.sequence for claimed in claim(services)] == [1]
 
 
-def test_a_status_that_was_overtaken_is_not_sent_again(services: Services) -> None:
+def test_requeue_after_attempt_of_later_status_supersedes(services: Services) -> None:
     old = put(services, sequence=1, supersedes_earlier=True)
     put(services, sequence=2, supersedes_earlier=True)
     settle(services, claim(services)[0], Outcome("rejected", status_code=422))
     (later,) = claim(services)
-    settle(
-        services, later, Outcome("retry", retry_after=timedelta(minutes=5))
-    )  # it may have arrived
+    # A failed attempt may have arrived all the same.
+    settle(services, later, Outcome("retry", retry_after=timedelta(minutes=5)))
     with services.db.writing() as session:
         assert not outbox.requeue(session, session.get_one(Message, old), services.now())
     assert state(services, old) == SUPERSEDED
 
 
-def test_a_status_that_a_later_one_may_overtake_at_this_moment_is_not_sent_again(
+def test_requeue_while_later_status_is_leased_supersedes(
     services: Services,
 ) -> None:
     old = put(services, sequence=1, supersedes_earlier=True)
     put(services, sequence=2, supersedes_earlier=True)
     settle(services, claim(services)[0], Outcome("rejected", status_code=422))
-    assert claim(services)  # it is on its way
+    assert claim(services)  # the later status is being sent
     with services.db.writing() as session:
         assert not outbox.requeue(session, session.get_one(Message, old), services.now())
 
 
-def test_a_status_is_not_sent_again_where_a_courier_died_with_a_later_one(
+def test_requeue_after_crash_with_later_status_supersedes(
     services: Services, clock: ManualClock
 ) -> None:
     old = put(services, sequence=1, supersedes_earlier=True)
     put(services, sequence=2, supersedes_earlier=True)
     settle(services, claim(services)[0], Outcome("rejected", status_code=422))
     with services.db.writing() as session:
-        (later,) = outbox.claim(session, LANE, services.now(), 10)
+        (later,) = outbox.claim(session, QUEUE, services.now(), 10)
         outbox.store_body(session, later, b"it may have arrived")
     clock.advance(DEFAULT_LEASE)
-    with services.db.writing() as session:  # another takes it up, and may not send it now
-        (later,) = outbox.claim(session, LANE, services.now(), 10)
+    with services.db.writing() as session:  # another dispatcher claims it and releases it unsent
+        (later,) = outbox.claim(session, QUEUE, services.now(), 10)
         outbox.release(session, later)
     with services.db.writing() as session:
         assert not outbox.requeue(session, session.get_one(Message, old), services.now())
 
 
-def test_what_another_lane_of_the_same_key_tried_overtakes_nothing(services: Services) -> None:
+def test_attempt_in_other_queue_does_not_prevent_requeue(services: Services) -> None:
     old = put(services, sequence=1, supersedes_earlier=True)
     settle(services, claim(services)[0], Outcome("rejected", status_code=422))
-    put(services, sequence=2, supersedes_earlier=True, lane="1/email")
+    put(services, sequence=2, supersedes_earlier=True, queue="1/email")
     settle(
         services, claim(services, "1/email")[0], Outcome("retry", retry_after=timedelta(minutes=5))
     )
@@ -363,34 +364,34 @@ def test_what_another_lane_of_the_same_key_tried_overtakes_nothing(services: Ser
         assert outbox.requeue(session, session.get_one(Message, old), services.now())
 
 
-def test_both_tries_of_one_courier_may_end_at_once_and_one_counts(
+def test_settle_with_two_results_of_a_message_counts_valid_one(
     services: Services, clock: ManualClock
 ) -> None:
     put(services)
     (lost,) = claim(services)
     clock.advance(DEFAULT_LEASE)
-    (held,) = claim(services)
-    at = services.now()
+    (valid,) = claim(services)
+    now = services.now()
     with services.db.writing() as session:
-        both = [
-            AttemptResult(held, Outcome("delivered"), at, at),
-            AttemptResult(lost, Outcome("rejected"), at, at),
+        results = [
+            AttemptResult(valid, Outcome("delivered"), now, now),
+            AttemptResult(lost, Outcome("rejected"), now, now),
         ]
-        assert outbox.settle(session, both, at) == {held.lease}
+        assert outbox.settle(session, results, now) == {valid.lease}
     with services.db.reading() as session:
         assert session.scalars(select(Attempt.outcome)).all() == ["delivered"]
 
 
-def test_what_waits_behind_another_is_due_with_it(services: Services, clock: ManualClock) -> None:
+def test_message_behind_a_retry_is_due_with_it(services: Services, clock: ManualClock) -> None:
     put(services, sequence=1)
     (first,) = claim(services)
     put(services, sequence=2)
     settle(services, first, Outcome("retry", retry_after=timedelta(hours=2)))
     put(services, sequence=3)
     with services.db.reading() as session:
-        due = session.scalars(select(Message.due_at)).all()
-        assert set(due) == {clock.now() + timedelta(hours=2)}
+        due_times = session.scalars(select(Message.due_at)).all()
+        assert set(due_times) == {clock.now() + timedelta(hours=2)}
     clock.advance(timedelta(hours=2))
     (again,) = claim(services)
     settle(services, again, Outcome("delivered"))
-    assert [taken.sequence for taken in claim(services)] == [2]
+    assert [claimed.sequence for claimed in claim(services)] == [2]
