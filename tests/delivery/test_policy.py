@@ -1,3 +1,5 @@
+"""DeliveryPolicy with a dispatcher and a real receiver: pauses, probes and rates."""
+
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -22,15 +24,14 @@ Decline = Callable[..., None]
 
 @pytest.fixture
 def services(services: Services) -> Services:
-    """The house, with callbacks to this machine allowed."""
+    """Services that allow callbacks to this machine."""
     return replace(services, settings=replace(services.settings, private_callbacks=True))
 
 
 @pytest.fixture
 def dispatcher(services: Services) -> Iterator[Dispatcher]:
-    dispatcher = Dispatcher(
-        services, max_concurrent_sends=4
-    )  # one by one to a route that nobody knows
+    # With four slots an untested destination gets one at a time.
+    dispatcher = Dispatcher(services, max_concurrent_sends=4)
     yield dispatcher
     dispatcher.stop()
 
@@ -47,7 +48,7 @@ def test(services: Services) -> str:
 
 @pytest.fixture
 def decline(services: Services, ats: FakeAts, account: int, test: str) -> Decline:
-    """Place so many orders whose candidates decline."""
+    """Return a function that places `count` orders and declines them."""
 
     def declined(count: int, of: int = account, url: str = ats.url, path: str = "") -> None:
         for number in range(count):
@@ -60,23 +61,24 @@ def decline(services: Services, ats: FakeAts, account: int, test: str) -> Declin
     return declined
 
 
-def holds(services: Services) -> dict[str, Pause]:
+def pauses(services: Services) -> dict[str, Pause]:
     with services.db.reading() as session:
-        return {hold.scope.partition("/")[0]: hold for hold in session.scalars(select(Pause))}
+        pauses = session.scalars(select(Pause))
+        return {pause.scope.partition("/")[0]: pause for pause in pauses}
 
 
-def waiting(services: Services) -> int:
+def waiting_count(services: Services) -> int:
     with services.db.reading() as session:
-        told = select(func.count(Message.id)).where(Message.topic == "status")
-        return session.scalar(told.where(Message.state == "waiting")) or 0
+        count = select(func.count(Message.id)).where(Message.topic == "status")
+        return session.scalar(count.where(Message.state == "waiting")) or 0
 
 
-def tried(services: Services) -> int:
+def attempt_count(services: Services) -> int:
     with services.db.reading() as session:
         return session.scalar(select(func.count(Attempt.id))) or 0
 
 
-def refuse_the_bad(handler: BaseHTTPRequestHandler) -> None:
+def reject_bad_paths(handler: BaseHTTPRequestHandler) -> None:
     respond_with(403 if "/bad/" in handler.path else 200)(handler)
 
 
@@ -84,21 +86,21 @@ def drain(dispatcher: Dispatcher, services: Services) -> int:
     return dispatcher.drain(*factories.queue_names(services))
 
 
-def test_a_host_that_fails_again_and_again_is_left_alone(
+def test_failing_host_is_paused_at_threshold(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline
 ) -> None:
     decline(20)
     ats.responses.extend([503] * 20)
     drain(dispatcher, services)
     assert len(ats.received) == FAILURE_THRESHOLD
-    assert tried(services) == FAILURE_THRESHOLD  # a skip is no attempt
-    hold = holds(services)["destination"]
-    assert hold.scope == f"destination/{ats.url.partition('://')[2]}"
-    assert "503" in hold.reason
+    assert attempt_count(services) == FAILURE_THRESHOLD  # a paused message is not attempted
+    pause = pauses(services)["destination"]
+    assert pause.scope == f"destination/{ats.url.partition('://')[2]}"
+    assert "503" in pause.reason
     assert drain(dispatcher, services) == 0
 
 
-def test_a_host_that_is_left_alone_gets_one_try_at_a_time_at_growing_distances(
+def test_paused_host_is_probed_at_growing_intervals(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
     decline(20)
@@ -109,10 +111,10 @@ def test_a_host_that_is_left_alone_gets_one_try_at_a_time_at_growing_distances(
         assert drain(dispatcher, services) == 0
         clock.advance(step * 0.42)
         assert drain(dispatcher, services) == 1
-    assert holds(services)["destination"].failed_probes == len(PROBE_INTERVALS) + 1
+    assert pauses(services)["destination"].failed_probes == len(PROBE_INTERVALS) + 1
 
 
-def test_once_it_answers_everything_goes_in_order(
+def test_successful_probe_ends_pause_and_sends_backlog(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
     decline(20)
@@ -120,31 +122,31 @@ def test_once_it_answers_everything_goes_in_order(
     drain(dispatcher, services)
     clock.advance(timedelta(hours=1))
     drain(dispatcher, services)
-    assert holds(services) == {}
-    assert waiting(services) == 0
+    assert pauses(services) == {}
+    assert waiting_count(services) == 0
 
 
-def test_a_failure_now_and_then_is_no_reason_to_leave_a_host_alone(
+def test_occasional_failures_do_not_pause_host(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline
 ) -> None:
     decline(20)
     ats.responses.extend([500, 500, 500, 500, 200] * 4)
     drain(dispatcher, services)
     assert len(ats.received) == 20
-    assert holds(services) == {}
+    assert pauses(services) == {}
 
 
-def test_a_dead_host_stops_no_other_host_of_the_same_account(
+def test_pause_of_host_does_not_stop_other_hosts_of_account(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, account: int
 ) -> None:
     decline(10, url="http://127.0.0.1:9", path="/dead")
     decline(3)
     drain(dispatcher, services)
     assert len(ats.received) == 3
-    assert holds(services)["destination"].scope == "destination/127.0.0.1:9"
+    assert pauses(services)["destination"].scope == "destination/127.0.0.1:9"
 
 
-def test_a_hold_stops_the_couriers_of_other_processes_too_and_one_of_them_tries(
+def test_pause_stops_other_dispatchers_and_one_probes(
     services: Services, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
     decline(20)
@@ -157,17 +159,17 @@ def test_a_hold_stops_the_couriers_of_other_processes_too_and_one_of_them_tries(
     assert drain(second, services) == 0
     clock.advance(timedelta(minutes=1))
     with services.db.writing() as session:
-        (standing,) = session.scalars(select(Pause))
-        until = services.now() + timedelta(minutes=1)
-        assert outbox.probe(session, standing, retry_at=until, now=services.now())
-        assert not outbox.probe(session, standing, retry_at=until, now=services.now())
+        (pause,) = session.scalars(select(Pause))
+        retry_at = services.now() + timedelta(minutes=1)
+        assert outbox.probe(session, pause, retry_at=retry_at, now=services.now())
+        assert not outbox.probe(session, pause, retry_at=retry_at, now=services.now())
     assert drain(first, services) + drain(second, services) == 0
     first.stop()
     second.stop()
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_refused_token_pauses_the_account_and_no_other(
+def test_rejected_token_pauses_only_its_account(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
@@ -181,13 +183,13 @@ def test_a_refused_token_pauses_the_account_and_no_other(
     ats.responses.extend([code])
     drain(dispatcher, services)
     assert [put.path.split("/")[1] for put in ats.received[1:]] == [str(other)] * 5
-    hold = holds(services)["account"]
-    assert hold.scope == f"account/{account}/callback"
-    assert str(code) in hold.reason
-    assert waiting(services) == 5
+    pause = pauses(services)["account"]
+    assert pause.scope == f"account/{account}/callback"
+    assert str(code) in pause.reason
+    assert waiting_count(services) == 5
 
 
-def test_a_refused_token_is_tried_each_half_hour_and_works_again_without_hands(
+def test_rejected_token_is_probed_and_account_resumes(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
     decline(5)
@@ -199,22 +201,23 @@ def test_a_refused_token_is_tried_each_half_hour_and_works_again_without_hands(
     assert drain(dispatcher, services) == 1
     clock.advance(TOKEN_PROBE_INTERVAL * 1.21)
     drain(dispatcher, services)
-    assert holds(services) == {}
-    assert waiting(services) == 0
+    assert pauses(services) == {}
+    assert waiting_count(services) == 0
 
 
-def test_a_token_that_stays_refused_parks_nothing(
+def test_persistently_rejected_token_parks_nothing(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
     ats.responses.extend([403] * 6)
     decline(1)
-    for tries in range(1, 7):
+    for attempt_number in range(1, 7):
         drain(dispatcher, services)
-        assert (len(ats.received), waiting(services), [*holds(services)]) == (tries, 1, ["account"])
+        assert (len(ats.received), waiting_count(services)) == (attempt_number, 1)
+        assert [*pauses(services)] == ["account"]
         clock.advance(TOKEN_PROBE_INTERVAL * 1.21)
 
 
-def test_a_new_token_resumes_a_paused_account_at_once(
+def test_new_token_resumes_paused_account_at_once(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, account: int
 ) -> None:
     decline(5)
@@ -224,39 +227,43 @@ def test_a_new_token_resumes_a_paused_account_at_once(
         session.get_one(Account, account).set_callback_token(services.secret_box, "new-token")
         outbox.resume(session, f"account/{account}/callback")
     drain(dispatcher, services)
-    assert waiting(services) == 0
+    assert waiting_count(services) == 0
     assert {put.headers["Authorization"] for put in ats.received[1:]} == {"Bearer new-token"}
 
 
-@pytest.mark.parametrize("before", ["old-token", None])
-def test_a_refusal_of_a_token_that_was_replaced_on_the_way_holds_nothing(
-    services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, before: str | None
+@pytest.mark.parametrize("old_token", ["old-token", None])
+def test_401_with_replaced_token_pauses_nothing(
+    services: Services,
+    dispatcher: Dispatcher,
+    ats: FakeAts,
+    decline: Decline,
+    old_token: str | None,
 ) -> None:
-    def refuse(handler: BaseHTTPRequestHandler) -> None:
+    def reject(handler: BaseHTTPRequestHandler) -> None:
         with services.db.writing() as session:
             session.get_one(Account, other).set_callback_token(services.secret_box, "new-token")
         respond_with(401)(handler)
 
-    other, _ = factories.create_account(services, "Other", callback_token=before)
-    ats.responses.append(refuse)
+    other, _ = factories.create_account(services, "Other", callback_token=old_token)
+    ats.responses.append(reject)
     decline(1, of=other)
     drain(dispatcher, services)
-    assert (holds(services), waiting(services)) == ({}, 0)
-    told = [put.headers.get("Authorization") for put in ats.received]
-    assert told == [before and f"Bearer {before}", "Bearer new-token"]
+    assert (pauses(services), waiting_count(services)) == ({}, 0)
+    authorizations = [put.headers.get("Authorization") for put in ats.received]
+    assert authorizations == [old_token and f"Bearer {old_token}", "Bearer new-token"]
 
 
-def test_an_account_without_a_token_is_paused_too_where_one_is_wanted(
+def test_401_without_token_pauses_account(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline
 ) -> None:
     bare, _ = factories.create_account(services, "Bare", callback_token=None)
     ats.responses.append(401)
     decline(1, of=bare)
     drain(dispatcher, services)
-    assert ([*holds(services)], waiting(services)) == (["account"], 1)
+    assert ([*pauses(services)], waiting_count(services)) == (["account"], 1)
 
 
-def test_an_account_whose_token_cannot_be_opened_says_nothing_of_its_host(
+def test_undecryptable_token_does_not_change_pause_of_host(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
@@ -267,17 +274,18 @@ def test_an_account_whose_token_cannot_be_opened_says_nothing_of_its_host(
     ats.responses.extend([500] * FAILURE_THRESHOLD)
     decline(FAILURE_THRESHOLD)
     drain(dispatcher, services)
-    began = holds(services)["destination"].paused_at
+    paused_at = pauses(services)["destination"].paused_at
     with services.db.writing() as session:
-        session.get_one(Account, account).callback_token = b"not to be opened"
+        session.get_one(Account, account).callback_token = b"cannot be decrypted"
     clock.advance(timedelta(hours=1))
     drain(dispatcher, services)
-    standing = holds(services)
-    assert set(standing) == {"account", "destination"}
-    assert (standing["destination"].paused_at, len(ats.received)) == (began, FAILURE_THRESHOLD)
+    current = pauses(services)
+    assert set(current) == {"account", "destination"}
+    assert current["destination"].paused_at == paused_at
+    assert len(ats.received) == FAILURE_THRESHOLD
 
 
-def test_what_was_never_dialled_says_nothing_of_its_host(
+def test_unsent_message_does_not_change_pause_of_host(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
@@ -288,32 +296,30 @@ def test_what_was_never_dialled_says_nothing_of_its_host(
     ats.responses.extend([500] * FAILURE_THRESHOLD)
     decline(FAILURE_THRESHOLD + 1)
     drain(dispatcher, services)
-    began = holds(services)["destination"].paused_at
+    paused_at = pauses(services)["destination"].paused_at
     with services.db.writing() as session:
         session.get_one(Account, account).callback_hosts = ["elsewhere.test"]
     clock.advance(PROBE_INTERVALS[0] * 2)
     assert drain(dispatcher, services) == 1
-    assert (holds(services)["destination"].paused_at, len(ats.received)) == (
-        began,
-        FAILURE_THRESHOLD,
-    )
+    assert pauses(services)["destination"].paused_at == paused_at
+    assert len(ats.received) == FAILURE_THRESHOLD
 
 
-def test_who_has_too_much_is_left_alone_for_as_long_as_asked(
+def test_429_pauses_queue_for_requested_time(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
     decline(5)
     ats.responses.append(respond_with(429, Retry_After="40"))
     drain(dispatcher, services)
     assert len(ats.received) == 1
-    assert holds(services)["queue"].retry_at == clock.now() + timedelta(seconds=40)
+    assert pauses(services)["queue"].retry_at == clock.now() + timedelta(seconds=40)
     clock.advance(timedelta(seconds=40))
     drain(dispatcher, services)
-    assert waiting(services) == 0
-    assert holds(services) == {}
+    assert waiting_count(services) == 0
+    assert pauses(services) == {}
 
 
-def test_who_has_too_much_for_one_account_keeps_no_other_of_the_same_host(
+def test_429_for_one_account_does_not_stop_others_at_host(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
@@ -333,11 +339,11 @@ def test_who_has_too_much_for_one_account_keeps_no_other_of_the_same_host(
     assert len(ats.received) >= FAILURE_THRESHOLD
     decline(1, of=other)
     drain(dispatcher, services)
-    assert waiting(services) == 2
+    assert waiting_count(services) == 2
 
 
 @pytest.mark.both
-def test_one_order_that_is_refused_for_ever_does_not_pause_its_account_for_ever(
+def test_order_that_is_always_403_does_not_pause_for_ever(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
@@ -345,21 +351,21 @@ def test_one_order_that_is_refused_for_ever_does_not_pause_its_account_for_ever(
     account: int,
     clock: ManualClock,
 ) -> None:
-    ats.responses.extend([refuse_the_bad] * 1000)
+    ats.responses.extend([reject_bad_paths] * 1000)
     decline(1, path="/bad")
-    held = 0
+    paused_count = 0
     for number in range(12):
         decline(1, path=f"/{number}")
         drain(dispatcher, services)
-        held += "account" in holds(services)
+        paused_count += "account" in pauses(services)
         clock.advance(TOKEN_PROBE_INTERVAL / 2)
     drain(dispatcher, services)
-    assert held <= 6
+    assert paused_count <= 6
     assert [put.path for put in ats.received].count(f"/{account}/bad/0") <= 5
-    assert (holds(services), waiting(services)) == ({}, 0)
+    assert (pauses(services), waiting_count(services)) == ({}, 0)
 
 
-def test_a_token_that_is_refused_later_is_no_matter_of_the_order_that_was_refused_before(
+def test_401_is_blamed_on_account_even_after_message_was_rejected(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
@@ -367,31 +373,31 @@ def test_a_token_that_is_refused_later_is_no_matter_of_the_order_that_was_refuse
     account: int,
     clock: ManualClock,
 ) -> None:
-    ats.responses.extend([refuse_the_bad] * 100)
+    ats.responses.extend([reject_bad_paths] * 100)
     for path in ("/bad", "/good"):
         decline(1, path=path)
         clock.advance(timedelta(seconds=1))
-    bad, good = (f"/{account}/{which}/0" for which in ("bad", "good"))
-    for tried, held in (([bad], {"account"}), ([good, bad], set()), ([bad], {"account"})):
+    bad, good = (f"/{account}/{name}/0" for name in ("bad", "good"))
+    for paths, scopes in (([bad], {"account"}), ([good, bad], set()), ([bad], {"account"})):
         ats.received.clear()
         drain(dispatcher, services)
-        assert ([put.path for put in ats.received], set(holds(services))) == (tried, held)
+        assert ([put.path for put in ats.received], set(pauses(services))) == (paths, scopes)
         clock.advance(timedelta(days=1))
-    assert waiting(services) == 1
+    assert waiting_count(services) == 1
 
 
-def test_a_refused_token_is_the_accounts_matter_whatever_an_order_was_answered_before(
+def test_403_after_404_pauses_the_account(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
     ats.responses.extend([404, 403, 403])
     decline(1)
-    for held in (set(), {"account"}, {"account"}):
+    for scopes in (set(), {"account"}, {"account"}):
         drain(dispatcher, services)
-        assert (set(holds(services)), waiting(services)) == (held, 1)
+        assert (set(pauses(services)), waiting_count(services)) == (scopes, 1)
         clock.advance(timedelta(days=1))
 
 
-def test_a_rate_limit_that_is_used_up_is_obeyed_before_it_is_broken(
+def test_exhausted_rate_limit_header_pauses_queue(
     services: Services, dispatcher: Dispatcher, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
     decline(5)
@@ -405,12 +411,11 @@ def test_a_rate_limit_that_is_used_up_is_obeyed_before_it_is_broken(
     assert len(ats.received) == 5
 
 
-def test_a_wish_for_rest_is_heard_for_what_was_claimed_ahead_too(
+def test_429_also_stops_prefetched_messages(
     services: Services, ats: FakeAts, decline: Decline, clock: ManualClock
 ) -> None:
-    dispatcher = Dispatcher(
-        services, max_concurrent_sends=48
-    )  # four at once to a route that nobody knows
+    # With 48 slots an untested destination gets four at a time.
+    dispatcher = Dispatcher(services, max_concurrent_sends=48)
     ats.responses.extend([respond_with(429, Retry_After="40")] * 12)
     decline(12)
     for count in (4, 8, 12):
@@ -420,7 +425,7 @@ def test_a_wish_for_rest_is_heard_for_what_was_claimed_ahead_too(
     dispatcher.stop()
 
 
-def test_an_accounts_pace_is_kept(
+def test_callback_rate_of_account_is_respected(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
@@ -431,25 +436,24 @@ def test_an_accounts_pace_is_kept(
     with services.db.writing() as session:
         session.get_one(Account, account).callback_rate = 2
     decline(10)
-    came = []
+    sent_counts = []
     for _ in range(20):
-        came.append(drain(dispatcher, services))
+        sent_counts.append(drain(dispatcher, services))
         clock.advance(timedelta(milliseconds=250))
-    assert came == [1, 0] * 10
+    assert sent_counts == [1, 0] * 10
     assert drain(dispatcher, services) == 0
-    assert (
-        dispatcher.rate_limit_expires_at() is None
-    )  # or an idle server would take turns without a pause
+    # Otherwise an idle server would run cycles without a pause.
+    assert dispatcher.rate_limit_expires_at() is None
 
 
-def test_a_pace_is_for_callbacks_and_holds_up_no_letter(
+def test_callback_rate_does_not_limit_emails(
     services: Services, dispatcher: Dispatcher, decline: Decline, account: int, test: str
 ) -> None:
     with services.db.writing() as session:
         session.get_one(Account, account).callback_rate = 0.01
-    decline(2)  # who have their letters too
+    decline(2)  # each order has an invitation by e-mail too
     drain(dispatcher, services)
-    assert waiting(services) == 1
+    assert waiting_count(services) == 1
     for number in range(5):
         factories.place_order(
             services, account, test, callback_url=f"https://x.workable.com/{number}"

@@ -1,4 +1,4 @@
-"""What is claimed ahead of a free hand: sent as soon as one is free, and freed if it may not go."""
+"""Prefetched messages: sent as soon as a slot is free, and released when they may not go."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,44 +19,44 @@ from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
 
-HANDS = 36  # of which a route that answered once may use four, and has two more claimed
+SLOTS = 36  # a destination that answered once may use four, and prefetch two
 
 
 @dataclass(frozen=True)
-class Note(PreparedDelivery):
+class FakeDelivery(PreparedDelivery):
     body: bytes = b"{}"
 
     def send(self) -> Outcome:
         raise AssertionError("no thread sends here")
 
 
-class Desk(Channel):
+class FakeChannel(Channel):
     def prepare(
         self, session: Session, claims: Sequence[Claim]
     ) -> list[PreparedDelivery | Exception]:
-        return [Note() for _ in claims]
+        return [FakeDelivery() for _ in claims]
 
 
-class ByHand(Dispatcher):
-    """A courier whose sends end when a test says so."""
+class ManualDispatcher(Dispatcher):
+    """A dispatcher whose sends finish when a test calls `finish`."""
 
-    def __init__(self, services: Services, route: str = "a.test", hands: int = HANDS) -> None:
-        super().__init__(services, {CALLBACK: Desk()}, max_concurrent_sends=hands)
+    def __init__(self, services: Services, host: str = "a.test", slots: int = SLOTS) -> None:
+        super().__init__(services, {CALLBACK: FakeChannel()}, max_concurrent_sends=slots)
         self.sending: list[Delivery] = []
-        self._concurrency_limiter.take(route)
-        self._concurrency_limiter.begin(route)
-        self._concurrency_limiter.end(route, answered=True, seconds=0.0)
+        self._concurrency_limiter.take(host)
+        self._concurrency_limiter.begin(host)
+        self._concurrency_limiter.end(host, answered=True, seconds=0.0)
 
-    def _submit(self, job: Delivery) -> None:
-        self.sending.append(job)
+    def _submit(self, delivery: Delivery) -> None:
+        self.sending.append(delivery)
 
-    def end(self, outcome: Outcome, seconds: float = 0.0) -> None:
-        began = self.services.now() - timedelta(seconds=seconds)
-        self._finish(self.sending.pop(0), outcome, began)
+    def finish(self, outcome: Outcome, seconds: float = 0.0) -> None:
+        started_at = self.services.now() - timedelta(seconds=seconds)
+        self._finish(self.sending.pop(0), outcome, started_at)
 
 
 @pytest.fixture
-def dispatcher(services: Services) -> Callable[[], ByHand]:
+def dispatcher(services: Services) -> Callable[[], ManualDispatcher]:
     services = replace(services, settings=replace(services.settings, private_callbacks=True))
     account, _ = factories.create_account(services)
     test = factories.create_test(services)
@@ -68,13 +68,13 @@ def dispatcher(services: Services) -> Callable[[], ByHand]:
         for order in orders:
             Order.find(session, order).decline(session, "", services.now())
 
-    def ready() -> ByHand:
-        made = ByHand(services, "127.0.0.1:9")
-        made.wake(lane for lane in factories.queue_names(services) if CALLBACK in lane)
-        made.run_once()
-        return made
+    def start() -> ManualDispatcher:
+        started = ManualDispatcher(services, "127.0.0.1:9")
+        started.wake(queue for queue in factories.queue_names(services) if CALLBACK in queue)
+        started.run_once()
+        return started
 
-    return ready
+    return start
 
 
 def leased(services: Services) -> int:
@@ -83,21 +83,23 @@ def leased(services: Services) -> int:
         return session.scalar(count) or 0
 
 
-def test_a_hand_that_comes_free_goes_on_without_a_turn(
-    dispatcher: Callable[[], ByHand], services: Services
+def test_free_slot_sends_prefetched_message_without_a_cycle(
+    dispatcher: Callable[[], ManualDispatcher], services: Services
 ) -> None:
-    ours = dispatcher()
-    assert (len(ours.sending), leased(services)) == (4, 6)
-    ours.end(Outcome("delivered", status_code=200))
-    assert len(ours.sending) == 5  # the one that waited, and one more for a route that answers
+    running = dispatcher()
+    assert (len(running.sending), leased(services)) == (4, 6)
+    running.finish(Outcome("delivered", status_code=200))
+    assert (
+        len(running.sending) == 5
+    )  # the prefetched message, and one more because the destination answers
 
 
-def test_what_was_never_sent_is_no_answer_that_lets_more_go(
-    dispatcher: Callable[[], ByHand],
+def test_unsent_result_does_not_raise_concurrency(
+    dispatcher: Callable[[], ManualDispatcher],
 ) -> None:
-    ours = dispatcher()
-    ours.end(Outcome("rejected", error="Its host is not on the list any more", is_sent=False))
-    assert len(ours.sending) == 4
+    running = dispatcher()
+    running.finish(Outcome("rejected", error="Its host is not allowed", is_sent=False))
+    assert len(running.sending) == 4
 
 
 @pytest.mark.parametrize(
@@ -108,41 +110,47 @@ def test_what_was_never_sent_is_no_answer_that_lets_more_go(
         Outcome("retry", status_code=429, pause_duration=timedelta(seconds=30)),
     ],
 )
-def test_what_is_claimed_ahead_of_a_route_is_freed_where_it_may_not_go_and_was_no_try(
-    dispatcher: Callable[[], ByHand], services: Services, clock: ManualClock, outcome: Outcome
+def test_pause_releases_prefetched_messages_without_attempts(
+    dispatcher: Callable[[], ManualDispatcher],
+    services: Services,
+    clock: ManualClock,
+    outcome: Outcome,
 ) -> None:
-    ours = dispatcher()
-    ours.end(outcome)
-    assert len(ours.sending) == 3
-    ours.run_once()
+    running = dispatcher()
+    running.finish(outcome)
+    assert len(running.sending) == 3
+    running.run_once()
     assert leased(services) == 3
     with services.db.reading() as session:
         assert session.scalar(select(func.count()).select_from(Attempt)) == 1
-    while ours.sending:
-        ours.end(Outcome("delivered", status_code=200))
-    ours.run_once()
+    while running.sending:
+        running.finish(Outcome("delivered", status_code=200))
+    running.run_once()
     clock.advance(timedelta(minutes=1))
-    ours.wake(lane for lane in factories.queue_names(services) if CALLBACK in lane)
-    ours.run_once()
-    assert ours.sending, "what was freed is claimed again"
+    running.wake(queue for queue in factories.queue_names(services) if CALLBACK in queue)
+    running.run_once()
+    assert running.sending, "the released messages are claimed again"
 
 
-@pytest.mark.parametrize(("seconds", "in_hand"), [(0.0, 7), (2.0, 5)])
-def test_nothing_more_is_claimed_ahead_of_a_route_that_has_become_slow(
-    dispatcher: Callable[[], ByHand], services: Services, seconds: float, in_hand: int
+@pytest.mark.parametrize(("seconds", "leased_count"), [(0.0, 7), (2.0, 5)])
+def test_slow_destination_gets_no_more_prefetched_messages(
+    dispatcher: Callable[[], ManualDispatcher],
+    services: Services,
+    seconds: float,
+    leased_count: int,
 ) -> None:
-    ours = dispatcher()
-    ours.end(Outcome("delivered", status_code=200), seconds)
-    ours.run_once()
-    assert (len(ours.sending), leased(services)) == (5, in_hand)
+    running = dispatcher()
+    running.finish(Outcome("delivered", status_code=200), seconds)
+    running.run_once()
+    assert (len(running.sending), leased(services)) == (5, leased_count)
 
 
-def put(services: Services, lane: str, keys: str) -> None:
+def put(services: Services, queue: str, keys: str) -> None:
     with services.db.writing() as session:
         for key in keys:
             outbox.append(
                 session,
-                queue=lane,
+                queue=queue,
                 ordering_key=key,
                 sequence=0,
                 topic="status",
@@ -151,87 +159,90 @@ def put(services: Services, lane: str, keys: str) -> None:
             )
 
 
-def test_of_what_waits_no_more_goes_on_than_the_route_may_have(services: Services) -> None:
-    ours, lane = ByHand(services, hands=84), "1/callback/a.test"
-    put(services, lane, "abcdefghijkl")
-    ours.wake([lane])
-    ours.run_once()
-    assert (len(ours.sending), leased(services)) == (8, 12)
-    ours.end(Outcome("delivered", status_code=200))
-    assert len(ours.sending) == 9
+def test_prefetched_messages_respect_concurrency_limit(services: Services) -> None:
+    running, queue = ManualDispatcher(services, slots=84), "1/callback/a.test"
+    put(services, queue, "abcdefghijkl")
+    running.wake([queue])
+    running.run_once()
+    assert (len(running.sending), leased(services)) == (8, 12)
+    running.finish(Outcome("delivered", status_code=200))
+    assert len(running.sending) == 9
 
 
-def test_hosts_that_are_held_share_the_hands_of_those_that_fail_though_nobody_here_tried_them(
+def test_paused_hosts_use_the_failing_cap_before_first_attempt(
     services: Services,
 ) -> None:
-    ours, at = ByHand(services, hands=48), services.now()
-    held, new = (
-        [f"1/callback/{kind}-{number}.test" for number in range(20)] for kind in ("held", "new")
+    running, now = ManualDispatcher(services, slots=48), services.now()
+    paused, new = (
+        [f"1/callback/{kind}-{number}.test" for number in range(20)] for kind in ("paused", "new")
     )
     with services.db.writing() as session:
-        for lane in held:
-            outbox.pause(session, f"destination/{lane.rpartition('/')[2]}", "", at, at)
-    for lane in (*held, *new):
-        put(services, lane, "abcde")
-    ours.wake(held)
-    ours.run_once()
-    assert len(ours.sending) == 12
-    ours.wake(new)
-    ours.run_once()
-    assert len(ours.sending) == 36
+        for queue in paused:
+            outbox.pause(session, f"destination/{queue.rpartition('/')[2]}", "", now, now)
+    for queue in (*paused, *new):
+        put(services, queue, "abcde")
+    running.wake(paused)
+    running.run_once()
+    assert len(running.sending) == 12
+    running.wake(new)
+    running.run_once()
+    assert len(running.sending) == 36
 
 
-def test_what_was_claimed_while_the_courier_stopped_is_freed(
+def test_claims_made_while_stopping_are_released(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours, desk = ByHand(services), Desk()
+    running, channel = ManualDispatcher(services), FakeChannel()
     put(services, "1/callback/a.test", "ab")
 
-    def stopping(*told: Any) -> list[PreparedDelivery | Exception]:
-        ours._stopping = True
-        return desk.prepare(*told)
+    def stop_and_prepare(*args: Any) -> list[PreparedDelivery | Exception]:
+        running._stopping = True
+        return channel.prepare(*args)
 
-    monkeypatch.setattr(ours._channels[CALLBACK], "prepare", stopping)
-    ours.wake(["1/callback/a.test"])
-    ours.run_once()
-    assert (ours.sending, leased(services), ours._concurrency_limiter.busy) == ([], 2, 0)
-    ours.run_once()
+    monkeypatch.setattr(running._channels[CALLBACK], "prepare", stop_and_prepare)
+    running.wake(["1/callback/a.test"])
+    running.run_once()
+    assert (running.sending, leased(services), running._concurrency_limiter.busy) == ([], 2, 0)
+    running.run_once()
     assert leased(services) == 0
 
 
-def test_what_is_freed_of_another_account_is_claimed_again_though_nothing_of_it_ended(
+def test_released_claims_wake_their_queue(
     services: Services,
 ) -> None:
-    ours, (failing, other) = ByHand(services, hands=84), ("1/callback/a.test", "2/callback/a.test")
+    running, (failing, other) = (
+        ManualDispatcher(services, slots=84),
+        ("1/callback/a.test", "2/callback/a.test"),
+    )
     put(services, failing, "abcdefgh")
     put(services, other, "i")
-    ours.wake([failing, other])
-    ours.run_once()
-    assert [job.claim.queue for job in ours.sending] == [failing] * 8
-    ours.end(Outcome("retry", error="refused", failure_scope="destination"))
-    ours.run_once()
-    while ours.sending and ours.sending[0].claim.queue == failing:
-        ours.end(Outcome("delivered", status_code=200))
-        ours.run_once()
-    assert [job.claim.queue for job in ours.sending] == [other]
+    running.wake([failing, other])
+    running.run_once()
+    assert [delivery.claim.queue for delivery in running.sending] == [failing] * 8
+    running.finish(Outcome("retry", error="refused", failure_scope="destination"))
+    running.run_once()
+    while running.sending and running.sending[0].claim.queue == failing:
+        running.finish(Outcome("delivered", status_code=200))
+        running.run_once()
+    assert [delivery.claim.queue for delivery in running.sending] == [other]
 
 
-def test_a_courier_that_stops_frees_what_it_did_not_send(
-    dispatcher: Callable[[], ByHand], services: Services
+def test_stop_releases_prefetched_messages(
+    dispatcher: Callable[[], ManualDispatcher], services: Services
 ) -> None:
-    ours = dispatcher()
-    ours.stop()
-    assert leased(services) == len(ours.sending) == 4
+    running = dispatcher()
+    running.stop()
+    assert leased(services) == len(running.sending) == 4
 
 
-def test_a_turn_that_fails_forgets_nothing_of_what_was_to_be_freed(
-    dispatcher: Callable[[], ByHand], services: Services, monkeypatch: pytest.MonkeyPatch
+def test_failed_cycle_keeps_claims_to_release(
+    dispatcher: Callable[[], ManualDispatcher], services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = dispatcher()
-    ours.end(Outcome("retry", error="refused", failure_scope="destination"))
+    running = dispatcher()
+    running.finish(Outcome("retry", error="refused", failure_scope="destination"))
     with monkeypatch.context() as broken:
         broken.setattr("provider.outbox.settle", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            ours.run_once()
-    ours.run_once()
+            running.run_once()
+    running.run_once()
     assert leased(services) == 3
