@@ -1,54 +1,54 @@
-"""Fixtures of the courier's tests: a receiver of bytes, an exchange, a short deadline."""
+"""Fixtures of the delivery tests: a scripted receiver, an HTTP client, a short deadline."""
 
 import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from provider.delivery.http import client as exchange_room
+from provider.delivery.http import client as client_module
 from provider.delivery.http.client import Exchange
 from tests.delivery.receivers import SHORT_DEADLINE_SECONDS, ResolvedAddresses, ScriptedReceiver
 
 
 @pytest.fixture
 def http_client() -> Iterator[Exchange]:
-    made = Exchange(private=True)
-    yield made
-    made.close()
+    client = Exchange(private=True)
+    yield client
+    client.close()
 
 
 @pytest.fixture
 def receiver() -> Iterator[ScriptedReceiver]:
-    made = ScriptedReceiver()
-    yield made
-    made.close()
+    receiver = ScriptedReceiver()
+    yield receiver
+    receiver.close()
 
 
 @pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exchange_room, "DEADLINE", SHORT_DEADLINE_SECONDS)
+    monkeypatch.setattr(client_module, "DEADLINE", SHORT_DEADLINE_SECONDS)
 
 
 @pytest.fixture
 def dialled_addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was dialled; only this machine would answer, and even it is nowhere allowed here."""
-    seen: list[str] = []
+    """The addresses that sockets connected to; only connections to this machine are let through."""
+    connected: list[str] = []
     connect = socket.socket.connect
 
-    def guard(sock: socket.socket, address: tuple[str, int]) -> None:
+    def record_connect(sock: socket.socket, address: tuple[str, int]) -> None:
         assert (sock.family == socket.AF_INET6) == (":" in address[0])
-        seen.append(address[0])
+        connected.append(address[0])
         if address[0] not in ("127.0.0.1", "::1"):
             raise ConnectionRefusedError
         connect(sock, address)
 
-    monkeypatch.setattr(socket.socket, "connect", guard)
-    return seen
+    monkeypatch.setattr(socket.socket, "connect", record_connect)
+    return connected
 
 
 @pytest.fixture
 def fake_resolver(monkeypatch: pytest.MonkeyPatch) -> Callable[[ResolvedAddresses], list[str]]:
-    """Return what makes names lead where `answers` says; it returns the list of names asked."""
+    """Return a function that installs DNS answers and returns the list of looked-up names."""
 
     def install(answers: ResolvedAddresses) -> list[str]:
         asked: list[str] = []

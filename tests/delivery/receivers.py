@@ -1,4 +1,4 @@
-"""A receiver that does what it is told to a connection, byte for byte, and who sends to it."""
+"""A receiver that follows a script byte for byte, and functions that send to it."""
 
 import contextlib
 import socket
@@ -9,12 +9,12 @@ from collections.abc import Callable
 import pytest
 
 from provider.ats import CallbackRequest, CallbackResponse
-from provider.delivery.http import client as exchange_room
+from provider.delivery.http import client as client_module
 from provider.delivery.http.client import Exchange, Unreached
 
-SHORT_DEADLINE_SECONDS = 0.3  # seconds: the deadline of the receivers that would take longer
+SHORT_DEADLINE_SECONDS = 0.3  # for receivers that never answer
 Behaviour = Callable[[socket.socket], None]
-ResolvedAddresses = Callable[[], list[str]]  # the addresses that a name leads to
+ResolvedAddresses = Callable[[], list[str]]  # returns the addresses of a name
 
 TIMEOUT_ERROR = "The receiver did not answer in time"
 NO_RESPONSE_ERROR = "The receiver hung up without an answer"
@@ -24,12 +24,12 @@ INVALID_HTTP_ERROR = "The receiver's answer is not HTTP"
 
 
 class ScriptedReceiver:
-    """Takes connections and does to each what the next behaviour says, the last one for ever."""
+    """Accepts connections; each runs the next behaviour, and the last behaviour repeats."""
 
     def __init__(self) -> None:
         self.behaviours: list[Behaviour] = []
         self.requests: list[bytes] = []
-        self.test_ended = threading.Event()  # the test is over: stop dripping
+        self.test_ended = threading.Event()  # ends slow behaviours
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/x"
@@ -40,15 +40,15 @@ class ScriptedReceiver:
         self.behaviours.extend(behaviours)
 
     def read_request(self, sock: socket.socket) -> bytes:
-        """Read one request, and note it."""
-        came = b""
-        while b"\r\n\r\n" not in came or not came.endswith(b"}"):
-            part = sock.recv(65536)
-            if not part:
+        """Read one request and record it."""
+        received = b""
+        while b"\r\n\r\n" not in received or not received.endswith(b"}"):
+            chunk = sock.recv(65536)
+            if not chunk:
                 return b""
-            came += part
-        self.requests.append(came)
-        return came
+            received += chunk
+        self.requests.append(received)
+        return received
 
     def close(self) -> None:
         self.test_ended.set()
@@ -73,30 +73,30 @@ class ScriptedReceiver:
             behaviour(sock)
 
     def respond_with(self, *responses: bytes, then: Behaviour | None = None) -> Behaviour:
-        """Return a behaviour that answers one request after the other, does `then`, and closes."""
+        """Return a behaviour that sends a response per request, runs `then`, and closes."""
 
-        def play(sock: socket.socket) -> None:
-            for answer in responses:
+        def behave(sock: socket.socket) -> None:
+            for response in responses:
                 if self.read_request(sock):
-                    sock.sendall(answer)
+                    sock.sendall(response)
             if then:
                 then(sock)
 
-        return play
+        return behave
 
     def respond_slowly(self, head: bytes, chunk: bytes) -> Behaviour:
-        """Return a behaviour that sends a beginning, then drops, none of them late by itself."""
+        """Return a behaviour that sends `head` and then `chunk` every 20 ms without end."""
 
-        def play(sock: socket.socket) -> None:
+        def behave(sock: socket.socket) -> None:
             self.read_request(sock)
             sock.sendall(head)
             while not self.test_ended.wait(0.02):
                 sock.sendall(chunk)
 
-        return play
+        return behave
 
     def keep_open(self, _sock: socket.socket) -> None:
-        """Keep the connection open and say nothing more."""
+        """Keep the connection open without sending."""
         self.test_ended.wait(10)
 
 
@@ -105,16 +105,16 @@ def put_request(url: str) -> CallbackRequest:
 
 
 def send_within_deadline(http_client: Exchange, url: str) -> CallbackResponse:
-    """Send, and be free within the deadline and a second."""
-    began = time.monotonic()
+    """Send, and check that it takes at most the deadline and a second."""
+    started_at = time.monotonic()
     try:
         return http_client.send(put_request(url), b'{"a": 1}', {"Idempotency-Key": "k"})
     finally:
-        assert time.monotonic() - began < exchange_room.DEADLINE + 1
+        assert time.monotonic() - started_at < client_module.DEADLINE + 1
 
 
 def failure_message(http_client: Exchange, url: str) -> str:
-    """Return the reason for which nothing was reached."""
+    """Send and return the text of the error."""
     with pytest.raises(Unreached) as caught:
         send_within_deadline(http_client, url)
     return str(caught.value)

@@ -1,3 +1,5 @@
+"""The dispatcher with a real receiver, and the in-process runner."""
+
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from provider.ats.workable.payload import build_payload
 from provider.core.accounts import Account, Caller
 from provider.core.orders import Order
 from provider.delivery import Dispatcher, InProcessDispatcher
-from provider.delivery.http import client as exchange_room
+from provider.delivery.http import client as client_module
 from provider.delivery.policy import FAILURE_THRESHOLD
 from provider.outbox import DEFAULT_LEASE, Attempt, Message, Pause
 from provider.services import Services
@@ -28,7 +30,7 @@ from tests.fake_ats import FakeAts, respond_with
 
 @pytest.fixture
 def services(services: Services) -> Services:
-    """The house, with callbacks to this machine allowed."""
+    """Services that allow callbacks to this machine."""
     return replace(services, settings=replace(services.settings, private_callbacks=True))
 
 
@@ -40,7 +42,7 @@ def dispatcher(services: Services) -> Iterator[Dispatcher]:
 
 
 @pytest.fixture
-def place(services: Services, ats: FakeAts) -> Callable[..., str]:
+def place_order(services: Services, ats: FakeAts) -> Callable[..., str]:
     account, _ = factories.create_account(services)
     test = factories.create_test(services)
     return lambda path="/assessments/1": factories.place_order(
@@ -68,10 +70,10 @@ def attempts(services: Services) -> list[tuple[str, int | None]]:
         return [(row.outcome, row.status_code) for row in rows]
 
 
-def test_a_status_is_put_to_the_callback_url_with_token_key_and_sequence(
-    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
+def test_status_is_put_to_callback_url_with_headers(
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    order = place()
+    order = place_order()
     decline(services, order)
     assert dispatcher.drain(*factories.queue_names(services)) == 1
     (put,) = ats.received
@@ -86,30 +88,30 @@ def test_a_status_is_put_to_the_callback_url_with_token_key_and_sequence(
     assert messages(services) == [("delivered", 1)]
 
 
-def test_a_callback_equals_what_polling_answers(
-    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
+def test_callback_body_equals_polling_response(
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    order = place()
+    order = place_order()
     factories.finish_test(services, order)
     dispatcher.drain(*factories.queue_names(services))
     with services.db.reading() as session:
         caller = Caller.from_account(Order.find(session, order).account)
-        news = StatusUpdate.for_poll(
+        update = StatusUpdate.for_poll(
             session, services.secret_box, services.urls, "assessment", order, caller
         )
-        assert ats.received[0].json == build_payload(news)
+        assert ats.received[0].json == build_payload(update)
     assert ats.received[0].json["status"] == "completed"
 
 
 @pytest.mark.both
-def test_a_receiver_that_fails_gets_the_same_bytes_again_after_the_schedules_wait(
+def test_retry_follows_schedule_and_sends_the_same_bytes(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
 ) -> None:
-    factories.finish_test(services, place())
+    factories.finish_test(services, place_order())
     ats.responses.extend([500, 503, 200])
     dispatcher.drain(*factories.queue_names(services))
     assert messages(services) == [("waiting", 1)]
@@ -127,40 +129,40 @@ def test_a_receiver_that_fails_gets_the_same_bytes_again_after_the_schedules_wai
 
 
 @pytest.mark.both
-def test_a_refusal_is_counted_from_the_last_other_answer_and_anew_when_sent_again_by_hand(
+def test_404_is_parked_after_three_in_a_row_and_after_requeue(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
 ) -> None:
-    def try_(*codes: int) -> tuple[str, int]:
+    def attempt_with(*codes: int) -> tuple[str, int]:
         ats.responses.extend(codes)
         for _ in codes:
             assert dispatcher.drain(*factories.queue_names(services)) == 1
             clock.advance(timedelta(days=2))
         return messages(services)[0]
 
-    decline(services, place())
-    assert try_(503, 502, 404, 404) == ("waiting", 4)
-    assert try_(404) == ("parked", 5)
-    for tries in (8, 11):
+    decline(services, place_order())
+    assert attempt_with(503, 502, 404, 404) == ("waiting", 4)
+    assert attempt_with(404) == ("parked", 5)
+    for attempt_count in (8, 11):
         with services.db.writing() as session:
             message = session.scalars(select(Message).where(Message.topic == "status")).one()
             outbox.requeue(session, message, services.now())
-        assert try_(404, 404) == ("waiting", tries - 1)
-        assert try_(404) == ("parked", tries)
+        assert attempt_with(404, 404) == ("waiting", attempt_count - 1)
+        assert attempt_with(404) == ("parked", attempt_count)
 
 
 @pytest.mark.both
-def test_who_is_sent_again_by_hand_has_the_schedule_before_it_anew(
+def test_requeued_message_starts_the_retry_schedule_again(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
 ) -> None:
-    decline(services, place())
+    decline(services, place_order())
     ats.responses.extend([500, 410, 500])
     for _ in range(2):
         dispatcher.drain(*factories.queue_names(services))
@@ -174,18 +176,19 @@ def test_who_is_sent_again_by_hand_has_the_schedule_before_it_anew(
     assert messages(services) == [("delivered", 4)]
 
 
-@pytest.mark.parametrize("asked", ["0", "1", "an hour ago"])
-def test_a_receiver_that_asks_for_hardly_any_wait_is_not_called_without_end(
+@pytest.mark.parametrize("retry_after", ["0", "1", "an hour ago"])
+def test_short_retry_after_is_raised_to_first_schedule_step(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
-    asked: str,
+    retry_after: str,
 ) -> None:
-    decline(services, place())
+    decline(services, place_order())
     past = format_datetime(clock.now() - timedelta(hours=1), usegmt=True)
-    ats.responses.append(respond_with(503, Retry_After=past if asked == "an hour ago" else asked))
+    header = past if retry_after == "an hour ago" else retry_after
+    ats.responses.append(respond_with(503, Retry_After=header))
     dispatcher.drain(*factories.queue_names(services))
     clock.advance(timedelta(seconds=5 * 0.79))
     assert dispatcher.drain(*factories.queue_names(services)) == 0
@@ -194,14 +197,14 @@ def test_a_receiver_that_asks_for_hardly_any_wait_is_not_called_without_end(
 
 
 @pytest.mark.both
-def test_a_repeat_says_what_was_true_then_even_if_the_order_went_on(
+def test_retry_after_reopen_still_sends_the_old_status(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
 ) -> None:
-    order = place()
+    order = place_order()
     decline(services, order)
     with services.db.writing() as session:
         Order.find(session, order).reopen(
@@ -211,18 +214,18 @@ def test_a_repeat_says_what_was_true_then_even_if_the_order_went_on(
     dispatcher.drain(*factories.queue_names(services))
     clock.advance(timedelta(seconds=10))
     dispatcher.drain(*factories.queue_names(services))
-    said = [put.json["status"] for put in ats.received]
-    assert said == ["rejected", "rejected", "pending"]
+    statuses = [put.json["status"] for put in ats.received]
+    assert statuses == ["rejected", "rejected", "pending"]
 
 
-def test_a_repeat_is_the_same_bytes_whatever_was_switched_meanwhile(
+def test_retry_after_changed_options_sends_the_same_bytes(
     services: Services,
     ats: FakeAts,
     dispatcher: Dispatcher,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
 ) -> None:
-    decline(services, place())
+    decline(services, place_order())
     ats.responses.append(503)
     dispatcher.drain(*factories.queue_names(services))
     with services.db.writing() as session:
@@ -232,12 +235,10 @@ def test_a_repeat_is_the_same_bytes_whatever_was_switched_meanwhile(
     assert [put.body for put in ats.received] == [b'{"status": "rejected"}'] * 2
 
 
-def test_a_host_that_cannot_be_reached_is_left_alone(
-    services: Services, dispatcher: Dispatcher
-) -> None:
+def test_unreachable_host_is_paused(services: Services, dispatcher: Dispatcher) -> None:
     account, test = factories.create_account(services)[0], factories.create_test(services)
-    with FakeAts() as gone:
-        urls = [f"{gone.url}/{number}" for number in range(FAILURE_THRESHOLD)]
+    with FakeAts() as closed_ats:
+        urls = [f"{closed_ats.url}/{number}" for number in range(FAILURE_THRESHOLD)]
     decline(
         services,
         *(factories.place_order(services, account, test, callback_url=url) for url in urls),
@@ -247,25 +248,25 @@ def test_a_host_that_cannot_be_reached_is_left_alone(
         assert session.scalars(select(Pause.reason)).all() == ["The receiver could not be reached"]
 
 
-def test_a_receiver_that_hangs_costs_one_try_and_holds_nobody_else(
+def test_hanging_receiver_costs_one_attempt_and_blocks_nothing(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exchange_room, "DEADLINE", 0.3)
-    enough = threading.Event()
+    monkeypatch.setattr(client_module, "DEADLINE", 0.3)
+    test_ended = threading.Event()
 
     def hang(_handler: BaseHTTPRequestHandler) -> None:
-        enough.wait(10)
+        test_ended.wait(10)
 
     ats.responses.append(hang)
-    decline(services, place("/1"))
+    decline(services, place_order("/1"))
     dispatcher.drain(*factories.queue_names(services))
-    decline(services, place("/2"))
+    decline(services, place_order("/2"))
     dispatcher.drain(*factories.queue_names(services))
-    enough.set()
+    test_ended.set()
     assert messages(services) == [("waiting", 1), ("delivered", 1)]
     with services.db.reading() as session:
         first = session.scalars(select(Attempt).order_by(Attempt.id)).first()
@@ -273,18 +274,18 @@ def test_a_receiver_that_hangs_costs_one_try_and_holds_nobody_else(
         assert first.error == "The receiver did not answer in time"
 
 
-def test_a_receiver_that_drips_its_answer_is_cut_off_at_the_deadline(
+def test_slow_response_is_cut_off_at_the_deadline(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(exchange_room, "DEADLINE", 0.3)
+    monkeypatch.setattr(client_module, "DEADLINE", 0.3)
     cut_off, pause = threading.Event(), threading.Event()
 
-    def drip(handler: BaseHTTPRequestHandler) -> None:
-        """Answer a byte at a time: each comes in time, all together do not."""
+    def respond_slowly(handler: BaseHTTPRequestHandler) -> None:
+        """Send a byte at a time: each is in time, all together are not."""
         handler.send_response(200)
         handler.end_headers()
         try:
@@ -295,30 +296,30 @@ def test_a_receiver_that_drips_its_answer_is_cut_off_at_the_deadline(
             cut_off.set()
             handler.close_connection = True
 
-    ats.responses.append(drip)
-    decline(services, place())
+    ats.responses.append(respond_slowly)
+    decline(services, place_order())
     dispatcher.drain(*factories.queue_names(services))
     assert cut_off.wait(5)
-    assert messages(services) == [("delivered", 1)]  # it had said 200
+    assert messages(services) == [("delivered", 1)]  # the status line said 200
 
 
-def test_a_receiver_that_hangs_up_after_accepting_has_accepted(
-    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
+def test_incomplete_body_after_200_counts_as_delivered(
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    def hang_up(handler: BaseHTTPRequestHandler) -> None:
+    def close_early(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100")
         handler.end_headers()
         handler.wfile.write(b"half")
         handler.close_connection = True
 
-    ats.responses.append(hang_up)
-    decline(services, place())
+    ats.responses.append(close_early)
+    decline(services, place_order())
     dispatcher.drain(*factories.queue_names(services))
     assert messages(services) == [("delivered", 1)]
 
 
-def endless(handler: BaseHTTPRequestHandler) -> None:
+def respond_without_end(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
     try:
@@ -328,11 +329,11 @@ def endless(handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
 
 
-def test_an_endless_answer_is_read_to_the_cap_only(
-    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
+def test_endless_response_is_read_up_to_the_cap(
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    ats.responses.append(endless)
-    decline(services, place())
+    ats.responses.append(respond_without_end)
+    decline(services, place_order())
     dispatcher.drain(*factories.queue_names(services))
     assert messages(services) == [("delivered", 1)]
 
@@ -345,15 +346,15 @@ def redirect(handler: BaseHTTPRequestHandler) -> None:
     handler.end_headers()
 
 
-def test_a_redirect_is_not_followed_and_is_parked_after_three_tries(
+def test_redirect_is_not_followed_and_parks_after_three(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
 ) -> None:
     ats.responses.extend([redirect] * 3)
-    decline(services, place())
+    decline(services, place_order())
     for _ in range(4):
         dispatcher.drain(*factories.queue_names(services))
         clock.advance(timedelta(hours=2))
@@ -363,10 +364,10 @@ def test_a_redirect_is_not_followed_and_is_parked_after_three_tries(
 
 
 @pytest.mark.both
-def test_gone_is_parked_at_once_and_its_successor_goes(
-    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
+def test_410_parks_at_once_and_successor_is_delivered(
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    order = place()
+    order = place_order()
     decline(services, order)
     with services.db.writing() as session:
         Order.find(session, order).reopen(
@@ -377,8 +378,8 @@ def test_gone_is_parked_at_once_and_its_successor_goes(
     assert messages(services) == [("superseded", 1), ("delivered", 1)]
 
 
-def test_a_receiver_that_is_not_there_is_tried_again(
-    services: Services, dispatcher: Dispatcher, place: Callable[..., str]
+def test_refused_connection_is_retried(
+    services: Services, dispatcher: Dispatcher, place_order: Callable[..., str]
 ) -> None:
     account, _ = factories.create_account(services, "Nobody Ltd")
     order = factories.place_order(
@@ -394,10 +395,10 @@ def test_a_receiver_that_is_not_there_is_tried_again(
         assert session.scalars(select(Attempt.error)).one() == "The receiver could not be reached"
 
 
-def test_private_addresses_are_refused_unless_they_are_allowed(
-    services: Services, ats: FakeAts, place: Callable[..., str]
+def test_private_address_is_rejected_by_default(
+    services: Services, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    decline(services, place())
+    decline(services, place_order())
     strict = Dispatcher(
         replace(services, settings=replace(services.settings, private_callbacks=False))
     )
@@ -407,46 +408,44 @@ def test_private_addresses_are_refused_unless_they_are_allowed(
     assert messages(services) == [("parked", 1)]
 
 
-def test_a_hundred_orders_each_keep_their_own_order(
+def test_statuses_of_many_orders_arrive_in_order(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
 ) -> None:
-    orders = [place(f"/{number}") for number in range(40)]
+    orders = [place_order(f"/{number}") for number in range(40)]
     for order in orders:
         decline(services, order)
         with services.db.writing() as session:
-            found = Order.find(session, order)
-            found.reopen(session, services.secret_box, "sam", "asked", services.now())
-            found.cancel(session, "sam", "enough", services.now())
+            declined = Order.find(session, order)
+            declined.reopen(session, services.secret_box, "sam", "asked", services.now())
+            declined.cancel(session, "sam", "enough", services.now())
     ats.responses.extend([500, 200, 503] * 5)
     for _ in range(6):
         dispatcher.drain(*factories.queue_names(services))
         clock.advance(timedelta(hours=2))
     for number in range(40):
-        said = [p.json["status"] for p in ats.received if p.path == f"/{number}"]
-        firsts = sorted(set(said), key=said.index)
-        assert firsts == ["rejected", "pending", "expired"]
-        assert said == sorted(said, key=firsts.index)
+        statuses = [p.json["status"] for p in ats.received if p.path == f"/{number}"]
+        distinct = sorted(set(statuses), key=statuses.index)
+        assert distinct == ["rejected", "pending", "expired"]
+        assert statuses == sorted(statuses, key=distinct.index)
     assert {state for state, _ in messages(services)} == {"delivered"}
 
 
 @pytest.mark.both
-def test_a_courier_that_died_only_delays(
+def test_dead_dispatcher_only_delays_until_lease_expires(
     services: Services,
     ats: FakeAts,
     dispatcher: Dispatcher,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     clock: ManualClock,
 ) -> None:
-    decline(services, place())
-    from provider import outbox
-
-    (lane,) = factories.queue_names(services)
+    decline(services, place_order())
+    (queue,) = factories.queue_names(services)
     with services.db.writing() as session:
-        outbox.claim(session, lane, services.now(), 10)  # and then its process is killed
+        outbox.claim(session, queue, services.now(), 10)  # and then its process is killed
     assert dispatcher.drain(*factories.queue_names(services)) == 0
     clock.advance(DEFAULT_LEASE)
     assert dispatcher.drain(*factories.queue_names(services)) == 1
@@ -454,10 +453,10 @@ def test_a_courier_that_died_only_delays(
 
 
 @pytest.mark.both
-def test_a_message_that_cannot_be_written_is_parked_and_keeps_nobody(
-    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
+def test_unrenderable_message_is_parked_and_blocks_nothing(
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    first, second = place("/1"), place("/2")
+    first, second = place_order("/1"), place_order("/2")
     decline(services, first, second)
     with services.db.writing() as session:
         broken = session.scalars(
@@ -469,40 +468,40 @@ def test_a_message_that_cannot_be_written_is_parked_and_keeps_nobody(
     assert [put.path for put in ats.received] == ["/2"]
 
 
-def test_the_tokens_are_in_no_table_and_in_no_log(
+def test_tokens_are_neither_in_database_nor_in_log(
     services: Services,
     dispatcher: Dispatcher,
     ats: FakeAts,
-    place: Callable[..., str],
+    place_order: Callable[..., str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    factories.finish_test(services, place())
+    factories.finish_test(services, place_order())
     dispatcher.drain(*factories.queue_names(services))
     url = json.loads(ats.received[0].body)["results_url"]
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     raw = b"".join(path.read_bytes() for path in services.settings.instance.glob("provider.db*"))
     assert b"cb-token" not in raw
     for secret in ("cb-token", url.rsplit("/", 1)[1]):
-        assert secret not in said.out + said.err
-    assert "delivery" in said.out + said.err
+        assert secret not in output.out + output.err
+    assert "delivery_attempted" in output.out + output.err
 
 
-def test_the_embedded_courier_is_woken_by_the_commit(
-    services: Services, ats: FakeAts, place: Callable[..., str]
+def test_in_process_dispatcher_is_woken_by_commit(
+    services: Services, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
     dispatcher = InProcessDispatcher(services, sweep_interval_seconds=3600).start()
     try:
-        orders = [place(f"/{number}") for number in range(5)]
+        orders = [place_order(f"/{number}") for number in range(5)]
         decline(services, *orders)
         assert len(ats.wait_for(5)) == 5
     finally:
         dispatcher.stop()
 
 
-def test_the_embedded_courier_finds_what_it_was_not_told_of(
-    services: Services, ats: FakeAts, place: Callable[..., str]
+def test_in_process_dispatcher_sweeps_for_due_messages(
+    services: Services, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    decline(services, place())  # committed before anybody listened, as after a crash
+    decline(services, place_order())  # committed before a dispatcher runs, as after a crash
     dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
     try:
         ats.wait_for(1)
@@ -510,60 +509,66 @@ def test_the_embedded_courier_finds_what_it_was_not_told_of(
         dispatcher.stop()
 
 
-def test_the_embedded_courier_goes_on_after_a_look_that_failed(
-    services: Services, ats: FakeAts, place: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_in_process_dispatcher_survives_failed_sweep(
+    services: Services,
+    ats: FakeAts,
+    place_order: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failures, due_lanes = iter([OSError("the disk is full")]), outbox.list_due_queues
+    failures, list_due_queues = iter([OSError("the disk is full")]), outbox.list_due_queues
 
-    def fails_once(session: Session, now: datetime) -> list[str]:
+    def fail_once(session: Session, now: datetime) -> list[str]:
         for failure in failures:
             raise failure
-        return due_lanes(session, now)
+        return list_due_queues(session, now)
 
-    monkeypatch.setattr(outbox, "list_due_queues", fails_once)
-    decline(services, place())
-    with capture_logs() as lines:
+    monkeypatch.setattr(outbox, "list_due_queues", fail_once)
+    decline(services, place_order())
+    with capture_logs() as events:
         dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
         try:
             ats.wait_for(1)
         finally:
             dispatcher.stop()
-    assert "the courier stumbled and goes on" in [line["event"] for line in lines]
+    assert "dispatcher_cycle_failed" in [event["event"] for event in events]
     assert services.db.on_commit == []
 
 
-def test_the_embedded_courier_looks_once_a_sweep_and_rests_meanwhile(
-    services: Services, ats: FakeAts, place: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+def test_in_process_dispatcher_sweeps_once_per_interval(
+    services: Services,
+    ats: FakeAts,
+    place_order: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looks: list[datetime] = []
-    rests: list[float] = []
-    due_lanes, work = outbox.list_due_queues, Dispatcher.wait_and_run
+    sweeps: list[datetime] = []
+    waits: list[float] = []
+    list_due_queues, wait_and_run = outbox.list_due_queues, Dispatcher.wait_and_run
 
-    def look(session: Session, now: datetime) -> list[str]:
-        looks.append(now)
-        return due_lanes(session, now)
+    def record_sweep(session: Session, now: datetime) -> list[str]:
+        sweeps.append(now)
+        return list_due_queues(session, now)
 
-    def rest(dispatcher: Dispatcher, seconds: float) -> None:
-        rests.append(seconds)
-        work(dispatcher, seconds)
+    def record_wait(dispatcher: Dispatcher, seconds: float) -> None:
+        waits.append(seconds)
+        wait_and_run(dispatcher, seconds)
 
-    monkeypatch.setattr(outbox, "list_due_queues", look)
-    monkeypatch.setattr(Dispatcher, "wait_and_run", rest)
+    monkeypatch.setattr(outbox, "list_due_queues", record_sweep)
+    monkeypatch.setattr(Dispatcher, "wait_and_run", record_wait)
     dispatcher = InProcessDispatcher(services, sweep_interval_seconds=3600).start()
     try:
-        decline(services, place())
+        decline(services, place_order())
         ats.wait_for(1)
     finally:
         dispatcher.stop()
-    assert len(looks) == 1
-    assert rests
-    assert all(3500 < seconds <= 3600 for seconds in rests)
+    assert len(sweeps) == 1
+    assert waits
+    assert all(3500 < seconds <= 3600 for seconds in waits)
 
 
-def test_the_embedded_courier_does_the_clocks_work(
-    services: Services, ats: FakeAts, place: Callable[..., str], clock: ManualClock
+def test_in_process_dispatcher_does_scheduled_work(
+    services: Services, ats: FakeAts, place_order: Callable[..., str], clock: ManualClock
 ) -> None:
-    place()
+    place_order()
     clock.advance(timedelta(days=7))
     dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
     try:
@@ -572,52 +577,52 @@ def test_the_embedded_courier_does_the_clocks_work(
         dispatcher.stop()
 
 
-def test_a_stopped_courier_has_finished_what_it_had_in_hand(
-    services: Services, ats: FakeAts, place: Callable[..., str]
+def test_stop_finishes_running_sends(
+    services: Services, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    reached, go_on = threading.Event(), threading.Event()
+    reached, may_respond = threading.Event(), threading.Event()
 
     def slow(handler: BaseHTTPRequestHandler) -> None:
         reached.set()
-        go_on.wait(10)
+        may_respond.wait(10)
         handler.send_response(204)
         handler.end_headers()
 
     ats.responses.append(slow)
     dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
-    decline(services, place())
+    decline(services, place_order())
     assert reached.wait(10)
     stopping = threading.Thread(target=dispatcher.stop)
     stopping.start()
-    go_on.set()
+    may_respond.set()
     stopping.join()
     assert messages(services) == [("delivered", 1)]
-    dispatcher.stop()  # twice is once
+    dispatcher.stop()  # a second call does nothing
 
 
-def test_a_stopped_courier_has_hung_up(
-    services: Services, dispatcher: Dispatcher, ats: FakeAts, place: Callable[..., str]
+def test_stop_closes_connections(
+    services: Services, dispatcher: Dispatcher, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    listening: list[threading.Thread] = []
+    receiver_threads: list[threading.Thread] = []
 
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        listening.append(threading.current_thread())
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        receiver_threads.append(threading.current_thread())
         respond_with(200)(handler)
 
-    ats.responses.append(answer)
-    decline(services, place())
+    ats.responses.append(respond)
+    decline(services, place_order())
     dispatcher.drain(*factories.queue_names(services))
-    (other_end,) = listening
-    assert other_end.is_alive()
+    (receiver_thread,) = receiver_threads
+    assert receiver_thread.is_alive()
     dispatcher.stop()
-    other_end.join(10)
-    assert not other_end.is_alive()
+    receiver_thread.join(10)
+    assert not receiver_thread.is_alive()
 
 
-def test_letters_and_callbacks_go_their_own_lanes(
-    services: Services, dispatcher: Dispatcher, place: Callable[..., str]
+def test_emails_have_a_queue_of_their_own(
+    services: Services, dispatcher: Dispatcher, place_order: Callable[..., str]
 ) -> None:
-    place()
+    place_order()
     assert dispatcher.drain("1/email") == 1
     assert list((services.settings.instance / "mail").glob("*.eml"))
 
@@ -638,13 +643,13 @@ def test_letters_and_callbacks_go_their_own_lanes(
         "[fd00::1]",
     ],
 )
-def test_special_addresses_are_never_dialled(
+def test_special_addresses_are_never_connected_to(
     services: Services, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def dialled_addresses(*_: object) -> None:
-        raise AssertionError("something was dialled")
+    def fail_on_connect(*_: object) -> None:
+        raise AssertionError("a connection was attempted")
 
-    monkeypatch.setattr("socket.socket.connect", dialled_addresses)
+    monkeypatch.setattr("socket.socket.connect", fail_on_connect)
     account, _ = factories.create_account(services, "Inside Ltd", hosts=[host.strip("[]")])
     order = factories.place_order(
         services,
@@ -660,11 +665,11 @@ def test_special_addresses_are_never_dialled(
     strict.stop()
     assert messages(services) == [("waiting", 1)]
     with services.db.reading() as session:
-        told = session.scalars(select(Attempt.error)).one()
-        assert told == "The host's address is not a public one"
+        error = session.scalars(select(Attempt.error)).one()
+        assert error == "The host's address is not a public one"
 
 
-def test_a_receiver_without_tls_is_told_as_that(
+def test_receiver_without_tls_gives_tls_error(
     services: Services, dispatcher: Dispatcher, ats: FakeAts
 ) -> None:
     account, _ = factories.create_account(services, "Plain Ltd")
@@ -675,6 +680,6 @@ def test_a_receiver_without_tls_is_told_as_that(
     decline(services, order)
     dispatcher.drain(*factories.queue_names(services, account))
     with services.db.reading() as session:
-        told = session.scalars(select(Attempt.error)).one()
-        assert told == "The receiver's certificate or TLS is not right"
+        error = session.scalars(select(Attempt.error)).one()
+        assert error == "The receiver's certificate or TLS is not right"
     assert ats.received == []

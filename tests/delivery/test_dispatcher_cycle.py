@@ -1,4 +1,4 @@
-"""The courier's turns, with everything sent in the turn itself instead of by a thread."""
+"""Cycles of the dispatcher; sends run in the cycle itself instead of in a thread."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from provider import outbox
 from provider.core.accounts import Account
 from provider.delivery import Dispatcher
-from provider.delivery import dispatcher as courier_room
+from provider.delivery import dispatcher as dispatcher_module
 from provider.delivery.channels.base import Channel, PreparedDelivery
 from provider.delivery.dispatcher import Delivery
 from provider.outbox import (
@@ -36,17 +36,17 @@ SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
-class Note(PreparedDelivery):
-    ends: Callable[[], Outcome]
+class FakeDelivery(PreparedDelivery):
+    get_outcome: Callable[[], Outcome]
     body: bytes = b"{}"
 
     def send(self) -> Outcome:
-        return self.ends()
+        return self.get_outcome()
 
 
 @dataclass
-class Desk(Channel):
-    ends: Callable[[], Outcome] = lambda: Outcome("delivered", status_code=200)
+class FakeChannel(Channel):
+    get_outcome: Callable[[], Outcome] = lambda: Outcome("delivered", status_code=200)
     closed: int = 0
     prepared: list[int] = field(default_factory=list)
 
@@ -54,15 +54,15 @@ class Desk(Channel):
         self, session: Session, claims: Sequence[Claim]
     ) -> list[PreparedDelivery | Exception]:
         self.prepared.append(len(claims))
-        return [Note(self.ends) for _ in claims]
+        return [FakeDelivery(self.get_outcome) for _ in claims]
 
     def close(self) -> None:
         self.closed += 1
 
 
-class AtOnce(Dispatcher):
-    def _hand_over(self, job: Delivery) -> None:
-        self._send(job)
+class SynchronousDispatcher(Dispatcher):
+    def _submit(self, delivery: Delivery) -> None:
+        self._send(delivery)
 
 
 def _fail() -> Outcome:
@@ -70,26 +70,28 @@ def _fail() -> Outcome:
 
 
 @pytest.fixture
-def channel() -> Desk:
-    return Desk()
+def channel() -> FakeChannel:
+    return FakeChannel()
 
 
 @pytest.fixture
-def lane(services: Services) -> str:
+def queue(services: Services) -> str:
     return f"{factories.create_account(services)[0]}/callback/a.test"
 
 
 @pytest.fixture
-def dispatcher(services: Services, channel: Desk) -> Dispatcher:
-    return AtOnce(services, {CALLBACK: channel, EMAIL: channel}, max_concurrent_sends=4)
+def dispatcher(services: Services, channel: FakeChannel) -> Dispatcher:
+    return SynchronousDispatcher(
+        services, {CALLBACK: channel, EMAIL: channel}, max_concurrent_sends=4
+    )
 
 
-def put(services: Services, lane: str, *keys: str) -> None:
+def put(services: Services, queue: str, *keys: str) -> None:
     with services.db.writing() as session:
         for key in keys:
             outbox.append(
                 session,
-                queue=lane,
+                queue=queue,
                 ordering_key=key,
                 sequence=0,
                 topic="status",
@@ -103,68 +105,68 @@ def states(services: Services) -> list[str]:
         return list(session.scalars(select(Message.state).order_by(Message.id)))
 
 
-def attempt(services: Services) -> Attempt:
+def only_attempt(services: Services) -> Attempt:
     with services.db.reading() as session:
         return session.scalars(select(Attempt)).one()
 
 
-def test_draining_ends_when_what_was_sent_is_settled(
-    services: Services, dispatcher: Dispatcher, lane: str
+def test_drain_ends_when_all_results_are_settled(
+    services: Services, dispatcher: Dispatcher, queue: str
 ) -> None:
-    put(services, lane, *"abcdef")
-    assert dispatcher.drain(lane) == 6
+    put(services, queue, *"abcdef")
+    assert dispatcher.drain(queue) == 6
     assert set(states(services)) == {DELIVERED}
 
 
-def test_a_lane_that_finds_all_hands_of_its_host_taken_has_its_turn_later(
-    services: Services, dispatcher: Dispatcher, lane: str
+def test_queue_without_free_slot_is_examined_later(
+    services: Services, dispatcher: Dispatcher, queue: str
 ) -> None:
-    other = lane.replace("1/", "2/", 1)  # another account's, at the same host
-    put(services, lane, *"abcdef")
+    other = queue.replace("1/", "2/", 1)  # of another account at the same host
+    put(services, queue, *"abcdef")
     put(services, other, "g")
-    assert dispatcher.drain(lane, other) == 7
+    assert dispatcher.drain(queue, other) == 7
     assert set(states(services)) == {DELIVERED}
 
 
-def test_a_turn_without_anything_to_do_opens_no_transaction(
+def test_run_once_without_work_opens_no_transaction(
     dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(dispatcher.services.db), "writing", lambda *_, **__: 1 / 0)
     assert dispatcher.run_once() == 0
 
 
-def test_a_lane_in_which_nothing_is_due_is_looked_at_once(
-    services: Services, dispatcher: Dispatcher, channel: Desk, lane: str
+def test_queue_without_due_messages_is_examined_once(
+    services: Services, dispatcher: Dispatcher, channel: FakeChannel, queue: str
 ) -> None:
-    assert dispatcher.drain(lane) == 0
+    assert dispatcher.drain(queue) == 0
     assert channel.prepared == []
     assert dispatcher.run_once() == 0
 
 
-def test_a_send_that_fails_with_an_error_of_ours_is_tried_again(
-    services: Services, dispatcher: Dispatcher, channel: Desk, lane: str
+def test_exception_in_send_is_logged_and_retried(
+    services: Services, dispatcher: Dispatcher, channel: FakeChannel, queue: str
 ) -> None:
-    channel.ends = _fail
-    put(services, lane, "a")
-    with capture_logs() as said:
-        dispatcher.drain(lane)
-    assert [one["order"] for one in said if one["log_level"] == "error"] == ["a"]
+    channel.get_outcome = _fail
+    put(services, queue, "a")
+    with capture_logs() as events:
+        dispatcher.drain(queue)
+    assert [event["order"] for event in events if event["log_level"] == "error"] == ["a"]
     assert states(services) == [WAITING]
-    assert (attempt(services).outcome, attempt(services).error) == ("retry", "KeyError")
+    assert (only_attempt(services).outcome, only_attempt(services).error) == ("retry", "KeyError")
 
 
-def test_a_message_that_cannot_be_written_is_told_and_keeps_the_next_from_nothing(
+def test_rendering_error_is_logged_and_successor_is_sent(
     services: Services,
     dispatcher: Dispatcher,
-    channel: Desk,
-    lane: str,
+    channel: FakeChannel,
+    queue: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put(services, lane, "a")
+    put(services, queue, "a")
     with services.db.writing() as session:
         outbox.append(
             session,
-            queue=lane,
+            queue=queue,
             ordering_key="a",
             sequence=1,
             topic="status",
@@ -173,50 +175,52 @@ def test_a_message_that_cannot_be_written_is_told_and_keeps_the_next_from_nothin
         )
 
     def prepare(_: Session, claims: Sequence[Claim]) -> list[PreparedDelivery | Exception]:
-        return [Note(channel.ends) if claim.sequence else KeyError() for claim in claims]
+        return [
+            FakeDelivery(channel.get_outcome) if claim.sequence else KeyError() for claim in claims
+        ]
 
     monkeypatch.setattr(channel, "prepare", prepare)
-    with capture_logs() as said:
-        assert dispatcher.drain(lane) == 1
+    with capture_logs() as events:
+        assert dispatcher.drain(queue) == 1
     assert states(services) == [PARKED, DELIVERED]
-    (told,) = (one for one in said if one["log_level"] == "error")
+    (event,) = (event for event in events if event["log_level"] == "error")
     with services.db.reading() as session:
         parked = session.scalars(select(Message.public_id).order_by(Message.id)).first()
-    assert (told["order"], told["message"]) == ("a", parked)
+    assert (event["order"], event["message"]) == ("a", parked)
 
 
-def test_a_wait_that_the_receiver_asks_for_is_kept_to_the_second(
-    services: Services, dispatcher: Dispatcher, channel: Desk, lane: str, clock: ManualClock
+def test_requested_wait_is_respected_exactly(
+    services: Services, dispatcher: Dispatcher, channel: FakeChannel, queue: str, clock: ManualClock
 ) -> None:
-    channel.ends = lambda: Outcome("retry", status_code=429, retry_after=timedelta(hours=3))
-    put(services, lane, "a")
-    dispatcher.drain(lane)
+    channel.get_outcome = lambda: Outcome("retry", status_code=429, retry_after=timedelta(hours=3))
+    put(services, queue, "a")
+    dispatcher.drain(queue)
     with services.db.reading() as session:
         assert session.scalar(select(Message.due_at)) == clock.now() + timedelta(hours=3)
 
 
-def test_who_loses_the_race_for_a_holds_one_try_frees_what_it_took(
+def test_lost_race_for_probe_releases_the_claim(
     services: Services,
     dispatcher: Dispatcher,
-    channel: Desk,
-    lane: str,
+    channel: FakeChannel,
+    queue: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    put(services, lane, "a")
+    put(services, queue, "a")
     monkeypatch.setattr("provider.delivery.policy.DeliveryPolicy.acquire_probes", lambda *_: False)
-    assert dispatcher.drain(lane) == 0
+    assert dispatcher.drain(queue) == 0
     monkeypatch.undo()
     assert channel.prepared == []
-    assert dispatcher.drain(lane) == 1
+    assert dispatcher.drain(queue) == 1
 
 
-def test_a_turn_whose_transaction_fails_is_taken_again_with_all_that_it_was_for(
-    services: Services, dispatcher: Dispatcher, lane: str, monkeypatch: pytest.MonkeyPatch
+def test_failed_cycle_is_repeated_with_its_results_and_queues(
+    services: Services, dispatcher: Dispatcher, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(services, lane, "a")
-    dispatcher.wake([lane])
+    put(services, queue, "a")
+    dispatcher.wake([queue])
     assert dispatcher.run_once() == 1
-    put(services, lane, "b")
+    put(services, queue, "b")
     with monkeypatch.context() as broken:
         broken.setattr(outbox, "store_body", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -226,92 +230,96 @@ def test_a_turn_whose_transaction_fails_is_taken_again_with_all_that_it_was_for(
     assert states(services) == [DELIVERED, DELIVERED]
 
 
-def test_a_turn_that_fails_again_and_again_forgets_no_lane_and_gives_its_hands_back(
-    services: Services, dispatcher: Dispatcher, lane: str, monkeypatch: pytest.MonkeyPatch
+def test_repeatedly_failed_cycle_keeps_queues_and_slots(
+    services: Services, dispatcher: Dispatcher, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(services, lane, "a")
+    put(services, queue, "a")
     put(services, "1/email", "b")
-    dispatcher.wake([lane, "1/email"])
+    dispatcher.wake([queue, "1/email"])
     with monkeypatch.context() as broken:
-        for _ in range(5):  # more often than there are hands
-            kept = iter((True,))  # the first lane's; the second one's fails
-            broken.setattr(outbox, "store_body", lambda *_, kept=kept: next(kept))
+        for _ in range(5):  # more cycles than there are slots
+            results = iter((True,))  # for the first queue; the call for the second one fails
+            broken.setattr(outbox, "store_body", lambda *_, results=results: next(results))
             with pytest.raises(StopIteration):
                 dispatcher.run_once()
     assert dispatcher.run_once() == 2
 
 
-def test_who_drains_sleeps_while_something_is_out(
-    services: Services, channel: Desk, lane: str, monkeypatch: pytest.MonkeyPatch
+def test_drain_waits_while_a_send_runs(
+    services: Services, channel: FakeChannel, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slept = threading.Event()
-    channel.ends = lambda: Outcome("delivered" if slept.wait(10) else "rejected", status_code=200)
+    is_waiting = threading.Event()
+
+    def wait_for_drain() -> Outcome:
+        return Outcome("delivered" if is_waiting.wait(10) else "rejected", status_code=200)
+
+    channel.get_outcome = wait_for_drain
     dispatcher = Dispatcher(services, {CALLBACK: channel}, max_concurrent_sends=4)
     wait = dispatcher.wait
 
-    def sleep(seconds: float | None = None) -> None:
-        slept.set()
+    def record_wait(seconds: float | None = None) -> None:
+        is_waiting.set()
         wait(seconds)
 
-    monkeypatch.setattr(dispatcher, "wait", sleep)
-    put(services, lane, "a")
-    dispatcher.drain(lane)
+    monkeypatch.setattr(dispatcher, "wait", record_wait)
+    put(services, queue, "a")
+    dispatcher.drain(queue)
     assert states(services) == [DELIVERED]
     dispatcher.stop()
 
 
 @pytest.mark.parametrize(
-    ("paced", "told", "waits"), [(None, 30, 30), (0.5, 30, 0.5), (45, 30, 30), (-1, 30, -1)]
+    ("expiry", "timeout", "expected"), [(None, 30, 30), (0.5, 30, 0.5), (45, 30, 30), (-1, 30, -1)]
 )
-def test_who_works_waits_until_it_is_told_to_or_a_pace_lets_go(
+def test_wait_and_run_waits_until_timeout_or_rate_limit_expiry(
     dispatcher: Dispatcher,
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
-    paced: float | None,
-    told: float,
-    waits: float,
+    expiry: float | None,
+    timeout: float,
+    expected: float,
 ) -> None:
-    moment = None if paced is None else clock.now() + paced * SECOND
-    waited: list[float | None] = []
-    monkeypatch.setattr(dispatcher, "rate_limit_expires_at", lambda: moment)
-    monkeypatch.setattr(dispatcher, "wait", waited.append)
-    dispatcher.wait_and_run(told)
-    assert waited == [waits]
+    expires_at = None if expiry is None else clock.now() + expiry * SECOND
+    waits: list[float | None] = []
+    monkeypatch.setattr(dispatcher, "rate_limit_expires_at", lambda: expires_at)
+    monkeypatch.setattr(dispatcher, "wait", waits.append)
+    dispatcher.wait_and_run(timeout)
+    assert waits == [expected]
 
 
-def test_nobody_waits_for_a_moment_that_has_passed(dispatcher: Dispatcher) -> None:
+def test_wait_with_negative_timeout_returns_at_once(dispatcher: Dispatcher) -> None:
     dispatcher.wait(-1)
     dispatcher.back_off(-1)
 
 
-def test_who_stumbles_says_so_rests_and_goes_on(
+def test_wait_and_run_logs_error_and_backs_off(
     dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    rested: list[float] = []
+    back_offs: list[float] = []
     monkeypatch.setattr(dispatcher, "run_once", lambda: 1 / 0)
-    monkeypatch.setattr(dispatcher, "back_off", rested.append)
+    monkeypatch.setattr(dispatcher, "back_off", back_offs.append)
     dispatcher.wait_and_run(0)
-    assert rested == [courier_room.ERROR_BACKOFF_SECONDS]
-    said = capsys.readouterr()
-    assert "ZeroDivisionError" in said.out + said.err
+    assert back_offs == [dispatcher_module.ERROR_BACKOFF_SECONDS]
+    output = capsys.readouterr()
+    assert "ZeroDivisionError" in output.out + output.err
 
 
-def test_a_pace_lets_a_courier_go_on_by_itself(
-    services: Services, dispatcher: Dispatcher, lane: str, clock: ManualClock
+def test_rate_limited_queue_continues_by_itself(
+    services: Services, dispatcher: Dispatcher, queue: str, clock: ManualClock
 ) -> None:
     with services.db.writing() as session:
         session.scalars(select(Account)).one().callback_rate = 2
-    put(services, lane, *"ab")
-    assert dispatcher.drain(lane) == 1
+    put(services, queue, *"ab")
+    assert dispatcher.drain(queue) == 1
     assert dispatcher.rate_limit_expires_at() == clock.now() + SECOND / 2
     clock.advance(SECOND / 2)
     assert dispatcher.drain() == 1
     clock.advance(SECOND)
-    dispatcher.drain(lane)  # nothing is left, and so there is nothing to wait for
+    dispatcher.drain(queue)  # nothing is left, so nothing is limited
     assert dispatcher.rate_limit_expires_at() is None
 
 
-def test_the_last_step_of_the_schedule_is_repeated_and_never_quite_the_same(
+def test_retry_delay_repeats_last_step_with_jitter(
     dispatcher: Dispatcher,
 ) -> None:
     schedule = dispatcher.services.settings.retry_schedule
@@ -321,42 +329,42 @@ def test_the_last_step_of_the_schedule_is_repeated_and_never_quite_the_same(
         assert all(step * 0.8 <= wait <= step * 1.2 for wait in waits)
 
 
-def test_a_courier_that_has_stopped_takes_nothing_and_has_let_go(
-    services: Services, dispatcher: Dispatcher, channel: Desk, lane: str
+def test_stopped_dispatcher_claims_nothing_and_closes_channels(
+    services: Services, dispatcher: Dispatcher, channel: FakeChannel, queue: str
 ) -> None:
-    put(services, lane, "a")
+    put(services, queue, "a")
     dispatcher.stop()
-    assert dispatcher.drain(lane) == dispatcher.run_once() == 0
-    assert channel.closed == 2  # lanes' sinks, which are one and the same here
+    assert dispatcher.drain(queue) == dispatcher.run_once() == 0
+    assert channel.closed == 2  # the same channel object serves two names here
     assert states(services) == [WAITING]
 
 
-def test_what_was_sent_before_the_stop_is_settled(
-    services: Services, dispatcher: Dispatcher, lane: str
+def test_stop_settles_finished_sends(
+    services: Services, dispatcher: Dispatcher, queue: str
 ) -> None:
-    put(services, lane, "a")
-    dispatcher.wake([lane])
+    put(services, queue, "a")
+    dispatcher.wake([queue])
     assert dispatcher.run_once() == 1
     assert states(services) == [WAITING]
     dispatcher.stop()
     assert states(services) == [DELIVERED]
 
 
-def test_what_failed_in_a_turn_that_was_undone_counts_once(
+def test_failure_in_rolled_back_cycle_counts_once(
     services: Services,
     dispatcher: Dispatcher,
-    channel: Desk,
-    lane: str,
+    channel: FakeChannel,
+    queue: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    channel.ends = lambda: Outcome("retry", status_code=500, failure_scope="destination")
+    channel.get_outcome = lambda: Outcome("retry", status_code=500, failure_scope="destination")
     monkeypatch.setattr("provider.delivery.policy.FAILURE_THRESHOLD", 2)
-    put(services, lane, "a")
-    dispatcher.wake([lane])
+    put(services, queue, "a")
+    dispatcher.wake([queue])
     dispatcher.run_once()
     with monkeypatch.context() as broken:
         broken.setattr("provider.outbox.store_body", lambda *_: 1 / 0)
-        put(services, lane, "b")
+        put(services, queue, "b")
         with pytest.raises(ZeroDivisionError):
             dispatcher.run_once()
     dispatcher.run_once()
@@ -365,112 +373,112 @@ def test_what_failed_in_a_turn_that_was_undone_counts_once(
 
 
 @pytest.mark.parametrize(
-    ("sink", "code", "told"),
+    ("channel_path", "code", "is_logged"),
     [("callback/a.test", 500, True), ("email", 550, False), ("email", None, True)],
 )
-def test_what_a_mail_server_answers_is_in_no_log(
+def test_mail_server_response_is_not_logged(
     services: Services,
     dispatcher: Dispatcher,
-    channel: Desk,
+    channel: FakeChannel,
     capsys: Any,
-    sink: str,
+    channel_path: str,
     code: int,
-    told: bool,
+    is_logged: bool,
 ) -> None:
     factories.create_account(services)
-    channel.ends = lambda: Outcome("retry", status_code=code, error="unknown: sam@candidate.test")
-    put(services, f"1/{sink}", "a")
-    dispatcher.drain(f"1/{sink}")
-    said = capsys.readouterr()
-    assert ("sam@candidate.test" in said.out + said.err) is told
-    assert attempt(services).error == "unknown: sam@candidate.test"
+    channel.get_outcome = lambda: Outcome(
+        "retry", status_code=code, error="unknown: sam@candidate.test"
+    )
+    put(services, f"1/{channel_path}", "a")
+    dispatcher.drain(f"1/{channel_path}")
+    output = capsys.readouterr()
+    assert ("sam@candidate.test" in output.out + output.err) is is_logged
+    assert only_attempt(services).error == "unknown: sam@candidate.test"
 
 
-def lose_the_lease(
-    services: Services, dispatcher: Dispatcher, lane: str, clock: ManualClock
-) -> None:
-    """Have a courier settle what another one has by then."""
-    put(services, lane, "a")
-    dispatcher.wake([lane])
+def lose_lease(services: Services, dispatcher: Dispatcher, queue: str, clock: ManualClock) -> None:
+    """Let a dispatcher settle a message that another one has claimed meanwhile."""
+    put(services, queue, "a")
+    dispatcher.wake([queue])
     dispatcher.run_once()
     clock.advance(outbox.DEFAULT_LEASE)
     with services.db.writing() as session:
-        assert outbox.claim(session, lane, clock.now(), 1)
+        assert outbox.claim(session, queue, clock.now(), 1)
     dispatcher.run_once()
 
 
-def test_a_lost_lease_is_told_as_that(
-    services: Services, dispatcher: Dispatcher, lane: str, clock: ManualClock, capsys: Any
+def test_lost_lease_is_logged_as_lease_lost(
+    services: Services, dispatcher: Dispatcher, queue: str, clock: ManualClock, capsys: Any
 ) -> None:
-    lose_the_lease(services, dispatcher, lane, clock)
-    said = capsys.readouterr()
-    assert "lease lost" in said.out + said.err
+    lose_lease(services, dispatcher, queue, clock)
+    output = capsys.readouterr()
+    assert "lease_lost" in output.out + output.err
     assert states(services) == [WAITING]
 
 
-def test_what_ended_under_a_lost_lease_says_nothing_about_its_host(
+def test_result_with_lost_lease_does_not_pause_host(
     services: Services,
     dispatcher: Dispatcher,
-    channel: Desk,
-    lane: str,
+    channel: FakeChannel,
+    queue: str,
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("provider.delivery.policy.FAILURE_THRESHOLD", 1)
-    channel.ends = lambda: Outcome("retry", status_code=500, failure_scope="destination")
-    lose_the_lease(services, dispatcher, lane, clock)
+    channel.get_outcome = lambda: Outcome("retry", status_code=500, failure_scope="destination")
+    lose_lease(services, dispatcher, queue, clock)
     with services.db.reading() as session:
         assert session.scalars(select(outbox.Pause)).all() == []
 
 
-def test_the_bytes_of_a_message_are_kept_at_its_first_try_and_only_then(
+def test_body_is_stored_only_at_first_attempt(
     services: Services,
     dispatcher: Dispatcher,
-    channel: Desk,
-    lane: str,
+    channel: FakeChannel,
+    queue: str,
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    channel.ends = lambda: Outcome("retry", status_code=500)
-    put(services, lane, "a")
-    dispatcher.drain(lane)
+    channel.get_outcome = lambda: Outcome("retry", status_code=500)
+    put(services, queue, "a")
+    dispatcher.drain(queue)
     with services.db.reading() as session:
         assert session.scalars(select(Message.body)).one() == b"{}"
     clock.advance(timedelta(hours=2))
     monkeypatch.setattr(outbox, "store_body", lambda *_: 1 / 0)
-    assert dispatcher.drain(lane) == 1
+    assert dispatcher.drain(queue) == 1
 
 
-MOMENT = 0.05  # seconds in which whoever does not wait would be done
+SHORT_WAIT_SECONDS = 0.05  # a thread that does not block has ended by then
 
 
-def test_a_call_wakes_who_waits(dispatcher: Dispatcher, lane: str) -> None:
+def test_wake_ends_wait(dispatcher: Dispatcher, queue: str) -> None:
     waiting = threading.Thread(target=dispatcher.wait, args=(60,))
     waiting.start()
-    waiting.join(MOMENT)
+    waiting.join(SHORT_WAIT_SECONDS)
     assert waiting.is_alive()
-    dispatcher.wake([lane])
+    dispatcher.wake([queue])
     waiting.join(10)
     assert not waiting.is_alive()
 
 
-def test_stopping_wakes_who_waits_or_rests_and_waits_for_who_takes_the_turns(
+def test_stop_ends_waits_and_joins_loop_thread(
     dispatcher: Dispatcher,
 ) -> None:
-    ended: list[str] = []
+    finished: list[str] = []
 
-    def work() -> None:
+    def run_loop() -> None:
         dispatcher.wait(60)
-        threading.Event().wait(MOMENT)  # a last turn
-        ended.append("turns")
+        threading.Event().wait(SHORT_WAIT_SECONDS)  # a last cycle
+        finished.append("loop")
 
-    working = threading.Thread(target=work)
-    resting = threading.Thread(target=dispatcher.back_off, args=(60,))
-    working.start()
-    resting.start()
-    resting.join(MOMENT)
-    assert resting.is_alive()
-    dispatcher.stop(loop_thread=working)
-    assert ended == ["turns"]
-    resting.join(10)
-    assert not resting.is_alive()
+    loop_thread = threading.Thread(target=run_loop)
+    backing_off = threading.Thread(target=dispatcher.back_off, args=(60,))
+    loop_thread.start()
+    backing_off.start()
+    backing_off.join(SHORT_WAIT_SECONDS)
+    assert backing_off.is_alive()
+    dispatcher.stop(loop_thread=loop_thread)
+    assert finished == ["loop"]
+    backing_off.join(10)
+    assert not backing_off.is_alive()

@@ -210,8 +210,8 @@ def test_a_single_hand_is_never_taken_away() -> None:
 def test_letters_go_eight_at_a_time_whatever_hangs() -> None:
     hands = ConcurrencyLimiter(96)
     assert sum(at_once(hands, f"new-{number}") for number in range(20)) == 72
-    assert hands.free("mail") == 12
-    assert at_once(hands, "mail") == 8
+    assert hands.free("email") == 12
+    assert at_once(hands, "email") == 8
 
 
 def test_the_hand_of_a_recording_is_free_when_it_is_cut() -> None:

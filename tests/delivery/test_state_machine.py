@@ -1,4 +1,4 @@
-"""Outbox, courier and receiver in a small world: whatever happens, nothing is lost or reordered."""
+"""A state machine over outbox, dispatchers and receiver: nothing is lost or reordered."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,12 +10,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from tests.endurance.simulated_world import SEND_OUTCOMES, SimulatedWorld, sqlite_settings
 
-COURIERS, LANES, KEYS = st.integers(0, 1), st.integers(0, 3), st.integers(0, 2)
+DISPATCHERS, QUEUES, KEYS = st.integers(0, 1), st.integers(0, 3), st.integers(0, 2)
 WAITS = st.sampled_from([0.1, 1, 7, 40, 70, 400, 4000, 90_000]).map(lambda s: timedelta(seconds=s))
 
 
 class Deliveries(RuleBasedStateMachine):
-    """Every step is something that happens; at the end all must have arrived, in order."""
+    """Rules are events; at the end every message must have arrived, in order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,56 +23,52 @@ class Deliveries(RuleBasedStateMachine):
         self.world = SimulatedWorld.create(sqlite_settings(Path(self.folder.name)))
 
     def teardown(self) -> None:
-        """Let everything be well again, and judge."""
+        """Remove all faults, deliver the rest, and check the result."""
         try:
             self.world.settle_all()
         finally:
             self.world.services.db.close()
             self.folder.cleanup()
 
-    @rule(lane=LANES, key=KEYS, status=st.sampled_from(["completed", "expired"]))
-    def a_status(self, lane: int, key: int, status: str) -> None:
-        """An order changes."""
-        self.world.append(lane, key, status)
+    @rule(queue=QUEUES, key=KEYS, status=st.sampled_from(["completed", "expired"]))
+    def append_status(self, queue: int, key: int, status: str) -> None:
+        self.world.append(queue, key, status)
 
-    @rule(dispatcher=COURIERS)
-    def a_turn(self, dispatcher: int) -> None:
-        """A courier takes a turn."""
+    @rule(dispatcher=DISPATCHERS)
+    def run_cycle(self, dispatcher: int) -> None:
         self.world.run_dispatcher(dispatcher)
 
-    @precondition(lambda self: any(puppet.in_flight for puppet in self.world.dispatchers))
-    @rule(dispatcher=COURIERS, index=st.integers(0, 7), how=st.sampled_from(sorted(SEND_OUTCOMES)))
-    def a_landing(self, dispatcher: int, index: int, how: str) -> None:
-        """A try ends."""
-        self.world.complete_send(dispatcher, index, how)
+    @precondition(lambda self: any(simulated.in_flight for simulated in self.world.dispatchers))
+    @rule(
+        dispatcher=DISPATCHERS,
+        index=st.integers(0, 7),
+        outcome=st.sampled_from(sorted(SEND_OUTCOMES)),
+    )
+    def complete_send(self, dispatcher: int, index: int, outcome: str) -> None:
+        self.world.complete_send(dispatcher, index, outcome)
 
     @rule(wait=WAITS)
-    def a_wait(self, wait: timedelta) -> None:
-        """Time passes."""
+    def advance_clock(self, wait: timedelta) -> None:
         self.world.advance_clock(wait)
 
-    @rule(dispatcher=COURIERS, reached=st.integers(0, 3))
-    def a_crash(self, dispatcher: int, reached: int) -> None:
-        """A courier dies."""
+    @rule(dispatcher=DISPATCHERS, reached=st.integers(0, 3))
+    def crash(self, dispatcher: int, reached: int) -> None:
         self.world.crash_dispatcher(dispatcher, reached)
 
-    @rule(dispatcher=COURIERS)
-    def a_turn_that_renders_nothing(self, dispatcher: int) -> None:
-        """What cannot be written is parked."""
+    @rule(dispatcher=DISPATCHERS)
+    def run_cycle_with_rendering_errors(self, dispatcher: int) -> None:
         self.world.run_dispatcher(dispatcher, is_failing=True)
 
-    @rule(which=st.integers(0, 9))
-    def sent_again(self, which: int) -> None:
-        """Staff send something parked again."""
-        self.world.requeue(which)
+    @rule(message_index=st.integers(0, 9))
+    def requeue(self, message_index: int) -> None:
+        self.world.requeue(message_index)
 
     @rule(account=st.integers(0, 1))
-    def a_new_token(self, account: int) -> None:
-        """An account gets a new token."""
+    def replace_token(self, account: int) -> None:
         self.world.replace_token(account)
 
 
-def test_whatever_happens_everything_arrives_in_order() -> None:
+def test_state_machine_delivers_everything_in_order() -> None:
     run_state_machine_as_test(
         Deliveries,
         settings=settings(

@@ -1,4 +1,4 @@
-"""Preparing messages side by side: whose fault it is when one cannot be."""
+"""Preparing messages: errors of a message are returned, errors of the database are raised."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from provider.delivery.channels.base import prepare_or_error
 
-ANY: Any = None  # neither the session nor the claim is looked at
+ANY: Any = None  # stands for the session and the claim, which are not used
 
 
 def raising(error: Exception) -> Any:
@@ -17,12 +17,12 @@ def raising(error: Exception) -> Any:
     return prepare
 
 
-def test_what_is_wrong_with_one_message_is_returned_in_its_place() -> None:
+def test_prepare_or_error_returns_exception_of_message() -> None:
     error = KeyError("result")
     assert prepare_or_error(raising(error), ANY, ANY) is error
 
 
 @pytest.mark.parametrize("kind", [OperationalError, DatabaseError])
-def test_a_disk_that_cannot_be_read_parks_no_message(kind: type[DatabaseError]) -> None:
+def test_prepare_or_error_raises_database_errors(kind: type[DatabaseError]) -> None:
     with pytest.raises(kind):
         prepare_or_error(raising(kind("SELECT", None, Exception("disk I/O error"))), ANY, ANY)

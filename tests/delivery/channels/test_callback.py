@@ -1,4 +1,4 @@
-"""Callbacks that an account does not allow any more when they are sent."""
+"""Callbacks: URLs that are no longer allowed, and tokens of accounts."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,12 +20,12 @@ PUBLIC = ["93.184.215.14"]
 
 
 @pytest.mark.parametrize(
-    ("url", "hosts", "told"),
+    ("url", "hosts", "error"),
     [
         (
             "https://groove-tech.workable.com/1",
             ["other.test"],
-            "The callback's host is not on the account's list any more",
+            "The callback's host is no longer one of the account's callback hosts",
         ),
         (
             "https://groove-tech.workable.com:8443/1",
@@ -40,18 +40,18 @@ PUBLIC = ["93.184.215.14"]
         (
             "https://groove-tech.workable.com\\@evil.test/1",
             ["evil.test"],
-            "The callback's host is not on the account's list any more",
+            "The callback's host is no longer one of the account's callback hosts",
         ),
         ("nowhere", ["*.workable.com"], "The callback's address is neither http nor https"),
     ],
 )
-def test_what_an_account_does_not_allow_any_more_is_parked_and_not_dialled(
+def test_url_that_is_no_longer_allowed_parks_without_connection(
     services: Services,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
     url: str,
     hosts: list[str],
-    told: str,
+    error: str,
 ) -> None:
     asked = fake_resolver(lambda: PUBLIC)
     account, _ = factories.create_account(services, hosts=hosts)
@@ -63,18 +63,18 @@ def test_what_an_account_does_not_allow_any_more_is_parked_and_not_dialled(
     dispatcher = Dispatcher(
         replace(services, settings=replace(services.settings, private_callbacks=False))
     )
-    for lane in _lanes(services):
-        dispatcher.drain(lane)
+    for queue in _queues(services):
+        dispatcher.drain(queue)
     dispatcher.stop()
     assert (asked, dialled_addresses) == ([], [])
     with services.db.reading() as session:
         message = session.scalars(select(Message).where(Message.topic == "status")).one()
         assert (message.state, message.attempts) == ("parked", 1)
         attempt = session.scalars(select(Attempt).where(Attempt.message_id == message.id)).one()
-        assert attempt.error == told
+        assert attempt.error == error
 
 
-def test_every_account_is_told_with_its_own_token(services: Services, ats: FakeAts) -> None:
+def test_each_account_uses_its_own_token(services: Services, ats: FakeAts) -> None:
     services = replace(services, settings=replace(services.settings, private_callbacks=True))
     test = factories.create_test(services)
     for name in ("first", "second"):
@@ -83,19 +83,17 @@ def test_every_account_is_told_with_its_own_token(services: Services, ats: FakeA
         with services.db.writing() as session:
             Order.find(session, order).decline(session, "", services.now())
     dispatcher = Dispatcher(services)
-    dispatcher.drain(*_lanes(services))
+    dispatcher.drain(*_queues(services))
     dispatcher.stop()
-    told = {put.path: put.headers["Authorization"] for put in ats.received}
-    assert told == {"/first": "Bearer firsts", "/second": "Bearer seconds"}
+    authorizations = {put.path: put.headers["Authorization"] for put in ats.received}
+    assert authorizations == {"/first": "Bearer firsts", "/second": "Bearer seconds"}
 
 
-def test_an_account_whose_token_cannot_be_opened_waits_alone_and_loses_nothing(
-    services: Services, ats: FakeAts
-) -> None:
+def test_undecryptable_token_pauses_only_its_account(services: Services, ats: FakeAts) -> None:
     services = replace(services, settings=replace(services.settings, private_callbacks=True))
     test = factories.create_test(services)
     accounts = {}
-    for name in ("broken", "sound"):
+    for name in ("broken", "intact"):
         accounts[name], _ = factories.create_account(services, name)
         order = factories.place_order(
             services, accounts[name], test, callback_url=f"{ats.url}/{name}"
@@ -107,23 +105,23 @@ def test_an_account_whose_token_cannot_be_opened_waits_alone_and_loses_nothing(
         assert account.callback_token
         account.callback_token = b"\0" + account.callback_token[1:]
     dispatcher = Dispatcher(services)
-    dispatcher.drain(*_lanes(services))
-    assert [put.path for put in ats.received] == ["/sound"]
+    dispatcher.drain(*_queues(services))
+    assert [put.path for put in ats.received] == ["/intact"]
     with services.db.reading() as session:
-        hold = session.scalars(select(Pause)).one()
-        assert hold.scope == f"account/{accounts['broken']}/callback"
-        assert hold.reason.startswith("The account's callback token cannot be opened: ")
-        waits = select(Message.state, Message.body).where(Message.state != "delivered")
-        assert session.execute(waits.where(Message.topic == "status")).all() == [("waiting", None)]
+        pause = session.scalars(select(Pause)).one()
+        assert pause.scope == f"account/{accounts['broken']}/callback"
+        assert pause.reason.startswith("The account's callback token cannot be decrypted: ")
+        unsent = select(Message.state, Message.body).where(Message.state != "delivered")
+        assert session.execute(unsent.where(Message.topic == "status")).all() == [("waiting", None)]
     with services.db.writing() as session:
         account = session.get_one(Account, accounts["broken"])
-        account.set_callback_token(services.secret_box, "sound-again")
-        outbox.resume(session, hold.scope)
-    dispatcher.drain(*_lanes(services))
+        account.set_callback_token(services.secret_box, "new-token")
+        outbox.resume(session, pause.scope)
+    dispatcher.drain(*_queues(services))
     dispatcher.stop()
-    assert ats.received[1].headers["Authorization"] == "Bearer sound-again"
+    assert ats.received[1].headers["Authorization"] == "Bearer new-token"
 
 
-def _lanes(services: Services) -> list[str]:
+def _queues(services: Services) -> list[str]:
     with services.db.reading() as session:
         return list(session.scalars(select(Message.queue).where(Message.topic == "status")))

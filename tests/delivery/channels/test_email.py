@@ -1,4 +1,4 @@
-"""Letters in the outbox: whose they are, that they are written once, what their tries keep."""
+"""E-mails in the outbox: rendered once, sent once, with the responses in their attempts."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +20,7 @@ from tests.smtp_server import SmtpServer
 
 @pytest.fixture
 def services(settings: Settings, clock: ManualClock, smtp_server: SmtpServer) -> Iterator[Services]:
-    """A house whose letters go to the mail server."""
+    """Services whose e-mails go to the test's mail server."""
     services = Services.build(replace(settings, mail_url=smtp_server.url), clock)
     yield services
     services.db.close()
@@ -33,56 +33,56 @@ def dispatcher(services: Services) -> Iterator[Dispatcher]:
     dispatcher.stop()
 
 
-def letter_of(services: Services, order: str) -> Message:
-    """The message of an order's invitation, with its tries."""
+def email_message(services: Services, order: str) -> Message:
+    """Return the message of an order's invitation, with its attempts."""
     with services.db.reading() as session:
-        (message,) = (each for each in history(session, order) if each.topic == "invitation")
+        (message,) = (entry for entry in history(session, order) if entry.topic == "invitation")
         assert message.attempt_history is not None
         return message
 
 
-def test_each_order_becomes_its_own_letter_at_the_mail_server_once(
+def test_each_order_sends_one_invitation_by_email(
     services: Services, dispatcher: Dispatcher, smtp_server: SmtpServer
 ) -> None:
     account, _ = factories.create_account(services, timezone="Europe/Athens")
     test = factories.create_test(services)
-    asked = [f"https://groove-tech.workable.com/assessments/{each}" for each in range(3)]
-    placed = [factories.place_order(services, account, test, callback_url=each) for each in asked]
+    urls = [f"https://groove-tech.workable.com/assessments/{number}" for number in range(3)]
+    orders = [factories.place_order(services, account, test, callback_url=url) for url in urls]
 
     dispatcher.drain(f"{account}/email")
     dispatcher.drain(f"{account}/email")
 
-    assert len(smtp_server.emails) == len(placed)
-    for order in placed:
-        message = letter_of(services, order)
+    assert len(smtp_server.emails) == len(orders)
+    for order in orders:
+        message = email_message(services, order)
         assert message.state == "delivered"
-        (letter,) = (
-            each for each in smtp_server.emails if message.public_id in str(each["Message-ID"])
+        (email,) = (
+            email for email in smtp_server.emails if message.public_id in str(email["Message-ID"])
         )
-        assert letter["To"] == "lakita_marrero@gmail.com"
-        assert all(factories.invitation_url(services, order) in body for body in bodies(letter))
+        assert email["To"] == "lakita_marrero@gmail.com"
+        assert all(factories.invitation_url(services, order) in body for body in bodies(email))
 
 
-def test_a_letter_is_written_once_however_often_it_is_tried(
+def test_retried_email_has_the_same_bytes(
     services: Services, clock: ManualClock, dispatcher: Dispatcher, smtp_server: SmtpServer
 ) -> None:
     account, _ = factories.create_account(services)
     order = factories.place_order(services, account, factories.create_test(services))
-    written = clock.now()
+    rendered_at = clock.now()
     smtp_server.rcpt_replies.append("450 4.2.1 Come back later")
 
     dispatcher.drain(f"{account}/email")
-    kept = letter_of(services, order).body
+    body = email_message(services, order).body
     clock.advance(timedelta(minutes=1))
     dispatcher.drain(f"{account}/email")
 
     (envelope,) = smtp_server.envelopes
-    assert kept is not None
-    assert envelope.original_content == kept
-    assert parsedate_to_datetime(smtp_server.emails[0]["Date"]) == written
+    assert body is not None
+    assert envelope.original_content == body
+    assert parsedate_to_datetime(smtp_server.emails[0]["Date"]) == rendered_at
 
 
-def test_each_try_keeps_what_the_mail_server_said(
+def test_attempts_store_mail_server_responses(
     services: Services, clock: ManualClock, dispatcher: Dispatcher, smtp_server: SmtpServer
 ) -> None:
     account, _ = factories.create_account(services)
@@ -93,14 +93,14 @@ def test_each_try_keeps_what_the_mail_server_said(
     clock.advance(timedelta(minutes=1))
     dispatcher.drain(f"{account}/email")
 
-    busy, took = letter_of(services, order).attempt_history
-    assert (busy.outcome, busy.status_code, busy.response_excerpt) == ("retry", 450, "")
-    assert "Come back later" in busy.error
-    assert (took.outcome, took.status_code, took.error) == ("delivered", 250, "")
-    assert took.response_excerpt == "The mail server took it"
+    refused, accepted = email_message(services, order).attempt_history
+    assert (refused.outcome, refused.status_code, refused.response_excerpt) == ("retry", 450, "")
+    assert "Come back later" in refused.error
+    assert (accepted.outcome, accepted.status_code, accepted.error) == ("delivered", 250, "")
+    assert accepted.response_excerpt == "The mail server accepted the e-mail"
 
 
-def test_a_letter_that_is_refused_for_good_waits_for_a_person(
+def test_permanently_refused_email_is_parked(
     services: Services, dispatcher: Dispatcher, smtp_server: SmtpServer
 ) -> None:
     account, _ = factories.create_account(services)
@@ -109,13 +109,13 @@ def test_a_letter_that_is_refused_for_good_waits_for_a_person(
 
     dispatcher.drain(f"{account}/email")
 
-    message = letter_of(services, order)
+    message = email_message(services, order)
     (refused,) = message.attempt_history
     assert (message.state, refused.status_code) == ("parked", 550)
     assert "No such user here" in refused.error
 
 
-def test_without_a_mail_server_letters_lie_in_the_instance_folder(
+def test_email_without_mail_server_is_saved_to_folder(
     settings: Settings, clock: ManualClock
 ) -> None:
     services = Services.build(settings, clock)
@@ -125,9 +125,9 @@ def test_without_a_mail_server_letters_lie_in_the_instance_folder(
 
     dispatcher.drain(f"{account}/email")
 
-    message = letter_of(services, order)
-    (kept,) = (settings.instance / "mail").iterdir()
-    assert kept.name == f"{message.public_id}.eml"
-    assert kept.read_bytes() == message.body
+    message = email_message(services, order)
+    (saved,) = (settings.instance / "mail").iterdir()
+    assert saved.name == f"{message.public_id}.eml"
+    assert saved.read_bytes() == message.body
     dispatcher.stop()
     services.db.close()

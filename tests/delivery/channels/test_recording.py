@@ -1,4 +1,4 @@
-"""The copy that seeks at once: made by the courier, once or twice, or not at all."""
+"""Processing of recordings: the seekable copy and the poster."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from provider.storage import secrets
 from tests import factories
 from tests.core.kinds.interview.test_remux import recorded
 
-LANE = "1/media"
+QUEUE = "1/media"
 
 
 @pytest.fixture
@@ -36,14 +36,14 @@ def interview(services: Services) -> str:
 
 
 def save(services: Services, interview: str, data: bytes, mime: str = "video/webm") -> str:
-    """Save a take as the page does; return the recording's public id."""
-    new = secrets.generate_public_id()
-    kept = services.media.put(f"recordings/{new}/original", [data])
+    """Save a recording as the page does; return its public id."""
+    public_id = secrets.generate_public_id()
+    stored = services.media.put(f"recordings/{public_id}/original", [data])
     with services.db.writing() as session:
         order = Interview.find(session, interview)
         order.start(session, services.now())
-        order.add_recording(session, "why", new, mime, kept, services.now())
-    return new
+        order.add_recording(session, "why", public_id, mime, stored, services.now())
+    return public_id
 
 
 def recording(services: Services, public_id: str) -> Recording:
@@ -53,107 +53,114 @@ def recording(services: Services, public_id: str) -> Recording:
 
 def message(services: Services) -> tuple[str, int]:
     with services.db.reading() as session:
-        found = session.scalars(select(Message).where(Message.topic == "remux")).one()
-        return found.state, found.attempts
+        row = session.scalars(select(Message).where(Message.topic == "remux")).one()
+        return row.state, row.attempts
 
 
-def test_a_take_becomes_a_copy_that_seeks_with_its_length_and_a_poster(
+def test_recording_gets_seekable_copy_duration_and_poster(
     services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
     public_id = save(services, interview, recorded(tmp_path, "webm").read_bytes())
-    assert dispatcher.drain(LANE) == 1
-    found = recording(services, public_id)
-    assert (found.state, found.playable_key) == (READY, found.copy_key)
-    assert found.seconds == pytest.approx(2, abs=0.3)
-    services.media.fetch(found.copy_key, tmp_path / "copy")
+    assert dispatcher.drain(QUEUE) == 1
+    processed = recording(services, public_id)
+    assert (processed.state, processed.playable_key) == (READY, processed.copy_key)
+    assert processed.seconds == pytest.approx(2, abs=0.3)
+    services.media.fetch(processed.copy_key, tmp_path / "copy")
     with av.open(tmp_path / "copy") as copy:
         assert copy.duration
-    assert bytes(next(services.media.read_range(found.poster_key, 0, 3))) == b"\xff\xd8\xff"
-    assert services.media.size(found.original_key)  # the bytes as they came stay
+    assert bytes(next(services.media.read_range(processed.poster_key, 0, 3))) == b"\xff\xd8\xff"
+    assert services.media.size(processed.original_key)  # the original is not deleted
     assert message(services) == ("delivered", 1)
 
 
-def test_a_take_of_sound_alone_is_copied_without_a_poster(
+def test_audio_only_recording_gets_copy_without_poster(
     services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
-    sound = recorded(tmp_path, "webm", picture=False).read_bytes()
-    public_id = save(services, interview, sound)
-    dispatcher.drain(LANE)
-    found = recording(services, public_id)
-    assert (found.state, found.playable_key) == (READY, found.copy_key)
+    audio = recorded(tmp_path, "webm", picture=False).read_bytes()
+    public_id = save(services, interview, audio)
+    dispatcher.drain(QUEUE)
+    processed = recording(services, public_id)
+    assert (processed.state, processed.playable_key) == (READY, processed.copy_key)
     assert message(services) == ("delivered", 1)
     with pytest.raises(NotFound):
-        services.media.size(found.poster_key)
+        services.media.size(processed.poster_key)
 
 
-def test_doing_it_twice_changes_nothing(
+def test_send_twice_gives_the_same_result(
     services: Services, interview: str, dispatcher: Dispatcher, tmp_path: Path
 ) -> None:
     public_id = save(services, interview, recorded(tmp_path, "mp4").read_bytes(), "video/mp4")
     with services.db.writing() as session:
-        (claimed,) = claim(session, LANE, services.now(), 1)
-        (reel,) = RecordingChannel(services).prepare(session, [claimed])
-    assert isinstance(reel, RecordingDelivery)
-    assert reel.send() == reel.send()
-    found = recording(services, public_id)
-    assert found.state == READY
-    assert found.seconds == pytest.approx(2, abs=0.3)
+        (claimed,) = claim(session, QUEUE, services.now(), 1)
+        (delivery,) = RecordingChannel(services).prepare(session, [claimed])
+    assert isinstance(delivery, RecordingDelivery)
+    assert delivery.send() == delivery.send()
+    processed = recording(services, public_id)
+    assert processed.state == READY
+    assert processed.seconds == pytest.approx(2, abs=0.3)
 
 
-def test_a_file_that_cannot_be_read_is_broken_and_not_tried_for_ever(
+def test_unreadable_file_becomes_broken_and_is_not_retried(
     services: Services, dispatcher: Dispatcher, interview: str
 ) -> None:
     public_id = save(services, interview, b"#EXTM3U\nfile:///etc/passwd\n")
-    dispatcher.drain(LANE)
-    found = recording(services, public_id)
-    assert (found.state, found.seconds, found.playable_key) == (BROKEN, None, found.original_key)
+    dispatcher.drain(QUEUE)
+    processed = recording(services, public_id)
+    assert (processed.state, processed.seconds, processed.playable_key) == (
+        BROKEN,
+        None,
+        processed.original_key,
+    )
     assert message(services) == ("delivered", 1)
 
 
-def test_a_file_that_is_gone_parks_its_message_where_staff_see_it(
+def test_missing_file_parks_the_message(
     services: Services, dispatcher: Dispatcher, interview: str
 ) -> None:
     public_id = save(services, interview, b"soon gone")
     services.media.delete(f"recordings/{public_id}/original")
-    dispatcher.drain(LANE)
+    dispatcher.drain(QUEUE)
     assert message(services) == ("parked", 1)
 
 
-def test_nothing_is_left_in_the_temporary_folder(
+def test_processing_leaves_no_temporary_files(
     services: Services,
     dispatcher: Dispatcher,
     interview: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rest = tmp_path / "temporary"
-    rest.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(rest))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     save(services, interview, recorded(tmp_path, "webm").read_bytes())
-    dispatcher.drain(LANE)
-    assert list(rest.iterdir()) == []
+    dispatcher.drain(QUEUE)
+    assert list(temporary.iterdir()) == []
 
 
-def test_a_parked_copy_stands_in_its_orders_story_and_can_be_made_again(
+def test_parked_recording_is_in_history_and_can_be_requeued(
     services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
     public_id = save(services, interview, b"soon gone")
     services.media.delete(f"recordings/{public_id}/original")
-    dispatcher.drain(LANE)
+    dispatcher.drain(QUEUE)
     services.media.put(
         f"recordings/{public_id}/original", [recorded(tmp_path, "webm").read_bytes()]
     )
     with services.db.writing() as session:
-        (parked,) = [each for each in history(session, interview) if each.topic == "remux"]
+        (parked,) = [entry for entry in history(session, interview) if entry.topic == "remux"]
         requeue(session, parked, services.now())
-    dispatcher.drain(LANE)
+    dispatcher.drain(QUEUE)
     assert recording(services, public_id).state == READY
 
 
-def test_a_take_that_waits_holds_no_other_back(
+def test_broken_recording_does_not_block_others(
     services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
     first = save(services, interview, b"first")
     second = save(services, interview, recorded(tmp_path, "webm").read_bytes())
-    assert dispatcher.drain(LANE) == 2
-    assert [recording(services, each).state for each in (first, second)] == [BROKEN, READY]
+    assert dispatcher.drain(QUEUE) == 2
+    assert [recording(services, public_id).state for public_id in (first, second)] == [
+        BROKEN,
+        READY,
+    ]

@@ -1,4 +1,4 @@
-"""Where callbacks may go: a faked resolver, and a guard that records what is dialled."""
+"""Allowed callback addresses, with a fake resolver and a record of connections."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -116,119 +116,119 @@ NOT_PUBLIC = "The host's address is not a public one"
 
 @pytest.fixture
 def http_client() -> Iterator[Exchange]:
-    """An exchange as it is in earnest."""
-    made = Exchange(private=False)
-    yield made
-    made.close()
+    """An HTTP client as in production, without private addresses."""
+    client = Exchange(private=False)
+    yield client
+    client.close()
 
 
-def why(http_client: Exchange, url: str = "https://groove-tech.workable.com/x") -> str:
+def error_text(http_client: Exchange, url: str = "https://groove-tech.workable.com/x") -> str:
     with pytest.raises(Unreached) as caught:
         http_client.send(CallbackRequest("PUT", url), b"{}", {})
     return str(caught.value)
 
 
-def test_public_addresses_are_dialled_one_after_the_other(
+def test_public_addresses_are_tried_one_after_the_other(
     http_client: Exchange,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
 ) -> None:
     fake_resolver(lambda: PUBLIC)
-    assert why(http_client) == "The receiver could not be reached"
+    assert error_text(http_client) == "The receiver could not be reached"
     assert dialled_addresses == PUBLIC
 
 
-def test_the_address_that_an_ipv6_only_network_makes_of_a_public_one_is_dialled(
+def test_nat64_address_of_public_ipv4_is_connected_to(
     http_client: Exchange,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
 ) -> None:
     fake_resolver(lambda: ["64:ff9b::5db8:d70e"])
-    why(http_client)
+    error_text(http_client)
     assert dialled_addresses == ["64:ff9b::5db8:d70e"]
 
 
 @pytest.mark.parametrize("address", SPECIAL)
-def test_a_name_that_leads_to_a_special_address_is_not_dialled(
+def test_special_address_is_not_connected_to(
     http_client: Exchange,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
     address: str,
 ) -> None:
     fake_resolver(lambda: [address])
-    assert why(http_client) == NOT_PUBLIC
+    assert error_text(http_client) == NOT_PUBLIC
     assert dialled_addresses == []
 
 
 @pytest.fixture
 def numbers_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's own reading of addresses, which asks no name server."""
+    """The system's own parser of addresses, without DNS."""
     resolver = socket.getaddrinfo
 
-    def getaddrinfo(host: str, port: int, **how: int) -> list[object]:
-        return list(resolver(host, port, flags=socket.AI_NUMERICHOST, type=how["type"]))
+    def getaddrinfo(host: str, port: int, **options: int) -> list[object]:
+        return list(resolver(host, port, flags=socket.AI_NUMERICHOST, type=options["type"]))
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 @pytest.mark.parametrize("host", NUMBERS)
-def test_an_address_in_other_digits_is_not_dialled(
+def test_alternative_ip_notation_is_not_connected_to(
     http_client: Exchange, dialled_addresses: list[str], numbers_only: None, host: str
 ) -> None:
-    assert why(http_client, f"https://{host}/x") == NOT_PUBLIC
+    assert error_text(http_client, f"https://{host}/x") == NOT_PUBLIC
     assert dialled_addresses == []
 
 
 @pytest.mark.parametrize(
     "host", ["①②⑦.⓪.⓪.①", "１２７.０.０.１", "127。0。0。1", "%31%32%37.0.0.1"]
 )
-def test_digits_of_other_scripts_lead_nowhere(
+def test_unicode_digits_are_not_connected_to(
     http_client: Exchange, dialled_addresses: list[str], numbers_only: None, host: str
 ) -> None:
-    why(http_client, f"https://{host}/x")
+    error_text(http_client, f"https://{host}/x")
     assert dialled_addresses == []
 
 
-def test_of_a_thousand_answers_that_change_from_question_to_question_none_leads_inside(
+def test_changing_dns_answers_never_reach_special_addresses(
     http_client: Exchange,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
 ) -> None:
-    turns = cycle([[PUBLIC[0]], ["127.0.0.1"], [PUBLIC[1]], ["::1"], ["169.254.169.254"]])
-    asked = fake_resolver(lambda: next(turns))
-    told = [why(http_client) for _ in range(1000)]
-    assert len(asked) == 1000  # once for each: what was judged is what is dialled
+    answers = cycle([[PUBLIC[0]], ["127.0.0.1"], [PUBLIC[1]], ["::1"], ["169.254.169.254"]])
+    asked = fake_resolver(lambda: next(answers))
+    errors = [error_text(http_client) for _ in range(1000)]
+    assert len(asked) == 1000  # one lookup per request: the checked address is the one used
     assert dialled_addresses == PUBLIC * 200
-    assert told.count(NOT_PUBLIC) == 600
+    assert errors.count(NOT_PUBLIC) == 600
 
 
-@pytest.mark.parametrize("inside", ["127.0.0.1", "10.0.0.1", "::1", "::ffff:10.0.0.1"])
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_special_address_among_the_answers_refuses_them_all(
+@pytest.mark.parametrize("special", ["127.0.0.1", "10.0.0.1", "::1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_one_special_address_rejects_all_addresses(
     http_client: Exchange,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
-    inside: str,
-    place: int,
+    special: str,
+    index: int,
 ) -> None:
-    fake_resolver(lambda: [*PUBLIC[:place], inside, *PUBLIC[place:]])
-    assert why(http_client) == NOT_PUBLIC
+    fake_resolver(lambda: [*PUBLIC[:index], special, *PUBLIC[index:]])
+    assert error_text(http_client) == NOT_PUBLIC
     assert dialled_addresses == []
 
 
 @pytest.mark.parametrize("answers", [[], ["0x7f000001"], ["localhost"], [""]])
-def test_an_answer_that_is_no_address_is_not_dialled(
+def test_invalid_dns_answer_is_not_connected_to(
     http_client: Exchange,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
     answers: list[str],
 ) -> None:
     fake_resolver(lambda: answers)
-    assert why(http_client) == "The host's name was not found"
+    assert error_text(http_client) == "The host's name was not found"
     assert dialled_addresses == []
 
 
-def test_a_name_that_nobody_knows_is_told(
+def test_unknown_host_name_gives_error(
     http_client: Exchange,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
@@ -237,21 +237,21 @@ def test_a_name_that_nobody_knows_is_told(
         raise socket.gaierror
 
     fake_resolver(unknown)
-    assert why(http_client) == "The host's name was not found"
-    assert why(http_client, f"https://{'a' * 64}.test/") == "The host's name was not found"
+    assert error_text(http_client) == "The host's name was not found"
+    assert error_text(http_client, f"https://{'a' * 64}.test/") == "The host's name was not found"
 
 
 @pytest.mark.parametrize(
     "url", ["http://groove-tech.workable.com/x", "https://groove-tech.workable.com:8443/x"]
 )
-def test_neither_plain_http_nor_another_port_is_dialled(
+def test_plain_http_and_other_ports_are_not_connected_to(
     http_client: Exchange,
     dialled_addresses: list[str],
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
     url: str,
 ) -> None:
     asked = fake_resolver(lambda: PUBLIC)
-    assert why(http_client, url) == "The callback's address is not https on port 443"
+    assert error_text(http_client, url) == "The callback's address is not https on port 443"
     assert (asked, dialled_addresses) == ([], [])
 
 
@@ -266,22 +266,22 @@ def test_neither_plain_http_nor_another_port_is_dialled(
         ("https://[::1]/", "::1"),
     ],
 )
-def test_an_address_that_two_would_read_differently_is_read_once(url: str, host: str) -> None:
-    place, _ = parse_endpoint(url)
-    assert place.host == host
-    assert place.is_standard_https
+def test_parse_endpoint_of_ambiguous_url_returns_one_host(url: str, host: str) -> None:
+    endpoint, _ = parse_endpoint(url)
+    assert endpoint.host == host
+    assert endpoint.is_standard_https
 
 
 @pytest.mark.parametrize(
     "url", ["", "x", "//a/b", "https:///b", "file:///etc/passwd", "https://[/"]
 )
-def test_what_is_no_address_of_a_receiver_is_refused(url: str) -> None:
+def test_parse_endpoint_of_invalid_url_raises(url: str) -> None:
     with pytest.raises(AddressNotAllowed, match="The callback's address"):
         parse_endpoint(url)
 
 
 @pytest.mark.parametrize(
-    ("url", "place", "header", "public"),
+    ("url", "endpoint", "header", "is_standard"),
     [
         ("https://A.test/x?y", Endpoint("https", "a.test", 443), "a.test", True),
         ("http://a.test", Endpoint("http", "a.test", 80), "a.test", False),
@@ -290,9 +290,10 @@ def test_what_is_no_address_of_a_receiver_is_refused(url: str) -> None:
         ("https://[::1]:8443/x", Endpoint("https", "::1", 8443), "[::1]:8443", False),
     ],
 )
-def test_a_port_that_is_not_said_is_the_schemes_and_is_not_said_again(
-    url: str, place: Endpoint, header: str, public: bool
+def test_parse_endpoint_adds_default_port(
+    url: str, endpoint: Endpoint, header: str, is_standard: bool
 ) -> None:
-    found, target = parse_endpoint(url)
-    assert (found, found.host_header, found.is_standard_https) == (place, header, public)
+    parsed, target = parse_endpoint(url)
+    assert (parsed, parsed.host_header) == (endpoint, header)
+    assert parsed.is_standard_https == is_standard
     assert target == ("/x?y" if "?" in url else "/x" if url.endswith("/x") else "/")

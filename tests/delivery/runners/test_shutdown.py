@@ -1,4 +1,4 @@
-"""A thread that ends with its process: with the main thread, or with the server that is gone."""
+"""Stopping with the process: when the main thread ends, or when the server was killed."""
 
 import subprocess
 import sys
@@ -8,68 +8,73 @@ import pytest
 
 from provider.delivery.runners import shutdown
 
-BEGIN = """
+IMPORTS = """
 import os, subprocess, sys, threading
-from provider.delivery import watch
-watch.CHECK_INTERVAL_SECONDS = 0.01
+from provider.delivery.runners import shutdown
+shutdown.CHECK_INTERVAL_SECONDS = 0.01
 """
 MAIN_ENDS = """
-watch.stop_when_main_thread_ends(lambda: print("stopped"), lambda: False, exit_when_orphaned=True)
+shutdown.stop_when_main_thread_ends(
+    lambda: print("stopped"), lambda: False, exit_when_orphaned=True
+)
 print("the main thread ends")
 """
-# It is killed as soon as its worker watches; that has its output, and reads from it until then.
+# The server kills itself once its worker watches. The worker shares its standard output, and reads
+# from a pipe that ends with the server.
 SERVER = """
-ready, tell = os.pipe()
+ready, notify = os.pipe()
 worker = subprocess.Popen(
-    [sys.executable, "-c", *sys.argv[1:], str(tell)], stdin=subprocess.PIPE, pass_fds=[tell]
+    [sys.executable, "-c", *sys.argv[1:], str(notify)], stdin=subprocess.PIPE, pass_fds=[notify]
 )
 os.read(ready, 1)
 os.kill(os.getpid(), 9)
 """
 WORKER = """
-orphan_ends, patience, tell = sys.argv[1] == "ends", float(sys.argv[2]), int(sys.argv[3])
-watch.stop_when_main_thread_ends(lambda: print("stopped"), lambda: False, exit_when_orphaned=orphan_ends)
-(watching,) = [each for each in threading.enumerate() if each.name == "courier-stop"]
-os.write(tell, b"!")
+exit_when_orphaned, timeout, notify = sys.argv[1] == "ends", float(sys.argv[2]), int(sys.argv[3])
+shutdown.stop_when_main_thread_ends(
+    lambda: print("stopped"), lambda: False, exit_when_orphaned=exit_when_orphaned
+)
+(watching,) = [thread for thread in threading.enumerate() if thread.name == "dispatcher-stop"]
+os.write(notify, b"!")
 sys.stdin.read()
-watching.join(patience)
+watching.join(timeout)
 print("goes on")
 """
 
 
-def said(program: str, *told: str) -> str:
-    """Run a program, and return what it and its children said until the last of them ended."""
-    done = subprocess.run(
-        [sys.executable, "-c", BEGIN + program, *told],
+def output_of(program: str, *args: str) -> str:
+    """Run a program; return the output of all its processes once the last one has ended."""
+    completed = subprocess.run(
+        [sys.executable, "-c", IMPORTS + program, *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=30,
         check=False,
     )
-    return done.stdout
+    return completed.stdout
 
 
-def test_what_runs_beside_the_main_thread_is_stopped_when_that_ends() -> None:
-    assert said(MAIN_ENDS).splitlines() == ["the main thread ends", "stopped"]
+def test_stop_is_called_when_main_thread_ends() -> None:
+    assert output_of(MAIN_ENDS).splitlines() == ["the main thread ends", "stopped"]
 
 
-def test_who_was_stopped_is_watched_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_watching_ends_when_already_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutdown, "CHECK_INTERVAL_SECONDS", 0.01)
-    stopped, known = threading.Event(), set(threading.enumerate())
+    stopped, other_threads = threading.Event(), set(threading.enumerate())
     shutdown.stop_when_main_thread_ends(lambda: None, stopped.is_set, exit_when_orphaned=False)
-    (watching,) = set(threading.enumerate()) - known
+    (watching,) = set(threading.enumerate()) - other_threads
     stopped.set()
     watching.join(10)
     assert not watching.is_alive()
 
 
-def test_a_worker_ends_with_a_server_that_was_killed_and_says_so() -> None:
-    told = said(SERVER, BEGIN + WORKER, "ends", "20")
-    assert "the server process is gone; its worker ends" in told
-    assert "goes on" not in told
+def test_orphaned_worker_exits_and_logs() -> None:
+    output = output_of(SERVER, IMPORTS + WORKER, "ends", "20")
+    assert "server_process_lost" in output
+    assert "goes on" not in output
 
 
-def test_who_is_no_servers_worker_goes_on_without_its_parent() -> None:
-    told = said(SERVER, BEGIN + WORKER, "stays", "0.3")
-    assert told.splitlines() == ["goes on", "stopped"]
+def test_process_without_exit_when_orphaned_goes_on() -> None:
+    output = output_of(SERVER, IMPORTS + WORKER, "stays", "0.3")
+    assert output.splitlines() == ["goes on", "stopped"]
