@@ -1,4 +1,4 @@
-"""How each ATS talks. A new one is a folder here and a line in DIALECTS."""
+"""Adapters: how each ATS speaks. A new ATS is a folder here and an entry in `ADAPTERS`."""
 
 from provider.ats.base import (
     TOKEN_REJECTED_STATUS_CODES,
@@ -9,7 +9,7 @@ from provider.ats.base import (
 )
 from provider.ats.workable import Workable
 
-ADAPTERS: dict[str, AtsAdapter] = {dialect.name: dialect for dialect in (Workable(),)}
+ADAPTERS: dict[str, AtsAdapter] = {adapter.name: adapter for adapter in (Workable(),)}
 
 __all__ = [
     "ADAPTERS",

@@ -1,4 +1,7 @@
-"""What every dialect can do: serve its endpoints, render news, address it, judge the answer."""
+"""The interface of every adapter.
+
+An adapter registers endpoints, renders status updates, builds requests and classifies responses.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,25 +21,22 @@ from provider.outbox import Outcome
 from provider.storage.compiled import RawConnection
 from provider.storage.secrets import SecretBox
 
-if TYPE_CHECKING:  # workers load no Flask
+if TYPE_CHECKING:  # a worker must not load Flask
     from flask import Flask
 
     from provider.ats.http_api import ContractApi
 
 TOKEN_REJECTED_STATUS_CODES = (401, 403)
-REJECTION_THRESHOLD = (
-    3  # for an answer that says no: a deploy over there is no reason to wake a person
-)
-DEFAULT_QUEUE_PAUSE = timedelta(
-    seconds=30
-)  # for a lane that is told that it is too much, and not for how long
-MAX_RETRY_AFTER = timedelta(hours=24)  # that a Retry-After may ask for, for its message
-MAX_QUEUE_PAUSE = timedelta(hours=1)  # that a whole lane is left alone when it asks for that
+# Rejections in a row that make a message fail: one or two may come from a deployment at the ATS.
+REJECTION_THRESHOLD = 3
+DEFAULT_QUEUE_PAUSE = timedelta(seconds=30)  # after a 429 without a usable Retry-After
+MAX_RETRY_AFTER = timedelta(hours=24)  # the longest wait that Retry-After sets for one message
+MAX_QUEUE_PAUSE = timedelta(hours=1)  # the longest pause that an ATS sets for a whole queue
 
 
 @dataclass(frozen=True)
 class StatusUpdate:
-    """What an ATS may learn of an order at one revision, in our words."""
+    """An order's status and result at one revision, before an adapter renders them."""
 
     kind: str
     status: str
@@ -51,36 +51,36 @@ class StatusUpdate:
         cls,
         connection: Session | RawConnection,
         secret_box: SecretBox,
-        links: UrlBuilder,
+        urls: UrlBuilder,
         kind: str,
         order_id: str,
         caller: Caller,
     ) -> "StatusUpdate":
-        """Return the news of a caller's order as it stands, without a way to reply; NotFound."""
+        """Return the current update of a caller's order, without reply context; NotFound."""
         status = get_order_status(connection, kind, order_id, caller.account_id)
-        news = cls(kind, status, {}, caller.options)
-        found = (
+        update = cls(kind, status, {}, caller.options)
+        result_and_tokens = (
             get_current_result(connection, secret_box, order_id, caller.account_id)
             if status == COMPLETED
             else None
         )
-        return news.with_result(*found, links) if found else news
+        return update.with_result(*result_and_tokens, urls) if result_and_tokens else update
 
     def with_result(
-        self, result: ResultView, tokens: Mapping[str, str], links: UrlBuilder
+        self, result: ResultView, tokens: Mapping[str, str], urls: UrlBuilder
     ) -> "StatusUpdate":
-        """Return the same with a result, and the addresses for which there are tokens."""
+        """Return a copy with a result and a URL for each purpose in `tokens`."""
         return replace(
             self,
             result=result,
-            report_url=links.report(tokens[REPORT]) if REPORT in tokens else None,
-            pdf_url=links.pdf(tokens[PDF]) if PDF in tokens else None,
+            report_url=urls.report(tokens[REPORT]) if REPORT in tokens else None,
+            pdf_url=urls.pdf(tokens[PDF]) if PDF in tokens else None,
         )
 
 
 @dataclass(frozen=True)
 class CallbackRequest:
-    """What is to be sent; the token is added at sending and kept nowhere."""
+    """A callback's method, URL and headers; built at sending, so that no token is stored."""
 
     method: str
     url: str
@@ -89,7 +89,7 @@ class CallbackRequest:
 
 @dataclass(frozen=True)
 class CallbackResponse:
-    """What came back: the status code, headers, and the beginning of the body."""
+    """The ATS's response: status code, headers and the beginning of the body."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -97,75 +97,78 @@ class CallbackResponse:
 
 
 class AtsAdapter(ABC):
-    """How one ATS speaks."""
+    """One ATS's endpoints, callback format and response rules."""
 
     name: ClassVar[str]
-    options: ClassVar[dict[str, str]] = {}  # per-account switches and what they do
+    options: ClassVar[dict[str, str]] = {}  # switch of an account → what the switch does
 
-    default_callback_hosts: ClassVar[
-        tuple[str, ...]
-    ] = ()  # where callbacks may go unless an account says else
+    # Hosts for the callbacks of an account that has no list of its own.
+    default_callback_hosts: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:
-        """Add the endpoints that this ATS calls, and their description."""
+        """Register the endpoints that this ATS calls, and their OpenAPI description."""
 
     @abstractmethod
     def render(self, update: StatusUpdate) -> bytes:
-        """Write the body of a callback."""
+        """Return the body of a callback."""
 
     @abstractmethod
     def build_request(self, reply_context: Mapping[str, Any], token: str | None) -> CallbackRequest:
-        """Say where a callback goes, and with which credentials."""
+        """Return a callback's address and credentials; `reply_context` is the order's."""
 
     def classify_response(
         self, response: CallbackResponse, past_status_codes: Sequence[int | None], now: datetime
     ) -> Outcome:
-        """Judge an answer: done, again (when), or never.
+        """Return the outcome of an attempt: delivered, retry (when) or rejected.
 
-        `past` are the codes of earlier tries, the latest first, as far as they say something of
-        this message: not those at which nothing else of its account went through either.
+        `past_status_codes` are those of earlier attempts, the latest first. The caller leaves out
+        codes that say nothing about this message, such as a 401 that every callback got.
         """
-        code, rest = response.status_code, parse_rate_limit_pause(response.headers, now)
-        seen: dict[str, Any] = {"status_code": code, "response_excerpt": response.body}
+        code, pause = response.status_code, parse_rate_limit_pause(response.headers, now)
+        details: dict[str, Any] = {"status_code": code, "response_excerpt": response.body}
         if 200 <= code < 300:
-            return Outcome("delivered", pause_duration=rest, **seen)
+            return Outcome("delivered", pause_duration=pause, **details)
         if code == 410:
             error = "The ATS says that this order is gone"
-            return Outcome("rejected", error=error, pause_duration=rest, **seen)
+            return Outcome("rejected", error=error, pause_duration=pause, **details)
         if code in TOKEN_REJECTED_STATUS_CODES and not (
             past_status_codes and past_status_codes[0] in TOKEN_REJECTED_STATUS_CODES
         ):
-            # It is due at once: the account is held, until a new token or a try that succeeds.
+            # No wait for the message itself: the pause of the account delays it.
             error = f"The ATS refuses the account's callback token with {code}"
-            later = timedelta(0)
             return Outcome(
-                "retry", later, error=error, failure_scope="account", pause_duration=rest, **seen
+                "retry",
+                timedelta(0),
+                error=error,
+                failure_scope="account",
+                pause_duration=pause,
+                **details,
             )
         wait = parse_retry_after(response.headers, now)
         if code == 429:
-            # The lane's matter, not the host's: other accounts may have more to say there.
-            rest = max(min(wait or DEFAULT_QUEUE_PAUSE, MAX_QUEUE_PAUSE), rest or timedelta(0))
-            return Outcome("retry", wait, pause_duration=rest, **seen)
+            # Pause the queue and not the host: the limit is one account's.
+            pause = max(min(wait or DEFAULT_QUEUE_PAUSE, MAX_QUEUE_PAUSE), pause or timedelta(0))
+            return Outcome("retry", wait, pause_duration=pause, **details)
         if not _is_rejection(code):
-            return Outcome("retry", wait, failure_scope="destination", pause_duration=rest, **seen)
-        said_no = 1 + sum(1 for _ in takewhile(_is_rejection, past_status_codes))
-        word, error = (
-            "rejected" if said_no >= REJECTION_THRESHOLD else "retry",
-            f"The ATS refuses with {code}",
-        )
-        return Outcome(word, error=error, pause_duration=rest, **seen)
+            return Outcome(
+                "retry", wait, failure_scope="destination", pause_duration=pause, **details
+            )
+        rejections_in_row = 1 + sum(1 for _ in takewhile(_is_rejection, past_status_codes))
+        decision = "rejected" if rejections_in_row >= REJECTION_THRESHOLD else "retry"
+        error = f"The ATS refuses with {code}"
+        return Outcome(decision, error=error, pause_duration=pause, **details)
 
 
 def _is_rejection(status_code: int | None) -> bool:
-    """Say whether an answer says no to a message, rather than not now."""
+    """Return whether a code rejects the message itself, rather than asks for a later attempt."""
     return status_code is not None and status_code < 500 and status_code not in (408, 425, 429)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Read `Retry-After` (RFC 9110, 10.2.3): seconds or a date; None when absent or unreadable.
+    """Parse `Retry-After` (RFC 9110, 10.2.3): seconds or a date; None when absent or unreadable.
 
-    None too for no wait at all, e.g. where clocks differ: then the schedule knows better.
+    A wait of zero or less, e.g. from clocks that differ, is None: the retry schedule decides.
     """
     text = _get_header(headers, "retry-after")
     try:
@@ -180,9 +183,9 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | 
 
 
 def parse_rate_limit_pause(headers: Mapping[str, str], now: datetime) -> timedelta | None:
-    """Read `X-Rate-Limit-Remaining` and `-Reset` (Unix seconds): how long to leave it alone.
+    """Return the time until `X-Rate-Limit-Reset` (Unix seconds) when no call remains.
 
-    None while something remains, or where nothing sensible is said.
+    The result is None while `X-Rate-Limit-Remaining` is positive or a header is unreadable.
     """
     remaining, reset = (
         _get_header(headers, f"x-rate-limit-{name}") for name in ("remaining", "reset")

@@ -1,4 +1,4 @@
-"""The ground of every dialect's endpoints: reading bodies, one shape of error, the description."""
+"""Shared parts of every adapter's endpoints: body parsing, error responses, OpenAPI."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ from provider.errors import Conflict, NotFound, ProviderError, Unavailable
 from provider.storage.rate_limit import RateLimiter
 
 MISSING_MESSAGE = "should be provided"
-# What the description says of each error: when it comes, and one that may be read there.
+# The OpenAPI description of each error: when it occurs, and an example of its message.
 ERROR_DESCRIPTIONS = {
     400: (
         "The body is not a JSON object, or a field is not what it should be.",
@@ -51,7 +51,7 @@ ERROR_DESCRIPTIONS = {
     503: ("Nothing can be kept just now: try again in a little while.", "Service Unavailable"),
 }
 _JSON_ENCODER = json.JSONEncoder(ensure_ascii=False)
-COMMON_ERROR_CODES = (429, 500, 503)  # what every endpoint may have to say
+COMMON_ERROR_CODES = (429, 500, 503)  # any endpoint may answer with these
 STATUS_CODES: dict[type[ProviderError], int] = {NotFound: 404, Conflict: 409}
 
 
@@ -63,13 +63,13 @@ class Error(ma.Schema):
 
 
 class ContractApi(Api):  # type: ignore[misc]
-    """The description of all dialects' endpoints, and the errors as the contract wants them."""
+    """The OpenAPI description of all adapters' endpoints, and the contract's error responses."""
 
     ERROR_SCHEMA = Error
-    DEFAULT_ERROR_RESPONSE_NAME = None  # every error is described by its own code
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each error is described under its own status code
 
     def handle_http_exception(self, error: HTTPException) -> Response:
-        """Answer an error as `{"status": N, "message": "…"}`."""
+        """Return an error as `{"status": N, "message": "…"}`."""
         response = Response(
             json.dumps({"status": error.code or 500, "message": _error_message(error)}),
             status=error.code or 500,
@@ -84,32 +84,35 @@ class ContractApi(Api):  # type: ignore[misc]
 
 
 def abort_with_message(status_code: int, message: str) -> NoReturn:
-    """End the request with an error of the contract."""
     raise default_exceptions[status_code](message)
 
 
 def limit_by_account(
     rate_limiter: RateLimiter, caller: Caller, calls_per_second: int, now: datetime
 ) -> None:
-    """Refuse a call beyond so many a second; say in the answer to any how many are left."""
-    room = rate_limiter.hit(f"account/{caller.account_id}", calls_per_second, 1, now)
+    """Raise TooManyRequests above the account's rate; add `X-Rate-Limit-*` to every response."""
+    usage = rate_limiter.hit(f"account/{caller.account_id}", calls_per_second, 1, now)
 
     @after_this_request
-    def _say(response: Response) -> Response:
-        said = {"Limit": room.limit, "Remaining": max(0, room.remaining), "Reset": room.resets_at}
-        response.headers.update({f"X-Rate-Limit-{name}": value for name, value in said.items()})
+    def _add_rate_limit_headers(response: Response) -> Response:
+        values = {
+            "Limit": usage.limit,
+            "Remaining": max(0, usage.remaining),
+            "Reset": usage.resets_at,
+        }
+        response.headers.update({f"X-Rate-Limit-{name}": value for name, value in values.items()})
         return response
 
-    if room.remaining < 0:
-        said = f"Too many requests: at most {calls_per_second} a second"
-        raise TooManyRequests(said, retry_after=room.seconds_until_reset(now))
+    if usage.remaining < 0:
+        message = f"Too many requests: at most {calls_per_second} a second"
+        raise TooManyRequests(message, retry_after=usage.seconds_until_reset(now))
 
 
 class BodyParser(FlaskParser):
-    """Reads a JSON object; says of what is wrong the first thing, with its full path."""
+    """Parses a JSON object; an error names the first wrong field with its full path."""
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """Read the body; an absent Content-Type is taken as JSON."""
+        """Return the body's JSON object; an absent Content-Type counts as JSON."""
         if req.mimetype and not is_json(req.mimetype):
             abort_with_message(415, "Content-Type should be application/json")
         try:
@@ -123,16 +126,16 @@ class BodyParser(FlaskParser):
         return body
 
     def handle_error(self, error: ma.ValidationError, *_: object, **__: object) -> NoReturn:
-        """Refuse: 400 for what is wrong; 422 where nothing is wrong but something is missing."""
-        said = list(_flatten_messages(error.messages_dict.get("json", {})))
-        for path, sentence in said:
-            if sentence != MISSING_MESSAGE:
-                abort_with_message(400, f"Invalid field: {path} {sentence}")
-        abort_with_message(422, f"Missing field: {said[0][0]} {MISSING_MESSAGE}")
+        """Abort with 400 for an invalid field; with 422 when fields are only missing."""
+        problems = list(_flatten_messages(error.messages_dict.get("json", {})))
+        for path, message in problems:
+            if message != MISSING_MESSAGE:
+                abort_with_message(400, f"Invalid field: {path} {message}")
+        abort_with_message(422, f"Missing field: {problems[0][0]} {MISSING_MESSAGE}")
 
 
 class ContractBlueprint(Blueprint):  # type: ignore[misc]
-    """A dialect's endpoints, each served by `add` together with its description."""
+    """An adapter's endpoints; `add_endpoint` registers each one with its OpenAPI description."""
 
     ARGUMENTS_PARSER = BodyParser()
 
@@ -154,31 +157,30 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
         links: dict[str, Any] | None = None,
         **documentation: Any,
     ) -> None:
-        """Serve a path, with and without a slash at its end, and describe it once.
+        """Register a path, with and without a slash at its end, and describe it once.
 
-        `answers` is code, schema and example; `takes` the body's schema and example; `said_of`
-        has what is said of each error, as ERRORS does; `links` are OpenAPI's; `said` goes into the
-        description as it is.
+        `response` is status code, schema and example. `request_body` is schema and example.
+        `error_descriptions` has the shape of ERROR_DESCRIPTIONS. `links` are OpenAPI links.
+        `documentation` is copied into the OpenAPI operation.
         """
         code, schema, example = response
         if request_body:
             view = self.arguments(request_body[0], example=request_body[1])(view)
         described = self.response(code, schema, example=example)(view)
-        refusals = {
-            error: _describe_error(error, *error_descriptions[error])
-            for error in {401, *COMMON_ERROR_CODES, *error_codes}
+        error_responses = {
+            error_code: _describe_error(error_code, *error_descriptions[error_code])
+            for error_code in {401, *COMMON_ERROR_CODES, *error_codes}
         }
-        responses = refusals | ({code: {"links": links}} if links else {})
+        responses = error_responses | ({code: {"links": links}} if links else {})
         described = self.doc(operationId=operation_id, responses=responses, **documentation)(
             described
         )
-        # The description is all that these wrappers are for: requests need not pass through them.
+        # Only the description is taken from the wrappers: a request skips their overhead.
         view._apidoc = described._apidoc  # type: ignore[attr-defined]
         self.route(path, methods=[method], endpoint=operation_id, strict_slashes=False)(view)
 
 
 def json_response(body: dict[str, Any], status_code: int = 200) -> Response:
-    """Answer with a JSON document."""
     return Response(_JSON_ENCODER.encode(body), status=status_code, mimetype="application/json")
 
 
@@ -186,18 +188,18 @@ def _handle_provider_error(error: ProviderError) -> Response:
     code = STATUS_CODES.get(type(error))
     if code:
         return json_response({"status": code, "message": str(error)}, code)
-    # Nothing that a caller could mend, nor a caller's business: the sentence is for the log.
+    # The message goes to the log only: a caller can neither repair this nor needs to know it.
     current_app.log_exception(sys.exc_info())
     failure = default_exceptions[503 if isinstance(error, Unavailable) else 500]()
     return json_response({"status": failure.code, "message": failure.name}, failure.code or 500)
 
 
 def _read_whole_body(req: Request) -> bytes:
-    sent, most = req.get_data(), req.max_content_length
-    # A body that comes in chunks, of unknown length, is cut off without a word.
-    if most is not None and len(sent) >= most and len(sent) != req.content_length:
+    body, max_bytes = req.get_data(), req.max_content_length
+    # Werkzeug truncates a chunked body at the limit without an error.
+    if max_bytes is not None and len(body) >= max_bytes and len(body) != req.content_length:
         raise RequestEntityTooLarge
-    return sent
+    return body
 
 
 def _describe_error(status_code: int, description: str, message: str) -> dict[str, Any]:
@@ -209,15 +211,15 @@ def _describe_error(status_code: int, description: str, message: str) -> dict[st
 
 
 def _error_message(error: HTTPException) -> str:
-    own = type(error).description != error.description
-    return str(error.description) if own and error.description else error.name
+    has_own_text = type(error).description != error.description
+    return str(error.description) if has_own_text and error.description else error.name
 
 
 def _flatten_messages(messages: Any, path: str = "") -> Any:
     if isinstance(messages, dict):
         for name, inner in messages.items():
-            deeper = path if name == "_schema" else f"{path}.{name}".lstrip(".")
-            yield from _flatten_messages(inner, deeper)
+            inner_path = path if name == "_schema" else f"{path}.{name}".lstrip(".")
+            yield from _flatten_messages(inner, inner_path)
     else:
         yield path, messages[0] if isinstance(messages, list) else str(messages)
 

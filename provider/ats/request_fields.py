@@ -1,4 +1,4 @@
-"""What a dialect's requests are made of: forgiving about extras, exact about what is used."""
+"""Marshmallow fields for the adapters' requests: unknown fields pass, used fields are strict."""
 
 import re
 from collections.abc import Mapping
@@ -9,19 +9,18 @@ import marshmallow as ma
 
 from provider.ats.http_api import MISSING_MESSAGE
 
-MAX_NESTING_LEVELS = 20  # levels of nesting that an object of the ATS's own may have
+MAX_NESTING_LEVELS = 20  # of a JSON object that we store for the ATS
 TYPE_LABELS = {"string": "a string", "integer": "an integer"}
 
 _EMAIL_PATTERN = re.compile(r"[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f<>()\[\],;:\\\"]+")
-_PRINTABLE_PATTERN = re.compile(
-    r"[\x21-\x5b\x5d-\x7e]+"
-)  # ASCII without space, control and backslash
-# A name of letters, digits and hyphens, or an address: whoever reads it later reads it alike.
+# ASCII without space, control characters and backslash.
+_PRINTABLE_PATTERN = re.compile(r"[\x21-\x5b\x5d-\x7e]+")
+# A host name or an IP address, in characters on which all URL parsers agree.
 _HOST_PATTERN = re.compile(r"(?!.*\.\.)[a-z0-9_](?:[a-z0-9_.-]{0,251}[a-z0-9_.])?|[0-9a-f:.]+")
 
 
 class RequestSchema(ma.Schema):
-    """An object that accepts unknown fields, and takes null as absent."""
+    """An object that ignores unknown fields and treats null as absent."""
 
     class Meta:  # noqa: D106
         unknown = ma.EXCLUDE
@@ -29,7 +28,7 @@ class RequestSchema(ma.Schema):
     error_messages = {"type": "should be an object"}  # noqa: RUF012
 
     def on_bind_field(self, field_name: str, field_obj: ma.fields.Field[Any]) -> None:
-        """Say of every missing field the same."""
+        """Give every required field the same message."""
         field_obj.error_messages["required"] = MISSING_MESSAGE
 
     @ma.pre_load
@@ -40,7 +39,7 @@ class RequestSchema(ma.Schema):
 
 
 class Text(ma.fields.String):
-    """Text that any database can hold and any letter can show: no NUL, no half characters."""
+    """Text without NUL (PostgreSQL refuses it) and without lone surrogates (UTF-8 has none)."""
 
     types: ClassVar[tuple[str, ...]] = ("string",)
     format: ClassVar[str | None] = None
@@ -62,14 +61,14 @@ class Text(ma.fields.String):
         )
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        said = super()._deserialize(value, attr, data, **kwargs)
-        if said is None or not _is_storable_text(said):
+        text = super()._deserialize(value, attr, data, **kwargs)
+        if text is None or not _is_storable_text(text):
             raise ma.ValidationError("should not contain NUL or half characters")
-        return said
+        return text
 
 
 class Identifier(Text):
-    """An id: a string, or an integer that is taken as one."""
+    """An id: a string, or an integer that becomes a string."""
 
     types = ("string", "integer")
 
@@ -82,15 +81,15 @@ class Identifier(Text):
 
 
 class Email(Text):
-    """An e-mail address, judged mildly: the letter's way decides."""
+    """An e-mail address; the check is loose, since only delivery proves an address."""
 
     format = "email"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        said = super()._deserialize(value, attr, data, **kwargs).strip()
-        if not _EMAIL_PATTERN.fullmatch(said):
+        address: str = super()._deserialize(value, attr, data, **kwargs).strip()
+        if not _EMAIL_PATTERN.fullmatch(address):
             raise ma.ValidationError("should be an e-mail address")
-        return said
+        return address
 
 
 class HttpUrl(Text):
@@ -99,25 +98,25 @@ class HttpUrl(Text):
     format = "uri"
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        said = super()._deserialize(value, attr, data, **kwargs)
+        url = super()._deserialize(value, attr, data, **kwargs)
         try:
-            parts = urlsplit(said)
-            good = parts.scheme in ("http", "https") and parts.port != 0
+            parts = urlsplit(url)
+            is_http = parts.scheme in ("http", "https") and parts.port != 0
         except ValueError:
-            good = False
+            is_http = False
         if (
-            not good
-            or not _PRINTABLE_PATTERN.fullmatch(said)
+            not is_http
+            or not _PRINTABLE_PATTERN.fullmatch(url)
             or not _HOST_PATTERN.fullmatch(parts.hostname or "")
         ):
             raise ma.ValidationError("should be an absolute https URL")
         if parts.username is not None or parts.fragment:
             raise ma.ValidationError("should be a URL without credentials and without a fragment")
-        return said
+        return url
 
 
 class JsonObject(ma.fields.Dict):
-    """A JSON object of the ATS's own; kept as it is."""
+    """A JSON object of the ATS's own; stored unchanged."""
 
     def __init__(self, description: str) -> None:
         metadata = {"type": ["object", "null"], "description": description}

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from provider.ats.base import AtsAdapter, CallbackRequest, StatusUpdate
 from provider.ats.workable.payload import build_payload
 
-if TYPE_CHECKING:  # workers load no Flask
+if TYPE_CHECKING:  # a worker must not load Flask
     from flask import Flask
 
     from provider.ats.http_api import ContractApi
 
 
 class Workable(AtsAdapter):
-    """Workable's provider contract; `callback_url` is both origin and reply address."""
+    """Workable's adapter; `callback_url` identifies an order and is its reply address."""
 
     name = "workable"
     default_callback_hosts = ("*.workable.com",)
@@ -24,20 +24,20 @@ class Workable(AtsAdapter):
     }
 
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:
-        """Add the contract's endpoints at the root and under /workable/, and their description."""
-        from provider.ats.workable import routes  # late: workers load no Flask
+        """Register the contract's endpoints at the root and under /workable/, and describe them."""
+        from provider.ats.workable import routes  # late: a worker must not load Flask
 
         blueprint = routes.build_blueprint(self.name)
         api.register_blueprint(blueprint)
-        # The same endpoints once more; the description names both addresses as servers.
+        # The second registration has no description: OpenAPI names both addresses as servers.
         app.register_blueprint(blueprint, name="workable_prefixed", url_prefix="/workable")
 
     def render(self, update: StatusUpdate) -> bytes:
-        """Write the body of the PUT, the same as polling answers."""
+        """Return the body of the PUT, equal to the answer of a poll."""
         return json.dumps(build_payload(update), ensure_ascii=False).encode()
 
     def build_request(self, reply_context: Mapping[str, Any], token: str | None) -> CallbackRequest:
-        """PUT to the callback_url that came with the order."""
+        """Return a PUT to the order's callback_url."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if token:
             headers["Authorization"] = f"Bearer {token}"

@@ -1,4 +1,4 @@
-"""The contract's own examples, for the description; a test holds them to the documented ones."""
+"""Workable's documented examples, for OpenAPI; a test compares them with tests/contract/."""
 
 from typing import Any
 
@@ -33,7 +33,6 @@ CHECK_RESULT = {
 
 
 def order_body(product_id_key: str, orders_path: str, **extra: Any) -> dict[str, Any]:
-    """Return an order as the ATS sends it."""
     return {
         product_id_key: "12345",
         "job_title": "Operations Manager",
@@ -44,7 +43,6 @@ def order_body(product_id_key: str, orders_path: str, **extra: Any) -> dict[str,
 
 
 def completed_status(kind: str, noun: str, orders_path: str) -> dict[str, Any]:
-    """Return the status of an order with its result."""
     results = f"https://acme.com{orders_path}/2044922"
     return {
         "results_url": results,
@@ -55,6 +53,5 @@ def completed_status(kind: str, noun: str, orders_path: str) -> dict[str, Any]:
 
 
 def shared_link(orders_path: str) -> dict[str, Any]:
-    """Return a shared link."""
     url = f"https://acme.com{orders_path}/2044922/link"
     return {"url": url, "ttl": "120", "ttl_units": "minutes"}

@@ -1,11 +1,11 @@
-"""One renderer for callbacks and polling: our news in Workable's words."""
+"""Renders a status update in Workable's format, for callbacks and polling alike."""
 
 from typing import Any
 
 from provider.ats.base import StatusUpdate
 from provider.core.orders.queries import ResultView
 
-# Our status to the wire's. The contract says `rejected` in its prose and `declined` in a list.
+# Our status → Workable's. The contract has `rejected` in its prose and `declined` in a list.
 WIRE_STATUSES = {"declined": "rejected", "cancelled": "expired"}
 
 
@@ -13,26 +13,26 @@ def build_payload(update: StatusUpdate) -> dict[str, Any]:
     """Return the contract's status document."""
     if not update.result:
         return {"status": _wire_status(update)}
-    said: dict[str, Any] = {"results_url": update.report_url} if update.report_url else {}
-    said["status"] = _wire_status(update)
-    said[update.kind] = (
+    payload: dict[str, Any] = {"results_url": update.report_url} if update.report_url else {}
+    payload["status"] = _wire_status(update)
+    payload[update.kind] = (
         _check_result(update.result) if update.kind == "check" else _scored_result(update.result)
     )
     if update.options.get("top_level_grade") and update.result.grade:
-        said["grade"] = update.result.grade
+        payload["grade"] = update.result.grade
     if update.pdf_url:
         noun = {"check": "Background Check"}.get(update.kind, update.kind.capitalize())
-        said["attachments"] = [{"description": f"{noun} Report", "url": update.pdf_url}]
-    return said
+        payload["attachments"] = [{"description": f"{noun} Report", "url": update.pdf_url}]
+    return payload
 
 
 def format_duration(seconds: int) -> str:
-    """Return a duration as HH:MM:SS; hours go on past 99."""
+    """Return a duration as HH:MM:SS; the hours may have more than two digits."""
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def format_score(score: float) -> str:
-    """Return a score as the contract's string: `78`, or `77.5` where it is not whole."""
+    """Return a score as a string with at most two decimals: `78` or `77.5`."""
     return f"{score:.2f}".rstrip("0").rstrip(".")
 
 
@@ -43,14 +43,14 @@ def _wire_status(update: StatusUpdate) -> str:
 
 
 def _scored_result(result: ResultView) -> dict[str, Any]:
-    said = {
+    fields = {
         "score": None if result.score is None else format_score(result.score),
         "grade": result.grade,
         "summary": result.summary,
         "details": result.details,
         "duration": None if result.duration is None else format_duration(result.duration),
     }
-    return {name: value for name, value in said.items() if value not in (None, "", {})}
+    return {name: value for name, value in fields.items() if value not in (None, "", {})}
 
 
 def _check_result(result: ResultView) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The contract's endpoints, the same four for each kind, from a table of its words."""
+"""Workable's endpoints: the same four for each kind, built from KIND_CONTRACTS."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -37,7 +37,7 @@ BEARER_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}]
 
 @dataclass(frozen=True)
 class KindContract:
-    """What the contract calls the parts of one kind."""
+    """The contract's paths, keys and schemas for one kind."""
 
     kind: str
     noun: str
@@ -101,32 +101,31 @@ KIND_CONTRACTS = (
 
 @cache
 def build_blueprint(ats: str) -> ContractBlueprint:
-    """Return the endpoints of all three kinds."""
     routes = ContractBlueprint(ats, __name__, description="Workable's provider contract")
 
     @routes.before_request
-    def _admit() -> None:
-        # Straight from the environ: at every call, `headers` looks it up six times as slowly.
+    def _authenticate() -> None:
+        # `request.headers` takes six times as long as the WSGI environ, at every call.
         scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             abort_with_message(401, "Missing Token")
         services = current_services()
-        at = services.now()
+        now = services.now()
         try:
-            caller = g.caller = services.authenticator.authenticate(token.strip(), ats, at)
+            caller = g.caller = services.authenticator.authenticate(token.strip(), ats, now)
         except Unauthorized as error:
             abort_with_message(401, str(error))
         if caller.request_rate:
-            limit_by_account(services.rate_limiter, caller, caller.request_rate, at)
+            limit_by_account(services.rate_limiter, caller, caller.request_rate, now)
 
-    for words in KIND_CONTRACTS:
-        for add in (
+    for contract in KIND_CONTRACTS:
+        for add_endpoint in (
             _add_list_endpoint,
             _add_create_endpoint,
             _add_get_endpoint,
             _add_share_endpoint,
         ):
-            add(routes, words)
+            add_endpoint(routes, contract)
     return routes
 
 
@@ -136,12 +135,15 @@ def _add_list_endpoint(routes: ContractBlueprint, contract: KindContract) -> Non
         services, caller = current_services(), _current_caller()
         rows = services.product_lists.get(contract.kind, caller, services.now())
         return json_response(
-            {contract.products_key: [{"id": key, "name": name} for key, name in rows]}
+            {contract.products_key: [{"id": product_id, "name": name} for product_id, name in rows]}
         )
 
-    entry = ma.fields.Nested(schemas.Listed)
-    many = ma.fields.List(entry, required=True, metadata={"description": "By name"})
-    out = _build_schema(f"{contract.kind.capitalize()}Products", {contract.products_key: many})
+    products_field = ma.fields.List(
+        ma.fields.Nested(schemas.Listed), required=True, metadata={"description": "By name"}
+    )
+    response_schema = _build_schema(
+        f"{contract.kind.capitalize()}Products", {contract.products_key: products_field}
+    )
     example = {
         contract.products_key: [{"id": "12345", "name": examples.PRODUCT_NAMES[contract.kind]}]
     }
@@ -150,31 +152,33 @@ def _add_list_endpoint(routes: ContractBlueprint, contract: KindContract) -> Non
         contract.products_path,
         f"list_{contract.products_key}",
         view,
-        response=(200, out, example),
+        response=(200, response_schema, example),
         security=BEARER_SECURITY,
     )
 
 
 def _add_create_endpoint(routes: ContractBlueprint, contract: KindContract) -> None:
-    def view(wish: dict[str, Any]) -> Response:
+    def view(order_body: dict[str, Any]) -> Response:
         """Order for a candidate, who is invited by e-mail.
 
         The same order again (the same callback_url and content) answers with the same id and
         invites nobody; the same callback_url with other content is a conflict.
         """
         services, caller = current_services(), _current_caller()
-        _check_callback_url(services, caller, wish["callback_url"])
-        public_id = _place_order(services, caller, contract, wish)
+        _check_callback_url(services, caller, order_body["callback_url"])
+        public_id = _place_order(services, caller, contract, order_body)
         if public_id is None:
             abort_with_message(
-                422, f"Unknown {contract.product_noun}: {wish[contract.product_id_key]}"
+                422, f"Unknown {contract.product_noun}: {order_body[contract.product_id_key]}"
             )
-        log.info("order", order=public_id, kind=contract.kind, word="placed")
+        log.info("order_event_recorded", order=public_id, kind=contract.kind, word="placed")
         return json_response({contract.order_id_key: public_id}, 201)
 
-    made = ma.fields.String(required=True, metadata={"description": "Keep it, to ask again"})
-    out = _build_schema(f"{contract.kind.capitalize()}Created", {contract.order_id_key: made})
-    wish = examples.order_body(
+    id_field = ma.fields.String(required=True, metadata={"description": "Keep it, to ask again"})
+    response_schema = _build_schema(
+        f"{contract.kind.capitalize()}Created", {contract.order_id_key: id_field}
+    )
+    example = examples.order_body(
         contract.product_id_key, contract.orders_path, **contract.example_fields
     )
     routes.add_endpoint(
@@ -182,9 +186,9 @@ def _add_create_endpoint(routes: ContractBlueprint, contract: KindContract) -> N
         contract.orders_path,
         f"create_{contract.kind}",
         view,
-        response=(201, out, {contract.order_id_key: "2044922"}),
+        response=(201, response_schema, {contract.order_id_key: "2044922"}),
         error_codes=(400, 409, 413, 415, 422),
-        request_body=(contract.request_schema(), wish),
+        request_body=(contract.request_schema(), example),
         security=BEARER_SECURITY,
         links=_openapi_links(contract),
         callbacks={"status": _openapi_callback(contract)},
@@ -195,11 +199,11 @@ def _add_get_endpoint(routes: ContractBlueprint, contract: KindContract) -> None
     def view(order_id: str) -> Response:
         """Tell the status and, when completed, the result: what the callbacks say."""
         services, caller = current_services(), _current_caller()
-        with services.db.raw_read() as glance:
-            news = StatusUpdate.for_poll(
-                glance, services.secret_box, services.urls, contract.kind, order_id, caller
+        with services.db.raw_read() as connection:
+            update = StatusUpdate.for_poll(
+                connection, services.secret_box, services.urls, contract.kind, order_id, caller
             )
-        return json_response(build_payload(news))
+        return json_response(build_payload(update))
 
     example = examples.completed_status(contract.kind, contract.noun, contract.orders_path)
     routes.add_endpoint(
@@ -216,19 +220,24 @@ def _add_get_endpoint(routes: ContractBlueprint, contract: KindContract) -> None
 def _add_share_endpoint(routes: ContractBlueprint, contract: KindContract) -> None:
     def view(order_id: str) -> Response:
         """Give a public address of the report: permanent, or with the account's time to live."""
-        services, caller, at = current_services(), _current_caller(), current_services().now()
+        services, caller = current_services(), _current_caller()
         with services.db.writing() as session:
-            found = KINDS[contract.kind].order_class.find(
+            order = KINDS[contract.kind].order_class.find(
                 session, order_id, caller.account_id, lock=True
             )
             link = Link.get_or_create_shared(
-                session, services.secret_box, found, caller.shared_ttl, caller.shared_ttl_units, at
+                session,
+                services.secret_box,
+                order,
+                caller.shared_ttl,
+                caller.shared_ttl_units,
+                services.now(),
             )
             url = services.urls.shared(link.get_token(services.secret_box))
-        said: dict[str, str | None] = {"url": url}
+        answer: dict[str, str | None] = {"url": url}
         if caller.shared_ttl:
-            said |= {"ttl": str(caller.shared_ttl), "ttl_units": caller.shared_ttl_units}
-        return json_response(said)
+            answer |= {"ttl": str(caller.shared_ttl), "ttl_units": caller.shared_ttl_units}
+        return json_response(answer)
 
     routes.add_endpoint(
         "GET",
@@ -243,19 +252,19 @@ def _add_share_endpoint(routes: ContractBlueprint, contract: KindContract) -> No
 
 
 def _openapi_links(contract: KindContract) -> dict[str, Any]:
-    """Say where the new id leads."""
-    known = {"order_id": f"$response.body#/{contract.order_id_key}"}
+    """Return OpenAPI links from a created order to its other operations."""
+    parameters = {"order_id": f"$response.body#/{contract.order_id_key}"}
     return {
-        name: {"operationId": f"{name}_{contract.kind}", "parameters": known}
+        name: {"operationId": f"{name}_{contract.kind}", "parameters": parameters}
         for name in ("get", "share")
     }
 
 
 def _openapi_callback(contract: KindContract) -> dict[str, Any]:
-    """Describe what the ATS is sent at every change of the status."""
+    """Return the OpenAPI description of the callback at every change of status."""
     example = examples.completed_status(contract.kind, contract.noun, contract.orders_path)
     content = {"application/json": {"schema": contract.status_schema, "example": example}}
-    said = {
+    operation = {
         "summary": "Learn the new status and, when completed, the result.",
         "requestBody": {"required": True, "content": content},
         "responses": {
@@ -265,7 +274,7 @@ def _openapi_callback(contract: KindContract) -> dict[str, Any]:
             "5XX": {"description": "Try again later; so do 401, 403, 408, 425 and 429."},
         },
     }
-    return {"{$request.body#/callback_url}": {"put": said}}
+    return {"{$request.body#/callback_url}": {"put": operation}}
 
 
 def _place_order(
@@ -284,7 +293,7 @@ def _place_order(
     try:
         return _write_order(services, caller, contract, placement)
     except IntegrityError:
-        # Another process placed it between our look and our write: the next look finds it.
+        # Another process inserted the order between our SELECT and our INSERT: look again.
         return _write_order(services, caller, contract, placement)
 
 

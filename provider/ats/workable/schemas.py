@@ -1,4 +1,4 @@
-"""The shapes on Workable's wire; the published description is made of them."""
+"""Marshmallow schemas of Workable's requests and responses; OpenAPI is generated from them."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from provider.ats.request_fields import (
 )
 
 PREFERENCES = f"Values of the ATS's own, kept with the order; at most {MAX_NESTING_LEVELS} levels"
-DETAIL_VALUE_TYPES = ["string", "number", "boolean", "null"]  # what a value of `details` may be
+DETAIL_VALUE_TYPES = ["string", "number", "boolean", "null"]  # JSON types in `details`
 GRADES = ("failed", "passed", "excelled")
 OUTCOMES = ("clear", "consider")
 SCORED_STATUSES = ("pending", "completed", "rejected", "declined", "expired")
