@@ -1,4 +1,4 @@
-"""The `provider` command: everything that staff and machines do from a terminal."""
+"""The `provider` command: everything that staff and scripts do from a terminal."""
 
 import click
 
@@ -11,32 +11,35 @@ def main() -> None:
     """Tests, video interviews and background checks inside an ATS."""
 
 
-# Where each command is, and its line in the help, which loads none of them.
+# Module and help line of each command, so that `--help` imports none of these modules.
 main.add_lazy_commands(
     "provider.cli.server",
-    init="Create the database, or bring it to this program's version.",
-    serve="Serve everything, with the courier inside; Ctrl-C or SIGTERM stops it clean.",
+    init="Create the database, or upgrade it to this program's version.",
+    serve="Start the web server; on SQLite it delivers too. Ctrl-C or SIGTERM stops it.",
     demo="Play an ATS against a server of its own, and show what happens.",
     config="Print every setting with its source; secrets stay hidden.",
 )
 main.add_lazy_commands(
     "provider.cli.maintenance",
-    backup="Make FOLDER, a backup of the database and all files, while the server works.",
-    restore="Put a backup into the instance of the settings, which must be empty.",
-    copy_instance="Copy a whole instance into an empty database; run it again if it broke off.",
-    media="Recordings and their posters.",
+    backup="Create FOLDER, a backup of the database and all files, while the server runs.",
+    restore="Restore a backup into the configured instance, which must be empty.",
+    copy_instance="Copy a whole instance into an empty database; "
+    "run it again after an interruption.",
+    media="Recordings and their poster images.",
 )
 main.add_lazy_commands(
     "provider.cli.workers",
-    worker="Deliver what servers on PostgreSQL write, beside other workers; SIGTERM stops it "
-    "clean.",
+    worker="Deliver callbacks and e-mails on PostgreSQL; SIGTERM finishes running attempts and "
+    "stops.",
 )
 main.add_lazy_commands("provider.cli.accounts", account="Customers' ATS connections.")
-main.add_lazy_commands("provider.cli.staff", staff="Who signs in to the console.")
+main.add_lazy_commands("provider.cli.staff", staff="People who sign in to the console.")
 main.add_lazy_commands(
     "provider.cli.products",
-    product="What can be ordered: tests, interview templates, packages.",
-    seed="Add the sample products of each kind, published; those that are there stay as they are.",
+    product="Products to order: tests, interview templates, packages.",
+    seed="Add the sample products of each kind, published; existing products stay unchanged.",
 )
-main.add_lazy_commands("provider.cli.orders", order="What was ordered.")
-main.add_lazy_commands("provider.cli.deliveries", delivery="What goes out: callbacks and letters.")
+main.add_lazy_commands("provider.cli.orders", order="Orders of the ATS.")
+main.add_lazy_commands(
+    "provider.cli.deliveries", delivery="Deliveries: callbacks, e-mails and video processing."
+)

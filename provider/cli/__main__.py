@@ -1,4 +1,4 @@
-"""`python -m provider.cli`, where the script is not on the PATH."""
+"""`python -m provider.cli`, for an environment without the `provider` script on its PATH."""
 
 from provider.cli import main
 

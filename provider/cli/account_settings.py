@@ -1,4 +1,4 @@
-"""The settings of an account as text: what `provider account set` understands."""
+"""Parsers of the settings that `provider account set` changes."""
 
 import re
 import sys
@@ -14,13 +14,13 @@ from provider.services import Services
 
 HOST_LABEL_PATTERN = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_PATTERN = re.compile(rf"(\*\.)?{HOST_LABEL_PATTERN}(\.{HOST_LABEL_PATTERN})*\.?")
-CALLBACK_RATE_RANGE = (0.01, 10_000)  # callbacks a second
-MAX_REQUEST_RATE = 10_000  # a second
+CALLBACK_RATE_RANGE = (0.01, 10_000)  # callbacks per second
+MAX_REQUEST_RATE = 10_000  # calls per second
 YES_WORDS, NO_WORDS = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
 
 
 def change_setting(account: Account, services: Services, key: str, text: str) -> None:
-    """Change one setting; Invalid says which keys there are, or what its value should look like."""
+    """Change one setting; Invalid lists the known keys, or describes a valid value."""
     switches = ADAPTERS[account.ats].options
     if key == "callback_token":
         account.set_callback_token(services.secret_box, _parse_callback_token(text))
@@ -29,12 +29,12 @@ def change_setting(account: Account, services: Services, key: str, text: str) ->
     elif key in switches:
         account.options = account.options | {key: parse_yes_no(key, text)}
     else:
-        known = ", ".join(["callback_token", *SETTERS, *switches])
-        raise Invalid(f"An account has no setting “{key}”: there are {known}")
+        known_keys = ", ".join(["callback_token", *SETTERS, *switches])
+        raise Invalid(f"An account has no setting “{key}”: there are {known_keys}")
 
 
 def parse_account_name(text: str) -> str:
-    """Read an account's name."""
+    """Return a name without surrounding space; Invalid if it is empty, long or not one line."""
     text = text.strip()
     if not 1 <= len(text) <= 100 or not text.isprintable():
         raise Invalid("An account's name is one line of at most 100 characters")
@@ -42,20 +42,19 @@ def parse_account_name(text: str) -> str:
 
 
 def parse_host(text: str) -> str:
-    """Read the name of a host, or `*.example.com` for all below it."""
+    """Return a host name in lower case; `*.example.com` matches every subdomain."""
     text = text.strip().lower()
     if len(text) > 253 or not HOST_PATTERN.fullmatch(text):
-        raise Invalid(f"“{text}” is not a host: write hooks.example.com or *.example.com, no more")
+        raise Invalid(f"“{text}” is not a host: write only hooks.example.com or *.example.com")
     return text.rstrip(".")
 
 
 def parse_expire_after(text: str) -> int:
-    """Read the time that an order waits for its candidate, in seconds."""
+    """Return seconds; Invalid for text that is not a duration such as 7d."""
     return int(parse_duration(text).total_seconds())
 
 
 def parse_yes_no(key: str, text: str) -> bool:
-    """Read a switch."""
     if text.lower() not in YES_WORDS | NO_WORDS:
         raise Invalid(f"{key} should be yes or no, not “{text}”")
     return text.lower() in YES_WORDS
@@ -72,7 +71,7 @@ def _parse_callback_token(text: str) -> str | None:
 
 
 def _set_callback_hosts(account: Account, text: str) -> None:
-    account.callback_hosts = [parse_host(each) for each in text.split(",")]
+    account.callback_hosts = [parse_host(host) for host in text.split(",")]
 
 
 def _set_expire_after(account: Account, text: str) -> None:
@@ -100,7 +99,7 @@ def _set_callback_rate(account: Account, text: str) -> None:
         rate = nan
     if rate is not None and not CALLBACK_RATE_RANGE[0] <= rate <= CALLBACK_RATE_RANGE[1]:
         raise Invalid(
-            "callback_rate should be a number of callbacks a second, 0.01 to 10000, or none"
+            "callback_rate should be a number of callbacks per second, 0.01 to 10000, or none"
         )
     account.callback_rate = rate
 
@@ -109,7 +108,7 @@ def _set_request_rate(account: Account, text: str) -> None:
     rate = int(text) if re.fullmatch("[0-9]{1,5}", text) else 0
     if text != "none" and not 1 <= rate <= MAX_REQUEST_RATE:
         raise Invalid(
-            "request_rate should be a whole number of calls a second, 1 to 10000, or none"
+            "request_rate should be a whole number of calls per second, 1 to 10000, or none"
         )
     account.request_rate = rate or None
 
@@ -131,8 +130,9 @@ def _set_colour(account: Account, text: str) -> None:
 
 
 def _set_branding(account: Account, key: str, value: str | None) -> None:
-    rest = {each: kept for each, kept in account.branding.items() if each != key}
-    account.branding = rest | ({key: value} if value else {})
+    others = {name: text for name, text in account.branding.items() if name != key}
+    # A new dict: SQLAlchemy does not notice a change inside the old one.
+    account.branding = others | ({key: value} if value else {})
 
 
 SETTERS: dict[str, Callable[[Account, str], None]] = {

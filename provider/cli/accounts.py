@@ -21,10 +21,7 @@ from provider.core.accounts import Account, AccountProduct, Caller
 from provider.core.kinds import KINDS
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
-from provider.errors import Conflict
 from provider.outbox import CALLBACK
-from provider.services import Services
-from provider.storage.database import acquire_advisory_lock
 
 
 @click.group()
@@ -34,7 +31,7 @@ def account() -> None:
 
 @account.command()
 @click.argument("name_", metavar="NAME")
-@click.option("--ats", required=True, type=click.Choice(sorted(ADAPTERS)), help="How it speaks.")
+@click.option("--ats", required=True, type=click.Choice(sorted(ADAPTERS)), help="Which ATS it is.")
 @click.option(
     "--callback-token",
     metavar="TOKEN",
@@ -45,9 +42,15 @@ def account() -> None:
     "hosts",
     multiple=True,
     metavar="HOST",
-    help="Where callbacks may go, e.g. *.example.com; repeatable; default: the ATS's own hosts.",
+    help="A host that may receive callbacks, e.g. *.example.com; repeatable. Default: the ATS's "
+    "own hosts.",
 )
-@click.option("--expire-after", default="7d", show_default=True, help="Time to begin, e.g. 7d.")
+@click.option(
+    "--expire-after",
+    default="7d",
+    show_default=True,
+    help="Time that a candidate has to start, e.g. 7d.",
+)
 @json_option
 def create(
     name_: str,
@@ -57,24 +60,24 @@ def create(
     expire_after: str,
     as_json: bool,
 ) -> None:
-    """Connect an ATS; prints the token that it will send, this once."""
+    """Connect an ATS; prints the token that the ATS sends. It is shown only once."""
     with open_services() as services:
         with services.db.writing() as session:
-            new = _create_account(session, services, parse_account_name(name_), ats)
-            new.callback_hosts = [parse_host(each) for each in hosts] or list(
+            account = Account.create(session, parse_account_name(name_), ats, services.now())
+            account.callback_hosts = [parse_host(host) for host in hosts] or list(
                 ADAPTERS[ats].default_callback_hosts
             )
-            new.expire_after_seconds = parse_expire_after(expire_after)
+            account.expire_after_seconds = parse_expire_after(expire_after)
             if callback_token is not None:
-                change_setting(new, services, "callback_token", callback_token)
-            token = new.issue_token(services.now())
+                change_setting(account, services, "callback_token", callback_token)
+            token = account.issue_token(services.now())
         if as_json:
-            print_json({"account": new.name, "token": token})
+            print_json({"account": account.name, "token": token})
             return
-        click.echo(f"Account {new.name} is connected. Give its ATS these two:\n")
+        click.echo(f"Account {account.name} is connected. Give its ATS these two:\n")
         click.echo(f"  Base URL  {services.settings.base_url}")
         click.echo(f"  Token     {token}\n")
-        click.echo("The token is shown this once; `provider account token` makes another.")
+        click.echo("The token is shown only once; `provider account token` creates another.")
 
 
 @account.command("list")
@@ -83,8 +86,8 @@ def list_(as_json: bool) -> None:
     """List the accounts."""
     with open_services() as services, services.db.reading() as session:
         records = [
-            _account_record(each)
-            for each in session.scalars(select(Account).order_by(Account.name))
+            _account_record(account)
+            for account in session.scalars(select(Account).order_by(Account.name))
         ]
     columns = {
         "Name": "name",
@@ -101,11 +104,11 @@ def list_(as_json: bool) -> None:
 @click.argument("name_", metavar="NAME")
 @json_option
 def show(name_: str, as_json: bool) -> None:
-    """Show an account with its tokens' beginnings."""
+    """Show an account, its settings and the first characters of its tokens."""
     with open_services() as services, services.db.reading() as session:
-        found = Account.get_by_name(session, name_)
-        record = _account_record(found)
-        tokens = [_token_record(each) for each in found.tokens]
+        account = Account.get_by_name(session, name_)
+        record = _account_record(account)
+        tokens = [_token_record(token) for token in account.tokens]
     if as_json:
         print_json(record | {"tokens": tokens})
         return
@@ -113,8 +116,8 @@ def show(name_: str, as_json: bool) -> None:
     click.echo()
     columns = {
         "Token": "prefix",
-        "Made": "created_at",
-        "Used": "last_used_at",
+        "Created": "created_at",
+        "Last used": "last_used_at",
         "Revoked": "revoked_at",
     }
     print_records(tokens, columns, as_json=False)
@@ -124,46 +127,48 @@ def show(name_: str, as_json: bool) -> None:
 @click.argument("name_", metavar="NAME")
 @click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE…")
 def set_(name_: str, settings: tuple[str, ...]) -> None:
-    """Change settings of an account, all or none.
+    """Change settings of an account: all of them, or none if one is wrong.
 
     \b
     callback_hosts      comma-separated: *.example.com,hooks.example.org
     callback_token      the token that callbacks carry; - reads it from stdin; none;
-                        callbacks that waited for another token go at once
-    callback_rate       callbacks a second that each host gets at most, e.g. 5; none
-    request_rate        calls of its ATS a second that are answered at most, e.g. 20; none
-    expire_after        time to begin: 12h, 7d, 2w
+                        a new token resumes callbacks that are paused for a refused one
+    callback_rate       at most so many callbacks per second to each host, e.g. 5; none
+    request_rate        at most so many calls of the ATS per second, e.g. 20; none
+    expire_after        time that a candidate has to start: 12h, 7d, 2w
     timezone            e.g. Europe/Athens
-    shared_ttl          how long shared links work: 120 minutes, 3 days, 3 views, none
+    shared_ttl          lifetime of shared links: 120 minutes, 3 days, 3 views, none
     sandbox             yes or no
-    brand.display_name  what candidates read instead of the account's name; none
+    brand.display_name  name that candidates see instead of the account's name; none
     brand.colour        e.g. #0a5cff; none
     and the ATS's switches, yes or no: see `provider account show`
     """
     with open_services() as services, services.db.writing() as session:
-        found = Account.get_by_name(session, name_, lock=True)
+        account = Account.get_by_name(session, name_, lock=True)
         for setting in settings:
             key, equals, value = setting.partition("=")
             if not equals:
                 raise click.UsageError(f"“{setting}” should look like KEY=VALUE")
-            change_setting(found, services, key.strip(), value.strip())
+            change_setting(account, services, key.strip(), value.strip())
             if key.strip() == "callback_token":
-                outbox.resume(session, f"account/{found.id}/{CALLBACK}")
-    click.echo(f"Changed {found.name}; a running server follows within five seconds.")
+                outbox.resume(session, f"account/{account.id}/{CALLBACK}")
+    click.echo(f"Changed {account.name}; a running server applies it within five seconds.")
 
 
 @account.command("products")
 @click.argument("name_", metavar="NAME")
-@click.option("--all", "sees_all", is_flag=True, help="Let it see every published product.")
-@click.option("--only", is_flag=True, help="Let it see the given products only.")
+@click.option(
+    "--all", "sees_all", is_flag=True, help="Let the account see every published product."
+)
+@click.option("--only", is_flag=True, help="Let the account see the given products only.")
 @click.argument("keys", nargs=-1, metavar="[KEY…]")
 @json_option
 def products_(name_: str, sees_all: bool, only: bool, keys: tuple[str, ...], as_json: bool) -> None:
-    """List what an account sees, or say what it may see."""
+    """List the products that an account sees, or choose them."""
     if sees_all and only:
         raise click.UsageError("Choose --all or --only")
     if only != bool(keys):
-        raise click.UsageError("--only wants the products' keys, and keys want --only")
+        raise click.UsageError("Give --only together with the keys of products")
     with open_services() as services:
         if sees_all or only:
             with services.db.writing() as session:
@@ -179,34 +184,24 @@ def products_(name_: str, sees_all: bool, only: bool, keys: tuple[str, ...], as_
 @click.argument("name_", metavar="NAME")
 @json_option
 def token(name_: str, as_json: bool) -> None:
-    """Make another token for an account; prints it this once."""
+    """Create another token for an account; it is shown only once."""
     with open_services() as services, services.db.writing() as session:
-        found = Account.get_by_name(session, name_)
-        made = found.issue_token(services.now())
+        account = Account.get_by_name(session, name_)
+        new_token = account.issue_token(services.now())
     if as_json:
-        print_json({"account": found.name, "token": made})
+        print_json({"account": account.name, "token": new_token})
     else:
-        click.echo(made)
+        click.echo(new_token)
 
 
 @account.command()
 @click.argument("name_", metavar="NAME")
 @click.argument("prefix", metavar="PREFIX")
 def revoke(name_: str, prefix: str) -> None:
-    """Close the token that begins with PREFIX."""
+    """Revoke the token that begins with PREFIX."""
     with open_services() as services, services.db.writing() as session:
-        closed = Account.get_by_name(session, name_).revoke_token(prefix, services.now())
-    click.echo(f"Closed {closed.prefix}…; a running server refuses it within five seconds.")
-
-
-def _create_account(session: Session, services: Services, name: str, ats: str) -> Account:
-    acquire_advisory_lock(session, "accounts")
-    if session.scalar(select(Account.id).where(Account.name == name)):
-        raise Conflict(f"There is an account “{name}” already")
-    new = Account(name=name, ats=ats, created_at=services.now())
-    session.add(new)
-    session.flush()
-    return new
+        revoked = Account.get_by_name(session, name_).revoke_token(prefix, services.now())
+    click.echo(f"Revoked {revoked.prefix}…; a running server refuses it within five seconds.")
 
 
 def _account_record(account: Account) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What all commands share: one line for an error, tables, JSON, the open house."""
+"""Shared by all commands: errors in one line, tables, JSON, and the services."""
 
 import json
 import sys
@@ -22,12 +22,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 class ErrorReportingGroup(click.Group):
-    """A group whose commands end in one clear line where something goes wrong, never in a trace."""
+    """A group that prints a command's error in one line, without a traceback."""
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
     ) -> NoReturn:
-        """Run; exit with 0, 1 (it cannot be done) or 2 (it was called wrongly)."""
+        """Run, then exit: 0 success, 1 the command failed, 2 wrong usage, 130 interrupted."""
         extra["standalone_mode"] = False
         try:
             code = super().main(args, prog_name, **extra)
@@ -41,19 +41,19 @@ class ErrorReportingGroup(click.Group):
         except (click.ClickException, ProviderError, OSError) as error:
             fail(_error_message(error))
         except _database_error_class() as error:
-            fail(f"The database does not do it: {getattr(error, 'orig', None) or error}")
+            fail(f"The database reports an error: {getattr(error, 'orig', None) or error}")
         sys.exit(code if isinstance(code, int) else 0)
 
 
 class LazyGroup(ErrorReportingGroup):
-    """A group that loads a command when it is called: `--help` waits for no database's library."""
+    """A group that imports a command when it runs, so that `--help` imports no SQLAlchemy."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._lazy_commands: dict[str, tuple[str, str]] = {}
 
     def add_lazy_commands(self, module: str, **help_lines: str) -> None:
-        """Name the functions of a module that are commands, each with its line in the help.
+        """Register functions of a module as commands, each with its help line.
 
         A command's name has a dash where its function has an underscore.
         """
@@ -62,11 +62,9 @@ class LazyGroup(ErrorReportingGroup):
         }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
         return sorted(self._lazy_commands)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Load a command."""
         if cmd_name not in self._lazy_commands:
             return None
         module = import_module(self._lazy_commands[cmd_name][0])
@@ -74,7 +72,7 @@ class LazyGroup(ErrorReportingGroup):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the commands' lines, without loading them."""
+        """Write the registered help lines; click would import every command."""
         with formatter.section("Commands"):
             formatter.write_dl(
                 [(name, self._lazy_commands[name][1]) for name in self.list_commands(ctx)]
@@ -82,18 +80,18 @@ class LazyGroup(ErrorReportingGroup):
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Say what is wrong in one line on stderr, and end."""
+    """Print an error in one line on stderr, and exit."""
     click.echo(f"Error: {printable_text(' '.join(message.split()))}", err=True)
     sys.exit(code)
 
 
 @contextmanager
 def open_services() -> Iterator["Services"]:
-    """Open the house of the settings, on a database of this version.
+    """Yield the services of the settings; Unavailable if the database has another version.
 
-    Its clock is the context's object, or the machine's clock.
+    The clock is the click context's object, or else the machine's clock.
     """
-    # Late, for the help and a call that is wrong need none of it.
+    # Late: neither the help nor a usage error needs these imports.
     from provider import config
     from provider.maintenance import schema_version
     from provider.services import Services
@@ -121,7 +119,7 @@ def print_records(records: Sequence[Record], columns: Mapping[str, str], *, as_j
 
 
 def _print_table(columns: Mapping[str, str], rows: Sequence[Sequence[str]]) -> None:
-    # Late: most output goes to a pipe, and rich takes a while to load.
+    # Late: rich is slow to import, and most output goes to a pipe.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -133,7 +131,7 @@ def _print_table(columns: Mapping[str, str], rows: Sequence[Sequence[str]]) -> N
 
 
 def print_record(record: Record, *, as_json: bool) -> None:
-    """Print one record: JSON, or a line for each field."""
+    """Print one record: JSON, or one line per field."""
     if as_json:
         print_json(record)
         return
@@ -141,17 +139,15 @@ def print_record(record: Record, *, as_json: bool) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a JSON document."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_json_default))
 
 
 def is_terminal() -> bool:
-    """Whether a person reads what is printed."""
+    """Return whether stdout is a terminal; a test replaces this function."""
     return sys.stdout.isatty()
 
 
 def format_cell(value: Any) -> str:
-    """Return a value as a person reads it in a terminal."""
     if value is None or value == "" or value == []:
         return "–"
     if isinstance(value, bool):
@@ -161,12 +157,12 @@ def format_cell(value: Any) -> str:
     if isinstance(value, timedelta):
         return format_duration(value.total_seconds())
     if isinstance(value, list | tuple):
-        return ", ".join(format_cell(each) for each in value)
+        return ", ".join(format_cell(item) for item in value)
     return printable_text(str(value))
 
 
 def printable_text(text: str) -> str:
-    """Return text that cannot steer a terminal: names come from candidates and from an ATS."""
+    """Replace control characters: a name from outside could hold a terminal's escape codes."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
@@ -182,11 +178,11 @@ def _json_default(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, timedelta):
         return int(value.total_seconds())
-    raise TypeError(f"{type(value).__name__} has no JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
 def _database_error_class() -> type[Exception]:
-    from sqlalchemy.exc import SQLAlchemyError  # late: asked only when something went wrong
+    from sqlalchemy.exc import SQLAlchemyError  # late: only an error needs it
 
     return SQLAlchemyError
 
@@ -201,5 +197,7 @@ def _error_message(error: Exception) -> str:
         return error.format_message()
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    said = getattr(error.__cause__, "orig", None)  # the database's own words
-    return f"{error} ({said})" if isinstance(error, Unavailable) and said else str(error)
+    driver_error = getattr(error.__cause__, "orig", None)
+    if isinstance(error, Unavailable) and driver_error:
+        return f"{error} ({driver_error})"
+    return str(error)

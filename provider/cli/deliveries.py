@@ -1,5 +1,6 @@
-"""`provider delivery …`: what goes out, what waits and why, and sending again what is parked."""
+"""`provider delivery …`: list deliveries and pauses, and send failed deliveries again."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -37,28 +38,39 @@ COLUMNS = {
     "Order": "order",
     "Topic": "topic",
     "State": "state",
-    "Tries": "attempts",
+    "Attempts": "attempts",
     "Due": "due_at",
     "Settled": "settled_at",
 }
-SUPERSEDED_EXPLANATION = "a later status has gone out, which says all that it said"
-BATCH_SIZE = 100  # parked deliveries that are sent again at once: a writer is never held for long
+# State of a message → its name for people; JSON has the state itself.
+STATE_LABELS = {
+    WAITING: "Waiting",
+    DELIVERED: "Delivered",
+    PARKED: "Failed",
+    SUPERSEDED: "Superseded",
+}
+SUPERSEDED_EXPLANATION = "a later status has already been sent, and it replaces this one"
+BATCH_SIZE = 100  # messages in one transaction: a longer one would block other writers
 
-account_option = click.option("--account", metavar="NAME", help="Of this account only.")
+account_option = click.option("--account", metavar="NAME", help="Only this account's.")
 channel_option = click.option(
     "--channel",
     type=click.Choice([CALLBACK, EMAIL, MEDIA]),
-    help="Callbacks to the ATS, letters, or recordings only.",
+    help="Only callbacks to the ATS, e-mails, or video processing.",
 )
 
 
 @click.group()
 def delivery() -> None:
-    """What goes out: callbacks and letters."""
+    """Deliveries: callbacks, e-mails and video processing."""
 
 
 @delivery.command("list")
-@click.option("--state", type=click.Choice([WAITING, DELIVERED, PARKED, SUPERSEDED]))
+@click.option(
+    "--state",
+    type=click.Choice([WAITING, DELIVERED, PARKED, SUPERSEDED]),
+    help="Only this state; a parked delivery has failed, and can be sent again.",
+)
 @account_option
 @channel_option
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
@@ -66,54 +78,54 @@ def delivery() -> None:
 def list_(
     state: str | None, account: str | None, channel: str | None, limit: int, as_json: bool
 ) -> None:
-    """List deliveries, the newest first; says when something is held."""
+    """List deliveries, the newest first; a note on stderr says if any are paused."""
     query = select(Message).order_by(Message.id.desc()).limit(limit)
     with open_services() as services, services.db.reading() as session:
         conditions = _filter_conditions(session, state, account, channel)
-        records = [delivery_record(each) for each in session.scalars(query.where(*conditions))]
-        held = len(list_pauses(session))
-    print_records(records, COLUMNS, as_json=as_json)
-    if held:
-        many = "One hold keeps" if held == 1 else f"{held} holds keep"
-        click.echo(f"{many} deliveries waiting: see `provider delivery holds`", err=True)
+        records = [
+            delivery_record(message) for message in session.scalars(query.where(*conditions))
+        ]
+        pause_count = len(list_pauses(session))
+    print_deliveries(records, as_json=as_json)
+    if pause_count:
+        count = "1 pause is" if pause_count == 1 else f"{pause_count} pauses are"
+        click.echo(f"{count} in force: see `provider delivery pauses`", err=True)
 
 
 @delivery.command()
 @click.argument("delivery_id", metavar="ID")
 @json_option
 def show(delivery_id: str, as_json: bool) -> None:
-    """Show a delivery: what was sent, every try, and every answer."""
+    """Show a delivery: its body, every attempt, and every response."""
     with open_services() as services, services.db.reading() as session:
-        found = _find_delivery(session, delivery_id)
-        shown, tries = (
-            delivery_record(found),
-            [_attempt_record(each) for each in found.attempt_history],
-        )
-        body = (found.body or b"").decode("utf-8", "replace")
+        message = _find_delivery(session, delivery_id)
+        record = delivery_record(message)
+        attempts = [_attempt_record(attempt) for attempt in message.attempt_history]
+        body = (message.body or b"").decode("utf-8", "replace")
     if as_json:
-        print_json(shown | {"body": body, "tries": tries})
+        print_json(record | {"body": body, "attempt_history": attempts})
         return
-    print_record(shown, as_json=False)
+    print_record(_with_state_label(record), as_json=False)
     columns = {
-        "Try": "number",
-        "When": "started_at",
+        "Attempt": "number",
+        "Started": "started_at",
         "ms": "duration_ms",
         "Outcome": "outcome",
-        "Code": "code",
+        "Status code": "status_code",
         "Error": "error",
-        "Answer": "answer",
+        "Response": "response_excerpt",
     }
     click.echo()
-    print_records(tries, columns, as_json=False)
+    print_records(attempts, columns, as_json=False)
     click.echo("\n" + "\n".join(printable_text(line) for line in body.splitlines()))
 
 
 @delivery.command()
 @json_option
 def pauses(as_json: bool) -> None:
-    """List what deliveries wait for: hosts that do not answer, tokens that are refused."""
+    """List the pauses: hosts that do not respond, tokens that are refused, rate limits."""
     with open_services() as services, services.db.reading() as session:
-        held = list_pauses(session)
+        pause_views = list_pauses(session)
     columns = {
         "Paused": "scope",
         "Host": "host",
@@ -123,25 +135,27 @@ def pauses(as_json: bool) -> None:
         "Since": "paused_at",
         "Next attempt": "retry_at",
     }
-    print_records([_pause_record(each) for each in held], columns, as_json=as_json)
-    for each in held:
-        if each.fix_command and not as_json:
+    print_records([_pause_record(pause) for pause in pause_views], columns, as_json=as_json)
+    for pause in pause_views:
+        if pause.fix_command and not as_json:
             click.echo(
-                f"With a new token they go at once: {printable_text(each.fix_command)}", err=True
+                f"A new token ends the pause of {printable_text(pause.account_name)}: "
+                f"{printable_text(pause.fix_command)}",
+                err=True,
             )
 
 
 @delivery.command()
 @click.argument("delivery_id", metavar="[ID]", required=False)
 @click.option(
-    "--all", "retry_all", is_flag=True, help="Every parked delivery, or those of a filter."
+    "--all", "retry_all", is_flag=True, help="Every failed delivery that the other options select."
 )
 @account_option
 @channel_option
 def retry(
     delivery_id: str | None, retry_all: bool, account: str | None, channel: str | None
 ) -> None:
-    """Send a parked delivery again, or all; a running server takes them within seconds."""
+    """Send a failed delivery again, or all of them; a running server does so in seconds."""
     if retry_all == bool(delivery_id):
         raise click.UsageError("Give the ID of a delivery, or --all")
     if not retry_all and (account or channel):
@@ -149,43 +163,53 @@ def retry(
     with open_services() as services:
         if delivery_id:
             with services.db.writing() as session:
-                goes = outbox.requeue(session, _find_delivery(session, delivery_id), services.now())
-            click.echo("It is due again." if goes else f"It is not sent: {SUPERSEDED_EXPLANATION}.")
+                is_requeued = outbox.requeue(
+                    session, _find_delivery(session, delivery_id), services.now()
+                )
+            click.echo(
+                "The delivery is due again."
+                if is_requeued
+                else f"The delivery is not sent: {SUPERSEDED_EXPLANATION}."
+            )
             return
-        count, late = _retry_all(services, account, channel)
-    click.echo("1 delivery is due again." if count == 1 else f"{count} deliveries are due again.")
-    if late:
-        click.echo(f"Not sent: {late}, for {SUPERSEDED_EXPLANATION}.")
+        requeued, superseded = _retry_all(services, account, channel)
+    click.echo(
+        "1 delivery is due again." if requeued == 1 else f"{requeued} deliveries are due again."
+    )
+    if superseded:
+        click.echo(f"Not sent: {superseded}, because {SUPERSEDED_EXPLANATION}.")
 
 
 def _retry_all(services: Services, account: str | None, channel: str | None) -> tuple[int, int]:
-    """Make parked messages due again, batch by batch, each once whatever becomes of it.
+    """Requeue failed messages in batches; return how many, and how many were superseded instead.
 
-    Return how many are, and how many are not for a later status has made them untrue.
+    The loop pages by id: a message that fails again at once is not requeued a second time.
     """
-    count = late = last = 0
+    requeued = superseded = last_id = 0
     while True:
         with services.db.writing() as session:
             conditions = _filter_conditions(session, PARKED, account, channel)
-            query = select(Message).where(*conditions, Message.id > last).order_by(Message.id)
-            found = session.scalars(query.limit(BATCH_SIZE)).all()
-            going = [outbox.requeue(session, each, services.now()) for each in found]
-        count, late = count + going.count(True), late + going.count(False)
-        if len(found) < BATCH_SIZE:
-            return count, late
-        last = found[-1].id
+            query = select(Message).where(*conditions, Message.id > last_id).order_by(Message.id)
+            batch = session.scalars(query.limit(BATCH_SIZE)).all()
+            results = [outbox.requeue(session, message, services.now()) for message in batch]
+        requeued += results.count(True)
+        superseded += results.count(False)
+        if len(batch) < BATCH_SIZE:
+            return requeued, superseded
+        last_id = batch[-1].id
 
 
 def _filter_conditions(
     session: Session, state: str | None, account: str | None, channel: str | None
 ) -> list[ColumnElement[bool]]:
-    lane = Message.queue.concat("/")
-    whose = f"{Account.get_by_name(session, account).id}/" if account else ""
-    conditions = [lane.startswith(whose, autoescape=True)] if whose else []
+    queue = Message.queue.concat("/")
+    prefix = f"{Account.get_by_name(session, account).id}/" if account else ""
+    conditions = [queue.startswith(prefix, autoescape=True)] if prefix else []
     if channel == CALLBACK:
-        conditions.append(lane.contains(f"/{CALLBACK}/"))
+        conditions.append(queue.contains(f"/{CALLBACK}/"))
     elif channel:
-        conditions += [lane.endswith(f"/{channel}/"), ~lane.contains(f"/{CALLBACK}/")]
+        # A callback's host may be called like a channel.
+        conditions += [queue.endswith(f"/{channel}/"), ~queue.contains(f"/{CALLBACK}/")]
     return [*conditions, outbox.is_in_state(state)] if state else conditions
 
 
@@ -201,8 +225,18 @@ def _pause_record(pause: PauseView) -> dict[str, Any]:
     }
 
 
+def print_deliveries(records: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Print the records of messages: JSON, or a table with the states' names for people."""
+    rows = records if as_json else [_with_state_label(record) for record in records]
+    print_records(rows, COLUMNS, as_json=as_json)
+
+
+def _with_state_label(record: dict[str, Any]) -> dict[str, Any]:
+    return record | {"state": STATE_LABELS[record["state"]]}
+
+
 def delivery_record(message: Message) -> dict[str, Any]:
-    """Return what a listing says of a message."""
+    """Return the fields of a message that a list shows."""
     return {
         "id": message.public_id,
         "channel": QueueName.parse(message.queue).channel,
@@ -218,10 +252,10 @@ def delivery_record(message: Message) -> dict[str, Any]:
 
 
 def _find_delivery(session: Session, public_id: str) -> Message:
-    found = session.scalar(select(Message).where(Message.public_id == public_id))
-    if found is None:
+    message = session.scalar(select(Message).where(Message.public_id == public_id))
+    if message is None:
         raise NotFound("There is no such delivery: see `provider delivery list`")
-    return found
+    return message
 
 
 def _attempt_record(attempt: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""`provider order …`: follow, link, cancel and reopen orders."""
+"""`provider order …`: list, show, cancel and reopen orders, and print invitation links."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -15,20 +14,24 @@ from provider.core.kinds import KINDS
 from provider.core.orders import INVITE, STATUSES, Link, Order
 from provider.errors import Gone
 
-ACTOR = "command"  # who did it, in the order's story
+ACTOR = "command"  # the actor in an order's timeline
 
 
 @click.group()
 def order() -> None:
-    """What was ordered."""
+    """Orders of the ATS."""
 
 
 @order.command("list")
-@click.option("--account", "account_name", metavar="NAME", help="Of this account only.")
+@click.option("--account", "account_name", metavar="NAME", help="Only this account's.")
 @click.option("--kind", type=click.Choice(list(KINDS)))
 @click.option("--status", type=click.Choice(STATUSES))
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
-@click.option("--before", metavar="ID", help="Go on after this order of the last listing.")
+@click.option(
+    "--before",
+    metavar="ID",
+    help="Only orders older than this one: the last ID of the previous page.",
+)
 @json_option
 def list_(
     account_name: str | None,
@@ -50,8 +53,12 @@ def list_(
         if before:
             conditions.append(Order.id < Order.find(session, before).id)
         query = select(Order).where(*conditions).order_by(Order.id.desc()).limit(limit)
-        around = (joinedload(Order.account), joinedload(Order.product), joinedload(Order.candidate))
-        records = [_order_record(each) for each in session.scalars(query.options(*around))]
+        related = (
+            joinedload(Order.account),
+            joinedload(Order.product),
+            joinedload(Order.candidate),
+        )
+        records = [_order_record(order) for order in session.scalars(query.options(*related))]
     columns = {
         "ID": "id",
         "Kind": "kind",
@@ -69,39 +76,43 @@ def list_(
 @click.argument("order_id", metavar="ID")
 @json_option
 def show(order_id: str, as_json: bool) -> None:
-    """Show an order with its story and its deliveries."""
+    """Show an order with its timeline and its deliveries."""
     with open_services() as services, services.db.reading() as session:
-        found = Order.find(session, order_id)
-        record = _order_record(found) | _result_record(found)
-        events = [_event_record(each) for each in found.events]
-        sent = [
-            deliveries.delivery_record(each) for each in outbox.history(session, found.public_id)
+        order = Order.find(session, order_id)
+        record = _order_record(order) | _result_record(order)
+        events = [_event_record(event) for event in order.events]
+        messages = [
+            deliveries.delivery_record(message)
+            for message in outbox.history(session, order.public_id)
         ]
     if as_json:
-        print_json(record | {"events": events, "deliveries": sent})
+        print_json(record | {"events": events, "deliveries": messages})
         return
     print_record(record, as_json=False)
-    _print_table(events, {"When": "at", "What": "type", "Who": "actor", "Note": "note"})
-    _print_table(sent, deliveries.COLUMNS)
+    click.echo()
+    columns = {"When": "at", "Event": "type", "Actor": "actor", "Note": "note"}
+    print_records(events, columns, as_json=False)
+    click.echo()
+    deliveries.print_deliveries(messages, as_json=False)
 
 
 @order.command()
 @click.argument("order_id", metavar="ID")
 def link(order_id: str) -> None:
-    """Print the address by which the candidate comes in."""
+    """Print the link of the candidate's invitation."""
     with open_services() as services, services.db.reading() as session:
-        found = Link.find_permanent(session, Order.find(session, order_id), INVITE)
-        if found is None:
+        invitation = Link.find_permanent(session, Order.find(session, order_id), INVITE)
+        if invitation is None:
             raise Gone("The order's invitation was revoked: reopen the order for a new one")
-        url = services.urls.invitation(found.get_token(services.secret_box))
+        url = services.urls.invitation(invitation.get_token(services.secret_box))
     click.echo(url)
 
 
 @order.command()
 @click.argument("order_id", metavar="ID")
-@click.option("--reason", required=True, help="Why; kept in the order's story.")
+@click.option("--reason", required=True, help="The reason, for the order's timeline.")
 def cancel(order_id: str, reason: str) -> None:
-    """Take an order back: the candidate can no longer act, and the ATS is told."""
+    """Cancel an order: the candidate can no longer act, and the ATS gets the status."""
     with open_services() as services, services.db.writing() as session:
         Order.find(session, order_id).cancel(session, ACTOR, reason, services.now())
     click.echo("Cancelled; `provider order reopen` undoes it.")
@@ -109,12 +120,12 @@ def cancel(order_id: str, reason: str) -> None:
 
 @order.command()
 @click.argument("order_id", metavar="ID")
-@click.option("--reason", required=True, help="Why; kept in the order's story.")
+@click.option("--reason", required=True, help="The reason, for the order's timeline.")
 def reopen(order_id: str, reason: str) -> None:
-    """Give the candidate another go: invites again and tells the ATS."""
+    """Reopen an order: the candidate is invited again, and the ATS gets the status."""
     with open_services() as services, services.db.writing() as session:
-        found = Order.find(session, order_id)
-        found.reopen(session, services.secret_box, ACTOR, reason, services.now())
+        order = Order.find(session, order_id)
+        order.reopen(session, services.secret_box, ACTOR, reason, services.now())
     click.echo("Reopened; the candidate is invited again.")
 
 
@@ -151,8 +162,3 @@ def _event_record(event: Any) -> dict[str, Any]:
         "note": event.note,
         "revision": event.revision,
     }
-
-
-def _print_table(records: Sequence[dict[str, Any]], columns: dict[str, str]) -> None:
-    click.echo()
-    print_records(records, columns, as_json=False)

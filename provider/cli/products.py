@@ -1,4 +1,4 @@
-"""`provider product …` and `provider seed`: what can be ordered."""
+"""`provider product …` and `provider seed`."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +17,7 @@ from provider.errors import Conflict, Invalid, NotFound
 
 @click.group()
 def product() -> None:
-    """What can be ordered: tests, interview templates, packages."""
+    """Products to order: tests, interview templates, packages."""
 
 
 @product.command("list")
@@ -25,8 +25,8 @@ def product() -> None:
 def list_(as_json: bool) -> None:
     """List the products."""
     with open_services() as services, services.db.reading() as session:
-        found = session.scalars(select(Product).order_by(Product.kind, Product.key))
-        records = [_product_record(each) for each in found]
+        products = session.scalars(select(Product).order_by(Product.kind, Product.key))
+        records = [_product_record(product) for product in products]
     columns = {
         "Key": "key",
         "Kind": "kind",
@@ -44,11 +44,9 @@ def list_(as_json: bool) -> None:
 def show(key: str, as_json: bool) -> None:
     """Show a product and its versions."""
     with open_services() as services, services.db.reading() as session:
-        found = find_product(session, key)
-        record, versions = (
-            _product_record(found),
-            [_version_record(each) for each in found.versions],
-        )
+        product = find_product(session, key)
+        record = _product_record(product)
+        versions = [_version_record(version) for version in product.versions]
     if as_json:
         print_json(record | {"versions": versions})
         return
@@ -63,35 +61,40 @@ def show(key: str, as_json: bool) -> None:
 def export_(key: str) -> None:
     """Print a product's newest version as the YAML that `import` reads."""
     with open_services() as services, services.db.reading() as session:
-        found = find_product(session, key)
-        if not found.versions:
-            raise Conflict(f"{found.key} has no version yet")
-        document = Document(found.kind, found.key, found.name, found.versions[-1].content)
+        product = find_product(session, key)
+        if not product.versions:
+            raise Conflict(f"{product.key} has no version yet")
+        newest = product.versions[-1]
+        document = Document(product.kind, product.key, product.name, newest.content)
     click.echo(to_yaml(document), nl=False)
 
 
 @product.command("import")
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--publish", is_flag=True, help="Let new orders have it at once.")
+@click.option(
+    "--publish", is_flag=True, help="Publish each product, so that new orders use it at once."
+)
 def import_(file: Path, publish: bool) -> None:
-    """Read products from a YAML file, as drafts; all of them or none."""
+    """Import products from a YAML file, as drafts: all of them, or none if one is wrong."""
     documents = read_file(file)
     with open_services() as services, services.db.writing() as session:
-        said = []
+        lines = []
         for document in documents:
-            made, version = import_document(session, document, services.now())
+            product, new_version = import_document(session, document, services.now())
             if publish:
-                made.publish(services.now())
-            number = made.versions[-1].number
-            word = "unchanged" if version is None else "new"
-            said.append(f"{made.kind}/{made.key} version {number}: {word}, {made.state}")
-    click.echo("\n".join(said))
+                product.publish(services.now())
+            number = product.versions[-1].number
+            change = "unchanged" if new_version is None else "new"
+            lines.append(
+                f"{product.kind}/{product.key} version {number}: {change}, {product.state}"
+            )
+    click.echo("\n".join(lines))
 
 
 @product.command()
 @click.argument("key", metavar="KEY")
 def publish(key: str) -> None:
-    """Let new orders have a product's newest version."""
+    """Publish a product's newest version: new orders use it."""
     with open_services() as services, services.db.writing() as session:
         version = find_product(session, key).publish(services.now())
     click.echo(f"New orders of {key} get version {version.number}.")
@@ -100,7 +103,7 @@ def publish(key: str) -> None:
 @product.command()
 @click.argument("key", metavar="KEY")
 def archive(key: str) -> None:
-    """Take a product off every list; what is ordered goes on, `publish` brings it back."""
+    """Remove a product from every list; its orders continue, and `publish` restores it."""
     with open_services() as services, services.db.writing() as session:
         find_product(session, key).archive(services.now())
     click.echo(f"{key} is archived.")
@@ -108,41 +111,40 @@ def archive(key: str) -> None:
 
 @click.command()
 def seed() -> None:
-    """Add the sample products of each kind, published; those that are there stay as they are."""
+    """Add the sample products of each kind, published; existing products stay unchanged."""
     with open_services() as services, services.db.writing() as session:
         added = []
         for document in load_sample_documents():
             if _matching_products(session, document.kind, document.key):
                 continue
-            made, _ = import_document(session, document, services.now())
-            made.publish(services.now())
-            added.append(f"{made.kind}/{made.key}")
-    click.echo("\n".join(f"Added {each}" for each in added) or "The samples are there already.")
+            product, _ = import_document(session, document, services.now())
+            product.publish(services.now())
+            added.append(f"Added {product.kind}/{product.key}")
+    click.echo("\n".join(added) or "The samples exist already.")
 
 
 def load_sample_documents() -> list[Document]:
-    """Return the sample products that come with the program."""
     folder = files("provider") / "samples"
-    found = sorted((each for each in folder.iterdir() if each.name.endswith(".yaml")), key=str)
+    samples = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=str)
     return [
         document
-        for each in found
-        for document in parse_documents(each.read_text("utf-8"), each.name)
+        for sample in samples
+        for document in parse_documents(sample.read_text("utf-8"), sample.name)
     ]
 
 
 def find_product(session: Session, key: str) -> Product:
-    """Return the product called KEY, or KIND/KEY where two kinds share a key."""
-    kind, slash, short = key.rpartition("/")
+    """Return the product with a key `KEY` or `KIND/KEY`; Conflict if two kinds share the key."""
+    kind, slash, short_key = key.rpartition("/")
     if slash and kind not in KINDS:
         raise Invalid(f"“{kind}” is not a kind: there are {', '.join(KINDS)}")
-    found = _matching_products(session, kind, short)
-    if not found:
+    matches = _matching_products(session, kind, short_key)
+    if not matches:
         raise NotFound(f"There is no product “{key}”: see `provider product list`")
-    if len(found) > 1:
-        both = " or ".join(f"{each.kind}/{each.key}" for each in found)
-        raise Conflict(f"Several products are called {key}: write {both}")
-    return found[0]
+    if len(matches) > 1:
+        choices = " or ".join(f"{product.kind}/{product.key}" for product in matches)
+        raise Conflict(f"Several products have the key {key}: write {choices}")
+    return matches[0]
 
 
 def _matching_products(session: Session, kind: str, key: str) -> list[Product]:
@@ -151,7 +153,7 @@ def _matching_products(session: Session, kind: str, key: str) -> list[Product]:
 
 
 def _product_record(product: Product) -> dict[str, Any]:
-    current = [each for each in product.versions if each.id == product.current_version_id]
+    current = [version for version in product.versions if version.id == product.current_version_id]
     return {
         "key": product.key,
         "kind": product.kind,

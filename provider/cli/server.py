@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,28 +14,19 @@ from provider import config as settings_module
 from provider.cli.common import json_option, open_services, print_records
 from provider.errors import Conflict, Invalid
 
-STOP_TIMEOUT_SECONDS = (
-    15  # seconds that a worker has to finish what it has in hand; a callback may take ten
-)
-REQUEST_THREADS = 16  # requests at once; most of a request's time is waiting for the disk
+if TYPE_CHECKING:
+    from provider.services import Services
+
+STOP_TIMEOUT_SECONDS = 15  # for running requests and attempts; a callback may take ten
+REQUEST_THREADS = 16  # requests at a time; each mostly waits for the disk
 
 
 @click.command()
 def init() -> None:
-    """Create the database, or bring it to this program's version."""
-    from provider.maintenance import schema_version  # late: `provider config` needs no database
-    from provider.storage.database import Database
+    """Create the database, or upgrade it to this program's version."""
+    from provider import maintenance  # late: `provider config` needs no database
 
-    settings = settings_module.load_settings()
-    db = Database(settings.database_url)
-    try:
-        schema_version.upgrade(db)
-    finally:
-        db.close()
-    if settings.media_url.startswith("s3:"):
-        from provider.storage.media import MediaStore
-
-        MediaStore(settings.media_url).check()
+    maintenance.initialise(settings_module.load_settings())
     click.echo("The database is ready.")
 
 
@@ -43,41 +34,64 @@ def init() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
 def serve(host: str, port: int) -> None:
-    """Serve everything, with the courier inside; Ctrl-C or SIGTERM stops it clean."""
-    address = f"[{host}]" if ":" in host else host
-    reached = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(address, address)  # noqa: S104
-    os.environ.setdefault("PROVIDER_BASE_URL", f"http://{reached}:{port}")
+    """Start the web server; on SQLite it delivers too. Ctrl-C or SIGTERM stops it."""
+    url_host = f"[{host}]" if ":" in host else host
+    # A browser cannot open the address that means every interface.
+    url_host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(url_host, url_host)  # noqa: S104
+    os.environ.setdefault("PROVIDER_BASE_URL", f"http://{url_host}:{port}")
     with open_services() as services:
-        base = services.settings.base_url
+        lines = _startup_lines(services)
     _require_free_port(host, port)
-    click.echo(f"provider {version('provider')} at {base} (Ctrl-C stops)", err=True)
+    click.echo("\n".join(lines), err=True)
     _create_granian(host, port).serve(target_loader=_load_app, wrap_loader=False)
 
 
 @click.command()
-@click.option("--auto", is_flag=True, help="Play the candidate too, check everything, and end.")
+@click.option(
+    "--auto", is_flag=True, help="Play the candidates too, check every callback, and exit."
+)
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Where the demo keeps its data; emptied first.  [default: instance/demo]",
+    help="Folder for the demo's data; emptied first.  [default: instance/demo]",
 )
 def demo(auto: bool, folder: Path | None) -> None:
     """Play an ATS against a server of its own, and show what happens."""
     from provider.demo import run
 
-    usual = Path(os.environ.get("PROVIDER_INSTANCE") or "instance") / "demo"
-    raise SystemExit(run((folder or usual).absolute(), auto=auto))
+    default_folder = Path(os.environ.get("PROVIDER_INSTANCE") or "instance") / "demo"
+    raise SystemExit(run((folder or default_folder).absolute(), auto=auto))
 
 
 @click.command()
 @json_option
 def config(as_json: bool) -> None:
     """Print every setting with its source; secrets stay hidden."""
-    told = [
+    records = [
         {"name": name, "value": value, "source": source, "about": settings_module.SETTINGS[name]}
         for name, value, source in settings_module.describe_settings()
     ]
-    print_records(told, {"Setting": "name", "Value": "value", "Source": "source"}, as_json=as_json)
+    columns = {"Setting": "name", "Value": "value", "Source": "source"}
+    print_records(records, columns, as_json=as_json)
+
+
+def _startup_lines(services: "Services") -> list[str]:
+    from sqlalchemy import select  # late: `provider config` needs no database
+
+    from provider.core.staff import Staff
+
+    lines = [
+        f"provider {version('provider')} at {services.settings.base_url}",
+        f"Console: {services.urls.console()}",
+    ]
+    with services.db.reading() as session:
+        active_staff = select(Staff.id).where(Staff.disabled_at.is_(None)).limit(1)
+        if session.scalar(active_staff) is None:
+            lines.append(
+                "Nobody can sign in to the console yet: run "
+                "`provider staff create you@example.com --role admin`"
+            )
+    return [*lines, "Press Ctrl-C to stop."]
 
 
 def _create_granian(host: str, port: int) -> Any:
@@ -85,7 +99,7 @@ def _create_granian(host: str, port: int) -> Any:
     from granian.constants import Interfaces
     from granian.log import LogLevels
 
-    # Forked, so that the worker has our modules loaded; its settings are those read here.
+    # A forked worker has this process's modules and settings.
     multiprocessing.set_start_method("fork", force=True)
     return Granian(
         "provider.app:serve",
@@ -95,7 +109,7 @@ def _create_granian(host: str, port: int) -> Any:
         workers=1,
         blocking_threads=REQUEST_THREADS,
         log_level=LogLevels.error,
-        log_access=False,  # paths hold tokens
+        log_access=False,  # paths contain tokens
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_TIMEOUT_SECONDS,
     )
@@ -108,7 +122,7 @@ def _load_app() -> Callable[..., Any]:
 
 
 def _require_free_port(host: str, port: int) -> None:
-    """Refuse a port where somebody listens: the server itself would share it silently."""
+    """Raise Conflict if a program listens there: granian would share the port silently."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -1,4 +1,4 @@
-"""`provider staff …`: who signs in to the console."""
+"""`provider staff …`: the people who sign in to the console."""
 
 import sys
 
@@ -12,7 +12,7 @@ from provider.errors import Conflict, NotFound
 
 @click.group()
 def staff() -> None:
-    """Who signs in to the console."""
+    """People who sign in to the console."""
 
 
 @staff.command()
@@ -20,11 +20,11 @@ def staff() -> None:
 @click.option("--role", required=True, type=click.Choice(ROLES))
 @click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
 def create(email: str, role: str, password_stdin: bool) -> None:
-    """Add a person; asks for the password unless it comes from stdin."""
+    """Add a staff member; asks for the password unless --password-stdin is given."""
     password = _read_password(password_stdin)
     with open_services() as services, services.db.writing() as session:
         person = Staff.create(session, email, password, role, services.now())
-    click.echo(f"{person.email} may sign in as {role}.")
+    click.echo(f"{person.email} can sign in as {role}.")
 
 
 @staff.command("list")
@@ -42,11 +42,11 @@ def list_(as_json: bool) -> None:
 @staff.command()
 @click.argument("email", metavar="EMAIL")
 def disable(email: str) -> None:
-    """Sign a person out everywhere and let them in no more."""
+    """End a person's sessions and refuse further sign-ins."""
     with open_services() as services, services.db.writing() as session:
         person = session.scalar(select(Staff).where(Staff.email == email.strip().casefold()))
         if person is None:
-            raise NotFound(f"There is no {email} on the staff: see `provider staff list`")
+            raise NotFound(f"There is no staff member {email}: see `provider staff list`")
         if person.disabled_at:
             raise Conflict(f"{person.email} is disabled already")
         person.disabled_at = services.now()
@@ -57,5 +57,5 @@ def _read_password(from_stdin: bool) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():
-        raise click.UsageError("Give --password-stdin where nobody can be asked")
+        raise click.UsageError("Give --password-stdin: without a terminal nobody can be asked")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -1,4 +1,4 @@
-"""`provider worker`."""
+"""`provider worker`: a process that delivers on PostgreSQL."""
 
 from importlib.metadata import version
 
@@ -14,25 +14,22 @@ from provider.errors import Invalid
     default=16,
     show_default=True,
     type=click.IntRange(1, 1000),
-    help="How many lanes (an account's callbacks to one host, its letters) it works in at once.",
+    help="Queues to deliver at the same time; a queue is an account's callbacks to one host, or "
+    "its e-mails.",
 )
 def worker(concurrency: int) -> None:
-    """Deliver what servers on PostgreSQL write, beside other workers; SIGTERM stops it clean."""
+    """Deliver callbacks and e-mails on PostgreSQL; SIGTERM finishes running attempts and stops."""
     with open_services() as services:
         if services.db.is_sqlite:
             raise Invalid(
-                "On SQLite `provider serve` delivers by itself: workers are for a "
-                "PROVIDER_DATABASE_URL that begins with postgresql+psycopg://"
+                "On SQLite `provider serve` delivers: run a worker only where PROVIDER_DATABASE_URL "
+                "begins with postgresql+psycopg://"
             )
+        # Late: Procrastinate is in the optional extra `scale`.
         from provider import logging_config
-        from provider.delivery.runners.worker import DeliveryWorker
-        from provider.metrics.flusher import MetricsFlusher
+        from provider.delivery.runners.worker import run_worker
 
         logging_config.configure()
-        click.echo(f"provider {version('provider')} delivers (Ctrl-C stops)", err=True)
+        click.echo(f"provider {version('provider')} delivers. Press Ctrl-C to stop.", err=True)
         services.media.check_in_background()
-        bookkeeper = MetricsFlusher(services.ledger, services.clock).start()
-        try:
-            DeliveryWorker(services, concurrency).run()
-        finally:
-            bookkeeper.stop()
+        run_worker(services, concurrency)

@@ -2,6 +2,7 @@
 
 from provider.maintenance.backup import create_backup
 from provider.maintenance.copy_instance import InstanceCopyReport, copy_instance
+from provider.maintenance.instance import initialise, open_database, open_media
 from provider.maintenance.manifest import Manifest
 from provider.maintenance.prune_media import find_unreferenced_files
 from provider.maintenance.restore import restore_backup, restore_key
@@ -15,6 +16,9 @@ __all__ = [
     "copy_instance",
     "create_backup",
     "find_unreferenced_files",
+    "initialise",
+    "open_database",
+    "open_media",
     "restore_backup",
     "restore_key",
 ]

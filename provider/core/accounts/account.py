@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.errors import Conflict, NotFound, Unauthorized, Unavailable
 from provider.storage import secrets
-from provider.storage.database import Base, Database
+from provider.storage.database import Base, Database, acquire_advisory_lock
 from provider.storage.secrets import SecretBox
 
 # A write of another process does not clear the caches of this one, so entries expire.
@@ -119,6 +119,17 @@ class Account(Base):
         account = session.scalar(query.with_for_update() if lock else query)
         if account is None:
             raise NotFound(f"There is no account “{name}”: see `provider account list`")
+        return account
+
+    @classmethod
+    def create(cls, session: Session, name: str, ats: str, now: datetime) -> "Account":
+        """Add an account; Conflict if another account has the name."""
+        acquire_advisory_lock(session, "accounts")
+        if session.scalar(select(cls.id).where(cls.name == name)):
+            raise Conflict(f"There is an account “{name}” already")
+        account = cls(name=name, ats=ats, created_at=now)
+        session.add(account)
+        session.flush()
         return account
 
 
