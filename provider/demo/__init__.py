@@ -1,7 +1,6 @@
-"""The demo: a server of its own, and an ATS that orders from it and hears back.
+"""The demo: a server of its own, and an ATS that places orders and receives callbacks.
 
-Everything goes through the doors that everybody has: commands, the contract over HTTP, letters,
-the candidate's pages. Nothing here touches the database or the code behind the doors.
+The demo uses public interfaces only: commands, the contract over HTTP, e-mails and web pages.
 """
 
 import secrets
@@ -22,21 +21,21 @@ STAFF_EMAIL = "sam@groove-tech.test"
 
 
 def run(folder: Path, *, auto: bool) -> int:
-    """Play the demo in a folder that is emptied first; return 0, or raise what went wrong."""
-    screen = ConsoleOutput()
-    with ExitStack() as ending:
-        ending.enter_context(_interrupt_on_signals())
+    """Play the demo in a folder that is emptied first; return the exit code 0."""
+    output = ConsoleOutput()
+    with ExitStack() as stack:
+        stack.enter_context(_interrupt_on_signals())
         try:
-            with _demo_environment(folder, screen) as (stage, ats, password):
-                placed = scenario.place_orders(ats, stage, screen, second_test=auto)
+            with _demo_environment(folder, output) as (server, ats, password):
+                orders = scenario.place_orders(ats, server, output, second_test=auto)
                 if auto:
-                    staff = StaffBrowser(stage.url, STAFF_EMAIL, password)
-                    scenario.run_automatically(ats, stage, screen, placed, staff)
+                    staff = StaffBrowser(server.url, STAFF_EMAIL, password)
+                    scenario.run_automatically(ats, server, output, orders, staff)
                 else:
-                    screen.print_instructions(placed, stage.url, STAFF_EMAIL, password)
-                    scenario.show_callbacks(ats, stage, screen)
+                    output.print_instructions(orders, server.url, STAFF_EMAIL, password)
+                    scenario.show_callbacks(ats, server, output)
         except KeyboardInterrupt:
-            screen.print_end(folder)
+            output.print_end(folder)
     return 0
 
 
@@ -45,29 +44,29 @@ def _demo_environment(
     folder: Path, output: ConsoleOutput
 ) -> Iterator[tuple[DemoServer, DemoAts, str]]:
     password = secrets.token_urlsafe(12)
-    with DemoServer(folder, output) as stage, DemoAts() as ats:
-        stage.run_command("init")
-        stage.run_command("seed")
-        token = stage.create_account(ACCOUNT_NAME, ats.host, ats.callback_token)
-        stage.run_command(
+    with DemoServer(folder, output) as server, DemoAts() as ats:
+        server.run_command("init")
+        server.run_command("seed")
+        token = server.create_account(ACCOUNT_NAME, ats.host, ats.callback_token)
+        server.run_command(
             "staff", "create", STAFF_EMAIL, "--role", "admin", "--password-stdin", stdin=password
         )
-        stage.start()
-        ats.connect(stage.url, token)
-        yield stage, ats, password
+        server.start()
+        ats.connect(server.url, token)
+        yield server, ats, password
 
 
 @contextmanager
 def _interrupt_on_signals() -> Iterator[None]:
-    """Let every polite end do what Ctrl-C does, so that no process is left behind."""
-    # SIGINT too: whoever is started in the background is told to ignore it, and would never end.
-    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {each: signal.signal(each, _raise_keyboard_interrupt) for each in ends}
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP too, so that the server is always stopped."""
+    # SIGINT too: a shell starts background jobs with SIGINT ignored.
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, _raise_keyboard_interrupt) for number in signals}
     try:
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _raise_keyboard_interrupt(*_: object) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The ATS of the demo: it lists, orders and polls over HTTP, and a real receiver hears back."""
+"""The ATS of the demo: an HTTP client of the contract, and an HTTP receiver of callbacks."""
 
 import hmac
 import json
@@ -15,31 +15,31 @@ import requests
 from provider.errors import ProviderError
 
 MAX_BODY_BYTES = 1024 * 1024
-REQUEST_TIMEOUT_SECONDS = 15  # seconds that an answer may take
+REQUEST_TIMEOUT_SECONDS = 15
 
 
 @dataclass(frozen=True)
 class KindContract:
-    """What the contract calls the parts of one kind."""
+    """The contract's paths and keys for one kind."""
 
-    products: str
-    product_id: str
-    orders: str
-    order_id: str
+    products_key: str
+    product_id_key: str
+    orders_path: str
+    order_id_key: str
 
 
-CONTRACT = {
-    "assessment": KindContract("tests", "test_id", "assessments", "assessment_id"),
+KIND_CONTRACTS = {
+    "assessment": KindContract("tests", "test_id", "/assessments", "assessment_id"),
     "interview": KindContract(
-        "interview_templates", "interview_template_id", "interviews", "interview_id"
+        "interview_templates", "interview_template_id", "/interviews", "interview_id"
     ),
-    "check": KindContract("packages", "package_id", "checks", "background_check_id"),
+    "check": KindContract("packages", "package_id", "/checks", "background_check_id"),
 }
 
 
 @dataclass(frozen=True)
 class PlacedOrder:
-    """An order as the ATS knows it."""
+    """An order of the ATS; `path` is the path of its callback URL, `link` the invitation."""
 
     kind: str
     id: str
@@ -52,7 +52,7 @@ class PlacedOrder:
 
 @dataclass(frozen=True)
 class ReceivedCallback:
-    """A callback as it landed."""
+    """A callback that the receiver accepted; `sequence` is X-Provider-Sequence."""
 
     path: str
     sequence: int
@@ -60,7 +60,7 @@ class ReceivedCallback:
 
 
 class DemoAts:
-    """Both halves of an ATS: a client of the contract, and the receiver of callbacks."""
+    """An ATS: a client of the contract and a receiver of callbacks on a port of its own."""
 
     host = "127.0.0.1"
 
@@ -89,53 +89,51 @@ class DemoAts:
         self._session.close()
 
     def connect(self, base_url: str, token: str) -> None:
-        """Learn the provider's address and the token to send."""
         self._base_url = base_url
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def products(self, kind: str) -> list[dict[str, str]]:
-        """List what can be ordered."""
-        name = CONTRACT[kind].products
-        listed: list[dict[str, str]] = self._get(f"/{name.replace('_', '-')}")[name]
-        return listed
+        """Return the products of a kind, each with `id` and `name`."""
+        key = KIND_CONTRACTS[kind].products_key
+        products: list[dict[str, str]] = self._get(f"/{key.replace('_', '-')}")[key]
+        return products
 
     def place_order(
         self, kind: str, product: dict[str, str], first_name: str, last_name: str, job_title: str
     ) -> PlacedOrder:
-        """Order a product for a candidate."""
-        words, path = CONTRACT[kind], f"/callbacks/{secrets.token_urlsafe(9)}"
+        contract, path = KIND_CONTRACTS[kind], f"/callbacks/{secrets.token_urlsafe(9)}"
         email = f"{first_name}.{last_name}@candidate.test".lower()
-        wish = {
-            words.product_id: product["id"],
+        body = {
+            contract.product_id_key: product["id"],
             "job_title": job_title,
             "callback_url": self.url + path,
             "candidate": {"first_name": first_name, "last_name": last_name, "email": email},
         }
-        url = f"{self._base_url}/{words.orders}"
-        said = _json_response(
-            self._session.post(url, json=wish, timeout=REQUEST_TIMEOUT_SECONDS), 201
+        url = self._base_url + contract.orders_path
+        answer = _json_response(
+            self._session.post(url, json=body, timeout=REQUEST_TIMEOUT_SECONDS), 201
         )
-        placed = PlacedOrder(
+        order = PlacedOrder(
             kind,
-            str(said[words.order_id]),
+            str(answer[contract.order_id_key]),
             product["name"],
             f"{first_name} {last_name}",
             email,
             path,
         )
-        self.orders[path] = placed
-        return placed
+        self.orders[path] = order
+        return order
 
     def poll(self, order: PlacedOrder) -> dict[str, Any]:
-        """Ask how an order stands."""
-        return self._get(f"/{CONTRACT[order.kind].orders}/{order.id}")
+        """Return the contract's status document of an order."""
+        return self._get(_order_path(order))
 
     def shared_link(self, order: PlacedOrder) -> str:
-        """Ask for a link to the report that anybody may open."""
-        return str(self._get(f"/{CONTRACT[order.kind].orders}/{order.id}/shared-link")["url"])
+        """Return the URL of an order's shared link."""
+        return str(self._get(f"{_order_path(order)}/shared-link")["url"])
 
     def receive_callback(self, authorization: str, callback: ReceivedCallback) -> int:
-        """Take a callback if it carries our token; return the HTTP status to answer."""
+        """Queue a callback that carries the account's token; return the status code to answer."""
         if not hmac.compare_digest(
             authorization.encode(), f"Bearer {self.callback_token}".encode()
         ):
@@ -171,9 +169,13 @@ def _handler_class(ats: DemoAts) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: the demo tells the story itself."""
+            """Log nothing: the demo prints each callback itself."""
 
     return Handler
+
+
+def _order_path(order: PlacedOrder) -> str:
+    return f"{KIND_CONTRACTS[order.kind].orders_path}/{order.id}"
 
 
 def _json_response(response: requests.Response, expected_status: int) -> dict[str, Any]:
@@ -182,5 +184,5 @@ def _json_response(response: requests.Response, expected_status: int) -> dict[st
             f"{response.request.method} {response.request.path_url.partition('?')[0]} answered "
             f"{response.status_code} instead of {expected_status}: {response.text[:300]}"
         )
-    said: dict[str, Any] = response.json()
-    return said
+    body: dict[str, Any] = response.json()
+    return body

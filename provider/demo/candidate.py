@@ -1,4 +1,4 @@
-"""Plays a candidate: takes a test, gives an interview, consents, or says no."""
+"""Plays a candidate: takes a test, records an interview, consents or declines."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from provider.errors import ProviderError
 
 MAX_PAGES = 300
 
-# What Lakita knows: words of the question, and her answers to it.
+# Words of a question → the answers to it.
 KNOWN_ANSWERS = {
     "grew by the largest": ["South"],
     "more in the first half": ["True"],
@@ -20,24 +20,23 @@ KNOWN_ANSWERS = {
     "a further 10": ["61.20"],
     "45 parts in 18 minutes": ["150"],
     "nine days later": ["Friday"],
-    "ratio 2": ["500"],  # nobody is perfect
+    "ratio 2": ["500"],  # wrong on purpose: a real candidate rarely answers everything
 }
-# What somebody types who does not know.
+# Input type → the answer to a question that is not in KNOWN_ANSWERS.
 DEFAULT_ANSWERS = {"number": "42", "textarea": "I do not know"}
-
-
-# What Yusuf fills in, by the fields' names; what is not here, he writes a word about.
+# Field of the consent form → value; every other field gets DEFAULT_DETAIL.
 CANDIDATE_DETAILS = {"full_name": "Yusuf Demir", "date_of_birth": "1990-02-28"}
+DEFAULT_DETAIL = "As in my application"
 
 
 class Candidate(Browser):
-    """Somebody with an invitation and a browser."""
+    """A candidate's browser, which begins with the link of an invitation."""
 
     def __init__(self, link: str) -> None:
         super().__init__("the candidate", link)
 
     def take_test(self, known_answers: Mapping[str, list[str]]) -> None:
-        """Start the test, answer every question, hand in."""
+        """Start the test, answer every question and submit."""
         self.submit(self.form("/start"))
         for _ in range(MAX_PAGES):
             if form := self.page.form("/submit"):
@@ -45,33 +44,34 @@ class Candidate(Browser):
             elif form := self.page.form("/items/"):
                 self.submit(form, _answers_for_form(self.page.text, form, known_answers))
             else:
-                return  # handed in
-        raise ProviderError("The test does not come to an end")
+                return  # the page after submission has neither form
+        raise ProviderError(f"The test has not ended after {MAX_PAGES} pages")
 
     def record_interview(self) -> None:
-        """Start the interview, send a short film for every question, hand in."""
+        """Start the interview, upload a short video for every question and submit."""
         self.follow("/camera")
-        proof = self._csrf_token(self.form("/interview"))
+        csrf_token = self._csrf_token(self.form("/interview"))
         self.submit(self.form("/interview"))
         self.visit("../answers")
-        questions = sorted({each for each in self.page.links if "/questions/" in each})
+        questions = sorted({url for url in self.page.links if "/questions/" in url})
         for number, link in enumerate(questions):
             self._upload_recording(
-                urljoin(self.page.url, link) + "/takes", webm(tint=number * 7), proof
+                urljoin(self.page.url, link) + "/takes", webm(tint=number * 7), csrf_token
             )
         self.visit("answers")
         self.submit(self.form("/send"))
 
     def consent(self, name: str) -> None:
-        """Read, fill in what is asked for, and agree by typing the name."""
+        """Fill in the consent form and sign it with a name."""
         self.follow("/consent")
         form = self.form("/consent")
-        asked = [each.name for each in form.fields if each.input_type not in ("hidden", "submit")]
-        filled = {each: [CANDIDATE_DETAILS.get(each, "As in my application")] for each in asked}
-        self.submit(form, filled | {"name": [name]})
+        names = [
+            field.name for field in form.fields if field.input_type not in ("hidden", "submit")
+        ]
+        details = {name: [CANDIDATE_DETAILS.get(name, DEFAULT_DETAIL)] for name in names}
+        self.submit(form, details | {"name": [name]})
 
     def decline(self, reason: str) -> None:
-        """Say no, and why."""
         if not self.page.form("/decline"):
             self.follow("/decline")
         self.submit(self.form("/decline"), {"reason": [reason]})
@@ -83,24 +83,26 @@ class Candidate(Browser):
             "X-CSRFToken": csrf_token,
             "Accept": "application/json",
         }
-        sent = self.session.post(url, data=video, headers=headers, timeout=PAGE_TIMEOUT_SECONDS)
-        if sent.status_code != 201:
-            raise ProviderError(f"A recording was answered with {sent.status_code}: {sent.text}")
+        response = self.session.post(url, data=video, headers=headers, timeout=PAGE_TIMEOUT_SECONDS)
+        if response.status_code != 201:
+            raise ProviderError(
+                f"A recording was answered with {response.status_code}: {response.text}"
+            )
 
     @staticmethod
     def _csrf_token(form: Form) -> str:
-        return next(each.value for each in form.fields if each.name == "csrf_token")
+        return next(field.value for field in form.fields if field.name == "csrf_token")
 
 
 def _answers_for_form(
     text: str, form: Form, known_answers: Mapping[str, list[str]]
 ) -> dict[str, list[str]]:
-    known = next((said for words, said in known_answers.items() if words in text), [])
+    known = next((answers for words, answers in known_answers.items() if words in text), [])
     return {name: _answers_for_field(fields, known) for name, fields in form.questions().items()}
 
 
 def _answers_for_field(fields: list[Field], known: list[str]) -> list[str]:
     if fields[0].input_type in ("radio", "checkbox"):
-        right = [field.value for field in fields if field.label in known]
-        return right or [fields[0].value]
+        values = [field.value for field in fields if field.label in known]
+        return values or [fields[0].value]
     return known[:1] or [DEFAULT_ANSWERS.get(fields[0].input_type, "42")]

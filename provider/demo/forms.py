@@ -1,4 +1,4 @@
-"""Reads a page as a browser without scripts would: its links, and its forms."""
+"""Parses the links and forms of an HTML page."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ QUESTION_INPUT_TYPES = (*CHOICE_INPUT_TYPES, "text", "number", "textarea")
 
 @dataclass
 class Field:
-    """One control of a form; `label` is what stands beside it."""
+    """One control of a form, with the text of its label."""
 
     name: str
     input_type: str
@@ -22,31 +22,33 @@ class Field:
 
 @dataclass
 class Form:
-    """A form that posts."""
+    """A form with method POST."""
 
     action: str
     fields: list[Field] = field(default_factory=list)
 
     def questions(self) -> dict[str, list[Field]]:
-        """Return what a person can fill in, by name."""
-        found: dict[str, list[Field]] = {}
-        for each in self.fields:
-            if each.input_type in QUESTION_INPUT_TYPES:
-                found.setdefault(each.name, []).append(each)
-        return found
+        """Return the fields that a person can fill in, by name."""
+        fields_by_name: dict[str, list[Field]] = {}
+        for control in self.fields:
+            if control.input_type in QUESTION_INPUT_TYPES:
+                fields_by_name.setdefault(control.name, []).append(control)
+        return fields_by_name
 
     def form_data(self, answers: Mapping[str, list[str]]) -> list[tuple[str, str]]:
-        """Return what is sent with these answers: the rest as it stands, and the first button."""
-        kept = [
-            (each.name, each.value)
-            for each in self.fields
-            if self._is_sent_unchanged(each, answers)
+        """Return the form's data: unchanged fields, the answers and the first button."""
+        unchanged = [
+            (control.name, control.value)
+            for control in self.fields
+            if self._is_sent_unchanged(control, answers)
         ]
-        button = [(each.name, each.value) for each in self.fields if each.input_type == "submit"][
-            :1
+        buttons = [
+            (control.name, control.value)
+            for control in self.fields
+            if control.input_type == "submit"
         ]
-        said = [(name, value) for name, values in answers.items() for value in values]
-        return kept + said + button
+        answered = [(name, value) for name, values in answers.items() for value in values]
+        return unchanged + answered + buttons[:1]
 
     def _is_sent_unchanged(self, control: Field, answers: Mapping[str, list[str]]) -> bool:
         if control.input_type == "submit" or control.name in answers:
@@ -56,7 +58,7 @@ class Form:
 
 @dataclass
 class Page:
-    """A page that was read."""
+    """A parsed page."""
 
     url: str
     text: str
@@ -64,16 +66,15 @@ class Page:
     forms: list[Form]
 
     def form(self, path: str) -> Form | None:
-        """Return the form that posts to an address with `path` in it."""
+        """Return the form whose action contains `path`; a form without action posts to the page."""
         return next((form for form in self.forms if path in (form.action or self.url)), None)
 
 
 def parse_page(html: str, url: str) -> Page:
-    """Read a page."""
-    reader = _PageParser()
-    reader.feed(html)
-    reader.close()
-    return Page(url, " ".join("".join(reader.text).split()), reader.links, reader.labelled_forms())
+    parser = _PageParser()
+    parser.feed(html)
+    parser.close()
+    return Page(url, " ".join("".join(parser.text).split()), parser.links, parser.labelled_forms())
 
 
 class _PageParser(HTMLParser):
@@ -84,23 +85,27 @@ class _PageParser(HTMLParser):
         self._forms: list[Form] = []
         self._current_form: Form | None = None
         self._current_textarea: Field | None = None
-        self._current_label: list[str] | None = None  # what the open label says so far
-        self._wrapped_fields: list[tuple[Field, list[str]]] = []  # controls inside of a label
-        self._labels_by_id: dict[str, list[str]] = {}  # labels by the id of their control
+        self._current_label: list[str] | None = None  # text of the open label so far
+        self._wrapped_fields: list[
+            tuple[Field, list[str]]
+        ] = []  # controls inside a label, with its text
+        self._labels_by_id: dict[str, list[str]] = {}  # id of a control → text of its label
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = {name: value or "" for name, value in attrs}
-        if tag == "a" and "href" in said:
-            self.links.append(said["href"])
-        elif tag == "form" and said.get("method", "").lower() == "post":
-            self._current_form = Form(said.get("action", ""))
+        attributes = {name: value or "" for name, value in attrs}
+        if tag == "a" and "href" in attributes:
+            self.links.append(attributes["href"])
+        elif tag == "form" and attributes.get("method", "").lower() == "post":
+            self._current_form = Form(attributes.get("action", ""))
             self._forms.append(self._current_form)
         elif tag == "label":
             self._current_label = (
-                self._labels_by_id.setdefault(said["for"], []) if "for" in said else []
+                self._labels_by_id.setdefault(attributes["for"], []) if "for" in attributes else []
             )
-        elif self._current_form and tag in ("input", "textarea", "button") and said.get("name"):
-            self._add_field(self._current_form, tag, said)
+        elif (
+            self._current_form and tag in ("input", "textarea", "button") and attributes.get("name")
+        ):
+            self._add_field(self._current_form, tag, attributes)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
@@ -118,29 +123,29 @@ class _PageParser(HTMLParser):
             self._current_label.append(data)
 
     def labelled_forms(self) -> list[Form]:
-        """Return the forms, each control with its label."""
-        fields = [each for form in self._forms for each in form.fields]
-        for each, said in [
-            *((each, self._labels_by_id.get(each.id, [])) for each in fields),
+        """Return the forms; set the label of each control first."""
+        controls = [control for form in self._forms for control in form.fields]
+        for control, label in [
+            *((control, self._labels_by_id.get(control.id, [])) for control in controls),
             *self._wrapped_fields,
         ]:
-            each.label = " ".join("".join(said).split()) or each.label
+            control.label = " ".join("".join(label).split()) or control.label
         return self._forms
 
     def _add_field(self, form: Form, tag: str, attributes: dict[str, str]) -> None:
-        kind = {"textarea": "textarea", "button": "submit"}.get(tag) or attributes.get(
+        input_type = {"textarea": "textarea", "button": "submit"}.get(tag) or attributes.get(
             "type", "text"
         )
-        made = Field(
+        control = Field(
             attributes["name"],
-            kind,
+            input_type,
             attributes.get("value", ""),
             "checked" in attributes,
             attributes.get("id", ""),
         )
-        if kind in CHOICE_INPUT_TYPES and "value" not in attributes:
-            made.value = "on"
-        form.fields.append(made)
+        if input_type in CHOICE_INPUT_TYPES and "value" not in attributes:
+            control.value = "on"
+        form.fields.append(control)
         if self._current_label is not None:
-            self._wrapped_fields.append((made, self._current_label))
-        self._current_textarea = made if tag == "textarea" else None
+            self._wrapped_fields.append((control, self._current_label))
+        self._current_textarea = control if tag == "textarea" else None

@@ -1,4 +1,4 @@
-"""The demo's server: a folder of its own, the real commands, a real `provider serve`."""
+"""The demo's server: `provider` commands and `provider serve` on a folder of their own."""
 
 import fcntl
 import json
@@ -19,12 +19,12 @@ import requests
 from provider.demo.console_output import ConsoleOutput
 from provider.errors import Conflict, ProviderError, Unavailable
 
-MARKER_FILE = ".demo"  # only a folder that holds this, or nothing, is ever emptied
-SERVER_TIMEOUT_SECONDS = 60.0  # seconds that the server or a letter may take
+MARKER_FILE = ".demo"  # the demo empties only a folder that contains this file
+SERVER_TIMEOUT_SECONDS = 60.0  # for a start, a stop and an e-mail
 
 
 class DemoServer:
-    """A folder, the commands that work on it, and the server on a free port."""
+    """A folder, the commands that use it, and the server on a free port."""
 
     def __init__(self, folder: Path, output: ConsoleOutput) -> None:
         self.folder, self._output = folder, output
@@ -49,9 +49,9 @@ class DemoServer:
         self._lock.close()
 
     def run_command(self, *arguments: str, stdin: str = "", hidden_argument: str = "") -> str:
-        """Run a `provider` command to its end and return what it prints."""
+        """Run a `provider` command and return its output; Unavailable if it fails."""
         self._output.print_command([word if word != hidden_argument else "…" for word in arguments])
-        done = subprocess.run(  # noqa: S603  (our own program)
+        result = subprocess.run(  # noqa: S603  (our own program)
             [*PROVIDER_COMMAND, *arguments],
             input=stdin,
             env=self._environment(),
@@ -59,13 +59,13 @@ class DemoServer:
             capture_output=True,
             check=False,
         )
-        if done.returncode:
-            raise Unavailable(f"`provider {arguments[0]}` failed: {done.stderr.strip()}")
-        return done.stdout
+        if result.returncode:
+            raise Unavailable(f"`provider {arguments[0]}` failed: {result.stderr.strip()}")
+        return result.stdout
 
     def create_account(self, name: str, host: str, callback_token: str) -> str:
-        """Connect an ATS and return the token that it is to send."""
-        said = self.run_command(
+        """Create an account and return the token that its ATS has to send."""
+        output = self.run_command(
             "account",
             "create",
             name,
@@ -78,15 +78,15 @@ class DemoServer:
             "--json",
             hidden_argument=callback_token,
         )
-        # The sample package's disclosure is no legal text: only a sandbox may order it.
+        # Only a sandbox account may order the sample package: its disclosure is not legal text.
         self.run_command("account", "set", name, "sandbox=yes")
-        return str(json.loads(said)["token"])
+        return str(json.loads(output)["token"])
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
         self._output.print_command(["serve", "--port", str(self._port)])
         with (self.folder / "server.log").open("wb") as log:
-            # Its own session: Ctrl-C reaches the demo alone, which then stops the server.
+            # Its own session: Ctrl-C reaches only the demo, which then stops the server.
             self._process = subprocess.Popen(  # noqa: S603  (our own program)
                 [*PROVIDER_COMMAND, "serve", "--port", str(self._port)],
                 env=self._environment(),
@@ -98,20 +98,20 @@ class DemoServer:
         _wait_for(self._is_healthy, "The server does not answer")
 
     def require_running(self) -> None:
-        """Raise Unready, which names its log, when the server is gone."""
+        """Raise Unavailable, with the path of the log, if the server has ended."""
         if self._process and self._process.poll() is not None:
-            raise Unavailable(f"The server has ended; {self.folder / 'server.log'} says why")
+            raise Unavailable(f"The server has ended: read {self.folder / 'server.log'}")
 
     def wait_for_invitation(self, email: str) -> str:
-        """Return the link in the letter that a candidate got; waits for the letter."""
-        return str(_wait_for(lambda: self._find_invitation(email), f"No letter came to {email}"))
+        """Wait for the e-mail to a candidate and return its link."""
+        return str(_wait_for(lambda: self._find_invitation(email), f"No e-mail came to {email}"))
 
     def _find_invitation(self, email: str) -> str | None:
         self.require_running()
         for path in (self.folder / "mail").glob("*.eml"):
-            letter = message_from_bytes(path.read_bytes(), policy=policy.default)
-            if email in str(letter["To"]):
-                return _first_link(letter, f"{self.url}/c/")
+            message = message_from_bytes(path.read_bytes(), policy=policy.default)
+            if email in str(message["To"]):
+                return _first_link(message, f"{self.url}/c/")
         return None
 
     def _is_healthy(self) -> bool:
@@ -122,10 +122,10 @@ class DemoServer:
             return False
 
     def _environment(self) -> dict[str, str]:
-        rest = {
+        inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("PROVIDER_")
         }
-        return rest | {
+        return inherited | {
             "PROVIDER_INSTANCE": str(self.folder),
             "PROVIDER_BASE_URL": self.url,
             "PROVIDER_PRIVATE_CALLBACKS": "allow",
@@ -136,29 +136,29 @@ PROVIDER_COMMAND = [sys.executable, "-P", "-m", "provider.cli"]
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
+    """Return the number of a free port on the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def _empty_folder(folder: Path) -> IO[str]:
-    """Empty a folder that is ours and return its lock; Conflict when it is not, or in use."""
-    mark = folder / MARKER_FILE
-    if folder.exists() and not mark.exists() and any(folder.iterdir()):
-        raise Conflict(f"{folder} holds something else: give the demo an empty folder")
+    """Empty a folder of the demo and return its lock; Conflict for another folder, or one in use."""
+    marker = folder / MARKER_FILE
+    if folder.exists() and not marker.exists() and any(folder.iterdir()):
+        raise Conflict(f"{folder} contains other files: give the demo an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
-    lock = mark.open("a")
+    lock = marker.open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
         raise Conflict(f"A demo is running in {folder}: give this one another --folder") from None
-    for each in folder.iterdir():
-        if each.is_dir():
-            shutil.rmtree(each)
-        elif each != mark:
-            each.unlink()
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path != marker:
+            path.unlink()
     return lock
 
 
@@ -169,9 +169,9 @@ def _first_link(email: EmailMessage, prefix: str) -> str | None:
 
 
 def _wait_for(condition: Any, error_message: str) -> Any:
-    until = time.monotonic() + SERVER_TIMEOUT_SECONDS
-    while not (found := condition()):
-        if time.monotonic() > until:
+    deadline = time.monotonic() + SERVER_TIMEOUT_SECONDS
+    while not (value := condition()):
+        if time.monotonic() > deadline:
             raise ProviderError(f"{error_message} within {SERVER_TIMEOUT_SECONDS:.0f} seconds")
         time.sleep(0.05)
-    return found
+    return value

@@ -1,10 +1,10 @@
-"""Plays the staff in the console: signs in, rates, enters outcomes, completes."""
+"""Plays a staff member in the console: signs in, rates interviews and completes checks."""
 
 from provider.demo.browser import Browser
 
 
 class StaffBrowser:
-    """Somebody of the staff, signed in."""
+    """A staff member's browser, signed in."""
 
     def __init__(self, url: str, email: str, password: str) -> None:
         self._browser = Browser("the staff", f"{url}/console/sign-in")
@@ -13,10 +13,10 @@ class StaffBrowser:
         )
 
     def rate_interview(self, order_id: str, value: int, summary: str) -> None:
-        """Give every answer of an interview a rating, and complete it."""
+        """Rate every answer of an interview, and complete it."""
         page = f"/console/orders/{order_id}/interview"
         self._browser.visit(page)
-        for form in [each for each in self._browser.page.forms if "/ratings/" in each.action]:
+        for form in [form for form in self._browser.page.forms if "/ratings/" in form.action]:
             self._browser.submit(form, {"value": [str(value)], "note": ["Clear and to the point."]})
         self._browser.visit(f"{page}/complete")
         self._browser.submit(self._browser.form("/complete"), {"summary": [summary]})
@@ -25,8 +25,8 @@ class StaffBrowser:
         """Enter the outcomes of a check: one screening to consider, the rest clear."""
         self._browser.visit(f"/console/checks/{order_id}/")
         form = self._browser.form("/outcomes")
-        lines = [name for name in form.questions() if name.startswith("status-")]
-        found = {name: ["consider" if consider in name else "clear"] for name in lines}
-        self._browser.submit(form, found)
+        names = [name for name in form.questions() if name.startswith("status-")]
+        outcomes = {name: ["consider" if consider in name else "clear"] for name in names}
+        self._browser.submit(form, outcomes)
         self._browser.visit(f"/console/checks/{order_id}/complete")
         self._browser.submit(self._browser.form("/complete"))
