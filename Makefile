@@ -1,19 +1,19 @@
-# The commands of this house; `make` alone lists them.
+# The commands of a developer; `make` lists them.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
-# One more than there are cores: half of what a browser or a server does is waiting.
+# One worker more than cores: the tests' browsers and servers often wait.
 WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
-# What the tests run on; what is about a database runs on both anyway.
+# The tests' database; tests with the marker `both` run on SQLite and PostgreSQL anyway.
 DATABASE ?= sqlite
 PYTEST = pytest -q -n $(WORKERS) --dist worksteal --database $(DATABASE)
-# What tries the core is run first, and its coverage looked at: to trace the rest too takes minutes.
+# These tests run first, with coverage. Tracing the other tests would take minutes.
 CORE := tests/ats tests/delivery tests/outbox tests/core/kinds tests/core/orders tests/core/products
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-# Without their bytecode every program that the tests start would be compiled anew.
+# Without bytecode files, each program that the tests start would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help .venv demo test check format bench soak screenshots tools
@@ -34,39 +34,39 @@ help:  ## List the commands
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: .venv  ## See an ATS order a test, and take it yourself; AUTO=1 plays that too
+demo: .venv  ## Play an ATS that orders from a server; AUTO=1 plays the candidates too
 	@$(BIN)/provider demo $(if $(filter 1,$(AUTO)),--auto)
 
-test: .venv tools  ## Run all tests, and hold the core to its coverage
+test: .venv tools  ## Run all tests; fail if the core's coverage is below 95 %
 	@rm -f .coverage .coverage.*
 	@$(BIN)/coverage run -m $(PYTEST) $(CORE)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --skip-covered --fail-under=95
 	@$(BIN)/python -m $(PYTEST) $(addprefix --ignore=,$(CORE))
 
-check: .venv  ## Look without running: format, lint, types, floors
+check: .venv  ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-format: .venv  ## Put every file into shape
+format: .venv  ## Format every file and fix lint
 	@$(BIN)/ruff format -q .
 	@$(BIN)/ruff check -q --fix .
 
-bench: .venv .venv-bench/installed  ## Measure speed against the goals, and write it down
+bench: .venv .venv-bench/installed  ## Measure speed against the goals, and record the results
 	@$(BIN)/python -m tests.bench
 
 .venv-bench/installed: requirements-bench.lock
-	@echo "Installing what is measured against into .venv-bench …"
+	@echo "Installing the frameworks to compare with into .venv-bench …"
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv --clear .venv-bench
 	@.venv-bench/bin/python -m pip install --quiet --require-hashes -r requirements-bench.lock
 	@touch $@
 
-soak: .venv  ## Run for long, with faults
+soak: .venv  ## Run for a long time, with injected faults
 	@$(BIN)/python -m tests.endurance
 
-screenshots: .venv tools  ## Take the README's pictures
+screenshots: .venv tools  ## Take the README's screenshots
 	@$(BIN)/python -m tests.screenshots
 
 tools:
@@ -77,8 +77,8 @@ tools:
 	install="apt-get install -y --no-install-recommends $$missing"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then sudo=; \
 	elif sudo -n true 2>/dev/null && command -v apt-get >/dev/null; then sudo="sudo -n"; \
-	else echo "The tests need a browser and a Redis: apt-get install $$missing" >&2; \
+	else echo "The tests need a browser and Redis: apt-get install $$missing" >&2; \
 		test -z "$${CI:-}"; exit; fi; \
 	echo "Installing $$missing …"; \
 	$$sudo apt-get update -qq && $$sudo $$install -qq >/dev/null || { \
-		echo "This could not be installed: $$install" >&2; test -z "$${CI:-}"; }
+		echo "This command failed: $$install" >&2; test -z "$${CI:-}"; }
