@@ -1,4 +1,4 @@
-"""/docs/: the API's description for people, made of the same facts as /openapi.json."""
+"""`/docs/`: the API's reference for people, rendered from the same data as `/openapi.json`."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from provider.core.markdown import render_markdown
 
 routes = Blueprint("docs", __name__)
 
-MAX_DEPTH = 6  # levels of objects in objects that are written out
+MAX_DEPTH = 6  # levels of nested objects that are listed; a recursive schema ends there
 JSON_MEDIA_TYPE = "application/json"
 
 Spec = dict[str, Any]
@@ -22,7 +22,7 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a body: its path from the top, its type in words, and what it means."""
+    """One field of a body: its path from the root, its type for people, its meaning."""
 
     name: str
     type: str
@@ -32,7 +32,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Body:
-    """A JSON document that is sent or answered."""
+    """The JSON document of a request or a response."""
 
     fields: tuple[Field, ...]
     example: str
@@ -40,7 +40,7 @@ class Body:
 
 @dataclass(frozen=True)
 class ResponseDescription:
-    """What a status code means, and the document that comes with it."""
+    """A status code, its meaning and its body."""
 
     status_code: str
     description: str
@@ -48,19 +48,18 @@ class ResponseDescription:
 
     @property
     def is_success(self) -> bool:
-        """Whether the call did what it was for."""
         return self.status_code.startswith("2")
 
     @property
     def example_message(self) -> str:
-        """What an error may say, for one."""
+        """The message of the example error body; empty when there is none."""
         example = json.loads(self.body.example or "{}")
         return str(example.get("message", ""))
 
 
 @dataclass(frozen=True)
 class CallbackDescription:
-    """A request that this server makes in the wake of an operation."""
+    """A request that this server sends later, because of an operation."""
 
     method: str
     url: str
@@ -71,7 +70,7 @@ class CallbackDescription:
 
 @dataclass(frozen=True)
 class Operation:
-    """One thing that an ATS can ask for."""
+    """One method of one path, as an ATS calls it."""
 
     id: str
     tag: str
@@ -87,42 +86,40 @@ class Operation:
 
     @property
     def title(self) -> str:
-        """The operation's name in words, such as “Create assessment”."""
+        """The operation's name for people, such as “Create assessment”."""
         return self.id.replace("_", " ").capitalize()
 
 
 @routes.get("/docs/")
 def docs() -> str:
-    """Show every operation with its fields, answers and an example."""
     spec = published_spec()
-    rooms = {room["name"]: room.get("description", "") for room in spec.get("tags", [])}
+    titles = {tag["name"]: tag.get("description", "") for tag in spec.get("tags", [])}
     groups = [
-        (rooms.get(tag, tag), list(of))
-        for tag, of in groupby(list_operations(spec), _operation_tag)
+        (titles.get(tag, tag), list(operations))
+        for tag, operations in groupby(list_operations(spec), _operation_tag)
     ]
-    addresses = [server["url"] for server in spec["servers"]]
     return render_template(
         "docs.html",
-        about=spec["info"],
-        addresses=addresses,
+        info=spec["info"],
+        server_urls=[server["url"] for server in spec["servers"]],
         groups=groups,
         markdown=render_markdown,
     )
 
 
 def published_spec() -> Spec:
-    """Return the published description."""
+    """Return the OpenAPI document that `/openapi.json` serves."""
     apis = current_app.extensions["flask-smorest"]["apis"]
-    described: Spec = apis[""]["ext_obj"].spec.to_dict()
-    return described
+    spec: Spec = apis[""]["ext_obj"].spec.to_dict()
+    return spec
 
 
 def list_operations(spec: Spec) -> Iterator[Operation]:
-    """Return every operation of a description, in its order."""
+    """Yield the operations of an OpenAPI document, in its order."""
     for path, methods in spec["paths"].items():
-        for method, said in methods.items():
+        for method, definition in methods.items():
             if method != "parameters":
-                yield _parse_operation(spec, method.upper(), path, said)
+                yield _parse_operation(spec, method.upper(), path, definition)
 
 
 def _operation_tag(operation: Operation) -> str:
@@ -130,8 +127,11 @@ def _operation_tag(operation: Operation) -> str:
 
 
 def _parse_operation(spec: Spec, method: str, path: str, definition: Spec) -> Operation:
-    takes = _parse_body(spec, definition["requestBody"]) if "requestBody" in definition else None
-    guarded = bool(definition.get("security", spec.get("security")))
+    request_body = None
+    if "requestBody" in definition:
+        request_body = _parse_body(spec, definition["requestBody"])
+    requires_token = bool(definition.get("security", spec.get("security")))
+    url = spec["servers"][0]["url"] + path
     return Operation(
         id=definition["operationId"],
         tag=(definition.get("tags") or [""])[0],
@@ -139,87 +139,88 @@ def _parse_operation(spec: Spec, method: str, path: str, definition: Spec) -> Op
         path=path,
         summary=definition.get("summary", ""),
         description=definition.get("description", ""),
-        requires_token=guarded,
-        request_body=takes,
+        requires_token=requires_token,
+        request_body=request_body,
         responses=_parse_responses(spec, definition),
         callbacks=tuple(_parse_callbacks(spec, definition)),
-        curl=_curl_command(spec["servers"][0]["url"] + path, method, guarded, takes),
+        curl=_curl_command(url, method, requires_token, request_body),
     )
 
 
 def _parse_responses(spec: Spec, definition: Spec) -> tuple[ResponseDescription, ...]:
-    responses = sorted((str(code), answer) for code, answer in definition["responses"].items())
+    responses = sorted((str(code), response) for code, response in definition["responses"].items())
     return tuple(
-        ResponseDescription(code, answer.get("description", ""), _parse_body(spec, answer))
-        for code, answer in responses
+        ResponseDescription(code, response.get("description", ""), _parse_body(spec, response))
+        for code, response in responses
     )
 
 
 def _parse_callbacks(spec: Spec, definition: Spec) -> Iterator[CallbackDescription]:
-    for addresses in definition.get("callbacks", {}).values():
-        for url, methods in addresses.items():
-            for method, told in methods.items():
-                # `{$request.body#/callback_url}` is how OpenAPI says: the address you sent.
-                name = url.strip("{}").rpartition("/")[2]
+    for expressions in definition.get("callbacks", {}).values():
+        for expression, methods in expressions.items():
+            for method, callback in methods.items():
+                # `{$request.body#/callback_url}` is OpenAPI's expression for a request field.
+                field_name = expression.strip("{}").rpartition("/")[2]
                 yield CallbackDescription(
                     method=method.upper(),
-                    url=name,
-                    summary=told.get("summary", ""),
-                    request_body=_parse_body(spec, told.get("requestBody", {})),
-                    responses=_parse_responses(spec, told),
+                    url=field_name,
+                    summary=callback.get("summary", ""),
+                    request_body=_parse_body(spec, callback.get("requestBody", {})),
+                    responses=_parse_responses(spec, callback),
                 )
 
 
 def _parse_body(spec: Spec, definition: Spec) -> Body:
     content = definition.get("content", {}).get(JSON_MEDIA_TYPE, {})
     example = content.get("example")
-    shown = "" if example is None else json.dumps(example, indent=2, ensure_ascii=False)
-    return Body(tuple(_parse_fields(spec, content.get("schema", {}))), shown)
+    text = "" if example is None else json.dumps(example, indent=2, ensure_ascii=False)
+    return Body(tuple(_parse_fields(spec, content.get("schema", {}))), text)
 
 
 def _parse_fields(
     spec: Spec, schema: Spec, parent_path: str = "", max_depth: int = MAX_DEPTH
 ) -> Iterator[Field]:
-    """Return the fields of an object and, after each, those of the objects in it."""
+    """Yield the fields of an object, each followed by its nested fields."""
     schema = _resolve_reference(spec, schema)
-    for name, inner in schema.get("properties", {}).items() if max_depth else ():
-        inner = _resolve_reference(spec, inner)
-        path, type_ = parent_path + name, _type_label(spec, inner)
-        yield Field(path, type_, name in schema.get("required", ()), _field_description(inner))
-        yield from _parse_fields(spec, inner, f"{path}.", max_depth - 1)
-        yield from _parse_fields(spec, inner.get("items", {}), f"{path}[].", max_depth - 1)
+    required = schema.get("required", ())
+    for name, reference in schema.get("properties", {}).items() if max_depth else ():
+        field_schema = _resolve_reference(spec, reference)
+        path, type_label = parent_path + name, _type_label(spec, field_schema)
+        yield Field(path, type_label, name in required, _field_description(field_schema))
+        yield from _parse_fields(spec, field_schema, f"{path}.", max_depth - 1)
+        yield from _parse_fields(spec, field_schema.get("items", {}), f"{path}[].", max_depth - 1)
 
 
 def _resolve_reference(spec: Spec, schema: Spec) -> Spec:
     if "$ref" not in schema:
         return schema
-    found: Any = spec
-    for step in schema["$ref"].removeprefix("#/").split("/"):
-        found = found[step]
-    return {**found, **{name: said for name, said in schema.items() if name != "$ref"}}
+    target: Any = spec
+    for key in schema["$ref"].removeprefix("#/").split("/"):
+        target = target[key]
+    return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
 def _type_label(spec: Spec, schema: Spec) -> str:
-    said = schema.get("type", "anything")
-    # That null counts as absent is said once, at the top of the page.
-    names = [each for each in ([said] if isinstance(said, str) else said) if each != "null"]
+    types = schema.get("type", "anything")
+    # The top of the page explains once that null counts as absent.
+    names = [name for name in ([types] if isinstance(types, str) else types) if name != "null"]
     if names == ["array"]:
         return f"array of {_type_label(spec, _resolve_reference(spec, schema.get('items', {})))}s"
     return {"uri": "URL"}.get(schema.get("format", ""), " or ".join(names))
 
 
 def _field_description(schema: Spec) -> str:
-    said = [schema["description"]] if schema.get("description") else []
+    sentences = [schema["description"]] if schema.get("description") else []
     if "enum" in schema:
-        said.append("One of " + ", ".join(f"`{value}`" for value in schema["enum"]))
+        sentences.append("One of " + ", ".join(f"`{value}`" for value in schema["enum"]))
     if "maxLength" in schema:
-        said.append(f"At most {schema['maxLength']} characters")
-    return "".join(f"{sentence}. " for sentence in said).strip()
+        sentences.append(f"At most {schema['maxLength']} characters")
+    return "".join(f"{sentence}. " for sentence in sentences).strip()
 
 
 def _curl_command(url: str, method: str, requires_token: bool, request_body: Body | None) -> str:
-    """Write the call as it can be pasted into a shell; names in capitals stand for your own."""
-    url = re.sub(r"{(\w+)}", lambda name: name[1].upper(), url)
+    """Return a shell command; path parameters become names in capitals, for the reader to fill."""
+    url = re.sub(r"{(\w+)}", lambda match: match[1].upper(), url)
     lines = [f"curl -X {method} {url}"]
     if requires_token:
         lines.append('-H "Authorization: Bearer $TOKEN"')

@@ -1,4 +1,4 @@
-"""/health: the process is alive; /ready: it can work, and its outbox is moving."""
+"""`/health`: the process is alive. `/ready`: the database works and the outbox is moving."""
 
 import hmac
 from typing import Any
@@ -22,55 +22,59 @@ routes = Blueprint("health", __name__)
 
 @routes.get("/health")
 def health() -> Response:
-    """Say that the process is alive."""
     return jsonify(status="alive")
 
 
 @routes.get("/ready")
 def ready() -> tuple[Response, int]:
-    """Say whether the database is of this version and no message waits too long."""
+    """Answer 200 when the schema is current and no message is overdue, else 503.
+
+    Problems and pauses are added for requests with the metrics token.
+    """
     services = current_services()
     problems, details = _check_readiness(services)
-    said: dict[str, Any] = {"status": "unready" if problems else "ready"}
+    body: dict[str, Any] = {"status": "unready" if problems else "ready"}
     if has_metrics_token(services):
-        said |= {"problems": problems, **details}
-    return jsonify(said), 503 if problems else 200
+        body |= {"problems": problems, **details}
+    return jsonify(body), 503 if problems else 200
 
 
 def _check_readiness(services: Services) -> tuple[list[str], dict[str, Any]]:
+    """Return the problems, and the details of the outbox (empty when the database fails)."""
     now = services.now()
     try:
         schema_version.require_current(services.db)
         with services.db.reading() as session:
-            oldest, held = oldest_unpaused_due_at(session, now), list_pauses(session)
+            oldest_due_at = oldest_unpaused_due_at(session, now)
+            pauses = list_pauses(session)
     except Unavailable as error:
         return [str(error)], {}
     except Exception as error:
         return [f"The database does not answer ({type(error).__name__})"], {}
-    age = (now - oldest).total_seconds() if oldest else 0.0
-    problems = ["A message has been due for too long"] if age > MAX_DUE_AGE.total_seconds() else []
-    paused = [_pause_to_json(one) for one in held if one.scope_type == ACCOUNT]
-    hosts = [_pause_to_json(one) for one in held if one.scope_type == HOST]
+    age_seconds = (now - oldest_due_at).total_seconds() if oldest_due_at else 0.0
+    is_overdue = age_seconds > MAX_DUE_AGE.total_seconds()
+    problems = ["A message has been due for too long"] if is_overdue else []
     return problems, {
-        "oldest_due_seconds": age,
-        "paused_accounts": paused,
-        "held_hosts": hosts,
+        "oldest_due_seconds": age_seconds,
+        "paused_accounts": [_pause_to_json(p) for p in pauses if p.scope_type == ACCOUNT],
+        "paused_hosts": [_pause_to_json(p) for p in pauses if p.scope_type == HOST],
     }
 
 
 def _pause_to_json(pause: PauseView) -> dict[str, str]:
-    told = {
+    """Return a pause without its empty values; times are in ISO 8601."""
+    texts = {
         "account": pause.account_name,
         "channel": pause.channel,
         "host": pause.host,
         "reason": pause.reason,
     }
-    moments = {"paused_at": pause.paused_at.isoformat(), "retry_at": pause.retry_at.isoformat()}
-    return {name: value for name, value in told.items() if value} | moments
+    times = {"paused_at": pause.paused_at.isoformat(), "retry_at": pause.retry_at.isoformat()}
+    return {name: text for name, text in texts.items() if text} | times
 
 
 def has_metrics_token(services: Services) -> bool:
-    """Say whether a request carries the token that opens details."""
+    """Return whether the request's bearer token is the metrics token, compared in constant time."""
     token = services.settings.metrics_token
-    sent = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return bool(token) and hmac.compare_digest(sent.encode(), str(token).encode())
+    submitted = request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return bool(token) and hmac.compare_digest(submitted.encode(), str(token).encode())

@@ -1,4 +1,4 @@
-"""A member of staff at the console, in a test client: signs in, looks, fills in forms."""
+"""A client of the console for tests: signs in, reads pages, submits forms."""
 
 from html import unescape
 from typing import Any
@@ -14,7 +14,7 @@ ORDERS_PATH = "/console/orders/"
 
 
 class ConsoleClient:
-    """A signed-in client; `submit` fetches the form first, as a browser does."""
+    """A test client; `submit` fetches the form's CSRF token first, as a browser does."""
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client
@@ -23,7 +23,7 @@ class ConsoleClient:
     def signed_in(
         cls, services: Services, client: FlaskClient, role: str = "operator"
     ) -> "ConsoleClient":
-        """Add a member of staff and sit them down; the password's slow proof is left out."""
+        """Create a member of staff and a session; skips the slow password check."""
         email = f"{role}@provider.test"
         with services.db.writing() as session:
             session.add(Staff(email=email, role=role, password_hash="-", created_at=services.now()))
@@ -33,23 +33,22 @@ class ConsoleClient:
             )
         return cls(client)
 
-    def sign_in(self, email: str, password: str, **more: str) -> TestResponse:
-        """Fill in the sign-in form."""
+    def sign_in(self, email: str, password: str, **fields: str) -> TestResponse:
         return self.submit(
-            "/console/sign-in", page="/console/sign-in", email=email, password=password, **more
+            "/console/sign-in", page="/console/sign-in", email=email, password=password, **fields
         )
 
     def get_text(self, path: str, expected_status: int = 200) -> str:
-        """Return what a page says."""
-        answer = self.client.get(path)
-        assert answer.status_code == expected_status, (
-            answer.status_code,
-            answer.location,
-            answer.text,
+        """Return a page's HTML without entities."""
+        response = self.client.get(path)
+        assert response.status_code == expected_status, (
+            response.status_code,
+            response.location,
+            response.text,
         )
-        return unescape(answer.text)
+        return unescape(response.text)
 
     def submit(self, path: str, *, page: str = ORDERS_PATH, **form: Any) -> TestResponse:
-        """Post a form with the token of a page."""
+        """Post a form with the CSRF token of `page`."""
         token = factories.csrf_token(self.client.get(page).text)
         return self.client.post(path, data={"csrf_token": token, **form})

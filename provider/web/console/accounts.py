@@ -1,4 +1,4 @@
-"""The accounts, to look at: they are made and changed by the `provider account` command."""
+"""Read-only pages of accounts; the `provider account` command creates and changes them."""
 
 from flask import Blueprint, render_template
 from sqlalchemy import func, select
@@ -18,8 +18,7 @@ BY_NAME = Sorting(Account.public_id, (Account.name, Account.id), descending=Fals
 
 @routes.get("/")
 def listing() -> str:
-    """List accounts by name."""
-    opening = select(func.count()).where(
+    active_tokens = select(func.count()).where(
         AccountToken.account_id == Account.id, AccountToken.revoked_at.is_(None)
     )
     query = select(
@@ -30,42 +29,42 @@ def listing() -> str:
         Account.expire_after_seconds,
         Account.sandbox,
         Account.created_at,
-        opening.scalar_subquery().label("tokens"),
+        active_tokens.scalar_subquery().label("tokens"),
     )
     with current_services().db.reading() as session:
-        return render_template("console/accounts.html", shelf=paginate(session, query, BY_NAME))
+        return render_template("console/accounts.html", page=paginate(session, query, BY_NAME))
 
 
 @routes.get("/<account_id>")
-def one(account_id: str) -> str:
-    """Show one account: where its news may go, its tokens, and the products it sees."""
+def detail(account_id: str) -> str:
     with current_services().db.reading() as session:
         account = _find_account(session, account_id)
         return render_template(
             "console/account.html",
             account=account,
             products=_list_products(session, account),
-            held=list_pauses(session, account),
-            at=current_services().now(),
+            pauses=list_pauses(session, account),
+            now=current_services().now(),
         )
 
 
 def _find_account(session: Session, account_id: str) -> Account:
-    found = None
+    account = None
     if is_plausible_id(account_id):
-        found = session.scalar(select(Account).where(Account.public_id == account_id))
-    if found is None:
+        account = session.scalar(select(Account).where(Account.public_id == account_id))
+    if account is None:
         raise NotFound("There is no such account")
-    return found
+    return account
 
 
 def _list_products(session: Session, account: Account) -> list[tuple[str, str, str]]:
+    """Return (public id, name, kind) of the published products that an account may order."""
     query = (
         select(Product.public_id, Product.name, Product.kind)
         .order_by(Product.name)
         .where(Product.current_version_id.is_not(None), Product.archived_at.is_(None))
     )
     if not account.all_products:
-        seen = select(AccountProduct.product_id).where(AccountProduct.account_id == account.id)
-        query = query.where(Product.id.in_(seen))
+        assigned = select(AccountProduct.product_id).where(AccountProduct.account_id == account.id)
+        query = query.where(Product.id.in_(assigned))
     return [(row.public_id, row.name, row.kind) for row in session.execute(query)]

@@ -1,4 +1,4 @@
-"""Who is at the console: the session behind a request, and what its role allows."""
+"""The session behind a console request, and the permissions of its role."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +13,16 @@ from provider.errors import Unauthorized
 from provider.outbox import PARKED, Message, is_in_state
 from provider.services import Services, current_services
 
-SIGN_IN_ENDPOINT = "console.signing_in.sign_in"  # the one endpoint that needs no session
-SIGN_OUT_ENDPOINT = "console.signing_in.sign_out"  # the one change that everybody may make
+SIGN_IN_ENDPOINT = "console.sign_in.sign_in"  # the only endpoint that needs no session
+SIGN_OUT_ENDPOINT = "console.sign_in.sign_out"  # the only POST that every role may send
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-MAX_DISPLAYED_COUNT = (
-    100  # parked deliveries that the menu counts: a longer count would cost, not help
-)
+# Counting stops here: the exact number of a long list is slow to count and tells staff no more.
+MAX_DISPLAYED_COUNT = 100
 
 
 @dataclass(frozen=True)
 class CurrentStaff:
-    """The member of staff behind a request, and how many deliveries are parked meanwhile."""
+    """The member of staff behind a request; `parked_count` is shown in the navigation."""
 
     email: str
     role: str
@@ -32,41 +31,44 @@ class CurrentStaff:
 
 
 def authenticate() -> Response | None:
-    """Let nobody in without a session, and nobody change anything whose role is to look."""
+    """Redirect requests without a session to the sign-in page; refuse changes by viewers.
+
+    Raises Unauthorized.
+    """
     if request.endpoint == SIGN_IN_ENDPOINT:
         return None
-    visitor = _find_current_staff(current_services())
-    if visitor is None:
+    staff = _find_current_staff(current_services())
+    if staff is None:
         if request.method not in SAFE_METHODS:
             raise Unauthorized("You are not signed in any more. Sign in, then do it again")
         return redirect(url_for(SIGN_IN_ENDPOINT, next=request.full_path.removesuffix("?")))
-    g.visitor = visitor
+    g.current_staff = staff
     if request.method not in SAFE_METHODS and request.endpoint != SIGN_OUT_ENDPOINT:
         require_change_permission()
     return None
 
 
 def current_staff() -> CurrentStaff:
-    """Return who is signed in."""
-    found: CurrentStaff = g.visitor
-    return found
+    staff: CurrentStaff = g.current_staff
+    return staff
 
 
 def require_change_permission() -> None:
-    """Raise Denied unless the visitor may do more than look."""
+    """Raise Unauthorized for a viewer."""
     if not current_staff().can_change:
-        raise Unauthorized(
-            "Your role is to look, not to change. Ask an administrator or an operator"
-        )
+        raise Unauthorized("Your role may view but not change. Ask an administrator or an operator")
 
 
 def template_context() -> dict[str, Any]:
-    """Return what every page of the console may show."""
-    return {"visitor": g.get("visitor"), "most_counted": MAX_DISPLAYED_COUNT}
+    """Return the variables of every console template; `current_staff` is None before sign-in."""
+    return {
+        "current_staff": g.get("current_staff"),
+        "max_displayed_count": MAX_DISPLAYED_COUNT,
+    }
 
 
 def cookie_name(services: Services) -> str:
-    """Return the name of the staff's cookie; bound to the host wherever there is TLS."""
+    """Return the session cookie's name; with TLS, its prefix binds the cookie to the host."""
     return "__Host-staff" if services.settings.is_https else "staff"
 
 
@@ -75,10 +77,10 @@ def _find_current_staff(services: Services) -> CurrentStaff | None:
     if not token:
         return None
     with services.db.reading() as session:
-        found = StaffSession.find(session, token, services.now())
-        if found is None:
+        staff_session = StaffSession.find(session, token, services.now())
+        if staff_session is None:
             return None
-        staff = found.staff
+        staff = staff_session.staff
         return CurrentStaff(staff.email, staff.role, staff.can_edit, _count_parked(session))
 
 

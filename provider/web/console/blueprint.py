@@ -1,4 +1,4 @@
-"""The staff's console: one blueprint, a room per thing, and a gate before all of them."""
+"""The console's blueprint: one nested blueprint per section, all behind authentication."""
 
 from flask import Blueprint, redirect, url_for
 from werkzeug.wrappers import Response
@@ -23,7 +23,7 @@ routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
 routes.context_processor(authentication.template_context)
 routes.register_error_handler(ProviderError, error_pages.render_error)
-for room in (
+for section in (
     sign_in,
     orders,
     order_actions,
@@ -35,10 +35,9 @@ for room in (
     product_actions,
     accounts,
 ):
-    routes.register_blueprint(room.routes)
+    routes.register_blueprint(section.routes)
 
 
 @routes.get("/")
 def home() -> Response:
-    """Lead to the orders: that is what staff come for."""
     return redirect(url_for("console.orders.listing"))

@@ -1,4 +1,4 @@
-"""A check at the console: what the candidate entered, each screening's outcome, completing it."""
+"""Pages of a check: candidate details, outcomes of the screenings, completion."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -20,14 +20,14 @@ from provider.web.console import authentication
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
 
 CHANGED_MESSAGE = (
-    "A colleague changed this check after you opened this page, so nothing was done. "
-    "Below is how it stands now"
+    "A colleague changed this check after you opened this page, so nothing was saved. "
+    "This page now shows the current state"
 )
 
 
 @dataclass(frozen=True)
 class ScreeningRow:
-    """One screening on the page: its outcome and note, as they stand or as they were typed."""
+    """One screening on the page, with the saved or the submitted outcome and note."""
 
     screening: Screening
     status: str = ""
@@ -37,29 +37,28 @@ class ScreeningRow:
 
 
 @routes.get("/")
-def one(order_id: str) -> Response:
-    """Show a check, and to who may change it the form of its outcomes."""
+def detail(order_id: str) -> Response:
     return _check_response(order_id)
 
 
-@routes.post("/particulars")
-def particulars(order_id: str) -> Response:
-    """Show what the candidate entered, and put on record who asked for it."""
+@routes.post("/details")
+def show_candidate_details(order_id: str) -> Response:
+    """Show the decrypted candidate details, and record the access as an event."""
     services = current_services()
     with services.db.writing() as session:
         check = Check.find(session, order_id)
         if not check.candidate_details and not check.consents:
-            raise Conflict("The candidate has entered nothing yet")
+            raise Conflict("The candidate has not entered any details yet")
         check.record_event(
-            session, "particulars shown", authentication.current_staff().email, services.now()
+            session, "details shown", authentication.current_staff().email, services.now()
         )
         session.flush()
         return _render_check(session, check, show_details=True)
 
 
 @routes.post("/outcomes")
-def enter(order_id: str) -> Response:
-    """Save the outcomes that were chosen; nothing is saved while one of them is wrong."""
+def save_outcomes(order_id: str) -> Response:
+    """Save the submitted outcomes; a single invalid outcome rejects the whole form."""
     services = current_services()
     try:
         with services.db.writing() as session:
@@ -69,21 +68,20 @@ def enter(order_id: str) -> Response:
     except Conflict as error:
         return _check_response(order_id, str(error), 409)
     if request.form.get("go") == "complete":
-        return redirect(url_for(".confirm", order_id=order_id))
+        return redirect(url_for(".confirm_completion", order_id=order_id))
     flash("The outcomes are saved.", "success")
-    return redirect(url_for(".one", order_id=order_id))
+    return redirect(url_for(".detail", order_id=order_id))
 
 
 @routes.get("/complete")
-def confirm(order_id: str) -> Response:
-    """Say what completing will do, word for word what the ATS is told, and ask."""
+def confirm_completion(order_id: str) -> Response:
+    """Show exactly what the ATS will receive, and ask for confirmation."""
     authentication.require_change_permission()
     return _render_confirmation(order_id)
 
 
 @routes.post("/complete")
 def complete(order_id: str) -> Response:
-    """Complete the check and tell the ATS."""
     services = current_services()
     try:
         with services.db.writing() as session:
@@ -94,11 +92,11 @@ def complete(order_id: str) -> Response:
     except Conflict as error:
         return _render_confirmation(order_id, str(error), 409)
     flash("The check is completed.", "success")
-    return redirect(url_for("console.orders.story", order_id=order_id))
+    return redirect(url_for("console.orders.detail", order_id=order_id))
 
 
 def _lock_unchanged_check(session: Session, order_id: str) -> Check:
-    """Return a check for changing; Conflict when it moved on since the page was opened."""
+    """Lock and return a check; Conflict when the check changed after the page was rendered."""
     check = Check.find(session, order_id, lock=True)
     if request.form.get("stand") != edit_token(check):
         raise Conflict(CHANGED_MESSAGE)
@@ -106,31 +104,35 @@ def _lock_unchanged_check(session: Session, order_id: str) -> Check:
 
 
 def edit_token(check: Check) -> str:
-    """Return a short sign of a check's status and outcomes: another one once they change."""
-    found = [(each.screening, each.status, each.found_at.isoformat()) for each in check.findings]
-    return sha256(repr((check.revision, sorted(found))).encode()).hexdigest()[:16]
+    """Return a digest of the check's revision and outcomes, to detect concurrent edits."""
+    findings = [
+        (finding.screening, finding.status, finding.found_at.isoformat())
+        for finding in check.findings
+    ]
+    return sha256(repr((check.revision, sorted(findings))).encode()).hexdigest()[:16]
 
 
 def _save_submitted_outcomes(session: Session, check: Check) -> None:
     services = current_services()
     if problems := _find_problems(check):
         raise Invalid(next(iter(problems.values())))
-    for each in check.content.screenings:
-        status, note = _submitted_outcome(each.key)
+    for screening in check.content.screenings:
+        status, note = _submitted_outcome(screening.key)
         if status:
             actor = authentication.current_staff().email
             check.record_finding(
-                session, services.secret_box, each.key, status, note, actor, services.now()
+                session, services.secret_box, screening.key, status, note, actor, services.now()
             )
 
 
 def _find_problems(check: Check) -> dict[str, str]:
-    """Return, by screening, what stands in the way of saving."""
-    said = "{}: choose an outcome for what you noted"
-    keys = [each for each in check.content.screenings if _submitted_outcome(each.key)[1].strip()]
-    return {
-        each.key: said.format(each.name) for each in keys if not _submitted_outcome(each.key)[0]
-    }
+    """Return, by screening key, why the submitted form cannot be saved."""
+    problems = {}
+    for screening in check.content.screenings:
+        status, note = _submitted_outcome(screening.key)
+        if note.strip() and not status:
+            problems[screening.key] = f"{screening.name}: choose an outcome for your note"
+    return problems
 
 
 def _submitted_outcome(key: str) -> tuple[str, str]:
@@ -159,22 +161,22 @@ def _render_check(
     show_details: bool = False,
     use_submitted: bool = False,
 ) -> Response:
-    services, sees = current_services(), authentication.current_staff().can_change
+    services, can_change = current_services(), authentication.current_staff().can_change
     report = Link.find_permanent(session, check, REPORT) if check.result else None
     page = render_template(
         "console/check.html",
         order=check,
-        zone=check.account.timezone,
+        timezone=check.account.timezone,
         problem=problem,
-        stand=edit_token(check),
+        edit_token=edit_token(check),
         consent=check.consents[-1] if check.consents else None,
         disclosure=check.content.disclosure,
-        lines=_submitted_rows(check) if use_submitted else _saved_rows(check, sees),
-        working=check.status == CONSENTED and sees,
-        shown=_candidate_detail_rows(check) if show_details else None,
-        agreed=check.latest_consent_view(services.secret_box) if show_details else None,
-        completed=check.status == COMPLETED,
-        report=services.urls.report(report.get_token(services.secret_box)) if report else "",
+        rows=_submitted_rows(check) if use_submitted else _saved_rows(check, can_change),
+        can_edit=check.status == CONSENTED and can_change,
+        candidate_details=_candidate_detail_rows(check) if show_details else None,
+        agreement=check.latest_consent_view(services.secret_box) if show_details else None,
+        is_completed=check.status == COMPLETED,
+        report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
     )
     return make_response(page, status_code)
 
@@ -186,21 +188,22 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             "console/check_complete.html",
             order=check,
             problem=problem,
-            stand=edit_token(check),
-            possible=check.status == CONSENTED,
-            left=check.open_screenings(),
+            edit_token=edit_token(check),
+            is_allowed=check.status == CONSENTED,
+            open_screenings=check.open_screenings(),
             outcomes=check.finding_statuses(),
-            overall=check.overall_status,
+            overall_status=check.overall_status,
         )
     return make_response(page, status_code)
 
 
 def _candidate_detail_rows(check: Check) -> list[tuple[str, str]]:
-    found = check.decrypt_details(current_services().secret_box)
+    """Return (label, value) of the decrypted candidate details, in the order of the form."""
+    details = check.decrypt_details(current_services().secret_box)
     return [
-        (each.label, _format_date(found[name]) if each.input_type == "date" else found[name])
-        for name, each in DETAIL_FIELDS.items()
-        if name in found
+        (field.label, _format_date(details[name]) if field.input_type == "date" else details[name])
+        for name, field in DETAIL_FIELDS.items()
+        if name in details
     ]
 
 
@@ -209,21 +212,25 @@ def _format_date(text: str) -> str:
 
 
 def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:
-    """Return the screenings as they stand; what was found is for those who work on it alone."""
-    found = []
-    for each in check.content.screenings:
-        finding = check.find_finding(each.key)
+    """Return the screenings as saved; viewers get no notes, which hold private findings."""
+    rows = []
+    for screening in check.content.screenings:
+        finding = check.find_finding(screening.key)
         if finding is None:
-            found.append(ScreeningRow(each))
+            rows.append(ScreeningRow(screening))
             continue
         note = check.decrypt_note(current_services().secret_box, finding) if can_see_notes else ""
-        found.append(ScreeningRow(each, finding.status, note, finding.actor))
-    return found
+        rows.append(ScreeningRow(screening, finding.status, note, finding.actor))
+    return rows
 
 
 def _submitted_rows(check: Check) -> list[ScreeningRow]:
-    wrong = _find_problems(check)
+    problems = _find_problems(check)
     return [
-        ScreeningRow(each, *_submitted_outcome(each.key), problem=wrong.get(each.key, ""))
-        for each in check.content.screenings
+        ScreeningRow(
+            screening,
+            *_submitted_outcome(screening.key),
+            problem=problems.get(screening.key, ""),
+        )
+        for screening in check.content.screenings
     ]

@@ -1,4 +1,4 @@
-"""What goes out: lists by state, each delivery with its tries, and sending parked ones again."""
+"""Deliveries by state, one delivery with its attempts, and requeueing failed deliveries."""
 
 from datetime import datetime
 from typing import Any
@@ -31,138 +31,137 @@ routes = Blueprint("deliveries", __name__, url_prefix="/deliveries")
 
 log = get_logger()
 
-BATCH_SIZE = 100  # parked deliveries that are sent again at once: a writer is never held for long
+BATCH_SIZE = 100  # deliveries requeued in one transaction, so that it blocks other writers briefly
 
 
 @routes.get("/")
 def listing() -> str:
-    """List deliveries, newest first; what is parked comes first to mind."""
+    """List deliveries, newest first; without a filter, only failed deliveries."""
     state = read_filter_value("state", [*STATES, "any"]) or PARKED
     with current_services().db.reading() as session:
-        sink, account, accounts = _read_filter(session)
-        found = list_messages(session, "" if state == "any" else state, sink, account)
+        channel, account, accounts = _read_filter(session)
         return render_template(
             "console/deliveries.html",
-            shelf=found,
+            page=list_messages(session, "" if state == "any" else state, channel, account),
             state=state,
             accounts=accounts,
             args=request.args,
-            held=list_pauses(session),
-            at=current_services().now(),
+            pauses=list_pauses(session),
+            now=current_services().now(),
             states=[*state_labels(), ("any", "Any")],
         )
 
 
 @routes.get("/<message_id>")
-def one(message_id: str) -> str:
-    """Show one delivery with every try."""
+def detail(message_id: str) -> str:
     with current_services().db.reading() as session:
         message = _find_message(session, message_id)
         order = session.scalar(select(Order).where(Order.public_id == message.ordering_key))
         return render_template(
             "console/delivery.html",
-            sending=build_delivery_view(message, order),
+            delivery=build_delivery_view(message, order),
             order=order,
-            zone=order.account.timezone if order else "UTC",
+            timezone=order.account.timezone if order else "UTC",
         )
 
 
 @routes.post("/<message_id>/again")
-def again(message_id: str) -> Response:
-    """Send a parked delivery again, and return to its order."""
+def requeue(message_id: str) -> Response:
+    """Send a failed delivery again, and redirect to its order."""
     services = current_services()
     with services.db.writing() as session:
         message = _find_message(session, message_id)
-        order = message.ordering_key
-        goes = _requeue_messages(session, [message], services.now())
-    if goes:
-        flash("It is on its way again.", "success")
+        order_id = message.ordering_key
+        requeued_count = _requeue_messages(session, [message], services.now())
+    if requeued_count:
+        flash("The delivery will be sent again.", "success")
     else:
-        flash("It is not sent: a later status has gone out, which says all that it said.", "info")
-    return redirect(url_for("console.orders.story", order_id=order))
+        flash("It is not sent again: a later status update has replaced it.", "info")
+    return redirect(url_for("console.orders.detail", order_id=order_id))
 
 
 @routes.post("/try")
-def try_() -> Response:
-    """Let what is held try once, now; return to the deliveries, or to the account asked from."""
-    services, subject = current_services(), request.form.get("subject", "").replace("\x00", "")
+def probe() -> Response:
+    """Allow one attempt of a paused scope now; redirect to the page with the form."""
+    services, scope = current_services(), request.form.get("subject", "").replace("\x00", "")
     with services.db.writing() as session:
-        probe_now(session, subject, services.now())
-    log.info("deliveries try", subject=subject, by=authentication.current_staff().email)
-    flash("One is sent as a try. When it arrives, all the others follow.", "success")
-    account = request.form.get("account", "")
-    if account:
-        return redirect(url_for("console.accounts.one", account_id=account))
+        probe_now(session, scope, services.now())
+    log.info("delivery_probe_requested", scope=scope, actor=authentication.current_staff().email)
+    flash("One delivery is sent now. If it succeeds, the others follow.", "success")
+    account_id = request.form.get("account", "")
+    if account_id:
+        return redirect(url_for("console.accounts.detail", account_id=account_id))
     return redirect(url_for("console.deliveries.listing"))
 
 
 @routes.get("/again")
-def ask_all() -> str:
-    """Say how many parked deliveries would go out again."""
+def confirm_requeue_all() -> str:
     authentication.require_change_permission()
     with current_services().db.reading() as session:
-        sink, account, accounts = _read_filter(session)
-        found = list_oldest_parked(session, sink, account, BATCH_SIZE + 1)
+        channel, account, accounts = _read_filter(session)
+        messages = list_oldest_parked(session, channel, account, BATCH_SIZE + 1)
         return render_template(
-            "console/again.html",
-            count=min(len(found), BATCH_SIZE),
-            more=len(found) > BATCH_SIZE,
-            sink=sink,
+            "console/requeue_all.html",
+            count=min(len(messages), BATCH_SIZE),
+            has_more=len(messages) > BATCH_SIZE,
+            channel=channel,
             account=account,
             account_name=dict(accounts).get(account, ""),
         )
 
 
 @routes.post("/again")
-def again_all() -> Response:
-    """Send a batch of the parked deliveries of a filter again, oldest first."""
+def requeue_all() -> Response:
+    """Send one batch of the filter's failed deliveries again, oldest first."""
     services = current_services()
     with services.db.writing() as session:
-        sink, account, _ = _read_filter(session)
-        found = list_oldest_parked(session, sink, account, BATCH_SIZE)
-        goes = _requeue_messages(session, found, services.now())
-    flash(_requeue_summary(goes, superseded=len(found) - goes), "success")
-    kept: dict[str, Any] = {"sink": sink or None, "account": account or None}
-    return redirect(url_for("console.deliveries.listing", **kept))
+        channel, account, _ = _read_filter(session)
+        messages = list_oldest_parked(session, channel, account, BATCH_SIZE)
+        requeued_count = _requeue_messages(session, messages, services.now())
+    summary = _requeue_summary(requeued_count, superseded=len(messages) - requeued_count)
+    flash(summary, "success")
+    query_args: dict[str, Any] = {"channel": channel or None, "account": account or None}
+    return redirect(url_for("console.deliveries.listing", **query_args))
 
 
 def _requeue_summary(requeued: int, superseded: int) -> str:
     if requeued == superseded == 0:
-        return "Nothing was parked any more: somebody else was quicker."
-    said = f"{requeued} {'delivery is' if requeued == 1 else 'deliveries are'} on the way again."
-    return (
-        f"{said} Not sent: {superseded}, for a later status has gone out." if superseded else said
-    )
+        return "Nothing to send again: a colleague has already done it."
+    summary = f"{requeued} {'delivery' if requeued == 1 else 'deliveries'} will be sent again."
+    if superseded:
+        summary += f" Not sent: {superseded}, replaced by a later status update."
+    return summary
 
 
 def _requeue_messages(session: Session, messages: list[Message], now: datetime) -> int:
-    """Send again what no later status has made untrue, on record; return how many."""
+    """Requeue messages that no later status supersedes, record an event each; return how many."""
     orders = session.scalars(
         select(Order).where(Order.public_id.in_([message.ordering_key for message in messages]))
     )
-    known = {order.public_id: order for order in orders}
-    going = [message for message in messages if outbox.requeue(session, message, now)]
-    for message in going:
-        if message.ordering_key in known:
-            known[message.ordering_key].record_event(
+    orders_by_id = {order.public_id: order for order in orders}
+    requeued = [message for message in messages if outbox.requeue(session, message, now)]
+    for message in requeued:
+        if message.ordering_key in orders_by_id:
+            orders_by_id[message.ordering_key].record_event(
                 session, "retried", authentication.current_staff().email, now
             )
-    return len(going)
+    return len(requeued)
 
 
 def _read_filter(session: Session) -> tuple[str, str, list[tuple[str, str]]]:
+    """Return the channel and the account's public id of the request, and all account names."""
     accounts = list_account_names(session)
     return (
-        read_filter_value("sink", CHANNELS),
-        read_filter_value("account", [key for key, _ in accounts]),
+        read_filter_value("channel", CHANNELS),
+        read_filter_value("account", [public_id for public_id, _ in accounts]),
         accounts,
     )
 
 
 def _find_message(session: Session, message_id: str) -> Message:
-    found = None
+    message = None
     if is_plausible_id(message_id):
-        found = session.scalar(select(Message).where(Message.public_id == message_id))
-    if found is None:
+        message = session.scalar(select(Message).where(Message.public_id == message_id))
+    if message is None:
         raise NotFound("There is no such delivery")
-    return found
+    return message

@@ -1,4 +1,4 @@
-"""Letters as they were sent, and their list."""
+"""E-mails as they were sent, and their list."""
 
 import re
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from provider.services import current_services
 from provider.web.console.message_list import STATES, list_messages, state_labels
 from provider.web.console.pagination import read_filter_value
 
-routes = Blueprint("letters", __name__, url_prefix="/letters")
+routes = Blueprint("emails", __name__, url_prefix="/emails")
 
-# Whoever holds the candidate's link is the candidate: only the order's page shows it, on record.
+# The invitation link authenticates the candidate, so only the order's page shows it, on record.
 _INVITATION_LINK_PATTERN = re.compile(r"(/c/)[\w-]{20,}")
 
 
 @dataclass(frozen=True)
 class EmailView:
-    """A letter for people to read, with the candidate's link blotted out."""
+    """The headers and the plain text of an e-mail, without the invitation link's token."""
 
     to: str
     sender: str
@@ -29,7 +29,6 @@ class EmailView:
 
 
 def parse_email(raw_email: bytes) -> EmailView:
-    """Read the bytes of an e-mail."""
     message = message_from_bytes(raw_email, _class=EmailMessage, policy=policy.default)
     body = message.get_body(("plain",))
     text = str(body.get_content()).strip() if body else ""
@@ -43,14 +42,13 @@ def parse_email(raw_email: bytes) -> EmailView:
 
 @routes.get("/")
 def listing() -> str:
-    """List letters, newest first."""
     state, services = read_filter_value("state", STATES), current_services()
     with services.db.reading() as session:
         return render_template(
-            "console/letters.html",
-            shelf=list_messages(session, state, EMAIL),
+            "console/emails.html",
+            page=list_messages(session, state, EMAIL),
             state=state,
             states=state_labels(),
-            kept=services.settings.mail_url is None,
+            is_stored_in_folder=services.settings.mail_url is None,
             args=request.args,
         )

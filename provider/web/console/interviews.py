@@ -1,4 +1,4 @@
-"""Interviews at the console: watched, rated question by question, summed up, completed."""
+"""Pages of an interview: its recordings, the rating of each answer, completion."""
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
@@ -17,7 +17,7 @@ from provider.web.report.media import find_media_file
 routes = Blueprint("interviews", __name__, url_prefix="/orders/<order_id>/interview")
 
 MAX_NOTE_LENGTH = 2000  # characters
-MAX_SUMMARY_LENGTH = 5000
+MAX_SUMMARY_LENGTH = 5000  # characters
 FILE_EXTENSIONS = {
     "video/webm": "webm",
     "audio/webm": "webm",
@@ -27,22 +27,21 @@ FILE_EXTENSIONS = {
 
 
 @routes.get("")
-def page(order_id: str) -> Response:
-    """Show every question with its answer, and its rating."""
+def detail(order_id: str) -> Response:
     return _render_interview(order_id)
 
 
-@routes.get("/<any(takes, posters):what>/<recording_id>")
-def file(order_id: str, what: str, recording_id: str) -> Response:
-    """Send a take or its poster, whole or in part."""
+@routes.get("/<any(takes, posters):variant>/<recording_id>")
+def media_file(order_id: str, variant: str, recording_id: str) -> Response:
+    """Send a recording or its poster; range requests are answered in part."""
     with current_services().db.reading() as session:
-        key, mimetype = find_media_file(_find_recording(session, order_id, recording_id), what)
+        key, mimetype = find_media_file(_find_recording(session, order_id, recording_id), variant)
     return serve_media(current_services().media, key, mimetype)
 
 
 @routes.get("/originals/<recording_id>")
-def original(order_id: str, recording_id: str) -> Response:
-    """Send a take as it came, to be kept: the way out where no copy of it could be made."""
+def download_original(order_id: str, recording_id: str) -> Response:
+    """Send the uploaded file as a download, for recordings that could not be processed."""
     with current_services().db.reading() as session:
         recording = _find_recording(session, order_id, recording_id)
         key, mimetype = find_media_file(recording, "originals")
@@ -51,8 +50,8 @@ def original(order_id: str, recording_id: str) -> Response:
 
 
 @routes.post("/ratings/<question>")
-def rate(order_id: str, question: str) -> Response:
-    """Keep a rating and its note, in place of the one before."""
+def save_rating(order_id: str, question: str) -> Response:
+    """Save the rating and the note of one answer, in place of the previous ones."""
     services = current_services()
     try:
         value = _parse_rating(request.form.get("value", ""))
@@ -70,20 +69,20 @@ def rate(order_id: str, question: str) -> Response:
     except Conflict as error:
         return _render_interview(order_id, problem=str(error), status_code=409)
     flash(f"The rating of question {number} is saved.", "success")
-    here_again = url_for("console.interviews.page", order_id=order_id, _anchor=f"question-{number}")
-    return redirect(here_again, 303)
+    url = url_for("console.interviews.detail", order_id=order_id, _anchor=f"question-{number}")
+    return redirect(url, 303)
 
 
 @routes.get("/complete")
-def ask(order_id: str) -> Response:
-    """Say what completing will tell the ATS, and ask for a summary."""
+def confirm_completion(order_id: str) -> Response:
+    """Show what the ATS will receive, and ask for a summary."""
     authentication.require_change_permission()
     return _render_confirmation(order_id)
 
 
 @routes.post("/complete")
 def complete(order_id: str) -> Response:
-    """Complete the interview, as it was shown; what stands in the way is said on the same page."""
+    """Complete the interview if the result is still the one that the form showed."""
     services = current_services()
     try:
         summary = _read_text("summary", MAX_SUMMARY_LENGTH)
@@ -96,12 +95,12 @@ def complete(order_id: str) -> Response:
         return _render_confirmation(order_id, str(error), 400)
     except Conflict as error:
         return _render_confirmation(order_id, str(error), 409)
-    flash("The interview is completed, and the ATS is being told.", "success")
-    return redirect(url_for("console.orders.story", order_id=order_id), 303)
+    flash("The interview is completed. The ATS is being notified.", "success")
+    return redirect(url_for("console.orders.detail", order_id=order_id), 303)
 
 
 def edit_token(interview: Interview) -> str:
-    """Return what somebody who completes has seen: the order and what its ratings come to."""
+    """Return the interview's revision and score, to detect a result that changed meanwhile."""
     return f"{interview.revision} {interview.build_result().score:g}"
 
 
@@ -114,14 +113,14 @@ def _render_interview(
             "console/interview.html",
             order=interview,
             content=interview.content,
-            zone=interview.account.timezone,
-            rated=interview.ratings_by_question(),
-            watchable=_is_submitted(interview),
-            open=interview.status == "pending" and _is_submitted(interview),
-            wrong=invalid_question,
+            timezone=interview.account.timezone,
+            ratings=interview.ratings_by_question(),
+            can_watch=_is_submitted(interview),
+            can_rate=interview.status == "pending" and _is_submitted(interview),
+            invalid_question=invalid_question,
             problem=problem,
             form=request.form,
-            longest=MAX_NOTE_LENGTH,
+            max_length=MAX_NOTE_LENGTH,
         )
     return make_response(html, status_code)
 
@@ -134,25 +133,25 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             order=interview,
             content=interview.content,
             problem=problem,
-            possible=interview.status == "pending" and _is_submitted(interview),
+            is_allowed=interview.status == "pending" and _is_submitted(interview),
             unrated=interview.unrated_questions(),
-            outcome=interview.build_result(),
-            stand=edit_token(interview),
+            result=interview.build_result(),
+            edit_token=edit_token(interview),
             summary=request.form.get("summary", ""),
-            longest=MAX_SUMMARY_LENGTH,
+            max_length=MAX_SUMMARY_LENGTH,
         )
     return make_response(html, status_code)
 
 
 def _is_submitted(interview: Interview) -> bool:
-    # Until then a take is the candidate's own: it may yet be recorded again.
+    # Before submission the candidate may still replace a recording, so staff must not see it.
     return interview.progress == SUBMITTED and interview.status in ("pending", COMPLETED)
 
 
 def _find_recording(session: Session, order_id: str, recording_id: str) -> Recording:
     interview = Interview.find(session, order_id)
     if not _is_submitted(interview):
-        raise Conflict("The candidate has not handed this interview in, so it cannot be watched")
+        raise Conflict("The recordings can be watched after the candidate submits the interview")
     return interview.find_recording(recording_id)
 
 
@@ -165,19 +164,19 @@ def _parse_rating(text: str) -> int:
 def _read_text(name: str, max_length: int) -> str:
     text = clean_text(request.form.get(name, ""))
     if len(text) > max_length:
-        raise Invalid(f"Keep the {name} to {max_length:,} characters")
+        raise Invalid(f"Shorten the {name} to {max_length:,} characters")
     return text
 
 
-def _question_number(interview: Interview, question: str) -> int:
-    return [each.key for each in interview.content.questions].index(question) + 1
+def _question_number(interview: Interview, question_key: str) -> int:
+    return [question.key for question in interview.content.questions].index(question_key) + 1
 
 
 def _require_unchanged(interview: Interview, submitted_token: str) -> None:
     if submitted_token != edit_token(interview):
         raise Conflict(
-            "Somebody changed this interview after you opened this page, so nothing was done. "
-            "Below is how it stands now"
+            "A colleague changed this interview after you opened this page, so nothing was saved. "
+            "This page now shows the current state"
         )
 
 

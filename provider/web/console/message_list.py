@@ -1,4 +1,4 @@
-"""Messages as lists show them: what, for whom, how it stands, and how the last try ended."""
+"""Lists of messages: topic, candidate, state and the last attempt."""
 
 from typing import Any
 
@@ -25,8 +25,8 @@ from provider.outbox import (
 from provider.web.console.pagination import Page, Sorting, paginate
 
 CHANNELS = (CALLBACK, EMAIL, MEDIA)
-STATES = (PARKED, WAITING, DELIVERED, SUPERSEDED)  # what wants attention first
-MAX_QUEUES = 100  # lanes
+STATES = (PARKED, WAITING, DELIVERED, SUPERSEDED)  # in the order of the filter's menu
+MAX_QUEUES = 100  # queues that one page reads separately; beyond that, one scan is quicker
 NEWEST_FIRST = Sorting(Message.public_id, (Message.id,))
 COLUMNS: tuple[Any, ...] = (
     Message.public_id,
@@ -50,7 +50,7 @@ COLUMNS: tuple[Any, ...] = (
 
 
 def list_messages(session: Session, state: str = "", channel: str = "", account: str = "") -> Page:
-    """Return a page of messages, newest first, narrowed where asked."""
+    """Return the requested page of messages, newest first; an empty filter matches all."""
     query = _message_query().where(*filter_conditions(session, state, channel, account))
     return paginate(
         session, query, NEWEST_FIRST, _queue_conditions(session, state, channel, account)
@@ -60,38 +60,38 @@ def list_messages(session: Session, state: str = "", channel: str = "", account:
 def filter_conditions(
     session: Session, state: str, channel: str, account: str
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions of a filter; `account` is a public id."""
+    """Return the SQL conditions of a filter; `account` is a public id."""
     conditions: list[ColumnElement[bool]] = []
     if state:
         conditions.append(is_in_state(state))
     if channel:
         conditions.append(Message.queue.concat("/").contains(f"/{channel}/", autoescape=True))
     if account:
-        begins = f"{_account_id(session, account)}/"
-        conditions.append(Message.queue.startswith(begins, autoescape=True))
+        prefix = f"{_account_id(session, account)}/"
+        conditions.append(Message.queue.startswith(prefix, autoescape=True))
     return conditions
 
 
 def _queue_conditions(
     session: Session, state: str, channel: str, account: str
 ) -> list[ColumnElement[bool]]:
-    """Return the lanes of a filter, where looking for its newest messages in each is quickest.
+    """Return one condition per queue of a filter, or none where a single scan is quicker.
 
-    Of what is not delivered there is an index by state; what is in very many lanes is found soon
-    among the newest of all.
+    Undelivered messages have an index by state. With more than `MAX_QUEUES` queues, the newest
+    messages of all queues contain a page of matches soon enough.
     """
     if not (channel or account) or state not in ("", DELIVERED):
         return []
-    number = _account_id(session, account) if account else None
-    read = [(name, QueueName.parse(name)) for name in outbox.list_queues(session)]
+    account_id = _account_id(session, account) if account else None
+    queues = [(name, QueueName.parse(name)) for name in outbox.list_queues(session)]
     names = [
         name
-        for name, lane in read
-        if channel in ("", lane.channel) and number in (None, lane.account_id)
+        for name, queue in queues
+        if channel in ("", queue.channel) and account_id in (None, queue.account_id)
     ]
-    told = [is_in_state(state)] if state else []
-    piles = [and_(Message.queue == name, *told) for name in names] or [false()]
-    return piles if len(piles) <= MAX_QUEUES else []
+    state_conditions = [is_in_state(state)] if state else []
+    conditions = [and_(Message.queue == name, *state_conditions) for name in names] or [false()]
+    return conditions if len(conditions) <= MAX_QUEUES else []
 
 
 def _account_id(session: Session, account: str) -> int | None:
@@ -99,21 +99,21 @@ def _account_id(session: Session, account: str) -> int | None:
 
 
 def state_labels() -> list[tuple[str, str]]:
-    """Return (state, what people call it)."""
+    """Return (state, label) for the filter's menu."""
     return [(state, label_for("delivery", state)) for state in STATES]
 
 
 def channel_of(queue: str) -> str:
-    """Return the sink of a lane: callback, mail …"""
+    """Return the channel of a queue's name: `callback`, `email` or `media`."""
     return QueueName.parse(queue).channel
 
 
 def _message_query() -> Select[Any]:
-    # Only the last try is fetched: its number is how many there were.
-    last = and_(Attempt.message_id == Message.id, Attempt.number == Message.attempts)
+    # Joins the last attempt only: its number equals the message's number of attempts.
+    last_attempt = and_(Attempt.message_id == Message.id, Attempt.number == Message.attempts)
     return (
         select(*COLUMNS)
-        .outerjoin(Attempt, last)
+        .outerjoin(Attempt, last_attempt)
         .outerjoin(Order, Order.public_id == Message.ordering_key)
         .outerjoin(Account, Account.id == Order.account_id)
         .outerjoin(Candidate, Candidate.id == Order.candidate_id)
@@ -121,7 +121,7 @@ def _message_query() -> Select[Any]:
 
 
 def list_oldest_parked(session: Session, channel: str, account: str, limit: int) -> list[Message]:
-    """Return up to `most` parked messages of a filter, oldest first."""
+    """Return up to `limit` parked messages of a filter, oldest first."""
     conditions = filter_conditions(session, PARKED, channel, account)
     query = select(Message).where(*conditions).order_by(Message.id)
     return list(session.scalars(query.limit(limit)))

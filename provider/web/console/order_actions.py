@@ -1,4 +1,4 @@
-"""What staff may do to an order: each act says what it will do, and asks for a reason."""
+"""Actions on an order: each shows its effects first, and requires a reason."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.orders import render_order_page
 
-routes = Blueprint("acts", __name__, url_prefix="/orders/<order_id>")
+routes = Blueprint("order_actions", __name__, url_prefix="/orders/<order_id>")
 
-REASON_LENGTH_RANGE = range(3, 501)  # characters of a reason
+REASON_LENGTH_RANGE = range(3, 501)  # characters
 
 ActionFunction = Callable[[Order, Session, str, str, datetime], None]
 
 
 @dataclass(frozen=True)
 class OrderAction:
-    """One act: when it can be done, how, and what is said once it is done."""
+    """An action: the statuses that allow it, its function, and the message after success."""
 
     allowed_statuses: frozenset[str]
     perform: ActionFunction
@@ -38,21 +38,21 @@ def _reopen(order: Order, session: Session, actor: str, reason: str, now: dateti
 ORDER_ACTIONS = {
     "cancel": OrderAction(frozenset({PENDING, CONSENTED}), Order.cancel, "The order is cancelled."),
     "reopen": OrderAction(
-        FINAL_STATUSES, _reopen, "The order is open again, and the candidate is invited."
+        FINAL_STATUSES, _reopen, "The order is reopened, and the candidate is invited again."
     ),
 }
 
 
 @routes.get("/<any(cancel, reopen):name>")
-def ask(order_id: str, name: str) -> Response:
-    """Say what an act will do, and ask for the reason."""
+def confirm(order_id: str, name: str) -> Response:
+    """Show the effects of an action, and ask for the reason."""
     authentication.require_change_permission()
     return _render_confirmation(order_id, name)
 
 
 @routes.post("/<any(cancel, reopen):name>")
-def act(order_id: str, name: str) -> Response:
-    """Do it, all or nothing; what stands in the way is said on the same page."""
+def perform(order_id: str, name: str) -> Response:
+    """Perform an action in one transaction; errors are shown on the confirmation page."""
     services = current_services()
     try:
         reason = _parse_reason(request.form.get("reason", ""))
@@ -67,12 +67,12 @@ def act(order_id: str, name: str) -> Response:
     except Conflict as error:
         return _render_confirmation(order_id, name, str(error), 409)
     flash(ORDER_ACTIONS[name].success_message, "success")
-    return redirect(url_for("console.orders.story", order_id=order_id))
+    return redirect(url_for("console.orders.detail", order_id=order_id))
 
 
 @routes.post("/link")
 def show_link(order_id: str) -> str:
-    """Show the candidate's link, and put on record who asked for it."""
+    """Show the candidate's link, and record the access as an event."""
     services = current_services()
     with services.db.writing() as session:
         order = Order.find(session, order_id)
@@ -83,8 +83,8 @@ def show_link(order_id: str) -> str:
             session, "link shown", authentication.current_staff().email, services.now()
         )
         session.flush()
-        address = services.urls.invitation(link.get_token(services.secret_box))
-        return render_order_page(session, services, order, invitation_url=address)
+        url = services.urls.invitation(link.get_token(services.secret_box))
+        return render_order_page(session, services, order, invitation_url=url)
 
 
 def _render_confirmation(
@@ -96,11 +96,11 @@ def _render_confirmation(
         page = render_template(
             f"console/{name}.html",
             order=order,
-            zone=order.account.timezone,
+            timezone=order.account.timezone,
             problem=problem,
             reason=request.form.get("reason", ""),
-            possible=order.status in ORDER_ACTIONS[name].allowed_statuses,
-            until=services.now() + timedelta(seconds=order.account.expire_after_seconds),
+            is_allowed=order.status in ORDER_ACTIONS[name].allowed_statuses,
+            expires_at=services.now() + timedelta(seconds=order.account.expire_after_seconds),
         )
     return make_response(page, status_code)
 
@@ -108,14 +108,14 @@ def _render_confirmation(
 def _parse_reason(text: str) -> str:
     reason = clean_text(text)
     if len(reason) not in REASON_LENGTH_RANGE:
-        raise Invalid("Give a reason of 3 to 500 characters: it stays in the order's story")
+        raise Invalid("Give a reason of 3 to 500 characters: it is kept in the order's timeline")
     return reason
 
 
-def _require_unchanged(order: Order, revision: str) -> None:
-    """Raise Conflict when the order moved on since the page was opened."""
-    if revision != str(order.revision):
+def _require_unchanged(order: Order, submitted_revision: str) -> None:
+    """Raise Conflict when the order changed after the page was rendered."""
+    if submitted_revision != str(order.revision):
         raise Conflict(
-            "Somebody changed this order after you opened this page, so nothing was done. "
-            "Below is how it stands now"
+            "A colleague changed this order after you opened this page, so nothing was saved. "
+            "This page now shows the current state"
         )

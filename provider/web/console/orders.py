@@ -1,4 +1,4 @@
-"""The orders: found by what one knows of them, each with its story."""
+"""The filtered list of orders, and the page of one order with its timeline."""
 
 from typing import Any
 
@@ -41,26 +41,24 @@ COLUMNS: tuple[Any, ...] = (
 
 @routes.get("/")
 def listing() -> str:
-    """List orders, newest first."""
     services = current_services()
     with services.db.reading() as session:
         choices = _filter_choices(session)
-        found = _find_page(session, services, choices)
+        page = _find_page(session, services, choices)
         return render_template(
             "console/orders.html",
-            shelf=found,
+            page=page,
             choices=choices,
-            troubled=_orders_with_parked_messages(session, found),
+            orders_with_parked_messages=_orders_with_parked_messages(session, page),
             args=request.args,
-            narrowed=any(request.args.get(name) for name in (*choices, "email")),
-            waiting=_count_waiting(session),
-            most_counted=MAX_DISPLAYED_COUNT,
+            is_filtered=any(request.args.get(name) for name in (*choices, "email")),
+            waiting_count=_count_waiting(session),
+            max_displayed_count=MAX_DISPLAYED_COUNT,
         )
 
 
 @routes.get("/<order_id>")
-def story(order_id: str) -> str:
-    """Tell all about one order."""
+def detail(order_id: str) -> str:
     services = current_services()
     with services.db.reading() as session:
         return render_order_page(session, services, Order.find(session, order_id))
@@ -69,23 +67,23 @@ def story(order_id: str) -> str:
 def render_order_page(
     session: Session, services: Services, order: Order, invitation_url: str = ""
 ) -> str:
-    """Render an order's page, with the candidate's link where it was asked for."""
+    """Return an order's page; it shows the candidate's link only when `invitation_url` is given."""
     report = Link.find_permanent(session, order, REPORT) if order.result else None
     return render_template(
         "console/order.html",
         order=order,
-        zone=order.account.timezone,
-        final=order.status in FINAL_STATUSES,
-        story=build_timeline(session, order),
-        link=invitation_url,
-        report=services.urls.report(report.get_token(services.secret_box)) if report else "",
-        linked=Link.find_permanent(session, order, INVITE) is not None,
+        timezone=order.account.timezone,
+        is_final=order.status in FINAL_STATUSES,
+        timeline_entries=build_timeline(session, order),
+        invitation_url=invitation_url,
+        report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
+        has_invitation=Link.find_permanent(session, order, INVITE) is not None,
         evidence=order.evidence() if order.started_at else None,
     )
 
 
 def list_account_names(session: Session) -> list[tuple[str, str]]:
-    """Return (public id, name) of all accounts, by name."""
+    """Return (public id, name) of all accounts, sorted by name."""
     rows = session.execute(select(Account.public_id, Account.name).order_by(Account.name))
     return [(row.public_id, row.name) for row in rows]
 
@@ -95,7 +93,7 @@ def _filter_choices(session: Session) -> dict[str, list[tuple[str, str]]]:
     return {
         "kind": [(kind, label_for("kind", kind)) for kind in KINDS],
         "status": [(status, label_for("status", status)) for status in STATUSES],
-        "waits": [("staff", "Waits on the staff")],
+        "waits": [("staff", "Needs action")],
         "account": list_account_names(session),
         "product": [(row.public_id, row.name) for row in session.execute(products)],
     }
@@ -110,34 +108,35 @@ def _find_page(
         .join(Product, Order.product_id == Product.id)
         .join(Account, Order.account_id == Account.id)
     )
-    told = {
+    filters = {
         name: read_filter_value(name, [value for value, _ in values])
         for name, values in choices.items()
     }
-    conditions = _filter_conditions(session, told)
+    conditions = _filter_conditions(session, filters)
     email = request.args.get("email", "").strip()
     if email:
         digests = services.secret_box.blind_indexes(email, "candidate e-mail")
         query = query.where(Candidate.email_digest.in_(digests))
-    if told["waits"]:
+    if filters["waits"]:
         query = query.where(WAITING_FOR_STAFF_CONDITION)
-    if not conditions or told["status"] or told["waits"] or email:
+    if not conditions or filters["status"] or filters["waits"] or email:
         return paginate(session, query.where(*conditions), NEWEST_FIRST)
-    # The indexes go by status too. What the piles say is not said twice: SQLite would go by that.
-    piles = [and_(*conditions, Order.status == status) for status in STATUSES]
-    return paginate(session, query, NEWEST_FIRST, piles)
+    # The indexes contain the status. The conditions stand in the partitions alone: repeated in the
+    # outer query, they would make SQLite choose a slower plan.
+    partitions = [and_(*conditions, Order.status == status) for status in STATUSES]
+    return paginate(session, query, NEWEST_FIRST, partitions)
 
 
 def _filter_conditions(session: Session, filters: dict[str, str]) -> list[ColumnElement[bool]]:
-    """Return the conditions of a filter, by this table's own columns: only they are in indexes."""
+    """Return a filter's conditions, on columns of `orders` only: the indexes contain no others."""
     columns = {"kind": Order.kind, "status": Order.status}
     conditions = [column == filters[name] for name, column in columns.items() if filters[name]]
     if filters["account"]:
-        number = session.scalar(_id_query(Account, filters["account"]))
-        conditions.append(Order.account_id == number)
+        account_id = session.scalar(_id_query(Account, filters["account"]))
+        conditions.append(Order.account_id == account_id)
     if filters["product"]:
-        number = session.scalar(_id_query(Product, filters["product"]))
-        conditions.append(Order.product_id == number)
+        product_id = session.scalar(_id_query(Product, filters["product"]))
+        conditions.append(Order.product_id == product_id)
     return conditions
 
 
@@ -154,7 +153,7 @@ def _count_waiting(session: Session) -> int:
 
 
 def _orders_with_parked_messages(session: Session, page: Page) -> set[str]:
-    """Return which of the orders have something parked."""
+    """Return the public ids of the page's orders that have a failed delivery."""
     ids = [row.public_id for row in page.rows]
     query = select(Message.ordering_key).where(
         Message.ordering_key.in_(ids), Message.state == PARKED

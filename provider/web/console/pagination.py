@@ -1,4 +1,4 @@
-"""Tables that page by key: flat however long they grow, and steady while rows arrive."""
+"""Keyset pagination: the cost of a page is constant, and new rows do not shift later pages."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,38 +10,38 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.errors import Invalid, NotFound
 
-PAGE_SIZE = 50  # rows of a page
-MAX_ID_LENGTH = 22
+PAGE_SIZE = 50  # rows
+MAX_ID_LENGTH = 22  # characters of a public id
 
 Column = InstrumentedAttribute[Any]
 
 
 @dataclass(frozen=True)
 class Page:
-    """One page of rows, and the marks with which to ask for the pages around it."""
+    """The rows of one page, and the cursors of its neighbours; None at either end."""
 
     rows: Sequence[Row[Any]]
-    previous_cursor: str | None  # give it as `after`
-    next_cursor: str | None  # give it as `before`
+    previous_cursor: str | None  # the `after` argument of the page before
+    next_cursor: str | None  # the `before` argument of the page after
 
 
 @dataclass(frozen=True)
 class Sorting:
-    """What a table is sorted by: the last column is unique, `mark` is its public id."""
+    """The sort columns, of which the last is unique; the cursor column holds the public id."""
 
     cursor_column: Column
     columns: tuple[Column, ...]
     descending: bool = True
 
     def cursor_values(self, session: Session, cursor: str) -> tuple[Any, ...]:
-        """Return the values of the row with this public id; NotFound."""
+        """Return the sort columns of the row with this public id; NotFound without such a row."""
         row = None
         if is_plausible_id(cursor):
             row = session.execute(
                 select(*self.columns).where(self.cursor_column == cursor)
             ).one_or_none()
         if row is None:
-            raise NotFound("This page of the list is gone: begin again at its start")
+            raise NotFound("This page of the list no longer exists: go back to its first page")
         return tuple(row)
 
 
@@ -51,46 +51,45 @@ def paginate(
     sorting: Sorting,
     partitions: Sequence[ColumnElement[bool]] = (),
 ) -> Page:
-    """Return the page that the request asks for by `before` or `after`; rows have `public_id`.
+    """Return the page that the arguments `before` or `after` ask for; rows need a `public_id`.
 
-    Where the rows are those of several `piles`, each in an index's order, only the first of each
-    are looked at.
+    `partitions` are disjoint conditions, each with an index in the sort order. Reading the first
+    rows of each partition avoids sorting all matching rows.
     """
     before, after = request.args.get("before"), request.args.get("after")
-    backwards = bool(after and not before)
-    falling = sorting.descending != backwards
-    order = [column.desc() if falling else column.asc() for column in sorting.columns]
+    is_backwards = bool(after and not before)
+    is_descending = sorting.descending != is_backwards
+    order = [column.desc() if is_descending else column.asc() for column in sorting.columns]
     conditions: list[ColumnElement[bool]] = []
-    if mark := before or after:
-        here, there = tuple_(*sorting.columns), tuple_(*sorting.cursor_values(session, mark))
-        conditions.append(here < there if falling else here > there)
+    if cursor := before or after:
+        row_key = tuple_(*sorting.columns)
+        cursor_key = tuple_(*sorting.cursor_values(session, cursor))
+        conditions.append(row_key < cursor_key if is_descending else row_key > cursor_key)
     if partitions:
-        marks = (
-            select(sorting.cursor_column).where(*conditions).order_by(*order).limit(PAGE_SIZE + 1)
-        )
-        tops = (select(marks.where(pile).subquery()) for pile in partitions)
-        conditions.append(sorting.cursor_column.in_(union_all(*tops)))
+        ids = select(sorting.cursor_column).where(*conditions).order_by(*order).limit(PAGE_SIZE + 1)
+        first_ids = (select(ids.where(partition).subquery()) for partition in partitions)
+        conditions.append(sorting.cursor_column.in_(union_all(*first_ids)))
     query = query.where(*conditions).order_by(*order).limit(PAGE_SIZE + 1)
     rows = list(session.execute(query).all())
-    more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
-    if backwards:
+    has_more, rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
+    if is_backwards:
         rows.reverse()
-    ends = (more, True) if backwards else (bool(mark), more)
+    has_previous, has_next = (has_more, True) if is_backwards else (bool(cursor), has_more)
     return Page(
         rows,
-        previous_cursor=rows[0].public_id if rows and ends[0] else None,
-        next_cursor=rows[-1].public_id if rows and ends[1] else None,
+        previous_cursor=rows[0].public_id if rows and has_previous else None,
+        next_cursor=rows[-1].public_id if rows and has_next else None,
     )
 
 
 def is_plausible_id(public_id: str) -> bool:
-    """Say whether a text could be a public id."""
+    """Return whether a text can be a public id; PostgreSQL refuses NUL in a parameter."""
     return 0 < len(public_id) <= MAX_ID_LENGTH and "\x00" not in public_id
 
 
 def read_filter_value(name: str, choices: Iterable[str]) -> str:
-    """Return a filter of the request, empty for all; Invalid when it is none of the choices."""
+    """Return a filter argument of the request, empty for all; Invalid for an unknown choice."""
     value = request.values.get(name, "")
     if value and value not in choices:
-        raise Invalid(f"The list cannot be narrowed like this: choose the {name} again")
+        raise Invalid(f"This filter does not exist: choose the {name} again")
     return value

@@ -1,4 +1,4 @@
-"""Putting a product on the lists and taking it off: told first, confirmed, then done."""
+"""Publishing and archiving a product, each after a confirmation."""
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from structlog import get_logger
@@ -12,20 +12,20 @@ from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.products import load_version_content
 
-routes = Blueprint("publishing", __name__, url_prefix="/products/<product_id>")
+routes = Blueprint("product_actions", __name__, url_prefix="/products/<product_id>")
 
 log = get_logger()
 
 
 @routes.get("/<any(publish, archive):name>")
-def ask(product_id: str, name: str) -> Response:
-    """Say what publishing or archiving will do."""
+def confirm(product_id: str, name: str) -> Response:
+    """Show the effects of publishing or archiving, and ask for confirmation."""
     authentication.require_change_permission()
     return _render_confirmation(product_id, name)
 
 
 @routes.post("/<any(publish, archive):name>")
-def act(product_id: str, name: str) -> Response:
+def perform(product_id: str, name: str) -> Response:
     """Publish the newest version, or archive the product."""
     services = current_services()
     try:
@@ -41,15 +41,16 @@ def act(product_id: str, name: str) -> Response:
         return _render_confirmation(
             product_id, name, str(error), 409 if isinstance(error, Conflict) else 400
         )
-    log.info("product", act=name, product=product_id, by=authentication.current_staff().email)
+    actor = authentication.current_staff().email
+    log.info("product_changed", action=name, product=product_id, actor=actor)
     flash("It is published." if name == "publish" else "It is archived.", "success")
-    return redirect(url_for("console.products.one", product_id=product_id))
+    return redirect(url_for("console.products.detail", product_id=product_id))
 
 
 def edit_token(product: Product) -> str:
-    """Return how a product stands, in short: whoever acts on an older one is told so."""
-    newest = product.versions[-1].number if product.versions else 0
-    return f"{product.state} {product.current_version_id or 0} {newest}"
+    """Return the product's state and versions, to detect that a colleague changed them."""
+    newest_number = product.versions[-1].number if product.versions else 0
+    return f"{product.state} {product.current_version_id or 0} {newest_number}"
 
 
 def _render_confirmation(
@@ -57,16 +58,17 @@ def _render_confirmation(
 ) -> Response:
     with current_services().db.reading() as session:
         product = Product.find(session, product_id)
-        newest = product.versions[-1] if product.versions else None
-        unreadable = load_version_content(product, newest)[1] if name == "publish" else ""
+        versions = product.versions
+        newest = versions[-1] if versions else None
+        read_problem = load_version_content(product, newest)[1] if name == "publish" else ""
         page = render_template(
             f"console/{name}.html",
             product=product,
-            newest=newest,
-            stand=edit_token(product),
-            current=next((v for v in product.versions if v.id == product.current_version_id), None),
-            problem=problem or unreadable,
-            readable=not unreadable,
+            newest_version=newest,
+            edit_token=edit_token(product),
+            current_version=next((v for v in versions if v.id == product.current_version_id), None),
+            problem=problem or read_problem,
+            is_readable=not read_problem,
         )
     return make_response(page, status_code)
 
@@ -79,6 +81,6 @@ def _require_readable(product: Product) -> None:
 def _require_unchanged(product: Product, submitted_token: str) -> None:
     if submitted_token != edit_token(product):
         raise Conflict(
-            "Somebody changed this product after you opened this page, so nothing was done. "
-            "Below is how it stands now"
+            "A colleague changed this product after you opened this page, so nothing was saved. "
+            "This page now shows the current state"
         )

@@ -1,4 +1,4 @@
-"""The products: their versions, and a look at each as the candidate will see it."""
+"""Products with their versions, and a preview of what candidates see."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,21 +24,20 @@ STATES = (PUBLISHED, DRAFT, ARCHIVED)
 
 @routes.get("/")
 def listing() -> str:
-    """List products by name."""
     kind, state = read_filter_value("kind", KINDS), read_filter_value("state", STATES)
     with current_services().db.reading() as session:
         return render_template(
             "console/products.html",
-            shelf=paginate(session, _product_query(kind, state), BY_NAME),
+            page=paginate(session, _product_query(kind, state), BY_NAME),
             args=request.args,
-            kinds=[(each, label_for("product", each)) for each in KINDS],
-            states=[(each, label_for("version", each)) for each in STATES],
+            kinds=[(kind, label_for("product", kind)) for kind in KINDS],
+            states=[(state, label_for("version", state)) for state in STATES],
         )
 
 
 @routes.get("/<product_id>")
-def one(product_id: str) -> str:
-    """Show a product with its versions and what one of them says."""
+def detail(product_id: str) -> str:
+    """Show a product, its versions, and the content of one of them."""
     with current_services().db.reading() as session:
         product = Product.find(session, product_id)
         version = _find_version(product, request.args.get("version", ""))
@@ -49,12 +48,12 @@ def one(product_id: str) -> str:
             version=version,
             content=content,
             problem=problem,
-            newest=product.versions[-1] if product.versions else None,
+            newest_version=product.versions[-1] if product.versions else None,
         )
 
 
 def load_version_content(product: Product, version: ProductVersion | None) -> tuple[Any, str]:
-    """Return a version's content, or None and why it cannot be read."""
+    """Return a version's content, or None and the error that prevents reading it."""
     if version is None:
         return None, ""
     try:
@@ -66,10 +65,10 @@ def load_version_content(product: Product, version: ProductVersion | None) -> tu
 def _find_version(product: Product, number: str) -> ProductVersion | None:
     if not number:
         return product.versions[-1] if product.versions else None
-    found = [version for version in product.versions if str(version.number) == number]
-    if not found:
+    matching = [version for version in product.versions if str(version.number) == number]
+    if not matching:
         raise NotFound(f"{product.name} has no such version")
-    return found[0]
+    return matching[0]
 
 
 def _product_query(kind: str, state: str) -> Select[Any]:
@@ -91,10 +90,10 @@ def _product_query(kind: str, state: str) -> Select[Any]:
 
 
 def _state_conditions(state: str) -> Sequence[ColumnElement[bool]]:
-    listed, published = Product.archived_at.is_(None), Product.current_version_id.is_not(None)
-    states: dict[str, Sequence[ColumnElement[bool]]] = {
-        PUBLISHED: [listed, published],
-        DRAFT: [listed, ~published],
-        ARCHIVED: [~listed],
+    is_listed, is_published = Product.archived_at.is_(None), Product.current_version_id.is_not(None)
+    conditions: dict[str, Sequence[ColumnElement[bool]]] = {
+        PUBLISHED: [is_listed, is_published],
+        DRAFT: [is_listed, ~is_published],
+        ARCHIVED: [~is_listed],
     }
-    return states.get(state, [])
+    return conditions.get(state, [])

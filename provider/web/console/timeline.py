@@ -1,4 +1,4 @@
-"""An order's story: what happened, what was written, and what was sent, in one line of time."""
+"""An order's timeline: its events and its messages, sorted by time."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from provider.web.console.message_list import channel_of
 
 @dataclass(frozen=True)
 class DeliveryView:
-    """A message with its tries, and what it says to whom; credentials are kept nowhere."""
+    """A message with its attempts and content; credentials are never part of the content."""
 
     message: Message
     attempts: tuple[Attempt, ...]
@@ -27,18 +27,16 @@ class DeliveryView:
 
     @property
     def channel(self) -> str:
-        """Where it goes: callback, mail …"""
         return channel_of(self.message.queue)
 
     @property
     def is_parked(self) -> bool:
-        """Whether it waits for staff."""
         return self.message.state == PARKED
 
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """One moment of the story: an event, or a message that was written then."""
+    """Either an event, or a message at the time of its creation."""
 
     occurred_at: datetime
     revision: int
@@ -47,40 +45,39 @@ class TimelineEntry:
 
 
 def build_timeline(session: Session, order: Order) -> list[TimelineEntry]:
-    """Return an order's story, oldest first; of one moment, the cause before its news."""
+    """Return an order's events and messages, oldest first; an event precedes its messages."""
     events = [
         TimelineEntry(event.occurred_at, event.revision, event=event) for event in order.events
     ]
-    sent = [
+    deliveries = [
         TimelineEntry(
             message.created_at, message.sequence, delivery=build_delivery_view(message, order)
         )
         for message in outbox.history(session, order.public_id)
     ]
-    return sorted(events + sent, key=lambda entry: (entry.occurred_at, entry.revision))
+    return sorted(events + deliveries, key=lambda entry: (entry.occurred_at, entry.revision))
 
 
 def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:
-    """Return a message as a page shows it."""
-    tries = tuple(message.attempt_history)
+    attempts = tuple(message.attempt_history)
     if not message.body:
-        return DeliveryView(message, tries)
+        return DeliveryView(message, attempts)
     if channel_of(message.queue) == EMAIL:
-        return DeliveryView(message, tries, email=parse_email(message.body))
-    address = _find_url(order.reply_context) if order else ""
-    return DeliveryView(message, tries, body=format_body(message.body), url=address)
+        return DeliveryView(message, attempts, email=parse_email(message.body))
+    url = _find_url(order.reply_context) if order else ""
+    return DeliveryView(message, attempts, body=format_body(message.body), url=url)
 
 
 def _find_url(reply_context: Mapping[str, Any]) -> str:
-    """Return the address in what a dialect keeps to reply: what else is in there is its own."""
-    found = (
+    """Return the first URL of an adapter's reply context, whose keys only the adapter knows."""
+    urls = (
         value for value in reply_context.values() if str(value).startswith(("https://", "http://"))
     )
-    return str(next(found, ""))
+    return str(next(urls, ""))
 
 
 def format_body(body: bytes) -> str:
-    """Return a body indented where it is JSON, as it is where not."""
+    """Return JSON indented, and any other body unchanged."""
     text = body.decode("utf-8", "replace")
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Orders at the console: found, followed, cancelled, reopened."""
+"""The console's pages of orders: list, filters, timeline, cancel, reopen."""
 
 import re
 import threading
@@ -17,11 +17,11 @@ from tests import factories
 from tests.factories import ManualClock
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
-CALLBACK = "https://groove-tech.workable.com/assessments/{}"
+CALLBACK_URL = "https://groove-tech.workable.com/assessments/{}"
 
 
-def many(services: Services, clock: ManualClock, count: int) -> list[str]:
-    """Return the ids of orders that came one a minute, oldest first."""
+def place_orders(services: Services, clock: ManualClock, count: int) -> list[str]:
+    """Place orders one minute apart; return their ids, oldest first."""
     account_id, _ = factories.create_account(services)
     product_id = factories.create_test(services)
     ids = []
@@ -32,7 +32,7 @@ def many(services: Services, clock: ManualClock, count: int) -> list[str]:
                 services,
                 account_id,
                 product_id,
-                callback_url=CALLBACK.format(number),
+                callback_url=CALLBACK_URL.format(number),
                 email=f"candidate{number}@example.com",
                 first_name="Candidate",
                 last_name=str(number),
@@ -41,27 +41,27 @@ def many(services: Services, clock: ManualClock, count: int) -> list[str]:
     return ids
 
 
-def one(services: Services, **wish: str) -> str:
+def place_order(services: Services, **fields: str) -> str:
     account_id, _ = factories.create_account(services, timezone="Europe/Athens")
-    return factories.place_order(services, account_id, factories.create_test(services), **wish)
+    return factories.place_order(services, account_id, factories.create_test(services), **fields)
 
 
-def listed(page: str) -> list[str]:
+def listed_order_ids(page: str) -> list[str]:
     return re.findall(r'<th scope="row"><a href="/console/orders/([\w-]+)"', page)
 
 
-def link(page: str, rel: str) -> str | None:
-    found = re.search(rf'rel="{rel}" href="([^"]+)"', page)
-    return found[1] if found else None
+def page_link(page: str, rel: str) -> str | None:
+    match = re.search(rf'rel="{rel}" href="([^"]+)"', page)
+    return match[1] if match else None
 
 
-def events(services: Services, order_id: str) -> list[tuple[str, str, str]]:
+def order_events(services: Services, order_id: str) -> list[tuple[str, str, str]]:
     with services.db.reading() as session:
         order = Order.find(session, order_id)
-        return [(each.type, each.actor, each.note) for each in order.events]
+        return [(event.type, event.actor, event.note) for event in order.events]
 
 
-def messages(services: Services, order_id: str) -> list[tuple[str, str]]:
+def order_messages(services: Services, order_id: str) -> list[tuple[str, str]]:
     with services.db.reading() as session:
         rows = session.scalars(
             select(Message).where(Message.ordering_key == order_id).order_by(Message.id)
@@ -69,144 +69,158 @@ def messages(services: Services, order_id: str) -> list[tuple[str, str]]:
         return [(row.topic, str(row.payload.get("status", ""))) for row in rows]
 
 
-def act(
-    desk: ConsoleClient, order_id: str, name: str, reason: str = "The job is filled"
+def perform_action(
+    console: ConsoleClient, order_id: str, name: str, reason: str = "The job is filled"
 ) -> tuple[int, str]:
     path = f"{ORDERS_PATH}{order_id}/{name}"
-    found = re.search(r'name="revision" value="(\d+)"', desk.get_text(path))
-    assert found, "the page offers no form"
-    answer = desk.submit(path, page=path, reason=reason, revision=found[1])
-    return answer.status_code, answer.text
+    match = re.search(r'name="revision" value="(\d+)"', console.get_text(path))
+    assert match, "the page has no form"
+    response = console.submit(path, page=path, reason=reason, revision=match[1])
+    return response.status_code, response.text
 
 
-def test_an_empty_list_says_what_will_come(services: Services, client: FlaskClient) -> None:
+def test_order_list_when_empty_explains_itself(services: Services, client: FlaskClient) -> None:
     assert "No order has been placed yet" in ConsoleClient.signed_in(services, client).get_text(
         ORDERS_PATH
     )
 
 
-def test_a_hundred_and_twenty_orders_are_paged_newest_first_and_back(
+def test_order_list_pages_forward_and_back(
     services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    ids = many(services, clock, 120)[::-1]
-    desk = ConsoleClient.signed_in(services, client)
-    seen, page, backs = [], desk.get_text(ORDERS_PATH), []
-    assert link(page, "prev") is None
+    ids = place_orders(services, clock, 120)[::-1]
+    console = ConsoleClient.signed_in(services, client)
+    seen_ids, page, later_pages = [], console.get_text(ORDERS_PATH), []
+    assert page_link(page, "prev") is None
     while True:
-        seen += listed(page)
-        on = link(page, "next")
-        if on is None:
+        seen_ids += listed_order_ids(page)
+        next_link = page_link(page, "next")
+        if next_link is None:
             break
-        page = desk.get_text(on)
-        backs.append(listed(page))
-    assert seen == ids
-    first = desk.get_text(str(link(page, "prev")))
-    assert listed(first) == backs[0]
-    first = desk.get_text(str(link(first, "prev")))
-    assert listed(first) == ids[:50]
-    assert link(first, "prev") is None
+        page = console.get_text(next_link)
+        later_pages.append(listed_order_ids(page))
+    assert seen_ids == ids
+    second_page = console.get_text(str(page_link(page, "prev")))
+    assert listed_order_ids(second_page) == later_pages[0]
+    first_page = console.get_text(str(page_link(second_page, "prev")))
+    assert listed_order_ids(first_page) == ids[:50]
+    assert page_link(first_page, "prev") is None
 
 
-def test_a_new_order_moves_no_row_of_the_next_page(
+def test_new_order_does_not_shift_next_page(
     services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    ids = many(services, clock, 60)[::-1]
-    desk = ConsoleClient.signed_in(services, client)
-    on = str(link(desk.get_text(ORDERS_PATH), "next"))
+    ids = place_orders(services, clock, 60)[::-1]
+    console = ConsoleClient.signed_in(services, client)
+    next_link = str(page_link(console.get_text(ORDERS_PATH), "next"))
     with services.db.reading() as session:
         order = Order.find(session, ids[0])
         account_id, product = order.account_id, order.product.public_id
-    factories.place_order(services, account_id, product, callback_url=CALLBACK.format("new"))
-    assert listed(desk.get_text(on)) == ids[50:]
+    factories.place_order(services, account_id, product, callback_url=CALLBACK_URL.format("new"))
+    assert listed_order_ids(console.get_text(next_link)) == ids[50:]
 
 
-def test_the_list_costs_the_same_statements_for_one_row_as_for_fifty(
+def test_order_list_runs_same_number_of_statements_for_any_length(
     services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    def statements() -> int:
-        counted: list[str] = []
+    def count_statements() -> int:
+        statements: list[str] = []
         engine = services.db._read_engine
 
         def count(*args: object) -> None:
-            counted.append(str(args[2]))
+            statements.append(str(args[2]))
 
         event.listen(engine, "before_cursor_execute", count)
-        desk.get_text(ORDERS_PATH)
+        console.get_text(ORDERS_PATH)
         event.remove(engine, "before_cursor_execute", count)
-        return len(counted)
+        return len(statements)
 
-    desk = ConsoleClient.signed_in(services, client)
+    console = ConsoleClient.signed_in(services, client)
     account_id, _ = factories.create_account(services)
     product_id = factories.create_test(services)
     factories.place_order(services, account_id, product_id)
-    few = statements()
+    count_for_one = count_statements()
     for number in range(49):
         factories.place_order(
-            services, account_id, product_id, callback_url=CALLBACK.format(number)
+            services, account_id, product_id, callback_url=CALLBACK_URL.format(number)
         )
-    assert statements() == few
+    assert count_statements() == count_for_one
 
 
 @pytest.mark.parametrize("query", ["before=nothing", "after=x", "before=" + "x" * 300, "after=%00"])
-def test_a_page_that_is_gone_says_so(services: Services, client: FlaskClient, query: str) -> None:
-    assert "begin again" in ConsoleClient.signed_in(services, client).get_text(
+def test_order_list_with_unknown_cursor_is_not_found(
+    services: Services, client: FlaskClient, query: str
+) -> None:
+    assert "go back to its first page" in ConsoleClient.signed_in(services, client).get_text(
         f"{ORDERS_PATH}?{query}", 404
     )
 
 
 @pytest.mark.parametrize("query", ["status=lost", "kind=x", "account=nobody", "product=%00"])
-def test_a_filter_that_does_not_exist_is_refused(
+def test_order_list_with_unknown_filter_is_refused(
     services: Services, client: FlaskClient, query: str
 ) -> None:
     ConsoleClient.signed_in(services, client).get_text(f"{ORDERS_PATH}?{query}", 400)
 
 
-def test_orders_are_found_by_the_candidates_whole_address_in_any_case(
+def test_order_list_finds_email_in_any_case_but_not_in_part(
     services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    ids = many(services, clock, 5)
-    desk = ConsoleClient.signed_in(services, client)
-    assert listed(desk.get_text(f"{ORDERS_PATH}?email=%20Candidate3@Example.com")) == [ids[3]]
-    assert "No order is like this" in desk.get_text(f"{ORDERS_PATH}?email=candidate")
+    ids = place_orders(services, clock, 5)
+    console = ConsoleClient.signed_in(services, client)
+    assert listed_order_ids(console.get_text(f"{ORDERS_PATH}?email=%20Candidate3@Example.com")) == [
+        ids[3]
+    ]
+    assert "No order matches this filter" in console.get_text(f"{ORDERS_PATH}?email=candidate")
 
 
-def test_orders_are_narrowed_by_kind_status_account_and_product(
+def test_order_list_filters_by_kind_status_account_product(
     services: Services, client: FlaskClient
 ) -> None:
     groove, _ = factories.create_account(services)
     other, _ = factories.create_account(services, "Other Ltd")
     test, interview = factories.create_test(services), factories.create_interview(services)
-    theirs = factories.place_order(services, other, test)
-    ours = factories.place_order(services, groove, test, callback_url=CALLBACK.format(1))
-    video = factories.place_order(
-        services, groove, interview, "interview", callback_url=CALLBACK.format(2)
+    other_order = factories.place_order(services, other, test)
+    own_order = factories.place_order(services, groove, test, callback_url=CALLBACK_URL.format(1))
+    interview_order = factories.place_order(
+        services, groove, interview, "interview", callback_url=CALLBACK_URL.format(2)
     )
     with services.db.writing() as session:
-        order = Order.find(session, ours)
+        order = Order.find(session, own_order)
         order.cancel(session, "sam@provider.test", "because", services.now())
         account, product = order.account.public_id, order.product.public_id
-    desk = ConsoleClient.signed_in(services, client)
-    assert listed(desk.get_text(f"{ORDERS_PATH}?account={account}")) == [video, ours]
-    assert listed(desk.get_text(f"{ORDERS_PATH}?product={product}")) == [ours, theirs]
-    assert listed(desk.get_text(f"{ORDERS_PATH}?kind=interview")) == [video]
-    assert listed(desk.get_text(f"{ORDERS_PATH}?status=cancelled&kind=assessment")) == [ours]
-    assert listed(desk.get_text(f"{ORDERS_PATH}?status=completed")) == []
+    console = ConsoleClient.signed_in(services, client)
+    assert listed_order_ids(console.get_text(f"{ORDERS_PATH}?account={account}")) == [
+        interview_order,
+        own_order,
+    ]
+    assert listed_order_ids(console.get_text(f"{ORDERS_PATH}?product={product}")) == [
+        own_order,
+        other_order,
+    ]
+    assert listed_order_ids(console.get_text(f"{ORDERS_PATH}?kind=interview")) == [interview_order]
+    assert listed_order_ids(
+        console.get_text(f"{ORDERS_PATH}?status=cancelled&kind=assessment")
+    ) == [own_order]
+    assert listed_order_ids(console.get_text(f"{ORDERS_PATH}?status=completed")) == []
 
 
-def test_an_order_that_does_not_exist_is_not_found(services: Services, client: FlaskClient) -> None:
-    desk = ConsoleClient.signed_in(services, client)
+def test_unknown_order_is_not_found_on_a_console_page(
+    services: Services, client: FlaskClient
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
     for order_id in ("unknown", "x" * 300, "%00"):
-        page = desk.get_text(ORDERS_PATH + order_id, 404)
+        page = console.get_text(ORDERS_PATH + order_id, 404)
         assert "There is no such order." in page
         assert "Sign out" in page
 
 
-def test_an_orders_page_tells_its_story_in_the_accounts_time(
+def test_order_page_shows_details_and_timeline_in_account_timezone(
     services: Services, client: FlaskClient
 ) -> None:
-    order_id = one(services, phone="+30 210 1234567")
+    order_id = place_order(services, phone="+30 210 1234567")
     page = ConsoleClient.signed_in(services, client).get_text(ORDERS_PATH + order_id)
-    for said in (
+    for text in (
         "Lakita Marrero",
         "lakita_marrero@gmail.com",
         "+30 210 1234567",
@@ -216,197 +230,202 @@ def test_an_orders_page_tells_its_story_in_the_accounts_time(
         factories.athens_time(services.now()),
         "Order placed",
         "by the ATS",
-        "Letter: invitation",
+        "E-mail: invitation",
         "Waiting",
     ):
-        assert said in page
+        assert text in page
 
 
-def test_a_candidates_markup_stays_text(services: Services, client: FlaskClient) -> None:
-    order_id = one(services, first_name="<b>Lakita</b>", job_title="<script>alert(1)</script>")
-    desk = ConsoleClient.signed_in(services, client)
+def test_order_pages_escape_markup_of_candidates(services: Services, client: FlaskClient) -> None:
+    order_id = place_order(
+        services, first_name="<b>Lakita</b>", job_title="<script>alert(1)</script>"
+    )
+    console = ConsoleClient.signed_in(services, client)
     for path in (ORDERS_PATH, ORDERS_PATH + order_id, f"{ORDERS_PATH}{order_id}/cancel"):
-        raw = desk.client.get(path).text
-        assert "<b>Lakita" not in raw
-        assert "<script>alert" not in raw
+        html = console.client.get(path).text
+        assert "<b>Lakita" not in html
+        assert "<script>alert" not in html
 
 
-def test_a_sent_letter_can_be_read_without_the_candidates_link(
+def test_order_page_shows_sent_email_without_invitation_link(
     services: Services, client: FlaskClient
 ) -> None:
-    order_id = one(services)
-    courier = Dispatcher(services)
-    courier.drain("1/email")
-    courier.stop()
+    order_id = place_order(services)
+    dispatcher = Dispatcher(services)
+    dispatcher.drain("1/email")
+    dispatcher.stop()
     page = ConsoleClient.signed_in(services, client).get_text(ORDERS_PATH + order_id)
     assert "lakita_marrero@gmail.com" in page
     assert "Subject" in page
-    secret = factories.invitation_url(services, order_id).rpartition("/")[2]
-    assert secret not in page
+    token = factories.invitation_url(services, order_id).rpartition("/")[2]
+    assert token not in page
     assert "/c/…" in page
 
 
-def test_a_finished_test_shows_its_result_and_answers(
+def test_order_page_of_finished_test_shows_result_and_answers(
     services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    order_id = one(services)
+    order_id = place_order(services)
     factories.finish_test(services, order_id, factories.CORRECT_ANSWERS | {"sum": {"answer": "a"}})
     page = ConsoleClient.signed_in(services, client).get_text(ORDERS_PATH + order_id)
-    for said in ("75%", "Passed", "What is 17 + 25?", "3.5", "Result ready", "Open the report"):
-        assert said in page
+    for text in ("75%", "Passed", "What is 17 + 25?", "3.5", "Result ready", "Open the report"):
+        assert text in page
     assert 'href="http://provider.test/r/' in page
 
 
-def test_the_candidates_link_is_shown_on_request_and_on_record(
+def test_show_link_shows_invitation_link_and_records_event(
     services: Services, client: FlaskClient
 ) -> None:
-    order_id = one(services)
-    desk = ConsoleClient.signed_in(services, client)
-    address = factories.invitation_url(services, order_id)
-    assert address not in desk.get_text(ORDERS_PATH + order_id)
-    assert address in desk.submit(f"{ORDERS_PATH}{order_id}/link").text
-    assert ("link shown", "operator@provider.test", "") in events(services, order_id)
-    page = re.sub(r"</?strong>", "", desk.get_text(ORDERS_PATH + order_id))
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    url = factories.invitation_url(services, order_id)
+    assert url not in console.get_text(ORDERS_PATH + order_id)
+    assert url in console.submit(f"{ORDERS_PATH}{order_id}/link").text
+    assert ("link shown", "operator@provider.test", "") in order_events(services, order_id)
+    page = re.sub(r"</?strong>", "", console.get_text(ORDERS_PATH + order_id))
     assert "link shown by operator@provider.test" in page
 
 
-def test_cancelling_tells_the_ats_and_keeps_the_reason(
-    services: Services, client: FlaskClient
-) -> None:
-    order_id = one(services)
-    desk = ConsoleClient.signed_in(services, client)
-    page = desk.get_text(f"{ORDERS_PATH}{order_id}/cancel")
-    assert "Groove Tech’s ATS is told at once" in page
-    assert act(desk, order_id, "cancel")[0] == 302
+def test_cancel_notifies_ats_and_records_reason(services: Services, client: FlaskClient) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(f"{ORDERS_PATH}{order_id}/cancel")
+    assert "Groove Tech’s ATS is notified at once" in page
+    assert perform_action(console, order_id, "cancel")[0] == 302
     assert factories.order_status(services, order_id) == "cancelled"
-    assert events(services, order_id)[-1] == (
+    assert order_events(services, order_id)[-1] == (
         "cancelled",
         "operator@provider.test",
         "The job is filled",
     )
-    assert messages(services, order_id) == [("invitation", ""), ("status", "cancelled")]
-    page = desk.get_text(ORDERS_PATH + order_id)
+    assert order_messages(services, order_id) == [("invitation", ""), ("status", "cancelled")]
+    page = console.get_text(ORDERS_PATH + order_id)
     assert "The order is cancelled." in page
     assert "The job is filled" in page
     assert "Reopen this order" in page
 
 
-def test_reopening_invites_again_with_a_new_deadline(
+def test_reopen_sends_invitation_with_new_deadline(
     services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    order_id = one(services)
-    desk = ConsoleClient.signed_in(services, client)
-    act(desk, order_id, "cancel")
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    perform_action(console, order_id, "cancel")
     clock.advance(timedelta(hours=3))
     deadline = factories.athens_time(clock.now() + timedelta(days=7))
-    assert deadline in desk.get_text(f"{ORDERS_PATH}{order_id}/reopen")
-    assert act(desk, order_id, "reopen", "It was a mistake")[0] == 302
+    assert deadline in console.get_text(f"{ORDERS_PATH}{order_id}/reopen")
+    assert perform_action(console, order_id, "reopen", "It was a mistake")[0] == 302
     assert factories.order_status(services, order_id) == "pending"
-    assert messages(services, order_id)[2:] == [("status", "pending"), ("invitation", "")]
-    assert ("reopened", "operator@provider.test", "It was a mistake") in events(services, order_id)
+    assert order_messages(services, order_id)[2:] == [("status", "pending"), ("invitation", "")]
+    assert ("reopened", "operator@provider.test", "It was a mistake") in order_events(
+        services, order_id
+    )
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "no", " no\x00 ", "x" * 501])
-def test_an_act_wants_a_reason_and_keeps_what_was_typed(
+def test_cancel_with_invalid_reason_is_refused(
     services: Services, client: FlaskClient, reason: str
 ) -> None:
-    order_id = one(services)
-    code, page = act(ConsoleClient.signed_in(services, client), order_id, "cancel", reason)
-    assert code == 400
+    order_id = place_order(services)
+    status_code, page = perform_action(
+        ConsoleClient.signed_in(services, client), order_id, "cancel", reason
+    )
+    assert status_code == 400
     assert "Give a reason of 3 to 500 characters" in page
     assert factories.order_status(services, order_id) == "pending"
-    assert len(messages(services, order_id)) == 1
+    assert len(order_messages(services, order_id)) == 1
 
 
-def test_an_act_that_does_not_fit_is_not_offered(services: Services, client: FlaskClient) -> None:
-    order_id = one(services)
-    desk = ConsoleClient.signed_in(services, client)
-    page = desk.get_text(f"{ORDERS_PATH}{order_id}/reopen")
+def test_reopen_of_pending_order_is_refused(services: Services, client: FlaskClient) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(f"{ORDERS_PATH}{order_id}/reopen")
     assert "Only an order that has ended can be reopened" in page
     assert 'name="reason"' not in page
-    answer = desk.submit(f"{ORDERS_PATH}{order_id}/reopen", reason="because", revision="0")
-    assert answer.status_code == 409
+    response = console.submit(f"{ORDERS_PATH}{order_id}/reopen", reason="because", revision="0")
+    assert response.status_code == 409
     assert factories.order_status(services, order_id) == "pending"
 
 
-def test_the_second_of_two_members_of_staff_is_told_and_nothing_is_half_done(
+def test_cancel_with_outdated_revision_changes_nothing(
     app: Flask, services: Services, client: FlaskClient
 ) -> None:
-    order_id = one(services)
+    order_id = place_order(services)
     first = ConsoleClient.signed_in(services, client)
     second = ConsoleClient.signed_in(services, app.test_client(), "admin")
     path = f"{ORDERS_PATH}{order_id}/cancel"
     second.get_text(path)
-    act(first, order_id, "cancel")
-    act(first, order_id, "reopen")
-    before = messages(services, order_id), events(services, order_id)
-    answer = second.submit(path, page=path, reason="The job is filled", revision="0")
-    assert answer.status_code == 409
-    assert "Somebody changed this order after you opened this page" in answer.text
-    assert "The job is filled" in answer.text
-    assert (messages(services, order_id), events(services, order_id)) == before
+    perform_action(first, order_id, "cancel")
+    perform_action(first, order_id, "reopen")
+    before = order_messages(services, order_id), order_events(services, order_id)
+    response = second.submit(path, page=path, reason="The job is filled", revision="0")
+    assert response.status_code == 409
+    assert "A colleague changed this order after you opened this page" in response.text
+    assert "The job is filled" in response.text
+    assert (order_messages(services, order_id), order_events(services, order_id)) == before
 
 
-def test_of_many_cancelling_at_the_same_moment_one_wins(app: Flask, services: Services) -> None:
-    order_id = one(services)
-    desks = [
+def test_concurrent_cancels_succeed_once(app: Flask, services: Services) -> None:
+    order_id = place_order(services)
+    consoles = [
         ConsoleClient.signed_in(services, app.test_client(), role) for role in ("admin", "operator")
     ]
     path = f"{ORDERS_PATH}{order_id}/cancel"
-    tokens = [factories.csrf_token(desk.get_text(path)) for desk in desks for _ in range(4)]
-    codes: list[int] = []
+    tokens = [
+        factories.csrf_token(console.get_text(path)) for console in consoles for _ in range(4)
+    ]
+    status_codes: list[int] = []
     start = threading.Barrier(len(tokens))
 
-    def post(cookies: ConsoleClient, token: str) -> None:
+    def post(signed_in: ConsoleClient, token: str) -> None:
         client = app.test_client()
         for name in ("staff", "form"):
-            cookie = cookies.client.get_cookie(name)
+            cookie = signed_in.client.get_cookie(name)
             assert cookie
             client.set_cookie(name, cookie.value)
         start.wait()
-        answer = client.post(path, data={"csrf_token": token, "reason": "why", "revision": "0"})
-        codes.append(answer.status_code)
+        response = client.post(path, data={"csrf_token": token, "reason": "why", "revision": "0"})
+        status_codes.append(response.status_code)
 
     threads = [
-        threading.Thread(target=post, args=(desks[index // 4], token))
+        threading.Thread(target=post, args=(consoles[index // 4], token))
         for index, token in enumerate(tokens)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(codes) == [302] + [409] * 7
-    assert messages(services, order_id) == [("invitation", ""), ("status", "cancelled")]
+    assert sorted(status_codes) == [302] + [409] * 7
+    assert order_messages(services, order_id) == [("invitation", ""), ("status", "cancelled")]
 
 
-def test_no_page_of_an_order_shows_a_machines_words(
+def test_order_page_shows_no_internal_words(
     services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    order_id = one(services)
+    order_id = place_order(services)
     factories.finish_test(services, order_id)
     page = ConsoleClient.signed_in(services, client).get_text(ORDERS_PATH + order_id)
     text = re.sub(r"<[^>]+>", " ", page)
-    for machine in (
+    for internal in (
         "None",
         "single_choice",
         f"T{clock.now():%H:%M}",
         "+00:00",
         "pending",
-        "lane",
+        "queue",
+        "parked",
         "callback",
     ):
-        assert machine not in text, machine
+        assert internal not in text, internal
 
 
-def test_the_events_of_an_order_are_never_lost_in_the_story(
-    services: Services, client: FlaskClient
-) -> None:
-    order_id = one(services)
-    desk = ConsoleClient.signed_in(services, client)
-    act(desk, order_id, "cancel")
-    act(desk, order_id, "reopen")
-    page = desk.get_text(ORDERS_PATH + order_id)
+def test_timeline_contains_every_event_and_message(services: Services, client: FlaskClient) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    perform_action(console, order_id, "cancel")
+    perform_action(console, order_id, "reopen")
+    page = console.get_text(ORDERS_PATH + order_id)
     with services.db.reading() as session:
         count = len(session.scalars(select(OrderEvent)).all())
     assert page.count('class="console-event"') == count
-    assert page.count('class="console-sent"') == len(messages(services, order_id))
+    assert page.count('class="console-delivery"') == len(order_messages(services, order_id))

@@ -1,4 +1,4 @@
-"""What deliveries wait for, at the console: said plainly, and tried when staff say so."""
+"""Pauses on the console's pages, and probing a paused scope."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,13 +22,13 @@ from tests.factories import ManualClock
 from tests.fake_ats import FakeAts
 from tests.web.console_client import ConsoleClient
 
-LIST, TRY = "/console/deliveries/", "/console/deliveries/try"
+LIST, PROBE_PATH = "/console/deliveries/", "/console/deliveries/try"
 HALF_AN_HOUR = timedelta(minutes=30)
 
 
 @pytest.fixture
 def services(services: Services) -> Services:
-    """The house, with callbacks to this machine allowed."""
+    """Services that allow callbacks to this machine."""
     return replace(services, settings=replace(services.settings, private_callbacks=True))
 
 
@@ -39,15 +39,16 @@ def client(services: Services) -> FlaskClient:
 
 @pytest.fixture
 def dispatcher(services: Services) -> Iterator[Dispatcher]:
-    dispatcher = Dispatcher(
-        services, max_concurrent_sends=4
-    )  # one by one to a host that nobody knows
+    # With 4 slots, a host without history gets one request at a time.
+    dispatcher = Dispatcher(services, max_concurrent_sends=4)
     yield dispatcher
     dispatcher.stop()
 
 
-def declined(services: Services, ats: FakeAts, count: int = 1, name: str = "Groove Tech") -> str:
-    """Have candidates decline an account's orders, and return the account's address."""
+def decline_orders(
+    services: Services, ats: FakeAts, count: int = 1, name: str = "Groove Tech"
+) -> str:
+    """Create an account with declined orders; return the path of the account's page."""
     account_id, _ = factories.create_account(services, name)
     product = factories.create_test(services)
     for number in range(count):
@@ -59,232 +60,246 @@ def declined(services: Services, ats: FakeAts, count: int = 1, name: str = "Groo
         return f"/console/accounts/{Order.find(session, order).account.public_id}"
 
 
-def hold(services: Services, subject: str, why: str = "The ATS refuses with 401") -> None:
+def pause(services: Services, scope: str, reason: str = "The ATS refuses with 401") -> None:
     with services.db.writing() as session:
-        outbox.pause(session, subject, why, services.now() + HALF_AN_HOUR, services.now())
+        outbox.pause(session, scope, reason, services.now() + HALF_AN_HOUR, services.now())
 
 
-def held(services: Services) -> list[str]:
+def paused_scopes(services: Services) -> list[str]:
     with services.db.reading() as session:
         return list(session.scalars(select(Pause.scope).order_by(Pause.scope)))
 
 
-def test_when_nothing_is_held_no_page_speaks_of_it(
+def test_pages_without_pauses_do_not_mention_them(
     services: Services, client: FlaskClient, ats: FakeAts
 ) -> None:
-    account = declined(services, ats)
-    desk = ConsoleClient.signed_in(services, client)
-    assert "On hold" not in desk.get_text(LIST)
-    assert "On hold" not in desk.get_text(account)
+    account_path = decline_orders(services, ats)
+    console = ConsoleClient.signed_in(services, client)
+    assert ">Paused<" not in console.get_text(LIST)
+    assert ">Paused<" not in console.get_text(account_path)
 
 
-def test_a_dead_host_is_said_with_why_since_and_next_try(
+def test_paused_host_is_shown_with_reason_and_times(
     services: Services,
     client: FlaskClient,
     ats: FakeAts,
     dispatcher: Dispatcher,
     clock: ManualClock,
 ) -> None:
-    account = declined(services, ats, FAILURE_THRESHOLD)
+    account_path = decline_orders(services, ats, FAILURE_THRESHOLD)
     ats.responses.extend([503] * FAILURE_THRESHOLD)
     dispatcher.drain(*factories.queue_names(services))
-    desk = ConsoleClient.signed_in(services, client)
-    for page in (desk.get_text(LIST), desk.get_text(account)):
-        assert f"{ats.url.removeprefix('http://')} does not take what is sent" in page
+    console = ConsoleClient.signed_in(services, client)
+    for page in (console.get_text(LIST), console.get_text(account_path)):
+        assert f"{ats.url.removeprefix('http://')} does not accept deliveries" in page
         assert "It answers 503. Since" in page
         assert format_datetime(clock.now()) in page
-        assert "next try" in page
+        assert "next attempt" in page
         assert "callback_token=" not in page
     clock.advance(timedelta(minutes=1))
-    assert "it is being tried" in desk.get_text(LIST)
+    assert "the next attempt is running" in console.get_text(LIST)
 
 
-def test_a_refused_token_is_said_with_the_command_that_mends_it(
+def test_rejected_token_is_shown_with_the_command_to_fix_it(
     services: Services, client: FlaskClient, ats: FakeAts
 ) -> None:
-    account, other = declined(services, ats), declined(services, ats, name="Other")
-    hold(services, "account/1/callback")
-    desk = ConsoleClient.signed_in(services, client)
-    for page in (desk.get_text(LIST), desk.get_text(account)):
-        assert "he callback token is refused" in page
+    account_path, other_path = (
+        decline_orders(services, ats),
+        decline_orders(services, ats, name="Other"),
+    )
+    pause(services, "account/1/callback")
+    console = ConsoleClient.signed_in(services, client)
+    for page in (console.get_text(LIST), console.get_text(account_path)):
+        assert "he callback token is rejected" in page
         assert "provider account set 'Groove Tech' callback_token=…" in page
-        assert "next try" in page
+        assert "next attempt" in page
         assert format_datetime(services.now() + HALF_AN_HOUR) in page
-    assert f'href="{account}">Groove Tech' in desk.get_text(LIST)
-    assert "Everything that is not on hold has arrived" in desk.get_text(LIST)
-    assert "On hold" not in desk.get_text(other)
+    assert f'href="{account_path}">Groove Tech' in console.get_text(LIST)
+    assert "All deliveries that are not paused have arrived" in console.get_text(LIST)
+    assert ">Paused<" not in console.get_text(other_path)
 
 
-def test_an_account_shows_a_dead_host_only_when_something_of_its_waits_for_it(
+def test_account_page_hides_pauses_of_hosts_it_does_not_use(
     services: Services, client: FlaskClient, ats: FakeAts
 ) -> None:
-    account = declined(services, ats)
-    hold(services, "destination/elsewhere.test", "The receiver could not be reached")
-    desk = ConsoleClient.signed_in(services, client)
-    assert "elsewhere.test does not take" in desk.get_text(LIST)
-    assert "On hold" not in desk.get_text(account)
+    account_path = decline_orders(services, ats)
+    pause(services, "destination/elsewhere.test", "The receiver could not be reached")
+    console = ConsoleClient.signed_in(services, client)
+    assert "elsewhere.test does not accept" in console.get_text(LIST)
+    assert ">Paused<" not in console.get_text(account_path)
 
 
-def test_a_wish_to_be_left_alone_and_a_mail_server_are_said_too(
+def test_paused_queue_and_mail_server_are_shown(
     services: Services, client: FlaskClient, ats: FakeAts
 ) -> None:
-    declined(services, ats)
-    hold(services, "lane/1/callback/x.workable.com", "It asks to be left alone")
-    hold(services, "destination/email", "It does not answer")
+    decline_orders(services, ats)
+    pause(services, "queue/1/callback/x.workable.com", "The receiver asked for a pause")
+    pause(services, "destination/email", "It does not answer")
     page = ConsoleClient.signed_in(services, client).get_text(LIST)
-    assert "x.workable.com wants a pause from" in page
-    assert "The mail server does not take what is sent" in page
+    assert "x.workable.com asked for a pause of" in page
+    assert "The mail server does not accept deliveries" in page
 
 
-def test_many_holds_are_not_all_listed(services: Services, client: FlaskClient) -> None:
+def test_pause_list_shows_ten_and_counts_the_rest(services: Services, client: FlaskClient) -> None:
     for number in range(13):
-        hold(services, f"destination/x{number:02}.test")
+        pause(services, f"destination/x{number:02}.test")
     page = ConsoleClient.signed_in(services, client).get_text(LIST)
-    assert page.count("does not take") == 10
+    assert page.count("does not accept") == 10
     assert "And 3 more" in page
 
 
-def test_what_is_in_a_hold_cannot_be_markup(
-    services: Services, client: FlaskClient, ats: FakeAts
-) -> None:
-    declined(services, ats, name="<b>Bold & co</b>")
-    hold(services, "account/1/callback", "<i>why</i>")
-    answer = ConsoleClient.signed_in(services, client).client.get(LIST).text
-    assert "<i>why" not in answer
-    assert "<b>Bold" not in answer
-    assert "&lt;i&gt;why" in answer
+def test_pause_list_escapes_markup(services: Services, client: FlaskClient, ats: FakeAts) -> None:
+    decline_orders(services, ats, name="<b>Bold & co</b>")
+    pause(services, "account/1/callback", "<i>why</i>")
+    html = ConsoleClient.signed_in(services, client).client.get(LIST).text
+    assert "<i>why" not in html
+    assert "<b>Bold" not in html
+    assert "&lt;i&gt;why" in html
 
 
-def test_a_try_that_succeeds_lets_all_go_though_their_next_try_was_far(
+def test_successful_probe_resumes_all_deliveries(
     services: Services,
     client: FlaskClient,
     ats: FakeAts,
     dispatcher: Dispatcher,
     clock: ManualClock,
 ) -> None:
-    declined(services, ats, FAILURE_THRESHOLD + 2)
+    decline_orders(services, ats, FAILURE_THRESHOLD + 2)
     ats.responses.extend([503] * (FAILURE_THRESHOLD + 2))
-    lanes = factories.queue_names(services)
-    dispatcher.drain(*lanes)
-    for _ in range(3):  # by now everything waits for its next try, and the host for its probe
+    queues = factories.queue_names(services)
+    dispatcher.drain(*queues)
+    # Afterwards every message waits for its retry, and the host waits for its probe.
+    for _ in range(3):
         clock.advance(timedelta(minutes=2))
         ats.responses.append(503)
-        dispatcher.drain(*lanes)
+        dispatcher.drain(*queues)
     ats.responses.clear()
-    before = len(ats.received)
-    assert dispatcher.drain(*lanes) == 0
-    (subject,) = held(services)
-    answer = ConsoleClient.signed_in(services, client).submit(TRY, page=LIST, subject=subject)
-    assert answer.location == LIST
-    assert dispatcher.drain(*lanes) >= 1
-    assert len(ats.received) > before
-    assert held(services) == []
+    received_before = len(ats.received)
+    assert dispatcher.drain(*queues) == 0
+    (scope,) = paused_scopes(services)
+    response = ConsoleClient.signed_in(services, client).submit(
+        PROBE_PATH, page=LIST, subject=scope
+    )
+    assert response.location == LIST
+    assert dispatcher.drain(*queues) >= 1
+    assert len(ats.received) > received_before
+    assert paused_scopes(services) == []
 
 
-def test_a_try_that_fails_leaves_the_hold_as_old_as_it_is(
+def test_failed_probe_keeps_the_start_of_the_pause(
     services: Services,
     client: FlaskClient,
     ats: FakeAts,
     dispatcher: Dispatcher,
     clock: ManualClock,
 ) -> None:
-    account = declined(services, ats)
-    hold(services, "account/1/callback")
+    account_path = decline_orders(services, ats)
+    pause(services, "account/1/callback")
     clock.advance(timedelta(minutes=10))
     ats.responses.append(401)
-    desk = ConsoleClient.signed_in(services, client)
-    account_id = account.rsplit("/", 1)[1]
-    answer = desk.submit(TRY, page=account, subject="account/1/callback", account=account_id)
-    assert answer.location == account
+    console = ConsoleClient.signed_in(services, client)
+    account_id = account_path.rsplit("/", 1)[1]
+    response = console.submit(
+        PROBE_PATH, page=account_path, subject="account/1/callback", account=account_id
+    )
+    assert response.location == account_path
     assert dispatcher.drain(*factories.queue_names(services)) == 1
     with services.db.reading() as session:
-        standing = session.get_one(Pause, "account/1/callback")
-        assert standing.paused_at == services.now() - timedelta(minutes=10)
-        assert standing.retry_at > services.now() + timedelta(minutes=20)
-    assert "Since" in desk.get_text(account)
+        row = session.get_one(Pause, "account/1/callback")
+        assert row.paused_at == services.now() - timedelta(minutes=10)
+        assert row.retry_at > services.now() + timedelta(minutes=20)
+    assert "Since" in console.get_text(account_path)
 
 
-def test_a_try_is_of_the_subject_that_was_named_alone(
+def test_probe_affects_only_the_submitted_scope(
     services: Services, client: FlaskClient, ats: FakeAts, dispatcher: Dispatcher
 ) -> None:
-    declined(services, ats)
-    declined(services, ats, name="Other")
-    hold(services, "account/1/callback")
-    hold(services, "account/2/callback")
-    ConsoleClient.signed_in(services, client).submit(TRY, page=LIST, subject="account/2/callback")
-    assert dispatcher.drain(*factories.queue_names(services)) == 1
-    assert [one.path for one in ats.received] == ["/Other/0"]
-    assert held(services) == ["account/1/callback"]
-
-
-def test_where_nothing_waits_a_try_ends_the_hold(services: Services, client: FlaskClient) -> None:
-    hold(services, "destination/nobody.test")
+    decline_orders(services, ats)
+    decline_orders(services, ats, name="Other")
+    pause(services, "account/1/callback")
+    pause(services, "account/2/callback")
     ConsoleClient.signed_in(services, client).submit(
-        TRY, page=LIST, subject="destination/nobody.test"
+        PROBE_PATH, page=LIST, subject="account/2/callback"
     )
-    assert held(services) == []
+    assert dispatcher.drain(*factories.queue_names(services)) == 1
+    assert [received.path for received in ats.received] == ["/Other/0"]
+    assert paused_scopes(services) == ["account/1/callback"]
 
 
-@pytest.mark.parametrize("subject", ["destination/x", "", "x", "account/1\x00/callback"])
-def test_what_is_not_held_cannot_be_tried(
-    services: Services, client: FlaskClient, subject: str
+def test_probe_without_waiting_messages_ends_the_pause(
+    services: Services, client: FlaskClient
 ) -> None:
-    hold(services, "destination/elsewhere.test")
-    answer = ConsoleClient.signed_in(services, client).submit(TRY, page=LIST, subject=subject)
-    assert answer.status_code == 404
-    assert "Nothing is held there" in answer.text
+    pause(services, "destination/nobody.test")
+    ConsoleClient.signed_in(services, client).submit(
+        PROBE_PATH, page=LIST, subject="destination/nobody.test"
+    )
+    assert paused_scopes(services) == []
 
 
-def test_a_viewer_sees_what_is_held_and_cannot_have_it_tried(
+@pytest.mark.parametrize("scope", ["destination/x", "", "x", "account/1\x00/callback"])
+def test_probe_of_scope_without_pause_is_not_found(
+    services: Services, client: FlaskClient, scope: str
+) -> None:
+    pause(services, "destination/elsewhere.test")
+    response = ConsoleClient.signed_in(services, client).submit(
+        PROBE_PATH, page=LIST, subject=scope
+    )
+    assert response.status_code == 404
+    assert "Sign out" in response.text
+
+
+def test_viewer_sees_pauses_but_cannot_probe(
     services: Services, client: FlaskClient, ats: FakeAts
 ) -> None:
-    declined(services, ats)
-    hold(services, "account/1/callback")
-    desk = ConsoleClient.signed_in(services, client, "viewer")
-    assert "On hold" in desk.get_text(LIST)
-    assert "Try now" not in desk.get_text(LIST)
-    assert desk.submit(TRY, page=LIST, subject="account/1/callback").status_code == 403
+    decline_orders(services, ats)
+    pause(services, "account/1/callback")
+    console = ConsoleClient.signed_in(services, client, "viewer")
+    assert ">Paused<" in console.get_text(LIST)
+    assert "Try now" not in console.get_text(LIST)
+    assert console.submit(PROBE_PATH, page=LIST, subject="account/1/callback").status_code == 403
     with services.db.reading() as session:
         assert (
             session.get_one(Pause, "account/1/callback").retry_at == services.now() + HALF_AN_HOUR
         )
 
 
-def test_a_form_of_somebody_else_tries_nothing(
+def test_probe_without_csrf_token_is_refused(
     services: Services, client: FlaskClient, ats: FakeAts
 ) -> None:
-    declined(services, ats)
-    hold(services, "account/1/callback")
-    desk = ConsoleClient.signed_in(services, client)
-    assert desk.client.post(TRY, data={"subject": "account/1/callback"}).status_code == 400
+    decline_orders(services, ats)
+    pause(services, "account/1/callback")
+    console = ConsoleClient.signed_in(services, client)
+    assert (
+        console.client.post(PROBE_PATH, data={"subject": "account/1/callback"}).status_code == 400
+    )
     with services.db.reading() as session:
-        waiting = session.scalars(select(Message).where(Message.state == "waiting")).all()
-        assert len(waiting) == 2
+        messages = session.scalars(select(Message).where(Message.state == "waiting")).all()
+        assert len(messages) == 2
         assert (
             session.get_one(Pause, "account/1/callback").retry_at == services.now() + HALF_AN_HOUR
         )
 
 
 @pytest.mark.parametrize(
-    ("rate", "said"), [(None, "As many as each host takes"), (2.5, "At most 2.5 a second")]
+    ("rate", "text"), [(None, "No limit"), (2.5, "At most 2.5 per second to each host")]
 )
-def test_an_account_shows_its_pace(
-    services: Services, client: FlaskClient, ats: FakeAts, rate: float | None, said: str
+def test_account_page_shows_callback_rate(
+    services: Services, client: FlaskClient, ats: FakeAts, rate: float | None, text: str
 ) -> None:
-    page = declined(services, ats)
+    path = decline_orders(services, ats)
     with services.db.writing() as session:
         session.get_one(Account, 1).callback_rate = rate
-    assert said in ConsoleClient.signed_in(services, client).get_text(page)
+    assert text in ConsoleClient.signed_in(services, client).get_text(path)
 
 
 @pytest.mark.parametrize(
-    ("rate", "said"),
-    [(None, "As many as its ATS makes"), (20, "At most 20 a second are answered")],
+    ("rate", "text"),
+    [(None, "No limit"), (20, "At most 20 per second<")],
 )
-def test_an_account_shows_how_many_calls_it_may_make(
-    services: Services, client: FlaskClient, ats: FakeAts, rate: int | None, said: str
+def test_account_page_shows_request_rate(
+    services: Services, client: FlaskClient, ats: FakeAts, rate: int | None, text: str
 ) -> None:
-    page = declined(services, ats)
+    path = decline_orders(services, ats)
     with services.db.writing() as session:
         session.get_one(Account, 1).request_rate = rate
-    assert said in ConsoleClient.signed_in(services, client).get_text(page)
+    assert text in ConsoleClient.signed_in(services, client).get_text(path)

@@ -1,4 +1,4 @@
-"""Products and accounts at the console: looked at, published, archived."""
+"""The console's pages of products (preview, publish, archive) and of accounts."""
 
 import re
 from typing import Any
@@ -18,15 +18,15 @@ from tests.web.console_client import ConsoleClient
 LIST = "/console/products/"
 
 
-def act(desk: ConsoleClient, product_id: str, name: str) -> tuple[int, str]:
+def perform_action(console: ConsoleClient, product_id: str, name: str) -> tuple[int, str]:
     path = f"{LIST}{product_id}/{name}"
-    found = re.search(r'name="stand" value="([^"]+)"', desk.get_text(path))
-    assert found, "the page offers no form"
-    answer = desk.submit(path, page=path, stand=found[1])
-    return answer.status_code, answer.text
+    match = re.search(r'name="stand" value="([^"]+)"', console.get_text(path))
+    assert match, "the page has no form"
+    response = console.submit(path, page=path, stand=match[1])
+    return response.status_code, response.text
 
 
-def state(services: Services, product_id: str) -> tuple[str, int | None]:
+def product_state(services: Services, product_id: str) -> tuple[str, int | None]:
     """Return a product's state and the number of the version that new orders get."""
     with services.db.reading() as session:
         product = Product.find(session, product_id)
@@ -34,174 +34,170 @@ def state(services: Services, product_id: str) -> tuple[str, int | None]:
         return product.state, current[0] if current else None
 
 
-def draft(services: Services, product_id: str, content: dict[str, Any]) -> None:
+def add_draft(services: Services, product_id: str, content: dict[str, Any]) -> None:
     with services.db.writing() as session:
         product = Product.find(session, product_id)
         product.add_version(session, content, content_digest(content), services.now())
 
 
-def test_an_empty_list_names_the_command_that_fills_it(
-    services: Services, client: FlaskClient
-) -> None:
+def test_product_list_when_empty_names_the_command(services: Services, client: FlaskClient) -> None:
     assert "provider seed" in ConsoleClient.signed_in(services, client).get_text(LIST)
 
 
-def test_products_are_listed_by_name_with_state_and_version(
-    services: Services, client: FlaskClient
-) -> None:
+def test_product_list_shows_name_state_and_version(services: Services, client: FlaskClient) -> None:
     test_id = factories.create_test(services)
     factories.create_interview(services)
     factories.create_package(services)
-    draft(services, test_id, factories.TEST_CONTENT | {"name": "Reasoning", "time_limit": 30})
-    desk = ConsoleClient.signed_in(services, client)
-    page = desk.get_text(LIST)
+    add_draft(services, test_id, factories.TEST_CONTENT | {"name": "Reasoning", "time_limit": 30})
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(LIST)
     names = re.findall(r'<th scope="row"><a [^>]+>([^<]+)', page)
     assert names == ["Criminal Pro", "First interview", "Reasoning"]
     assert "Version 2 is a draft" in page
-    assert "Reasoning" not in desk.get_text(f"{LIST}?kind=check&state=published")
-    assert "No product is like this" in desk.get_text(f"{LIST}?state=archived")
+    assert "Reasoning" not in console.get_text(f"{LIST}?kind=check&state=published")
+    assert "No product matches this filter" in console.get_text(f"{LIST}?state=archived")
 
 
-def test_a_hundred_and_twenty_products_are_paged_by_name(
-    services: Services, client: FlaskClient
-) -> None:
+def test_product_list_pages_by_name(services: Services, client: FlaskClient) -> None:
     with services.db.writing() as session:
         for number in range(120):
             kind = Product.__mapper__.polymorphic_map["check"].class_
             session.add(
                 kind(key=f"p{number}", name=f"Package {number % 40:03}", created_at=services.now())
             )
-    desk = ConsoleClient.signed_in(services, client)
-    page, seen = desk.get_text(LIST), []
+    console = ConsoleClient.signed_in(services, client)
+    page, paths = console.get_text(LIST), []
     while True:
-        seen += re.findall(r'<th scope="row"><a href="([^"]+)"', page)
-        on = re.search(r'rel="next" href="([^"]+)"', page)
-        if not on:
+        paths += re.findall(r'<th scope="row"><a href="([^"]+)"', page)
+        next_link = re.search(r'rel="next" href="([^"]+)"', page)
+        if not next_link:
             break
-        page = desk.get_text(on[1])
-    assert len(seen) == len(set(seen)) == 120
-    back = re.search(r'rel="prev" href="([^"]+)"', page)
-    assert back
-    page = desk.get_text(back[1])
-    assert re.findall(r'<th scope="row"><a href="([^"]+)"', page) == seen[50:100]
+        page = console.get_text(next_link[1])
+    assert len(paths) == len(set(paths)) == 120
+    previous_link = re.search(r'rel="prev" href="([^"]+)"', page)
+    assert previous_link
+    page = console.get_text(previous_link[1])
+    assert re.findall(r'<th scope="row"><a href="([^"]+)"', page) == paths[50:100]
 
 
-def test_a_test_is_previewed_with_its_right_answers(
-    services: Services, client: FlaskClient
-) -> None:
+def test_preview_of_test_marks_correct_answers(services: Services, client: FlaskClient) -> None:
     page = ConsoleClient.signed_in(services, client).get_text(
         LIST + factories.create_test(services)
     )
-    for said in ("20 minutes", "What is 17 + 25?", "Numbers", "<em>early</em>", "from 50%"):
-        assert said in page
-    assert re.search(r'class="is-right">42 ', page)
-    assert re.search(r"Right</span> 3.5<", page)
-    assert re.search(r"Right</span> True<", page)
+    for text in ("20 minutes", "What is 17 + 25?", "Numbers", "<em>early</em>", "from 50%"):
+        assert text in page
+    assert re.search(r'class="is-correct">42 ', page)
+    assert re.search(r"Correct</span> 3.5<", page)
+    assert re.search(r"Correct</span> True<", page)
     assert "single_choice" not in page
 
 
-def test_an_interview_and_a_package_are_previewed(services: Services, client: FlaskClient) -> None:
-    desk = ConsoleClient.signed_in(services, client)
-    page = desk.get_text(LIST + factories.create_interview(services))
-    for said in ("Why this job?", "30 seconds to think", "1 minute 30 seconds to answer"):
-        assert said in page
-    page = desk.get_text(LIST + factories.create_package(services))
-    for said in ("Criminal record", "What the candidate consents to"):
-        assert said in page
+def test_preview_of_interview_and_package_shows_content(
+    services: Services, client: FlaskClient
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(LIST + factories.create_interview(services))
+    for text in ("Why this job?", "30 seconds to think", "1 minute 30 seconds to answer"):
+        assert text in page
+    page = console.get_text(LIST + factories.create_package(services))
+    for text in ("Criminal record", "What the candidate consents to"):
+        assert text in page
 
 
 def test_every_version_can_be_looked_at(services: Services, client: FlaskClient) -> None:
     product_id = factories.create_test(services)
-    draft(services, product_id, factories.TEST_CONTENT | {"name": "Reasoning", "time_limit": 45})
-    desk = ConsoleClient.signed_in(services, client)
-    assert "45 minutes" in desk.get_text(LIST + product_id)
-    assert "20 minutes" in desk.get_text(f"{LIST}{product_id}?version=1")
+    add_draft(
+        services, product_id, factories.TEST_CONTENT | {"name": "Reasoning", "time_limit": 45}
+    )
+    console = ConsoleClient.signed_in(services, client)
+    assert "45 minutes" in console.get_text(LIST + product_id)
+    assert "20 minutes" in console.get_text(f"{LIST}{product_id}?version=1")
     for number in ("3", "x", "-1", "%00"):
-        desk.get_text(f"{LIST}{product_id}?version={number}", 404)
+        console.get_text(f"{LIST}{product_id}?version={number}", 404)
     for unknown in ("unknown", "x" * 300, "%00"):
-        desk.get_text(LIST + unknown, 404)
+        console.get_text(LIST + unknown, 404)
 
 
-def test_publishing_says_what_it_does_and_does_it(services: Services, client: FlaskClient) -> None:
+def test_publish_makes_newest_version_current(services: Services, client: FlaskClient) -> None:
     product_id = factories.create_test(services)
-    draft(services, product_id, factories.TEST_CONTENT | {"name": "Reasoning", "time_limit": 45})
-    desk = ConsoleClient.signed_in(services, client)
-    page = desk.get_text(f"{LIST}{product_id}/publish")
-    assert "New orders get version 2 instead of version 1" in page
-    assert state(services, product_id) == ("published", 1)
-    assert act(desk, product_id, "publish")[0] == 302
-    assert state(services, product_id) == ("published", 2)
-    assert "Publish version" not in desk.get_text(LIST + product_id)
+    add_draft(
+        services, product_id, factories.TEST_CONTENT | {"name": "Reasoning", "time_limit": 45}
+    )
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(f"{LIST}{product_id}/publish")
+    assert "New orders use version 2 instead of version 1" in page
+    assert product_state(services, product_id) == ("published", 1)
+    assert perform_action(console, product_id, "publish")[0] == 302
+    assert product_state(services, product_id) == ("published", 2)
+    assert "Publish version" not in console.get_text(LIST + product_id)
 
 
-def test_archiving_takes_a_product_off_the_lists_and_publishing_puts_it_back(
+def test_archive_removes_product_from_lists_until_published_again(
     services: Services, client: FlaskClient
 ) -> None:
     _, token = factories.create_account(services)
     product_id = factories.create_test(services)
-    desk = ConsoleClient.signed_in(services, client)
+    console = ConsoleClient.signed_in(services, client)
 
-    def listed() -> int:
-        answer = client.get("/tests", headers={"Authorization": f"Bearer {token}"})
-        return len(answer.json["tests"]) if answer.json else -1
+    def count_listed_tests() -> int:
+        response = client.get("/tests", headers={"Authorization": f"Bearer {token}"})
+        return len(response.json["tests"]) if response.json else -1
 
-    assert listed() == 1
-    assert act(desk, product_id, "archive")[0] == 302
-    assert state(services, product_id)[0] == "archived"
-    assert listed() == 0
-    assert act(desk, product_id, "publish")[0] == 302
-    assert listed() == 1
+    assert count_listed_tests() == 1
+    assert perform_action(console, product_id, "archive")[0] == 302
+    assert product_state(services, product_id)[0] == "archived"
+    assert count_listed_tests() == 0
+    assert perform_action(console, product_id, "publish")[0] == 302
+    assert count_listed_tests() == 1
 
 
-def test_a_version_that_cannot_be_read_is_not_published(
-    services: Services, client: FlaskClient
-) -> None:
+def test_publish_of_unreadable_version_is_refused(services: Services, client: FlaskClient) -> None:
     product_id = factories.create_test(services)
-    draft(services, product_id, {"name": "Reasoning", "sections": []})
-    desk = ConsoleClient.signed_in(services, client)
-    assert "should have at least one section" in desk.get_text(LIST + product_id)
-    page = desk.get_text(f"{LIST}{product_id}/publish")
+    add_draft(services, product_id, {"name": "Reasoning", "sections": []})
+    console = ConsoleClient.signed_in(services, client)
+    assert "should have at least one section" in console.get_text(LIST + product_id)
+    page = console.get_text(f"{LIST}{product_id}/publish")
     assert "should have at least one section" in page
     assert 'name="stand"' not in page
     with services.db.reading() as session:
         current = Product.find(session, product_id).current_version_id
-    answer = desk.submit(f"{LIST}{product_id}/publish", stand=f"published {current} 2")
-    assert answer.status_code == 400
-    assert state(services, product_id) == ("published", 1)
+    response = console.submit(f"{LIST}{product_id}/publish", stand=f"published {current} 2")
+    assert response.status_code == 400
+    assert product_state(services, product_id) == ("published", 1)
 
 
 @pytest.mark.parametrize("name", ["publish", "archive"])
-def test_a_product_that_moved_on_is_not_acted_on(
+def test_product_action_with_outdated_form_changes_nothing(
     app: Flask, services: Services, client: FlaskClient, name: str
 ) -> None:
     product_id = factories.create_test(services)
-    draft(services, product_id, factories.TEST_CONTENT | {"name": "Reasoning", "time_limit": 45})
-    desk, other = (
+    add_draft(
+        services, product_id, factories.TEST_CONTENT | {"name": "Reasoning", "time_limit": 45}
+    )
+    console, colleague = (
         ConsoleClient.signed_in(services, client),
         ConsoleClient.signed_in(services, app.test_client(), "admin"),
     )
     path = f"{LIST}{product_id}/{name}"
-    found = re.search(r'name="stand" value="([^"]+)"', desk.get_text(path))
-    assert found
-    act(other, product_id, "publish")
-    answer = desk.submit(path, page=path, stand=found[1])
-    assert answer.status_code == 409
-    assert "Somebody changed this product" in answer.text
-    assert state(services, product_id) == ("published", 2)
+    match = re.search(r'name="stand" value="([^"]+)"', console.get_text(path))
+    assert match
+    perform_action(colleague, product_id, "publish")
+    response = console.submit(path, page=path, stand=match[1])
+    assert response.status_code == 409
+    assert "A colleague changed this product" in response.text
+    assert product_state(services, product_id) == ("published", 2)
 
 
-def test_a_product_without_a_version_can_be_looked_at(
-    services: Services, client: FlaskClient
-) -> None:
+def test_product_page_without_version_opens(services: Services, client: FlaskClient) -> None:
     kind = Product.__mapper__.polymorphic_map["check"].class_
     with services.db.writing() as session:
         session.add(kind(key="bare", name="Bare", created_at=services.now(), public_id="bare"))
-    assert "It has no version yet" in ConsoleClient.signed_in(services, client).get_text(
+    assert "This product has no version yet" in ConsoleClient.signed_in(services, client).get_text(
         f"{LIST}bare"
     )
 
 
-def test_an_account_shows_what_it_may_and_no_secret(
+def test_account_page_shows_settings_without_secrets(
     services: Services, client: FlaskClient
 ) -> None:
     account_id, token = factories.create_account(
@@ -216,26 +212,24 @@ def test_an_account_shows_what_it_may_and_no_secret(
         account.issue_token(services.now())
         account.revoke_token(account.tokens[-1].prefix, services.now())
         public_id = account.public_id
-    desk = ConsoleClient.signed_in(services, client, "viewer")
-    assert "Groove Tech" in desk.get_text("/console/accounts/")
-    page = desk.get_text(f"/console/accounts/{public_id}")
-    for said in (
+    console = ConsoleClient.signed_in(services, client, "viewer")
+    assert "Groove Tech" in console.get_text("/console/accounts/")
+    page = console.get_text(f"/console/accounts/{public_id}")
+    for text in (
         "*.workable.com",
-        "1 week",
+        "7 days",
         "Top level grade: on",
         "Revoked",
         "Reasoning",
         token[:12],
     ):
-        assert said.replace("1 week", "7 days") in page
+        assert text in page
     for secret in (token, "cb-token", "Criminal Pro"):
         assert secret not in page
 
 
-def test_an_account_that_does_not_exist_is_not_found(
-    services: Services, client: FlaskClient
-) -> None:
-    desk = ConsoleClient.signed_in(services, client)
-    assert "There is no account yet" in desk.get_text("/console/accounts/")
+def test_unknown_account_is_not_found(services: Services, client: FlaskClient) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    assert "There is no account yet" in console.get_text("/console/accounts/")
     for account_id in ("unknown", "x" * 300, "%00"):
-        desk.get_text(f"/console/accounts/{account_id}", 404)
+        console.get_text(f"/console/accounts/{account_id}", 404)
