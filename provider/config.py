@@ -276,9 +276,7 @@ def _secret_keys(text: str | None, database_url: str, instance: Path) -> tuple[b
 def _decode_key(text: str, error_prefix: str) -> bytes:
     text = text.strip()
     if not re.fullmatch(r"[A-Za-z0-9_-]{43}=?", text):
-        raise Invalid(
-            f"{error_prefix}: keys are 32 bytes in URL-safe base64, separated by commas"
-        )
+        raise Invalid(f"{error_prefix}: keys are 32 bytes in URL-safe base64, separated by commas")
     return urlsafe_b64decode(text[:43] + "=")
 
 

@@ -326,9 +326,7 @@ def test_unreachable_server_is_the_logged_reason(
         check_unavailable(media, "it does not answer")
 
 
-def test_hanging_server_times_out(
-    s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hanging_server_times_out(s3_bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Uses 200 ms instead of 5 s for a request and 10 s for an upload."""
     assert (
         s3.REQUEST_TIMEOUT.seconds,

@@ -238,7 +238,11 @@ def test_send_email_without_server_writes_a_private_file(tmp_path: Path) -> None
 def test_send_email_delivers_the_rendered_bytes(smtp_server: SmtpServer) -> None:
     rendered = render(build_order())
 
-    assert send(rendered, smtp_server.url) == ("delivered", 250, "The mail server accepted the e-mail")
+    assert send(rendered, smtp_server.url) == (
+        "delivered",
+        250,
+        "The mail server accepted the e-mail",
+    )
 
     (envelope,) = smtp_server.envelopes
     assert envelope.rcpt_tos == ["lakita@example.com"]

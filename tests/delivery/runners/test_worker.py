@@ -170,7 +170,8 @@ def test_what_a_killed_worker_had_in_hand_another_one_sends(
         ats.wait_for(1, timeout=30)
         first.process.wait()
     assert ask(
-        services, "SELECT status FROM provider_procrastinate.procrastinate_jobs WHERE lock LIKE '%/%'"
+        services,
+        "SELECT status FROM provider_procrastinate.procrastinate_jobs WHERE lock LIKE '%/%'",
     )
     # As if a minute had passed: its lease is over, and it has given no sign of life.
     tell(services, "UPDATE messages SET leased_until = now()")
@@ -195,7 +196,9 @@ def test_a_doorbell_keeps_nobody_waiting_while_the_engine_is_locked(
         decline(1)
     doorbell.stop()
     (lane,) = factories.queue_names(services)
-    assert ask(services, "SELECT lock FROM provider_procrastinate.procrastinate_jobs ORDER BY lock") == [
+    assert ask(
+        services, "SELECT lock FROM provider_procrastinate.procrastinate_jobs ORDER BY lock"
+    ) == [
         lane,
         f"{lane.partition('/')[0]}/email",
     ]
@@ -206,7 +209,9 @@ def test_a_server_rings_for_every_commit(services: Services, decline: Callable[[
     decline(1)
     stop()
     (lane,) = factories.queue_names(services)
-    waiting = "SELECT args->>'lane' FROM provider_procrastinate.procrastinate_jobs WHERE status = 'todo'"
+    waiting = (
+        "SELECT args->>'lane' FROM provider_procrastinate.procrastinate_jobs WHERE status = 'todo'"
+    )
     assert lane in ask(services, waiting)
 
 
@@ -224,7 +229,9 @@ def test_what_the_engine_does_not_hear_it_is_told_again(
     tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
     assert heard.wait(10)
     doorbell.stop()
-    assert ask(services, "SELECT lock FROM provider_procrastinate.procrastinate_jobs") == ["7/email"]
+    assert ask(services, "SELECT lock FROM provider_procrastinate.procrastinate_jobs") == [
+        "7/email"
+    ]
 
 
 def test_a_stop_waits_for_no_engine_that_fails(services: Services) -> None:
