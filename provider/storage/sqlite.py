@@ -14,7 +14,7 @@ BUSY_TIMEOUT_MS = 10_000  # a writer waits this long for another writer
 CHECKPOINT_PAGES = 4000
 BUSY_MESSAGE = "Another program is writing to the database; nothing was saved: try again"
 DISK_FAILURE_MESSAGE = (
-    "The database's disk fails or is full; the change may not be saved: try again later"
+    "The database's disk fails or is full; the change may be lost: try again later"
 )
 # SQLite reports the last of these for a failed read, too.
 DISK_ERROR_TEXTS = (

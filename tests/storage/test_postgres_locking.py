@@ -1,4 +1,4 @@
-"""Who waits for whom on PostgreSQL, and who must not wait: seen in the server, not left to luck."""
+"""Locks on PostgreSQL: which transaction waits for which, and which must not wait."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,9 +28,9 @@ from tests.factories import ManualClock
 from tests.outbox.test_messages import claim, put, settle, state
 from tests.postgres_server import PostgresServer
 
-LANE = "1/callback/a.test"
-ROUTE = "destination/a.test"
-WHY = "It answers 500"
+QUEUE = "1/callback/a.test"
+SCOPE = "destination/a.test"
+REASON = "It answers 500"
 MINUTE = timedelta(minutes=1)
 
 
@@ -42,294 +42,308 @@ def services(settings: Settings, clock: ManualClock, postgres_url: str) -> Itera
 
 
 @pytest.fixture
-def second() -> Iterator[ThreadPoolExecutor]:
-    """Whoever comes second."""
+def second_thread() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(1) as pool:
         yield pool
 
 
-Waits = Callable[[Future[Any]], None]
+WaitForLock = Callable[[Future[Any]], None]
 
 
 @pytest.fixture
-def waits(services: Services, postgres: PostgresServer) -> Waits:
-    """Return when the server says that the second waits for a lock; fail when it does not."""
-    name = str(services.db.url.database)
+def wait_for_lock(services: Services, postgres: PostgresServer) -> WaitForLock:
+    """Return a function that waits until the server reports a lock wait.
 
-    def seen(doing: Future[Any]) -> None:
-        until = time.monotonic() + 10
-        while not postgres.has_lock_waiter(name):
-            assert not doing.done(), "it did not wait"
-            assert time.monotonic() < until
+    The function fails if the other thread finishes without waiting.
+    """
+    database = str(services.db.url.database)
 
-    return seen
+    def wait(future: Future[Any]) -> None:
+        deadline = time.monotonic() + 10
+        while not postgres.has_lock_waiter(database):
+            assert not future.done(), "the other thread did not wait"
+            assert time.monotonic() < deadline
+
+    return wait
 
 
-def hold(services: Services, lasts: timedelta = timedelta(0)) -> int:
-    """Begin or prolong a hold; return how many tries have failed."""
+def pause(services: Services, duration: timedelta = timedelta(0)) -> int:
+    """Begin or prolong a pause; return the number of failed probes."""
     with services.db.writing() as session:
         return outbox.pause(
-            session, ROUTE, WHY, services.now() + lasts, services.now()
+            session, SCOPE, REASON, services.now() + duration, services.now()
         ).failed_probes
 
 
-def accounts(services: Services) -> int:
+def count_accounts(services: Services) -> int:
     with services.db.writing() as session:
         acquire_advisory_lock(session, "accounts")
         return len(session.scalars(select(Account.id)).all())
 
 
-def send_again(services: Services, message: int) -> bool:
+def requeue(services: Services, message: int) -> bool:
     with services.db.writing() as session:
         return outbox.requeue(session, session.get_one(Message, message), services.now())
 
 
-def parked(services: Services) -> tuple[int, int]:
-    """Return a message that is parked and its successor, which is due."""
-    first, later = (put(services, sequence=n, queue=LANE, supersedes_earlier=True) for n in (1, 2))
-    settle(services, claim(services, LANE)[0], Outcome("rejected"))
+def create_parked(services: Services) -> tuple[int, int]:
+    """Return the ids of a parked message and of its successor, which is due."""
+    first, later = (
+        put(services, sequence=number, queue=QUEUE, supersedes_earlier=True) for number in (1, 2)
+    )
+    settle(services, claim(services, QUEUE)[0], Outcome("rejected"))
     return first, later
 
 
-# Turns
+# Advisory locks
 
 
-def test_who_takes_turns_waits_for_the_one_before(
-    services: Services, second: ThreadPoolExecutor, waits: Waits
+def test_advisory_lock_serialises_transactions(
+    services: Services, second_thread: ThreadPoolExecutor, wait_for_lock: WaitForLock
 ) -> None:
     with services.db.writing() as session:
         acquire_advisory_lock(session, "accounts")
-        seen = second.submit(accounts, services)
-        waits(seen)
+        count = second_thread.submit(count_accounts, services)
+        wait_for_lock(count)
         session.add(Account(name="first", ats="workable", created_at=services.now()))
-    assert seen.result(10) == 1
+    assert count.result(10) == 1
 
 
-def test_of_two_couriers_that_begin_a_hold_at_once_the_later_one_prolongs_it(
-    services: Services, second: ThreadPoolExecutor, waits: Waits
+def test_concurrent_pause_of_one_scope_counts_as_second_failure(
+    services: Services, second_thread: ThreadPoolExecutor, wait_for_lock: WaitForLock
 ) -> None:
     with services.db.writing() as session:
-        outbox.pause(session, ROUTE, WHY, services.now(), services.now())
-        probes = second.submit(hold, services)
-        waits(probes)
+        outbox.pause(session, SCOPE, REASON, services.now(), services.now())
+        probes = second_thread.submit(pause, services)
+        wait_for_lock(probes)
     assert probes.result(10) == 1
 
 
-# Sending again beside a courier
+# Requeueing beside a dispatcher
 
 
-def test_who_sends_again_waits_for_a_courier_that_takes_a_later_one(
-    services: Services, second: ThreadPoolExecutor, waits: Waits
+def test_requeue_waits_for_claim_of_later_message(
+    services: Services, second_thread: ThreadPoolExecutor, wait_for_lock: WaitForLock
 ) -> None:
-    first, _ = parked(services)
+    first, _ = create_parked(services)
     with services.db.writing() as session:
-        assert len(outbox.claim(session, LANE, services.now(), 10)) == 1
-        goes = second.submit(send_again, services, first)
-        waits(goes)
-    assert not goes.result(10)
+        assert len(outbox.claim(session, QUEUE, services.now(), 10)) == 1
+        requeued = second_thread.submit(requeue, services, first)
+        wait_for_lock(requeued)
+    assert not requeued.result(10)
     assert state(services, first) == SUPERSEDED
 
 
-def test_a_courier_leaves_a_later_one_to_who_sends_again(
-    services: Services, second: ThreadPoolExecutor
+def test_claim_skips_later_message_during_requeue(
+    services: Services, second_thread: ThreadPoolExecutor
 ) -> None:
-    first, _ = parked(services)
+    first, _ = create_parked(services)
     with services.db.writing() as session:
         assert outbox.requeue(session, session.get_one(Message, first), services.now())
-        assert second.submit(claim, services, LANE).result(10) == []
-    assert [taken.message_id for taken in claim(services, LANE)] == [first]
+        assert second_thread.submit(claim, services, QUEUE).result(10) == []
+    assert [message.message_id for message in claim(services, QUEUE)] == [first]
 
 
-def test_a_courier_gives_a_later_one_back_whose_earlier_came_again_while_it_looked(
-    services: Services, second: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_claim_releases_later_message_if_earlier_was_requeued_meanwhile(
+    services: Services, second_thread: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, later = parked(services)
-    claiming = _claim_query(1)
-    looks = claiming.fetch_all
+    first, later = create_parked(services)
+    query = _claim_query(1)
+    fetch_all = query.fetch_all
 
-    def come_again() -> None:
+    def requeue_first() -> None:
         with services.db.writing() as session:
-            again = {"state": WAITING, "due_at": services.now(), "settled_at": None}
-            session.execute(update(Message).where(Message.id == first).values(again))
+            values = {"state": WAITING, "due_at": services.now(), "settled_at": None}
+            session.execute(update(Message).where(Message.id == first).values(values))
 
-    def looking(*told: Any) -> list[tuple[Any, ...]]:
-        found = looks(*told)
-        second.submit(come_again).result(10)  # what this statement saw is older
-        return found
+    def fetch_before_requeue(*args: Any) -> list[tuple[Any, ...]]:
+        rows = fetch_all(*args)
+        second_thread.submit(requeue_first).result(10)  # after the snapshot of this statement
+        return rows
 
     with monkeypatch.context() as patched:
-        patched.setattr(claiming, "fetch_all", looking)
-        assert claim(services, LANE, limit=1) == []
-    (taken,) = claim(services, LANE)
-    assert taken.message_id == first
-    settle(services, taken, Outcome("delivered"))
-    assert [taken.message_id for taken in claim(services, LANE)] == [later]
+        patched.setattr(query, "fetch_all", fetch_before_requeue)
+        assert claim(services, QUEUE, limit=1) == []
+    (claimed,) = claim(services, QUEUE)
+    assert claimed.message_id == first
+    settle(services, claimed, Outcome("delivered"))
+    assert [message.message_id for message in claim(services, QUEUE)] == [later]
 
 
-def test_a_courier_settles_without_waiting_for_who_sends_again(
-    services: Services, second: ThreadPoolExecutor
+def test_settle_does_not_wait_for_requeue(
+    services: Services, second_thread: ThreadPoolExecutor
 ) -> None:
-    first, later = parked(services)
-    (taken,) = claim(services, LANE)
+    first, later = create_parked(services)
+    (claimed,) = claim(services, QUEUE)
     with services.db.writing() as session:
         assert not outbox.requeue(session, session.get_one(Message, first), services.now())
-        assert second.submit(settle, services, taken, Outcome("retry")).result(10)
+        assert second_thread.submit(settle, services, claimed, Outcome("retry")).result(10)
     assert state(services, later) == WAITING
 
 
-def test_what_many_send_again_and_a_courier_supersedes_is_taken_in_one_order(
-    services: Services, second: ThreadPoolExecutor, waits: Waits
+def test_requeue_of_many_and_settle_lock_rows_in_one_order(
+    services: Services, second_thread: ThreadPoolExecutor, wait_for_lock: WaitForLock
 ) -> None:
-    older, newer = (put(services, key, queue=LANE, supersedes_earlier=True) for key in "ba")
-    for taken in claim(services, LANE):
-        settle(services, taken, Outcome("rejected"))
+    older, newer = (put(services, key, queue=QUEUE, supersedes_earlier=True) for key in "ba")
+    for claimed in claim(services, QUEUE):
+        settle(services, claimed, Outcome("rejected"))
     for key in "ab":
-        put(services, key, 2, queue=LANE, supersedes_earlier=True)
-    in_hand = claim(services, LANE)
+        put(services, key, 2, queue=QUEUE, supersedes_earlier=True)
+    claims = claim(services, QUEUE)
 
     def deliver() -> set[str]:
         with services.db.writing() as session:
-            for scan in ("seqscan", "bitmapscan"):  # which would find them in this order anyway
+            for scan in (
+                "seqscan",
+                "bitmapscan",
+            ):  # these scans return the rows in the right order by chance
                 session.execute(text(f"SET LOCAL enable_{scan} = off"))
-            ended = [
-                AttemptResult(one, Outcome("delivered"), services.now(), services.now())
-                for one in in_hand
+            results = [
+                AttemptResult(claimed, Outcome("delivered"), services.now(), services.now())
+                for claimed in claims
             ]
-            return outbox.settle(session, ended, services.now())
+            return outbox.settle(session, results, services.now())
 
     with services.db.writing() as session:
         outbox.requeue(session, session.get_one(Message, older), services.now())
-        done = second.submit(deliver)
-        waits(done)
+        settled = second_thread.submit(deliver)
+        wait_for_lock(settled)
         session.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
         outbox.requeue(session, session.get_one(Message, newer), services.now())
-    assert len(done.result(10)) == 2
+    assert len(settled.result(10)) == 2
 
 
-# Couriers beside each other
+# Concurrent dispatchers
 
 
-def test_a_courier_takes_what_another_leaves(
-    services: Services, second: ThreadPoolExecutor
+def test_concurrent_claims_take_different_messages(
+    services: Services, second_thread: ThreadPoolExecutor
 ) -> None:
     for key in "ab":
-        put(services, key, queue=LANE)
+        put(services, key, queue=QUEUE)
     with services.db.writing() as session:
-        (taken,) = outbox.claim(session, LANE, services.now(), 1)
-        (left,) = second.submit(claim, services, LANE).result(10)
-    assert {taken.ordering_key, left.ordering_key} == {"a", "b"}
+        (claimed,) = outbox.claim(session, QUEUE, services.now(), 1)
+        (other,) = second_thread.submit(claim, services, QUEUE).result(10)
+    assert {claimed.ordering_key, other.ordering_key} == {"a", "b"}
 
 
-def test_a_courier_does_not_wait_for_another_that_tries_what_is_held(
-    services: Services, second: ThreadPoolExecutor
+def test_probe_does_not_wait_for_concurrent_probe(
+    services: Services, second_thread: ThreadPoolExecutor
 ) -> None:
-    hold(services)
+    pause(services)
 
     def probe() -> bool:
-        at = services.now()
+        now = services.now()
         with services.db.writing() as session:
-            return outbox.probe(session, session.get_one(Pause, ROUTE), retry_at=at, now=at)
+            return outbox.probe(session, session.get_one(Pause, SCOPE), retry_at=now, now=now)
 
     with services.db.writing() as session:
-        until = services.now() + MINUTE
+        retry_at = services.now() + MINUTE
         assert outbox.probe(
-            session, session.get_one(Pause, ROUTE), retry_at=until, now=services.now()
+            session, session.get_one(Pause, SCOPE), retry_at=retry_at, now=services.now()
         )
-        assert not second.submit(probe).result(10)
+        assert not second_thread.submit(probe).result(10)
 
 
-def test_a_hold_that_another_has_ended_meanwhile_begins_anew(
-    services: Services, second: ThreadPoolExecutor
+def test_pause_after_concurrent_resume_begins_anew(
+    services: Services, second_thread: ThreadPoolExecutor
 ) -> None:
-    hold(services)
-    hold(services)
+    pause(services)
+    pause(services)
 
-    def lift() -> None:
+    def resume() -> None:
         with services.db.writing() as session:
-            outbox.resume(session, ROUTE)
+            outbox.resume(session, SCOPE)
 
     with services.db.writing() as session:
-        known = outbox.active_pauses(session, [ROUTE])  # kept, as a gate does
-        assert known[ROUTE].failed_probes == 1
-        second.submit(lift).result(10)
-        assert outbox.pause(session, ROUTE, WHY, services.now(), services.now()).failed_probes == 0
+        pauses = outbox.active_pauses(
+            session, [SCOPE]
+        )  # stays in the session, as the policy keeps it
+        assert pauses[SCOPE].failed_probes == 1
+        second_thread.submit(resume).result(10)
+        assert (
+            outbox.pause(session, SCOPE, REASON, services.now(), services.now()).failed_probes == 0
+        )
 
 
-def test_a_hold_that_another_has_begun_anew_meanwhile_is_told_as_it_is(
-    services: Services, clock: ManualClock, second: ThreadPoolExecutor
+def test_pause_after_concurrent_new_pause_returns_the_new_one(
+    services: Services, clock: ManualClock, second_thread: ThreadPoolExecutor
 ) -> None:
-    hold(services)
-    hold(services)
-    began = services.now()
+    pause(services)
+    pause(services)
+    first_paused_at = services.now()
 
-    def begin_anew() -> None:
+    def pause_again() -> None:
         clock.advance(MINUTE)
         with services.db.writing() as session:
-            outbox.resume(session, ROUTE)
-        hold(services)
+            outbox.resume(session, SCOPE)
+        pause(services)
 
     with services.db.writing() as session:
-        known = outbox.active_pauses(session, [ROUTE])
-        assert known[ROUTE].paused_at == began
-        second.submit(begin_anew).result(10)
-        told = outbox.pause(session, ROUTE, WHY, services.now(), services.now())
-        assert (told.paused_at, told.failed_probes) == (began + MINUTE, 1)
+        pauses = outbox.active_pauses(session, [SCOPE])
+        assert pauses[SCOPE].paused_at == first_paused_at
+        second_thread.submit(pause_again).result(10)
+        current = outbox.pause(session, SCOPE, REASON, services.now(), services.now())
+        assert (current.paused_at, current.failed_probes) == (first_paused_at + MINUTE, 1)
 
 
-def test_holds_are_taken_in_one_order_whatever_ended_first(services: Services) -> None:
-    def ended(host: str, account: int, blame: str) -> AttemptResult:
-        lane = f"{account}/callback/{host}"
-        taken = Claim(0, "", lane, "a", 1, "status", {}, None, 0, services.now(), "x")
+def test_pauses_are_locked_in_one_order(services: Services) -> None:
+    def failed_attempt(host: str, account: int, failure_scope: str) -> AttemptResult:
+        queue = f"{account}/callback/{host}"
+        claimed = Claim(0, "", queue, "a", 1, "status", {}, None, 0, services.now(), "x")
         return AttemptResult(
-            taken, Outcome("retry", failure_scope=blame), services.now(), services.now()
+            claimed, Outcome("retry", failure_scope=failure_scope), services.now(), services.now()
         )
 
-    refused = [ended("c.test", account, "account") for account in (2, 1)]
-    away = [
-        ended(host, 3, "destination")
+    refused = [failed_attempt("c.test", account, "account") for account in (2, 1)]
+    unreachable = [
+        failed_attempt(host, 3, "destination")
         for host in ("b.test", "a.test")
         for _ in range(FAILURE_THRESHOLD)
     ]
     with services.db.writing() as session, capture_logs() as logs:
-        DeliveryPolicy().queue_allowances(session, [], away + refused, services.now())
-    subjects = [said["scope"] for said in logs if said["event"] == "deliveries_paused"]
-    assert len(subjects) == 4
-    assert subjects == sorted(subjects)
+        DeliveryPolicy().queue_allowances(session, [], unreachable + refused, services.now())
+    scopes = [line["scope"] for line in logs if line["event"] == "deliveries_paused"]
+    assert len(scopes) == 4
+    assert scopes == sorted(scopes)
 
 
-def test_who_has_a_hold_tried_now_takes_the_message_first_as_couriers_do(
-    services: Services, second: ThreadPoolExecutor, waits: Waits
+def test_probe_now_locks_message_before_pause(
+    services: Services, second_thread: ThreadPoolExecutor, wait_for_lock: WaitForLock
 ) -> None:
     factories.create_account(services)
-    put(services, queue=LANE)
-    settle(services, claim(services, LANE)[0], Outcome("retry", retry_after=timedelta(minutes=5)))
-    hold(services, timedelta(hours=1))
+    put(services, queue=QUEUE)
+    settle(services, claim(services, QUEUE)[0], Outcome("retry", retry_after=timedelta(minutes=5)))
+    pause(services, timedelta(hours=1))
 
-    def press() -> None:
+    def probe_by_staff() -> None:
         with services.db.writing() as session:
-            probe_now(session, ROUTE, services.now())
+            probe_now(session, SCOPE, services.now())
 
     with services.db.writing() as session:
         session.execute(update(Message).values(attempts=2))
-        pressed = second.submit(press)
-        waits(pressed)
+        probed = second_thread.submit(probe_by_staff)
+        wait_for_lock(probed)
         session.execute(text("SELECT FROM delivery_pauses FOR UPDATE NOWAIT"))
-    pressed.result(10)
+    probed.result(10)
 
 
-def test_of_two_who_share_a_report_at_once_the_later_one_gets_the_link_of_the_first(
-    services: Services, client: FlaskClient, second: ThreadPoolExecutor, waits: Waits
+def test_concurrent_shared_link_requests_get_one_link(
+    services: Services,
+    client: FlaskClient,
+    second_thread: ThreadPoolExecutor,
+    wait_for_lock: WaitForLock,
 ) -> None:
     account, token = factories.create_account(services)
     order = factories.place_order(services, account, factories.create_test(services))
     factories.finish_test(services, order)
-    asker = WorkableClient(client, token)
+    ats = WorkableClient(client, token)
     with services.db.writing() as session:
-        found = Order.find(session, order, account, lock=True)
+        locked_order = Order.find(session, order, account, lock=True)
         link = Link.get_or_create_shared(
-            session, services.secret_box, found, None, None, services.now()
+            session, services.secret_box, locked_order, None, None, services.now()
         )
         url = services.urls.shared(link.get_token(services.secret_box))
-        doing = second.submit(asker.get, f"/assessments/{order}/shared-link")
-        waits(doing)
-    assert doing.result(10).get_json() == {"url": url}
+        response = second_thread.submit(ats.get, f"/assessments/{order}/shared-link")
+        wait_for_lock(response)
+    assert response.result(10).get_json() == {"url": url}

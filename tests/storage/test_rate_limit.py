@@ -1,4 +1,4 @@
-"""How often somebody may come: in one process, and in all together."""
+"""Rate limits, in one process and shared by all processes."""
 
 import json
 import socket
@@ -18,99 +18,101 @@ from provider.core.accounts import Account
 from provider.services import Services
 from provider.storage import rate_limit
 from provider.storage.rate_limit import RateLimiter
-from provider.web import rate_limit as pace
+from provider.web import rate_limit as page_rate_limit
 from tests import factories
 from tests.factories import ManualClock
 from tests.valkey_server import ValkeyServer, valkey
 
 __all__ = ["valkey"]
 SECOND = timedelta(seconds=1)
-SAID = "does not answer; this process counts for itself"
+WARNING = "rate_limit_store_failed"
 
 
-def left(counting: RateLimiter, clock: ManualClock, who: str = "who") -> int:
-    return counting.hit(who, 3, 1, clock.now()).remaining
+def hit(limiter: RateLimiter, clock: ManualClock, key: str = "key") -> int:
+    """Count a request against three a second; return what remains."""
+    return limiter.hit(key, 3, 1, clock.now()).remaining
 
 
 # One process
 
 
-def test_so_many_may_come_in_a_second_and_the_next_begins_anew(clock: ManualClock) -> None:
-    counting = RateLimiter()
-    assert [left(counting, clock) for _ in range(4)] == [2, 1, 0, -1]
-    assert left(counting, clock, "another") == 2
+def test_hit_counts_by_key_and_window(clock: ManualClock) -> None:
+    limiter = RateLimiter()
+    assert [hit(limiter, clock) for _ in range(4)] == [2, 1, 0, -1]
+    assert hit(limiter, clock, "other") == 2
     clock.advance(SECOND)
-    assert left(counting, clock) == 2
+    assert hit(limiter, clock) == 2
 
 
-def test_windows_of_other_lengths_are_others(clock: ManualClock) -> None:
-    counting = RateLimiter()
-    assert counting.hit("who", 3, 1, clock.now()).remaining == 2
-    assert counting.hit("who", 3, 60, clock.now()).remaining == 2
+def test_windows_of_different_lengths_are_independent(clock: ManualClock) -> None:
+    limiter = RateLimiter()
+    assert limiter.hit("key", 3, 1, clock.now()).remaining == 2
+    assert limiter.hit("key", 3, 60, clock.now()).remaining == 2
     clock.advance(SECOND)
-    assert counting.hit("who", 3, 60, clock.now()).remaining == 1
+    assert limiter.hit("key", 3, 60, clock.now()).remaining == 1
 
 
-def test_who_is_late_for_a_window_does_not_begin_it_anew(clock: ManualClock) -> None:
-    counting = RateLimiter()
+def test_hit_with_earlier_time_counts_in_newest_window(clock: ManualClock) -> None:
+    limiter = RateLimiter()
     before = clock.now()
     clock.advance(SECOND)
-    assert left(counting, clock) == 2
-    assert counting.hit("who", 3, 1, before).remaining == 1
-    assert left(counting, clock) == 0
+    assert hit(limiter, clock) == 2
+    assert limiter.hit("key", 3, 1, before).remaining == 1
+    assert hit(limiter, clock) == 0
 
 
 @pytest.mark.parametrize(("after", "wait"), [(0, 60), (0.5, 60), (59, 1), (59.9, 1)])
-def test_the_wait_ends_when_the_next_window_has_begun(
+def test_seconds_until_reset_lead_to_next_window(
     clock: ManualClock, after: float, wait: int
 ) -> None:
-    at = clock.now() + timedelta(seconds=after)
-    room = RateLimiter().hit("who", 3, 60, at)
-    assert room.resets_at == int(clock.now().timestamp()) + 60
-    assert room.seconds_until_reset(at) == wait
+    now = clock.now() + timedelta(seconds=after)
+    state = RateLimiter().hit("key", 3, 60, now)
+    assert state.resets_at == int(clock.now().timestamp()) + 60
+    assert state.seconds_until_reset(now) == wait
 
 
 # Many processes
 
 
-def test_two_processes_count_together(valkey: ValkeyServer, clock: ManualClock) -> None:
-    one, two = RateLimiter(valkey.url), RateLimiter(valkey.url)
-    assert [left(each, clock) for each in (one, two, one, two)] == [2, 1, 0, -1]
+def test_limiters_share_counters_in_valkey(valkey: ValkeyServer, clock: ManualClock) -> None:
+    first, second = RateLimiter(valkey.url), RateLimiter(valkey.url)
+    assert [hit(limiter, clock) for limiter in (first, second, first, second)] == [2, 1, 0, -1]
     clock.advance(SECOND)
-    assert (left(two, clock), left(one, clock)) == (2, 1)
+    assert (hit(second, clock), hit(first, clock)) == (2, 1)
 
 
 @pytest.mark.parametrize(
-    ("told", "asked"),
+    ("url", "redis_url"),
     [
         ("valkeys://cache.test/1", "rediss://cache.test/1"),
         ("redis://valkey.test", "redis://valkey.test"),
     ],
 )
-def test_the_scheme_alone_says_which_of_the_two_it_is(told: str, asked: str) -> None:
-    assert rate_limit._RedisCounter(told)._url == asked
+def test_valkey_scheme_becomes_redis_scheme(url: str, redis_url: str) -> None:
+    assert rate_limit._RedisCounter(url)._url == redis_url
 
 
-def test_what_is_counted_is_not_kept(valkey: ValkeyServer, clock: ManualClock) -> None:
-    counting = RateLimiter(valkey.url)
-    left(counting, clock)
-    shared = counting._redis_counter
-    assert shared
-    (key,) = shared._client.keys()
-    assert 0 < shared._client.pttl(key) <= 2000
+def test_counter_in_valkey_expires(valkey: ValkeyServer, clock: ManualClock) -> None:
+    limiter = RateLimiter(valkey.url)
+    hit(limiter, clock)
+    counter = limiter._redis_counter
+    assert counter
+    (key,) = counter._client.keys()
+    assert 0 < counter._client.pttl(key) <= 2000
 
 
-def test_many_at_once_are_each_counted_once(valkey: ValkeyServer, clock: ManualClock) -> None:
-    both = [RateLimiter(valkey.url), RateLimiter(valkey.url)]
+def test_concurrent_hits_are_counted_once_each(valkey: ValkeyServer, clock: ManualClock) -> None:
+    limiters = [RateLimiter(valkey.url), RateLimiter(valkey.url)]
     with ThreadPoolExecutor(8) as pool:
-        rooms = pool.map(
-            lambda n: both[n % 2].hit("who", 100, 1, clock.now()).remaining, range(100)
+        remaining = pool.map(
+            lambda number: limiters[number % 2].hit("key", 100, 1, clock.now()).remaining,
+            range(100),
         )
-    assert sorted(rooms) == list(range(100))
+    assert sorted(remaining) == list(range(100))
 
 
-class Watch:
-    """Stands for the module `time`."""
+class ManualTime:
+    """Replaces the module `time`."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -120,63 +122,66 @@ class Watch:
 
 
 @pytest.fixture
-def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
-    watch = Watch()
-    monkeypatch.setattr(rate_limit, "time", watch)
-    return watch
+def manual_time(monkeypatch: pytest.MonkeyPatch) -> ManualTime:
+    manual_time = ManualTime()
+    monkeypatch.setattr(rate_limit, "time", manual_time)
+    return manual_time
 
 
-def test_while_it_does_not_answer_each_counts_for_itself_and_says_so_seldom(
-    valkey: ValkeyServer, clock: ManualClock, watch: Watch, capsys: pytest.CaptureFixture[str]
+def test_unreachable_valkey_means_local_counting_and_rare_warnings(
+    valkey: ValkeyServer,
+    clock: ManualClock,
+    manual_time: ManualTime,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    one, two = RateLimiter(valkey.url), RateLimiter(valkey.url)
-    assert (left(one, clock), left(two, clock)) == (2, 1)
+    first, second = RateLimiter(valkey.url), RateLimiter(valkey.url)
+    assert (hit(first, clock), hit(second, clock)) == (2, 1)
     valkey.stop()
-    assert [left(one, clock) for _ in range(4)] == [2, 1, 0, -1]
-    assert left(two, clock) == 2
-    assert capsys.readouterr().out.count(SAID) == 2  # once each
+    assert [hit(first, clock) for _ in range(4)] == [2, 1, 0, -1]
+    assert hit(second, clock) == 2
+    assert capsys.readouterr().out.count(WARNING) == 2  # once by each limiter
     for _ in range(11):
-        watch.now += rate_limit.REDIS_RETRY_SECONDS
-        left(one, clock)
-    assert SAID not in capsys.readouterr().out
-    watch.now += rate_limit.REDIS_RETRY_SECONDS
-    left(one, clock)
-    assert SAID in capsys.readouterr().out
+        manual_time.now += rate_limit.REDIS_RETRY_SECONDS
+        hit(first, clock)
+    assert WARNING not in capsys.readouterr().out
+    manual_time.now += rate_limit.REDIS_RETRY_SECONDS
+    hit(first, clock)
+    assert WARNING in capsys.readouterr().out
 
 
-def test_they_count_together_again_when_it_is_back(
-    valkey: ValkeyServer, clock: ManualClock, watch: Watch
+def test_returned_valkey_is_used_after_retry_interval(
+    valkey: ValkeyServer, clock: ManualClock, manual_time: ManualTime
 ) -> None:
-    one, two = RateLimiter(valkey.url), RateLimiter(valkey.url)
-    left(one, clock)
+    first, second = RateLimiter(valkey.url), RateLimiter(valkey.url)
+    hit(first, clock)
     valkey.stop()
-    assert (left(one, clock), left(two, clock)) == (2, 2)
+    assert (hit(first, clock), hit(second, clock)) == (2, 2)
     valkey.start()
-    assert (left(one, clock), left(two, clock)) == (1, 1)  # it is left alone for a while
-    watch.now += rate_limit.REDIS_RETRY_SECONDS
-    assert (left(one, clock), left(two, clock)) == (2, 1)
+    assert (hit(first, clock), hit(second, clock)) == (1, 1)  # Redis is not retried yet
+    manual_time.now += rate_limit.REDIS_RETRY_SECONDS
+    assert (hit(first, clock), hit(second, clock)) == (2, 1)
 
 
 @pytest.fixture
-def mute() -> Iterator[str]:
-    """The address of a server that takes connections and never says a word."""
+def silent_url() -> Iterator[str]:
+    """The URL of a server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"redis://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_one_that_says_nothing_keeps_nobody_waiting(mute: str, clock: ManualClock) -> None:
-    counting = RateLimiter(mute)
-    began = time.perf_counter()
-    assert left(counting, clock) == 2
-    assert time.perf_counter() - began < 2  # of a machine that is busy; 0.05 s are waited
-    asked = threading.Event()
-    assert counting._redis_counter
-    counting._redis_counter._increment = lambda *_: asked.set() or 1  # type: ignore[method-assign,func-returns-value]
-    assert left(counting, clock) == 1
-    assert not asked.is_set()
+def test_silent_server_costs_one_short_timeout(silent_url: str, clock: ManualClock) -> None:
+    limiter = RateLimiter(silent_url)
+    started_at = time.perf_counter()
+    assert hit(limiter, clock) == 2
+    assert time.perf_counter() - started_at < 2  # 0.05 s, plus the delays of a busy machine
+    called = threading.Event()
+    assert limiter._redis_counter
+    limiter._redis_counter._increment = lambda *_: called.set() or 1  # type: ignore[method-assign,func-returns-value]
+    assert hit(limiter, clock) == 1
+    assert not called.is_set()
 
 
-# The ATS's calls
+# Requests of an ATS
 
 
 @pytest.fixture
@@ -187,94 +192,94 @@ def token(services: Services) -> str:
     return token
 
 
-Call = Callable[[FlaskClient], TestResponse]
+ListTests = Callable[[FlaskClient], TestResponse]
 
 
 @pytest.fixture
-def call(token: str) -> Call:
+def list_tests(token: str) -> ListTests:
     return lambda client: client.get("/tests", headers={"Authorization": f"Bearer {token}"})
 
 
-def test_calls_beyond_the_rate_are_refused_in_the_contracts_words(
-    client: FlaskClient, call: Call, clock: ManualClock
+def test_requests_beyond_rate_get_429_in_contract_format(
+    client: FlaskClient, list_tests: ListTests, clock: ManualClock
 ) -> None:
-    answers = [call(client) for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-    refused = answers[-1]
+    responses = [list_tests(client) for _ in range(4)]
+    assert [response.status_code for response in responses] == [200, 200, 200, 429]
+    refused = responses[-1]
     assert json.loads(refused.text) == {
         "status": 429,
         "message": "Too many requests: at most 3 a second",
     }
     assert refused.headers["Retry-After"] == "1"
     clock.advance(SECOND)
-    assert call(client).status_code == 200
+    assert list_tests(client).status_code == 200
 
 
-def test_every_answer_says_what_is_left(
-    client: FlaskClient, call: Call, clock: ManualClock
+def test_responses_have_rate_limit_headers(
+    client: FlaskClient, list_tests: ListTests, clock: ManualClock
 ) -> None:
-    soon = str(int(clock.now().timestamp()) + 1)
-    headers = [call(client).headers for _ in range(5)]
+    resets_at = str(int(clock.now().timestamp()) + 1)
+    headers = [list_tests(client).headers for _ in range(5)]
     names = [f"X-Rate-Limit-{name}" for name in ("Limit", "Remaining", "Reset")]
-    said = [[each[name] for name in names] for each in headers]
-    assert said == [["3", left, soon] for left in ("2", "1", "0", "0", "0")]
+    values = [[response_headers[name] for name in names] for response_headers in headers]
+    assert values == [["3", remaining, resets_at] for remaining in ("2", "1", "0", "0", "0")]
 
 
-def test_an_account_without_a_rate_is_never_refused(
-    services: Services, client: FlaskClient
-) -> None:
+def test_account_without_rate_is_never_refused(services: Services, client: FlaskClient) -> None:
     _, token = factories.create_account(services)
     for _ in range(50):
-        answer = client.get("/tests", headers={"Authorization": f"Bearer {token}"})
-        assert answer.status_code == 200
-        assert not [name for name, _ in answer.headers if name.startswith("X-Rate")]
+        response = client.get("/tests", headers={"Authorization": f"Bearer {token}"})
+        assert response.status_code == 200
+        assert not [name for name, _ in response.headers if name.startswith("X-Rate")]
 
 
-def test_accounts_are_counted_apart(services: Services, client: FlaskClient, call: Call) -> None:
+def test_accounts_are_counted_separately(
+    services: Services, client: FlaskClient, list_tests: ListTests
+) -> None:
     _, other = factories.create_account(services, "Other")
     for _ in range(4):
-        call(client)
-    answer = client.get("/tests", headers={"Authorization": f"Bearer {other}"})
-    assert answer.status_code == 200
+        list_tests(client)
+    response = client.get("/tests", headers={"Authorization": f"Bearer {other}"})
+    assert response.status_code == 200
 
 
-def test_two_servers_refuse_what_is_too_much_of_both(
-    services: Services, call: Call, valkey: ValkeyServer
+def test_servers_share_the_rate_of_an_account(
+    services: Services, list_tests: ListTests, valkey: ValkeyServer
 ) -> None:
     clients = [
         create_app(replace(services, rate_limiter=RateLimiter(valkey.url))).test_client()
         for _ in range(2)
     ]
-    codes = [call(clients[number % 2]).status_code for number in range(6)]
+    codes = [list_tests(clients[number % 2]).status_code for number in range(6)]
     assert codes == [200, 200, 200, 429, 429, 429]
 
 
 # People
 
-FROM = {"REMOTE_ADDR": "198.51.100.7"}
+REMOTE_ADDRESS = {"REMOTE_ADDR": "198.51.100.7"}
 
 
 @pytest.mark.parametrize(
     "path",
     ["/c/x", "/r/x", "/r/x/report.pdf", "/s/x", "/s/x/report.pdf", "/console/sign-in"],
 )
-def test_whoever_knocks_without_end_reads_that_it_was_too_often(
+def test_too_many_page_requests_get_429_page(
     client: FlaskClient, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "MAX_REQUESTS", 2)
-    codes = [client.get(path, environ_overrides=FROM).status_code for _ in range(3)]
+    monkeypatch.setattr(page_rate_limit, "MAX_REQUESTS", 2)
+    codes = [client.get(path, environ_overrides=REMOTE_ADDRESS).status_code for _ in range(3)]
     assert 429 not in codes[:2]
-    refused = client.get(path, environ_overrides=FROM)
+    refused = client.get(path, environ_overrides=REMOTE_ADDRESS)
     assert refused.status_code == 429
     assert refused.mimetype == "text/html"
     assert "Too many requests" in refused.text
     assert refused.headers["Retry-After"] == "60"
-    elsewhere = client.get(path, environ_overrides={"REMOTE_ADDR": "198.51.100.8"})
-    assert elsewhere.status_code != 429
+    other_address = client.get(path, environ_overrides={"REMOTE_ADDR": "198.51.100.8"})
+    assert other_address.status_code != 429
 
 
 @pytest.mark.parametrize(
-    ("address", "counted"),
+    ("address", "network"),
     [
         ("198.51.100.7", "198.51.100.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
@@ -286,22 +291,22 @@ def test_whoever_knocks_without_end_reads_that_it_was_too_often(
         ("unix:", ""),
     ],
 )
-def test_an_address_is_whoever_may_use_it(address: str, counted: str) -> None:
-    assert pace._rate_limit_network(address) == counted
+def test_page_requests_are_counted_by_network(address: str, network: str) -> None:
+    assert page_rate_limit._rate_limit_network(address) == network
 
 
-def test_behind_a_proxy_each_visitor_is_counted(
+def test_page_requests_behind_proxy_are_counted_by_client_address(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "MAX_REQUESTS", 1)
+    monkeypatch.setattr(page_rate_limit, "MAX_REQUESTS", 1)
     secure = replace(
         services, settings=replace(services.settings, base_url="https://provider.test")
     )
     client = create_app(secure).test_client()
 
-    def code(address: str) -> int:
-        told = {"X-Forwarded-For": address, "X-Forwarded-Proto": "https"}
-        return client.get("/r/x", headers=told).status_code
+    def status(address: str) -> int:
+        headers = {"X-Forwarded-For": address, "X-Forwarded-Proto": "https"}
+        return client.get("/r/x", headers=headers).status_code
 
-    assert [code("198.51.100.7"), code("198.51.100.8")] == [404, 404]
-    assert [code("198.51.100.7"), code("203.0.113.9, 198.51.100.8")] == [429, 429]
+    assert [status("198.51.100.7"), status("198.51.100.8")] == [404, 404]
+    assert [status("198.51.100.7"), status("203.0.113.9, 198.51.100.8")] == [429, 429]
