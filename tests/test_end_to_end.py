@@ -208,14 +208,14 @@ def recorded(live_server: LiveServer, public_id: str) -> list[tuple[str, int, bo
 
 
 def rate(live_server: LiveServer, page: Page) -> None:
-    """Sign in to the console as staff do, watch, rate each answer, sum up and complete."""
+    """Sign in to the console as staff do, watch, rate each answer and complete."""
     password = factories.create_staff(live_server.services, role="operator")
     page.set_default_timeout(10_000)
     page.goto(f"{live_server.url}/console/")
     page.get_by_label("E-mail address").fill("sam@provider.test")
     page.get_by_label("Password").fill(password)
     press(page, "Sign in")
-    page.get_by_role("link", name="1 order waits on the staff").click()
+    page.get_by_role("link", name="1 order needs action").click()
     page.get_by_role("link", name="Lakita Marrero").click()
     page.get_by_role("link", name="Watch and rate the answers").click()
     for number, label in enumerate(("5 Excellent", "3 Fair"), 1):
@@ -225,10 +225,10 @@ def rate(live_server: LiveServer, page: Page) -> None:
         answer.get_by_label("Note").fill(f"On {label}")
         answer.get_by_role("button", name="Save").click()
         expect(page.get_by_role("status")).to_contain_text(f"question {number} is saved")
-    page.get_by_role("link", name="Sum up and complete…").click()
+    page.get_by_role("link", name="Complete…").click()
     expect(page.get_by_text("75%")).to_be_visible()
     page.get_by_label("Summary").fill("A good talk")
-    press(page, "Complete and tell the ATS")
+    press(page, "Complete and notify the ATS")
     expect(page.get_by_role("status")).to_contain_text("The interview is completed")
 
 
@@ -381,5 +381,5 @@ def look_into(live_server: LiveServer, page: Page, public_id: str) -> None:
         page.get_by_role("group", name=name).get_by_role("radio", name=outcome).check()
     page.get_by_role("group", name="Employment history").get_by_role("textbox").fill("A conviktion")
     page.get_by_role("button", name="Save and complete").click()
-    page.get_by_role("button", name="Complete and tell the ATS").click()
+    page.get_by_role("button", name="Complete and notify the ATS").click()
     expect(page.get_by_role("status")).to_have_text("The check is completed.")

@@ -312,16 +312,16 @@ def test_a_dead_host_and_a_paused_account_are_told_with_since_and_next_try(
     assert details["paused_accounts"] == [
         {
             "account": "Groove Tech",
-            "to": "callback",
-            "why": refused,
-            "since": since.isoformat(),
-            "next_try": until.isoformat(),
+            "channel": "callback",
+            "reason": refused,
+            "paused_at": since.isoformat(),
+            "retry_at": until.isoformat(),
         }
     ]
-    (held,) = details["held_hosts"]
-    assert (held["host"], held["why"]) == (host, "It answers 503")
-    assert held["since"] == since.isoformat()
-    wait = datetime.fromisoformat(held["next_try"]) - since
+    (paused_host,) = details["paused_hosts"]
+    assert (paused_host["host"], paused_host["reason"]) == (host, "It answers 503")
+    assert paused_host["paused_at"] == since.isoformat()
+    wait = datetime.fromisoformat(paused_host["retry_at"]) - since
     assert timedelta(seconds=20) < wait < timedelta(seconds=40)
 
 

@@ -145,7 +145,7 @@ def _create_orders(
         cancelled = Order.find(session, orders["cancelled"])
         cancelled.cancel(session, "sam@provider.test", "The job was filled inside", services.now())
         Order.find(session, orders["expired"]).expire(session, services.now())
-    park(services)
+    park(services, "1/callback/groove-tech.workable.com")
     dispatcher = Dispatcher(services)
     dispatcher.drain("1/email")
     dispatcher.stop()
