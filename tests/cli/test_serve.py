@@ -1,4 +1,4 @@
-"""`provider serve` as a real process: it starts, answers, stops clean, and leaves nobody behind."""
+"""`provider serve` as a real process: start, answers, signals, and the end of every process."""
 
 import os
 import select
@@ -25,20 +25,20 @@ from tests.s3_server import Bucket
 from tests.s3_server import s3_bucket as s3_bucket
 from tests.s3_server import s3_server as s3_server
 
-pytestmark = pytest.mark.machine_time  # the other process goes by it
+pytestmark = pytest.mark.machine_time  # the server process uses the machine's clock
 
 PROGRAM = [sys.executable, "-m", "provider.cli"]
 
 
 def environment(services: Services, **more: str) -> dict[str, str]:
-    rest = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    told = {
+    inherited = {name: value for name, value in os.environ.items() if name not in SETTINGS}
+    settings = {
         "PROVIDER_DATABASE_URL": services.settings.database_url,
         "PROVIDER_INSTANCE": str(services.settings.instance),
         "PROVIDER_SECRET_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s",
         "PROVIDER_PRIVATE_CALLBACKS": "allow",
     }
-    return rest | told | more
+    return inherited | settings | more
 
 
 def free_port() -> int:
@@ -62,23 +62,28 @@ class Server:
             start_new_session=True,
         )
         assert self.process.stdout
-        self.said = self.process.stdout.readline()
+        self.startup_lines: list[str] = []
+        while not self.startup_lines or "Ctrl-C" not in self.startup_lines[-1]:
+            line = self.process.stdout.readline()
+            assert line, self.startup_lines
+            self.startup_lines.append(line)
         self.wait_until_it_answers()
 
     def wait_until_it_answers(self) -> None:
-        patient = requests.Session()
-        patient.mount(
+        http = requests.Session()
+        http.mount(
             "http://",
             HTTPAdapter(max_retries=Retry(None, connect=60, backoff_factor=0.01, backoff_max=0.2)),
         )
-        with patient:
-            said = patient.get(f"{self.url}/health", timeout=20)
-        assert said.json() == {"status": "alive"}
+        with http:
+            response = http.get(f"{self.url}/health", timeout=20)
+        assert response.json() == {"status": "alive"}
 
     def stop(self) -> tuple[int, str]:
+        """Stop with SIGTERM; return the exit code and the output after the startup lines."""
         self.process.terminate()
-        said, _ = self.process.communicate(timeout=20)
-        return self.process.returncode, said
+        output, _ = self.process.communicate(timeout=20)
+        return self.process.returncode, output
 
 
 @contextmanager
@@ -95,11 +100,11 @@ def serving(services: Services, **more: str) -> Iterator[Server]:
 
 
 def workers(pid: int) -> list[int]:
-    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def ends(pid: int, timeout: float = 10) -> bool:
-    """Wait until a process that need not be ours has ended."""
+    """Return whether a process, not necessarily a child, ends within the timeout."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -110,49 +115,59 @@ def ends(pid: int, timeout: float = 10) -> bool:
         os.close(handle)
 
 
-def test_it_answers_and_stops_clean(services: Services) -> None:
+def test_serve_answers_and_ends_cleanly_on_sigterm(services: Services) -> None:
     with serving(services) as server:
-        assert server.url in server.said
-        inside = workers(server.process.pid)
-        assert inside
+        assert server.url in server.startup_lines[0]
+        worker_pids = workers(server.process.pid)
+        assert worker_pids
         assert server.stop() == (0, "")
-        assert all(map(ends, inside))
+        assert all(map(ends, worker_pids))
     labels = (("endpoint", "health.health"), ("code", "200"))
-    counted = services.ledger.all(services.now())
-    assert counted["provider_requests_total", labels] == 1  # written down at the end
+    totals = services.ledger.all(services.now())
+    assert totals["provider_requests_total", labels] == 1  # written when the server stopped
 
 
-def test_a_bucket_that_cannot_be_used_is_told_at_the_start_which_it_does_not_keep(
-    services: Services, s3_bucket: Bucket
-) -> None:
+def test_serve_prints_console_address_and_how_to_create_staff(services: Services) -> None:
+    with serving(services) as server:
+        assert f"Console: {server.url}/console/\n" in server.startup_lines
+        assert "provider staff create" in "".join(server.startup_lines)
+        server.stop()
+    factories.create_staff(services)
+    with serving(services) as server:
+        assert f"Console: {server.url}/console/\n" in server.startup_lines
+        assert "provider staff create" not in "".join(server.startup_lines)
+        server.stop()
+
+
+def test_unusable_bucket_is_logged_and_server_starts(services: Services, s3_bucket: Bucket) -> None:
     s3_bucket.remove()
     with serving(services, PROVIDER_MEDIA_URL=s3_bucket.url) as server:
         assert server.process.stdout
-        told = next(line for line in server.process.stdout if "PROVIDER_MEDIA_URL" in line)
-        assert f"the bucket {s3_bucket.name} at {s3_bucket.endpoint} cannot be used" in told
-        assert "there is no such bucket" in told
+        line = next(line for line in server.process.stdout if "PROVIDER_MEDIA_URL" in line)
+        assert f"the bucket {s3_bucket.name} at {s3_bucket.endpoint} cannot be used" in line
+        assert "there is no such bucket" in line
         assert server.stop()[0] == 0
 
 
-def test_ctrl_c_on_a_terminal_reaches_all_its_processes_and_is_clean_too(
+def test_sigint_to_process_group_ends_cleanly(
     services: Services,
 ) -> None:
     with serving(services) as server:
         os.killpg(server.process.pid, signal.SIGINT)
-        said, _ = server.process.communicate(timeout=20)
-        assert (server.process.returncode, said) == (0, "")
+        output, _ = server.process.communicate(timeout=20)
+        assert (server.process.returncode, output) == (0, "")
 
 
-def test_a_worker_whose_server_was_killed_ends_by_itself(services: Services) -> None:
+def test_worker_process_ends_after_server_was_killed(services: Services) -> None:
     with serving(services) as server:
-        inside = workers(server.process.pid)
+        worker_pids = workers(server.process.pid)
         server.process.kill()
         server.process.wait()
-        assert inside
-        assert all(map(ends, inside))
+        assert worker_pids
+        assert all(map(ends, worker_pids))
 
 
-def test_a_worker_that_was_killed_is_replaced(services: Services) -> None:
+def test_killed_worker_process_is_replaced(services: Services) -> None:
     with serving(services) as server:
         worker = workers(server.process.pid)[0]
         os.kill(worker, signal.SIGKILL)
@@ -162,8 +177,8 @@ def test_a_worker_that_was_killed_is_replaced(services: Services) -> None:
         assert code == 0
 
 
-@pytest.mark.sqlite  # on the other, workers deliver
-def test_the_courier_inside_delivers_and_no_token_is_in_the_log(
+@pytest.mark.sqlite  # on PostgreSQL, workers deliver
+def test_in_process_dispatcher_delivers_and_log_has_no_secret(
     services: Services, ats: FakeAts
 ) -> None:
     _, token = factories.create_account(services)
@@ -172,13 +187,13 @@ def test_the_courier_inside_delivers_and_no_token_is_in_the_log(
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {token}"
         assert session.get(f"{server.url}/tests", timeout=10).json()["tests"][0]["id"] == test
-        wish = {
+        order_body = {
             "test_id": test,
             "callback_url": f"{ats.url}/callbacks/secret-path",
             "candidate": {"email": "lakita_marrero@gmail.com", "first_name": "Lakita"},
         }
-        placed = session.post(f"{server.url}/workable/assessments/", json=wish, timeout=10)
-        order = placed.json()["assessment_id"]
+        response = session.post(f"{server.url}/workable/assessments/", json=order_body, timeout=10)
+        order = response.json()["assessment_id"]
         link = factories.invitation_url(services, order).replace(
             services.settings.base_url, server.url
         )
@@ -200,10 +215,8 @@ def test_the_courier_inside_delivers_and_no_token_is_in_the_log(
         assert secret not in log
 
 
-@pytest.mark.sqlite  # on the other, workers deliver
-def test_a_server_that_is_stopped_while_it_sends_finishes_what_it_has_in_hand(
-    services: Services, ats: FakeAts
-) -> None:
+@pytest.mark.sqlite  # on PostgreSQL, workers deliver
+def test_sigterm_during_attempt_lets_the_attempt_finish(services: Services, ats: FakeAts) -> None:
     account_id, _ = factories.create_account(services)
     url = f"{ats.url}/callbacks/1"
     order = factories.place_order(
@@ -212,36 +225,36 @@ def test_a_server_that_is_stopped_while_it_sends_finishes_what_it_has_in_hand(
     with serving(services) as server:
         waited = []
 
-        def slowly(handler: BaseHTTPRequestHandler) -> None:
+        def stop_server_before_response(handler: BaseHTTPRequestHandler) -> None:
             server.process.terminate()
             waited.append(not ends(server.process.pid, 0.5))
             handler.send_response(200)
             handler.send_header("Content-Length", "0")
             handler.end_headers()
 
-        ats.responses.append(slowly)
+        ats.responses.append(stop_server_before_response)
         with services.db.writing() as session:
             Order.find(session, order).cancel(session, "sam", "", services.now())
         ats.wait_for(1, timeout=20)
-        said, _ = server.process.communicate(timeout=20)
+        output, _ = server.process.communicate(timeout=20)
         assert (server.process.returncode, waited) == (0, [True])
-        assert '"outcome": "delivered"' in said
+        assert '"outcome": "delivered"' in output
 
 
-def test_a_taken_port_is_one_clear_line(services: Services) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
-        done = subprocess.run(
+def test_serve_on_used_port_prints_one_line(services: Services) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = str(listener.getsockname()[1])
+        result = subprocess.run(
             [*PROGRAM, "serve", "--port", port],
             env=environment(services),
             capture_output=True,
             text=True,
             timeout=20,
         )
-    assert done.returncode == 1
-    assert done.stderr == (
+    assert result.returncode == 1
+    assert result.stderr == (
         f"Error: Cannot listen at 127.0.0.1 port {port} (Address already in use): "
         "choose another --port\n"
     )

@@ -1,4 +1,4 @@
-"""The demo, as somebody runs it who has never seen the project."""
+"""`provider demo`, and its parts."""
 
 import fcntl
 import os
@@ -36,33 +36,34 @@ PAGE = """
 
 @pytest.fixture(autouse=True)
 def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the demo's programs run without the tests' coverage: they start half as fast with it."""
+    """Run the demo's programs without coverage, which doubles their time to start."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 def children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [each for child in map(int, found) for each in [child, *children(child)]]
+    """Return the pids of all descendants of a process."""
+    pids = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+    return [descendant for pid in pids for descendant in [pid, *children(pid)]]
 
 
-def test_played_automatically_it_ends_with_0_after_every_status(tmp_path: Path) -> None:
-    done = subprocess.run(
+def test_automatic_demo_gets_every_status_and_exits_with_0(tmp_path: Path) -> None:
+    result = subprocess.run(
         [*DEMO, "--auto", "--folder", str(tmp_path / "demo")],
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count('"status": "rejected"') == 1
-    assert done.stdout.count('"status": "consented"') == 1
-    assert done.stdout.count('"status": "pending"') == 1
-    assert done.stdout.count('"status": "completed"') == 4
-    assert '"overall_status": "consider"' in done.stdout
-    assert '"grade": "excelled"' in done.stdout
-    assert "All arrived, in order" in done.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count('"status": "rejected"') == 1
+    assert result.stdout.count('"status": "consented"') == 1
+    assert result.stdout.count('"status": "pending"') == 1
+    assert result.stdout.count('"status": "completed"') == 4
+    assert '"overall_status": "consider"' in result.stdout
+    assert '"grade": "excelled"' in result.stdout
+    assert "All callbacks arrived in order" in result.stdout
 
 
-def test_played_by_hand_it_shows_links_and_what_lands_and_ends_clean(tmp_path: Path) -> None:
+def test_interactive_demo_prints_callbacks_and_ends_on_sigint(tmp_path: Path) -> None:
     demo = subprocess.Popen(
         [*DEMO, "--folder", str(tmp_path / "demo")],
         stdout=subprocess.PIPE,
@@ -72,46 +73,46 @@ def test_played_by_hand_it_shows_links_and_what_lands_and_ends_clean(tmp_path: P
     )
     try:
         assert demo.stdout
-        shown: list[str] = []
-        while "Ctrl-C ends" not in (line := demo.stdout.readline()):
-            assert line, shown
-            shown.append(line)
-        links = [line.strip() for line in shown if "/c/" in line]
+        lines: list[str] = []
+        while "Press Ctrl-C" not in (line := demo.stdout.readline()):
+            assert line, lines
+            lines.append(line)
+        links = [line.strip() for line in lines if "/c/" in line]
         assert len(links) == 3
-        console = next(line.strip() for line in shown if "/console/" in line)
+        console = next(line.strip() for line in lines if "/console/" in line)
         assert requests.get(console, timeout=20).ok
         Candidate(links[1]).decline("I have taken another job.")
         while '"status": "rejected"' not in (line := demo.stdout.readline()):
             assert line
-        others = children(demo.pid)
-        assert others
+        descendants = children(demo.pid)
+        assert descendants
         os.killpg(demo.pid, signal.SIGINT)
-        rest, _ = demo.communicate(timeout=90)
+        output, _ = demo.communicate(timeout=90)
     finally:
         if demo.poll() is None:
             demo.kill()
             demo.communicate()
-    assert demo.returncode == 0, rest
-    assert "The demo has ended" in rest
-    assert not any(Path(f"/proc/{each}").exists() for each in others)
+    assert demo.returncode == 0, output
+    assert "The demo has ended" in output
+    assert not any(Path(f"/proc/{pid}").exists() for pid in descendants)
 
 
-def test_it_empties_no_folder_but_its_own(tmp_path: Path) -> None:
+def test_demo_does_not_empty_other_folder(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(Conflict, match="an empty folder"), DemoServer(tmp_path, ConsoleOutput()):
         raise AssertionError("unreachable")
     assert (tmp_path / "thesis.txt").exists()
 
 
-def test_it_begins_afresh_in_its_own_folder(tmp_path: Path) -> None:
+def test_demo_empties_its_own_folder(tmp_path: Path) -> None:
     with DemoServer(tmp_path / "new", ConsoleOutput()):
         (tmp_path / "new" / "mail").mkdir()
         (tmp_path / "new" / "provider.db").write_text("old")
     with DemoServer(tmp_path / "new", ConsoleOutput()):
-        assert [each.name for each in (tmp_path / "new").iterdir()] == [MARKER_FILE]
+        assert [path.name for path in (tmp_path / "new").iterdir()] == [MARKER_FILE]
 
 
-def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
+def test_second_demo_in_folder_is_refused(tmp_path: Path) -> None:
     with (tmp_path / MARKER_FILE).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with (
@@ -121,79 +122,81 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
             raise AssertionError("unreachable")
 
 
-def test_a_command_that_fails_is_told(tmp_path: Path) -> None:
+def test_failing_command_raises_its_error(tmp_path: Path) -> None:
     with (
-        DemoServer(tmp_path, ConsoleOutput()) as stage,
+        DemoServer(tmp_path, ConsoleOutput()) as server,
         pytest.raises(ProviderError, match="provider init"),
     ):
-        stage.run_command("seed")
+        server.run_command("seed")
 
 
-def test_the_receiver_refuses_a_callback_without_the_accounts_token() -> None:
+def test_receiver_refuses_callback_without_account_token() -> None:
     with DemoAts() as ats:
         url = f"{ats.url}/callbacks/1"
         for token in ("", "Bearer nonsense", "Bearer ä"):
-            headers = {"Authorization": token.encode()}
-            assert requests.put(url, json={}, headers=headers, timeout=10).status_code == 401
-        right = {"Authorization": f"Bearer {ats.callback_token}", "X-Provider-Sequence": "3"}
-        assert requests.put(url, json={"status": "x"}, headers=right, timeout=10).ok
+            wrong = {"Authorization": token.encode()}
+            assert requests.put(url, json={}, headers=wrong, timeout=10).status_code == 401
+        headers = {"Authorization": f"Bearer {ats.callback_token}", "X-Provider-Sequence": "3"}
+        assert requests.put(url, json={"status": "x"}, headers=headers, timeout=10).ok
         assert ats.callbacks.get_nowait() == ReceivedCallback("/callbacks/1", 3, {"status": "x"})
         assert ats.unauthorized_paths == ["/callbacks/1"] * 3
         with pytest.raises(ProviderError, match="token"):
             CallbackChecker(ats, ConsoleOutput()).require_no_more()
 
 
-class Deaf(DemoAts):
-    """An ATS that polls what it is told to hear."""
+class ScriptedAts(DemoAts):
+    """An ATS with given callbacks and a given answer to polling."""
 
-    def __init__(self, *puts: ReceivedCallback, polled: str = "rejected") -> None:
+    def __init__(self, *callbacks: ReceivedCallback, polled: str = "rejected") -> None:
         super().__init__()
         self.orders[ORDER.path] = ORDER
         self.polled = polled
-        for put in puts:
-            self.callbacks.put(put)
+        for callback in callbacks:
+            self.callbacks.put(callback)
 
-    def poll(self, placed: PlacedOrder) -> dict[str, str]:
+    def poll(self, order: PlacedOrder) -> dict[str, str]:
         return {"status": self.polled}
 
 
 @pytest.mark.parametrize(
-    ("puts", "polled", "problem"),
+    ("callbacks", "polled", "problem"),
     [
-        ([], "rejected", "No callback said “rejected”"),
+        ([], "rejected", "No callback with “rejected”"),
         (
             [ReceivedCallback(ORDER.path, 1, {"status": "expired"})],
             "expired",
             "Expected “rejected”",
         ),
         ([ReceivedCallback(ORDER.path, 0, {"status": "rejected"})], "rejected", "out of order"),
-        ([ReceivedCallback(ORDER.path, 1, {"status": "rejected"})], "pending", "otherwise"),
+        ([ReceivedCallback(ORDER.path, 1, {"status": "rejected"})], "pending", "differs"),
     ],
 )
-def test_whatever_is_heard_wrongly_is_told(
-    puts: list[ReceivedCallback], polled: str, problem: str
+def test_checker_raises_for_wrong_callback(
+    callbacks: list[ReceivedCallback], polled: str, problem: str
 ) -> None:
-    with Deaf(*puts, polled=polled) as ats, pytest.raises(ProviderError, match=problem):
-        CallbackChecker(ats, ConsoleOutput(), timeout_seconds=0.01)(ORDER, "rejected")
+    with ScriptedAts(*callbacks, polled=polled) as ats:
+        checker = CallbackChecker(ats, ConsoleOutput(), timeout_seconds=0.01)
+        with pytest.raises(ProviderError, match=problem):
+            checker.expect(ORDER, "rejected")
 
 
-def test_a_callback_too_many_is_told() -> None:
-    put = ReceivedCallback(ORDER.path, 1, {"status": "rejected"})
-    with Deaf(put, put) as ats:
-        hear = CallbackChecker(ats, ConsoleOutput())
-        hear(ORDER, "rejected")
-        with pytest.raises(ProviderError, match="too many"):
-            hear.require_no_more()
+def test_checker_raises_for_extra_callback() -> None:
+    callback = ReceivedCallback(ORDER.path, 1, {"status": "rejected"})
+    with ScriptedAts(callback, callback) as ats:
+        checker = CallbackChecker(ats, ConsoleOutput())
+        checker.expect(ORDER, "rejected")
+        with pytest.raises(ProviderError, match="Unexpected callback"):
+            checker.require_no_more()
 
 
-def test_a_form_is_read_as_a_browser_without_scripts_reads_it() -> None:
+def test_parse_page_reads_links_forms_and_labels() -> None:
     page = parse_page(PAGE, "http://provider.test/c/o/1/items/1")
     assert page.links == ["../decline"]
     form = page.form("/items/")
     assert form
-    assert [each.label for each in form.questions()["answer"]] == ["Q1", "Q2"]
-    kept = [("csrf_token", "proof"), ("answer", "a"), ("reason", "so & so"), ("go", "next")]
-    assert form.form_data({}) == kept
+    assert [field.label for field in form.questions()["answer"]] == ["Q1", "Q2"]
+    data = [("csrf_token", "proof"), ("answer", "a"), ("reason", "so & so"), ("go", "next")]
+    assert form.form_data({}) == data
     assert ("answer", "b") in form.form_data({"answer": ["b"]})
     assert ("answer", "a") not in form.form_data({"answer": ["b"]})
     assert page.form("/search") is None

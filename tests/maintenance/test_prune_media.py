@@ -112,8 +112,8 @@ def test_the_command_says_what_it_would_delete_and_deletes_it_once(
         assert said.exit_code == 0, said.output
         return said.stdout
 
-    assert purge("--dry-run") == "Would delete 1 file that nothing names, 4 bytes.\n"
+    assert purge("--dry-run") == "Would delete 1 unreferenced file, 4 bytes.\n"
     assert len(list(services.media.list_files())) == 4
     assert json.loads(purge("--json")) == {"files": 1, "bytes": 4, "deleted": True}
     assert set(dict(services.media.list_files())) == kept
-    assert purge() == "Deleted 0 files that nothing names, 0 bytes.\n"
+    assert purge() == "Deleted 0 unreferenced files, 0 bytes.\n"

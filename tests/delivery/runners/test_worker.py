@@ -256,5 +256,5 @@ def test_on_sqlite_one_sentence_says_who_delivers(
         main(["worker"])
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith(
-        "Error: On SQLite `provider serve` delivers by itself"
+        "Error: On SQLite `provider serve` delivers"
     )
