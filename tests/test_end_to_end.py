@@ -1,4 +1,4 @@
-"""One full trip per kind, from the ATS's POST to the PUT at the ATS, with nothing pretended."""
+"""One order of each kind, from the POST of the ATS to the callback, with a real browser."""
 
 import email
 import email.policy
@@ -31,7 +31,7 @@ QUESTIONS = [
 
 
 class Workable:
-    """The ATS's hands: what it calls, with its token."""
+    """The ATS's HTTP client."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
@@ -44,21 +44,19 @@ class Workable:
         return requests.post(self.url + path, json=body, headers=self.headers, timeout=10)
 
 
-def letter_link(instance: Path) -> str:
-    """Return the link in the one letter that was written, once it is there."""
-    (letter,) = wait_for(lambda: list((instance / "mail").glob("*.eml")))
-    message = email.message_from_bytes(letter.read_bytes(), policy=email.policy.default)
+def wait_for_invitation_link(instance: Path) -> str:
+    """Wait for the only e-mail, and return the link of its invitation."""
+    (path,) = wait_for(lambda: list((instance / "mail").glob("*.eml")))
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     body = message.get_body(("plain",))
     assert body
     assert "Operations Manager" in body.get_content()
-    found = re.search(r"http://\S+/c/\S+", body.get_content())
-    assert found
-    return found[0]
+    match = re.search(r"http://\S+/c/\S+", body.get_content())
+    assert match
+    return match[0]
 
 
-def test_an_assessment_goes_all_the_way_round(
-    live_server: LiveServer, ats: FakeAts, page: Page
-) -> None:
+def test_assessment_from_order_to_report(live_server: LiveServer, ats: FakeAts, page: Page) -> None:
     _, token = factories.create_account(live_server.services)
     factories.create_test(live_server.services)
     workable = Workable(live_server.url, token)
@@ -78,7 +76,7 @@ def test_an_assessment_goes_all_the_way_round(
     public_id = ordered.json()["assessment_id"]
     assert workable.get(f"/assessments/{public_id}").json() == {"status": "pending"}
 
-    page.goto(letter_link(live_server.services.settings.instance))
+    page.goto(wait_for_invitation_link(live_server.services.settings.instance))
     expect(page.get_by_role("heading", level=1)).to_have_text("Reasoning")
     assert "/c/o/" in page.url
     page.get_by_role("button", name="Start").click()
@@ -116,7 +114,7 @@ def test_an_assessment_goes_all_the_way_round(
     expect(page.get_by_text("Lakita Marrero").first).to_be_visible()
 
 
-def test_an_interview_goes_all_the_way_round(
+def test_interview_from_order_to_report(
     live_server: LiveServer, ats: FakeAts, browser: Browser, page: Page
 ) -> None:
     _, token = factories.create_account(live_server.services)
@@ -141,31 +139,31 @@ def test_an_interview_goes_all_the_way_round(
     assert ordered.status_code == 201
     public_id = ordered.json()["interview_id"]
 
-    page.goto(letter_link(live_server.services.settings.instance))
-    give(page)
-    kept = wait_for(lambda: recorded(live_server, public_id))
-    assert kept == [("why", 1, True), ("why", 2, False), ("when", 1, True)]
+    page.goto(wait_for_invitation_link(live_server.services.settings.instance))
+    take_interview(page)
+    recordings = wait_for(lambda: processed_recordings(live_server, public_id))
+    assert recordings == [("why", 1, True), ("why", 2, False), ("when", 1, True)]
     assert workable.get(f"/interviews/{public_id}").json() == {"status": "pending"}
 
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        rate(live_server, context.new_page())
+        rate_interview(live_server, context.new_page())
     (put,) = ats.wait_for(1)
     assert (put.method, put.path) == ("PUT", "/interviews/8823119")
     assert put.json == workable.get(f"/interviews/{public_id}").json()
-    told = put.json["interview"]
+    result = put.json["interview"]
     assert put.json["status"] == "completed"
-    assert (told["score"], told["grade"], told["summary"]) == ("75", "passed", "A good talk")
-    assert told["details"]["Ratings"] == {"1. Why this job?": 5, "2. When can you start?": 3}
+    assert (result["score"], result["grade"], result["summary"]) == ("75", "passed", "A good talk")
+    assert result["details"]["Ratings"] == {"1. Why this job?": 5, "2. When can you start?": 3}
 
     page.context.clear_cookies()
-    is_reported(page, put.json["results_url"])
+    expect_report(page, put.json["results_url"])
     pdf = requests.get(put.json["attachments"][0]["url"], timeout=10)
     assert (pdf.status_code, pdf.content[:5]) == (200, b"%PDF-")
-    is_reported(page, workable.get(f"/interviews/{public_id}/shared-link").json()["url"])
+    expect_report(page, workable.get(f"/interviews/{public_id}/shared-link").json()["url"])
 
 
-def give(page: Page) -> None:
-    """Try the camera, record, watch, record again, select the first take, submit."""
+def take_interview(page: Page) -> None:
+    """Try the camera, record twice, choose the first take, record the second answer, submit."""
     page.get_by_role("link", name="Try camera and microphone").click()
     press(page, "Turn them on")
     expect(page.locator("[data-sound]")).to_have_text("We hear you")
@@ -176,7 +174,7 @@ def give(page: Page) -> None:
         expect(page.get_by_text("Why this job?")).to_be_visible()
         press(page, "Record now")
         record(page, "1:5[0-8]")
-        plays(page.locator("[data-step=saved] video").last)
+        expect_playback(page.locator("[data-step=saved] video").last)
     expect(page.get_by_text("This answer cannot be recorded again.")).to_be_visible()
     press(page, "Use take 1")
     expect(page.locator(".take.is-selected strong")).to_have_text("Take 1")
@@ -190,25 +188,28 @@ def give(page: Page) -> None:
     expect(page.get_by_text("Your interview has been submitted.")).to_be_visible()
 
 
-def record(page: Page, left: str) -> None:
-    """Record for a second or two, stop, and see that it is saved."""
+def record(page: Page, time_left: str) -> None:
+    """Record for a second or two, stop, and expect the recording to be saved."""
     expect(page.locator("[data-recording-sign]")).to_be_visible()
-    expect(page.locator("[data-time]")).to_have_text(re.compile(left))
+    expect(page.locator("[data-time]")).to_have_text(re.compile(time_left))
     press(page, "Stop and save")
     expect(page.locator("[data-step=saved]")).to_be_visible()
     expect(page.locator("[data-saved]")).to_have_text("Saved")
 
 
-def recorded(live_server: LiveServer, public_id: str) -> list[tuple[str, int, bool]]:
-    """Return the question, number and choice of each take, once all have been made to seek."""
+def processed_recordings(live_server: LiveServer, public_id: str) -> list[tuple[str, int, bool]]:
+    """Return question, take and selection of each recording; empty until all are processed."""
     with live_server.services.db.reading() as session:
-        takes = Interview.find(session, public_id).recordings
-        found = [(each.question, each.take, each.is_selected) for each in takes]
-        return found if all(each.state == READY for each in takes) else []
+        recordings = Interview.find(session, public_id).recordings
+        if any(recording.state != READY for recording in recordings):
+            return []
+        return [
+            (recording.question, recording.take, recording.is_selected) for recording in recordings
+        ]
 
 
-def rate(live_server: LiveServer, page: Page) -> None:
-    """Sign in to the console as staff do, watch, rate each answer and complete."""
+def rate_interview(live_server: LiveServer, page: Page) -> None:
+    """Sign in to the console, watch and rate each answer, write a summary and complete."""
     password = factories.create_staff(live_server.services, role="operator")
     page.set_default_timeout(10_000)
     page.goto(f"{live_server.url}/console/")
@@ -220,7 +221,7 @@ def rate(live_server: LiveServer, page: Page) -> None:
     page.get_by_role("link", name="Watch and rate the answers").click()
     for number, label in enumerate(("5 Excellent", "3 Fair"), 1):
         answer = page.get_by_role("article", name=f"Question {number}")
-        plays(answer.locator("video").first)
+        expect_playback(answer.locator("video").first)
         answer.get_by_label(label).check()
         answer.get_by_label("Note").fill(f"On {label}")
         answer.get_by_role("button", name="Save").click()
@@ -232,10 +233,10 @@ def rate(live_server: LiveServer, page: Page) -> None:
     expect(page.get_by_role("status")).to_contain_text("The interview is completed")
 
 
-def is_reported(page: Page, url: str) -> None:
-    """See what a recruiter sees: the verdict, and each answer with its poster and rating."""
+def expect_report(page: Page, url: str) -> None:
+    """Expect a report with the result, and each answer with its poster image and rating."""
     page.goto(url)
-    for said in (
+    for text in (
         "Lakita Marrero",
         "75%",
         "Passed",
@@ -243,18 +244,17 @@ def is_reported(page: Page, url: str) -> None:
         "5 of 5, Excellent",
         "On 3 Fair",
     ):
-        expect(page.get_by_text(said).first).to_be_visible()
-    films = page.locator("video")
-    expect(films).to_have_count(2)
-    for each in films.all():
-        poster = page.request.get(urljoin(page.url, each.get_attribute("poster") or "no poster"))
+        expect(page.get_by_text(text).first).to_be_visible()
+    videos = page.locator("video")
+    expect(videos).to_have_count(2)
+    for video in videos.all():
+        poster = page.request.get(urljoin(page.url, video.get_attribute("poster") or "no poster"))
         assert (poster.status, poster.body()[:3]) == (200, b"\xff\xd8\xff")
-    plays(films.first)
+    expect_playback(videos.first)
 
 
-def plays(video: Locator) -> None:
-    """See that a film plays."""
-    video.evaluate("async film => { film.muted = true; await film.play(); }")
+def expect_playback(video: Locator) -> None:
+    video.evaluate("async video => { video.muted = true; await video.play(); }")
     video.evaluate(interview_factories.WAIT_FOR_PLAYBACK_SCRIPT, 0.1)
 
 
@@ -263,38 +263,38 @@ def press(page: Page, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "path", "product", "answer"),
+    ("kind", "path", "product_id_key", "order_id_key"),
     [
         ("interview", "/interviews", "interview_template_id", "interview_id"),
         ("check", "/checks", "package_id", "background_check_id"),
     ],
 )
-def test_an_interview_and_a_check_are_declined_in_the_browser(
+def test_declined_interview_and_check_are_rejected_at_ats(
     live_server: LiveServer,
     ats: FakeAts,
     page: Page,
     kind: str,
     path: str,
-    product: str,
-    answer: str,
+    product_id_key: str,
+    order_id_key: str,
 ) -> None:
     _, token = factories.create_account(live_server.services)
-    wanted = {"interview": factories.create_interview, "check": factories.create_package}[kind](
+    product_id = {"interview": factories.create_interview, "check": factories.create_package}[kind](
         live_server.services
     )
     workable = Workable(live_server.url, token)
     ordered = workable.post(
         path,
         {
-            product: wanted,
+            product_id_key: product_id,
             "job_title": "Operations Manager",
             "callback_url": f"{ats.url}{path}/8823119",
             "candidate": LAKITA,
             "preferences": {"key": "value"},
         },
     )
-    public_id = ordered.json()[answer]
-    page.goto(letter_link(live_server.services.settings.instance))
+    public_id = ordered.json()[order_id_key]
+    page.goto(wait_for_invitation_link(live_server.services.settings.instance))
     page.get_by_role("link", name="I do not want to take part").click()
     page.get_by_role("textbox").fill("I have found another job")
     page.get_by_role("button").last.click()
@@ -303,7 +303,7 @@ def test_an_interview_and_a_check_are_declined_in_the_browser(
     assert factories.order_status(live_server.services, public_id) == "declined"
 
 
-def test_a_check_goes_all_the_way_round(live_server: LiveServer, ats: FakeAts, page: Page) -> None:
+def test_check_from_order_to_report(live_server: LiveServer, ats: FakeAts, page: Page) -> None:
     _, token = factories.create_account(live_server.services)
     check_factories.create_package(live_server.services)
     workable = Workable(live_server.url, token)
@@ -321,14 +321,14 @@ def test_a_check_goes_all_the_way_round(live_server: LiveServer, ats: FakeAts, p
     public_id = ordered.json()["background_check_id"]
     assert workable.get(f"/checks/{public_id}").json() == {"status": "pending"}
 
-    page.goto(letter_link(live_server.services.settings.instance))
-    consent(page)
+    page.goto(wait_for_invitation_link(live_server.services.settings.instance))
+    give_consent(page)
     (put,) = ats.wait_for(1)
     assert put.json == {"status": "consented"} == workable.get(f"/checks/{public_id}").json()
 
-    look_into(live_server, page, public_id)
+    complete_check(live_server, page, public_id)
     puts = ats.wait_for(2)
-    assert [each.json["status"] for each in puts] == ["consented", "completed"]
+    assert [put.json["status"] for put in puts] == ["consented", "completed"]
     last = puts[-1]
     assert (last.method, last.path) == ("PUT", "/checks/8823119")
     assert last.json == workable.get(f"/checks/{public_id}").json()
@@ -346,12 +346,12 @@ def test_a_check_goes_all_the_way_round(live_server: LiveServer, ats: FakeAts, p
     expect(page.get_by_text("conviktion")).to_have_count(0)
     pdf = requests.get(last.json["attachments"][0]["url"], timeout=10)
     assert (pdf.status_code, pdf.content[:5]) == (200, b"%PDF-")
-    for left in (*(each.body for each in puts), pdf.content, page.content().encode()):
-        assert not any(secret.encode() in left for secret in check_factories.SECRET_WORDS)
+    for data in (*(put.body for put in puts), pdf.content, page.content().encode()):
+        assert not any(secret.encode() in data for secret in check_factories.SECRET_WORDS)
 
 
-def consent(page: Page) -> None:
-    """Agree with the keyboard, as somebody without a mouse does."""
+def give_consent(page: Page) -> None:
+    """Fill in and sign the consent form with the keyboard only."""
     page.get_by_role("link", name="Read and decide").press("Enter")
     page.get_by_label("Full legal name").press_sequentially("Lakita Jane Marrero-Quux")
     page.keyboard.press("Tab")
@@ -363,8 +363,8 @@ def consent(page: Page) -> None:
     expect(page.get_by_text("Lakita J. Marrero")).to_be_visible()
 
 
-def look_into(live_server: LiveServer, page: Page, public_id: str) -> None:
-    """Enter the outcomes as staff do, and complete the check."""
+def complete_check(live_server: LiveServer, page: Page, public_id: str) -> None:
+    """Enter the outcomes in the console, and complete the check."""
     factories.create_staff(live_server.services)
     with live_server.services.db.writing() as session:
         cookie = complete_sign_in(

@@ -16,9 +16,7 @@ RAW_READ_POOL_SIZE = 8  # a raw read needs its connection for about a millisecon
 PING_AFTER_IDLE_SECONDS = 5.0  # a connection that was used since is not pinged
 LOCK_TIMEOUT_SECONDS = 10  # of the wait for a row lock, or for a connection from the pool
 
-UNREACHABLE_MESSAGE = (
-    "The database does not answer; the change may be lost: try again in a moment"
-)
+UNREACHABLE_MESSAGE = "The database does not answer; the change may be lost: try again in a moment"
 BUSY_MESSAGE = "The database is busy; nothing was saved: try again"
 DISK_FAILURE_MESSAGE = (
     "The database's disk fails or is full; the change may be lost: try again later"

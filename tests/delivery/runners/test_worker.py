@@ -255,6 +255,4 @@ def test_on_sqlite_one_sentence_says_who_delivers(
     with pytest.raises(SystemExit) as ended:
         main(["worker"])
     assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith(
-        "Error: On SQLite `provider serve` delivers"
-    )
+    assert capsys.readouterr().err.startswith("Error: On SQLite `provider serve` delivers")
