@@ -1,4 +1,4 @@
-"""Fixtures for the contracts: an account that asks, and each kind in the contract's words."""
+"""Fixtures: clients of Workable's contract, and the contract of each kind."""
 
 from collections.abc import Iterator
 
@@ -21,39 +21,38 @@ from tests.ats.workable_client import (
 
 @pytest.fixture
 def groove(client: FlaskClient, services: Services) -> WorkableClient:
-    """Groove Tech, the account of the contract's examples."""
+    """The client of Groove Tech, the account of the contract's examples."""
     return WorkableClient(client, factories.create_account(services)[1])
 
 
 @pytest.fixture
 def acme(client: FlaskClient, services: Services) -> WorkableClient:
-    """Another customer."""
+    """The client of another account."""
     return WorkableClient(client, factories.create_account(services, "Acme")[1])
 
 
 @pytest.fixture(params=KIND_CONTRACTS, ids=lambda contract: contract.kind)
 def contract(request: pytest.FixtureRequest) -> KindContract:
-    """Each of the three kinds."""
-    found: KindContract = request.param
-    return found
+    kind_contract: KindContract = request.param
+    return kind_contract
 
 
 @pytest.fixture(scope="module")
 def shared_server(
     module_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SharedServer]:
-    """One server for all that is only refused: nothing of it may leave a trace."""
-    folder = tmp_path_factory.mktemp("standing")
-    told = Settings(instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,))
-    services = Services.build(told, factories.ManualClock())
+    """Yield one server for many tests that place no order; its database must stay unchanged."""
+    folder = tmp_path_factory.mktemp("shared")
+    settings = Settings(instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,))
+    services = Services.build(settings, factories.ManualClock())
     app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    asker = WorkableClient(
+    client = WorkableClient(
         app.test_client(), factories.create_account(services, hosts=["*.workable.com"])[1]
     )
     yield SharedServer(
         services,
-        asker,
+        client,
         {contract.kind: contract.create_product(services) for contract in KIND_CONTRACTS},
     )
     assert count_orders(services) == count_invitations(services) == 0

@@ -1,4 +1,4 @@
-"""What every dialect has in common: the judge of an answer, and the shape of every error."""
+"""The parts that all adapters share: classification of responses, and error responses."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -28,25 +28,25 @@ NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 WORKABLE = ADAPTERS["workable"]
 
 
-def test_dialects_are_known_by_their_own_names() -> None:
-    assert all(dialect.name == name for name, dialect in ADAPTERS.items())
+def test_adapters_are_registered_by_name() -> None:
+    assert all(adapter.name == name for name, adapter in ADAPTERS.items())
 
 
 @pytest.mark.parametrize(
     ("tokens", "report", "pdf"),
     [({}, False, False), ({REPORT: "r"}, True, False), ({PDF: "p"}, False, True)],
 )
-def test_only_what_has_a_token_has_an_address(
+def test_with_result_sets_urls_only_for_tokens(
     tokens: dict[str, str], report: bool, pdf: bool
 ) -> None:
-    told = StatusUpdate("test", "completed", {}, {}).with_result(
+    update = StatusUpdate("test", "completed", {}, {}).with_result(
         ResultView(), tokens, UrlBuilder("https://a.test")
     )
-    assert (bool(told.report_url), bool(told.pdf_url)) == (report, pdf)
+    assert (bool(update.report_url), bool(update.pdf_url)) == (report, pdf)
 
 
 @pytest.mark.parametrize("code", [200, 201, 202, 204, 299])
-def test_any_success_is_done(code: int) -> None:
+def test_2xx_is_delivered(code: int) -> None:
     outcome = WORKABLE.classify_response(CallbackResponse(code, {}, "ok"), (), NOW)
     assert (outcome.decision, outcome.status_code, outcome.response_excerpt) == (
         "delivered",
@@ -57,24 +57,22 @@ def test_any_success_is_done(code: int) -> None:
 
 @pytest.mark.parametrize("code", [401, 403, 408, 425, 429, 500, 502, 503, 504, 599])
 @pytest.mark.parametrize("past", [(), (404, 404), (None,) * 1000])
-def test_what_may_pass_is_tried_again_however_often(
-    code: int, past: tuple[int | None, ...]
-) -> None:
+def test_temporary_failure_is_always_retried(code: int, past: tuple[int | None, ...]) -> None:
     assert WORKABLE.classify_response(CallbackResponse(code, {}), past, NOW).decision == "retry"
 
 
 @pytest.mark.parametrize("code", [199, 300, 302, 307, 308, 400, 404, 405, 409, 413, 415, 422, 499])
-def test_a_refusal_is_believed_at_the_third_time(code: int) -> None:
-    words = [
+def test_third_rejection_in_row_is_final(code: int) -> None:
+    decisions = [
         WORKABLE.classify_response(CallbackResponse(code, {}), (code,) * past, NOW).decision
         for past in range(4)
     ]
-    assert words == ["retry", "retry", "rejected", "rejected"]
+    assert decisions == ["retry", "retry", "rejected", "rejected"]
     assert str(code) in WORKABLE.classify_response(CallbackResponse(code, {}), (), NOW).error
 
 
 @pytest.mark.parametrize("between", [None, 500, 503, 408, 425, 429])
-def test_only_refusals_in_a_row_are_counted(between: int | None) -> None:
+def test_temporary_failure_resets_count_of_rejections(between: int | None) -> None:
     assert (
         WORKABLE.classify_response(CallbackResponse(404, {}), (between, 404, 404), NOW).decision
         == "retry"
@@ -90,7 +88,7 @@ def test_only_refusals_in_a_row_are_counted(between: int | None) -> None:
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_a_token_that_is_refused_for_one_message_alone_is_a_refusal_of_that(code: int) -> None:
+def test_repeated_401_counts_as_rejection_of_message(code: int) -> None:
     first, second, third = (
         WORKABLE.classify_response(CallbackResponse(code, {}), (code,) * n, NOW) for n in range(3)
     )
@@ -110,18 +108,18 @@ def test_a_token_that_is_refused_for_one_message_alone_is_a_refusal_of_that(code
     )
 
 
-def test_what_is_gone_is_never_tried_again() -> None:
+def test_410_is_rejected_at_once() -> None:
     assert WORKABLE.classify_response(CallbackResponse(410, {}), (), NOW).decision == "rejected"
 
 
 @pytest.mark.parametrize("code", [429, 503])
-def test_the_wait_that_is_asked_for_is_kept(code: int) -> None:
+def test_retry_after_sets_wait(code: int) -> None:
     answer = CallbackResponse(code, {"retry-after": "120"})
     assert WORKABLE.classify_response(answer, (), NOW).retry_after == timedelta(minutes=2)
 
 
 @pytest.mark.parametrize(
-    ("said", "wait"),
+    ("value", "wait"),
     [
         ("1", timedelta(seconds=1)),
         (" 90 ", timedelta(seconds=90)),
@@ -133,14 +131,14 @@ def test_the_wait_that_is_asked_for_is_kept(code: int) -> None:
         ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_and_never_more_than_a_day(
-    said: str, wait: timedelta
+def test_parse_retry_after_accepts_seconds_and_dates_up_to_a_day(
+    value: str, wait: timedelta
 ) -> None:
-    assert parse_retry_after({"Retry-After": said}, NOW) == wait
+    assert parse_retry_after({"Retry-After": value}, NOW) == wait
 
 
 @pytest.mark.parametrize(
-    "said",
+    "value",
     [
         "",
         "0",
@@ -157,17 +155,17 @@ def test_retry_after_is_seconds_or_a_date_and_never_more_than_a_day(
         f"Mon, 1 Jan {'9' * 20} 00:00:00 GMT",
     ],
 )
-def test_a_retry_after_that_cannot_be_read_or_is_over_is_none(said: str) -> None:
-    assert parse_retry_after({"Retry-After": said}, NOW) is None
+def test_parse_retry_after_of_past_or_unreadable_value_is_none(value: str) -> None:
+    assert parse_retry_after({"Retry-After": value}, NOW) is None
 
 
-def test_no_retry_after_is_none() -> None:
+def test_parse_retry_after_without_header_is_none() -> None:
     assert parse_retry_after({}, NOW) is None
 
 
 @given(st.text())
-def test_no_retry_after_breaks_the_judge(said: str) -> None:
-    wait = parse_retry_after({"Retry-After": said}, NOW)
+def test_parse_retry_after_accepts_any_text(value: str) -> None:
+    wait = parse_retry_after({"Retry-After": value}, NOW)
     assert wait is None or timedelta(0) < wait <= MAX_RETRY_AFTER
 
 
@@ -180,7 +178,7 @@ def stamp(wait: timedelta) -> str:
 
 
 @pytest.mark.parametrize(
-    ("remaining", "wait", "rest"),
+    ("remaining", "wait", "pause"),
     [
         ("0", timedelta(seconds=1), timedelta(seconds=1)),
         (" 0 ", timedelta(minutes=5), timedelta(minutes=5)),
@@ -193,20 +191,20 @@ def stamp(wait: timedelta) -> str:
         ("9" * 5000, timedelta(seconds=5), None),
     ],
 )
-def test_a_rate_limit_that_is_used_up_asks_for_rest_until_it_is_reset(
-    remaining: str, wait: timedelta, rest: timedelta | None
+def test_exhausted_rate_limit_pauses_until_reset(
+    remaining: str, wait: timedelta, pause: timedelta | None
 ) -> None:
-    assert parse_rate_limit_pause(limited(remaining, stamp(wait)), NOW) == rest
+    assert parse_rate_limit_pause(limited(remaining, stamp(wait)), NOW) == pause
     assert (
         WORKABLE.classify_response(
             CallbackResponse(200, limited(remaining, stamp(wait))), (), NOW
         ).pause_duration
-        == rest
+        == pause
     )
 
 
 @pytest.mark.parametrize(("remaining", "reset"), [("0", ""), ("", "1"), ("²", "1"), ("-1", "1")])
-def test_a_rate_limit_that_cannot_be_read_is_none(remaining: str, reset: str) -> None:
+def test_unreadable_rate_limit_is_none(remaining: str, reset: str) -> None:
     later = reset and stamp(timedelta(minutes=1))
     assert parse_rate_limit_pause(limited(remaining, later), NOW) is None
     assert parse_rate_limit_pause(limited("0", "²"), NOW) is None
@@ -214,7 +212,7 @@ def test_a_rate_limit_that_cannot_be_read_is_none(remaining: str, reset: str) ->
 
 
 @pytest.mark.parametrize(
-    ("code", "blame", "after"),
+    ("code", "failure_scope", "retry_after"),
     [
         (401, "account", timedelta(0)),
         (403, "account", timedelta(0)),
@@ -226,20 +224,20 @@ def test_a_rate_limit_that_cannot_be_read_is_none(remaining: str, reset: str) ->
         (204, "", None),
     ],
 )
-def test_what_stands_in_the_way_is_the_host_the_token_or_this_one_message(
-    code: int, blame: str, after: timedelta | None
+def test_failure_scope_depends_on_status_code(
+    code: int, failure_scope: str, retry_after: timedelta | None
 ) -> None:
-    outcome = WORKABLE.classify_response(CallbackResponse(code, {}, "said"), (), NOW)
+    outcome = WORKABLE.classify_response(CallbackResponse(code, {}, "text"), (), NOW)
     assert (outcome.failure_scope, outcome.retry_after, outcome.pause_duration) == (
-        blame,
-        after,
+        failure_scope,
+        retry_after,
         None,
     )
-    assert (outcome.status_code, outcome.response_excerpt) == (code, "said")
+    assert (outcome.status_code, outcome.response_excerpt) == (code, "text")
 
 
 @pytest.mark.parametrize(
-    ("code", "headers", "rest"),
+    ("code", "headers", "pause"),
     [
         (429, {"retry-after": "40"}, timedelta(seconds=40)),
         (429, {"retry-after": "7200"}, MAX_QUEUE_PAUSE),
@@ -258,17 +256,17 @@ def test_what_stands_in_the_way_is_the_host_the_token_or_this_one_message(
         (503, {"retry-after": "40"}, None),
     ],
 )
-def test_who_has_too_much_lets_all_of_its_lane_rest_and_the_longer_wish_counts(
-    code: int, headers: dict[str, str], rest: timedelta | None
+def test_429_pauses_queue_for_longest_requested_time(
+    code: int, headers: dict[str, str], pause: timedelta | None
 ) -> None:
     assert (
-        WORKABLE.classify_response(CallbackResponse(code, headers), (), NOW).pause_duration == rest
+        WORKABLE.classify_response(CallbackResponse(code, headers), (), NOW).pause_duration == pause
     )
 
 
 @pytest.fixture
 def bare() -> Flask:
-    """An app with nothing but the errors of the contract."""
+    """An app with only the contract's error handler."""
     app = Flask("bare")
     app.config.update(API_TITLE="bare", API_VERSION="1", OPENAPI_VERSION="3.1.0")
     ContractApi(app)
@@ -276,7 +274,7 @@ def bare() -> Flask:
 
 
 @pytest.mark.parametrize("code", [*sorted(ERROR_DESCRIPTIONS), 405, 429, 503])
-def test_every_error_has_one_shape(bare: Flask, code: int) -> None:
+def test_error_response_has_status_and_message(bare: Flask, code: int) -> None:
     @bare.get("/")
     def _fail() -> str:
         raise default_exceptions[code]
@@ -284,14 +282,14 @@ def test_every_error_has_one_shape(bare: Flask, code: int) -> None:
     answer = bare.test_client().get("/")
     assert answer.status_code == code
     assert answer.mimetype == "application/json"
-    said = json.loads(answer.data)
-    assert list(said) == ["status", "message"]
-    assert said["status"] == code
-    assert "\n" not in said["message"]
-    assert 0 < len(said["message"]) < 50, "the name, not the library's lecture"
+    body = json.loads(answer.data)
+    assert list(body) == ["status", "message"]
+    assert body["status"] == code
+    assert "\n" not in body["message"]
+    assert 0 < len(body["message"]) < 50, "the status's name, not werkzeug's long description"
 
 
-def test_an_error_says_when_to_come_back(bare: Flask) -> None:
+def test_429_error_has_retry_after(bare: Flask) -> None:
     @bare.get("/")
     def _fail() -> str:
         raise TooManyRequests("Try again in a minute", retry_after=60)
@@ -301,7 +299,7 @@ def test_an_error_says_when_to_come_back(bare: Flask) -> None:
     assert answer.get_json() == {"status": 429, "message": "Try again in a minute"}
 
 
-def test_a_missing_token_is_answered_with_how_to_come_in(bare: Flask) -> None:
+def test_401_error_has_www_authenticate(bare: Flask) -> None:
     @bare.get("/")
     def _fail() -> str:
         raise default_exceptions[401]("Missing Token")

@@ -1,4 +1,4 @@
-"""The published description is true: nothing is answered that it does not say."""
+"""The OpenAPI description matches every response of the server."""
 
 import json
 from collections.abc import Iterator
@@ -25,67 +25,75 @@ from tests.ats.workable_client import (
     complete_order,
 )
 
-HELD = [
+RESPONSE_CHECKS = [
     checks.not_a_server_error,
     described.status_code_conformance,
     described.content_type_conformance,
     described.response_schema_conformance,
     described.response_headers_conformance,
 ]
-QUIET = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
-NUMBERS = count()
+SUPPRESSED_HEALTH_CHECKS = [
+    HealthCheck.too_slow,
+    HealthCheck.filter_too_much,
+    HealthCheck.data_too_large,
+]
+CALLBACK_NUMBERS = count()
 POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE
 
 
 @dataclass
-class Office:
-    """A server whose description is put to the test, and what it was seen to do."""
+class TestedServer:
+    """A server under test, with its products, orders and observed responses."""
 
-    asker: WorkableClient
+    client: WorkableClient
     services: Services
     products: dict[str, str]
     orders: dict[str, list[str]] = field(
         default_factory=lambda: {contract.kind: [] for contract in KIND_CONTRACTS}
     )
-    met: set[tuple[str, int]] = field(default_factory=set)
+    observed: set[tuple[str, int]] = field(default_factory=set)  # operation, status code
 
-    def fit(self, case: Any) -> None:
-        """Make what was invented meet what is there: a product, a host, an order."""
+    def use_existing_ids(self, case: Any) -> None:
+        """Put an existing product, an allowed host and an existing order into a generated case."""
         contract = next(
             (contract for contract in KIND_CONTRACTS if contract.orders in case.path), None
         )
         if contract is None:
             return
         if isinstance(case.body, dict):
-            url = f"https://a.workable.com/{next(NUMBERS)}"
-            known = {contract.product_id: self.products[contract.kind], "callback_url": url}
-            case.body = case.body | known
+            url = f"https://a.workable.com/{next(CALLBACK_NUMBERS)}"
+            existing = {contract.product_id: self.products[contract.kind], "callback_url": url}
+            case.body = case.body | existing
         elif case.path_parameters and self.orders[contract.kind]:
             case.path_parameters = {"order_id": self.orders[contract.kind][-1]}
 
-    def note(self, response: Any, case: Any) -> None:
-        """Remember what was answered; every second order is completed at once."""
+    def record(self, response: Any, case: Any) -> None:
+        """Record a response, and complete every second new order."""
         operation = case.operation.definition.raw["operationId"]
-        self.met.add((operation, response.status_code))
+        self.observed.add((operation, response.status_code))
         if response.status_code == 201:
             contract = next(contract for contract in KIND_CONTRACTS if contract.orders in case.path)
-            made = self.orders[contract.kind]
-            made.append(response.json()[contract.order_id])
-            if len(made) % 2:
-                complete_order(self.services, contract, made[-1])
+            order_ids = self.orders[contract.kind]
+            order_ids.append(response.json()[contract.order_id])
+            if len(order_ids) % 2:
+                complete_order(self.services, contract, order_ids[-1])
 
 
 @pytest.fixture(scope="module")
-def office(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    folder = tmp_path_factory.mktemp("office")
-    told = Settings(instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,))
-    services = Services.build(told, factories.ManualClock())
+def tested_server(
+    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestedServer]:
+    folder = tmp_path_factory.mktemp("openapi")
+    settings_ = Settings(
+        instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,)
+    )
+    services = Services.build(settings_, factories.ManualClock())
     app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     token = factories.create_account(services, shared_ttl=120, shared_ttl_units="minutes")[1]
-    asker = WorkableClient(app.test_client(), token)
-    yield Office(
-        asker,
+    client = WorkableClient(app.test_client(), token)
+    yield TestedServer(
+        client,
         services,
         {contract.kind: contract.create_product(services) for contract in KIND_CONTRACTS},
     )
@@ -93,8 +101,8 @@ def office(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def description(office: Office) -> Any:
-    return schemathesis.openapi.from_wsgi("/openapi.json", office.asker.client.application)
+def description(tested_server: TestedServer) -> Any:
+    return schemathesis.openapi.from_wsgi("/openapi.json", tested_server.client.client.application)
 
 
 OPERATIONS = [
@@ -108,94 +116,108 @@ OPERATIONS = [
 ]
 
 
-def test_every_operation_is_put_to_the_test(description: Any) -> None:
-    names = [found.definition.raw["operationId"] for found in operations(description)]
+def test_operations_list_is_complete(description: Any) -> None:
+    names = [operation.definition.raw["operationId"] for operation in operations(description)]
     assert sorted(names) == sorted(OPERATIONS)
 
 
 def operations(description: Any) -> list[Any]:
-    return [found.ok() for found in description.get_all_operations()]
+    return [operation.ok() for operation in description.get_all_operations()]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_nothing_is_answered_that_is_not_described(
-    office: Office, description: Any, name: str
+def test_response_conforms_to_description(
+    tested_server: TestedServer, description: Any, name: str
 ) -> None:
     operation = description.find_operation_by_id(name)
-    good, bad = (operation.as_strategy(generation_mode=mode) for mode in (POSITIVE, NEGATIVE))
+    valid, invalid = (operation.as_strategy(generation_mode=mode) for mode in (POSITIVE, NEGATIVE))
 
-    @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=QUIET)
-    @given(case=good | bad, fitting=st.booleans())
-    def hold(case: Any, fitting: bool) -> None:
-        if fitting:
-            office.fit(case)
-        response = case.call(headers=office.asker.headers)
-        office.note(response, case)
-        case.validate_response(response, checks=[*HELD, *meant(case, fitting)])
+    @settings(
+        max_examples=40,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=SUPPRESSED_HEALTH_CHECKS,
+    )
+    @given(case=valid | invalid, has_existing_ids=st.booleans())
+    def check_response(case: Any, has_existing_ids: bool) -> None:
+        if has_existing_ids:
+            tested_server.use_existing_ids(case)
+        response = case.call(headers=tested_server.client.headers)
+        tested_server.record(response, case)
+        case.validate_response(
+            response, checks=[*RESPONSE_CHECKS, *acceptance_checks(case, has_existing_ids)]
+        )
 
-    hold()
+    check_response()
 
 
-def meant(case: Any, fitting: bool) -> list[Any]:
-    """Return the check of whether a body that is described as good was taken as such.
+def acceptance_checks(case: Any, has_existing_ids: bool) -> list[Any]:
+    """Return the check that a valid body is accepted, where the description guarantees that.
 
-    Unless it fits it names no product and no listed host; and no description can say that a text
-    should not hold NUL.
+    Other bodies name no existing product and no allowed host. A schema cannot exclude NUL.
     """
-    nul = "\\u0000" in json.dumps(case.body, default=str)
-    good = case.meta.generation.mode == POSITIVE
-    return [described.positive_data_acceptance] if fitting and good and not nul else []
+    has_nul = "\\u0000" in json.dumps(case.body, default=str)
+    is_valid = case.meta.generation.mode == POSITIVE
+    if has_existing_ids and is_valid and not has_nul:
+        return [described.positive_data_acceptance]
+    return []
 
 
-def test_what_an_order_leads_to_is_described_too(office: Office, description: Any) -> None:
-    office.met.clear()
+def test_linked_operations_conform_to_description(
+    tested_server: TestedServer, description: Any
+) -> None:
+    tested_server.observed.clear()
 
-    class Journey(description.as_state_machine()):  # type: ignore[misc]
+    class LinkMachine(description.as_state_machine()):  # type: ignore[misc]
         def before_call(self, case: Any) -> None:
-            if case.method == "POST":  # else it is a link's: it leads to what was ordered before
-                office.fit(case)
+            if case.method == "POST":  # other cases come from links, with the ids of earlier orders
+                tested_server.use_existing_ids(case)
 
         def get_call_kwargs(self, case: Any) -> dict[str, Any]:
-            return {"headers": office.asker.headers}
+            return {"headers": tested_server.client.headers}
 
         def after_call(self, response: Any, case: Any) -> None:
-            office.note(response, case)
+            tested_server.record(response, case)
 
-        def validate_response(self, response: Any, case: Any, **how: Any) -> None:
-            case.validate_response(response, checks=[*HELD, described.ensure_resource_availability])
+        def validate_response(self, response: Any, case: Any, **options: Any) -> None:
+            case.validate_response(
+                response, checks=[*RESPONSE_CHECKS, described.ensure_resource_availability]
+            )
 
-    Journey.run(
+    LinkMachine.run(
         settings=settings(
             max_examples=30,
             stateful_step_count=10,
             deadline=None,
             derandomize=True,
-            suppress_health_check=QUIET,
+            suppress_health_check=SUPPRESSED_HEALTH_CHECKS,
             phases=[Phase.generate],
         )
     )
-    followed = {
-        f"{word}_{contract.kind}" for word in ("get", "share") for contract in KIND_CONTRACTS
+    linked_operations = {
+        f"{name}_{contract.kind}" for name in ("get", "share") for contract in KIND_CONTRACTS
     }
-    assert {operation for operation, code in office.met if code == 200} >= followed
+    assert {
+        operation for operation, code in tested_server.observed if code == 200
+    } >= linked_operations
 
 
-def test_the_description_is_one_by_its_own_standard(description: Any) -> None:
+def test_description_is_valid_openapi(description: Any) -> None:
     description.validate()
 
 
-def test_what_is_published_changes_only_on_purpose(description: Any) -> None:
-    # After a change that is meant, with a server running:
+def test_description_equals_stored_file(description: Any) -> None:
+    # After an intended change, with a running server:
     # curl localhost:8000/openapi.json | python -m json.tool --indent 1 --no-ensure-ascii FILE
-    kept = json.loads((EXAMPLES_FOLDER / "openapi.json").read_text())
+    stored = json.loads((EXAMPLES_FOLDER / "openapi.json").read_text())
     published = description.raw_schema
-    assert published.keys() == kept.keys()
-    for part in kept.keys() - {"servers"}:
-        assert published[part] == kept[part], part
+    assert published.keys() == stored.keys()
+    for part in stored.keys() - {"servers"}:
+        assert published[part] == stored[part], part
 
 
 @pytest.mark.parametrize("contract", KIND_CONTRACTS, ids=lambda contract: contract.kind)
-def test_the_examples_are_the_documented_ones(description: Any, contract: KindContract) -> None:
+def test_examples_equal_workable_documentation(description: Any, contract: KindContract) -> None:
     raw = description.raw_schema["paths"]
     order = raw[f"/{contract.orders}"]["post"]
     assert content(order["requestBody"])["example"] == contract.load_example("order")
@@ -211,7 +233,7 @@ def test_the_examples_are_the_documented_ones(description: Any, contract: KindCo
     assert list(listed) == [contract.products_key]
 
 
-def test_every_operation_says_how_to_come_in_and_what_may_go_wrong(description: Any) -> None:
+def test_operation_describes_security_and_errors(description: Any) -> None:
     for operation in operations(description):
         raw = operation.definition.raw
         assert raw["security"] == [{"bearer": []}]
@@ -221,13 +243,13 @@ def test_every_operation_says_how_to_come_in_and_what_may_go_wrong(description: 
         assert all(answer["description"] for answer in raw["responses"].values())
 
 
-def test_every_field_is_explained(description: Any) -> None:
-    for name, shape in description.raw_schema["components"]["schemas"].items():
-        for field_name, said in shape["properties"].items():
-            assert said.get("description"), f"{name}.{field_name}"
+def test_every_field_has_description(description: Any) -> None:
+    for name, schema in description.raw_schema["components"]["schemas"].items():
+        for field_name, field_schema in schema["properties"].items():
+            assert field_schema.get("description"), f"{name}.{field_name}"
 
 
 def content(part: dict[str, Any]) -> Any:
-    """Return what is said of a body of JSON, which is all there is."""
+    """Return the description of a body, which must be JSON only."""
     assert list(part["content"]) == ["application/json"]
     return part["content"]["application/json"]

@@ -1,4 +1,4 @@
-"""The ATS's side of Workable's contract: what it calls things, and how it asks."""
+"""The ATS's side of Workable's contract: paths and keys of each kind, and a client."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ EXAMPLES_FOLDER = Path(__file__).parents[1] / "contract"
 
 @dataclass(frozen=True)
 class KindContract:
-    """One kind in the contract's words."""
+    """The contract's paths and keys for one kind."""
 
     kind: str
     orders: str
@@ -32,7 +32,7 @@ class KindContract:
     product_id: str
 
     def load_example(self, name: str) -> Any:
-        """Return a documented example."""
+        """Return an example of Workable's documentation, from tests/contract/."""
         return json.loads((EXAMPLES_FOLDER / self.orders / f"{name}.json").read_text())
 
     def create_product(
@@ -47,22 +47,22 @@ class KindContract:
         return factories.create_product(services, self.kind, content[self.kind], key, name)
 
     def order_body(self, product_id: Any, **changes: Any) -> dict[str, Any]:
-        """Return the documented order, for a product that is there."""
-        wish: dict[str, Any] = self.load_example("order")
-        return wish | {self.product_id: product_id} | changes
+        """Return the documented order for a product, with changes."""
+        body: dict[str, Any] = self.load_example("order")
+        return body | {self.product_id: product_id} | changes
 
     def expected_result(self) -> Result:
-        """Return the documented result, in our words."""
-        said = self.load_example("status")[self.kind]
+        """Return the documented result as a `Result`."""
+        example = self.load_example("status")[self.kind]
         if self.kind == "check":
             return Result(
-                figures={"overall_status": said["overall_status"], "findings": said["result"]}
+                figures={"overall_status": example["overall_status"], "findings": example["result"]}
             )
         return Result(
             score=78.0,
-            grade=said["grade"],
-            summary=said["summary"],
-            details=said["details"],
+            grade=example["grade"],
+            summary=example["summary"],
+            details=example["details"],
             duration=3677,
         )
 
@@ -86,7 +86,7 @@ KIND_CONTRACTS = (ASSESSMENTS, INTERVIEWS, CHECKS)
 
 @dataclass(frozen=True)
 class WorkableClient:
-    """An account of the ATS that calls with its token."""
+    """A client that calls the contract's endpoints with an account's token."""
 
     client: FlaskClient
     token: str
@@ -110,7 +110,6 @@ class WorkableClient:
         return str(answer.get_json()[contract.order_id])
 
     def poll(self, contract: KindContract, order_id: str) -> Any:
-        """Return what polling says."""
         answer = self.get(f"/{contract.orders}/{order_id}")
         assert answer.status_code == 200, answer.text
         return answer.get_json()
@@ -119,7 +118,7 @@ class WorkableClient:
 def complete_order(
     services: Services, contract: KindContract, order_id: str, result: Result | None = None
 ) -> None:
-    """Complete an order, with the documented result unless said otherwise."""
+    """Complete an order, by default with the documented result."""
     with services.db.writing() as session:
         order = KINDS[contract.kind].order_class.find(session, order_id)
         order.complete(
@@ -132,7 +131,7 @@ def complete_order(
 
 
 def callback_bodies(services: Services, order_id: str) -> list[Any]:
-    """Return the bodies of every callback of an order, oldest first."""
+    """Return the bodies of an order's callbacks, the oldest first."""
     with services.db.reading() as session:
         order = Order.find(session, order_id)
         messages = session.scalars(
@@ -144,21 +143,22 @@ def callback_bodies(services: Services, order_id: str) -> list[Any]:
 
 
 def _render_body(services: Services, session: Any, order: Order, payload: dict[str, Any]) -> Any:
-    news = StatusUpdate(order.kind, payload["status"], order.reply_context, order.account.options)
+    update = StatusUpdate(order.kind, payload["status"], order.reply_context, order.account.options)
     if payload["result"]:
-        found = get_result(session, services.secret_box, order.public_id, payload["result"])
-        news = news.with_result(*found, services.urls)
-    return json.loads(ADAPTERS["workable"].render(news))
+        result_and_tokens = get_result(
+            session, services.secret_box, order.public_id, payload["result"]
+        )
+        update = update.with_result(*result_and_tokens, services.urls)
+    return json.loads(ADAPTERS["workable"].render(update))
 
 
 def count_invitations(services: Services) -> int:
-    """Count the invitations in the outbox."""
     with services.db.reading() as session:
         return len(session.scalars(select(Message.id).where(Message.topic == "invitation")).all())
 
 
 def json_shape(value: Any) -> Any:
-    """Return keys and types of a JSON document, without its values; lists by their first."""
+    """Return a JSON document with types instead of values; a list has its first item only."""
     if isinstance(value, dict):
         return {name: json_shape(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -167,13 +167,13 @@ def json_shape(value: Any) -> Any:
 
 
 def parse_error(response: TestResponse) -> tuple[int, str]:
-    """Return code and message of an error, which must have the contract's shape."""
+    """Return an error's status code and message, after a check of its shape."""
     assert response.mimetype == "application/json", response.text
-    said = response.get_json()
-    assert list(said) == ["status", "message"]
-    assert said["status"] == response.status_code
-    assert isinstance(said["message"], str)
-    return response.status_code, said["message"]
+    body = response.get_json()
+    assert list(body) == ["status", "message"]
+    assert body["status"] == response.status_code
+    assert isinstance(body["message"], str)
+    return response.status_code, body["message"]
 
 
 def count_orders(services: Services) -> int:
@@ -203,7 +203,7 @@ def replace_field(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]
 
 @dataclass(frozen=True)
 class SharedServer:
-    """A server on which a product of each kind can be ordered, if it is asked well."""
+    """A server with a published product of each kind, and a client of one account."""
 
     services: Services
     client: WorkableClient
@@ -215,5 +215,5 @@ class SharedServer:
     def expect_error(
         self, contract: KindContract, body: Any = None, **options: Any
     ) -> tuple[int, str]:
-        """Order, and return code and message of the refusal."""
+        """Post an order; return the status code and message of the error."""
         return parse_error(self.client.post(f"/{contract.orders}", body, **options))

@@ -1,4 +1,4 @@
-"""Where a callback may go: to https on a host that the account allows, and nowhere else."""
+"""The `callback_url` of an order must be https, on a host that the account allows."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ NOT_LISTED = "Invalid field: callback_url should be on a host that the account a
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "expected_message"),
     [
         ("", NOT_A_URL),
         ("/assessments/1", NOT_A_URL),
@@ -74,14 +74,14 @@ NOT_LISTED = "Invalid field: callback_url should be on a host that the account a
         ("https://groove.workable.com/" + "x" * 2000, "Invalid field: callback_url should have at"),
     ],
 )
-def test_a_callback_goes_nowhere_but_to_https_on_a_listed_host(
-    shared_server: SharedServer, url: str, said: str
+def test_callback_url_outside_allowed_hosts_is_rejected(
+    shared_server: SharedServer, url: str, expected_message: str
 ) -> None:
     code, message = shared_server.expect_error(
         ASSESSMENTS, shared_server.order_body(ASSESSMENTS, callback_url=url)
     )
     assert code == 400
-    assert message.startswith(said)
+    assert message.startswith(expected_message)
 
 
 @pytest.mark.parametrize(
@@ -99,26 +99,28 @@ def test_a_callback_goes_nowhere_but_to_https_on_a_listed_host(
         "https://groove.workable.com/" + "x" * 1900,
     ],
 )
-def test_a_callback_may_go_to_any_listed_host(
+def test_callback_url_on_allowed_host_is_accepted(
     client: FlaskClient, services: Services, url: str
 ) -> None:
     hosts = ["*.Workable.com", "hooks.example.org"]
-    asker = WorkableClient(client, factories.create_account(services, hosts=hosts)[1])
-    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services), callback_url=url)
-    order_id = asker.place_order(ASSESSMENTS, wish)
+    workable = WorkableClient(client, factories.create_account(services, hosts=hosts)[1])
+    order_body = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services), callback_url=url)
+    order_id = workable.place_order(ASSESSMENTS, order_body)
     with services.db.reading() as session:
-        assert Order.find(session, order_id).reply_context == {"callback_url": url}, "as it came"
+        assert Order.find(session, order_id).reply_context == {"callback_url": url}, (
+            "stored unchanged"
+        )
 
 
-def test_in_development_http_and_ports_are_let_through_for_listed_hosts(
+def test_private_callbacks_allow_http_and_ports_on_listed_hosts(
     settings: Settings, clock: factories.ManualClock
 ) -> None:
     services = Services.build(replace(settings, private_callbacks=True), clock)
     client = create_app(services).test_client()
-    asker = WorkableClient(client, factories.create_account(services, hosts=["127.0.0.1"])[1])
-    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
+    workable = WorkableClient(client, factories.create_account(services, hosts=["127.0.0.1"])[1])
+    order_body = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
     local = "http://127.0.0.1:8123/callback"
-    assert asker.post("/assessments", wish | {"callback_url": local}).status_code == 201
-    elsewhere = wish | {"callback_url": "http://127.0.0.2:8123/callback"}
-    assert parse_error(asker.post("/assessments", elsewhere)) == (400, NOT_LISTED)
+    assert workable.post("/assessments", order_body | {"callback_url": local}).status_code == 201
+    other_host = order_body | {"callback_url": "http://127.0.0.2:8123/callback"}
+    assert parse_error(workable.post("/assessments", other_host)) == (400, NOT_LISTED)
     services.db.close()

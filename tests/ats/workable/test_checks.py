@@ -1,4 +1,4 @@
-"""Checks as Workable sees them: every status in order, and no byte of what was found or entered."""
+"""Checks in Workable's contract: statuses in order, and no personal data or findings."""
 
 import io
 from typing import Any
@@ -43,8 +43,7 @@ def finish(services: Services, order_id: str) -> None:
     check_factories.complete_check(services, order_id)
 
 
-def silent(data: bytes | str) -> bool:
-    """Say whether none of the secrets is in what left."""
+def has_no_secret(data: bytes | str) -> bool:
     raw = data.encode() if isinstance(data, str) else data
     return not any(
         secret.encode() in raw
@@ -52,7 +51,7 @@ def silent(data: bytes | str) -> bool:
     )
 
 
-def test_polling_follows_a_check_through_its_statuses(
+def test_poll_shows_each_status_of_check(
     services: Services, groove: WorkableClient, order_id: str
 ) -> None:
     assert groove.poll(CHECKS, order_id) == {"status": "pending"}
@@ -61,12 +60,12 @@ def test_polling_follows_a_check_through_its_statuses(
     check_factories.record_findings(services, order_id)
     assert groove.poll(CHECKS, order_id) == {"status": "consented"}
     check_factories.complete_check(services, order_id)
-    said = groove.poll(CHECKS, order_id)
-    assert (said["status"], said["check"]) == ("completed", RESULT)
-    assert callback_bodies(services, order_id) == [{"status": "consented"}, said]
+    body = groove.poll(CHECKS, order_id)
+    assert (body["status"], body["check"]) == ("completed", RESULT)
+    assert callback_bodies(services, order_id) == [{"status": "consented"}, body]
 
 
-def test_a_cancelled_consent_is_expired_on_the_wire(
+def test_cancelled_check_is_reported_as_expired(
     services: Services, groove: WorkableClient, order_id: str
 ) -> None:
     check_factories.give_consent(services, order_id)
@@ -75,7 +74,7 @@ def test_a_cancelled_consent_is_expired_on_the_wire(
     assert groove.poll(CHECKS, order_id) == {"status": "expired"}
 
 
-def test_a_reopened_check_is_pending_until_it_is_agreed_to_anew(
+def test_reopened_check_is_pending_until_new_consent(
     services: Services, groove: WorkableClient, order_id: str
 ) -> None:
     finish(services, order_id)
@@ -85,11 +84,11 @@ def test_a_reopened_check_is_pending_until_it_is_agreed_to_anew(
         )
     assert groove.poll(CHECKS, order_id) == {"status": "pending"}
     finish(services, order_id)
-    statuses = [each["status"] for each in callback_bodies(services, order_id)]
+    statuses = [body["status"] for body in callback_bodies(services, order_id)]
     assert statuses == ["consented", "completed", "pending", "consented", "completed"]
 
 
-def test_only_sandboxes_may_order_a_package_whose_text_is_a_sample(
+def test_sample_package_can_only_be_ordered_by_sandbox(
     services: Services, groove: WorkableClient, client: FlaskClient
 ) -> None:
     sample = check_factories.PACKAGE_CONTENT["disclosure"] | {"sample": True, "key": "sample"}
@@ -98,36 +97,34 @@ def test_only_sandboxes_may_order_a_package_whose_text_is_a_sample(
     answer = groove.post("/checks", CHECKS.order_body(product))
     assert answer.status_code == 422
     assert "Unknown package" in answer.text
-    trial = WorkableClient(client, factories.create_account(services, "Trial", sandbox=True)[1])
-    (listed,) = trial.get("/packages").get_json()["packages"]
+    sandbox = WorkableClient(client, factories.create_account(services, "Trial", sandbox=True)[1])
+    (listed,) = sandbox.get("/packages").get_json()["packages"]
     assert listed == {"id": product, "name": "Full screening"}
-    assert trial.place_order(CHECKS, CHECKS.order_body(product))
+    assert sandbox.place_order(CHECKS, CHECKS.order_body(product))
 
 
-def test_no_byte_that_leaves_tells_what_was_found_or_entered(
+def test_no_response_contains_findings_or_personal_data(
     services: Services, groove: WorkableClient, client: FlaskClient, order_id: str
 ) -> None:
     finish(services, order_id)
-    said = groove.get(f"/checks/{order_id}")
+    polled = groove.get(f"/checks/{order_id}")
     shared = groove.get(f"/checks/{order_id}/shared-link").get_json()["url"]
     page = client.get(f"/r/{token(services, order_id, REPORT)}")
-    shown = client.get(shared.removeprefix("http://provider.test"))
+    shared_page = client.get(shared.removeprefix("http://provider.test"))
     pdf = client.get(f"/r/{token(services, order_id, PDF)}/report.pdf")
-    text = "\n".join(sheet.extract_text() for sheet in PdfReader(io.BytesIO(pdf.data)).pages)
-    for answer in (said, page, shown, pdf):
+    text = "\n".join(pdf_page.extract_text() for pdf_page in PdfReader(io.BytesIO(pdf.data)).pages)
+    for answer in (polled, page, shared_page, pdf):
         assert answer.status_code == 200
-        assert silent(answer.data)
-    assert silent(text)
-    for read in (page.text, shown.text, text):
+        assert has_no_secret(answer.data)
+    assert has_no_secret(text)
+    for visible_text in (page.text, shared_page.text, text):
         for name in ("Identity", "Employment history", "Criminal record", "To consider", "Clear"):
-            assert name in read
-        assert "1 of 3 screenings to consider." in read
-    assert all(silent(str(body)) for body in callback_bodies(services, order_id))
+            assert name in visible_text
+        assert "1 of 3 screenings to consider." in visible_text
+    assert all(has_no_secret(str(body)) for body in callback_bodies(services, order_id))
 
 
-def test_what_the_ats_receives_is_the_status_and_the_outcomes_alone(
-    live_server: LiveServer, ats: FakeAts
-) -> None:
+def test_callbacks_contain_only_status_and_outcomes(live_server: LiveServer, ats: FakeAts) -> None:
     account_id, _ = factories.create_account(live_server.services)
     public_id = factories.place_order(
         live_server.services,
@@ -148,16 +145,16 @@ def test_what_the_ats_receives_is_the_status_and_the_outcomes_alone(
     assert set(body) == {"status", "check", "results_url", "attachments"}
     assert (body["status"], body["check"]) == ("completed", RESULT)
     for put in (first, last):
-        assert silent(put.body)
-        assert silent(str(put.headers))
+        assert has_no_secret(put.body)
+        assert has_no_secret(str(put.headers))
 
 
-def test_the_letters_tell_nothing_of_it_but_the_name_that_was_typed(
+def test_emails_contain_no_findings_or_personal_data(
     services: Services, groove: WorkableClient, order_id: str
 ) -> None:
     finish(services, order_id)
     Dispatcher(services).drain("1/email")
-    letters = [path.read_bytes() for path in (services.settings.instance / "mail").glob("*.eml")]
-    assert len(letters) == 2
+    emails = [path.read_bytes() for path in (services.settings.instance / "mail").glob("*.eml")]
+    assert len(emails) == 2
     for secret in check_factories.SECRET_WORDS:
-        assert not any(secret.encode() in letter for letter in letters)
+        assert not any(secret.encode() in email for email in emails)

@@ -1,4 +1,4 @@
-"""Workable's contract when things go wrong: every refusal has its code, its sentence, its shape."""
+"""The errors of Workable's contract: status code, message and shape."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -37,7 +37,7 @@ def paths(contract: KindContract, order_id: str = "x") -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize("front", ["", "/workable"])
+@pytest.mark.parametrize("prefix", ["", "/workable"])
 @pytest.mark.parametrize(
     ("header", "message"),
     [
@@ -52,42 +52,40 @@ def paths(contract: KindContract, order_id: str = "x") -> list[tuple[str, str]]:
         ("Bearer " + "x" * 8000, "Invalid Token"),
     ],
 )
-def test_without_a_good_token_nothing_opens(
+def test_missing_or_invalid_token_is_401(
     shared_server: SharedServer,
     contract: KindContract,
-    front: str,
+    prefix: str,
     header: str | None,
     message: str,
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
     for method, path in paths(contract):
-        answer = shared_server.client.client.open(front + path, method=method, headers=headers)
+        answer = shared_server.client.client.open(prefix + path, method=method, headers=headers)
         assert parse_error(answer) == (401, message)
         assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_the_documented_error_is_what_a_wrong_token_gets(
+def test_invalid_token_error_equals_documented_example(
     shared_server: SharedServer, contract: KindContract
 ) -> None:
     answer = WorkableClient(shared_server.client.client, "wrong").get(f"/{contract.products}")
     assert answer.get_json() == contract.load_example("error")
 
 
-def test_a_token_is_read_however_bearer_is_written(groove: WorkableClient) -> None:
-    for word in ("Bearer", "bearer", "BEARER"):
-        headers = {"Authorization": f"{word} {groove.token}"}
+def test_bearer_scheme_is_case_insensitive(groove: WorkableClient) -> None:
+    for scheme in ("Bearer", "bearer", "BEARER"):
+        headers = {"Authorization": f"{scheme} {groove.token}"}
         assert groove.client.get("/tests", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda token: token[:-1], lambda token: token + "x"])
-def test_a_token_that_is_nearly_right_is_wrong(
-    groove: WorkableClient, change: Callable[[str], str]
-) -> None:
-    near = WorkableClient(groove.client, change(groove.token))
-    assert parse_error(near.get("/tests")) == (401, "Invalid Token")
+def test_similar_token_is_invalid(groove: WorkableClient, change: Callable[[str], str]) -> None:
+    other = WorkableClient(groove.client, change(groove.token))
+    assert parse_error(other.get("/tests")) == (401, "Invalid Token")
 
 
-def test_a_revoked_token_is_refused_within_five_seconds(
+def test_revoked_token_is_invalid_after_five_seconds(
     groove: WorkableClient, services: Services
 ) -> None:
     assert groove.get("/tests").status_code == 200
@@ -96,7 +94,7 @@ def test_a_revoked_token_is_refused_within_five_seconds(
     assert parse_error(groove.get("/tests")) == (401, "Invalid Token")
 
 
-def test_a_revoked_token_is_refused_at_once_where_it_was_revoked(
+def test_revoked_token_is_invalid_after_cache_is_cleared(
     groove: WorkableClient, services: Services
 ) -> None:
     assert groove.get("/tests").status_code == 200
@@ -110,50 +108,46 @@ def revoke(services: Services, token: str) -> None:
         session.scalars(select(Account)).one().revoke_token(token[:12], services.now())
 
 
-def test_a_token_of_another_ats_does_not_open_these_endpoints(
-    client: FlaskClient, services: Services
-) -> None:
-    stranger = WorkableClient(
+def test_token_of_other_ats_is_invalid(client: FlaskClient, services: Services) -> None:
+    other_ats = WorkableClient(
         client, factories.create_account(services, "Elsewhere", ats="another")[1]
     )
     for contract in KIND_CONTRACTS:
-        assert parse_error(stranger.get(f"/{contract.products}")) == (401, "Invalid Token")
+        assert parse_error(other_ats.get(f"/{contract.products}")) == (401, "Invalid Token")
 
 
-def test_another_account_s_order_is_not_there(
+def test_order_of_other_account_is_not_found(
     groove: WorkableClient, acme: WorkableClient, services: Services, contract: KindContract
 ) -> None:
     order_id = groove.place_order(contract, contract.order_body(contract.create_product(services)))
     complete_order(services, contract, order_id)
-    for end in ("", "/shared-link"):
-        path = f"/{contract.orders}/{order_id}{end}"
+    for suffix in ("", "/shared-link"):
+        path = f"/{contract.orders}/{order_id}{suffix}"
         assert groove.get(path).status_code == 200
         assert parse_error(acme.get(path)) == (404, "There is no such order")
 
 
-def test_no_endpoint_answers_with_another_kind_s_order(
-    groove: WorkableClient, services: Services
-) -> None:
-    made = {
+def test_order_of_other_kind_is_not_found(groove: WorkableClient, services: Services) -> None:
+    order_ids = {
         contract.kind: groove.place_order(
             contract, contract.order_body(contract.create_product(services))
         )
         for contract in KIND_CONTRACTS
     }
     for asked in KIND_CONTRACTS:
-        for kind, order_id in made.items():
+        for kind, order_id in order_ids.items():
             expected = 200 if asked.kind == kind else 404
             assert groove.get(f"/{asked.orders}/{order_id}").status_code == expected
             expected = 409 if asked.kind == kind else 404
             assert groove.get(f"/{asked.orders}/{order_id}/shared-link").status_code == expected
 
 
-def test_no_endpoint_orders_another_kind_s_product(
+def test_product_of_other_kind_cannot_be_ordered(
     groove: WorkableClient, services: Services
 ) -> None:
-    made = {contract.kind: contract.create_product(services) for contract in KIND_CONTRACTS}
+    product_ids = {contract.kind: contract.create_product(services) for contract in KIND_CONTRACTS}
     for asked in KIND_CONTRACTS:
-        for kind, product in made.items():
+        for kind, product in product_ids.items():
             url = f"https://a.workable.com/{asked.kind}/{kind}"
             answer = groove.post(f"/{asked.orders}", asked.order_body(product, callback_url=url))
             assert answer.status_code == (201 if asked.kind == kind else 422)
@@ -175,17 +169,18 @@ def test_no_endpoint_orders_another_kind_s_product(
         "🙂",
     ],
 )
-def test_an_unknown_id_is_not_found(
+def test_unknown_order_id_is_not_found(
     shared_server: SharedServer, contract: KindContract, order_id: str
 ) -> None:
-    for end in ("", "/shared-link"):
+    for suffix in ("", "/shared-link"):
         assert (
-            parse_error(shared_server.client.get(f"/{contract.orders}/{order_id}{end}"))[0] == 404
+            parse_error(shared_server.client.get(f"/{contract.orders}/{order_id}{suffix}"))[0]
+            == 404
         )
 
 
 @pytest.mark.parametrize("state", ["draft", "archived", "unknown"])
-def test_a_product_that_is_not_listed_cannot_be_ordered(
+def test_unpublished_product_cannot_be_ordered(
     groove: WorkableClient, services: Services, contract: KindContract, state: str
 ) -> None:
     content = {
@@ -202,73 +197,69 @@ def test_a_product_that_is_not_listed_cannot_be_ordered(
     if state == "archived":
         with services.db.writing() as session:
             Product.find(session, product).archive(services.now())
-    word = {"assessment": "test", "interview": "interview template", "check": "package"}[
+    noun = {"assessment": "test", "interview": "interview template", "check": "package"}[
         contract.kind
     ]
     answer = groove.post(f"/{contract.orders}", contract.order_body(product))
-    assert parse_error(answer) == (422, f"Unknown {word}: {product}")
+    assert parse_error(answer) == (422, f"Unknown {noun}: {product}")
     assert count_orders(services) == 0
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/workable/nowhere", "/assessments/x/y", "/workable"])
-def test_an_unknown_path_is_not_found_in_the_same_shape(
-    shared_server: SharedServer, path: str
-) -> None:
+def test_unknown_path_is_404_in_contract_shape(shared_server: SharedServer, path: str) -> None:
     assert parse_error(shared_server.client.get(path)) == (404, "Not Found")
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_another_method_is_refused_in_the_same_shape(
+def test_wrong_method_is_405_in_contract_shape(
     shared_server: SharedServer, contract: KindContract, method: str
 ) -> None:
-    asker = shared_server.client
+    workable = shared_server.client
     for allowed, path in paths(contract):
-        answer = asker.client.open(path, method=method, headers=asker.headers)
+        answer = workable.client.open(path, method=method, headers=workable.headers)
         assert parse_error(answer) == (405, "Method Not Allowed")
         assert allowed in answer.headers["Allow"]
 
 
-def test_head_is_answered_like_get_without_a_body(
+def test_head_is_answered_like_get_without_body(
     shared_server: SharedServer, contract: KindContract
 ) -> None:
-    asker = shared_server.client
-    answer = asker.client.head(f"/{contract.products}", headers=asker.headers)
+    workable = shared_server.client
+    answer = workable.client.head(f"/{contract.products}", headers=workable.headers)
     assert (answer.status_code, answer.data) == (200, b"")
-    assert asker.client.head(f"/{contract.products}").status_code == 401
+    assert workable.client.head(f"/{contract.products}").status_code == 401
 
 
-def test_options_says_what_may_be_asked(
-    shared_server: SharedServer, contract: KindContract
-) -> None:
-    asker = shared_server.client
-    answer = asker.client.options(f"/{contract.orders}", headers=asker.headers)
+def test_options_lists_allowed_methods(shared_server: SharedServer, contract: KindContract) -> None:
+    workable = shared_server.client
+    answer = workable.client.options(f"/{contract.orders}", headers=workable.headers)
     assert answer.status_code == 200
     assert "POST" in answer.headers["Allow"]
 
 
-@pytest.mark.parametrize("front", ["", "/workable"])
-def test_our_own_failure_has_the_same_shape_and_says_nothing_of_us(
-    groove: WorkableClient, services: Services, contract: KindContract, front: str
+@pytest.mark.parametrize("prefix", ["", "/workable"])
+def test_internal_error_is_500_without_details(
+    groove: WorkableClient, services: Services, contract: KindContract, prefix: str
 ) -> None:
-    wish = contract.order_body(contract.create_product(services))
-    order_id = groove.place_order(contract, wish)
+    order_body = contract.order_body(contract.create_product(services))
+    order_id = groove.place_order(contract, order_body)
     complete_order(services, contract, order_id)
     with services.db.writing() as session:
         session.connection().exec_driver_sql("DROP TABLE results")
         session.connection().exec_driver_sql("ALTER TABLE products RENAME TO lost")
     for method, path in paths(contract, order_id):
-        body = wish | {"callback_url": "https://a.workable.com/2"}
+        body = order_body | {"callback_url": "https://a.workable.com/2"}
         with capture_logs() as log:
             answer = groove.client.open(
-                front + path, method=method, headers=groove.headers, json=body
+                prefix + path, method=method, headers=groove.headers, json=body
             )
         assert parse_error(answer) == (500, "Internal Server Error")
         assert [line["log_level"] for line in log] == ["error"]
-        said = str(log[0]["exc_info"][1])
-        assert "no such table" in said or "does not exist" in said, "but the log has it"
+        logged = str(log[0]["exc_info"][1])
+        assert "no such table" in logged or "does not exist" in logged
 
 
-def test_a_secret_that_cannot_be_opened_is_no_business_of_the_caller_s(
+def test_undecryptable_token_is_503_without_details(
     groove: WorkableClient, services: Services
 ) -> None:
     order_id = groove.place_order(
@@ -285,20 +276,23 @@ def test_a_secret_that_cannot_be_opened_is_no_business_of_the_caller_s(
 
 
 @pytest.mark.sqlite
-def test_an_order_is_put_off_while_another_program_keeps_the_database(
+def test_order_is_503_while_database_is_locked(
     settings: Settings, clock: factories.ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     services = Services.build(settings, clock)
-    asker = WorkableClient(
+    workable = WorkableClient(
         create_app(services).test_client(), factories.create_account(services)[1]
     )
-    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
+    order_body = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
     other = Services.build(settings, clock)
     with other.db.writing() as session, capture_logs():
         session.connection()
-        assert parse_error(asker.post("/assessments", wish)) == (503, "Service Unavailable")
-        assert asker.get("/tests").status_code == 200, "reading goes on"
-    assert asker.post("/assessments", wish).status_code == 201
-    for each in (services, other):
-        each.db.close()
+        assert parse_error(workable.post("/assessments", order_body)) == (
+            503,
+            "Service Unavailable",
+        )
+        assert workable.get("/tests").status_code == 200, "reads are not blocked"
+    assert workable.post("/assessments", order_body).status_code == 201
+    services.db.close()
+    other.db.close()

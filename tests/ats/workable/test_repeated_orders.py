@@ -1,4 +1,4 @@
-"""The same order again, at once, from others, and with other content: one order for one wish."""
+"""Repeated orders: the same callback_url and content make one order, other content a conflict."""
 
 import sys
 import threading
@@ -43,98 +43,99 @@ CHANGES = {
 }
 
 
-def test_other_content_under_the_same_callback_is_a_conflict(
+def test_same_callback_url_with_other_content_is_conflict(
     groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    wish = contract.order_body(contract.create_product(services))
-    order_id = groove.place_order(contract, wish)
+    order_body = contract.order_body(contract.create_product(services))
+    order_id = groove.place_order(contract, order_body)
     for path, value in CHANGES.items():
-        answer = groove.post(f"/{contract.orders}", replace_field(wish, path, value))
+        answer = groove.post(f"/{contract.orders}", replace_field(order_body, path, value))
         assert parse_error(answer) == (409, "Entity is already updated")
-    assert groove.place_order(contract, wish) == order_id
+    assert groove.place_order(contract, order_body) == order_id
     assert (count_orders(services), count_invitations(services)) == (1, 1)
 
 
-def test_another_product_or_other_preferences_are_a_conflict(
+def test_other_product_or_preferences_are_conflict(
     groove: WorkableClient, services: Services
 ) -> None:
-    wish = CHECKS.order_body(CHECKS.create_product(services))
-    groove.place_order(CHECKS, wish)
+    order_body = CHECKS.order_body(CHECKS.create_product(services))
+    groove.place_order(CHECKS, order_body)
     other = CHECKS.create_product(services, "Other", "other")
     for change in ({"package_id": other}, {"preferences": {"key": "other"}}, {"package_id": "?"}):
-        answer = groove.post("/checks", wish | change)
+        answer = groove.post("/checks", order_body | change)
         assert parse_error(answer) == (409, "Entity is already updated")
 
 
-def test_the_same_callback_for_another_kind_is_a_conflict(
+def test_same_callback_url_for_other_kind_is_conflict(
     groove: WorkableClient, services: Services
 ) -> None:
     url = "https://groove-tech.workable.com/1"
     first, *others = KIND_CONTRACTS
     groove.place_order(first, first.order_body(first.create_product(services), callback_url=url))
     for other in others:
-        wish = other.order_body(other.create_product(services), callback_url=url)
-        assert parse_error(groove.post(f"/{other.orders}", wish))[0] == 409
+        order_body = other.order_body(other.create_product(services), callback_url=url)
+        assert parse_error(groove.post(f"/{other.orders}", order_body))[0] == 409
 
 
-def test_the_same_callback_of_two_accounts_is_two_orders(
+def test_same_callback_url_of_two_accounts_is_two_orders(
     groove: WorkableClient, acme: WorkableClient, services: Services, contract: KindContract
 ) -> None:
-    wish = contract.order_body(contract.create_product(services))
-    assert groove.place_order(contract, wish) != acme.place_order(contract, wish)
+    order_body = contract.order_body(contract.create_product(services))
+    assert groove.place_order(contract, order_body) != acme.place_order(contract, order_body)
     assert (count_orders(services), count_invitations(services)) == (2, 2)
     with services.db.reading() as session:
-        assert len(session.scalars(select(Candidate)).all()) == 2, "never shared"
+        assert len(session.scalars(select(Candidate)).all()) == 2, "each account has its own row"
 
 
 @pytest.mark.both
-def test_the_same_order_is_the_same_even_when_it_is_over(
+def test_repeated_order_after_completion_has_same_id(
     groove: WorkableClient, services: Services, contract: KindContract
 ) -> None:
     product = contract.create_product(services)
-    wish = contract.order_body(product)
-    order_id = groove.place_order(contract, wish)
+    order_body = contract.order_body(product)
+    order_id = groove.place_order(contract, order_body)
     complete_order(services, contract, order_id)
     with services.db.writing() as session:
         Product.find(session, product).archive(services.now())
-    assert groove.place_order(contract, wish) == order_id
+    assert groove.place_order(contract, order_body) == order_id
     assert groove.poll(contract, order_id)["status"] == "completed"
     assert count_invitations(services) == 1
 
 
-def test_the_same_order_is_the_same_after_the_candidate_was_erased(
+def test_repeated_order_after_erasure_has_same_id(
     groove: WorkableClient, services: Services
 ) -> None:
-    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
-    order_id = groove.place_order(ASSESSMENTS, wish)
+    order_body = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
+    order_id = groove.place_order(ASSESSMENTS, order_body)
     with services.db.writing() as session:
-        lakita = Order.find(session, order_id).candidate
-        lakita.email, lakita.first_name, lakita.last_name, lakita.phone = "erased", "", "", ""
-    assert groove.place_order(ASSESSMENTS, wish) == order_id
-    other = replace_field(wish, "candidate.email", "other@example.com")
+        candidate = Order.find(session, order_id).candidate
+        candidate.email, candidate.phone = "erased", ""
+        candidate.first_name = candidate.last_name = ""
+    assert groove.place_order(ASSESSMENTS, order_body) == order_id
+    other = replace_field(order_body, "candidate.email", "other@example.com")
     assert groove.post("/assessments", other).status_code == 409
 
 
 @pytest.mark.both
-def test_fifty_at_once_over_real_connections_are_one_order_and_one_invitation(
+def test_fifty_concurrent_orders_make_one_order_and_invitation(
     live_server: LiveServer, contract: KindContract
 ) -> None:
     token = factories.create_account(live_server.services)[1]
-    wish = contract.order_body(contract.create_product(live_server.services))
-    together = threading.Barrier(50)
+    order_body = contract.order_body(contract.create_product(live_server.services))
+    barrier = threading.Barrier(50)
 
     def order(_: int) -> tuple[int, str]:
-        together.wait()
+        barrier.wait()
         answer = requests.post(
             f"{live_server.url}/{contract.orders}",
-            json=wish,
+            json=order_body,
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
         )
         return answer.status_code, answer.json()[contract.order_id]
 
-    with ThreadPoolExecutor(50) as crowd:
-        answers = set(crowd.map(order, range(50)))
+    with ThreadPoolExecutor(50) as executor:
+        answers = set(executor.map(order, range(50)))
     assert len(answers) == 1
     assert answers.pop()[0] == 201
     assert (count_orders(live_server.services), count_invitations(live_server.services)) == (1, 1)
@@ -151,37 +152,39 @@ def test_two_servers_on_one_database_make_one_order(
     other = Services.build(settings, clock)
     apps = (app, create_app(other))
     token = factories.create_account(services)[1]
-    wish = contract.order_body(contract.create_product(services))
-    together = threading.Barrier(20)
+    order_body = contract.order_body(contract.create_product(services))
+    barrier = threading.Barrier(20)
 
     def order(number: int) -> str:
-        together.wait()
-        return WorkableClient(apps[number % 2].test_client(), token).place_order(contract, wish)
+        barrier.wait()
+        return WorkableClient(apps[number % 2].test_client(), token).place_order(
+            contract, order_body
+        )
 
-    with ThreadPoolExecutor(20) as crowd:
-        assert len(set(crowd.map(order, range(20)))) == 1
+    with ThreadPoolExecutor(20) as executor:
+        assert len(set(executor.map(order, range(20)))) == 1
     assert (count_orders(services), count_invitations(services)) == (1, 1)
     other.db.close()
 
 
 @pytest.mark.both
 @pytest.mark.parametrize(("losses", "code"), [(1, 201), (2, 500)])
-def test_who_loses_the_race_between_look_and_write_looks_again(
+def test_insert_that_loses_race_is_tried_once_more(
     groove: WorkableClient,
     services: Services,
     monkeypatch: pytest.MonkeyPatch,
     losses: int,
     code: int,
 ) -> None:
-    left = [losses]
+    losses_left = [losses]
 
-    def lose(session: Session, model: type[Base], **columns: Any) -> int:
-        if model is Order and left[0]:
-            left[0] -= 1
+    def lose_race(session: Session, model: type[Base], **columns: Any) -> int:
+        if model is Order and losses_left[0]:
+            losses_left[0] -= 1
             raise IntegrityError("INSERT INTO orders", {}, Exception("UNIQUE constraint failed"))
         return insert_row(session, model, **columns)
 
-    monkeypatch.setattr(sys.modules["provider.core.orders.placement"], "insert_row", lose)
+    monkeypatch.setattr(sys.modules["provider.core.orders.placement"], "insert_row", lose_race)
     with capture_logs():
         answer = groove.post(
             "/assessments", ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))

@@ -1,4 +1,4 @@
-"""Whatever is sent to Workable's contract: an order, or a refusal that names what is wrong."""
+"""Request bodies: each is a valid order, or an error names the first problem."""
 
 import json
 from typing import Any
@@ -51,22 +51,22 @@ TOO_LARGE = f"The body should have at most {MEBIBYTE} bytes"
         b"{} {}",
     ],
 )
-def test_what_is_not_a_json_object_is_invalid_json(
+def test_body_that_is_no_json_object_is_invalid_json(
     shared_server: SharedServer, body: bytes
 ) -> None:
     for contract in KIND_CONTRACTS:
-        refused = shared_server.expect_error(contract, data=body, content_type="application/json")
-        assert refused == (400, "Invalid JSON")
+        error = shared_server.expect_error(contract, data=body, content_type="application/json")
+        assert error == (400, "Invalid JSON")
 
 
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "x"]
 )
-def test_a_body_that_is_said_to_be_no_json_is_refused(
+def test_other_content_type_is_415(
     shared_server: SharedServer, contract: KindContract, content_type: str
 ) -> None:
-    refused = shared_server.expect_error(contract, data=b"{}", content_type=content_type)
-    assert refused == (415, "Content-Type should be application/json")
+    error = shared_server.expect_error(contract, data=b"{}", content_type=content_type)
+    assert error == (415, "Content-Type should be application/json")
 
 
 @pytest.mark.parametrize(
@@ -79,51 +79,49 @@ def test_a_body_that_is_said_to_be_no_json_is_refused(
         "application/vnd.api+json",
     ],
 )
-def test_json_is_read_however_it_is_announced(
+def test_json_content_types_are_accepted(
     groove: WorkableClient, services: Services, contract: KindContract, content_type: str | None
 ) -> None:
-    wish = json.dumps(contract.order_body(contract.create_product(services))).encode()
-    answer = groove.post(f"/{contract.orders}", data=wish, content_type=content_type)
+    order_body = json.dumps(contract.order_body(contract.create_product(services))).encode()
+    answer = groove.post(f"/{contract.orders}", data=order_body, content_type=content_type)
     assert answer.status_code == 201
 
 
-def test_a_body_of_ten_megabytes_is_too_large(
-    shared_server: SharedServer, contract: KindContract
-) -> None:
-    wish = shared_server.order_body(contract) | {"more": "x" * 10_000_000}
-    assert shared_server.expect_error(contract, wish) == (413, TOO_LARGE)
+def test_body_of_ten_megabytes_is_413(shared_server: SharedServer, contract: KindContract) -> None:
+    order_body = shared_server.order_body(contract) | {"more": "x" * 10_000_000}
+    assert shared_server.expect_error(contract, order_body) == (413, TOO_LARGE)
 
 
-def test_a_body_that_turns_out_too_large_as_it_comes_is_refused_too(
+def test_chunked_body_above_limit_is_413(
     shared_server: SharedServer, contract: KindContract
 ) -> None:
-    # Cut off after a mebibyte this would be a perfectly good order.
-    wish = json.dumps(shared_server.order_body(contract)) + " " * 2 * MEBIBYTE
+    # Truncated after a mebibyte, the body would be a valid order.
+    order_body = json.dumps(shared_server.order_body(contract)) + " " * 2 * MEBIBYTE
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
-    refused = shared_server.expect_error(
-        contract, data=wish, content_type="application/json", environ_overrides=chunked
+    error = shared_server.expect_error(
+        contract, data=order_body, content_type="application/json", environ_overrides=chunked
     )
-    assert refused == (413, TOO_LARGE)
+    assert error == (413, TOO_LARGE)
 
 
-def test_a_body_that_comes_in_chunks_is_read(groove: WorkableClient, services: Services) -> None:
-    wish = json.dumps(ASSESSMENTS.order_body(ASSESSMENTS.create_product(services)))
+def test_chunked_body_is_accepted(groove: WorkableClient, services: Services) -> None:
+    order_body = json.dumps(ASSESSMENTS.order_body(ASSESSMENTS.create_product(services)))
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
-    answer = groove.post("/assessments", data=wish, environ_overrides=chunked)
+    answer = groove.post("/assessments", data=order_body, environ_overrides=chunked)
     assert answer.status_code == 201
 
 
-def test_what_is_missing_is_named_with_its_path(
+def test_missing_field_is_named_with_path(
     shared_server: SharedServer, contract: KindContract
 ) -> None:
-    wish = shared_server.order_body(contract)
+    order_body = shared_server.order_body(contract)
     for path in (contract.product_id, "callback_url", "candidate", "candidate.email"):
-        for body in (without_field(wish, path), replace_field(wish, path, None)):
+        for body in (without_field(order_body, path), replace_field(order_body, path, None)):
             missing = (422, f"Missing field: {path} should be provided")
             assert shared_server.expect_error(contract, body) == missing
 
 
-def test_an_empty_object_misses_something(
+def test_empty_object_has_missing_field(
     shared_server: SharedServer, contract: KindContract
 ) -> None:
     code, message = shared_server.expect_error(contract, {})
@@ -131,15 +129,15 @@ def test_an_empty_object_misses_something(
     assert message.startswith("Missing field: ")
 
 
-def test_what_is_wrong_is_said_before_what_is_missing(
+def test_invalid_field_is_reported_before_missing_field(
     shared_server: SharedServer, contract: KindContract
 ) -> None:
-    refused = shared_server.expect_error(contract, {"candidate": {"email": 5}})
-    assert refused == (400, "Invalid field: candidate.email should be a string")
+    error = shared_server.expect_error(contract, {"candidate": {"email": 5}})
+    assert error == (400, "Invalid field: candidate.email should be a string")
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "problem"),
     [
         ("job_title", 5, "should be a string"),
         ("job_title", ["x"], "should be a string"),
@@ -170,11 +168,14 @@ def test_what_is_wrong_is_said_before_what_is_missing(
         ("candidate.email", "a" * 250 + "@b.io", "should have at most 254 characters"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_path(
-    shared_server: SharedServer, path: str, value: Any, said: str
+def test_invalid_field_is_named_with_path(
+    shared_server: SharedServer, path: str, value: Any, problem: str
 ) -> None:
-    wish = replace_field(shared_server.order_body(ASSESSMENTS), path, value)
-    assert shared_server.expect_error(ASSESSMENTS, wish) == (400, f"Invalid field: {path} {said}")
+    order_body = replace_field(shared_server.order_body(ASSESSMENTS), path, value)
+    assert shared_server.expect_error(ASSESSMENTS, order_body) == (
+        400,
+        f"Invalid field: {path} {problem}",
+    )
 
 
 def nested(levels: int) -> Any:
@@ -185,7 +186,7 @@ def nested(levels: int) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "problem"),
     [
         ([], "should be an object"),
         ("x", "should be an object"),
@@ -196,46 +197,46 @@ def nested(levels: int) -> Any:
         ({"a": 1e999}, "should contain only finite numbers"),
     ],
 )
-def test_preferences_that_could_not_be_kept_are_refused(
-    shared_server: SharedServer, value: Any, said: str
+def test_invalid_preferences_are_rejected(
+    shared_server: SharedServer, value: Any, problem: str
 ) -> None:
     body = json.dumps(shared_server.order_body(CHECKS, preferences=value)).replace(
         "Infinity", "1e999"
     )
-    refused = shared_server.expect_error(CHECKS, data=body, content_type="application/json")
-    assert refused == (400, f"Invalid field: preferences {said}")
+    error = shared_server.expect_error(CHECKS, data=body, content_type="application/json")
+    assert error == (400, f"Invalid field: preferences {problem}")
 
 
-def test_preferences_are_kept_as_they_came(groove: WorkableClient, services: Services) -> None:
+def test_preferences_are_stored_unchanged(groove: WorkableClient, services: Services) -> None:
     value = {"a": [1, 2.5, None, True, "é🙂", {"b": 10**30}], "": {}, "deep": nested(18)}
-    wish = CHECKS.order_body(CHECKS.create_product(services), preferences=value)
-    order_id = groove.place_order(CHECKS, wish)
+    order_body = CHECKS.order_body(CHECKS.create_product(services), preferences=value)
+    order_id = groove.place_order(CHECKS, order_body)
     with services.db.reading() as session:
         assert Order.find(session, order_id).preferences == value
-    turned = dict(reversed(value.items()))
-    assert groove.place_order(CHECKS, wish | {"preferences": turned}) == order_id
+    reordered = dict(reversed(value.items()))
+    assert groove.place_order(CHECKS, order_body | {"preferences": reordered}) == order_id
 
 
-def test_of_keys_that_come_twice_the_last_counts(
-    groove: WorkableClient, services: Services
-) -> None:
-    wish = json.dumps(ASSESSMENTS.order_body(ASSESSMENTS.create_product(services)))
-    body = '{"test_id": [], "job_title": 7, ' + wish[1:]
+def test_last_of_duplicate_keys_is_used(groove: WorkableClient, services: Services) -> None:
+    order_body = json.dumps(ASSESSMENTS.order_body(ASSESSMENTS.create_product(services)))
+    body = '{"test_id": [], "job_title": 7, ' + order_body[1:]
     answer = groove.post("/assessments", data=body, content_type="application/json")
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
-def test_json_in_any_unicode_encoding_is_read(
+def test_json_in_any_unicode_encoding_is_accepted(
     groove: WorkableClient, services: Services, encoding: str
 ) -> None:
-    wish = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services), job_title="Küchenchef")
-    body = json.dumps(wish, ensure_ascii=False).encode(encoding)
+    order_body = ASSESSMENTS.order_body(
+        ASSESSMENTS.create_product(services), job_title="Küchenchef"
+    )
+    body = json.dumps(order_body, ensure_ascii=False).encode(encoding)
     answer = groove.post("/assessments", data=body, content_type="application/json")
     assert answer.status_code == 201
 
 
-ANY = st.recursive(
+JSON_VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
@@ -264,22 +265,22 @@ FIELDS = (
 @hypothesis_settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(path=st.sampled_from(FIELDS), value=ANY, kind=st.sampled_from(KIND_CONTRACTS))
-def test_no_value_in_any_field_is_more_than_refused(
+@given(path=st.sampled_from(FIELDS), value=JSON_VALUES, kind=st.sampled_from(KIND_CONTRACTS))
+def test_any_value_in_any_field_is_accepted_or_rejected(
     groove: WorkableClient, services: Services, path: str, value: Any, kind: KindContract
 ) -> None:
     path = path.format(product=kind.product_id)
-    wish = kind.order_body(
+    order_body = kind.order_body(
         kind.create_product(services), callback_url=f"https://a.workable.com/{kind.kind}"
     )
-    answer = groove.post(f"/{kind.orders}", replace_field(wish, path, value))
+    answer = groove.post(f"/{kind.orders}", replace_field(order_body, path, value))
     if answer.status_code != 201:
         code, message = parse_error(answer)
-        assert message.startswith(KNOWN[code])
+        assert message.startswith(MESSAGE_PREFIXES[code])
         assert code != 400 or message.startswith(f"Invalid field: {path} should ")
 
 
-KNOWN: dict[int, str | tuple[str, ...]] = {
+MESSAGE_PREFIXES: dict[int, str | tuple[str, ...]] = {
     400: "Invalid field: ",
     409: "Entity is already updated",
     422: ("Missing field: ", "Unknown "),
@@ -287,8 +288,8 @@ KNOWN: dict[int, str | tuple[str, ...]] = {
 
 
 @hypothesis_settings(max_examples=100, deadline=None)
-@given(body=st.binary(max_size=60) | ANY.map(lambda value: json.dumps(value).encode()))
-def test_no_body_is_more_than_refused(shared_server: SharedServer, body: bytes) -> None:
+@given(body=st.binary(max_size=60) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
+def test_any_body_is_rejected_with_400_or_422(shared_server: SharedServer, body: bytes) -> None:
     for contract in KIND_CONTRACTS:
-        refused = shared_server.expect_error(contract, data=body, content_type="application/json")
-        assert refused[0] in (400, 422)
+        error = shared_server.expect_error(contract, data=body, content_type="application/json")
+        assert error[0] in (400, 422)
