@@ -20,8 +20,8 @@ import structlog
 from tests.bench import contenders, postgresql, servers
 from tests.bench.cluster import Cluster
 from tests.bench.delivery import measure_delivery
-from tests.bench.ground import BenchmarkInstance
 from tests.bench.growth import measure_growth
+from tests.bench.instance import BenchmarkInstance
 from tests.bench.load import LoadGenerator
 from tests.bench.million import measure_large_instance
 from tests.bench.rates import RateRace, comparison_figures

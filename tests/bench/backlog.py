@@ -14,7 +14,7 @@ from provider.storage import secrets
 from provider.storage.secrets import SecretBox
 from tests import factories
 from tests.bench.fill import ID_SQL, NUMBERS_SQL, TIMESTAMP_SQL, create_postgres_functions
-from tests.bench.ground import BenchmarkInstance
+from tests.bench.instance import BenchmarkInstance
 
 RESULT_SUMMARY = (
     "Reads figures quickly and argues from them; takes a little longer with words. " * 8

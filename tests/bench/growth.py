@@ -16,7 +16,7 @@ from provider.core import staff
 from provider.outbox import Message
 from provider.storage import secrets
 from tests import factories
-from tests.bench.ground import BenchmarkInstance
+from tests.bench.instance import BenchmarkInstance
 from tests.bench.table import Figure
 
 CLAIM_SIZE = 16  # messages, as many as the dispatcher claims

@@ -12,8 +12,8 @@ from provider.app import create_app
 from provider.core.accounts import Account
 from provider.core.orders import Order
 from provider.outbox import CALLBACK, EMAIL, MEDIA, Message
-from tests.bench.ground import BenchmarkInstance
 from tests.bench.growth import TimedAction, order_body, sign_in, timed_request
+from tests.bench.instance import BenchmarkInstance
 from tests.bench.table import Figure
 
 MAX_P95_MS = 150

@@ -12,8 +12,8 @@ from provider.delivery.runners.notifier import JobNotifier
 from provider.storage.procrastinate_schema import SCHEMA_NAME
 from tests.bench.cluster import Cluster
 from tests.bench.contenders import WorkerProcess
-from tests.bench.ground import BenchmarkInstance
 from tests.bench.growth import measure_growth
+from tests.bench.instance import BenchmarkInstance
 from tests.bench.load import LoadGenerator
 from tests.bench.rates import RateRace, comparison_figure
 from tests.bench.table import Figure

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 
 from tests.bench import servers
-from tests.bench.ground import BenchmarkInstance
+from tests.bench.instance import BenchmarkInstance
 from tests.bench.load import COUNTER_PLACEHOLDER, LoadGenerator, get_request, post_request
 from tests.bench.servers import ServerProcess
 from tests.bench.table import Figure

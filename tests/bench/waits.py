@@ -22,7 +22,7 @@ from provider.delivery import InProcessDispatcher
 from provider.outbox import WAITING, Message
 from tests import factories
 from tests.bench import servers
-from tests.bench.ground import BenchmarkInstance
+from tests.bench.instance import BenchmarkInstance
 from tests.bench.load import LoadGenerator, post_request
 from tests.bench.servers import ServerProcess
 from tests.bench.table import Figure

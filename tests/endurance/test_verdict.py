@@ -77,11 +77,11 @@ def test_check_deliveries_sent_before_response_is_reordered() -> None:
         )
         == []
     )
-    # Its sender died before the answer, and sent it again.
-    again = replace(FIRST_CALLBACK, received_at=1.1)
+    # The sender died before the response, and its successor sent the status again.
+    repeat = replace(FIRST_CALLBACK, received_at=1.1)
     assert (
         problem_categories(
-            slow, again, second, replace(OTHER_CALLBACK, received_at=2.0), max_repeats=1
+            slow, repeat, second, replace(OTHER_CALLBACK, received_at=2.0), max_repeats=1
         )
         == []
     )
