@@ -56,7 +56,7 @@ STATUS_CODES: dict[type[ProviderError], int] = {NotFound: 404, Conflict: 409}
 
 
 class Error(ma.Schema):
-    """What every error says."""
+    """The body of every error."""
 
     status = ma.fields.Integer(required=True, metadata={"description": "The HTTP status code"})
     message = ma.fields.String(required=True, metadata={"description": "What is wrong"})

@@ -33,8 +33,8 @@ def copy_instance(
 ) -> None:
     """Copy a whole instance into an empty database; run it again after an interruption.
 
-    FROM and TO look like PROVIDER_DATABASE_URL. A password that they leave out comes from PGPASSWORD
-    or ~/.pgpass, as with PostgreSQL's own tools. FROM stays unchanged.
+    FROM and TO look like PROVIDER_DATABASE_URL. A password that they leave out comes from
+    PGPASSWORD or ~/.pgpass, as with PostgreSQL's own tools. FROM stays unchanged.
     """
     if files_from and not files_to:
         raise Invalid("--files-from needs --files-to")

@@ -22,8 +22,8 @@ def worker(concurrency: int) -> None:
     with open_services() as services:
         if services.db.is_sqlite:
             raise Invalid(
-                "On SQLite `provider serve` delivers: run a worker only where PROVIDER_DATABASE_URL "
-                "begins with postgresql+psycopg://"
+                "On SQLite `provider serve` delivers: run a worker only where "
+                "PROVIDER_DATABASE_URL begins with postgresql+psycopg://"
             )
         # Late: Procrastinate is in the optional extra `scale`.
         from provider import logging_config

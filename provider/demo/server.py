@@ -143,7 +143,7 @@ def free_port() -> int:
 
 
 def _empty_folder(folder: Path) -> IO[str]:
-    """Empty a folder of the demo and return its lock; Conflict for another folder, or one in use."""
+    """Empty a folder of the demo and return its lock; Conflict if it is in use or not ours."""
     marker = folder / MARKER_FILE
     if folder.exists() and not marker.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} contains other files: give the demo an empty folder")

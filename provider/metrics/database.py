@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class DatabaseSnapshot:
-    """What the database held when it was read; ages are those at `now`."""
+    """The counts of one reading of the database; ages are computed at `now`."""
 
     now: datetime
     is_available: bool = True

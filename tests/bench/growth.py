@@ -1,4 +1,4 @@
-"""What stays as fast with many orders: the contract's calls, the dispatcher, the console."""
+"""Calls that stay as fast with many orders: the contract, the dispatcher, the console."""
 
 from collections.abc import Callable
 from itertools import count, cycle

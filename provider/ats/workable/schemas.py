@@ -23,7 +23,7 @@ CHECK_STATUSES = ("pending", "consented", "completed", "rejected", "expired")
 
 
 class CandidateIn(RequestSchema):
-    """Who the order is for."""
+    """The person for whom the order is."""
 
     first_name = Text(200, "Used in the invitation and in the report", load_default="")
     last_name = Text(200, "Used in the invitation and in the report", load_default="")
@@ -32,7 +32,7 @@ class CandidateIn(RequestSchema):
 
 
 class OrderIn(RequestSchema):
-    """What all three orders have in common."""
+    """The fields that all three kinds of order share."""
 
     job_title = Text(500, "The job that the candidate applied to", load_default="")
     callback_url = HttpUrl(
@@ -129,7 +129,7 @@ class Findings(ma.Schema):
 
 
 class Status(ma.Schema):
-    """What polling answers and every callback says."""
+    """The body of a poll's response and of every callback."""
 
     results_url = _string_field("Where people read the report; only when completed", format="uri")
     attachments = ma.fields.List(
@@ -139,7 +139,7 @@ class Status(ma.Schema):
 
 
 class ScoredStatus(Status):
-    """What assessments and interviews have in common."""
+    """The fields that assessments and interviews share."""
 
     status = _enum_field(
         SCORED_STATUSES,

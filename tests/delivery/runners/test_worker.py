@@ -177,7 +177,8 @@ def test_what_a_killed_worker_had_in_hand_another_one_sends(
     tell(services, "UPDATE messages SET leased_until = now()")
     tell(
         services,
-        "UPDATE provider_procrastinate.procrastinate_workers SET last_heartbeat = now() - '1m'::interval",
+        "UPDATE provider_procrastinate.procrastinate_workers "
+        "SET last_heartbeat = now() - '1m'::interval",
     )
     with working(services) as second:
         first_try, second_try = ats.wait_for(2, timeout=30)

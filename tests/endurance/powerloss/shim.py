@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 SHIM_SOURCE = Path(__file__).with_name("shim.c")
-# What a sync does, whether the disk is full, its free bytes, and which reads fail (every n-th).
+# The result of a sync, whether the disk is full, its free bytes, and which reads fail (every n-th).
 CONTROL_STRUCT = struct.Struct("=iiqq")
 SYNC_WORKS, SYNC_FAILS, SYNC_IGNORED = range(3)
 
