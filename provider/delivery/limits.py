@@ -1,4 +1,4 @@
-"""Who may send how much at once: bounded hands per route, and a pace per lane."""
+"""Concurrency limits per destination, and a send rate per queue."""
 
 from collections import Counter
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""A courier that works only in lanes that are lent to it, and gives each back after a shift."""
+"""A dispatcher that works only in queues that are lent to it, and returns each after a while."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Telling the engine, after a commit, of lanes that may have something due."""
+"""Notifying Procrastinate, after a commit, of queues that may have due messages."""
 
 import threading
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""`provider worker`: one of any number of processes that share the lanes by the engine's word.
+"""`provider worker`: one of any number of processes that share the queues by Procrastinate.
 
 The engine says which lane is whose, and nothing more. A job of it is a shift in a lane; whether a
 message may be claimed is still the outbox's to say. So whatever becomes of a job, of its worker or
