@@ -232,7 +232,7 @@ def test_order_is_logged_from_request_to_delivery_without_names(
     ats.wait_for(1)
     text = read_log()
     lines = [json.loads(line) for line in text.splitlines()]
-    steps = [line.get("word") or line["topic"] for line in lines if line["order"] == order]
+    steps = [line.get("type") or line["topic"] for line in lines if line["order"] == order]
     assert steps[:3] == ["placed", "opened", "declined"]
     assert sorted(steps[3:]) == ["invitation", "status"]
     assert len(steps) == len(lines)
@@ -268,7 +268,7 @@ def test_rolled_back_event_is_not_logged(services: Services, read_log: Callable[
         decline(fails=True)
     assert read_log() == ""
     decline(fails=False)
-    assert json.loads(read_log())["word"] == "declined"
+    assert json.loads(read_log())["type"] == "declined"
 
 
 def test_failed_request_logs_order_id(

@@ -44,7 +44,7 @@ class ScriptFailed(Exception):
 
 @dataclass
 class ScriptContext:
-    """The parts that all scripts share: the server, the products, and the sessions of ATS and staff."""
+    """The parts that all scripts share: server, products, and sessions of ATS and staff."""
 
     port: int
     receiver_url: str

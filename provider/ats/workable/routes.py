@@ -171,7 +171,7 @@ def _add_create_endpoint(routes: ContractBlueprint, contract: KindContract) -> N
             abort_with_message(
                 422, f"Unknown {contract.product_noun}: {order_body[contract.product_id_key]}"
             )
-        log.info("order_event_recorded", order=public_id, kind=contract.kind, word="placed")
+        log.info("order_event_recorded", order=public_id, kind=contract.kind, type="placed")
         return json_response({contract.order_id_key: public_id}, 201)
 
     id_field = ma.fields.String(required=True, metadata={"description": "Keep it, to ask again"})

@@ -336,7 +336,7 @@ class Order(Base):
             )
         )
         logging_config.log_after_commit(
-            session, "order_event_recorded", order=self.public_id, kind=self.kind, word=event_type
+            session, "order_event_recorded", order=self.public_id, kind=self.kind, type=event_type
         )
 
 

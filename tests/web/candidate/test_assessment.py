@@ -433,7 +433,10 @@ def test_save_answer_after_deadline_is_refused_and_test_scored(
     clock.advance(timedelta(minutes=20))
     late = submit_form(client, page, f"/c/o/{invited}/items/2", answer="3.5")
     assert late.status_code == 409
-    assert "The time is over. The answers you had saved were submitted for you, and they count." in late.text
+    assert (
+        "The time is over. The answers you had saved were submitted for you, and they count."
+        in late.text
+    )
     assert saved_answers(services, invited) == {"sum": "b"}
     assert factories.order_status(services, invited) == "completed"
     assert score(services, invited) == 25

@@ -309,7 +309,9 @@ def test_autosave_after_deadline_opens_the_end_page(
     expect_save_state(page)
     live_server.clock.advance(timedelta(minutes=20))
     page.get_by_label("52").check()
-    expect(page.get_by_text("The time is over. The answers you had saved were submitted")).to_be_visible()
+    expect(
+        page.get_by_text("The time is over. The answers you had saved were submitted")
+    ).to_be_visible()
     assert score(live_server, public_id) == 25
 
 
@@ -323,7 +325,9 @@ def test_timer_at_zero_opens_the_end_page(
     expect_save_state(page)
     live_server.clock.advance(timedelta(minutes=20))
     page.clock.fast_forward("20:01")
-    expect(page.get_by_text("The time is over. The answers you had saved were submitted")).to_be_visible()
+    expect(
+        page.get_by_text("The time is over. The answers you had saved were submitted")
+    ).to_be_visible()
     assert score(live_server, public_id) == 25
 
 
