@@ -12,8 +12,9 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from provider import metrics  # noqa: F401  (for its tables)
-from provider.core import kinds  # noqa: F401  (for the tables of the core)
+# Imported for their tables: a copy of an instance takes only the tables that are imported.
+from provider import metrics  # noqa: F401
+from provider.core import kinds, staff  # noqa: F401
 from provider.errors import Unavailable
 from provider.storage import migrations, procrastinate_schema
 from provider.storage.database import Base, Database, translate_errors

@@ -1,4 +1,4 @@
-"""`provider backup` and `restore`: whole or not at all, and nothing else than what was there."""
+"""Backup and restore: complete or absent, equal, verified; and their commands."""
 
 import json
 import resource
@@ -23,11 +23,11 @@ from provider.errors import Conflict, Invalid, ProviderError, Unavailable
 from provider.maintenance import (
     Manifest,
     create_backup,
-    manifest,
     restore_backup,
     row_codec,
     schema_version,
 )
+from provider.maintenance.manifest import inspect_file, read_manifest
 from provider.maintenance.table_copy import ProgressCallback
 from provider.services import Services
 from provider.storage.database import Base, Database
@@ -35,36 +35,43 @@ from provider.storage.media import MediaStore
 from tests import factories
 from tests.endurance.actors import PROCESS_CONTEXT
 from tests.maintenance import test_schema_version
-from tests.maintenance.test_copy_instance import Death, dump, filled, held, quiet, record
+from tests.maintenance.test_copy_instance import (
+    KillAfter,
+    dump,
+    filled_database,
+    ignore_progress,
+    read_files,
+    store_recordings,
+)
 
-pytestmark = pytest.mark.sqlite  # where it is about PostgreSQL it makes one itself
+pytestmark = pytest.mark.sqlite  # tests of PostgreSQL create a database of their own
 
 KEY = b"k" * 32
-__all__ = ["filled"]
+__all__ = ["filled_database"]
 
 
 @pytest.fixture
 def instance(
-    tmp_path: Path, filled: Path, settings: Settings, clock: factories.ManualClock
+    tmp_path: Path, filled_database: Path, settings: Settings, clock: factories.ManualClock
 ) -> Iterator[Services]:
-    """An instance with rows in every table, recordings, letters, and the key beside them."""
-    here = settings.instance
-    shutil.copy(filled, here / "provider.db")
-    (here / "secret.key").write_bytes(urlsafe_b64encode(KEY))
-    (here / "mail").mkdir()
-    for name in ("one.eml", ".two.eml"):  # the other one is being written
-        (here / "mail" / name).write_bytes(b"To: you\r\n\r\n" + name.encode())
+    """An instance with rows in every table, recordings, e-mails and a key file."""
+    folder = settings.instance
+    shutil.copy(filled_database, folder / "provider.db")
+    (folder / "secret.key").write_bytes(urlsafe_b64encode(KEY))
+    (folder / "mail").mkdir()
+    for name in ("one.eml", ".two.eml"):  # a name with a dot is an unfinished file
+        (folder / "mail" / name).write_bytes(b"To: you\r\n\r\n" + name.encode())
     with closing(Database(settings.database_url)) as db:
-        record(db, MediaStore(settings.media_url))
+        store_recordings(db, MediaStore(settings.media_url))
     services = Services.build(settings, clock)
     yield services
     services.db.close()
 
 
 @pytest.fixture
-def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """The settings of an instance that does not exist yet, with the same key."""
-    folder = tmp_path_factory.mktemp("elsewhere") / "new"
+def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of an instance with the same key, whose folder does not exist yet."""
+    folder = tmp_path_factory.mktemp("empty") / "new"
     return Settings(
         instance=folder,
         database_url=f"sqlite:///{folder / 'provider.db'}",
@@ -73,380 +80,403 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     )
 
 
-def made(services: Services, folder: Path, tell: ProgressCallback = quiet) -> Manifest:
+def backup(
+    services: Services, folder: Path, report_progress: ProgressCallback = ignore_progress
+) -> Manifest:
+    """Create a backup, then close the database as the command does."""
     try:
         return create_backup(
-            services.db, services.media, services.settings, folder, services.now(), tell
+            services.db,
+            services.media,
+            services.settings,
+            folder,
+            services.now(),
+            report_progress,
         )
     finally:
         services.db.close()
 
 
-def content(settings: Settings) -> tuple[list[str], dict[str, bytes], dict[str, bytes]]:
-    """Return all that an instance on SQLite holds: rows, media, letters."""
-    letters = (settings.instance / "mail").glob("[!.]*.eml")
+def instance_content(settings: Settings) -> tuple[list[str], dict[str, bytes], dict[str, bytes]]:
+    """Return the rows, the media and the e-mails of an instance on SQLite."""
+    email_files = (settings.instance / "mail").glob("[!.]*.eml")
     return (
         dump(Database(settings.database_url)),
-        held(MediaStore(settings.media_url)),
-        {letter.name: letter.read_bytes() for letter in letters},
+        read_files(MediaStore(settings.media_url)),
+        {email_file.name: email_file.read_bytes() for email_file in email_files},
     )
 
 
-def names(folder: Path) -> set[str]:
-    return {str(each.relative_to(folder)) for each in folder.rglob("*") if each.is_file()}
+def file_names(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-# Whole
+# Equality
 
 
-def test_what_is_restored_is_what_was_backed_up(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restored_instance_is_equal(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    listed = made(instance, tmp_path / "backup")
-    restore_backup(tmp_path / "backup", elsewhere, quiet)
-    assert content(elsewhere) == content(instance.settings)
-    with closing(Database(elsewhere.database_url)) as db:
+    manifest = backup(instance, tmp_path / "backup")
+    restore_backup(tmp_path / "backup", empty_instance, ignore_progress)
+    assert instance_content(empty_instance) == instance_content(instance.settings)
+    with closing(Database(empty_instance.database_url)) as db:
         schema_version.require_current(db)
-    assert listed.amiss == {}
-    assert len(listed.files) == 1 + 6 + 1 + 1  # the database, media, a letter, the key
+    assert manifest.amiss == {}
+    assert len(manifest.files) == 1 + 6 + 1 + 1  # the database, media, an e-mail, the key
 
 
-def test_a_backup_is_laid_out_like_an_instance_and_is_its_owners_alone(
-    instance: Services, tmp_path: Path
-) -> None:
-    listed = made(instance, tmp_path / "backup")
-    assert names(tmp_path / "backup") == {"manifest.json", *listed.files}
+def test_backup_has_instance_layout_and_private_modes(instance: Services, tmp_path: Path) -> None:
+    manifest = backup(instance, tmp_path / "backup")
+    assert file_names(tmp_path / "backup") == {"manifest.json", *manifest.files}
     assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "backup" / "secret.key").stat().st_mode & 0o777 == 0o600
     copied = replace(instance.settings, database_url=f"sqlite:///{tmp_path}/backup/provider.db")
     assert dump(Database(copied.database_url)) == dump(instance.db)
 
 
-def test_a_restored_letter_and_key_are_their_owners_alone(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restored_files_have_private_modes(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    made(instance, tmp_path / "backup")
-    restore_backup(tmp_path / "backup", elsewhere, quiet)
-    assert (elsewhere.instance / "mail" / "one.eml").stat().st_mode & 0o777 == 0o600
-    assert elsewhere.instance.stat().st_mode & 0o777 == 0o700
+    backup(instance, tmp_path / "backup")
+    restore_backup(tmp_path / "backup", empty_instance, ignore_progress)
+    assert (empty_instance.instance / "mail" / "one.eml").stat().st_mode & 0o777 == 0o600
+    assert empty_instance.instance.stat().st_mode & 0o777 == 0o700
 
 
-def test_restoring_changes_nothing_in_the_backup(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restore_does_not_change_the_backup(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    made(instance, tmp_path / "backup")
-    before = {each: each.stat().st_mtime_ns for each in (tmp_path / "backup").rglob("*")}
-    restore_backup(tmp_path / "backup", elsewhere, quiet)
-    assert {each: each.stat().st_mtime_ns for each in (tmp_path / "backup").rglob("*")} == before
-    assert not list(elsewhere.instance.glob(".*"))
+    backup(instance, tmp_path / "backup")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "backup").rglob("*")}
+    restore_backup(tmp_path / "backup", empty_instance, ignore_progress)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "backup").rglob("*")} == before
+    assert not list(empty_instance.instance.glob(".*"))
 
 
-def test_a_backup_comes_from_postgresql_and_goes_there(
-    instance: Services, elsewhere: Settings, tmp_path: Path, postgres_url: str
+def test_backup_and_restore_work_with_postgresql(
+    instance: Services, empty_instance: Settings, tmp_path: Path, postgres_url: str
 ) -> None:
-    there = replace(elsewhere, database_url=postgres_url)
-    made(instance, tmp_path / "backup")
-    restore_backup(tmp_path / "backup", there, quiet)
-    services = Services.build(there, instance.clock)
-    second = made(services, tmp_path / "second")
-    assert second.tables == json_of(tmp_path / "backup", "tables")
-    restore_backup(tmp_path / "second", replace(elsewhere, instance=tmp_path / "i"), quiet)
-    assert dump(Database(elsewhere.database_url)) == dump(instance.db)
+    postgres_instance = replace(empty_instance, database_url=postgres_url)
+    backup(instance, tmp_path / "backup")
+    restore_backup(tmp_path / "backup", postgres_instance, ignore_progress)
+    services = Services.build(postgres_instance, instance.clock)
+    second = backup(services, tmp_path / "second")
+    assert second.tables == read_manifest(tmp_path / "backup").tables
+    restore_backup(
+        tmp_path / "second", replace(empty_instance, instance=tmp_path / "i"), ignore_progress
+    )
+    assert dump(Database(empty_instance.database_url)) == dump(instance.db)
 
 
-def test_files_that_rows_name_and_nobody_has_are_told_and_do_not_stand_in_the_way(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_missing_files_are_reported_and_restore_works(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    gone = next(iter(held(instance.media)))
-    instance.media.delete(gone)
-    assert made(instance, tmp_path / "backup").amiss.keys() <= {gone}
-    restore_backup(tmp_path / "backup", elsewhere, quiet)
-    assert content(elsewhere) == content(instance.settings)
+    missing = next(iter(read_files(instance.media)))
+    instance.media.delete(missing)
+    assert backup(instance, tmp_path / "backup").amiss.keys() <= {missing}
+    restore_backup(tmp_path / "backup", empty_instance, ignore_progress)
+    assert instance_content(empty_instance) == instance_content(instance.settings)
 
 
-def test_a_backup_by_an_earlier_version_is_brought_to_this_one(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_backup_of_earlier_version_is_upgraded_by_restore(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    made(instance, tmp_path / "backup")
+    backup(instance, tmp_path / "backup")
     old = tmp_path / "backup" / "provider.db"
     old.unlink()
     with closing(Database(f"sqlite:///{old}")) as db:
         schema_version.upgrade(db, schema_version.revisions()[0])
         test_schema_version.fill(db)
-    list_again(tmp_path / "backup", version=schema_version.revisions()[0])
-    restore_backup(tmp_path / "backup", elsewhere, quiet)
-    with closing(Database(elsewhere.database_url)) as db:
+    rewrite_manifest(tmp_path / "backup", database_version=schema_version.revisions()[0])
+    restore_backup(tmp_path / "backup", empty_instance, ignore_progress)
+    with closing(Database(empty_instance.database_url)) as db:
         schema_version.require_current(db)
-        assert test_schema_version.counts(db)["orders"] == test_schema_version.ROWS
+        assert test_schema_version.row_counts(db)["orders"] == test_schema_version.ROWS_PER_TABLE
 
 
 # Under load
 
 
-def test_a_backup_holds_all_that_was_acknowledged_before_and_nothing_by_halves(
-    services: Services, elsewhere: Settings, tmp_path: Path
+def test_backup_under_load_has_every_acknowledged_order(
+    services: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
     account, product = factories.create_account(services)[0], factories.create_test(services)
     acknowledged: list[str] = []
-    enough, over = threading.Event(), threading.Event()
+    has_twenty, stop = threading.Event(), threading.Event()
 
-    def place() -> None:
-        while not over.is_set():
+    def place_orders() -> None:
+        while not stop.is_set():
             url = f"https://groove-tech.workable.com/{len(acknowledged)}"
             acknowledged.append(factories.place_order(services, account, product, callback_url=url))
             if len(acknowledged) == 20:
-                enough.set()
+                has_twenty.set()
 
-    writer = threading.Thread(target=place)
+    writer = threading.Thread(target=place_orders)
     writer.start()
     try:
-        assert enough.wait(60)
+        assert has_twenty.wait(60)
         before = list(acknowledged)
         create_backup(
-            services.db, services.media, services.settings, tmp_path / "b", services.now(), quiet
+            services.db,
+            services.media,
+            services.settings,
+            tmp_path / "b",
+            services.now(),
+            ignore_progress,
         )
-        assert len(acknowledged) > len(before)  # it went on meanwhile
+        assert len(acknowledged) > len(before)  # orders were placed during the backup
     finally:
-        over.set()
+        stop.set()
         writer.join()
-    restore_backup(tmp_path / "b", elsewhere, quiet)
-    with closing(Database(elsewhere.database_url)) as db, db.reading() as session:
-        found = session.scalars(sa.select(Order.public_id).order_by(Order.id)).all()
-    assert found[: len(before)] == before
-    assert set(found) <= set(acknowledged)
-    assert test_schema_version.broken_references(Database(elsewhere.database_url)) == []
+    restore_backup(tmp_path / "b", empty_instance, ignore_progress)
+    with closing(Database(empty_instance.database_url)) as db, db.reading() as session:
+        restored = session.scalars(sa.select(Order.public_id).order_by(Order.id)).all()
+    assert restored[: len(before)] == before
+    assert set(restored) <= set(acknowledged)
+    assert test_schema_version.broken_references(Database(empty_instance.database_url)) == []
 
 
-# Or not at all
+# Interruption and failure
 
 
-def in_a_process(act: Callable[..., None], *told: object) -> int | None:
-    """Do something in a process of its own; return how that ended, with 0 if it went well."""
-    process = PROCESS_CONTEXT.Process(
-        target=act, args=told
-    )  # not forked from this one: obstore has threads
+def run_in_process(action: Callable[..., None], *args: object) -> int | None:
+    """Run an action in a new process; return its exit code.
+
+    The process is not forked from this one, because obstore has threads.
+    """
+    process = PROCESS_CONTEXT.Process(target=action, args=args)
     process.start()
     process.join(60)
     return process.exitcode
 
 
-def test_a_backup_that_is_killed_leaves_nothing_of_its_name_and_the_next_one_cleans_up(
+def test_killed_backup_leaves_temporary_folder_that_next_one_deletes(
     instance: Services, tmp_path: Path
 ) -> None:
-    place = tmp_path / "backups"
-    place.mkdir()
-    for calls in (1, 40, 85, 110):  # rows, files, the trial
-        told = instance.settings, place / f"b{calls}", Death(calls)
-        assert in_a_process(_back_up_anew, *told) == -signal.SIGKILL
-        assert [each.name for each in place.iterdir()] == [f".b{calls}.provider-draft"]
-    made(instance, place / "whole")
-    assert [each.name for each in place.iterdir()] == ["whole"]
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    for calls in (1, 40, 85, 110):  # during rows, files, and the trial restore
+        args = instance.settings, folder / f"b{calls}", KillAfter(calls)
+        assert run_in_process(_back_up_in_process, *args) == -signal.SIGKILL
+        assert [path.name for path in folder.iterdir()] == [f".b{calls}.provider-draft"]
+    backup(instance, folder / "whole")
+    assert [path.name for path in folder.iterdir()] == ["whole"]
 
 
-def _back_up_anew(settings: Settings, folder: Path, tell: ProgressCallback) -> None:
-    made(Services.build(settings, factories.ManualClock()), folder, tell)
-
-
-def test_a_backup_for_which_the_disk_is_too_small_says_so_and_leaves_nothing(
-    instance: Services, tmp_path: Path
+def _back_up_in_process(
+    settings: Settings, folder: Path, report_progress: ProgressCallback
 ) -> None:
-    place, said = tmp_path / "backups", tmp_path / "said"
-    place.mkdir()
-
-    assert in_a_process(_on_a_small_disk, instance.settings, place / "backup", said) == 0
-    assert "disk fails or is full" in said.read_text()
-    assert list(place.iterdir()) == []
+    backup(Services.build(settings, factories.ManualClock()), folder, report_progress)
 
 
-def test_a_recording_for_which_the_disk_is_too_small_is_named(
-    instance: Services, tmp_path: Path
+def test_backup_on_full_disk_fails_and_leaves_nothing(instance: Services, tmp_path: Path) -> None:
+    folder, error_file = tmp_path / "backups", tmp_path / "error"
+    folder.mkdir()
+
+    assert (
+        run_in_process(_back_up_to_small_disk, instance.settings, folder / "backup", error_file)
+        == 0
+    )
+    assert "disk fails or is full" in error_file.read_text()
+    assert list(folder.iterdir()) == []
+
+
+def test_backup_on_full_disk_names_the_recording(instance: Services, tmp_path: Path) -> None:
+    folder, error_file = tmp_path / "backups", tmp_path / "error"
+    folder.mkdir()
+    recording = next(key for key in read_files(instance.media) if key.endswith("original"))
+    instance.media.put(recording, [b"data" * 1_000_000])
+    args = instance.settings, folder / "backup", error_file, 3_000_000
+    assert run_in_process(_back_up_to_small_disk, *args) == 0
+    assert (
+        f"The file {recording} cannot be copied: the disk fails, is full" in error_file.read_text()
+    )
+    assert list(folder.iterdir()) == []
+
+
+def _back_up_to_small_disk(
+    settings: Settings, folder: Path, error_file: Path, max_file_bytes: int = 200_000
 ) -> None:
-    place, said = tmp_path / "backups", tmp_path / "said"
-    place.mkdir()
-    film = next(key for key in held(instance.media) if key.endswith("original"))
-    instance.media.put(film, [b"film" * 1_000_000])
-    told = instance.settings, place / "backup", said, 3_000_000
-    assert in_a_process(_on_a_small_disk, *told) == 0
-    assert f"The file {film} cannot be copied: the disk fails, is full" in said.read_text()
-    assert list(place.iterdir()) == []
-
-
-def _on_a_small_disk(settings: Settings, folder: Path, said: Path, most: int = 200_000) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
     try:
-        _back_up_anew(settings, folder, quiet)
+        _back_up_in_process(settings, folder, ignore_progress)
     except (ProviderError, OSError) as error:
-        said.write_text(f"{type(error).__name__}: {error}")
+        error_file.write_text(f"{type(error).__name__}: {error}")
 
 
 def test_a_second_backup_at_the_same_place_waits_for_nobody(
     instance: Services, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    errors: list[str] = []
 
-    def again(*_: object) -> None:
-        if not told:
-            told.append("")
-            with pytest.raises(Conflict, match="Another program is making") as error:
-                _back_up_anew(instance.settings, tmp_path / "backup", quiet)
-            told[0] = str(error.value)
+    def back_up_again(*_: object) -> None:
+        if not errors:
+            errors.append("")
+            with pytest.raises(Conflict, match="Another program is creating") as error:
+                _back_up_in_process(instance.settings, tmp_path / "backup", ignore_progress)
+            errors[0] = str(error.value)
 
-    made(instance, tmp_path / "backup", again)
-    assert told[0]
-    with pytest.raises(Conflict, match="is there already"):
-        made(instance, tmp_path / "backup")
+    backup(instance, tmp_path / "backup", back_up_again)
+    assert errors[0]
+    with pytest.raises(Conflict, match="exists already"):
+        backup(instance, tmp_path / "backup")
     with pytest.raises(Invalid, match="There is no folder"):
-        made(instance, tmp_path / "nowhere" / "backup")
+        backup(instance, tmp_path / "nowhere" / "backup")
 
 
-def test_a_backup_that_cannot_be_restored_is_not_kept(instance: Services, tmp_path: Path) -> None:
-    def damage(what: str, *_: object) -> None:
-        if what == "Reading the backup":
+def test_backup_that_cannot_be_restored_is_deleted(instance: Services, tmp_path: Path) -> None:
+    def damage(label: str, *_: object) -> None:
+        if label == "Reading the backup":
             for database in tmp_path.glob(".backup*/provider.db"):
                 with closing(Database(f"sqlite:///{database}")) as db, db.writing() as session:
                     session.execute(sa.text("UPDATE orders SET revision = 4711"))
 
     with pytest.raises(Conflict, match="damaged"):
-        made(instance, tmp_path / "backup", damage)
+        backup(instance, tmp_path / "backup", damage)
     assert not list(tmp_path.glob("*backup*"))
 
 
-# A restore that is refused
+# Refused restores
 
 
-def json_of(folder: Path, part: str) -> Any:
-    return getattr(manifest.read_manifest(folder), part)
+def rewrite_manifest(folder: Path, **changes: Any) -> None:
+    """Write a manifest for the present files of a backup."""
+    manifest = read_manifest(folder)
+    files = {path: inspect_file(folder / path) for path in manifest.files}
+    replace(manifest, files=files, **changes).write(folder)
 
 
-def list_again(folder: Path, **changes: Any) -> None:
-    """Write the list of a backup anew, for what is in it now."""
-    from provider.maintenance.manifest import inspect_file, read_manifest
-
-    old = read_manifest(folder)
-    replace(old, files={path: inspect_file(folder / path) for path in old.files}, **changes).write(
-        folder
-    )
-
-
-def refused(folder: Path, settings: Settings, kind: type[ProviderError], words: str) -> None:
-    with pytest.raises(kind, match=words) as error:
-        restore_backup(folder, settings, quiet)
+def check_refused(
+    folder: Path, settings: Settings, error_type: type[ProviderError], message: str
+) -> None:
+    with pytest.raises(error_type, match=message) as error:
+        restore_backup(folder, settings, ignore_progress)
     assert "\n" not in str(error.value)
 
 
-def test_an_instance_that_holds_something_is_refused_and_left_alone(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restore_into_used_instance_is_refused(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    made(instance, tmp_path / "backup")
-    restore_backup(tmp_path / "backup", elsewhere, quiet)
-    before = content(elsewhere)
-    refused(tmp_path / "backup", elsewhere, Conflict, "holds something already")
-    assert content(elsewhere) == before
+    backup(instance, tmp_path / "backup")
+    restore_backup(tmp_path / "backup", empty_instance, ignore_progress)
+    before = instance_content(empty_instance)
+    check_refused(tmp_path / "backup", empty_instance, Conflict, "has rows already")
+    assert instance_content(empty_instance) == before
 
 
-def test_every_damage_to_a_backup_is_noticed(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restore_of_damaged_backup_is_refused(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    whole, spoilt = tmp_path / "backup", tmp_path / "spoilt"
-    for path in made(instance, whole).files:
-        for damage in (_turn_a_bit, _cut, Path.unlink):
-            shutil.copytree(whole, spoilt)
-            damage(spoilt / path)
-            refused(spoilt, elsewhere, Conflict, "The backup is damaged: ")
-            shutil.rmtree(spoilt)
-    assert not elsewhere.instance.exists()
+    intact, damaged = tmp_path / "backup", tmp_path / "damaged"
+    for path in backup(instance, intact).files:
+        for damage in (_flip_bit, _truncate, Path.unlink):
+            shutil.copytree(intact, damaged)
+            damage(damaged / path)
+            check_refused(damaged, empty_instance, Conflict, "The backup is damaged: ")
+            shutil.rmtree(damaged)
+    assert not empty_instance.instance.exists()
 
 
-def _turn_a_bit(path: Path) -> None:
+def _flip_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
 
 
-def _cut(path: Path) -> None:
+def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "manifest.json cannot be read"),
-        ("[]", "of a form that this program does not know"),
-        ('{"form": 2}', "of a form that this program does not know"),
-        ('{"form": 1}', "lacks something"),
+        ("[]", "has a format that this program does not know"),
+        ('{"format_version": 2}', "has a format that this program does not know"),
+        ('{"format_version": 1}', "is incomplete"),
     ],
 )
-def test_what_is_no_backup_is_refused(
-    elsewhere: Settings, tmp_path: Path, text: str, words: str
+def test_restore_with_wrong_manifest_is_refused(
+    empty_instance: Settings, tmp_path: Path, text: str, message: str
 ) -> None:
-    refused(tmp_path, elsewhere, Invalid, "is no backup: there is no manifest.json in it")
+    check_refused(tmp_path, empty_instance, Invalid, "is not a backup: it has no manifest.json")
     (tmp_path / "manifest.json").write_text(text)
-    refused(tmp_path, elsewhere, Invalid, words)
+    check_refused(tmp_path, empty_instance, Invalid, message)
 
 
-def test_rows_that_the_list_does_not_know_are_refused(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restore_of_rows_that_differ_from_manifest_is_refused(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    made(instance, tmp_path / "backup")
+    backup(instance, tmp_path / "backup")
     db = Database(f"sqlite:///{tmp_path / 'backup/provider.db'}")
     with closing(db), db.writing() as session:
         session.execute(sa.text("DELETE FROM sign_in_attempts WHERE id = 1"))
-    list_again(tmp_path / "backup")
-    refused(tmp_path / "backup", elsewhere, Conflict, "not what it should be")
-    with closing(Database(elsewhere.database_url)) as db, pytest.raises(Unavailable):
+    rewrite_manifest(tmp_path / "backup")
+    check_refused(tmp_path / "backup", empty_instance, Conflict, "rows differ from the manifest")
+    with closing(Database(empty_instance.database_url)) as db, pytest.raises(Unavailable):
         schema_version.require_current(db)
 
 
-def test_a_backup_that_lacks_a_file_that_its_rows_name_is_refused(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restore_without_referenced_file_is_refused(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    files = made(instance, tmp_path / "backup").files
+    files = backup(instance, tmp_path / "backup").files
     original = next(path for path in files if path.endswith("original"))
-    told = json.loads((tmp_path / "backup" / "manifest.json").read_text())
-    del told["files"][original]
-    (tmp_path / "backup" / "manifest.json").write_text(json.dumps(told))
-    refused(tmp_path / "backup", elsewhere, Conflict, "lacks files that its rows name")
+    data = json.loads((tmp_path / "backup" / "manifest.json").read_text())
+    del data["files"][original]
+    (tmp_path / "backup" / "manifest.json").write_text(json.dumps(data))
+    check_refused(tmp_path / "backup", empty_instance, Conflict, "lacks files that its rows name")
 
 
-def test_a_backup_by_a_newer_program_is_refused(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restore_of_newer_backup_is_refused(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    made(instance, tmp_path / "backup")
-    list_again(tmp_path / "backup", version="9999")
-    refused(tmp_path / "backup", elsewhere, Invalid, "newer than this program")
+    backup(instance, tmp_path / "backup")
+    rewrite_manifest(tmp_path / "backup", database_version="9999")
+    check_refused(tmp_path / "backup", empty_instance, Invalid, "newer than this program")
 
 
-def test_without_a_key_that_was_in_use_nothing_is_restored(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restore_without_the_key_is_refused(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    made(instance, tmp_path / "backup")
-    other = replace(elsewhere, secret_keys=(b"x" * 32,))
-    refused(
-        tmp_path / "backup", other, Unavailable, "set PROVIDER_SECRET_KEY to what is in .*secret"
+    backup(instance, tmp_path / "backup")
+    other_key = replace(empty_instance, secret_keys=(b"x" * 32,))
+    check_refused(
+        tmp_path / "backup",
+        other_key,
+        Unavailable,
+        "set PROVIDER_SECRET_KEY to the content of .*secret",
     )
-    assert not elsewhere.instance.exists()
-    restore_backup(tmp_path / "backup", replace(elsewhere, secret_keys=(b"x" * 32, KEY)), quiet)
+    assert not empty_instance.instance.exists()
+    restore_backup(
+        tmp_path / "backup", replace(empty_instance, secret_keys=(b"x" * 32, KEY)), ignore_progress
+    )
 
 
-def test_a_restore_that_is_killed_again_and_again_goes_on(
-    instance: Services, elsewhere: Settings, tmp_path: Path
+def test_restore_that_is_killed_repeatedly_continues(
+    instance: Services, empty_instance: Settings, tmp_path: Path
 ) -> None:
-    made(instance, tmp_path / "backup")
+    backup(instance, tmp_path / "backup")
     kills = 0
-    while in_a_process(_restore_anew, tmp_path / "backup", elsewhere, Death(12 + 40 * kills)):
+    while run_in_process(
+        _restore_in_process, tmp_path / "backup", empty_instance, KillAfter(12 + 40 * kills)
+    ):
         kills += 1
-        if elsewhere.instance.exists():
-            with closing(Database(elsewhere.database_url)) as db, pytest.raises(Unavailable):
+        if empty_instance.instance.exists():
+            with closing(Database(empty_instance.database_url)) as db, pytest.raises(Unavailable):
                 schema_version.require_current(db)
     assert kills > 2
-    assert content(elsewhere) == content(instance.settings)
-    assert not list(elsewhere.instance.glob(".*"))
+    assert instance_content(empty_instance) == instance_content(instance.settings)
+    assert not list(empty_instance.instance.glob(".*"))
 
 
-def _restore_anew(folder: Path, settings: Settings, tell: ProgressCallback) -> None:
+def _restore_in_process(
+    folder: Path, settings: Settings, report_progress: ProgressCallback
+) -> None:
     row_codec.BATCH_SIZE = 2
-    restore_backup(folder, settings, tell)
+    restore_backup(folder, settings, report_progress)
 
 
 # The commands
@@ -462,11 +492,11 @@ def run(instance: Services, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("PROVIDER_INSTANCE", str(instance.settings.instance))
 
     def run(*words: str | Path, code: int = 0) -> Result:
-        done = CliRunner().invoke(
+        result = CliRunner().invoke(
             main, list(map(str, words)), prog_name="provider", obj=instance.clock
         )
-        assert done.exit_code == code, (done.output, done.exception)
-        return done
+        assert result.exit_code == code, (result.output, result.exception)
+        return result
 
     return run
 
@@ -474,31 +504,37 @@ def run(instance: Services, monkeypatch: pytest.MonkeyPatch) -> Run:
 def test_the_commands_take_an_instance_to_another_place_and_back(
     run: Run, instance: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = content(instance.settings)
-    done = run("backup", tmp_path / "backup")
-    assert f"rows in {len(Base.metadata.tables)} tables and 9 files, checked, in " in done.stdout
-    assert "The backup contains the key" in done.stderr
+    before = instance_content(instance.settings)
+    result = run("backup", tmp_path / "backup")
+    assert f"rows in {len(Base.metadata.tables)} tables and 9 files, checked, in " in result.stdout
+    assert "The backup contains the key" in result.stderr
     monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path / "new"))
-    told = json.loads(run("restore", tmp_path / "backup", "--json").stdout)
-    assert (len(told["tables"]), told["files"], told["amiss"]) == (len(Base.metadata.tables), 9, {})
-    assert told["rows"] == len(before[0]) - 1  # the database's version is none of them
+    summary = json.loads(run("restore", tmp_path / "backup", "--json").stdout)
+    assert (len(summary["tables"]), summary["files"], summary["amiss"]) == (
+        len(Base.metadata.tables),
+        9,
+        {},
+    )
+    assert summary["rows"] == len(before[0]) - 1  # without the row of the schema version
     assert (tmp_path / "new" / "secret.key").read_bytes() == urlsafe_b64encode(KEY)
-    database, again = f"sqlite:///{tmp_path}/new/provider.db", f"sqlite:///{tmp_path}/again.db"
-    done = run("copy-instance", database, again, "--files-to", f"file:{tmp_path / 'films'}")
-    assert "Do not serve the old instance again" in done.stderr
-    assert (dump(Database(again)), held(MediaStore(f"file:{tmp_path / 'films'}"))) == before[:2]
+    database, copy = f"sqlite:///{tmp_path}/new/provider.db", f"sqlite:///{tmp_path}/copy.db"
+    result = run("copy-instance", database, copy, "--files-to", f"file:{tmp_path / 'media'}")
+    assert "Do not serve the old instance again" in result.stderr
+    assert (dump(Database(copy)), read_files(MediaStore(f"file:{tmp_path / 'media'}"))) == before[
+        :2
+    ]
 
 
-def test_a_key_from_the_environment_is_not_in_the_backup_and_that_is_said(
+def test_backup_command_warns_if_key_is_not_included(
     run: Run, instance: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROVIDER_SECRET_KEY", urlsafe_b64encode(b"e" * 32).decode())
     assert "does not contain PROVIDER_SECRET_KEY" in run("backup", tmp_path / "backup").stderr
-    assert "secret.key" not in names(tmp_path / "backup")
+    assert "secret.key" not in file_names(tmp_path / "backup")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (
             ["copy-instance", "provider.db", "sqlite:////x/y"],
@@ -516,28 +552,28 @@ def test_a_key_from_the_environment_is_not_in_the_backup_and_that_is_said(
             ["copy-instance", "sqlite:////x/y", "postgresql+psycopg://u:p@127.0.0.1:1/x"],
             "no database",
         ),
-        (["restore", "nowhere"], "nowhere is no backup"),
+        (["restore", "nowhere"], "nowhere is not a backup"),
         (["backup", "nowhere/backup"], "There is no folder"),
     ],
 )
-def test_a_wrong_word_is_answered_in_one_line(run: Run, words: list[str], said: str) -> None:
-    done = run(*words, code=1)
-    assert said in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert done.stdout == ""
-
-
-def test_a_server_that_does_not_answer_is_one_line_without_its_password(
-    run: Run, instance: Services
+def test_command_with_wrong_argument_prints_one_line(
+    run: Run, words: list[str], message: str
 ) -> None:
+    result = run(*words, code=1)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_unreachable_database_error_hides_password(run: Run, instance: Services) -> None:
     instance.db.close()
     url = "postgresql+psycopg://user:very-secret@127.0.0.1:1/name"
-    done = run("copy-instance", instance.settings.database_url, url, code=1)
-    assert "very-secret" not in done.stderr
-    assert done.stderr.count("\n") == 1
+    result = run("copy-instance", instance.settings.database_url, url, code=1)
+    assert "very-secret" not in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
-def test_a_warning_names_what_is_amiss(run: Run, instance: Services, tmp_path: Path) -> None:
-    gone = next(key for key in held(instance.media) if key.endswith("original"))
-    instance.media.delete(gone)
-    assert f"Warning: {gone} is not there" in run("backup", tmp_path / "backup").stderr
+def test_backup_command_warns_of_missing_file(run: Run, instance: Services, tmp_path: Path) -> None:
+    missing = next(key for key in read_files(instance.media) if key.endswith("original"))
+    instance.media.delete(missing)
+    assert f"Warning: {missing} is missing" in run("backup", tmp_path / "backup").stderr

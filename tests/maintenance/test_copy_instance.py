@@ -1,4 +1,4 @@
-"""`provider copy-instance`: a whole instance from one database to another, and nothing else than equal."""
+"""Copying an instance: equality, interruption, refused sources and targets, files."""
 
 import os
 import signal
@@ -35,17 +35,16 @@ from provider.storage.media import MediaStore
 from tests.maintenance import test_schema_version
 from tests.postgres_server import PostgresServer
 
-AT = datetime(2026, 11, 23, 9, 0, 0, 7, tzinfo=UTC)
-CASES = ["first", "second", "third"]
+NOW = datetime(2026, 11, 23, 9, 0, 0, 7, tzinfo=UTC)
 
 
-def quiet(*_: object) -> None:
-    """Hear how far it is, and say nothing."""
+def ignore_progress(*_: object) -> None:
+    """Take a progress report and do nothing."""
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, fresh_database: Path) -> Path:
-    """An SQLite database with rows in every table, every column of them filled."""
+def filled_database(tmp_path_factory: pytest.TempPathFactory, fresh_database: Path) -> Path:
+    """An SQLite database with rows in every table, and a value in every column."""
     path = tmp_path_factory.mktemp("filled") / "provider.db"
     path.write_bytes(fresh_database.read_bytes())
     with closing(Database(f"sqlite:///{path}")) as db:
@@ -54,24 +53,24 @@ def filled(tmp_path_factory: pytest.TempPathFactory, fresh_database: Path) -> Pa
 
 
 @pytest.fixture
-def source(tmp_path: Path, filled: Path) -> Iterator[Database]:
-    """The filled database, to be moved."""
+def source(tmp_path: Path, filled_database: Path) -> Iterator[Database]:
+    """A copy of the filled database."""
     path = tmp_path / "source.db"
-    path.write_bytes(filled.read_bytes())
+    path.write_bytes(filled_database.read_bytes())
     with closing(Database(f"sqlite:///{path}")) as db:
         yield db
 
 
 @pytest.fixture
-def nowhere(tmp_path: Path) -> Iterator[Database]:
-    """An SQLite database that is not there yet, nor is its folder."""
+def missing_database(tmp_path: Path) -> Iterator[Database]:
+    """An SQLite database whose file and folder do not exist yet."""
     with closing(Database(f"sqlite:///{tmp_path / 'deep' / 'nowhere.db'}")) as db:
         yield db
 
 
 @pytest.fixture
 def target(tmp_path: Path, fresh_database: Path) -> Iterator[Database]:
-    """An SQLite database with no rows."""
+    """An SQLite database without rows."""
     path = tmp_path / "target.db"
     path.write_bytes(fresh_database.read_bytes())
     with closing(Database(f"sqlite:///{path}")) as db:
@@ -80,30 +79,32 @@ def target(tmp_path: Path, fresh_database: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def postgres_db(postgres_url: str) -> Iterator[Database]:
-    """A database of PostgreSQL with no rows."""
+    """A PostgreSQL database without rows."""
     with closing(Database(postgres_url)) as db:
         yield db
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty(request: pytest.FixtureRequest) -> Database:
-    """A database with no rows, of each kind."""
+    """A database without rows, on SQLite and on PostgreSQL."""
     name = "target" if request.param == "sqlite" else "postgres_db"
     db: Database = request.getfixturevalue(name)
     return db
 
 
-def moved(source: Database, target: Database, tell: ProgressCallback = quiet) -> InstanceCopyReport:
-    """Move, as a command does: nobody has anything open afterwards."""
+def copy(
+    source: Database, target: Database, report_progress: ProgressCallback = ignore_progress
+) -> InstanceCopyReport:
+    """Copy, then close both databases as a command does."""
     try:
-        return copy_instance(source, target, tell)
+        return copy_instance(source, target, report_progress)
     finally:
         source.close()
         target.close()
 
 
 def dump(db: Database) -> list[str]:
-    """Return all rows of an SQLite database, as its own tool writes them."""
+    """Return all rows of an SQLite database as INSERT statements."""
     with closing(sqlite3.connect(path_of(db))) as connection:
         return sorted(line for line in connection.iterdump() if line.startswith("INSERT"))
 
@@ -112,100 +113,111 @@ def path_of(db: Database) -> Path:
     return Path(str(db.url.database))
 
 
-def account(name: str, **columns: Any) -> Account:
-    return Account(name=name, ats="workable", created_at=AT, **columns)
+def new_account(name: str, **columns: Any) -> Account:
+    return Account(name=name, ats="workable", created_at=NOW, **columns)
 
 
-def said(error: pytest.ExceptionInfo[ProviderError]) -> str:
-    """Return an error's sentence; it is one line."""
+def error_line(error: pytest.ExceptionInfo[ProviderError]) -> str:
+    """Return an error's message; check that it is one line."""
     assert "\n" not in str(error.value)
     return str(error.value)
 
 
-# Equal
+# Equality
 
 
-def test_an_instance_that_went_to_postgresql_and_back_is_the_same_to_the_byte(
-    source: Database, postgres: PostgresServer, nowhere: Database
+def test_copy_to_postgresql_and_back_is_equal(
+    source: Database, postgres: PostgresServer, missing_database: Database
 ) -> None:
     with source.writing() as session:
-        odd = {"ж": [1, 1.0, -5e-10, None, True, "\0 \ud83d"], "": {}}
-        signs = "Ünïcode 👩‍💻 “quoted” \\ \t\n %s ? :x"
-        session.add(account(signs, options=odd, callback_rate=0.1 + 0.2, callback_token=b""))
+        options = {"ж": [1, 1.0, -5e-10, None, True, "\0 \ud83d"], "": {}}
+        name = "Ünïcode 👩‍💻 “quoted” \\ \t\n %s ? :x"
+        session.add(new_account(name, options=options, callback_rate=0.1 + 0.2, callback_token=b""))
         session.add(
-            account("Highest", expire_after_seconds=2**31 - 1, callback_token=bytes(range(256)))
+            new_account("Highest", expire_after_seconds=2**31 - 1, callback_token=bytes(range(256)))
         )
         session.add(Candidate(email="", email_digest=b"\0"))
     before = dump(source)
     with postgres.empty_database() as url, closing(Database(url)) as empty:
-        there = moved(source, empty)
+        first_report = copy(source, empty)
         schema_version.require_current(empty)
-        back = moved(empty, nowhere)
-    assert dump(nowhere) == before == dump(source)
-    assert there.tables == back.tables
-    schema_version.require_current(nowhere)
+        second_report = copy(empty, missing_database)
+    assert dump(missing_database) == before == dump(source)
+    assert first_report.tables == second_report.tables
+    schema_version.require_current(missing_database)
 
 
-def test_every_table_takes_part(source: Database, target: Database) -> None:
-    taken = moved(source, target).tables
-    assert {name for name, each in taken.items() if each.rows} == set(Base.metadata.tables)
+def test_copy_includes_every_table(source: Database, target: Database) -> None:
+    tables = copy(source, target).tables
+    assert {name for name, checksum in tables.items() if checksum.rows} == set(Base.metadata.tables)
 
 
-def test_every_table_is_known_to_the_command_too(target: Database) -> None:
-    """Not only here, where all of the program is loaded."""
-    code = "from provider.maintenance.table_copy import all_tables; print(*(each.name for each in all_tables()))"
-    known = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert set(known.stdout.split()) == set(test_schema_version.counts(target))
+def test_table_copy_module_imports_every_table(target: Database) -> None:
+    """Uses another process, because this one has imported the whole program."""
+    code = (
+        "from provider.maintenance.table_copy import all_tables; "
+        "print(*(table.name for table in all_tables()))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert set(process.stdout.split()) == set(test_schema_version.row_counts(target))
 
 
-def test_every_type_of_column_is_known_to_go_both_ways() -> None:
-    """Whoever uses another type sees to it in `provider/maintenance/row_codec.py`, then names it here."""
-    used = {type(each.type) for table in Base.metadata.tables.values() for each in table.columns}
-    known = {sa.Integer, sa.Double, sa.String, sa.Text, sa.Boolean, sa.JSON, sa.LargeBinary}
-    assert used == known | {UtcDateTime}
+def test_row_codec_supports_every_column_type() -> None:
+    """A new type needs support in `provider/maintenance/row_codec.py`; then add it here."""
+    used_types = {
+        type(column.type) for table in Base.metadata.tables.values() for column in table.columns
+    }
+    supported = {sa.Integer, sa.Double, sa.String, sa.Text, sa.Boolean, sa.JSON, sa.LargeBinary}
+    assert used_types == supported | {UtcDateTime}
 
 
-def test_keys_of_text_keep_one_order_on_every_database(
+def test_text_keys_have_one_order_on_every_database(
     source: Database, postgres_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(row_codec, "BATCH_SIZE", 2)
     with source.writing() as session:
-        for subject in ("a", "B", "Z", "z", "é", "ｚ", "😀", "_", "-"):
-            told = {"s": subject, "at": "2026-11-23 09:00:00.000000"}
+        for scope in ("a", "B", "Z", "z", "é", "ｚ", "😀", "_", "-"):
+            params = {"scope": scope, "now": "2026-11-23 09:00:00.000000"}
             session.execute(
-                sa.text("INSERT INTO delivery_pauses VALUES (:s, 'why', :at, :at, 0)"), told
+                sa.text("INSERT INTO delivery_pauses VALUES (:scope, 'reason', :now, :now, 0)"),
+                params,
             )
-    assert moved(source, postgres_db).tables["delivery_pauses"].rows == test_schema_version.ROWS + 9
+    assert (
+        copy(source, postgres_db).tables["delivery_pauses"].rows
+        == test_schema_version.ROWS_PER_TABLE + 9
+    )
 
 
-def test_new_rows_are_numbered_after_those_that_came(source: Database, empty: Database) -> None:
-    moved(source, empty)
+def test_new_rows_get_ids_after_the_copied_ones(source: Database, empty: Database) -> None:
+    copy(source, empty)
     with empty.writing() as session:
-        session.add(new := account("A new one"))
+        session.add(added := new_account("A new one"))
         session.flush()
-        assert new.id == test_schema_version.ROWS + 1
+        assert added.id == test_schema_version.ROWS_PER_TABLE + 1
 
 
-def test_a_copy_that_differs_is_never_taken_for_whole(source: Database, target: Database) -> None:
+def test_copy_that_differs_stays_incomplete(source: Database, target: Database) -> None:
     with target.writing() as session:
         session.execute(
             sa.text(
-                "CREATE TRIGGER thief AFTER INSERT ON order_events WHEN new.id = 2 "
+                "CREATE TRIGGER change_copy AFTER INSERT ON order_events WHEN new.id = 2 "
                 "BEGIN UPDATE order_events SET actor = 'nobody' WHERE id = 2; END"
             )
         )
     with pytest.raises(Conflict, match="differs in order_events") as error:
-        moved(source, target)
-    assert said(error)
-    with pytest.raises(Unavailable, match="not whole yet"):
+        copy(source, target)
+    assert error_line(error)
+    with pytest.raises(Unavailable, match="is incomplete"):
         schema_version.require_current(target)
 
 
-# Broken off
+# Interruption
 
 
-class Death:
-    """A listener that kills its process when it is called for the so-many-th time."""
+class KillAfter:
+    """A progress callback that kills its process at the nth call."""
 
     def __init__(self, calls: int) -> None:
         self.calls = calls
@@ -216,214 +228,211 @@ class Death:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def in_a_process(act: Callable[[], object]) -> int:
-    """Do something in a process of its own; return how that ended, with 0 if it went well."""
+def run_in_process(action: Callable[[], object]) -> int:
+    """Run an action in a forked process; return its exit code."""
     child = os.fork()
     if not child:
         code = 1
         try:
-            act()
+            action()
             code = 0
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def anew(db: Database) -> Database:
-    """Return the same database, for another process."""
+def reopen(db: Database) -> Database:
+    """Return another Database on the same URL, as another process has."""
     return Database(db.url.render_as_string(hide_password=False))
 
 
-def test_a_move_that_is_killed_again_and_again_goes_on_and_is_equal(
+def test_copy_that_is_killed_repeatedly_continues_and_is_equal(
     source: Database, empty: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(row_codec, "BATCH_SIZE", 2)
     source.close()
     kills = 0
-    while code := in_a_process(partial(_move_and_die, source, empty, 9 + 30 * kills)):
+    while code := run_in_process(partial(_copy_and_die, source, empty, 9 + 30 * kills)):
         assert code == -signal.SIGKILL
-        with pytest.raises(Unavailable, match="not whole yet: run the `provider copy-instance`"):
+        with pytest.raises(Unavailable, match="incomplete: run the same `provider copy-instance`"):
             schema_version.require_current(empty)
-        with pytest.raises(Unavailable, match="not whole yet"):
+        with pytest.raises(Unavailable, match="is incomplete"):
             schema_version.upgrade(empty)
         empty.close()
         kills += 1
     assert kills > 2
     schema_version.require_current(empty)
     with closing(Database(f"sqlite:///{path_of(source).with_name('back.db')}")) as back:
-        moved(empty, back)
+        copy(empty, back)
         assert dump(back) == dump(source)
 
 
-def _move_and_die(source: Database, target: Database, calls: int) -> None:
-    copy_instance(anew(source), anew(target), Death(calls))
+def _copy_and_die(source: Database, target: Database, calls: int) -> None:
+    copy_instance(reopen(source), reopen(target), KillAfter(calls))
 
 
-def test_a_second_run_writes_only_what_is_missing(
+def test_continued_copy_writes_only_missing_rows(
     source: Database, target: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.close()
-    assert in_a_process(partial(_move_and_die, source, target, 12)) == -signal.SIGKILL
+    assert run_in_process(partial(_copy_and_die, source, target, 12)) == -signal.SIGKILL
     written: list[str] = []
 
-    def put(session: Session, table: sa.Table, batch: list[row_codec.Row]) -> None:
+    def record_insert(session: Session, table: sa.Table, batch: list[row_codec.Row]) -> None:
         written.append(table.name)
         row_codec.insert_rows(session, table, batch)
 
-    monkeypatch.setattr("provider.maintenance.table_copy.insert_rows", put)
-    told = moved(source, target).tables
-    assert 0 < len(written) < len(told)
+    monkeypatch.setattr("provider.maintenance.table_copy.insert_rows", record_insert)
+    tables = copy(source, target).tables
+    assert 0 < len(written) < len(tables)
     assert dump(target) == dump(source)
 
 
-def test_a_source_that_changed_since_is_noticed_and_the_target_stays_unfinished(
-    source: Database, target: Database
-) -> None:
+def test_continued_copy_refuses_changed_source(source: Database, target: Database) -> None:
     source.close()
-    assert in_a_process(partial(_move_and_die, source, target, 40)) == -signal.SIGKILL
+    assert run_in_process(partial(_copy_and_die, source, target, 40)) == -signal.SIGKILL
     with source.writing() as session:
         session.execute(sa.text("UPDATE accounts SET name = 'Another' WHERE id = 1"))
-    with pytest.raises(Conflict, match="holds in accounts what the source does not") as error:
-        moved(source, target)
-    assert "begin again" in said(error)
-    with pytest.raises(Unavailable, match="not whole yet"):
+    with pytest.raises(Conflict, match="The source has changed in accounts") as error:
+        copy(source, target)
+    assert "begin again" in error_line(error)
+    with pytest.raises(Unavailable, match="is incomplete"):
         schema_version.require_current(target)
 
 
-def test_a_target_that_another_version_began_to_fill_is_refused(
-    source: Database, target: Database
-) -> None:
-    test_schema_version.put_version(target, f"{schema_version.UNFINISHED_PREFIX} 0001")
+def test_copy_begun_by_another_version_is_refused(source: Database, target: Database) -> None:
+    test_schema_version.put_version(target, f"{schema_version.UNFINISHED_PREFIX} 0000")
     with pytest.raises(Conflict, match="Another version of this program began") as error:
-        moved(source, target)
-    assert said(error)
+        copy(source, target)
+    assert error_line(error)
 
 
-# Refused
+# Refused sources and targets
 
 
-def test_a_target_that_holds_something_is_refused_and_left_alone(
-    source: Database, empty: Database
-) -> None:
+def test_target_with_rows_is_refused_and_unchanged(source: Database, empty: Database) -> None:
     with empty.writing() as session:
-        session.add(account("Already here"))
-    with pytest.raises(Conflict, match=r"holds something already \(accounts\)") as error:
-        moved(source, empty)
-    assert said(error)
-    assert test_schema_version.counts(empty)["accounts"] == 1
+        session.add(new_account("Already here"))
+    with pytest.raises(Conflict, match=r"has rows already \(accounts\)") as error:
+        copy(source, empty)
+    assert error_line(error)
+    assert test_schema_version.row_counts(empty)["accounts"] == 1
     schema_version.require_current(empty)
 
 
-def test_an_empty_target_of_an_earlier_version_is_brought_to_this_one(
-    source: Database, nowhere: Database
+def test_empty_target_of_earlier_version_is_upgraded(
+    source: Database, missing_database: Database
 ) -> None:
-    schema_version.upgrade(nowhere, schema_version.revisions()[0])
-    moved(source, nowhere)
-    assert dump(nowhere) == dump(source)
+    schema_version.upgrade(missing_database, schema_version.revisions()[0])
+    copy(source, missing_database)
+    assert dump(missing_database) == dump(source)
 
 
-def test_the_same_database_is_refused(source: Database, tmp_path: Path) -> None:
+def test_same_source_and_target_is_refused(source: Database, tmp_path: Path) -> None:
     (tmp_path / "link.db").symlink_to(path_of(source))
     for other in (path_of(source), tmp_path / "link.db"):
         with pytest.raises(Invalid, match="the same database"):
-            moved(source, Database(f"sqlite:///{other}"))
+            copy(source, Database(f"sqlite:///{other}"))
 
 
-def test_a_source_that_is_not_there_or_not_of_this_version_is_refused(
-    source: Database, nowhere: Database, tmp_path: Path
+def test_source_that_is_missing_or_of_another_version_is_refused(
+    source: Database, missing_database: Database, tmp_path: Path
 ) -> None:
-    for version, words in (("9999", "newer than this program"), ("0001", "run `provider init`")):
-        test_schema_version.put_version(source, version)
-        with pytest.raises(Unavailable, match=words):
-            moved(source, nowhere)
-    with pytest.raises(Unavailable, match="no database"):
-        moved(Database(f"sqlite:///{tmp_path / 'missing.db'}"), nowhere)
-    assert not path_of(nowhere).parent.exists()
+    test_schema_version.put_version(source, "9999")
+    with pytest.raises(Unavailable, match="newer than this program"):
+        copy(source, missing_database)
+    (tmp_path / "empty.db").touch()
+    for name, message in (("empty.db", "is empty: run `provider init`"), ("x.db", "no database")):
+        with pytest.raises(Unavailable, match=message):
+            copy(Database(f"sqlite:///{tmp_path / name}"), missing_database)
+    assert not path_of(missing_database).parent.exists()
 
 
-def test_a_source_or_target_that_a_server_has_open_is_refused(
+def test_sqlite_database_that_is_open_elsewhere_is_refused(
     source: Database, target: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
-    for held in (source, target):
-        with closing(anew(held)) as idle:
+    for locked in (source, target):
+        with closing(reopen(locked)) as idle:
             schema_version.require_current(idle)
             with pytest.raises(Conflict, match=r"has .* open: stop the server") as error:
-                moved(source, target)
-            assert said(error)
-    moved(source, target)
+                copy(source, target)
+            assert error_line(error)
+    copy(source, target)
 
 
-def test_a_source_or_target_on_postgresql_that_a_server_has_open_is_refused(
+def test_postgresql_database_that_is_open_elsewhere_is_refused(
     source: Database, postgres_db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exclusive_access, "MAX_CONNECTION_CHECKS", 2)
-    with closing(anew(postgres_db)) as idle, idle.engine.connect():
+    with closing(reopen(postgres_db)) as idle, idle.engine.connect():
         with pytest.raises(Conflict, match="has 1 other connections: stop") as error:
-            moved(source, postgres_db)
-        assert said(error)
-    moved(source, postgres_db)
+            copy(source, postgres_db)
+        assert error_line(error)
+    copy(source, postgres_db)
 
 
-def test_nobody_writes_to_the_source_meanwhile(
+def test_source_is_locked_against_writes_during_copy(
     source: Database, postgres_db: Database, target: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
     refused: list[str] = []
     sql = "UPDATE accounts SET name = 'Another' WHERE id = 1"
 
-    def on_sqlite(*_: object) -> None:
+    def write_on_sqlite(*_: object) -> None:
         if not refused:
-            with closing(anew(source)) as other:
+            with closing(reopen(source)) as other:
                 with pytest.raises(Unavailable), other.writing() as session:
                     session.execute(sa.text(sql))
                 refused.append("sqlite")
 
-    def on_postgres(*_: object) -> None:
+    def write_on_postgres(*_: object) -> None:
         if refused == ["sqlite"]:
-            url = anew(postgres_db).url.set(drivername="postgresql").render_as_string(False)
+            url = reopen(postgres_db).url.set(drivername="postgresql").render_as_string(False)
             with psycopg.connect(url, options="-c lock_timeout=50ms") as other:
                 with pytest.raises(psycopg.errors.LockNotAvailable):
                     other.execute(sql)
                 refused.append("postgresql")
 
-    moved(source, postgres_db, on_sqlite)
-    moved(postgres_db, target, on_postgres)
+    copy(source, postgres_db, write_on_sqlite)
+    copy(postgres_db, target, write_on_postgres)
     assert refused == ["sqlite", "postgresql"]
     assert dump(target) == dump(source)
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "why"),
+    ("column", "value", "reason"),
     [
-        ("name", "a\0b", "there is a NUL character in its name"),
-        ("name", "n" * 101, "its name is 101 characters long, the most is 100"),
+        ("name", "a\0b", "its name contains a NUL character"),
+        ("name", "n" * 101, "its name is 101 characters long, the maximum is 100"),
         (
             "expire_after_seconds",
             2**31,
-            "its expire_after_seconds is 2147483648, the most is 2147483647",
+            "its expire_after_seconds is 2147483648, the maximum is 2147483647",
         ),
         ("options", "{no json", "invalid input syntax for type json"),
     ],
 )
-def test_what_postgresql_cannot_hold_is_named_by_its_row(
-    source: Database, postgres_db: Database, column: str, value: Any, why: str
+def test_row_that_postgresql_refuses_is_named(
+    source: Database, postgres_db: Database, column: str, value: Any, reason: str
 ) -> None:
     with source.writing() as session:
-        session.execute(sa.text(f"UPDATE accounts SET {column} = :v WHERE id = 2"), {"v": value})
-    with pytest.raises(Conflict, match=f"does not take accounts id 2: {why}"):
-        moved(source, postgres_db)
-    with source.writing() as session:  # mended, it goes on
+        session.execute(
+            sa.text(f"UPDATE accounts SET {column} = :value WHERE id = 2"), {"value": value}
+        )
+    with pytest.raises(Conflict, match=f"refuses accounts id 2: {reason}"):
+        copy(source, postgres_db)
+    with source.writing() as session:  # after the correction the copy continues
         session.execute(sa.text(f"UPDATE accounts SET {column} = '7' WHERE id = 2"))
-    moved(source, postgres_db)
+    copy(source, postgres_db)
 
 
-def test_a_row_without_its_parent_is_named(source: Database, target: Database) -> None:
+def test_row_without_parent_is_named(source: Database, target: Database) -> None:
     with closing(sqlite3.connect(path_of(source))) as connection, connection:
         connection.execute("UPDATE order_events SET order_id = 4711 WHERE id = 3")
-    with pytest.raises(Conflict, match="does not take order_events id 3: FOREIGN KEY") as error:
-        moved(source, target)
-    assert said(error)
+    with pytest.raises(Conflict, match="refuses order_events id 3: FOREIGN KEY") as error:
+        copy(source, target)
+    assert error_line(error)
 
 
 # Files
@@ -431,11 +440,11 @@ def test_a_row_without_its_parent_is_named(source: Database, target: Database) -
 
 @pytest.fixture
 def stores(tmp_path: Path) -> tuple[MediaStore, MediaStore]:
-    return MediaStore(f"file:{tmp_path / 'here'}"), MediaStore(f"file:{tmp_path / 'there'}")
+    return MediaStore(f"file:{tmp_path / 'source'}"), MediaStore(f"file:{tmp_path / 'target'}")
 
 
-def record(source: Database, media: MediaStore) -> dict[str, bytes]:
-    """Keep the files that the recordings name; return them by their keys."""
+def store_recordings(source: Database, media: MediaStore) -> dict[str, bytes]:
+    """Store the files that the recordings name; return their content by key."""
     with source.writing() as session:
         first, second, third = session.scalars(sa.select(Recording).order_by(Recording.id))
         first.state = second.state = READY
@@ -444,53 +453,56 @@ def record(source: Database, media: MediaStore) -> dict[str, bytes]:
             first.copy_key: b"copy",
             first.poster_key: b"picture",
             second.original_key: b"second",
-            second.copy_key: b"another copy",  # without a picture
+            second.copy_key: b"another copy",  # without a poster
             third.original_key: b"third",
         }
-        for each in (first, second, third):
-            each.sha256 = media.put(each.original_key, [files[each.original_key]]).sha256
+        for recording in (first, second, third):
+            key = recording.original_key
+            recording.sha256 = media.put(key, [files[key]]).sha256
     for key, content in files.items():
         media.put(key, [content])
     return files
 
 
-def held(media: MediaStore) -> dict[str, bytes]:
+def read_files(media: MediaStore) -> dict[str, bytes]:
     return {key: b"".join(media.read_range(key, 0, size)) for key, size in [*media.list_files()]}
 
 
-def test_the_files_that_rows_name_go_along(
+def test_copy_includes_referenced_files_only(
     source: Database, target: Database, stores: tuple[MediaStore, MediaStore]
 ) -> None:
-    files = record(source, stores[0])
-    stores[0].put("coming/nobody-names-it", [b"a draft"])
-    taken = copy_instance(source, target, quiet, files=stores)
-    assert held(stores[1]) == files
-    assert taken.files.stored_files.keys() == files.keys()
-    assert taken.files.problems == {}
+    files = store_recordings(source, stores[0])
+    stores[0].put("recordings/unreferenced", [b"x"])
+    report = copy_instance(source, target, ignore_progress, files=stores)
+    assert read_files(stores[1]) == files
+    assert report.files.stored_files.keys() == files.keys()
+    assert report.files.problems == {}
 
 
-def test_files_that_are_there_already_are_not_sent_again(
+def test_existing_files_are_not_copied_again(
     source: Database, target: Database, stores: tuple[MediaStore, MediaStore], tmp_path: Path
 ) -> None:
-    files = record(source, stores[0])
+    files = store_recordings(source, stores[0])
     for key in list(files)[:3]:
         stores[1].put(key, [files[key]])
     stores[1].put(list(files)[3], [b"cut"])
-    old = {path: path.stat().st_ino for path in (tmp_path / "there").rglob("*") if path.is_file()}
-    copy_instance(source, target, quiet, files=stores)
-    assert held(stores[1]) == files
-    assert [path.stat().st_ino == number for path, number in old.items()].count(True) == 3
+    inodes = {
+        path: path.stat().st_ino for path in (tmp_path / "target").rglob("*") if path.is_file()
+    }
+    copy_instance(source, target, ignore_progress, files=stores)
+    assert read_files(stores[1]) == files
+    assert [path.stat().st_ino == inode for path, inode in inodes.items()].count(True) == 3
 
 
-def test_a_file_that_is_missing_or_damaged_is_told(
+def test_missing_and_damaged_files_are_reported(
     source: Database, target: Database, stores: tuple[MediaStore, MediaStore]
 ) -> None:
-    files = record(source, stores[0])
-    gone, damaged, *_ = (key for key in files if key.endswith("original"))
-    stores[0].delete(gone)
+    files = store_recordings(source, stores[0])
+    missing, damaged, *_ = (key for key in files if key.endswith("original"))
+    stores[0].delete(missing)
     stores[0].put(damaged, [b"seconds"])
-    taken = copy_instance(source, target, quiet, files=stores)
-    assert taken.files.problems == {
-        gone: "is not there",
-        damaged: "is not what was sent: its SHA-256 differs",
+    report = copy_instance(source, target, ignore_progress, files=stores)
+    assert report.files.problems == {
+        missing: "is missing",
+        damaged: "is damaged: its SHA-256 differs",
     }

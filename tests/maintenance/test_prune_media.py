@@ -1,4 +1,4 @@
-"""Files that no row names: found and deleted a day later, and nothing else is."""
+"""Pruning of media: files that no row names are deleted after a day, and no others."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ from tests.s3_server import Bucket
 from tests.s3_server import s3_bucket as s3_bucket
 from tests.s3_server import s3_server as s3_server
 
-pytestmark = pytest.mark.machine_time  # a store notes it of its files
+pytestmark = pytest.mark.machine_time  # stores date their files by the machine's clock
 
 
 @pytest.fixture(params=["disk", "bucket"])
@@ -33,8 +33,8 @@ def settings(settings: Settings, request: pytest.FixtureRequest) -> Settings:
     return replace(settings, media_url=s3_bucket.url)
 
 
-def named(services: Services) -> set[str]:
-    """Lay down a recording with its files as its row names them, and return their keys."""
+def store_recording(services: Services) -> set[str]:
+    """Store a recording with its row and its files; return the keys of the files."""
     order = interview_factories.place_interview(services)
     with services.db.writing() as session:
         interview = Interview.find(session, order)
@@ -56,64 +56,66 @@ def named(services: Services) -> set[str]:
     return keys
 
 
-def left_behind(services: Services) -> str:
-    """Keep a recording's file of which no row says anything."""
+def store_unreferenced_file(services: Services) -> str:
+    """Store a recording's file without a row; return its key."""
     key = f"recordings/{generate_public_id()}/original"
-    services.media.put(key, [b"left"])
+    services.media.put(key, [b"data"])
     return key
 
 
-def unnamed(services: Services) -> list[tuple[str, int]]:
+def find_unreferenced(services: Services) -> list[tuple[str, int]]:
     return maintenance.find_unreferenced_files(services.db, services.media, services.now())
 
 
-def test_what_no_row_names_is_found_a_day_later(services: Services, clock: ManualClock) -> None:
-    named(services)
-    key = left_behind(services)
+def test_unreferenced_file_is_found_after_a_day(services: Services, clock: ManualClock) -> None:
+    store_recording(services)
+    key = store_unreferenced_file(services)
     clock.advance(UPLOAD_GRACE_PERIOD - timedelta(minutes=1))
-    assert unnamed(services) == [], "an upload may still be on its way"
+    assert find_unreferenced(services) == [], "an upload may still get its row"
     clock.advance(timedelta(minutes=2))
-    assert unnamed(services) == [(key, 4)]
+    assert find_unreferenced(services) == [(key, 4)]
 
 
-def test_what_does_not_look_like_a_recording_of_ours_is_left_alone(
-    services: Services, clock: ManualClock
-) -> None:
-    named(services)
-    others = (f"other/{left_behind(services)}", "recordings/notes.txt", "logos/acme/original")
+def test_files_with_other_keys_are_ignored(services: Services, clock: ManualClock) -> None:
+    store_recording(services)
+    others = (
+        f"other/{store_unreferenced_file(services)}",
+        "recordings/notes.txt",
+        "logos/acme/original",
+    )
     for key in others:
         services.media.put(key, [b"x"])
     clock.advance(timedelta(days=2))
-    assert [key.count("/") for key, _ in unnamed(services)] == [2]
-    assert not {key for key, _ in unnamed(services)} & set(others)
+    assert [key.count("/") for key, _ in find_unreferenced(services)] == [2]
+    assert not {key for key, _ in find_unreferenced(services)} & set(others)
 
 
-def test_a_place_that_holds_nothing_of_this_database_is_not_touched(
+def test_store_without_any_referenced_file_is_refused(
     services: Services, clock: ManualClock
 ) -> None:
-    left_behind(services)
+    store_unreferenced_file(services)
     clock.advance(timedelta(days=2))
-    with pytest.raises(Conflict, match="is that the right place"):
-        unnamed(services)
+    with pytest.raises(Conflict, match="belongs to this database"):
+        find_unreferenced(services)
 
 
-def test_the_command_says_what_it_would_delete_and_deletes_it_once(
+def test_prune_command_deletes_unreferenced_files_once(
     services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    kept, _ = named(services), left_behind(services)
+    referenced, _ = store_recording(services), store_unreferenced_file(services)
     monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path))
     monkeypatch.setenv("PROVIDER_DATABASE_URL", services.settings.database_url)
     monkeypatch.setenv("PROVIDER_SECRET_KEY", "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s")
     monkeypatch.setenv("PROVIDER_MEDIA_URL", services.settings.media_url)
     clock.advance(timedelta(days=2))
 
-    def purge(*words: str) -> str:
-        said = CliRunner().invoke(main, ["media", "prune", *words], obj=clock)
-        assert said.exit_code == 0, said.output
-        return said.stdout
+    def prune(*words: str) -> str:
+        result = CliRunner().invoke(main, ["media", "prune", *words], obj=clock)
+        assert result.exit_code == 0, result.output
+        return result.stdout
 
-    assert purge("--dry-run") == "Would delete 1 unreferenced file, 4 bytes.\n"
+    assert prune("--dry-run") == "Would delete 1 unreferenced file, 4 bytes.\n"
     assert len(list(services.media.list_files())) == 4
-    assert json.loads(purge("--json")) == {"files": 1, "bytes": 4, "deleted": True}
-    assert set(dict(services.media.list_files())) == kept
-    assert purge() == "Deleted 0 unreferenced files, 0 bytes.\n"
+    assert json.loads(prune("--json")) == {"files": 1, "bytes": 4, "deleted": True}
+    assert set(dict(services.media.list_files())) == referenced
+    assert prune() == "Deleted 0 unreferenced files, 0 bytes.\n"

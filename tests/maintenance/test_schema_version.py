@@ -1,4 +1,4 @@
-"""The database's version: every earlier one becomes this one, and nothing is lost on the way."""
+"""The schema version: upgrades from every revision, without loss, and refused versions."""
 
 import subprocess
 import sys
@@ -21,8 +21,10 @@ from provider.errors import Unavailable
 from provider.maintenance import schema_version
 from provider.storage.database import Base, Database
 
-AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-ROWS = 3  # of every table
+NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+ROWS_PER_TABLE = 3
+
+AddRevision = Callable[[str, str], None]  # revision, body of its upgrade()
 
 
 @pytest.fixture
@@ -33,86 +35,88 @@ def db(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Add a revision, given by its body, to a copy of the program's own."""
-    here = tmp_path / "migrations"
-    (here / "versions").mkdir(parents=True)
+def add_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AddRevision:
+    """Return a function that adds a revision to a copy of the program's migrations."""
+    folder = tmp_path / "migrations"
+    (folder / "versions").mkdir(parents=True)
     for path in (
         schema_version.MIGRATIONS_FOLDER / "env.py",
         *(schema_version.MIGRATIONS_FOLDER / "versions").glob("*.py"),
     ):
-        (here / path.relative_to(schema_version.MIGRATIONS_FOLDER)).write_text(
+        (folder / path.relative_to(schema_version.MIGRATIONS_FOLDER)).write_text(
             path.read_text("utf-8"), "utf-8"
         )
 
     def add(revision: str, body: str) -> None:
-        before = schema_version.head()
-        (here / "versions" / f"{revision}.py").write_text(
+        previous = schema_version.head()
+        (folder / "versions" / f"{revision}.py").write_text(
             "from alembic import op\nimport sqlalchemy as sa\n"
-            f"revision, down_revision = {revision!r}, {before!r}\n"
+            f"revision, down_revision = {revision!r}, {previous!r}\n"
             f"def upgrade():\n    {body}\n"
         )
 
-    monkeypatch.setattr(schema_version, "MIGRATIONS_FOLDER", here)
+    monkeypatch.setattr(schema_version, "MIGRATIONS_FOLDER", folder)
     return add
 
 
-# What any database holds, read from the database itself: the models may be of another version.
+# These helpers reflect the tables, because the models may have another version than the database.
 
 
-def tables(connection: Connection) -> list[sa.Table]:
-    """Return the tables that are there, parents first, without alembic's own."""
-    there = sa.MetaData()
-    there.reflect(connection)
-    return [table for table in there.sorted_tables if table.name != "alembic_version"]
+def reflect_tables(connection: Connection) -> list[sa.Table]:
+    """Return the tables, parents first, without alembic's own."""
+    metadata = sa.MetaData()
+    metadata.reflect(connection)
+    return [table for table in metadata.sorted_tables if table.name != "alembic_version"]
 
 
 def fill(db: Database) -> None:
-    """Put rows into every table, every column of them filled."""
+    """Insert rows into every table, with a value in every column."""
     with db.engine.begin() as connection:
-        for table in tables(connection):
-            for number in range(1, ROWS + 1):
-                connection.execute(table.insert().values(row(table, number)))
+        for table in reflect_tables(connection):
+            for number in range(1, ROWS_PER_TABLE + 1):
+                connection.execute(table.insert().values(row_values(table, number)))
 
 
-def row(table: sa.Table, number: int) -> dict[str, Any]:
+def row_values(table: sa.Table, number: int) -> dict[str, Any]:
     return {
-        column.name: number if column.foreign_keys or column.primary_key else some(column, number)
+        column.name: number
+        if column.foreign_keys or column.primary_key
+        else unique_value(column, number)
         for column in table.columns
     }
 
 
-def some(column: sa.Column[Any], number: int) -> Any:
+def unique_value(column: sa.Column[Any], number: int) -> Any:
     """Return a value of the column's type that no other row has."""
     if isinstance(column.type, sa.Boolean):
         return number % 2 == 0
     if isinstance(column.type, sa.DateTime):
-        return AT.replace(tzinfo=None, minute=number)
-    kind = column.type.python_type
-    made: dict[type, Any] = {
+        return NOW.replace(tzinfo=None, minute=number)
+    python_type = column.type.python_type
+    values: dict[type, Any] = {
         int: number,
         float: number / 2,
         bytes: bytes([number]),
         object: {"number": number},
         str: f"{number} {column.name}"[: getattr(column.type, "length", None)],
     }
-    return made[kind]
+    return values[python_type]
 
 
-def content(db: Database) -> dict[str, list[tuple[Any, ...]]]:
+def read_rows(db: Database) -> dict[str, list[tuple[Any, ...]]]:
     """Return every row of every table."""
     with db.engine.connect() as connection:
         return {
             table.name: [tuple(row) for row in connection.execute(sa.select(table))]
-            for table in tables(connection)
+            for table in reflect_tables(connection)
         }
 
 
-def counts(db: Database) -> dict[str, int]:
-    return {name: len(rows) for name, rows in content(db).items()}
+def row_counts(db: Database) -> dict[str, int]:
+    return {name: len(rows) for name, rows in read_rows(db).items()}
 
 
-def version(db: Database) -> str | None:
+def stored_version(db: Database) -> str | None:
     with db.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
@@ -125,172 +129,171 @@ def broken_references(db: Database) -> list[Any]:
 # Upgrading
 
 
-def loses_nothing(db: Database, revision: str) -> None:
-    """Fill a database of a revision, upgrade it, and hold every table against what it was."""
+def check_upgrade_keeps_rows(db: Database, revision: str) -> None:
+    """Fill a database of a revision, upgrade it, and compare the tables' row counts."""
     schema_version.upgrade(db, revision)
     fill(db)
-    before = counts(db)
+    before = row_counts(db)
     assert before
-    assert set(before.values()) == {ROWS}
+    assert set(before.values()) == {ROWS_PER_TABLE}
     schema_version.upgrade(db)
-    after = counts(db)
+    after = row_counts(db)
     assert {name: after[name] for name in before} == before
     assert broken_references(db) == []
     schema_version.require_current(db)
 
 
-def test_the_files_names_say_the_order_that_the_revisions_themselves_say() -> None:
+def test_revisions_are_in_the_order_of_their_file_names() -> None:
     chain = ScriptDirectory(str(schema_version.MIGRATIONS_FOLDER)).walk_revisions()
     assert schema_version.revisions() == [script.revision for script in chain][::-1]
 
 
 @pytest.mark.parametrize("revision", schema_version.revisions())
-def test_a_database_of_every_earlier_revision_is_upgraded_without_loss(
-    db: Database, revision: str
-) -> None:
-    loses_nothing(db, revision)
+def test_upgrade_from_every_revision_keeps_rows(db: Database, revision: str) -> None:
+    check_upgrade_keeps_rows(db, revision)
 
 
-REBUILT = """with op.batch_alter_table("orders", recreate="always") as batch:
+REBUILD_ORDERS = """with op.batch_alter_table("orders", recreate="always") as batch:
         batch.add_column(sa.Column("colour", sa.String(10), nullable=True))"""
 
 
-def test_rebuilding_a_table_takes_no_child_with_it(
-    db: Database, more: Callable[[str, str], None]
+def test_upgrade_that_rebuilds_a_table_keeps_its_child_rows(
+    db: Database, add_revision: AddRevision
 ) -> None:
     first = schema_version.head()
-    more("9001", REBUILT)
+    add_revision("9001", REBUILD_ORDERS)
     assert schema_version.revisions()[-2:] == [first, "9001"]
-    loses_nothing(db, first)
+    check_upgrade_keeps_rows(db, first)
     with db.engine.connect() as connection:
-        parents = {table.name for table in tables(connection) if "colour" in table.columns}
+        parents = {table.name for table in reflect_tables(connection) if "colour" in table.columns}
     assert parents == {"orders"}
 
 
-CASCADES = """op.create_table("shelves", sa.Column("id", sa.Integer, primary_key=True))
-    op.create_table("books", sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("shelf_id", sa.Integer,
-            sa.ForeignKey("shelves.id", ondelete="CASCADE"), nullable=False))"""
-SHELVES = REBUILT.replace('"orders"', '"shelves"')
+CREATE_CASCADING_TABLES = """
+    op.create_table("parents", sa.Column("id", sa.Integer, primary_key=True))
+    op.create_table("children", sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("parent_id", sa.Integer,
+            sa.ForeignKey("parents.id", ondelete="CASCADE"), nullable=False))"""
+REBUILD_PARENTS = REBUILD_ORDERS.replace('"orders"', '"parents"')
 
 
-def test_not_even_where_a_child_would_go_with_its_parent(
-    db: Database, more: Callable[[str, str], None]
+def test_upgrade_that_rebuilds_a_parent_keeps_cascading_children(
+    db: Database, add_revision: AddRevision
 ) -> None:
-    more("9001", CASCADES)
-    more("9002", SHELVES)
-    loses_nothing(db, "9001")
+    add_revision("9001", CREATE_CASCADING_TABLES)
+    add_revision("9002", REBUILD_PARENTS)
+    check_upgrade_keeps_rows(db, "9001")
 
 
-def test_this_very_test_notices_when_children_go_with_their_parent(
-    db: Database, more: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+def test_check_notices_children_deleted_with_their_parent(
+    db: Database, add_revision: AddRevision, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more("9001", CASCADES)
-    more("9002", SHELVES)
-    # As it would be without the care that is taken: the keys are on while a parent is rebuilt.
+    add_revision("9001", CREATE_CASCADING_TABLES)
+    add_revision("9002", REBUILD_PARENTS)
+    # Foreign keys stay on while the parent is rebuilt.
     monkeypatch.setattr(schema_version, "_without_foreign_keys", lambda *_, **__: nullcontext())
     with pytest.raises(AssertionError):
-        loses_nothing(db, "9001")
-    assert counts(db)["books"] == 0
+        check_upgrade_keeps_rows(db, "9001")
+    assert row_counts(db)["children"] == 0
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "error"),
     [
-        ('op.execute("DELETE FROM books WHERE id > 2")', AssertionError),
-        ('op.execute("DELETE FROM shelves")', Unavailable),
-        ('op.execute("DROP TABLE books")', KeyError),
+        ('op.execute("DELETE FROM children WHERE id > 2")', AssertionError),
+        ('op.execute("DELETE FROM parents")', Unavailable),
+        ('op.execute("DROP TABLE children")', KeyError),
     ],
     ids=["rows", "parents", "a table"],
 )
-def test_a_revision_that_loses_something_is_noticed(
-    db: Database, more: Callable[[str, str], None], body: str, said: type[Exception]
+def test_check_notices_revision_that_loses_rows(
+    db: Database, add_revision: AddRevision, body: str, error: type[Exception]
 ) -> None:
-    more("9001", CASCADES)
-    more("9002", body)
-    with pytest.raises(said):
-        loses_nothing(db, "9001")
+    add_revision("9001", CREATE_CASCADING_TABLES)
+    add_revision("9002", body)
+    with pytest.raises(error):
+        check_upgrade_keeps_rows(db, "9001")
 
 
-def test_an_upgrade_that_would_leave_orphans_is_undone_whole(
-    db: Database, more: Callable[[str, str], None]
+def test_upgrade_that_leaves_orphans_is_rolled_back(
+    db: Database, add_revision: AddRevision
 ) -> None:
     schema_version.upgrade(db)
     fill(db)
-    before, first = content(db), schema_version.head()
-    more("9001", REBUILT + '\n    op.execute("DELETE FROM accounts WHERE id = 1")')
-    with pytest.raises(Unavailable, match=r"would leave \d+ rows without their parent: undone"):
+    before, first = read_rows(db), schema_version.head()
+    add_revision("9001", REBUILD_ORDERS + '\n    op.execute("DELETE FROM accounts WHERE id = 1")')
+    with pytest.raises(Unavailable, match=r"undone: it would leave \d+ rows without their parent"):
         schema_version.upgrade(db)
-    assert content(db) == before
-    assert version(db) == first
+    assert read_rows(db) == before
+    assert stored_version(db) == first
 
 
-def test_an_upgrade_that_fails_midway_leaves_the_database_as_it_was(
-    db: Database, more: Callable[[str, str], None]
-) -> None:
+def test_failing_upgrade_is_rolled_back(db: Database, add_revision: AddRevision) -> None:
     schema_version.upgrade(db)
     fill(db)
-    before, first = content(db), schema_version.head()
-    more(
+    before, first = read_rows(db), schema_version.head()
+    add_revision(
         "9001",
-        REBUILT
+        REBUILD_ORDERS
         + '\n    op.create_table("odd", sa.Column("id", sa.Integer))\n    raise ZeroDivisionError',
     )
     with pytest.raises(ZeroDivisionError):
         schema_version.upgrade(db)
-    assert content(db) == before
-    assert version(db) == first
+    assert read_rows(db) == before
+    assert stored_version(db) == first
 
 
-def test_foreign_keys_hold_again_after_an_upgrade(db: Database) -> None:
+def test_foreign_keys_are_enforced_after_upgrade(db: Database) -> None:
     schema_version.upgrade(db)
     with pytest.raises(sa.exc.IntegrityError), db.writing() as session:
         session.execute(sa.text("INSERT INTO account_products VALUES (4711, 4711)"))
 
 
-def test_the_same_upgrade_again_changes_nothing(db: Database) -> None:
+def test_repeated_upgrade_changes_nothing(db: Database) -> None:
     schema_version.upgrade(db)
     fill(db)
-    before = content(db)
+    before = read_rows(db)
     schema_version.upgrade(db)
-    schema_version.upgrade(db, schema_version.revisions()[0])  # an older one neither
-    assert content(db) == before
-    assert version(db) == schema_version.head()
+    schema_version.upgrade(
+        db, schema_version.revisions()[0]
+    )  # a lower target changes nothing either
+    assert read_rows(db) == before
+    assert stored_version(db) == schema_version.head()
 
 
-def test_the_models_and_the_migrations_say_the_same(db: Database) -> None:
+def test_models_and_migrations_agree(db: Database) -> None:
     assert kinds.KINDS
     schema_version.upgrade(db)
     with db.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
-        assert {table.name for table in tables(connection)} == set(Base.metadata.tables)
+        assert {table.name for table in reflect_tables(connection)} == set(Base.metadata.tables)
 
 
-def test_every_constraint_has_a_name_by_which_a_migration_can_drop_it(db: Database) -> None:
+def test_every_constraint_has_a_name(db: Database) -> None:
     schema_version.upgrade(db)
     with db.engine.connect() as connection:
-        for table in tables(connection):
+        for table in reflect_tables(connection):
             for constraint in table.constraints:
                 assert constraint.name, (table.name, constraint)
 
 
-def test_a_folder_of_the_program_may_be_called_anything(
+def test_upgrade_works_in_folder_with_special_characters(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = tmp_path / "100%(odd)s folder"
     odd.symlink_to(schema_version.MIGRATIONS_FOLDER)
     monkeypatch.setattr(schema_version, "MIGRATIONS_FOLDER", odd)
     schema_version.upgrade(db)
-    assert version(db) == schema_version.head()
+    assert stored_version(db) == schema_version.head()
 
 
-def test_a_new_databases_folder_is_its_owners_alone(db: Database) -> None:
+def test_folder_of_new_database_has_mode_0700(db: Database) -> None:
     schema_version.upgrade(db)
     assert Path(str(db.url.database)).parent.stat().st_mode & 0o777 == 0o700
 
 
-# Refusing what is not of this version
+# Refused versions
 
 
 def put_version(db: Database, revision: str) -> None:
@@ -298,50 +301,50 @@ def put_version(db: Database, revision: str) -> None:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = :v"), {"v": revision})
 
 
-def test_a_database_of_this_version_is_fine(db: Database) -> None:
+def test_require_current_accepts_this_version(db: Database) -> None:
     schema_version.upgrade(db)
     schema_version.require_current(db)
 
 
-def test_where_there_is_no_database_the_command_is_named_and_none_is_made(db: Database) -> None:
+def test_require_current_without_database_names_command(db: Database) -> None:
     with pytest.raises(Unavailable, match="no database yet: run `provider init`"):
         schema_version.require_current(db)
     assert not Path(str(db.url.database)).exists()
 
 
-def test_an_empty_database_is_refused(db: Database) -> None:
+def test_require_current_refuses_empty_database(db: Database) -> None:
     Path(str(db.url.database)).parent.mkdir()
     Path(str(db.url.database)).touch()
     with pytest.raises(Unavailable, match="is empty: run `provider init`"):
         schema_version.require_current(db)
 
 
-def test_an_older_database_is_refused(db: Database, more: Callable[[str, str], None]) -> None:
+def test_require_current_refuses_older_database(db: Database, add_revision: AddRevision) -> None:
     schema_version.upgrade(db)
     first = schema_version.head()
-    more("9001", REBUILT)
+    add_revision("9001", REBUILD_ORDERS)
     with pytest.raises(Unavailable, match=f"version {first}, .* needs 9001: run `provider init`"):
         schema_version.require_current(db)
     schema_version.upgrade(db)
     schema_version.require_current(db)
 
 
-def test_a_newer_database_is_refused_and_left_alone(db: Database) -> None:
+def test_newer_database_is_refused_and_unchanged(db: Database) -> None:
     schema_version.upgrade(db)
     put_version(db, "9999")
-    for ask in (schema_version.require_current, schema_version.upgrade):
+    for function in (schema_version.require_current, schema_version.upgrade):
         with pytest.raises(Unavailable, match=r"9999.* is newer than this program"):
-            ask(db)
-    assert version(db) == "9999"
+            function(db)
+    assert stored_version(db) == "9999"
 
 
-def test_an_unknown_revision_cannot_be_asked_for(db: Database) -> None:
+def test_upgrade_to_unknown_revision_is_refused(db: Database) -> None:
     with pytest.raises(CommandError, match="4711"):
         schema_version.upgrade(db, "4711")
-    assert version(db) is None
+    assert stored_version(db) is None
 
 
-def test_asking_for_the_version_needs_no_lock(db: Database) -> None:
+def test_require_current_needs_no_lock(db: Database) -> None:
     schema_version.upgrade(db)
     other = Database(str(db.url))
     with other.writing() as session:
@@ -350,22 +353,22 @@ def test_asking_for_the_version_needs_no_lock(db: Database) -> None:
     other.close()
 
 
-# Two at once
+# Concurrent upgrades
 
 
-INIT_AT_ONCE = """
+UPGRADE_IN_FOUR_PROCESSES = """
 import os, sys
-from provider import kinds, schema
-from provider.db import Database
+from provider.maintenance import schema_version
+from provider.storage.database import Database
 
 wait, go = os.pipe()
 for _ in range(4):
     if os.fork() == 0:
         os.close(go)
-        os.read(wait, 1)  # until all have been started
+        os.read(wait, 1)  # until the parent closes the pipe
         db = Database(sys.argv[1])
-        schema.upgrade(db)
-        schema.require_current(db)
+        schema_version.upgrade(db)
+        schema_version.require_current(db)
         db.close()
         os._exit(0)
 os.close(go)
@@ -373,26 +376,26 @@ sys.exit(any([os.wait()[1] for _ in range(4)]))
 """
 
 
-def test_processes_that_upgrade_at_once_all_succeed(db: Database) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", INIT_AT_ONCE, str(db.url)],
+def test_concurrent_upgrades_of_processes_all_succeed(db: Database) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", UPGRADE_IN_FOUR_PROCESSES, str(db.url)],
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, "")
     schema_version.require_current(db)
-    assert set(counts(db).values()) == {0}
+    assert set(row_counts(db).values()) == {0}
 
 
-def test_an_upgrade_while_somebody_writes_for_long_says_so(
+def test_upgrade_beside_long_writer_is_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("provider.storage.sqlite.BUSY_TIMEOUT_MS", 50)
     db, other = (Database(f"sqlite:///{tmp_path / 'provider.db'}") for _ in range(2))
     with other.writing() as session:
         session.execute(sa.text("CREATE TABLE t (x)"))
-        with pytest.raises(Unavailable, match="kept busy by another program"):
+        with pytest.raises(Unavailable, match="Another program is writing"):
             schema_version.upgrade(db)
     db.close()
     other.close()
