@@ -47,7 +47,7 @@ STATE_LABELS = {
     WAITING: "Waiting",
     DELIVERED: "Delivered",
     PARKED: "Failed",
-    SUPERSEDED: "Superseded",
+    SUPERSEDED: "No longer needed",
 }
 SUPERSEDED_EXPLANATION = "a later status has already been sent, and it replaces this one"
 BATCH_SIZE = 100  # messages in one transaction: a longer one would block other writers

@@ -40,11 +40,11 @@ _SETTLE_UPDATE = (
 _RETRY_UPDATE = (
     update(_MESSAGES)
     .where(*STILL_LEASED)
-    .values(due_at=bindparam("due"), attempts=_COLUMNS.attempts + 1, lease=None, leased_until=None)
+    .values(due_at=_DUE_AT_PARAM, attempts=_COLUMNS.attempts + 1, lease=None, leased_until=None)
     .returning(_COLUMNS.id)
 )
 # Messages behind one that waits for its retry are due with it, or every claim would examine them.
-# This is for speed only: `_claim_query` keeps the order.
+# This is for speed only: `_claim_query` in `claims.py` keeps the order.
 _FOLLOWING_UPDATE = update(_MESSAGES).where(
     _COLUMNS.queue == QUEUE_PARAM,
     _COLUMNS.ordering_key.in_(_ORDERING_KEYS_PARAM),
@@ -72,7 +72,7 @@ _SUPERSEDED_MESSAGES = (
             _LATER_MESSAGES.c.sequence > _COLUMNS.sequence,
         ),
     )
-    .order_by(_COLUMNS.id)  # the order in which many are requeued, or the two could deadlock
+    .order_by(_COLUMNS.id)  # `requeue` locks in this order too, or settling and requeueing could deadlock
     .with_for_update(of=_MESSAGES)
     .cte("superseded")
 )

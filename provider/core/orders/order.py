@@ -187,7 +187,7 @@ class Order(Base):
 
     @property
     def is_waiting_for_candidate(self) -> bool:
-        """Whether the candidate has not started. Only such an order can expire."""
+        """Whether the candidate has not started; then the order expires at `expires_at`."""
         return self.status == PENDING and self.progress in NOT_STARTED
 
     @property
@@ -280,8 +280,9 @@ class Order(Base):
     ) -> None:
         """Change the status, record the event and enqueue the callback, in one transaction.
 
-        Raises Conflict for a transition that is not allowed. The UPDATE checks the revision and
-        raises Conflict when another transaction was first, so of submit and expire one succeeds.
+        Raises Conflict for a transition that is not allowed. The UPDATE checks the revision
+        and raises Conflict when another transaction changed the order first. Otherwise a submit
+        and an expiry at the same moment could both succeed.
         """
         if self.status not in ALLOWED_PREVIOUS_STATUSES[status]:
             raise Conflict(f"An order that is {self.status} cannot become {status}")

@@ -42,7 +42,7 @@ class JobNotifier:
         return self
 
     def start_in_server(self) -> "JobNotifier":
-        """Begin in a server's process, and end with it; see `stop_with_main`."""
+        """Begin in a server's process, and end with it; see `stop_when_main_thread_ends`."""
         stop_when_main_thread_ends(self.stop, lambda: self._stopping, exit_when_orphaned=True)
         return self.start()
 
