@@ -43,11 +43,12 @@ from tests.maintenance.test_copy_instance import (
     read_files,
     store_recordings,
 )
+from tests.maintenance.test_schema_version import AddRevision, add_revision
 
 pytestmark = pytest.mark.sqlite  # tests of PostgreSQL create a database of their own
 
 KEY = b"k" * 32
-__all__ = ["filled_database"]
+__all__ = ["add_revision", "filled_database"]
 
 
 @pytest.fixture
@@ -180,19 +181,16 @@ def test_missing_files_are_reported_and_restore_works(
 
 
 def test_backup_of_earlier_version_is_upgraded_by_restore(
-    instance: Services, empty_instance: Settings, tmp_path: Path
+    instance: Services, empty_instance: Settings, tmp_path: Path, add_revision: AddRevision
 ) -> None:
     backup(instance, tmp_path / "backup")
-    old = tmp_path / "backup" / "provider.db"
-    old.unlink()
-    with closing(Database(f"sqlite:///{old}")) as db:
-        schema_version.upgrade(db, schema_version.revisions()[0])
-        test_schema_version.fill(db)
-    rewrite_manifest(tmp_path / "backup", database_version=schema_version.revisions()[0])
+    add_revision("9001", 'op.execute("UPDATE orders SET revision = 4711")')
     restore_backup(tmp_path / "backup", empty_instance, ignore_progress)
     with closing(Database(empty_instance.database_url)) as db:
         schema_version.require_current(db)
-        assert test_schema_version.row_counts(db)["orders"] == test_schema_version.ROWS_PER_TABLE
+        with db.reading() as session:
+            revisions = session.scalars(sa.text("SELECT revision FROM orders")).all()
+    assert revisions == [4711] * test_schema_version.ROWS_PER_TABLE
 
 
 # Under load
@@ -260,8 +258,8 @@ def test_killed_backup_leaves_temporary_folder_that_next_one_deletes(
         args = instance.settings, folder / f"b{calls}", KillAfter(calls)
         assert run_in_process(_back_up_in_process, *args) == -signal.SIGKILL
         assert [path.name for path in folder.iterdir()] == [f".b{calls}.provider-draft"]
-    backup(instance, folder / "whole")
-    assert [path.name for path in folder.iterdir()] == ["whole"]
+    backup(instance, folder / "complete")
+    assert [path.name for path in folder.iterdir()] == ["complete"]
 
 
 def _back_up_in_process(
@@ -306,7 +304,7 @@ def _back_up_to_small_disk(
         error_file.write_text(f"{type(error).__name__}: {error}")
 
 
-def test_a_second_backup_at_the_same_place_waits_for_nobody(
+def test_concurrent_or_repeated_backup_of_same_name_is_refused(
     instance: Services, tmp_path: Path
 ) -> None:
     errors: list[str] = []
@@ -501,7 +499,7 @@ def run(instance: Services, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def test_the_commands_take_an_instance_to_another_place_and_back(
+def test_commands_backup_restore_and_copy_are_equal(
     run: Run, instance: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = instance_content(instance.settings)

@@ -193,7 +193,7 @@ def test_text_keys_have_one_order_on_every_database(
 def test_new_rows_get_ids_after_the_copied_ones(source: Database, empty: Database) -> None:
     copy(source, empty)
     with empty.writing() as session:
-        session.add(added := new_account("A new one"))
+        session.add(added := new_account("New"))
         session.flush()
         assert added.id == test_schema_version.ROWS_PER_TABLE + 1
 
@@ -312,7 +312,7 @@ def test_copy_begun_by_another_version_is_refused(source: Database, target: Data
 
 def test_target_with_rows_is_refused_and_unchanged(source: Database, empty: Database) -> None:
     with empty.writing() as session:
-        session.add(new_account("Already here"))
+        session.add(new_account("Existing"))
     with pytest.raises(Conflict, match=r"has rows already \(accounts\)") as error:
         copy(source, empty)
     assert error_line(error)
