@@ -173,7 +173,7 @@ def test_console_check_by_keyboard_completes(live_server: LiveServer, page: Page
             page.keyboard.press("ArrowDown")
     tab_to(page, "Save and complete…")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("row", name="The check as a whole")).to_contain_text("To consider")
+    expect(page.get_by_role("row", name="Overall result")).to_contain_text("To consider")
     tab_to(page, "Complete and notify the ATS")
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_have_text("The check is completed.")
