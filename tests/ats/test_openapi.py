@@ -42,7 +42,7 @@ POSITIVE, NEGATIVE = schemathesis.GenerationMode.POSITIVE, schemathesis.Generati
 
 
 @dataclass
-class TestedServer:
+class ServerUnderTest:
     """A server under test, with its products, orders and observed responses."""
 
     client: WorkableClient
@@ -82,7 +82,7 @@ class TestedServer:
 @pytest.fixture(scope="module")
 def tested_server(
     module_database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[TestedServer]:
+) -> Iterator[ServerUnderTest]:
     folder = tmp_path_factory.mktemp("openapi")
     settings_ = Settings(
         instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,)
@@ -92,7 +92,7 @@ def tested_server(
     app.config["PROPAGATE_EXCEPTIONS"] = False
     token = factories.create_account(services, shared_ttl=120, shared_ttl_units="minutes")[1]
     client = WorkableClient(app.test_client(), token)
-    yield TestedServer(
+    yield ServerUnderTest(
         client,
         services,
         {contract.kind: contract.create_product(services) for contract in KIND_CONTRACTS},
@@ -101,7 +101,7 @@ def tested_server(
 
 
 @pytest.fixture(scope="module")
-def description(tested_server: TestedServer) -> Any:
+def description(tested_server: ServerUnderTest) -> Any:
     return schemathesis.openapi.from_wsgi("/openapi.json", tested_server.client.client.application)
 
 
@@ -127,7 +127,7 @@ def operations(description: Any) -> list[Any]:
 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_response_conforms_to_description(
-    tested_server: TestedServer, description: Any, name: str
+    tested_server: ServerUnderTest, description: Any, name: str
 ) -> None:
     operation = description.find_operation_by_id(name)
     valid, invalid = (operation.as_strategy(generation_mode=mode) for mode in (POSITIVE, NEGATIVE))
@@ -164,7 +164,7 @@ def acceptance_checks(case: Any, has_existing_ids: bool) -> list[Any]:
 
 
 def test_linked_operations_conform_to_description(
-    tested_server: TestedServer, description: Any
+    tested_server: ServerUnderTest, description: Any
 ) -> None:
     tested_server.observed.clear()
 
