@@ -72,7 +72,9 @@ _SUPERSEDED_MESSAGES = (
             _LATER_MESSAGES.c.sequence > _COLUMNS.sequence,
         ),
     )
-    .order_by(_COLUMNS.id)  # `requeue` locks in this order too, or settling and requeueing could deadlock
+    .order_by(
+        _COLUMNS.id
+    )  # `requeue` locks in this order too, or settling and requeueing could deadlock
     .with_for_update(of=_MESSAGES)
     .cte("superseded")
 )

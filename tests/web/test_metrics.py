@@ -208,7 +208,7 @@ def test_requests_are_counted_by_endpoint(client: FlaskClient, scrape: Scrape) -
     assert "nowhere" not in text
     samples = scrape()
     assert samples["requests_total{code=401,endpoint=workable.list_tests}"] == 1
-    assert samples["requests_total{code=404,endpoint=candidate.arrive}"] == 1
+    assert samples["requests_total{code=404,endpoint=candidate.open_invitation}"] == 1
     assert samples["requests_total{code=404,endpoint=none}"] == 1
     assert samples["requests_total{code=200,endpoint=metrics.metrics}"] == 1
 
