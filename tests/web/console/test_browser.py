@@ -181,7 +181,7 @@ def test_order_is_cancelled_by_keyboard(page: Page, console: ConsoleServer) -> N
     page.keyboard.type("correct horse battery")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Orders")).to_be_visible()
-    for _ in range(4):  # the newest first: expired, started, cancelled, completed
+    for _ in range(4):  # rows above it: expired, started, cancelled, completed
         tab_to(page, "Lakita Marrero")
     tab_to(page, "Lakita Marrero")
     page.keyboard.press("Enter")
