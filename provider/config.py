@@ -161,7 +161,7 @@ def _database_url(url: str | None, instance: Path) -> str:
         raise Invalid("PROVIDER_DATABASE_URL should begin with sqlite:/// or postgresql+psycopg://")
     if url.startswith("postgresql") and not find_spec("psycopg"):
         raise Invalid("PostgreSQL needs more packages: run `pip install 'provider[scale]'`")
-    # A database in memory would be another one for each connection.
+    # Each connection would open an in-memory database of its own.
     file = url.removeprefix("sqlite:///")
     if file in ("", ":memory:") or (file != url and "?" in file):
         raise Invalid("PROVIDER_DATABASE_URL should be sqlite:/// and a file, without options")

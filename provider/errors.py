@@ -1,4 +1,4 @@
-"""Errors for people and ATSs: each message is one sentence that says what to do."""
+"""Errors for people and ATSs: each message says what to do in one sentence."""
 
 
 class ProviderError(Exception):

@@ -31,15 +31,15 @@ MAX_README_LINES = 150
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.name))
 
 
-def list_commands(group: click.Group, prefix: str = "provider") -> list[str]:
+def commands(group: click.Group, prefix: str = "provider") -> list[str]:
     """Return every command with its groups, like `provider order list`."""
-    commands = []
+    paths = []
     context = click.Context(group)
-    for name in group.list_commands(context):
+    for name in group.commands(context):
         command = group.get_command(context, name)
         path = f"{prefix} {name}"
-        commands += list_commands(command, path) if isinstance(command, click.Group) else [path]
-    return commands
+        paths += commands(command, path) if isinstance(command, click.Group) else [path]
+    return paths
 
 
 # Settings
@@ -64,14 +64,14 @@ def test_describe_settings_lists_every_setting(tmp_path: Path) -> None:
 # Commands
 
 
-@pytest.mark.parametrize("command", list_commands(main))
+@pytest.mark.parametrize("command", commands(main))
 def test_command_has_row_in_deployment_guide(command: str) -> None:
     assert f"| `{command}" in DEPLOYMENT
 
 
 @each_document
 def test_document_names_only_known_commands(document: Path) -> None:
-    known = list_commands(main)
+    known = commands(main)
     for words in re.findall(r"`provider ([a-z][^`]*)`", document.read_text("utf-8")):
         assert any(f"provider {words}".startswith(command) for command in known), words
 
