@@ -52,8 +52,8 @@ def _remux_copy(source: Path, copy: Path) -> None:
 
 
 def _open_container(path: Path) -> InputContainer:
-    # The format is set explicitly. If the library detected it, a playlist sent as a video would
-    # make the library open the files that the playlist names.
+    # The format is set explicitly. A library that detects formats would accept a playlist as a
+    # video, and open the files that the playlist names.
     with path.open("rb") as file:
         magic_bytes = file.read(8)
     if magic_bytes.startswith(b"\x1a\x45\xdf\xa3"):
