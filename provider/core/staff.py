@@ -122,7 +122,7 @@ def register_sign_in_attempt(session: Session, email: str, ip_address: str, now:
     for key, max_attempts in _attempt_limits(email, ip_address).items():
         acquire_advisory_lock(session, f"sign-in attempt {key.hex()}")
         if _count_attempts(session, key, now) >= max_attempts:
-            raise Unauthorized("Too many tries. Wait a quarter of an hour, then try again")
+            raise Unauthorized("Too many attempts. Wait a quarter of an hour, then try again")
         session.add(SignInAttempt(key=key, attempted_at=now))
     staff = session.scalar(select(Staff).where(Staff.email == email, Staff.disabled_at.is_(None)))
     return staff.password_hash if staff else _dummy_hash()
