@@ -35,7 +35,7 @@ def commands(group: click.Group, prefix: str = "provider") -> list[str]:
     """Return every command with its groups, like `provider order list`."""
     paths = []
     context = click.Context(group)
-    for name in group.commands(context):
+    for name in group.list_commands(context):
         command = group.get_command(context, name)
         path = f"{prefix} {name}"
         paths += commands(command, path) if isinstance(command, click.Group) else [path]
