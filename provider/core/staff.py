@@ -17,7 +17,7 @@ from provider.storage import secrets
 from provider.storage.database import Base, acquire_advisory_lock
 
 ROLES = ("admin", "operator", "viewer")
-SESSION_LIFETIME = timedelta(hours=12)
+STAFF_SESSION_LIFETIME = timedelta(hours=12)
 ATTEMPT_WINDOW = timedelta(minutes=15)
 MAX_ATTEMPTS_PER_EMAIL = 5
 MAX_ATTEMPTS_PER_IP_ADDRESS = 30
@@ -183,7 +183,7 @@ def _create_session(session: Session, staff: Staff, now: datetime) -> str:
             staff=staff,
             token_hash=secrets.sha256_digest(token),
             created_at=now,
-            expires_at=now + SESSION_LIFETIME,
+            expires_at=now + STAFF_SESSION_LIFETIME,
         )
     )
     return token

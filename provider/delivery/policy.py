@@ -1,4 +1,7 @@
-"""How many messages may be claimed: circuit breaker, pauses and the accounts' send rates."""
+"""How many messages may be claimed: circuit breaker, pauses and the accounts' send rates.
+
+The delay before a message's next attempt is `Dispatcher.retry_delay` in `dispatcher.py`.
+"""
 
 import random
 from collections import Counter

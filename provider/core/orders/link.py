@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from provider.core.orders.order import Order
 
 INVITE, REPORT, PDF, SHARED = "invite", "report", "pdf", "shared"
-SESSION_LIFETIME = timedelta(days=30)
+CANDIDATE_SESSION_LIFETIME = timedelta(days=30)
 # Older sessions are deleted, because a mail scanner may open an invitation any number of times.
 MAX_SESSIONS_PER_ORDER = 20
 
@@ -205,7 +205,7 @@ class OrderSession(Base):
                 order=order,
                 token_hash=secrets.sha256_digest(token),
                 created_at=now,
-                expires_at=now + SESSION_LIFETIME,
+                expires_at=now + CANDIDATE_SESSION_LIFETIME,
             )
         )
         session.flush()

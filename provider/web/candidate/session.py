@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, joinedload
 from werkzeug.wrappers import Response
 
 from provider.core.orders import INVITE, Link, Order, OrderSession
-from provider.core.orders.link import SESSION_LIFETIME
+from provider.core.orders.link import CANDIDATE_SESSION_LIFETIME
 from provider.core.products.product import ProductVersion
 from provider.errors import NotFound, Unauthorized
 from provider.services import current_services
@@ -107,7 +107,7 @@ def set_session_cookie(response: Response, public_id: str, value: str) -> None:
     response.set_cookie(
         _cookie_name(public_id),
         value,
-        max_age=SESSION_LIFETIME,
+        max_age=CANDIDATE_SESSION_LIFETIME,
         path="/",
         secure=current_services().settings.is_https,
         httponly=True,

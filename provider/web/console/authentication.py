@@ -1,4 +1,7 @@
-"""The session behind a console request, and the permissions of its role."""
+"""The session behind a console request, and the permissions of its role.
+
+`Staff.can_edit` in `core/staff.py` decides which roles may change something; a viewer may not.
+"""
 
 from dataclasses import dataclass
 from typing import Any

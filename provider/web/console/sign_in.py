@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from werkzeug.wrappers import Response
 
 from provider.core.staff import (
-    SESSION_LIFETIME,
+    STAFF_SESSION_LIFETIME,
     Staff,
     StaffSession,
     complete_sign_in,
@@ -82,7 +82,7 @@ def _render_form(problem: str = "", status_code: int = 200) -> Response:
 
 def _sign_in_response(services: Services, token: str) -> Response:
     response = redirect(safe_redirect_target(request.form.get("next", "")))
-    _set_cookie(services, response, token, int(SESSION_LIFETIME.total_seconds()))
+    _set_cookie(services, response, token, int(STAFF_SESSION_LIFETIME.total_seconds()))
     return response
 
 

@@ -2,7 +2,7 @@
 
 An item earns its points times the score of its answer; a blank answer earns 0. The percentage of
 a section is its share of points. The total is the average of the sections, by weight. Fractions
-are exact; each percentage is rounded once, at the end.
+are exact; each percentage is rounded once, at the end (`to_percent` in `core/kinds/grading.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
