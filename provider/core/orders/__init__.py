@@ -1,6 +1,7 @@
 """Orders: placing them, their statuses and results, and the links that open them."""
 
 from provider.core.orders.evidence import Evidence, VideoAnswer
+from provider.core.orders.expiry import expire_overdue_orders, has_orders_to_expire
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
     CANCELLED,
@@ -16,8 +17,6 @@ from provider.core.orders.order import (
     Order,
     OrderEvent,
     Result,
-    expire_overdue_orders,
-    has_orders_to_expire,
 )
 from provider.core.orders.placement import Placement, place
 from provider.core.orders.timed_order import TimedOrder, close_overdue_orders, has_orders_to_close

@@ -1,0 +1,40 @@
+"""Scheduled work: orders that nobody started in time expire, batch by batch."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from provider.core.orders.order import NOT_STARTED, Order
+
+# Orders that expire in one transaction. A longer transaction would block other writers.
+BATCH_SIZE = 100
+
+
+def has_orders_to_expire(session: Session, now: datetime) -> bool:
+    return session.scalar(select(Order.id).where(*_overdue_conditions(now)).limit(1)) is not None
+
+
+def expire_overdue_orders(session: Session, now: datetime) -> int:
+    """Expire one batch of overdue orders. Returns their number."""
+    overdue_orders = session.scalars(
+        select(Order)
+        .where(*_overdue_conditions(now))
+        .order_by(Order.expires_at)
+        .limit(BATCH_SIZE)
+        # Rows that another process or the candidate has locked are left for the next batch.
+        .with_for_update(skip_locked=True)
+    ).all()
+    for order in overdue_orders:
+        order.expire(session, now)
+    return len(overdue_orders)
+
+
+def _overdue_conditions(now: datetime) -> list[Any]:
+    return [
+        # A literal: with a parameter the planner could not use the partial index.
+        Order.status == text("'pending'"),
+        Order.progress.in_(NOT_STARTED),
+        Order.expires_at <= now,
+    ]
