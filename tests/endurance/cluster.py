@@ -86,10 +86,16 @@ def simulate_elapsed_time(instance: Instance, interval: str) -> None:
     )
 
 
-def terminate_idle_transactions(instance: Instance) -> None:
-    """End the transactions of stalled processes, as PostgreSQL does after a minute."""
-    execute_sql(
-        instance,
+def terminate_open_transactions(instance: Instance) -> None:
+    """End the transactions of suspended processes, as PostgreSQL does after a minute.
+
+    A statement may still run when its process is suspended; its transaction is ended afterwards.
+    """
+    end_transactions = text(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'",
+        "AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND xact_start IS NOT NULL"
     )
+    with instance.open_services() as services, services.db.engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        while connection.execute(end_transactions).all():
+            continue

@@ -11,7 +11,7 @@ from tests.endurance.actors import STEPS
 from tests.endurance.cluster import (
     open_postgres_instance,
     simulate_elapsed_time,
-    terminate_idle_transactions,
+    terminate_open_transactions,
 )
 from tests.endurance.expected_statuses import count_undelivered, load_expected_statuses
 from tests.endurance.receiver import CallbackReceiver, PlannedResponse
@@ -141,7 +141,7 @@ def _stall_worker(
 
 def _wait_for_lease_expiry(run: Run, instance: Instance) -> None:
     if run.short:
-        terminate_idle_transactions(instance)
+        terminate_open_transactions(instance)
         simulate_elapsed_time(instance, "2 minutes")
     else:
         time.sleep(DEFAULT_LEASE.total_seconds() + 5)
