@@ -82,7 +82,7 @@ def backup(folder: Path, as_json: bool) -> None:
     _print_summary(
         manifest.tables,
         len(manifest.files),
-        manifest.amiss,
+        manifest.problems,
         time.monotonic() - started,
         as_json=as_json,
     )
@@ -117,7 +117,7 @@ def restore(folder: Path, as_json: bool) -> None:
     _print_summary(
         manifest.tables,
         len(manifest.files),
-        manifest.amiss,
+        manifest.problems,
         time.monotonic() - started,
         as_json=as_json,
     )
@@ -188,7 +188,7 @@ def _print_summary(
             {
                 "rows": row_count,
                 "files": file_count,
-                "amiss": file_problems,
+                "problems": file_problems,
                 "seconds": round(seconds, 1),
                 "tables": checksums,
             }

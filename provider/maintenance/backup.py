@@ -92,7 +92,7 @@ def _collect_backup(
         database_version=schema_version.head(),
         tables=checksums,
         files=files,
-        amiss=copied.problems,
+        problems=copied.problems,
         key_signatures=key_signatures(settings.secret_keys),
     )
 

@@ -42,7 +42,7 @@ class Manifest:
     database_version: str
     tables: TableChecksums
     files: dict[str, StoredFile]  # by path in the folder
-    amiss: dict[str, str]  # problems of media files that rows name, by key
+    problems: dict[str, str]  # problems of media files that rows name, by key
     key_signatures: list[str]  # one MAC by each key that was in use
 
     def write(self, folder: Path) -> None:

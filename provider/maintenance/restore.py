@@ -70,7 +70,7 @@ def restore_rows(
     with closing(Database(f"sqlite:///{temporary_folder / DATABASE_FILE}")) as source:
         schema_version.upgrade(source)
         with source.reading() as session:
-            known = {*manifest.files_in(MEDIA_FOLDER), *manifest.amiss}
+            known = {*manifest.files_in(MEDIA_FOLDER), *manifest.problems}
             missing = [
                 reference.key
                 for reference in list_media_references(session)

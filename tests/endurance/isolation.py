@@ -29,7 +29,8 @@ SLOW_HOST_COUNT = 4  # with queues that never run empty; these hosts accept ever
 SLOW_RESPONSE_SECONDS = 1.5
 MIN_WAITING_PER_SLOW_HOST = 20  # callbacks; enough for every slot, without limits
 MIN_SLOW_RESPONSES = 24  # without limits the slow hosts would then use every slot
-MAX_EXTRA_THREADS = 10  # beside the sending threads
+# Beside the sending threads: a name lookup for each, and the dispatcher's own threads.
+MAX_EXTRA_THREADS = MAX_CONCURRENT_SENDS + 4
 MAX_LATENCY_FACTOR = 2.0  # of healthy deliveries, with such hosts to without
 NEGLIGIBLE_DELAY_SECONDS = 0.02  # a smaller delay is noise of the machine
 MAX_LATENCY_SECONDS = DEADLINE / 2  # a delivery that waited for a dead host takes longer

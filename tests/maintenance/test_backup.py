@@ -123,7 +123,7 @@ def test_restored_instance_is_equal(
     assert instance_content(empty_instance) == instance_content(instance.settings)
     with closing(Database(empty_instance.database_url)) as db:
         schema_version.require_current(db)
-    assert manifest.amiss == {}
+    assert manifest.problems == {}
     assert len(manifest.files) == 1 + 6 + 1 + 1  # the database, media, an e-mail, the key
 
 
@@ -175,7 +175,7 @@ def test_missing_files_are_reported_and_restore_works(
 ) -> None:
     missing = next(iter(read_files(instance.media)))
     instance.media.delete(missing)
-    assert backup(instance, tmp_path / "backup").amiss.keys() <= {missing}
+    assert backup(instance, tmp_path / "backup").problems.keys() <= {missing}
     restore_backup(tmp_path / "backup", empty_instance, ignore_progress)
     assert instance_content(empty_instance) == instance_content(instance.settings)
 
@@ -508,7 +508,7 @@ def test_commands_backup_restore_and_copy_are_equal(
     assert "The backup contains the key" in result.stderr
     monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path / "new"))
     summary = json.loads(run("restore", tmp_path / "backup", "--json").stdout)
-    assert (len(summary["tables"]), summary["files"], summary["amiss"]) == (
+    assert (len(summary["tables"]), summary["files"], summary["problems"]) == (
         len(Base.metadata.tables),
         9,
         {},

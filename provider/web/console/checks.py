@@ -98,7 +98,7 @@ def complete(order_id: str) -> Response:
 def _lock_unchanged_check(session: Session, order_id: str) -> Check:
     """Lock and return a check; Conflict when the check changed after the page was rendered."""
     check = Check.find(session, order_id, lock=True)
-    if request.form.get("stand") != edit_token(check):
+    if request.form.get("edit_token") != edit_token(check):
         raise Conflict(CHANGED_MESSAGE)
     return check
 

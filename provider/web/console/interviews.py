@@ -88,7 +88,7 @@ def complete(order_id: str) -> Response:
         summary = _read_text("summary", MAX_SUMMARY_LENGTH)
         with services.db.writing() as session:
             interview = Interview.find(session, order_id, lock=True)
-            _require_unchanged(interview, request.form.get("stand", ""))
+            _require_unchanged(interview, request.form.get("edit_token", ""))
             actor = authentication.current_staff().email
             interview.conclude(session, services.secret_box, summary, actor, services.now())
     except Invalid as error:

@@ -31,7 +31,7 @@ def perform(product_id: str, name: str) -> Response:
     try:
         with services.db.writing() as session:
             product = Product.find(session, product_id)
-            _require_unchanged(product, request.form.get("stand", ""))
+            _require_unchanged(product, request.form.get("edit_token", ""))
             if name == "publish":
                 _require_readable(product)
                 product.publish(services.now())

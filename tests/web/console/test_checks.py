@@ -34,10 +34,14 @@ def submit_form(
     console: ConsoleClient, order_id: str, path: str, page: str = "", **form: Any
 ) -> TestResponse:
     """Submit a form of the check's page with the page's edit token."""
-    match = re.search(r'name="stand" value="(\w+)"', console.get_text(check_path(order_id, page)))
+    match = re.search(
+        r'name="edit_token" value="(\w+)"', console.get_text(check_path(order_id, page))
+    )
     assert match, "the page has no form"
     return console.submit(
-        check_path(order_id, path), page=check_path(order_id, page), **({"stand": match[1]} | form)
+        check_path(order_id, path),
+        page=check_path(order_id, page),
+        **({"edit_token": match[1]} | form),
     )
 
 
@@ -179,10 +183,12 @@ def test_save_outcomes_with_outdated_form_changes_nothing(
     services: Services, client: FlaskClient, order_id: str
 ) -> None:
     console = ConsoleClient.signed_in(services, client)
-    stale = re.search(r'name="stand" value="(\w+)"', console.get_text(check_path(order_id)))
+    stale = re.search(r'name="edit_token" value="(\w+)"', console.get_text(check_path(order_id)))
     assert stale
     check_factories.record_findings(services, order_id, {"jobs": "consider"})
-    response = submit_form(console, order_id, "outcomes", **outcome_form("Mine", stand=stale[1]))
+    response = submit_form(
+        console, order_id, "outcomes", **outcome_form("Mine", edit_token=stale[1])
+    )
     assert response.status_code == 409
     assert "A colleague changed this check" in response.text
     assert saved_findings(services, order_id) == {
@@ -221,10 +227,10 @@ def test_complete_with_missing_outcome_is_refused(
     assert "These screenings have no outcome yet: Employment history, Criminal record" in page
     response = submit_form(console, order_id, "outcomes")
     assert response.status_code == 302
-    match = re.search(r'name="stand" value="(\w+)"', console.get_text(check_path(order_id)))
+    match = re.search(r'name="edit_token" value="(\w+)"', console.get_text(check_path(order_id)))
     assert match
     response = console.submit(
-        check_path(order_id, "complete"), page=check_path(order_id), stand=match[1]
+        check_path(order_id, "complete"), page=check_path(order_id), edit_token=match[1]
     )
     assert response.status_code == 409
     assert factories.order_status(services, order_id) == "consented"
@@ -236,12 +242,12 @@ def test_complete_with_outdated_confirmation_is_refused(
     check_factories.record_findings(services, order_id)
     console = ConsoleClient.signed_in(services, client)
     stale = re.search(
-        r'name="stand" value="(\w+)"', console.get_text(check_path(order_id, "complete"))
+        r'name="edit_token" value="(\w+)"', console.get_text(check_path(order_id, "complete"))
     )
     assert stale
     clock.advance(timedelta(seconds=1))
     check_factories.record_findings(services, order_id, {"jobs": "clear"})
-    response = submit_form(console, order_id, "complete", "complete", stand=stale[1])
+    response = submit_form(console, order_id, "complete", "complete", edit_token=stale[1])
     assert response.status_code == 409
     assert "A colleague changed this check" in response.text
     assert factories.order_status(services, order_id) == "consented"
@@ -253,10 +259,10 @@ def test_complete_twice_creates_one_result(
     check_factories.record_findings(services, order_id)
     console = ConsoleClient.signed_in(services, client)
     page = console.get_text(check_path(order_id, "complete"))
-    match = re.search(r'name="stand" value="(\w+)"', page)
+    match = re.search(r'name="edit_token" value="(\w+)"', page)
     assert match
     submit_form(console, order_id, "complete", "complete")
-    response = console.submit(check_path(order_id, "complete"), stand=match[1])
+    response = console.submit(check_path(order_id, "complete"), edit_token=match[1])
     assert response.status_code in (409, 400)
     with services.db.reading() as session:
         assert len(Order.find(session, order_id).results) == 1

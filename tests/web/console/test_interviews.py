@@ -37,7 +37,8 @@ def rate(
 
 def read_edit_token(console: ConsoleClient, interview: str) -> str:
     match = re.search(
-        r'name="stand" value="([^"]+)"', console.get_text(f"{interview_path(interview)}/complete")
+        r'name="edit_token" value="([^"]+)"',
+        console.get_text(f"{interview_path(interview)}/complete"),
     )
     assert match, "the page has no form"
     return match[1]
@@ -47,7 +48,7 @@ def complete(
     console: ConsoleClient, interview: str, edit_token: str, summary: str = ""
 ) -> tuple[int, str]:
     path = f"{interview_path(interview)}/complete"
-    response = console.submit(path, page=path, stand=edit_token, summary=summary)
+    response = console.submit(path, page=path, edit_token=edit_token, summary=summary)
     return response.status_code, response.text
 
 
@@ -247,7 +248,7 @@ def test_viewer_can_watch_but_not_rate_or_complete(services: Services, client: F
 
 def complete_anyway(console: ConsoleClient, interview: str) -> int:
     path = f"{interview_path(interview)}/complete"
-    return console.submit(path, page=interview_path(interview), stand="0 75").status_code
+    return console.submit(path, page=interview_path(interview), edit_token="0 75").status_code
 
 
 def test_complete_with_unrated_answers_is_refused(services: Services, client: FlaskClient) -> None:
@@ -257,7 +258,7 @@ def test_complete_with_unrated_answers_is_refused(services: Services, client: Fl
     assert "2 answers have no rating yet" in console.get_text(interview_path(interview))
     path = f"{interview_path(interview)}/complete"
     assert "2 answers have no rating yet" in console.get_text(path)
-    response = console.submit(path, page=interview_path(interview), stand="0 25")
+    response = console.submit(path, page=interview_path(interview), edit_token="0 25")
     assert response.status_code == 409
     assert factories.order_status(services, interview) == "pending"
 

@@ -20,9 +20,9 @@ LIST = "/console/products/"
 
 def perform_action(console: ConsoleClient, product_id: str, name: str) -> tuple[int, str]:
     path = f"{LIST}{product_id}/{name}"
-    match = re.search(r'name="stand" value="([^"]+)"', console.get_text(path))
+    match = re.search(r'name="edit_token" value="([^"]+)"', console.get_text(path))
     assert match, "the page has no form"
-    response = console.submit(path, page=path, stand=match[1])
+    response = console.submit(path, page=path, edit_token=match[1])
     return response.status_code, response.text
 
 
@@ -158,10 +158,10 @@ def test_publish_of_unreadable_version_is_refused(services: Services, client: Fl
     assert "should have at least one section" in console.get_text(LIST + product_id)
     page = console.get_text(f"{LIST}{product_id}/publish")
     assert "should have at least one section" in page
-    assert 'name="stand"' not in page
+    assert 'name="edit_token"' not in page
     with services.db.reading() as session:
         current = Product.find(session, product_id).current_version_id
-    response = console.submit(f"{LIST}{product_id}/publish", stand=f"published {current} 2")
+    response = console.submit(f"{LIST}{product_id}/publish", edit_token=f"published {current} 2")
     assert response.status_code == 400
     assert product_state(services, product_id) == ("published", 1)
 
@@ -179,10 +179,10 @@ def test_product_action_with_outdated_form_changes_nothing(
         ConsoleClient.signed_in(services, app.test_client(), "admin"),
     )
     path = f"{LIST}{product_id}/{name}"
-    match = re.search(r'name="stand" value="([^"]+)"', console.get_text(path))
+    match = re.search(r'name="edit_token" value="([^"]+)"', console.get_text(path))
     assert match
     perform_action(colleague, product_id, "publish")
-    response = console.submit(path, page=path, stand=match[1])
+    response = console.submit(path, page=path, edit_token=match[1])
     assert response.status_code == 409
     assert "A colleague changed this product" in response.text
     assert product_state(services, product_id) == ("published", 2)
