@@ -32,6 +32,9 @@ CHECK_RESULT = {
 }
 
 
+RESULTS = {"assessment": SCORED_RESULT, "interview": SCORED_RESULT, "check": CHECK_RESULT}
+
+
 def order_body(product_id_key: str, orders_path: str, **extra: Any) -> dict[str, Any]:
     return {
         product_id_key: "12345",
@@ -47,7 +50,7 @@ def completed_status(kind: str, noun: str, orders_path: str) -> dict[str, Any]:
     return {
         "results_url": results,
         "status": "completed",
-        kind: CHECK_RESULT if kind == "check" else SCORED_RESULT,
+        kind: RESULTS[kind],
         "attachments": [{"description": f"{noun} Report", "url": f"{results}/report.pdf"}],
     }
 

@@ -1,5 +1,7 @@
 """Renders a status update in Workable's format, for callbacks and polling alike."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from provider.ats.base import StatusUpdate
@@ -15,14 +17,13 @@ def build_payload(update: StatusUpdate) -> dict[str, Any]:
         return {"status": _wire_status(update)}
     payload: dict[str, Any] = {"results_url": update.report_url} if update.report_url else {}
     payload["status"] = _wire_status(update)
-    payload[update.kind] = (
-        _check_result(update.result) if update.kind == "check" else _scored_result(update.result)
-    )
+    kind_format = _kind_format(update.kind)
+    payload[update.kind] = kind_format.render_result(update.result)
     if update.options.get("top_level_grade") and update.result.grade:
         payload["grade"] = update.result.grade
     if update.pdf_url:
-        noun = {"check": "Background Check"}.get(update.kind, update.kind.capitalize())
-        payload["attachments"] = [{"description": f"{noun} Report", "url": update.pdf_url}]
+        description = f"{kind_format.noun} Report"
+        payload["attachments"] = [{"description": description, "url": update.pdf_url}]
     return payload
 
 
@@ -37,7 +38,8 @@ def format_score(score: float) -> str:
 
 
 def _wire_status(update: StatusUpdate) -> str:
-    if update.status == "declined" and update.kind != "check" and update.options.get("declined"):
+    says_declined = _kind_format(update.kind).may_say_declined and update.options.get("declined")
+    if update.status == "declined" and says_declined:
         return "declined"
     return WIRE_STATUSES.get(update.status, update.status)
 
@@ -61,3 +63,23 @@ def _check_result(result: ResultView) -> dict[str, Any]:
             for finding in result.figures["findings"]
         ],
     }
+
+
+@dataclass(frozen=True)
+class KindFormat:
+    """What the contract says about the results of one kind."""
+
+    noun: str
+    render_result: Callable[[ResultView], dict[str, Any]]
+    may_say_declined: bool  # whether the account's switch `declined` applies
+
+
+KIND_FORMATS = {
+    "check": KindFormat("Background Check", _check_result, may_say_declined=False),
+}
+
+
+def _kind_format(kind: str) -> KindFormat:
+    """Return the format of a kind. A kind that is not in the table has a score."""
+    scored = KindFormat(kind.capitalize(), _scored_result, may_say_declined=True)
+    return KIND_FORMATS.get(kind, scored)
