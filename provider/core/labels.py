@@ -20,10 +20,7 @@ PROGRESS_LABELS = {
     "submitted": "Submitted",
 }
 GRADE_LABELS = {"failed": "Did not pass", "passed": "Passed", "excelled": "Excelled"}
-KIND_LABELS = {"assessment": "Assessment", "interview": "Interview", "check": "Background check"}
-PRODUCT_LABELS = {"assessment": "Test", "interview": "Interview template", "check": "Package"}
 VERSION_LABELS = {"draft": "Draft", "published": "Published", "archived": "Archived"}
-FINDING_LABELS = {"clear": "Clear", "consider": "To consider"}
 DELIVERY_LABELS = {
     "waiting": "Waiting",
     "delivered": "Delivered",
@@ -49,26 +46,23 @@ EVENT_LABELS = STATUS_LABELS | {
     "retried": "Sent again by staff",
     "invitation": "Invitation",
     "status": "Status update",
-    "remux": "Recording processed",
 }
-LABELS: Mapping[str, Mapping[str, str]] = {
+# Family → value → label. The kinds add theirs by `add_labels`.
+LABELS: dict[str, dict[str, str]] = {
     "status": STATUS_LABELS,
     "progress": PROGRESS_LABELS,
     "grade": GRADE_LABELS,
-    "kind": KIND_LABELS,
-    "product": PRODUCT_LABELS,
     "version": VERSION_LABELS,
-    "finding": FINDING_LABELS,
     "delivery": DELIVERY_LABELS,
     "outcome": OUTCOME_LABELS,
     "event": EVENT_LABELS,
 }
 
 # Pages show a tone by a shape and a colour, because some people cannot tell colours apart.
-_GOOD = {"completed", "passed", "clear", "sent", "delivered", "published"}
+_GOOD = {"completed", "passed", "sent", "delivered", "published"}
 _BEST = {"excelled"}
 _BAD = {"failed", "parked", "rejected"}
-_WARN = {"consider"}
+_WARN: set[str] = set()
 _INFO = {"consented", "started", "submitted", "opened", "reopened"}
 _WAIT = {"pending", "waiting", "invited", "draft", "placed", "retry"}
 TONES = {"good": _GOOD, "best": _BEST, "bad": _BAD, "warn": _WARN, "info": _INFO, "wait": _WAIT}
@@ -94,6 +88,17 @@ _MONTHS = (
     "November",
     "December",
 )
+
+
+def add_labels(family: str, labels: Mapping[str, str]) -> None:
+    """Add labels to a family, which may be new."""
+    LABELS.setdefault(family, {}).update(labels)
+
+
+def add_tones(tones: Mapping[str, str]) -> None:
+    """Add the tones of values: value → a key of TONES."""
+    for value, name in tones.items():
+        TONES[name].add(value)
 
 
 def label_for(family: str, value: str | None) -> str:

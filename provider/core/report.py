@@ -2,31 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
-from typing import NamedTuple
 
 from provider.core.labels import format_duration, format_percent
-from provider.core.orders import Order, VideoAnswer
+from provider.core.orders import Evidence, Order
 from provider.errors import Conflict
 
 NO_RESULT_MESSAGE = "This result is being redone, so there is no report at the moment"
-
-
-class Bar(NamedTuple):
-    """One bar of the chart. `percent` is from 0 to 100."""
-
-    label: str
-    percent: float
-    note: str = ""
-
-
-class EvidenceItem(NamedTuple):
-    """One question with its answer. `points` is text, such as `1 of 2`."""
-
-    section: str
-    prompt: str
-    answer: str
-    points: str
 
 
 @dataclass(frozen=True)
@@ -42,35 +23,23 @@ class Report:
     finished_at: datetime
     timezone: str
     reference: str
+    evidence: Evidence
     job_title: str | None = None
     grade: str | None = None
     score: str | None = None
-    bars: tuple[Bar, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
-    findings: tuple[tuple[str, str], ...] = ()
-    items: tuple[EvidenceItem, ...] = ()
-    video_answers: tuple[VideoAnswer, ...] = ()
 
     @property
     def overall_result(self) -> tuple[str, str]:
-        """The headline as (label family, value): the grade, else the findings, else the status."""
+        """The headline as (label family, value): the grade, else the kind's, else the status."""
         if self.grade:
             return "grade", self.grade
-        if self.findings:
-            to_consider = any(status == "consider" for _, status in self.findings)
-            return "finding", "consider" if to_consider else "clear"
-        return "status", self.status
-
-    @property
-    def sections(self) -> tuple[tuple[str, tuple[EvidenceItem, ...]], ...]:
-        """The items by section, in their order."""
-        groups = groupby(self.items, key=lambda item: item.section)
-        return tuple((section, tuple(items)) for section, items in groups)
+        return self.evidence.overall_result or ("status", self.status)
 
     @property
     def chart_description(self) -> str:
         """The alternative text of the chart, for screen readers."""
-        bars = "; ".join(f"{bar.label} {format_percent(bar.percent)}" for bar in self.bars)
+        bars = "; ".join(f"{bar.label} {format_percent(bar.percent)}" for bar in self.evidence.bars)
         return f"Bar chart from 0 to 100%: {bars}."
 
 
@@ -96,9 +65,6 @@ def build_report(order: Order) -> Report:
         job_title=order.job_title or None,
         grade=result.grade,
         score=None if result.score is None else format_percent(result.score),
-        bars=tuple(Bar(*bar) for bar in evidence.bars),
         facts=(*time_facts, *evidence.facts),
-        findings=evidence.findings,
-        items=tuple(EvidenceItem(*item) for item in evidence.items),
-        video_answers=evidence.video_answers,
+        evidence=evidence,
     )

@@ -1,4 +1,8 @@
-"""The report as a PDF. Typst compiles it from `report.typ`."""
+"""The report as a PDF. Typst compiles it from three files in this order.
+
+`report_style.typ` has the styles, `report.typ` in the folder of the kind its own sections, and
+`report.typ` beside this module the document.
+"""
 
 import json
 import tempfile
@@ -11,54 +15,43 @@ from typing import Any, Literal
 import structlog
 import typst
 
-from provider.core.labels import format_datetime, format_duration, format_percent, label_for, tone
+from provider.core.kinds import KINDS
+from provider.core.labels import format_datetime, format_percent, label_for, tone
 from provider.core.report import Report
 
 log = structlog.get_logger(__name__)
 
-TEMPLATE_PATH = Path(__file__).with_name("report.typ")
-NO_POSTERS: Mapping[str, bytes] = {}
+STYLE_PATH = Path(__file__).with_name("report_style.typ")
+DOCUMENT_PATH = Path(__file__).with_name("report.typ")
+NO_PICTURES: Mapping[str, bytes] = {}
 FONTS = ("Noto Sans", "Liberation Sans", "DejaVu Sans")
+# The two values that `report.typ` of a kind defines.
+NO_SECTIONS = b"#let first-sections = none\n#let last-sections = none\n"
 PdfStandard = Literal["ua-1"]
 
 
-def render_pdf(report: Report, posters: Mapping[str, bytes] = NO_POSTERS) -> bytes:
+def render_pdf(report: Report, pictures: Mapping[str, bytes] = NO_PICTURES) -> bytes:
     """Return the report as a tagged PDF. It conforms to PDF/UA-1 if the fonts have every character.
 
-    `posters` are the JPEGs of the video answers by media key. A missing poster is left out.
+    `pictures` are JPEGs by media key. A missing picture is left out.
     """
-    inputs = {"report": _report_json(report, posters)}
+    source, inputs = _load_source(report.kind), {"report": _report_json(report, pictures)}
     try:
-        return _compile(inputs, "ua-1")
+        return _compile(source, inputs, "ua-1")
     except typst.TypstError as error:
         # PDF/UA forbids a character that no font has. Without the standard, typst draws a box.
         log.warning("report_without_standard", reference=report.reference, reason=error.message)
     try:
-        return _compile(inputs, None)
+        return _compile(source, inputs, None)
     except typst.TypstError as error:
         log.warning("report_without_posters", reference=report.reference, reason=error.message)
-        return _compile({"report": _report_json(report, NO_POSTERS)}, None)
+        return _compile(source, {"report": _report_json(report, NO_PICTURES)}, None)
 
 
-def _report_json(report: Report, posters: Mapping[str, bytes]) -> str:
-    fields = dict(_report_fields(report))
-    fields["video_answers"] = list(_video_answer_rows(report, posters))
+def _report_json(report: Report, pictures: Mapping[str, bytes]) -> str:
+    fields = dict(_report_fields(report)) | report.evidence.pdf_fields(pictures)
     text = json.dumps(fields, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
-
-
-def _video_answer_rows(report: Report, posters: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
-    for number, answer in enumerate(report.video_answers, 1):
-        yield {
-            "number": number,
-            "question": answer.question,
-            "rating": answer.rating,
-            "note": answer.note,
-            "length": "" if answer.seconds is None else format_duration(answer.seconds),
-            # The compiler must not read files, so the JSON has the bytes of the picture.
-            "poster": list(posters.get(answer.poster_key, b"")),
-            "alt": f"{report.candidate}, answering question {number} on video",
-        }
 
 
 def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
@@ -66,17 +59,12 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
         yield name, getattr(report, name)
     yield "kind", label_for("kind", report.kind)
     yield "overall_result", [label_for(*report.overall_result), tone(report.overall_result[1])]
-    yield "bars", [bar._asdict() | {"value": format_percent(bar.percent)} for bar in report.bars]
+    yield (
+        "bars",
+        [bar._asdict() | {"value": format_percent(bar.percent)} for bar in report.evidence.bars],
+    )
     yield "chart", report.chart_description
     yield "facts", report.facts
-    yield (
-        "findings",
-        [[name, label_for("finding", status), tone(status)] for name, status in report.findings],
-    )
-    yield (
-        "sections",
-        [[section, [item._asdict() for item in items]] for section, items in report.sections],
-    )
     yield "finished", format_datetime(report.finished_at, report.timezone)
     yield "fonts", [name for name in FONTS if name in _load_fonts().families()]
 
@@ -86,10 +74,10 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
 _compile_lock = Lock()
 
 
-def _compile(inputs: dict[str, str], standard: PdfStandard | None) -> bytes:
+def _compile(source: bytes, inputs: dict[str, str], standard: PdfStandard | None) -> bytes:
     with _compile_lock:
         pdf = _create_compiler().compile(
-            input=_load_template(), format="pdf", sys_inputs=inputs, pdf_standards=standard
+            input=source, format="pdf", sys_inputs=inputs, pdf_standards=standard
         )
     if not isinstance(pdf, bytes):
         raise TypeError("typst returned no PDF: install the version in requirements.lock")
@@ -97,8 +85,10 @@ def _compile(inputs: dict[str, str], standard: PdfStandard | None) -> bytes:
 
 
 @cache
-def _load_template() -> bytes:
-    return TEMPLATE_PATH.read_bytes()
+def _load_source(kind: str) -> bytes:
+    kind_part = KINDS[kind].report_part
+    own_sections = kind_part.read_bytes() if kind_part.exists() else NO_SECTIONS
+    return b"\n".join((STYLE_PATH.read_bytes(), own_sections, DOCUMENT_PATH.read_bytes()))
 
 
 @cache

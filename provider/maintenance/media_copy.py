@@ -1,27 +1,18 @@
-"""Copy the files that rows name: recordings, their copies and posters."""
+"""Copy the files that the rows of the kinds name, such as recordings."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.interview import READY, Recording
+from provider.core.kinds import KINDS
+from provider.core.kinds.base import MediaReference
 from provider.errors import NotFound, Unavailable
 from provider.maintenance.table_copy import ProgressCallback
 from provider.storage.media import MediaStore, StoredFile
 from provider.storage.s3 import explain_error
-
-
-@dataclass(frozen=True)
-class MediaReference:
-    """A file that a row names; the row has the SHA-256 of originals only."""
-
-    key: str
-    sha256: str | None = None
-    is_required: bool = True
 
 
 @dataclass(frozen=True)
@@ -33,13 +24,9 @@ class CopyReport:
 
 
 def list_media_references(session: Session) -> Iterator[MediaReference]:
-    query = select(Recording).order_by(Recording.id).execution_options(yield_per=1000)
-    for recording in session.scalars(query):
-        yield MediaReference(recording.original_key, recording.sha256)
-        if recording.state == READY:
-            yield MediaReference(recording.copy_key)
-            # A recording without a video track has no poster.
-            yield MediaReference(recording.poster_key, is_required=False)
+    for kind in KINDS.values():
+        if kind.media:
+            yield from kind.media.list_references(session)
 
 
 def copy_files(

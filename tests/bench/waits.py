@@ -15,8 +15,9 @@ import requests
 from pypdf import PdfReader
 from sqlalchemy import select
 
-from provider.core.orders import Order
-from provider.core.report import Bar, EvidenceItem, Report
+from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
+from provider.core.orders import Bar, Order
+from provider.core.report import Report
 from provider.core.report_pdf import render_pdf
 from provider.delivery import InProcessDispatcher
 from provider.outbox import WAITING, Message
@@ -177,11 +178,13 @@ def _report(number: int) -> Report:
         job_title="Operations Manager",
         grade="passed",
         score="78%",
-        bars=tuple(Bar(name, 50 + number % 50, "11 of 12 points") for name in sections),
         facts=(("Time taken", "32 minutes"),),
-        items=tuple(
-            EvidenceItem(section, f"What is {n} + {number}?", str(n + number), "1 of 1")
-            for section in sections
-            for n in range(12)
+        evidence=AssessmentEvidence(
+            bars=tuple(Bar(name, 50 + number % 50, "11 of 12 points") for name in sections),
+            items=tuple(
+                EvidenceItem(section, f"What is {n} + {number}?", str(n + number), "1 of 1")
+                for section in sections
+                for n in range(12)
+            ),
         ),
     )

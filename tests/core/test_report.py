@@ -12,7 +12,10 @@ from flask import Flask, render_template
 from pypdf import PdfReader
 from structlog.testing import capture_logs
 
-from provider.core.report import Bar, EvidenceItem, Report
+from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
+from provider.core.kinds.check.evidence import CheckEvidence
+from provider.core.orders import Bar
+from provider.core.report import Report
 from provider.core.report_pdf import render_pdf
 
 REPORT = Report(
@@ -28,12 +31,14 @@ REPORT = Report(
     job_title="Operations Manager",
     grade="passed",
     score="78%",
-    bars=(Bar("Numbers", 91.7, "11 of 12 points"), Bar("Words", 50)),
     facts=(("Time taken", "32 minutes"),),
-    items=(
-        EvidenceItem("Numbers", "What is 17 + 25?", "42", "1 of 1"),
-        EvidenceItem("Numbers", "Half of 7?", "3", "0 of 1"),
-        EvidenceItem("Words", "The opposite of early?", "late", "1 of 1"),
+    evidence=AssessmentEvidence(
+        bars=(Bar("Numbers", 91.7, "11 of 12 points"), Bar("Words", 50)),
+        items=(
+            EvidenceItem("Numbers", "What is 17 + 25?", "42", "1 of 1"),
+            EvidenceItem("Numbers", "Half of 7?", "3", "0 of 1"),
+            EvidenceItem("Words", "The opposite of early?", "late", "1 of 1"),
+        ),
     ),
 )
 CHECK = replace(
@@ -41,10 +46,9 @@ CHECK = replace(
     kind="check",
     grade=None,
     score=None,
-    bars=(),
-    items=(),
-    findings=(("Identity", "clear"), ("Criminal record", "consider")),
+    evidence=CheckEvidence(findings=(("Identity", "clear"), ("Criminal record", "consider"))),
 )
+PAGE_TEMPLATE = "report/assessment/report.html"
 NAMES = {
     "Arabic": "محمد عبد الله",
     "Hebrew": "שרה כהן",
@@ -160,7 +164,8 @@ def test_render_pdf_check_shows_the_overall_finding_first() -> None:
     text = pdf_text(render_pdf(CHECK))
     assert text.index("To consider") < text.index("Identity") < text.index("Clear")
     assert CHECK.overall_result == ("finding", "consider")
-    assert replace(CHECK, findings=(("Identity", "clear"),)).overall_result == ("finding", "clear")
+    clear = CheckEvidence(findings=(("Identity", "clear"),))
+    assert replace(CHECK, evidence=clear).overall_result == ("finding", "clear")
 
 
 def test_overall_result_without_grade_and_findings_is_the_status() -> None:
@@ -168,7 +173,8 @@ def test_overall_result_without_grade_and_findings_is_the_status() -> None:
 
 
 def test_render_pdf_bars_outside_0_to_100_are_shown() -> None:
-    text = pdf_text(render_pdf(replace(REPORT, bars=(Bar("Over", 250), Bar("Under", -3)))))
+    evidence = AssessmentEvidence(bars=(Bar("Over", 250), Bar("Under", -3)))
+    text = pdf_text(render_pdf(replace(REPORT, evidence=evidence)))
     assert "250%" in text
 
 
@@ -176,7 +182,7 @@ def test_render_pdf_long_report_numbers_its_pages() -> None:
     items = tuple(
         EvidenceItem("Numbers", f"Question {number}?", "42", "1 of 1") for number in range(120)
     )
-    document = parse_pdf(render_pdf(replace(REPORT, items=items)))
+    document = parse_pdf(render_pdf(replace(REPORT, evidence=AssessmentEvidence(items=items))))
     count = len(document.pages)
     assert count > 1
     assert f"Page {count} of {count}" in document.pages[-1].extract_text()
@@ -198,7 +204,7 @@ def test_render_pdf_from_many_threads_returns_each_its_own() -> None:
 
 def test_report_page_shows_the_same_as_the_pdf(app: Flask) -> None:
     with app.test_request_context():
-        page = render_template("report/report.html", report=REPORT, pdf_url="/r/x/report.pdf")
+        page = render_template(PAGE_TEMPLATE, report=REPORT, pdf_url="/r/x/report.pdf")
     for part in ("Lakita Marrero", "78%", "Passed", "Above the mark", "91.7%", "What is 17 + 25?"):
         assert part in page
     assert 'href="/r/x/report.pdf"' in page
@@ -209,7 +215,7 @@ def test_report_page_shows_the_same_as_the_pdf(app: Flask) -> None:
 def test_report_page_escapes_text(app: Flask) -> None:
     with app.test_request_context():
         report = replace(REPORT, candidate="<script>alert(1)</script>", sentence="<b>")
-        page = render_template("report/report.html", report=report, pdf_url=None)
+        page = render_template(PAGE_TEMPLATE, report=report, pdf_url=None)
     assert "<script>alert" not in page
     assert "<b>" not in page
     assert "Download as PDF" not in page

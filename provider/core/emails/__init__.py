@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from email import policy
 from email.headerregistry import Address
@@ -17,6 +16,7 @@ from unicodedata import category
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from provider.core import labels
+from provider.core.kinds import KINDS
 from provider.core.markdown import markdown_to_text, render_markdown
 from provider.core.orders import Order
 
@@ -31,40 +31,10 @@ _LOCAL_PART = re.compile(r"""(?!.*=\?)[^\s\x00-\x1f\x7f-\x9f()<>\[\]:;@\\,"]{1,6
 _DOMAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
-@dataclass(frozen=True)
-class KindTexts:
-    """The texts of the invitation that depend on the kind of the order."""
-
-    noun: str
-    request_phrase: str
-    button_label: str
-    reassurance: str
-
-
-KIND_TEXTS = {
-    "assessment": KindTexts(
-        "test",
-        "invites you to take a test",
-        "See the test",
-        "The time runs only from the moment you choose to begin. Looking first is safe.",
-    ),
-    "interview": KindTexts(
-        "video interview",
-        "invites you to a video interview",
-        "See the interview",
-        "Nothing is recorded before you choose to begin. Looking first is safe.",
-    ),
-    "check": KindTexts(
-        "background check",
-        "asks for your consent to a background check",
-        "See what is checked",
-        "Nothing is checked before you have given your consent. Looking first is safe.",
-    ),
-}
-# The subject of each e-mail, by template. The folder `templates` has the bodies as text and HTML.
+# The subject of each e-mail of every kind, by template. The folder `templates` has the bodies as
+# text and HTML. A kind has e-mails of its own in its folder.
 EMAIL_SUBJECTS = {
     "invitation": "{{ company }}: your {{ kind_texts.noun }}{% if job %} for {{ job }}{% endif %}",
-    "consent": "{{ company }}: your copy of what you agreed to",
 }
 
 
@@ -80,10 +50,14 @@ def render_email(
 ) -> bytes:
     """Render an e-mail to the candidate of an order, as RFC 5322 bytes with text and HTML parts.
 
-    `template` is a key of EMAIL_SUBJECTS. `kind_context` has the variables of the order's kind.
+    `template` is a key of EMAIL_SUBJECTS or of the kind's `email_subjects`. `kind_context` has the
+    variables of the order's kind.
     """
+    kind = KINDS[order.kind]
+    environment = _template_environment(kind.emails_folder)
     context = {**_template_context(order, url), **(kind_context or {})}
-    subject = _template_environment().from_string(EMAIL_SUBJECTS[template]).render(context)
+    subject_template = (EMAIL_SUBJECTS | dict(kind.email_subjects))[template]
+    subject = environment.from_string(subject_template).render(context)
     message = EmailMessage(policy=policy.SMTP)
     # The address has no display name, because a hostile name could change the recipients.
     message["To"] = _header_address(order.candidate.email) or UNDISCLOSED_RECIPIENTS
@@ -95,7 +69,7 @@ def render_email(
     message["Message-ID"] = f"<{message_id}@{message['From'].addresses[0].domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
     text, html = (
-        _template_environment().get_template(f"{template}.{extension}").render(context)
+        environment.get_template(f"{template}.{extension}").render(context)
         for extension in ("txt", "html")
     )
     message.set_content(text, cte="quoted-printable")
@@ -110,7 +84,7 @@ def _template_context(order: Order, url: str) -> dict[str, Any]:
         "name": to_one_line(order.candidate.first_name),
         "job": to_one_line(order.job_title),
         "product": to_one_line(order.product.name),
-        "kind_texts": KIND_TEXTS[order.kind],
+        "kind_texts": KINDS[order.kind].texts,
         "duration_text": (
             labels.format_duration(order.duration_seconds) if order.duration_seconds else None
         ),
@@ -148,9 +122,9 @@ def _header_address(address: str, name: str = "") -> Address | None:
 
 
 @cache
-def _template_environment() -> Environment:
+def _template_environment(kind_folder: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES_FOLDER),
+        loader=FileSystemLoader([TEMPLATES_FOLDER, kind_folder]),
         autoescape=select_autoescape(("html",), default_for_string=False),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -1,44 +1,37 @@
-"""The registry of kinds. A kind is a subclass of Product, a subclass of Order and a schema."""
+"""The registry of kinds. Each kind describes itself in `kind.py` of its own folder."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
-from marshmallow import Schema
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.core.kinds import assessment, check, interview
-from provider.core.kinds.assessment import Assessment, Test
-from provider.core.kinds.check import Check, Package
-from provider.core.kinds.interview import Interview, InterviewTemplate
-from provider.core.orders import (
-    Order,
-    close_overdue_orders,
-    expire_overdue_orders,
-    has_orders_to_close,
-    has_orders_to_expire,
-)
+from provider.core import labels
+from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
+from provider.core.kinds.base import Kind, ScheduledWork
+from provider.core.kinds.check.kind import KIND as CHECK
+from provider.core.kinds.interview.kind import KIND as INTERVIEW
+from provider.core.orders import expire_overdue_orders, has_orders_to_expire
 from provider.core.products import Product, ProductVersion
 from provider.core.products.documents import Document, content_digest, validate
 from provider.errors import DocumentError
 from provider.storage.database import acquire_advisory_lock
 from provider.storage.secrets import SecretBox
 
-
-@dataclass(frozen=True)
-class Kind:
-    """The classes of one kind, and the schema of its product documents."""
-
-    product_class: type[Product]
-    order_class: type[Order]
-    schema: Schema
+KINDS: dict[str, Kind] = {}
 
 
-KINDS: dict[str, Kind] = {
-    "assessment": Kind(Test, Assessment, assessment.content.SCHEMA),
-    "interview": Kind(InterviewTemplate, Interview, interview.content.SCHEMA),
-    "check": Kind(Package, Check, check.content.SCHEMA),
-}
+def register(kind: Kind) -> None:
+    """Add a kind to KINDS, and its labels to the program's."""
+    KINDS[kind.name] = kind
+    labels.add_labels("kind", {kind.name: kind.texts.label})
+    labels.add_labels("product", {kind.name: kind.texts.product_label})
+    for family, family_labels in kind.labels.items():
+        labels.add_labels(family, family_labels)
+    labels.add_tones(kind.tones)
+
+
+for _kind in (ASSESSMENT, INTERVIEW, CHECK):
+    register(_kind)
 
 
 def import_document(
@@ -72,9 +65,21 @@ def import_document(
 
 def has_overdue(session: Session, now: datetime) -> bool:
     """Tell whether `apply_deadlines` has work to do. This is a read: it takes no write lock."""
-    return has_orders_to_expire(session, now) or has_orders_to_close(session, now)
+    return has_orders_to_expire(session, now) or any(
+        work.has_work(session, now) for work in _scheduled_work()
+    )
 
 
 def apply_deadlines(session: Session, secret_box: SecretBox, now: datetime) -> int:
-    """Expire one batch of orders and close one batch of attempts. Returns the number of orders."""
-    return expire_overdue_orders(session, now) + close_overdue_orders(session, secret_box, now)
+    """Expire one batch of orders, and run one batch of each kind's work.
+
+    Returns the number of orders.
+    """
+    return expire_overdue_orders(session, now) + sum(
+        work.run(session, secret_box, now) for work in _scheduled_work()
+    )
+
+
+def _scheduled_work() -> list[ScheduledWork]:
+    """Return the work of all kinds. Work that several kinds name is in the list once."""
+    return list(dict.fromkeys(work for kind in KINDS.values() for work in kind.scheduled_work))

@@ -1,6 +1,6 @@
 """Orders: placing them, their statuses and results, and the links that open them."""
 
-from provider.core.orders.evidence import Evidence, VideoAnswer
+from provider.core.orders.evidence import Bar, Evidence
 from provider.core.orders.expiry import expire_overdue_orders, has_orders_to_expire
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
@@ -35,6 +35,7 @@ __all__ = [
     "REPORT",
     "SHARED",
     "STATUSES",
+    "Bar",
     "Candidate",
     "Evidence",
     "Link",
@@ -44,7 +45,6 @@ __all__ = [
     "Placement",
     "Result",
     "TimedOrder",
-    "VideoAnswer",
     "close_overdue_orders",
     "expire_overdue_orders",
     "has_orders_to_close",

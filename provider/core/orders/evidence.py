@@ -2,46 +2,48 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 
-class VideoAnswer(NamedTuple):
-    """An answer on video, with its rating as text and the note of the staff.
+class Bar(NamedTuple):
+    """One bar of the chart. `percent` is from 0 to 100."""
 
-    `seconds` is the length of the recording. `recording_id` is its public id and `poster_key` the
-    media key of its poster. An answer that is missing has empty ones.
-    """
-
-    question: str
-    rating: str
+    label: str
+    percent: float
     note: str = ""
-    seconds: float | None = None
-    recording_id: str = ""
-    poster_key: str = ""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The evidence of one result.
+    """The evidence of one result. A kind adds its own fields in a subclass.
 
-    `sentence` is shown for a result without a summary. The tuples are:
-    bars (label, percent from 0 to 100, note), facts (label, value),
-    findings (name, `clear` or `consider`), items (section, prompt, answer, points).
+    `sentence` is shown for a result without a summary. `facts` are (label, value). A report is the
+    key of a cache, so every field must be hashable.
     """
 
     sentence: str = ""
-    bars: tuple[tuple[str, float, str], ...] = ()
+    bars: tuple[Bar, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
-    findings: tuple[tuple[str, str], ...] = ()
-    items: tuple[tuple[str, str, str, str], ...] = ()
-    video_answers: tuple[VideoAnswer, ...] = ()
 
     @classmethod
-    def from_figures(cls, figures: Mapping[str, Any]) -> "Evidence":
-        """Build the evidence from the keys `bars` and `findings` of a result's figures."""
-        bars = figures.get("bars", [])
-        findings = figures.get("findings", [])
-        return cls(
-            bars=tuple((bar["label"], bar["percent"], bar.get("note", "")) for bar in bars),
-            findings=tuple((finding["name"], finding["status"]) for finding in findings),
+    def from_figures(cls, figures: Mapping[str, Any], **fields: Any) -> Self:
+        """Build the evidence from the key `bars` of a result's figures, and from `fields`."""
+        bars = (
+            Bar(bar["label"], bar["percent"], bar.get("note", ""))
+            for bar in figures.get("bars", ())
         )
+        return cls(bars=tuple(bars), **fields)
+
+    @property
+    def overall_result(self) -> tuple[str, str] | None:
+        """The headline of a result without a grade, as (label family, value)."""
+        return None
+
+    @property
+    def picture_keys(self) -> tuple[str, ...]:
+        """The media keys of the pictures in the PDF."""
+        return ()
+
+    def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
+        """Return the JSON that the kind's `report.typ` reads. `pictures` are by media key."""
+        return {}

@@ -175,9 +175,14 @@ class Order(Base):
         """The newest result; None for an order that is not completed."""
         return self.results[-1] if self.results and self.status == COMPLETED else None
 
+    @property
+    def result_figures(self) -> dict[str, Any]:
+        """The figures of the current result; empty without one."""
+        return self.result.figures if self.result else {}
+
     def evidence(self) -> Evidence:
         """Return the evidence of the current result. Kinds override this to add theirs."""
-        return Evidence.from_figures(self.result.figures if self.result else {})
+        return Evidence.from_figures(self.result_figures)
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
         """Return variables of this kind for the candidate's pages and e-mails."""

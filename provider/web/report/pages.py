@@ -17,6 +17,7 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from provider.core.kinds import KINDS
 from provider.core.orders import PDF, REPORT, SHARED, Link, Order
 from provider.core.report import Report, build_report
 from provider.core.report_pdf import render_pdf
@@ -66,7 +67,7 @@ def shared_report(token: str) -> Response | str:
         return render_template(
             "report/confirm_view.html",
             account=link.order.account.display_name,
-            kind=link.order.kind,
+            kind_texts=KINDS[link.order.kind].texts,
             views_left=link.views_left,
             url=url_for("report.confirm_view", token=token),
         )
@@ -132,7 +133,10 @@ def _render_report(order: Order, pdf_url: str | None, media_url: Callable[..., s
     if order.result is None:
         return render_template("report/reopened.html", account=order.account.display_name)
     return render_template(
-        "report/report.html", report=build_report(order), pdf_url=pdf_url, media_url=media_url
+        [f"report/{order.kind}/report.html", "report/report.html"],
+        report=build_report(order),
+        pdf_url=pdf_url,
+        media_url=media_url,
     )
 
 
@@ -147,12 +151,12 @@ def _pdf_response(report_data: Report) -> Response:
 @lru_cache(maxsize=PDF_CACHE_SIZE)
 def _cached_pdf(report_data: Report) -> bytes:
     # The report is the cache key: erased or changed data never comes from the cache.
-    return render_pdf(report_data, dict(_read_posters(report_data)))
+    return render_pdf(report_data, dict(_read_pictures(report_data)))
 
 
-def _read_posters(report_data: Report) -> Iterator[tuple[str, bytes]]:
+def _read_pictures(report_data: Report) -> Iterator[tuple[str, bytes]]:
     media = current_services().media
-    for key in (take.poster_key for take in report_data.video_answers if take.poster_key):
+    for key in report_data.evidence.picture_keys:
         with suppress(NotFound):
             yield key, b"".join(media.read_range(key, 0, media.size(key)))
 

@@ -1,7 +1,6 @@
 """Tests and assessments. A submitted assessment is scored and completed at once."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,8 +10,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relat
 from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
+from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.items import Item
-from provider.core.orders import Evidence, Result, TimedOrder
+from provider.core.orders import Result, TimedOrder
 from provider.core.products import Product
 from provider.errors import NotFound
 from provider.storage.compiled import CompiledQuery
@@ -70,7 +70,7 @@ class Assessment(TimedOrder):
     def duration_seconds(self) -> int | None:
         return int(self.time_limit.total_seconds()) if self.time_limit else None
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
         items = scoring.score_items(self.content, self.saved_answers)
         answered = f"{sum(item.answer is not None for item in items)} of {len(items)}"
@@ -79,12 +79,14 @@ class Assessment(TimedOrder):
             if self.duration_seconds
             else []
         )
-        return replace(
-            super().evidence(),
+        return AssessmentEvidence.from_figures(
+            self.result_figures,
             sentence=f"{answered} questions answered.",
             facts=(*time_facts, ("Questions answered", answered)),
             items=tuple(
-                (item.section, item.prompt, item.answer or "No answer", item.points_text)
+                EvidenceItem(
+                    item.section, item.prompt, item.answer or "No answer", item.points_text
+                )
                 for item in items
             ),
         )

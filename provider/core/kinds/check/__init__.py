@@ -1,8 +1,7 @@
 """The kind check: background checks that a candidate consents to."""
 
+from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.models import (
-    CLEAR,
-    CONSIDER,
     CandidateDetail,
     Check,
     Consent,

@@ -1,8 +1,8 @@
 """Packages and checks: disclosures, consents, candidate details and findings."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,14 +12,14 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from provider.core.kinds.check import content
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, to_one_line
 from provider.core.kinds.check.content import PackageContent, Screening
-from provider.core.orders import CONSENTED, Evidence, Order, Result
+from provider.core.kinds.check.evidence import CLEAR, CONSIDER, CheckEvidence, overall_status
+from provider.core.orders import CONSENTED, Order, Result
 from provider.core.products import Product, ProductVersion
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, DocumentError, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 
-CLEAR, CONSIDER = "clear", "consider"
 MAX_NOTE_LENGTH = 5000  # characters
 FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
 
@@ -291,7 +291,7 @@ class Check(Order):
     @property
     def overall_status(self) -> str:
         """`consider` if one finding is, else `clear`."""
-        return CONSIDER if CONSIDER in [status for _, status in self.finding_statuses()] else CLEAR
+        return overall_status(status for _, status in self.finding_statuses())
 
     def finding_statuses(self) -> list[tuple[str, str]]:
         """Return (name, status) of each screening with an outcome. The ATS receives these."""
@@ -315,18 +315,15 @@ class Check(Order):
                 return screening
         raise NotFound("There is no such screening in this package")
 
-    def evidence(self) -> Evidence:
-        """Return the outcomes of the screenings, without the notes."""
-        evidence = super().evidence()
-        if not evidence.findings:
-            return evidence
-        consider_count = sum(status == CONSIDER for _, status in evidence.findings)
-        sentence = (
-            f"{consider_count} of {_screening_count_text(len(evidence.findings))} to consider."
-            if consider_count
-            else "Nothing to consider in any screening."
+    def evidence(self) -> CheckEvidence:
+        """Return the findings of the current result, without the notes."""
+        findings = tuple(
+            (finding["name"], finding["status"])
+            for finding in self.result_figures.get("findings", ())
         )
-        return replace(evidence, sentence=sentence)
+        return CheckEvidence.from_figures(
+            self.result_figures, sentence=_findings_sentence(findings), findings=findings
+        )
 
     def _parse_form(self, name: str, details: Mapping[str, str], now: datetime) -> dict[str, str]:
         problems: dict[str, str] = {}
@@ -377,5 +374,10 @@ class IncompleteForm(Invalid):
         self.fields = fields
 
 
-def _screening_count_text(number: int) -> str:
-    return f"{number} screening{'' if number == 1 else 's'}"
+def _findings_sentence(findings: Sequence[tuple[str, str]]) -> str:
+    if not findings:
+        return ""
+    consider_count, count = sum(status == CONSIDER for _, status in findings), len(findings)
+    if not consider_count:
+        return "Nothing to consider in any screening."
+    return f"{consider_count} of {count} screening{'' if count == 1 else 's'} to consider."

@@ -1,6 +1,5 @@
 """Interview templates and interviews: recordings of answers, and their ratings by the staff."""
 
-from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Any
@@ -12,8 +11,9 @@ from provider import outbox
 from provider.core.kinds import grading
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.content import InterviewContent, Question
+from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.markdown import markdown_to_text
-from provider.core.orders import Evidence, Result, TimedOrder, VideoAnswer
+from provider.core.orders import Result, TimedOrder
 from provider.core.orders.order import SUBMITTED
 from provider.core.products import Product
 from provider.errors import Conflict, Invalid, NotFound
@@ -267,12 +267,12 @@ class Interview(TimedOrder):
                 return recording
         raise NotFound("There is no such recording")
 
-    def evidence(self) -> Evidence:
+    def evidence(self) -> InterviewEvidence:
         """Return the figures of the result, and every question with its rating."""
         questions, ratings = self.content.questions, self.ratings_by_question()
         answered = f"{len(self.answered_questions())} of {len(questions)}"
-        return replace(
-            super().evidence(),
+        return InterviewEvidence.from_figures(
+            self.result_figures,
             sentence=f"{answered} questions answered.",
             facts=(("Questions answered", answered),),
             video_answers=tuple(

@@ -1,0 +1,97 @@
+"""The description of a kind: all that the rest of the program knows about it."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from marshmallow import Schema
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from provider.core.orders import Order
+from provider.core.products import Product
+from provider.storage.secrets import SecretBox
+
+
+@dataclass(frozen=True)
+class KindTexts:
+    """The words for a kind in sentences of pages and e-mails, and its labels in lists."""
+
+    label: str
+    product_label: str
+    noun: str  # “your test”, “this test”
+    noun_with_article: str  # “the result of a test”
+    invited_to: str  # the page of the invitation: “… invites you to take a test”
+    request_phrase: str  # the e-mail of the invitation: “Groove Tech invites you to take a test”
+    button_label: str
+    reassurance: str
+
+
+@dataclass(frozen=True)
+class ScheduledWork:
+    """Work that depends on the time.
+
+    `has_work` only reads. `run` handles one batch in the transaction of its session, and returns
+    the number of orders.
+    """
+
+    has_work: Callable[[Session, datetime], bool]
+    run: Callable[[Session, SecretBox, datetime], int]
+
+
+@dataclass(frozen=True)
+class MediaReference:
+    """A file that a row names; the row has the SHA-256 of originals only."""
+
+    key: str
+    sha256: str | None = None
+    is_required: bool = True
+
+
+@dataclass(frozen=True)
+class KindMedia:
+    """The files of a kind in media storage.
+
+    The first group of `key_pattern` is the value of `id_column` in the row that names the file.
+    """
+
+    key_pattern: re.Pattern[str]
+    id_column: InstrumentedAttribute[str]
+    list_references: Callable[[Session], Iterator[MediaReference]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind. `docs/adding-a-kind.md` explains the fields.
+
+    `folder` is the kind's own. It may have `emails/` with the bodies of `email_subjects`, and
+    `report.typ` with the kind's part of the PDF.
+    `labels` are by family and value, as in `provider.core.labels`; `tones` are by value.
+    `personal_columns` hold data about the candidate. `other_columns` are the rest of the columns
+    of the kind's tables, without keys and times.
+    """
+
+    name: str
+    product_class: type[Product]
+    order_class: type[Order]
+    schema: Schema
+    texts: KindTexts
+    folder: Path
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    tones: Mapping[str, str] = field(default_factory=dict)
+    email_subjects: Mapping[str, str] = field(default_factory=dict)
+    personal_columns: tuple[InstrumentedAttribute[Any], ...] = ()
+    other_columns: tuple[InstrumentedAttribute[Any], ...] = ()
+    scheduled_work: tuple[ScheduledWork, ...] = ()
+    media: KindMedia | None = None
+
+    @property
+    def emails_folder(self) -> Path:
+        return self.folder / "emails"
+
+    @property
+    def report_part(self) -> Path:
+        """The kind's part of the PDF. The file may be missing."""
+        return self.folder / "report.typ"

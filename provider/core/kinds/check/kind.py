@@ -1,0 +1,57 @@
+"""The description of the kind check."""
+
+from pathlib import Path
+
+from provider.core.kinds.base import Kind, KindTexts
+from provider.core.kinds.check import content
+from provider.core.kinds.check.evidence import CLEAR, CONSIDER
+from provider.core.kinds.check.models import (
+    CandidateDetail,
+    Check,
+    Consent,
+    Finding,
+    Package,
+)
+
+KIND = Kind(
+    name="check",
+    product_class=Package,
+    order_class=Check,
+    schema=content.SCHEMA,
+    texts=KindTexts(
+        label="Background check",
+        product_label="Package",
+        noun="background check",
+        noun_with_article="a background check",
+        invited_to="agree to a background check",
+        request_phrase="asks for your consent to a background check",
+        button_label="See what is checked",
+        reassurance="Nothing is checked before you have given your consent. Looking first is safe.",
+    ),
+    folder=Path(__file__).parent,
+    labels={
+        "finding": {CLEAR: "Clear", CONSIDER: "To consider"},
+        "event": {
+            "consent": "Consent",
+            "details shown": "Details shown",
+            "outcome entered": "Outcome entered",
+        },
+    },
+    tones={CLEAR: "good", CONSIDER: "warn"},
+    email_subjects={"consent": "{{ company }}: your copy of what you agreed to"},
+    personal_columns=(
+        CandidateDetail.value_encrypted,
+        Consent.name,
+        Consent.ip_address,
+        Consent.user_agent,
+        Finding.status,
+        Finding.note,
+    ),
+    other_columns=(
+        CandidateDetail.name,
+        Consent.disclosure_digest,
+        Consent.disclosure_version,
+        Finding.screening,
+        Finding.actor,
+    ),
+)

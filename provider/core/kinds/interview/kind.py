@@ -1,0 +1,70 @@
+"""The description of the kind interview."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from provider.core.kinds.attempts import CLOSE_ATTEMPTS
+from provider.core.kinds.base import Kind, KindMedia, KindTexts, MediaReference
+from provider.core.kinds.interview import content
+from provider.core.kinds.interview.models import (
+    READY,
+    Interview,
+    InterviewTemplate,
+    Rating,
+    Recording,
+)
+
+RECORDING_KEY_PATTERN = re.compile(
+    r"recordings/([\w-]{22})/(?:original|playable|poster\.jpg)", re.ASCII
+)
+
+
+def list_media_references(session: Session) -> Iterator[MediaReference]:
+    """Yield the original of each recording, and its copy and poster once they are made."""
+    query = select(Recording).order_by(Recording.id).execution_options(yield_per=1000)
+    for recording in session.scalars(query):
+        yield MediaReference(recording.original_key, recording.sha256)
+        if recording.state == READY:
+            yield MediaReference(recording.copy_key)
+            # A recording without a video track has no poster.
+            yield MediaReference(recording.poster_key, is_required=False)
+
+
+KIND = Kind(
+    name="interview",
+    product_class=InterviewTemplate,
+    order_class=Interview,
+    schema=content.SCHEMA,
+    texts=KindTexts(
+        label="Interview",
+        product_label="Interview template",
+        noun="video interview",
+        noun_with_article="a video interview",
+        invited_to="give a video interview",
+        request_phrase="invites you to a video interview",
+        button_label="See the interview",
+        reassurance="Nothing is recorded before you choose to begin. Looking first is safe.",
+    ),
+    folder=Path(__file__).parent,
+    labels={"event": {"remux": "Recording processed"}},
+    personal_columns=(Rating.value, Rating.note),
+    other_columns=(
+        Rating.question,
+        Rating.actor,
+        Recording.public_id,
+        Recording.question,
+        Recording.take,
+        Recording.mime,
+        Recording.size,
+        Recording.sha256,
+        Recording.state,
+        Recording.seconds,
+        Recording.is_selected,
+    ),
+    scheduled_work=(CLOSE_ATTEMPTS,),
+    media=KindMedia(RECORDING_KEY_PATTERN, Recording.public_id, list_media_references),
+)
