@@ -1,5 +1,7 @@
 """The pages of candidates, recruiters and staff, the API documentation and the health endpoints."""
 
+from functools import cache
+
 from flask import Flask, Response, render_template
 from flask_bootstrap import Bootstrap5
 from werkzeug.exceptions import HTTPException, TooManyRequests
@@ -17,7 +19,7 @@ from provider.errors import (
 from provider.web import docs, headers, health, home, metrics
 from provider.web.candidate import pages as candidate_pages
 from provider.web.console import blueprint as console
-from provider.web.report import media as report_media
+from provider.web.kinds import KIND_PAGES
 from provider.web.report import pages as report_pages
 
 PAGE_PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
@@ -35,11 +37,23 @@ def register_pages(app: Flask) -> None:
     Bootstrap5(app)
     app.jinja_env.filters.update(labels.TEMPLATE_FILTERS)
     app.jinja_env.globals.update(labels.TEMPLATE_GLOBALS)
-    modules = (home, candidate_pages, report_pages, report_media, console, docs, health, metrics)
-    for module in modules:
+    _nest_kind_pages()
+    for module in (home, candidate_pages, report_pages, console, docs, health, metrics):
         app.register_blueprint(module.routes)
+    for pages in KIND_PAGES.values():
+        if pages.report:
+            app.register_blueprint(pages.report)
     app.after_request(headers.add_security_headers)
     app.register_error_handler(ProviderError, _render_provider_error)
+
+
+@cache
+def _nest_kind_pages() -> None:
+    """Nest the kinds' blueprints, once in a process: afterwards their parents are registered."""
+    for pages in KIND_PAGES.values():
+        candidate_pages.routes.register_blueprint(pages.candidate)
+        if pages.console:
+            console.routes.register_blueprint(pages.console)
 
 
 def is_page_path(path: str) -> bool:

@@ -84,7 +84,7 @@ def confirm_submit(public_id: str) -> ResponseReturnValue:
             return redirect_to_landing(public_id)
         if order.unanswered_required_keys or not order.unanswered_keys:
             return _render_overview_page(candidate_request, show_missing=True)
-        return _render_overview_page(candidate_request, "candidate/confirm_submit.html")
+        return _render_overview_page(candidate_request, "candidate/assessment/confirm_submit.html")
 
 
 @routes.post("/submit")
@@ -172,7 +172,7 @@ def _render_item_page(
     answers = candidate_request.order.saved_answers
     saved_values = position.item.form_values(answers.get(position.item.key))
     return render_template(
-        "candidate/item.html",
+        "candidate/assessment/item.html",
         **_template_context(candidate_request),
         position=position,
         saved_values=saved_values,
@@ -183,7 +183,7 @@ def _render_item_page(
 
 def _render_overview_page(
     candidate_request: AssessmentRequest,
-    template: str = "candidate/overview.html",
+    template: str = "candidate/assessment/overview.html",
     *,
     show_missing: bool = False,
 ) -> str:

@@ -16,7 +16,6 @@ from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, NotFound, Unauthorized
 from provider.services import current_services
-from provider.web.candidate import assessment, check, interview
 from provider.web.candidate.responses import (
     branding_context,
     landing_url,
@@ -35,9 +34,6 @@ from provider.web.candidate.session import (
 from provider.web.rate_limit import limit_by_address
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
-routes.register_blueprint(assessment.routes)
-routes.register_blueprint(check.routes)
-routes.register_blueprint(interview.routes)
 routes.add_app_template_filter(markdown.render_markdown, "markdown")
 routes.add_app_template_filter(markdown.markdown_to_text, "plain")
 
@@ -128,16 +124,18 @@ def _status_templates(order: Order) -> list[str | Template]:
         return [f"candidate/{order.kind}/{order.status}.html", "candidate/ended.html"]
     if order.is_waiting_for_candidate:
         return ["candidate/invited.html"]
-    return [f"candidate/{order.kind}/{order.progress}.html", "candidate/running.html"]
+    return [f"candidate/{order.kind}/{order.progress}.html"]
 
 
 def _template_context(candidate_request: CandidateRequest[Order]) -> dict[str, Any]:
     order = candidate_request.order
+    kind = KINDS[order.kind]
     return {
         **branding_context(order.account),
         **order.kind_context(current_services().secret_box),
         "order": order,
-        "content": load_content(order.version.content, KINDS[order.kind].schema),
+        "kind_texts": kind.texts,
+        "content": load_content(order.version.content, kind.schema),
         "now": candidate_request.now,
     }
 

@@ -164,7 +164,7 @@ def _render_check(
     services, can_change = current_services(), authentication.current_staff().can_change
     report = Link.find_permanent(session, check, REPORT) if check.result else None
     page = render_template(
-        "console/check.html",
+        "console/check/detail.html",
         order=check,
         timezone=check.account.timezone,
         problem=problem,
@@ -185,7 +185,7 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
     with current_services().db.reading() as session:
         check = Check.find(session, order_id)
         page = render_template(
-            "console/check_complete.html",
+            "console/check/complete.html",
             order=check,
             problem=problem,
             edit_token=edit_token(check),

@@ -110,7 +110,7 @@ def _render_interview(
     with current_services().db.reading() as session:
         interview = Interview.find(session, order_id)
         html = render_template(
-            "console/interview.html",
+            "console/interview/detail.html",
             order=interview,
             content=interview.content,
             timezone=interview.account.timezone,
@@ -129,7 +129,7 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
     with current_services().db.reading() as session:
         interview = Interview.find(session, order_id)
         html = render_template(
-            "console/interview_complete.html",
+            "console/interview/complete.html",
             order=interview,
             content=interview.content,
             problem=problem,

@@ -1,0 +1,30 @@
+"""The registry of the kinds' pages. Each kind has an entry in KINDS and an entry here."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint
+
+from provider.web.candidate import assessment, check, interview
+from provider.web.console import checks, interviews
+from provider.web.report import media
+
+
+@dataclass(frozen=True)
+class KindPages:
+    """The blueprints of one kind; those that are None have no pages of the kind's own.
+
+    `candidate` is nested in `/c` and `console` in `/console`, behind their authentication. `report`
+    checks the link of the report itself. The templates are in `candidate/KIND/`, `console/KIND/`
+    and `report/KIND/`.
+    """
+
+    candidate: Blueprint
+    console: Blueprint | None = None
+    report: Blueprint | None = None
+
+
+KIND_PAGES: dict[str, KindPages] = {
+    "assessment": KindPages(candidate=assessment.routes),
+    "interview": KindPages(interview.routes, interviews.routes, media.routes),
+    "check": KindPages(candidate=check.routes, console=checks.routes),
+}
