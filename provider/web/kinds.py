@@ -6,7 +6,7 @@ from flask import Blueprint
 
 from provider.web.candidate import assessment, check, interview
 from provider.web.console import checks, interviews
-from provider.web.report import media
+from provider.web.report import interview_media
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,6 @@ class KindPages:
 
 KIND_PAGES: dict[str, KindPages] = {
     "assessment": KindPages(candidate=assessment.routes),
-    "interview": KindPages(interview.routes, interviews.routes, media.routes),
+    "interview": KindPages(interview.routes, interviews.routes, interview_media.routes),
     "check": KindPages(candidate=check.routes, console=checks.routes),
 }

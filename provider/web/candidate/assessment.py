@@ -14,6 +14,13 @@ from provider.core.kinds.assessment import Assessment
 from provider.core.orders import COMPLETED
 from provider.errors import Invalid, ProviderError
 from provider.services import current_services
+from provider.web.candidate.assessment_navigation import (
+    ItemPosition,
+    find_item_position,
+    is_unchanged,
+    list_item_positions,
+    read_submitted_values,
+)
 from provider.web.candidate.responses import (
     branding_context,
     redirect_to_landing,
@@ -21,13 +28,6 @@ from provider.web.candidate.responses import (
     wants_json,
 )
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
-from provider.web.candidate.test_navigation import (
-    ItemPosition,
-    find_item_position,
-    is_unchanged,
-    list_item_positions,
-    read_submitted_values,
-)
 
 AssessmentRequest = CandidateRequest[Assessment]
 

@@ -21,6 +21,13 @@ from provider.web.candidate.interview_navigation import (
     find_question_position,
     list_question_positions,
 )
+from provider.web.candidate.interview_uploads import (
+    MAX_UPLOAD_BYTES,
+    UploadRejected,
+    is_recording_type,
+    original_key,
+    store_upload,
+)
 from provider.web.candidate.responses import (
     branding_context,
     redirect_to_landing,
@@ -28,13 +35,6 @@ from provider.web.candidate.responses import (
     wants_json,
 )
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
-from provider.web.candidate.uploads import (
-    MAX_UPLOAD_BYTES,
-    UploadRejected,
-    is_recording_type,
-    original_key,
-    store_upload,
-)
 
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
 

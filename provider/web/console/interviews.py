@@ -12,7 +12,7 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.range_responses import safe_mimetype, serve_media
-from provider.web.report.media import find_media_file
+from provider.web.report.interview_media import find_media_file
 
 routes = Blueprint("interviews", __name__, url_prefix="/orders/<order_id>/interview")
 

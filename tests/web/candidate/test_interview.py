@@ -16,7 +16,7 @@ from provider.delivery import Dispatcher
 from provider.outbox import Message
 from provider.services import Services
 from provider.storage.media import CHUNK_BYTES
-from provider.web.candidate import uploads
+from provider.web.candidate import interview_uploads
 from tests import factories
 from tests.factories import ManualClock
 from tests.web.candidate.test_pages import event_types, open_invitation, submit_form
@@ -216,7 +216,7 @@ def test_upload_interrupted_stores_nothing(
 def test_upload_over_limit_returns_413_as_do_other_large_bodies(
     client: FlaskClient, services: Services, started: str
 ) -> None:
-    assert upload(client, started, length=uploads.MAX_UPLOAD_BYTES + 1).status_code == 413
+    assert upload(client, started, length=interview_uploads.MAX_UPLOAD_BYTES + 1).status_code == 413
     big = b"x" * 1_100_000
     assert upload(client, started, data=big).status_code == 201
     wrong = upload(client, started, data=big, Content_Type="application/x-www-form-urlencoded")
@@ -402,14 +402,14 @@ def test_upload_is_read_in_chunks(
     client: FlaskClient, services: Services, started: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    read_chunks = uploads._read_chunks
+    read_chunks = interview_uploads._read_chunks
 
     def recorded_chunks() -> Iterator[bytes]:
         for chunk in read_chunks():
             sizes.append(len(chunk))
             yield chunk
 
-    monkeypatch.setattr(uploads, "_read_chunks", recorded_chunks)
+    monkeypatch.setattr(interview_uploads, "_read_chunks", recorded_chunks)
     assert upload(client, started, data=b"x" * 2_000_000).status_code == 201
     assert max(sizes) <= CHUNK_BYTES
     assert sum(sizes) == 2_000_000
