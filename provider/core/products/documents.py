@@ -136,7 +136,7 @@ def _build_document(tree: Tree, source: str) -> Document:
 
 def _check_head(document: Document) -> None:
     if not is_slug(document.kind):
-        raise document.error_at("kind", "should be provided: assessment, interview or check")
+        raise document.error_at("kind", "should be provided, such as assessment or check")
     if not is_slug(document.key):
         raise document.error_at("key", SLUG_ADVICE)
     if not document.name:
