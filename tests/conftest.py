@@ -21,7 +21,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from provider.app import create_app, openapi_servers
 from provider.config import Settings
-from provider.core import staff
+from provider.core.staff import passwords
 from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
 from provider.metrics.database import DatabaseGauges
@@ -78,8 +78,8 @@ def _fast_password_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords with the cheapest argon2id parameters. One test checks the real ones."""
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     dummy_hash = hasher.hash("no account")
-    monkeypatch.setattr(staff, "_hasher", lambda: hasher)
-    monkeypatch.setattr(staff, "_dummy_hash", lambda: dummy_hash)
+    monkeypatch.setattr(passwords, "_hasher", lambda: hasher)
+    monkeypatch.setattr(passwords, "dummy_hash", lambda: dummy_hash)
 
 
 @pytest.fixture

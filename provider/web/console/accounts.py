@@ -7,8 +7,10 @@ from sqlalchemy.orm import Session
 from provider.core.accounts import Account, AccountProduct, AccountToken
 from provider.core.pauses import list_pauses
 from provider.core.products import Product
+from provider.core.staff import Permission
 from provider.errors import NotFound
 from provider.services import current_services
+from provider.web.console.authentication import requires
 from provider.web.console.pagination import Sorting, is_plausible_id, paginate
 
 routes = Blueprint("accounts", __name__, url_prefix="/accounts")
@@ -17,6 +19,7 @@ BY_NAME = Sorting(Account.public_id, (Account.name, Account.id), descending=Fals
 
 
 @routes.get("/")
+@requires(Permission.VIEW_ACCOUNTS)
 def listing() -> str:
     active_tokens = select(func.count()).where(
         AccountToken.account_id == Account.id, AccountToken.revoked_at.is_(None)
@@ -36,6 +39,7 @@ def listing() -> str:
 
 
 @routes.get("/<account_id>")
+@requires(Permission.VIEW_ACCOUNTS)
 def detail(account_id: str) -> str:
     with current_services().db.reading() as session:
         account = _find_account(session, account_id)

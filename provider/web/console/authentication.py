@@ -1,26 +1,28 @@
-"""The session behind a console request, and the permissions of its role.
+"""The session behind a console request, and the permission that its view requires.
 
-`Staff.can_edit` in `core/staff.py` decides which roles may change something; a viewer may not.
+`core/staff/permissions.py` defines the roles.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from flask import g, redirect, request, url_for
+from flask import current_app, g, redirect, request, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from provider.core.staff import StaffSession
+from provider.core.staff import Permission, StaffSession
 from provider.errors import Unauthorized
 from provider.outbox import PARKED, Message, is_in_state
 from provider.services import Services, current_services
 
-SIGN_IN_ENDPOINT = "console.sign_in.sign_in"  # the only endpoint that needs no session
-SIGN_OUT_ENDPOINT = "console.sign_in.sign_out"  # the only POST that every role may send
+SIGN_IN_ENDPOINT = "console.sign_in.sign_in"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Counting stops here: the exact number of a long list is slow to count and tells staff no more.
 MAX_DISPLAYED_COUNT = 100
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,38 @@ class CurrentStaff:
     """The member of staff behind a request; `parked_count` is shown in the navigation."""
 
     email: str
-    role: str
-    can_change: bool
+    permissions: frozenset[Permission]
     parked_count: int
 
 
+def public(view: View) -> View:
+    """Mark a view that needs no session."""
+    view.required_permissions = None  # type: ignore[attr-defined]
+    return view
+
+
+def requires(*permissions: Permission) -> Callable[[View], View]:
+    """Mark a view with the permissions that it requires; without one, any session is enough.
+
+    `authenticate` checks them, and refuses every view without a mark.
+    """
+
+    def mark(view: View) -> View:
+        view.required_permissions = permissions  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
 def authenticate() -> Response | None:
-    """Redirect requests without a session to the sign-in page; refuse changes by viewers.
+    """Redirect requests without a session to the sign-in page; check the view's permissions.
 
     Raises Unauthorized.
     """
-    if request.endpoint == SIGN_IN_ENDPOINT:
+    view = current_app.view_functions[str(request.endpoint)]
+    if not hasattr(view, "required_permissions"):
+        raise RuntimeError(f"{request.endpoint} has neither @requires(…) nor @public")
+    if view.required_permissions is None:
         return None
     staff = _find_current_staff(current_services())
     if staff is None:
@@ -46,8 +69,9 @@ def authenticate() -> Response | None:
             raise Unauthorized("You are not signed in any more. Sign in, then do it again")
         return redirect(url_for(SIGN_IN_ENDPOINT, next=request.full_path.removesuffix("?")))
     g.current_staff = staff
-    if request.method not in SAFE_METHODS and request.endpoint != SIGN_OUT_ENDPOINT:
-        require_change_permission()
+    for permission in view.required_permissions:
+        if not may(permission):
+            raise Unauthorized(f"Your role may not {permission.value}. Ask an administrator")
     return None
 
 
@@ -56,16 +80,17 @@ def current_staff() -> CurrentStaff:
     return staff
 
 
-def require_change_permission() -> None:
-    """Raise Unauthorized for a viewer."""
-    if not current_staff().can_change:
-        raise Unauthorized("Your role may view but not change. Ask an administrator or an operator")
+def may(permission: Permission) -> bool:
+    """Return whether the member of staff behind the request has a permission."""
+    return permission in current_staff().permissions
 
 
 def template_context() -> dict[str, Any]:
     """Return the variables of every console template; `current_staff` is None before sign-in."""
     return {
         "current_staff": g.get("current_staff"),
+        "may": may,
+        "Permission": Permission,
         "max_displayed_count": MAX_DISPLAYED_COUNT,
     }
 
@@ -84,7 +109,7 @@ def _find_current_staff(services: Services) -> CurrentStaff | None:
         if staff_session is None:
             return None
         staff = staff_session.staff
-        return CurrentStaff(staff.email, staff.role, staff.can_edit, _count_parked(session))
+        return CurrentStaff(staff.email, staff.permissions, _count_parked(session))
 
 
 def _count_parked(session: Session) -> int:

@@ -16,6 +16,7 @@ from provider.web.console import (
     products,
     sign_in,
 )
+from provider.web.console.authentication import requires
 
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
@@ -35,5 +36,6 @@ for section in (
 
 
 @routes.get("/")
+@requires()
 def home() -> Response:
     return redirect(url_for("console.orders.listing"))

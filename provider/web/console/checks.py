@@ -13,9 +13,11 @@ from provider.core.kinds.check import Check
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.content import Screening
 from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
+from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
+from provider.web.console.authentication import requires
 
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
 
@@ -37,11 +39,13 @@ class ScreeningRow:
 
 
 @routes.get("/")
+@requires(Permission.VIEW_RESULTS)
 def detail(order_id: str) -> Response:
     return _check_response(order_id)
 
 
 @routes.post("/details")
+@requires(Permission.DECIDE_CHECKS)
 def show_candidate_details(order_id: str) -> Response:
     """Show the decrypted candidate details, and record the access as an event."""
     services = current_services()
@@ -57,6 +61,7 @@ def show_candidate_details(order_id: str) -> Response:
 
 
 @routes.post("/outcomes")
+@requires(Permission.DECIDE_CHECKS)
 def save_outcomes(order_id: str) -> Response:
     """Save the submitted outcomes; a single invalid outcome rejects the whole form."""
     services = current_services()
@@ -74,13 +79,14 @@ def save_outcomes(order_id: str) -> Response:
 
 
 @routes.get("/complete")
+@requires(Permission.DECIDE_CHECKS)
 def confirm_completion(order_id: str) -> Response:
     """Show exactly what the ATS will receive, and ask for confirmation."""
-    authentication.require_change_permission()
     return _render_confirmation(order_id)
 
 
 @routes.post("/complete")
+@requires(Permission.DECIDE_CHECKS)
 def complete(order_id: str) -> Response:
     services = current_services()
     try:
@@ -161,7 +167,7 @@ def _render_check(
     show_details: bool = False,
     use_submitted: bool = False,
 ) -> Response:
-    services, can_change = current_services(), authentication.current_staff().can_change
+    services, can_decide = current_services(), authentication.may(Permission.DECIDE_CHECKS)
     report = Link.find_permanent(session, check, REPORT) if check.result else None
     page = render_template(
         "console/check/detail.html",
@@ -171,8 +177,8 @@ def _render_check(
         edit_token=edit_token(check),
         consent=check.consents[-1] if check.consents else None,
         disclosure=check.content.disclosure,
-        rows=_submitted_rows(check) if use_submitted else _saved_rows(check, can_change),
-        can_edit=check.status == CONSENTED and can_change,
+        rows=_submitted_rows(check) if use_submitted else _saved_rows(check, can_decide),
+        can_edit=check.status == CONSENTED and can_decide,
         candidate_details=_candidate_detail_rows(check) if show_details else None,
         agreement=check.latest_consent_view(services.secret_box) if show_details else None,
         is_completed=check.status == COMPLETED,
@@ -212,7 +218,7 @@ def _format_date(text: str) -> str:
 
 
 def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:
-    """Return the screenings as saved; viewers get no notes, which hold private findings."""
+    """Return the screenings as saved; notes hold private findings, so not all staff get them."""
     rows = []
     for screening in check.content.screenings:
         finding = check.find_finding(screening.key)

@@ -12,10 +12,12 @@ from werkzeug.wrappers import Response
 from provider import outbox
 from provider.core.orders import Order
 from provider.core.pauses import list_pauses, probe_now
+from provider.core.staff import Permission
 from provider.errors import NotFound
 from provider.outbox import PARKED, Message
 from provider.services import current_services
 from provider.web.console import authentication
+from provider.web.console.authentication import requires
 from provider.web.console.message_list import (
     CHANNELS,
     STATES,
@@ -35,6 +37,7 @@ BATCH_SIZE = 100  # deliveries requeued in one transaction, so that it blocks ot
 
 
 @routes.get("/")
+@requires(Permission.VIEW_DELIVERIES)
 def listing() -> str:
     """List deliveries, newest first; without a filter, only failed deliveries."""
     state = read_filter_value("state", [*STATES, "any"]) or PARKED
@@ -53,6 +56,7 @@ def listing() -> str:
 
 
 @routes.get("/<message_id>")
+@requires(Permission.VIEW_DELIVERIES)
 def detail(message_id: str) -> str:
     with current_services().db.reading() as session:
         message = _find_message(session, message_id)
@@ -66,6 +70,7 @@ def detail(message_id: str) -> str:
 
 
 @routes.post("/<message_id>/again")
+@requires(Permission.MANAGE_DELIVERIES)
 def requeue(message_id: str) -> Response:
     """Send a failed delivery again, and redirect to its order."""
     services = current_services()
@@ -81,6 +86,7 @@ def requeue(message_id: str) -> Response:
 
 
 @routes.post("/try")
+@requires(Permission.MANAGE_DELIVERIES)
 def probe() -> Response:
     """Allow one attempt of a paused scope now; redirect to the page with the form."""
     services, scope = current_services(), request.form.get("subject", "").replace("\x00", "")
@@ -95,8 +101,8 @@ def probe() -> Response:
 
 
 @routes.get("/again")
+@requires(Permission.MANAGE_DELIVERIES)
 def confirm_requeue_all() -> str:
-    authentication.require_change_permission()
     with current_services().db.reading() as session:
         channel, account, accounts = _read_filter(session)
         messages = list_oldest_parked(session, channel, account, BATCH_SIZE + 1)
@@ -111,6 +117,7 @@ def confirm_requeue_all() -> str:
 
 
 @routes.post("/again")
+@requires(Permission.MANAGE_DELIVERIES)
 def requeue_all() -> Response:
     """Send one batch of the filter's failed deliveries again, oldest first."""
     services = current_services()

@@ -7,8 +7,10 @@ from email.message import EmailMessage
 
 from flask import Blueprint, render_template, request
 
+from provider.core.staff import Permission
 from provider.outbox import EMAIL
 from provider.services import current_services
+from provider.web.console.authentication import requires
 from provider.web.console.message_list import STATES, list_messages, state_labels
 from provider.web.console.pagination import read_filter_value
 
@@ -41,6 +43,7 @@ def parse_email(raw_email: bytes) -> EmailView:
 
 
 @routes.get("/")
+@requires(Permission.VIEW_DELIVERIES)
 def listing() -> str:
     state, services = read_filter_value("state", STATES), current_services()
     with services.db.reading() as session:

@@ -8,9 +8,11 @@ from provider.core.kinds.interview import Interview, Recording
 from provider.core.orders import COMPLETED
 from provider.core.orders.order import SUBMITTED
 from provider.core.products.schema_fields import clean_text
+from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
+from provider.web.console.authentication import requires
 from provider.web.range_responses import safe_mimetype, serve_media
 from provider.web.report.interview_media import find_media_file
 
@@ -27,11 +29,13 @@ FILE_EXTENSIONS = {
 
 
 @routes.get("")
+@requires(Permission.VIEW_RESULTS)
 def detail(order_id: str) -> Response:
     return _render_interview(order_id)
 
 
 @routes.get("/<any(takes, posters):variant>/<recording_id>")
+@requires(Permission.VIEW_RESULTS)
 def media_file(order_id: str, variant: str, recording_id: str) -> Response:
     """Send a recording or its poster; range requests are answered in part."""
     with current_services().db.reading() as session:
@@ -40,6 +44,7 @@ def media_file(order_id: str, variant: str, recording_id: str) -> Response:
 
 
 @routes.get("/originals/<recording_id>")
+@requires(Permission.VIEW_RESULTS)
 def download_original(order_id: str, recording_id: str) -> Response:
     """Send the uploaded file as a download, for recordings that could not be processed."""
     with current_services().db.reading() as session:
@@ -50,6 +55,7 @@ def download_original(order_id: str, recording_id: str) -> Response:
 
 
 @routes.post("/ratings/<question>")
+@requires(Permission.RATE_INTERVIEWS)
 def save_rating(order_id: str, question: str) -> Response:
     """Save the rating and the note of one answer, in place of the previous ones."""
     services = current_services()
@@ -74,13 +80,14 @@ def save_rating(order_id: str, question: str) -> Response:
 
 
 @routes.get("/complete")
+@requires(Permission.RATE_INTERVIEWS)
 def confirm_completion(order_id: str) -> Response:
     """Show what the ATS will receive, and ask for a summary."""
-    authentication.require_change_permission()
     return _render_confirmation(order_id)
 
 
 @routes.post("/complete")
+@requires(Permission.RATE_INTERVIEWS)
 def complete(order_id: str) -> Response:
     """Complete the interview if the result is still the one that the form showed."""
     services = current_services()

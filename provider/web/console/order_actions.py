@@ -10,9 +10,11 @@ from werkzeug.wrappers import Response
 
 from provider.core.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, Link, Order
 from provider.core.products.schema_fields import clean_text
+from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
+from provider.web.console.authentication import requires
 from provider.web.console.orders import render_order_page
 
 routes = Blueprint("order_actions", __name__, url_prefix="/orders/<order_id>")
@@ -44,13 +46,14 @@ ORDER_ACTIONS = {
 
 
 @routes.get("/<any(cancel, reopen):name>")
+@requires(Permission.MANAGE_ORDERS)
 def confirm(order_id: str, name: str) -> Response:
     """Show the effects of an action, and ask for the reason."""
-    authentication.require_change_permission()
     return _render_confirmation(order_id, name)
 
 
 @routes.post("/<any(cancel, reopen):name>")
+@requires(Permission.MANAGE_ORDERS)
 def perform(order_id: str, name: str) -> Response:
     """Perform an action in one transaction; errors are shown on the confirmation page."""
     services = current_services()
@@ -71,6 +74,7 @@ def perform(order_id: str, name: str) -> Response:
 
 
 @routes.post("/link")
+@requires(Permission.MANAGE_ORDERS)
 def show_link(order_id: str) -> str:
     """Show the candidate's link, and record the access as an event."""
     services = current_services()

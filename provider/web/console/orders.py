@@ -12,9 +12,10 @@ from provider.core.labels import label_for
 from provider.core.orders import FINAL_STATUSES, INVITE, REPORT, STATUSES, Candidate, Link, Order
 from provider.core.orders.order import WAITING_FOR_STAFF_SQL
 from provider.core.products import Product
+from provider.core.staff import Permission
 from provider.outbox import PARKED, Message
 from provider.services import Services, current_services
-from provider.web.console.authentication import MAX_DISPLAYED_COUNT
+from provider.web.console.authentication import MAX_DISPLAYED_COUNT, may, requires
 from provider.web.console.pagination import Page, Sorting, paginate, read_filter_value
 from provider.web.console.timeline import build_timeline
 
@@ -40,6 +41,7 @@ COLUMNS: tuple[Any, ...] = (
 
 
 @routes.get("/")
+@requires(Permission.VIEW_ORDERS)
 def listing() -> str:
     services = current_services()
     with services.db.reading() as session:
@@ -58,6 +60,7 @@ def listing() -> str:
 
 
 @routes.get("/<order_id>")
+@requires(Permission.VIEW_ORDERS)
 def detail(order_id: str) -> str:
     services = current_services()
     with services.db.reading() as session:
@@ -78,7 +81,7 @@ def render_order_page(
         invitation_url=invitation_url,
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
         has_invitation=Link.find_permanent(session, order, INVITE) is not None,
-        evidence=order.evidence() if order.started_at else None,
+        evidence=order.evidence() if order.started_at and may(Permission.VIEW_RESULTS) else None,
     )
 
 

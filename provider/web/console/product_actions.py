@@ -7,9 +7,11 @@ from werkzeug.wrappers import Response
 from provider.core.kinds import KINDS
 from provider.core.products import Product
 from provider.core.products.documents import load_content
+from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
+from provider.web.console.authentication import requires
 from provider.web.console.products import load_version_content
 
 routes = Blueprint("product_actions", __name__, url_prefix="/products/<product_id>")
@@ -18,13 +20,14 @@ log = get_logger()
 
 
 @routes.get("/<any(publish, archive):name>")
+@requires(Permission.EDIT_PRODUCTS)
 def confirm(product_id: str, name: str) -> Response:
     """Show the effects of publishing or archiving, and ask for confirmation."""
-    authentication.require_change_permission()
     return _render_confirmation(product_id, name)
 
 
 @routes.post("/<any(publish, archive):name>")
+@requires(Permission.EDIT_PRODUCTS)
 def perform(product_id: str, name: str) -> Response:
     """Publish the newest version, or archive the product."""
     services = current_services()

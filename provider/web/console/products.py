@@ -11,8 +11,10 @@ from provider.core.kinds import KINDS
 from provider.core.labels import label_for
 from provider.core.products import DRAFT, PUBLISHED, Product, ProductVersion
 from provider.core.products.documents import load_content
+from provider.core.staff import Permission
 from provider.errors import Invalid, NotFound
 from provider.services import current_services
+from provider.web.console.authentication import requires
 from provider.web.console.pagination import Sorting, paginate, read_filter_value
 
 routes = Blueprint("products", __name__, url_prefix="/products")
@@ -23,6 +25,7 @@ STATES = (PUBLISHED, DRAFT, ARCHIVED)
 
 
 @routes.get("/")
+@requires(Permission.VIEW_PRODUCTS)
 def listing() -> str:
     kind, state = read_filter_value("kind", KINDS), read_filter_value("state", STATES)
     with current_services().db.reading() as session:
@@ -36,6 +39,7 @@ def listing() -> str:
 
 
 @routes.get("/<product_id>")
+@requires(Permission.VIEW_PRODUCTS)
 def detail(product_id: str) -> str:
     """Show a product, its versions, and the content of one of them."""
     with current_services().db.reading() as session:

@@ -18,7 +18,7 @@ from provider.core.staff import (
 from provider.errors import Unauthorized
 from provider.services import Services, current_services
 from provider.storage import secrets
-from provider.web.console.authentication import cookie_name
+from provider.web.console.authentication import cookie_name, public, requires
 from provider.web.rate_limit import limit_by_address
 
 routes = Blueprint("sign_in", __name__)
@@ -27,6 +27,7 @@ INVALID_CREDENTIALS_MESSAGE = "The e-mail address or the password is wrong"
 
 
 @routes.route("/sign-in", methods=["GET", "POST"])
+@public
 def sign_in() -> Response:
     limit_by_address()
     if request.method == "GET":
@@ -46,6 +47,7 @@ def sign_in() -> Response:
 
 
 @routes.post("/sign-out")
+@requires()
 def sign_out() -> Response:
     """Delete the session, so that a copied cookie is useless too."""
     services = current_services()

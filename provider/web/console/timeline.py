@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.orders import Order, OrderEvent
+from provider.core.staff import Permission
 from provider.outbox import EMAIL, PARKED, Attempt, Message
+from provider.web.console.authentication import may
 from provider.web.console.emails import EmailView, parse_email
 from provider.web.console.message_list import channel_of
 
@@ -24,6 +26,7 @@ class DeliveryView:
     email: EmailView | None = None
     body: str = ""
     url: str = ""
+    is_body_hidden: bool = False
 
     @property
     def channel(self) -> str:
@@ -62,6 +65,8 @@ def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:
     attempts = tuple(message.attempt_history)
     if not message.body:
         return DeliveryView(message, attempts)
+    if not may(Permission.VIEW_MESSAGE_BODIES):
+        return DeliveryView(message, attempts, is_body_hidden=True)
     if channel_of(message.queue) == EMAIL:
         return DeliveryView(message, attempts, email=parse_email(message.body))
     url = _find_url(order.reply_context) if order else ""

@@ -1,75 +1,23 @@
-"""Staff accounts, their passwords (argon2id) and sessions, and a limit on sign-in attempts.
+"""Sessions of the console, and a limit on sign-in attempts.
 
 The database counts the attempts, so that all processes share the limit.
 """
 
-import re
 from datetime import datetime, timedelta
-from functools import cache
 
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
-from sqlalchemy import ForeignKey, LargeBinary, String, delete, func, select
+from sqlalchemy import ForeignKey, LargeBinary, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from provider.errors import Conflict, Invalid, Unauthorized
+from provider.core.staff import passwords
+from provider.core.staff.member import Staff
+from provider.errors import Unauthorized
 from provider.storage import secrets
 from provider.storage.database import Base, acquire_advisory_lock
 
-ROLES = ("admin", "operator", "viewer")
 STAFF_SESSION_LIFETIME = timedelta(hours=12)
 ATTEMPT_WINDOW = timedelta(minutes=15)
 MAX_ATTEMPTS_PER_EMAIL = 5
 MAX_ATTEMPTS_PER_IP_ADDRESS = 30
-MIN_PASSWORD_LENGTH, MAX_PASSWORD_LENGTH = 10, 1000  # characters
-
-
-class Staff(Base):
-    """A person who may sign in to the console. `role` is one of ROLES."""
-
-    __tablename__ = "staff"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(254), unique=True)
-    role: Mapped[str] = mapped_column(String(20))
-    password_hash: Mapped[str] = mapped_column(String(200))
-    created_at: Mapped[datetime]
-    disabled_at: Mapped[datetime | None]
-
-    @classmethod
-    def create(
-        cls, session: Session, email: str, password: str, role: str, now: datetime
-    ) -> "Staff":
-        """Add a member of staff.
-
-        Raises Invalid for a wrong value and Conflict for an e-mail address that is already used.
-        """
-        email = email.strip().casefold()
-        if (
-            not re.fullmatch(r"[^@\s]+@[^@\s]+", email)
-            or not _is_printable(email)
-            or len(email) > 254
-        ):
-            raise Invalid(f"“{email}” is not an e-mail address")
-        if role not in ROLES:
-            raise Invalid(f"The role should be one of {', '.join(ROLES)}")
-        if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH or not _is_printable(
-            password
-        ):
-            raise Invalid(
-                f"A password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} plain characters"
-            )
-        acquire_advisory_lock(session, "staff")
-        if session.scalar(select(cls.id).where(cls.email == email)):
-            raise Conflict(f"{email} is on the staff already")
-        staff = cls(email=email, role=role, password_hash=_hasher().hash(password), created_at=now)
-        session.add(staff)
-        return staff
-
-    @property
-    def can_edit(self) -> bool:
-        """Whether the role may change anything."""
-        return self.role in ("admin", "operator")
 
 
 class StaffSession(Base):
@@ -125,15 +73,7 @@ def register_sign_in_attempt(session: Session, email: str, ip_address: str, now:
             raise Unauthorized("Too many attempts. Wait a quarter of an hour, then try again")
         session.add(SignInAttempt(key=key, attempted_at=now))
     staff = session.scalar(select(Staff).where(Staff.email == email, Staff.disabled_at.is_(None)))
-    return staff.password_hash if staff else _dummy_hash()
-
-
-def verify_password(password_hash: str, password: str) -> bool:
-    """Compare a password with a hash. This takes about 50 ms, also for a dummy hash."""
-    try:
-        return _hasher().verify(password_hash, password[: MAX_PASSWORD_LENGTH + 1])
-    except (Argon2Error, InvalidHashError, UnicodeEncodeError):
-        return False
+    return staff.password_hash if staff else passwords.dummy_hash()
 
 
 def complete_sign_in(session: Session, email: str, ip_address: str, now: datetime) -> str:
@@ -161,12 +101,8 @@ def complete_sign_in(session: Session, email: str, ip_address: str, now: datetim
     return _create_session(session, staff, now)
 
 
-def _is_printable(text: str) -> bool:
-    return text.isprintable()  # no control characters and no surrogates
-
-
 def _normalize_email(email: str) -> str:
-    return "".join(filter(_is_printable, email.strip().casefold()))[:254]
+    return "".join(filter(str.isprintable, email.strip().casefold()))[:254]
 
 
 def _attempt_limits(email: str, ip_address: str) -> dict[bytes, int]:
@@ -194,13 +130,3 @@ def _count_attempts(session: Session, key: bytes, now: datetime) -> int:
         SignInAttempt.key == key, SignInAttempt.attempted_at > now - ATTEMPT_WINDOW
     )
     return session.scalar(query) or 0
-
-
-@cache
-def _hasher() -> PasswordHasher:
-    return PasswordHasher()  # argon2id with the RFC 9106 low-memory parameters
-
-
-@cache
-def _dummy_hash() -> str:
-    return _hasher().hash(secrets.generate_token())

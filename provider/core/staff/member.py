@@ -1,0 +1,55 @@
+"""The people who may sign in to the console."""
+
+import re
+from datetime import datetime
+
+from sqlalchemy import String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from provider.core.staff.passwords import hash_password
+from provider.core.staff.permissions import ROLE_PERMISSIONS, ROLES, Permission
+from provider.errors import Conflict, Invalid
+from provider.storage.database import Base, acquire_advisory_lock
+
+
+class Staff(Base):
+    """A person who may sign in to the console. `role` is one of ROLES."""
+
+    __tablename__ = "staff"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(254), unique=True)
+    role: Mapped[str] = mapped_column(String(20))
+    password_hash: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+
+    @classmethod
+    def create(
+        cls, session: Session, email: str, password: str, role: str, now: datetime
+    ) -> "Staff":
+        """Add a member of staff.
+
+        Raises Invalid for a wrong value and Conflict for an e-mail address that is already used.
+        """
+        email = email.strip().casefold()
+        if (
+            not re.fullmatch(r"[^@\s]+@[^@\s]+", email)
+            or not email.isprintable()
+            or len(email) > 254
+        ):
+            raise Invalid(f"“{email}” is not an e-mail address")
+        if role not in ROLES:
+            raise Invalid(f"The role should be one of {', '.join(ROLES)}")
+        password_hash = hash_password(password)
+        acquire_advisory_lock(session, "staff")
+        if session.scalar(select(cls.id).where(cls.email == email)):
+            raise Conflict(f"{email} is on the staff already")
+        staff = cls(email=email, role=role, password_hash=password_hash, created_at=now)
+        session.add(staff)
+        return staff
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the role allows; nothing for a role that this program does not know."""
+        return ROLE_PERMISSIONS.get(self.role, frozenset())

@@ -1,0 +1,180 @@
+"""The permission of every console view, and what each role may therefore do."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.routing import Rule
+
+import provider
+from provider.app import create_app
+from provider.core.staff import ROLE_PERMISSIONS, Permission
+from provider.delivery.dispatcher import Dispatcher
+from provider.services import Services
+from tests import factories
+from tests.web.console_client import ConsoleClient
+
+PUBLIC, ANY_ROLE = "public", "any role"
+# Route (endpoint without `console.`, and methods) → what it requires.
+REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
+    ("home", "GET"): ANY_ROLE,
+    ("sign_in.sign_in", "GET"): PUBLIC,
+    ("sign_in.sign_in", "POST"): PUBLIC,
+    ("sign_in.sign_out", "POST"): ANY_ROLE,
+    ("orders.listing", "GET"): Permission.VIEW_ORDERS,
+    ("orders.detail", "GET"): Permission.VIEW_ORDERS,
+    ("order_actions.confirm", "GET"): Permission.MANAGE_ORDERS,
+    ("order_actions.perform", "POST"): Permission.MANAGE_ORDERS,
+    ("order_actions.show_link", "POST"): Permission.MANAGE_ORDERS,
+    ("interviews.detail", "GET"): Permission.VIEW_RESULTS,
+    ("interviews.media_file", "GET"): Permission.VIEW_RESULTS,
+    ("interviews.download_original", "GET"): Permission.VIEW_RESULTS,
+    ("interviews.save_rating", "POST"): Permission.RATE_INTERVIEWS,
+    ("interviews.confirm_completion", "GET"): Permission.RATE_INTERVIEWS,
+    ("interviews.complete", "POST"): Permission.RATE_INTERVIEWS,
+    ("checks.detail", "GET"): Permission.VIEW_RESULTS,
+    ("checks.show_candidate_details", "POST"): Permission.DECIDE_CHECKS,
+    ("checks.save_outcomes", "POST"): Permission.DECIDE_CHECKS,
+    ("checks.confirm_completion", "GET"): Permission.DECIDE_CHECKS,
+    ("checks.complete", "POST"): Permission.DECIDE_CHECKS,
+    ("deliveries.listing", "GET"): Permission.VIEW_DELIVERIES,
+    ("deliveries.detail", "GET"): Permission.VIEW_DELIVERIES,
+    ("deliveries.requeue", "POST"): Permission.MANAGE_DELIVERIES,
+    ("deliveries.probe", "POST"): Permission.MANAGE_DELIVERIES,
+    ("deliveries.confirm_requeue_all", "GET"): Permission.MANAGE_DELIVERIES,
+    ("deliveries.requeue_all", "POST"): Permission.MANAGE_DELIVERIES,
+    ("emails.listing", "GET"): Permission.VIEW_DELIVERIES,
+    ("products.listing", "GET"): Permission.VIEW_PRODUCTS,
+    ("products.detail", "GET"): Permission.VIEW_PRODUCTS,
+    ("product_actions.confirm", "GET"): Permission.EDIT_PRODUCTS,
+    ("product_actions.perform", "POST"): Permission.EDIT_PRODUCTS,
+    ("accounts.listing", "GET"): Permission.VIEW_ACCOUNTS,
+    ("accounts.detail", "GET"): Permission.VIEW_ACCOUNTS,
+}
+CHANGING = {
+    Permission.MANAGE_ORDERS,
+    Permission.RATE_INTERVIEWS,
+    Permission.DECIDE_CHECKS,
+    Permission.EDIT_PRODUCTS,
+    Permission.MANAGE_DELIVERIES,
+}
+
+
+def console_routes(app: Flask) -> Iterator[tuple[str, str, Rule]]:
+    """Yield the endpoint without `console.`, the method and the rule of every console route."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/console"):
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield rule.endpoint.removeprefix("console."), method, rule
+
+
+def example_paths(rule: Rule) -> list[str]:
+    """Return paths that match a rule: one for each value of its `any` converter."""
+    choices = re.search(r"<any\(([\w, ]+)\):\w+>", rule.rule)
+    values = choices[1].split(", ") if choices else [""]
+    paths = [re.sub(r"<any\([\w, ]+\):\w+>", value, rule.rule) for value in values]
+    return [re.sub(r"<\w+>", "nothing", path) for path in paths]
+
+
+def test_every_console_route_has_a_requirement(app: Flask) -> None:
+    routes = {(endpoint, method) for endpoint, method, _ in console_routes(app)}
+    assert routes == set(REQUIREMENTS)
+
+
+@pytest.mark.parametrize("role", ROLE_PERMISSIONS)
+def test_role_is_refused_exactly_the_routes_it_may_not_use(
+    services: Services, client: FlaskClient, app: Flask, role: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client, role)
+    token = factories.csrf_token(client.get("/console/sign-in").text)
+    wrong = []
+    # Signing out is last: it ends the session.
+    for endpoint, method, rule in sorted(
+        console_routes(app), key=lambda route: route[0] == "sign_in.sign_out"
+    ):
+        requirement = REQUIREMENTS[endpoint, method]
+        if requirement == PUBLIC:
+            continue
+        is_allowed = requirement == ANY_ROLE or requirement in ROLE_PERMISSIONS[role]
+        for path in example_paths(rule):
+            response = console.client.open(path, method=method, data={"csrf_token": token})
+            assert response.status_code < 500, (path, response.status_code)
+            assert "sign-in" not in (response.location or "") or endpoint == "sign_in.sign_out"
+            if (response.status_code != 403) != is_allowed:
+                wrong.append((method, path, response.status_code))
+    assert wrong == []
+
+
+def test_only_public_routes_answer_without_a_session(client: FlaskClient, app: Flask) -> None:
+    token = factories.csrf_token(client.get("/console/sign-in").text)
+    for endpoint, method, rule in console_routes(app):
+        for path in example_paths(rule):
+            response = client.open(path, method=method, data={"csrf_token": token})
+            if REQUIREMENTS[endpoint, method] == PUBLIC:
+                assert "The e-mail address or the password" in response.text or method == "GET"
+            elif method == "GET":
+                assert (response.status_code, response.location.partition("?")[0]) == (
+                    302,
+                    "/console/sign-in",
+                ), path
+            else:
+                assert response.status_code == 403, path
+                assert "not signed in" in response.text
+
+
+def test_view_without_a_mark_is_refused(services: Services) -> None:
+    app = create_app(services)
+    app.add_url_rule("/console/new", endpoint="console.new", view_func=lambda: "secret")
+    response = app.test_client().get("/console/new")
+    assert response.status_code == 500
+    assert "secret" not in response.text
+
+
+def test_roles_keep_their_powers() -> None:
+    viewing = {permission for permission in Permission if permission not in CHANGING}
+    assert ROLE_PERMISSIONS["admin"] == set(Permission)
+    assert ROLE_PERMISSIONS["operator"] == set(Permission)
+    assert ROLE_PERMISSIONS["viewer"] == viewing
+
+
+def test_every_permission_is_asked_for_by_a_view_or_template() -> None:
+    web = Path(provider.__file__).parent / "web"
+    sources = "".join(
+        path.read_text("utf-8") for path in web.rglob("*") if path.suffix in (".py", ".html")
+    )
+    unused = {permission.name for permission in Permission} - set(
+        re.findall(r"Permission\.([A-Z_]+)", sources)
+    )
+    assert unused == set()
+
+
+@pytest.mark.parametrize(
+    ("permission", "text"),
+    [
+        (Permission.VIEW_RESULTS, "Open the report"),
+        (Permission.VIEW_RESULTS, "Saved answers"),
+        (Permission.VIEW_MESSAGE_BODIES, "Hello Lakita"),
+        (Permission.MANAGE_ORDERS, "Reopen this order"),
+        (Permission.VIEW_PRODUCTS, 'href="/console/products/"'),
+    ],
+)
+def test_order_page_without_permission_hides_what_it_protects(
+    services: Services,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    permission: Permission,
+    text: str,
+) -> None:
+    account_id, _ = factories.create_account(services)
+    order_id = factories.place_order(services, account_id, factories.create_test(services))
+    factories.finish_test(services, order_id)
+    dispatcher = Dispatcher(services)
+    dispatcher.drain("1/email")
+    dispatcher.stop()
+    console = ConsoleClient.signed_in(services, client, "admin")
+    assert text in console.get_text(f"/console/orders/{order_id}")
+    monkeypatch.setitem(ROLE_PERMISSIONS, "admin", frozenset(Permission) - {permission})
+    assert text not in console.get_text(f"/console/orders/{order_id}")
