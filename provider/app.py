@@ -17,7 +17,6 @@ from provider.ats import ADAPTERS
 from provider.ats.http_api import ContractApi
 from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
-from provider.metrics.flusher import MetricsFlusher
 from provider.services import Services
 
 log = structlog.get_logger()
@@ -91,11 +90,9 @@ def serve() -> Flask:
     schema_version.require_current(services.db)
     services.media.check_in_background()
     stop = _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
-    flusher = MetricsFlusher(services.ledger, services.clock).start()
     # Granian's worker processes never run `atexit`. They are multiprocessing's, whose finalizers
     # run while threads can still be started, which a clean stop needs.
     Finalize(None, stop, exitpriority=10)
-    Finalize(None, flusher.stop, exitpriority=9)  # after the dispatcher, which still counts
     freeze_gc()
     return app
 

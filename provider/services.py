@@ -8,7 +8,7 @@ from provider.config import Settings
 from provider.core.accounts import TokenAuthenticator
 from provider.core.orders.queries import ProductListCache
 from provider.core.urls import UrlBuilder
-from provider.metrics import Ledger, Meter
+from provider.metrics import DatabaseGauges, MetricsRecorder
 from provider.storage.database import Database
 from provider.storage.media import MediaStore
 from provider.storage.rate_limit import RateLimiter
@@ -27,18 +27,17 @@ class Services:
     product_lists: ProductListCache
     urls: UrlBuilder
     media: MediaStore
-    metrics: Meter
-    ledger: Ledger
+    metrics: MetricsRecorder
     rate_limiter: RateLimiter
 
     @classmethod
     def build(cls, settings: Settings, clock: Clock | None = None) -> "Services":
-        db, meter = Database(settings.database_url), Meter()
+        db, clock = Database(settings.database_url), clock or Clock()
         return cls(
             settings=settings,
             db=db,
             secret_box=SecretBox(settings.secret_keys),
-            clock=clock or Clock(),
+            clock=clock,
             authenticator=TokenAuthenticator(db),
             product_lists=ProductListCache(db),
             urls=UrlBuilder(settings.base_url),
@@ -46,13 +45,18 @@ class Services:
                 settings.media_url or f"file:{settings.instance / 'media'}",
                 presigned_urls=settings.signed_downloads,
             ),
-            metrics=meter,
-            ledger=Ledger(db, meter),
+            metrics=MetricsRecorder(DatabaseGauges(db, clock)),
             rate_limiter=RateLimiter(settings.limits_url),
         )
 
     def now(self) -> datetime:
         return self.clock.now()
+
+    def start_metrics_server(self, host: str, port: int) -> None:
+        """Serve `/metrics` in the background; for a process without a web server."""
+        from provider.metrics.exposition import MetricsServer  # late: commands load no HTTP server
+
+        MetricsServer(self.metrics.registry, self.settings.metrics_token, host, port).start()
 
 
 def current_services() -> Services:

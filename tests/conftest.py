@@ -24,10 +24,8 @@ from provider.config import Settings
 from provider.core.staff import passwords
 from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
-from provider.metrics.database import DatabaseGauges
 from provider.services import Services
 from provider.storage.database import Database
-from provider.web.metrics import GAUGES_EXTENSION
 from tests.factories import ManualClock, present
 from tests.fake_ats import FakeAts
 from tests.postgres_server import PostgresServer, shared_server
@@ -190,7 +188,6 @@ def _app_for(services: Services, purpose: str) -> Flask:
     cache_key = (purpose, services.settings.is_https, services.settings.secret_keys)
     app = _APP_CACHE.get(cache_key) or _APP_CACHE.setdefault(cache_key, create_app(services))
     app.extensions["provider"] = services
-    app.extensions[GAUGES_EXTENSION] = DatabaseGauges()
     app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.options["servers"] = (
         openapi_servers(services)
     )

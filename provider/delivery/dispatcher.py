@@ -17,7 +17,7 @@ from provider.delivery.channels.email import EmailChannel
 from provider.delivery.channels.recording import RecordingChannel
 from provider.delivery.limits import ConcurrencyLimiter
 from provider.delivery.policy import DeliveryPolicy, QueueAllowance, add_jitter, parse_queue_name
-from provider.metrics import Meter
+from provider.metrics import MetricsRecorder
 from provider.outbox import CALLBACK, EMAIL, MEDIA, AttemptResult, Claim, Outcome
 from provider.services import Services
 
@@ -318,9 +318,9 @@ def _park(session: Session, claim: Claim, error: Exception, now: datetime) -> No
 
 
 def _record_results(
-    metrics: Meter, results: Sequence[AttemptResult], valid_leases: set[str]
+    metrics: MetricsRecorder, results: Sequence[AttemptResult], valid_leases: set[str]
 ) -> None:
-    metrics.tried(results, valid_leases)
+    metrics.record_attempts(results, valid_leases)
     for result in results:
         claim, outcome = result.claim, result.outcome
         # A mail server's response may name the candidate: only the attempt stores it.

@@ -1,6 +1,6 @@
-"""Metrics: the counters of each process, their sum over all processes, and database gauges."""
+"""Metrics: the counters of this process, gauges from the database, and their HTTP server."""
 
-from provider.metrics.recorder import Meter
-from provider.metrics.store import Ledger, Tally
+from provider.metrics.database import DatabaseGauges
+from provider.metrics.recorder import MetricsRecorder
 
-__all__ = ["Ledger", "Meter", "Tally"]
+__all__ = ["DatabaseGauges", "MetricsRecorder"]

@@ -1,4 +1,7 @@
-"""Gauges from the database: messages by state and topic, and pauses."""
+"""Gauges from the database: messages by state and topic, and pauses.
+
+Every process reads the same database, so every process has the same gauges.
+"""
 
 import threading
 import time
@@ -7,11 +10,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import structlog
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from provider.clock import Clock
 from provider.core.pauses import (
     ACCOUNT,
     HOST,
@@ -26,8 +30,6 @@ from provider.storage.database import Database
 CACHE_LIFETIME = timedelta(seconds=10)
 # A snapshot is also cached for 20 times the time of reading it: reading takes 5 % of the time.
 REFRESH_COST_FACTOR = 20
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -104,25 +106,30 @@ class DatabaseSnapshot:
         return max(0.0, (self.now - since).total_seconds()) if since else 0.0
 
 
-class DatabaseGauges:
+class DatabaseGauges(Collector):
     """Reads the gauges, and caches them: counting a million waiting rows takes a while."""
 
-    def __init__(self) -> None:
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db, self._clock = db, clock
         self._refresh_lock = threading.Lock()
         self._last_snapshot: DatabaseSnapshot | None = None
         self._expires_at = datetime.min.replace(tzinfo=UTC)
 
-    def current(self, db: Database, now: datetime) -> DatabaseSnapshot:
+    def collect(self) -> Iterator[Metric]:
+        yield from self.current().collect()
+
+    def current(self) -> DatabaseSnapshot:
         """Return the cached snapshot, or a new one if it has expired.
 
         Only one thread reads the database; other threads get the expired snapshot meanwhile.
         """
+        now = self._clock.now()
         if self._is_expired(now) and self._refresh_lock.acquire(
             blocking=self._last_snapshot is None
         ):
             try:
                 if self._is_expired(now):
-                    self._refresh(db, now)
+                    self._refresh(now)
             finally:
                 self._refresh_lock.release()
         assert self._last_snapshot is not None
@@ -131,16 +138,18 @@ class DatabaseGauges:
     def _is_expired(self, now: datetime) -> bool:
         return self._last_snapshot is None or now >= self._expires_at
 
-    def _refresh(self, db: Database, now: datetime) -> None:
+    def _refresh(self, now: datetime) -> None:
         started_at = time.perf_counter()
         previous_counts = self._last_snapshot.message_counts if self._last_snapshot else {}
         try:
-            with db.reading() as session:
+            with self._db.reading() as session:
                 # A topic without messages must become 0, or its last value would stay.
                 zero_counts = dict.fromkeys(previous_counts, 0)
                 self._last_snapshot = _take_snapshot(session, now, zero_counts)
         except Exception as error:
-            log.warning("database_gauges_failed", error=type(error).__name__)
+            import structlog  # late: slow to import, and commands do not log
+
+            structlog.get_logger().warning("database_gauges_failed", error=type(error).__name__)
             self._last_snapshot = DatabaseSnapshot(
                 now, is_available=False, message_counts=previous_counts
             )

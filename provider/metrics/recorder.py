@@ -1,117 +1,78 @@
-"""What one process counts of its own work, for Prometheus."""
+"""The counters and histograms of one process."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    Metric,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 from prometheus_client.registry import Collector
 
-from provider.metrics.samples import MOST_HOSTS, OTHERS, Counts, read
 from provider.outbox import AttemptResult, QueueName
 
-BUCKETS = (
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1,
-    2.5,
-    5,
-    10,
-    30,
-    60,
-    300,
-    1800,
-    7200,
-    21600,
-    86400,
-    259200,
+LATENCY_BUCKETS_SECONDS = (
+    *(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    *(300, 1800, 7200, 21600, 86400, 259200),
 )
+# The label sets of more hosts would fill Prometheus' memory.
+MAX_HOSTS = 1000
+OTHER_HOSTS = "others"
+LABEL_CACHE_SIZE = 10_000
 
-# When each line was first counted would double their number.
+# Without this call each counter has a second series: the time of its creation.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-class Meter:
-    """Counts tries, arrivals and answers; each house has its own, from its start."""
+class MetricsRecorder:
+    """Counts attempts and requests; `registry` has these counters and the given collectors."""
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+    def __init__(self, *collectors: Collector) -> None:
+        self.registry = CollectorRegistry()
+        for collector in collectors:
+            self.registry.register(collector)
         self._attempts = Counter(
             "provider_delivery_attempts",
             "Attempts to deliver a message, by outcome",
             ("channel", "host", "outcome"),
-            registry=self._registry,
+            registry=self.registry,
         )
-        self._arrival = Histogram(
+        self._latency = Histogram(
             "provider_delivery_latency_seconds",
             "From a message's commit to its first delivery",
             ("topic",),
-            registry=self._registry,
-            buckets=BUCKETS,
+            registry=self.registry,
+            buckets=LATENCY_BUCKETS_SECONDS,
         )
         self._requests = Counter(
-            "provider_requests", "Answered requests", ("endpoint", "code"), registry=self._registry
+            "provider_requests", "Answered requests", ("endpoint", "code"), registry=self.registry
         )
         self._hosts: set[str] = set()
-        # Finding a line takes longer than counting in it.
-        self._answers = lru_cache(maxsize=10_000)(self._requests.labels)
-        self._tries = lru_cache(maxsize=10_000)(self._line)
+        # `labels()` takes longer than `inc()`.
+        self._request_counter = lru_cache(LABEL_CACHE_SIZE)(self._requests.labels)
+        self._attempt_counter = lru_cache(LABEL_CACHE_SIZE)(self._find_attempt_counter)
 
-    def tried(self, ended: Sequence[AttemptResult], stood: Collection[str]) -> None:
-        """Count tries, and the way of what arrived; `stood` are the leases that they settled."""
-        for one in ended:
-            kept = one.claim.lease in stood
-            self._tries(one.claim.queue, one.outcome.decision if kept else "lease_lost").inc()
-            if kept and one.outcome.decision == "delivered":
-                took = (one.finished_at - one.claim.created_at).total_seconds()
-                self._arrival.labels(one.claim.topic).observe(max(0.0, took))
+    def record_attempts(
+        self, results: Sequence[AttemptResult], valid_leases: Collection[str]
+    ) -> None:
+        """Count attempts by outcome, and the latency of what was delivered under a valid lease."""
+        for result in results:
+            claim, decision = result.claim, result.outcome.decision
+            if claim.lease not in valid_leases:
+                decision = "lease_lost"
+            self._attempt_counter(claim.queue, decision).inc()
+            if decision == "delivered":
+                latency_seconds = (result.finished_at - claim.created_at).total_seconds()
+                self._latency.labels(claim.topic).observe(max(0.0, latency_seconds))
 
-    def answered(self, endpoint: str | None, code: int) -> None:
-        """Count a request; by its endpoint, for a path may hold a token."""
-        self._answers(endpoint or "none", code).inc()
+    def record_request(self, endpoint: str | None, status_code: int) -> None:
+        """Count a request by its endpoint, because a path may contain a token."""
+        self._request_counter(endpoint or "none", status_code).inc()
 
-    def counted(self) -> Counts:
-        """Return every figure."""
-        return read(self._registry.collect())
+    def _find_attempt_counter(self, queue: str, outcome: str) -> Counter:
+        name = QueueName.parse(queue)
+        return self._attempts.labels(name.channel, self._host_label(name.host), outcome)
 
-    def written(self, counts: Counts, *more: Collector) -> bytes:
-        """Write figures of this meter's kind, and what others collect, as Prometheus reads it."""
-        families = _Families(self._registry.collect(), counts)
-        return b"".join(generate_latest(each) for each in (families, *more))
-
-    def _line(self, lane: str, outcome: str) -> Counter:
-        read = QueueName.parse(lane)
-        return self._attempts.labels(read.channel, self._known(read.host), outcome)
-
-    def _known(self, host: str) -> str:
+    def _host_label(self, host: str) -> str:
         if host not in self._hosts:
-            if len(self._hosts) >= MOST_HOSTS:
-                return OTHERS
+            if len(self._hosts) >= MAX_HOSTS:
+                return OTHER_HOSTS
             self._hosts.add(host)
         return host
-
-
-class _Families(Collector):
-    """Metrics with other figures."""
-
-    def __init__(self, metrics: Iterable[Metric], counts: Counts) -> None:
-        self._metrics, self._counts = metrics, counts
-
-    def collect(self) -> Iterable[Metric]:
-        """Yield them."""
-        for metric in self._metrics:
-            told = Metric(metric.name, metric.documentation, metric.type)
-            for (name, labels), value in self._counts.items():
-                if name.startswith(metric.name):
-                    told.add_sample(name, dict(labels), value)
-            yield told

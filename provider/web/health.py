@@ -1,6 +1,5 @@
 """`/health`: the process is alive. `/ready`: the database works and the outbox is moving."""
 
-import hmac
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
@@ -15,6 +14,7 @@ from provider.core.pauses import (
 )
 from provider.errors import Unavailable
 from provider.maintenance import schema_version
+from provider.metrics.exposition import is_metrics_token
 from provider.services import Services, current_services
 
 routes = Blueprint("health", __name__)
@@ -74,7 +74,5 @@ def _pause_to_json(pause: PauseView) -> dict[str, str]:
 
 
 def has_metrics_token(services: Services) -> bool:
-    """Return whether the request's bearer token is the metrics token, compared in constant time."""
-    token = services.settings.metrics_token
-    submitted = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    return bool(token) and hmac.compare_digest(submitted.encode(), str(token).encode())
+    authorization = request.headers.get("Authorization", "")
+    return is_metrics_token(authorization, services.settings.metrics_token)

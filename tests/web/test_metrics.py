@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 from flask.testing import FlaskClient
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from provider import outbox
@@ -18,7 +19,7 @@ from provider.app import create_app
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
 from provider.delivery.policy import FAILURE_THRESHOLD
-from provider.metrics import Ledger, Meter, recorder
+from provider.metrics import DatabaseGauges, MetricsRecorder, recorder
 from provider.metrics import database as gauges
 from provider.outbox import EMAIL, AttemptResult, Claim, Outcome
 from provider.services import Services
@@ -175,12 +176,10 @@ def claim(services: Services, decline: Decline) -> Claim:
 
 
 def test_attempt_with_lost_lease_has_its_own_outcome(claim: Claim, clock: ManualClock) -> None:
-    meter = Meter()
-    now = clock.now()
-    meter.tried(
-        [AttemptResult(claim, Outcome("delivered", status_code=200), now, now)], stood=set()
-    )
-    text = meter.written(meter.counted()).decode()
+    metrics, now = MetricsRecorder(), clock.now()
+    result = AttemptResult(claim, Outcome("delivered", status_code=200), now, now)
+    metrics.record_attempts([result], valid_leases=set())
+    text = generate_latest(metrics.registry).decode()
     assert re.search(r'channel="callback",host="[^"]+",outcome="lease_lost"} 1\.0', text)
     assert "delivery_latency_seconds_count" not in text
 
@@ -188,13 +187,13 @@ def test_attempt_with_lost_lease_has_its_own_outcome(claim: Claim, clock: Manual
 def test_hosts_beyond_the_limit_are_counted_as_others(
     claim: Claim, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "MOST_HOSTS", 2)
-    meter = Meter()
-    now = clock.now()
+    monkeypatch.setattr(recorder, "MAX_HOSTS", 2)
+    metrics, now = MetricsRecorder(), clock.now()
     for host in ("a.test", "b.test", "c.test", "d.test", "a.test"):
         sent_claim = replace(claim, queue=f"1/callback/{host}")
-        meter.tried([AttemptResult(sent_claim, Outcome("retry"), now, now)], stood={claim.lease})
-    text = meter.written(meter.counted()).decode()
+        result = AttemptResult(sent_claim, Outcome("retry"), now, now)
+        metrics.record_attempts([result], valid_leases={claim.lease})
+    text = generate_latest(metrics.registry).decode()
     counts = re.findall(r'host="([^"]+)",outcome="retry"} (\d)', text)
     assert sorted(counts) == [("a.test", "2"), ("b.test", "1"), ("others", "2")]
 
@@ -214,9 +213,7 @@ def test_requests_are_counted_by_endpoint(client: FlaskClient, scrape: Scrape) -
 
 
 def test_servers_in_one_process_count_separately(services: Services) -> None:
-    meter = Meter()
-    apart = replace(services, metrics=meter, ledger=Ledger(services.db, meter))
-    other = create_app(apart).test_client()
+    other = create_app(replace(services, metrics=MetricsRecorder())).test_client()
     create_app(services).test_client().get("/health")
     assert "health.health" not in other.get("/metrics", headers=METRICS_HEADERS).text
 
@@ -256,21 +253,19 @@ def test_slow_database_gauges_are_cached_longer(
 def test_database_gauges_during_refresh_return_cached_snapshot(
     decline: Decline, services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database_gauges = gauges.DatabaseGauges()
+    database_gauges = DatabaseGauges(services.db, clock)
     decline(1)
-    cached = database_gauges.current(services.db, services.now())
+    cached = database_gauges.current()
     clock.advance(timedelta(seconds=10))
     seen_by_others: list[gauges.DatabaseSnapshot] = []
 
     def take_slow_snapshot(*_: object) -> gauges.DatabaseSnapshot:
         with ThreadPoolExecutor(1) as pool:
-            seen_by_others.append(
-                pool.submit(database_gauges.current, services.db, services.now()).result(timeout=5)
-            )
+            seen_by_others.append(pool.submit(database_gauges.current).result(timeout=5))
         return replace(cached, message_counts={})
 
     monkeypatch.setattr(gauges, "_take_snapshot", take_slow_snapshot)
-    assert database_gauges.current(services.db, services.now()).message_counts == {}
+    assert database_gauges.current().message_counts == {}
     assert [snapshot.message_counts for snapshot in seen_by_others] == [cached.message_counts]
 
 

@@ -25,7 +25,6 @@ from provider import outbox
 from provider.core import kinds
 from provider.delivery.runners.leased_queues import LeasedQueueDispatcher
 from provider.delivery.runners.notifier import DRAIN, JobNotifier
-from provider.metrics.flusher import MetricsFlusher
 from provider.outbox import QueueName
 from provider.services import Services
 from provider.storage import procrastinate_schema
@@ -236,9 +235,5 @@ def _subjects(lane: str) -> tuple[str, ...]:
 
 
 def run_worker(services: Services, concurrency: int) -> None:
-    """Deliver and write this process's metrics until SIGTERM or SIGINT."""
-    flusher = MetricsFlusher(services.ledger, services.clock).start()
-    try:
-        DeliveryWorker(services, concurrency).run()
-    finally:
-        flusher.stop()
+    """Deliver until SIGTERM or SIGINT."""
+    DeliveryWorker(services, concurrency).run()

@@ -13,7 +13,6 @@ from sqlalchemy import text
 
 from provider.app import _start_job_notifier
 from provider.cli import main
-from provider.core.host_patterns import host_of
 from provider.core.orders import Order
 from provider.delivery.runners import notifier as doorbell_room
 from provider.delivery.runners.notifier import JobNotifier
@@ -129,9 +128,6 @@ def test_a_worker_delivers_what_a_server_commits_and_finishes_what_it_has_in_han
     assert [order in said for order in (before, after)] == [True, True]
     assert '"level": "error"' not in said
     assert ask(services, "SELECT id FROM provider_procrastinate.procrastinate_workers") == []
-    labels = (("channel", "callback"), ("host", host_of(ats.url)), ("outcome", "delivered"))
-    counted = services.ledger.all(services.now())
-    assert counted["provider_delivery_attempts_total", labels] == 2  # written down at the end
 
 
 def test_a_bucket_that_cannot_be_used_is_told_at_the_start_and_keeps_back_no_letter(
