@@ -41,10 +41,7 @@ class Services:
             authenticator=TokenAuthenticator(db),
             product_lists=ProductListCache(db),
             urls=UrlBuilder(settings.base_url),
-            media=MediaStore(
-                settings.media_url or f"file:{settings.instance / 'media'}",
-                presigned_urls=settings.signed_downloads,
-            ),
+            media=MediaStore(settings.media_url, presigned_urls=settings.signed_downloads),
             metrics=MetricsRecorder(DatabaseGauges(db, clock)),
             rate_limiter=RateLimiter(settings.limits_url),
         )

@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
 from provider.services import Services
 from provider.storage.database import Database
-from tests.factories import ManualClock, present
+from tests.factories import ManualClock, make_settings, present
 from tests.fake_ats import FakeAts
 from tests.postgres_server import PostgresServer, shared_server
 
@@ -160,13 +159,11 @@ def database_url(database: str, tmp_path: Path, request: pytest.FixtureRequest) 
 
 @pytest.fixture
 def settings(tmp_path: Path, database_url: str) -> Settings:
-    return Settings(
-        instance=tmp_path,
-        database_url=database_url,
-        base_url="http://provider.test",
-        media_url=f"file:{tmp_path / 'media'}",
-        retry_schedule=(timedelta(seconds=5), timedelta(minutes=5), timedelta(hours=1)),
-        secret_keys=(b"k" * 32,),
+    return make_settings(
+        tmp_path,
+        PROVIDER_DATABASE_URL=database_url,
+        PROVIDER_BASE_URL="http://provider.test",
+        PROVIDER_RETRY_SCHEDULE="5s,5m,1h",
     )
 
 

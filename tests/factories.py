@@ -2,13 +2,16 @@
 
 import os
 import re
+from base64 import urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider.clock import Clock
+from provider.config import Settings, load_settings
 from provider.core import kinds
 from provider.core.accounts import Account, Caller
 from provider.core.host_patterns import host_of
@@ -94,6 +97,14 @@ PACKAGE_CONTENT: dict[str, Any] = {
     "screenings": [{"key": "criminal", "name": "Criminal record"}],
     "disclosure": {"key": "record", "version": "1", "text": "We look at your record."},
 }
+
+
+def make_settings(instance: Path, **variables: str) -> Settings:
+    """Return the settings of an instance whose key is 32 times the letter k."""
+    key = urlsafe_b64encode(b"k" * 32).decode()
+    return load_settings(
+        {"PROVIDER_INSTANCE": str(instance), "PROVIDER_SECRET_KEY": key} | variables
+    )
 
 
 def present() -> datetime:

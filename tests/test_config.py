@@ -288,7 +288,10 @@ def test_describe_settings_has_value_and_source(tmp_path: Path) -> None:
     assert list(described) == list(config.SETTINGS)
     assert described["PROVIDER_INSTANCE"] == (str(tmp_path), "environment")
     assert described["PROVIDER_PRIVATE_CALLBACKS"] == ("allow", "environment")
-    assert described["PROVIDER_RETRY_SCHEDULE"] == (config.DEFAULT_RETRY_SCHEDULE, "default")
+    assert described["PROVIDER_RETRY_SCHEDULE"] == (
+        config.SETTINGS["PROVIDER_RETRY_SCHEDULE"].default,
+        "default",
+    )
     assert described["PROVIDER_SECRET_KEY"] == ("2 key(s), hidden", "environment")
     assert described["PROVIDER_METRICS_TOKEN"] == ("hidden", "environment")
     assert described["PROVIDER_DATABASE_URL"][0] == (
@@ -334,6 +337,12 @@ def test_instances_have_different_keys(tmp_path: Path) -> None:
 
 def test_secret_key_setting_creates_no_file(tmp_path: Path) -> None:
     load(tmp_path / "instance", SECRET_KEY=KEY)
+    assert not (tmp_path / "instance").exists()
+
+
+def test_wrong_setting_creates_no_key_file(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="PROVIDER_PRIVATE_CALLBACKS"):
+        load(tmp_path / "instance", PRIVATE_CALLBACKS="yes")
     assert not (tmp_path / "instance").exists()
 
 

@@ -68,7 +68,12 @@ def demo(auto: bool, folder: Path | None) -> None:
 def config(as_json: bool) -> None:
     """Print every setting with its source; secrets stay hidden."""
     records = [
-        {"name": name, "value": value, "source": source, "about": settings_module.SETTINGS[name]}
+        {
+            "name": name,
+            "value": value,
+            "source": source,
+            "about": settings_module.SETTINGS[name].about,
+        }
         for name, value, source in settings_module.describe_settings()
     ]
     columns = {"Setting": "name", "Value": "value", "Source": "source"}

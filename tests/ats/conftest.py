@@ -6,7 +6,6 @@ import pytest
 from flask.testing import FlaskClient
 
 from provider.app import create_app
-from provider.config import Settings
 from provider.services import Services
 from tests import factories
 from tests.ats.workable_client import (
@@ -43,7 +42,7 @@ def shared_server(
 ) -> Iterator[SharedServer]:
     """Yield one server for many tests that place no order; its database must stay unchanged."""
     folder = tmp_path_factory.mktemp("shared")
-    settings = Settings(instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,))
+    settings = factories.make_settings(folder, PROVIDER_DATABASE_URL=module_database_url)
     services = Services.build(settings, factories.ManualClock())
     app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False

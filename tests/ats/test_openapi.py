@@ -14,7 +14,6 @@ from schemathesis import checks
 from schemathesis.specs.openapi import checks as described
 
 from provider.app import create_app
-from provider.config import Settings
 from provider.services import Services
 from tests import factories
 from tests.ats.workable_client import (
@@ -84,9 +83,7 @@ def tested_server(
     module_database_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServerUnderTest]:
     folder = tmp_path_factory.mktemp("openapi")
-    settings_ = Settings(
-        instance=folder, database_url=module_database_url, secret_keys=(b"k" * 32,)
-    )
+    settings_ = factories.make_settings(folder, PROVIDER_DATABASE_URL=module_database_url)
     services = Services.build(settings_, factories.ManualClock())
     app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False

@@ -73,12 +73,7 @@ def instance(
 def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The settings of an instance with the same key, whose folder does not exist yet."""
     folder = tmp_path_factory.mktemp("empty") / "new"
-    return Settings(
-        instance=folder,
-        database_url=f"sqlite:///{folder / 'provider.db'}",
-        media_url=f"file:{folder / 'media'}",
-        secret_keys=(KEY,),
-    )
+    return factories.make_settings(folder)
 
 
 def backup(

@@ -1,5 +1,6 @@
 """The invitation, declining, and the status page."""
 
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -63,7 +64,7 @@ def test_open_invitation_redirects_to_url_without_token(
 
 
 def test_session_cookie_over_https_has_host_prefix(settings: Settings, clock: ManualClock) -> None:
-    https_settings = Settings(**{**settings.__dict__, "base_url": "https://provider.test"})
+    https_settings = replace(settings, base_url="https://provider.test")
     services = Services.build(https_settings, clock)
     client = create_app(services).test_client()
     account_id, _ = factories.create_account(services)

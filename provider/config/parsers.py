@@ -1,0 +1,141 @@
+"""Parsers of the settings' texts; an unset variable is None. Errors name the variable."""
+
+import re
+from datetime import timedelta
+from email.utils import parseaddr
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
+
+from provider.errors import Invalid
+from provider.storage.s3_url import PLAIN_URL_PATTERN, is_bucket_url, split_url
+
+DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+MAX_DURATION = timedelta(days=3650)
+
+
+def parse_duration(text: str) -> timedelta:
+    """Parse `90s`, `5m`, `2h`, `7d` or `2w`, up to ten years; Invalid otherwise."""
+    match = re.fullmatch(r"\s*([0-9]{1,7})\s*([smhdw])\s*", text)
+    duration = timedelta(**{DURATION_UNITS[match[2]]: int(match[1])}) if match else timedelta(0)
+    if not timedelta(0) < duration <= MAX_DURATION:
+        raise Invalid(f"“{text}” is not a duration up to ten years: write 90s, 5m, 2h, 7d or 2w")
+    return duration
+
+
+def parse_database_url(url: str | None, instance: Path) -> str:
+    if url is None:
+        return f"sqlite:///{instance / 'provider.db'}"
+    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        raise Invalid("PROVIDER_DATABASE_URL should begin with sqlite:/// or postgresql+psycopg://")
+    if url.startswith("postgresql") and not find_spec("psycopg"):
+        raise Invalid("PostgreSQL needs more packages: run `pip install 'provider[scale]'`")
+    # Each connection would open an in-memory database of its own.
+    file = url.removeprefix("sqlite:///")
+    if file in ("", ":memory:") or (file != url and "?" in file):
+        raise Invalid("PROVIDER_DATABASE_URL should be sqlite:/// and a file, without options")
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise Invalid(
+            "PROVIDER_DATABASE_URL should look like postgresql+psycopg://user:password@host/name"
+        ) from None
+    return url
+
+
+def parse_base_url(url: str) -> str:
+    parts = split_url(url)
+    if (
+        not parts
+        or parts.scheme not in ("http", "https")
+        or not re.fullmatch(PLAIN_URL_PATTERN, url)
+    ):
+        raise Invalid("PROVIDER_BASE_URL should look like https://tests.example.com")
+    return url.rstrip("/")
+
+
+def parse_mail_url(url: str | None) -> str | None:
+    parts = split_url(url or "smtp://unset")
+    if not parts or parts.scheme not in ("smtp", "smtps", "smtp+tls"):
+        raise Invalid(
+            "PROVIDER_MAIL_URL should look like smtp://user:password@mail.example.com:587, "
+            "with special characters of the password percent-encoded"
+        )
+    return url
+
+
+def parse_mail_from(sender: str | None, base_url: str) -> str:
+    host = urlsplit(base_url).hostname or ""
+    # An IPv6 address cannot be a mail domain.
+    sender = sender or f"provider@{'localhost' if ':' in host else host}"
+    if not re.fullmatch(r"[^@\s<>\",;]+@[^@\s<>\",;]+", parseaddr(sender)[1]):
+        raise Invalid("PROVIDER_MAIL_FROM should be an e-mail address like tests@example.com")
+    return sender
+
+
+def parse_media_url(url: str | None, instance: Path) -> str:
+    url = url or f"file:{instance / 'media'}"
+    if url.startswith("s3:") and not is_bucket_url(url):
+        raise Invalid(
+            "PROVIDER_MEDIA_URL should look like s3://bucket/prefix, with ?region=… and "
+            "&endpoint=https://… where needed; keys go into AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        )
+    if not re.fullmatch(r"file:.+|s3:.+", url):
+        raise Invalid("PROVIDER_MEDIA_URL should look like file:FOLDER or s3://bucket/prefix")
+    return url
+
+
+def parse_signed_downloads(mode: str | None, media_url: str) -> bool:
+    if mode not in (None, "proxied", "signed"):
+        raise Invalid("PROVIDER_MEDIA_DOWNLOADS should be “proxied” or “signed”")
+    if mode == "signed" and not media_url.startswith("s3:"):
+        raise Invalid("PROVIDER_MEDIA_DOWNLOADS=signed needs PROVIDER_MEDIA_URL=s3://…")
+    return mode == "signed"
+
+
+def parse_retry_schedule(text: str) -> tuple[timedelta, ...]:
+    try:
+        return tuple(parse_duration(part) for part in text.split(","))
+    except Invalid as error:
+        raise Invalid(f"PROVIDER_RETRY_SCHEDULE: {error}, separated by commas") from None
+
+
+def parse_limits_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    if not split_url(url) or not re.fullmatch(r"(redis|valkey)s?://[^?#\s]+", url):
+        raise Invalid(
+            "PROVIDER_LIMITS_URL should look like redis://:password@cache.example.com:6379/0, or "
+            "begin with rediss://, valkey:// or valkeys://"
+        )
+    if not re.fullmatch(r"/?|/[0-9]{1,4}", urlsplit(url).path):
+        raise Invalid("PROVIDER_LIMITS_URL should end with a host, or with / and a number")
+    if not find_spec("redis"):
+        raise Invalid(
+            "PROVIDER_LIMITS_URL needs more packages: run `pip install 'provider[scale]'`"
+        )
+    return url
+
+
+def parse_metrics_token(token: str | None) -> str | None:
+    if token and not re.fullmatch(r"[!-~]+", token):
+        raise Invalid(
+            "PROVIDER_METRICS_TOKEN should be ASCII letters, digits and signs, without spaces"
+        )
+    return token
+
+
+def parse_private_callbacks(text: str | None) -> bool:
+    if text not in (None, "allow"):
+        raise Invalid("PROVIDER_PRIVATE_CALLBACKS should be “allow” or unset")
+    return text == "allow"
+
+
+def mask_passwords(url: str | None) -> str:
+    """Mask the password before the host, and secrets in the query."""
+    url = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url or "")
+    return re.sub(r"(?i)([?&][^=&]*(?:password|secret|key|token)[^=&]*)=[^&]*", r"\1=***", url)
