@@ -1,243 +1,257 @@
-"""How many messages may be claimed: circuit breaker, pauses and the accounts' send rates.
+"""The delivery policy: how many messages of each queue a dispatcher may claim.
 
+Three limits decide: pauses (the circuit breaker), concurrent sends, and the accounts' send rates.
 The delay before a message's next attempt is `Dispatcher.retry_delay` in `dispatcher.py`.
 """
 
-import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from math import ceil, floor
 
-import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider import outbox
 from provider.core.accounts import Account
-from provider.delivery.limits import Paces
-from provider.outbox import CALLBACK, DEFAULT_LEASE, AttemptResult, Claim, Pause, QueueName
+from provider.delivery.channels.base import Channel
+from provider.delivery.circuit_breaker import CircuitBreaker
+from provider.outbox import CALLBACK, AttemptResult, Claim, Pause, QueueName
 
-FAILURE_THRESHOLD = 5  # failures in a row after which a destination is paused
-# Waits between probes of a paused destination; the last one repeats.
-PROBE_INTERVALS = tuple(timedelta(seconds=seconds) for seconds in (30, 60, 120, 300))
-TOKEN_PROBE_INTERVAL = timedelta(minutes=30)  # between probes with a rejected token
-JITTER_RATIO = 0.2  # share by which a wait is lengthened or shortened
+# Destinations are in one of two bulkheads. A quick one has answered its last responses within this
+# time on average. All others are slow, failing or not tried yet.
+QUICK_RESPONSE_SECONDS = 0.5
+RECENT_RESPONSES = 4  # about as many responses as the average covers
+# Shares of all concurrent sends: of one destination in each bulkhead, and of all slow ones.
+QUICK_DESTINATION_SHARE = 2 / 3
+SLOW_DESTINATION_SHARE = 1 / 12
+SLOW_BULKHEAD_SHARE = 1 / 2
 RATE_CACHE_TTL = timedelta(seconds=5)
+RATE_BURST_SECONDS = 0.05  # by which a queue may be ahead of its rate
 UNLIMITED_MESSAGES = 1_000_000  # more than a dispatcher has slots
-
-log = structlog.get_logger()
-parse_queue_name = lru_cache(maxsize=10_000)(QueueName.parse)
 
 
 @dataclass(frozen=True)
 class QueueAllowance:
     """How many messages of a queue may be claimed, and the pauses that a claim would probe."""
 
-    queue: str
     max_messages: int
     pauses_to_probe: tuple[Pause, ...] = ()
 
 
 class DeliveryPolicy:
-    """Pauses and resumes destinations, accounts and queues, and computes allowances."""
+    """Decides what a dispatcher may claim, and records what it has claimed and settled.
 
-    def __init__(self) -> None:
-        self._consecutive_failures: Counter[str] = Counter()  # by destination
-        self._probing_message_ids: dict[str, int] = {}  # by a pause's scope
-        self._send_rate_limiter = Paces()
-        # When each account's rate was read, and the rate (messages per second, None: unlimited).
-        self._account_rates: dict[int, tuple[datetime, float | None]] = {}
-        self._rate_limited_until: dict[str, datetime] = {}  # by queue
+    The decisions for one transaction are a `PolicyCycle`. A decision changes nothing here: only
+    `record` does, after the commit. So a transaction that fails has nothing to undo.
+    """
 
-    @contextmanager
-    def rollback_on_error(self) -> Iterator[None]:
-        """Undo what results changed in memory when the transaction fails.
+    def __init__(self, channels: Mapping[str, Channel], max_concurrent_sends: int) -> None:
+        self.channels = channels
+        self.max_concurrent_sends = max_concurrent_sends
+        self.circuit_breaker = CircuitBreaker()
+        self.send_rates = SendRates()
+        self.unsettled_counts: Counter[str] = Counter()  # messages claimed, not settled; by queue
+        self._mean_response_seconds: dict[str, float] = {}  # by destination
 
-        The next cycle passes the same results again; a failure must not count twice.
-        """
-        snapshot = self._consecutive_failures.copy(), self._probing_message_ids.copy()
-        try:
-            yield
-        except BaseException:
-            self._consecutive_failures, self._probing_message_ids = snapshot
-            raise
+    def free_slots(self, results: Sequence[AttemptResult] = ()) -> "FreeSlots":
+        """Return the free slots, as if these results were settled."""
+        settled_counts = Counter(result.claim.queue for result in results)
+        return FreeSlots(self, self.unsettled_counts - settled_counts)
 
-    def queue_allowances(
+    def decide(
         self,
         session: Session,
         queues: Sequence[str],
         results: Sequence[AttemptResult],
+        valid_leases: set[str],
         now: datetime,
-    ) -> list[QueueAllowance]:
-        """Update the pauses by these results, and return the allowance of each queue."""
-        names = {*queues, *(result.claim.queue for result in results)}
-        scopes = {scope for name in names for scope in parse_queue_name(name).pause_scopes}
-        pauses = outbox.active_pauses(session, scopes)
-        # Pauses are written in the order of their scopes, or two dispatchers could deadlock.
-        for result in _sorted_by_scope(results, 1):
-            self._update_account(session, result, pauses, now)
-        for result in _sorted_by_scope(results, 2):
-            self._update_queue(session, result, pauses, now)
-        self._resume_expired_queues(session, queues, pauses, now)
-        for result in _sorted_by_scope(results, 0):
-            self._update_destination(session, result, pauses, now)
-        self._refresh_rates(session, queues, now)
-        return [self._queue_allowance(session, queue, pauses, now) for queue in queues]
+    ) -> "PolicyCycle":
+        """Write the pauses that these results cause or end; return what may be claimed now.
 
-    def acquire_probes(
-        self, session: Session, allowance: QueueAllowance, claim: Claim, now: datetime
-    ) -> bool:
-        """Reserve the probes of a queue's pauses for a message; False when another has one."""
-        for expired_pause in allowance.pauses_to_probe:
-            if not outbox.probe(session, expired_pause, retry_at=now + DEFAULT_LEASE, now=now):
-                return False
-            self._probing_message_ids[expired_pause.scope] = claim.message_id
-        return True
+        A result without a valid lease frees its slot, and says nothing about its destination.
+        """
+        valid_results = [result for result in results if result.claim.lease in valid_leases]
+        circuit_breaker = self.circuit_breaker.copy()
+        pauses = circuit_breaker.update_pauses(session, queues, valid_results, now)
+        self.send_rates.refresh(session, queues, now)
+        return PolicyCycle(self, circuit_breaker, pauses, results, now)
 
-    def record_sends(self, queue: str, count: int, now: datetime) -> None:
-        """Count messages of a queue against its account's rate."""
-        rate = self._send_rate(queue)
-        if rate:
-            self._rate_limited_until[queue] = self._send_rate_limiter.took(queue, rate, count, now)
+    def record(self, cycle: "PolicyCycle") -> None:
+        """Record what a committed transaction has settled and claimed."""
+        self.circuit_breaker = cycle.circuit_breaker
+        self.unsettled_counts -= Counter(result.claim.queue for result in cycle.results)
+        self.unsettled_counts += cycle.claimed_counts
+        for queue, count in cycle.claimed_counts.items():
+            self.send_rates.record(queue, count, cycle.now)
+        for result in cycle.results:
+            if result.outcome.is_sent and result.outcome.failure_scope != "destination":
+                self._record_response(result)
+
+    def is_quick(self, destination: str) -> bool:
+        mean = self._mean_response_seconds.get(destination, QUICK_RESPONSE_SECONDS)
+        is_failing = destination in self.circuit_breaker.consecutive_failures
+        return mean < QUICK_RESPONSE_SECONDS and not is_failing
 
     def is_rate_limited(self, queue: str) -> bool:
-        """Return whether the rate limiter stops a queue at present."""
-        return queue in self._rate_limited_until
+        """Return whether its account's send rate stops a queue at present."""
+        return self.send_rates.is_limited(queue)
 
-    def rate_limit_expires_at(self) -> datetime | None:
-        """Return when the first rate-limited queue may send again, or None."""
-        return min(self._rate_limited_until.values(), default=None)
+    def _record_response(self, result: AttemptResult) -> None:
+        destination = QueueName.parse(result.claim.queue).destination
+        seconds = result.duration_seconds
+        mean = self._mean_response_seconds.get(destination, seconds)
+        self._mean_response_seconds[destination] = mean + (seconds - mean) / RECENT_RESPONSES
 
-    def pop_rate_limit_expired(self, now: datetime) -> list[str]:
-        """Remove and return the queues that may send again."""
-        expired = [
-            queue for queue, expires_at in self._rate_limited_until.items() if expires_at <= now
-        ]
-        for queue in expired:
-            del self._rate_limited_until[queue]
-        return expired
 
-    def _queue_allowance(
-        self, session: Session, queue: str, pauses: dict[str, Pause], now: datetime
-    ) -> QueueAllowance:
-        queue_pauses = [
-            pauses[scope] for scope in parse_queue_name(queue).pause_scopes if scope in pauses
-        ]
-        if any(current_pause.retry_at > now for current_pause in queue_pauses):
-            return QueueAllowance(queue, 0)
-        rate = self._send_rate(queue)
-        limit = self._send_rate_limiter.allowed(queue, rate, now) if rate else UNLIMITED_MESSAGES
-        if queue_pauses:  # a single message probes
-            limit = min(limit, 1)
-        return QueueAllowance(queue, limit, tuple(queue_pauses))
+class PolicyCycle:
+    """The decisions for one transaction, and what it claims; dropped when it fails."""
 
-    def _resume_expired_queues(
-        self, session: Session, queues: Sequence[str], pauses: dict[str, Pause], now: datetime
-    ) -> None:
-        """End pauses that the receiver asked for (Retry-After, X-Rate-Limit-*).
-
-        Unlike pauses of hosts and accounts they need no probe.
-        """
-        for scope in sorted(f"queue/{queue}" for queue in queues):
-            if scope in pauses and pauses[scope].retry_at <= now:
-                del pauses[scope]
-                outbox.resume(session, scope)
-
-    def _update_destination(
-        self, session: Session, result: AttemptResult, pauses: dict[str, Pause], now: datetime
-    ) -> None:
-        scope = parse_queue_name(result.claim.queue).pause_scopes[0]
-        if not result.outcome.is_sent:
-            return
-        if result.outcome.failure_scope != "destination":
-            del self._consecutive_failures[scope]
-            self._resume(session, scope, pauses)
-            return
-        self._consecutive_failures[scope] += 1
-        if self._consecutive_failures[scope] >= FAILURE_THRESHOLD or scope in pauses:
-            self._pause(session, scope, result, pauses, now)
-
-    def _update_account(
-        self, session: Session, result: AttemptResult, pauses: dict[str, Pause], now: datetime
-    ) -> None:
-        scope = parse_queue_name(result.claim.queue).pause_scopes[1]
-        if result.outcome.failure_scope == "account":
-            if not self._is_token_replaced(session, result):
-                self._pause(session, scope, result, pauses, now)
-        elif result.outcome.decision == "delivered":
-            self._resume(session, scope, pauses)
-
-    def _is_token_replaced(self, session: Session, result: AttemptResult) -> bool:
-        """Return whether the account got another token since: then a rejection is outdated."""
-        if result.outcome.token_encrypted is None:
-            return False
-        account_id = parse_queue_name(result.claim.queue).account_id
-        current = session.scalar(select(Account.callback_token).where(Account.id == account_id))
-        return (current or b"") != result.outcome.token_encrypted
-
-    def _update_queue(
-        self, session: Session, result: AttemptResult, pauses: dict[str, Pause], now: datetime
-    ) -> None:
-        scope = parse_queue_name(result.claim.queue).pause_scopes[2]
-        if result.outcome.pause_duration:
-            retry_at = now + result.outcome.pause_duration
-            reason = "The receiver asks for a wait"
-            pauses[scope] = outbox.pause(session, scope, reason, retry_at, now)
-
-    def _pause(
+    def __init__(
         self,
-        session: Session,
-        scope: str,
-        result: AttemptResult,
-        pauses: dict[str, Pause],
+        policy: DeliveryPolicy,
+        circuit_breaker: CircuitBreaker,
+        pauses: Mapping[str, Pause],
+        results: Sequence[AttemptResult],
         now: datetime,
     ) -> None:
-        """Pause a scope, or prolong its pause when the probe failed.
+        self.circuit_breaker, self.results, self.now = circuit_breaker, results, now
+        self.claimed_counts: Counter[str] = Counter()  # by queue
+        self._policy, self._pauses = policy, pauses
+        self._slots = policy.free_slots(results)
 
-        Attempts that began before the pause do not prolong it.
-        """
-        is_probe = self._probing_message_ids.get(scope) == result.claim.message_id
-        if scope in pauses and not is_probe:
-            return
-        self._probing_message_ids.pop(scope, None)
-        failed_probes = pauses[scope].failed_probes + 1 if scope in pauses else 0
-        interval = PROBE_INTERVALS[min(failed_probes, len(PROBE_INTERVALS) - 1)]
-        if result.outcome.failure_scope != "destination":
-            interval = TOKEN_PROBE_INTERVAL
-        wait = add_jitter(interval)
-        reason = result.outcome.error or f"It answers {result.outcome.status_code}"
-        pauses[scope] = outbox.pause(session, scope, reason, now + wait, now)
-        log.warning(
-            "deliveries_paused", scope=scope, reason=reason, seconds=int(wait.total_seconds())
+    def has_free_slot(self, queue: str) -> bool:
+        return self._slots.count(queue) > 0
+
+    def allowance(self, queue: str) -> QueueAllowance:
+        scopes = QueueName.parse(queue).pause_scopes
+        pauses = tuple(self._pauses[scope] for scope in scopes if scope in self._pauses)
+        if any(pause.retry_at > self.now for pause in pauses):
+            return QueueAllowance(0)
+        limit = min(self._slots.count(queue), self._policy.send_rates.allowed(queue, self.now))
+        if pauses:  # a single message probes
+            limit = min(limit, 1)
+        return QueueAllowance(limit, pauses)
+
+    def acquire_probes(
+        self, session: Session, allowance: QueueAllowance, claim: Claim, lease: timedelta
+    ) -> bool:
+        """Reserve the probes of a queue's pauses for a message; False when another has one."""
+        return self.circuit_breaker.acquire_probes(
+            session, allowance.pauses_to_probe, claim, lease, self.now
         )
 
-    def _resume(self, session: Session, scope: str, pauses: dict[str, Pause]) -> None:
-        self._probing_message_ids.pop(scope, None)
-        if pauses.pop(scope, None):
-            outbox.resume(session, scope)
-            log.info("deliveries_resumed", scope=scope)
+    def record_claims(self, queue: str, count: int) -> None:
+        self.claimed_counts[queue] += count
+        self._slots.take(queue, count)
 
-    def _send_rate(self, queue: str) -> float | None:
-        queue_name = parse_queue_name(queue)
-        if queue_name.channel != CALLBACK:
-            return None
-        _, rate = self._account_rates.get(queue_name.account_id, (None, None))
-        return rate
 
-    def _refresh_rates(self, session: Session, queues: Sequence[str], now: datetime) -> None:
-        account_ids = {
-            parse_queue_name(queue).account_id
-            for queue in queues
-            if parse_queue_name(queue).channel == CALLBACK
-        }
+class FreeSlots:
+    """How many more messages may be sent at once, at one moment."""
+
+    def __init__(self, policy: DeliveryPolicy, unsettled_counts: Counter[str]) -> None:
+        self._policy = policy
+        self._busy: Counter[str] = Counter()  # by destination
+        self._free = policy.max_concurrent_sends
+        self._free_in_slow_bulkhead = self._share(SLOW_BULKHEAD_SHARE)
+        for queue, count in unsettled_counts.items():
+            self.take(queue, count)
+
+    def count(self, queue: str) -> int:
+        """Return how many more messages of a queue may be claimed."""
+        queue_name = QueueName.parse(queue)
+        free = min(self._free, self._limit(queue_name) - self._busy[queue_name.destination])
+        if self._is_in_slow_bulkhead(queue_name):
+            free = min(free, self._free_in_slow_bulkhead)
+        return max(0, free)
+
+    def take(self, queue: str, count: int) -> None:
+        queue_name = QueueName.parse(queue)
+        self._busy[queue_name.destination] += count
+        self._free -= count
+        if self._is_in_slow_bulkhead(queue_name):
+            self._free_in_slow_bulkhead -= count
+
+    def _limit(self, queue_name: QueueName) -> int:
+        channel_limit = self._policy.channels[queue_name.channel].max_concurrent_sends
+        if channel_limit is not None:
+            return channel_limit
+        is_quick = self._policy.is_quick(queue_name.destination)
+        return self._share(QUICK_DESTINATION_SHARE if is_quick else SLOW_DESTINATION_SHARE)
+
+    def _is_in_slow_bulkhead(self, queue_name: QueueName) -> bool:
+        channel = self._policy.channels[queue_name.channel]
+        if channel.max_concurrent_sends is not None and not channel.is_per_host:
+            return False  # its single destination never uses more than the channel's limit
+        return not self._policy.is_quick(queue_name.destination)
+
+    def _share(self, share: float) -> int:
+        return max(1, int(self._policy.max_concurrent_sends * share))
+
+
+class SendRates:
+    """Limits the callbacks of a queue per second, by the generic cell rate algorithm (GCRA).
+
+    The rate is a setting of the account. Each message moves its queue's `used_until` forward by
+    1 / rate. A message may be sent while `used_until` is less than a burst ahead of the present.
+    """
+
+    def __init__(self) -> None:
+        # When each account's rate was read, and the rate (messages per second, None: unlimited).
+        self._account_rates: dict[int, tuple[datetime, float | None]] = {}
+        self._used_until: dict[str, datetime] = {}  # by queue
+        self._limited_until: dict[str, datetime] = {}  # by queue
+
+    def refresh(self, session: Session, queues: Sequence[str], now: datetime) -> None:
+        """Read the rates of these queues' accounts, unless they were read a moment ago."""
+        names = [QueueName.parse(queue) for queue in queues]
+        account_ids = {name.account_id for name in names if name.channel == CALLBACK}
         stale = {account_id for account_id in account_ids if not self._is_fresh(account_id, now)}
         if stale:
             query = select(Account.id, Account.callback_rate).where(Account.id.in_(stale))
             for account_id, rate in session.execute(query):
                 self._account_rates[account_id] = (now, rate)
+
+    def allowed(self, queue: str, now: datetime) -> int:
+        """Return how many messages of a queue may be sent now."""
+        rate = self._rate(queue)
+        if not rate:
+            return UNLIMITED_MESSAGES
+        seconds_ahead = (self._start(queue, now) - now) / timedelta(seconds=1)
+        return max(0, floor(_burst(rate) - seconds_ahead * rate))
+
+    def record(self, queue: str, count: int, now: datetime) -> None:
+        """Count messages of a queue against its rate."""
+        rate = self._rate(queue)
+        if rate:
+            used_until = self._start(queue, now) + timedelta(seconds=count / rate)
+            self._used_until[queue] = used_until
+            self._limited_until[queue] = used_until - timedelta(seconds=(_burst(rate) - 1) / rate)
+
+    def is_limited(self, queue: str) -> bool:
+        return queue in self._limited_until
+
+    def next_expiry(self) -> datetime | None:
+        """Return when the first limited queue may send again, or None."""
+        return min(self._limited_until.values(), default=None)
+
+    def pop_expired(self, now: datetime) -> list[str]:
+        """Remove and return the limited queues that may send again."""
+        limits = self._limited_until.items()
+        expired = [queue for queue, limited_until in limits if limited_until <= now]
+        for queue in expired:
+            del self._limited_until[queue]
+        return expired
+
+    def _start(self, queue: str, now: datetime) -> datetime:
+        return max(now, self._used_until.get(queue, now))
+
+    def _rate(self, queue: str) -> float | None:
+        queue_name = QueueName.parse(queue)
+        if queue_name.channel != CALLBACK:
+            return None
+        _, rate = self._account_rates.get(queue_name.account_id, (None, None))
+        return rate
 
     def _is_fresh(self, account_id: int, now: datetime) -> bool:
         if account_id not in self._account_rates:
@@ -246,12 +260,5 @@ class DeliveryPolicy:
         return read_at <= now < read_at + RATE_CACHE_TTL
 
 
-def add_jitter(wait: timedelta) -> timedelta:
-    """Return a wait changed by up to `JITTER_RATIO`, so that waits do not end together."""
-    return wait * random.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO)  # noqa: S311  (no secret)
-
-
-def _sorted_by_scope(results: Sequence[AttemptResult], scope_index: int) -> list[AttemptResult]:
-    return sorted(
-        results, key=lambda result: parse_queue_name(result.claim.queue).pause_scopes[scope_index]
-    )
+def _burst(rate: float) -> int:
+    return ceil(rate * RATE_BURST_SECONDS)

@@ -7,7 +7,6 @@ stops queues: their messages are not claimed, and none is lost.
 
 from provider.outbox.claims import (
     DEFAULT_LEASE,
-    MEDIA_LEASE,
     Claim,
     claim,
     has_delivered_since,
@@ -41,7 +40,6 @@ __all__ = [
     "EMAIL",
     "MAX_RESPONSE_EXCERPT_LENGTH",
     "MEDIA",
-    "MEDIA_LEASE",
     "PARKED",
     "SUPERSEDED",
     "WAITING",

@@ -26,14 +26,12 @@ from provider.outbox.message import (
     is_due,
     is_waiting,
 )
-from provider.outbox.queue_name import MEDIA, QueueName
 from provider.storage import secrets
 from provider.storage.compiled import CompiledInQuery, CompiledQuery, literal_limit
 
 Bind = BindParameter[Any]
 NEWEST_MESSAGES_LIMIT = 200  # messages of a queue that `has_delivered_since` examines
-DEFAULT_LEASE = timedelta(seconds=60)  # longer than a send may take
-MEDIA_LEASE = timedelta(minutes=15)  # a recording is a large file: fetched, copied and stored
+DEFAULT_LEASE = timedelta(seconds=60)  # longer than a send may take, in most channels
 assert isinstance(Message.__table__, Table)
 _MESSAGES = Message.__table__
 _COLUMNS = _MESSAGES.c
@@ -173,13 +171,14 @@ def _claim_query(limit: int) -> CompiledQuery:
     )
 
 
-def claim(session: Session, queue: str, now: datetime, limit: int) -> list[Claim]:
+def claim(
+    session: Session, queue: str, now: datetime, limit: int, lease: timedelta = DEFAULT_LEASE
+) -> list[Claim]:
     """Lease up to `limit` messages: the oldest unsettled one of each due key of the queue."""
-    leased_until = now + (MEDIA_LEASE if QueueName.parse(queue).channel == MEDIA else DEFAULT_LEASE)
     params = {
         "in_queue": queue,
         "now": now,
-        "until": leased_until,
+        "until": now + lease,
         "batch": secrets.generate_public_id()[:8] + "/",
     }
     claims = (Claim(*row) for row in _claim_query(limit).fetch_all(session, params))

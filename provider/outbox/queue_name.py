@@ -1,6 +1,7 @@
 """Names of queues: `ACCOUNT/CHANNEL`, and for callbacks `ACCOUNT/callback/HOST`."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 CALLBACK, EMAIL, MEDIA = "callback", "email", "media"
 
@@ -13,10 +14,11 @@ class QueueName:
     channel: str
     host: str = ""
 
-    @classmethod
-    def parse(cls, name: str) -> "QueueName":
+    @staticmethod
+    @lru_cache(maxsize=10_000)
+    def parse(name: str) -> "QueueName":
         account, channel, host = (*name.split("/"), "")[:3]
-        return cls(int(account), channel, host)
+        return QueueName(int(account), channel, host)
 
     def __str__(self) -> str:
         return "/".join(filter(None, (str(self.account_id), self.channel, self.host)))

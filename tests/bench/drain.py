@@ -6,7 +6,7 @@ from math import ceil
 
 from provider import config, logging_config
 from provider.delivery import InProcessDispatcher
-from provider.delivery.limits import SHARE
+from provider.delivery.policy import QUICK_DESTINATION_SHARE
 from provider.services import Services
 
 if __name__ == "__main__":
@@ -14,6 +14,7 @@ if __name__ == "__main__":
     logging_config.configure()
     # One host gets at most a share of all sends, and the backlog has only one host.
     InProcessDispatcher(
-        Services.build(config.load_settings()), max_concurrent_sends=ceil(concurrency / SHARE)
+        Services.build(config.load_settings()),
+        max_concurrent_sends=ceil(concurrency / QUICK_DESTINATION_SHARE),
     ).start()
     threading.Event().wait()  # until the process is killed

@@ -10,7 +10,7 @@ from time import monotonic, sleep
 from sqlalchemy import Engine, create_engine, text
 
 from provider.delivery.dispatcher import MAX_CONCURRENT_SENDS
-from provider.delivery.limits import SHARE
+from provider.delivery.policy import QUICK_DESTINATION_SHARE
 from provider.storage.procrastinate_schema import SCHEMA_NAME
 from tests.bench.backlog import Backlog
 from tests.bench.cluster import Cluster
@@ -102,7 +102,7 @@ class WorkerGroup:
 
     def _commands(self) -> list[list[str]]:
         if not self.worker_count:
-            return [["tests.bench.drain", str(int(MAX_CONCURRENT_SENDS * SHARE))]]
+            return [["tests.bench.drain", str(int(MAX_CONCURRENT_SENDS * QUICK_DESTINATION_SHARE))]]
         return [["provider.cli", "worker"]] * self.worker_count
 
     def _is_ready(self, engine: Engine) -> bool:

@@ -19,8 +19,8 @@ from provider.ats.workable.payload import build_payload
 from provider.core.accounts import Account, Caller
 from provider.core.orders import Order
 from provider.delivery import Dispatcher, InProcessDispatcher
+from provider.delivery.circuit_breaker import FAILURE_THRESHOLD
 from provider.delivery.http import client as client_module
-from provider.delivery.policy import FAILURE_THRESHOLD
 from provider.outbox import DEFAULT_LEASE, Attempt, Message, Pause
 from provider.services import Services
 from tests import factories

@@ -16,6 +16,7 @@ from provider.core.accounts import Account
 from provider.delivery import Dispatcher
 from provider.delivery import dispatcher as dispatcher_module
 from provider.delivery.channels.base import Channel, PreparedDelivery
+from provider.delivery.channels.email import EmailChannel
 from provider.delivery.dispatcher import Delivery
 from provider.outbox import (
     CALLBACK,
@@ -58,6 +59,10 @@ class FakeChannel(Channel):
 
     def close(self) -> None:
         self.closed += 1
+
+
+class FakeEmailChannel(FakeChannel):
+    has_private_responses = EmailChannel.has_private_responses
 
 
 class SynchronousDispatcher(Dispatcher):
@@ -207,7 +212,7 @@ def test_lost_race_for_probe_releases_the_claim(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     put(services, queue, "a")
-    monkeypatch.setattr("provider.delivery.policy.DeliveryPolicy.acquire_probes", lambda *_: False)
+    monkeypatch.setattr("provider.delivery.policy.PolicyCycle.acquire_probes", lambda *_: False)
     assert dispatcher.drain(queue) == 0
     monkeypatch.undo()
     assert channel.prepared == []
@@ -358,7 +363,7 @@ def test_failure_in_rolled_back_cycle_counts_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     channel.get_outcome = lambda: Outcome("retry", status_code=500, failure_scope="destination")
-    monkeypatch.setattr("provider.delivery.policy.FAILURE_THRESHOLD", 2)
+    monkeypatch.setattr("provider.delivery.circuit_breaker.FAILURE_THRESHOLD", 2)
     put(services, queue, "a")
     dispatcher.wake([queue])
     dispatcher.run_once()
@@ -377,18 +382,15 @@ def test_failure_in_rolled_back_cycle_counts_once(
     [("callback/a.test", 500, True), ("email", 550, False), ("email", None, True)],
 )
 def test_mail_server_response_is_not_logged(
-    services: Services,
-    dispatcher: Dispatcher,
-    channel: FakeChannel,
-    capsys: Any,
-    channel_path: str,
-    code: int,
-    is_logged: bool,
+    services: Services, capsys: Any, channel_path: str, code: int, is_logged: bool
 ) -> None:
     factories.create_account(services)
-    channel.get_outcome = lambda: Outcome(
-        "retry", status_code=code, error="unknown: sam@candidate.test"
-    )
+
+    def answer() -> Outcome:
+        return Outcome("retry", status_code=code, error="unknown: sam@candidate.test")
+
+    channels = {CALLBACK: FakeChannel(answer), EMAIL: FakeEmailChannel(answer)}
+    dispatcher = SynchronousDispatcher(services, channels)
     put(services, f"1/{channel_path}", "a")
     dispatcher.drain(f"1/{channel_path}")
     output = capsys.readouterr()
@@ -424,7 +426,7 @@ def test_result_with_lost_lease_does_not_pause_host(
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("provider.delivery.policy.FAILURE_THRESHOLD", 1)
+    monkeypatch.setattr("provider.delivery.circuit_breaker.FAILURE_THRESHOLD", 1)
     channel.get_outcome = lambda: Outcome("retry", status_code=500, failure_scope="destination")
     lose_lease(services, dispatcher, queue, clock)
     with services.db.reading() as session:

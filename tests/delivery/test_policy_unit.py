@@ -6,42 +6,62 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.accounts import Account
-from provider.delivery.policy import (
+from provider.delivery.channels import build_channels
+from provider.delivery.circuit_breaker import (
     FAILURE_THRESHOLD,
     PROBE_INTERVALS,
-    RATE_CACHE_TTL,
     TOKEN_PROBE_INTERVAL,
-    UNLIMITED_MESSAGES,
-    DeliveryPolicy,
 )
+from provider.delivery.policy import RATE_CACHE_TTL, DeliveryPolicy, PolicyCycle
 from provider.outbox import DEFAULT_LEASE, AttemptResult, Claim, Outcome, Pause
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
 
 SECOND = timedelta(seconds=1)
+SLOTS = 96
+QUICK_LIMIT, SLOW_LIMIT, EMAIL_LIMIT = 64, 8, 8  # concurrent sends of one destination
 FAILED = Outcome("retry", status_code=500, failure_scope="destination")
+
+
+def create_policy(services: Services) -> DeliveryPolicy:
+    return DeliveryPolicy(build_channels(services), SLOTS)
 
 
 def build_claim(services: Services, queue: str, message: int = 1) -> Claim:
     return Claim(message, "m", queue, "order", 1, "status", {}, None, 0, services.now(), "lease")
 
 
-def max_messages(
-    services: Services, policy: DeliveryPolicy, queue: str, *outcomes: Outcome, message: int = 1
-) -> int:
-    """Pass results of a queue to the policy; return how many messages may be claimed now."""
+def decide(
+    session: Session,
+    services: Services,
+    policy: DeliveryPolicy,
+    queue: str,
+    *outcomes: Outcome,
+    message: int = 1,
+) -> PolicyCycle:
+    """Pass results of a queue to the policy, in a transaction."""
     now = services.now()
     results = [
         AttemptResult(build_claim(services, queue, message), outcome, now, now)
         for outcome in outcomes
     ]
+    return policy.decide(session, [queue], results, {"lease"}, now)
+
+
+def max_messages(
+    services: Services, policy: DeliveryPolicy, queue: str, *outcomes: Outcome, message: int = 1
+) -> int:
+    """Pass results of a queue to the policy; return how many messages may be claimed next."""
     with services.db.writing() as session:
-        (allowance,) = policy.queue_allowances(session, [queue], results, now)
-        return allowance.max_messages
+        cycle = decide(session, services, policy, queue, *outcomes, message=message)
+    policy.record(cycle)
+    with services.db.writing() as session:
+        return decide(session, services, policy, queue).allowance(queue).max_messages
 
 
 def acquire_probes(
@@ -49,20 +69,22 @@ def acquire_probes(
 ) -> list[bool]:
     """Let policies with the same allowance try to acquire its probes, one after the other."""
     with services.db.writing() as session:
-        allowances = [
-            policy.queue_allowances(session, [queue], [], services.now())[0] for policy in policies
-        ]
-        return [
-            policy.acquire_probes(
-                session, allowance, build_claim(services, queue, message), services.now()
+        cycles = [decide(session, services, policy, queue) for policy in policies]
+        allowances = [cycle.allowance(queue) for cycle in cycles]
+        acquired = [
+            cycle.acquire_probes(
+                session, allowance, build_claim(services, queue, message), DEFAULT_LEASE
             )
-            for message, (policy, allowance) in enumerate(zip(policies, allowances, strict=True), 1)
+            for message, (cycle, allowance) in enumerate(zip(cycles, allowances, strict=True), 1)
         ]
+    for policy, cycle in zip(policies, cycles, strict=True):
+        policy.record(cycle)
+    return acquired
 
 
 def probing_policy(services: Services, clock: ManualClock, queue: str) -> DeliveryPolicy:
     """Return a policy whose message 1 probes a pause."""
-    policy = DeliveryPolicy()
+    policy = create_policy(services)
     max_messages(services, policy, queue, *[FAILED] * FAILURE_THRESHOLD)
     clock.advance(PROBE_INTERVALS[0] * 2)
     assert acquire_probes(services, [policy], queue) == [True]
@@ -87,7 +109,7 @@ def set_rate(services: Services, rate: float | None, account: int = 1) -> None:
 def test_acquire_probes_by_two_dispatchers_succeeds_once(
     services: Services, clock: ManualClock, queue: str
 ) -> None:
-    policies = [DeliveryPolicy(), DeliveryPolicy()]
+    policies = [create_policy(services), create_policy(services)]
     assert max_messages(services, policies[0], queue, *[FAILED] * FAILURE_THRESHOLD) == 0
     clock.advance(PROBE_INTERVALS[0] * 2)
     assert acquire_probes(services, policies, queue) == [True, False]
@@ -112,7 +134,7 @@ def test_probe_reserves_only_its_own_pause(services: Services) -> None:
 def test_pause_is_prolonged_only_by_its_probe(
     services: Services, clock: ManualClock, queue: str
 ) -> None:
-    policy = DeliveryPolicy()
+    policy = create_policy(services)
     max_messages(services, policy, queue, *[FAILED] * FAILURE_THRESHOLD)
     first = current_pause(services)
     assert (first.failed_probes, first.paused_at) == (0, clock.now())
@@ -133,22 +155,16 @@ def test_pause_is_prolonged_only_by_its_probe(
 
 def roll_back(services: Services, policy: DeliveryPolicy, queue: str, *outcomes: Outcome) -> None:
     """Pass results to the policy in a transaction that is rolled back."""
-    now = services.now()
-    results = [
-        AttemptResult(build_claim(services, queue), outcome, now, now) for outcome in outcomes
-    ]
-    with suppress(ZeroDivisionError), policy.rollback_on_error(), services.db.writing() as session:
-        policy.queue_allowances(session, [queue], results, now)
+    with suppress(ZeroDivisionError), services.db.writing() as session:
+        decide(session, services, policy, queue, *outcomes)
         raise ZeroDivisionError
 
 
 def test_failures_of_rolled_back_transaction_count_once(services: Services, queue: str) -> None:
-    policy = DeliveryPolicy()
+    policy = create_policy(services)
     roll_back(services, policy, queue, *[FAILED] * (FAILURE_THRESHOLD - 1))
-    assert (
-        max_messages(services, policy, queue, *[FAILED] * (FAILURE_THRESHOLD - 1))
-        == UNLIMITED_MESSAGES
-    )
+    failures = [FAILED] * (FAILURE_THRESHOLD - 1)
+    assert max_messages(services, policy, queue, *failures) == SLOW_LIMIT
     assert max_messages(services, policy, queue, FAILED) == 0
 
 
@@ -168,14 +184,14 @@ def test_two_requested_waits_in_one_batch_use_the_last(
     outcomes = (
         Outcome("delivered", status_code=200, pause_duration=SECOND * seconds) for seconds in (5, 9)
     )
-    assert max_messages(services, DeliveryPolicy(), queue, *outcomes) == 0
+    assert max_messages(services, create_policy(services), queue, *outcomes) == 0
     assert current_pause(services).retry_at == clock.now() + 9 * SECOND
 
 
 def test_pause_durations_have_jitter(services: Services, clock: ManualClock, queue: str) -> None:
     waits = set()
     for _ in range(5):
-        max_messages(services, DeliveryPolicy(), queue, *[FAILED] * FAILURE_THRESHOLD)
+        max_messages(services, create_policy(services), queue, *[FAILED] * FAILURE_THRESHOLD)
         waits.add(current_pause(services).retry_at - clock.now())
         with services.db.writing() as session:
             outbox.resume(session, "destination/a.test")
@@ -184,20 +200,18 @@ def test_pause_durations_have_jitter(services: Services, clock: ManualClock, que
 
 
 def test_destination_is_paused_at_failure_threshold(services: Services, queue: str) -> None:
-    policy = DeliveryPolicy()
-    assert (
-        max_messages(services, policy, queue, *[FAILED] * (FAILURE_THRESHOLD - 1))
-        == UNLIMITED_MESSAGES
-    )
+    policy = create_policy(services)
+    failures = [FAILED] * (FAILURE_THRESHOLD - 1)
+    assert max_messages(services, policy, queue, *failures) == SLOW_LIMIT
     assert max_messages(services, policy, queue, FAILED) == 0
 
 
 def test_new_process_respects_and_prolongs_existing_pause(
     services: Services, clock: ManualClock, queue: str
 ) -> None:
-    max_messages(services, DeliveryPolicy(), queue, *[FAILED] * FAILURE_THRESHOLD)
+    max_messages(services, create_policy(services), queue, *[FAILED] * FAILURE_THRESHOLD)
     clock.advance(PROBE_INTERVALS[0] * 2)
-    late = DeliveryPolicy()  # of a process that started after the pause
+    late = create_policy(services)  # of a process that started after the pause
     assert acquire_probes(services, [late], queue) == [True]
     assert max_messages(services, late, queue, FAILED) == 0
     assert current_pause(services).failed_probes == 1
@@ -215,7 +229,7 @@ def test_new_process_respects_and_prolongs_existing_pause(
 def test_account_pause_ends_only_with_a_delivery(
     services: Services, clock: ManualClock, queue: str, outcome: Outcome, is_paused: bool
 ) -> None:
-    policy = DeliveryPolicy()
+    policy = create_policy(services)
     max_messages(
         services, policy, queue, Outcome("retry", status_code=401, failure_scope="account")
     )
@@ -231,16 +245,25 @@ def test_account_pause_ends_only_with_a_delivery(
 def test_requested_wait_expires_without_probe(
     services: Services, clock: ManualClock, queue: str
 ) -> None:
-    policy = DeliveryPolicy()
+    policy = create_policy(services)
     assert (
         max_messages(services, policy, queue, Outcome("delivered", pause_duration=10 * SECOND)) == 0
     )
     pause = current_pause(services)
     assert (pause.scope, pause.retry_at - clock.now()) == (f"queue/{queue}", 10 * SECOND)
     clock.advance(10 * SECOND)
-    assert max_messages(services, policy, queue) == UNLIMITED_MESSAGES
+    assert max_messages(services, policy, queue) == QUICK_LIMIT
     with services.db.reading() as session:
         assert session.scalars(select(Pause)).all() == []
+
+
+def send(services: Services, policy: DeliveryPolicy, queue: str, count: int) -> None:
+    """Claim messages of a queue in the policy's records, and let them be delivered at once."""
+    with services.db.writing() as session:
+        cycle = decide(session, services, policy, queue)
+        cycle.record_claims(queue, count)
+    policy.record(cycle)
+    max_messages(services, policy, queue, *[Outcome("delivered", status_code=200)] * count)
 
 
 def test_rate_limit_is_counted_per_queue(
@@ -249,52 +272,71 @@ def test_rate_limit_is_counted_per_queue(
     factories.create_account(services, "Slower")
     set_rate(services, 2)
     set_rate(services, 0.5, account=2)
-    policy, slow = DeliveryPolicy(), queue.replace("1/", "2/", 1)
+    policy, slow = create_policy(services), queue.replace("1/", "2/", 1)
     assert (max_messages(services, policy, slow), max_messages(services, policy, queue)) == (1, 1)
-    policy.record_sends(slow, 1, clock.now())
-    policy.record_sends(queue, 1, clock.now())
+    send(services, policy, slow, 1)
+    send(services, policy, queue, 1)
     limited = [policy.is_rate_limited(name) for name in (slow, queue, "3/email")]
     assert limited == [True, True, False]
-    assert policy.rate_limit_expires_at() == clock.now() + SECOND / 2
-    assert policy.pop_rate_limit_expired(clock.now() + SECOND / 4) == []
-    assert policy.pop_rate_limit_expired(clock.now() + SECOND / 2) == [queue]
-    assert policy.rate_limit_expires_at() == clock.now() + 2 * SECOND
+    rates = policy.send_rates
+    assert rates.next_expiry() == clock.now() + SECOND / 2
+    assert rates.pop_expired(clock.now() + SECOND / 4) == []
+    assert rates.pop_expired(clock.now() + SECOND / 2) == [queue]
+    assert rates.next_expiry() == clock.now() + 2 * SECOND
     assert not policy.is_rate_limited(queue)
+
+
+def test_claims_of_rolled_back_transaction_use_no_rate_and_no_slot(
+    services: Services, queue: str
+) -> None:
+    set_rate(services, 1)
+    policy = create_policy(services)
+    with suppress(ZeroDivisionError), services.db.writing() as session:
+        cycle = decide(session, services, policy, queue)
+        cycle.record_claims(queue, 1)
+        raise ZeroDivisionError
+    assert not policy.is_rate_limited(queue)
+    assert max_messages(services, policy, queue) == 1
+    assert policy.unsettled_counts == {}
 
 
 def test_changed_rate_applies_after_cache_ttl(
     services: Services, clock: ManualClock, queue: str
 ) -> None:
-    policy = DeliveryPolicy()
-    assert max_messages(services, policy, queue) == UNLIMITED_MESSAGES
+    policy = create_policy(services)
+    assert max_messages(services, policy, queue) == SLOW_LIMIT
     set_rate(services, 1)
     clock.advance(RATE_CACHE_TTL - SECOND)
-    assert max_messages(services, policy, queue) == UNLIMITED_MESSAGES
+    assert max_messages(services, policy, queue) == SLOW_LIMIT
     clock.advance(SECOND)
     assert max_messages(services, policy, queue) == 1
     set_rate(services, None)
     clock.advance(-SECOND)  # the system clock is set back
-    assert max_messages(services, policy, queue) == UNLIMITED_MESSAGES
+    assert max_messages(services, policy, queue) == SLOW_LIMIT
 
 
 def test_paused_queue_with_rate_gets_one_probe(
     services: Services, clock: ManualClock, queue: str
 ) -> None:
     set_rate(services, 1000)
-    policy = DeliveryPolicy()
+    policy = create_policy(services)
     assert max_messages(services, policy, queue) > 1
     max_messages(services, policy, queue, *[FAILED] * FAILURE_THRESHOLD)
     clock.advance(PROBE_INTERVALS[0] * 2)
     assert max_messages(services, policy, queue) == 1
-    policy.record_sends(queue, 1_000_000, clock.now())
+    with services.db.writing() as session:
+        cycle = decide(session, services, policy, queue)
+        cycle.record_claims(queue, 1_000_000)
+    policy.record(cycle)
+    policy.unsettled_counts.clear()
     assert max_messages(services, policy, queue) == 0
 
 
 def test_account_rate_does_not_limit_emails(services: Services, queue: str) -> None:
     set_rate(services, 1)
-    policy = DeliveryPolicy()
+    policy = create_policy(services)
     assert max_messages(services, policy, queue) == 1  # the policy has read the account's rate
-    assert max_messages(services, policy, "1/email") == UNLIMITED_MESSAGES
+    assert max_messages(services, policy, "1/email") == EMAIL_LIMIT
 
 
 def test_answered_probe_does_not_prolong_a_later_pause(
@@ -303,7 +345,7 @@ def test_answered_probe_does_not_prolong_a_later_pause(
     policy = probing_policy(services, clock, queue)
     answered = Outcome("retry", status_code=500)
     max_messages(services, policy, queue, answered, message=1)
-    other_dispatcher = DeliveryPolicy()
+    other_dispatcher = create_policy(services)
     max_messages(services, other_dispatcher, queue, *[FAILED] * FAILURE_THRESHOLD, message=2)
     max_messages(services, policy, queue, FAILED, message=1)
     assert current_pause(services).failed_probes == 0

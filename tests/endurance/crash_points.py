@@ -94,7 +94,7 @@ class CrashingDatabase(Database):
 
 
 @dataclass(frozen=True)
-class CrashingChannel:
+class CrashingChannel(Channel):
     """A channel whose process may die before or after a request."""
 
     channel: Channel

@@ -76,7 +76,8 @@ class SimulatedDelivery:
 class SimulatedChannel(Channel):
     """Renders a random word, so that a second rendering would be noticed; can fail."""
 
-    is_failing = False
+    def __init__(self) -> None:
+        self.is_failing = False
 
     def prepare(
         self, session: Session, claims: Sequence[Claim]

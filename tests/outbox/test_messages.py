@@ -13,7 +13,6 @@ from provider.errors import Conflict
 from provider.outbox import (
     DEFAULT_LEASE,
     DELIVERED,
-    MEDIA_LEASE,
     PARKED,
     SUPERSEDED,
     Attempt,
@@ -126,19 +125,17 @@ def test_settle_with_lost_lease_writes_nothing(services: Services, clock: Manual
         assert session.scalar(select(func.count(Attempt.id))) == 1
 
 
-@pytest.mark.parametrize(
-    ("queue", "lease"),
-    [(QUEUE, DEFAULT_LEASE), ("1/email", DEFAULT_LEASE), ("1/media", MEDIA_LEASE)],
-)
-def test_claim_of_recording_has_longer_lease(
-    services: Services, clock: ManualClock, queue: str, lease: timedelta
+@pytest.mark.parametrize("lease", [DEFAULT_LEASE, timedelta(minutes=15)])
+def test_claim_lasts_for_its_lease(
+    services: Services, clock: ManualClock, lease: timedelta
 ) -> None:
-    put(services, queue=queue)
-    claim(services, queue)
+    put(services)
+    with services.db.writing() as session:
+        outbox.claim(session, QUEUE, services.now(), 1, lease)
     clock.advance(lease - timedelta(seconds=1))
-    assert claim(services, queue) == []
+    assert claim(services) == []
     clock.advance(timedelta(seconds=1))
-    assert len(claim(services, queue)) == 1
+    assert len(claim(services)) == 1
 
 
 def test_store_body_requires_valid_lease(services: Services, clock: ManualClock) -> None:

@@ -17,7 +17,7 @@ from provider.config import Settings
 from provider.core.accounts import Account
 from provider.core.orders import Link, Order
 from provider.core.pauses import probe_now
-from provider.delivery.policy import FAILURE_THRESHOLD, DeliveryPolicy
+from provider.delivery.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
 from provider.outbox import SUPERSEDED, WAITING, AttemptResult, Claim, Message, Outcome, Pause
 from provider.outbox.claims import _claim_query
 from provider.services import Services
@@ -302,7 +302,7 @@ def test_pauses_are_locked_in_one_order(services: Services) -> None:
         for _ in range(FAILURE_THRESHOLD)
     ]
     with services.db.writing() as session, capture_logs() as logs:
-        DeliveryPolicy().queue_allowances(session, [], unreachable + refused, services.now())
+        CircuitBreaker().update_pauses(session, [], unreachable + refused, services.now())
     scopes = [line["scope"] for line in logs if line["event"] == "deliveries_paused"]
     assert len(scopes) == 4
     assert scopes == sorted(scopes)

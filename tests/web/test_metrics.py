@@ -18,7 +18,7 @@ from provider import outbox
 from provider.app import create_app
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
-from provider.delivery.policy import FAILURE_THRESHOLD
+from provider.delivery.circuit_breaker import FAILURE_THRESHOLD
 from provider.metrics import DatabaseGauges, MetricsRecorder, recorder
 from provider.metrics import database as gauges
 from provider.outbox import EMAIL, AttemptResult, Claim, Outcome

@@ -1,12 +1,15 @@
-"""The protocols of channels and of the deliveries that channels prepare."""
+"""The base class of channels, and the protocol of the deliveries that channels prepare."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from datetime import timedelta
+from typing import ClassVar, Protocol, TypeVar
 
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
-from provider.outbox import Claim, Outcome
+from provider.outbox import DEFAULT_LEASE, Claim, Outcome
+from provider.services import Services
 
 P = TypeVar("P")
 
@@ -26,9 +29,26 @@ class PreparedDelivery(Protocol):
         """Make one attempt; never raises for errors of the network or the receiver."""
 
 
-class Channel(Protocol):
-    """A way to deliver messages, such as callbacks or e-mails."""
+class Channel(ABC):
+    """A way to deliver messages, such as callbacks or e-mails.
 
+    Its traits are class attributes. `name` is the second part of its queues' names. `lease` is
+    longer than one send may take. `max_concurrent_sends` limits the sends to one destination of
+    the channel; with None the policy decides by how quickly the destination answers. With
+    `is_per_host` a message's queue names the destination's host; otherwise the channel is one
+    destination. Responses are logged unless `has_private_responses`: they may name a candidate.
+    """
+
+    name: ClassVar[str]
+    lease: ClassVar[timedelta] = DEFAULT_LEASE
+    max_concurrent_sends: ClassVar[int | None] = None
+    is_per_host: ClassVar[bool] = False
+    has_private_responses: ClassVar[bool] = False
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+
+    @abstractmethod
     def prepare(
         self, session: Session, claims: Sequence[Claim]
     ) -> Sequence[PreparedDelivery | Exception]:

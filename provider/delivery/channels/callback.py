@@ -25,7 +25,7 @@ from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.http import addresses
 from provider.delivery.http.client import Exchange, Unreached
 from provider.errors import Unavailable
-from provider.outbox import Claim, Outcome
+from provider.outbox import CALLBACK, Claim, Outcome
 from provider.services import Services
 from provider.storage.compiled import CompiledInQuery, CompiledQuery
 
@@ -86,8 +86,11 @@ class BlockedDelivery:
 class CallbackChannel(Channel):
     """Renders status updates through the account's adapter; every attempt sends the same bytes."""
 
+    name = CALLBACK
+    is_per_host = True
+
     def __init__(self, services: Services) -> None:
-        self.services = services
+        super().__init__(services)
         self.http_client = Exchange(private=services.settings.private_callbacks)
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from provider.core import emails
 from provider.core.orders import INVITE, Link, Order
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
-from provider.outbox import Claim, Outcome
+from provider.outbox import EMAIL, Claim, Outcome
 from provider.services import Services
 
 
@@ -35,8 +35,9 @@ class EmailDelivery:
 class EmailChannel(Channel):
     """Renders e-mails to candidates and sends them to the mail server."""
 
-    def __init__(self, services: Services) -> None:
-        self.services = services
+    name = EMAIL
+    max_concurrent_sends = 8  # mail servers limit the connections of a client
+    has_private_responses = True
 
     def prepare(self, session: Session, claims: Sequence[Claim]) -> list[EmailDelivery | Exception]:
         return [prepare_or_error(self._prepare, session, claim) for claim in claims]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +13,7 @@ from provider.core.kinds.interview import BROKEN, READY, Recording
 from provider.core.kinds.interview.remux import remux
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.errors import Invalid, NotFound, Unavailable
-from provider.outbox import Claim, Outcome
+from provider.outbox import MEDIA, Claim, Outcome
 from provider.services import Services
 from provider.storage.media import CHUNK_BYTES
 
@@ -63,8 +64,9 @@ class RecordingDelivery:
 class RecordingChannel(Channel):
     """Processes recordings for playback."""
 
-    def __init__(self, services: Services) -> None:
-        self.services = services
+    name = MEDIA
+    lease = timedelta(minutes=15)  # a recording is a large file: fetched, copied and stored
+    max_concurrent_sends = 2  # a remux uses a whole core
 
     def prepare(
         self, session: Session, claims: Sequence[Claim]

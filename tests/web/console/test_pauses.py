@@ -14,7 +14,7 @@ from provider.core.accounts import Account
 from provider.core.labels import format_datetime
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
-from provider.delivery.policy import FAILURE_THRESHOLD
+from provider.delivery.circuit_breaker import FAILURE_THRESHOLD
 from provider.outbox import Message, Pause
 from provider.services import Services
 from tests import factories
