@@ -27,7 +27,7 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
 from provider.errors import Conflict
 from provider.storage import secrets
-from provider.storage.compiled import CompiledQuery, Pen, literal_limit
+from provider.storage.compiled import literal_limit
 from provider.storage.database import Base, insert_row
 
 MAX_RESPONSE_EXCERPT_LENGTH = 2048  # bytes of a response that an attempt stores
@@ -116,7 +116,7 @@ class Attempt(Base):
 
 
 def append(
-    session: Session | Pen,
+    session: Session,
     *,
     queue: str,
     ordering_key: str,
@@ -129,11 +129,8 @@ def append(
     """Add a message to the open transaction and return its id; the commit wakes the dispatcher."""
     session.info.setdefault("queues", set()).add(queue)
     # A message behind one that waits for its retry is due with it: claims need not examine it.
-    predecessor = (
-        _LAST_WAITING_QUERY.fetch_one(session, {"queue": queue, "ordering_key": ordering_key})
-        if sequence
-        else None
-    )
+    key = {"queue": queue, "ordering_key": ordering_key}
+    predecessor_due_at = session.connection().scalar(_LAST_WAITING_QUERY, key) if sequence else None
     return insert_row(
         session,
         Message,
@@ -143,7 +140,7 @@ def append(
         topic=topic,
         payload=payload,
         supersedes_earlier=supersedes_earlier,
-        due_at=max(now, *(predecessor or (now,))),
+        due_at=max(now, predecessor_due_at or now),
         created_at=now,
     )
 
@@ -259,7 +256,7 @@ _OLDEST_DUE_QUERY = (
     .order_by(_COLUMNS.due_at)
     .limit(1)
 )
-_LAST_WAITING_QUERY = CompiledQuery(
+_LAST_WAITING_QUERY = (
     select(_COLUMNS.due_at)
     .where(
         _COLUMNS.queue == bindparam("queue"),

@@ -1,23 +1,21 @@
 """SQL statements that are compiled once and then run by the driver itself.
 
-The statements of every order and every poll run this way, without ORM objects. SQLAlchemy needs
-ten times as long to prepare a statement and to wrap its rows as SQLite needs to run it. Values
-are converted by their columns' types, and errors are SQLAlchemy's.
+Only the poll and the dispatcher's claims use them: these run most often. SQLAlchemy needs ten times
+as long to prepare a statement and to wrap its rows as SQLite needs to run it. Values are converted
+by their columns' types, and errors are SQLAlchemy's.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    Insert,
     Select,
     UpdateBase,
     bindparam,
-    insert,
     literal_column,
 )
 from sqlalchemy.engine import Dialect
@@ -31,7 +29,6 @@ Converter = Callable[[Any], Any] | None
 # Takes the type code of a result column, and returns the converter of its values.
 ConverterFactory = Callable[[Any], Converter]
 Row = tuple[Any, ...]
-T = TypeVar("T")
 Statement = Select[*tuple[Any, ...]] | UpdateBase
 
 
@@ -48,50 +45,15 @@ class RawConnection:
         driver: Any = self.pooled_connection.dbapi_connection
         return driver.execute(sql, values)
 
-    def run(self, sql: str) -> None:
-        """Run SQL that has no parameters and no result. Raises SQLAlchemy's errors."""
-        try:
-            self.execute(sql).close()
-        except self.dialect.loaded_dbapi.Error as error:
-            raise as_sqlalchemy_error(error, sql, self.dialect) from error
-
-
-class Pen(RawConnection):
-    """A transaction without ORM objects, for a few rows; `info` is as a session's."""
-
-    def __init__(self, dialect: Dialect, driver: PoolProxiedConnection) -> None:
-        super().__init__(dialect, driver)
-        self.info: dict[str, Any] = {}
-
 
 class CompiledQuery:
-    """A statement that is compiled at its first run, once for each dialect.
+    """A statement that is compiled at its first run, once for each dialect."""
 
-    An INSERT needs the names of the `columns` that it writes.
-    """
-
-    def __init__(self, statement: Statement, columns: Iterable[str] = ()) -> None:
-        self.statement, self._columns = statement, list(columns) or None
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
         self._compiled: dict[Hashable, _DriverStatement] = {}
 
     def fetch_all(self, connection: Session | RawConnection, params: dict[str, Any]) -> list[Row]:
-        return self._run(connection, params, _DriverStatement.fetch_rows)
-
-    def fetch_one(self, connection: Session | RawConnection, params: dict[str, Any]) -> Row | None:
-        """Return the first row, or None without rows."""
-        rows = self.fetch_all(connection, params)
-        return rows[0] if rows else None
-
-    def insert(self, connection: Session | RawConnection, params: dict[str, Any]) -> int:
-        """Insert one row; return its id."""
-        return self._run(connection, params, _DriverStatement.inserted_id)
-
-    def _run(
-        self,
-        connection: Session | RawConnection,
-        params: dict[str, Any],
-        extract: Callable[["_DriverStatement", Any], T],
-    ) -> T:
         raw = (
             connection if isinstance(connection, RawConnection) else _session_connection(connection)
         )
@@ -99,20 +61,23 @@ class CompiledQuery:
         try:
             cursor = raw.execute(statement.sql, statement.bind_values(params))
             try:
-                return extract(statement, cursor)
+                return statement.fetch_rows(cursor)
             finally:
                 cursor.close()
         except statement.driver_error as error:
             raise as_sqlalchemy_error(error, statement.sql, raw.dialect) from error
 
+    def fetch_one(self, connection: Session | RawConnection, params: dict[str, Any]) -> Row | None:
+        """Return the first row, or None without rows."""
+        rows = self.fetch_all(connection, params)
+        return rows[0] if rows else None
+
     def _compile(self, connection: RawConnection) -> "_DriverStatement":
-        statement, dialect = self.statement, connection.dialect
-        if isinstance(statement, Insert) and dialect.name != "sqlite":
-            # A new statement: the original has cached that it returns no columns.
-            statement = insert(statement.table).returning(*statement.table.primary_key)
-        compiled = statement.compile(dialect=dialect, column_keys=self._columns)
+        compiled = self.statement.compile(dialect=connection.dialect)
         assert isinstance(compiled, SQLCompiler)
-        driver_statement = _DriverStatement.from_compiled(compiled, statement, dialect)
+        driver_statement = _DriverStatement.from_compiled(
+            compiled, self.statement, connection.dialect
+        )
         self._compiled[connection.dialect_key] = driver_statement
         return driver_statement
 
@@ -204,12 +169,6 @@ class _DriverStatement:
             )
             for row in rows
         ]
-
-    def inserted_id(self, cursor: Any) -> int:
-        # SQLite's driver knows the id: RETURNING would double the cost of the INSERT.
-        row_id = cursor.fetchone()[0] if self.converter_factories else cursor.lastrowid
-        assert isinstance(row_id, int)
-        return row_id
 
 
 def _session_connection(session: Session) -> RawConnection:

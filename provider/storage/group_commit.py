@@ -13,7 +13,6 @@ from sqlalchemy.orm.session import JoinTransactionMode
 
 from provider.errors import Unavailable
 from provider.storage import sqlite
-from provider.storage.compiled import Pen
 
 MAX_WRITERS_PER_COMMIT = 32
 
@@ -44,12 +43,6 @@ class GroupCommitQueue:
             transaction.session() as session,
         ):
             yield session
-
-    @contextmanager
-    def pen(self) -> Iterator[Pen]:
-        """Open the same for compiled statements."""
-        with self._join_transaction() as transaction, transaction.pen() as pen:
-            yield pen
 
     def acquire_connection(self) -> Connection:
         return self._take_idle_connection() or self._engine.connect()
@@ -155,24 +148,6 @@ class _SharedTransaction:
             session.begin(),
         ):
             yield session
-
-    @contextmanager
-    def pen(self) -> Iterator[Pen]:
-        """Open one writer's part for compiled statements; an error rolls back this part only."""
-        connection = self._begin_connection()
-        pen = Pen(connection.dialect, connection.connection)
-        if not self.completed_writers:
-            yield pen
-            return
-        pen.run("SAVEPOINT part")
-        try:
-            yield pen
-        except BaseException:
-            # SQLite may have rolled back the whole transaction by itself.
-            if _driver_connection(connection).in_transaction:
-                pen.run("ROLLBACK TO part")
-            raise
-        pen.run("RELEASE part")
 
     def _begin_connection(self) -> Connection:
         if self._connection is None:

@@ -279,7 +279,7 @@ def plan(services: Services, statement: Executable) -> str:
         (_claim_query(20).statement, {"ix_messages_due", "ix_messages_head"}),
         (_DUE_QUEUES_QUERY, {"ix_messages_due"}),
         (_OLDEST_DUE_QUERY, {"ix_messages_due"}),
-        (_LAST_WAITING_QUERY.statement, {"ix_messages_head"}),
+        (_LAST_WAITING_QUERY, {"ix_messages_head"}),
         (
             select(Message.id).where(is_in_state(PARKED)).order_by(Message.id.desc()),
             {"ix_messages_state"},

@@ -9,8 +9,8 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
-from sqlalchemy import bindparam, create_engine, select
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import bindparam, create_engine, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, StatementError
 from sqlalchemy.orm import Session
 
 from provider.core.accounts import Account
@@ -22,6 +22,7 @@ from provider.storage.database import Database, insert_row
 pytestmark = pytest.mark.both
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+NAME = "Groove Tech"
 ACCOUNTS = Account.__table__.c
 ACCOUNT_BY_NAME = CompiledQuery(
     select(ACCOUNTS.id, ACCOUNTS.callback_hosts, ACCOUNTS.created_at, ACCOUNTS.sandbox).where(
@@ -75,7 +76,10 @@ def test_insert_without_value_uses_column_default_or_null(db: Database) -> None:
 
 
 def test_insert_of_naive_datetime_is_refused(db: Database) -> None:
-    with pytest.raises(ValueError, match="a datetime needs a time zone"), db.writing() as session:
+    with (
+        pytest.raises(StatementError, match="a datetime needs a time zone"),
+        db.writing() as session,
+    ):
         insert_row(session, SignInAttempt, key=b"x", attempted_at=datetime(2026, 11, 23, 9, 0))
 
 
@@ -119,13 +123,12 @@ def is_in_transaction(connection: Any) -> bool:
 
 
 def test_raw_read_refuses_writes(db: Database) -> None:
-    params = {"key": b"x", "attempted_at": AT}
-    query = CompiledQuery(SignInAttempt.__table__.insert(), params)  # type: ignore[attr-defined]
+    query = CompiledQuery(update(Account).values(name="b").returning(ACCOUNTS.id))
     with db.raw_read() as connection, pytest.raises(DBAPIError, match=r"read-?only"):
-        query.insert(connection, params)
+        query.fetch_all(connection, {})
 
 
-def write_compiled(session: Session) -> None:
+def write_row(session: Session) -> None:
     insert_row(session, Account, name="Groove Tech", ats="workable", created_at=AT)
 
 
@@ -133,17 +136,23 @@ def write_object(session: Session) -> None:
     session.add(Account(name="Groove Tech", ats="workable", created_at=AT))
 
 
+def write_compiled(session: Session) -> None:
+    insert_row(session, Account, name="Acme", ats="workable", created_at=AT)
+    query = CompiledQuery(update(Account).values(name=bindparam("new")).returning(ACCOUNTS.id))
+    query.fetch_all(session, {"new": NAME})
+
+
 def write_many_rows(session: Session) -> None:
     row = {"name": "Groove Tech", "ats": "workable", "created_at": AT}
     session.connection().execute(Account.metadata.tables["accounts"].insert(), [row, row])
 
 
-@pytest.mark.parametrize("write", [write_compiled, write_object, write_many_rows])
+@pytest.mark.parametrize("write", [write_row, write_compiled, write_object, write_many_rows])
 def test_error_is_sqlalchemys_and_shows_no_values(
     db: Database, write: Callable[[Session], None]
 ) -> None:
     with db.writing() as session:
-        write_compiled(session)
+        write_row(session)
     with pytest.raises(IntegrityError) as error, db.writing() as session:
         write(session)
     text = "".join(format_exception(error.value))

@@ -14,14 +14,11 @@ from sqlalchemy.orm import Session
 from provider.core.staff import SignInAttempt
 from provider.errors import Conflict, Unavailable
 from provider.services import Services
-from provider.storage.compiled import Pen
-from provider.storage.database import Database, insert_row
+from provider.storage.database import Database
 from provider.storage.group_commit import GroupCommitQueue
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-WriterBody = Callable[[Any], None]  # takes a session or a pen
-
-WITH_PENS = pytest.mark.parametrize("pens", [(), (0, 2), (1, 3), (0, 1, 2, 3)])
+WriterBody = Callable[[Session], None]
 
 
 @pytest.fixture
@@ -40,23 +37,13 @@ def commits(db: Database) -> list[int]:
 
 
 def write(key: str, then: WriterBody | None = None) -> WriterBody:
-    def body(writer: Session | Pen) -> None:
-        if isinstance(writer, Session):
-            writer.add(SignInAttempt(key=key.encode(), attempted_at=AT))
-            writer.flush()
-        else:
-            insert_row(writer, SignInAttempt, key=key.encode(), attempted_at=AT)
+    def body(session: Session) -> None:
+        session.add(SignInAttempt(key=key.encode(), attempted_at=AT))
+        session.flush()
         if then:
-            then(writer)
+            then(session)
 
     return body
-
-
-def roll_back(writer: Session | Pen) -> None:
-    if isinstance(writer, Session):
-        writer.execute(text("ROLLBACK"))
-    else:
-        writer.run("ROLLBACK")
 
 
 def refuse(_: object) -> None:
@@ -78,18 +65,13 @@ def queued_writers(
     db: Database,
     *bodies: WriterBody,
     separate_commits: tuple[int, ...] = (),
-    pens: tuple[int, ...] = (),
 ) -> Iterator[list[Future[None]]]:
     """Let the other bodies wait in the queue, in their order, while the first writes."""
     pool = ThreadPoolExecutor(len(bodies))
     started, go = threading.Event(), threading.Event()
 
-    def open_writer(number: int) -> AbstractContextManager[Session | Pen]:
-        return (
-            db.jotting()
-            if number in pens
-            else db.writing(separate_commit=number in separate_commits)
-        )
+    def open_writer(number: int) -> AbstractContextManager[Session]:
+        return db.writing(separate_commit=number in separate_commits)
 
     def first() -> None:
         with open_writer(0) as writer:
@@ -120,11 +102,8 @@ def wait_for_waiters(db: Database, count: int) -> None:
     raise AssertionError("no writer waits in the queue")
 
 
-@WITH_PENS
-def test_waiting_writers_share_a_commit(
-    db: Database, commits: list[int], pens: tuple[int, ...]
-) -> None:
-    with queued_writers(db, *(write(key) for key in "abcd"), pens=pens) as futures:
+def test_waiting_writers_share_a_commit(db: Database, commits: list[int]) -> None:
+    with queued_writers(db, *(write(key) for key in "abcd")) as futures:
         for future in futures:
             future.result(20)
     assert stored_keys(db) == list("abcd")
@@ -144,11 +123,8 @@ def test_writer_returns_only_after_the_commit(db: Database) -> None:
         futures[0].result(20)
 
 
-@WITH_PENS
-def test_failing_writer_rolls_back_its_part_only(
-    db: Database, commits: list[int], pens: tuple[int, ...]
-) -> None:
-    with queued_writers(db, write("a"), write("b", refuse), write("c"), pens=pens) as futures:
+def test_failing_writer_rolls_back_its_part_only(db: Database, commits: list[int]) -> None:
+    with queued_writers(db, write("a"), write("b", refuse), write("c")) as futures:
         futures[0].result(20)
         with pytest.raises(Conflict):
             futures[1].result(20)
@@ -156,25 +132,21 @@ def test_failing_writer_rolls_back_its_part_only(
     assert stored_keys(db) == ["a", "c"]
 
 
-@WITH_PENS
-def test_writer_after_failing_first_begins_new_transaction(
-    db: Database, pens: tuple[int, ...]
-) -> None:
-    with queued_writers(db, write("a", refuse), write("b"), pens=pens) as futures:
+def test_writer_after_failing_first_begins_new_transaction(db: Database) -> None:
+    with queued_writers(db, write("a", refuse), write("b")) as futures:
         with pytest.raises(Conflict):
             futures[0].result(20)
         futures[1].result(20)
     assert stored_keys(db) == ["b"]
 
 
-@WITH_PENS
-def test_failing_commit_fails_for_all_its_writers(db: Database, pens: tuple[int, ...]) -> None:
+def test_failing_commit_fails_for_all_its_writers(db: Database) -> None:
     def fail(_: Session) -> None:
         @event.listens_for(db.engine, "commit", once=True)
         def _full(_: object) -> None:
             raise OSError("the disk is gone")
 
-    with queued_writers(db, write("a"), write("b"), write("c", fail), pens=pens) as futures:
+    with queued_writers(db, write("a"), write("b"), write("c", fail)) as futures:
         for future in futures[:2]:
             with pytest.raises(Unavailable, match="may be lost"):
                 future.result(20)
@@ -186,15 +158,12 @@ def test_failing_commit_fails_for_all_its_writers(db: Database, pens: tuple[int,
     assert stored_keys(db) == ["d"]
 
 
-@WITH_PENS
-def test_rollback_by_sqlite_fails_earlier_writers_of_the_commit(
-    db: Database, pens: tuple[int, ...]
-) -> None:
-    def fill(writer: Session | Pen) -> None:
-        roll_back(writer)  # as SQLite does when its disk is full
+def test_rollback_by_sqlite_fails_earlier_writers_of_the_commit(db: Database) -> None:
+    def fill(session: Session) -> None:
+        session.execute(text("ROLLBACK"))  # as SQLite does when its disk is full
         raise Conflict("full")
 
-    with queued_writers(db, write("a"), write("b", fill), write("c"), pens=pens) as futures:
+    with queued_writers(db, write("a"), write("b", fill), write("c")) as futures:
         with pytest.raises(Unavailable, match="may be lost"):
             futures[0].result(20)
         with pytest.raises((Unavailable, Conflict)):
@@ -259,16 +228,13 @@ def test_writer_that_times_out_leaves_the_queue(
     assert not commit_queue(db)._waiters
 
 
-@WITH_PENS
-def test_listeners_and_callbacks_run_after_shared_commit(
-    db: Database, pens: tuple[int, ...]
-) -> None:
+def test_listeners_and_callbacks_run_after_shared_commit(db: Database) -> None:
     calls: list[tuple[set[str], int]] = []
     callbacks: list[str] = []
     db.on_commit.append(lambda queues: calls.append((queues, len(stored_keys(db)))))
 
     def notify(key: str) -> WriterBody:
-        def body(session: Session | Pen) -> None:
+        def body(session: Session) -> None:
             session.info.setdefault("queues", set()).add(key)
             session.info.setdefault("after_commit", []).append(lambda: callbacks.append(key))
             assert not calls
@@ -277,7 +243,7 @@ def test_listeners_and_callbacks_run_after_shared_commit(
         return body
 
     bodies = [write(key, notify(key)) for key in "abc"]
-    with queued_writers(db, *bodies, write("d", refuse), pens=pens) as futures:
+    with queued_writers(db, *bodies, write("d", refuse)) as futures:
         for future in futures[:3]:
             future.result(20)
     assert sorted(calls, key=str) == [({key}, 3) for key in "abc"]
@@ -301,8 +267,8 @@ def test_session_in_shared_commit_has_no_stale_objects(db: Database) -> None:
 
 def test_thousand_concurrent_writers_lose_nothing(db: Database, commits: list[int]) -> None:
     def write_one(number: int) -> None:
-        with db.jotting() if number % 3 else db.writing() as writer:
-            write(str(number), refuse if number % 10 == 0 else None)(writer)
+        with db.writing() as session:
+            write(str(number), refuse if number % 10 == 0 else None)(session)
 
     with ThreadPoolExecutor(16) as pool:
         futures = [pool.submit(write_one, number) for number in range(1000)]

@@ -300,8 +300,8 @@ def _place_order(
 def _write_order(
     services: Services, caller: Caller, contract: KindContract, placement: Placement
 ) -> str | None:
-    with services.db.jotting() as pen:
-        return place(pen, services.secret_box, contract.kind, placement, caller, services.now())
+    with services.db.writing() as session:
+        return place(session, services.secret_box, contract.kind, placement, caller, services.now())
 
 
 def _check_callback_url(services: Services, caller: Caller, url: str) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
@@ -16,16 +16,15 @@ from provider.core.orders.order import Candidate, Order, OrderEvent
 from provider.core.products.product import Product, visibility_conditions
 from provider.errors import Conflict
 from provider.storage import secrets
-from provider.storage.compiled import CompiledQuery, Pen
 from provider.storage.database import insert_row
 from provider.storage.secrets import SecretBox
 
 _ORDER_COLUMNS = Order.__table__.c
-_EXISTING_ORDER_QUERY = CompiledQuery(
-    select(_ORDER_COLUMNS.public_id, _ORDER_COLUMNS.kind, _ORDER_COLUMNS.request_mac).where(
-        _ORDER_COLUMNS.account_id == bindparam("account_id"),
-        _ORDER_COLUMNS.external_key == bindparam("external_key"),
-    )
+_EXISTING_ORDER_QUERY = select(
+    _ORDER_COLUMNS.public_id, _ORDER_COLUMNS.kind, _ORDER_COLUMNS.request_mac
+).where(
+    _ORDER_COLUMNS.account_id == bindparam("account_id"),
+    _ORDER_COLUMNS.external_key == bindparam("external_key"),
 )
 
 
@@ -56,7 +55,7 @@ class Placement:
 
 
 def place(
-    session: Session | Pen,
+    session: Session,
     secret_box: SecretBox,
     kind: str,
     placement: Placement,
@@ -71,8 +70,10 @@ def place(
     existing_id = _existing_order(session, secret_box, kind, placement, caller.account_id)
     if existing_id is not None:
         return existing_id
-    product = _orderable_product_query(kind, caller).fetch_one(
-        session, {"product": placement.product}
+    product = (
+        session.connection()
+        .execute(_orderable_product_query(kind, caller), {"product": placement.product})
+        .first()
     )
     if product is None:
         return None
@@ -94,7 +95,6 @@ def place(
         job_title=placement.job_title,
         job_reference=placement.job_reference,
         preferences=placement.preferences,
-        revision=0,
         placed_at=now,
         expires_at=now + caller.expire_after,
     )
@@ -128,10 +128,10 @@ def place(
 
 
 def _existing_order(
-    session: Session | Pen, secret_box: SecretBox, kind: str, placement: Placement, account_id: int
+    session: Session, secret_box: SecretBox, kind: str, placement: Placement, account_id: int
 ) -> str | None:
-    params = {"account_id": account_id, "external_key": placement.external_key}
-    row = _EXISTING_ORDER_QUERY.fetch_one(session, params)
+    key = {"account_id": account_id, "external_key": placement.external_key}
+    row = session.connection().execute(_EXISTING_ORDER_QUERY, key).first()
     if row is None:
         return None
     public_id, existing_kind, request_mac = row
@@ -142,16 +142,14 @@ def _existing_order(
     return str(public_id)
 
 
-@lru_cache(maxsize=1000)  # compiling the query takes longer than running it
-def _orderable_product_query(kind: str, caller: Caller) -> CompiledQuery:
-    return CompiledQuery(
-        select(Product.id, Product.current_version_id).where(
-            Product.public_id == bindparam("product"), *visibility_conditions(kind, caller)
-        )
+@lru_cache(maxsize=1000)  # building the query takes longer than running it
+def _orderable_product_query(kind: str, caller: Caller) -> Select[int, int | None]:
+    return select(Product.id, Product.current_version_id).where(
+        Product.public_id == bindparam("product"), *visibility_conditions(kind, caller)
     )
 
 
-def _insert_candidate(session: Session | Pen, secret_box: SecretBox, placement: Placement) -> int:
+def _insert_candidate(session: Session, secret_box: SecretBox, placement: Placement) -> int:
     return insert_row(
         session,
         Candidate,

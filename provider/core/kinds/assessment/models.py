@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, bindparam, delete, update
+from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, delete, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from provider.core import labels
@@ -15,8 +15,7 @@ from provider.core.kinds.assessment.items import Item
 from provider.core.orders import Result, TimedOrder
 from provider.core.products import Product
 from provider.errors import NotFound
-from provider.storage.compiled import CompiledQuery
-from provider.storage.database import Base, insert_row
+from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 
 
@@ -149,22 +148,14 @@ class Answer(Base):
         """Write one answer, or delete it for None. The other answers are not loaded."""
         session = object_session(assessment)
         assert session, "an answer is saved in an open transaction"
-        key = {"order_id": assessment.id, "item_key": item_key}
+        is_this_answer = (cls.order_id == assessment.id, cls.item_key == item_key)
         if value is None:
-            _DELETE_ANSWER.fetch_all(session, key)
-        elif not _UPDATE_ANSWER.fetch_all(session, {**key, "new": value, "now": now}):
-            insert_row(session, cls, **key, value=value, saved_at=now)
+            session.execute(delete(cls).where(*is_this_answer))
+        else:
+            change = update(cls).where(*is_this_answer).values(value=value, saved_at=now)
+            if not session.scalars(change.returning(cls.id)).all():
+                session.add(
+                    cls(order_id=assessment.id, item_key=item_key, value=value, saved_at=now)
+                )
+                session.flush()
         session.expire(assessment, ["answers"])
-
-
-_ANSWER_CONDITIONS = (
-    Answer.order_id == bindparam("order_id"),
-    Answer.item_key == bindparam("item_key"),
-)
-_DELETE_ANSWER = CompiledQuery(delete(Answer).where(*_ANSWER_CONDITIONS).returning(Answer.id))
-_UPDATE_ANSWER = CompiledQuery(
-    update(Answer)
-    .where(*_ANSWER_CONDITIONS)
-    .values(value=bindparam("new"), saved_at=bindparam("now"))
-    .returning(Answer.id)
-)
