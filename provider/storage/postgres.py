@@ -1,19 +1,15 @@
 """PostgreSQL: connection pools, session settings, and the meaning of its errors."""
 
-import select
-import time
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 POOL_SIZE = 20  # one connection for each request thread, and those of the dispatcher
 MAX_OVERFLOW = 4  # more connections under peak load
 RAW_READ_POOL_SIZE = 8  # a raw read needs its connection for about a millisecond
-PING_AFTER_IDLE_SECONDS = 5.0  # a connection that was used since is not pinged
 LOCK_TIMEOUT_SECONDS = 10  # of the wait for a row lock, or for a connection from the pool
 
 UNREACHABLE_MESSAGE = "The database does not answer; the change may be lost: try again in a moment"
@@ -71,48 +67,14 @@ def _create_pooled_engine(url: URL, set_up: Callable[[Any, object], None], **poo
     engine = create_engine(
         url,
         pool_timeout=LOCK_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
         pool_use_lifo=True,
         hide_parameters=True,
         connect_args={**connect_args, "cursor_factory": _redacting_cursor_class()},
         **pool,
     )
     event.listen(engine, "connect", set_up)
-    event.listen(engine, "connect", _mark_used)
-    event.listen(engine, "checkin", _mark_used)
-    event.listen(engine, "checkout", partial(_ensure_alive, engine))
     return engine
-
-
-def _mark_used(_connection: Any, record: ConnectionPoolEntry) -> None:
-    record.info["used_at"] = time.monotonic()
-
-
-def _ensure_alive(
-    engine: Engine, connection: Any, record: ConnectionPoolEntry, _proxy: object
-) -> None:
-    """Let the pool replace a dead connection.
-
-    A ping costs as much as answering a poll, so a recently used connection is not pinged. If its
-    server closed it, the socket is readable. Only a server that vanished is not noticed here.
-    """
-    is_recent = time.monotonic() < record.info["used_at"] + PING_AFTER_IDLE_SECONDS
-    if not (is_recent and _has_no_input(connection)) and not _is_alive(engine, connection):
-        raise InvalidatePoolError
-
-
-def _has_no_input(connection: Any) -> bool:
-    if connection.closed:
-        return False
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return not poll.poll(0)
-
-
-def _is_alive(engine: Engine, connection: Any) -> bool:
-    try:
-        return engine.dialect.do_ping(connection)
-    except engine.dialect.loaded_dbapi.Error:
-        return False
 
 
 def _set_up_session(connection: Any, _record: object) -> None:

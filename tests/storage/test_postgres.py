@@ -23,7 +23,6 @@ from provider.errors import Unavailable
 from provider.maintenance import schema_version
 from provider.outbox import DELIVERED, Message
 from provider.services import Services
-from provider.storage import postgres as postgres_module
 from provider.storage.database import Database
 from tests import factories
 from tests.ats.workable_client import KIND_CONTRACTS, WorkableClient
@@ -116,24 +115,6 @@ def test_first_request_after_broken_connections_works(
     assert ats.get("/tests").status_code == 200
     end_connections(postgres, services)
     assert ats.post("/assessments", body).status_code == 201
-
-
-def test_connection_is_pinged_only_after_idle_time(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pinged = []
-
-    def ping(connection: Any) -> bool:
-        pinged.append(connection)
-        return True
-
-    monkeypatch.setattr(services.db.engine.dialect, "do_ping", ping)
-    for _ in range(3):
-        count_orders(services)
-    assert pinged == []
-    monkeypatch.setattr(postgres_module, "PING_AFTER_IDLE_SECONDS", -1.0)
-    count_orders(services)
-    assert len(pinged) == 1
 
 
 @pytest.mark.parametrize("method", ["reading", "writing"])
