@@ -240,7 +240,7 @@ def delivery_record(message: Message) -> dict[str, Any]:
     return {
         "id": message.public_id,
         "channel": QueueName.parse(message.queue).channel,
-        "order": message.ordering_key,
+        "order": message.subject,
         "sequence": message.sequence,
         "topic": message.topic,
         "state": message.state,

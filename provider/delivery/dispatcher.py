@@ -221,7 +221,7 @@ class Dispatcher:
         try:
             outcome = delivery.prepared.send()
         except Exception as error:
-            context = {"order": delivery.claim.ordering_key, "message": delivery.claim.public_id}
+            context = {"order": delivery.claim.subject, "message": delivery.claim.public_id}
             log.exception("delivery_attempt_failed", **context)
             outcome = Outcome("retry", error=f"{type(error).__name__}", is_sent=False)
         self._finish(delivery, outcome, started_at)
@@ -251,7 +251,7 @@ class Dispatcher:
 
 
 def _park(session: Session, claim: Claim, error: Exception, now: datetime) -> None:
-    context = {"order": claim.ordering_key, "message": claim.public_id}
+    context = {"order": claim.subject, "message": claim.public_id}
     log.error("message_rendering_failed", exc_info=error, **context)
     error_text = f"The message could not be rendered: {type(error).__name__}"
     outcome = Outcome("rejected", error=error_text)
@@ -272,7 +272,7 @@ def _record_results(
         is_private = channel.has_private_responses and outcome.status_code is not None
         log.info(
             "delivery_attempted",
-            order=claim.ordering_key,
+            order=claim.subject,
             topic=claim.topic,
             message=claim.public_id,
             attempt=claim.attempts + 1,

@@ -23,12 +23,14 @@ from provider.outbox.message import (
     Message,
     append,
     history,
+    is_about_any,
     is_in_state,
     list_due_queues,
     list_queues,
     oldest_due_at,
     requeue,
 )
+from provider.outbox.ordering_key import OrderingKey, subject_of
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
 from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
 from provider.outbox.settlement import AttemptResult, Outcome, settle
@@ -47,6 +49,7 @@ __all__ = [
     "AttemptResult",
     "Claim",
     "Message",
+    "OrderingKey",
     "Outcome",
     "Pause",
     "QueueName",
@@ -55,6 +58,7 @@ __all__ = [
     "claim",
     "has_delivered_since",
     "history",
+    "is_about_any",
     "is_in_state",
     "list_due_queues",
     "list_queues",
@@ -66,4 +70,5 @@ __all__ = [
     "resume",
     "settle",
     "store_body",
+    "subject_of",
 ]

@@ -26,6 +26,7 @@ from provider.outbox.message import (
     is_due,
     is_waiting,
 )
+from provider.outbox.ordering_key import OrderingKey
 from provider.storage import secrets
 from provider.storage.compiled import CompiledInQuery, CompiledQuery, literal_limit
 
@@ -122,6 +123,11 @@ class Claim:
     created_at: datetime
     lease: str
     past_attempts: tuple[PastAttempt, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """The public id of the order that the message is about."""
+        return OrderingKey.parse(self.ordering_key).subject
 
 
 @cache

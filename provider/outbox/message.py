@@ -17,6 +17,7 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
+    false,
     func,
     or_,
     select,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
 from provider.errors import Conflict
+from provider.outbox.ordering_key import OrderingKey, is_about
 from provider.storage import secrets
 from provider.storage.compiled import literal_limit
 from provider.storage.database import Base, insert_row
@@ -78,7 +80,10 @@ class Message(Base):
         String(22), unique=True, default=secrets.generate_public_id
     )
     queue: Mapped[str] = mapped_column(String(300))  # see `QueueName`
-    ordering_key: Mapped[str] = mapped_column(String(60))
+    # See `OrderingKey`. `is_about` compares by code points, which only the collation C does.
+    ordering_key: Mapped[str] = mapped_column(
+        String(60).with_variant(String(60, collation="C"), "postgresql")
+    )
     sequence: Mapped[int]
     topic: Mapped[str] = mapped_column(String(30))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON)
@@ -96,6 +101,11 @@ class Message(Base):
     attempt_history: Mapped[list["Attempt"]] = relationship(
         back_populates="message", order_by="Attempt.number"
     )
+
+    @property
+    def subject(self) -> str:
+        """The public id of the order that the message is about."""
+        return OrderingKey.parse(self.ordering_key).subject
 
 
 class Attempt(Base):
@@ -205,13 +215,16 @@ def requeue(session: Session, message: Message, now: datetime) -> bool:
     return new_state == WAITING
 
 
-def history(session: Session, ordering_key: str) -> Sequence[Message]:
-    """Return all messages of a key, oldest first."""
+def history(session: Session, subject: str) -> Sequence[Message]:
+    """Return all messages about a subject, of every writer, oldest first."""
     return session.scalars(
-        select(Message)
-        .where(Message.ordering_key == ordering_key)
-        .order_by(Message.created_at, Message.id)
+        select(Message).where(is_about_any([subject])).order_by(Message.created_at, Message.id)
     ).all()
+
+
+def is_about_any(subjects: Iterable[str]) -> ColumnElement[bool]:
+    """Return the condition that a message is about one of these subjects."""
+    return or_(false(), *(is_about(Message.ordering_key, subject) for subject in subjects))
 
 
 def is_in_state(*states: str) -> ColumnElement[bool]:

@@ -101,7 +101,7 @@ class CallbackChannel(Channel):
         self, session: Session, claims: Sequence[Claim]
     ) -> list[CallbackDelivery | BlockedDelivery | Exception]:
         """Render each status as of its message's revision, and address it."""
-        rows = _ORDERS_QUERY.fetch_all(session, [claim.ordering_key for claim in claims])
+        rows = _ORDERS_QUERY.fetch_all(session, [claim.subject for claim in claims])
         targets = {public_id: CallbackTarget(*columns) for public_id, *columns in rows}
         credentials_by_account = {
             account_id: self._credentials(session, account_id)
@@ -109,7 +109,7 @@ class CallbackChannel(Channel):
         }
 
         def prepare_claim(session: Session, claim: Claim) -> CallbackDelivery | BlockedDelivery:
-            target = targets[claim.ordering_key]
+            target = targets[claim.subject]
             credentials = credentials_by_account[target.account_id]
             if credentials.token_error:
                 return BlockedDelivery(claim.body, credentials)
@@ -144,7 +144,7 @@ class CallbackChannel(Channel):
         )
         revision = claim.payload["result"]
         if revision:
-            result = get_result(session, self.services.secret_box, claim.ordering_key, revision)
+            result = get_result(session, self.services.secret_box, claim.subject, revision)
             update = update.with_result(*result, self.services.urls)
         return credentials.adapter.render(update)
 

@@ -45,7 +45,7 @@ class EmailChannel(Channel):
     def _prepare(self, session: Session, claim: Claim) -> EmailDelivery:
         if claim.body is not None:
             return EmailDelivery(self.services, claim.public_id, claim.body)
-        order = session.scalars(select(Order).where(Order.public_id == claim.ordering_key)).one()
+        order = session.scalars(select(Order).where(Order.public_id == claim.subject)).one()
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
         body = emails.render_email(

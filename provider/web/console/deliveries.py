@@ -60,7 +60,7 @@ def listing() -> str:
 def detail(message_id: str) -> str:
     with current_services().db.reading() as session:
         message = _find_message(session, message_id)
-        order = session.scalar(select(Order).where(Order.public_id == message.ordering_key))
+        order = session.scalar(select(Order).where(Order.public_id == message.subject))
         return render_template(
             "console/delivery.html",
             delivery=build_delivery_view(message, order),
@@ -76,7 +76,7 @@ def requeue(message_id: str) -> Response:
     services = current_services()
     with services.db.writing() as session:
         message = _find_message(session, message_id)
-        order_id = message.ordering_key
+        order_id = message.subject
         requeued_count = _requeue_messages(session, [message], services.now())
     if requeued_count:
         flash("The delivery will be sent again.", "success")
@@ -143,13 +143,13 @@ def _requeue_summary(requeued: int, superseded: int) -> str:
 def _requeue_messages(session: Session, messages: list[Message], now: datetime) -> int:
     """Requeue messages that no later status supersedes, record an event each; return how many."""
     orders = session.scalars(
-        select(Order).where(Order.public_id.in_([message.ordering_key for message in messages]))
+        select(Order).where(Order.public_id.in_([message.subject for message in messages]))
     )
     orders_by_id = {order.public_id: order for order in orders}
     requeued = [message for message in messages if outbox.requeue(session, message, now)]
     for message in requeued:
-        if message.ordering_key in orders_by_id:
-            orders_by_id[message.ordering_key].record_event(
+        if message.subject in orders_by_id:
+            orders_by_id[message.subject].record_event(
                 session, "retried", authentication.current_staff().email, now
             )
     return len(requeued)

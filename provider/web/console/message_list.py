@@ -114,7 +114,7 @@ def _message_query() -> Select[Any]:
     return (
         select(*COLUMNS)
         .outerjoin(Attempt, last_attempt)
-        .outerjoin(Order, Order.public_id == Message.ordering_key)
+        .outerjoin(Order, Order.public_id == outbox.subject_of(Message.ordering_key))
         .outerjoin(Account, Account.id == Order.account_id)
         .outerjoin(Candidate, Candidate.id == Order.candidate_id)
     )

@@ -6,6 +6,7 @@ from flask import Blueprint, render_template, request
 from sqlalchemy import ColumnElement, Select, and_, case, select, text
 from sqlalchemy.orm import Session
 
+from provider import outbox
 from provider.core.accounts import Account
 from provider.core.kinds import KINDS
 from provider.core.labels import label_for
@@ -158,7 +159,7 @@ def _count_waiting(session: Session) -> int:
 def _orders_with_parked_messages(session: Session, page: Page) -> set[str]:
     """Return the public ids of the page's orders that have a failed delivery."""
     ids = [row.public_id for row in page.rows]
-    query = select(Message.ordering_key).where(
-        Message.ordering_key.in_(ids), Message.state == PARKED
+    query = select(outbox.subject_of(Message.ordering_key)).where(
+        outbox.is_about_any(ids), Message.state == PARKED
     )
     return set(session.scalars(query.distinct()))
