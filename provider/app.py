@@ -14,6 +14,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from provider import config, logging_config, web
 from provider.ats import ADAPTERS
+from provider.ats.callbacks import STATUS_SUBSCRIBERS
 from provider.ats.http_api import ContractApi
 from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
@@ -59,7 +60,9 @@ class ProviderFlask(Flask):
 
 def create_app(services: Services | None = None) -> Flask:
     """Build the Flask app; without services, from the environment's settings."""
-    services = services or Services.build(config.load_settings())
+    services = services or Services.build(
+        config.load_settings(), status_subscribers=STATUS_SUBSCRIBERS
+    )
     app = ProviderFlask("provider.web", template_folder="templates", static_folder="static")
     app.config.update(_flask_config(services))
     app.extensions["provider"] = services

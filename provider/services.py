@@ -1,11 +1,13 @@
 """The container of everything that a request, a command or a dispatcher uses."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from provider.clock import Clock
 from provider.config import Settings
 from provider.core.accounts import TokenAuthenticator
+from provider.core.orders import SUBSCRIBERS_KEY, StatusSubscriber
 from provider.core.orders.queries import ProductListCache
 from provider.core.urls import UrlBuilder
 from provider.metrics import DatabaseGauges, MetricsRecorder
@@ -31,8 +33,16 @@ class Services:
     rate_limiter: RateLimiter
 
     @classmethod
-    def build(cls, settings: Settings, clock: Clock | None = None) -> "Services":
+    def build(
+        cls,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        status_subscribers: Sequence[StatusSubscriber],
+    ) -> "Services":
+        """Build the services. `status_subscribers` are told of every change of a status."""
         db, clock = Database(settings.database_url), clock or Clock()
+        db.session_info[SUBSCRIBERS_KEY] = tuple(status_subscribers)
         return cls(
             settings=settings,
             db=db,

@@ -25,7 +25,7 @@ from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
 from provider.services import Services
 from provider.storage.database import Database
-from tests.factories import ManualClock, make_settings, present
+from tests.factories import ManualClock, build_services, make_settings, present
 from tests.fake_ats import FakeAts
 from tests.postgres_server import PostgresServer, shared_server
 
@@ -169,7 +169,7 @@ def settings(tmp_path: Path, database_url: str) -> Settings:
 
 @pytest.fixture
 def services(settings: Settings, clock: ManualClock) -> Iterator[Services]:
-    services = Services.build(settings, clock)
+    services = build_services(settings, clock)
     yield services
     services.db.close()
 
@@ -227,7 +227,7 @@ def live_server(settings: Settings, clock: ManualClock) -> Iterator[LiveServer]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    services = Services.build(replace(settings, base_url=url, private_callbacks=True), clock)
+    services = build_services(replace(settings, base_url=url, private_callbacks=True), clock)
     app = _app_for(services, "live server")
     server = make_server(
         "127.0.0.1", port, app, threaded=True, request_handler=_QuietRequestHandler

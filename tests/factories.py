@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from provider.ats.callbacks import STATUS_SUBSCRIBERS
 from provider.clock import Clock
 from provider.config import Settings, load_settings
 from provider.core import kinds
@@ -132,6 +133,11 @@ class ManualClock(Clock):
     def advance(self, duration: timedelta) -> datetime:
         self.current_time += duration
         return self.current_time
+
+
+def build_services(settings: Settings, clock: Clock | None = None) -> Services:
+    """Build services as the program does."""
+    return Services.build(settings, clock, status_subscribers=STATUS_SUBSCRIBERS)
 
 
 def athens_time(moment: datetime) -> str:

@@ -93,11 +93,14 @@ def open_services() -> Iterator["Services"]:
     """
     # Late: neither the help nor a usage error needs these imports.
     from provider import config
+    from provider.ats.callbacks import STATUS_SUBSCRIBERS
     from provider.maintenance import schema_version
     from provider.services import Services
 
     services = Services.build(
-        config.load_settings(), click.get_current_context().find_object(Clock)
+        config.load_settings(),
+        click.get_current_context().find_object(Clock),
+        status_subscribers=STATUS_SUBSCRIBERS,
     )
     try:
         schema_version.require_current(services.db)

@@ -105,7 +105,7 @@ class Database:
 
     Listeners are called after a commit. Those in `on_write` receive the names of the tables whose
     objects changed, to invalidate caches. Those in `on_commit` receive the names of the queues
-    that got new messages.
+    that got new messages. Every session of `writing` begins with the entries of `session_info`.
     """
 
     def __init__(self, url: str) -> None:
@@ -113,6 +113,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.on_commit: list[CommitListener] = []
         self.on_write: list[CommitListener] = []
+        self.session_info: dict[str, Any] = {}
         self._thread_state = threading.local()
         # A thread's cached connection is valid only while this object is the same.
         self._connection_generation = object()
@@ -167,6 +168,7 @@ class Database:
         Unavailable if another process locks the database longer than `sqlite.BUSY_TIMEOUT_MS`.
         """
         with self._transaction_guard(), self._transaction(separate_commit) as session:
+            session.info.update(self.session_info)
             yield session
         self._notify_listeners(session.info)
 

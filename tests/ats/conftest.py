@@ -43,7 +43,7 @@ def shared_server(
     """Yield one server for many tests that place no order; its database must stay unchanged."""
     folder = tmp_path_factory.mktemp("shared")
     settings = factories.make_settings(folder, PROVIDER_DATABASE_URL=module_database_url)
-    services = Services.build(settings, factories.ManualClock())
+    services = factories.build_services(settings, factories.ManualClock())
     app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     client = WorkableClient(

@@ -84,7 +84,7 @@ def tested_server(
 ) -> Iterator[ServerUnderTest]:
     folder = tmp_path_factory.mktemp("openapi")
     settings_ = factories.make_settings(folder, PROVIDER_DATABASE_URL=module_database_url)
-    services = Services.build(settings_, factories.ManualClock())
+    services = factories.build_services(settings_, factories.ManualClock())
     app = create_app(services)
     app.config["PROPAGATE_EXCEPTIONS"] = False
     token = factories.create_account(services, shared_ttl=120, shared_ttl_units="minutes")[1]

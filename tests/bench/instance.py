@@ -45,7 +45,7 @@ class BenchmarkInstance:
         env = {"PROVIDER_INSTANCE": str(folder), "PROVIDER_PRIVATE_CALLBACKS": "allow"}
         if url:
             env |= {"PROVIDER_DATABASE_URL": url, "PROVIDER_SECRET_KEY": SECRET_KEY}
-        services = Services.build(config.load_settings(env))
+        services = factories.build_services(config.load_settings(env))
         schema_version.upgrade(services.db)
         account, token = factories.create_account(services)
         inactive_account, _ = factories.create_account(services, "Inactive Tech")

@@ -20,6 +20,7 @@ from provider.core.kinds.check import Check
 from provider.core.orders import Order
 from provider.errors import ProviderError
 from provider.services import Services
+from tests.factories import build_services
 
 STAFF_EMAIL = "sam@provider.test"
 PROCESS_CONTEXT = get_context("forkserver")
@@ -71,7 +72,7 @@ class ActorProcess:
 def _run_steps(connection: Connection, environment: dict[str, str], process_group: int) -> None:
     with suppress(ProcessLookupError, PermissionError, EOFError, OSError):
         os.setpgid(0, process_group)  # fails when the group is dead already
-        services = Services.build(config.load_settings(environment))
+        services = build_services(config.load_settings(environment))
         while True:
             connection.send(_perform(services, *connection.recv()))
 

@@ -39,7 +39,7 @@ from provider.services import Services
 from provider.storage.database import Database
 from tests.endurance.actors import STEPS as ACTS
 from tests.endurance.scenario import silence_logs
-from tests.factories import ManualClock
+from tests.factories import ManualClock, build_services
 
 # The least number of passes of each step in one run; the process may die at any of them.
 CRASH_POINTS = {
@@ -140,9 +140,10 @@ def run_orders(
     _label_transactions()
     settings = config.load_settings(environment)
     clock = ManualClock(now)
-    services = replace(
-        Services.build(settings, clock), db=CrashingDatabase(settings.database_url, trigger)
-    )
+    services = build_services(settings, clock)
+    db = CrashingDatabase(settings.database_url, trigger)
+    db.session_info = services.db.session_info
+    services = replace(services, db=db)
     dispatcher = Dispatcher(
         services,
         {

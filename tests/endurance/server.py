@@ -22,6 +22,7 @@ from provider.clock import Clock
 from provider.maintenance import schema_version
 from provider.services import Services
 from provider.storage.database import Database
+from tests.factories import build_services
 
 ROOT = Path(__file__).parents[2]
 SERVER_TIMEOUT_SECONDS = 60.0  # a start takes one or two on an idle machine
@@ -64,7 +65,7 @@ class Instance:
 
         At the end the database is closed, so that only a dead server leaves a WAL file behind.
         """
-        services = Services.build(self.settings, clock)
+        services = build_services(self.settings, clock)
         try:
             yield services
         finally:

@@ -34,7 +34,7 @@ from provider.outbox import (
 )
 from provider.services import Services
 from provider.storage import secrets
-from tests.factories import ManualClock
+from tests.factories import ManualClock, build_services
 
 QUEUE_NAMES = tuple(
     str(QueueName(account, CALLBACK, host)) for account in (1, 2) for host in ("a", "b")
@@ -127,7 +127,7 @@ class SimulatedWorld:
     def create(cls, settings: Settings) -> "SimulatedWorld":
         """Create a simulation on a new database, without fsync on SQLite."""
         clock = ManualClock()
-        services = Services.build(settings, clock)
+        services = build_services(settings, clock)
         if services.db.is_sqlite:
             event.listen(services.db.engine, "connect", _disable_fsync)
         schema_version.upgrade(services.db)

@@ -64,7 +64,7 @@ def instance(
         (folder / "mail" / name).write_bytes(b"To: you\r\n\r\n" + name.encode())
     with closing(Database(settings.database_url)) as db:
         store_recordings(db, MediaStore(settings.media_url))
-    services = Services.build(settings, clock)
+    services = factories.build_services(settings, clock)
     yield services
     services.db.close()
 
@@ -156,7 +156,7 @@ def test_backup_and_restore_work_with_postgresql(
     postgres_instance = replace(empty_instance, database_url=postgres_url)
     backup(instance, tmp_path / "backup")
     restore_backup(tmp_path / "backup", postgres_instance, ignore_progress)
-    services = Services.build(postgres_instance, instance.clock)
+    services = factories.build_services(postgres_instance, instance.clock)
     second = backup(services, tmp_path / "second")
     assert second.tables == read_manifest(tmp_path / "backup").tables
     restore_backup(
@@ -260,7 +260,7 @@ def test_killed_backup_leaves_temporary_folder_that_next_one_deletes(
 def _back_up_in_process(
     settings: Settings, folder: Path, report_progress: ProgressCallback
 ) -> None:
-    backup(Services.build(settings, factories.ManualClock()), folder, report_progress)
+    backup(factories.build_services(settings, factories.ManualClock()), folder, report_progress)
 
 
 def test_backup_on_full_disk_fails_and_leaves_nothing(instance: Services, tmp_path: Path) -> None:

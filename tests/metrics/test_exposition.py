@@ -82,7 +82,7 @@ def test_metrics_server_at_ipv6_address_answers(recorder: MetricsRecorder) -> No
 
 
 def test_services_of_one_process_have_separate_registries(services: Services) -> None:
-    other = Services.build(services.settings, services.clock)
+    other = factories.build_services(services.settings, services.clock)
     other.metrics.record_request("home.home", 200)
     other.db.close()
     labels = {"endpoint": "home.home", "code": "200"}
@@ -99,7 +99,7 @@ def postgres_services(services: Services, postgres_url: str) -> Services:
 
 
 def test_worker_serves_its_metrics_for_the_token(postgres_services: Services) -> None:
-    services = Services.build(postgres_services.settings)
+    services = factories.build_services(postgres_services.settings)
     factories.place_order(
         services, factories.create_account(services)[0], factories.create_test(services)
     )

@@ -34,7 +34,7 @@ UNAVAILABLE = {"status": 503, "message": "Service Unavailable"}
 
 
 def build_services(settings: Settings, clock: ManualClock, url: str) -> Services:
-    return Services.build(replace(settings, database_url=url), clock)
+    return factories.build_services(replace(settings, database_url=url), clock)
 
 
 @pytest.fixture

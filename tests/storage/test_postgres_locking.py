@@ -36,7 +36,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def services(settings: Settings, clock: ManualClock, postgres_url: str) -> Iterator[Services]:
-    services = Services.build(replace(settings, database_url=postgres_url), clock)
+    services = factories.build_services(replace(settings, database_url=postgres_url), clock)
     yield services
     services.db.close()
 

@@ -13,10 +13,13 @@ from provider.core.orders.order import (
     PENDING,
     PROGRESS_STATES,
     STATUSES,
+    SUBSCRIBERS_KEY,
     Candidate,
     Order,
     OrderEvent,
     Result,
+    StatusChange,
+    StatusSubscriber,
 )
 from provider.core.orders.placement import Placement, place
 from provider.core.orders.timed_order import TimedOrder, close_overdue_orders, has_orders_to_close
@@ -35,6 +38,7 @@ __all__ = [
     "REPORT",
     "SHARED",
     "STATUSES",
+    "SUBSCRIBERS_KEY",
     "Bar",
     "Candidate",
     "Evidence",
@@ -44,6 +48,8 @@ __all__ = [
     "OrderSession",
     "Placement",
     "Result",
+    "StatusChange",
+    "StatusSubscriber",
     "TimedOrder",
     "close_overdue_orders",
     "expire_overdue_orders",

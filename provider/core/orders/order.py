@@ -1,8 +1,11 @@
 """Orders, their events and their results.
 
-`Order.change_status` is the only place where a status changes.
+`Order.change_status` is the only place where a status changes. It tells the subscribers, which
+append messages about the change in the same transaction.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -220,13 +223,35 @@ class Order(Base):
         self.enqueue_email(session, "invitation", now)
 
     def enqueue_email(self, session: Session, template: str, now: datetime) -> None:
+        self.append_message(
+            session, outbox.EMAIL, topic=template, payload={"order": self.public_id}, now=now
+        )
+
+    def append_message(
+        self,
+        session: Session,
+        channel: str,
+        *,
+        topic: str,
+        payload: dict[str, Any],
+        now: datetime,
+        host: str = "",
+        writer: str = "",
+        supersedes_earlier: bool = False,
+    ) -> None:
+        """Append a message about this order, after the earlier ones of its channel and writer.
+
+        A second writer on the same channel and host needs a name, or its messages would share one
+        order with the first writer's.
+        """
         outbox.append(
             session,
-            queue=self.queue_name(outbox.EMAIL),
-            ordering_key=self.public_id,
+            queue=self.queue_name(channel, host),
+            ordering_key=str(outbox.OrderingKey(self.public_id, writer)),
             sequence=self.revision,
-            topic=template,
-            payload={"order": self.public_id},
+            topic=topic,
+            payload=payload,
+            supersedes_earlier=supersedes_earlier,
             now=now,
         )
 
@@ -281,14 +306,15 @@ class Order(Base):
         note: str = "",
         result: "Result | None" = None,
     ) -> None:
-        """Change the status, record the event and enqueue the callback, in one transaction.
+        """Change the status, record the event and tell the subscribers, in one transaction.
 
         Raises Conflict for a transition that is not allowed. The UPDATE checks the revision
         and raises Conflict when another transaction changed the order first. Otherwise a submit
         and an expiry at the same moment could both succeed.
         """
-        if self.status not in ALLOWED_PREVIOUS_STATUSES[status]:
-            raise Conflict(f"An order that is {self.status} cannot become {status}")
+        old_status = self.status
+        if old_status not in ALLOWED_PREVIOUS_STATUSES[status]:
+            raise Conflict(f"An order that is {old_status} cannot become {status}")
         session.flush()
         changed = session.execute(
             update(Order)
@@ -305,15 +331,8 @@ class Order(Base):
             raise Conflict("Somebody else changed this order at the same moment")
         session.refresh(self, ["status", "revision", "finished_at"])
         self.record_event(session, status if status != PENDING else "reopened", actor, now, note)
-        outbox.append(
-            session,
-            queue=self.queue_name(outbox.CALLBACK, self.callback_host),
-            ordering_key=self.public_id,
-            sequence=self.revision,
-            topic="status",
-            supersedes_earlier=True,
-            now=now,
-            payload={"status": status, "result": result.id if result else None},
+        _tell_subscribers(
+            session, StatusChange(self, old_status, status, self.revision, result, now, note)
         )
 
     def queue_name(self, channel: str, host: str = "") -> str:
@@ -384,3 +403,30 @@ class Result(Base):
                 if not isinstance(figure, str | int | float | None):
                     raise Invalid("Details have at most two levels and no lists; dates as ISO 8601")
         return details
+
+
+@dataclass(frozen=True)
+class StatusChange:
+    """A change of an order's status. `result` is the new result of a completed order."""
+
+    order: Order
+    old_status: str
+    new_status: str
+    revision: int
+    result: Result | None
+    changed_at: datetime
+    reason: str
+
+
+# A subscriber appends the messages that a change makes necessary, in the open transaction. Its
+# error rolls the change back.
+StatusSubscriber = Callable[[Session, StatusChange], None]
+SUBSCRIBERS_KEY = "status_subscribers"  # of `Session.info`; `Services.build` sets it
+
+
+def _tell_subscribers(session: Session, change: StatusChange) -> None:
+    subscribers: tuple[StatusSubscriber, ...] | None = session.info.get(SUBSCRIBERS_KEY)
+    if subscribers is None:  # without subscribers the ATS would never learn the status
+        raise RuntimeError("A status changes only in a session of `Services.db.writing`")
+    for subscriber in subscribers:
+        subscriber(session, change)

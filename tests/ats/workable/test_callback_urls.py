@@ -115,7 +115,7 @@ def test_callback_url_on_allowed_host_is_accepted(
 def test_private_callbacks_allow_http_and_ports_on_listed_hosts(
     settings: Settings, clock: factories.ManualClock
 ) -> None:
-    services = Services.build(replace(settings, private_callbacks=True), clock)
+    services = factories.build_services(replace(settings, private_callbacks=True), clock)
     client = create_app(services).test_client()
     workable = WorkableClient(client, factories.create_account(services, hosts=["127.0.0.1"])[1])
     order_body = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))

@@ -280,12 +280,12 @@ def test_order_is_503_while_database_is_locked(
     settings: Settings, clock: factories.ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_MS", 50)
-    services = Services.build(settings, clock)
+    services = factories.build_services(settings, clock)
     workable = WorkableClient(
         create_app(services).test_client(), factories.create_account(services)[1]
     )
     order_body = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
-    other = Services.build(settings, clock)
+    other = factories.build_services(settings, clock)
     with other.db.writing() as session, capture_logs():
         session.connection()
         assert parse_error(workable.post("/assessments", order_body)) == (

@@ -149,7 +149,7 @@ def test_two_servers_on_one_database_make_one_order(
     app: Flask,
     contract: KindContract,
 ) -> None:
-    other = Services.build(settings, clock)
+    other = factories.build_services(settings, clock)
     apps = (app, create_app(other))
     token = factories.create_account(services)[1]
     order_body = contract.order_body(contract.create_product(services))

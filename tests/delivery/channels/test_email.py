@@ -21,7 +21,7 @@ from tests.smtp_server import SmtpServer
 @pytest.fixture
 def services(settings: Settings, clock: ManualClock, smtp_server: SmtpServer) -> Iterator[Services]:
     """Services whose e-mails go to the test's mail server."""
-    services = Services.build(replace(settings, mail_url=smtp_server.url), clock)
+    services = factories.build_services(replace(settings, mail_url=smtp_server.url), clock)
     yield services
     services.db.close()
 
@@ -118,7 +118,7 @@ def test_permanently_refused_email_is_parked(
 def test_email_without_mail_server_is_saved_to_folder(
     settings: Settings, clock: ManualClock
 ) -> None:
-    services = Services.build(settings, clock)
+    services = factories.build_services(settings, clock)
     dispatcher = Dispatcher(services)
     account, _ = factories.create_account(services)
     order = factories.place_order(services, account, factories.create_test(services))

@@ -100,7 +100,7 @@ def main(root: Path, host: str, synchronous: str) -> None:
             "PROVIDER_RETRY_SCHEDULE": "5s,30s",
         }
     )
-    services = Services.build(settings, AcceleratedClock())
+    services = factories.build_services(settings, AcceleratedClock())
     set_synchronous(services.db, synchronous)
     schema_version.upgrade(services.db)
     account_id, token = factories.create_account(services, hosts=[host])

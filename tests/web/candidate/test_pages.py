@@ -65,7 +65,7 @@ def test_open_invitation_redirects_to_url_without_token(
 
 def test_session_cookie_over_https_has_host_prefix(settings: Settings, clock: ManualClock) -> None:
     https_settings = replace(settings, base_url="https://provider.test")
-    services = Services.build(https_settings, clock)
+    services = factories.build_services(https_settings, clock)
     client = create_app(services).test_client()
     account_id, _ = factories.create_account(services)
     public_id = factories.place_order(services, account_id, factories.create_test(services))

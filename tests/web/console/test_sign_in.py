@@ -78,7 +78,7 @@ def test_session_cookie_is_httponly_and_samesite(services: Services, client: Fla
 
 
 def test_session_cookie_with_tls_has_host_prefix(settings: Settings, clock: ManualClock) -> None:
-    services = Services.build(replace(settings, base_url="https://provider.test"), clock)
+    services = factories.build_services(replace(settings, base_url="https://provider.test"), clock)
     password = factories.create_staff(services)
     client = create_app(services).test_client()
     page = client.get(SIGN_IN_PATH, base_url="https://provider.test").text
