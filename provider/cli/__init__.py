@@ -35,6 +35,9 @@ main.add_lazy_commands(
 main.add_lazy_commands("provider.cli.accounts", account="Customers' ATS connections.")
 main.add_lazy_commands("provider.cli.staff", staff="People who sign in to the console.")
 main.add_lazy_commands(
+    "provider.cli.audit", audit="Show what staff and commands have done, the newest last."
+)
+main.add_lazy_commands(
     "provider.cli.products",
     product="Products to order: tests, interview templates, packages.",
     seed="Add the sample products of each kind, published; existing products stay unchanged.",

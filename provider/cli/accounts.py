@@ -15,9 +15,17 @@ from provider.cli.account_settings import (
     parse_expire_after,
     parse_host,
 )
-from provider.cli.common import json_option, open_services, print_json, print_record, print_records
+from provider.cli.common import (
+    json_option,
+    open_services,
+    print_json,
+    print_record,
+    print_records,
+    record_command,
+)
 from provider.cli.products import find_product
 from provider.core.accounts import Account, AccountProduct, Caller
+from provider.core.audit import Action
 from provider.core.kinds import KINDS
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
@@ -71,6 +79,9 @@ def create(
             if callback_token is not None:
                 change_setting(account, services, "callback_token", callback_token)
             token = account.issue_token(services.now())
+            subject = f"account:{account.public_id}"
+            fields = account.audit_fields() | {"token": account.tokens[-1].prefix}
+            record_command(session, services.now(), Action.ACCOUNT_CREATED, subject, after=fields)
         if as_json:
             print_json({"account": account.name, "token": token})
             return
@@ -145,6 +156,7 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     """
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, name_, lock=True)
+        subject, before = f"account:{account.public_id}", account.audit_fields()
         for setting in settings:
             key, equals, value = setting.partition("=")
             if not equals:
@@ -152,6 +164,17 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
             change_setting(account, services, key.strip(), value.strip())
             if key.strip() == "callback_token":
                 outbox.resume(session, f"account/{account.id}/{CALLBACK}")
+                record_command(
+                    session, services.now(), Action.ACCOUNT_CALLBACK_TOKEN_CHANGED, subject
+                )
+        record_command(
+            session,
+            services.now(),
+            Action.ACCOUNT_CHANGED,
+            subject,
+            before=before,
+            after=account.audit_fields(),
+        )
     click.echo(f"Changed {account.name}; a running server applies it within five seconds.")
 
 
@@ -172,8 +195,16 @@ def products_(name_: str, sees_all: bool, only: bool, keys: tuple[str, ...], as_
     with open_services() as services:
         if sees_all or only:
             with services.db.writing() as session:
-                _restrict_products(
-                    session, Account.get_by_name(session, name_, lock=True), sees_all, keys
+                account = Account.get_by_name(session, name_, lock=True)
+                before = _product_choice(session, account)
+                _restrict_products(session, account, sees_all, keys)
+                record_command(
+                    session,
+                    services.now(),
+                    Action.ACCOUNT_CHANGED,
+                    f"account:{account.public_id}",
+                    before=before,
+                    after=_product_choice(session, account),
                 )
         with services.db.reading() as session:
             records = _visible_products(session, Account.get_by_name(session, name_))
@@ -188,6 +219,13 @@ def token(name_: str, as_json: bool) -> None:
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, name_)
         new_token = account.issue_token(services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ACCOUNT_TOKEN_CREATED,
+            f"account:{account.public_id}",
+            after={"token": account.tokens[-1].prefix},
+        )
     if as_json:
         print_json({"account": account.name, "token": new_token})
     else:
@@ -200,7 +238,15 @@ def token(name_: str, as_json: bool) -> None:
 def revoke(name_: str, prefix: str) -> None:
     """Revoke the token that begins with PREFIX."""
     with open_services() as services, services.db.writing() as session:
-        revoked = Account.get_by_name(session, name_).revoke_token(prefix, services.now())
+        account = Account.get_by_name(session, name_)
+        revoked = account.revoke_token(prefix, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ACCOUNT_TOKEN_REVOKED,
+            f"account:{account.public_id}",
+            before={"token": revoked.prefix},
+        )
     click.echo(f"Revoked {revoked.prefix}…; a running server refuses it within five seconds.")
 
 
@@ -240,6 +286,15 @@ def _restrict_products(
     session.execute(delete(AccountProduct).where(AccountProduct.account_id == account.id))
     for product_id in sorted({find_product(session, key).id for key in keys}):
         session.add(AccountProduct(account_id=account.id, product_id=product_id))
+
+
+def _product_choice(session: Session, account: Account) -> dict[str, Any]:
+    query = select(Product.kind, Product.key).join(
+        AccountProduct, AccountProduct.product_id == Product.id
+    )
+    rows = session.execute(query.where(AccountProduct.account_id == account.id))
+    products = sorted(f"{row.kind}/{row.key}" for row in rows)
+    return {"all_products": account.all_products, "products": products}
 
 
 def _visible_products(session: Session, account: Account) -> list[dict[str, Any]]:

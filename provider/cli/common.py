@@ -1,6 +1,8 @@
 """Shared by all commands: errors in one line, tables, JSON, and the services."""
 
 import json
+import os
+import pwd
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +17,9 @@ from provider.core.labels import format_duration
 from provider.errors import ProviderError, Unavailable
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from provider.core.audit import Action, Fields
     from provider.services import Services
 
 Record = Mapping[str, Any]
@@ -107,6 +112,32 @@ def open_services() -> Iterator["Services"]:
         yield services
     finally:
         services.db.close()
+
+
+def command_actor() -> str:
+    """Return the actor of a command in the audit log: `command:` and the name of the OS user.
+
+    Behind sudo it is the person's own name, or every command would come from the same user.
+    """
+    try:
+        user = os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user may have no name
+        user = str(os.getuid())
+    return f"command:{printable_text(user)[:100]}"
+
+
+def record_command(
+    session: "Session",
+    now: datetime,
+    action: "Action",
+    subject: str,
+    before: "Fields | None" = None,
+    after: "Fields | None" = None,
+) -> None:
+    """Write an act of this command to the audit log, in the transaction of the act."""
+    from provider.core import audit  # late: the help needs no SQLAlchemy
+
+    audit.record(session, command_actor(), action, subject, now=now, before=before, after=after)
 
 
 def print_records(records: Sequence[Record], columns: Mapping[str, str], *, as_json: bool) -> None:

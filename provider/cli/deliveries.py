@@ -15,8 +15,10 @@ from provider.cli.common import (
     print_record,
     print_records,
     printable_text,
+    record_command,
 )
 from provider.core.accounts import Account
+from provider.core.audit import Action
 from provider.core.pauses import PauseView, list_pauses
 from provider.errors import NotFound
 from provider.outbox import (
@@ -163,9 +165,8 @@ def retry(
     with open_services() as services:
         if delivery_id:
             with services.db.writing() as session:
-                is_requeued = outbox.requeue(
-                    session, _find_delivery(session, delivery_id), services.now()
-                )
+                message = _find_delivery(session, delivery_id)
+                is_requeued = _requeue(session, services, message)
             click.echo(
                 "The delivery is due again."
                 if is_requeued
@@ -191,12 +192,26 @@ def _retry_all(services: Services, account: str | None, channel: str | None) -> 
             conditions = _filter_conditions(session, PARKED, account, channel)
             query = select(Message).where(*conditions, Message.id > last_id).order_by(Message.id)
             batch = session.scalars(query.limit(BATCH_SIZE)).all()
-            results = [outbox.requeue(session, message, services.now()) for message in batch]
+            results = [_requeue(session, services, message) for message in batch]
         requeued += results.count(True)
         superseded += results.count(False)
         if len(batch) < BATCH_SIZE:
             return requeued, superseded
         last_id = batch[-1].id
+
+
+def _requeue(session: Session, services: Services, message: Message) -> bool:
+    """Requeue a failed message; return False if a later status has superseded it."""
+    is_requeued = outbox.requeue(session, message, services.now())
+    record_command(
+        session,
+        services.now(),
+        Action.DELIVERY_SENT_AGAIN,
+        f"delivery:{message.public_id}",
+        before={"state": PARKED},
+        after={"state": WAITING if is_requeued else SUPERSEDED},
+    )
+    return is_requeued
 
 
 def _filter_conditions(

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -11,9 +12,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from provider import config, maintenance
-from provider.cli.common import json_option, open_services, print_json
+from provider.cli.common import json_option, open_services, print_json, record_command
+from provider.clock import Clock
+from provider.core.audit import Action
 from provider.errors import Invalid
 from provider.maintenance import ProgressCallback, TableChecksums
+
+INSTANCE = "instance"  # the subject of entries about the whole instance
 
 
 @click.command("copy-instance")
@@ -49,6 +54,10 @@ def copy_instance(
         _progress_bar() as report_progress,
     ):
         report = maintenance.copy_instance(source_db, target_db, report_progress, files=files)
+        # In the copy only: FROM stays unchanged.
+        origin = {"from": source_db.url.render_as_string(hide_password=True)}
+        with target_db.writing() as session:
+            record_command(session, _now(), Action.INSTANCE_COPIED, INSTANCE, after=origin)
     _print_summary(
         report.tables,
         len(report.files.stored_files),
@@ -79,6 +88,14 @@ def backup(folder: Path, as_json: bool) -> None:
             services.now(),
             report_progress,
         )
+        with services.db.writing() as session:
+            record_command(
+                session,
+                services.now(),
+                Action.INSTANCE_BACKED_UP,
+                INSTANCE,
+                after={"folder": str(folder.absolute())},
+            )
     _print_summary(
         manifest.tables,
         len(manifest.files),
@@ -114,6 +131,14 @@ def restore(folder: Path, as_json: bool) -> None:
         manifest = maintenance.restore_backup(
             folder.absolute(), config.load_settings(), report_progress
         )
+    with open_services() as services, services.db.writing() as session:
+        record_command(
+            session,
+            services.now(),
+            Action.INSTANCE_RESTORED,
+            INSTANCE,
+            after={"folder": str(folder.absolute()), "backup_created_at": manifest.created_at},
+        )
     _print_summary(
         manifest.tables,
         len(manifest.files),
@@ -137,6 +162,15 @@ def prune(dry_run: bool, as_json: bool) -> None:
         unreferenced = maintenance.find_unreferenced_files(
             services.db, services.media, services.now()
         )
+        if unreferenced and not dry_run:
+            with services.db.writing() as session:  # before the first file is gone
+                record_command(
+                    session,
+                    services.now(),
+                    Action.MEDIA_PRUNED,
+                    INSTANCE,
+                    after={"files": len(unreferenced)},
+                )
         for number, (key, _) in enumerate(() if dry_run else unreferenced, 1):
             services.media.delete(key)
             report_progress("Deleting files", number, len(unreferenced))
@@ -147,6 +181,12 @@ def prune(dry_run: bool, as_json: bool) -> None:
         files = "1 unreferenced file" if file_count == 1 else f"{file_count:,} unreferenced files"
         verb = "Would delete" if dry_run else "Deleted"
         click.echo(f"{verb} {files}, {byte_count:,} bytes.")
+
+
+def _now() -> datetime:
+    """Return the time where no services are open."""
+    clock = click.get_current_context().find_object(Clock) or Clock()
+    return clock.now()
 
 
 @contextmanager

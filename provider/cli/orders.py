@@ -8,8 +8,16 @@ from sqlalchemy.orm import joinedload
 
 from provider import outbox
 from provider.cli import deliveries
-from provider.cli.common import json_option, open_services, print_json, print_record, print_records
+from provider.cli.common import (
+    json_option,
+    open_services,
+    print_json,
+    print_record,
+    print_records,
+    record_command,
+)
 from provider.core.accounts import Account
+from provider.core.audit import Action
 from provider.core.kinds import KINDS
 from provider.core.orders import INVITE, STATUSES, Link, Order
 from provider.errors import Gone
@@ -100,11 +108,13 @@ def show(order_id: str, as_json: bool) -> None:
 @click.argument("order_id", metavar="ID")
 def link(order_id: str) -> None:
     """Print the link of the candidate's invitation."""
-    with open_services() as services, services.db.reading() as session:
+    with open_services() as services, services.db.writing() as session:
         invitation = Link.find_permanent(session, Order.find(session, order_id), INVITE)
         if invitation is None:
             raise Gone("The order's invitation was revoked: reopen the order for a new one")
         url = services.urls.invitation(invitation.get_token(services.secret_box))
+        # The link signs the candidate in, so reading it is an act.
+        record_command(session, services.now(), Action.ORDER_LINK_SHOWN, f"order:{order_id}")
     click.echo(url)
 
 
@@ -114,7 +124,17 @@ def link(order_id: str) -> None:
 def cancel(order_id: str, reason: str) -> None:
     """Cancel an order: the candidate can no longer act, and the ATS gets the status."""
     with open_services() as services, services.db.writing() as session:
-        Order.find(session, order_id).cancel(session, ACTOR, reason, services.now())
+        order = Order.find(session, order_id)
+        before = {"status": order.status}
+        order.cancel(session, ACTOR, reason, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ORDER_CANCELLED,
+            f"order:{order_id}",
+            before=before,
+            after={"status": order.status},
+        )
     click.echo("Cancelled; `provider order reopen` undoes it.")
 
 
@@ -125,7 +145,16 @@ def reopen(order_id: str, reason: str) -> None:
     """Reopen an order: the candidate is invited again, and the ATS gets the status."""
     with open_services() as services, services.db.writing() as session:
         order = Order.find(session, order_id)
+        before = {"status": order.status}
         order.reopen(session, services.secret_box, ACTOR, reason, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ORDER_REOPENED,
+            f"order:{order_id}",
+            before=before,
+            after={"status": order.status},
+        )
     click.echo("Reopened; the candidate is invited again.")
 
 

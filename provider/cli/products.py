@@ -8,11 +8,20 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.cli.common import json_option, open_services, print_json, print_record, print_records
+from provider.cli.common import (
+    json_option,
+    open_services,
+    print_json,
+    print_record,
+    print_records,
+    record_command,
+)
+from provider.core.audit import Action
 from provider.core.kinds import KINDS, import_document
-from provider.core.products import Product
+from provider.core.products import Product, ProductVersion
 from provider.core.products.documents import Document, parse_documents, read_file, to_yaml
 from provider.errors import Conflict, Invalid, NotFound
+from provider.services import Services
 
 
 @click.group()
@@ -81,8 +90,10 @@ def import_(file: Path, publish: bool) -> None:
         lines = []
         for document in documents:
             product, new_version = import_document(session, document, services.now())
+            if new_version is not None:
+                _record_import(session, services, product)
             if publish:
-                product.publish(services.now())
+                _publish(session, services, product)
             number = product.versions[-1].number
             change = "unchanged" if new_version is None else "new"
             lines.append(
@@ -96,7 +107,7 @@ def import_(file: Path, publish: bool) -> None:
 def publish(key: str) -> None:
     """Publish a product's newest version: new orders use it."""
     with open_services() as services, services.db.writing() as session:
-        version = find_product(session, key).publish(services.now())
+        version = _publish(session, services, find_product(session, key))
     click.echo(f"New orders of {key} get version {version.number}.")
 
 
@@ -105,7 +116,17 @@ def publish(key: str) -> None:
 def archive(key: str) -> None:
     """Remove a product from every list; its orders continue, and `publish` restores it."""
     with open_services() as services, services.db.writing() as session:
-        find_product(session, key).archive(services.now())
+        product = find_product(session, key)
+        before = product.audit_fields()
+        product.archive(services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.PRODUCT_ARCHIVED,
+            f"product:{product.public_id}",
+            before=before,
+            after=product.audit_fields(),
+        )
     click.echo(f"{key} is archived.")
 
 
@@ -118,9 +139,31 @@ def seed() -> None:
             if _matching_products(session, document.kind, document.key):
                 continue
             product, _ = import_document(session, document, services.now())
-            product.publish(services.now())
+            _record_import(session, services, product)
+            _publish(session, services, product)
             added.append(f"Added {product.kind}/{product.key}")
     click.echo("\n".join(added) or "The samples exist already.")
+
+
+def _record_import(session: Session, services: Services, product: Product) -> None:
+    session.flush()  # a new product gets its public id
+    fields = {"kind": product.kind, "key": product.key, "newest": product.versions[-1].number}
+    subject = f"product:{product.public_id}"
+    record_command(session, services.now(), Action.PRODUCT_IMPORTED, subject, after=fields)
+
+
+def _publish(session: Session, services: Services, product: Product) -> ProductVersion:
+    before = product.audit_fields()
+    version = product.publish(services.now())
+    record_command(
+        session,
+        services.now(),
+        Action.PRODUCT_PUBLISHED,
+        f"product:{product.public_id}",
+        before=before,
+        after=product.audit_fields(),
+    )
+    return version
 
 
 def load_sample_documents() -> list[Document]:

@@ -5,7 +5,8 @@ import sys
 import click
 from sqlalchemy import select
 
-from provider.cli.common import json_option, open_services, print_records
+from provider.cli.common import json_option, open_services, print_records, record_command
+from provider.core.audit import Action
 from provider.core.staff import ROLES, Staff
 from provider.errors import Conflict, NotFound
 
@@ -24,6 +25,13 @@ def create(email: str, role: str, password_stdin: bool) -> None:
     password = _read_password(password_stdin)
     with open_services() as services, services.db.writing() as session:
         person = Staff.create(session, email, password, role, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.STAFF_CREATED,
+            f"staff:{person.email}",
+            after={"role": role},
+        )
     click.echo(f"{person.email} can sign in as {role}.")
 
 
@@ -50,6 +58,13 @@ def disable(email: str) -> None:
         if person.disabled_at:
             raise Conflict(f"{person.email} is disabled already")
         person.disabled_at = services.now()
+        record_command(
+            session,
+            services.now(),
+            Action.STAFF_DISABLED,
+            f"staff:{person.email}",
+            before={"role": person.role},
+        )
     click.echo(f"{person.email} can no longer sign in.")
 
 

@@ -47,6 +47,22 @@ EVENT_LABELS = STATUS_LABELS | {
     "invitation": "Invitation",
     "status": "Status update",
 }
+# Actions and fields of the audit log. Most get their label from their name.
+ACTION_LABELS = {
+    "order.link_shown": "Candidate’s link shown",
+    "pause.probed": "Paused delivery tried now",
+    "staff.sign_in_failed": "Sign-in failed",
+    "staff.signed_in": "Signed in",
+    "staff.signed_out": "Signed out",
+}
+FIELD_LABELS = {
+    "ats": "ATS",
+    "expire_after_seconds": "Seconds to start",
+    "ip_address": "IP address",
+    "timezone": "Time zone",
+    "shared_ttl": "Lifetime of shared links",
+    "shared_ttl_units": "Unit of that lifetime",
+}
 # Family → value → label. The kinds add theirs by `add_labels`.
 LABELS: dict[str, dict[str, str]] = {
     "status": STATUS_LABELS,
@@ -56,6 +72,8 @@ LABELS: dict[str, dict[str, str]] = {
     "delivery": DELIVERY_LABELS,
     "outcome": OUTCOME_LABELS,
     "event": EVENT_LABELS,
+    "action": ACTION_LABELS,
+    "field": FIELD_LABELS,
 }
 
 # Pages show a tone by a shape and a colour, because some people cannot tell colours apart.

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 # Imported for their tables: a copy of an instance takes only the tables that are imported.
-from provider.core import kinds, staff  # noqa: F401
+from provider.core import audit, kinds, staff  # noqa: F401
 from provider.errors import Unavailable
 from provider.storage import migrations, procrastinate_schema
 from provider.storage.database import Base, Database, translate_errors

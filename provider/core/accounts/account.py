@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, String, select, update
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String, inspect, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.errors import Conflict, NotFound, Unauthorized, Unavailable
@@ -57,6 +57,12 @@ class Account(Base):
     def display_name(self) -> str:
         """The name to show to candidates."""
         return str(self.branding.get("display_name") or self.name)
+
+    def audit_fields(self) -> dict[str, Any]:
+        """Return the settings that an entry of the audit log may contain: no secret."""
+        hidden = {"id", "public_id", "callback_token", "created_at"}
+        columns = inspect(Account).column_attrs.keys()
+        return {name: getattr(self, name) for name in columns if name not in hidden}
 
     def set_callback_token(self, secret_box: SecretBox, token: str | None) -> None:
         """Set the bearer token of the account's callbacks; None removes it."""

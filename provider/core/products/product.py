@@ -50,6 +50,11 @@ class Product(Base):
             return "archived"
         return PUBLISHED if self.current_version_id else DRAFT
 
+    def audit_fields(self) -> dict[str, Any]:
+        """Return what an entry of the audit log says of the product."""
+        current = [row.number for row in self.versions if row.id == self.current_version_id]
+        return {"state": self.state, "version": current[0] if current else None}
+
     def add_version(
         self, session: Session, content: dict[str, Any], digest: str, now: datetime
     ) -> "ProductVersion | None":

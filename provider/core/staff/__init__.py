@@ -8,6 +8,7 @@ from provider.core.staff.sign_in import (
     SignInAttempt,
     StaffSession,
     complete_sign_in,
+    record_failed_sign_in,
     register_sign_in_attempt,
 )
 
@@ -20,6 +21,7 @@ __all__ = [
     "Staff",
     "StaffSession",
     "complete_sign_in",
+    "record_failed_sign_in",
     "register_sign_in_attempt",
     "verify_password",
 ]

@@ -16,6 +16,7 @@ class Permission(Enum):
     VIEW_MESSAGE_BODIES = "see the content of messages"
     VIEW_PRODUCTS = "see products"
     VIEW_ACCOUNTS = "see accounts"
+    VIEW_AUDIT_LOG = "see the audit log"
     MANAGE_ORDERS = "cancel or reopen orders, or see a candidate’s link"
     RATE_INTERVIEWS = "rate interviews"
     DECIDE_CHECKS = "decide checks, or see a candidate’s details"

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ForeignKey, LargeBinary, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
+from provider.core import audit
+from provider.core.audit import Action
 from provider.core.staff import passwords
 from provider.core.staff.member import Staff
 from provider.errors import Unauthorized
@@ -98,7 +100,26 @@ def complete_sign_in(session: Session, email: str, ip_address: str, now: datetim
         )
     )
     session.execute(delete(StaffSession).where(StaffSession.expires_at < now))
+    origin = {"ip_address": ip_address}
+    audit.record(session, email, Action.STAFF_SIGNED_IN, f"staff:{email}", now=now, after=origin)
     return _create_session(session, staff, now)
+
+
+def record_failed_sign_in(session: Session, email: str, ip_address: str, now: datetime) -> None:
+    """Write a failed sign-in to the audit log.
+
+    An e-mail that is not of the staff is left out: people type their password into that field too.
+    """
+    email = _normalize_email(email)
+    is_known = session.scalar(select(Staff.id).where(Staff.email == email)) is not None
+    audit.record(
+        session,
+        audit.SYSTEM,
+        Action.STAFF_SIGN_IN_FAILED,
+        f"staff:{email if is_known else 'unknown'}",
+        now=now,
+        after={"ip_address": ip_address},
+    )
 
 
 def _normalize_email(email: str) -> str:

@@ -12,6 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from provider.core import audit
+from provider.core.audit import Action, Fields
 from provider.core.staff import Permission, StaffSession
 from provider.errors import Unauthorized
 from provider.outbox import PARKED, Message, is_in_state
@@ -83,6 +85,25 @@ def current_staff() -> CurrentStaff:
 def may(permission: Permission) -> bool:
     """Return whether the member of staff behind the request has a permission."""
     return permission in current_staff().permissions
+
+
+def record_act(
+    session: Session,
+    action: Action,
+    subject: str,
+    before: Fields | None = None,
+    after: Fields | None = None,
+) -> None:
+    """Write an act of the member of staff behind the request to the audit log."""
+    audit.record(
+        session,
+        current_staff().email,
+        action,
+        subject,
+        now=current_services().now(),
+        before=before,
+        after=after,
+    )
 
 
 def template_context() -> dict[str, Any]:

@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response
 from provider.errors import ProviderError
 from provider.web.console import (
     accounts,
+    audit,
     authentication,
     deliveries,
     emails,
@@ -31,6 +32,7 @@ for section in (
     products,
     product_actions,
     accounts,
+    audit,
 ):
     routes.register_blueprint(section.routes)
 

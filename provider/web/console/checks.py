@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.core import labels
+from provider.core.audit import Action
 from provider.core.kinds.check import Check
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.content import Screening
@@ -56,6 +57,7 @@ def show_candidate_details(order_id: str) -> Response:
         check.record_event(
             session, "details shown", authentication.current_staff().email, services.now()
         )
+        authentication.record_act(session, Action.CHECK_DETAILS_SHOWN, f"order:{order_id}")
         session.flush()
         return _render_check(session, check, show_details=True)
 
@@ -92,9 +94,12 @@ def complete(order_id: str) -> Response:
     try:
         with services.db.writing() as session:
             check = _lock_unchanged_check(session, order_id)
+            before = {"status": check.status}
             check.conclude(
                 session, services.secret_box, authentication.current_staff().email, services.now()
             )
+            subject, after = f"order:{order_id}", {"status": check.status}
+            authentication.record_act(session, Action.CHECK_COMPLETED, subject, before, after)
     except Conflict as error:
         return _render_confirmation(order_id, str(error), 409)
     flash("The check is completed.", "success")
@@ -122,13 +127,22 @@ def _save_submitted_outcomes(session: Session, check: Check) -> None:
     services = current_services()
     if problems := _find_problems(check):
         raise Invalid(next(iter(problems.values())))
+    changed_screenings = []
     for screening in check.content.screenings:
         status, note = _submitted_outcome(screening.key)
         if status:
             actor = authentication.current_staff().email
-            check.record_finding(
+            if check.record_finding(
                 session, services.secret_box, screening.key, status, note, actor, services.now()
-            )
+            ):
+                changed_screenings.append(screening.key)
+    if changed_screenings:  # their names only: an outcome is a result
+        authentication.record_act(
+            session,
+            Action.CHECK_OUTCOMES_SAVED,
+            f"order:{check.public_id}",
+            after={"screenings": changed_screenings},
+        )
 
 
 def _find_problems(check: Check) -> dict[str, str]:

@@ -10,11 +10,12 @@ from structlog import get_logger
 from werkzeug.wrappers import Response
 
 from provider import outbox
+from provider.core.audit import Action
 from provider.core.orders import Order
 from provider.core.pauses import list_pauses, probe_now
 from provider.core.staff import Permission
 from provider.errors import NotFound
-from provider.outbox import PARKED, Message
+from provider.outbox import PARKED, SUPERSEDED, WAITING, Message
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
@@ -92,6 +93,7 @@ def probe() -> Response:
     services, scope = current_services(), request.form.get("subject", "").replace("\x00", "")
     with services.db.writing() as session:
         probe_now(session, scope, services.now())
+        authentication.record_act(session, Action.PAUSE_PROBED, f"pause:{scope}")
     log.info("delivery_probe_requested", scope=scope, actor=authentication.current_staff().email)
     flash("One delivery is sent now. If it succeeds, the others follow.", "success")
     account_id = request.form.get("account", "")
@@ -146,7 +148,18 @@ def _requeue_messages(session: Session, messages: list[Message], now: datetime) 
         select(Order).where(Order.public_id.in_([message.subject for message in messages]))
     )
     orders_by_id = {order.public_id: order for order in orders}
-    requeued = [message for message in messages if outbox.requeue(session, message, now)]
+    requeued = []
+    for message in messages:
+        is_requeued = outbox.requeue(session, message, now)
+        if is_requeued:
+            requeued.append(message)
+        authentication.record_act(
+            session,
+            Action.DELIVERY_SENT_AGAIN,
+            f"delivery:{message.public_id}",
+            before={"state": PARKED},
+            after={"state": WAITING if is_requeued else SUPERSEDED},
+        )
     for message in requeued:
         if message.subject in orders_by_id:
             orders_by_id[message.subject].record_event(

@@ -4,6 +4,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from provider.core.audit import Action
 from provider.core.kinds.interview import Interview, Recording
 from provider.core.orders import COMPLETED
 from provider.core.orders.order import SUBMITTED
@@ -68,6 +69,9 @@ def save_rating(order_id: str, question: str) -> Response:
                 question, value, note, authentication.current_staff().email, services.now()
             )
             number = _question_number(interview, question)
+            authentication.record_act(
+                session, Action.INTERVIEW_RATED, f"order:{order_id}", after={"question": question}
+            )
     except Invalid as error:
         return _render_interview(
             order_id, invalid_question=question, problem=str(error), status_code=400
@@ -97,7 +101,10 @@ def complete(order_id: str) -> Response:
             interview = Interview.find(session, order_id, lock=True)
             _require_unchanged(interview, request.form.get("edit_token", ""))
             actor = authentication.current_staff().email
+            before = {"status": interview.status}
             interview.conclude(session, services.secret_box, summary, actor, services.now())
+            subject, after = f"order:{order_id}", {"status": interview.status}
+            authentication.record_act(session, Action.INTERVIEW_COMPLETED, subject, before, after)
     except Invalid as error:
         return _render_confirmation(order_id, str(error), 400)
     except Conflict as error:

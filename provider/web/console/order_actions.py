@@ -8,6 +8,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from provider.core.audit import Action
 from provider.core.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, Link, Order
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
@@ -28,6 +29,7 @@ ActionFunction = Callable[[Order, Session, str, str, datetime], None]
 class OrderAction:
     """An action: the statuses that allow it, its function, and the message after success."""
 
+    audit_action: Action
     allowed_statuses: frozenset[str]
     perform: ActionFunction
     success_message: str
@@ -38,9 +40,17 @@ def _reopen(order: Order, session: Session, actor: str, reason: str, now: dateti
 
 
 ORDER_ACTIONS = {
-    "cancel": OrderAction(frozenset({PENDING, CONSENTED}), Order.cancel, "The order is cancelled."),
+    "cancel": OrderAction(
+        Action.ORDER_CANCELLED,
+        frozenset({PENDING, CONSENTED}),
+        Order.cancel,
+        "The order is cancelled.",
+    ),
     "reopen": OrderAction(
-        FINAL_STATUSES, _reopen, "The order is reopened, and the candidate is invited again."
+        Action.ORDER_REOPENED,
+        FINAL_STATUSES,
+        _reopen,
+        "The order is reopened, and the candidate is invited again.",
     ),
 }
 
@@ -62,9 +72,12 @@ def perform(order_id: str, name: str) -> Response:
         with services.db.writing() as session:
             order = Order.find(session, order_id, lock=True)
             _require_unchanged(order, request.form.get("revision", ""))
-            ORDER_ACTIONS[name].perform(
+            action, before = ORDER_ACTIONS[name], {"status": order.status}
+            action.perform(
                 order, session, authentication.current_staff().email, reason, services.now()
             )
+            subject, after = f"order:{order_id}", {"status": order.status}
+            authentication.record_act(session, action.audit_action, subject, before, after)
     except Invalid as error:
         return _render_confirmation(order_id, name, str(error), 400)
     except Conflict as error:
@@ -86,6 +99,7 @@ def show_link(order_id: str) -> str:
         order.record_event(
             session, "link shown", authentication.current_staff().email, services.now()
         )
+        authentication.record_act(session, Action.ORDER_LINK_SHOWN, f"order:{order_id}")
         session.flush()
         url = services.urls.invitation(link.get_token(services.secret_box))
         return render_order_page(session, services, order, invitation_url=url)

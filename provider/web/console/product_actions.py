@@ -4,6 +4,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from structlog import get_logger
 from werkzeug.wrappers import Response
 
+from provider.core.audit import Action
 from provider.core.kinds import KINDS
 from provider.core.products import Product
 from provider.core.products.documents import load_content
@@ -17,6 +18,8 @@ from provider.web.console.products import load_version_content
 routes = Blueprint("product_actions", __name__, url_prefix="/products/<product_id>")
 
 log = get_logger()
+
+AUDIT_ACTIONS = {"publish": Action.PRODUCT_PUBLISHED, "archive": Action.PRODUCT_ARCHIVED}
 
 
 @routes.get("/<any(publish, archive):name>")
@@ -35,11 +38,19 @@ def perform(product_id: str, name: str) -> Response:
         with services.db.writing() as session:
             product = Product.find(session, product_id)
             _require_unchanged(product, request.form.get("edit_token", ""))
+            before = product.audit_fields()
             if name == "publish":
                 _require_readable(product)
                 product.publish(services.now())
             else:
                 product.archive(services.now())
+            authentication.record_act(
+                session,
+                AUDIT_ACTIONS[name],
+                f"product:{product_id}",
+                before,
+                product.audit_fields(),
+            )
     except (Invalid, Conflict) as error:
         return _render_confirmation(
             product_id, name, str(error), 409 if isinstance(error, Conflict) else 400

@@ -7,18 +7,26 @@ from flask import Blueprint, make_response, redirect, render_template, request, 
 from sqlalchemy import delete, select
 from werkzeug.wrappers import Response
 
+from provider.core.audit import Action
 from provider.core.staff import (
     STAFF_SESSION_LIFETIME,
     Staff,
     StaffSession,
     complete_sign_in,
+    record_failed_sign_in,
     register_sign_in_attempt,
     verify_password,
 )
 from provider.errors import Unauthorized
 from provider.services import Services, current_services
 from provider.storage import secrets
-from provider.web.console.authentication import cookie_name, public, requires
+from provider.web.console.authentication import (
+    cookie_name,
+    current_staff,
+    public,
+    record_act,
+    requires,
+)
 from provider.web.rate_limit import limit_by_address
 
 routes = Blueprint("sign_in", __name__)
@@ -40,6 +48,8 @@ def sign_in() -> Response:
     except Unauthorized as error:
         return _render_form(str(error), 429)
     if not verify_password(password_hash, request.form.get("password", "")):
+        with services.db.writing() as session:
+            record_failed_sign_in(session, email, ip_address, services.now())
         return _render_form(INVALID_CREDENTIALS_MESSAGE, 403)
     with services.db.writing() as session:
         token = complete_sign_in(session, email, ip_address, services.now())
@@ -56,6 +66,7 @@ def sign_out() -> Response:
         session.execute(
             delete(StaffSession).where(StaffSession.token_hash == secrets.sha256_digest(token))
         )
+        record_act(session, Action.STAFF_SIGNED_OUT, f"staff:{current_staff().email}")
     response = redirect(url_for("console.sign_in.sign_in"))
     _set_cookie(services, response, "", 0)
     return response

@@ -97,6 +97,7 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "archive": f"/console/products/{product_ids['check']}/archive",
         "accounts": "/console/accounts/",
         "account": f"/console/accounts/{account}",
+        "audit log": "/console/audit/",
         "missing": "/console/orders/nobody",
     }
     return ConsoleServer(url, paths, cookie)

@@ -53,6 +53,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("product_actions.perform", "POST"): Permission.EDIT_PRODUCTS,
     ("accounts.listing", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.detail", "GET"): Permission.VIEW_ACCOUNTS,
+    ("audit.listing", "GET"): Permission.VIEW_AUDIT_LOG,
 }
 CHANGING = {
     Permission.MANAGE_ORDERS,
@@ -136,8 +137,8 @@ def test_view_without_a_mark_is_refused(services: Services) -> None:
 def test_roles_keep_their_powers() -> None:
     viewing = {permission for permission in Permission if permission not in CHANGING}
     assert ROLE_PERMISSIONS["admin"] == set(Permission)
-    assert ROLE_PERMISSIONS["operator"] == set(Permission)
-    assert ROLE_PERMISSIONS["viewer"] == viewing
+    assert ROLE_PERMISSIONS["operator"] == set(Permission) - {Permission.VIEW_AUDIT_LOG}
+    assert ROLE_PERMISSIONS["viewer"] == viewing - {Permission.VIEW_AUDIT_LOG}
 
 
 def test_every_permission_is_asked_for_by_a_view_or_template() -> None:

@@ -242,8 +242,11 @@ class Check(Order):
         note: str,
         actor: str,
         now: datetime,
-    ) -> None:
-        """Set the outcome of a screening. The note is encrypted and never sent to the ATS."""
+    ) -> bool:
+        """Set the outcome of a screening; return False if it is the same already.
+
+        The note is encrypted and never sent to the ATS.
+        """
         self._require_consented()
         name = self.find_screening(screening).name
         if status not in (CLEAR, CONSIDER):
@@ -253,7 +256,7 @@ class Check(Order):
             raise Invalid(f"A note has at most {MAX_NOTE_LENGTH} characters")
         finding = self.find_finding(screening)
         if finding and (finding.status, self.decrypt_note(secret_box, finding)) == (status, note):
-            return
+            return False
         if finding is None:
             finding = Finding(screening=screening)
             self.findings.append(finding)
@@ -264,6 +267,7 @@ class Check(Order):
         self.record_event(
             session, "outcome entered", actor, now, f"{name}: {FINDING_LABELS[status]}"
         )
+        return True
 
     def find_finding(self, screening: str) -> Finding | None:
         """Return the finding of a screening; None before its outcome is entered."""

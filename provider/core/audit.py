@@ -1,0 +1,144 @@
+"""The audit log: which member of staff or which command changed what, and when.
+
+An entry is written in the transaction of its act, so neither exists without the other. Entries have
+ids and states, but no secret, no result and no candidate's name: erasing a candidate changes none.
+Triggers refuse to update or delete an entry.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, CursorResult, Index, String, delete, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from provider.storage import secrets
+from provider.storage.database import Base
+
+SYSTEM = "system"  # the actor where nobody is known, such as of a failed sign-in
+DELETE_TRIGGER = "audit_log_refuse_delete"
+
+Fields = Mapping[str, Any]
+
+
+class Action(StrEnum):
+    """What was done. The names are stored, so they never change."""
+
+    ORDER_CANCELLED = "order.cancelled"
+    ORDER_REOPENED = "order.reopened"
+    ORDER_LINK_SHOWN = "order.link_shown"
+    INTERVIEW_RATED = "interview.rated"
+    INTERVIEW_COMPLETED = "interview.completed"
+    CHECK_DETAILS_SHOWN = "check.details_shown"
+    CHECK_OUTCOMES_SAVED = "check.outcomes_saved"
+    CHECK_COMPLETED = "check.completed"
+    DELIVERY_SENT_AGAIN = "delivery.sent_again"
+    PAUSE_PROBED = "pause.probed"
+    PRODUCT_IMPORTED = "product.imported"
+    PRODUCT_PUBLISHED = "product.published"
+    PRODUCT_ARCHIVED = "product.archived"
+    ACCOUNT_CREATED = "account.created"
+    ACCOUNT_CHANGED = "account.changed"
+    ACCOUNT_CALLBACK_TOKEN_CHANGED = "account.callback_token_changed"  # noqa: S105
+    ACCOUNT_TOKEN_CREATED = "account.token_created"  # noqa: S105
+    ACCOUNT_TOKEN_REVOKED = "account.token_revoked"  # noqa: S105
+    STAFF_CREATED = "staff.created"
+    STAFF_DISABLED = "staff.disabled"
+    STAFF_SIGNED_IN = "staff.signed_in"
+    STAFF_SIGN_IN_FAILED = "staff.sign_in_failed"
+    STAFF_SIGNED_OUT = "staff.signed_out"
+    INSTANCE_BACKED_UP = "instance.backed_up"
+    INSTANCE_RESTORED = "instance.restored"
+    INSTANCE_COPIED = "instance.copied"
+    MEDIA_PRUNED = "media.pruned"
+
+
+class AuditEntry(Base):
+    """One act. `actor` is an e-mail of staff, `command:USER` or `system`; `subject` is `type:id`.
+
+    `before` and `after` have the fields that changed.
+    """
+
+    __tablename__ = "audit_log"
+    __table_args__ = (
+        Index("ix_audit_log_actor", "actor", "id"),
+        Index("ix_audit_log_action", "action", "id"),
+        Index("ix_audit_log_subject", "subject", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(
+        String(22), unique=True, default=secrets.generate_public_id
+    )
+    at: Mapped[datetime] = mapped_column(index=True)
+    actor: Mapped[str] = mapped_column(String(300))
+    action: Mapped[str] = mapped_column(String(50))
+    subject: Mapped[str] = mapped_column(String(400))
+    before: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    after: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+def record(
+    session: Session,
+    actor: str,
+    action: Action,
+    subject: str,
+    *,
+    now: datetime,
+    before: Fields | None = None,
+    after: Fields | None = None,
+) -> None:
+    """Add an entry to the caller's transaction.
+
+    Fields that are equal in `before` and `after` are left out. If all are equal, the act changed
+    nothing and no entry is written.
+    """
+    changed_before = _changed_fields(before or {}, after or {})
+    changed_after = _changed_fields(after or {}, before or {})
+    if (before or after) and not (changed_before or changed_after):
+        return
+    session.add(
+        AuditEntry(
+            at=now,
+            actor=actor,
+            action=action,
+            subject=subject,
+            before=changed_before or None,
+            after=changed_after or None,
+        )
+    )
+
+
+def list_changes(before: Fields | None, after: Fields | None) -> list[tuple[str, Any, Any]]:
+    """Return (field, old value, new value) of an entry; None where a side lacks the field."""
+    before, after = before or {}, after or {}
+    return [(name, before.get(name), after.get(name)) for name in {**before, **after}]
+
+
+def delete_entries_before(session: Session, moment: datetime) -> int:
+    """Delete entries older than `moment`, for retention; return how many.
+
+    The trigger against deleting is off until the end of the transaction, and only in it.
+    """
+    statement = delete(AuditEntry).where(AuditEntry.at < moment)
+    if session.get_bind().dialect.name == "sqlite":
+        create_trigger = session.scalar(
+            text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = :name"),
+            {"name": DELETE_TRIGGER},
+        )
+        session.execute(text(f"DROP TRIGGER {DELETE_TRIGGER}"))
+        deleted = session.execute(statement)
+        session.execute(text(str(create_trigger)))
+    else:
+        session.execute(text(f"ALTER TABLE audit_log DISABLE TRIGGER {DELETE_TRIGGER}"))
+        deleted = session.execute(statement)
+        session.execute(text(f"ALTER TABLE audit_log ENABLE TRIGGER {DELETE_TRIGGER}"))
+    assert isinstance(deleted, CursorResult)
+    return deleted.rowcount
+
+
+def _changed_fields(fields: Fields, other: Fields) -> dict[str, Any]:
+    return {
+        name: value for name, value in fields.items() if name not in other or other[name] != value
+    }

@@ -1,0 +1,305 @@
+"""Commands that change something are in the audit log, and `provider audit` shows it."""
+
+import os
+import pwd
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from provider.cli import main
+from provider.cli.common import command_actor
+from provider.core.audit import Action, AuditEntry
+from provider.core.orders import Order
+from provider.maintenance.prune_media import UPLOAD_GRACE_PERIOD
+from provider.services import Services
+from provider.storage.database import Database
+from tests import factories
+from tests.cli.test_commands import (
+    TEST,
+    Run,
+    create_account,
+    create_failed_deliveries,
+    error_message,
+    list_commands,
+    load_account,
+    parse_json,
+)
+from tests.cli.test_commands import run as run
+from tests.factories import ManualClock
+from tests.maintenance.test_prune_media import store_recording, store_unreferenced_file
+
+USER = f"command:{pwd.getpwuid(os.getuid()).pw_name}"
+# Commands that change nothing, or nothing that the audit log of this instance should have.
+EXEMPT = {
+    "account list": "reads only",
+    "account show": "reads only",
+    "audit": "reads only",
+    "config": "reads only",
+    "delivery list": "reads only",
+    "delivery pauses": "reads only",
+    "delivery show": "reads only",
+    "demo": "has an instance of its own, whose commands write their entries",
+    "init": "a new database must stay empty for `restore`; the database has its own version",
+    "order list": "reads only",
+    "order show": "reads only",
+    "product export": "reads only",
+    "product list": "reads only",
+    "product show": "reads only",
+    "serve": "starts a process",
+    "staff list": "reads only",
+    "worker": "starts a process",
+}
+
+
+@pytest.fixture(autouse=True)
+def _without_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
+
+
+class World:
+    """What a case needs. `database_url` is where the entry is expected."""
+
+    def __init__(
+        self, run: Run, services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.run, self.services, self.clock, self.monkeypatch = run, services, clock, monkeypatch
+        self.folder = services.settings.instance
+        self.database_url = services.settings.database_url
+
+    def order(self) -> str:
+        account_id, _ = factories.create_account(self.services)
+        return factories.place_order(
+            self.services, account_id, factories.create_test(self.services)
+        )
+
+    def entries(self) -> list[AuditEntry]:
+        with closing(Database(self.database_url)) as db, db.reading() as session:
+            return list(session.scalars(select(AuditEntry).order_by(AuditEntry.id)))
+
+
+def account_products(world: World) -> None:
+    create_account(world.run)
+    factories.create_test(world.services)
+    world.run("account", "products", "Groove Tech", "--only", "reasoning")
+
+
+def account_set(world: World) -> None:
+    create_account(world.run)
+    words = ("timezone=Europe/Athens", "sandbox=no", "callback_token=very-secret")
+    world.run("account", "set", "Groove Tech", *words)
+
+
+def account_token(world: World) -> None:
+    create_account(world.run)
+    world.run("account", "token", "Groove Tech")
+
+
+def account_revoke(world: World) -> None:
+    token = create_account(world.run)
+    world.run("account", "revoke", "Groove Tech", token)
+
+
+def staff_create(world: World) -> None:
+    words = ("staff", "create", "sam@provider.test", "--role", "viewer", "--password-stdin")
+    world.run(*words, stdin="correct horse battery")
+
+
+def staff_disable(world: World) -> None:
+    factories.create_staff(world.services)
+    world.run("staff", "disable", "sam@provider.test")
+
+
+def product_import(world: World) -> None:
+    (world.folder / "test.yaml").write_text(TEST)
+    world.run("product", "import", str(world.folder / "test.yaml"), "--publish")
+
+
+def product_publish(world: World) -> None:
+    content = factories.TEST_CONTENT
+    factories.create_product(
+        world.services, "assessment", content, "reasoning", "Reasoning", publish=False
+    )
+    world.run("product", "publish", "reasoning")
+
+
+def product_archive(world: World) -> None:
+    factories.create_test(world.services)
+    world.run("product", "archive", "reasoning")
+
+
+def order_link(world: World) -> None:
+    world.run("order", "link", world.order())
+
+
+def order_cancel(world: World) -> None:
+    world.run("order", "cancel", world.order(), "--reason", "The job is filled")
+
+
+def order_reopen(world: World) -> None:
+    order_id = world.order()
+    with world.services.db.writing() as session:
+        Order.find(session, order_id).expire(session, world.services.now())
+    world.run("order", "reopen", order_id, "--reason", "The link was broken")
+
+
+def delivery_retry(world: World) -> None:
+    create_failed_deliveries(world.services, world.run, "Groove Tech", 1)
+    world.run("delivery", "retry", "--all")
+
+
+def backup(world: World) -> None:
+    world.run("backup", str(world.folder / "backup"))
+
+
+def restore(world: World) -> None:
+    world.run("backup", str(world.folder / "backup"))
+    world.monkeypatch.setenv("PROVIDER_INSTANCE", str(world.folder / "restored"))
+    world.monkeypatch.delenv("PROVIDER_DATABASE_URL", raising=False)
+    world.run("restore", str(world.folder / "backup"))
+    world.database_url = f"sqlite:///{world.folder / 'restored' / 'provider.db'}"
+
+
+def copy_instance(world: World) -> None:
+    source = world.services.db.url.render_as_string(hide_password=False)
+    world.services.db.close()
+    world.database_url = f"sqlite:///{world.folder / 'copy.db'}"
+    world.run("copy-instance", source, world.database_url)
+
+
+def media_prune(world: World) -> None:
+    store_recording(world.services)
+    store_unreferenced_file(world.services)
+    world.clock.advance(UPLOAD_GRACE_PERIOD + timedelta(minutes=1))
+    world.run("media", "prune")
+
+
+CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
+    "account create": (lambda world: create_account(world.run), [Action.ACCOUNT_CREATED]),
+    "account products": (account_products, [Action.ACCOUNT_CREATED, Action.ACCOUNT_CHANGED]),
+    "account set": (
+        account_set,
+        [Action.ACCOUNT_CREATED, Action.ACCOUNT_CALLBACK_TOKEN_CHANGED, Action.ACCOUNT_CHANGED],
+    ),
+    "account token": (account_token, [Action.ACCOUNT_CREATED, Action.ACCOUNT_TOKEN_CREATED]),
+    "account revoke": (account_revoke, [Action.ACCOUNT_CREATED, Action.ACCOUNT_TOKEN_REVOKED]),
+    "staff create": (staff_create, [Action.STAFF_CREATED]),
+    "staff disable": (staff_disable, [Action.STAFF_DISABLED]),
+    "product import": (product_import, [Action.PRODUCT_IMPORTED, Action.PRODUCT_PUBLISHED]),
+    "product publish": (product_publish, [Action.PRODUCT_PUBLISHED]),
+    "product archive": (product_archive, [Action.PRODUCT_ARCHIVED]),
+    "seed": (
+        lambda world: world.run("seed"),
+        [Action.PRODUCT_IMPORTED, Action.PRODUCT_PUBLISHED] * 4,
+    ),
+    "order link": (order_link, [Action.ORDER_LINK_SHOWN]),
+    "order cancel": (order_cancel, [Action.ORDER_CANCELLED]),
+    "order reopen": (order_reopen, [Action.ORDER_REOPENED]),
+    "delivery retry": (
+        delivery_retry,
+        [Action.ORDER_CANCELLED, *[Action.DELIVERY_SENT_AGAIN] * 2],
+    ),
+    "backup": (backup, [Action.INSTANCE_BACKED_UP]),
+    "restore": (restore, [Action.INSTANCE_RESTORED]),
+    "copy-instance": (copy_instance, [Action.INSTANCE_COPIED]),
+    "media prune": (media_prune, [Action.MEDIA_PRUNED]),
+}
+
+
+def test_every_command_has_a_case_or_is_exempt() -> None:
+    commands = {" ".join(words) for words in list_commands(main)}
+    assert commands == set(CASES) | set(EXEMPT)
+    assert not set(CASES) & set(EXEMPT)
+
+
+@pytest.mark.machine_time  # a media store dates its files by the machine's clock
+@pytest.mark.parametrize("command", CASES)
+def test_command_is_in_the_audit_log(
+    run: Run,
+    services: Services,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    world = World(run, services, clock, monkeypatch)
+    act, actions = CASES[command]
+    act(world)
+    entries = world.entries()
+    assert [entry.action for entry in entries] == actions
+    assert {(entry.actor, entry.at) for entry in entries} == {(USER, services.now())} or (
+        command == "media prune"
+    )
+    stored = " ".join(f"{entry.subject} {entry.before} {entry.after}" for entry in entries)
+    for text in ("very-secret", "correct horse", "lakita", "Marrero"):
+        assert text not in stored
+
+
+def test_account_entry_has_old_and_new_settings(run: Run, services: Services) -> None:
+    create_account(run)
+    run("account", "set", "Groove Tech", "timezone=Europe/Athens", "sandbox=no")
+    account = load_account(services)
+    entry = parse_json(run("audit", "--action", "account.changed", "--json"))[0]
+    assert entry["subject"] == f"account:{account.public_id}"
+    assert entry["before"] == {"timezone": "UTC"}
+    assert entry["after"] == {"timezone": "Europe/Athens"}
+
+
+def test_failed_command_leaves_no_entry(run: Run) -> None:
+    create_account(run)
+    run("account", "set", "Groove Tech", "timezone=Europe/Athens", "sandbox=perhaps", code=1)
+    assert len(parse_json(run("audit", "--json"))) == 1
+
+
+def test_command_actor_behind_sudo_is_the_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert command_actor() == USER
+    monkeypatch.setenv("SUDO_USER", "anna\x1b[2J")
+    assert command_actor() == "command:anna [2J"
+
+
+def test_command_actor_of_nameless_user_is_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000)
+    assert command_actor() == "command:4000000"
+
+
+# `provider audit`
+
+
+def test_audit_prints_newest_last_with_changes(run: Run, clock: ManualClock) -> None:
+    create_account(run)
+    clock.advance(timedelta(hours=1))
+    run("account", "set", "Groove Tech", "timezone=Europe/Athens")
+    header, first, second = run("audit").stdout.splitlines()
+    assert header.split() == ["Time", "Actor", "Action", "Subject", "Change"]
+    assert "account.created" in first
+    assert "account.changed" in second
+    assert "timezone: UTC → Europe/Athens" in second
+    assert USER in second
+
+
+def test_audit_filters_by_each_option(run: Run, clock: ManualClock) -> None:
+    create_account(run)
+    clock.advance(timedelta(days=2))
+    create_account(run, name="Acme")
+
+    def count(*words: str) -> int:
+        return len(parse_json(run("audit", "--json", *words)))
+
+    subject = parse_json(run("audit", "--json"))[0]["subject"]
+    assert count() == 2
+    assert count("--limit", "1") == count("--since", "1d") == count("--subject", subject) == 1
+    assert count("--since", f"{clock.now():%Y-%m-%dT%H:%M}") == 1
+    assert count("--since", f"{clock.now() - timedelta(days=3):%Y-%m-%d}") == 2
+    assert count("--actor", USER) == count("--action", "account.created") == 2
+    assert count("--actor", "nobody") == count("--action", "order.cancelled") == 0
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "0d"])
+def test_audit_since_without_a_time_names_the_forms(run: Run, since: str) -> None:
+    message = error_message(run("audit", "--since", since, code=1))
+    assert "write 2026-11-28, 2026-11-28T09:30 or 7d" in message
+
+
+def test_audit_unknown_action_lists_the_known_ones(run: Run) -> None:
+    assert "order.cancelled" in error_message(run("audit", "--action", "nothing", code=2))

@@ -1,0 +1,306 @@
+"""The console's acts are in the audit log, and the page that shows the log."""
+
+import re
+from collections.abc import Callable, Mapping
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from provider.core import audit
+from provider.core.audit import Action, AuditEntry
+from provider.core.orders import Order
+from provider.outbox import Message
+from provider.services import Services
+from provider.web.console import pagination
+from tests import check_factories, factories, interview_factories
+from tests.web.console.test_checks import check_path, outcome_form, submit_form
+from tests.web.console.test_deliveries import cancelled_orders, park
+from tests.web.console.test_interviews import interview_path, rate, read_edit_token
+from tests.web.console.test_orders import page_link
+from tests.web.console.test_orders import perform_action as perform_order_action
+from tests.web.console.test_pauses import pause
+from tests.web.console.test_permissions import console_routes
+from tests.web.console.test_products import perform_action as perform_product_action
+from tests.web.console_client import ORDERS_PATH, ConsoleClient
+
+ADMIN = "admin@provider.test"
+PAGE = "/console/audit/"
+
+# Performs an act; returns the subject of its entry.
+Act = Callable[[Services, ConsoleClient], str]
+
+
+def order(services: Services) -> str:
+    account_id, _ = factories.create_account(services)
+    return factories.place_order(services, account_id, factories.create_test(services))
+
+
+def failed_delivery(services: Services) -> str:
+    cancelled_orders(services, 1)
+    park(services)
+    with services.db.reading() as session:
+        query = select(Message.public_id).where(Message.queue.contains("callback"))
+        return str(session.scalar(query))
+
+
+def consented_check(services: Services) -> str:
+    check_id = check_factories.place_check(services)
+    check_factories.give_consent(services, check_id)
+    return check_id
+
+
+def succeed(response: TestResponse) -> None:
+    assert response.status_code in (200, 302, 303), response.text
+
+
+def cancel_order(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    assert perform_order_action(console, order_id, "cancel")[0] == 302
+    return f"order:{order_id}"
+
+
+def reopen_order(services: Services, console: ConsoleClient) -> str:
+    order_id = cancelled_orders(services, 1)[0]
+    assert perform_order_action(console, order_id, "reopen")[0] == 302
+    return f"order:{order_id}"
+
+
+def show_link(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    succeed(console.submit(f"{ORDERS_PATH}{order_id}/link"))
+    return f"order:{order_id}"
+
+
+def rate_answer(services: Services, console: ConsoleClient) -> str:
+    interview, _ = interview_factories.submitted_interview(services)
+    assert rate(console, interview, "why", 3) == 303
+    return f"order:{interview}"
+
+
+def complete_interview(services: Services, console: ConsoleClient) -> str:
+    interview, _ = interview_factories.submitted_interview(services)
+    interview_factories.rate_answers(services, interview, 5, 4, 3)
+    token = read_edit_token(console, interview)
+    succeed(console.submit(f"{interview_path(interview)}/complete", edit_token=token))
+    return f"order:{interview}"
+
+
+def show_candidate_details(services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    succeed(console.submit(check_path(check_id, "details")))
+    return f"order:{check_id}"
+
+
+def save_outcomes(services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    succeed(submit_form(console, check_id, "outcomes", **outcome_form()))
+    return f"order:{check_id}"
+
+
+def complete_check(services: Services, console: ConsoleClient) -> str:
+    check_id = consented_check(services)
+    check_factories.record_findings(services, check_id)
+    succeed(submit_form(console, check_id, "complete", "complete"))
+    return f"order:{check_id}"
+
+
+def requeue(services: Services, console: ConsoleClient) -> str:
+    message_id = failed_delivery(services)
+    succeed(console.submit(f"/console/deliveries/{message_id}/again"))
+    return f"delivery:{message_id}"
+
+
+def requeue_all(services: Services, console: ConsoleClient) -> str:
+    message_id = failed_delivery(services)
+    succeed(console.submit("/console/deliveries/again"))
+    return f"delivery:{message_id}"
+
+
+def probe(services: Services, console: ConsoleClient) -> str:
+    pause(services, "account/1/callback")
+    succeed(console.submit("/console/deliveries/try", subject="account/1/callback"))
+    return "pause:account/1/callback"
+
+
+def publish_product(services: Services, console: ConsoleClient) -> str:
+    content = factories.TEST_CONTENT
+    product_id = factories.create_product(
+        services, "assessment", content, "new", "New", publish=False
+    )
+    assert perform_product_action(console, product_id, "publish")[0] == 302
+    return f"product:{product_id}"
+
+
+def archive_product(services: Services, console: ConsoleClient) -> str:
+    product_id = factories.create_test(services)
+    assert perform_product_action(console, product_id, "archive")[0] == 302
+    return f"product:{product_id}"
+
+
+def sign_in(services: Services, console: ConsoleClient) -> str:
+    succeed(console.sign_in("sam@provider.test", factories.create_staff(services)))
+    return "staff:sam@provider.test"
+
+
+def fail_sign_in(services: Services, console: ConsoleClient) -> str:
+    assert console.sign_in(ADMIN, "not the password").status_code == 403
+    return f"staff:{ADMIN}"
+
+
+def sign_out(services: Services, console: ConsoleClient) -> str:
+    succeed(console.submit("/console/sign-out"))
+    return f"staff:{ADMIN}"
+
+
+# Endpoint of a view that accepts POST → its acts and their actions.
+CASES: Mapping[str, Mapping[Action, Act]] = {
+    "order_actions.perform": {
+        Action.ORDER_CANCELLED: cancel_order,
+        Action.ORDER_REOPENED: reopen_order,
+    },
+    "order_actions.show_link": {Action.ORDER_LINK_SHOWN: show_link},
+    "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
+    "interviews.complete": {Action.INTERVIEW_COMPLETED: complete_interview},
+    "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},
+    "checks.save_outcomes": {Action.CHECK_OUTCOMES_SAVED: save_outcomes},
+    "checks.complete": {Action.CHECK_COMPLETED: complete_check},
+    "deliveries.requeue": {Action.DELIVERY_SENT_AGAIN: requeue},
+    "deliveries.requeue_all": {Action.DELIVERY_SENT_AGAIN: requeue_all},
+    "deliveries.probe": {Action.PAUSE_PROBED: probe},
+    "product_actions.perform": {
+        Action.PRODUCT_PUBLISHED: publish_product,
+        Action.PRODUCT_ARCHIVED: archive_product,
+    },
+    "sign_in.sign_in": {
+        Action.STAFF_SIGNED_IN: sign_in,
+        Action.STAFF_SIGN_IN_FAILED: fail_sign_in,
+    },
+    "sign_in.sign_out": {Action.STAFF_SIGNED_OUT: sign_out},
+}
+ACTS = [
+    pytest.param(action, act, id=f"{endpoint} {action}")
+    for endpoint, acts in CASES.items()
+    for action, act in acts.items()
+]
+
+
+def read_entries(services: Services) -> list[AuditEntry]:
+    with services.db.reading() as session:
+        return list(session.scalars(select(AuditEntry).order_by(AuditEntry.id)))
+
+
+def test_every_changing_route_has_a_case(app: Flask) -> None:
+    changing = {endpoint for endpoint, method, _ in console_routes(app) if method != "GET"}
+    assert changing == set(CASES)
+
+
+@pytest.mark.parametrize(("action", "act"), ACTS)
+def test_act_is_in_the_audit_log(
+    services: Services, client: FlaskClient, action: Action, act: Act
+) -> None:
+    console = ConsoleClient.signed_in(services, client, "admin")
+    earlier = len(read_entries(services))
+    subject = act(services, console)
+    (entry,) = read_entries(services)[earlier:]
+    nobody_yet = {
+        Action.STAFF_SIGNED_IN: "sam@provider.test",
+        Action.STAFF_SIGN_IN_FAILED: audit.SYSTEM,
+    }
+    assert (entry.actor, entry.action, entry.subject) == (
+        nobody_yet.get(action, ADMIN),
+        action,
+        subject,
+    )
+
+
+def test_entry_of_a_status_change_has_both_statuses(
+    services: Services, client: FlaskClient
+) -> None:
+    cancel_order(services, ConsoleClient.signed_in(services, client))
+    entry = read_entries(services)[-1]
+    assert (entry.before, entry.after) == ({"status": "pending"}, {"status": "cancelled"})
+
+
+def test_entries_contain_no_result_and_no_candidate(
+    services: Services, client: FlaskClient
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    save_outcomes(services, console)
+    entry = read_entries(services)[-1]
+    assert entry.after == {"screenings": ["identity", "jobs", "record"]}
+    stored = f"{entry.subject} {entry.before} {entry.after}"
+    with services.db.reading() as session:
+        candidate = session.scalars(select(Order)).one().candidate
+    for text in ("clear", "consider", candidate.email, candidate.last_name):
+        assert text not in stored
+
+
+def test_refused_act_leaves_no_entry(services: Services, client: FlaskClient) -> None:
+    order_id = order(services)
+    console = ConsoleClient.signed_in(services, client)
+    earlier = len(read_entries(services))
+    path = f"{ORDERS_PATH}{order_id}/cancel"
+    assert console.submit(path, reason="The job is filled", revision="7").status_code == 409
+    assert len(read_entries(services)) == earlier
+
+
+# The page
+
+
+def fill_log(services: Services, count: int) -> None:
+    with services.db.writing() as session:
+        for number in range(count):
+            audit.record(
+                session,
+                f"staff{number % 2}@provider.test",
+                Action.ORDER_CANCELLED if number % 3 else Action.ORDER_REOPENED,
+                f"order:{number}",
+                now=services.now(),
+                after={"status": "cancelled"},
+            )
+
+
+def listed_subjects(page: str) -> list[str]:
+    return re.findall(r"<code>(\d+)</code>", page)
+
+
+def test_audit_page_shows_acts_in_words(services: Services, client: FlaskClient) -> None:
+    console = ConsoleClient.signed_in(services, client, "admin")
+    order_id = cancel_order(services, console).removeprefix("order:")
+    park(services, "1/callback/groove-tech.workable.com")
+    succeed(console.submit("/console/deliveries/again"))
+    page = console.get_text(PAGE)
+    assert f'<a href="/console/orders/{order_id}"><code>{order_id}</code></a>' in page
+    assert re.search(r'href="/console/deliveries/[\w-]{22}"><code>', page)
+    changes = ("Status: Waiting → Cancelled", "State: Failed → Waiting")
+    for text in ("Order cancelled", "Delivery sent again", *changes, ADMIN):
+        assert text in page
+    assert "parked" not in page
+
+
+def test_audit_page_filters_and_pages_by_key(
+    services: Services, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pagination, "PAGE_SIZE", 4)
+    console = ConsoleClient.signed_in(services, client, "admin")
+    fill_log(services, 10)
+    first = console.get_text(f"{PAGE}?actor=staff1@provider.test")
+    assert listed_subjects(first) == ["9", "7", "5", "3"]
+    next_url = page_link(first, "next")
+    assert next_url
+    assert listed_subjects(console.get_text(next_url)) == ["1"]
+    assert listed_subjects(console.get_text(f"{PAGE}?action=order.reopened")) == list("9630")
+    assert listed_subjects(console.get_text(f"{PAGE}?subject=order:7")) == ["7"]
+    assert "No entry matches" in console.get_text(f"{PAGE}?subject=order:7%00x")
+    console.get_text(f"{PAGE}?action=unknown", 400)
+
+
+def test_audit_page_is_linked_only_for_those_who_may_see_it(
+    services: Services, client: FlaskClient
+) -> None:
+    link = f'href="{PAGE}"'
+    assert link not in ConsoleClient.signed_in(services, client).get_text(ORDERS_PATH)
+    assert link in ConsoleClient.signed_in(services, client, "admin").get_text(ORDERS_PATH)
