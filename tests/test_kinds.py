@@ -134,10 +134,15 @@ def is_own_file(path: Path, kind: str) -> bool:
 
 
 def names_in_python(source: str, kinds: list[str]) -> Iterator[str]:
-    """Yield each constant that is a kind's name, and each import from a kind's folder."""
+    """Yield each constant that is a kind's name, and each import from a kind's folder.
+
+    A comparison of an attribute `kind` with a text or a constant counts too, of whatever name.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and node.value in kinds:
             yield f"line {node.lineno}: {node.value!r}"
+        if isinstance(node, ast.Compare) and compares_kind_with_constant(node):
+            yield f"line {node.lineno}: {ast.unparse(node)}"
         if isinstance(node, ast.ImportFrom | ast.Import):
             module = getattr(node, "module", None) or ""
             imported = {f"{module}.{alias.name}".lstrip(".") for alias in node.names}
@@ -145,6 +150,22 @@ def names_in_python(source: str, kinds: list[str]) -> Iterator[str]:
                 folder = f"provider.core.kinds.{kind}"
                 if any(f"{name}.".startswith(f"{folder}.") for name in imported):
                     yield f"line {node.lineno}: import from {folder}"
+
+
+def compares_kind_with_constant(comparison: ast.Compare) -> bool:
+    sides = [comparison.left, *comparison.comparators]
+    others = [
+        side for side in sides if not (isinstance(side, ast.Attribute) and side.attr == "kind")
+    ]
+    values = [value for side in others for value in getattr(side, "elts", [side])]
+    return len(others) < len(sides) and any(map(is_constant, values))
+
+
+def is_constant(value: ast.expr) -> bool:
+    """Whether a value is a literal, or a name in capitals such as `CHECK` or `kinds.CHECK.name`."""
+    if isinstance(value, ast.Attribute):
+        return value.attr.isupper() or is_constant(value.value)
+    return isinstance(value, ast.Constant) or (isinstance(value, ast.Name) and value.id.isupper())
 
 
 def names_in_template(source: str, kinds: list[str]) -> Iterator[str]:
@@ -197,7 +218,25 @@ def test_allowed_files_exist_and_name_a_kind() -> None:
 )
 def test_names_in_python_finds_a_kind(source: str) -> None:
     assert list(names_in_python(source, ["check"]))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'nouns = {"check": "background check"}',
+        "from provider.core.kinds.check import Check",
+        "rows = [row for row in rows if row.kind == kind]",
+    ],
+)
+def test_names_in_python_ignores_other_kinds(source: str) -> None:
     assert not list(names_in_python(source, ["assessment"]))
+
+
+@pytest.mark.parametrize(
+    "source", ["order.kind == CHECK.name", "order.kind in (kinds.CHECK, kinds.INTERVIEW)"]
+)
+def test_names_in_python_finds_a_constant(source: str) -> None:
+    assert list(names_in_python(source, ["check"]))
 
 
 @pytest.mark.parametrize(
