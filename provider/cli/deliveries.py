@@ -19,13 +19,11 @@ from provider.cli.common import (
 )
 from provider.core.accounts import Account
 from provider.core.audit import Action
+from provider.core.labels import CHANNEL_LABELS
 from provider.core.pauses import PauseView, list_pauses
 from provider.errors import NotFound
 from provider.outbox import (
-    CALLBACK,
     DELIVERED,
-    EMAIL,
-    MEDIA,
     PARKED,
     SUPERSEDED,
     WAITING,
@@ -57,8 +55,8 @@ BATCH_SIZE = 100  # messages in one transaction: a longer one would block other 
 account_option = click.option("--account", metavar="NAME", help="Only this account's.")
 channel_option = click.option(
     "--channel",
-    type=click.Choice([CALLBACK, EMAIL, MEDIA]),
-    help="Only callbacks to the ATS, e-mails, or video processing.",
+    metavar="NAME",
+    help="Only this channel: callback, email (e-mails), media (video processing) or another.",
 )
 
 
@@ -217,15 +215,18 @@ def _requeue(session: Session, services: Services, message: Message) -> bool:
 def _filter_conditions(
     session: Session, state: str | None, account: str | None, channel: str | None
 ) -> list[ColumnElement[bool]]:
-    queue = Message.queue.concat("/")
     prefix = f"{Account.get_by_name(session, account).id}/" if account else ""
-    conditions = [queue.startswith(prefix, autoescape=True)] if prefix else []
-    if channel == CALLBACK:
-        conditions.append(queue.contains(f"/{CALLBACK}/"))
-    elif channel:
-        # A callback's host may be called like a channel.
-        conditions += [queue.endswith(f"/{channel}/"), ~queue.contains(f"/{CALLBACK}/")]
+    conditions = [Message.queue.startswith(prefix, autoescape=True)] if prefix else []
+    if channel:
+        _require_channel(session, channel)
+        conditions.append(outbox.is_in_channel(channel))
     return [*conditions, outbox.is_in_state(state)] if state else conditions
+
+
+def _require_channel(session: Session, channel: str) -> None:
+    known = dict.fromkeys([*CHANNEL_LABELS, *outbox.list_channels(session)])
+    if channel not in known:
+        raise NotFound(f"There is no channel {channel!r}: choose one of {', '.join(known)}")
 
 
 def _pause_record(pause: PauseView) -> dict[str, Any]:

@@ -63,6 +63,14 @@ FIELD_LABELS = {
     "shared_ttl": "Lifetime of shared links",
     "shared_ttl_units": "Unit of that lifetime",
 }
+# A channel without a label here is shown by its name.
+CHANNEL_LABELS = {
+    "callback": "Status updates to the ATS",
+    "email": "E-mails to candidates",
+    "media": "Video processing",
+}
+# What a channel without hosts delivers to.
+DESTINATION_LABELS = {"email": "The mail server", "media": "Video processing"}
 # Family → value → label. The kinds add theirs by `add_labels`.
 LABELS: dict[str, dict[str, str]] = {
     "status": STATUS_LABELS,
@@ -74,6 +82,8 @@ LABELS: dict[str, dict[str, str]] = {
     "event": EVENT_LABELS,
     "action": ACTION_LABELS,
     "field": FIELD_LABELS,
+    "channel": CHANNEL_LABELS,
+    "destination": DESTINATION_LABELS,
 }
 
 # Pages show a tone by a shape and a colour, because some people cannot tell colours apart.

@@ -1,7 +1,7 @@
 """Pauses as the console and the `provider` command show them, and probing one at once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from shlex import quote
 
@@ -9,10 +9,17 @@ from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from provider.core.accounts import Account
+from provider.core.labels import DESTINATION_LABELS
 from provider.errors import NotFound
-from provider.outbox.message import Message, is_waiting, list_due_queues, oldest_due_at
+from provider.outbox.message import (
+    Message,
+    is_waiting,
+    list_due_queues,
+    list_queues,
+    oldest_due_at,
+)
 from provider.outbox.pause import Pause, active_pauses, resume
-from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
+from provider.outbox.queue_name import CALLBACK, QueueName
 
 HOST, ACCOUNT, QUEUE = "host", "account", "queue"
 # Where a due message or the probe of an expired pause waits longer, no dispatcher is running.
@@ -36,7 +43,7 @@ class PauseView:
     @property
     def fix_command(self) -> str:
         """The command that removes the cause; empty where only waiting helps."""
-        if self.scope_type != ACCOUNT:
+        if self.scope_type != ACCOUNT or self.channel != CALLBACK:
             return ""
         return f"provider account set {quote(self.account_name)} callback_token=…"
 
@@ -44,7 +51,10 @@ class PauseView:
 def list_pauses(session: Session, account: Account | None = None) -> list[PauseView]:
     """Return pauses, the oldest first; with an account only those that delay its messages."""
     rows = session.scalars(select(Pause).order_by(Pause.paused_at, Pause.scope)).all()
-    named_rows = [(row, _parse_scope(row.scope)) for row in rows]
+    if not rows:  # as nearly always: then the queues need not be read
+        return []
+    queues = [QueueName.parse(queue) for queue in list_queues(session)]
+    named_rows = [(row, _parse_scope(row.scope, queues)) for row in rows]
     account_ids = {queue_name.account_id for _, queue_name in named_rows}
     accounts = session.scalars(select(Account).where(Account.id.in_(account_ids)))
     accounts_by_id = {paused_account.id: paused_account for paused_account in accounts}
@@ -77,13 +87,18 @@ def probe_now(session: Session, scope: str, now: datetime) -> None:
     session.info.setdefault("queues", set()).add(first.queue)
 
 
-def _parse_scope(scope: str) -> QueueName:
-    """Return the parts of a scope; the account of a destination is 0."""
+def _parse_scope(scope: str, queues: Iterable[QueueName]) -> QueueName:
+    """Return the parts of a scope; the account of a destination is 0.
+
+    The scope of a destination names no channel, so a queue with this destination tells it.
+    """
     scope_type, _, name = scope.partition("/")
     if scope_type != "destination":
         return QueueName.parse(name)
-    is_host = name not in (EMAIL, MEDIA)
-    return QueueName(0, CALLBACK, name) if is_host else QueueName(0, name)
+    for queue in queues:
+        if queue.destination == name:
+            return replace(queue, account_id=0)
+    return QueueName(0, name) if name in DESTINATION_LABELS else QueueName(0, CALLBACK, name)
 
 
 def _affects_account(session: Session, queue_name: QueueName, account: Account) -> bool:
@@ -112,14 +127,9 @@ def _pause_view(row: Pause, queue_name: QueueName, account: Account | None) -> P
 
 def _scope_condition(session: Session, scope: str) -> ColumnElement[bool]:
     """Return the condition that a pause of the scope stops a message's queue."""
-    paused = _parse_scope(scope)
-    if scope.startswith("account/") and paused.channel == CALLBACK:
-        return Message.queue.startswith(f"{paused}/")
-    account_ids: Sequence[int] = [paused.account_id]
-    if not paused.account_id:
-        account_ids = session.scalars(select(Account.id)).all()
+    queues = list_queues(session)
     return Message.queue.in_(
-        [str(QueueName(account_id, paused.channel, paused.host)) for account_id in account_ids]
+        [queue for queue in queues if scope in QueueName.parse(queue).pause_scopes]
     )
 
 

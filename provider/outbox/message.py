@@ -28,6 +28,7 @@ from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
 from provider.errors import Conflict
 from provider.outbox.ordering_key import OrderingKey, is_about
+from provider.outbox.queue_name import QueueName
 from provider.storage import secrets
 from provider.storage.compiled import literal_limit
 from provider.storage.database import Base, insert_row
@@ -165,6 +166,11 @@ def list_queues(session: Session) -> list[str]:
     return list(session.scalars(_QUEUES_QUERY))
 
 
+def list_channels(session: Session) -> list[str]:
+    """Return the names of all channels that ever had a message, sorted."""
+    return sorted({QueueName.parse(queue).channel for queue in list_queues(session)})
+
+
 def oldest_due_at(session: Session, queues: Iterable[str], now: datetime) -> datetime | None:
     due_times = (
         session.scalar(_OLDEST_DUE_QUERY, {"queue": queue, "now": now}) for queue in queues
@@ -231,6 +237,14 @@ def is_in_state(*states: str) -> ColumnElement[bool]:
     """Return a condition on the state that can use the partial index `ix_messages_state`."""
     wanted = Message.state.in_(states)
     return wanted if DELIVERED in states else and_(wanted, _NOT_DELIVERED_SQL)
+
+
+def is_in_channel(channel: str) -> ColumnElement[bool]:
+    """Return a condition on the channel in a queue's name; a host may be named like a channel."""
+    is_channel_without_host = and_(
+        Message.queue.endswith(f"/{channel}", autoescape=True), ~Message.queue.like("%/%/%")
+    )
+    return or_(Message.queue.contains(f"/{channel}/", autoescape=True), is_channel_without_host)
 
 
 def is_waiting(row: Any) -> ColumnElement[bool]:

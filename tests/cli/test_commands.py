@@ -681,6 +681,25 @@ def test_delivery_list_is_filtered_by_account_and_channel(run: Run, services: Se
     assert "account list" in error_message(run("delivery", "list", "--account", "X", code=1))
 
 
+def test_delivery_list_filters_by_any_channel_with_messages(run: Run, services: Services) -> None:
+    create_failed_deliveries(services, run, "Groove Tech", 1)
+    error = error_message(run("delivery", "list", "--channel", "file_drop", code=1))
+    assert "choose one of callback, email, media" in error
+    with services.db.writing() as session:
+        for queue in ("1/file_drop", "1/callback/file_drop"):  # a host may have this name
+            outbox.append(
+                session,
+                queue=queue,
+                ordering_key=queue,
+                sequence=0,
+                topic="export",
+                payload={},
+                now=services.now(),
+            )
+    shown = parse_json(run("delivery", "list", "--json", "--channel", "file_drop"))
+    assert [record["order"] for record in shown] == ["1/file_drop"]
+
+
 def test_delivery_retry_all_works_in_batches_and_with_filters(
     run: Run, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,7 +131,7 @@ def test_list_pauses_of_account_shows_own_and_affecting_ones(
 @pytest.mark.parametrize(
     ("scope", "probing_queue"),
     [
-        ("destination/a.test", SECOND_QUEUE),
+        ("destination/a.test", "12/callback/a.test"),
         ("account/1/callback", "1/callback/b.test"),
         ("account/1/email", "1/email"),
         ("queue/1/callback/a.test", FIRST_QUEUE),

@@ -20,8 +20,8 @@ from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
 from provider.web.console.message_list import (
-    CHANNELS,
     STATES,
+    channel_labels,
     list_messages,
     list_oldest_parked,
     state_labels,
@@ -31,6 +31,8 @@ from provider.web.console.pagination import is_plausible_id, read_filter_value
 from provider.web.console.timeline import build_delivery_view
 
 routes = Blueprint("deliveries", __name__, url_prefix="/deliveries")
+
+Choices = list[tuple[str, str]]  # (value, label)
 
 log = get_logger()
 
@@ -43,11 +45,12 @@ def listing() -> str:
     """List deliveries, newest first; without a filter, only failed deliveries."""
     state = read_filter_value("state", [*STATES, "any"]) or PARKED
     with current_services().db.reading() as session:
-        channel, account, accounts = _read_filter(session)
+        channel, account, channels, accounts = _read_filter(session)
         return render_template(
             "console/deliveries.html",
             page=list_messages(session, "" if state == "any" else state, channel, account),
             state=state,
+            channels=channels,
             accounts=accounts,
             args=request.args,
             pauses=list_pauses(session),
@@ -106,7 +109,7 @@ def probe() -> Response:
 @requires(Permission.MANAGE_DELIVERIES)
 def confirm_requeue_all() -> str:
     with current_services().db.reading() as session:
-        channel, account, accounts = _read_filter(session)
+        channel, account, _, accounts = _read_filter(session)
         messages = list_oldest_parked(session, channel, account, BATCH_SIZE + 1)
         return render_template(
             "console/requeue_all.html",
@@ -124,7 +127,7 @@ def requeue_all() -> Response:
     """Send one batch of the filter's failed deliveries again, oldest first."""
     services = current_services()
     with services.db.writing() as session:
-        channel, account, _ = _read_filter(session)
+        channel, account, *_ = _read_filter(session)
         messages = list_oldest_parked(session, channel, account, BATCH_SIZE)
         requeued_count = _requeue_messages(session, messages, services.now())
     summary = _requeue_summary(requeued_count, superseded=len(messages) - requeued_count)
@@ -168,12 +171,13 @@ def _requeue_messages(session: Session, messages: list[Message], now: datetime) 
     return len(requeued)
 
 
-def _read_filter(session: Session) -> tuple[str, str, list[tuple[str, str]]]:
-    """Return the channel and the account's public id of the request, and all account names."""
-    accounts = list_account_names(session)
+def _read_filter(session: Session) -> tuple[str, str, Choices, Choices]:
+    """Return the request's channel and account (public id), and the choices of both."""
+    channels, accounts = channel_labels(session), list_account_names(session)
     return (
-        read_filter_value("channel", CHANNELS),
+        read_filter_value("channel", [channel for channel, _ in channels]),
         read_filter_value("account", [public_id for public_id, _ in accounts]),
+        channels,
         accounts,
     )
 

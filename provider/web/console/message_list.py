@@ -7,24 +7,21 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.accounts import Account
-from provider.core.labels import label_for
+from provider.core.labels import CHANNEL_LABELS, label_for
 from provider.core.orders import Candidate, Order
 from provider.outbox import (
-    CALLBACK,
     DELIVERED,
-    EMAIL,
-    MEDIA,
     PARKED,
     SUPERSEDED,
     WAITING,
     Attempt,
     Message,
     QueueName,
+    is_in_channel,
     is_in_state,
 )
 from provider.web.console.pagination import Page, Sorting, paginate
 
-CHANNELS = (CALLBACK, EMAIL, MEDIA)
 STATES = (PARKED, WAITING, DELIVERED, SUPERSEDED)  # in the order of the filter's menu
 MAX_QUEUES = 100  # queues that one page reads separately; beyond that, one scan is quicker
 NEWEST_FIRST = Sorting(Message.public_id, (Message.id,))
@@ -65,7 +62,7 @@ def filter_conditions(
     if state:
         conditions.append(is_in_state(state))
     if channel:
-        conditions.append(Message.queue.concat("/").contains(f"/{channel}/", autoescape=True))
+        conditions.append(is_in_channel(channel))
     if account:
         prefix = f"{_account_id(session, account)}/"
         conditions.append(Message.queue.startswith(prefix, autoescape=True))
@@ -103,8 +100,14 @@ def state_labels() -> list[tuple[str, str]]:
     return [(state, label_for("delivery", state)) for state in STATES]
 
 
+def channel_labels(session: Session) -> list[tuple[str, str]]:
+    """Return (channel, label) for the filter's menu: usual channels, then others with messages."""
+    channels = dict.fromkeys([*CHANNEL_LABELS, *outbox.list_channels(session)])
+    return [(channel, label_for("channel", channel)) for channel in channels]
+
+
 def channel_of(queue: str) -> str:
-    """Return the channel of a queue's name: `callback`, `email` or `media`."""
+    """Return the channel of a queue's name."""
     return QueueName.parse(queue).channel
 
 

@@ -40,7 +40,7 @@ def strays() -> list[str]:
 
 @pytest.fixture
 def dispatcher(services: Services, strays: list[str]) -> Iterator[LeasedQueueDispatcher]:
-    dispatcher = LeasedQueueDispatcher(services, strays.extend, hands=36)
+    dispatcher = LeasedQueueDispatcher(services, strays.extend, hands=12)
     yield dispatcher
     dispatcher.stop()
 
@@ -103,7 +103,7 @@ def test_a_lane_with_more_than_a_shift_goes_round(
     strays: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = Lent(dispatcher, write(1))  # what is claimed ahead is for a host that answers
+    known = Lent(dispatcher, write(1))  # a host that answers gets eight at once
     work(dispatcher, lambda: known.told)
     monkeypatch.setattr(leased_queues, "SHIFT", 0.0)
     going_on = threading.Event()
