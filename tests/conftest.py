@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from provider.app import create_app, openapi_servers
+from provider.app import ContractFlask, create_app, openapi_servers
 from provider.config import Settings
 from provider.core.staff import passwords
 from provider.delivery import InProcessDispatcher
@@ -174,17 +174,17 @@ def services(settings: Settings, clock: ManualClock) -> Iterator[Services]:
     services.db.close()
 
 
-_APP_CACHE: dict[object, Flask] = {}
+_APP_CACHE: dict[object, ContractFlask] = {}
 
 
-def _app_for(services: Services, purpose: str) -> Flask:
+def _app_for(services: Services, purpose: str) -> ContractFlask:
     """Return an app that serves `services`.
 
     To build an app takes 100 ms, so tests share a few and swap the services.
     """
     cache_key = (purpose, services.settings.is_https, services.settings.secret_keys)
     app = _APP_CACHE.get(cache_key) or _APP_CACHE.setdefault(cache_key, create_app(services))
-    app.extensions["provider"] = services
+    app.extensions["provider"] = app.pages.extensions["provider"] = services
     app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.options["servers"] = (
         openapi_servers(services)
     )
@@ -192,11 +192,18 @@ def _app_for(services: Services, purpose: str) -> Flask:
 
 
 @pytest.fixture
-def app(services: Services) -> Flask:
+def app(services: Services) -> ContractFlask:
     app = _app_for(services, "test client")
-    app.testing = True
-    app.config["PROPAGATE_EXCEPTIONS"] = False
+    for flask_app in (app, app.pages):
+        flask_app.testing = True
+        flask_app.config["PROPAGATE_EXCEPTIONS"] = False
     return app
+
+
+@pytest.fixture
+def pages_app(app: ContractFlask) -> Flask:
+    """Return the app of the pages alone, for their templates and addresses."""
+    return app.pages
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import click
 import pytest
 from flask import Flask
 
-from provider.app import create_app
+from provider.app import ContractFlask, create_app
 from provider.ats import ADAPTERS
 from provider.cli import main
 from provider.config import SETTINGS, describe_settings
@@ -79,17 +79,18 @@ def test_document_names_only_known_commands(document: Path) -> None:
 # Addresses
 
 
-def test_deployment_guide_has_every_address(app: Flask) -> None:
+def test_deployment_guide_has_every_address(app: ContractFlask) -> None:
     """Compares the first part of each address: `/c/`, `/console/`, `/tests` and so on."""
-    addresses = {f"/{rule.rule.split('/')[1]}" for rule in app.url_map.iter_rules()}
+    rules = [*app.url_map.iter_rules(), *app.pages.url_map.iter_rules()]
+    addresses = {f"/{rule.rule.split('/')[1]}" for rule in rules}
     addresses -= {"/", "/static", "/bootstrap"}
     table = DEPLOYMENT[DEPLOYMENT.index("## URLs") :]
     assert sorted(address for address in addresses if address not in table) == []
 
 
-def test_public_links_are_served(app: Flask) -> None:
+def test_public_links_are_served(pages_app: Flask) -> None:
     links = UrlBuilder("http://provider.test")
-    adapter = app.url_map.bind("provider.test")
+    adapter = pages_app.url_map.bind("provider.test")
     for link in (links.invitation("t"), links.report("t"), links.pdf("t"), links.shared("t")):
         endpoint, values = adapter.match(link.removeprefix("http://provider.test"))
         assert endpoint

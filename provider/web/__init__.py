@@ -22,7 +22,7 @@ from provider.web.console import blueprint as console
 from provider.web.kinds import KIND_PAGES
 from provider.web.report import pages as report_pages
 
-PAGE_PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/")
+PAGE_PREFIXES = ("/c/", "/r/", "/s/", "/console", "/docs", "/static/", "/bootstrap/")
 STATUS_CODES: dict[type[ProviderError], int] = {
     Unavailable: 503,
     Unauthorized: 403,
@@ -33,18 +33,26 @@ STATUS_CODES: dict[type[ProviderError], int] = {
 }
 
 
+def register_monitoring(app: Flask) -> None:
+    """Register /health, /ready and /metrics in the app that has no pages."""
+    app.register_blueprint(health.routes)
+    app.register_blueprint(metrics.routes)
+    _register_response_hooks(app)
+
+
 def register_pages(app: Flask) -> None:
     Bootstrap5(app)
     app.jinja_env.filters.update(labels.TEMPLATE_FILTERS)
     app.jinja_env.globals.update(labels.TEMPLATE_GLOBALS)
     _nest_kind_pages()
-    for module in (home, candidate_pages, report_pages, console, docs, health, metrics):
+    for module in (home, candidate_pages, report_pages, console, docs):
         app.register_blueprint(module.routes)
     for pages in KIND_PAGES.values():
         if pages.report:
             app.register_blueprint(pages.report)
-    app.after_request(headers.add_security_headers)
+    app.register_error_handler(HTTPException, _render_http_error)
     app.register_error_handler(ProviderError, _render_provider_error)
+    _register_response_hooks(app)
 
 
 @cache
@@ -57,11 +65,16 @@ def _nest_kind_pages() -> None:
 
 
 def is_page_path(path: str) -> bool:
-    """Return True for a path that people open in a browser; its errors are HTML, not JSON."""
+    """Return True for a path that people open in a browser: the app of the pages answers it."""
     return path == "/" or path.startswith(PAGE_PREFIXES)
 
 
-def render_error_page(error: HTTPException) -> Response:
+def _register_response_hooks(app: Flask) -> None:
+    app.after_request(headers.add_security_headers)
+    app.after_request(metrics.count_response)
+
+
+def _render_http_error(error: HTTPException) -> Response:
     """Return an HTML page for an HTTP error; an error that carries its own response keeps it."""
     if error.response is not None:
         return error.get_response()  # type: ignore[return-value]

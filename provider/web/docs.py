@@ -109,8 +109,7 @@ def docs() -> str:
 
 def published_spec() -> Spec:
     """Return the OpenAPI document that `/openapi.json` serves."""
-    apis = current_app.extensions["flask-smorest"]["apis"]
-    spec: Spec = apis[""]["ext_obj"].spec.to_dict()
+    spec: Spec = current_app.extensions["openapi"].to_dict()
     return spec
 
 

@@ -20,7 +20,6 @@ def metrics() -> Response:
     return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 
-@routes.after_app_request
-def _count_response(response: Response) -> Response:
+def count_response(response: Response) -> Response:
     current_services().metrics.record_request(request.endpoint, response.status_code)
     return response

@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, cycle
 
-from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provider.app import create_app
+from provider.app import ContractFlask, create_app
 from provider.core.accounts import Account
 from provider.core.orders import Order
 from provider.outbox import CALLBACK, EMAIL, MEDIA, Message
@@ -213,11 +212,11 @@ class _CyclingValues(dict[str, Iterator[str]]):
         return next(super().__getitem__(name))
 
 
-def _require_all_measured(app: Flask) -> None:
+def _require_all_measured(app: ContractFlask) -> None:
     """Raise RuntimeError when a call or a page is not measured, or no longer exists."""
     measured = {"workable": {*CALLS, *ORDER_CALLS}, "console": {*PAGES, *EXCLUDED_ENDPOINTS}}
     existing: dict[str, set[str]] = {blueprint: set() for blueprint in measured}
-    for rule in app.url_map.iter_rules():
+    for rule in (*app.url_map.iter_rules(), *app.pages.url_map.iter_rules()):
         blueprint, _, endpoint = rule.endpoint.partition(".")
         if blueprint == "workable" or (blueprint == "console" and "GET" in (rule.methods or ())):
             existing[blueprint].add(endpoint)

@@ -202,8 +202,8 @@ def test_render_pdf_from_many_threads_returns_each_its_own() -> None:
     assert all(f"Candidate {number} " in texts[number] for number in range(8))
 
 
-def test_report_page_shows_the_same_as_the_pdf(app: Flask) -> None:
-    with app.test_request_context():
+def test_report_page_shows_the_same_as_the_pdf(pages_app: Flask) -> None:
+    with pages_app.test_request_context():
         page = render_template(PAGE_TEMPLATE, report=REPORT, pdf_url="/r/x/report.pdf")
     for part in ("Lakita Marrero", "78%", "Passed", "Above the mark", "91.7%", "What is 17 + 25?"):
         assert part in page
@@ -212,8 +212,8 @@ def test_report_page_shows_the_same_as_the_pdf(app: Flask) -> None:
     assert ">2026-11-23" not in page
 
 
-def test_report_page_escapes_text(app: Flask) -> None:
-    with app.test_request_context():
+def test_report_page_escapes_text(pages_app: Flask) -> None:
+    with pages_app.test_request_context():
         report = replace(REPORT, candidate="<script>alert(1)</script>", sentence="<b>")
         page = render_template(PAGE_TEMPLATE, report=report, pdf_url=None)
     assert "<script>alert" not in page

@@ -64,8 +64,8 @@ def test_sign_in_redirects_to_requested_page(services: Services, client: FlaskCl
         "//[/console/",
     ],
 )
-def test_safe_redirect_target_rejects_urls_outside_console(app: Flask, target: str) -> None:
-    with app.test_request_context():
+def test_safe_redirect_target_rejects_urls_outside_console(pages_app: Flask, target: str) -> None:
+    with pages_app.test_request_context():
         assert safe_redirect_target(target) == "/console/"
 
 
