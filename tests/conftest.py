@@ -25,7 +25,7 @@ from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
 from provider.services import Services
 from provider.storage.database import Database
-from tests.factories import ManualClock, build_services, make_settings, present
+from tests.factories import ManualClock, build_services, make_settings, present, quick_works
 from tests.fake_ats import FakeAts
 from tests.postgres_server import PostgresServer, shared_server
 
@@ -242,7 +242,7 @@ def live_server(settings: Settings, clock: ManualClock) -> Iterator[LiveServer]:
     server.daemon_threads = True  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.05).start()
+    dispatcher = InProcessDispatcher(services, quick_works(0.05)).start()
     yield LiveServer(url, app, services, clock)
     dispatcher.stop()
     server.shutdown()

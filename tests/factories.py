@@ -3,6 +3,7 @@
 import os
 import re
 from base64 import urlsafe_b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,20 @@ from provider.core.accounts import Account, Caller
 from provider.core.host_patterns import host_of
 from provider.core.kinds.assessment import Assessment
 from provider.core.labels import format_datetime
-from provider.core.orders import INVITE, Link, Order, Placement, place
+from provider.core.orders import (
+    INVITE,
+    Link,
+    Order,
+    Placement,
+    close_overdue_orders,
+    expire_overdue_orders,
+    place,
+)
 from provider.core.products.documents import Document
+from provider.core.scheduled import ScheduledWork
 from provider.core.staff import Staff
+from provider.delivery.scheduled_works import SCHEDULED_WORKS
+from provider.maintenance.prune_media import DELETE_UNUSED_MEDIA
 from provider.outbox import CALLBACK, AttemptResult, Claim, Message, Outcome, QueueName
 from provider.outbox import settle as settle_
 from provider.services import Services
@@ -308,3 +320,21 @@ def settle_attempt(services: Services, session: Session, claim: Claim, outcome: 
     """Settle one attempt, made now. Return False when its lease was lost."""
     now = services.now()
     return bool(settle_(session, [AttemptResult(claim, outcome, now, now)], now))
+
+
+def apply_deadlines(services: Services, session: Session, now: datetime) -> int:
+    """Expire orders and close attempts as the scheduled work does; return their number."""
+    expired_count = expire_overdue_orders(session, now)
+    return expired_count + close_overdue_orders(session, services.secret_box, now)
+
+
+def quick_works(seconds: float) -> tuple[ScheduledWork, ...]:
+    """Return the scheduled works with another interval.
+
+    The deletion of unused media is left out: stores date their files by the machine's clock.
+    """
+    return tuple(
+        replace(work, every=timedelta(seconds=seconds))
+        for work in SCHEDULED_WORKS
+        if work is not DELETE_UNUSED_MEDIA
+    )

@@ -11,9 +11,15 @@ from flask import Blueprint, Flask
 
 from provider.core import labels
 from provider.core.emails import EMAIL_SUBJECTS
-from provider.core.kinds.attempts import CLOSE_ATTEMPTS
 from provider.core.kinds.base import Kind
-from provider.core.orders import PROGRESS_STATES, STATUSES, Evidence, Order, TimedOrder
+from provider.core.orders import (
+    CLOSE_ATTEMPTS,
+    PROGRESS_STATES,
+    STATUSES,
+    Evidence,
+    Order,
+    TimedOrder,
+)
 from provider.storage.database import Base, UtcDateTime
 from provider.web.kinds import KindPages
 
@@ -125,8 +131,8 @@ def _unclassified_columns(kind: Kind) -> Iterator[str]:
 
 def _missing_scheduled_work(kind: Kind) -> Iterator[str]:
     if issubclass(kind.order_class, TimedOrder):
-        if CLOSE_ATTEMPTS not in kind.scheduled_work:
-            yield "CLOSE_ATTEMPTS in scheduled_work"
+        if CLOSE_ATTEMPTS not in kind.scheduled_works:
+            yield "CLOSE_ATTEMPTS in scheduled_works"
         if kind.order_class.close_at_deadline is TimedOrder.close_at_deadline:
             yield "close_at_deadline of the order class"
 

@@ -86,8 +86,8 @@ def test_missing_parts_of_core_are_named(tmp_path: Path) -> None:
     assert missing_core_parts(unclassified) == ["Answer.value in personal_columns or other_columns"]
     classified_twice = replace(test, other_columns=(Answer.item_key, Answer.value))
     assert missing_core_parts(classified_twice) == missing_core_parts(unclassified)
-    assert missing_core_parts(replace(test, scheduled_work=())) == [
-        "CLOSE_ATTEMPTS in scheduled_work"
+    assert missing_core_parts(replace(test, scheduled_works=())) == [
+        "CLOSE_ATTEMPTS in scheduled_works"
     ]
     without_report_part = replace(test, folder=tmp_path)
     assert missing_core_parts(without_report_part) == [

@@ -192,6 +192,10 @@ class Database:
         for callback in info.get("after_commit", ()):
             callback()
 
+    def signal_queues(self, queues: set[str]) -> None:
+        """Tell the listeners in `on_commit` of queues that became due without a commit."""
+        _call_listeners(self.on_commit, queues)
+
     def close(self) -> None:
         """Close every connection; the next transaction opens new ones."""
         self._connection_generation = object()

@@ -4,6 +4,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
+from provider.core import scheduled
 from provider.core.pauses import (
     ACCOUNT,
     HOST,
@@ -12,6 +13,7 @@ from provider.core.pauses import (
     list_pauses,
     oldest_unpaused_due_at,
 )
+from provider.core.scheduled import ScheduledWorkState
 from provider.errors import Unavailable
 from provider.maintenance import schema_version
 from provider.metrics.exposition import is_metrics_token
@@ -29,7 +31,7 @@ def health() -> Response:
 def ready() -> tuple[Response, int]:
     """Answer 200 when the schema is current and no message is overdue, else 503.
 
-    Problems and pauses are added for requests with the metrics token.
+    Problems, pauses and scheduled work are added for requests with the metrics token.
     """
     services = current_services()
     problems, details = _check_readiness(services)
@@ -47,6 +49,7 @@ def _check_readiness(services: Services) -> tuple[list[str], dict[str, Any]]:
         with services.db.reading() as session:
             oldest_due_at = oldest_unpaused_due_at(session, now)
             pauses = list_pauses(session)
+            states = scheduled.list_states(session)
     except Unavailable as error:
         return [str(error)], {}
     except Exception as error:
@@ -58,6 +61,7 @@ def _check_readiness(services: Services) -> tuple[list[str], dict[str, Any]]:
         "oldest_due_seconds": age_seconds,
         "paused_accounts": [_pause_to_json(p) for p in pauses if p.scope_type == ACCOUNT],
         "paused_hosts": [_pause_to_json(p) for p in pauses if p.scope_type == HOST],
+        "scheduled_work": [_work_to_json(state) for state in states],
     }
 
 
@@ -71,6 +75,18 @@ def _pause_to_json(pause: PauseView) -> dict[str, str]:
     }
     times = {"paused_at": pause.paused_at.isoformat(), "retry_at": pause.retry_at.isoformat()}
     return {name: text for name, text in texts.items() if text} | times
+
+
+def _work_to_json(state: ScheduledWorkState) -> dict[str, str]:
+    """Return a work without its empty values; times are in ISO 8601."""
+    started_at, finished_at = state.last_started_at, state.last_finished_at
+    values = {
+        "name": state.name,
+        "last_started_at": started_at.isoformat() if started_at else "",
+        "last_finished_at": finished_at.isoformat() if finished_at else "",
+        "last_error": state.last_error,
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def has_metrics_token(services: Services) -> bool:

@@ -18,6 +18,7 @@ from provider.ats import StatusUpdate
 from provider.ats.workable.payload import build_payload
 from provider.core.accounts import Account, Caller
 from provider.core.orders import Order
+from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.delivery import Dispatcher, InProcessDispatcher
 from provider.delivery.circuit_breaker import FAILURE_THRESHOLD
 from provider.delivery.http import client as client_module
@@ -489,7 +490,7 @@ def test_tokens_are_neither_in_database_nor_in_log(
 def test_in_process_dispatcher_is_woken_by_commit(
     services: Services, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=3600).start()
+    dispatcher = InProcessDispatcher(services, factories.quick_works(3600)).start()
     try:
         orders = [place_order(f"/{number}") for number in range(5)]
         decline(services, *orders)
@@ -502,7 +503,7 @@ def test_in_process_dispatcher_sweeps_for_due_messages(
     services: Services, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
     decline(services, place_order())  # committed before a dispatcher runs, as after a crash
-    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
+    dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
     try:
         ats.wait_for(1)
     finally:
@@ -513,56 +514,50 @@ def test_in_process_dispatcher_survives_failed_sweep(
     services: Services,
     ats: FakeAts,
     place_order: Callable[..., str],
+    clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    failures, list_due_queues = iter([OSError("the disk is full")]), outbox.list_due_queues
+    list_due_queues = outbox.list_due_queues
+    failures = iter([OSError("the disk is full")])
 
     def fail_once(session: Session, now: datetime) -> list[str]:
         for failure in failures:
+            clock.advance(timedelta(seconds=1))  # the next interval
             raise failure
         return list_due_queues(session, now)
 
     monkeypatch.setattr(outbox, "list_due_queues", fail_once)
     decline(services, place_order())
     with capture_logs() as events:
-        dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
+        dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
         try:
             ats.wait_for(1)
         finally:
             dispatcher.stop()
-    assert "dispatcher_cycle_failed" in [event["event"] for event in events]
+    assert ("scheduled_work_failed", "send_due_messages") in [
+        (event["event"], event.get("work")) for event in events
+    ]
     assert services.db.on_commit == []
 
 
-def test_in_process_dispatcher_sweeps_once_per_interval(
-    services: Services,
-    ats: FakeAts,
-    place_order: Callable[..., str],
-    monkeypatch: pytest.MonkeyPatch,
+def test_in_process_dispatcher_sends_while_a_work_is_slow(
+    services: Services, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
-    sweeps: list[datetime] = []
-    waits: list[float] = []
-    list_due_queues, wait_and_run = outbox.list_due_queues, Dispatcher.wait_and_run
+    started, may_end = threading.Event(), threading.Event()
 
-    def record_sweep(session: Session, now: datetime) -> list[str]:
-        sweeps.append(now)
-        return list_due_queues(session, now)
+    def run(context: WorkContext) -> None:
+        started.set()
+        may_end.wait(10)
 
-    def record_wait(dispatcher: Dispatcher, seconds: float) -> None:
-        waits.append(seconds)
-        wait_and_run(dispatcher, seconds)
-
-    monkeypatch.setattr(outbox, "list_due_queues", record_sweep)
-    monkeypatch.setattr(Dispatcher, "wait_and_run", record_wait)
-    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=3600).start()
+    slow = ScheduledWork("slow", every=timedelta(seconds=2), run=run)
+    dispatcher = InProcessDispatcher(services, [slow, *factories.quick_works(0.02)]).start()
     try:
+        assert started.wait(10)
         decline(services, place_order())
         ats.wait_for(1)
     finally:
+        may_end.set()
         dispatcher.stop()
-    assert len(sweeps) == 1
-    assert waits
-    assert all(3500 < seconds <= 3600 for seconds in waits)
 
 
 def test_in_process_dispatcher_does_scheduled_work(
@@ -570,7 +565,7 @@ def test_in_process_dispatcher_does_scheduled_work(
 ) -> None:
     place_order()
     clock.advance(timedelta(days=7))
-    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
+    dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
     try:
         assert ats.wait_for(1)[0].json == {"status": "expired"}
     finally:
@@ -589,7 +584,7 @@ def test_stop_finishes_running_sends(
         handler.end_headers()
 
     ats.responses.append(slow)
-    dispatcher = InProcessDispatcher(services, sweep_interval_seconds=0.02).start()
+    dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
     decline(services, place_order())
     assert reached.wait(10)
     stopping = threading.Thread(target=dispatcher.stop)

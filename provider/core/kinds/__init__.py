@@ -7,15 +7,15 @@ from sqlalchemy.orm import Session
 
 from provider.core import labels
 from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
-from provider.core.kinds.base import Kind, ScheduledWork
+from provider.core.kinds.base import Kind
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
-from provider.core.orders import expire_overdue_orders, has_orders_to_expire
+from provider.core.orders import EXPIRE_ORDERS
 from provider.core.products import Product, ProductVersion
 from provider.core.products.documents import Document, content_digest, validate
+from provider.core.scheduled import ScheduledWork
 from provider.errors import DocumentError
 from provider.storage.database import acquire_advisory_lock
-from provider.storage.secrets import SecretBox
 
 KINDS: dict[str, Kind] = {}
 
@@ -32,6 +32,12 @@ def register(kind: Kind) -> None:
 
 for _kind in (ASSESSMENT, INTERVIEW, CHECK):
     register(_kind)
+
+# The works of all orders, and those of single kinds. Several kinds may name the same work.
+SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
+    EXPIRE_ORDERS,
+    *dict.fromkeys(work for kind in KINDS.values() for work in kind.scheduled_works),
+)
 
 
 def import_document(
@@ -61,25 +67,3 @@ def import_document(
         raise document.error_at(error.path, error.problem) from error
     product.name = document.name
     return product, version
-
-
-def has_overdue(session: Session, now: datetime) -> bool:
-    """Tell whether `apply_deadlines` has work to do. This is a read: it takes no write lock."""
-    return has_orders_to_expire(session, now) or any(
-        work.has_work(session, now) for work in _scheduled_work()
-    )
-
-
-def apply_deadlines(session: Session, secret_box: SecretBox, now: datetime) -> int:
-    """Expire one batch of orders, and run one batch of each kind's work.
-
-    Returns the number of orders.
-    """
-    return expire_overdue_orders(session, now) + sum(
-        work.run(session, secret_box, now) for work in _scheduled_work()
-    )
-
-
-def _scheduled_work() -> list[ScheduledWork]:
-    """Return the work of all kinds. Work that several kinds name is in the list once."""
-    return list(dict.fromkeys(work for kind in KINDS.values() for work in kind.scheduled_work))

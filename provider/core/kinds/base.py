@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.core.orders import Order
 from provider.core.products import Product
-from provider.storage.secrets import SecretBox
+from provider.core.scheduled import ScheduledWork
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,6 @@ class KindTexts:
     request_phrase: str  # the e-mail of the invitation: “Groove Tech invites you to take a test”
     button_label: str
     reassurance: str
-
-
-@dataclass(frozen=True)
-class ScheduledWork:
-    """Work that depends on the time.
-
-    `has_work` only reads. `run` handles one batch in the transaction of its session, and returns
-    the number of orders.
-    """
-
-    has_work: Callable[[Session, datetime], bool]
-    run: Callable[[Session, SecretBox, datetime], int]
 
 
 @dataclass(frozen=True)
@@ -84,7 +71,7 @@ class Kind:
     email_subjects: Mapping[str, str] = field(default_factory=dict)
     personal_columns: tuple[InstrumentedAttribute[Any], ...] = ()
     other_columns: tuple[InstrumentedAttribute[Any], ...] = ()
-    scheduled_work: tuple[ScheduledWork, ...] = ()
+    scheduled_works: tuple[ScheduledWork, ...] = ()
     media: KindMedia | None = None
 
     @property

@@ -1,7 +1,7 @@
 """Orders: placing them, their statuses and results, and the links that open them."""
 
 from provider.core.orders.evidence import Bar, Evidence
-from provider.core.orders.expiry import expire_overdue_orders, has_orders_to_expire
+from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
     CANCELLED,
@@ -22,14 +22,16 @@ from provider.core.orders.order import (
     StatusSubscriber,
 )
 from provider.core.orders.placement import Placement, place
-from provider.core.orders.timed_order import TimedOrder, close_overdue_orders, has_orders_to_close
+from provider.core.orders.timed_order import CLOSE_ATTEMPTS, TimedOrder, close_overdue_orders
 
 __all__ = [
     "CANCELLED",
+    "CLOSE_ATTEMPTS",
     "COMPLETED",
     "CONSENTED",
     "DECLINED",
     "EXPIRED",
+    "EXPIRE_ORDERS",
     "FINAL_STATUSES",
     "INVITE",
     "PDF",
@@ -53,7 +55,5 @@ __all__ = [
     "TimedOrder",
     "close_overdue_orders",
     "expire_overdue_orders",
-    "has_orders_to_close",
-    "has_orders_to_expire",
     "place",
 ]

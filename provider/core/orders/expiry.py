@@ -1,12 +1,13 @@
 """Scheduled work: orders that nobody started in time expire, batch by batch."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from provider.core.orders.order import NOT_STARTED, Order
+from provider.core.scheduled import ScheduledWork, WorkContext
 
 # Orders that expire in one transaction. A longer transaction would block other writers.
 BATCH_SIZE = 100
@@ -38,3 +39,15 @@ def _overdue_conditions(now: datetime) -> list[Any]:
         Order.progress.in_(NOT_STARTED),
         Order.expires_at <= now,
     ]
+
+
+def _run(context: WorkContext) -> None:
+    is_finished = False
+    while not is_finished:
+        with context.db.writing(separate_commit=True) as session:
+            is_finished = not expire_overdue_orders(session, context.now())
+
+
+EXPIRE_ORDERS = ScheduledWork(
+    "expire_orders", every=timedelta(seconds=2), run=_run, is_needed=has_orders_to_expire
+)

@@ -7,6 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from provider.core.orders.order import PENDING, STARTED, Order
+from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
 
@@ -112,3 +113,15 @@ def _overdue_conditions(now: datetime) -> list[Any]:
         TimedOrder.status == PENDING,
         TimedOrder.attempt_ends_at <= now,
     ]
+
+
+def _run(context: WorkContext) -> None:
+    is_finished = False
+    while not is_finished:
+        with context.db.writing(separate_commit=True) as session:
+            is_finished = not close_overdue_orders(session, context.secret_box, context.now())
+
+
+CLOSE_ATTEMPTS = ScheduledWork(
+    "close_attempts", every=timedelta(seconds=2), run=_run, is_needed=has_orders_to_close
+)

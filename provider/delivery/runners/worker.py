@@ -22,9 +22,10 @@ from procrastinate.manager import get_channel_for_queues
 from procrastinate.worker import Worker
 
 from provider import outbox
-from provider.core import kinds
+from provider.core import scheduled
 from provider.delivery.runners.leased_queues import LeasedQueueDispatcher
 from provider.delivery.runners.notifier import DRAIN, JobNotifier
+from provider.delivery.scheduled_works import SCHEDULED_WORKS
 from provider.outbox import QueueName
 from provider.services import Services
 from provider.storage import procrastinate_schema
@@ -201,12 +202,8 @@ class DeliveryWorker:
         return [lane for lane in due if not held & set(_subjects(lane))]
 
     def _do_what_is_late(self) -> None:
-        now = self._services.now()
-        with self._services.db.reading() as session:
-            late = kinds.has_overdue(session, now)
-        if late:
-            with self._services.db.writing() as session:
-                kinds.apply_deadlines(session, self._services.secret_box, now)
+        for work in SCHEDULED_WORKS:
+            scheduled.run_if_due(self._services, work)
 
 
 class _Worker(Worker):

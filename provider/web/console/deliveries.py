@@ -10,6 +10,7 @@ from structlog import get_logger
 from werkzeug.wrappers import Response
 
 from provider import outbox
+from provider.core import scheduled
 from provider.core.audit import Action
 from provider.core.orders import Order
 from provider.core.pauses import list_pauses, probe_now
@@ -54,6 +55,7 @@ def listing() -> str:
             accounts=accounts,
             args=request.args,
             pauses=list_pauses(session),
+            works=scheduled.list_states(session),
             now=current_services().now(),
             states=[*state_labels(), ("any", "Any")],
         )

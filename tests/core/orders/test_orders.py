@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provider.core import kinds
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Candidate, Link, Order, OrderEvent, expire_overdue_orders
@@ -195,12 +194,10 @@ def test_apply_deadlines_expires_orders_of_the_account(
         url = f"https://a.workable.com/{number}"
         factories.place_order(services, account_id, product_id, callback_url=url)
     with services.db.writing() as session:
-        assert not kinds.has_overdue(session, clock.now())
-        assert kinds.apply_deadlines(session, services.secret_box, clock.now()) == 0
+        assert factories.apply_deadlines(services, session, clock.now()) == 0
     now = clock.advance(timedelta(hours=1))
     with services.db.writing() as session:
-        assert kinds.has_overdue(session, now)
-        assert kinds.apply_deadlines(session, services.secret_box, now) == 5
+        assert factories.apply_deadlines(services, session, now) == 5
     assert enqueued_statuses(services) == ["expired"] * 5
 
 
@@ -212,7 +209,7 @@ def test_attempt_started_just_before_expiry_keeps_its_full_time(
         Assessment.find(session, order_id).start(session, started_at)
     now = clock.advance(timedelta(minutes=19))
     with services.db.writing() as session:
-        assert kinds.apply_deadlines(session, services.secret_box, now) == 0
+        assert factories.apply_deadlines(services, session, now) == 0
         Assessment.find(session, order_id).save("sum", {"answer": "b"}, now)
     assert factories.order_status(services, order_id) == "pending"
 
@@ -229,8 +226,7 @@ def test_deadline_scores_the_saved_answers(
         Assessment.find(session, order_id).save("half", {"answer": "3.5"}, now)
     now = clock.advance(timedelta(hours=5))
     with services.db.writing() as session:
-        assert kinds.has_overdue(session, now)
-        assert kinds.apply_deadlines(session, services.secret_box, now) == 1
+        assert factories.apply_deadlines(services, session, now) == 1
     with services.db.reading() as session:
         result = Assessment.find(session, order_id).result
         assert result
@@ -257,7 +253,7 @@ def test_submitted_order_never_expires(
     factories.finish_test(services, order_id)
     now = clock.advance(timedelta(days=400))
     with services.db.writing() as session:
-        assert kinds.apply_deadlines(session, services.secret_box, now) == 0
+        assert factories.apply_deadlines(services, session, now) == 0
     assert factories.order_status(services, order_id) == "completed"
 
 

@@ -107,7 +107,7 @@ def main(root: Path, host: str, synchronous: str) -> None:
     product = factories.create_test(services)
     server.app = AcknowledgementRecorder(services, create_app(services))
     server.app.record(account=account_id)
-    InProcessDispatcher(services, sweep_interval_seconds=0.2).start()
+    InProcessDispatcher(services, factories.quick_works(0.2)).start()
     print(json.dumps({"url": url, "token": token, "test": product}), flush=True)
     server.serve_forever()
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from provider.core.kinds.assessment import content
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
-from provider.core.kinds.attempts import CLOSE_ATTEMPTS
 from provider.core.kinds.base import Kind, KindTexts
+from provider.core.orders import CLOSE_ATTEMPTS
 
 KIND = Kind(
     name="assessment",
@@ -26,5 +26,5 @@ KIND = Kind(
     folder=Path(__file__).parent,
     personal_columns=(Answer.value,),
     other_columns=(Answer.item_key,),
-    scheduled_work=(CLOSE_ATTEMPTS,),
+    scheduled_works=(CLOSE_ATTEMPTS,),
 )

@@ -7,7 +7,6 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.attempts import CLOSE_ATTEMPTS
 from provider.core.kinds.base import Kind, KindMedia, KindTexts, MediaReference
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.models import (
@@ -17,6 +16,7 @@ from provider.core.kinds.interview.models import (
     Rating,
     Recording,
 )
+from provider.core.orders import CLOSE_ATTEMPTS
 
 RECORDING_KEY_PATTERN = re.compile(
     r"recordings/([\w-]{22})/(?:original|playable|poster\.jpg)", re.ASCII
@@ -65,6 +65,6 @@ KIND = Kind(
         Recording.seconds,
         Recording.is_selected,
     ),
-    scheduled_work=(CLOSE_ATTEMPTS,),
+    scheduled_works=(CLOSE_ATTEMPTS,),
     media=KindMedia(RECORDING_KEY_PATTERN, Recording.public_id, list_media_references),
 )

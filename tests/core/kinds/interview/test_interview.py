@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from provider.core import kinds
 from provider.core.kinds.interview import Interview, Recording
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import Services
@@ -148,7 +147,7 @@ def test_submitted_interview_cannot_be_declined_started_or_changed(
         assert [event.type for event in interview.events].count("submitted") == 1
     clock.advance(timedelta(days=60))
     with services.db.writing() as session:
-        kinds.apply_deadlines(session, services.secret_box, services.now())
+        factories.apply_deadlines(services, session, services.now())
     # A submitted interview waits for the staff without a deadline.
     assert factories.order_status(services, started_interview) == "pending"
 
@@ -164,7 +163,7 @@ def test_deadline_submits_recorded_answers_or_expires(
         assert interview.attempt_ends_at
         clock.current_time = interview.attempt_ends_at
     with services.db.writing() as session:
-        kinds.apply_deadlines(session, services.secret_box, services.now())
+        factories.apply_deadlines(services, session, services.now())
     assert factories.order_status(services, started_interview) == status
 
 

@@ -1,0 +1,12 @@
+"""The list of all scheduled works, which both runners run. A new work is one line here."""
+
+from provider.core import kinds
+from provider.core.scheduled import ScheduledWork
+from provider.delivery.sweep import SEND_DUE_MESSAGES
+from provider.maintenance.prune_media import DELETE_UNUSED_MEDIA
+
+SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
+    *kinds.SCHEDULED_WORKS,
+    SEND_DUE_MESSAGES,
+    DELETE_UNUSED_MEDIA,
+)
