@@ -101,7 +101,7 @@ def _start_job_notifier(services: Services) -> Callable[[], None]:
     from provider.delivery.runners.notifier import JobNotifier
 
     notifier = JobNotifier(services.db).start_in_server()
-    services.db.on_commit.append(notifier.ring)
+    services.db.on_commit.append(notifier.notify)
     return notifier.stop
 
 

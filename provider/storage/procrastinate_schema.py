@@ -4,8 +4,8 @@ The schema holds nothing that cannot be created again: every message is in the o
 """
 
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import (
     URL,
@@ -21,6 +21,9 @@ from sqlalchemy import (
 )
 
 from provider.errors import Unavailable
+
+if TYPE_CHECKING:
+    from procrastinate.schema import SchemaManager
 
 SCHEMA_NAME = "provider_procrastinate"
 TIMEOUT_SECONDS = 5  # for connecting, for a lock, and for an idle transaction
@@ -67,7 +70,7 @@ def is_missing_or_outdated(connection: Connection) -> bool:
 def _create(connection: Connection) -> None:
     connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA_NAME}")
     _APPLIED_TABLE.create(connection)
-    _run_script(connection, (_procrastinate_sql_folder() / "schema.sql").read_text("utf-8"))
+    _run_script(connection, _schema_manager().get_schema())
     for migration in _migration_files():
         _record_applied(connection, migration)
 
@@ -95,13 +98,14 @@ def _applied_migrations(connection: Connection) -> set[str]:
 
 @cache
 def _migration_files() -> list[Path]:
-    return sorted((_procrastinate_sql_folder() / "migrations").glob("*.sql"))
+    return sorted(Path(_schema_manager().get_migrations_path()).glob("*.sql"))
 
 
-@cache
-def _procrastinate_sql_folder() -> Path:
-    # `/ready` calls this, and importing Procrastinate is slow.
-    spec = find_spec("procrastinate")
-    if spec is None or spec.origin is None:
-        raise Unavailable("PostgreSQL needs more packages: run `pip install 'provider[scale]'`")
-    return Path(spec.origin).parent / "sql"
+def _schema_manager() -> "type[SchemaManager]":
+    try:
+        from procrastinate.schema import SchemaManager  # late: an extra
+    except ImportError as error:
+        raise Unavailable(
+            "PostgreSQL needs more packages: run `pip install 'provider[scale]'`"
+        ) from error
+    return SchemaManager

@@ -78,7 +78,7 @@ def running_worker(instance: BenchmarkInstance) -> Iterator[None]:
     services = instance.services
     process = WorkerProcess([sys.executable, "-m", "provider.cli", "worker"], instance.env)
     notifier = JobNotifier(services.db).start()
-    services.db.on_commit.append(notifier.ring)
+    services.db.on_commit.append(notifier.notify)
     try:
         while not _has_worker(instance):
             assert process.pid  # raises when the worker has ended

@@ -33,7 +33,7 @@ LONG_LOCK_SECONDS, SHORT_LOCK_SECONDS = 30.0, 6.0
 MAX_COMMIT_SECONDS = 4.0  # a commit must not wait for Procrastinate's tables
 FINISH_TIMEOUT_SECONDS = 900.0
 RUNNING_JOBS_SQL = (
-    f"SELECT count(*) FROM {SCHEMA_NAME}.procrastinate_jobs WHERE task_name = 'drain'"
+    f"SELECT count(*) FROM {SCHEMA_NAME}.procrastinate_jobs WHERE task_name = 'deliver_queue'"
 )
 
 
@@ -182,7 +182,7 @@ def _fault_context(
             for number in range(order_count)
         ]
         notifier = JobNotifier(services.db).start()
-        services.db.on_commit.append(notifier.ring)
+        services.db.on_commit.append(notifier.notify)
         context = FaultContext(run, instance, services, orders, stack, worker_count)
         context.start_workers()
         yield context

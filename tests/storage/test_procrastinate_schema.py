@@ -1,5 +1,6 @@
 """Procrastinate's schema in PostgreSQL: installed, upgraded and checked beside our tables."""
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -112,11 +113,7 @@ def test_build_conninfo_sets_schema_and_timeouts() -> None:
 def test_missing_procrastinate_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for cached in (
-        procrastinate_schema._procrastinate_sql_folder,
-        procrastinate_schema._migration_files,
-    ):
-        cached.cache_clear()
-    monkeypatch.setattr(procrastinate_schema, "find_spec", lambda name: None)
+    procrastinate_schema._migration_files.cache_clear()
+    monkeypatch.setitem(sys.modules, "procrastinate.schema", None)
     with pytest.raises(Unavailable, match=r"pip install 'provider\[scale\]'"):
         procrastinate_schema._migration_files()

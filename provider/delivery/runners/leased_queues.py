@@ -1,108 +1,116 @@
-"""A dispatcher that works only in queues that are lent to it, and returns each after a while."""
+"""A dispatcher that works only in queues that are leased to it, and ends each lease in time."""
 
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from provider.delivery.dispatcher import MAX_CONCURRENT_SENDS, Dispatcher
 from provider.outbox import AttemptResult
 from provider.services import Services
 
-SHIFT = 5.0  # seconds after which a lane with more to send goes round, to whoever is free
-
-Over = Callable[[bool], None]  # told whether there may be more to send
+QUEUE_LEASE_SECONDS = 5.0  # after which a busy queue goes to the next free worker
 
 
 @dataclass
-class Loan:
-    """A lane that is lent, since when it is worked in, and who hears that it is given back."""
+class QueueLease:
+    """The lease of a queue; `ended` gets whether the queue may have more to send."""
 
-    since: float | None = None
-    over: list[Over] = field(default_factory=list)
+    ended: Future[bool] = field(default_factory=Future)
+    expires_at: float = field(default_factory=lambda: time.monotonic() + QUEUE_LEASE_SECONDS)
 
     @property
-    def shift_over(self) -> bool:
-        """Whether its time is over; it begins with the first look."""
-        now = time.monotonic()
-        self.since = self.since or now
-        return now > self.since + SHIFT
+    def is_expired(self) -> bool:
+        return time.monotonic() > self.expires_at
+
+    def end(self, *, has_more: bool) -> None:
+        if self.ended.set_running_or_notify_cancel():  # False if the job was cancelled
+            self.ended.set_result(has_more)
 
 
 class LeasedQueueDispatcher(Dispatcher):
-    """Claims of lent lanes alone, so that a lane's pace and windows are one process's at a time.
+    """Claims messages of leased queues only, so that one process at a time works in a queue.
 
-    What it has in hand of a lane when that is given back it settles all the same; `strays` is
-    called with such lanes, for what came free by it is then somebody else's.
+    The rate of a queue is known to one process, so two processes would exceed it. Sends that still
+    run at the end of a lease are settled all the same. That may free a message which nobody
+    examines: `notify` is called with its queue.
     """
 
     def __init__(
         self,
         services: Services,
-        strays: Callable[[Iterable[str]], None],
-        hands: int = MAX_CONCURRENT_SENDS,
+        notify: Callable[[Iterable[str]], None],
+        max_concurrent_sends: int = MAX_CONCURRENT_SENDS,
     ) -> None:
-        super().__init__(services, max_concurrent_sends=hands)
-        self._loans: dict[str, Loan] = {}
-        self._over: list[tuple[Loan, bool]] = []
-        self._left: dict[str, None] = {}  # strays, for after the commit
-        self._strays = strays
+        super().__init__(services, max_concurrent_sends=max_concurrent_sends)
+        self._notify = notify
+        self._leases: dict[str, QueueLease] = {}
+        # Until the cycle's commit: another process could not see yet what it settles.
+        self._ended_leases: list[tuple[QueueLease, bool]] = []
+        self._unleased_queues: dict[str, None] = {}
 
-    def lend(self, lane: str, over: Over) -> None:
-        """Let it work in a lane, until nothing may go there or the shift is over."""
+    def lease(self, queue: str) -> Future[bool]:
+        """Work in a queue until nothing may be sent or the lease expires.
+
+        The future gets whether the queue may have more to send. It gets False at once when the
+        queue is leased already: that lease sends what is due.
+        """
         with self._condition:
-            loan = self._loans.setdefault(lane, Loan())
-            loan.over.append(over)
-            self.wake([lane])
+            lease = QueueLease()
+            if self._stopping or queue in self._leases:
+                lease.end(has_more=self._stopping)
+            else:
+                self._leases[queue] = lease
+            self.wake([queue])
+            return lease.ended
 
     def run_once(self) -> int:
-        """Settle and claim, then give back the lanes that are done with; return how many went."""
-        tried = super().run_once()
+        attempt_count = super().run_once()
         with self._condition:
-            for lane in [lane for lane in self._loans if self._idle(lane)]:
-                self._give_back(lane, more=False)
-            over, self._over = self._over, []
-            left, self._left = self._left, {}
-        if left:
-            self._strays(left)
-        _tell(over)
-        return tried
+            for queue in [queue for queue in self._leases if self._is_idle(queue)]:
+                self._end_lease(queue, has_more=False)
+            unleased_queues, self._unleased_queues = self._unleased_queues, {}
+        if unleased_queues:
+            self._notify(unleased_queues)
+        self._report_ended_leases()
+        return attempt_count
 
     def stop(self, loop_thread: threading.Thread | None = None) -> None:
-        """Take nothing more in hand, settle what was sent, and give all lanes back."""
+        """Claim nothing more, settle the sends, and end all leases."""
         try:
             super().stop(loop_thread)
         finally:
             with self._condition:
-                for lane in list(self._loans):
-                    self._give_back(lane, more=True)
-                over, self._over = self._over, []
-            _tell(over)
+                for queue in list(self._leases):
+                    self._end_lease(queue, has_more=True)
+            self._report_ended_leases()
 
     def _take_ready_queues(self, results: Sequence[AttemptResult]) -> list[str]:
-        ours = []
-        for lane in super()._take_ready_queues(results):
-            if lane not in self._loans:
-                self._left[lane] = None
-            # A pace is waited for, so that whoever goes on begins it anew without being too quick.
-            elif self._loans[lane].shift_over and not self._policy.is_rate_limited(lane):
-                self._give_back(lane, more=True)
+        leased_queues = []
+        for queue in super()._take_ready_queues(results):
+            if queue not in self._leases:
+                self._unleased_queues[queue] = None
+            # A rate-limited queue is kept until it may send again: the next process starts with
+            # a full rate, so the two together would exceed it.
+            elif self._leases[queue].is_expired and not self._policy.is_rate_limited(queue):
+                self._end_lease(queue, has_more=True)
             else:
-                ours.append(lane)
-        return ours
+                leased_queues.append(queue)
+        return leased_queues
 
-    def _idle(self, lane: str) -> bool:
+    def _is_idle(self, queue: str) -> bool:
         return not (
-            self._unsettled_counts[lane]
-            or lane in self._signalled_queues
-            or self._policy.is_rate_limited(lane)
+            self._unsettled_counts[queue]
+            or queue in self._signalled_queues
+            or self._policy.is_rate_limited(queue)
         )
 
-    def _give_back(self, lane: str, *, more: bool) -> None:
-        self._over.append((self._loans.pop(lane), more))
+    def _end_lease(self, queue: str, *, has_more: bool) -> None:
+        self._ended_leases.append((self._leases.pop(queue), has_more))
 
-
-def _tell(over: Sequence[tuple[Loan, bool]]) -> None:
-    for loan, more in over:
-        for tell in loan.over:
-            tell(more)
+    def _report_ended_leases(self) -> None:
+        with self._condition:
+            ended_leases, self._ended_leases = self._ended_leases, []
+        for lease, has_more in ended_leases:
+            lease.end(has_more=has_more)

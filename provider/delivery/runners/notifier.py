@@ -1,7 +1,8 @@
-"""Notifying Procrastinate, after a commit, of queues that may have due messages."""
+"""Defers a job of Procrastinate, after a commit, for each queue that may have due messages."""
 
 import threading
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -13,93 +14,96 @@ from provider.delivery.runners.shutdown import stop_when_main_thread_ends
 from provider.storage import procrastinate_schema
 from provider.storage.database import Database
 
-DRAIN = "drain"  # the name of the task
-REST = 1.0  # seconds before the engine is told again, where it did not hear
-PATIENCE = 5.0  # seconds that a stop waits for what is still to be told
+TASK_NAME = "deliver_queue"
+RETRY_SECONDS = 1.0  # before jobs are deferred again, after an error
+STOP_TIMEOUT_SECONDS = 5.0  # for jobs that are not deferred yet
 
 log = structlog.get_logger()
 
 
 class JobNotifier:
-    """Defers a job for each lane that is rung for; whoever rings never waits and never fails.
+    """Defers jobs in a thread of its own, so that no commit waits for Procrastinate or fails.
 
-    An engine that does not answer is told later, and the sweep finds the lanes anyhow.
+    After an error the thread tries again. A job that is lost with the process is no loss of
+    messages: the sweep finds their queue.
     """
 
     def __init__(self, db: Database) -> None:
-        self._address = procrastinate_schema.build_conninfo(db.url)
-        self._app = App(connector=SyncPsycopgConnector())  # never opened: the connection is ours
-        self._line: Connection[Any] | None = None
-        self._lanes: dict[str, None] = {}
-        self._bell = threading.Condition()
+        self._conninfo = procrastinate_schema.build_conninfo(db.url)
+        # Jobs are deferred on a connection of this thread, so the connector is never opened.
+        self._app = App(connector=SyncPsycopgConnector())
+        self._connection: Connection[Any] | None = None
+        self._queues: dict[str, None] = {}  # without a job yet
+        self._condition = threading.Condition()
         self._stopping = False
-        self._deaf = False
-        self._thread = threading.Thread(target=self._run, name="doorbell", daemon=True)
+        self._is_failing = False
+        self._thread = threading.Thread(target=self._run, name="job-notifier", daemon=True)
 
     def start(self) -> "JobNotifier":
-        """Begin."""
         self._thread.start()
         return self
 
     def start_in_server(self) -> "JobNotifier":
-        """Begin in a server's process, and end with it; see `stop_when_main_thread_ends`."""
+        """Start in a server's process, and stop with it; see `stop_when_main_thread_ends`."""
         stop_when_main_thread_ends(self.stop, lambda: self._stopping, exit_when_orphaned=True)
         return self.start()
 
-    def ring(self, lanes: Iterable[str]) -> None:
-        """Say that lanes may have something due."""
-        with self._bell:
-            self._lanes.update(dict.fromkeys(lanes))
-            self._bell.notify_all()
+    def notify(self, queues: Iterable[str]) -> None:
+        """Signal that queues may have due messages; this returns at once."""
+        with self._condition:
+            self._queues.update(dict.fromkeys(queues))
+            self._condition.notify_all()
 
     def stop(self) -> None:
-        """Tell what is still to be told, if the engine hears it soon, and end."""
-        with self._bell:
+        """Defer the remaining jobs, if PostgreSQL answers soon, and end the thread."""
+        with self._condition:
             self._stopping = True
-            self._bell.notify_all()
-        self._thread.join(PATIENCE)
+            self._condition.notify_all()
+        self._thread.join(STOP_TIMEOUT_SECONDS)
 
     def _run(self) -> None:
-        while lanes := self._next():
+        while queues := self._wait_for_queues():
             try:
-                self._tell(lanes)
+                self._defer_jobs(queues)
             except Exception as error:
-                self._failed(lanes, error)
+                self._handle_failure(queues, error)
             else:
-                self._heard()
-        if self._line:
-            self._line.close()
+                self._handle_success()
+        self._close_connection()
 
-    def _next(self) -> dict[str, None]:
-        with self._bell:
-            self._bell.wait_for(lambda: self._lanes or self._stopping)
-            lanes, self._lanes = self._lanes, {}
-            return lanes
+    def _wait_for_queues(self) -> dict[str, None]:
+        with self._condition:
+            self._condition.wait_for(lambda: self._queues or self._stopping)
+            queues, self._queues = self._queues, {}
+            return queues
 
-    def _tell(self, lanes: Iterable[str]) -> None:
-        self._line = self._line or Connection.connect(self._address, autocommit=True)
-        for lane in lanes:
+    def _defer_jobs(self, queues: Iterable[str]) -> None:
+        self._connection = self._connection or Connection.connect(self._conninfo, autocommit=True)
+        for queue in queues:
+            # The lock lets one worker at a time work in a queue. The queueing lock lets only one
+            # job of a queue wait.
             job = self._app.configure_task(
-                DRAIN, lock=lane, queueing_lock=lane, connection=self._line
+                TASK_NAME, lock=queue, queueing_lock=queue, connection=self._connection
             )
-            try:
-                job.defer(lane=lane)
-            except AlreadyEnqueued:
-                continue
+            with suppress(AlreadyEnqueued):
+                job.defer(queue=queue)
 
-    def _failed(self, lanes: dict[str, None], error: Exception) -> None:
-        if not self._deaf:
-            log.warning("the engine does not hear of new messages", exc_info=error)
-        self._deaf = True
-        if self._line:
-            self._line.close()
-        self._line = None
-        with self._bell:
-            self._lanes = lanes | self._lanes
-            if self._bell.wait_for(lambda: self._stopping, REST):
-                self._lanes = {}
+    def _handle_failure(self, queues: dict[str, None], error: Exception) -> None:
+        if not self._is_failing:
+            log.warning("jobs_not_deferred", exc_info=error)
+        self._is_failing = True
+        self._close_connection()
+        with self._condition:
+            self._queues = queues | self._queues
+            if self._condition.wait_for(lambda: self._stopping, RETRY_SECONDS):
+                self._queues = {}
 
-    def _heard(self) -> None:
-        if self._deaf:
-            log.info("the engine hears of new messages again")
-        self._deaf = False
+    def _handle_success(self) -> None:
+        if self._is_failing:
+            log.info("jobs_deferred_again")
+        self._is_failing = False
+
+    def _close_connection(self) -> None:
+        if self._connection:
+            self._connection.close()
+        self._connection = None

@@ -1,61 +1,64 @@
-"""`provider worker`: one of any number of processes that share the queues by Procrastinate.
+"""`provider worker`: any number of processes share the queues through Procrastinate.
 
-The engine says which lane is whose, and nothing more. A job of it is a shift in a lane; whether a
-message may be claimed is still the outbox's to say. So whatever becomes of a job, of its worker or
-of the engine's tables, the sweep defers the lane again, and what was lost is time.
+A job says "work in this queue until nothing is due or a few seconds passed". Its lock lets one
+worker at a time work in a queue. The outbox alone decides which message may be sent: if a job, its
+worker or Procrastinate's tables are lost, the sweep defers the queue again and no message is lost.
+
+Procrastinate tells nobody that a lock is free, so a waiting job starts at the next poll. A queue
+therefore changes hands within `POLLING_INTERVAL_SECONDS`.
 """
 
 import asyncio
-import json
 import logging
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
 from procrastinate import App, PsycopgConnector
-from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
-from procrastinate.jobs import Job, Status
-from procrastinate.manager import get_channel_for_queues
-from procrastinate.worker import Worker
+from procrastinate.exceptions import ConnectorException
+from procrastinate.jobs import Status
 
-from provider import outbox
 from provider.core import scheduled
+from provider.core.scheduled import ScheduledWork
 from provider.delivery.runners.leased_queues import LeasedQueueDispatcher
-from provider.delivery.runners.notifier import DRAIN, JobNotifier
+from provider.delivery.runners.notifier import TASK_NAME, JobNotifier
 from provider.delivery.scheduled_works import SCHEDULED_WORKS
-from provider.outbox import QueueName
 from provider.services import Services
 from provider.storage import procrastinate_schema
 
-TURN = 60.0  # seconds after which the courier looks up though nothing has called
-POLL = 0.5  # seconds: the engine's word that there is a job gets lost now and then
-HEARTBEAT, DEAD = 5.0, 20.0  # seconds between a worker's signs of life; without one it is dead
-REST = 1.0  # seconds before the engine is asked again, where it did not answer
-SWEEP = "* * * * * */2"  # every two seconds, by whichever worker is first
-TIDY = "* * * * * */10"
-NUDGE = "SELECT pg_notify(%(channel)s, %(payload)s)"
-
-Timed = Callable[[int], Awaitable[None]]  # told the moment for which it was deferred
+MAX_IDLE_SECONDS = 60.0  # of the dispatcher, which jobs wake
+POLLING_INTERVAL_SECONDS = 0.5
+HEARTBEAT_INTERVAL_SECONDS = 5.0
+STALLED_AFTER_SECONDS = 20.0  # without a heartbeat a worker counts as dead
+RESTART_DELAY_SECONDS = 1.0  # after Procrastinate failed, for example because PostgreSQL is away
+SCHEDULED_PRIORITY = 1  # before the jobs of queues
+EVERY_MINUTE_CRON = "* * * * *"
+RECOVERY_CRON = "* * * * * */10"  # the last field is seconds
 
 log = structlog.get_logger()
 
 
 class DeliveryWorker:
-    """Works in lanes as the engine deals them out, and does the clock's work once for all."""
+    """Runs a dispatcher for the queues of its jobs, and the scheduled work as periodic tasks."""
 
-    def __init__(self, services: Services, lanes: int) -> None:
+    def __init__(
+        self,
+        services: Services,
+        concurrency: int,
+        works: Sequence[ScheduledWork] = SCHEDULED_WORKS,
+    ) -> None:
         self._services = services
-        self._lanes = lanes
-        self._doorbell = JobNotifier(services.db)
-        self._courier = LeasedQueueDispatcher(services, self._doorbell.ring)
-        self._turns = threading.Thread(target=self._take_turns, name="courier")
+        self._concurrency = concurrency
+        self._notifier = JobNotifier(services.db)
+        self._dispatcher = LeasedQueueDispatcher(services, self._notifier.notify)
+        self._dispatcher_thread = threading.Thread(target=self._run_dispatcher, name="dispatcher")
         self._stopping = threading.Event()
-        self._deaf = False
-        self._unfinished: set[str] = set()
-        # Few connections, for a job holds none while it lasts; the engine listens on one more.
+        self._is_failing = False
+        # A running job holds no connection, so a few are enough. Procrastinate listens on one more.
         connector = PsycopgConnector(
             conninfo=procrastinate_schema.build_conninfo(services.db.url),
             min_size=1,
@@ -64,171 +67,131 @@ class DeliveryWorker:
             num_workers=1,
         )
         self._app = App(connector=connector)
-        self._app.task(name=DRAIN)(self._drain)
-        self._every(SWEEP, "sweep", self._sweep)
-        self._every(SWEEP, "pass time", self._pass_time, lock="pass time")
-        self._every(TIDY, "tidy", self._tidy)
+        self._app.task(name=TASK_NAME)(self._deliver_queue)
+        self._add_periodic_task("recover_stalled_jobs", RECOVERY_CRON, self._recover_stalled_jobs)
+        for work in works:
+            function = partial(self._run_scheduled_work, work)
+            self._add_periodic_task(work.name, _cron(work), function)
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT; then finish what is in hand, and free the rest."""
-        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # we say ourselves what fails
+        """Work until SIGTERM or SIGINT; then finish the running sends, and end all leases."""
+        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # `_handle_failure` logs it
         asyncio.run(self._run())
 
-    def _every(self, cron: str, name: str, job: Timed, lock: str | None = None) -> None:
-        """Have a job done at these times by one worker of all; never two of it wait."""
-        task = self._app.task(name=name, queueing_lock=name, lock=lock, priority=1)(job)
-        self._app.periodic(cron=cron, periodic_id=name)(task)
-
     async def _run(self) -> None:
-        asked = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, asked.set)
-        self._doorbell.start()
-        self._turns.start()
-        self._services.db.on_commit.append(self._doorbell.ring)
-        engaged = asyncio.create_task(self._stay_engaged())
-        await asked.wait()
+        loop, is_stop_requested = asyncio.get_running_loop(), asyncio.Event()
+        for signal_number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(signal_number, is_stop_requested.set)
+        self._notifier.start()
+        self._dispatcher_thread.start()
+        self._services.db.on_commit.append(self._notifier.notify)
+        procrastinate_task = asyncio.create_task(self._keep_procrastinate_running())
+        await is_stop_requested.wait()
         self._stopping.set()
-        # Cancelled, it fetches no more and waits for its jobs, which end as the courier lets go.
-        engaged.cancel()
+        # A cancelled worker fetches no more jobs, and waits for its jobs: the dispatcher's stop
+        # ends their leases.
+        procrastinate_task.cancel()
         try:
-            await asyncio.to_thread(self._courier.stop, self._turns)
-        except Exception:
-            log.exception("what was in hand could not be settled: it will be sent again")
+            await asyncio.to_thread(self._dispatcher.stop, self._dispatcher_thread)
+        except Exception:  # the messages are sent again after their leases
+            log.exception("attempts_not_settled")
         with suppress(asyncio.CancelledError):
-            await engaged
-        await asyncio.to_thread(self._doorbell.stop)
+            await procrastinate_task
+        await asyncio.to_thread(self._notifier.stop)
 
-    def _take_turns(self) -> None:
+    def _run_dispatcher(self) -> None:
         while not self._stopping.is_set():
-            self._courier.wait_and_run(TURN)
+            self._dispatcher.wait_and_run(MAX_IDLE_SECONDS)
 
-    async def _stay_engaged(self) -> None:
-        """Take jobs, and begin anew when the engine fails; it ends by being cancelled."""
+    async def _keep_procrastinate_running(self) -> None:
+        """Run Procrastinate's worker, and start it again after an error, until cancelled."""
         while True:
             try:
-                async with self._app.open_async():
-                    await self._engaged()
+                await self._run_procrastinate()
             except Exception as error:
-                self.failed(error)
-            await asyncio.sleep(REST)
+                self._handle_failure(error)
+            await asyncio.sleep(RESTART_DELAY_SECONDS)
 
-    async def _engaged(self) -> None:
-        worker = _Worker(
-            self,
-            self._app,
-            concurrency=self._lanes,
-            delete_jobs="always",
-            fetch_job_polling_interval=POLL,
-            update_heartbeat_interval=HEARTBEAT,
-            stalled_worker_timeout=DEAD,
-            install_signal_handlers=False,
-        )
-        await worker.run()  # type: ignore[no-untyped-call]
+    async def _run_procrastinate(self) -> None:
+        """Run Procrastinate's worker until it ends, fails or cannot store the end of a job.
 
-    def failed(self, error: Exception) -> None:
-        """Say that the engine fails, once."""
-        if not self._deaf:
-            log.warning("the engine fails; its jobs wait until it works again", exc_info=error)
-        self._deaf = True
+        A job whose end is not stored keeps the lock of its queue as long as its worker is
+        registered. Procrastinate leaves this error to the event loop, so the loop's handler stops
+        the worker. The next one recovers the job.
+        """
+        async with self._app.open_async():
+            worker = asyncio.create_task(
+                self._app.run_worker_async(
+                    concurrency=self._concurrency,
+                    delete_jobs="always",
+                    fetch_job_polling_interval=POLLING_INTERVAL_SECONDS,
+                    update_heartbeat_interval=HEARTBEAT_INTERVAL_SECONDS,
+                    stalled_worker_timeout=STALLED_AFTER_SECONDS,
+                    install_signal_handlers=False,
+                )
+            )
 
-    def _worked(self) -> None:
-        if self._deaf:
-            log.info("the engine works again")
-        self._deaf = False
+            def handle_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+                error = context.get("exception")
+                if isinstance(error, ConnectorException):
+                    self._handle_failure(error)
+                    _cancel_once(worker)
+                else:
+                    loop.default_exception_handler(context)
 
-    # The jobs
+            asyncio.get_running_loop().set_exception_handler(handle_error)
+            try:
+                await asyncio.wait([worker])
+            except asyncio.CancelledError:
+                _cancel_once(worker)
+                await asyncio.wait([worker])
+                raise
+            if not worker.cancelled() and (error := worker.exception()):
+                raise error
 
-    async def _drain(self, lane: str) -> None:
-        """Have a shift in a lane."""
-        loop, over = asyncio.get_running_loop(), asyncio.Future[bool]()
+    def _handle_failure(self, error: BaseException) -> None:
+        if not self._is_failing:
+            log.warning("procrastinate_failed", exc_info=error)
+        self._is_failing = True
 
-        def tell(more: bool) -> None:
-            loop.call_soon_threadsafe(over.set_result, more)
+    # Tasks
 
-        self._courier.lend(lane, tell)
-        if await over:
-            self._unfinished.add(lane)
+    async def _deliver_queue(self, queue: str) -> None:
+        if await asyncio.wrap_future(self._dispatcher.lease(queue)):
+            self._notifier.notify([queue])  # for the next free worker
 
-    async def done(self, worker: "_Worker", job: Job) -> None:
-        """Have the next job of a lane taken, for the engine tells nobody that a lock is free."""
-        self._worked()
-        if job.lock in self._unfinished:
-            self._unfinished.discard(job.lock)
-            await self._pass_on(job.lock)
-        elif job.task_name == DRAIN:
-            worker.look()
-
-    async def _pass_on(self, lane: str) -> None:
-        """Offer a lane to all workers alike: who has most hands free is the quickest."""
-        if await self._defer([lane]):
-            return
-        (channel,) = get_channel_for_queues()
-        payload = json.dumps({"type": "job_inserted", "job_id": 0})
-        await self._app.connector.execute_query_async(NUDGE, channel=channel, payload=payload)
-
-    async def _sweep(self, timestamp: int) -> None:
-        """Find the lanes in which something is due and nobody works."""
-        due = await asyncio.to_thread(self._due)
-        jobs = await self._app.job_manager.list_jobs_async(task=DRAIN)
-        await self._defer(set(due) - {str(job.lock) for job in jobs})
-
-    async def _pass_time(self, timestamp: int) -> None:
-        """Do the clock's work."""
-        await asyncio.to_thread(self._do_what_is_late)
-
-    async def _tidy(self, timestamp: int) -> None:
-        """Remove the jobs of dead workers: their lanes are free then, and the sweep finds them."""
+    async def _recover_stalled_jobs(self, timestamp: int) -> None:
+        """Remove the jobs of dead workers, which free their locks, and defer their queues again."""
+        if self._is_failing:
+            log.info("procrastinate_works_again")
+        self._is_failing = False
         manager = self._app.job_manager
-        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=DEAD):
-            with suppress(ConnectorException):  # it has ended meanwhile
+        stalled_jobs = await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_SECONDS)
+        for job in stalled_jobs:
+            with suppress(ConnectorException):  # the job has ended meanwhile
                 await manager.finish_job(job, Status.FAILED, delete_job=True)
-        await manager.prune_stalled_workers(DEAD)
+            if job.task_name == TASK_NAME and job.lock:
+                self._notifier.notify([job.lock])
 
-    async def _defer(self, lanes: Iterable[str]) -> int:
-        deferred = 0
-        for lane in lanes:
-            job = self._app.configure_task(DRAIN, lock=lane, queueing_lock=lane)
-            with suppress(AlreadyEnqueued):
-                deferred += bool(await job.defer_async(lane=lane))
-        return deferred
+    async def _run_scheduled_work(self, work: ScheduledWork, timestamp: int) -> None:
+        await asyncio.to_thread(scheduled.run_if_due, self._services, work)
 
-    def _due(self) -> list[str]:
-        now = self._services.now()
-        with self._services.db.reading() as session:
-            due = outbox.list_due_queues(session, now)
-            holds = outbox.active_pauses(session, {one for lane in due for one in _subjects(lane)})
-            held = {subject for subject, hold in holds.items() if hold.retry_at > now}
-        return [lane for lane in due if not held & set(_subjects(lane))]
-
-    def _do_what_is_late(self) -> None:
-        for work in SCHEDULED_WORKS:
-            scheduled.run_if_due(self._services, work)
+    def _add_periodic_task(self, name: str, cron: str, function: Any) -> None:
+        """Have one of all workers run a function at these times; two of its jobs never wait."""
+        task = self._app.task(name=name, queueing_lock=name, priority=SCHEDULED_PRIORITY)(function)
+        self._app.periodic(cron=cron, periodic_id=name)(task)
 
 
-class _Worker(Worker):
-    """The engine's worker, which tells of each job that is over and of its lock that is free."""
-
-    def __init__(self, owner: DeliveryWorker, app: App, **told: Any) -> None:
-        super().__init__(app, **told)
-        self._owner = owner
-
-    def look(self) -> None:
-        """Look for jobs now."""
-        self._new_job_event.set()
-
-    async def _persist_job_status(self, **told: Any) -> None:  # type: ignore[override]
-        try:
-            await super()._persist_job_status(**told)
-            await self._owner.done(self, told["job"])
-        except Exception as error:
-            # To the engine it goes on, and its lock with it, as long as this worker lives.
-            self._owner.failed(error)
-            self.stop()  # type: ignore[no-untyped-call]
+def _cancel_once(worker: asyncio.Task[None]) -> None:
+    """Stop Procrastinate's worker, which then waits for its jobs; a second cancel ends the wait."""
+    if not worker.cancelling():
+        worker.cancel()
 
 
-def _subjects(lane: str) -> tuple[str, ...]:
-    return QueueName.parse(lane).pause_scopes
+def _cron(work: ScheduledWork) -> str:
+    """Return when to ask whether a work is due; its state says when it ran."""
+    seconds = int(work.every.total_seconds())
+    return f"* * * * * */{max(1, seconds)}" if seconds < 60 else EVERY_MINUTE_CRON
 
 
 def run_worker(services: Services, concurrency: int) -> None:

@@ -1,8 +1,9 @@
-"""Lanes on loan: claimed only while they are lent, and given back in time."""
+"""The dispatcher of leased queues: it claims within leases only, and ends them in time."""
 
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
@@ -19,13 +20,7 @@ from tests import factories
 from tests.factories import ManualClock
 from tests.fake_ats import FakeAts
 
-
-class Lent:
-    """A lane's loan as its borrower sees it."""
-
-    def __init__(self, dispatcher: LeasedQueueDispatcher, lane: str) -> None:
-        self.told: list[bool] = []
-        dispatcher.lend(lane, self.told.append)
+AppendMessages = Callable[[int], str]
 
 
 @pytest.fixture
@@ -34,140 +29,160 @@ def services(services: Services) -> Services:
 
 
 @pytest.fixture
-def strays() -> list[str]:
+def notified_queues() -> list[str]:
     return []
 
 
 @pytest.fixture
-def dispatcher(services: Services, strays: list[str]) -> Iterator[LeasedQueueDispatcher]:
-    dispatcher = LeasedQueueDispatcher(services, strays.extend, hands=12)
+def dispatcher(services: Services, notified_queues: list[str]) -> Iterator[LeasedQueueDispatcher]:
+    dispatcher = LeasedQueueDispatcher(services, notified_queues.extend, max_concurrent_sends=12)
     yield dispatcher
     dispatcher.stop()
 
 
 @pytest.fixture
-def write(services: Services, ats: FakeAts) -> Callable[[int], str]:
-    """Return what writes so many statuses into one lane, and says which."""
+def append_messages(services: Services, ats: FakeAts) -> AppendMessages:
+    """Return a function that appends callbacks to one queue, and returns the queue's name."""
     account, _ = factories.create_account(services)
     test = factories.create_test(services)
-
     numbers = itertools.count()
 
-    def write(count: int) -> str:
+    def append(count: int) -> str:
         for number in itertools.islice(numbers, count):
             url = f"{ats.url}/callbacks/{number}"
             order = factories.place_order(services, account, test, callback_url=url)
             with services.db.writing() as session:
                 Order.find(session, order).decline(session, "", services.now())
-        (lane,) = factories.queue_names(services)
-        return lane
+        (queue,) = factories.queue_names(services)
+        return queue
 
-    return write
+    return append
 
 
-def work(dispatcher: LeasedQueueDispatcher, until: Callable[[], object]) -> None:
+def run_until(dispatcher: LeasedQueueDispatcher, condition: Callable[[], object]) -> None:
     for _ in range(100):
         dispatcher.run_once()
-        if until():
+        if condition():
             return
         dispatcher.wait(1.0)
-    raise AssertionError("it never comes about")
+    raise AssertionError("the condition is not true after 100 cycles")
 
 
-def test_a_lane_that_is_not_lent_is_somebody_elses(
-    dispatcher: LeasedQueueDispatcher, write: Callable[[int], str], ats: FakeAts, strays: list[str]
+def run_lease(dispatcher: LeasedQueueDispatcher, queue: str) -> bool:
+    """Lease a queue until the lease ends; return whether the queue may have more to send."""
+    ended = dispatcher.lease(queue)
+    run_until(dispatcher, ended.done)
+    return ended.result()
+
+
+def test_queue_without_lease_is_notified_and_not_sent(
+    dispatcher: LeasedQueueDispatcher,
+    append_messages: AppendMessages,
+    ats: FakeAts,
+    notified_queues: list[str],
 ) -> None:
-    lane = write(1)
-    dispatcher.wake([lane])
+    queue = append_messages(1)
+    dispatcher.wake([queue])
     assert dispatcher.run_once() == 0
     assert ats.received == []
-    assert strays == [lane]
+    assert notified_queues == [queue]
 
 
-def test_a_lane_is_given_back_once_all_is_sent_and_settled(
-    dispatcher: LeasedQueueDispatcher, write: Callable[[int], str], ats: FakeAts, strays: list[str]
-) -> None:
-    lent = Lent(dispatcher, write(9))
-    work(dispatcher, lambda: lent.told)
-    assert lent.told == [False]
-    assert len(ats.received) == 9
-    assert factories.queue_names(dispatcher.services)
-    assert dispatcher.drain() == 0
-    assert strays == []
-
-
-def test_a_lane_with_more_than_a_shift_goes_round(
+def test_lease_ends_when_everything_is_sent_and_settled(
     dispatcher: LeasedQueueDispatcher,
-    write: Callable[[int], str],
+    append_messages: AppendMessages,
     ats: FakeAts,
-    strays: list[str],
+    notified_queues: list[str],
+) -> None:
+    assert not run_lease(dispatcher, append_messages(9))
+    assert len(ats.received) == 9
+    assert dispatcher.drain() == 0
+    assert notified_queues == []
+
+
+def test_expired_lease_ends_with_more_to_send(
+    dispatcher: LeasedQueueDispatcher,
+    append_messages: AppendMessages,
+    ats: FakeAts,
+    notified_queues: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = Lent(dispatcher, write(1))  # a host that answers gets eight at once
-    work(dispatcher, lambda: known.told)
-    monkeypatch.setattr(leased_queues, "SHIFT", 0.0)
-    going_on = threading.Event()
+    # A host that has answered quickly may get 8 of the 12 slots.
+    assert not run_lease(dispatcher, append_messages(1))
+    may_respond = threading.Event()
 
-    def slowly(handler: BaseHTTPRequestHandler) -> None:
-        going_on.wait(10)
+    def respond_slowly(handler: BaseHTTPRequestHandler) -> None:
+        may_respond.wait(10)
         handler.send_response(200)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 
-    ats.responses += [slowly, slowly, slowly]
-    lane = write(20)
-    lent = Lent(dispatcher, lane)
-    work(dispatcher, lambda: lent.told)
-    assert lent.told == [True]
-    assert len(ats.received) < 20
-    # What was in hand is settled all the same, and what came free by it is passed on.
-    assert strays == []
-    going_on.set()
-    work(dispatcher, lambda: strays)
-    assert set(strays) == {lane}
-    shifts_had = [lent]
-    while shifts_had[-1].told == [True]:
-        shifts_had.append(Lent(dispatcher, lane))
-        work(dispatcher, lambda: shifts_had[-1].told)
-    assert len(shifts_had) > 2
+    ats.responses += [respond_slowly, respond_slowly, respond_slowly]
+    queue = append_messages(20)
+    ended = dispatcher.lease(queue)
+    dispatcher.run_once()
+    monkeypatch.setattr(leased_queues.QueueLease, "is_expired", True)
+    run_until(dispatcher, ended.done)
+    assert ended.result() is True
+    assert len(ats.received) < 21
+    # The running sends are settled without a lease, and their queue is notified.
+    assert notified_queues == []
+    may_respond.set()
+    run_until(dispatcher, lambda: notified_queues)
+    assert set(notified_queues) == {queue}
+    monkeypatch.undo()
+    while run_lease(dispatcher, queue):
+        pass
     assert len(ats.received) == 21
 
 
-def test_a_lane_that_is_kept_to_a_pace_is_given_back_when_it_may_go_on(
+def test_rate_limited_queue_is_kept_until_it_may_send(
     dispatcher: LeasedQueueDispatcher,
-    write: Callable[[int], str],
+    append_messages: AppendMessages,
     ats: FakeAts,
     clock: ManualClock,
     services: Services,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(leased_queues, "SHIFT", 0.0)
-    lane = write(2)
+    queue = append_messages(2)
     with services.db.writing() as session:
         session.scalars(select(Account)).one().callback_rate = 0.1
-    lent = Lent(dispatcher, lane)
+    ended = dispatcher.lease(queue)
     dispatcher.run_once()
     ats.wait_for(1)
     dispatcher.wait(1.0)
+    monkeypatch.setattr(leased_queues.QueueLease, "is_expired", True)
     dispatcher.run_once()
-    assert lent.told == []  # another process knows nothing of the pace so far
+    assert not ended.done()  # another process does not know when the queue may send again
     clock.advance(timedelta(seconds=10))
-    work(dispatcher, lambda: lent.told)
-    assert lent.told == [True]
+    run_until(dispatcher, ended.done)
+    assert ended.result() is True
     assert len(ats.received) == 1
 
 
-def test_who_borrows_a_lane_twice_hears_of_it_twice(
-    dispatcher: LeasedQueueDispatcher, write: Callable[[int], str]
+def test_second_lease_of_a_leased_queue_ends_at_once(
+    dispatcher: LeasedQueueDispatcher, append_messages: AppendMessages, ats: FakeAts
 ) -> None:
-    lane = write(1)
-    lents = [Lent(dispatcher, lane), Lent(dispatcher, lane)]
-    work(dispatcher, lambda: lents[0].told)
-    assert [lent.told for lent in lents] == [[False], [False]]
+    queue = append_messages(1)
+    first, second = dispatcher.lease(queue), dispatcher.lease(queue)
+    assert (first.done(), second.result(0)) == (False, False)
+    run_until(dispatcher, first.done)
+    assert len(ats.received) == 1
 
 
-def test_a_stop_gives_every_lane_back(services: Services, write: Callable[[int], str]) -> None:
-    dispatcher = LeasedQueueDispatcher(services, lambda lanes: None)
-    lents = [Lent(dispatcher, write(1)), Lent(dispatcher, "7/email")]
+def test_cancelled_lease_does_not_disturb_the_dispatcher(
+    dispatcher: LeasedQueueDispatcher, append_messages: AppendMessages, ats: FakeAts
+) -> None:
+    queue = append_messages(1)
+    cancelled: Future[bool] = dispatcher.lease(queue)
+    assert cancelled.cancel()
+    run_until(dispatcher, lambda: ats.received and not dispatcher._leases)
+    assert not run_lease(dispatcher, queue)
+
+
+def test_stop_ends_every_lease(services: Services, append_messages: AppendMessages) -> None:
+    dispatcher = LeasedQueueDispatcher(services, lambda queues: None)
+    leases = [dispatcher.lease(append_messages(1)), dispatcher.lease("7/email")]
     dispatcher.stop()
-    assert [lent.told for lent in lents] == [[True], [True]]
+    assert [ended.result(0) for ended in leases] == [True, True]
+    assert dispatcher.lease("7/email").result(0) is True  # for another process

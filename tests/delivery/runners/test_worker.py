@@ -1,4 +1,4 @@
-"""`provider worker` as a real process on a real PostgreSQL: it delivers, stops clean, and dies."""
+"""`provider worker` as a real process on a real PostgreSQL: delivery, stops, and failures."""
 
 import shutil
 import subprocess
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from sqlalchemy import text
@@ -14,17 +15,33 @@ from sqlalchemy import text
 from provider.app import _start_job_notifier
 from provider.cli import main
 from provider.core.orders import Order
-from provider.delivery.runners import notifier as doorbell_room
+from provider.delivery.runners import notifier as notifier_module
 from provider.delivery.runners.notifier import JobNotifier
+from provider.delivery.scheduled_works import SCHEDULED_WORKS
 from provider.services import Services
 from tests import factories
 from tests.cli.test_serve import PROGRAM, environment
-from tests.fake_ats import FakeAts
+from tests.fake_ats import FakeAts, respond_with
 from tests.s3_server import Bucket
 from tests.s3_server import s3_bucket as s3_bucket
 from tests.s3_server import s3_server as s3_server
 
-pytestmark = pytest.mark.machine_time  # the other processes go by it
+pytestmark = pytest.mark.machine_time  # the worker processes use the machine's clock
+
+JOBS = "provider_procrastinate.procrastinate_jobs"
+WORKERS = "provider_procrastinate.procrastinate_workers"
+# The end of the first job of a queue cannot be stored.
+FAIL_FIRST_DELETION = f"""
+CREATE SEQUENCE public.deletions;
+CREATE FUNCTION public.fail_once() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.task_name = 'deliver_queue' AND nextval('public.deletions') = 1 THEN
+        RAISE EXCEPTION 'this deletion fails';
+    END IF;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER fail_once BEFORE DELETE ON {JOBS} FOR EACH ROW EXECUTE FUNCTION public.fail_once();
+"""
 
 
 @pytest.fixture
@@ -34,43 +51,55 @@ def database() -> str:
 
 @pytest.fixture
 def services(services: Services) -> Services:
-    tell(services, "TRUNCATE provider_procrastinate.procrastinate_jobs CASCADE")
-    tell(services, "DELETE FROM provider_procrastinate.procrastinate_workers")
+    execute(services, f"TRUNCATE {JOBS} CASCADE")
+    execute(services, f"DELETE FROM {WORKERS}")
     return services
 
 
-def tell(services: Services, statement: str) -> None:
+def execute(services: Services, statement: str) -> None:
     with services.db.engine.begin() as connection:
         connection.execute(text(statement))
 
 
-def ask(services: Services, query: str) -> list[object]:
+def query(services: Services, statement: str) -> list[object]:
     with services.db.engine.connect() as connection:
-        return list(connection.execute(text(query)).scalars())
+        return list(connection.execute(text(statement)).scalars())
+
+
+def wait_for_rows(services: Services, statement: str, count: int = 1) -> None:
+    """Poll the database: the rows are written by another process."""
+    deadline = monotonic() + 30
+    while len(query(services, statement)) < count:
+        assert monotonic() < deadline, statement
+        threading.Event().wait(0.05)
+
+
+def message_states(services: Services) -> list[object]:
+    return query(services, "SELECT state FROM messages WHERE topic = 'status' ORDER BY id")
 
 
 class Worker:
     """A running `provider worker`."""
 
-    def __init__(self, services: Services, **told: str) -> None:
-        told = environment(services, PROVIDER_DATABASE_URL=services.settings.database_url, **told)
+    def __init__(self, services: Services, **settings: str) -> None:
         self.process = subprocess.Popen(
             [*PROGRAM, "worker"],
-            env=told,
+            env=environment(services, **settings),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
 
     def stop(self) -> tuple[int, str]:
+        """Stop with SIGTERM; return the exit code and the output."""
         self.process.terminate()
-        said, _ = self.process.communicate(timeout=30)
-        return self.process.returncode, said
+        output, _ = self.process.communicate(timeout=30)
+        return self.process.returncode, output
 
 
 @contextmanager
-def working(services: Services, **told: str) -> Iterator[Worker]:
-    worker = Worker(services, **told)
+def working(services: Services, **settings: str) -> Iterator[Worker]:
+    worker = Worker(services, **settings)
     try:
         yield worker
     finally:
@@ -80,9 +109,21 @@ def working(services: Services, **told: str) -> Iterator[Worker]:
         worker.process.stdout.close()
 
 
+@contextmanager
+def notifying(services: Services) -> Iterator[JobNotifier]:
+    """Notify workers of the test's commits, as a server does."""
+    notifier = JobNotifier(services.db).start()
+    services.db.on_commit.append(notifier.notify)
+    try:
+        yield notifier
+    finally:
+        services.db.on_commit.remove(notifier.notify)
+        notifier.stop()
+
+
 @pytest.fixture
 def decline(services: Services, ats: FakeAts) -> Callable[[int], str]:
-    """Return what brings a status about whose callback has this number."""
+    """Return a function that declines a new order, whose callback has this number."""
     account, _ = factories.create_account(services)
     test = factories.create_test(services)
 
@@ -96,20 +137,14 @@ def decline(services: Services, ats: FakeAts) -> Callable[[int], str]:
     return decline
 
 
-def states(services: Services) -> list[object]:
-    return ask(services, "SELECT state FROM messages WHERE topic = 'status' ORDER BY id")
-
-
-def test_a_worker_delivers_what_a_server_commits_and_finishes_what_it_has_in_hand_when_stopped(
+def test_worker_delivers_and_settles_running_sends_when_stopped(
     services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
-    before = decline(1)  # nobody rings for it: the sweep finds it
+    before = decline(1)  # without a job: the sweep finds it
     with working(services) as worker:
         ats.wait_for(1, timeout=30)
-        doorbell = JobNotifier(services.db).start()
-        services.db.on_commit.append(doorbell.ring)
 
-        def slowly(handler: BaseHTTPRequestHandler) -> None:
+        def respond_after_sigterm(handler: BaseHTTPRequestHandler) -> None:
             worker.process.terminate()
             with pytest.raises(subprocess.TimeoutExpired):
                 worker.process.wait(0.3)
@@ -117,20 +152,56 @@ def test_a_worker_delivers_what_a_server_commits_and_finishes_what_it_has_in_han
             handler.send_header("Content-Length", "0")
             handler.end_headers()
 
-        ats.responses.append(slowly)
-        after = decline(2)
-        ats.wait_for(2, timeout=30)
-        code, said = worker.stop()
-        doorbell.stop()
-    assert code == 0, said
-    assert states(services) == ["delivered", "delivered"]
-    assert said.startswith("provider ")
-    assert [order in said for order in (before, after)] == [True, True]
-    assert '"level": "error"' not in said
-    assert ask(services, "SELECT id FROM provider_procrastinate.procrastinate_workers") == []
+        ats.responses.append(respond_after_sigterm)
+        with notifying(services):
+            after = decline(2)
+            ats.wait_for(2, timeout=30)
+            exit_code, output = worker.stop()
+    assert exit_code == 0, output
+    assert message_states(services) == ["delivered", "delivered"]
+    assert output.startswith("provider ")
+    assert [order in output for order in (before, after)] == [True, True]
+    assert '"level": "error"' not in output
+    assert query(services, f"SELECT id FROM {WORKERS}") == []
 
 
-def test_a_bucket_that_cannot_be_used_is_told_at_the_start_and_keeps_back_no_letter(
+def test_worker_delivers_to_a_busy_queue_within_seconds(
+    services: Services, ats: FakeAts, decline: Callable[[int], str]
+) -> None:
+    with working(services), notifying(services):
+        decline(1)
+        ats.wait_for(1, timeout=30)
+
+        def decline_while_queue_is_locked(handler: BaseHTTPRequestHandler) -> None:
+            decline(3)
+            wait_for_rows(
+                services, f"SELECT 1 FROM {JOBS} WHERE status = 'todo' AND lock IS NOT NULL"
+            )
+            sent_at.append(monotonic())
+            respond_with(200)(handler)
+
+        sent_at: list[float] = []
+        ats.responses.append(decline_while_queue_is_locked)
+        decline(2)
+        ats.wait_for(3, timeout=30)
+        # Half a second is the interval of polls; the rest is for a busy machine.
+        assert monotonic() - sent_at[0] < 5
+
+
+def test_worker_runs_every_scheduled_work(services: Services, ats: FakeAts) -> None:
+    account, _ = factories.create_account(services)
+    test = factories.create_test(services)
+    factories.place_order(services, account, test, callback_url=f"{ats.url}/callbacks/1")
+    execute(services, "UPDATE orders SET expires_at = now() - '1m'::interval")
+    with working(services) as worker:
+        assert ats.wait_for(1, timeout=30)[0].json == {"status": "expired"}
+        finished = "SELECT name FROM scheduled_work WHERE last_finished_at IS NOT NULL"
+        wait_for_rows(services, finished, len(SCHEDULED_WORKS))
+        assert worker.stop()[0] == 0
+    assert query(services, "SELECT last_error FROM scheduled_work") == [""] * len(SCHEDULED_WORKS)
+
+
+def test_unusable_bucket_is_logged_and_e_mails_are_sent(
     services: Services, s3_bucket: Bucket
 ) -> None:
     s3_bucket.remove()
@@ -151,96 +222,99 @@ def test_a_bucket_that_cannot_be_used_is_told_at_the_start_and_keeps_back_no_let
     assert not missing
 
 
-def test_what_a_killed_worker_had_in_hand_another_one_sends(
+def test_message_of_killed_worker_is_sent_by_another(
     services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
     with working(services) as first:
 
-        def die(handler: BaseHTTPRequestHandler) -> None:
+        def kill_worker(handler: BaseHTTPRequestHandler) -> None:
             first.process.kill()
             first.process.wait()
             handler.close_connection = True
 
-        ats.responses.append(die)
+        ats.responses.append(kill_worker)
         decline(1)
         ats.wait_for(1, timeout=30)
         first.process.wait()
-    assert ask(
-        services,
-        "SELECT status FROM provider_procrastinate.procrastinate_jobs WHERE lock LIKE '%/%'",
-    )
-    # As if a minute had passed: its lease is over, and it has given no sign of life.
-    tell(services, "UPDATE messages SET leased_until = now()")
-    tell(
-        services,
-        "UPDATE provider_procrastinate.procrastinate_workers "
-        "SET last_heartbeat = now() - '1m'::interval",
-    )
+    assert query(services, f"SELECT status FROM {JOBS} WHERE lock LIKE '%/callback/%'") == ["doing"]
+    # As after a minute: the leases have ended, and the worker has sent no heartbeat.
+    execute(services, "UPDATE messages SET leased_until = now()")
+    execute(services, "UPDATE scheduled_work SET leased_until = now()")
+    execute(services, f"UPDATE {WORKERS} SET last_heartbeat = now() - '1m'::interval")
     with working(services) as second:
-        first_try, second_try = ats.wait_for(2, timeout=30)
-        assert second_try.headers["Idempotency-Key"] == first_try.headers["Idempotency-Key"]
+        first_attempt, second_attempt = ats.wait_for(2, timeout=30)
+        key = "Idempotency-Key"
+        assert second_attempt.headers[key] == first_attempt.headers[key]
         assert second.stop()[0] == 0
-    assert states(services) == ["delivered"]
+    assert message_states(services) == ["delivered"]
 
 
-def test_a_doorbell_keeps_nobody_waiting_while_the_engine_is_locked(
+def test_queue_goes_on_after_end_of_its_job_was_not_stored(
+    services: Services, ats: FakeAts, decline: Callable[[int], str]
+) -> None:
+    execute(services, FAIL_FIRST_DELETION)
+    with working(services) as worker, notifying(services):
+        decline(1)
+        ats.wait_for(1, timeout=30)
+        wait_for_rows(services, "SELECT 1 FROM public.deletions WHERE is_called")
+        decline(2)
+        ats.wait_for(2, timeout=60)
+        exit_code, output = worker.stop()
+    assert exit_code == 0, output
+    assert "procrastinate_failed" in output
+    assert message_states(services) == ["delivered", "delivered"]
+
+
+def test_commit_does_not_wait_for_locked_jobs_table(
     services: Services, decline: Callable[[int], str]
 ) -> None:
-    doorbell = JobNotifier(services.db).start()
-    services.db.on_commit.append(doorbell.ring)
-    with services.db.engine.begin() as connection:
-        connection.execute(text("LOCK TABLE provider_procrastinate.procrastinate_jobs"))
+    with notifying(services), services.db.engine.begin() as connection:
+        connection.execute(text(f"LOCK TABLE {JOBS}"))
         decline(1)
-    doorbell.stop()
-    (lane,) = factories.queue_names(services)
-    assert ask(
-        services, "SELECT lock FROM provider_procrastinate.procrastinate_jobs ORDER BY lock"
-    ) == [
-        lane,
-        f"{lane.partition('/')[0]}/email",
+    (queue,) = factories.queue_names(services)
+    assert query(services, f"SELECT lock FROM {JOBS} ORDER BY lock") == [
+        queue,
+        f"{queue.partition('/')[0]}/email",
     ]
 
 
-def test_a_server_rings_for_every_commit(services: Services, decline: Callable[[int], str]) -> None:
+def test_server_notifies_workers_of_every_commit(
+    services: Services, decline: Callable[[int], str]
+) -> None:
     stop = _start_job_notifier(services)
     decline(1)
     stop()
-    (lane,) = factories.queue_names(services)
-    waiting = (
-        "SELECT args->>'lane' FROM provider_procrastinate.procrastinate_jobs WHERE status = 'todo'"
-    )
-    assert lane in ask(services, waiting)
+    (queue,) = factories.queue_names(services)
+    assert queue in query(services, f"SELECT args->>'queue' FROM {JOBS} WHERE status = 'todo'")
 
 
-def test_what_the_engine_does_not_hear_it_is_told_again(
+def test_notifier_defers_again_after_an_error(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed, heard = threading.Event(), threading.Event()
-    monkeypatch.setattr(doorbell_room, "REST", 0.01)
-    monkeypatch.setattr(doorbell_room.log, "warning", lambda *_, **__: failed.set())
-    monkeypatch.setattr(doorbell_room.log, "info", lambda *_, **__: heard.set())
-    tell(services, "ALTER SCHEMA provider_procrastinate RENAME TO elsewhere")
-    doorbell = JobNotifier(services.db).start()
-    doorbell.ring(["7/email"])
+    failed, deferred = threading.Event(), threading.Event()
+    monkeypatch.setattr(notifier_module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(notifier_module.log, "warning", lambda *_, **__: failed.set())
+    monkeypatch.setattr(notifier_module.log, "info", lambda *_, **__: deferred.set())
+    execute(services, "ALTER SCHEMA provider_procrastinate RENAME TO elsewhere")
+    notifier = JobNotifier(services.db).start()
+    notifier.notify(["7/email"])
     assert failed.wait(10)
-    tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
-    assert heard.wait(10)
-    doorbell.stop()
-    assert ask(services, "SELECT lock FROM provider_procrastinate.procrastinate_jobs") == [
-        "7/email"
-    ]
+    execute(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
+    assert deferred.wait(10)
+    notifier.stop()
+    assert query(services, f"SELECT lock FROM {JOBS}") == ["7/email"]
 
 
-def test_a_stop_waits_for_no_engine_that_fails(services: Services) -> None:
-    tell(services, "ALTER SCHEMA provider_procrastinate RENAME TO elsewhere")
-    doorbell = JobNotifier(services.db).start()
-    doorbell.ring(["7/email"])
-    doorbell.stop()
-    assert not doorbell._thread.is_alive()
-    tell(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
+def test_notifier_stops_while_procrastinate_fails(services: Services) -> None:
+    execute(services, "ALTER SCHEMA provider_procrastinate RENAME TO elsewhere")
+    notifier = JobNotifier(services.db).start()
+    notifier.notify(["7/email"])
+    notifier.stop()
+    assert not notifier._thread.is_alive()
+    execute(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
 
 
-def test_on_sqlite_one_sentence_says_who_delivers(
+def test_worker_on_sqlite_is_refused_in_one_sentence(
     tmp_path: Path,
     fresh_database: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -249,7 +323,7 @@ def test_on_sqlite_one_sentence_says_who_delivers(
     shutil.copy(fresh_database, tmp_path / "provider.db")
     monkeypatch.setenv("PROVIDER_INSTANCE", str(tmp_path))
     monkeypatch.setenv("PROVIDER_DATABASE_URL", f"sqlite:///{tmp_path / 'provider.db'}")
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         main(["worker"])
-    assert ended.value.code == 1
+    assert exit_info.value.code == 1
     assert capsys.readouterr().err.startswith("Error: On SQLite `provider serve` delivers")
