@@ -41,12 +41,13 @@ class Services:
         status_subscribers: Sequence[StatusSubscriber],
     ) -> "Services":
         """Build the services. `status_subscribers` are told of every change of a status."""
-        db, clock = Database(settings.database_url), clock or Clock()
+        secret_box, clock = SecretBox(settings.secret_keys), clock or Clock()
+        db = Database(settings.database_url, secret_box)
         db.session_info[SUBSCRIBERS_KEY] = tuple(status_subscribers)
         return cls(
             settings=settings,
             db=db,
-            secret_box=SecretBox(settings.secret_keys),
+            secret_box=secret_box,
             clock=clock,
             authenticator=TokenAuthenticator(db),
             product_lists=ProductListCache(db),

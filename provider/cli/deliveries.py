@@ -101,9 +101,10 @@ def show(delivery_id: str, as_json: bool) -> None:
         message = _find_delivery(session, delivery_id)
         record = delivery_record(message)
         attempts = [_attempt_record(attempt) for attempt in message.attempt_history]
-        body = (message.body or b"").decode("utf-8", "replace")
+        body = (message.get_body(services.secret_box) or b"").decode("utf-8", "replace")
+        body_digest = message.body_digest.hex() if message.body_digest else None
     if as_json:
-        print_json(record | {"body": body, "attempt_history": attempts})
+        print_json(record | {"body": body, "body_sha256": body_digest, "attempt_history": attempts})
         return
     print_record(_with_state_label(record), as_json=False)
     columns = {
@@ -117,6 +118,9 @@ def show(delivery_id: str, as_json: bool) -> None:
     }
     click.echo()
     print_records(attempts, columns, as_json=False)
+    if body_digest and not body:
+        click.echo(f"\nThe body was removed 30 days after the delivery; SHA-256: {body_digest}")
+        return
     click.echo("\n" + "\n".join(printable_text(line) for line in body.splitlines()))
 
 

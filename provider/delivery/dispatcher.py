@@ -206,7 +206,7 @@ class Dispatcher:
                 _park(session, claim, prepared, cycle.now)
                 self.wake([queue])
                 continue
-            if claim.body is None and prepared.body is not None:
+            if claim.body_encrypted is None and prepared.body is not None:
                 outbox.store_body(session, claim, prepared.body)
             deliveries.append(Delivery(claim, prepared))
         cycle.record_claims(queue, len(deliveries))

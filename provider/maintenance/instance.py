@@ -10,6 +10,7 @@ from provider.errors import Invalid
 from provider.maintenance import schema_version
 from provider.storage.database import Database
 from provider.storage.media import MediaStore
+from provider.storage.secrets import SecretBox
 
 DATABASE_URL_PREFIXES = ("sqlite:///", "postgresql+psycopg://")
 
@@ -17,7 +18,7 @@ DATABASE_URL_PREFIXES = ("sqlite:///", "postgresql+psycopg://")
 def initialise(settings: Settings) -> None:
     """Create or upgrade the database; raise Unavailable if an S3 bucket cannot be used."""
     with closing(Database(settings.database_url)) as db:
-        schema_version.upgrade(db)
+        schema_version.upgrade(db, secret_box=SecretBox(settings.secret_keys))
     if settings.media_url.startswith("s3:"):
         MediaStore(settings.media_url).check()
 

@@ -25,6 +25,7 @@ from provider.maintenance.table_copy import ProgressCallback, copy_all_rows, pre
 from provider.storage.database import Database
 from provider.storage.fsync import fsync_path, make_folder
 from provider.storage.media import MediaStore
+from provider.storage.secrets import SecretBox
 
 
 def restore_backup(folder: Path, settings: Settings, report_progress: ProgressCallback) -> Manifest:
@@ -40,7 +41,8 @@ def restore_backup(folder: Path, settings: Settings, report_progress: ProgressCa
         prepare_target(target)
         _restore_files(folder, manifest, settings, report_progress)
         with atomic_folder(settings.instance / "restore") as temporary:
-            restore_rows(folder, manifest, target, temporary, report_progress)
+            secret_box = SecretBox(settings.secret_keys)
+            restore_rows(folder, manifest, target, temporary, report_progress, secret_box)
     return manifest
 
 
@@ -63,12 +65,16 @@ def restore_rows(
     target: Database,
     temporary_folder: Path,
     report_progress: ProgressCallback,
+    secret_box: SecretBox | None = None,
 ) -> None:
-    """Copy a backup's rows into a prepared target; Conflict if they differ from the manifest."""
+    """Copy a backup's rows into a prepared target; Conflict if they differ from the manifest.
+
+    A backup of an older version needs `secret_box`: see `schema_version.upgrade`.
+    """
     # An old backup is upgraded first; the upgrade must not change the backup itself.
     shutil.copyfile(folder / DATABASE_FILE, temporary_folder / DATABASE_FILE)
     with closing(Database(f"sqlite:///{temporary_folder / DATABASE_FILE}")) as source:
-        schema_version.upgrade(source)
+        schema_version.upgrade(source, secret_box=secret_box)
         with source.reading() as session:
             known = {*manifest.files_in(MEDIA_FOLDER), *manifest.problems}
             missing = [

@@ -19,6 +19,7 @@ from provider.storage import migrations, procrastinate_schema
 from provider.storage.database import Base, Database, translate_errors
 from provider.storage.fsync import make_folder
 from provider.storage.postgres import acquire_upgrade_lock
+from provider.storage.secrets import SecretBox
 
 MIGRATIONS_FOLDER = Path(migrations.__file__).parent
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 UNFINISHED_PREFIX = "unfinished"  # of the stored version while a copy or a restore runs
 
 
-def upgrade(db: Database, revision: str = "head") -> None:
+def upgrade(db: Database, revision: str = "head", *, secret_box: SecretBox | None = None) -> None:
     """Create the database, or upgrade it to this program's version, in one transaction.
+
+    A database with rows needs `secret_box`, because a revision may encrypt what was in clear text.
 
     On SQLite foreign keys are off while tables are rebuilt, or ON DELETE CASCADE would delete the
     child rows. The foreign keys are checked before the commit. Unavailable if a row breaks one.
@@ -47,7 +50,7 @@ def upgrade(db: Database, revision: str = "head") -> None:
         if not db.is_sqlite:
             acquire_upgrade_lock(connection)
         _require_supported(_current_version(connection))
-        command.upgrade(_alembic_config(connection), revision)
+        command.upgrade(_alembic_config(connection, secret_box), revision)
         _check_foreign_keys(connection, is_sqlite=db.is_sqlite)
     if not db.is_sqlite:
         procrastinate_schema.install(db.engine)
@@ -140,11 +143,13 @@ def _check_foreign_keys(connection: Connection, *, is_sqlite: bool) -> None:
         )
 
 
-def _alembic_config(connection: Connection) -> "Config":
+def _alembic_config(connection: Connection, secret_box: SecretBox | None) -> "Config":
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["metadata"] = Base.metadata
+    # A migration imports nothing of the program, so it gets the function.
+    config.attributes["encrypt"] = secret_box.encrypt_bytes if secret_box else None
     return config

@@ -13,6 +13,7 @@ from provider.outbox.claims import (
     release,
     store_body,
 )
+from provider.outbox.encryption import decrypt_payload
 from provider.outbox.message import (
     DELIVERED,
     MAX_RESPONSE_EXCERPT_LENGTH,
@@ -35,13 +36,16 @@ from provider.outbox.message import (
 from provider.outbox.ordering_key import OrderingKey, subject_of
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
 from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
+from provider.outbox.retention import BODY_RETENTION, MAX_BODIES_PER_BATCH, drop_old_bodies
 from provider.outbox.settlement import AttemptResult, Outcome, settle
 
 __all__ = [
+    "BODY_RETENTION",
     "CALLBACK",
     "DEFAULT_LEASE",
     "DELIVERED",
     "EMAIL",
+    "MAX_BODIES_PER_BATCH",
     "MAX_RESPONSE_EXCERPT_LENGTH",
     "MEDIA",
     "PARKED",
@@ -58,6 +62,8 @@ __all__ = [
     "active_pauses",
     "append",
     "claim",
+    "decrypt_payload",
+    "drop_old_bodies",
     "has_delivered_since",
     "history",
     "is_about_any",

@@ -1,5 +1,6 @@
 """Claiming messages in batches, each by a lease of its own."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from provider.outbox import encryption
 from provider.outbox.message import (
     DELIVERED,
     Attempt,
@@ -29,6 +31,7 @@ from provider.outbox.message import (
 from provider.outbox.ordering_key import OrderingKey
 from provider.storage import secrets
 from provider.storage.compiled import CompiledInQuery, CompiledQuery, literal_limit
+from provider.storage.secrets import SecretBox
 
 Bind = BindParameter[Any]
 NEWEST_MESSAGES_LIMIT = 200  # messages of a queue that `has_delivered_since` examines
@@ -66,7 +69,7 @@ _STORE_BODY_UPDATE = CompiledQuery(
         _COLUMNS.lease == bindparam("current_lease"),
         is_waiting(_COLUMNS),
     )
-    .values(body=bindparam("rendered"))
+    .values(body_encrypted=bindparam("rendered"), body_digest=bindparam("digest"))
     .returning(_COLUMNS.id)
 )
 _RELEASE_UPDATE = update(_MESSAGES).where(*STILL_LEASED).values(lease=None, leased_until=None)
@@ -117,8 +120,8 @@ class Claim:
     ordering_key: str
     sequence: int
     topic: str
-    payload: dict[str, Any]
-    body: bytes | None
+    payload_encrypted: bytes
+    body_encrypted: bytes | None
     attempts: int
     created_at: datetime
     lease: str
@@ -128,6 +131,14 @@ class Claim:
     def subject(self) -> str:
         """The public id of the order that the message is about."""
         return OrderingKey.parse(self.ordering_key).subject
+
+    def get_payload(self, secret_box: SecretBox) -> dict[str, Any]:
+        """Decrypt the payload; Unavailable if it belongs to another row or key."""
+        return encryption.decrypt_payload(secret_box, self.public_id, self.payload_encrypted)
+
+    def get_body(self, secret_box: SecretBox) -> bytes | None:
+        """Decrypt the body; None before the first attempt."""
+        return encryption.decrypt_body(secret_box, self.public_id, self.body_encrypted)
 
 
 @cache
@@ -168,8 +179,8 @@ def _claim_query(limit: int) -> CompiledQuery:
             _COLUMNS.ordering_key,
             _COLUMNS.sequence,
             _COLUMNS.topic,
-            _COLUMNS.payload,
-            _COLUMNS.body,
+            _COLUMNS.payload_encrypted,
+            _COLUMNS.body_encrypted,
             _COLUMNS.attempts,
             _COLUMNS.created_at,
             _COLUMNS.lease,
@@ -232,7 +243,13 @@ def has_delivered_since(session: Session, queue: str, since: datetime) -> bool:
 
 def store_body(session: Session, claim: Claim, body: bytes) -> bool:
     """Store the bytes that every attempt sends; returns False when the lease is lost."""
-    params = {"message": claim.message_id, "current_lease": claim.lease, "rendered": body}
+    secret_box = encryption.secret_box_of(session)
+    params = {
+        "message": claim.message_id,
+        "current_lease": claim.lease,
+        "rendered": encryption.encrypt_body(secret_box, claim.public_id, body),
+        "digest": hashlib.sha256(body).digest(),
+    }
     return _STORE_BODY_UPDATE.fetch_one(session, params) is not None
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import (
     CTE,
-    JSON,
     ColumnElement,
     ForeignKey,
     Index,
@@ -27,16 +26,19 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column, relationship
 
 from provider.errors import Conflict
+from provider.outbox import encryption
 from provider.outbox.ordering_key import OrderingKey, is_about
 from provider.outbox.queue_name import QueueName
 from provider.storage import secrets
 from provider.storage.compiled import literal_limit
 from provider.storage.database import Base, insert_row
+from provider.storage.secrets import SecretBox
 
 MAX_RESPONSE_EXCERPT_LENGTH = 2048  # bytes of a response that an attempt stores
 
 WAITING, DELIVERED, PARKED, SUPERSEDED = "waiting", "delivered", "parked", "superseded"
 _WAITING_SQL = text("state = 'waiting'")
+_SETTLED_WITH_BODY_SQL = text("body_encrypted IS NOT NULL AND settled_at IS NOT NULL")
 _NOT_DELIVERED_SQL = text("state <> 'delivered'")
 
 
@@ -65,6 +67,12 @@ class Message(Base):
         ),
         Index("ix_messages_history", "ordering_key", "sequence"),
         Index("ix_messages_queue", "queue", "id"),
+        Index(
+            "ix_messages_body",
+            "settled_at",
+            sqlite_where=_SETTLED_WITH_BODY_SQL,
+            postgresql_where=_SETTLED_WITH_BODY_SQL,
+        ),
         # A partial index: nearly all messages are delivered. `is_in_state` builds conditions
         # that can use it.
         Index(
@@ -87,11 +95,13 @@ class Message(Base):
     )
     sequence: Mapped[int]
     topic: Mapped[str] = mapped_column(String(30))
-    payload: Mapped[dict[str, Any]] = mapped_column(JSON)
+    payload_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
     # True where the message repeats everything that earlier ones of its key say. Once it is
     # delivered, an earlier parked one must never be sent.
     supersedes_earlier: Mapped[bool]
-    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+    # The rendered body. `drop_old_bodies` leaves its SHA-256 only.
+    body_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
+    body_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     state: Mapped[str] = mapped_column(String(12), default=WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
@@ -107,6 +117,14 @@ class Message(Base):
     def subject(self) -> str:
         """The public id of the order that the message is about."""
         return OrderingKey.parse(self.ordering_key).subject
+
+    def get_payload(self, secret_box: SecretBox) -> dict[str, Any]:
+        """Decrypt the payload; Unavailable if it belongs to another row or key."""
+        return encryption.decrypt_payload(secret_box, self.public_id, self.payload_encrypted)
+
+    def get_body(self, secret_box: SecretBox) -> bytes | None:
+        """Decrypt the body; None before the first attempt, and after `drop_old_bodies`."""
+        return encryption.decrypt_body(secret_box, self.public_id, self.body_encrypted)
 
 
 class Attempt(Base):
@@ -142,14 +160,18 @@ def append(
     # A message behind one that waits for its retry is due with it: claims need not examine it.
     key = {"queue": queue, "ordering_key": ordering_key}
     predecessor_due_at = session.connection().scalar(_LAST_WAITING_QUERY, key) if sequence else None
+    public_id = secrets.generate_public_id()
     return insert_row(
         session,
         Message,
+        public_id=public_id,
         queue=queue,
         ordering_key=ordering_key,
         sequence=sequence,
         topic=topic,
-        payload=payload,
+        payload_encrypted=encryption.encrypt_payload(
+            encryption.secret_box_of(session), public_id, payload
+        ),
         supersedes_earlier=supersedes_earlier,
         due_at=max(now, predecessor_due_at or now),
         created_at=now,
@@ -195,7 +217,8 @@ def requeue(session: Session, message: Message, now: datetime) -> bool:
     session.execute(waiting.with_for_update(read=True, key_share=True)).all()
     later = aliased(Message)
     # A rendered message may have arrived although its dispatcher died before settling it.
-    maybe_sent = or_(later.attempts > 0, later.lease.is_not(None), later.body.is_not(None))
+    has_body = later.body_encrypted.is_not(None)
+    maybe_sent = or_(later.attempts > 0, later.lease.is_not(None), has_body)
     superseded_since = exists().where(
         later.queue == Message.queue,
         later.ordering_key == Message.ordering_key,

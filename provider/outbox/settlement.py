@@ -1,7 +1,7 @@
 """Settling claimed messages under their leases, in batches."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from provider.outbox.message import (
     Message,
     is_waiting,
 )
+from provider.outbox.response_text import hide_secrets
 
 assert isinstance(Message.__table__, Table)
 _MESSAGES = Message.__table__
@@ -106,6 +107,15 @@ class Outcome:
     pause_duration: timedelta | None = None
     is_sent: bool = True
     token_encrypted: bytes | None = None
+
+    def without_secrets(self, secrets: Iterable[str]) -> "Outcome":
+        """Return a copy without the secrets of the attempt, which a receiver may repeat."""
+        known_secrets = tuple(secrets)
+        return replace(
+            self,
+            response_excerpt=hide_secrets(self.response_excerpt, known_secrets),
+            error=hide_secrets(self.error, known_secrets),
+        )
 
 
 @dataclass(frozen=True)
@@ -210,4 +220,6 @@ def _attempt_row(result: AttemptResult) -> dict[str, Any]:
 
 
 def _clean_text(text: str) -> str:
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}")[:MAX_RESPONSE_EXCERPT_LENGTH]
+    # Tokens are replaced before the cut, which may leave a part of one.
+    text = hide_secrets(text.replace("\x00", "\N{REPLACEMENT CHARACTER}"))
+    return text[:MAX_RESPONSE_EXCERPT_LENGTH]

@@ -33,6 +33,7 @@ from sqlalchemy.types import TypeDecorator
 from provider.errors import Unavailable
 from provider.storage import group_commit, postgres, sqlite
 from provider.storage.compiled import RawConnection, as_sqlalchemy_error
+from provider.storage.secrets import SecretBox
 
 CommitListener = Callable[[set[str]], None]
 
@@ -105,15 +106,16 @@ class Database:
 
     Listeners are called after a commit. Those in `on_write` receive the names of the tables whose
     objects changed, to invalidate caches. Those in `on_commit` receive the names of the queues
-    that got new messages. Every session of `writing` begins with the entries of `session_info`.
+    that got new messages. Every session of `writing` begins with the entries of `session_info`, for
+    example the secret box, with which messages are encrypted.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, secret_box: SecretBox | None = None) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.on_commit: list[CommitListener] = []
         self.on_write: list[CommitListener] = []
-        self.session_info: dict[str, Any] = {}
+        self.session_info: dict[str, Any] = {"secret_box": secret_box}
         self._thread_state = threading.local()
         # A thread's cached connection is valid only while this object is the same.
         self._connection_generation = object()
@@ -181,7 +183,10 @@ class Database:
 
     @contextmanager
     def _plain_transaction(self) -> Iterator[Session]:
-        with Session(self._write_engine, expire_on_commit=False) as session, session.begin():
+        with (
+            Session(self._write_engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
 
     def _notify_listeners(self, info: dict[str, Any]) -> None:

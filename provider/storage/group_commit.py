@@ -143,7 +143,9 @@ class _SharedTransaction:
         )
         with (
             Session(
-                self._begin_connection(), expire_on_commit=False, join_transaction_mode=mode
+                self._begin_connection(),
+                expire_on_commit=False,
+                join_transaction_mode=mode,
             ) as session,
             session.begin(),
         ):

@@ -43,16 +43,20 @@ class SecretBox:
 
     def encrypt(self, text: str, row_name: str) -> bytes:
         """Encrypt with AES-256-GCM for the row `row_name`, like `accounts/ID/token`."""
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # late: see `decrypt`
-
-        nonce = secrets.token_bytes(12)
-        ciphertext = AESGCM(self._keys[self._first_key_id]).encrypt(
-            nonce, text.encode(), row_name.encode()
-        )
-        return self._first_key_id + nonce + ciphertext
+        return self.encrypt_bytes(text.encode(), row_name)
 
     def decrypt(self, ciphertext: bytes, row_name: str) -> str:
         """Decrypt for the same row; Unavailable if the key is missing or the ciphertext damaged."""
+        return self.decrypt_bytes(ciphertext, row_name).decode()
+
+    def encrypt_bytes(self, data: bytes, row_name: str) -> bytes:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # late: slow to import
+
+        nonce = secrets.token_bytes(12)
+        ciphertext = AESGCM(self._keys[self._first_key_id]).encrypt(nonce, data, row_name.encode())
+        return self._first_key_id + nonce + ciphertext
+
+    def decrypt_bytes(self, ciphertext: bytes, row_name: str) -> bytes:
         # Late: slow to import, and most commands decrypt nothing.
         from cryptography.exceptions import InvalidTag
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -61,9 +65,7 @@ class SecretBox:
             raise Unavailable("An encrypted value is cut short: was the table edited?")
         key = self._find_key(ciphertext[:4])
         try:
-            return (
-                AESGCM(key).decrypt(ciphertext[4:16], ciphertext[16:], row_name.encode()).decode()
-            )
+            return AESGCM(key).decrypt(ciphertext[4:16], ciphertext[16:], row_name.encode())
         except InvalidTag:
             raise Unavailable(
                 "An encrypted value does not belong to its row: was the table edited?"

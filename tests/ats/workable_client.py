@@ -139,7 +139,8 @@ def callback_bodies(services: Services, order_id: str) -> list[Any]:
             .where(Message.ordering_key == order_id, Message.topic == "status")
             .order_by(Message.sequence)
         )
-        return [_render_body(services, session, order, message.payload) for message in messages]
+        payloads = [message.get_payload(services.secret_box) for message in messages]
+        return [_render_body(services, session, order, payload) for payload in payloads]
 
 
 def _render_body(services: Services, session: Any, order: Order, payload: dict[str, Any]) -> Any:

@@ -463,7 +463,10 @@ def test_unrenderable_message_is_parked_and_blocks_nothing(
         broken = session.scalars(
             select(Message).where(Message.ordering_key == first, Message.topic == "status")
         ).one()
-        broken.payload = {"status": "declined"}
+        intact = session.scalars(select(Message).where(Message.ordering_key == second)).first()
+        assert intact
+        # As if the table were edited: a ciphertext is bound to its row.
+        broken.payload_encrypted = intact.payload_encrypted
     dispatcher.drain(*factories.queue_names(services))
     assert messages(services) == [("parked", 1), ("delivered", 1)]
     assert [put.path for put in ats.received] == ["/2"]

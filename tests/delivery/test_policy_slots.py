@@ -26,7 +26,7 @@ class SlotPolicy(DeliveryPolicy):
     def attempt(self, destination: str, outcome: Outcome = DELIVERED, seconds: float = 0.1) -> None:
         """Record a claimed message that has been attempted and settled."""
         queue = queue_of(destination)
-        claim = Claim(1, "m", queue, "order", 1, "status", {}, None, 0, self.now, "lease")
+        claim = Claim(1, "m", queue, "order", 1, "status", b"", None, 0, self.now, "lease")
         result = AttemptResult(claim, outcome, self.now, self.now + timedelta(seconds=seconds))
         failures = self.circuit_breaker.consecutive_failures
         if outcome.failure_scope:

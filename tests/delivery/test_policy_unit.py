@@ -33,7 +33,7 @@ def create_policy(services: Services) -> DeliveryPolicy:
 
 
 def build_claim(services: Services, queue: str, message: int = 1) -> Claim:
-    return Claim(message, "m", queue, "order", 1, "status", {}, None, 0, services.now(), "lease")
+    return Claim(message, "m", queue, "order", 1, "status", b"", None, 0, services.now(), "lease")
 
 
 def decide(

@@ -34,6 +34,7 @@ from provider.outbox import (
 )
 from provider.services import Services
 from provider.storage import secrets
+from provider.storage.secrets import SecretBox
 from tests.factories import ManualClock, build_services
 
 QUEUE_NAMES = tuple(
@@ -76,7 +77,8 @@ class SimulatedDelivery:
 class SimulatedChannel(Channel):
     """Renders a random word, so that a second rendering would be noticed; can fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, secret_box: SecretBox) -> None:
+        self.secret_box = secret_box
         self.is_failing = False
 
     def prepare(
@@ -86,10 +88,12 @@ class SimulatedChannel(Channel):
         return [self._prepare_claim(claim) for claim in claims]
 
     def _prepare_claim(self, claim: Claim) -> PreparedDelivery | Exception:
-        if claim.body is None and self.is_failing:
+        stored_body = claim.get_body(self.secret_box)
+        if stored_body is None and self.is_failing:
             return ValueError("the message cannot be rendered")
-        payload = {"status": claim.payload["status"], "word": secrets.generate_public_id()}
-        return SimulatedDelivery(claim.body or json.dumps(payload).encode())
+        status = claim.get_payload(self.secret_box)["status"]
+        payload = {"status": status, "word": secrets.generate_public_id()}
+        return SimulatedDelivery(stored_body or json.dumps(payload).encode())
 
 
 class SimulatedDispatcher(Dispatcher):
@@ -114,7 +118,7 @@ class SimulatedWorld:
 
     services: Services
     clock: ManualClock
-    channel: SimulatedChannel = field(default_factory=SimulatedChannel)
+    channel: SimulatedChannel = field(init=False)
     dispatchers: list[SimulatedDispatcher] = field(default_factory=list)
     sequences: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     sent_bodies: dict[str, bytes] = field(default_factory=dict)  # by public id of the message
@@ -122,6 +126,9 @@ class SimulatedWorld:
         default_factory=lambda: defaultdict(list)
     )
     accepted_ids: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.channel = SimulatedChannel(self.services.secret_box)
 
     @classmethod
     def create(cls, settings: Settings) -> "SimulatedWorld":

@@ -20,11 +20,13 @@ from provider.core import kinds
 from provider.errors import Unavailable
 from provider.maintenance import schema_version
 from provider.storage.database import Base, Database
+from provider.storage.secrets import SecretBox
 from tests.postgres_server import PostgresServer
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 ROWS_PER_TABLE = 3
 DROPPED_TABLES = {"tallies"}  # the counters of earlier versions
+SECRET_BOX = SecretBox([b"k" * 32])
 
 AddRevision = Callable[[str, str], None]  # revision, body of its upgrade()
 
@@ -138,7 +140,7 @@ def check_upgrade_keeps_rows(db: Database, revision: str) -> None:
     before = row_counts(db)
     assert before
     assert set(before.values()) == {ROWS_PER_TABLE}
-    schema_version.upgrade(db)
+    schema_version.upgrade(db, secret_box=SECRET_BOX)
     after = row_counts(db)
     kept = before.keys() - DROPPED_TABLES
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}

@@ -290,7 +290,7 @@ def test_pause_after_concurrent_new_pause_returns_the_new_one(
 def test_pauses_are_locked_in_one_order(services: Services) -> None:
     def failed_attempt(host: str, account: int, failure_scope: str) -> AttemptResult:
         queue = f"{account}/callback/{host}"
-        claimed = Claim(0, "", queue, "a", 1, "status", {}, None, 0, services.now(), "x")
+        claimed = Claim(0, "", queue, "a", 1, "status", b"", None, 0, services.now(), "x")
         return AttemptResult(
             claimed, Outcome("retry", failure_scope=failure_scope), services.now(), services.now()
         )

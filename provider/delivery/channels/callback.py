@@ -1,6 +1,7 @@
 """Callbacks: a status update is rendered once and sent to a host that the account allows."""
 
-from collections.abc import Mapping, Sequence
+from base64 import b64decode
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -51,10 +52,22 @@ class CallbackDelivery:
         try:
             response = self.channel.http_client.send(self.request, self.body, self._headers())
         except Unreached as error:
-            return Outcome("retry", error=str(error), failure_scope="destination")
+            outcome = Outcome("retry", error=str(error), failure_scope="destination")
+            return outcome.without_secrets(self._secrets())
         now = self.channel.services.now()
         outcome = self.credentials.adapter.classify_response(response, self.past_status_codes, now)
+        outcome = outcome.without_secrets(self._secrets())
         return replace(outcome, token_encrypted=self.credentials.token_encrypted)
+
+    def _secrets(self) -> Iterator[str]:
+        """Yield what the request's credentials consist of: a receiver may repeat it."""
+        yield self.credentials.token or ""
+        for name, value in self.request.headers.items():
+            if name.lower() == "authorization":
+                scheme, _, encoded = value.partition(" ")
+                yield encoded
+                if scheme.lower() == "basic":
+                    yield from b64decode(encoded).decode("utf-8", "replace").split(":", 1)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -68,8 +81,8 @@ class CallbackDelivery:
 class BlockedDelivery:
     """A status update whose account's token cannot be decrypted: its account is paused."""
 
-    body: bytes | None
     credentials: "AccountCredentials"
+    body: bytes | None = None
 
     def send(self) -> Outcome:
         """Send nothing and report the account's failure."""
@@ -112,8 +125,9 @@ class CallbackChannel(Channel):
             target = targets[claim.subject]
             credentials = credentials_by_account[target.account_id]
             if credentials.token_error:
-                return BlockedDelivery(claim.body, credentials)
-            body = claim.body or self._render(session, claim, target, credentials)
+                return BlockedDelivery(credentials)
+            stored_body = claim.get_body(self.services.secret_box)
+            body = stored_body or self._render(session, claim, target, credentials)
             request = credentials.adapter.build_request(target.reply_context, credentials.token)
             rejection = self._rejection_reason(request.url, credentials.callback_hosts)
             past_codes = _attributable_status_codes(session, claim)
@@ -139,10 +153,11 @@ class CallbackChannel(Channel):
         target: "CallbackTarget",
         credentials: "AccountCredentials",
     ) -> bytes:
+        payload = claim.get_payload(self.services.secret_box)
         update = StatusUpdate(
-            target.kind, claim.payload["status"], target.reply_context, credentials.options
+            target.kind, payload["status"], target.reply_context, credentials.options
         )
-        revision = claim.payload["result"]
+        revision = payload["result"]
         if revision:
             result = get_result(session, self.services.secret_box, claim.subject, revision)
             update = update.with_result(*result, self.services.urls)

@@ -43,8 +43,9 @@ class EmailChannel(Channel):
         return [prepare_or_error(self._prepare, session, claim) for claim in claims]
 
     def _prepare(self, session: Session, claim: Claim) -> EmailDelivery:
-        if claim.body is not None:
-            return EmailDelivery(self.services, claim.public_id, claim.body)
+        stored_body = claim.get_body(self.services.secret_box)
+        if stored_body is not None:
+            return EmailDelivery(self.services, claim.public_id, stored_body)
         order = session.scalars(select(Order).where(Order.public_id == claim.subject)).one()
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None

@@ -74,7 +74,7 @@ class RecordingChannel(Channel):
         return [prepare_or_error(self._prepare, session, claim) for claim in claims]
 
     def _prepare(self, session: Session, claim: Claim) -> RecordingDelivery:
-        is_named = Recording.public_id == claim.payload["recording"]
+        is_named = Recording.public_id == claim.get_payload(self.services.secret_box)["recording"]
         recording = session.scalars(select(Recording).where(is_named)).one()
         return RecordingDelivery(
             self.services,

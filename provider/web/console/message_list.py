@@ -1,5 +1,6 @@
 """Lists of messages: topic, candidate, state and the last attempt."""
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, false, select
@@ -9,6 +10,7 @@ from provider import outbox
 from provider.core.accounts import Account
 from provider.core.labels import CHANNEL_LABELS, label_for
 from provider.core.orders import Candidate, Order
+from provider.errors import Unavailable
 from provider.outbox import (
     DELIVERED,
     PARKED,
@@ -20,6 +22,7 @@ from provider.outbox import (
     is_in_channel,
     is_in_state,
 )
+from provider.services import current_services
 from provider.web.console.pagination import Page, Sorting, paginate
 
 STATES = (PARKED, WAITING, DELIVERED, SUPERSEDED)  # in the order of the filter's menu
@@ -28,7 +31,7 @@ NEWEST_FIRST = Sorting(Message.public_id, (Message.id,))
 COLUMNS: tuple[Any, ...] = (
     Message.public_id,
     Message.topic,
-    Message.payload,
+    Message.payload_encrypted,
     Message.state,
     Message.attempts,
     Message.queue,
@@ -49,9 +52,25 @@ COLUMNS: tuple[Any, ...] = (
 def list_messages(session: Session, state: str = "", channel: str = "", account: str = "") -> Page:
     """Return the requested page of messages, newest first; an empty filter matches all."""
     query = _message_query().where(*filter_conditions(session, state, channel, account))
-    return paginate(
+    page = paginate(
         session, query, NEWEST_FIRST, _queue_conditions(session, state, channel, account)
     )
+    return replace(page, rows=[_with_payload(row) for row in page.rows])
+
+
+def _with_payload(row: Any) -> dict[str, Any]:
+    return dict(row._mapping) | {"payload": read_payload(row.public_id, row.payload_encrypted)}
+
+
+def read_payload(public_id: str, ciphertext: bytes) -> dict[str, Any]:
+    """Return a message's payload; an empty one if it cannot be decrypted.
+
+    One damaged row must not hide a whole list.
+    """
+    try:
+        return outbox.decrypt_payload(current_services().secret_box, public_id, ciphertext)
+    except Unavailable:
+        return {}
 
 
 def filter_conditions(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import request
-from sqlalchemy import ColumnElement, Row, Select, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, select, tuple_, union_all
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.errors import Invalid, NotFound
@@ -20,7 +20,7 @@ Column = InstrumentedAttribute[Any]
 class Page:
     """The rows of one page, and the cursors of its neighbours; None at either end."""
 
-    rows: Sequence[Row[Any]]
+    rows: Sequence[Any]
     previous_cursor: str | None  # the `after` argument of the page before
     next_cursor: str | None  # the `before` argument of the page after
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,18 +11,27 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core.orders import Order, OrderEvent
 from provider.core.staff import Permission
+from provider.errors import Unavailable
 from provider.outbox import EMAIL, PARKED, Attempt, Message
+from provider.services import current_services
 from provider.web.console.authentication import may
 from provider.web.console.emails import EmailView, parse_email
-from provider.web.console.message_list import channel_of
+from provider.web.console.message_list import channel_of, read_payload
+
+UNREADABLE_BODY = "The content cannot be decrypted: its key is missing, or its row was edited."
 
 
 @dataclass(frozen=True)
 class DeliveryView:
-    """A message with its attempts and content; credentials are never part of the content."""
+    """A message with its attempts and content; credentials are never part of the content.
+
+    The content is left out for a role that may not see it, and when it is removed or unreadable.
+    """
 
     message: Message
     attempts: tuple[Attempt, ...]
+    payload: Mapping[str, Any]
+    can_see_body: bool = False
     email: EmailView | None = None
     body: str = ""
     url: str = ""
@@ -62,15 +71,25 @@ def build_timeline(session: Session, order: Order) -> list[TimelineEntry]:
 
 
 def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:
-    attempts = tuple(message.attempt_history)
-    if not message.body:
-        return DeliveryView(message, attempts)
-    if not may(Permission.VIEW_MESSAGE_BODIES):
-        return DeliveryView(message, attempts, is_body_hidden=True)
+    secret_box = current_services().secret_box
+    view = DeliveryView(
+        message,
+        tuple(message.attempt_history),
+        read_payload(message.public_id, message.payload_encrypted),
+        can_see_body=may(Permission.VIEW_MESSAGE_BODIES),
+    )
+    if not view.can_see_body:
+        return view
+    try:
+        body = message.get_body(secret_box)
+    except Unavailable:
+        return replace(view, body=UNREADABLE_BODY)
+    if not body:
+        return view
     if channel_of(message.queue) == EMAIL:
-        return DeliveryView(message, attempts, email=parse_email(message.body))
+        return replace(view, email=parse_email(body))
     url = _find_url(order.reply_context) if order else ""
-    return DeliveryView(message, attempts, body=format_body(message.body), url=url)
+    return replace(view, body=format_body(body), url=url)
 
 
 def _find_url(reply_context: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ def enqueued_statuses(services: Services) -> list[str]:
         messages = session.scalars(
             select(Message).where(Message.topic == "status").order_by(Message.id)
         ).all()
-        return [message.payload["status"] for message in messages]
+        return [message.get_payload(services.secret_box)["status"] for message in messages]
 
 
 def events(services: Services) -> list[tuple[str, str]]:
@@ -176,7 +176,10 @@ def test_callbacks_are_numbered_by_revision(services: Services, order_id: str) -
         messages = session.scalars(
             select(Message).where(Message.topic == "status").order_by(Message.id)
         ).all()
-        assert [(message.sequence, message.payload["status"]) for message in messages] == [
+        assert [
+            (message.sequence, message.get_payload(services.secret_box)["status"])
+            for message in messages
+        ] == [
             (1, "declined"),
             (2, "pending"),
             (3, "cancelled"),

@@ -1,7 +1,7 @@
 """Status changes are told to subscribers, whose messages belong to the same transaction."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import pytest
 from sqlalchemy import func, select
@@ -41,21 +41,23 @@ class NoteDelivery:
         return Outcome("delivered")
 
 
-@dataclass
 class NoteChannel(Channel):
     """A second destination, which stores notes in a list."""
 
-    received: list[tuple[str, str]] = field(default_factory=list)
-    refusals_left: int = 0
+    name = NOTE
+
+    def __init__(self, services: Services, refusals_left: int = 0) -> None:
+        super().__init__(services)
+        self.received: list[tuple[str, str]] = []
+        self.refusals_left = refusals_left
 
     def prepare(self, session: Session, claims: Sequence[Claim]) -> list[NoteDelivery]:
-        return [
-            NoteDelivery(self, claim, claim.body or claim.payload["text"].encode())
-            for claim in claims
-        ]
+        return [NoteDelivery(self, claim, self._render(claim)) for claim in claims]
 
-    def close(self) -> None:
-        """Close nothing."""
+    def _render(self, claim: Claim) -> bytes:
+        secret_box = self.services.secret_box
+        text: str = claim.get_payload(secret_box)["text"]
+        return claim.get_body(secret_box) or text.encode()
 
 
 def append_note(session: Session, change: StatusChange) -> None:
@@ -239,7 +241,7 @@ def test_two_writers_messages_are_delivered_in_order_per_key(
         cancel(session, services, order)
     with services.db.writing() as session:
         reopen(session, services, order)
-    notes = NoteChannel(refusals_left=2)
+    notes = NoteChannel(services, refusals_left=2)
     dispatcher = Dispatcher(services, {CALLBACK: CallbackChannel(services), NOTE: notes})
     queues = [queue for queue in _queues(services) if EMAIL not in queue]
     dispatcher.drain(*queues)

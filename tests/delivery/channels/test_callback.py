@@ -111,7 +111,7 @@ def test_undecryptable_token_pauses_only_its_account(services: Services, ats: Fa
         pause = session.scalars(select(Pause)).one()
         assert pause.scope == f"account/{accounts['broken']}/callback"
         assert pause.reason.startswith("The account's callback token cannot be decrypted: ")
-        unsent = select(Message.state, Message.body).where(Message.state != "delivered")
+        unsent = select(Message.state, Message.body_encrypted).where(Message.state != "delivered")
         assert session.execute(unsent.where(Message.topic == "status")).all() == [("waiting", None)]
     with services.db.writing() as session:
         account = session.get_one(Account, accounts["broken"])

@@ -72,7 +72,7 @@ def test_retried_email_has_the_same_bytes(
     smtp_server.rcpt_replies.append("450 4.2.1 Come back later")
 
     dispatcher.drain(f"{account}/email")
-    body = email_message(services, order).body
+    body = email_message(services, order).get_body(services.secret_box)
     clock.advance(timedelta(minutes=1))
     dispatcher.drain(f"{account}/email")
 
@@ -128,6 +128,6 @@ def test_email_without_mail_server_is_saved_to_folder(
     message = email_message(services, order)
     (saved,) = (settings.instance / "mail").iterdir()
     assert saved.name == f"{message.public_id}.eml"
-    assert saved.read_bytes() == message.body
+    assert saved.read_bytes() == message.get_body(services.secret_box)
     dispatcher.stop()
     services.db.close()

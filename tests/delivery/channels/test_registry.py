@@ -51,7 +51,11 @@ class FileChannel(Channel):
 
     def prepare(self, session: Session, claims: Sequence[Claim]) -> list[FileDelivery | Exception]:
         return [
-            FileDelivery(self.services, claim.public_id, claim.payload["text"].encode())
+            FileDelivery(
+                self.services,
+                claim.public_id,
+                claim.get_payload(self.services.secret_box)["text"].encode(),
+            )
             for claim in claims
         ]
 

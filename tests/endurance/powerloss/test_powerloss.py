@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, update
 
-from provider.outbox import DELIVERED, Message
+from provider import outbox
+from provider.outbox import DELIVERED, EMAIL, Message
 from provider.services import Services
 from tests import factories
 from tests.endurance.powerloss import scenarios, verification
@@ -251,8 +252,11 @@ def test_order_verifier_order_without_message_is_reported(
 def test_order_verifier_lost_email_is_reported(
     services: Services, order: str, tmp_path: Path
 ) -> None:
+    (queue,) = factories.queue_names(services, channel=EMAIL)
     with services.db.writing() as session:
-        session.execute(update(Message).values(state=DELIVERED, body=b"Dear Lakita"))
+        (claim,) = outbox.claim(session, queue, services.now(), 1)
+        outbox.store_body(session, claim, b"Dear Lakita")
+        session.execute(update(Message).values(state=DELIVERED))
     (problem,) = find_problems(services, tmp_path / "left")
     assert problem.startswith("e-mail ")
 

@@ -139,7 +139,7 @@ class OrderVerifier:
             return [
                 *_find_lost(session, secret_box, acknowledged),
                 *_find_incomplete(session),
-                *_find_lost_emails(session, remaining_files),
+                *_find_lost_emails(session, secret_box, remaining_files),
             ]
 
 
@@ -181,11 +181,12 @@ def _open_invitation(session: Session, secret_box: SecretBox, order: str) -> Non
     link.get_token(secret_box)
 
 
-def _find_lost_emails(session: Session, remaining_files: FileContents) -> Iterator[str]:
+def _find_lost_emails(
+    session: Session, secret_box: SecretBox, remaining_files: FileContents
+) -> Iterator[str]:
     """Return the delivered e-mails whose files are missing or damaged."""
     is_delivered_email = (Message.topic == "invitation") & (Message.state == DELIVERED)
-    for name, body in session.execute(
-        select(Message.public_id, Message.body).where(is_delivered_email)
-    ):
+    for message in session.scalars(select(Message).where(is_delivered_email)):
+        name, body = message.public_id, message.get_body(secret_box)
         if remaining_files.get(f"instance/mail/{name}.eml") != body:
             yield f"e-mail {name}"

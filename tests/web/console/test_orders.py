@@ -66,7 +66,9 @@ def order_messages(services: Services, order_id: str) -> list[tuple[str, str]]:
         rows = session.scalars(
             select(Message).where(Message.ordering_key == order_id).order_by(Message.id)
         )
-        return [(row.topic, str(row.payload.get("status", ""))) for row in rows]
+        return [
+            (row.topic, str(row.get_payload(services.secret_box).get("status", ""))) for row in rows
+        ]
 
 
 def perform_action(

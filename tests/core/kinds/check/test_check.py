@@ -73,7 +73,10 @@ def enqueued_topics(services: Services, public_id: str) -> list[str]:
     """Return the messages of an order: the status of a callback, the topic of an e-mail."""
     with services.db.reading() as session:
         messages = outbox.history(session, public_id)
-        return [message.payload.get("status") or message.topic for message in messages]
+        return [
+            message.get_payload(services.secret_box).get("status") or message.topic
+            for message in messages
+        ]
 
 
 # Disclosures
