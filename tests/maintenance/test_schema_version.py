@@ -1,5 +1,6 @@
 """The schema version: upgrades from every revision, without loss, and refused versions."""
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from sqlalchemy.engine import Connection
 from provider.core import kinds
 from provider.errors import Unavailable
 from provider.maintenance import schema_version
+from provider.outbox import Message
 from provider.storage.database import Base, Database
 from provider.storage.secrets import SecretBox
 from tests.postgres_server import PostgresServer
@@ -414,3 +416,69 @@ def test_upgrade_beside_long_writer_is_unavailable(
             schema_version.upgrade(db)
     db.close()
     other.close()
+
+
+# Encrypting the messages (revision 0004)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def old_db(db: Database, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A database of the first revision with rows in every table."""
+    if request.param == "sqlite":
+        schema_version.upgrade(db, "0001")
+        fill(db)
+        yield db
+        return
+    with request.getfixturevalue("postgres").empty_database() as url:
+        database = Database(url)
+        schema_version.upgrade(database, "0001")
+        fill(database)
+        yield database
+        database.close()
+
+
+def test_upgrade_encrypts_payloads_and_bodies(old_db: Database) -> None:
+    schema_version.upgrade(old_db, secret_box=SECRET_BOX)
+    schema_version.require_current(old_db)
+    with old_db.reading() as session:
+        messages = session.scalars(sa.select(Message).order_by(Message.id)).all()
+        assert [message.get_payload(SECRET_BOX) for message in messages] == [
+            {"number": number} for number in (1, 2, 3)
+        ]
+        bodies = [message.get_body(SECRET_BOX) for message in messages]
+        assert bodies == [b"\x01", b"\x02", b"\x03"]
+        digests = [message.body_digest for message in messages]
+        assert digests == [hashlib.sha256(body or b"").digest() for body in bodies]
+
+
+def test_upgrade_keeps_indexes_and_attempts_of_messages(old_db: Database) -> None:
+    with old_db.engine.connect() as connection:
+        before = index_conditions(connection)
+    schema_version.upgrade(old_db, secret_box=SECRET_BOX)
+    with old_db.engine.connect() as connection:
+        after = index_conditions(connection)
+        attempts = connection.execute(sa.text("SELECT count(*) FROM attempts")).scalar()
+    assert after.pop("ix_messages_body")
+    assert after == before
+    assert attempts == ROWS_PER_TABLE
+
+
+def index_conditions(connection: Connection) -> dict[str, str]:
+    """Return the WHERE of each partial index of the messages, empty for the others."""
+    sql = (
+        "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'messages' "
+        "AND sql IS NOT NULL"
+        if connection.dialect.name == "sqlite"
+        else "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'messages'"
+    )
+    return {
+        name: definition.partition(" WHERE ")[2]
+        for name, definition in connection.execute(sa.text(sql)).all()
+    }
+
+
+def test_upgrade_of_messages_without_keys_is_refused(old_db: Database) -> None:
+    before = read_rows(old_db)
+    with pytest.raises(RuntimeError, match="needs the secret keys"):
+        schema_version.upgrade(old_db)
+    assert read_rows(old_db) == before
