@@ -19,7 +19,7 @@ from provider.cli.common import (
 from provider.core.accounts import Account
 from provider.core.audit import Action
 from provider.core.kinds import KINDS
-from provider.core.orders import INVITE, STATUSES, Link, Order
+from provider.core.orders import INVITE, STATUSES, WAITING_FOR, Link, Order
 from provider.errors import Gone
 
 ACTOR = "command"  # the actor in an order's timeline
@@ -34,6 +34,9 @@ def order() -> None:
 @click.option("--account", "account_name", metavar="NAME", help="Only this account's.")
 @click.option("--kind", type=click.Choice(list(KINDS)))
 @click.option("--status", type=click.Choice(STATUSES))
+@click.option(
+    "--waiting-for", type=click.Choice(WAITING_FOR), help="Only orders that wait for this one."
+)
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @click.option(
     "--before",
@@ -45,6 +48,7 @@ def list_(
     account_name: str | None,
     kind: str | None,
     status: str | None,
+    waiting_for: str | None,
     limit: int,
     before: str | None,
     as_json: bool,
@@ -58,6 +62,8 @@ def list_(
             conditions.append(Order.kind == kind)
         if status:
             conditions.append(Order.status == status)
+        if waiting_for:
+            conditions.append(Order.waiting_for == waiting_for)
         if before:
             conditions.append(Order.id < Order.find(session, before).id)
         query = select(Order).where(*conditions).order_by(Order.id.desc()).limit(limit)
@@ -75,6 +81,7 @@ def list_(
         "Account": "account",
         "Status": "status",
         "Progress": "progress",
+        "Waiting for": "waiting_for",
         "Placed": "placed_at",
     }
     print_records(records, columns, as_json=as_json)
@@ -169,6 +176,7 @@ def _order_record(order: Order) -> dict[str, Any]:
         "job_title": order.job_title,
         "status": order.status,
         "progress": order.progress,
+        "waiting_for": order.waiting_for,
         "revision": order.revision,
         "placed_at": order.placed_at,
         "expires_at": order.expires_at,

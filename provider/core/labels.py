@@ -19,6 +19,13 @@ PROGRESS_LABELS = {
     "started": "Started",
     "submitted": "Submitted",
 }
+WAITING_FOR_LABELS = {
+    "candidate": "Candidate",
+    "staff": "Staff (needs action)",
+    "vendor": "Vendor",
+    "clock": "A deadline",
+    "nobody": "Nobody",
+}
 GRADE_LABELS = {"failed": "Did not pass", "passed": "Passed", "excelled": "Excelled"}
 VERSION_LABELS = {"draft": "Draft", "published": "Published", "archived": "Archived"}
 DELIVERY_LABELS = {
@@ -75,6 +82,7 @@ DESTINATION_LABELS = {"email": "The mail server", "media": "Video processing"}
 LABELS: dict[str, dict[str, str]] = {
     "status": STATUS_LABELS,
     "progress": PROGRESS_LABELS,
+    "waiting_for": WAITING_FOR_LABELS,
     "grade": GRADE_LABELS,
     "version": VERSION_LABELS,
     "delivery": DELIVERY_LABELS,

@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from provider.ats import ADAPTERS, StatusUpdate
 from provider.core.kinds import KINDS
-from provider.core.orders import Order, Result
+from provider.core.orders import Order, Result, TimedOrder
 from provider.core.orders.queries import get_result
 from provider.outbox import Message
 from provider.services import Services
@@ -121,6 +121,8 @@ def complete_order(
     """Complete an order, by default with the documented result."""
     with services.db.writing() as session:
         order = KINDS[contract.kind].order_class.find(session, order_id)
+        if isinstance(order, TimedOrder):
+            order.start(session, services.now())
         order.complete(
             session,
             services.secret_box,

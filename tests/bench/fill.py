@@ -39,13 +39,14 @@ FILL_SQL = (
     "FROM n",
     "INSERT INTO orders (id, public_id, kind, account_id, product_id, version_id, candidate_id, "
     "external_key, request_mac, reply_context, callback_host, job_title, job_reference, "
-    "preferences, status, progress, revision, placed_at, expires_at) "
+    "preferences, status, progress, waiting_for, revision, placed_at, expires_at) "
     f"{NUMBERS_SQL} SELECT i, {ID_SQL}, {KIND_SQL}, {ACCOUNT_SQL}, {PRODUCT_SQL}, {PRODUCT_SQL}, "
     "i, 'https://groove-tech.workable.com/assessments/' || i, hex(randomblob(36)), "
     f"""'{{"callback_url": "https://{CALLBACK_HOST}/assessments/' || i || '"}}', """
     f"'{CALLBACK_HOST}', 'Operations Manager', '', '{{}}', "
     "CASE WHEN i % 10 < 6 THEN 'completed' WHEN i % 10 < 7 THEN 'pending' ELSE 'expired' END, "
     "CASE WHEN i % 10 < 6 OR i % 10 = 6 AND i / 10 % 10 >= 8 THEN 'submitted' ELSE 'invited' END, "
+    "CASE WHEN i % 10 <> 6 THEN 'nobody' WHEN i / 10 % 10 >= 8 THEN 'staff' ELSE 'candidate' END, "
     f"CAST(i % 10 <> 6 AS integer), {TIMESTAMP_SQL}, '2036-11-08 09:00:00.000000' FROM n",
     "INSERT INTO links (order_id, purpose, token_hash, token_encrypted, created_at) "
     f"{NUMBERS_SQL}, p(purpose) AS (VALUES ('invite'), ('report'), ('pdf')) "

@@ -16,7 +16,7 @@ from provider.core.labels import (
     label_for,
     tone,
 )
-from provider.core.orders import STATUSES
+from provider.core.orders import STATUSES, WAITING_FOR
 from provider.outbox import DELIVERED, PARKED, SUPERSEDED, WAITING
 
 NOON = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
@@ -89,6 +89,7 @@ def test_format_percent_omits_a_zero_decimal(value: float, expected: str) -> Non
 def test_labels_cover_every_stored_value() -> None:
     for family, values in (
         ("status", STATUSES),
+        ("waiting_for", WAITING_FOR),
         ("kind", KINDS),
         ("product", KINDS),
         ("delivery", (WAITING, DELIVERED, PARKED, SUPERSEDED)),

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def unique_value(column: sa.Column[Any], number: int) -> Any:
     if isinstance(column.type, sa.Boolean):
         return number % 2 == 0
     if isinstance(column.type, sa.DateTime):
-        return NOW.replace(tzinfo=None, minute=number)
+        return NOW.replace(tzinfo=None) + timedelta(minutes=number)
     python_type = column.type.python_type
     values: dict[type, Any] = {
         int: number,

@@ -11,6 +11,7 @@ from provider.core.kinds.base import Kind
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
 from provider.core.orders import EXPIRE_ORDERS
+from provider.core.orders.states import NOBODY
 from provider.core.products import Product, ProductVersion
 from provider.core.products.documents import Document, content_digest, validate
 from provider.core.scheduled import ScheduledWork
@@ -38,6 +39,15 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     EXPIRE_ORDERS,
     *dict.fromkeys(work for kind in KINDS.values() for work in kind.scheduled_works),
 )
+
+
+def waited_for_values() -> set[str]:
+    """Return all values of `Order.waiting_for` that orders of the registered kinds can have."""
+    return {NOBODY} | {
+        state.first_waited_for
+        for kind in KINDS.values()
+        for state in kind.order_class.progress_table.values()
+    }
 
 
 def import_document(

@@ -4,15 +4,6 @@ from provider.core.orders.evidence import Bar, Evidence
 from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
-    CANCELLED,
-    COMPLETED,
-    CONSENTED,
-    DECLINED,
-    EXPIRED,
-    FINAL_STATUSES,
-    PENDING,
-    PROGRESS_STATES,
-    STATUSES,
     SUBSCRIBERS_KEY,
     Candidate,
     Order,
@@ -22,6 +13,20 @@ from provider.core.orders.order import (
     StatusSubscriber,
 )
 from provider.core.orders.placement import Placement, place
+from provider.core.orders.states import (
+    CANCELLED,
+    COMPLETED,
+    CONSENTED,
+    DECLINED,
+    EXPIRED,
+    FINAL_STATUSES,
+    PENDING,
+    PROGRESS_STATES,
+    STATUSES,
+    WAITING_FOR,
+    ProgressTable,
+    progress_state,
+)
 from provider.core.orders.timed_order import CLOSE_ATTEMPTS, TimedOrder, close_overdue_orders
 
 __all__ = [
@@ -41,6 +46,7 @@ __all__ = [
     "SHARED",
     "STATUSES",
     "SUBSCRIBERS_KEY",
+    "WAITING_FOR",
     "Bar",
     "Candidate",
     "Evidence",
@@ -49,6 +55,7 @@ __all__ = [
     "OrderEvent",
     "OrderSession",
     "Placement",
+    "ProgressTable",
     "Result",
     "StatusChange",
     "StatusSubscriber",
@@ -56,4 +63,5 @@ __all__ = [
     "close_overdue_orders",
     "expire_overdue_orders",
     "place",
+    "progress_state",
 ]

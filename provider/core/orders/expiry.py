@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from provider.core.orders.order import NOT_STARTED, Order
+from provider.core.orders.order import Order
+from provider.core.orders.states import NOT_STARTED
 from provider.core.scheduled import ScheduledWork, WorkContext
 
 # Orders that expire in one transaction. A longer transaction would block other writers.

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from sqlalchemy import (
     JSON,
-    CursorResult,
     ForeignKey,
     Index,
     LargeBinary,
@@ -20,7 +19,6 @@ from sqlalchemy import (
     UniqueConstraint,
     select,
     text,
-    update,
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validates
 
@@ -28,37 +26,25 @@ from provider import logging_config, outbox
 from provider.core.accounts import Account
 from provider.core.orders.evidence import Evidence
 from provider.core.orders.link import INVITE, PDF, REPORT, Link
+from provider.core.orders.order_state import OrderState
+from provider.core.orders.states import (
+    ALLOWED_PREVIOUS_STATUSES,
+    CANCELLED,
+    COMPLETED,
+    DECLINED,
+    EXPIRED,
+    FINAL_STATUSES,
+    INVITED,
+    NOT_STARTED,
+    OPENED,
+    PENDING,
+    SUBMITTED,
+)
 from provider.core.products.product import Product, ProductVersion
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
-
-PENDING, CONSENTED, COMPLETED = "pending", "consented", "completed"
-DECLINED, EXPIRED, CANCELLED = "declined", "expired", "cancelled"
-STATUSES = (PENDING, CONSENTED, COMPLETED, DECLINED, EXPIRED, CANCELLED)
-FINAL_STATUSES = frozenset({COMPLETED, DECLINED, EXPIRED, CANCELLED})
-
-INVITED, OPENED, STARTED, SUBMITTED = PROGRESS_STATES = (
-    "invited",
-    "opened",
-    "started",
-    "submitted",
-)
-NOT_STARTED = (INVITED, OPENED)
-# Submitted orders without a result. The condition has literals instead of parameters, or the
-# planner could not use the partial index.
-WAITING_FOR_STAFF_SQL = "progress = 'submitted' AND status IN ('pending', 'consented')"
-
-# The previous statuses that each status may follow. Only `reopen` changes a final status.
-ALLOWED_PREVIOUS_STATUSES = {
-    PENDING: FINAL_STATUSES,
-    CONSENTED: {PENDING},
-    COMPLETED: {PENDING, CONSENTED},
-    DECLINED: {PENDING},
-    EXPIRED: {PENDING},
-    CANCELLED: {PENDING, CONSENTED},
-}
 
 
 class Candidate(Base):
@@ -79,7 +65,7 @@ class Candidate(Base):
         return f"{self.first_name} {self.last_name}".strip() or self.email
 
 
-class Order(Base):
+class Order(OrderState, Base):
     """An assessment, an interview or a check that an ATS placed for a candidate."""
 
     __tablename__ = "orders"
@@ -103,13 +89,7 @@ class Order(Base):
             sqlite_where=text("progress = 'started'"),
             postgresql_where=text("progress = 'started'"),
         ),
-        Index(
-            "ix_orders_staff",
-            "progress",
-            "id",
-            sqlite_where=text(WAITING_FOR_STAFF_SQL),
-            postgresql_where=text(WAITING_FOR_STAFF_SQL),
-        ),
+        Index("ix_orders_waiting", "waiting_for", "id"),
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 
@@ -130,9 +110,6 @@ class Order(Base):
     job_title: Mapped[str] = mapped_column(String(500), default="")
     job_reference: Mapped[str] = mapped_column(String(200), default="")
     preferences: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    status: Mapped[str] = mapped_column(String(12), default=PENDING)
-    progress: Mapped[str] = mapped_column(String(12), default=INVITED)
-    revision: Mapped[int] = mapped_column(default=0)
     placed_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -257,7 +234,7 @@ class Order(Base):
 
     def mark_opened(self, session: Session, now: datetime) -> None:
         if self.status == PENDING and self.progress == INVITED:
-            self.progress = OPENED
+            self.change_progress(session, OPENED)
             self.record_event(session, "opened", "candidate", now)
 
     def decline(self, session: Session, reason: str, now: datetime) -> None:
@@ -278,9 +255,17 @@ class Order(Base):
         """Make a final order pending again, with a new deadline and a new invitation."""
         if self.status not in FINAL_STATUSES:
             raise Conflict("Only an order that has ended can be reopened")
-        self.expires_at = now + timedelta(seconds=self.account.expire_after_seconds)
-        self.progress, self.started_at, self.attempt_ends_at = INVITED, None, None
-        self.change_status(session, PENDING, actor=actor, note=reason, now=now)
+        self.change_status(
+            session,
+            PENDING,
+            progress=self.first_progress(),
+            actor=actor,
+            note=reason,
+            now=now,
+            expires_at=now + timedelta(seconds=self.account.expire_after_seconds),
+            started_at=None,
+            attempt_ends_at=None,
+        )
         self.invite(session, secret_box, now)
 
     def complete(
@@ -293,8 +278,9 @@ class Order(Base):
         for purpose in (REPORT, PDF):
             if not any(link.purpose == purpose and not link.revoked_at for link in self.links):
                 session.add(Link.create(secret_box, self, purpose, now))
-        self.progress = SUBMITTED
-        self.change_status(session, COMPLETED, actor=actor, now=now, result=result)
+        self.change_status(
+            session, COMPLETED, progress=SUBMITTED, actor=actor, now=now, result=result
+        )
 
     def change_status(
         self,
@@ -305,31 +291,25 @@ class Order(Base):
         now: datetime,
         note: str = "",
         result: "Result | None" = None,
+        progress: str | None = None,
+        **columns: datetime | None,
     ) -> None:
         """Change the status, record the event and tell the subscribers, in one transaction.
 
-        Raises Conflict for a transition that is not allowed. The UPDATE checks the revision
-        and raises Conflict when another transaction changed the order first. Otherwise a submit
-        and an expiry at the same moment could both succeed.
+        The same UPDATE writes the progress, if one is given, and other `columns`. Raises Conflict
+        for a transition that is not allowed.
         """
         old_status = self.status
         if old_status not in ALLOWED_PREVIOUS_STATUSES[status]:
             raise Conflict(f"An order that is {old_status} cannot become {status}")
-        session.flush()
-        changed = session.execute(
-            update(Order)
-            .where(Order.id == self.id, Order.revision == self.revision)
-            .values(
-                status=status,
-                revision=Order.revision + 1,
-                finished_at=now if status in FINAL_STATUSES else None,
-            )
-            .execution_options(synchronize_session=False)
+        self.write_state(
+            session,
+            status,
+            progress or self.progress,
+            revision=self.revision + 1,
+            finished_at=now if status in FINAL_STATUSES else None,
+            **columns,
         )
-        assert isinstance(changed, CursorResult)
-        if changed.rowcount != 1:
-            raise Conflict("Somebody else changed this order at the same moment")
-        session.refresh(self, ["status", "revision", "finished_at"])
         self.record_event(session, status if status != PENDING else "reopened", actor, now, note)
         _tell_subscribers(
             session, StatusChange(self, old_status, status, self.revision, result, now, note)

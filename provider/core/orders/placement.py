@@ -13,6 +13,7 @@ from provider import outbox
 from provider.core.accounts import Caller
 from provider.core.orders.link import INVITE, Link
 from provider.core.orders.order import Candidate, Order, OrderEvent
+from provider.core.orders.states import PENDING, waiting_for
 from provider.core.products.product import Product, visibility_conditions
 from provider.errors import Conflict
 from provider.storage import secrets
@@ -95,6 +96,7 @@ def place(
         job_title=placement.job_title,
         job_reference=placement.job_reference,
         preferences=placement.preferences,
+        **_first_state(kind),
         placed_at=now,
         expires_at=now + caller.expire_after,
     )
@@ -147,6 +149,17 @@ def _orderable_product_query(kind: str, caller: Caller) -> Select[int, int | Non
     return select(Product.id, Product.current_version_id).where(
         Product.public_id == bindparam("product"), *visibility_conditions(kind, caller)
     )
+
+
+def _first_state(kind: str) -> dict[str, str]:
+    """Return the state columns of a new order of a kind."""
+    order_class: type[Order] = Order.__mapper__.polymorphic_map[kind].class_
+    table, progress = order_class.progress_table, order_class.first_progress()
+    return {
+        "status": PENDING,
+        "progress": progress,
+        "waiting_for": waiting_for(table, PENDING, progress),
+    }
 
 
 def _insert_candidate(session: Session, secret_box: SecretBox, placement: Placement) -> int:

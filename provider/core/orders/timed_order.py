@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from provider.core.orders.order import PENDING, STARTED, Order
+from provider.core.orders.order import Order
+from provider.core.orders.states import PENDING, STARTED
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
@@ -66,13 +67,14 @@ class TimedOrder(Order):
         self.require_open(now)
         if self.progress == STARTED:
             raise Conflict(self.time_over_message)
-        self.started_at = now
-        self.attempt_ends_at = (
-            now + self.time_limit
+        self.change_progress(
+            session,
+            STARTED,
+            started_at=now,
+            attempt_ends_at=now + self.time_limit
             if self.time_limit
-            else max(self.expires_at, now + MIN_UNTIMED_DURATION)
+            else max(self.expires_at, now + MIN_UNTIMED_DURATION),
         )
-        self.progress = STARTED
         self.record_event(session, "started", "candidate", now)
 
     def elapsed_seconds(self, now: datetime) -> int:

@@ -11,7 +11,7 @@ from jinja2 import Template
 from provider.core import markdown
 from provider.core.kinds import KINDS
 from provider.core.orders import DECLINED, PENDING, Order
-from provider.core.orders.order import INVITED, SUBMITTED
+from provider.core.orders.states import INVITED, SUBMITTED
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, NotFound, Unauthorized

@@ -7,7 +7,7 @@ from werkzeug.wrappers import Response
 from provider.core.audit import Action
 from provider.core.kinds.interview import Interview, Recording
 from provider.core.orders import COMPLETED
-from provider.core.orders.order import SUBMITTED
+from provider.core.orders.states import SUBMITTED
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid

@@ -3,15 +3,24 @@
 from typing import Any
 
 from flask import Blueprint, render_template, request
-from sqlalchemy import ColumnElement, Select, and_, case, select, text
+from sqlalchemy import ColumnElement, Select, and_, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.accounts import Account
-from provider.core.kinds import KINDS
+from provider.core.kinds import KINDS, waited_for_values
 from provider.core.labels import label_for
-from provider.core.orders import FINAL_STATUSES, INVITE, REPORT, STATUSES, Candidate, Link, Order
-from provider.core.orders.order import WAITING_FOR_STAFF_SQL
+from provider.core.orders import (
+    FINAL_STATUSES,
+    INVITE,
+    REPORT,
+    STATUSES,
+    WAITING_FOR,
+    Candidate,
+    Link,
+    Order,
+)
+from provider.core.orders.states import STAFF
 from provider.core.products import Product
 from provider.core.staff import Permission
 from provider.outbox import PARKED, Message
@@ -23,7 +32,6 @@ from provider.web.console.timeline import build_timeline
 routes = Blueprint("orders", __name__, url_prefix="/orders")
 
 NEWEST_FIRST = Sorting(Order.public_id, (Order.id,))
-WAITING_FOR_STAFF_CONDITION = text(WAITING_FOR_STAFF_SQL)
 COLUMNS: tuple[Any, ...] = (
     Order.public_id,
     Order.kind,
@@ -37,7 +45,7 @@ COLUMNS: tuple[Any, ...] = (
     Candidate.email,
     Product.name.label("product"),
     Account.name.label("account"),
-    case((WAITING_FOR_STAFF_CONDITION, True), else_=False).label("waits"),
+    Order.waiting_for,
 )
 
 
@@ -97,7 +105,11 @@ def _filter_choices(session: Session) -> dict[str, list[tuple[str, str]]]:
     return {
         "kind": [(kind, label_for("kind", kind)) for kind in KINDS],
         "status": [(status, label_for("status", status)) for status in STATUSES],
-        "waits": [("staff", "Needs action")],
+        "waits": [
+            (value, label_for("waiting_for", value))
+            for value in WAITING_FOR
+            if value in waited_for_values()
+        ],
         "account": list_account_names(session),
         "product": [(row.public_id, row.name) for row in session.execute(products)],
     }
@@ -122,7 +134,7 @@ def _find_page(
         digests = services.secret_box.blind_indexes(email, "candidate e-mail")
         query = query.where(Candidate.email_digest.in_(digests))
     if filters["waits"]:
-        query = query.where(WAITING_FOR_STAFF_CONDITION)
+        query = query.where(Order.waiting_for == filters["waits"])
     if not conditions or filters["status"] or filters["waits"] or email:
         return paginate(session, query.where(*conditions), NEWEST_FIRST)
     # The indexes contain the status. The conditions stand in the partitions alone: repeated in the
@@ -151,7 +163,7 @@ def _id_query(table: type[Account] | type[Product], public_id: str) -> Select[in
 def _count_waiting(session: Session) -> int:
     return len(
         session.scalars(
-            select(Order.id).where(WAITING_FOR_STAFF_CONDITION).limit(MAX_DISPLAYED_COUNT)
+            select(Order.id).where(Order.waiting_for == STAFF).limit(MAX_DISPLAYED_COUNT)
         ).all()
     )
 

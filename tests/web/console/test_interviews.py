@@ -13,7 +13,6 @@ from provider.core.kinds.interview import BROKEN, Interview
 from provider.core.orders import Order
 from provider.core.staff import complete_sign_in
 from provider.services import Services
-from provider.web.console.orders import WAITING_FOR_STAFF_CONDITION
 from tests import factories, interview_factories
 from tests.conftest import LiveServer
 from tests.factories import ManualClock
@@ -355,16 +354,25 @@ def test_order_list_marks_orders_that_need_action(services: Services, client: Fl
     assert page.count("console-needs-staff") == 1
     page = console.get_text(f"{ORDERS_PATH}?waits=staff")
     assert listed_order_ids(page) == [waiting]
-    console.get_text(f"{ORDERS_PATH}?waits=somebody", 400)
+    assert "Staff (needs action)</option>" in page
+    invited = listed_order_ids(console.get_text(f"{ORDERS_PATH}?waits=candidate"))
+    ended = listed_order_ids(console.get_text(f"{ORDERS_PATH}?waits=nobody"))
+    all_orders = listed_order_ids(console.get_text(ORDERS_PATH))
+    assert sorted([waiting, *invited, *ended]) == sorted(all_orders)
+    assert invited
+    assert ended
+    # No kind waits for a vendor, so the filter does not offer it.
+    for value in ("vendor", "somebody"):
+        console.get_text(f"{ORDERS_PATH}?waits={value}", 400)
 
 
 @pytest.mark.sqlite
 def test_needs_action_query_uses_its_index(services: Services) -> None:
-    query = select(Order.id).where(WAITING_FOR_STAFF_CONDITION).order_by(Order.id.desc()).limit(50)
+    query = select(Order.id).where(Order.waiting_for == "staff").order_by(Order.id.desc()).limit(50)
     with services.db.reading() as session:
         text = str(query.compile(session.connection(), compile_kwargs={"literal_binds": True}))
         plan = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
-    assert [("ix_orders_staff" in str(step), "TEMP" in str(step)) for step in plan] == [
+    assert [("ix_orders_waiting" in str(step), "TEMP" in str(step)) for step in plan] == [
         (True, False)
     ]
 

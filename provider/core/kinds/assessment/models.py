@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, delete, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
@@ -12,7 +12,7 @@ from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.items import Item
-from provider.core.orders import Result, TimedOrder
+from provider.core.orders import ProgressTable, Result, TimedOrder, progress_state
 from provider.core.products import Product
 from provider.errors import NotFound
 from provider.storage.database import Base
@@ -35,6 +35,12 @@ class Assessment(TimedOrder):
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
 
+    progress_table: ClassVar[ProgressTable] = {
+        "invited": progress_state("candidate", "opened", "started"),
+        "opened": progress_state("candidate", "started"),
+        "started": progress_state("candidate clock", "submitted"),
+        "submitted": progress_state("nobody"),
+    }
     time_over_message = "The time for this test is over"
 
     answers: Mapped[list["Answer"]] = relationship(

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import ForeignKey, LargeBinary, String, Text, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -13,7 +13,13 @@ from provider.core.kinds.check import content
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, to_one_line
 from provider.core.kinds.check.content import PackageContent, Screening
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER, CheckEvidence, overall_status
-from provider.core.orders import CONSENTED, Order, Result
+from provider.core.orders import (
+    CONSENTED,
+    Order,
+    ProgressTable,
+    Result,
+    progress_state,
+)
 from provider.core.products import Product, ProductVersion
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, DocumentError, Invalid, NotFound
@@ -154,6 +160,11 @@ class Check(Order):
 
     __mapper_args__ = {"polymorphic_identity": "check"}  # noqa: RUF012
 
+    progress_table: ClassVar[ProgressTable] = {
+        "invited": progress_state("candidate", "opened", "submitted"),
+        "opened": progress_state("candidate", "submitted"),
+        "submitted": progress_state("staff"),
+    }
     consents: Mapped[list[Consent]] = relationship(back_populates="check", order_by=Consent.id)
     candidate_details: Mapped[list[CandidateDetail]] = relationship(
         back_populates="check", order_by=CandidateDetail.id
@@ -188,8 +199,7 @@ class Check(Order):
         self.consents.append(
             self._build_consent(secret_box, values["name"], ip_address, user_agent, now)
         )
-        self.progress = "submitted"
-        self.change_status(session, CONSENTED, actor="candidate", now=now)
+        self.change_status(session, CONSENTED, progress="submitted", actor="candidate", now=now)
         self.enqueue_email(session, "consent", now)
 
     def decrypt_details(self, secret_box: SecretBox) -> dict[str, str]:

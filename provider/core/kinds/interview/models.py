@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
@@ -13,8 +13,13 @@ from provider.core.kinds.interview import content
 from provider.core.kinds.interview.content import InterviewContent, Question
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.markdown import markdown_to_text
-from provider.core.orders import Result, TimedOrder
-from provider.core.orders.order import SUBMITTED
+from provider.core.orders import (
+    ProgressTable,
+    Result,
+    TimedOrder,
+    progress_state,
+)
+from provider.core.orders.states import SUBMITTED
 from provider.core.products import Product
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage import secrets
@@ -102,6 +107,12 @@ class Interview(TimedOrder):
 
     __mapper_args__ = {"polymorphic_identity": "interview"}  # noqa: RUF012
 
+    progress_table: ClassVar[ProgressTable] = {
+        "invited": progress_state("candidate", "opened", "started"),
+        "opened": progress_state("candidate", "started"),
+        "started": progress_state("candidate clock", "submitted"),
+        "submitted": progress_state("staff"),
+    }
     time_over_message = "The time for this interview is over"
 
     recordings: Mapped[list[Recording]] = relationship(
@@ -203,7 +214,7 @@ class Interview(TimedOrder):
             self.require_running(now)
             if missing := self.unanswered_questions():
                 raise Conflict(f"{len(missing)} of the questions have no answer yet")
-        self.progress = SUBMITTED
+        self.change_progress(session, SUBMITTED)
         self.record_event(session, "submitted", actor, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:

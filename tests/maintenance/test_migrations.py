@@ -1,0 +1,98 @@
+"""Migrations that compute values, with rows in the tables that they change."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from provider.core.kinds import KINDS
+from provider.core.orders import STATUSES
+from provider.core.orders.states import waiting_for
+from provider.maintenance import schema_version
+from provider.storage.database import Database
+from tests.maintenance.test_schema_version import row_values
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """Return a database without tables."""
+    if request.param == "sqlite":
+        with closing(Database(f"sqlite:///{tmp_path / 'provider.db'}")) as db:
+            yield db
+        return
+    with (
+        request.getfixturevalue("postgres").empty_database() as url,
+        closing(Database(url)) as db,
+    ):
+        yield db
+
+
+def reflect_table(db: Database, name: str) -> sa.Table:
+    return sa.Table(name, sa.MetaData(), autoload_with=db.engine)
+
+
+def insert_rows(db: Database, name: str, *rows: dict[str, Any]) -> None:
+    """Insert rows; columns that a row leaves out get made-up values."""
+    table = reflect_table(db, name)
+    with db.engine.begin() as connection:
+        for number, row in enumerate(rows, 1):
+            connection.execute(table.insert().values(row_values(table, number) | row))
+
+
+def insert_parents(db: Database) -> None:
+    insert_rows(db, "accounts", {})
+    insert_rows(db, "products", {"current_version_id": None})
+    insert_rows(db, "product_versions", {})
+    insert_rows(db, "candidates", {})
+
+
+def order_states() -> list[tuple[str, str, str]]:
+    """Return kind, status and progress of every state that an order may have."""
+    return [
+        (kind, status, progress)
+        for kind, status in product(KINDS, STATUSES)
+        for progress in KINDS[kind].order_class.progress_table
+    ]
+
+
+def test_waiting_for_is_filled_for_orders_of_every_state(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0001")
+    insert_parents(empty_db)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    rows = [
+        {"kind": kind, "status": status, "progress": progress} | parents
+        for kind, status, progress in order_states()
+    ]
+    insert_rows(empty_db, "orders", *rows)
+    schema_version.upgrade(empty_db)
+    orders = reflect_table(empty_db, "orders").c
+    columns = (orders.kind, orders.status, orders.progress, orders.waiting_for)
+    with empty_db.engine.connect() as connection:
+        filled = [tuple(row) for row in connection.execute(sa.select(*columns).order_by(orders.id))]
+    assert filled == [
+        (kind, status, progress, waiting_for(_table(kind), status, progress))
+        for kind, status, progress in order_states()
+    ]
+
+
+def _table(kind: str) -> Any:
+    return KINDS[kind].order_class.progress_table
+
+
+def test_messages_keep_their_ordering_keys(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0006")
+    keys = ["Zz_-aaaaaaaaaaaaaaaaaa", "Zz_-aaaaaaaaaaaaaaaaaa/notes", "zz--aaaaaaaaaaaaaaaaaa"]
+    insert_rows(empty_db, "messages", *({"ordering_key": key} for key in keys))
+    schema_version.upgrade(empty_db)
+    messages = reflect_table(empty_db, "messages").c
+    with empty_db.engine.connect() as connection:
+        stored = list(connection.scalars(sa.select(messages.ordering_key).order_by(messages.id)))
+        by_code_points = list(
+            connection.scalars(sa.select(messages.ordering_key).order_by(messages.ordering_key))
+        )
+    assert stored == keys
+    assert by_code_points == sorted(keys)
