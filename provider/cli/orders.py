@@ -19,8 +19,15 @@ from provider.cli.common import (
 from provider.core.accounts import Account
 from provider.core.audit import Action
 from provider.core.kinds import KINDS
-from provider.core.orders import INVITE, STATUSES, WAITING_FOR, Link, Order
-from provider.errors import Gone
+from provider.core.orders import (
+    INVITE,
+    STATUSES,
+    WAITING_FOR,
+    Link,
+    Order,
+    is_order_of_person,
+)
+from provider.errors import Gone, Invalid
 
 ACTOR = "command"  # the actor in an order's timeline
 
@@ -37,6 +44,7 @@ def order() -> None:
 @click.option(
     "--waiting-for", type=click.Choice(WAITING_FOR), help="Only orders that wait for this one."
 )
+@click.option("--email", metavar="ADDRESS", help="Only the orders of this person; needs --account.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @click.option(
     "--before",
@@ -49,15 +57,23 @@ def list_(
     kind: str | None,
     status: str | None,
     waiting_for: str | None,
+    email: str | None,
     limit: int,
     before: str | None,
     as_json: bool,
 ) -> None:
     """List orders, the newest first."""
+    if email and not account_name:
+        raise Invalid("--email needs --account: a person is known within one account")
     with open_services() as services, services.db.reading() as session:
         conditions: list[Any] = []
         if account_name:
-            conditions.append(Order.account_id == Account.get_by_name(session, account_name).id)
+            account_id = Account.get_by_name(session, account_name).id
+            conditions.append(
+                is_order_of_person(services.secret_box, account_id, email)
+                if email
+                else Order.account_id == account_id
+            )
         if kind:
             conditions.append(Order.kind == kind)
         if status:

@@ -582,6 +582,36 @@ def test_order_list_is_newest_first_filtered_and_paged(
     assert "Lakita Marrero" in run("order", "list").stdout
 
 
+def test_order_list_filters_by_waiting_for_and_person(
+    run: Run, services: Services, order: str
+) -> None:
+    factories.finish_test(services, order)
+    with services.db.reading() as session:
+        account_id = Account.get_by_name(session, "Groove Tech").id
+    later = factories.place_order(
+        services,
+        account_id,
+        factories.create_interview(services),
+        "interview",
+        callback_url="https://groove-tech.workable.com/2",
+        email="sam@example.com",
+    )
+
+    def records(*words: str) -> list[tuple[str, str]]:
+        listed = parse_json(run("order", "list", "--json", *words))
+        return [(record["id"], record["waiting_for"]) for record in listed]
+
+    assert records() == [(later, "candidate"), (order, "nobody")]
+    assert records("--waiting-for", "candidate") == [(later, "candidate")]
+    assert records("--waiting-for", "staff") == []
+    person = ("--account", "Groove Tech", "--email")
+    assert records(*person, "LAKITA_marrero@gmail.com ") == [(order, "nobody")]
+    assert records(*person, "SAM@example.com", "--status", "pending") == [(later, "candidate")]
+    assert records(*person, "nobody@example.com") == []
+    message = error_message(run("order", "list", "--email", "sam@example.com", code=1))
+    assert message == "--email needs --account: a person is known within one account"
+
+
 def test_order_show_has_timeline_and_deliveries(run: Run, services: Services, order: str) -> None:
     factories.finish_test(services, order)
     shown = parse_json(run("order", "show", order, "--json"))

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from provider import maintenance
+from provider.config import Settings
 from provider.core.kinds import KINDS
-from provider.core.orders import STATUSES
+from provider.core.orders import STATUSES, orders_of_person
 from provider.core.orders.states import waiting_for
 from provider.maintenance import schema_version
 from provider.storage.database import Database
+from provider.storage.secrets import SecretBox
 from tests.maintenance.test_schema_version import row_values
 
 
@@ -96,3 +99,37 @@ def test_messages_keep_their_ordering_keys(empty_db: Database) -> None:
         )
     assert stored == keys
     assert by_code_points == sorted(keys)
+
+
+ASCII_EMAIL = "Lakita+1@example.com"
+CHANGED_EMAILS = ("jos\u00e9@example.com", "info@b\u00fccher.example", " lakita@example.com")
+
+
+def test_digests_of_other_than_plain_addresses_are_emptied(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0006b")
+    emails = (ASCII_EMAIL, *CHANGED_EMAILS)
+    insert_rows(empty_db, "candidates", *({"email": email} for email in emails))
+    schema_version.upgrade(empty_db)
+    candidates = reflect_table(empty_db, "candidates").c
+    query = sa.select(candidates.email).where(candidates.email_digest == b"")
+    with empty_db.engine.connect() as connection:
+        assert set(connection.scalars(query)) == set(CHANGED_EMAILS)
+
+
+def test_initialise_computes_the_emptied_digests(empty_db: Database, tmp_path: Path) -> None:
+    schema_version.upgrade(empty_db, "0006b")
+    insert_parents(empty_db)
+    insert_rows(empty_db, "candidates", {"id": 2, "email": "jos\u00e9@B\u00dcCHER.example"})
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 2}
+    insert_rows(empty_db, "orders", {"kind": "check"} | parents)
+    settings = Settings(
+        instance=tmp_path,
+        database_url=empty_db.url.render_as_string(hide_password=False),
+        media_url=f"file:{tmp_path / 'media'}",
+        secret_keys=(b"k" * 32,),
+    )
+    maintenance.initialise(settings)
+    secret_box = SecretBox(settings.secret_keys)
+    with empty_db.reading() as session:
+        (order,) = orders_of_person(session, secret_box, 1, "jose\u0301@xn--bcher-kva.example")
+        assert order.candidate_id == 2

@@ -1,17 +1,23 @@
 """Orders: placing them, their statuses and results, and the links that open them."""
 
+from provider.core.orders.candidate import (
+    Candidate,
+    fill_email_digests,
+    has_email,
+    normalise_email,
+)
 from provider.core.orders.evidence import Bar, Evidence
 from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
     SUBSCRIBERS_KEY,
-    Candidate,
     Order,
     OrderEvent,
     Result,
     StatusChange,
     StatusSubscriber,
 )
+from provider.core.orders.person import is_order_of_person, orders_of_person
 from provider.core.orders.placement import Placement, place
 from provider.core.orders.states import (
     CANCELLED,
@@ -62,6 +68,11 @@ __all__ = [
     "TimedOrder",
     "close_overdue_orders",
     "expire_overdue_orders",
+    "fill_email_digests",
+    "has_email",
+    "is_order_of_person",
+    "normalise_email",
+    "orders_of_person",
     "place",
     "progress_state",
 ]

@@ -13,7 +13,6 @@ from sqlalchemy import (
     JSON,
     ForeignKey,
     Index,
-    LargeBinary,
     String,
     Text,
     UniqueConstraint,
@@ -24,6 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validat
 
 from provider import logging_config, outbox
 from provider.core.accounts import Account
+from provider.core.orders.candidate import Candidate
 from provider.core.orders.evidence import Evidence
 from provider.core.orders.link import INVITE, PDF, REPORT, Link
 from provider.core.orders.order_state import OrderState
@@ -45,24 +45,6 @@ from provider.errors import Conflict, Invalid, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
-
-
-class Candidate(Base):
-    """The candidate of one order. `email_digest` finds all orders of the same person."""
-
-    __tablename__ = "candidates"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    email: Mapped[str] = mapped_column(String(254))
-    email_digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
-    first_name: Mapped[str] = mapped_column(String(200), default="")
-    last_name: Mapped[str] = mapped_column(String(200), default="")
-    phone: Mapped[str] = mapped_column(String(100), default="")
-
-    @property
-    def name(self) -> str:
-        """First and last name, or the e-mail address of a candidate without a name."""
-        return f"{self.first_name} {self.last_name}".strip() or self.email
 
 
 class Order(OrderState, Base):

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.accounts import Caller
+from provider.core.orders.candidate import Candidate, compute_email_digest
 from provider.core.orders.link import INVITE, Link
-from provider.core.orders.order import Candidate, Order, OrderEvent
+from provider.core.orders.order import Order, OrderEvent
 from provider.core.orders.states import PENDING, waiting_for
 from provider.core.products.product import Product, visibility_conditions
 from provider.errors import Conflict
@@ -170,5 +171,5 @@ def _insert_candidate(session: Session, secret_box: SecretBox, placement: Placem
         first_name=placement.first_name,
         last_name=placement.last_name,
         phone=placement.phone,
-        email_digest=secret_box.blind_index(placement.email, "candidate e-mail"),
+        email_digest=compute_email_digest(secret_box, placement.email),
     )

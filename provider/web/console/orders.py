@@ -19,6 +19,7 @@ from provider.core.orders import (
     Candidate,
     Link,
     Order,
+    has_email,
 )
 from provider.core.orders.states import STAFF
 from provider.core.products import Product
@@ -131,8 +132,7 @@ def _find_page(
     conditions = _filter_conditions(session, filters)
     email = request.args.get("email", "").strip()
     if email:
-        digests = services.secret_box.blind_indexes(email, "candidate e-mail")
-        query = query.where(Candidate.email_digest.in_(digests))
+        query = query.where(has_email(services.secret_box, email))
     if filters["waits"]:
         query = query.where(Order.waiting_for == filters["waits"])
     if not conditions or filters["status"] or filters["waits"] or email:

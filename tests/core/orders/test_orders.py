@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment import Assessment
-from provider.core.orders import Candidate, Link, Order, OrderEvent, expire_overdue_orders
+from provider.core.orders import Link, Order, OrderEvent, expire_overdue_orders
 from provider.errors import Conflict, NotFound
 from provider.outbox import Message
 from provider.services import Services
@@ -78,12 +78,6 @@ def test_place_stores_no_token_in_clear_text(services: Services, order_id: str) 
     files = services.settings.instance.glob("provider.db*")
     data = b"".join(path.read_bytes() for path in files)
     assert token.encode() not in data
-
-
-def test_email_digest_ignores_case(services: Services, order_id: str) -> None:
-    with services.db.reading() as session:
-        digest = services.secret_box.blind_index("Lakita_Marrero@GMAIL.com", "candidate e-mail")
-        assert session.scalar(select(func.count()).where(Candidate.email_digest == digest)) == 1
 
 
 def test_change_status_of_stale_order_is_refused(services: Services, order_id: str) -> None:

@@ -1,0 +1,66 @@
+"""Candidates, and the digest of their e-mail address by which a person is found."""
+
+import unicodedata
+
+from sqlalchemy import ColumnElement, LargeBinary, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from provider.storage.database import Base
+from provider.storage.secrets import SecretBox
+
+_DIGEST_PURPOSE = "candidate e-mail"
+
+
+class Candidate(Base):
+    """The candidate of one order. `email_digest` finds the other orders of the same person.
+
+    An empty digest is to be computed: a migration has no keys. See `fill_email_digests`.
+    """
+
+    __tablename__ = "candidates"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    email_digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
+    first_name: Mapped[str] = mapped_column(String(200), default="")
+    last_name: Mapped[str] = mapped_column(String(200), default="")
+    phone: Mapped[str] = mapped_column(String(100), default="")
+
+    @property
+    def name(self) -> str:
+        """First and last name, or the e-mail address of a candidate without a name."""
+        return f"{self.first_name} {self.last_name}".strip() or self.email
+
+
+def normalise_email(email: str) -> str:
+    """Return the form of an address that all spellings of it share.
+
+    Spaces around it, case, Unicode composition and the form of an international domain do not
+    matter. Dots and `+tags` do: only the mail server knows whether they name the same mailbox.
+    """
+    text = unicodedata.normalize("NFC", email.strip())
+    text = unicodedata.normalize("NFC", text.casefold())
+    user, at, domain = text.rpartition("@")
+    try:
+        return user + at + domain.encode("idna").decode()
+    except UnicodeError:  # not a domain name; such an address is stored, but never delivered
+        return text
+
+
+def compute_email_digest(secret_box: SecretBox, email: str) -> bytes:
+    """Return the keyed digest to store. Without the key nobody can test guessed addresses."""
+    return secret_box.blind_index(normalise_email(email), _DIGEST_PURPOSE)
+
+
+def has_email(secret_box: SecretBox, email: str) -> ColumnElement[bool]:
+    """Return the condition that a candidate has this address, under any of the secret keys."""
+    digests = secret_box.blind_indexes(normalise_email(email), _DIGEST_PURPOSE)
+    return Candidate.email_digest.in_(digests)
+
+
+def fill_email_digests(session: Session, secret_box: SecretBox) -> int:
+    """Compute the digests that a migration has emptied. Returns their number."""
+    candidates = session.scalars(select(Candidate).where(Candidate.email_digest == b"")).all()
+    for candidate in candidates:
+        candidate.email_digest = compute_email_digest(secret_box, candidate.email)
+    return len(candidates)
