@@ -3,16 +3,18 @@
 import socket
 from collections.abc import Callable, Iterator
 
+import pycurl
 import pytest
 
 from provider.delivery.http import client as client_module
-from provider.delivery.http.client import Exchange
+from provider.delivery.http import curl_handle
+from provider.delivery.http.client import HttpClient
 from tests.delivery.receivers import SHORT_DEADLINE_SECONDS, ResolvedAddresses, ScriptedReceiver
 
 
 @pytest.fixture
-def http_client() -> Iterator[Exchange]:
-    client = Exchange(private=True)
+def http_client() -> Iterator[HttpClient]:
+    client = HttpClient(allow_private=True)
     yield client
     client.close()
 
@@ -26,23 +28,23 @@ def receiver() -> Iterator[ScriptedReceiver]:
 
 @pytest.fixture
 def short_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "DEADLINE", SHORT_DEADLINE_SECONDS)
+    monkeypatch.setattr(client_module, "TIMEOUT_SECONDS", SHORT_DEADLINE_SECONDS)
 
 
 @pytest.fixture
 def dialled_addresses(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The addresses that sockets connected to; only connections to this machine are let through."""
+    """The addresses of the client's connections; only this machine's addresses are let through."""
     connected: list[str] = []
-    connect = socket.socket.connect
+    create_socket = curl_handle.create_socket
 
-    def record_connect(sock: socket.socket, address: tuple[str, int]) -> None:
-        assert (sock.family == socket.AF_INET6) == (":" in address[0])
-        connected.append(address[0])
-        if address[0] not in ("127.0.0.1", "::1"):
+    def record_socket(target: "pycurl.CurlSockAddr") -> socket.socket:
+        address = str(target.addr[0])
+        connected.append(address)
+        if address not in ("127.0.0.1", "::1"):
             raise ConnectionRefusedError
-        connect(sock, address)
+        return create_socket(target)
 
-    monkeypatch.setattr(socket.socket, "connect", record_connect)
+    monkeypatch.setattr(curl_handle, "create_socket", record_socket)
     return connected
 
 

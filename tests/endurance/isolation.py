@@ -13,7 +13,7 @@ from statistics import quantiles
 
 from provider.core.orders import Order
 from provider.delivery import InProcessDispatcher
-from provider.delivery.http.client import DEADLINE
+from provider.delivery.http.client import TIMEOUT_SECONDS
 from provider.services import Services
 from tests import factories
 from tests.endurance.actors import STAFF_EMAIL
@@ -33,7 +33,7 @@ MIN_SLOW_RESPONSES = 24  # without limits the slow hosts would then use every sl
 MAX_EXTRA_THREADS = MAX_CONCURRENT_SENDS + 4
 MAX_LATENCY_FACTOR = 2.0  # of healthy deliveries, with such hosts to without
 NEGLIGIBLE_DELAY_SECONDS = 0.02  # a smaller delay is noise of the machine
-MAX_LATENCY_SECONDS = DEADLINE / 2  # a delivery that waited for a dead host takes longer
+MAX_LATENCY_SECONDS = TIMEOUT_SECONDS / 2  # a delivery that waited for a dead host takes longer
 WARM_UP_DELIVERIES = 5  # not counted: they open connections and compile statements
 LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 100  # timed, on each side
 RECEIVER_THREAD_MARKER = "process_request"  # in the name of a receiver's thread

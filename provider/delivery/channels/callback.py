@@ -16,6 +16,7 @@ from provider.ats import (
     TOKEN_REJECTED_STATUS_CODES,
     AtsAdapter,
     CallbackRequest,
+    CallbackResponse,
     StatusUpdate,
 )
 from provider.core.accounts import Account
@@ -24,13 +25,23 @@ from provider.core.orders import Order
 from provider.core.orders.queries import get_result
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.http import addresses
-from provider.delivery.http.client import Exchange, Unreached
+from provider.delivery.http.client import HttpClient, RequestFailed
+from provider.delivery.http.excerpt import create_excerpt
 from provider.errors import Unavailable
-from provider.outbox import CALLBACK, Claim, Outcome
+from provider.outbox import CALLBACK, MAX_RESPONSE_EXCERPT_LENGTH, Claim, Outcome
 from provider.services import Services
 from provider.storage.compiled import CompiledInQuery, CompiledQuery
 
 USER_AGENT = f"provider/{version('provider')}"
+
+
+def send_callback(
+    http_client: HttpClient, request: CallbackRequest, body: bytes, headers: dict[str, str]
+) -> CallbackResponse:
+    """Send a callback once; raises RequestFailed. The response's body is an excerpt."""
+    response = http_client.send(request.method, request.url, request.headers | headers, body)
+    excerpt = create_excerpt(response.body, request.headers, MAX_RESPONSE_EXCERPT_LENGTH)
+    return CallbackResponse(response.status_code, response.headers, excerpt)
 
 
 @dataclass(frozen=True)
@@ -50,8 +61,10 @@ class CallbackDelivery:
         if self.rejection_reason:
             return Outcome("rejected", error=self.rejection_reason, is_sent=False)
         try:
-            response = self.channel.http_client.send(self.request, self.body, self._headers())
-        except Unreached as error:
+            response = send_callback(
+                self.channel.http_client, self.request, self.body, self._headers()
+            )
+        except RequestFailed as error:
             outcome = Outcome("retry", error=str(error), failure_scope="destination")
             return outcome.without_secrets(self._secrets())
         now = self.channel.services.now()
@@ -104,7 +117,7 @@ class CallbackChannel(Channel):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self.http_client = Exchange(private=services.settings.private_callbacks)
+        self.http_client = HttpClient(allow_private=services.settings.private_callbacks)
 
     def close(self) -> None:
         """Close idle connections."""

@@ -62,10 +62,14 @@ class Endpoint:
     port: int
 
     @cached_property
+    def authority(self) -> str:
+        """Host and port, as a URL has them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @cached_property
     def host_header(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
         is_default_port = self.port == (443 if self.scheme == "https" else 80)
-        return host if is_default_port else f"{host}:{self.port}"
+        return self.authority.rpartition(":")[0] if is_default_port else self.authority
 
     @property
     def is_standard_https(self) -> bool:

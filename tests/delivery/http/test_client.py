@@ -1,5 +1,6 @@
-"""What receivers may do to a courier: whatever it is, the hand is free in time."""
+"""Faulty and hostile receivers: each request ends in time, with a response or a plain error."""
 
+import contextlib
 import gzip
 import json
 import socket
@@ -14,11 +15,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from provider.ats import CallbackRequest
 from provider.ats.base import parse_retry_after
-from provider.delivery.http import client as exchange_room
-from provider.delivery.http.client import Exchange, Unreached
+from provider.delivery.channels.callback import send_callback
+from provider.delivery.http import client as client_module
+from provider.delivery.http.client import (
+    MAX_CALLBACK_RESPONSE_BYTES,
+    HttpClient,
+    RequestFailed,
+)
 from provider.storage import secrets
 from tests.delivery.receivers import (
     INVALID_HTTP_ERROR,
@@ -37,13 +45,15 @@ from tests.fake_ats import FakeAts
 AT = datetime(2026, 11, 23, 9, tzinfo=UTC)
 
 
-def test_a_request_arrives_as_it_was_given(http_client: Exchange, ats: FakeAts) -> None:
-    answer = http_client.send(put_request(f"{ats.url}/a/1?b=2#c"), b'{"a": 1}', {"X-One": "1"})
-    assert (answer.status_code, json.loads(answer.body)) == (200, {})
-    assert answer.headers["content-length"] == "2"
-    (came,) = ats.received
-    assert (came.method, came.path, came.json) == ("PUT", "/a/1?b=2", {"a": 1})
-    assert came.headers == {
+def test_send_transmits_exactly_the_given_request(http_client: HttpClient, ats: FakeAts) -> None:
+    response = send_callback(
+        http_client, put_request(f"{ats.url}/a/1?b=2#c"), b'{"a": 1}', {"X-One": "1"}
+    )
+    assert (response.status_code, json.loads(response.body)) == (200, {})
+    assert response.headers["content-length"] == "2"
+    (received,) = ats.received
+    assert (received.method, received.path, received.json) == ("PUT", "/a/1?b=2", {"a": 1})
+    assert received.headers == {
         "Host": ats.url.removeprefix("http://"),
         "Accept-Encoding": "identity",
         "Authorization": "Bearer cb-token",
@@ -52,15 +62,15 @@ def test_a_request_arrives_as_it_was_given(http_client: Exchange, ats: FakeAts) 
     }
 
 
-def test_a_receiver_that_says_nothing_is_left_at_the_deadline(
-    http_client: Exchange, receiver: ScriptedReceiver, short_deadline: None
+def test_send_to_silent_receiver_ends_at_the_deadline(
+    http_client: HttpClient, receiver: ScriptedReceiver, short_deadline: None
 ) -> None:
     receiver.add_behaviours(receiver.keep_open)
     assert failure_message(http_client, receiver.url) == TIMEOUT_ERROR
 
 
 @pytest.mark.parametrize(
-    ("beginning", "drop"),
+    ("head", "chunk"),
     [
         (b"", b"H"),
         (b"HTTP/1.1 200 OK\r\n", b"X-Drip: 1\r\n"),
@@ -68,22 +78,22 @@ def test_a_receiver_that_says_nothing_is_left_at_the_deadline(
         (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     ],
 )
-def test_dripping_headers_end_at_the_deadline_of_the_whole(
-    http_client: Exchange,
+def test_send_with_dripping_headers_ends_at_the_deadline(
+    http_client: HttpClient,
     receiver: ScriptedReceiver,
     short_deadline: None,
-    beginning: bytes,
-    drop: bytes,
+    head: bytes,
+    chunk: bytes,
 ) -> None:
-    receiver.add_behaviours(receiver.respond_slowly(beginning, drop))
+    receiver.add_behaviours(receiver.respond_slowly(head, chunk))
     assert failure_message(http_client, receiver.url) in (TIMEOUT_ERROR, INVALID_HTTP_ERROR)
 
 
 @pytest.mark.parametrize(
     "head", [b"Content-Length: 100000", b"X-Length: none", b"Transfer-Encoding: chunked"]
 )
-def test_a_dripping_body_ends_at_the_deadline_and_the_status_counts(
-    http_client: Exchange, receiver: ScriptedReceiver, short_deadline: None, head: bytes
+def test_send_with_dripping_body_returns_status_at_the_deadline(
+    http_client: HttpClient, receiver: ScriptedReceiver, short_deadline: None, head: bytes
 ) -> None:
     receiver.add_behaviours(
         receiver.respond_slowly(b"HTTP/1.1 202 Accepted\r\n%b\r\n\r\n" % head, b"1")
@@ -91,22 +101,22 @@ def test_a_dripping_body_ends_at_the_deadline_and_the_status_counts(
     assert send_within_deadline(http_client, receiver.url).status_code == 202
 
 
-def test_a_receiver_that_does_not_read_is_left_at_the_deadline(
-    http_client: Exchange, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
+def test_send_to_receiver_that_reads_nothing_ends_at_the_deadline(
+    http_client: HttpClient, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.add_behaviours(
         receiver.respond_with(b"HTTP/1.1 204 Fine\r\n\r\n", then=receiver.keep_open)
     )
     send_within_deadline(http_client, receiver.url)
-    monkeypatch.setattr(exchange_room, "DEADLINE", SHORT_DEADLINE_SECONDS)
-    began = time.monotonic()
-    with pytest.raises(Unreached, match=TIMEOUT_ERROR):
-        http_client.send(put_request(receiver.url), b"x" * 50_000_000, {})
-    assert time.monotonic() - began < SHORT_DEADLINE_SECONDS + 1
+    monkeypatch.setattr(client_module, "TIMEOUT_SECONDS", SHORT_DEADLINE_SECONDS)
+    started_at = time.monotonic()
+    with pytest.raises(RequestFailed, match=TIMEOUT_ERROR):
+        send_callback(http_client, put_request(receiver.url), b"x" * 50_000_000, {})
+    assert time.monotonic() - started_at < SHORT_DEADLINE_SECONDS + 1
 
 
 @contextmanager
-def taking_less_than_50_mb() -> Iterator[None]:
+def limited_to_50_mb() -> Iterator[None]:
     tracemalloc.start()
     try:
         yield
@@ -115,90 +125,107 @@ def taking_less_than_50_mb() -> Iterator[None]:
         tracemalloc.stop()
 
 
-def test_of_an_answer_of_a_gigabyte_little_is_read(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_reads_little_of_a_gigabyte_response(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
-    sent: list[int] = []
+    sent_sizes: list[int] = []
 
     def flood(sock: socket.socket) -> None:
-        part = b"x" * 65536
-        for _ in range(2**30 // len(part)):
-            sock.sendall(part)
-            sent.append(len(part))
+        chunk = b"x" * 65536
+        for _ in range(2**30 // len(chunk)):
+            sock.sendall(chunk)
+            sent_sizes.append(len(chunk))
 
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n"
     receiver.add_behaviours(receiver.respond_with(head, then=flood))
-    with taking_less_than_50_mb():
-        answer = send_within_deadline(http_client, receiver.url)
-    assert (answer.status_code, answer.body) == (200, "x" * 2048)
+    with limited_to_50_mb():
+        response = send_within_deadline(http_client, receiver.url)
+    assert (response.status_code, response.body) == (200, "x" * 2048)
     receiver.close()
-    assert sum(sent) < 50_000_000  # what the buffers of both sides hold
+    assert sum(sent_sizes) < 50_000_000  # the buffers of both sides
 
 
-def test_a_packed_answer_is_unpacked_to_what_is_kept(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_decompresses_unrequested_compression_up_to_the_cap(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
-    bomb = gzip.compress(b"0" * 50_000_000)
-    head = b"HTTP/1.1 500 Oh\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
-    said = zlib.compress(b"deflated", wbits=15)
-    deflated = b"HTTP/1.1 500 Oh\r\nContent-Encoding: DEFLATE\r\nContent-Length: %d\r\n\r\n%b" % (
-        len(said),
-        said,
+    compressed_bodies = {
+        "gzip": gzip.compress(b"0" * 50_000_000),
+        "DEFLATE": zlib.compress(b"deflated", wbits=15),
+        "GZIP": b"not gzip",
+    }
+    receiver.add_behaviours(
+        *(
+            receiver.respond_with(
+                b"HTTP/1.1 500 Oh\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n%b"
+                % (encoding.encode(), len(body), body)
+            )
+            for encoding, body in compressed_bodies.items()
+        )
     )
-    torn = b"HTTP/1.1 500 Oh\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"
-    receiver.add_behaviours(receiver.respond_with(head + bomb, deflated, torn))
-    with taking_less_than_50_mb():
-        assert send_within_deadline(http_client, receiver.url).body == "0" * 2048
+    with limited_to_50_mb():
+        response = http_client.send("PUT", receiver.url, {}, b"{}")
+    assert (response.body, response.is_complete) == (b"0" * MAX_CALLBACK_RESPONSE_BYTES, False)
     assert send_within_deadline(http_client, receiver.url).body == "deflated"
     assert send_within_deadline(http_client, receiver.url).body == ""
 
 
-def test_what_is_kept_of_an_answer_is_text_without_the_token(
-    http_client: Exchange, receiver: ScriptedReceiver
+@pytest.mark.parametrize(("size", "is_complete"), [(1000, True), (1001, False)])
+def test_send_reads_at_most_the_given_number_of_bytes(
+    http_client: HttpClient, receiver: ScriptedReceiver, size: int, is_complete: bool
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size
+    receiver.add_behaviours(receiver.respond_with(head + b"x" * size))
+    response = http_client.send("PUT", receiver.url, {}, b"{}", max_response_bytes=1000)
+    assert response.body == b"x" * 1000
+    assert response.is_complete is is_complete
+
+
+def test_excerpt_is_text_without_the_token(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     body = b'{"not": "Bearer cb-token"}\xff' + "é".encode() * 2000
     head = b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body)
     receiver.add_behaviours(receiver.respond_with(head + body))
-    kept = send_within_deadline(http_client, receiver.url).body
-    assert kept.startswith('{"not": "Bearer ********"}\N{REPLACEMENT CHARACTER}éé')
-    assert len(kept.encode()) == 2047  # what would be half a letter is left out
+    excerpt = send_within_deadline(http_client, receiver.url).body
+    assert excerpt.startswith('{"not": "Bearer ********"}\N{REPLACEMENT CHARACTER}éé')
+    assert len(excerpt.encode()) == 2047  # half a character is left out
 
 
 @pytest.mark.parametrize(
     "body", [b"x" * 2041 + b"cb-token" * 9, b"cb-token" * 511 + b"xcb-token", b"cb-token" * 999]
 )
-def test_no_part_of_a_token_is_kept_wherever_it_stands(
-    http_client: Exchange, receiver: ScriptedReceiver, body: bytes
+def test_excerpt_has_no_part_of_a_token_at_any_position(
+    http_client: HttpClient, receiver: ScriptedReceiver, body: bytes
 ) -> None:
     receiver.add_behaviours(
         receiver.respond_with(b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     )
-    kept = send_within_deadline(http_client, receiver.url).body
-    assert len(kept) == 2048
-    assert "c" not in kept
+    excerpt = send_within_deadline(http_client, receiver.url).body
+    assert len(excerpt) == 2048
+    assert "c" not in excerpt
 
 
-@pytest.mark.parametrize("before", ["", "x" * 2020])
-def test_no_token_of_ours_is_kept_of_an_answer_that_repeats_what_it_was_told(
-    http_client: Exchange, receiver: ScriptedReceiver, before: str
+@pytest.mark.parametrize("prefix", ["", "x" * 2020])
+def test_excerpt_of_repeated_callback_has_no_token_of_this_server(
+    http_client: HttpClient, receiver: ScriptedReceiver, prefix: str
 ) -> None:
     token = secrets.generate_token()
     address = f"https://provider.test/r/{token}"
-    said = f'{before}{{"results_url": "{address}", "no": "\x1b[1m{token}"}}'.encode()
-    head = b"HTTP/1.1 422 No\r\nContent-Length: %d\r\n\r\n" % len(said)
-    receiver.add_behaviours(receiver.respond_with(head + said))
-    kept = send_within_deadline(http_client, receiver.url).body
-    assert token[:5] not in kept
-    assert kept == said.decode().replace(token, "*" * len(token))[:2048]
+    body = f'{prefix}{{"results_url": "{address}", "no": "\x1b[1m{token}"}}'.encode()
+    head = b"HTTP/1.1 422 No\r\nContent-Length: %d\r\n\r\n" % len(body)
+    receiver.add_behaviours(receiver.respond_with(head + body))
+    excerpt = send_within_deadline(http_client, receiver.url).body
+    assert token[:5] not in excerpt
+    assert excerpt == body.decode().replace(token, "*" * len(token))[:2048]
 
 
-def test_without_a_token_all_of_it_is_kept(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_excerpt_without_token_is_the_whole_response(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     receiver.add_behaviours(
         receiver.respond_with(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
     )
-    assert http_client.send(CallbackRequest("PUT", receiver.url), b"{}", {}).body == "ok"
+    assert send_callback(http_client, CallbackRequest("PUT", receiver.url), b"{}", {}).body == "ok"
 
 
 def reset(sock: socket.socket) -> None:
@@ -207,104 +234,160 @@ def reset(sock: socket.socket) -> None:
     sock.close()
 
 
-def test_a_reset_after_accepting_the_connection_is_told(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_reset_after_accept_gives_error(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     receiver.add_behaviours(reset)
     assert failure_message(http_client, receiver.url) in (NO_RESPONSE_ERROR, UNREACHABLE_ERROR)
 
 
-def test_a_reset_instead_of_an_answer_is_told(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_reset_before_response_gives_error_once(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     receiver.add_behaviours(receiver.respond_with(b"", then=reset))
     assert failure_message(http_client, receiver.url) == NO_RESPONSE_ERROR
     assert len(receiver.requests) == 1
 
 
-def test_a_reset_after_the_headers_leaves_the_status(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_reset_after_headers_returns_status(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     head = b"HTTP/1.1 201 Created\r\nContent-Length: 9\r\n\r\nhal"
     receiver.add_behaviours(receiver.respond_with(head, then=reset))
     assert send_within_deadline(http_client, receiver.url).status_code == 201
 
 
-def test_a_refusal_before_all_was_read_is_an_answer(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_refused_during_upload_returns_the_refusal(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     def refuse(sock: socket.socket) -> None:
         sock.recv(100)
         sock.sendall(b"HTTP/1.1 413 Too much\r\nConnection: close\r\n\r\n")
         sock.shutdown(socket.SHUT_WR)
         while sock.recv(65536):
-            """Lets the answer arrive before it hangs up."""
+            """The client has the response before the connection ends."""
 
     receiver.add_behaviours(refuse)
-    answer = http_client.send(put_request(receiver.url), b"x" * 5_000_000, {})
-    assert answer.status_code == 413
+    response = send_callback(http_client, put_request(receiver.url), b"x" * 5_000_000, {})
+    assert response.status_code == 413
 
 
-@pytest.mark.parametrize("ends", [False, True], ids=["reset", "broken pipe"])
-def test_a_refusal_that_breaks_off_the_sending_is_an_answer(
-    http_client: Exchange, receiver: ScriptedReceiver, ends: bool
+@pytest.mark.parametrize("shuts_down", [False, True], ids=["reset", "broken pipe"])
+def test_send_refused_and_reset_during_upload_returns_the_refusal(
+    http_client: HttpClient, receiver: ScriptedReceiver, shuts_down: bool
 ) -> None:
     def refuse(sock: socket.socket) -> None:
         sock.recv(100)
         sock.sendall(b"HTTP/1.1 413 Too much\r\nConnection: close\r\n\r\n")
-        if ends:
+        if shuts_down:
             sock.shutdown(socket.SHUT_WR)
         reset(sock)
 
     receiver.add_behaviours(refuse)
-    answer = http_client.send(put_request(receiver.url), b"x" * 20_000_000, {})
-    assert answer.status_code == 413
+    response = send_callback(http_client, put_request(receiver.url), b"x" * 20_000_000, {})
+    assert response.status_code == 413
 
 
-def test_a_redirect_is_an_answer_and_its_cookie_is_forgotten(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_returns_redirect_and_forgets_its_cookie(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
-    answer = (
+    redirect = (
         b"HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nSet-Cookie: a=b\r\n"
         b"Content-Length: 0\r\n\r\n"
     )
-    receiver.add_behaviours(receiver.respond_with(answer, answer))
+    receiver.add_behaviours(receiver.respond_with(redirect, redirect))
     assert [send_within_deadline(http_client, receiver.url).status_code for _ in range(2)] == [
         302,
         302,
     ]
-    assert all(one.startswith(b"PUT /x ") for one in receiver.requests)
+    assert all(request.startswith(b"PUT /x ") for request in receiver.requests)
     assert b"ookie" not in b"".join(receiver.requests)
 
 
-@pytest.mark.parametrize("wait", [b"soon", b"-1", b"9" * 400, b"\xb2", b"Mon, 99 Foo 2026", b""])
-def test_a_retry_after_that_cannot_be_read_is_passed_on_and_harms_nothing(
-    http_client: Exchange, receiver: ScriptedReceiver, wait: bytes
+@pytest.mark.parametrize("value", [b"soon", b"-1", b"9" * 400, b"\xb2", b"Mon, 99 Foo 2026", b""])
+def test_send_passes_on_invalid_retry_after(
+    http_client: HttpClient, receiver: ScriptedReceiver, value: bytes
 ) -> None:
-    head = b"HTTP/1.1 503 Later\r\nRetry-After: %b\r\nContent-Length: 0\r\n\r\n" % wait
+    head = b"HTTP/1.1 503 Later\r\nRetry-After: %b\r\nContent-Length: 0\r\n\r\n" % value
     receiver.add_behaviours(receiver.respond_with(head))
-    answer = send_within_deadline(http_client, receiver.url)
-    assert answer.status_code == 503
-    assert answer.headers["retry-after"] == wait.decode("latin-1")
-    waits = parse_retry_after(answer.headers, AT)
-    assert waits is None or timedelta(0) <= waits <= timedelta(hours=24)
+    response = send_within_deadline(http_client, receiver.url)
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == value.decode("latin-1")
+    delay = parse_retry_after(response.headers, AT)
+    assert delay is None or timedelta(0) <= delay <= timedelta(hours=24)
 
 
-def test_headers_that_cannot_be_read_are_left_out(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_joins_headers_of_one_name_and_folded_lines(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     head = (
-        b"HTTP/1.1 200 OK\r\n folded onto nothing\r\nno colon\r\n: no name\r\n\xff\x00: y\r\n"
-        b"Retry-After: 1\r\nX-Two: a\r\nx-two: b\r\n\tand c\r\nContent-Length: 0\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\n: no name\r\nRetry-After: 1\r\nX-Two: a\r\nx-two: b\r\n\tand c\r\n"
+        b"Content-Length: 0\r\n\r\n"
     )
     receiver.add_behaviours(receiver.respond_with(head))
-    answer = send_within_deadline(http_client, receiver.url)
-    assert (answer.status_code, answer.headers["retry-after"]) == (200, "1")
-    assert answer.headers["x-two"] == "a, b and c"
+    headers = send_within_deadline(http_client, receiver.url).headers
+    assert headers == {"retry-after": "1", "x-two": "a, b and c", "content-length": "0"}
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "line",
+    [
+        b" folded onto nothing",
+        b"no colon",
+        b"\xff\x00: y",
+        b"Content-Length: -2",
+        b"Transfer-Encoding: gzip, chunked",
+    ],
+)
+def test_send_with_malformed_header_returns_status(
+    http_client: HttpClient, receiver: ScriptedReceiver, line: bytes
+) -> None:
+    receiver.add_behaviours(receiver.respond_with(b"HTTP/1.1 201 Done\r\n%b\r\n\r\nok" % line))
+    assert send_within_deadline(http_client, receiver.url).status_code == 201
+    response = http_client.send("PUT", receiver.url, {}, b"{}")
+    assert (response.status_code, response.is_complete) == (201, False)
+
+
+def test_send_with_malformed_interim_header_gives_error(
+    http_client: HttpClient, receiver: ScriptedReceiver
+) -> None:
+    receiver.add_behaviours(
+        receiver.respond_with(b"HTTP/1.1 103 Early\r\nno colon\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
+    )
+    assert failure_message(http_client, receiver.url) == INVALID_HTTP_ERROR
+
+
+@pytest.mark.parametrize(
+    ("interim_code", "final_code"), [(100, 204), (101, 101), (102, 204), (199, 204)]
+)
+def test_send_skips_interim_responses(
+    http_client: HttpClient, receiver: ScriptedReceiver, interim_code: int, final_code: int
+) -> None:
+    interim = b"HTTP/1.1 %d Soon\r\nX-Early: 1\r\n\r\n" % interim_code
+    receiver.add_behaviours(
+        receiver.respond_with(interim + b"HTTP/1.1 204 Done\r\nX-Late: 2\r\n\r\n")
+    )
+    response = send_within_deadline(http_client, receiver.url)
+    assert response.status_code == final_code
+    assert response.headers == ({"x-late": "2"} if final_code == 204 else {"x-early": "1"})
+
+
+def test_send_reads_a_body_in_chunks_without_its_trailer(
+    http_client: HttpClient, receiver: ScriptedReceiver
+) -> None:
+    receiver.add_behaviours(
+        receiver.respond_with(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n"
+            b"1A\r\n%b\r\nf;x=1\r\n%b\r\n00\r\nX-Trailer: 1\r\n\r\n" % (b"x" * 26, b"y" * 15)
+        )
+    )
+    response = send_within_deadline(http_client, receiver.url)
+    assert (response.status_code, response.body) == (200, "x" * 26 + "y" * 15)
+    assert response.headers == {"transfer-encoding": "Chunked"}
+
+
+@pytest.mark.parametrize(
+    "reply",
     [
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"<html>\r\n\r\n",
@@ -315,127 +398,173 @@ def test_headers_that_cannot_be_read_are_left_out(
         b"HTTP/1.1 2000 High\r\n\r\n",
     ],
 )
-def test_an_answer_that_is_not_http_is_told_at_once(
-    http_client: Exchange, receiver: ScriptedReceiver, answer: bytes
+def test_send_to_other_protocol_gives_error_at_once(
+    http_client: HttpClient, receiver: ScriptedReceiver, reply: bytes
 ) -> None:
-    receiver.add_behaviours(receiver.respond_with(answer, then=receiver.keep_open))
+    receiver.add_behaviours(receiver.respond_with(reply, then=receiver.keep_open))
+    started_at = time.monotonic()
     assert failure_message(http_client, receiver.url) == INVALID_HTTP_ERROR
+    assert time.monotonic() - started_at < 5
 
 
-def test_headers_without_end_are_not_read_to_the_end(
-    http_client: Exchange, receiver: ScriptedReceiver
+@settings(deadline=None)  # the machine may be busy
+@given(
+    st.sampled_from([b"", b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 103 Early\r\n\r\n"]),
+    st.sampled_from([b"", b"Content-Length: ", b"Transfer-Encoding: chunked\r\n\r\n", b"\r\n\r\n"]),
+    st.binary(max_size=100),
+)
+def test_send_with_any_reply_ends_in_response_or_error(
+    start: bytes, middle: bytes, end: bytes
+) -> None:
+    receiver = ScriptedReceiver()
+    receiver.add_behaviours(receiver.respond_with(start + middle + end))
+    http_client = HttpClient(allow_private=True)
+    with contextlib.suppress(RequestFailed):
+        assert 101 <= send_within_deadline(http_client, receiver.url).status_code <= 999
+    http_client.close()
+    receiver.close()
+
+
+def test_send_with_unfinished_headers_gives_error(
+    http_client: HttpClient, receiver: ScriptedReceiver
+) -> None:
+    replies = (
+        b"HTTP/1.1 200 OK\r\nX-",
+        b"HTTP/1.1 200 OK\r\nX: 1\r\n",
+        b"HTTP/1.1 103 Early\r\n\r\n",
+    )
+    receiver.add_behaviours(*(receiver.respond_with(reply) for reply in replies))
+    for _ in replies:
+        assert failure_message(http_client, receiver.url) == NO_RESPONSE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("head", "repeated"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-Big: ", b"x" * 65536),
+        (b"HTTP/1.1 200 OK\r\n", b"X-More: 1\r\n" * 1000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000),
+    ],
+    ids=["one header", "many headers", "interim responses"],
+)
+def test_send_with_endless_headers_gives_error(
+    http_client: HttpClient, receiver: ScriptedReceiver, head: bytes, repeated: bytes
 ) -> None:
     def flood(sock: socket.socket) -> None:
         while True:
-            sock.sendall(b"x" * 65536)
+            sock.sendall(repeated)
 
-    receiver.add_behaviours(receiver.respond_with(b"HTTP/1.1 200 OK\r\nX-Big: ", then=flood))
-    assert (
-        failure_message(http_client, receiver.url) == "The receiver's answer has too many headers"
-    )
+    receiver.add_behaviours(receiver.respond_with(head, then=flood))
+    message = failure_message(http_client, receiver.url)
+    assert message == "The receiver's answer has too many headers"
 
 
-def test_a_header_of_fifty_kilobytes_is_read(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_send_reads_header_of_fifty_kilobytes(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     head = b"HTTP/1.1 200 OK\r\nX-Big: %b\r\nContent-Length: 0\r\n\r\n" % (b"x" * 50_000)
     receiver.add_behaviours(receiver.respond_with(head))
     assert len(send_within_deadline(http_client, receiver.url).headers["x-big"]) == 50_000
 
 
-def test_neither_proxy_variables_nor_a_netrc_are_looked_at(
-    http_client: Exchange, ats: FakeAts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_send_ignores_proxy_variables_and_netrc(
+    http_client: HttpClient, ats: FakeAts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    assert http_client.send(CallbackRequest("PUT", f"{ats.url}/x"), b"{}", {}).status_code == 200
+    assert (
+        send_callback(http_client, CallbackRequest("PUT", f"{ats.url}/x"), b"{}", {}).status_code
+        == 200
+    )
     assert "Authorization" not in ats.received[0].headers
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-More: b", "a\nb", "a\rb", "a\0b", "č"])
-def test_a_header_that_would_be_two_is_not_sent(
-    http_client: Exchange, ats: FakeAts, value: str
+def test_send_header_with_line_break_or_non_latin_gives_error(
+    http_client: HttpClient, ats: FakeAts, value: str
 ) -> None:
-    with pytest.raises(Unreached, match="holds a sign that cannot be sent"):
-        http_client.send(CallbackRequest("PUT", ats.url, {"Authorization": value}), b"{}", {})
+    with pytest.raises(RequestFailed, match="holds a sign that cannot be sent"):
+        send_callback(
+            http_client, CallbackRequest("PUT", ats.url, {"Authorization": value}), b"{}", {}
+        )
     assert ats.received == []
 
 
-def test_a_line_break_in_an_address_stays_one_address(http_client: Exchange, ats: FakeAts) -> None:
-    http_client.send(put_request(f"{ats.url}/a b\r\nX-More: č"), b"{}", {})
+def test_send_escapes_line_break_in_url(http_client: HttpClient, ats: FakeAts) -> None:
+    send_callback(http_client, put_request(f"{ats.url}/a b\r\nX-More: č"), b"{}", {})
     assert ats.received[0].path == "/a%20b%0D%0AX-More:%20%C4%8D"
     assert "X-More" not in ats.received[0].headers
 
 
-def test_what_went_wrong_is_told_without_address_and_token(receiver: ScriptedReceiver) -> None:
-    http_client = Exchange(private=False)
+def test_error_names_neither_address_nor_token(receiver: ScriptedReceiver) -> None:
+    http_client = HttpClient(allow_private=False)
     for url in (receiver.url, "ftp://a/secret", "http://[", "https://secret.invalid:8443/x"):
-        told = failure_message(http_client, url)
-        assert told.startswith("The callback's address ")
-        assert not any(word in told for word in ("127.0.0.1", "secret", "cb-token"))
+        message = failure_message(http_client, url)
+        assert message.startswith("The callback's address ")
+        assert not any(word in message for word in ("127.0.0.1", "secret", "cb-token"))
 
 
-def test_a_name_server_that_hangs_costs_the_deadline_and_one_thread(
-    http_client: Exchange, short_deadline: None, monkeypatch: pytest.MonkeyPatch
+def test_hanging_name_server_costs_the_deadline_and_one_thread(
+    http_client: HttpClient, short_deadline: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    over = threading.Event()
+    test_ended = threading.Event()
 
     def hang(host: str, *_: object, **__: object) -> list[object]:
         asked.append(host)
-        over.wait(10)
+        test_ended.wait(10)
         return []
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     for _ in range(3):
         assert failure_message(http_client, "http://hangs.test/") == TIMEOUT_ERROR
     assert asked == ["hangs.test"]
-    looking = [one.daemon for one in threading.enumerate() if one.name == "resolve"]
-    assert looking
-    assert all(looking)  # it keeps no server from ending
-    over.set()
+    lookups = [thread for thread in threading.enumerate() if thread.name == "resolve"]
+    assert lookups
+    assert all(thread.daemon for thread in lookups)  # or a server could not stop
+    test_ended.set()
 
 
 @pytest.fixture
-def hole(receiver: ScriptedReceiver) -> Iterator[str]:
-    """An address that takes no connection and refuses none: its queue is full."""
+def unresponsive_address(receiver: ScriptedReceiver) -> Iterator[str]:
+    """An address that neither accepts nor refuses a connection: its queue is full."""
     with socket.create_server(("127.0.0.2", receiver.port), backlog=0), socket.socket() as first:
         first.connect(("127.0.0.2", receiver.port))
         yield "127.0.0.2"
 
 
-def test_an_address_that_does_not_answer_leaves_time_for_the_next(
-    http_client: Exchange,
+def test_unresponsive_address_leaves_time_for_the_next(
+    http_client: HttpClient,
     receiver: ScriptedReceiver,
     short_deadline: None,
-    hole: str,
+    unresponsive_address: str,
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
 ) -> None:
     receiver.add_behaviours(receiver.respond_with(b"HTTP/1.1 204 Fine\r\n\r\n"))
-    fake_resolver(lambda: [hole, "127.0.0.1"])
+    fake_resolver(lambda: [unresponsive_address, "127.0.0.1"])
     assert (
         send_within_deadline(http_client, f"http://two.test:{receiver.port}/x").status_code == 204
     )
-    fake_resolver(lambda: ["127.0.0.3", hole])
-    began = time.monotonic()
+    fake_resolver(lambda: ["127.0.0.3", unresponsive_address])
+    started_at = time.monotonic()
     assert failure_message(http_client, f"http://other.test:{receiver.port}/x") == TIMEOUT_ERROR
-    assert time.monotonic() - began > SHORT_DEADLINE_SECONDS * 0.9
+    assert time.monotonic() - started_at > SHORT_DEADLINE_SECONDS * 0.9
 
 
-def test_when_the_time_is_over_nothing_more_is_sent(
-    http_client: Exchange, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
+def test_send_without_time_left_sends_nothing(
+    http_client: HttpClient, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver.add_behaviours(
         receiver.respond_with(b"HTTP/1.1 204 Fine\r\n\r\n", then=receiver.keep_open)
     )
     assert send_within_deadline(http_client, receiver.url).status_code == 204
-    monkeypatch.setattr(exchange_room, "DEADLINE", 0)
+    monkeypatch.setattr(client_module, "TIMEOUT_SECONDS", 0)
     assert failure_message(http_client, receiver.url) == TIMEOUT_ERROR
 
 
-def test_nobody_there_is_told(http_client: Exchange) -> None:
+def test_send_to_closed_port_gives_error(http_client: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     assert failure_message(http_client, f"http://127.0.0.1:{port}/") == UNREACHABLE_ERROR

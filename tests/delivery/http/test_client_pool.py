@@ -1,13 +1,13 @@
-"""Connections that are kept: which are used again, how many, and for how long."""
+"""Kept connections: which are used again, how many there are, and for how long."""
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
-from provider.delivery.http import client as exchange_room
-from provider.delivery.http.client import Exchange
+from provider.delivery.http import curl_handle
+from provider.delivery.http.client import HttpClient
 from tests.delivery.receivers import (
     NO_RESPONSE_ERROR,
     UNREACHABLE_ERROR,
@@ -16,17 +16,18 @@ from tests.delivery.receivers import (
     failure_message,
     send_within_deadline,
 )
+from tests.wait_for import wait_for
 
-FINE = b"HTTP/1.1 204 No Content\r\n\r\n"
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
-def test_requests_that_follow_each_other_share_a_connection(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_consecutive_requests_share_a_connection(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     chunked = (
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nyes\r\n0\r\nT: 1\r\n\r\n"
     )
-    answers = (
+    replies = (
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
         chunked,
         b"HTTP/1.1 204 No Content\r\n\r\n",
@@ -34,10 +35,10 @@ def test_requests_that_follow_each_other_share_a_connection(
         b"HTTP/1.1 200\nContent-Length:1\n\nx",
     )
     receiver.add_behaviours(
-        receiver.respond_with(*answers), lambda _: pytest.fail("a second connection")
+        receiver.respond_with(*replies), lambda _: pytest.fail("a second connection")
     )
-    said = [send_within_deadline(http_client, receiver.url) for _ in answers]
-    assert [(one.status_code, one.body) for one in said] == [
+    responses = [send_within_deadline(http_client, receiver.url) for _ in replies]
+    assert [(response.status_code, response.body) for response in responses] == [
         (200, "{}"),
         (200, "yes"),
         (204, ""),
@@ -48,96 +49,105 @@ def test_requests_that_follow_each_other_share_a_connection(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "reply",
     [
         b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\n\r\nok",
         b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 500 Not asked for\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\nok",
-        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n-1\r\n",
     ],
 )
-def test_an_answer_counts_and_its_connection_is_not_used_again(
-    http_client: Exchange, receiver: ScriptedReceiver, answer: bytes
+def test_response_without_clear_end_counts_and_ends_its_connection(
+    http_client: HttpClient, receiver: ScriptedReceiver, reply: bytes
 ) -> None:
-    receiver.add_behaviours(receiver.respond_with(answer))
+    receiver.add_behaviours(receiver.respond_with(reply))
     for _ in range(2):
-        said = send_within_deadline(http_client, receiver.url)
-        assert (said.status_code, said.body.removesuffix("HTTP/1.1 500 Not asked for\r\n\r\n")) == (
-            200,
-            "ok",
-        )
+        response = send_within_deadline(http_client, receiver.url)
+        assert (response.status_code, response.body) == (200, "ok")
     assert len(receiver.requests) == 2
 
 
-def test_a_kept_connection_that_was_closed_meanwhile_costs_no_attempt(
-    http_client: Exchange, receiver: ScriptedReceiver
+@pytest.mark.parametrize("length", [b"-2", b"\xb2"])
+def test_response_with_invalid_length_ends_its_connection(
+    http_client: HttpClient, receiver: ScriptedReceiver, length: bytes
 ) -> None:
-    fine = b"HTTP/1.1 204 No Content\r\n\r\n"
-    receiver.add_behaviours(receiver.respond_with(fine, b""), receiver.respond_with(fine))
-    assert [send_within_deadline(http_client, receiver.url).status_code for _ in range(2)] == [
-        204,
-        204,
-    ]
-    # The second came twice, for nobody can know whether the first of them was taken.
+    receiver.add_behaviours(
+        receiver.respond_with(b"HTTP/1.1 200 OK\r\nContent-Length: %b\r\n\r\nok" % length)
+    )
+    for _ in range(2):
+        assert send_within_deadline(http_client, receiver.url).status_code == 200
+    assert len(receiver.requests) == 2
+
+
+@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 2"])
+def test_closed_kept_connection_costs_no_attempt(
+    http_client: HttpClient, receiver: ScriptedReceiver, reply: bytes
+) -> None:
+    receiver.add_behaviours(
+        receiver.respond_with(NO_CONTENT, reply), receiver.respond_with(NO_CONTENT)
+    )
+    for _ in range(2):
+        assert send_within_deadline(http_client, receiver.url).status_code == 204
+    # The second request arrives twice: the client cannot know that the first copy was ignored.
     assert len(receiver.requests) == 3
     assert len(set(receiver.requests)) == 1
 
 
-def test_a_kept_connection_that_breaks_off_in_an_answer_is_one_attempt(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_kept_connection_that_breaks_off_in_headers_gives_error(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
-    receiver.add_behaviours(receiver.respond_with(FINE, b"HTTP/1.1 2"))
+    receiver.add_behaviours(receiver.respond_with(NO_CONTENT, b"HTTP/1.1 200 OK\r\nX-"))
     assert send_within_deadline(http_client, receiver.url).status_code == 204
     assert failure_message(http_client, receiver.url) == NO_RESPONSE_ERROR
     assert len(receiver.requests) == 2
 
 
-def test_what_comes_unasked_over_a_kept_connection_is_nobodys_answer(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_unrequested_response_on_kept_connection_is_ignored(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
-    kept, came = threading.Event(), threading.Event()
+    is_idle, is_sent = threading.Event(), threading.Event()
 
-    def talk(sock: socket.socket) -> None:
-        kept.wait(10)
+    def send_unrequested(sock: socket.socket) -> None:
+        is_idle.wait(10)
         sock.sendall(b"HTTP/1.1 500 Not asked for\r\nContent-Length: 0\r\n\r\n")
-        came.set()
+        is_sent.set()
         receiver.keep_open(sock)
 
-    receiver.add_behaviours(receiver.respond_with(FINE, then=talk), receiver.respond_with(FINE))
+    receiver.add_behaviours(
+        receiver.respond_with(NO_CONTENT, then=send_unrequested), receiver.respond_with(NO_CONTENT)
+    )
     assert send_within_deadline(http_client, receiver.url).status_code == 204
-    kept.set()
-    assert came.wait(10)
+    is_idle.set()
+    assert is_sent.wait(10)
     assert send_within_deadline(http_client, receiver.url).status_code == 204
 
 
-def test_a_new_connection_that_is_closed_without_an_answer_is_one_attempt(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_new_connection_closed_without_response_gives_error_once(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     receiver.add_behaviours(receiver.respond_with(b""))
     assert failure_message(http_client, receiver.url) == NO_RESPONSE_ERROR
     assert len(receiver.requests) == 1
 
 
-def test_idle_connections_are_bounded_per_host_and_closed_with_the_exchange(
+def test_idle_handles_are_bounded_and_closed_with_the_client(
     receiver: ScriptedReceiver,
 ) -> None:
-    http_client = Exchange(private=True, most=2)
-    together, closed = threading.Barrier(6), threading.Semaphore(0)
+    http_client = HttpClient(allow_private=True, max_idle_handles=2)
+    barrier, closed = threading.Barrier(6), threading.Semaphore(0)
 
-    def play(sock: socket.socket) -> None:
+    def behave(sock: socket.socket) -> None:
         receiver.read_request(sock)
-        together.wait(10)
+        barrier.wait(10)
         sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         assert sock.recv(1) == b""
         closed.release()
 
-    receiver.add_behaviours(play)
+    receiver.add_behaviours(behave)
     senders = [
         threading.Thread(target=send_within_deadline, args=(http_client, receiver.url))
         for _ in range(6)
@@ -152,132 +162,141 @@ def test_idle_connections_are_bounded_per_host_and_closed_with_the_exchange(
     assert [closed.acquire(timeout=10) for _ in range(2)] == [True] * 2
 
 
-def test_a_forgotten_exchange_hangs_up(receiver: ScriptedReceiver) -> None:
+def test_garbage_collected_client_closes_its_connections(receiver: ScriptedReceiver) -> None:
     closed = threading.Event()
 
-    def play(sock: socket.socket) -> None:
+    def behave(sock: socket.socket) -> None:
         receiver.read_request(sock)
         sock.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         assert sock.recv(1) == b""
         closed.set()
 
-    receiver.add_behaviours(play)
-    send_within_deadline(Exchange(private=True), receiver.url)
+    receiver.add_behaviours(behave)
+    send_within_deadline(HttpClient(allow_private=True), receiver.url)
     assert closed.wait(10)
 
 
-def test_a_connection_that_was_idle_for_long_is_not_trusted(
-    http_client: Exchange, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
+def test_connection_idle_for_long_is_not_used_again(
+    receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    receiver.add_behaviours(receiver.respond_with(FINE, then=receiver.keep_open))
-    monkeypatch.setattr(exchange_room, "IDLE", 0)
-    assert [send_within_deadline(http_client, receiver.url).status_code for _ in range(2)] == [
-        204,
-        204,
-    ]
+    monkeypatch.setattr(curl_handle, "MAX_IDLE_SECONDS", 1)
+    http_client = HttpClient(allow_private=True)
+    receiver.add_behaviours(receiver.respond_with(NO_CONTENT, then=receiver.keep_open))
+    assert send_within_deadline(http_client, receiver.url).status_code == 204
+    threading.Event().wait(2.1)  # libcurl has the machine's clock, and counts whole seconds
+    assert send_within_deadline(http_client, receiver.url).status_code == 204
+    http_client.close()
 
 
-class Watched:
-    """Answers all that comes over each connection, and knows which of them were closed."""
+class CountedConnections:
+    """A receiver's connections, and an event for each that is set when it is closed."""
 
     def __init__(self, receiver: ScriptedReceiver) -> None:
         self.closed: list[threading.Event] = []
-        self.together = threading.Barrier(1)
+        self.barrier = threading.Barrier(1)  # that each request waits for
+        self.urls = [
+            receiver.url.replace("127.0.0.1", host) for host in ("a.test", "b.test", "c.test")
+        ]
         self._receiver = receiver
-        self.hosts = [receiver.url.replace("127.0.0.1", name) for name in ("127.0.0.1", "a.test")]
-        receiver.add_behaviours(self._play)
+        receiver.add_behaviours(self._behave)
 
-    def _play(self, sock: socket.socket) -> None:
+    def _behave(self, sock: socket.socket) -> None:
         closed = threading.Event()
         self.closed.append(closed)
         while self._receiver.read_request(sock):
-            self.together.wait(10)
-            sock.sendall(FINE)
+            self.barrier.wait(10)
+            sock.sendall(NO_CONTENT)
         closed.set()
 
 
 @pytest.fixture
-def watched(
-    http_client: Exchange,
+def connections(
     receiver: ScriptedReceiver,
     fake_resolver: Callable[[ResolvedAddresses], list[str]],
-) -> Iterator[Watched]:
+    monkeypatch: pytest.MonkeyPatch,
+) -> CountedConnections:
+    """Connections of a client whose handles keep two each."""
+    monkeypatch.setattr(curl_handle, "MAX_CONNECTIONS_PER_HANDLE", 2)
     fake_resolver(lambda: ["127.0.0.1"])
-    yield Watched(receiver)
+    return CountedConnections(receiver)
+
+
+def test_full_handle_closes_a_connection(connections: CountedConnections) -> None:
+    http_client = HttpClient(allow_private=True, max_idle_handles=1)
+    for url in connections.urls:
+        send_within_deadline(http_client, url)
+    first, second, third = connections.closed
+    wait_for(lambda: first.is_set() or second.is_set())
+    assert [first.is_set(), second.is_set(), third.is_set()].count(True) == 1
+    http_client.close()
+    assert all(closed.wait(10) for closed in connections.closed)
+
+
+def test_full_handle_makes_the_pool_create_another(connections: CountedConnections) -> None:
+    http_client = HttpClient(allow_private=True, max_idle_handles=2)
+    for url in connections.urls * 2:
+        send_within_deadline(http_client, url)
+    assert [closed.is_set() for closed in connections.closed] == [False] * 3
     http_client.close()
 
 
-def test_over_all_hosts_the_one_that_was_used_longest_ago_makes_room(
-    http_client: Exchange, watched: Watched, monkeypatch: pytest.MonkeyPatch
+def test_concurrent_requests_use_the_handles_with_connections_again(
+    connections: CountedConnections,
 ) -> None:
-    monkeypatch.setattr(exchange_room, "MOST_IDLE", 1)
-    one, other = watched.hosts
-    for url in (one, one, one, other):
-        send_within_deadline(http_client, url)
-    first, last = watched.closed
-    assert first.wait(10)
-    assert not last.is_set()
+    http_client = HttpClient(allow_private=True)
+    connections.barrier = threading.Barrier(2)
+    for _ in range(3):
+        senders = [
+            threading.Thread(target=send_within_deadline, args=(http_client, connections.urls[0]))
+            for _ in range(2)
+        ]
+        for sender in senders:
+            sender.start()
+        for sender in senders:
+            sender.join()
+    assert len(connections.closed) == 2
     http_client.close()
-    assert last.wait(10)
 
 
-def test_who_is_used_again_is_not_the_one_that_makes_room(
-    http_client: Exchange, watched: Watched, monkeypatch: pytest.MonkeyPatch
+def test_host_is_resolved_for_new_connections_only(
+    http_client: HttpClient,
+    connections: CountedConnections,
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
 ) -> None:
-    monkeypatch.setattr(exchange_room, "MOST_IDLE", 2)
-    one, other = watched.hosts
-    for url in (one, other, one, one.replace("127.0.0.1", "b.test"), one):
+    resolved_names = fake_resolver(lambda: ["127.0.0.1"])
+    for url in [*connections.urls[:2]] * 3:
         send_within_deadline(http_client, url)
-    assert watched.closed[1].wait(10)
-    assert [each.is_set() for each in watched.closed] == [False, True, False]
+    assert resolved_names == ["a.test", "b.test"]
+    http_client.close()
 
 
-def test_a_host_was_used_when_any_of_its_connections_was(
-    http_client: Exchange, watched: Watched, monkeypatch: pytest.MonkeyPatch
+def test_new_connection_uses_newly_resolved_addresses(
+    http_client: HttpClient,
+    receiver: ScriptedReceiver,
+    dialled_addresses: list[str],
+    fake_resolver: Callable[[ResolvedAddresses], list[str]],
 ) -> None:
-    monkeypatch.setattr(exchange_room, "MOST_IDLE", 3)
-    one, other = watched.hosts
-    watched.together = threading.Barrier(2)
-    twice = [
-        threading.Thread(target=send_within_deadline, args=(http_client, one)) for _ in range(2)
-    ]
-    for sender in twice:
-        sender.start()
-    for sender in twice:
-        sender.join()
-    watched.together = threading.Barrier(1)
-    for url in (other, one, one.replace("127.0.0.1", "b.test")):
-        send_within_deadline(http_client, url)
-    assert watched.closed[2].wait(10)
-    assert [each.is_set() for each in watched.closed] == [False, False, True, False]
+    answers = iter([["127.0.0.1"], ["127.0.0.3"]])
+    fake_resolver(lambda: next(answers))
+    receiver.add_behaviours(receiver.respond_with(NO_CONTENT))  # closes the connection
+    url = receiver.url.replace("127.0.0.1", "a.test")
+    assert send_within_deadline(http_client, url).status_code == 204
+    assert failure_message(http_client, url) == UNREACHABLE_ERROR
+    assert dialled_addresses == ["127.0.0.1", "127.0.0.3"]
 
 
-def test_a_host_that_is_gone_takes_no_room(
-    http_client: Exchange, watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exchange_room, "MOST_IDLE", 1)
-    gone = ScriptedReceiver()
-    gone.add_behaviours(gone.respond_with(FINE))
-    send_within_deadline(http_client, gone.url)
-    gone.close()
-    assert failure_message(http_client, gone.url) == UNREACHABLE_ERROR
-    for url in watched.hosts:
-        send_within_deadline(http_client, url)
-    assert watched.closed[0].wait(10)
-
-
-def test_what_comes_back_after_the_end_is_closed(
-    http_client: Exchange, receiver: ScriptedReceiver
+def test_handle_in_use_at_close_is_closed_afterwards(
+    http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     closed = threading.Event()
 
-    def play(sock: socket.socket) -> None:
+    def behave(sock: socket.socket) -> None:
         receiver.read_request(sock)
         http_client.close()
-        sock.sendall(FINE)
+        sock.sendall(NO_CONTENT)
         assert sock.recv(1) == b""
         closed.set()
 
-    receiver.add_behaviours(play)
+    receiver.add_behaviours(behave)
     assert send_within_deadline(http_client, receiver.url).status_code == 204
     assert closed.wait(10)
