@@ -14,6 +14,7 @@ from statistics import quantiles
 from provider.core.orders import Order
 from provider.delivery import InProcessDispatcher
 from provider.delivery.http.client import TIMEOUT_SECONDS
+from provider.delivery.runners.in_process import WORK_THREAD_PREFIX
 from provider.services import Services
 from tests import factories
 from tests.endurance.actors import STAFF_EMAIL
@@ -36,7 +37,8 @@ NEGLIGIBLE_DELAY_SECONDS = 0.02  # a smaller delay is noise of the machine
 MAX_LATENCY_SECONDS = TIMEOUT_SECONDS / 2  # a delivery that waited for a dead host takes longer
 WARM_UP_DELIVERIES = 5  # not counted: they open connections and compile statements
 LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 100  # timed, on each side
-RECEIVER_THREAD_MARKER = "process_request"  # in the name of a receiver's thread
+# In the names of the receivers' threads, and of the one thread of each scheduled work.
+OTHER_THREAD_MARKERS = ("process_request", WORK_THREAD_PREFIX)
 HEALTHY_HOST, SILENT_HOST, RESETTING_HOST, SLOW_HOST = (
     "127.0.0.1",
     "127.0.1.{}",
@@ -61,9 +63,11 @@ class MeasuredDispatcher:
     initial_threads: frozenset[threading.Thread]  # before the dispatcher was started
 
     def count_new_threads(self) -> int:
-        """Count the threads started since, without the receivers' threads."""
+        """Count the threads started since that deliver."""
         new = set(threading.enumerate()) - self.initial_threads
-        return sum(RECEIVER_THREAD_MARKER not in thread.name for thread in new)
+        return sum(
+            not any(marker in thread.name for marker in OTHER_THREAD_MARKERS) for thread in new
+        )
 
     def cancel_order(self, url: str) -> float:
         """Place an order and cancel it. Return the monotonic time of the cancellation."""

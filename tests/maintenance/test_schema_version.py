@@ -146,7 +146,8 @@ def check_upgrade_keeps_rows(db: Database, revision: str) -> None:
     after = row_counts(db)
     kept = before.keys() - DROPPED_TABLES
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
-    assert not db.is_sqlite or broken_references(db) == []
+    if db.is_sqlite:
+        assert broken_references(db) == []
     schema_version.require_current(db)
 
 
@@ -161,9 +162,7 @@ def test_upgrade_from_every_revision_keeps_rows(db: Database, revision: str) -> 
 
 
 @pytest.mark.parametrize("revision", schema_version.revisions())
-def test_postgresql_upgrade_from_every_revision_keeps_rows(
-    postgres: PostgresServer, revision: str
-) -> None:
+def test_upgrade_on_postgresql_keeps_rows(postgres: PostgresServer, revision: str) -> None:
     with postgres.empty_database() as url:
         db = Database(url)
         check_upgrade_keeps_rows(db, revision)

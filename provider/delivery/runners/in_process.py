@@ -12,6 +12,7 @@ from provider.services import Services
 
 MAX_IDLE_SECONDS = 60.0  # of the dispatcher, which a commit or the sweep wakes
 MAX_TIMER_SECONDS = 60.0  # the lease of a work that failed or died may end before its interval
+WORK_THREAD_PREFIX = "scheduled-"
 STOP_TIMEOUT_SECONDS = 10.0  # for works that run; a work may be interrupted anywhere
 
 
@@ -31,7 +32,12 @@ class InProcessDispatcher:
         self._thread = threading.Thread(target=self._run_dispatcher, name="dispatcher")
         # One thread for each work: a slow work delays no other. Daemons, or it delays the exit.
         self._work_threads = [
-            threading.Thread(target=self._run_work, args=(work,), name=work.name, daemon=True)
+            threading.Thread(
+                target=self._run_work,
+                args=(work,),
+                name=WORK_THREAD_PREFIX + work.name,
+                daemon=True,
+            )
             for work in works
         ]
         services.db.on_commit.append(self._dispatcher.wake)
