@@ -8,8 +8,8 @@ from pathlib import Path
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
-from provider.core.orders import PDF, REPORT, Link, Order
-from provider.outbox import CALLBACK, QueueName
+from provider.core.orders import PDF, REPORT, Link, Order, Result
+from provider.outbox import CALLBACK, Message, QueueName, encryption
 from provider.storage import secrets
 from provider.storage.secrets import SecretBox
 from tests import factories
@@ -51,19 +51,19 @@ QUEUE_CALLBACKS_SQL = (
     """reply_context = '{"callback_url": "http://' || CAST(:host AS text) """
     """|| '/assessments/' || id || '"}' """
     "WHERE id % :queue_count = :number",
-    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload, "
-    "supersedes_earlier, state, attempts, due_at, created_at, body) "
-    f"SELECT {ID_SQL}, :queue, orders.public_id, 1, 'status', "
-    """'{"status": "completed", "result": ' || results.id || '}', """
-    f":supersedes_earlier, 'waiting', 0, {TIMESTAMP_SQL}, {TIMESTAMP_SQL}, :body "
+    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload_encrypted, "
+    "supersedes_earlier, state, attempts, due_at, created_at) "
+    f"SELECT {ID_SQL}, :queue, orders.public_id, 1, 'status', :ciphertext, "
+    f":supersedes_earlier, 'waiting', 0, {TIMESTAMP_SQL}, {TIMESTAMP_SQL} "
     "FROM orders JOIN results ON results.order_id = orders.id "
     "WHERE orders.id % :queue_count = :number ORDER BY orders.id LIMIT :count",
 )
-# These messages have no order. They are due later, so that they are not sent during a round.
+# These messages have no order. They are due later, so that they are not sent during a round, and
+# their ciphertexts are never read.
 ADD_CALLBACKS_SQL = (
-    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload, "
-    "supersedes_earlier, state, attempts, due_at, created_at, body) "
-    f"{NUMBERS_SQL} SELECT {ID_SQL}, :queue, {ID_SQL}, 1, 'status', '{{}}', 1, 'waiting', 0, "
+    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload_encrypted, "
+    "supersedes_earlier, state, attempts, due_at, created_at, body_encrypted) "
+    f"{NUMBERS_SQL} SELECT {ID_SQL}, :queue, {ID_SQL}, 1, 'status', :ciphertext, 1, 'waiting', 0, "
     f"'2026-11-02 09:00:00.000000', {TIMESTAMP_SQL}, :body FROM n"
 )
 
@@ -95,7 +95,7 @@ class Backlog:
         instance = BenchmarkInstance.create(folder, url)
         instance.fill_to(count * 10 // 6 + 10 * queue_count)
         params = {
-            "body": CALLBACK_BODY.encode() if with_body else None,
+            "ciphertext": b"",
             "count": count // queue_count,
             "queue_count": queue_count,
             "supersedes_earlier": True,
@@ -114,8 +114,10 @@ class Backlog:
                 }
                 for statement in QUEUE_CALLBACKS_SQL:
                     connection.execute(text(statement), params | queue_params)
-        if not with_body:
-            with instance.services.db.writing() as session:
+        with instance.services.db.writing() as session:
+            body = CALLBACK_BODY.encode() if with_body else None
+            _encrypt_messages(session, instance.services.secret_box, body)
+            if not with_body:
                 _encrypt_links(session, instance.services.secret_box)
         instance.services.db.close()  # so that the database is one file, without a WAL file
         return cls(folder, instance, str(queues[0]), count)
@@ -124,7 +126,8 @@ class Backlog:
         """Add messages that are not sent, until `count` are queued."""
         with self.instance.fast_transaction() as connection:
             params = {"first": self.count + 1, "last": count, "queue": self.queue_name}
-            connection.execute(text(ADD_CALLBACKS_SQL), params | {"body": CALLBACK_BODY.encode()})
+            ciphertexts = {"ciphertext": b"", "body": CALLBACK_BODY.encode()}
+            connection.execute(text(ADD_CALLBACKS_SQL), params | ciphertexts)
 
     def copy(self, folder: Path) -> None:
         """Replace a folder with a copy of the instance."""
@@ -140,6 +143,26 @@ def _queue_name(instance: BenchmarkInstance, number: int, port: int) -> QueueNam
             instance.services, f"Account {number}", hosts=[host]
         )
     return QueueName(account_id, CALLBACK, f"{host}:{port}")
+
+
+def _encrypt_messages(session: Session, secret_box: SecretBox, body: bytes | None) -> None:
+    """Store the encrypted payload of each callback and, where it is rendered, the body."""
+    query = (
+        select(Message.id, Message.public_id, Result.id)
+        .join(Order, Order.public_id == Message.ordering_key)
+        .join(Result, Result.order_id == Order.id)
+    )
+    rows = [
+        {
+            "id": message_id,
+            "payload_encrypted": encryption.encrypt_payload(
+                secret_box, public_id, {"status": "completed", "result": result_id}
+            ),
+            "body_encrypted": body and encryption.encrypt_body(secret_box, public_id, body),
+        }
+        for message_id, public_id, result_id in session.execute(query)
+    ]
+    session.execute(update(Message), rows)
 
 
 def _encrypt_links(session: Session, secret_box: SecretBox) -> None:

@@ -61,11 +61,12 @@ FILL_SQL = (
     f"{NUMBERS_SQL}, e(type) AS (VALUES ('placed'), ('ended')) "
     f"SELECT i, CAST(type = 'ended' AS integer), {TIMESTAMP_SQL}, type, "
     "'ats', '' FROM n, e WHERE type = 'placed' OR i % 10 <> 6",
-    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload, "
+    # An empty ciphertext: nobody reads what these messages say.
+    "INSERT INTO messages (public_id, queue, ordering_key, sequence, topic, payload_encrypted, "
     "supersedes_earlier, state, attempts, due_at, created_at, settled_at) "
     f"{NUMBERS_SQL}, t(topic) AS (VALUES ('invitation'), ('status')) SELECT {ID_SQL}, account_id "
     f"|| CASE topic WHEN 'status' THEN '/callback/{CALLBACK_HOST}' ELSE '/email' END, public_id, "
-    f"CAST(topic = 'status' AS integer), topic, '{{}}', topic = 'status', {STATE_SQL}, 0, "
+    f"CAST(topic = 'status' AS integer), topic, :ciphertext, topic = 'status', {STATE_SQL}, 0, "
     f"{TIMESTAMP_SQL}, {TIMESTAMP_SQL}, {TIMESTAMP_SQL} FROM n JOIN orders ON orders.id = i, t "
     "WHERE topic = 'invitation' OR i % 10 <> 6",
 )
@@ -103,7 +104,8 @@ def insert_orders(connection: Connection, params: dict[str, int]) -> None:
     create_postgres_functions(connection)
     is_sqlite = connection.dialect.name == "sqlite"
     for statement in FILL_SQL if is_sqlite else (*DROP_INDEXES_SQL, *FILL_SQL, *CREATE_INDEXES_SQL):
-        connection.execute(text(statement), params if statement in FILL_SQL else {})
+        values = {**params, "ciphertext": b""} if statement in FILL_SQL else {}
+        connection.execute(text(statement), values)
 
 
 def create_postgres_functions(connection: Connection) -> None:
