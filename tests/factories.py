@@ -32,7 +32,6 @@ from provider.core.products.documents import Document
 from provider.core.scheduled import ScheduledWork
 from provider.core.staff import Staff
 from provider.delivery.scheduled_works import SCHEDULED_WORKS
-from provider.maintenance.prune_media import DELETE_UNUSED_MEDIA
 from provider.outbox import CALLBACK, AttemptResult, Claim, Message, Outcome, QueueName
 from provider.outbox import settle as settle_
 from provider.services import Services
@@ -329,12 +328,5 @@ def apply_deadlines(services: Services, session: Session, now: datetime) -> int:
 
 
 def quick_works(seconds: float) -> tuple[ScheduledWork, ...]:
-    """Return the scheduled works with another interval.
-
-    The deletion of unused media is left out: stores date their files by the machine's clock.
-    """
-    return tuple(
-        replace(work, every=timedelta(seconds=seconds))
-        for work in SCHEDULED_WORKS
-        if work is not DELETE_UNUSED_MEDIA
-    )
+    """Return the scheduled works with another interval."""
+    return tuple(replace(work, every=timedelta(seconds=seconds)) for work in SCHEDULED_WORKS)

@@ -3,10 +3,10 @@
 from provider.core import kinds
 from provider.core.scheduled import ScheduledWork
 from provider.delivery.sweep import SEND_DUE_MESSAGES
-from provider.maintenance.prune_media import DELETE_UNUSED_MEDIA
+from provider.maintenance.prune_bodies import PRUNE_BODIES
 
 SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     *kinds.SCHEDULED_WORKS,
     SEND_DUE_MESSAGES,
-    DELETE_UNUSED_MEDIA,
+    PRUNE_BODIES,
 )

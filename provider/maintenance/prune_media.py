@@ -8,7 +8,6 @@ from sqlalchemy import select
 
 from provider.core.kinds import KINDS
 from provider.core.kinds.base import KindMedia
-from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict
 from provider.storage.database import Database
 from provider.storage.media import LIST_PAGE_SIZE, MediaStore
@@ -53,14 +52,3 @@ def _known_ids(db: Database, kind_media: KindMedia, row_ids: set[str]) -> set[st
     with db.reading() as session:
         query = select(kind_media.id_column).where(kind_media.id_column.in_(row_ids))
         return set(session.scalars(query))
-
-
-def _run(context: WorkContext) -> None:
-    for key, _ in find_unreferenced_files(context.db, context.media, context.now()):
-        context.media.delete(key)
-
-
-# The lease is long, because a store with many files takes minutes to list.
-DELETE_UNUSED_MEDIA = ScheduledWork(
-    "delete_unused_media", every=timedelta(days=1), run=_run, lease=timedelta(hours=2)
-)
