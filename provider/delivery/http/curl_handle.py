@@ -18,9 +18,8 @@ MAX_IDLE_SECONDS = 55  # the other side may have closed an older connection
 # libcurl's codes for a malformed header, which pycurl names differently or not at all.
 WEIRD_SERVER_REPLY, BAD_CONTENT_ENCODING = 8, pycurl.E_BAD_CONTENT_ENCODING
 STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-9]\d\d)(?: |\r|$)")
-INTERIM_STATUS_CODES = frozenset(
-    (100, *range(102, 200))
-)  # 101 is final, although no upgrade was asked for
+# 101 is final, although no upgrade was asked for.
+INTERIM_STATUS_CODES = frozenset((100, *range(102, 200)))
 ADDED_HEADERS = ("Accept", "Content-Type", "Expect", "User-Agent")  # by libcurl and pycurl
 
 
@@ -79,12 +78,12 @@ class CurlHandle:
 
     def __init__(self, *, allow_private: bool, ca_file: str) -> None:
         self._allow_private = allow_private
-        # Authority, with pinned addresses → descriptor of its last connection; the latest last.
+        # Authority with pinned addresses → descriptor of its connection; the last used at the end.
         self._descriptors: dict[str, int] = {}
         self._may_connect = False
         self._refusal: Exception | None = None
         self._sockets: list[socket.socket] = []
-        self._head: list[bytes] = []  # lines of the current response, and the bytes of its body
+        self._head: list[bytes] = []  # the lines before the response's body
         self._body = bytearray()
         self._max_body_bytes = 0
         self._curl = pycurl.Curl()
@@ -151,7 +150,8 @@ class CurlHandle:
         failure = self._run(request.endpoint.authority, may_connect)
         status_code, headers, is_head_complete = _parse_head(self._head)
         is_malformed = failure and failure.args[0] in (WEIRD_SERVER_REPLY, BAD_CONTENT_ENCODING)
-        # The status counts despite a malformed header. libcurl accepts headers that break off.
+        # The status counts despite a malformed header, but not when the headers break off, which
+        # libcurl accepts.
         if not is_head_complete and not (is_malformed and status_code):
             raise failure or pycurl.error(pycurl.E_GOT_NOTHING)
         return HttpResponse(status_code, headers, bytes(self._body), is_complete=not failure)
