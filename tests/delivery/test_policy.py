@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from provider import outbox
 from provider.core.accounts import Account
 from provider.core.orders import Order
-from provider.delivery import Dispatcher, circuit_breaker
+from provider.delivery import Dispatcher
 from provider.delivery.circuit_breaker import (
     FAILURE_THRESHOLD,
     PROBE_INTERVALS,
@@ -357,7 +357,8 @@ def test_order_that_is_always_403_does_not_pause_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # The shortest waits: a pause lasts two rounds, and none ends at the moment of a round.
-    monkeypatch.setattr(circuit_breaker.random, "uniform", lambda low, high: low)
+    uniform = "provider.delivery.circuit_breaker.random.uniform"
+    monkeypatch.setattr(uniform, lambda low, high: low)
     ats.responses.extend([reject_bad_paths] * 1000)
     decline(1, path="/bad")
     paused_count = 0
