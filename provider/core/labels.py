@@ -21,7 +21,7 @@ PROGRESS_LABELS = {
 }
 WAITING_FOR_LABELS = {
     "candidate": "Candidate",
-    "staff": "Staff (needs action)",
+    "staff": "Staff",
     "vendor": "Vendor",
     "clock": "A deadline",
     "nobody": "Nobody",
