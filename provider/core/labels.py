@@ -64,8 +64,9 @@ ACTION_LABELS = {
 }
 FIELD_LABELS = {
     "ats": "ATS",
-    "expire_after_seconds": "Seconds to start",
+    "expire_after_seconds": "Time to start",
     "ip_address": "IP address",
+    "newest": "Newest version",
     "timezone": "Time zone",
     "shared_ttl": "Lifetime of shared links",
     "shared_ttl_units": "Unit of that lifetime",
