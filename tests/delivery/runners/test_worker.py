@@ -312,6 +312,7 @@ def test_notifier_stops_while_procrastinate_fails(services: Services) -> None:
     notifier = JobNotifier(services.db).start()
     notifier.notify(["7/email"])
     notifier.stop()
+    notifier._thread.join(30)  # on a busy machine its error takes longer than `stop` waits
     assert not notifier._thread.is_alive()
     execute(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
 
