@@ -23,6 +23,7 @@ from provider.core.report import Report, build_report
 from provider.core.report_pdf import render_pdf
 from provider.errors import Gone, NotFound
 from provider.services import current_services
+from provider.texts import gettext_noop
 from provider.web.rate_limit import limit_by_address
 
 routes = Blueprint("report", __name__)
@@ -32,8 +33,8 @@ VIEW_LIFETIME = timedelta(minutes=30)
 # PDFs in memory: an ATS fetches each of them several times.
 PDF_CACHE_SIZE = 64
 MAX_FILE_NAME_LENGTH = 80
-REPORT_NOT_FOUND_MESSAGE = "This address leads to no report"
-LINK_EXPIRED_MESSAGE = (
+REPORT_NOT_FOUND_MESSAGE = gettext_noop("This address leads to no report")
+LINK_EXPIRED_MESSAGE = gettext_noop(
     "It was made for a limited time or a limited number of views, and that is used up"
 )
 

@@ -1,0 +1,16 @@
+"""gettext in Jinja templates: `{% trans %}`, `gettext()` and `_()`."""
+
+from typing import Any
+
+from jinja2 import Environment
+
+from provider import texts
+
+
+def translate_templates(environment: Environment) -> None:
+    """Let the templates of an environment use the texts of the present language."""
+    environment.add_extension("jinja2.ext.i18n")
+    environment.policies["ext.i18n.trimmed"] = True  # a line break in a text counts as a space
+    install: Any = environment.install_gettext_callables  # type: ignore[attr-defined]
+    install(texts.gettext, texts.ngettext, newstyle=True)
+    environment.globals["current_language"] = texts.current_language
