@@ -34,7 +34,13 @@ def missing_core_parts(kind: Kind) -> list[str]:
         *_unclassified_columns(kind),
         *_missing_scheduled_work(kind),
         *_missing_result_view(kind),
+        *_missing_progress_table(kind),
     ]
+
+
+def _missing_progress_table(kind: Kind) -> Iterator[str]:
+    if not getattr(kind.order_class, "progress_table", None):
+        yield f"progress_table of {kind.order_class.__name__}"
 
 
 def missing_pages(kind: Kind, pages: KindPages | None, app: Flask) -> list[str]:

@@ -41,10 +41,10 @@ each_kind = pytest.mark.parametrize("name", [*KINDS])
 
 
 @each_kind
-def test_kind_is_complete(name: str, app: Flask) -> None:
+def test_kind_is_complete(name: str, pages_app: Flask) -> None:
     kind = KINDS[name]
     assert missing_core_parts(kind) == []
-    assert missing_pages(kind, KIND_PAGES.get(name), app) == []
+    assert missing_pages(kind, KIND_PAGES.get(name), pages_app) == []
     assert missing_surroundings(kind, KIND_FACTORIES) == []
 
 
@@ -99,18 +99,26 @@ def test_missing_parts_of_core_are_named(tmp_path: Path) -> None:
     assert "label kind exam" in renamed
 
 
-def test_missing_event_labels_are_named(monkeypatch: pytest.MonkeyPatch, app: Flask) -> None:
+def test_missing_progress_table_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    check = KINDS["check"]
+    monkeypatch.setattr(check.order_class, "progress_table", {})
+    assert missing_core_parts(check) == ["progress_table of Check"]
+
+
+def test_missing_event_labels_are_named(monkeypatch: pytest.MonkeyPatch, pages_app: Flask) -> None:
     for event_type in ("outcome entered", "details shown", "remux"):
         monkeypatch.delitem(labels.LABELS["event"], event_type)
     assert missing_core_parts(KINDS["check"]) == ["label event outcome entered"]
     assert missing_core_parts(KINDS["interview"]) == ["label event remux"]
-    assert missing_pages(KINDS["check"], KIND_PAGES["check"], app) == ["label event details shown"]
+    assert missing_pages(KINDS["check"], KIND_PAGES["check"], pages_app) == [
+        "label event details shown"
+    ]
 
 
-def test_missing_pages_and_surroundings_are_named(app: Flask) -> None:
+def test_missing_pages_and_surroundings_are_named(pages_app: Flask) -> None:
     exam = replace(KINDS["assessment"], name="exam")
-    assert missing_pages(exam, None, app) == ["an entry in KIND_PAGES"]
-    assert missing_pages(exam, KIND_PAGES["assessment"], app) == [
+    assert missing_pages(exam, None, pages_app) == ["an entry in KIND_PAGES"]
+    assert missing_pages(exam, KIND_PAGES["assessment"], pages_app) == [
         "template candidate/exam/about.html",
         "template candidate/exam/privacy.html",
         "template console/exam/preview.html",

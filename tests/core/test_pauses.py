@@ -13,7 +13,7 @@ from provider.outbox import CALLBACK, EMAIL, MEDIA, Message, Outcome, Pause
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
-from tests.outbox.test_messages import claim, put, settle
+from tests.outbox.messages import claim, put, settle
 
 pytestmark = pytest.mark.both
 REASON = "It answers 503"

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import post_load
 from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.kinds.base import Kind, KindTexts
-from provider.core.orders import Evidence, Order, Result
+from provider.core.orders import Evidence, Order, ProgressTable, Result, progress_state
 from provider.core.products import Product
 from provider.core.products.schema_fields import DocumentSchema, Integer
 from provider.core.products.schema_fields import Text as TextField
@@ -76,6 +76,11 @@ class Greeting(Order):
 
     __mapper_args__ = {"polymorphic_identity": "greeting"}  # noqa: RUF012
 
+    progress_table: ClassVar[ProgressTable] = {
+        "invited": progress_state("candidate", "opened", "submitted"),
+        "opened": progress_state("candidate", "submitted"),
+        "submitted": progress_state("nobody"),
+    }
     texts: Mapped[list[GreetingText]] = relationship(back_populates="greeting")
 
     def write(self, session: Session, secret_box: SecretBox, text: str, now: datetime) -> None:

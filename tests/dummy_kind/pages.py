@@ -3,9 +3,11 @@
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
+from provider.core.staff import Permission
 from provider.services import current_services
 from provider.web.candidate.responses import redirect_to_landing
 from provider.web.candidate.session import order_for_update
+from provider.web.console.authentication import requires
 from provider.web.kinds import KindPages
 from tests.dummy_kind.kind import Greeting
 
@@ -28,6 +30,7 @@ def write(public_id: str) -> ResponseReturnValue:
 
 
 @console.get("/")
+@requires(Permission.VIEW_RESULTS)
 def detail(order_id: str) -> str:
     with current_services().db.reading() as session:
         return Greeting.find(session, order_id).evidence().text

@@ -53,9 +53,9 @@ def order_id(services: Services, ats: FakeAts) -> str:
     )
 
 
-def test_dummy_kind_is_complete(app: Flask) -> None:
+def test_dummy_kind_is_complete(pages_app: Flask) -> None:
     assert missing_core_parts(KIND) == []
-    assert missing_pages(KIND, PAGES, app) == []
+    assert missing_pages(KIND, PAGES, pages_app) == []
     assert label_for("kind", "greeting") == "Greeting"
 
 

@@ -10,13 +10,13 @@ import pytest
 import sqlalchemy as sa
 
 from provider import maintenance
-from provider.config import Settings
 from provider.core.kinds import KINDS
 from provider.core.orders import STATUSES, orders_of_person
 from provider.core.orders.states import waiting_for
 from provider.maintenance import schema_version
 from provider.storage.database import Database
 from provider.storage.secrets import SecretBox
+from tests.factories import make_settings
 from tests.maintenance.test_schema_version import row_values
 
 
@@ -87,7 +87,7 @@ def _table(kind: str) -> Any:
 
 
 def test_messages_keep_their_ordering_keys(empty_db: Database) -> None:
-    schema_version.upgrade(empty_db, "0006")
+    schema_version.upgrade(empty_db, "0007")
     keys = ["Zz_-aaaaaaaaaaaaaaaaaa", "Zz_-aaaaaaaaaaaaaaaaaa/notes", "zz--aaaaaaaaaaaaaaaaaa"]
     insert_rows(empty_db, "messages", *({"ordering_key": key} for key in keys))
     schema_version.upgrade(empty_db)
@@ -106,7 +106,7 @@ CHANGED_EMAILS = ("jos\u00e9@example.com", "info@b\u00fccher.example", " lakita@
 
 
 def test_digests_of_other_than_plain_addresses_are_emptied(empty_db: Database) -> None:
-    schema_version.upgrade(empty_db, "0006b")
+    schema_version.upgrade(empty_db, "0007")
     emails = (ASCII_EMAIL, *CHANGED_EMAILS)
     insert_rows(empty_db, "candidates", *({"email": email} for email in emails))
     schema_version.upgrade(empty_db)
@@ -117,17 +117,13 @@ def test_digests_of_other_than_plain_addresses_are_emptied(empty_db: Database) -
 
 
 def test_initialise_computes_the_emptied_digests(empty_db: Database, tmp_path: Path) -> None:
-    schema_version.upgrade(empty_db, "0006b")
+    schema_version.upgrade(empty_db, "0007")
     insert_parents(empty_db)
     insert_rows(empty_db, "candidates", {"id": 2, "email": "jos\u00e9@B\u00dcCHER.example"})
     parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 2}
     insert_rows(empty_db, "orders", {"kind": "check"} | parents)
-    settings = Settings(
-        instance=tmp_path,
-        database_url=empty_db.url.render_as_string(hide_password=False),
-        media_url=f"file:{tmp_path / 'media'}",
-        secret_keys=(b"k" * 32,),
-    )
+    database_url = empty_db.url.render_as_string(hide_password=False)
+    settings = make_settings(tmp_path, PROVIDER_DATABASE_URL=database_url)
     maintenance.initialise(settings)
     secret_box = SecretBox(settings.secret_keys)
     with empty_db.reading() as session:

@@ -144,8 +144,8 @@ def check_upgrade_keeps_rows(db: Database, revision: str) -> None:
     assert set(before.values()) == {ROWS_PER_TABLE}
     schema_version.upgrade(db, secret_box=SECRET_BOX)
     after = row_counts(db)
-    kept = before.keys() - DROPPED_TABLES
-    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+    remaining = before.keys() - DROPPED_TABLES
+    assert {name: after[name] for name in remaining} == {name: before[name] for name in remaining}
     if db.is_sqlite:
         assert broken_references(db) == []
     schema_version.require_current(db)

@@ -20,17 +20,7 @@ from provider.outbox import (
 from provider.outbox.claims import NEWEST_MESSAGES_LIMIT
 from provider.services import Services
 from tests.factories import ManualClock
-from tests.outbox.test_messages import QUEUE, claim, put, settle, state
-
-
-def row(services: Services, message_id: int) -> Message:
-    with services.db.reading() as session:
-        return session.get_one(Message, message_id)
-
-
-def requeue(services: Services, message_id: int) -> bool:
-    with services.db.writing() as session:
-        return outbox.requeue(session, session.get_one(Message, message_id), services.now())
+from tests.outbox.messages import QUEUE, claim, put, requeue, row, settle, state
 
 
 def test_claim_with_limit_takes_longest_due_first(services: Services, clock: ManualClock) -> None:

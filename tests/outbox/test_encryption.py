@@ -31,8 +31,8 @@ from provider.storage.database import Database
 from provider.storage.secrets import SecretBox
 from tests import check_factories, factories
 from tests.factories import ManualClock, settle_attempt
+from tests.outbox.messages import QUEUE, put, row
 
-QUEUE = "1/email"
 BODY = b"Dear Lakita"
 
 
@@ -43,20 +43,6 @@ def dispatcher(services: Services) -> Iterator[Dispatcher]:
     dispatcher.stop()
 
 
-def put(services: Services, key: str = "a", sequence: int = 1) -> int:
-    with services.db.writing() as session:
-        return outbox.append(
-            session,
-            queue=QUEUE,
-            ordering_key=key,
-            sequence=sequence,
-            topic="invitation",
-            payload={"order": key},
-            now=services.now(),
-            supersedes_earlier=True,
-        )
-
-
 def send(services: Services, outcome: Outcome, body: bytes = BODY) -> Claim:
     """Claim the oldest message, store its body and settle it."""
     with services.db.writing() as session:
@@ -64,11 +50,6 @@ def send(services: Services, outcome: Outcome, body: bytes = BODY) -> Claim:
         outbox.store_body(session, claim, body)
         settle_attempt(services, session, claim, outcome)
         return claim
-
-
-def load(services: Services, message_id: int) -> Message:
-    with services.db.reading() as session:
-        return session.get_one(Message, message_id)
 
 
 def database_bytes(services: Services) -> bytes:
@@ -108,9 +89,9 @@ def test_files_hold_neither_invitation_token_nor_consent_name(
 def test_content_is_encrypted_and_read_with_secret_box(services: Services) -> None:
     message_id = put(services)
     claim = send(services, Outcome("retry"))
-    message = load(services, message_id)
-    assert message.get_payload(services.secret_box) == {"order": "a"}
-    assert claim.get_payload(services.secret_box) == {"order": "a"}
+    message = row(services, message_id)
+    assert message.get_payload(services.secret_box) == {"n": 1}
+    assert claim.get_payload(services.secret_box) == {"n": 1}
     assert message.get_body(services.secret_box) == BODY
     assert message.body_encrypted
     assert BODY not in message.body_encrypted
@@ -124,7 +105,7 @@ def test_ciphertext_of_another_row_is_refused(services: Services, column: str) -
     with services.db.writing() as session:
         stolen = getattr(session.get_one(Message, first), column)
         session.execute(update(Message).where(Message.id == second).values({column: stolen}))
-    message = load(services, second)
+    message = row(services, second)
     read = message.get_payload if column == "payload_encrypted" else message.get_body
     with pytest.raises(Unavailable, match="does not belong to its row"):
         read(services.secret_box)
@@ -136,15 +117,15 @@ def test_ciphertext_of_another_column_is_refused(services: Services) -> None:
         message = session.get_one(Message, message_id)
         message.body_encrypted = message.payload_encrypted
     with pytest.raises(Unavailable, match="does not belong to its row"):
-        load(services, message_id).get_body(services.secret_box)
+        row(services, message_id).get_body(services.secret_box)
 
 
 def test_new_first_key_reads_messages_of_the_old_one(services: Services) -> None:
     message_id = put(services)
     send(services, Outcome("retry"))
     rotated = SecretBox([b"n" * 32, b"k" * 32])
-    message = load(services, message_id)
-    assert (message.get_payload(rotated), message.get_body(rotated)) == ({"order": "a"}, BODY)
+    message = row(services, message_id)
+    assert (message.get_payload(rotated), message.get_body(rotated)) == ({"n": 1}, BODY)
     with pytest.raises(Unavailable, match="lacks the key"):
         message.get_body(SecretBox([b"n" * 32]))
 
@@ -197,15 +178,15 @@ def test_old_body_of_delivered_message_becomes_its_digest(
     clock.advance(BODY_RETENTION - timedelta(seconds=1))
     with services.db.writing() as session:
         assert drop_old_bodies(session, services.now()) == 0
-    assert load(services, message_id).get_body(services.secret_box) == BODY
+    assert row(services, message_id).get_body(services.secret_box) == BODY
     clock.advance(timedelta(seconds=1))
     with services.db.writing() as session:
         assert drop_old_bodies(session, services.now()) == 1
         assert drop_old_bodies(session, services.now()) == 0
-    message = load(services, message_id)
+    message = row(services, message_id)
     assert message.get_body(services.secret_box) is None
     assert message.body_digest == hashlib.sha256(BODY).digest()
-    assert message.get_payload(services.secret_box) == {"order": "a"}
+    assert message.get_payload(services.secret_box) == {"n": 1}
 
 
 @pytest.mark.both
@@ -226,14 +207,14 @@ def test_old_body_of_parked_message_is_sent_again_unchanged(
 
 @pytest.mark.both
 def test_old_body_of_superseded_message_is_dropped(services: Services, clock: ManualClock) -> None:
-    first = put(services, sequence=1)
+    first = put(services, sequence=1, supersedes_earlier=True)
     send(services, Outcome("rejected"))
-    put(services, sequence=2)
+    put(services, sequence=2, supersedes_earlier=True)
     send(services, Outcome("delivered"))
     clock.advance(BODY_RETENTION)
     with services.db.writing() as session:
         assert drop_old_bodies(session, services.now()) == 2
-    assert load(services, first).body_encrypted is None
+    assert row(services, first).body_encrypted is None
 
 
 def test_drop_of_old_bodies_uses_index_and_a_limit(services: Services, clock: ManualClock) -> None:

@@ -17,7 +17,6 @@ from provider.outbox import (
     SUPERSEDED,
     Attempt,
     AttemptResult,
-    Claim,
     Message,
     Outcome,
     is_in_state,
@@ -25,42 +24,10 @@ from provider.outbox import (
 from provider.outbox.claims import _claim_query
 from provider.outbox.message import _DUE_QUEUES_QUERY, _LAST_WAITING_QUERY, _OLDEST_DUE_QUERY
 from provider.services import Services
-from tests import factories
 from tests.factories import ManualClock
+from tests.outbox.messages import QUEUE, claim, put, settle, state
 
 pytestmark = pytest.mark.both
-QUEUE = "1/callback"
-
-
-def put(
-    services: Services, key: str = "a", sequence: int = 1, queue: str = QUEUE, **more: bool
-) -> int:
-    with services.db.writing() as session:
-        return outbox.append(
-            session,
-            queue=queue,
-            ordering_key=key,
-            sequence=sequence,
-            topic="status",
-            payload={"n": sequence},
-            now=services.now(),
-            **more,
-        )
-
-
-def claim(services: Services, queue: str = QUEUE, limit: int = 100) -> list[Claim]:
-    with services.db.writing() as session:
-        return outbox.claim(session, queue, services.now(), limit)
-
-
-def settle(services: Services, claimed: Claim, outcome: Outcome) -> bool:
-    with services.db.writing() as session:
-        return bool(factories.settle_attempt(services, session, claimed, outcome))
-
-
-def state(services: Services, message_id: int) -> str:
-    with services.db.reading() as session:
-        return session.get_one(Message, message_id).state
 
 
 def test_claim_takes_oldest_unsettled_message_of_each_key(services: Services) -> None:

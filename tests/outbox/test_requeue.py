@@ -18,8 +18,7 @@ from provider.outbox import (
 )
 from provider.services import Services
 from tests.factories import ManualClock
-from tests.outbox.test_claims import requeue, row
-from tests.outbox.test_messages import QUEUE, claim, put, settle
+from tests.outbox.messages import QUEUE, claim, put, requeue, row, settle
 
 pytestmark = pytest.mark.both
 

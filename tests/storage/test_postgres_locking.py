@@ -25,7 +25,7 @@ from provider.storage.database import acquire_advisory_lock
 from tests import factories
 from tests.ats.workable_client import WorkableClient
 from tests.factories import ManualClock
-from tests.outbox.test_messages import claim, put, settle, state
+from tests.outbox.messages import claim, put, settle, state
 from tests.postgres_server import PostgresServer
 
 QUEUE = "1/callback/a.test"

@@ -32,6 +32,13 @@ Decline = Callable[..., None]
 Scrape = Callable[[], dict[str, float]]
 
 
+@pytest.fixture(autouse=True)
+def _instant_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a read of the gauges take no time: a slow machine would cache it longer."""
+    manual_time = SimpleNamespace(perf_counter=lambda: 0.0)
+    monkeypatch.setattr("provider.metrics.database.time", manual_time)
+
+
 @pytest.fixture
 def services(services: Services) -> Services:
     """Services with a metrics token, and with callbacks to private addresses."""

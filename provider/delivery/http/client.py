@@ -26,7 +26,7 @@ from provider.delivery.http.handle_pool import HandlePool
 TIMEOUT_SECONDS = 10.0  # for a whole exchange: name, connection, TLS, request and response
 MAX_CALLBACK_RESPONSE_BYTES = 64 * 1024  # of a body after decompression
 MAX_IDLE_HANDLES = 64
-TOO_LARGE = 100  # libcurl's code for a header of 100 kB; pycurl has no name for it
+TOO_LARGE = 100  # libcurl's code for more than 5000 headers or 100 kB in one
 
 TIMED_OUT = "The receiver did not answer in time"
 UNREACHABLE = "The receiver could not be reached"
@@ -48,7 +48,6 @@ MESSAGES_BY_CURL_ERROR: dict[int | str, str] = {
     pycurl.E_SSL_CONNECT_ERROR: INVALID_TLS,
     pycurl.E_UNSUPPORTED_PROTOCOL: NOT_HTTP,
     pycurl.E_URL_MALFORMAT: UNSENDABLE,
-    pycurl.E_WRITE_ERROR: TOO_MANY_HEADERS,
     TOO_LARGE: TOO_MANY_HEADERS,
     WEIRD_SERVER_REPLY: NOT_HTTP,
 }

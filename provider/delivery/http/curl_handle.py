@@ -5,7 +5,8 @@ import re
 import select
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 import pycurl
 
@@ -13,13 +14,12 @@ from provider.delivery.http.addresses import AddressNotAllowed, Endpoint, IPAddr
 
 MAX_CONNECTIONS_PER_HANDLE = 8
 MAX_IDLE_SECONDS = 55  # the other side may have closed an older connection
-MAX_HEAD_BYTES = 64 * 1024  # of status lines and headers
 
 # libcurl's codes for a malformed header, which pycurl names differently or not at all.
 WEIRD_SERVER_REPLY, BAD_CONTENT_ENCODING = 8, pycurl.E_BAD_CONTENT_ENCODING
-STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9]\d\d)(?: |\r|\n)")
-INTERIM_STATUS_CODES = (100, *range(102, 200))  # 101 is final, although no upgrade was asked for
-FORBIDDEN_CHARACTERS = re.compile(r"[\r\n\0]")
+STATUS_LINE = re.compile(r"HTTP/1\.[01] ([1-9]\d\d)(?: |\r|$)")
+# 101 is final, although no upgrade was asked for.
+INTERIM_STATUS_CODES = frozenset((100, *range(102, 200)))
 ADDED_HEADERS = ("Accept", "Content-Type", "Expect", "User-Agent")  # by libcurl and pycurl
 
 
@@ -31,8 +31,7 @@ class InvalidResponse(Exception):
     """The response is not HTTP/1."""
 
 
-@dataclass(frozen=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """A request; `target` is path and query. No Content-Length is sent when `body` is None."""
 
     method: str
@@ -53,15 +52,19 @@ class HttpRequest:
         lines = [
             f"{name}: {value}" if value else f"{name};" for name, value in self.headers.items()
         ]
-        if FORBIDDEN_CHARACTERS.search("".join([self.method, *lines])):
+        text = "\n".join([*lines, self.method])
+        if text.count("\n") != len(lines) or "\r" in text or "\0" in text:
             raise ValueError("A header contains a line break")
-        given_names = {name.lower() for name in self.headers}
-        lines += [f"{name}:" for name in ADDED_HEADERS if name.lower() not in given_names]
-        return [line.encode("latin-1") for line in lines]
+        return [*text.encode("latin-1").split(b"\n")[:-1], *_removed_headers(tuple(self.headers))]
 
 
-@dataclass(frozen=True)
-class HttpResponse:
+@lru_cache(maxsize=64)  # by the names of a request's headers
+def _removed_headers(given_names: tuple[str, ...]) -> list[bytes]:
+    lower_names = {name.lower() for name in given_names}
+    return [f"{name}:".encode() for name in ADDED_HEADERS if name.lower() not in lower_names]
+
+
+class HttpResponse(NamedTuple):
     """A response; the names of `headers` are in lower case."""
 
     status_code: int
@@ -75,15 +78,19 @@ class CurlHandle:
 
     def __init__(self, *, allow_private: bool, ca_file: str) -> None:
         self._allow_private = allow_private
-        # Authority, with pinned addresses → descriptor of its last connection; the latest last.
+        # Authority with pinned addresses → descriptor of its connection; the last used at the end.
         self._descriptors: dict[str, int] = {}
         self._may_connect = False
         self._refusal: Exception | None = None
         self._sockets: list[socket.socket] = []
+        self._head: list[bytes] = []  # the lines before the response's body
+        self._body = bytearray()
+        self._max_body_bytes = 0
         self._curl = pycurl.Curl()
         options: dict[int, object] = {
             pycurl.ACCEPT_ENCODING: "identity",  # a compressed body is decompressed nevertheless
             pycurl.CAINFO: ca_file,
+            pycurl.HEADERFUNCTION: self._head.append,  # libcurl reads at most 300 kB of them
             pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
             pycurl.MAXAGE_CONN: MAX_IDLE_SECONDS,
             pycurl.MAXCONNECTS: MAX_CONNECTIONS_PER_HANDLE,
@@ -92,6 +99,7 @@ class CurlHandle:
             pycurl.PATH_AS_IS: 1,
             pycurl.PROTOCOLS: pycurl.PROTO_HTTPS | (pycurl.PROTO_HTTP if allow_private else 0),
             pycurl.PROXY: "",  # or libcurl reads the environment's proxies
+            pycurl.WRITEFUNCTION: self._receive_body,
         }
         for option, value in options.items():
             self._curl.setopt(option, value)
@@ -124,7 +132,9 @@ class CurlHandle:
 
         Raises NoKeptConnection, AddressNotAllowed, InvalidResponse, ValueError or pycurl.error.
         """
-        head, body = _Head(), _CappedBody(request.max_response_bytes)
+        self._head.clear()
+        self._body.clear()
+        self._max_body_bytes = request.max_response_bytes
         curl = self._curl
         curl.setopt(pycurl.URL, request.url)
         if request.method == "HEAD":
@@ -136,16 +146,15 @@ class CurlHandle:
             curl.setopt(pycurl.POSTFIELDS, request.body)
         curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         curl.setopt(pycurl.HTTPHEADER, request.header_lines())
-        curl.setopt(pycurl.HEADERFUNCTION, head.write)
-        curl.setopt(pycurl.WRITEFUNCTION, body.write)
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_seconds * 1000)))
         failure = self._run(request.endpoint.authority, may_connect)
-        status_code, headers, is_head_complete = _parse_head(head.lines)
+        status_code, headers, is_head_complete = _parse_head(self._head)
         is_malformed = failure and failure.args[0] in (WEIRD_SERVER_REPLY, BAD_CONTENT_ENCODING)
-        # The status counts despite a malformed header. libcurl accepts headers that break off.
+        # The status counts despite a malformed header, but not when the headers break off, which
+        # libcurl accepts.
         if not is_head_complete and not (is_malformed and status_code):
             raise failure or pycurl.error(pycurl.E_GOT_NOTHING)
-        return HttpResponse(status_code, headers, bytes(body.content), is_complete=not failure)
+        return HttpResponse(status_code, headers, bytes(self._body), is_complete=not failure)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -179,6 +188,12 @@ class CurlHandle:
         self._refusal = NoKeptConnection()
         return pycurl.PREREQFUNC_ABORT
 
+    def _receive_body(self, chunk: bytes) -> int:
+        """Collect a part of the body; a byte more than wanted ends the transfer."""
+        accepted = chunk[: self._max_body_bytes - len(self._body)]
+        self._body += accepted
+        return len(accepted)
+
     def _open_socket(self, _purpose: int, target: "pycurl.CurlSockAddr") -> socket.socket | int:
         """Check the actual address of a new connection, and return its socket."""
         if not self._may_connect:
@@ -206,52 +221,24 @@ def _is_readable(descriptor: int) -> bool:
     return bool(poller.poll(0))
 
 
-class _Head:
-    """Collects lines of at most `MAX_HEAD_BYTES`; more, or another protocol, ends the transfer."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-        self._remaining_bytes = MAX_HEAD_BYTES
-
-    def write(self, line: bytes) -> int:
-        self._remaining_bytes -= len(line)
-        if self._remaining_bytes < 0:
-            return 0
-        self.lines.append(line)
-        is_invalid = line.startswith(b"HTTP/") and not STATUS_LINE.match(line)
-        return 0 if is_invalid else len(line)
-
-
-class _CappedBody:
-    """Collects a body of at most `max_bytes`; a byte beyond them ends the transfer."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.content = bytearray()
-        self._max_bytes = max_bytes
-
-    def write(self, chunk: bytes) -> int:
-        accepted = chunk[: self._max_bytes - len(self.content)]
-        self.content += accepted
-        return len(accepted)
-
-
 def _parse_head(lines: list[bytes]) -> tuple[int, dict[str, str], bool]:
     """Return the final status code, its headers, and whether they are complete.
 
     The status code is 0 before the final response. Lines after its headers are a body's trailer.
     """
-    status_code, headers = 0, dict[str, str]()
-    for line in lines:
+    status_code = 0
+    headers: dict[str, str] = {}
+    for line in b"".join(lines).decode("latin-1").split("\n")[:-1]:
         if not status_code:
             status = STATUS_LINE.match(line)
             if not status:
                 raise InvalidResponse
             status_code = int(status[1])
-        elif line.strip():
-            name, _, value = (part.strip() for part in line.decode("latin-1").partition(":"))
+        elif line and line != "\r":
+            name, _, value = line.partition(":")
+            name, value = name.strip().lower(), value.strip()
             if name:
-                known = headers.get(name.lower())
-                headers[name.lower()] = value if known is None else f"{known}, {value}"
+                headers[name] = f"{headers[name]}, {value}" if name in headers else value
         elif status_code in INTERIM_STATUS_CODES:
             status_code, headers = 0, {}
         else:

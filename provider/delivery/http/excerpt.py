@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from provider.logging_config import TOKEN_PATTERN
 
@@ -15,6 +16,8 @@ def create_excerpt(body: bytes, sent_headers: Mapping[str, str], max_bytes: int)
     """
     # Twice as much is searched: a secret that begins within the excerpt is seen whole.
     text = body[: 2 * max_bytes].decode("utf-8", "replace")
+    if not text:
+        return ""
     # Each star replaces one character, or a part of a later secret would move into the excerpt.
     for secret in _secrets(sent_headers):
         text = text.replace(secret, "*" * len(secret))
@@ -24,5 +27,10 @@ def create_excerpt(body: bytes, sent_headers: Mapping[str, str], max_bytes: int)
 
 def _secrets(headers: Mapping[str, str]) -> list[str]:
     """Return the last word of each header with credentials, the longest first."""
-    values = [value for name, value in headers.items() if SECRET_HEADER.search(name)]
-    return sorted({value.rpartition(" ")[2] for value in values} - {""}, key=len, reverse=True)
+    secrets = [value.rpartition(" ")[2] for name, value in headers.items() if _has_secret(name)]
+    return sorted(filter(None, secrets), key=len, reverse=True)
+
+
+@lru_cache(maxsize=64)
+def _has_secret(header_name: str) -> bool:
+    return bool(SECRET_HEADER.search(header_name))

@@ -5,7 +5,7 @@ worker at a time work in a queue. The outbox alone decides which message may be 
 worker or Procrastinate's tables are lost, the sweep defers the queue again and no message is lost.
 
 Procrastinate tells nobody that a lock is free, so a waiting job starts at the next poll. A queue
-therefore changes hands within `POLLING_INTERVAL_SECONDS`.
+therefore goes to another worker within `POLLING_INTERVAL_SECONDS`.
 """
 
 import asyncio

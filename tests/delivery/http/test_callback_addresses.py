@@ -2,13 +2,20 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 from itertools import cycle
 
 import pytest
 
 from provider.ats import CallbackRequest
 from provider.delivery.channels.callback import send_callback
-from provider.delivery.http.addresses import AddressNotAllowed, Endpoint, parse_endpoint
+from provider.delivery.http.addresses import (
+    AddressNotAllowed,
+    Endpoint,
+    IPAddress,
+    Resolver,
+    parse_endpoint,
+)
 from provider.delivery.http.client import HttpClient, RequestFailed
 from tests.delivery.receivers import ResolvedAddresses
 
@@ -214,6 +221,23 @@ def test_one_special_address_rejects_all_addresses(
 ) -> None:
     fake_resolver(lambda: [*PUBLIC[:index], special, *PUBLIC[index:]])
     assert error_text(http_client) == NOT_PUBLIC
+    assert dialled_addresses == []
+
+
+@pytest.mark.parametrize("host", ["a.test", "127.0.0.1", "2130706433", "localhost", "[::1]"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "::ffff:127.0.0.1", "::1"])
+def test_socket_is_refused_when_the_resolver_misses_a_special_address(
+    http_client: HttpClient,
+    dialled_addresses: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    host: str,
+    address: str,
+) -> None:
+    def resolve(*_: object, **__: object) -> list[IPAddress]:
+        return [ip_address(address)]
+
+    monkeypatch.setattr(Resolver, "resolve", resolve)
+    assert error_text(http_client, f"https://{host}/x") == NOT_PUBLIC
     assert dialled_addresses == []
 
 

@@ -2,18 +2,20 @@
 
 import re
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from provider import outbox
 from provider.core.orders import Order
+from provider.core.staff import ROLES
 from provider.delivery.dispatcher import Dispatcher
-from provider.outbox import Message, Outcome
+from provider.outbox import BODY_RETENTION, Message, Outcome
 from provider.services import Services
-from provider.web.console import deliveries, message_list, pagination
+from provider.web.console import deliveries, message_list, pagination, timeline
 from tests import factories
 from tests.web.console_client import ConsoleClient
 
@@ -321,3 +323,53 @@ def test_requeue_all_skips_superseded_deliveries(services: Services, client: Fla
         in console.get_text(LIST)
     )
     assert sorted(message_states(services)) == ["superseded", "waiting", "waiting"]
+
+
+def test_role_without_permission_sees_no_body(
+    services: Services, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (order_id,) = cancelled_orders(services, 1)
+    park(services)
+    monkeypatch.setattr(timeline, "may", lambda permission: False)
+    console = ConsoleClient.signed_in(services, client)
+    (message_id,) = listed_ids(console.get_text(LIST))
+    for path in (f"{LIST}{message_id}", f"/console/orders/{order_id}"):
+        page = console.get_text(path)
+        assert "&#34;expired&#34;" not in page
+        assert '"expired"' not in page
+        assert "Your role may not see the content" in page
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_of_today_sees_bodies(
+    services: Services, client: FlaskClient, role: str
+) -> None:
+    (order_id,) = cancelled_orders(services, 1)
+    park(services)
+    console = ConsoleClient.signed_in(services, client, role=role)
+    assert '"status": "expired"' in console.get_text(f"/console/orders/{order_id}")
+
+
+def test_removed_body_is_shown_as_its_digest(
+    services: Services, client: FlaskClient, clock: factories.ManualClock
+) -> None:
+    cancelled_orders(services, 1)
+    settle(services, CALLBACK_QUEUE, Outcome("delivered", status_code=200))
+    clock.advance(BODY_RETENTION)
+    with services.db.writing() as session:
+        assert outbox.drop_old_bodies(session, services.now()) == 1
+    console = ConsoleClient.signed_in(services, client)
+    (message_id,) = listed_ids(console.get_text(f"{LIST}?state=delivered"))
+    page = console.get_text(f"{LIST}{message_id}")
+    assert "removed 30 days after the delivery" in page
+    assert sha256(b'{"status": "expired"}').hexdigest() in page
+
+
+def test_message_of_missing_key_hides_no_list(services: Services, client: FlaskClient) -> None:
+    (order_id,) = cancelled_orders(services, 1)
+    park(services)
+    with services.db.writing() as session:
+        session.execute(update(Message).values(payload_encrypted=b"x" * 40, body_encrypted=b"x"))
+    console = ConsoleClient.signed_in(services, client)
+    assert count_rows(console.get_text(LIST)) == 1
+    assert "cannot be decrypted" in console.get_text(f"/console/orders/{order_id}")

@@ -1,15 +1,32 @@
-"""Ordering keys: a subject, and the writer that speaks of it."""
+"""Names of queues with their pause scopes, and ordering keys with their subject and writer."""
 
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider import outbox
-from provider.outbox import CALLBACK, Message, OrderingKey, QueueName
+from provider.outbox import CALLBACK, EMAIL, MEDIA, Message, OrderingKey, QueueName
 from provider.services import Services
 from provider.storage.secrets import generate_public_id
 
 QUEUE = str(QueueName(1, CALLBACK, "ats.test"))
+
+
+@pytest.mark.parametrize(
+    ("name", "queue_name", "destination"),
+    [
+        ("7/callback/a.test:8443", QueueName(7, CALLBACK, "a.test:8443"), "a.test:8443"),
+        ("7/email", QueueName(7, EMAIL), "email"),
+        ("7/media", QueueName(7, MEDIA), "media"),
+    ],
+)
+def test_queue_name_is_parsed_and_lists_its_pause_scopes(
+    name: str, queue_name: QueueName, destination: str
+) -> None:
+    assert (QueueName.parse(name), str(queue_name)) == (queue_name, name)
+    assert queue_name.destination == destination
+    account_scope = f"account/7/{queue_name.channel}"
+    assert queue_name.pause_scopes == (f"destination/{destination}", account_scope, f"queue/{name}")
 
 
 @pytest.mark.parametrize(
