@@ -42,18 +42,22 @@ def use_language(language: str) -> Iterator[None]:
         _translations.reset(token)
 
 
+def current_translations() -> NullTranslations:
+    return _translations.get()
+
+
 def current_language() -> str:
     """Return the language of the present texts, as in the HTML attribute `lang`."""
-    return _translations.get().info().get("language", DEFAULT_LANGUAGE)
+    return current_translations().info().get("language", DEFAULT_LANGUAGE)
 
 
 def gettext(message: str, /, **params: Any) -> str:
-    return _fill(_translations.get().gettext(message), params)
+    return _fill(current_translations().gettext(message), params)
 
 
 def ngettext(singular: str, plural: str, num: int, /, **params: Any) -> str:
     """Return the plural form for `num`, which is a parameter of the text too."""
-    text = _translations.get().ngettext(singular, plural, num)
+    text = current_translations().ngettext(singular, plural, num)
     return _fill(text, {"num": num} | params)
 
 

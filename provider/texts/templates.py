@@ -12,5 +12,14 @@ def translate_templates(environment: Environment) -> None:
     environment.add_extension("jinja2.ext.i18n")
     environment.policies["ext.i18n.trimmed"] = True  # a line break in a text counts as a space
     install: Any = environment.install_gettext_callables  # type: ignore[attr-defined]
-    install(texts.gettext, texts.ngettext, newstyle=True)
+    # The extension fills in the parameters itself, and escapes them in HTML.
+    install(_gettext, _ngettext, newstyle=True)
     environment.globals["current_language"] = texts.current_language
+
+
+def _gettext(message: str) -> str:
+    return texts.current_translations().gettext(message)
+
+
+def _ngettext(singular: str, plural: str, num: int) -> str:
+    return texts.current_translations().ngettext(singular, plural, num)

@@ -57,6 +57,7 @@ class Kind:
     `folder` is the kind's own. It may have `emails/` with the bodies of `email_subjects`, and
     `report.typ` with the kind's part of the PDF.
     `labels` are by family and value, as in `provider.core.labels`; `tones` are by value.
+    `email_subjects` are ids of texts with the parameters company, noun, job and product.
     `personal_columns` hold data about the candidate. `other_columns` are the rest of the columns
     of the kind's tables, without keys and times.
     """

@@ -12,6 +12,7 @@ from provider.core.kinds.check.models import (
     Finding,
     Package,
 )
+from provider.texts import gettext_noop
 from provider.texts import lazy_gettext as _
 
 KIND = Kind(
@@ -41,7 +42,9 @@ KIND = Kind(
         },
     },
     tones={CLEAR: "good", CONSIDER: "warn"},
-    email_subjects={"consent": "{{ company }}: your copy of what you agreed to"},
+    email_subjects={
+        "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
+    },
     personal_columns=(
         CandidateDetail.value_encrypted,
         Consent.name,
