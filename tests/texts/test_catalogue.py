@@ -58,36 +58,82 @@ def test_extract_messages_finds_the_texts_of_a_source(
 # Errors
 
 
-def untranslatable_errors(source: str) -> Iterator[str]:
-    """Yield each error whose message is neither a constant nor the name of one."""
-    for node in ast.walk(ast.parse(source)):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-            continue
-        if node.func.id in ERROR_CLASSES and node.args:
-            message = node.args[0]
-            is_text = isinstance(message, ast.Constant) and isinstance(message.value, str)
-            if not is_text and not isinstance(message, ast.Name | ast.Attribute):
-                yield f"line {node.lineno}: {ast.unparse(node)}"
+def list_error_modules() -> dict[str, ast.Module]:
+    """Return the parsed modules whose errors are translated, by their path."""
+    return {
+        str(path): ast.parse(path.read_text("utf-8"))
+        for path in list_sources()
+        if path.suffix == ".py" and has_translated_errors(path)
+    }
+
+
+def error_messages(module: ast.Module) -> Iterator[ast.expr]:
+    """Yield the first argument of each error."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            if node.func.id in ERROR_CLASSES and node.args:
+                yield node.args[0]
+            elif node.func.id == "UploadRejected":
+                yield node.args[1]
+
+
+def name_of(expression: ast.expr) -> str | None:
+    if isinstance(expression, ast.Name):
+        return expression.id
+    return expression.attr if isinstance(expression, ast.Attribute) else None
+
+
+def built_messages(module: ast.Module) -> list[str]:
+    """Return the messages that are neither a constant text nor the name of one."""
+    return [
+        ast.unparse(message)
+        for message in error_messages(module)
+        if not (isinstance(message, ast.Constant) and isinstance(message.value, str))
+        and name_of(message) is None
+    ]
+
+
+def unmarked_constants(module: ast.Module, names: set[str]) -> list[str]:
+    """Return the assignments of a plain text to one of the names."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and any(name_of(target) in names for target in node.targets)
+    ]
 
 
 def test_errors_that_candidates_see_have_ids_and_parameters() -> None:
-    untranslatable = {
-        path.name: errors
-        for path in list_sources()
-        if path.suffix == ".py" and has_translated_errors(path)
-        if (errors := list(untranslatable_errors(path.read_text("utf-8"))))
+    modules = list_error_modules()
+    assert {path: built for path in modules if (built := built_messages(modules[path]))} == {}
+
+
+def test_constant_messages_of_errors_are_marked_for_the_catalogue() -> None:
+    modules = list_error_modules().values()
+    names = {
+        name
+        for module in modules
+        for message in error_messages(module)
+        if (name := name_of(message))
     }
-    assert untranslatable == {}
+    assert {"time_over_message", "NO_RESULT_MESSAGE"} <= names
+    assert [line for module in modules for line in unmarked_constants(module, names)] == []
 
 
 @pytest.mark.parametrize(
     "source",
     ["raise Invalid(f'{n} is wrong')", "raise Gone('a' + b)", "raise Conflict('%s' % name)"],
 )
-def test_untranslatable_errors_finds_a_built_message(source: str) -> None:
-    assert list(untranslatable_errors(source))
+def test_built_messages_finds_a_built_message(source: str) -> None:
+    assert built_messages(ast.parse(source))
 
 
-def test_untranslatable_errors_accepts_ids() -> None:
+def test_built_messages_accepts_ids_and_names() -> None:
     source = "raise Invalid('%(n)d is wrong', n=1)\nraise Gone(MESSAGE)\nraise Conflict(self.text)"
-    assert list(untranslatable_errors(source)) == []
+    assert built_messages(ast.parse(source)) == []
+
+
+def test_unmarked_constants_finds_a_plain_text() -> None:
+    module = ast.parse("A = 'x'\nB = gettext_noop('x')\nC = 'x'")
+    assert unmarked_constants(module, {"A", "B"}) == ["A = 'x'"]
