@@ -89,7 +89,10 @@ class CallbackRequest:
 
 @dataclass(frozen=True)
 class CallbackResponse:
-    """The ATS's response: status code, headers and the beginning of the body."""
+    """The ATS's response: status code, headers and the beginning of the body.
+
+    The body has no secrets. The headers are as received, so that no outcome may quote them.
+    """
 
     status_code: int
     headers: Mapping[str, str]

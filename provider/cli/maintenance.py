@@ -55,7 +55,7 @@ def copy_instance(
     ):
         report = maintenance.copy_instance(source_db, target_db, report_progress, files=files)
         # In the copy only: FROM stays unchanged.
-        origin = {"from": source_db.url.render_as_string(hide_password=True)}
+        origin = {"from": config.mask_passwords(source)}
         with target_db.writing() as session:
             record_command(session, _now(), Action.INSTANCE_COPIED, INSTANCE, after=origin)
     _print_summary(

@@ -22,6 +22,7 @@ __all__ = [
     "Settings",
     "describe_settings",
     "load_settings",
+    "mask_passwords",
     "parse_duration",
 ]
 

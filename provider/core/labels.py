@@ -24,7 +24,7 @@ PROGRESS_LABELS = {
 }
 WAITING_FOR_LABELS = {
     "candidate": "Candidate",
-    "staff": "Staff (needs action)",
+    "staff": "Staff",
     "vendor": "Vendor",
     "clock": "A deadline",
     "nobody": "Nobody",
@@ -71,8 +71,9 @@ ACTION_LABELS = {
 }
 FIELD_LABELS = {
     "ats": "ATS",
-    "expire_after_seconds": "Seconds to start",
+    "expire_after_seconds": "Time to start",
     "ip_address": "IP address",
+    "newest": "Newest version",
     "timezone": "Time zone",
     "shared_ttl": "Lifetime of shared links",
     "shared_ttl_units": "Unit of that lifetime",

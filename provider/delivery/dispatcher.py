@@ -136,14 +136,20 @@ class Dispatcher:
             self._condition.wait_for(lambda: self._stopping, seconds)
 
     def stop(self, loop_thread: threading.Thread | None = None) -> None:
-        """Claim nothing more, wait for the loop's thread and the sends, and settle the results."""
+        """Claim nothing more, wait for the loop's thread and the sends, and settle the results.
+
+        An error of the database is logged: the messages are sent again after their leases.
+        """
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
         if loop_thread:
             loop_thread.join()
         self._send_pool.shutdown(wait=True)
-        self.run_once()
+        try:
+            self.run_once()
+        except Exception:
+            log.exception("attempts_not_settled")
         for channel in self._channels.values():
             channel.close()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from provider.core.emails import to_one_line
+from provider.outbox import hide_secrets
 from provider.storage.fsync import fsync_path, make_folder
 
 SMTP_TIMEOUT_SECONDS = 10.0  # per socket operation
@@ -116,8 +117,8 @@ def _connect(server_url: SplitResult, local_hostname: str) -> smtplib.SMTP:
 
 def _result_from_response(code: int, response: bytes | str, server_url: SplitResult) -> SendResult:
     text = response.decode("utf-8", "replace") if isinstance(response, bytes) else response
-    for secret in filter(None, (server_url.username, server_url.password)):
-        text = text.replace(unquote(secret), "…").replace(secret, "…")
+    credentials = tuple(filter(None, (server_url.username, server_url.password)))
+    text = hide_secrets(text, (*credentials, *map(unquote, credentials)))
     return (
         "rejected" if code >= 500 else "retry",
         code,

@@ -6,7 +6,6 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from provider.config import Settings
-from provider.core.orders import fill_email_digests
 from provider.errors import Invalid
 from provider.maintenance import schema_version
 from provider.storage.database import Database
@@ -19,10 +18,7 @@ DATABASE_URL_PREFIXES = ("sqlite:///", "postgresql+psycopg://")
 def initialise(settings: Settings) -> None:
     """Create or upgrade the database; raise Unavailable if an S3 bucket cannot be used."""
     with closing(Database(settings.database_url)) as db:
-        secret_box = SecretBox(settings.secret_keys)
-        schema_version.upgrade(db, secret_box=secret_box)
-        with db.writing() as session:
-            fill_email_digests(session, secret_box)
+        schema_version.upgrade(db, secret_box=SecretBox(settings.secret_keys))
     if settings.media_url.startswith("s3:"):
         MediaStore(settings.media_url).check()
 

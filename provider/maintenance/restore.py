@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 
 from provider.config import Settings
-from provider.core.orders import fill_email_digests
 from provider.errors import Conflict
 from provider.maintenance import schema_version
 from provider.maintenance.atomic_folder import atomic_folder
@@ -44,8 +43,6 @@ def restore_backup(folder: Path, settings: Settings, report_progress: ProgressCa
         with atomic_folder(settings.instance / "restore") as temporary:
             secret_box = SecretBox(settings.secret_keys)
             restore_rows(folder, manifest, target, temporary, report_progress, secret_box)
-        with target.writing() as session:  # a backup of an earlier version has no digests
-            fill_email_digests(session, secret_box)
     return manifest
 
 

@@ -5,6 +5,7 @@ Alembic is imported only for an upgrade: the import is slow, and every command c
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 # Imported for their tables: a copy of an instance takes only the tables that are imported.
 from provider.core import audit, kinds, staff  # noqa: F401
+from provider.core.orders import compute_email_digest
 from provider.errors import Unavailable
 from provider.storage import migrations, procrastinate_schema
 from provider.storage.database import Base, Database, translate_errors
@@ -32,7 +34,7 @@ UNFINISHED_PREFIX = "unfinished"  # of the stored version while a copy or a rest
 def upgrade(db: Database, revision: str = "head", *, secret_box: SecretBox | None = None) -> None:
     """Create the database, or upgrade it to this program's version, in one transaction.
 
-    A database with rows needs `secret_box`, because a revision may encrypt what was in clear text.
+    A database with rows needs `secret_box`: a revision may encrypt rows or compute their digests.
 
     On SQLite foreign keys are off while tables are rebuilt, or ON DELETE CASCADE would delete the
     child rows. The foreign keys are checked before the commit. Unavailable if a row breaks one.
@@ -150,6 +152,8 @@ def _alembic_config(connection: Connection, secret_box: SecretBox | None) -> "Co
     config.set_main_option("script_location", str(MIGRATIONS_FOLDER).replace("%", "%%"))
     config.attributes["connection"] = connection
     config.attributes["metadata"] = Base.metadata
-    # A migration imports nothing of the program, so it gets the function.
-    config.attributes["encrypt"] = secret_box.encrypt_bytes if secret_box else None
+    # A migration imports nothing of the program, so it gets the functions.
+    if secret_box:
+        config.attributes["encrypt"] = secret_box.encrypt_bytes
+        config.attributes["compute_email_digest"] = partial(compute_email_digest, secret_box)
     return config

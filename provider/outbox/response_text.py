@@ -6,18 +6,17 @@ from urllib.parse import quote
 
 from provider.logging_config import TOKEN_PATTERN
 
-HIDDEN = "[hidden]"
-
 
 def hide_secrets(text: str, known_secrets: Iterable[str] = ()) -> str:
-    """Replace known secrets, and whatever looks like a token of this program.
+    """Star known secrets, and whatever looks like a token of this program.
 
-    Known secrets are also found as they are written in a URL or in JSON.
+    Known secrets are also found as they are written in a URL or in JSON. The text keeps its length:
+    a shorter one would move a part of a later secret to where the text is cut.
     """
     # The longest first: a secret may be a part of another one.
     for secret in sorted(_written_forms(known_secrets), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return TOKEN_PATTERN.sub(rf"\1{HIDDEN}", text)
+        text = text.replace(secret, "*" * len(secret))
+    return TOKEN_PATTERN.sub(lambda match: match[1] + "*" * (len(match[0]) - len(match[1])), text)
 
 
 def _written_forms(known_secrets: Iterable[str]) -> set[str]:

@@ -1,7 +1,7 @@
 """Settling claimed messages under their leases, in batches."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -107,15 +107,6 @@ class Outcome:
     pause_duration: timedelta | None = None
     is_sent: bool = True
     token_encrypted: bytes | None = None
-
-    def without_secrets(self, secrets: Iterable[str]) -> "Outcome":
-        """Return a copy without the secrets of the attempt, which a receiver may repeat."""
-        known_secrets = tuple(secrets)
-        return replace(
-            self,
-            response_excerpt=hide_secrets(self.response_excerpt, known_secrets),
-            error=hide_secrets(self.error, known_secrets),
-        )
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,13 @@ class RawConnection:
         driver: Any = self.pooled_connection.dbapi_connection
         return driver.execute(sql, values)
 
+    def run(self, sql: str) -> None:
+        """Run SQL that has no parameters and no result. Raises SQLAlchemy's errors."""
+        try:
+            self.execute(sql).close()
+        except self.dialect.loaded_dbapi.Error as error:
+            raise as_sqlalchemy_error(error, sql, self.dialect) from error
+
 
 class CompiledQuery:
     """A statement that is compiled at its first run, once for each dialect."""

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
 
+from provider.storage.compiled import RawConnection
+
 BUSY_TIMEOUT_MS = 10_000  # a writer waits this long for another writer
 # 16 MB: orders write the same pages again and again, and a checkpoint copies such a page once.
 CHECKPOINT_PAGES = 4000
@@ -76,6 +78,8 @@ def create_sqlite_engine(url: str, *, read_only: bool) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # A read that becomes a write fails at once, whatever the busy timeout. IMMEDIATE waits.
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        # By the driver: SQLAlchemy's own execution costs as much as an INSERT.
+        sql = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        RawConnection(engine.dialect, connection.connection).run(sql)
 
     return engine

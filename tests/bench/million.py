@@ -49,7 +49,7 @@ PAGES: dict[str, tuple[str, ...]] = {
             f"{ORDERS_PATH}?status={status}"
             for status in ("pending", "consented", "completed", "expired", "cancelled")
         ),
-        f"{ORDERS_PATH}?waits=staff",
+        f"{ORDERS_PATH}?waiting_for=staff",
         *(f"{ORDERS_PATH}?account={{account}}", f"{ORDERS_PATH}?account={{inactive_account}}"),
         *(f"{ORDERS_PATH}?product={{product}}", f"{ORDERS_PATH}?product={{old_product}}"),
         f"{ORDERS_PATH}?email={{email}}",

@@ -236,6 +236,18 @@ def test_command_is_in_the_audit_log(
         assert text not in stored
 
 
+def test_copy_entry_has_no_password_of_the_source(
+    run: Run, services: Services, postgres_url: str
+) -> None:
+    separator = "&" if "?" in postgres_url else "?"
+    target = f"sqlite:///{services.settings.instance / 'copy.db'}"
+    run("copy-instance", f"{postgres_url}{separator}password=very-secret", target)
+    with closing(Database(target)) as db, db.reading() as session:
+        entry = session.scalars(select(AuditEntry)).one()
+    assert entry.after
+    assert entry.after["from"].endswith("password=***")
+
+
 def test_account_entry_has_old_and_new_settings(run: Run, services: Services) -> None:
     create_account(run)
     run("account", "set", "Groove Tech", "timezone=Europe/Athens", "sandbox=no")

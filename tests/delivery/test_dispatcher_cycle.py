@@ -18,6 +18,7 @@ from provider.delivery import dispatcher as dispatcher_module
 from provider.delivery.channels.base import Channel, PreparedDelivery
 from provider.delivery.channels.email import EmailChannel
 from provider.delivery.dispatcher import Delivery
+from provider.errors import Unavailable
 from provider.outbox import (
     CALLBACK,
     DELIVERED,
@@ -353,6 +354,29 @@ def test_stop_settles_finished_sends(
     assert states(services) == [WAITING]
     dispatcher.stop()
     assert states(services) == [DELIVERED]
+
+
+def test_stop_logs_a_failing_database_and_closes_channels(
+    services: Services,
+    dispatcher: Dispatcher,
+    channel: FakeChannel,
+    queue: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put(services, queue, "a")
+    dispatcher.wake([queue])
+    assert dispatcher.run_once() == 1
+
+    def fail(**_: bool) -> None:
+        raise Unavailable("The disk is full")
+
+    monkeypatch.setattr(services.db, "writing", fail)
+    with capture_logs() as logs:
+        dispatcher.stop()
+    monkeypatch.undo()
+    assert [entry["event"] for entry in logs] == ["attempts_not_settled"]
+    assert channel.closed == 2
+    assert states(services) == [WAITING]
 
 
 def test_failure_in_rolled_back_cycle_counts_once(

@@ -354,7 +354,11 @@ def test_order_that_is_always_403_does_not_pause_for_ever(
     decline: Decline,
     account: int,
     clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # The shortest waits: a pause lasts two rounds, and none ends at the moment of a round.
+    uniform = "provider.delivery.circuit_breaker.random.uniform"
+    monkeypatch.setattr(uniform, lambda low, high: low)
     ats.responses.extend([reject_bad_paths] * 1000)
     decline(1, path="/bad")
     paused_count = 0
@@ -365,7 +369,8 @@ def test_order_that_is_always_403_does_not_pause_for_ever(
         clock.advance(TOKEN_PROBE_INTERVAL / 2)
     drain(dispatcher, services)
     assert paused_count <= 6
-    assert [put.path for put in ats.received].count(f"/{account}/bad/0") <= 5
+    # Three rejections count, and an attempt before another delivery counts for nothing.
+    assert [put.path for put in ats.received].count(f"/{account}/bad/0") <= 6
     assert (pauses(services), waiting_count(services)) == ({}, 0)
 
 

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from provider import maintenance
 from provider.core.kinds import KINDS
-from provider.core.orders import STATUSES, orders_of_person
+from provider.core.orders import STATUSES, compute_email_digest, orders_of_person
 from provider.core.orders.states import waiting_for
 from provider.maintenance import schema_version
 from provider.storage.database import Database
 from provider.storage.secrets import SecretBox
 from tests.factories import make_settings
-from tests.maintenance.test_schema_version import row_values
+from tests.maintenance.test_schema_version import SECRET_BOX, row_values
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -71,7 +71,7 @@ def test_waiting_for_is_filled_for_orders_of_every_state(empty_db: Database) -> 
         for kind, status, progress in order_states()
     ]
     insert_rows(empty_db, "orders", *rows)
-    schema_version.upgrade(empty_db)
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
     orders = reflect_table(empty_db, "orders").c
     columns = (orders.kind, orders.status, orders.progress, orders.waiting_for)
     with empty_db.engine.connect() as connection:
@@ -87,10 +87,10 @@ def _table(kind: str) -> Any:
 
 
 def test_messages_keep_their_ordering_keys(empty_db: Database) -> None:
-    schema_version.upgrade(empty_db, "0007")
+    schema_version.upgrade(empty_db, "0003")
     keys = ["Zz_-aaaaaaaaaaaaaaaaaa", "Zz_-aaaaaaaaaaaaaaaaaa/notes", "zz--aaaaaaaaaaaaaaaaaa"]
     insert_rows(empty_db, "messages", *({"ordering_key": key} for key in keys))
-    schema_version.upgrade(empty_db)
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
     messages = reflect_table(empty_db, "messages").c
     with empty_db.engine.connect() as connection:
         stored = list(connection.scalars(sa.select(messages.ordering_key).order_by(messages.id)))
@@ -101,22 +101,41 @@ def test_messages_keep_their_ordering_keys(empty_db: Database) -> None:
     assert by_code_points == sorted(keys)
 
 
-ASCII_EMAIL = "Lakita+1@example.com"
-CHANGED_EMAILS = ("jos\u00e9@example.com", "info@b\u00fccher.example", " lakita@example.com")
-
-
-def test_digests_of_other_than_plain_addresses_are_emptied(empty_db: Database) -> None:
+def test_digests_of_other_than_plain_addresses_are_computed(empty_db: Database) -> None:
     schema_version.upgrade(empty_db, "0007")
-    emails = (ASCII_EMAIL, *CHANGED_EMAILS)
-    insert_rows(empty_db, "candidates", *({"email": email} for email in emails))
-    schema_version.upgrade(empty_db)
+    emails = (
+        "Lakita+1@example.com",
+        "jos\u00e9@example.com",
+        "info@b\u00fccher.example",
+        " a@b.cd",
+    )
+    old_digest = b"old"
+    insert_rows(
+        empty_db,
+        "candidates",
+        *({"email": email, "email_digest": old_digest} for email in emails),
+    )
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
     candidates = reflect_table(empty_db, "candidates").c
-    query = sa.select(candidates.email).where(candidates.email_digest == b"")
+    query = sa.select(candidates.email_digest).order_by(candidates.id)
     with empty_db.engine.connect() as connection:
-        assert set(connection.scalars(query)) == set(CHANGED_EMAILS)
+        digests = list(connection.scalars(query))
+    assert digests == [
+        old_digest,
+        *(compute_email_digest(SECRET_BOX, email) for email in emails[1:]),
+    ]
 
 
-def test_initialise_computes_the_emptied_digests(empty_db: Database, tmp_path: Path) -> None:
+def test_upgrade_without_keys_is_refused_and_changes_nothing(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0007")
+    insert_rows(empty_db, "candidates", {"email": "jos\u00e9@example.com"})
+    with pytest.raises(RuntimeError, match="it needs the secret keys"):
+        schema_version.upgrade(empty_db)
+    with empty_db.reading() as session:
+        assert schema_version.current_version(session) == "0007"
+
+
+def test_initialise_gives_the_keys_to_the_upgrade(empty_db: Database, tmp_path: Path) -> None:
     schema_version.upgrade(empty_db, "0007")
     insert_parents(empty_db)
     insert_rows(empty_db, "candidates", {"id": 2, "email": "jos\u00e9@B\u00dcCHER.example"})

@@ -2,7 +2,7 @@
 
 from provider.core.orders.candidate import (
     Candidate,
-    fill_email_digests,
+    compute_email_digest,
     has_email,
     normalise_email,
 )
@@ -67,8 +67,8 @@ __all__ = [
     "StatusSubscriber",
     "TimedOrder",
     "close_overdue_orders",
+    "compute_email_digest",
     "expire_overdue_orders",
-    "fill_email_digests",
     "has_email",
     "is_order_of_person",
     "normalise_email",

@@ -2,8 +2,8 @@
 
 import unicodedata
 
-from sqlalchemy import ColumnElement, LargeBinary, String, select
-from sqlalchemy.orm import Mapped, Session, mapped_column
+from sqlalchemy import ColumnElement, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
 
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
@@ -12,10 +12,7 @@ _DIGEST_PURPOSE = "candidate e-mail"
 
 
 class Candidate(Base):
-    """The candidate of one order. `email_digest` finds the other orders of the same person.
-
-    An empty digest is to be computed: a migration has no keys. See `fill_email_digests`.
-    """
+    """The candidate of one order. `email_digest` finds the other orders of the same person."""
 
     __tablename__ = "candidates"
 
@@ -56,11 +53,3 @@ def has_email(secret_box: SecretBox, email: str) -> ColumnElement[bool]:
     """Return the condition that a candidate has this address, under any of the secret keys."""
     digests = secret_box.blind_indexes(normalise_email(email), _DIGEST_PURPOSE)
     return Candidate.email_digest.in_(digests)
-
-
-def fill_email_digests(session: Session, secret_box: SecretBox) -> int:
-    """Compute the digests that a migration has emptied. Returns their number."""
-    candidates = session.scalars(select(Candidate).where(Candidate.email_digest == b"")).all()
-    for candidate in candidates:
-        candidate.email_digest = compute_email_digest(secret_box, candidate.email)
-    return len(candidates)

@@ -1,7 +1,6 @@
 """Callbacks: a status update is rendered once and sent to a host that the account allows."""
 
-from base64 import b64decode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
@@ -36,11 +35,20 @@ USER_AGENT = f"provider/{version('provider')}"
 
 
 def send_callback(
-    http_client: HttpClient, request: CallbackRequest, body: bytes, headers: dict[str, str]
+    http_client: HttpClient,
+    request: CallbackRequest,
+    body: bytes,
+    headers: dict[str, str],
+    other_secrets: Iterable[str] = (),
 ) -> CallbackResponse:
-    """Send a callback once; raises RequestFailed. The response's body is an excerpt."""
+    """Send a callback once; raises RequestFailed.
+
+    The response's body is an excerpt without `other_secrets` and the credentials in the request.
+    """
     response = http_client.send(request.method, request.url, request.headers | headers, body)
-    excerpt = create_excerpt(response.body, request.headers, MAX_RESPONSE_EXCERPT_LENGTH)
+    excerpt = create_excerpt(
+        response.body, request.headers, MAX_RESPONSE_EXCERPT_LENGTH, other_secrets
+    )
     return CallbackResponse(response.status_code, response.headers, excerpt)
 
 
@@ -61,26 +69,19 @@ class CallbackDelivery:
         if self.rejection_reason:
             return Outcome("rejected", error=self.rejection_reason, is_sent=False)
         try:
+            # The token may be a key that only signs, so that no header has it.
             response = send_callback(
-                self.channel.http_client, self.request, self.body, self._headers()
+                self.channel.http_client,
+                self.request,
+                self.body,
+                self._headers(),
+                other_secrets=(self.credentials.token or "",),
             )
         except RequestFailed as error:
-            outcome = Outcome("retry", error=str(error), failure_scope="destination")
-            return outcome.without_secrets(self._secrets())
+            return Outcome("retry", error=str(error), failure_scope="destination")
         now = self.channel.services.now()
         outcome = self.credentials.adapter.classify_response(response, self.past_status_codes, now)
-        outcome = outcome.without_secrets(self._secrets())
         return replace(outcome, token_encrypted=self.credentials.token_encrypted)
-
-    def _secrets(self) -> Iterator[str]:
-        """Yield what the request's credentials consist of: a receiver may repeat it."""
-        yield self.credentials.token or ""
-        for name, value in self.request.headers.items():
-            if name.lower() == "authorization":
-                scheme, _, encoded = value.partition(" ")
-                yield encoded
-                if scheme.lower() == "basic":
-                    yield from b64decode(encoded).decode("utf-8", "replace").split(":", 1)
 
     def _headers(self) -> dict[str, str]:
         return {

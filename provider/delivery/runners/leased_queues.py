@@ -78,13 +78,11 @@ class LeasedQueueDispatcher(Dispatcher):
 
     def stop(self, loop_thread: threading.Thread | None = None) -> None:
         """Claim nothing more, settle the sends, and end all leases."""
-        try:
-            super().stop(loop_thread)
-        finally:
-            with self._condition:
-                for queue in list(self._leases):
-                    self._end_lease(queue, has_more=True)
-            self._report_ended_leases()
+        super().stop(loop_thread)
+        with self._condition:
+            for queue in list(self._leases):
+                self._end_lease(queue, has_more=True)
+        self._report_ended_leases()
 
     def _take_ready_queues(self, results: Sequence[AttemptResult]) -> list[str]:
         leased_queues = []

@@ -91,10 +91,7 @@ class DeliveryWorker:
         # A cancelled worker fetches no more jobs, and waits for its jobs: the dispatcher's stop
         # ends their leases.
         procrastinate_task.cancel()
-        try:
-            await asyncio.to_thread(self._dispatcher.stop, self._dispatcher_thread)
-        except Exception:  # the messages are sent again after their leases
-            log.exception("attempts_not_settled")
+        await asyncio.to_thread(self._dispatcher.stop, self._dispatcher_thread)
         with suppress(asyncio.CancelledError):
             await procrastinate_task
         await asyncio.to_thread(self._notifier.stop)

@@ -6,7 +6,7 @@ from flask import Blueprint, render_template, request, url_for
 from sqlalchemy import Select, select
 
 from provider.core.audit import Action, AuditEntry, list_changes
-from provider.core.labels import label_for
+from provider.core.labels import format_duration, label_for
 from provider.core.staff import Permission
 from provider.services import current_services
 from provider.web.console.authentication import requires
@@ -24,6 +24,7 @@ SUBJECT_PAGES = {
 }
 # Field → family of its values' labels.
 VALUE_LABELS = {"status": "status", "state": "delivery", "kind": "kind"}
+EMPTY_VALUES = (None, "", [], {})
 
 
 @routes.get("/")
@@ -78,9 +79,14 @@ def _subject_link(subject: str) -> tuple[str, str, str]:
 
 
 def _change_lines(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[str]:
-    """Return one line per changed field: `Status: Waiting → Cancelled`."""
+    """Return one line per changed field: `Status: Waiting → Cancelled`.
+
+    An entry without a `before` has lines for the values alone that are not empty.
+    """
     lines = []
     for name, old, new in list_changes(before, after):
+        if before is None and new in EMPTY_VALUES:
+            continue
         values = [
             _format_value(name, value)
             for fields, value in ((before, old), (after, new))
@@ -91,10 +97,12 @@ def _change_lines(before: dict[str, Any] | None, after: dict[str, Any] | None) -
 
 
 def _format_value(name: str, value: Any) -> str:
-    if value is None or value in ("", [], {}):
+    if value in EMPTY_VALUES:
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if name.endswith("_seconds"):
+        return format_duration(value)
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, dict):

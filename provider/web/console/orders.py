@@ -64,7 +64,7 @@ def listing() -> str:
             orders_with_parked_messages=_orders_with_parked_messages(session, page),
             args=request.args,
             is_filtered=any(request.args.get(name) for name in (*choices, "email")),
-            waiting_count=_count_waiting(session),
+            action_count=_count_needing_action(session),
             max_displayed_count=MAX_DISPLAYED_COUNT,
         )
 
@@ -106,7 +106,7 @@ def _filter_choices(session: Session) -> dict[str, list[tuple[str, str]]]:
     return {
         "kind": [(kind, label_for("kind", kind)) for kind in KINDS],
         "status": [(status, label_for("status", status)) for status in STATUSES],
-        "waits": [
+        "waiting_for": [
             (value, label_for("waiting_for", value))
             for value in WAITING_FOR
             if value in waited_for_values()
@@ -133,9 +133,9 @@ def _find_page(
     email = request.args.get("email", "").strip()
     if email:
         query = query.where(has_email(services.secret_box, email))
-    if filters["waits"]:
-        query = query.where(Order.waiting_for == filters["waits"])
-    if not conditions or filters["status"] or filters["waits"] or email:
+    if filters["waiting_for"]:
+        query = query.where(Order.waiting_for == filters["waiting_for"])
+    if not conditions or filters["status"] or filters["waiting_for"] or email:
         return paginate(session, query.where(*conditions), NEWEST_FIRST)
     # The indexes contain the status. The conditions stand in the partitions alone: repeated in the
     # outer query, they would make SQLite choose a slower plan.
@@ -160,7 +160,7 @@ def _id_query(table: type[Account] | type[Product], public_id: str) -> Select[in
     return select(table.id).where(table.public_id == public_id)
 
 
-def _count_waiting(session: Session) -> int:
+def _count_needing_action(session: Session) -> int:
     return len(
         session.scalars(
             select(Order.id).where(Order.waiting_for == STAFF).limit(MAX_DISPLAYED_COUNT)

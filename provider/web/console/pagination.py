@@ -91,5 +91,5 @@ def read_filter_value(name: str, choices: Iterable[str]) -> str:
     """Return a filter argument of the request, empty for all; Invalid for an unknown choice."""
     value = request.values.get(name, "")
     if value and value not in choices:
-        raise Invalid(f"This filter does not exist: choose the {name} again")
+        raise Invalid("This filter has no such value: go back and choose it again")
     return value

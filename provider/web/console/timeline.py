@@ -35,7 +35,6 @@ class DeliveryView:
     email: EmailView | None = None
     body: str = ""
     url: str = ""
-    is_body_hidden: bool = False
 
     @property
     def channel(self) -> str:

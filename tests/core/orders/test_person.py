@@ -5,15 +5,13 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from provider.config import Settings
 from provider.core.orders import (
-    Candidate,
     Order,
-    fill_email_digests,
     is_order_of_person,
     normalise_email,
     orders_of_person,
@@ -104,23 +102,6 @@ def test_person_is_found_under_a_replaced_key(
     new_order = place_for(both_keys, account_id, product_id, EMAIL, 2)
     assert person_orders(both_keys, account_id, EMAIL) == [old_order, new_order]
     both_keys.db.close()
-
-
-@pytest.mark.both
-def test_fill_email_digests_computes_only_empty_ones(
-    services: Services, account_id: int, product_id: str
-) -> None:
-    email = "jos\u00e9@b\u00fccher.example"
-    order = place_for(services, account_id, product_id, email, 1)
-    place_for(services, account_id, product_id, EMAIL, 2)
-    with services.db.writing() as session:
-        session.execute(update(Candidate).where(Candidate.email == email).values(email_digest=b""))
-    assert person_orders(services, account_id, email) == []
-    with services.db.writing() as session:
-        assert fill_email_digests(session, services.secret_box) == 1
-    with services.db.writing() as session:
-        assert fill_email_digests(session, services.secret_box) == 0
-    assert person_orders(services, account_id, "JOSE\u0301@xn--bcher-kva.EXAMPLE") == [order]
 
 
 @pytest.mark.sqlite

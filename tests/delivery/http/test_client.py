@@ -273,7 +273,7 @@ def test_send_refused_during_upload_returns_the_refusal(
 
 
 @pytest.mark.parametrize("shuts_down", [False, True], ids=["reset", "broken pipe"])
-def test_send_refused_and_reset_during_upload_returns_the_refusal(
+def test_send_reset_during_upload_ends_in_response_or_error(
     http_client: HttpClient, receiver: ScriptedReceiver, shuts_down: bool
 ) -> None:
     def refuse(sock: socket.socket) -> None:
@@ -284,8 +284,14 @@ def test_send_refused_and_reset_during_upload_returns_the_refusal(
         reset(sock)
 
     receiver.add_behaviours(refuse)
-    response = send_callback(http_client, put_request(receiver.url), b"x" * 20_000_000, {})
-    assert response.status_code == 413
+    # The reset may reach the client before it has read the response: then the callback is retried.
+    outcome: object
+    try:
+        request = put_request(receiver.url)
+        outcome = send_callback(http_client, request, b"x" * 20_000_000, {}).status_code
+    except RequestFailed as error:
+        outcome = str(error)
+    assert outcome in (413, NO_RESPONSE_ERROR)
 
 
 def test_send_returns_redirect_and_forgets_its_cookie(

@@ -1,5 +1,7 @@
 """The excerpt of a response that an attempt stores."""
 
+from base64 import b64encode
+
 import pytest
 
 from provider.delivery.http.excerpt import create_excerpt
@@ -18,6 +20,20 @@ def test_create_excerpt_hides_each_kind_of_credentials(name: str, value: str) ->
 def test_create_excerpt_hides_the_longer_of_two_secrets_first() -> None:
     headers = {"Authorization": "Bearer abc", "X-Api-Key": "abcdef", "Cookie": ""}
     assert create_excerpt(b"abcdef abc", headers, 100) == "****** ***"
+
+
+def test_create_excerpt_hides_both_parts_of_basic_credentials() -> None:
+    headers = {"Authorization": f"Basic {b64encode(b'user-1:pass:word').decode()}"}
+    excerpt = create_excerpt(b"user-1 may not pass:word, pass", headers, 100)
+    assert excerpt == "****** may not *********, pass"
+
+
+def test_create_excerpt_hides_basic_credentials_that_are_not_base64() -> None:
+    assert create_excerpt(b"it is x!!", {"Authorization": "Basic x!!"}, 100) == "it is ***"
+
+
+def test_create_excerpt_hides_other_secrets_as_written_in_json() -> None:
+    assert create_excerpt(rb'{"t": "a\"b"}', {}, 100, ['a"b']) == '{"t": "****"}'
 
 
 @pytest.mark.parametrize("position", range(20))

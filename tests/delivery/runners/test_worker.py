@@ -236,7 +236,9 @@ def test_message_of_killed_worker_is_sent_by_another(
         decline(1)
         ats.wait_for(1, timeout=30)
         first.process.wait()
-    assert query(services, f"SELECT status FROM {JOBS} WHERE lock LIKE '%/callback/%'") == ["doing"]
+    # The sweep may have deferred a second job, which waits for the lock of the first.
+    jobs = query(services, f"SELECT status FROM {JOBS} WHERE lock LIKE '%/callback/%'")
+    assert "doing" in jobs
     # As after a minute: the leases have ended, and the worker has sent no heartbeat.
     execute(services, "UPDATE messages SET leased_until = now()")
     execute(services, "UPDATE scheduled_work SET leased_until = now()")

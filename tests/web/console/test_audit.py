@@ -281,6 +281,21 @@ def test_audit_page_shows_acts_in_words(services: Services, client: FlaskClient)
     assert "parked" not in page
 
 
+def test_audit_page_shows_settings_in_words_without_empty_ones(
+    services: Services, client: FlaskClient
+) -> None:
+    console = ConsoleClient.signed_in(services, client, "admin")
+    fields = {"expire_after_seconds": 604800, "sandbox": False, "callback_rate": None, "newest": 2}
+    with services.db.writing() as session:
+        audit.record(
+            session, ADMIN, Action.ACCOUNT_CREATED, "account:x", now=services.now(), after=fields
+        )
+    page = console.get_text(PAGE)
+    for text in ("Time to start: 7 days", "Sandbox: no", "Newest version: 2"):
+        assert text in page
+    assert "Callback rate" not in page
+
+
 def test_audit_page_filters_and_pages_by_key(
     services: Services, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -352,18 +352,18 @@ def test_order_list_marks_orders_that_need_action(services: Services, client: Fl
     page = console.get_text(ORDERS_PATH)
     assert "1 order needs action" in page
     assert page.count("console-needs-staff") == 1
-    page = console.get_text(f"{ORDERS_PATH}?waits=staff")
+    page = console.get_text(f"{ORDERS_PATH}?waiting_for=staff")
     assert listed_order_ids(page) == [waiting]
-    assert "Staff (needs action)</option>" in page
-    invited = listed_order_ids(console.get_text(f"{ORDERS_PATH}?waits=candidate"))
-    ended = listed_order_ids(console.get_text(f"{ORDERS_PATH}?waits=nobody"))
+    assert "Staff</option>" in page
+    invited = listed_order_ids(console.get_text(f"{ORDERS_PATH}?waiting_for=candidate"))
+    ended = listed_order_ids(console.get_text(f"{ORDERS_PATH}?waiting_for=nobody"))
     all_orders = listed_order_ids(console.get_text(ORDERS_PATH))
     assert sorted([waiting, *invited, *ended]) == sorted(all_orders)
     assert invited
     assert ended
     # No kind waits for a vendor, so the filter does not offer it.
     for value in ("vendor", "somebody"):
-        console.get_text(f"{ORDERS_PATH}?waits={value}", 400)
+        console.get_text(f"{ORDERS_PATH}?waiting_for={value}", 400)
 
 
 @pytest.mark.sqlite

@@ -238,6 +238,17 @@ def test_order_page_shows_details_and_timeline_in_account_timezone(
         assert text in page
 
 
+def test_order_page_says_whom_an_open_order_waits_for(
+    services: Services, client: FlaskClient
+) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    row = "<dt>Waiting for</dt><dd>Candidate</dd>"
+    assert row in console.get_text(ORDERS_PATH + order_id)
+    perform_action(console, order_id, "cancel")
+    assert "Waiting for<" not in console.get_text(ORDERS_PATH + order_id)
+
+
 def test_order_pages_escape_markup_of_candidates(services: Services, client: FlaskClient) -> None:
     order_id = place_order(
         services, first_name="<b>Lakita</b>", job_title="<script>alert(1)</script>"

@@ -10,6 +10,8 @@ from alembic import op
 
 revision = "0006"
 down_revision = "0005"
+branch_labels = None
+depends_on = None
 
 BATCH_SIZE = 1000  # messages in memory
 SETTLED_WITH_BODY_SQL = "body_encrypted IS NOT NULL AND settled_at IS NOT NULL"

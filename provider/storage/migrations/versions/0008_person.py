@@ -1,9 +1,6 @@
-"""Empty the digests of e-mail addresses whose normalised form has changed.
+"""Compute the digests of e-mail addresses whose normalised form has changed."""
 
-A migration has no secret keys. `provider init` and `provider restore` compute the empty digests
-after the upgrade.
-"""
-
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
@@ -12,11 +9,22 @@ branch_labels = None
 depends_on = None
 
 # Printable ASCII without spaces is normalised as before.
-EMPTY_SQL = {
-    "sqlite": "UPDATE candidates SET email_digest = x'' WHERE email GLOB '*[^!-~]*'",
-    "postgresql": r"UPDATE candidates SET email_digest = ''::bytea WHERE email ~ '[^\x21-\x7e]'",
+CHANGED_SQL = {
+    "sqlite": "SELECT id, email FROM candidates WHERE email GLOB '*[^!-~]*'",
+    "postgresql": r"SELECT id, email FROM candidates WHERE email ~ '[^\x21-\x7e]'",
 }
 
 
 def upgrade() -> None:
-    op.execute(EMPTY_SQL[op.get_bind().dialect.name])
+    connection = op.get_bind()
+    candidates = connection.execute(sa.text(CHANGED_SQL[connection.dialect.name])).all()
+    if not candidates:
+        return
+    config = op.get_context().config
+    compute_digest = config.attributes.get("compute_email_digest") if config else None
+    if compute_digest is None:
+        raise RuntimeError("the upgrade computes digests of e-mails: it needs the secret keys")
+    connection.execute(
+        sa.text("UPDATE candidates SET email_digest = :digest WHERE id = :id"),
+        [{"id": row_id, "digest": compute_digest(email)} for row_id, email in candidates],
+    )
