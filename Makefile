@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without bytecode files, each program that the tests start would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo test check format bench soak screenshots tools
+.PHONY: help .venv demo test check format bench soak screenshots texts tools
 
 help:  ## List the commands
 	@awk -F ':.*##' '/^[a-z.]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ soak: .venv  ## Run for a long time, with injected faults
 
 screenshots: .venv tools  ## Take the README's screenshots
 	@$(BIN)/python -m tests.screenshots
+
+texts: .venv  ## Write the texts of the sources to the catalogue's template, messages.pot
+	@$(BIN)/python -m tests.texts
 
 tools:
 	@missing=; \

@@ -1,8 +1,24 @@
 """Errors for people and ATSs: each message says what to do in one sentence."""
 
+from typing import Any
+
+from provider.texts import LazyText, lazy_gettext
+
 
 class ProviderError(Exception):
-    """The base of the errors that a caller can understand; `str(error)` is one sentence."""
+    """The base of the errors that a caller can understand.
+
+    `message` is the id of a text: one English sentence, with `%(name)s` for each of `params`.
+    `str(error)` is the English sentence, for logs, the command line and an ATS.
+    """
+
+    def __init__(self, message: str = "", /, **params: Any) -> None:
+        self.text: LazyText = lazy_gettext(message, **params)
+        super().__init__(self.text.english)
+
+    def translated(self) -> str:
+        """Return the sentence in the language of the present request."""
+        return str(self.text)
 
 
 class Invalid(ProviderError):

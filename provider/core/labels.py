@@ -5,13 +5,16 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-STATUS_LABELS = {
-    "pending": "Waiting",
-    "consented": "Consent given",
-    "completed": "Completed",
-    "declined": "Declined",
-    "expired": "Expired",
-    "cancelled": "Cancelled",
+from provider.texts import Text, gettext, ngettext
+from provider.texts import lazy_gettext as _
+
+STATUS_LABELS: dict[str, Text] = {
+    "pending": _("Waiting"),
+    "consented": _("Consent given"),
+    "completed": _("Completed"),
+    "declined": _("Declined"),
+    "expired": _("Expired"),
+    "cancelled": _("Cancelled"),
 }
 PROGRESS_LABELS = {
     "invited": "Invited",
@@ -26,7 +29,11 @@ WAITING_FOR_LABELS = {
     "clock": "A deadline",
     "nobody": "Nobody",
 }
-GRADE_LABELS = {"failed": "Did not pass", "passed": "Passed", "excelled": "Excelled"}
+GRADE_LABELS: dict[str, Text] = {
+    "failed": _("Did not pass"),
+    "passed": _("Passed"),
+    "excelled": _("Excelled"),
+}
 VERSION_LABELS = {"draft": "Draft", "published": "Published", "archived": "Archived"}
 DELIVERY_LABELS = {
     "waiting": "Waiting",
@@ -35,7 +42,7 @@ DELIVERY_LABELS = {
     "superseded": "No longer needed",
 }
 OUTCOME_LABELS = {"delivered": "Delivered", "retry": "Try again later", "rejected": "Rejected"}
-EVENT_LABELS = STATUS_LABELS | {
+EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "pending": "Waiting for the candidate",
     "placed": "Order placed",
     "invited": "Invitation sent",
@@ -80,7 +87,7 @@ CHANNEL_LABELS = {
 # What a channel without hosts delivers to.
 DESTINATION_LABELS = {"email": "The mail server", "media": "Video processing"}
 # Family → value → label. The kinds add theirs by `add_labels`.
-LABELS: dict[str, dict[str, str]] = {
+LABELS: dict[str, dict[str, Any]] = {
     "status": STATUS_LABELS,
     "progress": PROGRESS_LABELS,
     "waiting_for": WAITING_FOR_LABELS,
@@ -105,29 +112,24 @@ _WAIT = {"pending", "waiting", "invited", "draft", "placed", "retry"}
 TONES = {"good": _GOOD, "best": _BEST, "bad": _BAD, "warn": _WARN, "info": _INFO, "wait": _WAIT}
 
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR, SECONDS_PER_DAY = 60, 3600, 86400
-_UNITS = (
-    (SECONDS_PER_DAY, "day"),
-    (SECONDS_PER_HOUR, "hour"),
-    (SECONDS_PER_MINUTE, "minute"),
-    (1, "second"),
-)
+_UNITS = (SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, 1)
 _MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
+    _("January"),
+    _("February"),
+    _("March"),
+    _("April"),
+    _("May"),
+    _("June"),
+    _("July"),
+    _("August"),
+    _("September"),
+    _("October"),
+    _("November"),
+    _("December"),
 )
 
 
-def add_labels(family: str, labels: Mapping[str, str]) -> None:
+def add_labels(family: str, labels: Mapping[str, Text]) -> None:
     """Add labels to a family, which may be new."""
     LABELS.setdefault(family, {}).update(labels)
 
@@ -146,7 +148,7 @@ def label_for(family: str, value: str | None) -> str:
     if not value:
         return ""
     fallback = value.replace("_", " ").replace("-", " ").replace(".", " ").strip()
-    return LABELS.get(family, {}).get(value) or fallback[:1].upper() + fallback[1:]
+    return str(LABELS.get(family, {}).get(value) or "") or fallback[:1].upper() + fallback[1:]
 
 
 def tone(value: str | None) -> str:
@@ -165,13 +167,19 @@ def load_time_zone(name: str | None) -> tzinfo:
 def format_date(moment: datetime, timezone: str | None = "UTC") -> str:
     """Return the date of an aware time in a zone: `23 November 2026`."""
     local = moment.astimezone(load_time_zone(timezone))
-    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
+    return gettext(
+        "%(day)d %(month)s %(year)d",
+        day=local.day,
+        month=_MONTHS[local.month - 1],
+        year=local.year,
+    )
 
 
 def format_short_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
     """Return an aware time for a table whose caption names the zone: `23 Nov 2026, 16:05`."""
     local = moment.astimezone(load_time_zone(timezone))
-    return f"{local.day} {_MONTHS[local.month - 1][:3]} {local.year}, {local:%H:%M}"
+    month = str(_MONTHS[local.month - 1])[:3]
+    return f"{local.day} {month} {local.year}, {local:%H:%M}"
 
 
 def format_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
@@ -185,28 +193,39 @@ def _zone_name(local: datetime, timezone: str | None) -> str:
     area, _, city = (timezone or "").rpartition("/")
     if not area or area == "Etc" or local.tzinfo is UTC:
         return local.tzname() or "UTC"
-    return f"{city.replace('_', ' ')} time"
+    return gettext("%(city)s time", city=city.replace("_", " "))
 
 
 def format_duration(seconds: float) -> str:
     """Return a duration in its two largest units: `1 hour 20 minutes`."""
     rest, parts = round(max(0, seconds)), []
-    for size, name in _UNITS:
+    for size in _UNITS:
         count, rest = divmod(rest, size)
-        parts.append(f"{count} {name}{'' if count == 1 else 's'}" if count else "")
+        parts.append(_format_count(size, count) if count else "")
     largest = next((index for index, part in enumerate(parts) if part), None)
     if largest is None:
-        return "0 seconds"
+        return _format_count(1, 0)
     return " ".join(part for part in parts[largest : largest + 2] if part)
+
+
+def _format_count(unit_seconds: int, count: int) -> str:
+    if unit_seconds == SECONDS_PER_DAY:
+        return ngettext("%(num)d day", "%(num)d days", count)
+    if unit_seconds == SECONDS_PER_HOUR:
+        return ngettext("%(num)d hour", "%(num)d hours", count)
+    if unit_seconds == SECONDS_PER_MINUTE:
+        return ngettext("%(num)d minute", "%(num)d minutes", count)
+    return ngettext("%(num)d second", "%(num)d seconds", count)
 
 
 def format_time_left(seconds: float) -> str:
     """Return the time left, rounded down to minutes: `12 minutes left`."""
     if seconds <= 0:
-        return "Time is up"
+        return gettext("Time is up")
     if seconds < SECONDS_PER_MINUTE:
-        return "Less than a minute left"
-    return f"{format_duration(seconds - seconds % SECONDS_PER_MINUTE)} left"
+        return gettext("Less than a minute left")
+    duration = format_duration(seconds - seconds % SECONDS_PER_MINUTE)
+    return gettext("%(duration)s left", duration=duration)
 
 
 def format_percent(value: float) -> str:

@@ -6,8 +6,9 @@ from datetime import datetime
 from provider.core.labels import format_duration, format_percent
 from provider.core.orders import Evidence, Order
 from provider.errors import Conflict
+from provider.texts import gettext, gettext_noop
 
-NO_RESULT_MESSAGE = "This result is being redone, so there is no report at the moment"
+NO_RESULT_MESSAGE = gettext_noop("This result is being redone, so there is no report at the moment")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Report:
     def chart_description(self) -> str:
         """The alternative text of the chart, for screen readers."""
         bars = "; ".join(f"{bar.label} {format_percent(bar.percent)}" for bar in self.evidence.bars)
-        return f"Bar chart from 0 to 100%: {bars}."
+        return gettext("Bar chart from 0 to 100%%: %(bars)s.", bars=bars)
 
 
 def build_report(order: Order) -> Report:
@@ -51,7 +52,7 @@ def build_report(order: Order) -> Report:
     evidence = order.evidence()
     time_facts: list[tuple[str, str]] = []
     if result.duration is not None:
-        time_facts.append(("Time taken", format_duration(result.duration)))
+        time_facts.append((gettext("Time taken"), format_duration(result.duration)))
     return Report(
         title=str(order.version.content.get("name") or order.product.name),
         kind=order.kind,

@@ -18,6 +18,8 @@ import typst
 from provider.core.kinds import KINDS
 from provider.core.labels import format_datetime, format_percent, label_for, tone
 from provider.core.report import Report
+from provider.texts import current_language, gettext
+from provider.texts.typst import find_typst_texts
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +52,8 @@ def render_pdf(report: Report, pictures: Mapping[str, bytes] = NO_PICTURES) -> b
 
 def _report_json(report: Report, pictures: Mapping[str, bytes]) -> str:
     fields = dict(_report_fields(report)) | report.evidence.pdf_fields(pictures)
+    fields["language"] = current_language()
+    fields["texts"] = {message: gettext(message) for message in _list_messages(report.kind)}
     text = json.dumps(fields, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
 
@@ -89,6 +93,12 @@ def _load_source(kind: str) -> bytes:
     kind_part = KINDS[kind].report_part
     own_sections = kind_part.read_bytes() if kind_part.exists() else NO_SECTIONS
     return b"\n".join((STYLE_PATH.read_bytes(), own_sections, DOCUMENT_PATH.read_bytes()))
+
+
+@cache
+def _list_messages(kind: str) -> list[str]:
+    """Return the ids of the texts in the source."""
+    return [message for _, message in find_typst_texts(_load_source(kind).decode())]
 
 
 @cache

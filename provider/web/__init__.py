@@ -16,7 +16,7 @@ from provider.errors import (
     Unauthorized,
     Unavailable,
 )
-from provider.web import docs, headers, health, home, metrics
+from provider.web import docs, headers, health, home, metrics, translations
 from provider.web.candidate import pages as candidate_pages
 from provider.web.console import blueprint as console
 from provider.web.kinds import KIND_PAGES
@@ -42,6 +42,7 @@ def register_monitoring(app: Flask) -> None:
 
 def register_pages(app: Flask) -> None:
     Bootstrap5(app)
+    translations.register(app)
     app.jinja_env.filters.update(labels.TEMPLATE_FILTERS)
     app.jinja_env.globals.update(labels.TEMPLATE_GLOBALS)
     _nest_kind_pages()
@@ -87,4 +88,4 @@ def _render_http_error(error: HTTPException) -> Response:
 
 def _render_provider_error(error: ProviderError) -> Response:
     code = STATUS_CODES.get(type(error), 500)
-    return Response(render_template("error.html", code=code, message=str(error)), code)
+    return Response(render_template("error.html", code=code, message=error.translated()), code)

@@ -116,6 +116,6 @@ KIND = Kind(
     ),
     folder=Path(__file__).parent,
     labels={"event": {"written": "Greeting written", "thanks": "Thanks"}},
-    email_subjects={"thanks": "{{ company }}: thanks for your {{ kind_texts.noun }}"},
+    email_subjects={"thanks": "%(company)s: thanks for your %(noun)s"},
     personal_columns=(GreetingText.text,),
 )

@@ -1,7 +1,8 @@
 """E-mails to candidates, rendered once as RFC 5322 bytes."""
 
 import re
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from email import policy
@@ -19,11 +20,14 @@ from provider.core import labels
 from provider.core.kinds import KINDS
 from provider.core.markdown import markdown_to_text, render_markdown
 from provider.core.orders import Order
+from provider.texts import DEFAULT_LANGUAGE, gettext, gettext_noop, use_language
+from provider.texts.templates import translate_templates
 
 TEMPLATES_FOLDER = Path(__file__).parent / "templates"
 # Longer headers are truncated: mail programs do not show more. The body has the full text.
 MAX_SUBJECT_LENGTH = 140  # characters
 MAX_SENDER_NAME_LENGTH = 60  # characters
+TEXT_WIDTH = 68  # characters of a line in the text part
 
 # The `To` header of an e-mail without a recipient, as RFC 5322 defines it.
 UNDISCLOSED_RECIPIENTS = "undisclosed-recipients:;"
@@ -33,9 +37,9 @@ _DOMAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 # The subject of each e-mail of every kind, by template. The folder `templates` has the bodies as
 # text and HTML. A kind has e-mails of its own in its folder.
-EMAIL_SUBJECTS = {
-    "invitation": "{{ company }}: your {{ kind_texts.noun }}{% if job %} for {{ job }}{% endif %}",
-}
+EMAIL_SUBJECTS = {"invitation": gettext_noop("%(company)s: your %(noun)s")}
+# The subject for an order that names a job, where it differs.
+SUBJECTS_WITH_JOB = {"invitation": gettext_noop("%(company)s: your %(noun)s for %(job)s")}
 
 
 def render_email(
@@ -53,11 +57,15 @@ def render_email(
     `template` is a key of EMAIL_SUBJECTS or of the kind's `email_subjects`. `kind_context` has the
     variables of the order's kind.
     """
-    kind = KINDS[order.kind]
-    environment = _template_environment(kind.emails_folder)
-    context = {**_template_context(order, url), **(kind_context or {})}
-    subject_template = (EMAIL_SUBJECTS | dict(kind.email_subjects))[template]
-    subject = environment.from_string(subject_template).render(context)
+    # No account or product has a language yet.
+    with use_language(DEFAULT_LANGUAGE):
+        context = {**_template_context(order, url), **(kind_context or {})}
+        context["subject"] = subject = _render_subject(template, order, context)
+        environment = _template_environment(KINDS[order.kind].emails_folder)
+        text, html = (
+            environment.get_template(f"{template}.{extension}").render(context)
+            for extension in ("txt", "html")
+        )
     message = EmailMessage(policy=policy.SMTP)
     # The address has no display name, because a hostile name could change the recipients.
     message["To"] = _header_address(order.candidate.email) or UNDISCLOSED_RECIPIENTS
@@ -68,14 +76,23 @@ def render_email(
     message["Date"] = now
     message["Message-ID"] = f"<{message_id}@{message['From'].addresses[0].domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
-    text, html = (
-        environment.get_template(f"{template}.{extension}").render(context)
-        for extension in ("txt", "html")
-    )
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     is_international = not str(message["To"]).isascii()
     return message.as_bytes(policy=policy.SMTPUTF8 if is_international else policy.SMTP)
+
+
+def _render_subject(template: str, order: Order, context: Mapping[str, Any]) -> str:
+    subjects = EMAIL_SUBJECTS | dict(KINDS[order.kind].email_subjects)
+    if context["job"]:
+        subjects |= SUBJECTS_WITH_JOB
+    return gettext(
+        subjects[template],
+        company=context["company"],
+        noun=context["kind_texts"].noun,
+        job=context["job"],
+        product=context["product"],
+    )
 
 
 def _template_context(order: Order, url: str) -> dict[str, Any]:
@@ -130,7 +147,23 @@ def _template_environment(kind_folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    translate_templates(environment)
     environment.filters.update(
-        when=labels.format_datetime, markdown=render_markdown, plain=markdown_to_text
+        when=labels.format_datetime, markdown=render_markdown, plain=markdown_to_text, wrap=_wrap
     )
+    environment.globals["aligned"] = _align
     return environment
+
+
+def _wrap(paragraph: str) -> str:
+    """Break a paragraph into lines for the text part."""
+    return textwrap.fill(
+        paragraph.strip(), TEXT_WIDTH, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _align(facts: Iterable[tuple[str, str | None]]) -> str:
+    """Return lines of labels and values in two columns; facts without a value are left out."""
+    shown_facts = [(label, value) for label, value in facts if value]
+    width = max(len(label) for label, _ in shown_facts) + 2
+    return "\n".join(f"{label:<{width}}{value}" for label, value in shown_facts)

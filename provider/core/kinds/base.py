@@ -12,20 +12,21 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.scheduled import ScheduledWork
+from provider.texts import Text
 
 
 @dataclass(frozen=True)
 class KindTexts:
     """The words for a kind in sentences of pages and e-mails, and its labels in lists."""
 
-    label: str
-    product_label: str
-    noun: str  # “your test”, “this test”
-    noun_with_article: str  # “the result of a test”
-    invited_to: str  # the page of the invitation: “… invites you to take a test”
-    request_phrase: str  # the e-mail of the invitation: “Groove Tech invites you to take a test”
-    button_label: str
-    reassurance: str
+    label: Text
+    product_label: Text
+    noun: Text  # “your test”, “this test”
+    noun_with_article: Text  # “the result of a test”
+    invited_to: Text  # the page of the invitation: “… invites you to take a test”
+    request_phrase: Text  # the e-mail of the invitation: “Groove Tech invites you to take a test”
+    button_label: Text
+    reassurance: Text
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Kind:
     `folder` is the kind's own. It may have `emails/` with the bodies of `email_subjects`, and
     `report.typ` with the kind's part of the PDF.
     `labels` are by family and value, as in `provider.core.labels`; `tones` are by value.
+    `email_subjects` are ids of texts with the parameters company, noun, job and product.
     `personal_columns` hold data about the candidate. `other_columns` are the rest of the columns
     of the kind's tables, without keys and times.
     """
@@ -66,7 +68,7 @@ class Kind:
     schema: Schema
     texts: KindTexts
     folder: Path
-    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[str, Text]] = field(default_factory=dict)
     tones: Mapping[str, str] = field(default_factory=dict)
     email_subjects: Mapping[str, str] = field(default_factory=dict)
     personal_columns: tuple[InstrumentedAttribute[Any], ...] = ()

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
+from provider.texts import gettext, text_from_json
+
 
 class Bar(NamedTuple):
     """One bar of the chart. `percent` is from 0 to 100."""
@@ -29,7 +31,7 @@ class Evidence:
     def from_figures(cls, figures: Mapping[str, Any], **fields: Any) -> Self:
         """Build the evidence from the key `bars` of a result's figures, and from `fields`."""
         bars = (
-            Bar(bar["label"], bar["percent"], bar.get("note", ""))
+            Bar(text_from_json(bar["label"]), bar["percent"], text_from_json(bar.get("note", "")))
             for bar in figures.get("bars", ())
         )
         return cls(bars=tuple(bars), **fields)
@@ -47,3 +49,13 @@ class Evidence:
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         """Return the JSON that the kind's `report.typ` reads. `pictures` are by media key."""
         return {}
+
+
+def questions_answered_sentence(number: int, total: int) -> str:
+    return gettext("%(number)d of %(total)d questions answered.", number=number, total=total)
+
+
+def questions_answered_fact(number: int, total: int) -> tuple[str, str]:
+    """Return the label and the value of a fact."""
+    value = gettext("%(number)d of %(total)d", number=number, total=total)
+    return gettext("Questions answered"), value

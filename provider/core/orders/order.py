@@ -283,7 +283,9 @@ class Order(OrderState, Base):
         """
         old_status = self.status
         if old_status not in ALLOWED_PREVIOUS_STATUSES[status]:
-            raise Conflict(f"An order that is {old_status} cannot become {status}")
+            raise Conflict(
+                "An order that is %(old)s cannot become %(new)s", old=old_status, new=status
+            )
         self.write_state(
             session,
             status,

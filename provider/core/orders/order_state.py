@@ -70,7 +70,9 @@ class OrderState:
         is_reopened = self.status in FINAL_STATUSES and status not in FINAL_STATUSES
         allowed = {self.progress, *self.progress_table[self.progress].next_values}
         if progress not in ({self.first_progress()} if is_reopened else allowed):
-            raise Conflict(f"An order that is {self.progress} cannot become {progress}")
+            raise Conflict(
+                "An order that is %(old)s cannot become %(new)s", old=self.progress, new=progress
+            )
 
     @classmethod
     def first_progress(cls) -> str:

@@ -11,6 +11,7 @@ from provider.core.orders.states import PENDING, STARTED
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
+from provider.texts import gettext_noop
 
 BATCH_SIZE = 50  # attempts that are closed in one transaction
 # The minimum duration of an attempt without a time limit. Without it, a candidate who starts just
@@ -23,7 +24,7 @@ class TimedOrder(Order):
 
     __mapper_args__ = {"polymorphic_abstract": True}  # noqa: RUF012
 
-    time_over_message = "The time is over"  # the error for a late candidate
+    time_over_message = gettext_noop("The time is over")  # the error for a late candidate
 
     @property
     def time_limit(self) -> timedelta | None:

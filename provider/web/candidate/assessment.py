@@ -14,6 +14,7 @@ from provider.core.kinds.assessment import Assessment
 from provider.core.orders import COMPLETED
 from provider.errors import Invalid, ProviderError
 from provider.services import current_services
+from provider.texts import gettext
 from provider.web.candidate.assessment_navigation import (
     ItemPosition,
     find_item_position,
@@ -62,7 +63,7 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
             if not is_unchanged(request.form):
                 order.save(position.item.key, request.form, now)
     except Invalid as error:
-        return _render_item_with_error(public_id, number, str(error))
+        return _render_item_with_error(public_id, number, error.translated())
     return _respond_saved(candidate_request, position)
 
 
@@ -122,7 +123,7 @@ def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
         return respond_form_expired()
     try:
         return _render_item_with_error(
-            **view_args, error="This is not saved yet. Please press the button again"
+            **view_args, error=gettext("This is not saved yet. Please press the button again")
         )
     except ProviderError as error:
         return current_app.handle_user_exception(error)

@@ -4,6 +4,7 @@ Plain forms, without scripts. An incomplete form is shown again with its values,
 is stored.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Blueprint, current_app, render_template, request
@@ -15,6 +16,7 @@ from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, MAX_AGE_Y
 from provider.core.orders import CONSENTED, PENDING
 from provider.errors import ProviderError
 from provider.services import current_services
+from provider.texts import Text
 from provider.web.candidate.responses import branding_context, redirect_to_landing
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
 
@@ -68,7 +70,7 @@ def _record_consent(candidate_request: CheckRequest) -> None:
     )
 
 
-def _render_form_again(public_id: str, problems: dict[str, str]) -> ResponseReturnValue:
+def _render_form_again(public_id: str, problems: Mapping[str, Text]) -> ResponseReturnValue:
     with order_for_read(public_id, Check) as candidate_request:
         candidate_request.order.require_open(candidate_request.now)
         return _render_form(candidate_request, problems, is_redisplayed=True), 400
@@ -76,7 +78,7 @@ def _render_form_again(public_id: str, problems: dict[str, str]) -> ResponseRetu
 
 def _render_form(
     candidate_request: CheckRequest,
-    problems: dict[str, str] | None = None,
+    problems: Mapping[str, Text] | None = None,
     *,
     is_redisplayed: bool = False,
 ) -> str:

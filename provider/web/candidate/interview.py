@@ -88,7 +88,7 @@ def upload_take(public_id: str, number: int) -> ResponseReturnValue:
         # No transaction is open during the upload, which takes minutes on a slow connection.
         mime, stored_file = store_upload(current_services().media, recording_id)
     except UploadRejected as error:
-        return jsonify(error=str(error)), error.status_code
+        return jsonify(error=error.translated()), error.status_code
     return _record_take(public_id, question_key, recording_id, mime, stored_file)
 
 

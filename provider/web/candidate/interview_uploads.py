@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from flask import request
 
 from provider.core.kinds.interview import Recording
-from provider.errors import Invalid
+from provider.errors import Invalid, ProviderError
 from provider.storage.media import CHUNK_BYTES, MediaStore, StoredFile
 
 MAX_UPLOAD_BYTES = 300 * 1024 * 1024
 RECORDING_TYPE_PATTERN = re.compile(r"(video|audio)/[\w.+-]+(\s*;[\w\s=.,;+\"'-]*)?", re.ASCII)
 
 
-class UploadRejected(Exception):
+class UploadRejected(ProviderError):
     """An upload that is not stored; carries the HTTP status code and the message."""
 
     def __init__(self, status_code: int, message: str) -> None:

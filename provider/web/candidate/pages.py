@@ -90,12 +90,12 @@ def branding_css(colour: str) -> ResponseReturnValue:
 
 @routes.errorhandler(NotFound)
 def _handle_not_found(error: NotFound) -> ResponseReturnValue:
-    return respond_with_message(404, "candidate/not_found.html", str(error))
+    return respond_with_message(404, "candidate/not_found.html", error.translated())
 
 
 @routes.errorhandler(Unauthorized)
 def _handle_unauthorized(error: Unauthorized) -> ResponseReturnValue:
-    return respond_with_message(403, "candidate/unauthorized.html", str(error))
+    return respond_with_message(403, "candidate/unauthorized.html", error.translated())
 
 
 @routes.errorhandler(CSRFError)
@@ -108,7 +108,7 @@ def _handle_conflict(error: Conflict) -> ResponseReturnValue:
     """Answer an action that is no longer possible with the status page."""
     public_id = str((request.view_args or {})["public_id"])
     if wants_json():
-        return jsonify(error=str(error), next=landing_url(public_id)), 409
+        return jsonify(error=error.translated(), next=landing_url(public_id)), 409
     return _render_status_page(public_id), 409
 
 

@@ -4,6 +4,7 @@ from flask import jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from provider.core.accounts import Account
+from provider.texts import gettext
 
 
 def wants_json() -> bool:
@@ -33,7 +34,7 @@ def respond_with_message(status_code: int, template: str, message: str) -> Respo
 def respond_form_expired() -> ResponseReturnValue:
     """Answer a form whose cookie is gone: nothing was changed, and a reload is enough."""
     return respond_with_message(
-        400, "candidate/form_expired.html", "This page has been open for too long"
+        400, "candidate/form_expired.html", gettext("This page has been open for too long")
     )
 
 

@@ -221,7 +221,10 @@ def _candidate_detail_rows(check: Check) -> list[tuple[str, str]]:
     """Return (label, value) of the decrypted candidate details, in the order of the form."""
     details = check.decrypt_details(current_services().secret_box)
     return [
-        (field.label, _format_date(details[name]) if field.input_type == "date" else details[name])
+        (
+            str(field.label),
+            _format_date(details[name]) if field.input_type == "date" else details[name],
+        )
         for name, field in DETAIL_FIELDS.items()
         if name in details
     ]

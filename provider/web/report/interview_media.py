@@ -11,12 +11,13 @@ from provider.core.orders import Order
 from provider.core.report import NO_RESULT_MESSAGE
 from provider.errors import Conflict, NotFound
 from provider.services import current_services
+from provider.texts import gettext_noop
 from provider.web.range_responses import serve_media
 from provider.web.report.pages import find_reported_order, find_shared_order
 
 routes = Blueprint("media_files", __name__)
 
-RECORDING_NOT_FOUND_MESSAGE = "There is no such recording"
+RECORDING_NOT_FOUND_MESSAGE = gettext_noop("There is no such recording")
 
 
 @routes.get("/r/<token>/<any(takes, posters):variant>/<recording_id>")

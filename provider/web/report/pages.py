@@ -23,6 +23,7 @@ from provider.core.report import Report, build_report
 from provider.core.report_pdf import render_pdf
 from provider.errors import Gone, NotFound
 from provider.services import current_services
+from provider.texts import current_language, gettext_noop
 from provider.web.rate_limit import limit_by_address
 
 routes = Blueprint("report", __name__)
@@ -32,8 +33,8 @@ VIEW_LIFETIME = timedelta(minutes=30)
 # PDFs in memory: an ATS fetches each of them several times.
 PDF_CACHE_SIZE = 64
 MAX_FILE_NAME_LENGTH = 80
-REPORT_NOT_FOUND_MESSAGE = "This address leads to no report"
-LINK_EXPIRED_MESSAGE = (
+REPORT_NOT_FOUND_MESSAGE = gettext_noop("This address leads to no report")
+LINK_EXPIRED_MESSAGE = gettext_noop(
     "It was made for a limited time or a limited number of views, and that is used up"
 )
 
@@ -141,7 +142,7 @@ def _render_report(order: Order, pdf_url: str | None, media_url: Callable[..., s
 
 
 def _pdf_response(report_data: Report) -> Response:
-    response = Response(_cached_pdf(report_data), mimetype="application/pdf")
+    response = Response(_cached_pdf(report_data, current_language()), mimetype="application/pdf")
     response.headers["Content-Disposition"] = _content_disposition(report_data)
     # The strict policy of pages would block the styles of a browser's PDF viewer.
     response.headers["Content-Security-Policy"] = "frame-ancestors 'none'"
@@ -149,8 +150,9 @@ def _pdf_response(report_data: Report) -> Response:
 
 
 @lru_cache(maxsize=PDF_CACHE_SIZE)
-def _cached_pdf(report_data: Report) -> bytes:
-    # The report is the cache key: erased or changed data never comes from the cache.
+def _cached_pdf(report_data: Report, _language: str) -> bytes:
+    # The report and the language are the cache key: erased or changed data never comes from the
+    # cache.
     return render_pdf(report_data, dict(_read_pictures(report_data)))
 
 

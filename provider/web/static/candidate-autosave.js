@@ -1,17 +1,11 @@
 // Saves the answer to one question as the candidate gives it. The save state is always shown in the
-// same place.
+// same place. The names of the states are keys of TEXTS.
+
+import { TEXTS } from "./candidate-texts.js";
 
 const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000]; // the last one repeats
 const TYPING_DELAY_MS = 700; // without a key press, after which a typed answer is saved
 const REQUEST_TIMEOUT_MS = 10000;
-const STATE_TEXTS = {
-  saving: "Saving…",
-  saved: "Saved",
-  unsaved: "Not saved yet",
-  trying: "Not saved – we keep trying",
-  refused: "Not saved",
-  locked: "Not saved – please open the link in your e-mail again",
-};
 
 /**
  * Save `form` whenever it changes. `onSecondsLeft` is called with the seconds left, by the server's
@@ -34,12 +28,12 @@ export function startAutosave(form, { onSecondsLeft }) {
   function showState(name) {
     const previous = state.dataset.saved;
     state.dataset.saved = name;
-    state.textContent = STATE_TEXTS[name];
+    state.textContent = TEXTS[name];
     // A screen reader hears a problem and its end, not every key press.
     if (["trying", "locked"].includes(name) && previous !== name) {
-      announcement.textContent = STATE_TEXTS[name];
+      announcement.textContent = TEXTS[name];
     }
-    if (name === "saved" && announcement.textContent) announcement.textContent = STATE_TEXTS.saved;
+    if (name === "saved" && announcement.textContent) announcement.textContent = TEXTS.saved;
   }
 
   function showError(message) {

@@ -1,10 +1,11 @@
 // The time left. The server sends it in seconds, and this page counts it down.
 
 import { loadValue, saveValue } from "./candidate-storage.js";
+import { TEXTS } from "./candidate-texts.js";
 
 const ANNOUNCEMENTS = [
-  [300, "5 minutes left"],
-  [60, "1 minute left"],
+  [300, TEXTS.fiveMinutesLeft],
+  [60, TEXTS.oneMinuteLeft],
 ];
 const RETRY_DELAY_MS = 2000; // between two requests to the server when the countdown is at zero
 

@@ -1,5 +1,6 @@
 // The page where the candidate tries camera and microphone before an interview. It records nothing.
 
+import { TEXTS } from "./candidate-texts.js";
 import {
   enableButtons,
   openCamera,
@@ -24,7 +25,7 @@ async function turnOn() {
     step("see").hidden = false;
     showPreview(root, stream);
     showLevel(root, stream, showSound);
-    announcement.textContent = "Camera and microphone are on";
+    announcement.textContent = TEXTS.on;
   } catch (problem) {
     showFailure(problem);
   }
@@ -33,7 +34,7 @@ async function turnOn() {
 function showSound() {
   if (soundNote.dataset.sound === "yes") return;
   soundNote.dataset.sound = "yes";
-  soundNote.textContent = "We hear you";
+  soundNote.textContent = TEXTS.heard;
 }
 
 function showFailure(problem) {

@@ -1,14 +1,15 @@
 // Counts down the seconds of one part of a question, and announces only a few of them.
 
 /**
- * Count `seconds` down in `root`. `warnAt` are the seconds left at which a screen reader hears
- * "N seconds `suffix`"; `onEnd` is called at zero unless the countdown is stopped before.
+ * Count `seconds` down in `root`. `warnings` are pairs of the seconds left and the text that a
+ * screen reader hears then, the earliest first. `onEnd` is called at zero unless the countdown is
+ * stopped before.
  */
-export function countDown(root, seconds, { label, warnAt, suffix, onEnd }) {
+export function countDown(root, seconds, { label, warnings, onEnd }) {
   const display = root.querySelector("[data-time]");
   const labelElement = root.querySelector("[data-time-label]");
   const announcement = root.querySelector("[data-announce]");
-  const warnings = warnAt.filter((second) => second < seconds);
+  const dueWarnings = warnings.filter(([second]) => second < seconds);
   const endsAt = performance.now() + seconds * 1000;
   labelElement.textContent = label;
 
@@ -16,9 +17,7 @@ export function countDown(root, seconds, { label, warnAt, suffix, onEnd }) {
     const secondsLeft = Math.max(0, (endsAt - performance.now()) / 1000);
     display.textContent = formatTime(secondsLeft);
     root.toggleAttribute("data-low", secondsLeft <= 10);
-    if (secondsLeft <= warnings[0]) {
-      announcement.textContent = `${warnings.shift()} seconds ${suffix}`;
-    }
+    if (secondsLeft <= dueWarnings[0]?.[0]) announcement.textContent = dueWarnings.shift()[1];
     if (secondsLeft > 0) return;
     stop();
     onEnd();

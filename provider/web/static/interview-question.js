@@ -1,6 +1,7 @@
 // One question of an interview: time to think, the recording, and its upload until it is saved.
 
 import { loadValue, saveValue } from "./candidate-storage.js";
+import { TEXTS } from "./candidate-texts.js";
 import {
   closeCamera,
   createRecorder,
@@ -46,12 +47,11 @@ async function show() {
   question.hidden = false;
   question.tabIndex = -1;
   question.focus();
-  if (isRetake) return announce("Press “Record now” when you are ready");
+  if (isRetake) return announce(TEXTS.pressRecord);
   if (!thinkSeconds) return record();
   countdown = countDown(root, thinkSeconds, {
-    label: "Time to think:",
-    warnAt: [10],
-    suffix: "until the recording starts",
+    label: TEXTS.timeToThink,
+    warnings: [[10, TEXTS.tenSecondsUntilStart]],
     onEnd: record,
   });
 }
@@ -83,14 +83,15 @@ function record() {
   button("record").hidden = true;
   button("stop").hidden = false;
   button("stop").focus();
+  const thirtySeconds = [30, TEXTS.thirtySecondsLeft];
+  const tenSeconds = [10, TEXTS.tenSecondsLeft];
   countdown = countDown(root, answerSeconds, {
-    label: "Recording, time left:",
-    warnAt: answerSeconds > 60 ? [30, 10] : [10],
-    suffix: "left",
+    label: TEXTS.timeLeft,
+    warnings: answerSeconds > 60 ? [thirtySeconds, tenSeconds] : [tenSeconds],
     onEnd: stop,
   });
-  setSaveState("recording", "Recording");
-  announce("Recording");
+  setSaveState("recording", TEXTS.recording);
+  announce(TEXTS.recording);
 }
 
 function stop() {
@@ -105,36 +106,34 @@ function finishRecording(chunks) {
   step("live").hidden = true;
   step("uploading").hidden = false;
   find("[data-upload-title]").focus();
-  announce("Recording stopped");
-  if (!blob.size) return showUploadProblem("Nothing was recorded.", true);
-  if (blob.size > maxBytes) return showUploadProblem("The recording is too large to be saved.", true);
+  announce(TEXTS.stopped);
+  if (!blob.size) return showUploadProblem(TEXTS.nothingRecorded, true);
+  if (blob.size > maxBytes) return showUploadProblem(TEXTS.tooLarge, true);
   find("[data-replay]").src = URL.createObjectURL(blob);
-  setSaveState("saving", "Saving…");
+  setSaveState("saving", TEXTS.saving);
   upload = uploadTake(blob, { url: uploadUrl, csrf, onProgress, onProblem: showUploadProblem });
-  upload.saved.then(showSaved, () =>
-    showUploadProblem("This browser cannot check the recording.", true),
-  );
+  upload.saved.then(showSaved, () => showUploadProblem(TEXTS.cannotCheck, true));
 }
 
 function onProgress(share) {
   find("[data-failed]").hidden = true;
   find("[data-upload-progress]").value = share * 100;
-  find("[data-upload-text]").textContent = share < 1 ? `${Math.floor(share * 100)} %` : "Checking…";
-  setSaveState("saving", "Saving…");
+  find("[data-upload-text]").textContent = share < 1 ? `${Math.floor(share * 100)} %` : TEXTS.checking;
+  setSaveState("saving", TEXTS.saving);
 }
 
 function showUploadProblem(message, isFinal, nextUrl) {
   const wasHidden = find("[data-failed]").hidden;
-  setSaveState("trying", isFinal ? "Not saved" : "Not saved – we keep trying");
+  setSaveState("trying", isFinal ? TEXTS.notSaved : TEXTS.trying);
   find("[data-note]").hidden = isFinal;
   find("[data-failed-title]").textContent = isFinal
-    ? "Your answer could not be saved."
-    : "Your answer is not saved yet.";
+    ? TEXTS.answerNotSaved
+    : TEXTS.answerNotSavedYet;
   find("[data-failed-text]").textContent = message;
   find("[data-give-up]").hidden = !isFinal;
   if (nextUrl) {
     find("[data-give-up]").href = nextUrl;
-    find("[data-give-up]").textContent = "See the status of your interview";
+    find("[data-give-up]").textContent = TEXTS.seeStatus;
   }
   button("retry-upload").hidden = isFinal;
   find("[data-failed]").hidden = false;
@@ -147,10 +146,10 @@ function showUploadProblem(message, isFinal, nextUrl) {
 function showSaved() {
   isUnsaved = false;
   const replay = find("[data-replay]");
-  setSaveState("saved", "Saved");
-  find("[data-upload-text]").textContent = "Saved";
+  setSaveState("saved", TEXTS.saved);
+  find("[data-upload-text]").textContent = TEXTS.saved;
   find("[data-upload-progress]").value = 100;
-  find("[data-upload-title]").textContent = "Your answer is saved";
+  find("[data-upload-title]").textContent = TEXTS.answerSaved;
   saveValue(JUST_SAVED_KEY, "yes");
   const reload = () => location.replace(location.pathname);
   if (replay.paused) return reload();
@@ -177,6 +176,6 @@ addEventListener("beforeunload", (event) => isUnsaved && event.preventDefault())
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 if (loadValue(JUST_SAVED_KEY)) {
   saveValue(JUST_SAVED_KEY, null);
-  announce("Saved");
+  announce(TEXTS.saved);
   find('[data-step="saved"] .steps a')?.focus();
 }

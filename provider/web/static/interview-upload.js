@@ -1,13 +1,10 @@
 // Uploads one take until the server has every byte; the take stays in memory until then.
 
+import { TEXTS } from "./candidate-texts.js";
+
 const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000]; // the last one repeats
 const PROGRESS_TIMEOUT_MS = 60000; // without progress, after which a request is aborted
 const MAX_CSRF_REFRESHES = 20;
-const CONNECTION_LOST_TEXT =
-  "The connection was lost. We keep trying, and nothing is lost while this page is open.";
-const SIGNED_OUT_TEXT =
-  "This browser is not signed in to your interview any more. Please open the link in your e-mail " +
-  "in another tab of this browser, come back here and press “Try again now”.";
 
 /**
  * Upload `blob`; the returned `saved` resolves with the server's reply once the take is saved.
@@ -30,8 +27,8 @@ export function uploadTake(blob, { url, csrf, onProgress, onProblem }) {
       if (isCsrfExpired && (await refreshCsrfToken()) && attempts < MAX_CSRF_REFRESHES) continue;
       const isFinal = [409, 411, 413, 415].includes(status);
       const isSignedOut = status === 403 || status === 404;
-      const text = isSignedOut ? SIGNED_OUT_TEXT : CONNECTION_LOST_TEXT;
-      onProblem(isFinal ? reply.error || "It cannot be saved." : text, isFinal, reply.next);
+      const text = isSignedOut ? TEXTS.signedOut : TEXTS.connectionLost;
+      onProblem(isFinal ? reply.error || TEXTS.cannotBeSaved : text, isFinal, reply.next);
       const delay = RETRY_DELAYS_MS[Math.min(attempts, RETRY_DELAYS_MS.length - 1)];
       await pause(isFinal || isSignedOut ? null : delay);
     }

@@ -15,6 +15,7 @@ from provider.core.kinds.assessment import Assessment
 from provider.core.orders import PDF, REPORT, SHARED, Link, Order
 from provider.core.report import build_report
 from provider.services import Services
+from provider.texts import text_from_json
 from provider.web.report import pages
 from tests import factories
 from tests.conftest import LiveServer
@@ -99,7 +100,8 @@ def test_report_shows_scored_figures(
     assert "25%" in text
     assert "Did not pass" in text
     for bar in figures["bars"]:
-        assert f"{bar['label']} {bar['note']} {bar['percent']}%" in text
+        note = text_from_json(bar["note"])
+        assert f"{bar['label']} {note} {bar['percent']}%" in text
     assert "Questions answered 2 of 4" in text
     assert "What is 17 + 25? 42 1 of 1" in text
     assert "What is half of 7? No answer 0 of 1" in text

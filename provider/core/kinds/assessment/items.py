@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from provider.core.kinds.assessment.number_parsing import format_number, parse_number
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Invalid
+from provider.texts import gettext
 
 ANSWER_FIELD = "answer"
 MAX_TEXT_LENGTH = 200  # characters of a short_text answer
@@ -173,7 +174,7 @@ class TrueFalse(Item):
         return _CORRECT if value is self.answer else _INCORRECT
 
     def format_answer(self, value: Any) -> str:
-        return "True" if value else "False"
+        return gettext("True") if value else gettext("False")
 
     @property
     def solution(self) -> str | None:
@@ -246,7 +247,10 @@ class ShortText(Item):
     def _parse_values(self, values: list[str]) -> str:
         text = " ".join(_require_single(values).split())
         if len(text) > MAX_TEXT_LENGTH:
-            raise Invalid(f"This answer is too long. Write at most {MAX_TEXT_LENGTH} characters")
+            raise Invalid(
+                "This answer is too long. Write at most %(maximum)d characters",
+                maximum=MAX_TEXT_LENGTH,
+            )
         return text
 
 

@@ -6,6 +6,7 @@ from provider.core.kinds.assessment import content
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.orders import CLOSE_ATTEMPTS
+from provider.texts import lazy_gettext as _
 
 KIND = Kind(
     name="assessment",
@@ -13,15 +14,16 @@ KIND = Kind(
     order_class=Assessment,
     schema=content.SCHEMA,
     texts=KindTexts(
-        label="Assessment",
-        product_label="Test",
-        noun="test",
-        noun_with_article="a test",
-        invited_to="take a test",
-        request_phrase="invites you to take a test",
-        button_label="See the test",
-        reassurance="The time runs only from the moment you choose to begin. "
-        "Looking first is safe.",
+        label=_("Assessment"),
+        product_label=_("Test"),
+        noun=_("test"),
+        noun_with_article=_("a test"),
+        invited_to=_("take a test"),
+        request_phrase=_("invites you to take a test"),
+        button_label=_("See the test"),
+        reassurance=_(
+            "The time runs only from the moment you choose to begin. Looking first is safe."
+        ),
     ),
     folder=Path(__file__).parent,
     personal_columns=(Answer.value,),

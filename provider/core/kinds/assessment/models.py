@@ -13,10 +13,12 @@ from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.items import Item
 from provider.core.orders import ProgressTable, Result, TimedOrder, progress_state
+from provider.core.orders.evidence import questions_answered_fact, questions_answered_sentence
 from provider.core.products import Product
 from provider.errors import NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
+from provider.texts import gettext, gettext_noop
 
 
 class Test(Product):
@@ -41,7 +43,7 @@ class Assessment(TimedOrder):
         "started": progress_state("candidate clock", "submitted"),
         "submitted": progress_state("nobody"),
     }
-    time_over_message = "The time for this test is over"
+    time_over_message = gettext_noop("The time for this test is over")
 
     answers: Mapped[list["Answer"]] = relationship(
         back_populates="assessment", order_by="Answer.id", cascade="all, delete-orphan"
@@ -78,19 +80,19 @@ class Assessment(TimedOrder):
     def evidence(self) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
         items = scoring.score_items(self.content, self.saved_answers)
-        answered = f"{sum(item.answer is not None for item in items)} of {len(items)}"
+        answered_count = sum(item.answer is not None for item in items)
         time_facts = (
-            [("Time allowed", labels.format_duration(self.duration_seconds))]
+            [(gettext("Time allowed"), labels.format_duration(self.duration_seconds))]
             if self.duration_seconds
             else []
         )
         return AssessmentEvidence.from_figures(
             self.result_figures,
-            sentence=f"{answered} questions answered.",
-            facts=(*time_facts, ("Questions answered", answered)),
+            sentence=questions_answered_sentence(answered_count, len(items)),
+            facts=(*time_facts, questions_answered_fact(answered_count, len(items))),
             items=tuple(
                 EvidenceItem(
-                    item.section, item.prompt, item.answer or "No answer", item.points_text
+                    item.section, item.prompt, item.answer or gettext("No answer"), item.points_text
                 )
                 for item in items
             ),

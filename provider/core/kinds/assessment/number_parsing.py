@@ -4,13 +4,14 @@ import re
 from decimal import Decimal
 
 from provider.errors import Invalid
+from provider.texts import gettext_noop
 
 MAX_NUMBER_LENGTH = 40  # characters
 _MAX_EXPONENT = 20  # a larger one is more likely a typing error than an answer
 _CHARACTER_TRANSLATION = str.maketrans(dict.fromkeys("−‐‑‒–﹣－", "-") | {"٫": "."})
 _SPACES = re.compile(r"[\s'’]+")
 _NUMBER = re.compile(r"([-+]?)(\d[\d.,]*|[.,]\d+)(?:[eE]([-+]?\d{1,3}))?")
-_ADVICE = "Write a number only, for example 12.5"
+_ADVICE = gettext_noop("Write a number only, for example 12.5")
 
 
 def parse_number(text: str) -> Decimal:
@@ -21,7 +22,10 @@ def parse_number(text: str) -> Decimal:
     single point never does.
     """
     if len(text) > MAX_NUMBER_LENGTH:
-        raise Invalid(f"This number is too long. Write at most {MAX_NUMBER_LENGTH} characters")
+        raise Invalid(
+            "This number is too long. Write at most %(maximum)d characters",
+            maximum=MAX_NUMBER_LENGTH,
+        )
     match = _NUMBER.fullmatch(_SPACES.sub("", text.translate(_CHARACTER_TRANSLATION)))
     if match is None:
         raise Invalid(_ADVICE)

@@ -15,6 +15,7 @@ from provider.core.kinds.assessment.content import ANSWERED_LABEL, SCORE_LABEL, 
 from provider.core.kinds.assessment.items import Item, Likert
 from provider.core.kinds.grading import to_number, to_percent
 from provider.core.markdown import markdown_to_text
+from provider.texts import gettext, lazy_gettext
 
 Figure = int | float | str
 
@@ -53,7 +54,11 @@ class ScoredItem:
         return (
             ""
             if self.points is None
-            else f"{to_number(self.points)} of {to_number(self.max_points)}"
+            else gettext(
+                "%(points)s of %(max_points)s",
+                points=to_number(self.points),
+                max_points=to_number(self.max_points),
+            )
         )
 
 
@@ -72,7 +77,10 @@ class Score:
         return {section.title: dict(_details(section)) for section in self.sections}
 
     def figures(self) -> dict[str, Any]:
-        """Return the bars of the report as JSON: label, percent (0 to 100), note."""
+        """Return the bars of the report as JSON: label, percent (0 to 100), note.
+
+        The note is a text that the report translates.
+        """
         return {"bars": [bar for section in self.sections for bar in _bars(section)]}
 
 
@@ -140,10 +148,13 @@ def _details(section: SectionScore) -> Iterator[tuple[str, Figure]]:
         yield trait, to_number(value)
 
 
-def _bars(section: SectionScore) -> Iterator[dict[str, Figure]]:
+def _bars(section: SectionScore) -> Iterator[dict[str, Any]]:
     if section.percent is not None:
-        note = f"{section.answered_text} answered"
-        yield {"label": section.title, "percent": to_number(section.percent), "note": note}
+        note = lazy_gettext(
+            "%(number)d of %(total)d answered", number=section.answered, total=section.item_count
+        )
+        percent = to_number(section.percent)
+        yield {"label": section.title, "percent": percent, "note": note.to_json()}
     for trait, value in section.traits:
         yield {"label": trait, "percent": to_number(value), "note": section.title}
 

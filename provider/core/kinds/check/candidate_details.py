@@ -6,6 +6,8 @@ from datetime import date, datetime
 
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Invalid
+from provider.texts import LazyText, Text
+from provider.texts import lazy_gettext as _
 
 MAX_DETAIL_LENGTH = 1000  # characters
 MAX_AGE_YEARS = 120
@@ -15,8 +17,8 @@ MAX_AGE_YEARS = 120
 class DetailField:
     """One field of the consent form. `autocomplete` is a token of the HTML attribute."""
 
-    label: str
-    hint: str = ""
+    label: LazyText
+    hint: Text = ""
     autocomplete: str = "off"
     input_type: str = "text"  # text, date or lines
 
@@ -24,36 +26,44 @@ class DetailField:
         """Return the cleaned value. Raises Invalid with a sentence for the candidate."""
         text = _clean_lines(raw) if self.input_type == "lines" else to_one_line(raw)
         if not text:
-            raise Invalid(f"Please fill in: {self.label}")
+            raise Invalid("Please fill in: %(field)s", field=self.label)
         if len(text) > MAX_DETAIL_LENGTH:
-            raise Invalid(f"{self.label}: please use at most {MAX_DETAIL_LENGTH} characters")
+            raise Invalid(
+                "%(field)s: please use at most %(maximum)d characters",
+                field=self.label,
+                maximum=MAX_DETAIL_LENGTH,
+            )
         if self.input_type == "date":
             return _parse_past_date(text, self.label, now).isoformat()
         return text
 
 
 DETAIL_FIELDS: Mapping[str, DetailField] = {
-    "full_name": DetailField("Full legal name", "As in your passport or identity card", "name"),
-    "former_names": DetailField("Former names", "Write “none” if you have had no other"),
-    "date_of_birth": DetailField("Date of birth", autocomplete="bday", input_type="date"),
+    "full_name": DetailField(
+        _("Full legal name"), _("As in your passport or identity card"), "name"
+    ),
+    "former_names": DetailField(_("Former names"), _("Write “none” if you have had no other")),
+    "date_of_birth": DetailField(_("Date of birth"), autocomplete="bday", input_type="date"),
     "address": DetailField(
-        "Home address", "Street, town, postcode, country", "street-address", "lines"
+        _("Home address"), _("Street, town, postcode, country"), "street-address", "lines"
     ),
     "former_addresses": DetailField(
-        "Addresses of the last five years",
-        "One per line, with the years; or “none”",
+        _("Addresses of the last five years"),
+        _("One per line, with the years; or “none”"),
         input_type="lines",
     ),
-    "national_id": DetailField("National identity or insurance number"),
-    "driving_licence": DetailField("Driving licence number"),
+    "national_id": DetailField(_("National identity or insurance number")),
+    "driving_licence": DetailField(_("Driving licence number")),
     "education": DetailField(
-        "Highest degree", "School or university, degree, and the year", input_type="lines"
+        _("Highest degree"), _("School or university, degree, and the year"), input_type="lines"
     ),
     "employers": DetailField(
-        "Last two employers", "Name, town, your role, and from when until when", input_type="lines"
+        _("Last two employers"),
+        _("Name, town, your role, and from when until when"),
+        input_type="lines",
     ),
     "referees": DetailField(
-        "Referees", "Name, role, and e-mail or phone of each", input_type="lines"
+        _("Referees"), _("Name, role, and e-mail or phone of each"), input_type="lines"
     ),
 }
 
@@ -68,11 +78,13 @@ def _clean_lines(raw: str) -> str:
     return "\n".join(line.strip() for line in lines).strip()
 
 
-def _parse_past_date(text: str, label: str, now: datetime) -> date:
+def _parse_past_date(text: str, label: LazyText, now: datetime) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise Invalid(f"{label}: please write it as year-month-day, such as 1990-02-28") from None
+        raise Invalid(
+            "%(field)s: please write it as year-month-day, such as 1990-02-28", field=label
+        ) from None
     if not now.year - MAX_AGE_YEARS <= day.year or day >= now.date():
-        raise Invalid(f"{label}: please check the year")
+        raise Invalid("%(field)s: please check the year", field=label)
     return day

@@ -12,6 +12,8 @@ from provider.core.kinds.check.models import (
     Finding,
     Package,
 )
+from provider.texts import gettext_noop
+from provider.texts import lazy_gettext as _
 
 KIND = Kind(
     name="check",
@@ -19,18 +21,20 @@ KIND = Kind(
     order_class=Check,
     schema=content.SCHEMA,
     texts=KindTexts(
-        label="Background check",
-        product_label="Package",
-        noun="background check",
-        noun_with_article="a background check",
-        invited_to="agree to a background check",
-        request_phrase="asks for your consent to a background check",
-        button_label="See what is checked",
-        reassurance="Nothing is checked before you have given your consent. Looking first is safe.",
+        label=_("Background check"),
+        product_label=_("Package"),
+        noun=_("background check"),
+        noun_with_article=_("a background check"),
+        invited_to=_("agree to a background check"),
+        request_phrase=_("asks for your consent to a background check"),
+        button_label=_("See what is checked"),
+        reassurance=_(
+            "Nothing is checked before you have given your consent. Looking first is safe."
+        ),
     ),
     folder=Path(__file__).parent,
     labels={
-        "finding": {CLEAR: "Clear", CONSIDER: "To consider"},
+        "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},
         "event": {
             "consent": "Consent",
             "details shown": "Details shown",
@@ -38,7 +42,9 @@ KIND = Kind(
         },
     },
     tones={CLEAR: "good", CONSIDER: "warn"},
-    email_subjects={"consent": "{{ company }}: your copy of what you agreed to"},
+    email_subjects={
+        "consent": gettext_noop("%(company)s: your copy of what you agreed to"),
+    },
     personal_columns=(
         CandidateDetail.value_encrypted,
         Consent.name,

@@ -25,6 +25,7 @@ from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, DocumentError, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
+from provider.texts import LazyText, gettext, lazy_gettext, ngettext
 
 MAX_NOTE_LENGTH = 5000  # characters
 FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
@@ -263,7 +264,7 @@ class Check(Order):
             raise Invalid("Choose “clear” or “to consider”")
         note = clean_text(note).replace("\r\n", "\n")
         if len(note) > MAX_NOTE_LENGTH:
-            raise Invalid(f"A note has at most {MAX_NOTE_LENGTH} characters")
+            raise Invalid("A note has at most %(maximum)d characters", maximum=MAX_NOTE_LENGTH)
         finding = self.find_finding(screening)
         if finding and (finding.status, self.decrypt_note(secret_box, finding)) == (status, note):
             return False
@@ -293,7 +294,7 @@ class Check(Order):
         self._require_consented()
         if open_screenings := self.open_screenings():
             names = ", ".join(screening.name for screening in open_screenings)
-            raise Conflict(f"There is no outcome yet for: {names}")
+            raise Conflict("There is no outcome yet for: %(names)s", names=names)
         figures = {
             "overall_status": self.overall_status,
             "findings": [
@@ -340,17 +341,17 @@ class Check(Order):
         )
 
     def _parse_form(self, name: str, details: Mapping[str, str], now: datetime) -> dict[str, str]:
-        problems: dict[str, str] = {}
+        problems: dict[str, LazyText] = {}
         values = {"name": to_one_line(name)}
         if not values["name"]:
-            problems["name"] = "Please type your name to agree"
+            problems["name"] = lazy_gettext("Please type your name to agree")
         elif len(values["name"]) > 200:
-            problems["name"] = "Please use at most 200 characters"
+            problems["name"] = lazy_gettext("Please use at most 200 characters")
         for field in self.content.requested_details:
             try:
                 values[field] = DETAIL_FIELDS[field].parse(details.get(field, ""), now)
             except Invalid as error:
-                problems[field] = str(error)
+                problems[field] = error.text
         if problems:
             raise IncompleteForm(problems)
         return values
@@ -383,8 +384,9 @@ class Check(Order):
 class IncompleteForm(Invalid):
     """A consent form with errors. `fields` has one message per wrong field."""
 
-    def __init__(self, fields: dict[str, str]) -> None:
-        super().__init__(next(iter(fields.values())))
+    def __init__(self, fields: dict[str, LazyText]) -> None:
+        first = next(iter(fields.values()))
+        super().__init__(first.message, **dict(first.params))
         self.fields = fields
 
 
@@ -393,5 +395,10 @@ def _findings_sentence(findings: Sequence[tuple[str, str]]) -> str:
         return ""
     consider_count, count = sum(status == CONSIDER for _, status in findings), len(findings)
     if not consider_count:
-        return "Nothing to consider in any screening."
-    return f"{consider_count} of {count} screening{'' if count == 1 else 's'} to consider."
+        return gettext("Nothing to consider in any screening.")
+    return ngettext(
+        "%(consider_count)d of %(num)d screening to consider.",
+        "%(consider_count)d of %(num)d screenings to consider.",
+        count,
+        consider_count=consider_count,
+    )

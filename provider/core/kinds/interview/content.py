@@ -33,6 +33,7 @@ from provider.core.products.schema_fields import (
     nested_list,
     require_unique,
 )
+from provider.texts import LazyText, lazy_gettext
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,12 @@ class Scale:
 
     def rating_text(self, value: int) -> str:
         """Return a rating as text: `4 of 5, Good`."""
-        label = self.label(value)
-        return f"{value} of {self.max}" + (f", {label}" if label else "")
+        note, label = str(self.rating_note(value)), self.label(value)
+        return f"{note}, {label}" if label else note
+
+    def rating_note(self, value: int) -> LazyText:
+        """Return a rating without its label: `4 of 5`."""
+        return lazy_gettext("%(number)d of %(total)d", number=value, total=self.max)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from provider.core.kinds.interview.models import (
     Recording,
 )
 from provider.core.orders import CLOSE_ATTEMPTS
+from provider.texts import lazy_gettext as _
 
 RECORDING_KEY_PATTERN = re.compile(
     r"recordings/([\w-]{22})/(?:original|playable|poster\.jpg)", re.ASCII
@@ -40,14 +41,14 @@ KIND = Kind(
     order_class=Interview,
     schema=content.SCHEMA,
     texts=KindTexts(
-        label="Interview",
-        product_label="Interview template",
-        noun="video interview",
-        noun_with_article="a video interview",
-        invited_to="give a video interview",
-        request_phrase="invites you to a video interview",
-        button_label="See the interview",
-        reassurance="Nothing is recorded before you choose to begin. Looking first is safe.",
+        label=_("Interview"),
+        product_label=_("Interview template"),
+        noun=_("video interview"),
+        noun_with_article=_("a video interview"),
+        invited_to=_("give a video interview"),
+        request_phrase=_("invites you to a video interview"),
+        button_label=_("See the interview"),
+        reassurance=_("Nothing is recorded before you choose to begin. Looking first is safe."),
     ),
     folder=Path(__file__).parent,
     labels={"event": {"remux": "Recording processed"}},

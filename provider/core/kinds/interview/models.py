@@ -19,6 +19,7 @@ from provider.core.orders import (
     TimedOrder,
     progress_state,
 )
+from provider.core.orders.evidence import questions_answered_fact, questions_answered_sentence
 from provider.core.orders.states import SUBMITTED
 from provider.core.products import Product
 from provider.errors import Conflict, Invalid, NotFound
@@ -26,6 +27,7 @@ from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.media import StoredFile
 from provider.storage.secrets import SecretBox
+from provider.texts import gettext, gettext_noop, lazy_gettext
 
 SENT, READY, BROKEN = "sent", "ready", "broken"
 
@@ -113,7 +115,7 @@ class Interview(TimedOrder):
         "started": progress_state("candidate clock", "submitted"),
         "submitted": progress_state("staff"),
     }
-    time_over_message = "The time for this interview is over"
+    time_over_message = gettext_noop("The time for this interview is over")
 
     recordings: Mapped[list[Recording]] = relationship(
         back_populates="interview", order_by=Recording.id
@@ -213,7 +215,7 @@ class Interview(TimedOrder):
         if actor == "candidate":
             self.require_running(now)
             if missing := self.unanswered_questions():
-                raise Conflict(f"{len(missing)} of the questions have no answer yet")
+                raise Conflict("%(count)d of the questions have no answer yet", count=len(missing))
         self.change_progress(session, SUBMITTED)
         self.record_event(session, "submitted", actor, now)
 
@@ -237,7 +239,11 @@ class Interview(TimedOrder):
         scale = self.content.scale
         self.find_question(question)
         if not scale.min <= value <= scale.max:
-            raise Invalid(f"The rating should be from {scale.min} to {scale.max}")
+            raise Invalid(
+                "The rating should be from %(lowest)d to %(highest)d",
+                lowest=scale.min,
+                highest=scale.max,
+            )
         rating = next((rating for rating in self.ratings if rating.question == question), None)
         if rating is None:
             rating = Rating(question=question)
@@ -252,7 +258,7 @@ class Interview(TimedOrder):
         """Complete the interview. Raises Conflict while an answer has no rating."""
         self._require_submitted()
         if unrated := self.unrated_questions():
-            raise Conflict(f"{len(unrated)} of the answers have no rating yet")
+            raise Conflict("%(count)d of the answers have no rating yet", count=len(unrated))
         self.complete(session, secret_box, self.build_result(summary.strip()[:5000]), actor, now)
 
     def unrated_questions(self) -> list[Question]:
@@ -281,11 +287,11 @@ class Interview(TimedOrder):
     def evidence(self) -> InterviewEvidence:
         """Return the figures of the result, and every question with its rating."""
         questions, ratings = self.content.questions, self.ratings_by_question()
-        answered = f"{len(self.answered_questions())} of {len(questions)}"
+        answered_count = len(self.answered_questions())
         return InterviewEvidence.from_figures(
             self.result_figures,
-            sentence=f"{answered} questions answered.",
-            facts=(("Questions answered", answered),),
+            sentence=questions_answered_sentence(answered_count, len(questions)),
+            facts=(questions_answered_fact(answered_count, len(questions)),),
             video_answers=tuple(
                 self._video_answer(question, ratings.get(question.key)) for question in questions
             ),
@@ -294,7 +300,7 @@ class Interview(TimedOrder):
     def _video_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
         recording = self.selected_recording(question.key)
         if recording is None:
-            return VideoAnswer(question_text(question), "No answer")
+            return VideoAnswer(question_text(question), gettext("No answer"))
         return VideoAnswer(
             question_text(question),
             self.content.scale.rating_text(rating.value) if rating else "",
@@ -333,11 +339,11 @@ class Interview(TimedOrder):
         grade = content.grades.grade_for(percent) if content.grades else None
         bars = [
             {
-                "label": f"Question {number}",
+                "label": lazy_gettext("Question %(number)d", number=number).to_json(),
                 "percent": float(grading.to_percent(shares[question.key])),
-                "note": f"{ratings[question.key].value} of {content.scale.max}"
+                "note": content.scale.rating_note(ratings[question.key].value).to_json()
                 if question.key in ratings
-                else "no answer",
+                else lazy_gettext("no answer").to_json(),
             }
             for number, question in enumerate(content.questions, 1)
         ]

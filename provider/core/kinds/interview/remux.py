@@ -40,7 +40,9 @@ def remux(source: Path, copy: Path, poster: Path) -> RemuxResult:
             seconds, _write_poster(copy, min(POSTER_OFFSET_SECONDS, seconds / 2), poster)
         )
     except (av.FFmpegError, ValueError, IndexError) as error:
-        raise Invalid(f"The recording cannot be read: {type(error).__name__}") from error
+        raise Invalid(
+            "The recording cannot be read: %(reason)s", reason=type(error).__name__
+        ) from error
 
 
 def _remux_copy(source: Path, copy: Path) -> None:

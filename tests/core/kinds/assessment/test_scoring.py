@@ -111,7 +111,11 @@ def test_score_unscored_section_is_shown_but_not_counted() -> None:
     assert result.details["Survey"] == {"Answered": "1 of 1", "Calm": 100}
     assert result.figures() == {
         "bars": [
-            {"label": "Sums", "percent": 50, "note": "1 of 2 answered"},
+            {
+                "label": "Sums",
+                "percent": 50,
+                "note": ["%(number)d of %(total)d answered", {"number": 1, "total": 2}],
+            },
             {"label": "Calm", "percent": 100, "note": "Survey"},
         ]
     }
