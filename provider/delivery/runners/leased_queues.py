@@ -54,11 +54,13 @@ class LeasedQueueDispatcher(Dispatcher):
         """Work in a queue until nothing may be sent or the lease expires.
 
         The future gets whether the queue may have more to send. It gets False at once when the
-        queue is leased already: that lease sends what is due.
+        queue is leased already, since that lease sends what is due, and when the channel is
+        unknown.
         """
+        is_known = self._is_known_channel(queue)
         with self._condition:
             lease = QueueLease()
-            if self._stopping or queue in self._leases:
+            if self._stopping or queue in self._leases or not is_known:
                 lease.end(has_more=self._stopping)
             else:
                 self._leases[queue] = lease

@@ -24,7 +24,7 @@ SUBJECT_PAGES = {
 }
 # Field → family of its values' labels.
 VALUE_LABELS = {"status": "status", "state": "delivery", "kind": "kind"}
-EMPTY_VALUES = (None, "", [], {})
+EMPTY_VALUES: tuple[object, ...] = (None, "", [], {})
 
 
 @routes.get("/")

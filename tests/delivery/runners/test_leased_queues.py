@@ -170,6 +170,13 @@ def test_second_lease_of_a_leased_queue_ends_at_once(
     assert len(ats.received) == 1
 
 
+def test_lease_of_a_queue_of_unknown_channel_ends_at_once(
+    dispatcher: LeasedQueueDispatcher,
+) -> None:
+    # Otherwise it would take a worker's slot until the dispatcher wakes for another reason.
+    assert dispatcher.lease("1/pigeon").result(0) is False
+
+
 def test_cancelled_lease_does_not_disturb_the_dispatcher(
     dispatcher: LeasedQueueDispatcher, append_messages: AppendMessages, ats: FakeAts
 ) -> None:
