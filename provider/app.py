@@ -1,4 +1,4 @@
-"""create_app and serve: the one place that joins everything."""
+"""Builds the two Flask apps, and starts the threads of a server: the one place that joins all."""
 
 import gc
 from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ class ProviderFlask(Flask):
 class ContractFlask(ProviderFlask):
     """The app of the contract's endpoints, which passes a page's path on to the app of the pages.
 
-    Only the pages have sessions, CSRF tokens and templates, so an ATS's call does not pay for them.
+    Only the pages have sessions, CSRF tokens and templates: an ATS's call runs none of that code.
     """
 
     pages: Flask
@@ -53,7 +53,7 @@ class ContractFlask(ProviderFlask):
 
 
 def create_app(services: Services | None = None) -> ContractFlask:
-    """Build the app of all addresses; without services, from the environment's settings."""
+    """Build the app that answers every URL; without services, from the environment's settings."""
     services = services or Services.build(
         config.load_settings(), status_subscribers=STATUS_SUBSCRIBERS
     )
@@ -76,8 +76,8 @@ def serve() -> Flask:
     schema_version.require_current(services.db)
     services.media.check_in_background()
     stop = _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
-    # Granian's worker processes never run `atexit`. They are multiprocessing's, whose finalizers
-    # run while threads can still be started, which a clean stop needs.
+    # Granian's worker processes never run `atexit`. `multiprocessing` starts them, and its
+    # finalizers run while threads can still be started, which a clean stop needs.
     Finalize(None, stop, exitpriority=10)
     freeze_gc()
     return app
@@ -97,7 +97,7 @@ def _start_dispatcher(services: Services) -> Callable[[], None]:
 
 
 def _start_job_notifier(services: Services) -> Callable[[], None]:
-    # Late: from the extra `scale`.
+    # Imported here, because only the extra `scale` installs it.
     from provider.delivery.runners.notifier import JobNotifier
 
     notifier = JobNotifier(services.db).start_in_server()

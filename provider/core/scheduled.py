@@ -42,10 +42,10 @@ class WorkContext(Protocol):
 
 @dataclass(frozen=True)
 class ScheduledWork:
-    """A function that runs every `every`, and opens its own transactions.
+    """A function that runs once per `every`, and opens its own transactions.
 
-    `is_needed` is a read that costs little: without need there is neither a run nor a write. A
-    process that dies keeps the lease, so `lease` is how long the work then waits. A run that takes
+    `is_needed` is a read that costs little; when it returns False there is neither a run nor a
+    write. When a process dies during a run, the work runs again after `lease`. A run that takes
     longer than its lease may run twice at the same time.
     """
 

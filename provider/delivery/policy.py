@@ -1,7 +1,9 @@
 """The delivery policy: how many messages of each queue a dispatcher may claim.
 
 Three limits decide: pauses (the circuit breaker), concurrent sends, and the accounts' send rates.
-The delay before a message's next attempt is `Dispatcher.retry_delay` in `dispatcher.py`.
+A claim is a message with its lease. A slot is the right to one concurrent send: `dispatcher.py` has
+their number (`MAX_CONCURRENT_SENDS`) and the delay before a message's next attempt (`retry_delay`).
+A probe is the one message that tests whether a pause can end.
 """
 
 from collections import Counter
@@ -18,8 +20,8 @@ from provider.delivery.channels.base import Channel
 from provider.delivery.circuit_breaker import CircuitBreaker
 from provider.outbox import CALLBACK, AttemptResult, Claim, Pause, QueueName
 
-# Destinations are in one of two bulkheads. A quick one has answered its last responses within this
-# time on average. All others are slow, failing or not tried yet.
+# Destinations are in one of two bulkheads: groups with separate limits. The last responses of a
+# quick one came within this time on average. All others are slow, failing or not tried yet.
 QUICK_RESPONSE_SECONDS = 0.5
 RECENT_RESPONSES = 4  # about as many responses as the average covers
 # Shares of all concurrent sends: of one destination in each bulkhead, and of all slow ones.

@@ -1,4 +1,7 @@
-"""The list of all scheduled works, which both runners run. A new work is one line here."""
+"""The list of all scheduled works, which both runners run. A new work is one line here.
+
+The works of orders and kinds are in `core/kinds/__init__.py`.
+"""
 
 from provider.core import kinds
 from provider.core.scheduled import ScheduledWork

@@ -36,7 +36,8 @@ _DOMAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 # The subject of each e-mail of every kind, by template. The folder `templates` has the bodies as
-# text and HTML. A kind has e-mails of its own in its folder.
+# text and HTML; the words that differ by kind are `KindTexts`. A kind's folder has the e-mails of
+# that kind alone.
 EMAIL_SUBJECTS = {"invitation": gettext_noop("%(company)s: your %(noun)s")}
 # The subject for an order that names a job, where it differs.
 SUBJECTS_WITH_JOB = {"invitation": gettext_noop("%(company)s: your %(noun)s for %(job)s")}

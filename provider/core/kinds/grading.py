@@ -66,8 +66,3 @@ def to_percent(share: Fraction) -> Decimal:
 def to_number(value: Decimal) -> int | float:
     """Convert a percentage to a JSON number: 75, or 75.5."""
     return int(value) if value == int(value) else float(value)
-
-
-def to_number_text(value: Decimal) -> str:
-    """Convert a percentage to the text that the contract wants: "75", or "75.5"."""
-    return str(to_number(value))

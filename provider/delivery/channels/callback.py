@@ -62,7 +62,7 @@ class CallbackDelivery:
     request: CallbackRequest
     credentials: "AccountCredentials"
     past_status_codes: tuple[int | None, ...]  # of earlier attempts, the latest first
-    rejection_reason: str  # why the URL is not allowed; empty when it is
+    rejection_reason: str  # why the URL is not allowed; empty for an allowed URL
 
     def send(self) -> Outcome:
         """Make one attempt within the HTTP client's deadline."""
@@ -196,7 +196,7 @@ class CallbackChannel(Channel):
 def _attributable_status_codes(session: Session, claim: Claim) -> tuple[int | None, ...]:
     """Return the status codes of earlier attempts that say something about this message.
 
-    A 401/403 is blamed on the account's token, unless another callback of the account has been
+    A 401/403 counts against the account's token, unless another callback of the account has been
     delivered since.
     """
     past = claim.past_attempts
@@ -223,7 +223,7 @@ class AccountCredentials:
     token_encrypted: bytes
     options: Mapping[str, Any]
     callback_hosts: tuple[str, ...]
-    token_error: str  # why the token cannot be decrypted; empty when it can
+    token_error: str  # why the token cannot be decrypted; empty for a readable token
 
     @property
     def adapter(self) -> AtsAdapter:

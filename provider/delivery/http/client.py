@@ -23,7 +23,9 @@ from provider.delivery.http.curl_handle import (
 )
 from provider.delivery.http.handle_pool import HandlePool
 
-TIMEOUT_SECONDS = 10.0  # for a whole exchange: name, connection, TLS, request and response
+# For a whole exchange: name, connection, TLS, request and response. Shorter than the lease of any
+# channel that uses the client, or a second dispatcher would send the same message.
+TIMEOUT_SECONDS = 10.0
 MAX_CALLBACK_RESPONSE_BYTES = 64 * 1024  # of a body after decompression
 MAX_IDLE_HANDLES = 64
 TOO_LARGE = 100  # libcurl's code for more than 5000 headers or 100 kB in one

@@ -34,7 +34,9 @@ MAX_IDLE_SECONDS = 60.0  # of the dispatcher, which jobs wake
 POLLING_INTERVAL_SECONDS = 0.5
 HEARTBEAT_INTERVAL_SECONDS = 5.0
 STALLED_AFTER_SECONDS = 20.0  # without a heartbeat a worker counts as dead
-RESTART_DELAY_SECONDS = 1.0  # after Procrastinate failed, for example because PostgreSQL is away
+RESTART_DELAY_SECONDS = (
+    1.0  # after Procrastinate failed, for example because PostgreSQL is unavailable
+)
 SCHEDULED_PRIORITY = 1  # before the jobs of queues
 EVERY_MINUTE_CRON = "* * * * *"
 RECOVERY_CRON = "* * * * * */10"  # the last field is seconds
@@ -160,7 +162,7 @@ class DeliveryWorker:
     async def _recover_stalled_jobs(self, timestamp: int) -> None:
         """Remove the jobs of dead workers, which free their locks, and defer their queues again."""
         if self._is_failing:
-            log.info("procrastinate_works_again")
+            log.info("procrastinate_recovered")
         self._is_failing = False
         manager = self._app.job_manager
         stalled_jobs = await manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_AFTER_SECONDS)
@@ -174,7 +176,7 @@ class DeliveryWorker:
         await asyncio.to_thread(scheduled.run_if_due, self._services, work)
 
     def _add_periodic_task(self, name: str, cron: str, function: Any) -> None:
-        """Have one of all workers run a function at these times; two of its jobs never wait."""
+        """Have one of all workers run a function at these times; at most one of its jobs waits."""
         task = self._app.task(name=name, queueing_lock=name, priority=SCHEDULED_PRIORITY)(function)
         self._app.periodic(cron=cron, periodic_id=name)(task)
 

@@ -1,6 +1,6 @@
 """The session behind a console request, and the permission that its view requires.
 
-`core/staff/permissions.py` defines the roles.
+`core/staff/permissions.py` defines the roles. `core/staff/sign_in.py` creates and ends sessions.
 """
 
 from collections.abc import Callable

@@ -52,6 +52,7 @@ KIND = Kind(
     ),
     folder=Path(__file__).parent,
     labels={"event": {"remux": "Recording processed"}},
+    # Of the tables in `models.py`. The recordings are files: see `media`.
     personal_columns=(Rating.value, Rating.note),
     other_columns=(
         Rating.question,
