@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-import structlog
 from sqlalchemy import String, Text, case, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -24,8 +23,6 @@ DEFAULT_LEASE = timedelta(minutes=1)
 MAX_TIMER_TOLERANCE = timedelta(seconds=1)
 # A run without need is recorded only this often: a write every few seconds would wear the disk.
 IDLE_RUN_INTERVAL = timedelta(minutes=10)
-
-log = structlog.get_logger()
 
 
 class WorkContext(Protocol):
@@ -90,7 +87,7 @@ def run_if_due(context: WorkContext, work: ScheduledWork) -> bool:
         work.run(context)
         _record_end(context, work, now, error="")
     except Exception as error:
-        log.exception("scheduled_work_failed", work=work.name)
+        _log_exception("scheduled_work_failed", work)
         _try_to_record_error(context, work, now, error)
         return False
     return True
@@ -168,7 +165,7 @@ def _try_to_record_error(
     try:
         _record_end(context, work, started_at, text)
     except Exception:
-        log.exception("scheduled_work_not_recorded", work=work.name)
+        _log_exception("scheduled_work_not_recorded", work)
 
 
 def _ensure_row(session: Session, work: ScheduledWork) -> None:
@@ -178,3 +175,9 @@ def _ensure_row(session: Session, work: ScheduledWork) -> None:
         if session.get(ScheduledWorkState, work.name) is None:
             session.add(ScheduledWorkState(name=work.name))
             session.flush()
+
+
+def _log_exception(event: str, work: ScheduledWork) -> None:
+    import structlog  # late: slow to import, and every command imports this module
+
+    structlog.get_logger().exception(event, work=work.name)

@@ -13,4 +13,6 @@ def _run(context: WorkContext) -> None:
             count = outbox.drop_old_bodies(session, context.now())
 
 
-PRUNE_BODIES = ScheduledWork("prune_message_bodies", every=timedelta(hours=1), run=_run)
+PRUNE_BODIES = ScheduledWork(
+    "prune_message_bodies", every=timedelta(hours=1), run=_run, is_needed=outbox.has_old_bodies
+)

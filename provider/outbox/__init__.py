@@ -37,7 +37,12 @@ from provider.outbox.ordering_key import OrderingKey, subject_of
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
 from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
 from provider.outbox.response_text import hide_secrets
-from provider.outbox.retention import BODY_RETENTION, MAX_BODIES_PER_BATCH, drop_old_bodies
+from provider.outbox.retention import (
+    BODY_RETENTION,
+    MAX_BODIES_PER_BATCH,
+    drop_old_bodies,
+    has_old_bodies,
+)
 from provider.outbox.settlement import AttemptResult, Outcome, settle
 
 __all__ = [
@@ -66,6 +71,7 @@ __all__ = [
     "decrypt_payload",
     "drop_old_bodies",
     "has_delivered_since",
+    "has_old_bodies",
     "hide_secrets",
     "history",
     "is_about_any",

@@ -192,8 +192,8 @@ def read_entries(services: Services) -> list[AuditEntry]:
         return list(session.scalars(select(AuditEntry).order_by(AuditEntry.id)))
 
 
-def test_every_changing_route_has_a_case(app: Flask) -> None:
-    changing = {endpoint for endpoint, method, _ in console_routes(app) if method != "GET"}
+def test_every_changing_route_has_a_case(pages_app: Flask) -> None:
+    changing = {endpoint for endpoint, method, _ in console_routes(pages_app) if method != "GET"}
     assert changing == set(CASES)
 
 

@@ -80,21 +80,21 @@ def example_paths(rule: Rule) -> list[str]:
     return [re.sub(r"<\w+>", "nothing", path) for path in paths]
 
 
-def test_every_console_route_has_a_requirement(app: Flask) -> None:
-    routes = {(endpoint, method) for endpoint, method, _ in console_routes(app)}
+def test_every_console_route_has_a_requirement(pages_app: Flask) -> None:
+    routes = {(endpoint, method) for endpoint, method, _ in console_routes(pages_app)}
     assert routes == set(REQUIREMENTS)
 
 
 @pytest.mark.parametrize("role", ROLE_PERMISSIONS)
 def test_role_is_refused_exactly_the_routes_it_may_not_use(
-    services: Services, client: FlaskClient, app: Flask, role: str
+    services: Services, client: FlaskClient, pages_app: Flask, role: str
 ) -> None:
     console = ConsoleClient.signed_in(services, client, role)
     token = factories.csrf_token(client.get("/console/sign-in").text)
     wrong = []
     # Signing out is last: it ends the session.
     for endpoint, method, rule in sorted(
-        console_routes(app), key=lambda route: route[0] == "sign_in.sign_out"
+        console_routes(pages_app), key=lambda route: route[0] == "sign_in.sign_out"
     ):
         requirement = REQUIREMENTS[endpoint, method]
         if requirement == PUBLIC:
@@ -109,9 +109,9 @@ def test_role_is_refused_exactly_the_routes_it_may_not_use(
     assert wrong == []
 
 
-def test_only_public_routes_answer_without_a_session(client: FlaskClient, app: Flask) -> None:
+def test_only_public_routes_answer_without_a_session(client: FlaskClient, pages_app: Flask) -> None:
     token = factories.csrf_token(client.get("/console/sign-in").text)
-    for endpoint, method, rule in console_routes(app):
+    for endpoint, method, rule in console_routes(pages_app):
         for path in example_paths(rule):
             response = client.open(path, method=method, data={"csrf_token": token})
             if REQUIREMENTS[endpoint, method] == PUBLIC:
@@ -128,7 +128,7 @@ def test_only_public_routes_answer_without_a_session(client: FlaskClient, app: F
 
 def test_view_without_a_mark_is_refused(services: Services) -> None:
     app = create_app(services)
-    app.add_url_rule("/console/new", endpoint="console.new", view_func=lambda: "secret")
+    app.pages.add_url_rule("/console/new", endpoint="console.new", view_func=lambda: "secret")
     response = app.test_client().get("/console/new")
     assert response.status_code == 500
     assert "secret" not in response.text
