@@ -417,7 +417,7 @@ def test_upgrade_beside_long_writer_is_unavailable(
     other.close()
 
 
-# Encrypting the messages (revision 0004)
+# Encrypting the messages (revision 0006)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -448,6 +448,15 @@ def test_upgrade_encrypts_payloads_and_bodies(old_db: Database) -> None:
         assert bodies == [b"\x01", b"\x02", b"\x03"]
         digests = [message.body_digest for message in messages]
         assert digests == [hashlib.sha256(body or b"").digest() for body in bodies]
+
+
+def test_upgrade_stores_no_body_for_an_empty_one(old_db: Database) -> None:
+    with old_db.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE messages SET body = :empty"), {"empty": b""})
+    schema_version.upgrade(old_db, secret_box=SECRET_BOX)
+    with old_db.reading() as session:
+        columns = sa.select(Message.body_encrypted, Message.body_digest)
+        assert set(session.execute(columns)) == {(None, None)}
 
 
 def test_upgrade_keeps_indexes_and_attempts_of_messages(old_db: Database) -> None:

@@ -23,7 +23,7 @@ class PreparedDelivery(Protocol):
 
     @property
     def body(self) -> bytes | None:
-        """The bytes that every attempt sends; None while they cannot be rendered."""
+        """The bytes that every attempt sends; None where there are none, or none to store yet."""
 
     def send(self) -> Outcome:
         """Make one attempt; never raises for errors of the network or the receiver."""

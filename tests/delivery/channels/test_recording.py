@@ -73,6 +73,16 @@ def test_recording_gets_seekable_copy_duration_and_poster(
     assert message(services) == ("delivered", 1)
 
 
+def test_processed_recording_has_no_body_that_could_be_removed(
+    services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
+) -> None:
+    save(services, interview, recorded(tmp_path, "webm").read_bytes())
+    assert dispatcher.drain(QUEUE) == 1
+    with services.db.reading() as session:
+        row = session.scalars(select(Message).where(Message.topic == "remux")).one()
+        assert (row.body_encrypted, row.body_digest) == (None, None)
+
+
 def test_audio_only_recording_gets_copy_without_poster(
     services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:

@@ -87,6 +87,7 @@ def _encrypted_values(
     encrypt: Encrypt, message_id: int, public_id: str, payload: Any, body: bytes | None
 ) -> dict[str, Any]:
     row_name = f"messages/{public_id}"
+    body = body or None  # of a recording, which has none
     return {
         "message_id": message_id,
         "new_payload": encrypt(json.dumps(payload).encode(), f"{row_name}/payload"),
