@@ -16,7 +16,6 @@ from provider.outbox.claims import (
 from provider.outbox.encryption import decrypt_payload
 from provider.outbox.message import (
     DELIVERED,
-    MAX_RESPONSE_EXCERPT_LENGTH,
     PARKED,
     SUPERSEDED,
     WAITING,
@@ -36,7 +35,7 @@ from provider.outbox.message import (
 from provider.outbox.ordering_key import OrderingKey, subject_of
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
 from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
-from provider.outbox.response_text import hide_secrets
+from provider.outbox.response_text import MAX_RESPONSE_EXCERPT_LENGTH, hide_secrets
 from provider.outbox.retention import (
     BODY_RETENTION,
     MAX_BODIES_PER_BATCH,

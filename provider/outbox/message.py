@@ -34,8 +34,6 @@ from provider.storage.compiled import literal_limit
 from provider.storage.database import Base, insert_row
 from provider.storage.secrets import SecretBox
 
-MAX_RESPONSE_EXCERPT_LENGTH = 2048  # bytes of a response that an attempt stores
-
 WAITING, DELIVERED, PARKED, SUPERSEDED = "waiting", "delivered", "parked", "superseded"
 _WAITING_SQL = text("state = 'waiting'")
 _SETTLED_WITH_BODY_SQL = text("body_encrypted IS NOT NULL AND settled_at IS NOT NULL")

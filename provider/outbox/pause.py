@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Insert, ScalarResult, String, Text, Update, delete, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from provider.outbox.response_text import to_storable_text
 from provider.storage.compiled import CompiledQuery
 from provider.storage.database import Base, acquire_advisory_lock
 
@@ -27,6 +28,7 @@ class Pause(Base):
 
 def pause(session: Session, scope: str, reason: str, retry_at: datetime, now: datetime) -> Pause:
     """Pause a scope or prolong its pause; a prolonged pause keeps its `paused_at`."""
+    reason = to_storable_text(reason)
     extended = _extend(session, scope, reason, retry_at)
     if extended is None:
         # Without the lock two dispatchers could both insert the scope's first pause.

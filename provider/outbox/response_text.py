@@ -1,10 +1,20 @@
-"""Text of a receiver that an attempt stores, without the secrets that the receiver repeats."""
+"""Text of a receiver, as attempts and pauses store it: without secrets, and not too long."""
 
 import json
 from collections.abc import Iterable
 from urllib.parse import quote
 
 from provider.logging_config import TOKEN_PATTERN
+
+MAX_RESPONSE_EXCERPT_LENGTH = 2048  # bytes of a response that an attempt stores
+
+
+def to_storable_text(text: str) -> str:
+    """Return text that every database can store: an error would fail each later cycle."""
+    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    text = text.encode("utf-8", "replace").decode()  # a lone surrogate, as in the name of a file
+    # Tokens are replaced before the cut, which may leave a part of one.
+    return hide_secrets(text)[:MAX_RESPONSE_EXCERPT_LENGTH]
 
 
 def hide_secrets(text: str, known_secrets: Iterable[str] = ()) -> str:

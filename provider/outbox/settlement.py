@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from provider.outbox.claims import IDS_PARAM, QUEUE_PARAM, STILL_LEASED, TIME_PARAM, Bind, Claim
 from provider.outbox.message import (
     DELIVERED,
-    MAX_RESPONSE_EXCERPT_LENGTH,
     PARKED,
     SUPERSEDED,
     WAITING,
@@ -19,7 +18,7 @@ from provider.outbox.message import (
     Message,
     is_waiting,
 )
-from provider.outbox.response_text import hide_secrets
+from provider.outbox.response_text import to_storable_text
 
 assert isinstance(Message.__table__, Table)
 _MESSAGES = Message.__table__
@@ -205,12 +204,6 @@ def _attempt_row(result: AttemptResult) -> dict[str, Any]:
         "duration_ms": round(result.duration_seconds * 1000),
         "outcome": result.outcome.decision,
         "status_code": result.outcome.status_code,
-        "response_excerpt": _clean_text(result.outcome.response_excerpt),
-        "error": _clean_text(result.outcome.error),
+        "response_excerpt": to_storable_text(result.outcome.response_excerpt),
+        "error": to_storable_text(result.outcome.error),
     }
-
-
-def _clean_text(text: str) -> str:
-    # Tokens are replaced before the cut, which may leave a part of one.
-    text = hide_secrets(text.replace("\x00", "\N{REPLACEMENT CHARACTER}"))
-    return text[:MAX_RESPONSE_EXCERPT_LENGTH]

@@ -179,6 +179,28 @@ def test_settle_stores_attempt_with_truncated_response(
         assert attempt.response_excerpt.startswith("no�x")
 
 
+@pytest.mark.both
+def test_settle_stores_text_that_no_database_can_encode(services: Services) -> None:
+    # An error here would fail every later cycle, because each repeats the unsettled results.
+    put(services)
+    (claimed,) = claim(services)
+    with services.db.writing() as session:
+        failed = Outcome("retry", error="a file named \udcff")
+        result = AttemptResult(claimed, failed, services.now(), services.now())
+        assert outbox.settle(session, [result], services.now()) == {claimed.lease}
+    with services.db.reading() as session:
+        assert session.scalars(select(Attempt.error)).one() == "a file named ?"
+
+
+@pytest.mark.both
+def test_pause_stores_a_reason_that_no_database_can_encode(services: Services) -> None:
+    with services.db.writing() as session:
+        outbox.pause(session, "destination/media", "\udcff\x00", services.now(), services.now())
+    with services.db.reading() as session:
+        (stored,) = outbox.active_pauses(session, ["destination/media"]).values()
+    assert stored.reason == "?\N{REPLACEMENT CHARACTER}"
+
+
 def test_due_queues_and_oldest_due_time_are_listed(services: Services, clock: ManualClock) -> None:
     appended_at: datetime = clock.now()
     put(services, "a", queue="1/callback")
