@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.delivery.channels import Channel, PreparedDelivery, build_channels
+from provider.delivery.channels.base import DATABASE_ERRORS
 from provider.delivery.circuit_breaker import add_jitter
 from provider.delivery.policy import DeliveryPolicy, PolicyCycle
 from provider.metrics import MetricsRecorder
@@ -203,10 +204,20 @@ class Dispatcher:
         if not cycle.acquire_probes(session, allowance, claims[0], channel.lease):
             outbox.release(session, claims[0])
             return []
+        try:
+            prepared_claims = channel.prepare(session, claims)
+        except Exception as error:
+            if type(error) in DATABASE_ERRORS:
+                raise
+            # The mistake is the channel's, not a message's: its messages wait for the sweep.
+            log.exception("channel_failed", channel=QueueName.parse(queue).channel)
+            for claim in claims:
+                outbox.release(session, claim)
+            return []
         if len(claims) == allowance.max_messages and not allowance.pauses_to_probe:
             self.wake([queue])  # the queue may have more due messages
         deliveries = []
-        for claim, prepared in zip(claims, channel.prepare(session, claims), strict=True):
+        for claim, prepared in zip(claims, prepared_claims, strict=True):
             if isinstance(prepared, Exception):
                 # A message that cannot be rendered must not block the rest of its queue.
                 _park(session, claim, prepared, cycle.now)

@@ -29,6 +29,7 @@ from provider.outbox import (
     Claim,
     Message,
     Outcome,
+    QueueName,
 )
 from provider.services import Services
 from tests import factories
@@ -234,6 +235,30 @@ def test_failed_cycle_is_repeated_with_its_results_and_queues(
     assert states(services) == [WAITING, WAITING]
     assert dispatcher.drain() == 1
     assert states(services) == [DELIVERED, DELIVERED]
+
+
+class BrokenChannel(FakeChannel):
+    def prepare(
+        self, session: Session, claims: Sequence[Claim]
+    ) -> list[PreparedDelivery | Exception]:
+        raise KeyError("a mistake in the channel")
+
+
+def test_error_of_a_channel_does_not_stop_other_channels(
+    services: Services, channel: FakeChannel, queue: str
+) -> None:
+    channels: dict[str, Channel] = {CALLBACK: channel, EMAIL: BrokenChannel()}
+    dispatcher = SynchronousDispatcher(services, channels, max_concurrent_sends=4)
+    email_queue = str(QueueName(QueueName.parse(queue).account_id, EMAIL))
+    put(services, email_queue, *"abcde")
+    put(services, queue, "f")
+    with capture_logs() as logs:
+        assert dispatcher.drain(email_queue, queue) == 1
+    assert states(services) == [WAITING] * 5 + [DELIVERED]
+    failures = [entry for entry in logs if entry["event"] == "channel_failed"]
+    assert [entry["channel"] for entry in failures] == [EMAIL]
+    channels[EMAIL] = channel
+    assert dispatcher.drain(email_queue) == 5  # no lease and no slot is left
 
 
 def test_repeatedly_failed_cycle_keeps_queues_and_slots(

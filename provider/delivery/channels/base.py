@@ -55,7 +55,7 @@ class Channel(ABC):
         """Render claimed messages, or reuse their stored bodies, and address them.
 
         The result has an entry per claim. The exception of a message that fails is its entry: it
-        must not block the others.
+        must not block the others. An exception that is raised leaves all these messages waiting.
         """
 
     def close(self) -> None:
