@@ -282,9 +282,10 @@ def test_fifth_work_is_run_and_shown_without_other_changes(
 ) -> None:
     runs = Runs(action=lambda: fail(Conflict("Nobody is there: call again")))
     fifth = ScheduledWork("remind_candidates", every=timedelta(hours=1), run=runs)
-    dispatcher = InProcessDispatcher(services, [*factories.quick_works(3600), fifth]).start()
+    works = [*factories.quick_works(3600), fifth]
+    dispatcher = InProcessDispatcher(services, works).start()
     try:
-        wait_for(lambda: count_finished(services) == 4)
+        wait_for(lambda: count_finished(services) == len(works))
     finally:
         dispatcher.stop()
     page = ConsoleClient.signed_in(services, client).get_text("/console/deliveries/")
