@@ -36,7 +36,7 @@ MAX_LATENCY_FACTOR = 2.0  # of healthy deliveries, with such hosts to without
 NEGLIGIBLE_DELAY_SECONDS = 0.02  # a smaller delay is noise of the machine
 MAX_LATENCY_SECONDS = TIMEOUT_SECONDS / 2  # a delivery that waited for a dead host takes longer
 WARM_UP_DELIVERIES = 5  # not counted: they open connections and compile statements
-LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 100  # timed, on each side
+LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 60  # timed, on each side
 # In the names of the receivers' threads, and of the one thread of each scheduled work.
 OTHER_THREAD_MARKERS = ("process_request", WORK_THREAD_PREFIX)
 HEALTHY_HOST, SILENT_HOST, RESETTING_HOST, SLOW_HOST = (
