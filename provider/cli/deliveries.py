@@ -19,11 +19,13 @@ from provider.cli.common import (
 )
 from provider.core.accounts import Account
 from provider.core.audit import Action
+from provider.core.emails.sent_email import SentEmail
 from provider.core.labels import CHANNEL_LABELS
 from provider.core.pauses import PauseView, list_pauses
 from provider.errors import NotFound
 from provider.outbox import (
     DELIVERED,
+    EMAIL,
     PARKED,
     SUPERSEDED,
     WAITING,
@@ -101,7 +103,7 @@ def show(delivery_id: str, as_json: bool) -> None:
         message = _find_delivery(session, delivery_id)
         record = delivery_record(message)
         attempts = [_attempt_record(attempt) for attempt in message.attempt_history]
-        body = (message.get_body(services.secret_box) or b"").decode("utf-8", "replace")
+        body = _body_text(record["channel"], message.get_body(services.secret_box) or b"")
         body_digest = message.body_digest.hex() if message.body_digest else None
     if as_json:
         print_json(record | {"body": body, "body_sha256": body_digest, "attempt_history": attempts})
@@ -243,6 +245,14 @@ def _pause_record(pause: PauseView) -> dict[str, Any]:
         "paused_at": pause.paused_at,
         "retry_at": pause.retry_at,
     }
+
+
+def _body_text(channel: str, body: bytes) -> str:
+    """Return a body as text; of an e-mail, what the console shows: no token of a link."""
+    if channel != EMAIL or not body:
+        return body.decode("utf-8", "replace")
+    email = SentEmail.parse(body)
+    return f"To: {email.to}\nFrom: {email.sender}\nSubject: {email.subject}\n\n{email.text}"
 
 
 def print_deliveries(records: Sequence[dict[str, Any]], *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from provider.config import SETTINGS
 from provider.core.accounts import Account, AccountToken
 from provider.core.orders import Order
 from provider.core.staff import Staff
+from provider.delivery.dispatcher import Dispatcher
 from provider.outbox import Message
 from provider.services import Services
 from tests import factories
@@ -672,6 +673,20 @@ def test_failed_delivery_is_listed_shown_and_sent_again(
         "waiting"
     ]
     assert "Only a failed delivery" in error_message(run("delivery", "retry", delivery_id, code=1))
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_shown_email_has_no_token_of_the_invitation(
+    run: Run, services: Services, order: str, options: list[str]
+) -> None:
+    dispatcher = Dispatcher(services)
+    dispatcher.drain("1/email")
+    dispatcher.stop()
+    delivery_id = parse_json(run("delivery", "list", "--json"))[0]["id"]
+    shown = run("delivery", "show", delivery_id, *options).stdout
+    assert "To: lakita_marrero@gmail.com" in shown
+    assert "/c/…" in shown
+    assert factories.invitation_url(services, order).rpartition("/")[2] not in shown
 
 
 def create_failed_deliveries(services: Services, run: Run, name: str, count: int) -> list[str]:

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from provider import outbox
+from provider.core.emails.sent_email import SentEmail
 from provider.core.orders import Order, OrderEvent
 from provider.core.staff import Permission
 from provider.errors import Unavailable
 from provider.outbox import EMAIL, PARKED, Attempt, Message
 from provider.services import current_services
 from provider.web.console.authentication import may
-from provider.web.console.emails import EmailView, parse_email
 from provider.web.console.message_list import channel_of, read_payload
 
 UNREADABLE_BODY = "The content cannot be decrypted: its key is missing, or its row was edited."
@@ -32,7 +32,7 @@ class DeliveryView:
     attempts: tuple[Attempt, ...]
     payload: Mapping[str, Any]
     can_see_body: bool = False
-    email: EmailView | None = None
+    email: SentEmail | None = None
     body: str = ""
     url: str = ""
 
@@ -86,7 +86,7 @@ def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:
     if not body:
         return view
     if channel_of(message.queue) == EMAIL:
-        return replace(view, email=parse_email(body))
+        return replace(view, email=SentEmail.parse(body))
     url = _find_url(order.reply_context) if order else ""
     return replace(view, body=format_body(body), url=url)
 
