@@ -10,14 +10,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CursorResult, Index, String, delete, text
+from sqlalchemy import JSON, Index, String
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.storage import secrets
 from provider.storage.database import Base
 
 SYSTEM = "system"  # the actor where nobody is known, such as of a failed sign-in
-DELETE_TRIGGER = "audit_log_refuse_delete"
 
 Fields = Mapping[str, Any]
 
@@ -114,28 +113,6 @@ def list_changes(before: Fields | None, after: Fields | None) -> list[tuple[str,
     """Return (field, old value, new value) of an entry; None where a side lacks the field."""
     before, after = before or {}, after or {}
     return [(name, before.get(name), after.get(name)) for name in {**before, **after}]
-
-
-def delete_entries_before(session: Session, moment: datetime) -> int:
-    """Delete entries older than `moment`, for retention; return how many.
-
-    The trigger against deleting is off until the end of the transaction, and only in it.
-    """
-    statement = delete(AuditEntry).where(AuditEntry.at < moment)
-    if session.get_bind().dialect.name == "sqlite":
-        create_trigger = session.scalar(
-            text("SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = :name"),
-            {"name": DELETE_TRIGGER},
-        )
-        session.execute(text(f"DROP TRIGGER {DELETE_TRIGGER}"))
-        deleted = session.execute(statement)
-        session.execute(text(str(create_trigger)))
-    else:
-        session.execute(text(f"ALTER TABLE audit_log DISABLE TRIGGER {DELETE_TRIGGER}"))
-        deleted = session.execute(statement)
-        session.execute(text(f"ALTER TABLE audit_log ENABLE TRIGGER {DELETE_TRIGGER}"))
-    assert isinstance(deleted, CursorResult)
-    return deleted.rowcount
 
 
 def _changed_fields(fields: Fields, other: Fields) -> dict[str, Any]:

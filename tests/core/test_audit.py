@@ -1,7 +1,6 @@
 """The audit log: what an entry contains, and that it is append-only."""
 
 from contextlib import closing
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -15,7 +14,6 @@ from provider.core.staff import record_failed_sign_in
 from provider.services import Services
 from provider.storage.database import Database
 from tests import factories
-from tests.factories import ManualClock
 
 pytestmark = pytest.mark.both
 
@@ -82,22 +80,6 @@ def test_postgresql_log_cannot_be_truncated(postgres_url: str) -> None:
         db.writing() as session,
     ):
         session.execute(text("TRUNCATE audit_log"))
-
-
-def test_retention_deletes_old_entries_and_restores_the_trigger(
-    services: Services, clock: ManualClock
-) -> None:
-    for _ in range(3):
-        with services.db.writing() as session:
-            record(session, services)
-        clock.advance(timedelta(days=1))
-    with services.db.writing() as session:
-        deleted = audit.delete_entries_before(session, clock.now() - timedelta(days=1))
-        assert deleted == 2
-    assert len(read_entries(services)) == 1
-    with pytest.raises(DBAPIError, match="append-only"), services.db.writing() as session:
-        session.execute(delete(AuditEntry))
-    assert len(read_entries(services)) == 1
 
 
 def test_account_fields_have_no_secret(services: Services) -> None:
