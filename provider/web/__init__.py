@@ -4,7 +4,7 @@ from functools import cache
 
 from flask import Flask, Response, render_template
 from flask_bootstrap import Bootstrap5
-from werkzeug.exceptions import HTTPException, TooManyRequests
+from werkzeug.exceptions import HTTPException
 
 from provider.core import labels
 from provider.errors import (
@@ -81,8 +81,9 @@ def _render_http_error(error: HTTPException) -> Response:
         return error.get_response()  # type: ignore[return-value]
     page = render_template("error.html", code=error.code or 500, message=None)
     response = Response(page, error.code or 500, mimetype="text/html")
-    if isinstance(error, TooManyRequests):
-        response.headers["Retry-After"] = str(error.retry_after)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
     return response
 
 
