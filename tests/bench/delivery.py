@@ -120,7 +120,7 @@ def _race(
             rival.close()
     ours = results[contender.name]
     workload = f"a backlog of {count:,}, each of about 1 kB and settled durably"
-    for rival, goal in zip(rivals, (3.0, 1.2), strict=False):
+    for rival, goal in zip(rivals, (3.0, 1.5), strict=False):
         theirs = results[rival.name]
         ratio = median(a.rate / b.rate for a, b in zip(ours.rounds, theirs.rounds, strict=True))
         note = f"{ours.summary}; {rival.name} {theirs.summary}"

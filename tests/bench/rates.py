@@ -175,14 +175,14 @@ def comparison_figures(result: RaceResult) -> Iterator[Figure]:
     """Return our rates against a bare Flask, and against FastAPI where it ran."""
     yield comparison_figure("`GET /tests`, 20 tests ÷ bare Flask", result.list_tests, 0.6)
     yield comparison_figure(
-        "`GET /assessments/:id`, pending ÷ bare Flask", result.poll_pending, 0.4
+        "`GET /assessments/:id`, pending ÷ bare Flask", result.poll_pending, 0.35
     )
     yield comparison_figure("the same, completed ÷ bare Flask", result.poll_completed, None)
     yield comparison_figure(
         "`POST /assessments`, durable ÷ bare Flask POST", result.place_order, 0.12
     )
     if "usual" in result.place_order:
-        yield comparison_figure("the same ÷ FastAPI, the usual way", result.place_order, 2, "usual")
+        yield comparison_figure("the same ÷ FastAPI, the usual way", result.place_order, 3, "usual")
 
 
 def comparison_figure(
