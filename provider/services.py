@@ -40,7 +40,7 @@ class Services:
         *,
         status_subscribers: Sequence[StatusSubscriber],
     ) -> "Services":
-        """Build the services. `status_subscribers` are told of every change of a status."""
+        """Build the services. `status_subscribers` get every change of a status."""
         secret_box, clock = SecretBox(settings.secret_keys), clock or Clock()
         db = Database(settings.database_url, secret_box)
         db.session_info[SUBSCRIBERS_KEY] = tuple(status_subscribers)

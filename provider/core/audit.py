@@ -22,7 +22,7 @@ Fields = Mapping[str, Any]
 
 
 class Action(StrEnum):
-    """What was done. The names are stored, so they never change."""
+    """The acts of the audit log. The names are stored, so they never change."""
 
     ORDER_CANCELLED = "order.cancelled"
     ORDER_REOPENED = "order.reopened"

@@ -84,7 +84,7 @@ CHANNEL_LABELS = {
     "email": "E-mails to candidates",
     "media": "Video processing",
 }
-# What a channel without hosts delivers to.
+# The destination of a channel without hosts.
 DESTINATION_LABELS = {"email": "The mail server", "media": "Video processing"}
 # Family → value → label. The kinds add theirs by `add_labels`.
 LABELS: dict[str, dict[str, Any]] = {

@@ -26,7 +26,7 @@ IDLE_RUN_INTERVAL = timedelta(minutes=10)
 
 
 class WorkContext(Protocol):
-    """What a work may use. `Services` has all of it; the core cannot import `Services`."""
+    """The services that a work may use. The core cannot import `Services`, which has them all."""
 
     @property
     def db(self) -> Database: ...

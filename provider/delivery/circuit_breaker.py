@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 @dataclass
 class CircuitBreaker:
-    """What one process remembers of failures and probes; the pauses are rows of the outbox.
+    """The failures and probes that one process remembers; the pauses are rows of the outbox.
 
     A transaction works on a copy, which replaces the original after the commit. Otherwise the
     results of a transaction that failed would count again when the next one repeats them.

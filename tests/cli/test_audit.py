@@ -60,7 +60,7 @@ def _without_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class World:
-    """What a case needs. `database_url` is where the entry is expected."""
+    """The services of a case. The entry is expected in the database at `database_url`."""
 
     def __init__(
         self, run: Run, services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch

@@ -67,7 +67,7 @@ def _check_result(result: ResultView) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class KindFormat:
-    """What the contract says about the results of one kind."""
+    """The contract's form of the results of one kind."""
 
     noun: str
     render_result: Callable[[ResultView], dict[str, Any]]

@@ -87,7 +87,7 @@ class Order(OrderState, Base):
     external_key: Mapped[str] = mapped_column(String(2000))
     # A keyed digest of the request, to recognise the same order again.
     request_mac: Mapped[str] = mapped_column(String(100))
-    # What the adapter needs to address a callback.
+    # The adapter addresses a callback by these values.
     reply_context: Mapped[dict[str, Any]] = mapped_column(JSON)
     # The host of the callback URL in `reply_context`.
     callback_host: Mapped[str] = mapped_column(String(260), server_default="")

@@ -51,5 +51,5 @@ class Staff(Base):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What the role allows; nothing for a role that this program does not know."""
+        """The permissions of the role; none for a role that this program does not know."""
         return ROLE_PERMISSIONS.get(self.role, frozenset())

@@ -1,4 +1,4 @@
-"""Status changes are told to subscribers, whose messages belong to the same transaction."""
+"""Subscribers get status changes; their messages belong to the same transaction."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -208,7 +208,9 @@ def test_subscribers_learn_both_statuses_reason_and_result(
     assert results[2].revision == 3
 
 
-def test_refused_change_is_told_to_nobody(services: Services, changes: list[StatusChange]) -> None:
+def test_refused_change_calls_no_subscriber(
+    services: Services, changes: list[StatusChange]
+) -> None:
     order = place_order(services)
     with services.db.writing() as session:
         cancel(session, services, order)
