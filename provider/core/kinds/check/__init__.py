@@ -1,12 +1,12 @@
 """The kind check: background checks that a candidate consents to."""
 
+from provider.core.kinds.check.candidate_details import IncompleteForm
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER
 from provider.core.kinds.check.models import (
     CandidateDetail,
     Check,
     Consent,
     Finding,
-    IncompleteForm,
     Package,
 )
 

@@ -1,6 +1,6 @@
 """The details that a screening may need from a candidate, and their validation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -88,3 +88,32 @@ def _parse_past_date(text: str, label: LazyText, now: datetime) -> date:
     if not now.year - MAX_AGE_YEARS <= day.year or day >= now.date():
         raise Invalid("%(field)s: please check the year", field=label)
     return day
+
+
+class IncompleteForm(Invalid):
+    """A consent form with errors. `fields` has one message per wrong field."""
+
+    def __init__(self, fields: dict[str, LazyText]) -> None:
+        first = next(iter(fields.values()))
+        super().__init__(first.message, **dict(first.params))
+        self.fields = fields
+
+
+def parse_form(
+    requested_details: Iterable[str], name: str, details: Mapping[str, str], now: datetime
+) -> dict[str, str]:
+    """Return the cleaned name and details of a consent form; raises IncompleteForm."""
+    problems: dict[str, LazyText] = {}
+    values = {"name": to_one_line(name)}
+    if not values["name"]:
+        problems["name"] = _("Please type your name to agree")
+    elif len(values["name"]) > 200:
+        problems["name"] = _("Please use at most 200 characters")
+    for field in requested_details:
+        try:
+            values[field] = DETAIL_FIELDS[field].parse(details.get(field, ""), now)
+        except Invalid as error:
+            problems[field] = error.text
+    if problems:
+        raise IncompleteForm(problems)
+    return values

@@ -10,7 +10,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String, Text, UniqueConstraint, 
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.kinds.check import content
-from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, to_one_line
+from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, parse_form
 from provider.core.kinds.check.content import PackageContent, Screening
 from provider.core.kinds.check.evidence import CLEAR, CONSIDER, CheckEvidence, overall_status
 from provider.core.orders import (
@@ -25,7 +25,7 @@ from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, DocumentError, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
-from provider.texts import LazyText, gettext, lazy_gettext, ngettext
+from provider.texts import gettext, ngettext
 
 MAX_NOTE_LENGTH = 5000  # characters
 FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
@@ -193,7 +193,7 @@ class Check(Order):
         Raises IncompleteForm with one message per wrong field.
         """
         self.require_open(now)
-        values = self._parse_form(name, details, now)
+        values = parse_form(self.content.requested_details, name, details, now)
         for field in self.content.requested_details:
             encrypted = secret_box.encrypt(values[field], self._row_path(field))
             self.candidate_details.append(CandidateDetail(name=field, value_encrypted=encrypted))
@@ -340,22 +340,6 @@ class Check(Order):
             self.result_figures, sentence=_findings_sentence(findings), findings=findings
         )
 
-    def _parse_form(self, name: str, details: Mapping[str, str], now: datetime) -> dict[str, str]:
-        problems: dict[str, LazyText] = {}
-        values = {"name": to_one_line(name)}
-        if not values["name"]:
-            problems["name"] = lazy_gettext("Please type your name to agree")
-        elif len(values["name"]) > 200:
-            problems["name"] = lazy_gettext("Please use at most 200 characters")
-        for field in self.content.requested_details:
-            try:
-                values[field] = DETAIL_FIELDS[field].parse(details.get(field, ""), now)
-            except Invalid as error:
-                problems[field] = error.text
-        if problems:
-            raise IncompleteForm(problems)
-        return values
-
     def _build_consent(
         self, secret_box: SecretBox, name: str, ip_address: str, user_agent: str, now: datetime
     ) -> Consent:
@@ -379,15 +363,6 @@ class Check(Order):
     def _signature_row_path(self, given_at: datetime) -> str:
         # The time is part of the path: a consent whose time was changed can no longer be decrypted.
         return self._row_path(f"consent/{given_at.isoformat()}")
-
-
-class IncompleteForm(Invalid):
-    """A consent form with errors. `fields` has one message per wrong field."""
-
-    def __init__(self, fields: dict[str, LazyText]) -> None:
-        first = next(iter(fields.values()))
-        super().__init__(first.message, **dict(first.params))
-        self.fields = fields
 
 
 def _findings_sentence(findings: Sequence[tuple[str, str]]) -> str:
