@@ -1,7 +1,8 @@
 """SQL statements that are compiled once and then run by the driver itself.
 
-Only the poll and the dispatcher's claims use them: these run most often. SQLAlchemy needs ten times
-as long to prepare a statement and to wrap its rows as SQLite needs to run it. Values are converted
+Only the poll, the dispatcher's claims and the placing of an order use them: these run most often.
+SQLAlchemy needs ten times as long to prepare a statement and to wrap its rows as SQLite needs to
+run it. Values are converted
 by their columns' types, and errors are SQLAlchemy's.
 """
 

@@ -7,16 +7,17 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 from sqlalchemy import (
+    Column,
     DateTime,
     Engine,
-    Insert,
     MetaData,
     PoolProxiedConnection,
     Table,
+    bindparam,
     event,
     func,
     insert,
@@ -28,11 +29,12 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.sql.schema import CallableColumnDefault, ScalarElementColumnDefault
 from sqlalchemy.types import TypeDecorator
 
 from provider.errors import Unavailable
 from provider.storage import group_commit, postgres, sqlite
-from provider.storage.compiled import RawConnection, as_sqlalchemy_error
+from provider.storage.compiled import CompiledQuery, RawConnection, as_sqlalchemy_error
 from provider.storage.secrets import SecretBox
 
 CommitListener = Callable[[set[str]], None]
@@ -76,19 +78,38 @@ class Base(DeclarativeBase):
 def insert_row(session: Session, model: type[Base], **columns: Any) -> int:
     """Insert one row and return its id.
 
-    No ORM object is created: the ORM's unit of work would take several times as long.
+    The statement is compiled once, because placing an order needs five of them. SQLAlchemy's own
+    execution would add a third to the time of an order, and ORM objects still more.
     """
-    result = session.connection().execute(_insert_statement(model), columns)
-    key = result.inserted_primary_key
-    assert key
-    return int(key[0])
+    defaults, query = _insert_query(model, frozenset(columns))
+    row = query.fetch_one(session, {name: default() for name, default in defaults} | columns)
+    assert row
+    return int(row[0])
 
 
 @cache
-def _insert_statement(model: type[Base]) -> Insert:
+def _insert_query(
+    model: type[Base], names: frozenset[str]
+) -> tuple[tuple[tuple[str, Callable[[], Any]], ...], CompiledQuery]:
+    """Return the columns with their defaults in Python, and the statement."""
     table = model.__table__
     assert isinstance(table, Table)
-    return insert(table)
+    defaults = tuple(
+        (column.name, _default_factory(column))
+        for column in table.c
+        if column.default is not None and column.name not in names
+    )
+    columns = {*names, *(name for name, _ in defaults)}
+    statement = insert(table).values({name: bindparam(name) for name in columns})
+    return defaults, CompiledQuery(statement.returning(table.c.id))
+
+
+def _default_factory(column: Column[Any]) -> Callable[[], Any]:
+    default = column.default
+    if isinstance(default, CallableColumnDefault):
+        return partial(default.arg, cast(Any, None))
+    assert isinstance(default, ScalarElementColumnDefault)
+    return lambda: default.arg
 
 
 def acquire_advisory_lock(session: Session, lock_name: str) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
@@ -18,15 +18,16 @@ from provider.core.orders.states import PENDING, waiting_for
 from provider.core.products.product import Product, visibility_conditions
 from provider.errors import Conflict
 from provider.storage import secrets
+from provider.storage.compiled import CompiledQuery
 from provider.storage.database import insert_row
 from provider.storage.secrets import SecretBox
 
 _ORDER_COLUMNS = Order.__table__.c
-_EXISTING_ORDER_QUERY = select(
-    _ORDER_COLUMNS.public_id, _ORDER_COLUMNS.kind, _ORDER_COLUMNS.request_mac
-).where(
-    _ORDER_COLUMNS.account_id == bindparam("account_id"),
-    _ORDER_COLUMNS.external_key == bindparam("external_key"),
+_EXISTING_ORDER_QUERY = CompiledQuery(
+    select(_ORDER_COLUMNS.public_id, _ORDER_COLUMNS.kind, _ORDER_COLUMNS.request_mac).where(
+        _ORDER_COLUMNS.account_id == bindparam("account_id"),
+        _ORDER_COLUMNS.external_key == bindparam("external_key"),
+    )
 )
 
 
@@ -72,10 +73,8 @@ def place(
     existing_id = _existing_order(session, secret_box, kind, placement, caller.account_id)
     if existing_id is not None:
         return existing_id
-    product = (
-        session.connection()
-        .execute(_orderable_product_query(kind, caller), {"product": placement.product})
-        .first()
+    product = _orderable_product_query(kind, caller).fetch_one(
+        session, {"product": placement.product}
     )
     if product is None:
         return None
@@ -134,7 +133,7 @@ def _existing_order(
     session: Session, secret_box: SecretBox, kind: str, placement: Placement, account_id: int
 ) -> str | None:
     key = {"account_id": account_id, "external_key": placement.external_key}
-    row = session.connection().execute(_EXISTING_ORDER_QUERY, key).first()
+    row = _EXISTING_ORDER_QUERY.fetch_one(session, key)
     if row is None:
         return None
     public_id, existing_kind, request_mac = row
@@ -146,9 +145,11 @@ def _existing_order(
 
 
 @lru_cache(maxsize=1000)  # building the query takes longer than running it
-def _orderable_product_query(kind: str, caller: Caller) -> Select[int, int | None]:
-    return select(Product.id, Product.current_version_id).where(
-        Product.public_id == bindparam("product"), *visibility_conditions(kind, caller)
+def _orderable_product_query(kind: str, caller: Caller) -> CompiledQuery:
+    return CompiledQuery(
+        select(Product.id, Product.current_version_id).where(
+            Product.public_id == bindparam("product"), *visibility_conditions(kind, caller)
+        )
     )
 
 
