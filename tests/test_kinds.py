@@ -83,9 +83,12 @@ def test_missing_parts_of_core_are_named(tmp_path: Path) -> None:
     without_bodies = replace(check, email_subjects={"late": "Late", **check.email_subjects})
     assert missing_core_parts(without_bodies) == ["body emails/late.txt", "body emails/late.html"]
     unclassified = replace(test, personal_columns=())
-    assert missing_core_parts(unclassified) == ["Answer.value in personal_columns or other_columns"]
+    assert missing_core_parts(unclassified) == [
+        "Answer.value in personal_columns or other_columns",
+        "Answer.typed in personal_columns or other_columns",
+    ]
     classified_twice = replace(test, other_columns=(Answer.item_key, Answer.value))
-    assert missing_core_parts(classified_twice) == missing_core_parts(unclassified)
+    assert missing_core_parts(classified_twice) == missing_core_parts(unclassified)[:1]
     assert missing_core_parts(replace(test, scheduled_works=())) == [
         "CLOSE_ATTEMPTS in scheduled_works"
     ]

@@ -51,6 +51,13 @@ def render_markdown(source: str) -> "Markup":
     return Markup(cleaned)  # noqa: S704 - nh3 has just cleaned it
 
 
+def literal_html(text: str) -> "Markup":
+    """Return text that is no Markdown as safe HTML. Its lines and spaces are kept."""
+    from markupsafe import Markup
+
+    return Markup('<p class="literal">{}</p>').format(text)
+
+
 def markdown_to_text(source: str) -> str:
     """Return Markdown as plain text, for e-mails and tables."""
     text = "".join(_text_pieces(_parser().parse(source)))

@@ -126,6 +126,19 @@ def test_digests_of_other_than_plain_addresses_are_computed(empty_db: Database) 
     ]
 
 
+def test_answers_are_kept_without_a_typed_text(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0008")
+    insert_parents(empty_db)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    insert_rows(empty_db, "orders", {"kind": "assessment"} | parents)
+    insert_rows(empty_db, "answers", {"order_id": 1, "value": "12.5"})
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    answers = reflect_table(empty_db, "answers").c
+    with empty_db.engine.connect() as connection:
+        rows = connection.execute(sa.select(answers.value, answers.typed)).all()
+    assert [tuple(row) for row in rows] == [("12.5", None)]
+
+
 def test_upgrade_without_keys_is_refused_and_changes_nothing(empty_db: Database) -> None:
     schema_version.upgrade(empty_db, "0007")
     insert_rows(empty_db, "candidates", {"email": "jos\u00e9@example.com"})

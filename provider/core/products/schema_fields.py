@@ -187,13 +187,15 @@ def nested_list(
     return ListOf(nested(schema), plural_noun, min_items, max_items, **kwargs)
 
 
-def require_unique(values: list[str], list_name: str, key_name: str = "key") -> None:
-    """Raise ValidationError for the first repeated value, ignoring case.
+def require_unique(
+    values: list[str], list_name: str, key_name: str = "key", *, ignore_case: bool = True
+) -> None:
+    """Raise ValidationError for the first repeated value.
 
     `list_name` and `key_name` are the path of the error: list_name[index].key_name.
     """
     seen_values: set[str] = set()
-    for index, value in enumerate(value.casefold() for value in values):
+    for index, value in enumerate(value.casefold() if ignore_case else value for value in values):
         if value in seen_values:
             raise ValidationError({list_name: {index: {key_name: ["is already used above"]}}})
         seen_values.add(value)

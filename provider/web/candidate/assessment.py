@@ -10,7 +10,8 @@ from flask import Blueprint, current_app, jsonify, redirect, render_template, re
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
-from provider.core.kinds.assessment import Assessment
+from provider.core.kinds.assessment import Assessment, UnreadText
+from provider.core.kinds.assessment.items import Reading
 from provider.core.orders import COMPLETED
 from provider.errors import Invalid, ProviderError
 from provider.services import current_services
@@ -20,6 +21,7 @@ from provider.web.candidate.assessment_navigation import (
     find_item_position,
     is_unchanged,
     list_item_positions,
+    must_see_reading,
     read_submitted_values,
 )
 from provider.web.candidate.responses import (
@@ -54,17 +56,32 @@ def item(public_id: str, number: int) -> ResponseReturnValue:
 
 @routes.post("/items/<int:number>")
 def save_answer(public_id: str, number: int) -> ResponseReturnValue:
-    """Save the answer to one question; the pressed button decides which page follows."""
+    """Save the answer to one question; the pressed button decides which page follows.
+
+    A number that can be read two ways is shown again first, with a note on how it was read. A typed
+    text that cannot be read is kept and shown again with advice.
+    """
+    unread_text = None
+    must_stay = False
     try:
         with order_for_update(public_id, Assessment) as candidate_request:
             order, now = candidate_request.order, candidate_request.now
             position = find_item_position(order.content, number)
             order.require_running(now)
             if not is_unchanged(request.form):
-                order.save(position.item.key, request.form, now)
+                try:
+                    order.save(position.item.key, request.form, now)
+                except UnreadText as error:
+                    unread_text = error  # and what was typed is committed
+            reading = position.item.reading(position.item.typed_text(request.form))
+            must_stay = not is_unchanged(request.form) and must_see_reading(request.form, reading)
     except Invalid as error:
         return _render_item_with_error(public_id, number, error.translated())
-    return _respond_saved(candidate_request, position)
+    if unread_text:
+        return _render_item_with_error(
+            public_id, number, _unread_text_advice(unread_text), is_kept=True
+        )
+    return _respond_saved(candidate_request, position, reading, must_stay=must_stay)
 
 
 @routes.get("/overview")
@@ -135,24 +152,50 @@ def seconds_left(candidate_request: AssessmentRequest) -> float:
     return max(0.0, (ends_at - candidate_request.now).total_seconds()) if ends_at else 0.0
 
 
-def _render_item_with_error(public_id: str, number: int, error: str) -> ResponseReturnValue:
+def _render_item_with_error(
+    public_id: str, number: int, error: str, *, is_kept: bool = False
+) -> ResponseReturnValue:
     if wants_json():
-        return jsonify(error=error), 400
+        return jsonify(error=error, kept=is_kept), 400
     with order_for_read(public_id, Assessment) as candidate_request:
         candidate_request.order.require_running(candidate_request.now)
         position = find_item_position(candidate_request.order.content, number)
         values = read_submitted_values(request.form)
-        page = _render_item_page(candidate_request, position, error=error, submitted_values=values)
+        page = _render_item_page(
+            candidate_request, position, error=error, submitted_values=values, is_kept=is_kept
+        )
         return page, 400
 
 
+def _unread_text_advice(error: UnreadText) -> str:
+    if not error.earlier_answer:
+        return error.translated()
+    return gettext(
+        "%(advice)s. Until then, your earlier answer counts: %(answer)s",
+        advice=error.translated(),
+        answer=error.earlier_answer,
+    )
+
+
 def _respond_saved(
-    candidate_request: AssessmentRequest, position: ItemPosition
+    candidate_request: AssessmentRequest,
+    position: ItemPosition,
+    reading: Reading | None,
+    *,
+    must_stay: bool,
 ) -> ResponseReturnValue:
-    next_url = _next_url(candidate_request.order.public_id, position)
-    if wants_json():
-        return jsonify(next=next_url, seconds_left=seconds_left(candidate_request))
-    return redirect(next_url, 303)
+    public_id = candidate_request.order.public_id
+    if not wants_json():
+        item_url = url_for(".item", public_id=public_id, number=position.number)
+        return redirect(item_url if must_stay else _next_url(public_id, position), 303)
+    reply = {
+        "next": _next_url(public_id, position),
+        "seconds_left": seconds_left(candidate_request),
+    }
+    if reading:
+        numbers = " ".join(reading.numbers)
+        reply |= {"reading": reading.note, "readings": numbers, "stay": must_stay}
+    return jsonify(reply)
 
 
 def _next_url(public_id: str, position: ItemPosition) -> str:
@@ -169,9 +212,15 @@ def _render_item_page(
     *,
     error: str = "",
     submitted_values: list[str] | None = None,
+    is_kept: bool = False,
 ) -> str:
-    answers = candidate_request.order.saved_answers
-    saved_values = position.item.form_values(answers.get(position.item.key))
+    order, item = candidate_request.order, position.item
+    value, typed = order.saved_answers.get(item.key), order.typed_texts.get(item.key)
+    saved_values = [typed] if typed else item.form_values(value)
+    problem = item.find_problem(typed)
+    if problem and not error:
+        is_kept = True
+        error = _unread_text_advice(UnreadText(problem, item.format_typed(value, None)))
     return render_template(
         "candidate/assessment/item.html",
         **_template_context(candidate_request),
@@ -179,6 +228,8 @@ def _render_item_page(
         saved_values=saved_values,
         selected_values=saved_values if submitted_values is None else submitted_values,
         error=error,
+        is_kept=is_kept,
+        reading=item.reading(typed) if not error else None,
     )
 
 

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds.assessment.content import Section, TestContent
-from provider.core.kinds.assessment.items import ANSWER_FIELD, Item
+from provider.core.kinds.assessment.items import ANSWER_FIELD, Item, Reading
 from provider.errors import NotFound
 
 # The form field with the values that were saved when the page was rendered.
 SHOWN_FIELD = "shown"
+# The form field with the numbers of the readings that the page has shown.
+READINGS_FIELD = "readings"
 # A form that could not be saved is shown again: so many of its values, of so many characters.
 MAX_SUBMITTED_VALUES = 100
 MAX_VALUE_LENGTH = 1000
@@ -47,6 +49,11 @@ def find_item_position(content: TestContent, number: int) -> ItemPosition:
 def read_submitted_values(form: MultiDict[str, str]) -> list[str]:
     """Return the typed or selected values, cut to a size that a page can show again."""
     return [value[:MAX_VALUE_LENGTH] for value in form.getlist(ANSWER_FIELD)[:MAX_SUBMITTED_VALUES]]
+
+
+def must_see_reading(form: MultiDict[str, str], reading: Reading | None) -> bool:
+    """Return True when the candidate has not seen yet how the number was read."""
+    return reading is not None and reading.numbers[0] not in form.get(READINGS_FIELD, "").split()
 
 
 def is_unchanged(form: MultiDict[str, str]) -> bool:

@@ -1,6 +1,7 @@
 // Saves the answer to one question as the candidate gives it. The save state is always shown in the
 // same place. The names of the states are keys of TEXTS.
 
+import { showReading } from "./candidate-number.js";
 import { TEXTS } from "./candidate-texts.js";
 
 const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000]; // the last one repeats
@@ -82,19 +83,22 @@ export function startAutosave(form, { onSecondsLeft }) {
       showError("");
       if (version > savedVersion || target !== sentTarget) continue;
       showState("saved");
-      if (sentTarget) return leave(reply.next);
+      showReading(form, reply);
+      if (reply.stay) target = null;
+      else if (sentTarget) return leave(reply.next);
     }
     isSaving = false;
   }
 
-  function stop({ status, error: message, next, reload }) {
+  function stop({ status, error: message, next, reload, kept }) {
     target = null;
     if (status === 409) leave(next, true);
     else if (reload) submitForm();
     else if (status !== 400) showState("locked");
     else if (!showErrors) showState("unsaved");
     else {
-      showState("refused");
+      showState(kept ? "kept" : "refused");
+      showReading(form, {});
       showError(message);
       fields[0].focus();
     }

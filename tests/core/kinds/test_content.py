@@ -226,7 +226,7 @@ ITEM_PATH = "sections[0].items[0]"
             f"{ITEM_PATH}.options[1].key: is already used above",
         ),
         (
-            exam(section(choice(options=[{"key": "x", "text": "X"}, {"key": "y", "text": "x"}]))),
+            exam(section(choice(options=[{"key": "x", "text": "X"}, {"key": "y", "text": "X"}]))),
             f"{ITEM_PATH}.options[1].text: is already used above",
         ),
         (exam(section(item("true_false"))), f"{ITEM_PATH}.answer: should be true or false"),

@@ -157,7 +157,7 @@ def test_item_first_of_section_shows_instructions(
     [
         (1, "c", 'value="c" checked'),
         (2, ["x", "z"], 'value="z" checked'),
-        (3, "1,234.5", 'value="1234.5"'),
+        (3, "1,234.5", 'value="1,234.5"'),
         (4, 'a "word" <b>', 'value="a &#34;word&#34; &lt;b&gt;"'),
         (5, "false", 'value="false" checked'),
         (6, "3", 'value="3" checked'),
@@ -246,6 +246,109 @@ def test_save_answer_from_script_returns_next_and_seconds_left(
     response = post_as_script(client, page, path, answer="b", go="next")
     assert response.get_json() == {"next": f"/c/o/{invited}/items/2", "seconds_left": 900}
     assert saved_answers(services, invited) == {"sum": "b"}
+
+
+def test_number_with_two_readings_is_shown_before_going_on(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    start_test(client, services, invited)
+    path = f"/c/o/{invited}/items/2"
+    response = post_answer(client, invited, 2, "1,234", shown="")
+    assert response.headers["Location"] == path
+    page = client.get(path).text
+    assert "Read as 1234. If you mean 1.234, write 1.234." in page
+    assert 'value="1,234"' in page
+    assert saved_answers(services, invited) == {"half": "1234"}
+    assert 'name="readings" value="1234 1.234"' in page
+    going_on = submit_form(client, page, path, answer="1,234", shown="1,234", go="next")
+    assert going_on.headers["Location"] == f"/c/o/{invited}/items/3"
+    # The candidate has seen both readings, so the other one needs no second look.
+    seen = {"shown": "1,234", "readings": "1234 1.234"}
+    other = submit_form(client, page, path, answer="1.234", go="next", **seen)
+    assert other.headers["Location"] == f"/c/o/{invited}/items/3"
+    assert saved_answers(services, invited) == {"half": "1.234"}
+
+
+def test_number_with_two_readings_is_told_to_the_script(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    page = start_test(client, services, invited)
+    path = f"/c/o/{invited}/items/2"
+    reply = post_as_script(client, page, path, answer="1,234", go="next").get_json()
+    assert reply["reading"] == "Read as 1234. If you mean 1.234, write 1.234."
+    assert (reply["readings"], reply["stay"]) == ("1234 1.234", True)
+    data = {"answer": "1,234", "go": "next", "readings": reply["readings"]}
+    assert post_as_script(client, page, path, **data).get_json()["stay"] is False
+
+
+def test_unreadable_number_is_kept_and_shown_to_staff(
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
+) -> None:
+    page = start_test(client, services, invited)
+    path = f"/c/o/{invited}/items/2"
+    reply = post_as_script(client, page, path, answer="about 3")
+    assert (reply.status_code, reply.get_json()["kept"]) == (400, True)
+    assert saved_answers(services, invited) == {}
+    again = client.get(path).text
+    assert 'value="about 3"' in again
+    assert "Write the number alone" in again
+    assert "Please check it" in client.get(f"/c/o/{invited}/overview").text
+    post_answer(client, invited, 2, "3.5", shown="about 3")
+    assert (
+        "Until then, your earlier answer counts: 3.5"
+        in post_answer(client, invited, 2, "3.5 hours", shown="3.5").text
+    )
+    clock.advance(timedelta(hours=1))
+    client.get(path)
+    with services.db.reading() as session:
+        order = Assessment.find(session, invited)
+        assert order.saved_answers == {"half": "3.5"}
+        items = order.evidence().items
+    assert items[1].answer == "3.5; “3.5 hours” (not read as an answer)"
+
+
+def test_submit_keeps_the_points_of_each_answer(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    start_test(client, services, invited)
+    post_answer(client, invited, 2, "3.5")
+    page = client.get(f"/c/o/{invited}/overview").text
+    submit_form(client, page, f"/c/o/{invited}/submit", blank="3")
+    with services.db.writing() as session:
+        order = Assessment.find(session, invited)
+        assert order.evidence().items[1].points == "1 of 1"
+        assert order.result
+        assert order.result.figures["points"]["half"] == "1"
+        changed = {"half": "0"}
+        order.result.figures = order.result.figures | {"points": changed}
+        assert order.evidence().items[1].points == "0 of 1"
+
+
+def test_number_keyboard_depends_on_the_minimum_alone(
+    client: FlaskClient, services: Services
+) -> None:
+    account_id, _ = factories.create_account(services)
+    numbers = [{"answer": -4}, {"answer": 4}, {"answer": 4, "minimum": 0}]
+    items = [
+        {"key": f"n{index}", "kind": "numeric", "prompt": "?"} | number
+        for index, number in enumerate(numbers)
+    ]
+    sections = [{"key": "numbers", "title": "Numbers", "items": items}]
+    test = factories.create_test(services, "Numbers", "numbers", sections=sections)
+    public_id = factories.place_order(services, account_id, test)
+    start_test(client, services, public_id)
+    pages = [client.get(f"/c/o/{public_id}/items/{number}").text for number in (1, 2, 3)]
+    assert ['inputmode="text"' in page for page in pages] == [True, True, False]
+
+
+def test_plain_prompt_is_shown_as_it_was_written(client: FlaskClient, services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    item = {"key": "n", "kind": "numeric", "prompt": "2*3*4 <b>\n- 5", "answer": 4, "plain": True}
+    sections = [{"key": "numbers", "title": "Numbers", "items": [item]}]
+    test = factories.create_test(services, "Numbers", "numbers", sections=sections)
+    public_id = factories.place_order(services, account_id, test)
+    assert "2*3*4 &lt;b&gt;\n- 5</p>" in start_test(client, services, public_id)
+    assert "2*3*4 &lt;b&gt;" in client.get(f"/c/o/{public_id}/overview").text
 
 
 def test_save_answer_from_script_returns_error_as_json(

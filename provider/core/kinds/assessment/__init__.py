@@ -1,5 +1,5 @@
 """The kind assessment: timed tests that are scored automatically."""
 
-from provider.core.kinds.assessment.models import Answer, Assessment, Test
+from provider.core.kinds.assessment.models import Answer, Assessment, Test, UnreadText
 
-__all__ = ["Answer", "Assessment", "Test"]
+__all__ = ["Answer", "Assessment", "Test", "UnreadText"]

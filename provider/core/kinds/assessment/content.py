@@ -7,13 +7,13 @@
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
     sections                              [{key, title, instructions?, weight? (1), items}]
 
-An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `points` (1), `required`
-(false), and the fields of its kind:
+An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `plain` (false; true: the
+prompt is no Markdown), `points` (1), `required` (false), and the fields of its kind:
 
     single_choice, multiple_choice        options: [{key, text, correct?}], shuffle?
     true_false                            answer: true or false
-    numeric                               answer, tolerance? (0), unit?
-    short_text                            accepted: [text, …]
+    numeric                               answer, tolerance? (0), unit?, minimum?
+    short_text                            accepted: [text, …], case_sensitive? (false)
     likert                                labels: [text, …], direction? (positive, reversed), trait?
 
 The answers to a section of weight 0 are shown but not scored. Its items need no right answer.
@@ -126,6 +126,7 @@ class ItemSchema(DocumentSchema):
     prompt = Text(10_000, multiline=True, required=True)
     points = Number(0, 1000, is_minimum_exclusive=True, load_default=Decimal(1))
     required = Flag(load_default=False)
+    plain = Flag(load_default=False)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Item:
@@ -143,7 +144,9 @@ class ChoiceSchema(ItemSchema):
     @validates_schema
     def _require_unique_options(self, data: dict[str, Any], **_: Any) -> None:
         require_unique([option.key for option in data["options"]], "options")
-        require_unique([option.text for option in data["options"]], "options", "text")
+        require_unique(
+            [option.text for option in data["options"]], "options", "text", ignore_case=False
+        )
 
 
 class SingleChoiceSchema(ChoiceSchema):
@@ -172,13 +175,21 @@ class NumericSchema(ItemSchema):
     answer = Number(load_default=None)
     tolerance = Number(0, load_default=Decimal(0))
     unit = Text(20, load_default="")
+    minimum = Number(load_default=None)
+
+    @validates_schema
+    def _require_answer_above_minimum(self, data: dict[str, Any], **_: Any) -> None:
+        answer, minimum = data["answer"], data["minimum"]
+        if answer is not None and minimum is not None and answer < minimum:
+            raise ValidationError("should not be more than the answer", "minimum")
 
 
 class ShortTextSchema(ItemSchema):
-    """`short_text`: a few words, compared without case and spacing."""
+    """`short_text`: a few words, compared as `text_folding` says."""
 
     item_class = ShortText
     accepted = ListOf(Text(200), "texts", 1, 50, load_default=())
+    case_sensitive = Flag(load_default=False)
 
 
 class LikertSchema(ItemSchema):

@@ -8,22 +8,27 @@ A form sends the answer to an item in the field `answer`. Its values are:
     likert                                the position on the scale, from 1
 """
 
-import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import sha256
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from provider.core.kinds.assessment.number_parsing import format_number, parse_number
+from provider.core.kinds.assessment.text_folding import fold, remove_invisible
+from provider.core.markdown import literal_html, markdown_to_text, render_markdown
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Invalid
 from provider.texts import gettext
 
+# The library is imported at the first use, as in `core/markdown.py`.
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 ANSWER_FIELD = "answer"
-MAX_TEXT_LENGTH = 200  # characters of a short_text answer
+MAX_TEXT_LENGTH = 200  # characters of a short_text answer, and of a typed text that is kept
 _CORRECT, _INCORRECT = Fraction(1), Fraction(0)
 
 
@@ -36,15 +41,35 @@ class Option:
     correct: bool = False
 
 
+class Reading(NamedTuple):
+    """How a number that can mean two numbers was read. `numbers` are both, the read one first."""
+
+    note: str
+    numbers: tuple[str, str]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Item(ABC):
-    """One question of a test. An answer is a JSON value that `parse_answer` returned."""
+    """One question of a test. An answer is a JSON value that `parse_answer` returned.
+
+    `plain` says that the prompt is no Markdown: every character is shown as it was written.
+    """
 
     kind: ClassVar[str]
     key: str
     prompt: str
     points: Decimal = Decimal(1)
     required: bool = False
+    plain: bool = False
+
+    @property
+    def prompt_html(self) -> "Markup":
+        return literal_html(self.prompt) if self.plain else render_markdown(self.prompt)
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt for tables and reports."""
+        return self.prompt if self.plain else markdown_to_text(self.prompt)
 
     def parse_answer(self, raw: Mapping[str, Any]) -> Any:
         """Return the answer in a form; None for a blank one.
@@ -54,9 +79,28 @@ class Item(ABC):
         values = list(_submitted_values(raw))
         return self._parse_values(values) if values else None
 
+    def typed_text(self, raw: Mapping[str, Any]) -> str | None:
+        """Return the text of a form that is kept beside the answer, as it was typed.
+
+        None for a blank, and for an item whose answer is all that was typed.
+        """
+        return None
+
+    def reading(self, typed: str | None) -> Reading | None:
+        """Return how a typed text was read; None for a text that has one meaning."""
+        return None
+
+    def find_problem(self, typed: str | None) -> Invalid | None:
+        """Return the advice on a typed text that cannot be read; None for another."""
+        return None
+
     @abstractmethod
     def score(self, value: Any) -> Fraction:
         """Return the share of the points that an answer earns, from 0 to 1."""
+
+    def format_typed(self, value: Any, typed: str | None) -> str:
+        """Return an answer, and the typed text where the answer alone would hide something."""
+        return "" if value is None else self.format_answer(value)
 
     def format_answer(self, value: Any) -> str:
         """Return an answer as the report shows it."""
@@ -198,6 +242,47 @@ class Numeric(Item):
     answer: Decimal | None = None
     tolerance: Decimal = Decimal(0)
     unit: str = ""
+    minimum: Decimal | None = None
+
+    @property
+    def may_be_negative(self) -> bool:
+        """Whether a negative answer is allowed. It depends on the minimum, never on the answer."""
+        return self.minimum is None or self.minimum < 0
+
+    def typed_text(self, raw: Mapping[str, Any]) -> str | None:
+        return " ".join(_submitted_values(raw))[:MAX_TEXT_LENGTH] or None
+
+    def reading(self, typed: str | None) -> Reading | None:
+        if typed is None or self.find_problem(typed):
+            return None
+        parsed = parse_number(typed, self.unit)
+        if parsed.alternative is None:
+            return None
+        number, alternative = format_number(parsed.number), format_number(parsed.alternative)
+        note = gettext(
+            "Read as %(number)s. If you mean %(alternative)s, write %(alternative)s.",
+            number=number,
+            alternative=alternative,
+        )
+        return Reading(note, (number, alternative))
+
+    def find_problem(self, typed: str | None) -> Invalid | None:
+        try:
+            self.parse_answer({ANSWER_FIELD: typed})
+        except Invalid as error:
+            return error
+        return None
+
+    def format_typed(self, value: Any, typed: str | None) -> str:
+        answer = super().format_typed(value, typed)
+        if typed is None:
+            return answer
+        if self.find_problem(typed):
+            unread = gettext("“%(typed)s” (not read as an answer)", typed=typed)
+            return f"{answer}; {unread}" if answer else unread
+        if self.reading(typed):
+            return gettext("%(answer)s (typed as “%(typed)s”)", answer=answer, typed=typed)
+        return answer
 
     def score(self, value: Any) -> Fraction:
         """Return 1 for a number within the tolerance, both ends included."""
@@ -222,19 +307,29 @@ class Numeric(Item):
         return ("answer", "should be provided, as a number") if self.answer is None else None
 
     def _parse_values(self, values: list[str]) -> str:
-        return format_number(parse_number(_require_single(values)))
+        number = parse_number(_require_single(values), self.unit).number
+        if self.minimum is not None and number < self.minimum:
+            raise Invalid(
+                "Write a number that is not below %(minimum)s", minimum=format_number(self.minimum)
+            )
+        return format_number(number)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShortText(Item):
-    """A few words. The answer is the text; case and spacing do not matter."""
+    """A few words. The answer is the text; `text_folding` compares it with the accepted ones."""
 
     kind = "short_text"
     accepted: tuple[str, ...] = ()
+    case_sensitive: bool = False
 
     def score(self, value: Any) -> Fraction:
-        accepted_texts = {_normalize(text) for text in self.accepted}
-        return _CORRECT if _normalize(value) in accepted_texts else _INCORRECT
+        accepted_texts = {self.fold(text) for text in self.accepted}
+        return _CORRECT if self.fold(value) in accepted_texts else _INCORRECT
+
+    def fold(self, text: str) -> str:
+        """Return the text in the form that answers to this item are compared in."""
+        return fold(text, case_sensitive=self.case_sensitive)
 
     @property
     def solution(self) -> str | None:
@@ -290,7 +385,7 @@ def _submitted_values(raw: Mapping[str, Any]) -> Iterator[str]:
     values = getlist(ANSWER_FIELD) if getlist else raw.get(ANSWER_FIELD)
     for value in values if isinstance(values, list) else [values]:
         text = _to_text(value)
-        if text:
+        if remove_invisible(text).strip():
             yield text
 
 
@@ -308,10 +403,6 @@ def _require_single(values: list[str]) -> str:
     if len(values) > 1:
         raise Invalid("Give one answer only")
     return values[0]
-
-
-def _normalize(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def _shuffle_key(seed: str, item_key: str, option_key: str) -> bytes:

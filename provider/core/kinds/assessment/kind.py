@@ -26,7 +26,7 @@ KIND = Kind(
         ),
     ),
     folder=Path(__file__).parent,
-    personal_columns=(Answer.value,),
+    personal_columns=(Answer.value, Answer.typed),
     other_columns=(Answer.item_key,),
     scheduled_works=(CLOSE_ATTEMPTS,),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, delete, update
@@ -11,14 +12,16 @@ from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
-from provider.core.kinds.assessment.items import Item
+from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
 from provider.core.orders import ProgressTable, Result, TimedOrder, progress_state
 from provider.core.orders.evidence import questions_answered_fact, questions_answered_sentence
 from provider.core.products import Product
-from provider.errors import NotFound
+from provider.errors import Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
+
+POINTS_FIGURE = "points"  # of a result's figures: the points of each scored item, by its key
 
 
 class Test(Product):
@@ -57,7 +60,14 @@ class Assessment(TimedOrder):
     @property
     def saved_answers(self) -> dict[str, Any]:
         """The answers by the key of their item."""
-        return {answer.item_key: answer.value for answer in self.answers}
+        return {
+            answer.item_key: answer.value for answer in self.answers if answer.value is not None
+        }
+
+    @property
+    def typed_texts(self) -> dict[str, str]:
+        """The texts as the candidate typed them, by the key of their item."""
+        return {answer.item_key: answer.typed for answer in self.answers if answer.typed}
 
     @property
     def time_limit(self) -> timedelta | None:
@@ -67,6 +77,14 @@ class Assessment(TimedOrder):
     @property
     def unanswered_keys(self) -> set[str]:
         return {item.key for item in self.content.items} - set(self.saved_answers)
+
+    @property
+    def unread_keys(self) -> set[str]:
+        """The keys of the items whose typed text could not be read."""
+        typed_texts = self.typed_texts
+        return {
+            item.key for item in self.content.items if item.find_problem(typed_texts.get(item.key))
+        }
 
     @property
     def unanswered_required_keys(self) -> set[str]:
@@ -79,8 +97,11 @@ class Assessment(TimedOrder):
 
     def evidence(self) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
-        items = scoring.score_items(self.content, self.saved_answers)
-        answered_count = sum(item.answer is not None for item in items)
+        points = {
+            key: Decimal(text) for key, text in self.result_figures.get(POINTS_FIGURE, {}).items()
+        }
+        items = scoring.score_items(self.content, self.saved_answers, self.typed_texts, points)
+        answered_count = sum(item.is_answered for item in items)
         time_facts = (
             [(gettext("Time allowed"), labels.format_duration(self.duration_seconds))]
             if self.duration_seconds
@@ -106,11 +127,21 @@ class Assessment(TimedOrder):
         """Save the answer to one item from a form. Returns the answer; None for a blank one.
 
         Raises Conflict after the deadline, NotFound for an unknown item and Invalid for a value
-        that is no answer. An earlier answer is kept then.
+        that is no answer. An earlier answer is kept then. UnreadText is raised when the typed text
+        is kept beside it; the caller commits.
         """
         self.require_running(now)
-        value = self._find_item(key).parse_answer(raw)
-        Answer.put(self, key, value, now)
+        item = self._find_item(key)
+        typed = item.typed_text(raw)
+        try:
+            value = item.parse_answer(raw)
+        except Invalid as error:
+            if typed is None:
+                raise
+            earlier_value = self.saved_answers.get(key)
+            Answer.put(self, key, earlier_value, now, typed)
+            raise UnreadText(error, item.format_typed(earlier_value, None)) from error
+        Answer.put(self, key, value, now, typed)
         return value
 
     def submit(
@@ -124,11 +155,16 @@ class Assessment(TimedOrder):
             grade=scored.grade,
             summary=scored.summary,
             details=scored.details,
-            figures=scored.figures(),
+            figures=scored.figures() | {POINTS_FIGURE: self._points_by_key()},
             duration=seconds,
         )
         self.record_event(session, "submitted", actor, now)
         self.complete(session, secret_box, result, actor, now)
+
+    def _points_by_key(self) -> dict[str, str]:
+        # A later rule of scoring must not change the points that a report shows.
+        items = scoring.score_items(self.content, self.saved_answers)
+        return {item.key: str(item.points) for item in items if item.points is not None}
 
     def _find_item(self, key: str) -> Item:
         for section in self.content.sections:
@@ -138,8 +174,20 @@ class Assessment(TimedOrder):
         raise NotFound("There is no such question in this test")
 
 
+class UnreadText(Invalid):
+    """A typed text that is kept, although it cannot be read as an answer."""
+
+    def __init__(self, problem: Invalid, earlier_answer: str) -> None:
+        super().__init__(problem.text.message, **dict(problem.text.params))
+        self.earlier_answer = earlier_answer
+
+
 class Answer(Base):
-    """The answer to one item. It is saved while the attempt runs."""
+    """The answer to one item. It is saved while the attempt runs.
+
+    `typed` is the text as it was typed last, for an item that reads it. `value` is None, or an
+    earlier answer, when that text could not be read.
+    """
 
     __tablename__ = "answers"
     __table_args__ = (UniqueConstraint("order_id", "item_key"),)
@@ -148,22 +196,29 @@ class Answer(Base):
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
     item_key: Mapped[str] = mapped_column(String(100))
     value: Mapped[Any] = mapped_column(JSON)
+    typed: Mapped[str | None] = mapped_column(String(MAX_TEXT_LENGTH))
     saved_at: Mapped[datetime]
     assessment: Mapped[Assessment] = relationship(back_populates="answers")
 
     @classmethod
-    def put(cls, assessment: Assessment, item_key: str, value: Any, now: datetime) -> None:
+    def put(
+        cls,
+        assessment: Assessment,
+        item_key: str,
+        value: Any,
+        now: datetime,
+        typed: str | None = None,
+    ) -> None:
         """Write one answer, or delete it for None. The other answers are not loaded."""
         session = object_session(assessment)
         assert session, "an answer is saved in an open transaction"
         is_this_answer = (cls.order_id == assessment.id, cls.item_key == item_key)
-        if value is None:
+        if value is None and typed is None:
             session.execute(delete(cls).where(*is_this_answer))
         else:
-            change = update(cls).where(*is_this_answer).values(value=value, saved_at=now)
+            fields = {"value": value, "typed": typed, "saved_at": now}
+            change = update(cls).where(*is_this_answer).values(**fields)
             if not session.scalars(change.returning(cls.id)).all():
-                session.add(
-                    cls(order_id=assessment.id, item_key=item_key, value=value, saved_at=now)
-                )
+                session.add(cls(order_id=assessment.id, item_key=item_key, **fields))
                 session.flush()
         session.expire(assessment, ["answers"])

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from provider.core.kinds.assessment.content import ANSWERED_LABEL, SCORE_LABEL, Section, TestContent
 from provider.core.kinds.assessment.items import Item, Likert
 from provider.core.kinds.grading import to_number, to_percent
-from provider.core.markdown import markdown_to_text
 from provider.texts import gettext, lazy_gettext
 
 Figure = int | float | str
@@ -38,12 +38,17 @@ class SectionScore:
 
 @dataclass(frozen=True)
 class ScoredItem:
-    """One item as the report shows it. `points` is None in a section of weight 0."""
+    """One item as the report shows it. `points` is None in a section of weight 0.
+
+    `answer` is None for a blank. It has a typed text that could not be read, without being
+    answered.
+    """
 
     section: str
     key: str
     prompt: str
     answer: str | None
+    is_answered: bool
     solution: str | None
     points: Decimal | None
     max_points: Decimal
@@ -93,9 +98,21 @@ def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
     return Score(total, grade, summary, sections)
 
 
-def score_items(content: TestContent, answers: Mapping[str, Any]) -> tuple[ScoredItem, ...]:
+def score_items(
+    content: TestContent,
+    answers: Mapping[str, Any],
+    typed_texts: Mapping[str, str] = MappingProxyType({}),
+    points: Mapping[str, Decimal] = MappingProxyType({}),
+) -> tuple[ScoredItem, ...]:
+    """Return each item with its points: those of `points`, by key, where it has the item."""
     return tuple(
-        _score_item(section, item, answers.get(item.key))
+        _score_item(
+            section,
+            item,
+            answers.get(item.key),
+            typed_texts.get(item.key),
+            points.get(item.key),
+        )
         for section in content.sections
         for item in section.items
     )
@@ -159,13 +176,17 @@ def _bars(section: SectionScore) -> Iterator[dict[str, Any]]:
         yield {"label": trait, "percent": to_number(value), "note": section.title}
 
 
-def _score_item(section: Section, item: Item, value: Any) -> ScoredItem:
-    points = Decimal(0) if value is None else _round_points(_points_earned(item, value))
+def _score_item(
+    section: Section, item: Item, value: Any, typed: str | None, points: Decimal | None
+) -> ScoredItem:
+    if points is None:
+        points = _round_points(_points_earned(item, value))
     return ScoredItem(
         section=section.title,
         key=item.key,
-        prompt=markdown_to_text(item.prompt),
-        answer=None if value is None else item.format_answer(value),
+        prompt=item.prompt_text,
+        answer=item.format_typed(value, typed) or None,
+        is_answered=value is not None,
         solution=item.solution,
         points=points if section.is_scored else None,
         max_points=item.points,
