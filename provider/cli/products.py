@@ -17,7 +17,7 @@ from provider.cli.common import (
     record_command,
 )
 from provider.core.audit import Action
-from provider.core.kinds import KINDS, import_document
+from provider.core.kinds import KINDS, document_warnings, import_document
 from provider.core.products import Product, ProductVersion
 from provider.core.products.documents import Document, parse_documents, read_file, to_yaml
 from provider.errors import Conflict, Invalid, NotFound
@@ -86,6 +86,7 @@ def export_(key: str) -> None:
 def import_(file: Path, publish: bool) -> None:
     """Import products from a YAML file, as drafts: all of them, or none if one is wrong."""
     documents = read_file(file)
+    warnings = [warning for document in documents for warning in document_warnings(document)]
     with open_services() as services, services.db.writing() as session:
         lines = []
         for document in documents:
@@ -99,6 +100,8 @@ def import_(file: Path, publish: bool) -> None:
             lines.append(
                 f"{product.kind}/{product.key} version {number}: {change}, {product.state}"
             )
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
     click.echo("\n".join(lines))
 
 

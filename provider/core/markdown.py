@@ -51,6 +51,11 @@ def render_markdown(source: str) -> "Markup":
     return Markup(cleaned)  # noqa: S704 - nh3 has just cleaned it
 
 
+def parse_tokens(source: str) -> "list[Token]":
+    """Return the tokens of the Markdown, in the syntax that pages show."""
+    return _parser().parse(source)
+
+
 def literal_html(text: str) -> "Markup":
     """Return text that is no Markdown as safe HTML. Its lines and spaces are kept."""
     from markupsafe import Markup

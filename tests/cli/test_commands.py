@@ -530,6 +530,46 @@ def test_import_with_error_names_line_and_imports_nothing(run: Run, tmp_path: Pa
     assert parse_json(run("product", "list", "--json")) == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "character"),
+    [
+        ("    title", "\u00a0   title", "U+00A0 NO-BREAK SPACE"),
+        ("kind: true_false", "kind: “true_false”", "“ (U+201C LEFT DOUBLE QUOTATION MARK)"),
+        ("key: small", "key: small\u200b", "U+200B ZERO WIDTH SPACE"),
+        ("title:", "title：", "： (U+FF1A FULLWIDTH COLON)"),
+        ("    title", "\ttitle", "U+0009 TAB"),
+    ],
+)
+def test_import_error_names_the_character_in_the_way(
+    run: Run, tmp_path: Path, old: str, new: str, character: str
+) -> None:
+    file = tmp_path / "odd.yaml"
+    assert old in TEST
+    file.write_text(TEST.replace(old, new, 1), encoding="utf-8")
+    message = error_message(run("product", "import", str(file), code=1))
+    assert character in message
+    line = TEST[: TEST.index(old)].count("\n") + 1
+    assert f"line {line}" in message or f"line {line + 1}" in message
+
+
+def test_import_warns_where_candidates_read_something_else(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "odd.yaml"
+    item = """      - kind: numeric
+        key: product
+        answer: 24
+        prompt: |
+          How much is
+          2*3*4?
+"""
+    file.write_text(TEST + item)
+    result = run("product", "import", str(file))
+    assert f"Warning: {file} line 14, sections[0].items[1].prompt: “*” in" in result.stderr
+    assert "write `plain: true`" in result.stderr
+    assert "version 1: new, draft" in result.stdout
+    file.write_text(TEST + item + "        plain: true\n")
+    assert run("product", "import", str(file)).stderr == ""
+
+
 def test_import_of_missing_file_prints_one_line(run: Run) -> None:
     assert "No such file" in error_message(run("product", "import", "nowhere.yaml", code=1))
 

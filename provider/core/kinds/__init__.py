@@ -50,6 +50,16 @@ def waited_for_values() -> set[str]:
     }
 
 
+def document_warnings(document: Document) -> list[str]:
+    """Return what is allowed in a document and probably not meant, with file, line and path.
+
+    Raises Invalid as `import_document` does.
+    """
+    kind = _find_kind(document)
+    content = validate(document, kind.schema)
+    return [document.describe(warning) for warning in kind.find_warnings(content)]
+
+
 def import_document(
     session: Session, document: Document, now: datetime
 ) -> tuple[Product, ProductVersion | None]:
@@ -58,9 +68,7 @@ def import_document(
     Returns the product and the new version. The version is None when the newest version has the
     same content. Raises Invalid with the file, the line and the path of an error.
     """
-    kind = KINDS.get(document.kind)
-    if kind is None:
-        raise document.error_at("kind", f"should be one of {', '.join(KINDS)}")
+    kind = _find_kind(document)
     validate(document, kind.schema)
     acquire_advisory_lock(session, "products")
     product = session.scalar(
@@ -77,3 +85,10 @@ def import_document(
         raise document.error_at(error.path, error.problem) from error
     product.name = document.name
     return product, version
+
+
+def _find_kind(document: Document) -> Kind:
+    kind = KINDS.get(document.kind)
+    if kind is None:
+        raise document.error_at("kind", f"should be one of {', '.join(KINDS)}")
+    return kind

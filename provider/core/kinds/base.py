@@ -1,7 +1,7 @@
 """The description of a kind: all that the rest of the program knows about it."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.core.orders import Order
 from provider.core.products import Product
+from provider.core.products.documents import DocumentWarning
 from provider.core.scheduled import ScheduledWork
 from provider.texts import Text
 
@@ -50,6 +51,10 @@ class KindMedia:
     list_references: Callable[[Session], Iterator[MediaReference]]
 
 
+def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind. `docs/adding-a-kind.md` explains the fields.
@@ -60,6 +65,7 @@ class Kind:
     `email_subjects` are ids of texts with the parameters company, noun, job and product.
     `personal_columns` hold data about the candidate. `other_columns` are the rest of the columns
     of the kind's tables, without keys and times.
+    `find_warnings` takes the loaded content of a document that is imported.
     """
 
     name: str
@@ -75,6 +81,7 @@ class Kind:
     other_columns: tuple[InstrumentedAttribute[Any], ...] = ()
     scheduled_works: tuple[ScheduledWork, ...] = ()
     media: KindMedia | None = None
+    find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
 
     @property
     def emails_folder(self) -> Path:

@@ -8,16 +8,26 @@ dates are not read, and `No` and `10:30` are text. An error names the line and t
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, ValidationError
 
+from provider.core.products.odd_characters import find_odd_character
 from provider.core.products.safe_yaml import MAX_DOCUMENT_BYTES, Tree, child_path, dump, parse_trees
 from provider.core.products.schema_fields import SLUG_ADVICE, is_slug
 from provider.errors import Invalid
+
+
+@dataclass(frozen=True)
+class DocumentWarning:
+    """What is allowed at `path` and probably not meant. `line` counts within a text, from 0."""
+
+    path: str
+    problem: str
+    line: int = 0
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,9 @@ class Document:
     source: str = field(default="", compare=False)
     line: int = field(default=1, compare=False)
     line_numbers: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    # The first line of each text that is a literal block. Only its lines are those of the file.
+    block_lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
+    source_lines: Sequence[str] = field(default=(), compare=False, repr=False)
 
     def line_of(self, path: str) -> int:
         """Return the line of `path`, or of the nearest enclosing path that the file has."""
@@ -44,10 +57,24 @@ class Document:
         )
 
     def error_at(self, path: str, problem: str) -> Invalid:
-        """Return an error that names the file, the line and the path."""
-        return Invalid(
-            f"{self.source} line {self.line_of(path)}{', ' if path else ''}{path}: {problem}"
-        )
+        """Return an error that names the file, the line and the path.
+
+        It names a character of the line that is in the way, such as a no-break space.
+        """
+        number = self.line_of(path)
+        # A line whose colon is no plain one belongs to the value of the line above.
+        odd = find_odd_character(self.source_lines, (number, number + 1))
+        hint = f"; {odd}" if odd else ""
+        return Invalid(f"{self._position(number, path)}: {problem}{hint}")
+
+    def describe(self, warning: DocumentWarning) -> str:
+        """Return the warning with the file, the line and the path."""
+        first_line = self.block_lines.get(warning.path)
+        number = first_line + warning.line if first_line else self.line_of(warning.path)
+        return f"{self._position(number, warning.path)}: {warning.problem}"
+
+    def _position(self, line: int, path: str) -> str:
+        return f"{self.source} line {line}{', ' if path else ''}{path}"
 
 
 def read_file(path: Path) -> list[Document]:
@@ -59,12 +86,14 @@ def read_file(path: Path) -> list[Document]:
     except OSError as error:
         raise Invalid(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise Invalid(f"{path}: is not UTF-8 text; save it as UTF-8") from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise Invalid(f"{path} line {line}: is not UTF-8 text; save the file as UTF-8") from error
 
 
 def parse_documents(text: str, source: str) -> list[Document]:
     """Parse YAML. Raises Invalid with `source` (the name of the file), line and path."""
-    documents = [_build_document(tree, source) for tree in parse_trees(text, source)]
+    lines = text.splitlines()
+    documents = [_build_document(tree, source, lines) for tree in parse_trees(text, source)]
     if not documents:
         raise Invalid(f"{source}: is empty; it should hold at least one document")
     seen_keys: set[tuple[str, str]] = set()
@@ -114,7 +143,7 @@ def _problem_sort_key(document: Document, path: str) -> tuple[bool, int]:
     return path not in document.line_numbers, document.line_of(path)
 
 
-def _build_document(tree: Tree, source: str) -> Document:
+def _build_document(tree: Tree, source: str, source_lines: Sequence[str]) -> Document:
     content = tree.value
     if not isinstance(content, dict):
         raise Invalid(f"{source} line {tree.line}: should be a mapping with kind, key and name")
@@ -128,7 +157,15 @@ def _build_document(tree: Tree, source: str) -> Document:
         if field_name not in ("kind", "key")
     }
     document = Document(
-        kind, key, name.strip(), version_content, source, tree.line, tree.line_numbers
+        kind,
+        key,
+        name.strip(),
+        version_content,
+        source,
+        tree.line,
+        tree.line_numbers,
+        tree.block_lines,
+        source_lines,
     )
     _check_head(document)
     return document

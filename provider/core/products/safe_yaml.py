@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from provider.core.products.odd_characters import find_odd_character, name_character
 from provider.core.products.schema_fields import find_unprintable
 from provider.errors import Invalid
 
@@ -28,11 +29,15 @@ _LOADER = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
 @dataclass(frozen=True)
 class Tree:
-    """One document of a file. `line_numbers` has the line of every path in it."""
+    """One document of a file. `line_numbers` has the line of every path in it.
+
+    `block_lines` has the first line of the text of every literal block (`|`).
+    """
 
     value: Any
     line: int
     line_numbers: dict[str, int] = field(default_factory=dict)
+    block_lines: dict[str, int] = field(default_factory=dict)
 
 
 def parse_trees(text: str, source: str) -> list[Tree]:
@@ -43,7 +48,10 @@ def parse_trees(text: str, source: str) -> list[Tree]:
     position = find_unprintable(text)
     if position is not None:
         line = text.count("\n", 0, position) + 1
-        raise Invalid(f"{source} line {line}: holds a control character; remove it")
+        raise Invalid(
+            f"{source} line {line}: holds a control character, {name_character(text[position])}; "
+            "remove it"
+        )
     try:
         return [tree for tree in _Reader(text, source).read_trees() if tree.value is not None]
     except yaml.YAMLError as error:
@@ -69,13 +77,15 @@ class _Reader:
         self.source = source
         self.events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
         self.line_numbers: dict[str, int] = {}
+        self.block_lines: dict[str, int] = {}
 
     def read_trees(self) -> Iterator[Tree]:
         for event in self.events:
             if isinstance(event, yaml.DocumentStartEvent):
-                self.line_numbers = {}
+                self.line_numbers, self.block_lines = {}, {}
                 first = next(self.events)
-                yield Tree(self.read_value(first, "", 0), _line_number(first), self.line_numbers)
+                value = self.read_value(first, "", 0)
+                yield Tree(value, _line_number(first), self.line_numbers, self.block_lines)
 
     def read_value(self, event: Any, path: str, level: int) -> Any:
         self.line_numbers.setdefault(path, _line_number(event))
@@ -112,7 +122,11 @@ class _Reader:
 
     def read_scalar(self, event: Any, path: str) -> Any:
         if find_unprintable(event.value) is not None:
-            self.fail(event, path, "holds a control character; remove it")
+            character = event.value[find_unprintable(event.value)]
+            name = name_character(character)
+            self.fail(event, path, f"holds a control character, {name}; remove it")
+        if event.style == "|":
+            self.block_lines[path] = _line_number(event) + 1
         if event.style or not event.implicit[0]:
             return event.value
         if event.value in _LITERALS:
@@ -172,10 +186,14 @@ def _syntax_message(error: yaml.YAMLError, text: str, source: str) -> str:
     # A missing end is reported after the last line.
     number = min(mark.line + 1 if mark else 1, len(lines))
     problem = getattr(error, "problem", None) or "is not YAML"
-    return f"{source} line {number}: {problem}; {_hint(lines[number - 1])}"
+    return f"{source} line {number}: {problem}; {_hint(lines, number)}"
 
 
-def _hint(line: str) -> str:
-    if "\t" in line:
-        return "use spaces, not tabs, to indent"
+def _hint(lines: list[str], number: int) -> str:
+    # The parser stops at the line of the character, or at one of the next lines.
+    odd = find_odd_character(lines, (number, number - 1, number - 2))
+    if "\t" in lines[number - 1]:
+        return f"use spaces, not tabs, to indent{f' ({odd})' if odd else ''}"
+    if odd:
+        return f"{odd}; write a plain space, quote or colon instead"
     return "check the indentation, and put text in quotes when it holds ': ' or begins with a sign"

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from marshmallow import Schema, ValidationError, fields
 
+from provider.core.products.odd_characters import name_character
+
 T = TypeVar("T")
 SLUG_ADVICE = "should be small letters, digits and single hyphens, such as cash-flow or '2'"
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -207,13 +209,22 @@ def _parse_decimal(value: Any) -> Decimal:
     try:
         number = Decimal(str(value))
     except (InvalidOperation, ValueError):
-        raise ValidationError("should be a number") from None
+        raise ValidationError(_number_advice(str(value))) from None
     if not number.is_finite():
         raise ValidationError("should be a number")
     digits = len(number.as_tuple().digits)
     if abs(number.adjusted()) > _MAX_DIGITS or digits > 2 * _MAX_DIGITS:
         raise ValidationError(f"should have at most {_MAX_DIGITS} digits on either side")
     return number
+
+
+def _number_advice(text: str) -> str:
+    character = re.search(r"[^\d.+eE-]", text, re.ASCII)
+    if character is None or not re.search(r"\d", text):
+        return "should be a number"
+    return (
+        f"should be a number such as -1234.5; {name_character(character[0])} is in the way of one"
+    )
 
 
 def _count_phrase(number: int, plural_noun: str) -> str:

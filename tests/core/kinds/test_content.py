@@ -202,6 +202,15 @@ ITEM_PATH = "sections[0].items[0]"
         (exam(section(choice(points=0))), f"{ITEM_PATH}.points: should be more than 0"),
         (exam(section(choice(points=True))), f"{ITEM_PATH}.points: should be a number"),
         (exam(section(choice(points="x"))), f"{ITEM_PATH}.points: should be a number"),
+        (
+            exam(section(choice(points="−5"))),
+            f"{ITEM_PATH}.points: should be a number such as -1234.5; "
+            "− (U+2212 MINUS SIGN) is in the way of one",
+        ),
+        (
+            exam(section(item("numeric", answer=-1, minimum=0))),
+            f"{ITEM_PATH}.minimum: should not be more than the answer",
+        ),
         (exam(section(choice(points="NaN"))), f"{ITEM_PATH}.points: should be a number"),
         (exam(section(choice(answer=1))), f"{ITEM_PATH}.answer: is not known here"),
         (exam(section(choice(options="a"))), f"{ITEM_PATH}.options: should be a list"),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from provider.core.kinds.assessment import content
+from provider.core.kinds.assessment import content, import_warnings
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.orders import CLOSE_ATTEMPTS
@@ -29,4 +29,5 @@ KIND = Kind(
     personal_columns=(Answer.value, Answer.typed),
     other_columns=(Answer.item_key,),
     scheduled_works=(CLOSE_ATTEMPTS,),
+    find_warnings=import_warnings.find_warnings,
 )
