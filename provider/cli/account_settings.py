@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from provider.ats import ADAPTERS
 from provider.config import parse_duration
 from provider.core.accounts import Account
+from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
 from provider.services import Services
 
@@ -35,7 +36,7 @@ def change_setting(account: Account, services: Services, key: str, text: str) ->
 
 def parse_account_name(text: str) -> str:
     """Return a name without surrounding space; Invalid if it is empty, long or not one line."""
-    text = text.strip()
+    text = clean_line(text).strip()
     if not 1 <= len(text) <= 100 or not text.isprintable():
         raise Invalid("An account's name is one line of at most 100 characters")
     return text

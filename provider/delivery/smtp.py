@@ -9,7 +9,7 @@ from email import message_from_string, policy
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from provider.core.emails import to_one_line
+from provider.core.text_cleaning import clean_line
 from provider.outbox import hide_secrets
 from provider.storage.fsync import fsync_path, make_folder
 
@@ -122,14 +122,14 @@ def _result_from_response(code: int, response: bytes | str, server_url: SplitRes
     return (
         "rejected" if code >= 500 else "retry",
         code,
-        f"The mail server answers {code} {to_one_line(text)}",
+        f"The mail server answers {code} {clean_line(text)}",
     )
 
 
 def _connection_error_text(error: Exception, server_url: SplitResult) -> str:
     server = f"the mail server at {server_url.hostname}"
     if isinstance(error, smtplib.SMTPNotSupportedError):
-        detail = to_one_line(str(error))
+        detail = clean_line(str(error))
         return f"PROVIDER_MAIL_URL asks for more than {server} supports: {detail}"
     if isinstance(error, ssl.SSLError):
         return f"There is no trusted connection to {server}: {error.reason or type(error).__name__}"

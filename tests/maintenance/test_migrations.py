@@ -101,12 +101,16 @@ def test_messages_keep_their_ordering_keys(empty_db: Database) -> None:
     assert by_code_points == sorted(keys)
 
 
-def test_digests_of_other_than_plain_addresses_are_computed(empty_db: Database) -> None:
-    schema_version.upgrade(empty_db, "0007")
+@pytest.mark.parametrize("version", ["0007", "0008"])
+def test_digests_of_other_than_plain_addresses_are_computed(
+    empty_db: Database, version: str
+) -> None:
+    schema_version.upgrade(empty_db, version)
     emails = (
         "Lakita+1@example.com",
         "jos\u00e9@example.com",
         "info@b\u00fccher.example",
+        "anna@stra\u00dfe.example",
         " a@b.cd",
     )
     old_digest = b"old"

@@ -288,6 +288,7 @@ def _place_order(
         preferences=order_body.get("preferences", {}),
         reply_context={"callback_url": order_body["callback_url"]},
         callback_host=host_of(order_body["callback_url"]),
+        unread_fields=order_body["unread_fields"],
         **order_body["candidate"],
     )
     try:

@@ -10,8 +10,9 @@ from provider.ats.request_fields import (
     HttpUrl,
     Identifier,
     JsonObject,
+    OptionalIdentifier,
+    OptionalText,
     RequestSchema,
-    Text,
 )
 
 PREFERENCES = f"Values of the ATS's own, kept with the order; at most {MAX_NESTING_LEVELS} levels"
@@ -25,16 +26,16 @@ CHECK_STATUSES = ("pending", "consented", "completed", "rejected", "expired")
 class CandidateIn(RequestSchema):
     """The person for whom the order is."""
 
-    first_name = Text(200, "Used in the invitation and in the report", load_default="")
-    last_name = Text(200, "Used in the invitation and in the report", load_default="")
-    phone = Text(100, "Shown to the staff", load_default="")
+    first_name = OptionalText(200, "Used in the invitation and in the report")
+    last_name = OptionalText(200, "Used in the invitation and in the report")
+    phone = OptionalText(100, "Shown to the staff")
     email = Email(254, "Where the invitation goes", required=True)
 
 
 class OrderIn(RequestSchema):
     """The fields that all three kinds of order share."""
 
-    job_title = Text(500, "The job that the candidate applied to", load_default="")
+    job_title = OptionalText(500, "The job that the candidate applied to")
     callback_url = HttpUrl(
         2000,
         "Where every change of the status is PUT: https, on a host that the account allows; "
@@ -50,7 +51,7 @@ class AssessmentIn(OrderIn):
     """The order of an assessment."""
 
     test_id = Identifier(200, "The test's id, from /tests", required=True)
-    job_shortcode = Identifier(200, "The job, as the ATS calls it", load_default="")
+    job_shortcode = OptionalIdentifier(200, "The job, as the ATS calls it")
 
 
 class InterviewIn(OrderIn):
@@ -59,7 +60,7 @@ class InterviewIn(OrderIn):
     interview_template_id = Identifier(
         200, "The template's id, from /interview-templates", required=True
     )
-    job_id = Identifier(200, "The job, as the ATS calls it", load_default="")
+    job_id = OptionalIdentifier(200, "The job, as the ATS calls it")
     preferences = JsonObject(PREFERENCES)
 
 

@@ -1,38 +1,36 @@
 """E-mails to candidates, rendered once as RFC 5322 bytes."""
 
-import re
 import textwrap
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from email import policy
+from email.header import Header
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Any
-from unicodedata import category
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from provider.core import labels
+from provider.core.email_address import mend_address, split_address
 from provider.core.kinds import KINDS
 from provider.core.markdown import markdown_to_text, render_markdown
 from provider.core.orders import Order
+from provider.core.text_cleaning import clean_line
 from provider.texts import DEFAULT_LANGUAGE, gettext, gettext_noop, use_language
 from provider.texts.templates import translate_templates
 
 TEMPLATES_FOLDER = Path(__file__).parent / "templates"
-# Longer headers are truncated: mail programs do not show more. The body has the full text.
-MAX_SUBJECT_LENGTH = 140  # characters
+# A longer name is truncated: mail programs do not show more. The body has the full name.
 MAX_SENDER_NAME_LENGTH = 60  # characters
+MAX_PLAIN_SUBJECT_LENGTH = 69  # characters; with its name such a header fills a line of RFC 5322
 TEXT_WIDTH = 68  # characters of a line in the text part
 
 # The `To` header of an e-mail without a recipient, as RFC 5322 defines it.
 UNDISCLOSED_RECIPIENTS = "undisclosed-recipients:;"
-_LOCAL_PART = re.compile(r"""(?!.*=\?)[^\s\x00-\x1f\x7f-\x9f()<>\[\]:;@\\,"]{1,64}""")
-_DOMAIN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 
 
 # The subject of each e-mail of every kind, by template. The folder `templates` has the bodies as
@@ -73,14 +71,26 @@ def render_email(
     message["From"] = _header_address(
         parseaddr(sender)[1], _truncate(context["company"], MAX_SENDER_NAME_LENGTH)
     )
-    message["Subject"] = _truncate(subject, MAX_SUBJECT_LENGTH)
     message["Date"] = now
     message["Message-ID"] = f"<{message_id}@{message['From'].addresses[0].domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     is_international = not str(message["To"]).isascii()
-    return message.as_bytes(policy=policy.SMTPUTF8 if is_international else policy.SMTP)
+    rest = message.as_bytes(policy=policy.SMTPUTF8 if is_international else policy.SMTP)
+    return _subject_header(subject) + rest
+
+
+def _subject_header(subject: str) -> bytes:
+    """Return the header line of a subject.
+
+    The policies of the email library lose characters of long subjects, and decode a `=?…?=` that
+    somebody has typed.
+    """
+    is_plain = subject.isascii() and "=?" not in subject
+    if not is_plain or len(subject) > MAX_PLAIN_SUBJECT_LENGTH:
+        subject = Header(subject, "utf-8", header_name="Subject").encode(linesep="\r\n")
+    return f"Subject: {subject}\r\n".encode("ascii")
 
 
 def _render_subject(template: str, order: Order, context: Mapping[str, Any]) -> str:
@@ -98,10 +108,10 @@ def _render_subject(template: str, order: Order, context: Mapping[str, Any]) -> 
 
 def _template_context(order: Order, url: str) -> dict[str, Any]:
     return {
-        "company": to_one_line(order.account.display_name),
-        "name": to_one_line(order.candidate.first_name),
-        "job": to_one_line(order.job_title),
-        "product": to_one_line(order.product.name),
+        "company": clean_line(order.account.display_name),
+        "name": clean_line(order.candidate.first_name),
+        "job": clean_line(order.job_title),
+        "product": clean_line(order.product.name),
         "kind_texts": KINDS[order.kind].texts,
         "duration_text": (
             labels.format_duration(order.duration_seconds) if order.duration_seconds else None
@@ -112,31 +122,17 @@ def _template_context(order: Order, url: str) -> dict[str, Any]:
     }
 
 
-def to_one_line(text: str) -> str:
-    """Return the text on one line, without the characters that could end a header."""
-    # The Unicode categories of control characters, surrogates and line separators.
-    unsafe_categories = ("Cc", "Cs", "Zl", "Zp")
-    return " ".join(
-        "".join(" " if category(char) in unsafe_categories else char for char in text).split()
-    )
-
-
 def _truncate(text: str, max_length: int) -> str:
     return text if len(text) <= max_length else text[: max_length - 1].rstrip() + "…"
 
 
 def _header_address(address: str, name: str = "") -> Address | None:
-    """Return an address for a header, with its domain in Punycode; None for an invalid address.
+    """Return an address for a header, with its domain in ASCII; None for an invalid address.
 
-    Both parts are checked first, because the email library misreads or rejects some addresses.
+    The address is checked first, because the email library misreads or rejects some addresses.
     """
-    user, _, domain = address.rpartition("@")
-    user = user.strip('"')  # the library adds quotes where they are needed
-    with suppress(UnicodeError):
-        domain = domain.encode("idna").decode()
-    if not _LOCAL_PART.fullmatch(user) or not _DOMAIN.fullmatch(domain):
-        return None
-    return Address(name, user, domain)
+    parts = split_address(mend_address(address))
+    return Address(name, *parts) if parts else None
 
 
 @cache

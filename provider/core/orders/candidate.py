@@ -5,6 +5,7 @@ import unicodedata
 from sqlalchemy import ColumnElement, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from provider.core.email_address import encode_domain
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 
@@ -36,12 +37,13 @@ def normalise_email(email: str) -> str:
     matter. Dots and `+tags` do: only the mail server knows whether they name the same mailbox.
     """
     text = unicodedata.normalize("NFC", email.strip())
-    text = unicodedata.normalize("NFC", text.casefold())
-    user, at, domain = text.rpartition("@")
+    folded = unicodedata.normalize("NFC", text.casefold())
+    local_part, at, _ = folded.rpartition("@")
     try:
-        return user + at + domain.encode("idna").decode()
-    except UnicodeError:  # not a domain name; such an address is stored, but never delivered
-        return text
+        # Not of the folded domain: folding makes ß to ss, which is another domain.
+        return local_part + at + encode_domain(text.rpartition("@")[2])
+    except ValueError:  # not a domain name; such an address is stored, but never delivered
+        return folded
 
 
 def compute_email_digest(secret_box: SecretBox, email: str) -> bytes:

@@ -29,6 +29,8 @@ _EXISTING_ORDER_QUERY = CompiledQuery(
         _ORDER_COLUMNS.external_key == bindparam("external_key"),
     )
 )
+# They follow from the other fields, or from values that are not kept.
+_DERIVED_FIELDS = ("callback_host", "unread_fields")
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,12 @@ class Placement:
     reply_context: dict[str, Any] = field(default_factory=dict)
     # The host of the callback URL in `reply_context`.
     callback_host: str = ""
+    # Paths of the request's fields that the adapter could not read and has dropped or cut.
+    unread_fields: tuple[str, ...] = ()
 
     def canonical_json(self) -> bytes:
         """Return the bytes whose MAC tells whether a repeated request has the same content."""
-        content = {name: value for name, value in vars(self).items() if name != "callback_host"}
+        content = {name: value for name, value in vars(self).items() if name not in _DERIVED_FIELDS}
         return json.dumps(content, sort_keys=True).encode()
 
 
@@ -116,6 +120,7 @@ def place(
         occurred_at=now,
         type="placed",
         actor="ats",
+        note=_unread_note(placement.unread_fields),
     )
     outbox.append(
         session,
@@ -151,6 +156,12 @@ def _orderable_product_query(kind: str, caller: Caller) -> CompiledQuery:
             Product.public_id == bindparam("product"), *visibility_conditions(kind, caller)
         )
     )
+
+
+def _unread_note(unread_fields: tuple[str, ...]) -> str:
+    if not unread_fields:
+        return ""
+    return f"Left out or cut, because it could not be read: {', '.join(unread_fields)}"
 
 
 def _first_state(kind: str) -> dict[str, str]:

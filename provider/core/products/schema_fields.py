@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from marshmallow import Schema, ValidationError, fields
 
 from provider.core.products.odd_characters import name_character
+from provider.core.text_cleaning import remove_invisible
 
 T = TypeVar("T")
 SLUG_ADVICE = "should be small letters, digits and single hyphens, such as cash-flow or '2'"
@@ -77,6 +78,13 @@ class Text(StrictField[str]):
         if not self.multiline and "\n" in text:
             raise ValidationError("should be on one line")
         return text
+
+
+class Title(Text):
+    """A name or a title: one line, from which invisible characters are removed."""
+
+    def _parse(self, value: Any) -> str:
+        return super()._parse(remove_invisible(value) if isinstance(value, str) else value)
 
 
 class Key(StrictField[str]):

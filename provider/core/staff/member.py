@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from provider.core.email_address import mend_address
 from provider.core.staff.passwords import hash_password
 from provider.core.staff.permissions import ROLE_PERMISSIONS, ROLES, Permission
 from provider.errors import Conflict, Invalid
@@ -32,7 +33,7 @@ class Staff(Base):
 
         Raises Invalid for a wrong value and Conflict for an e-mail address that is already used.
         """
-        email = email.strip().casefold()
+        email = mend_address(email).casefold()
         if (
             not re.fullmatch(r"[^@\s]+@[^@\s]+", email)
             or not email.isprintable()

@@ -154,6 +154,32 @@ def test_invitation_markup_in_a_name_is_escaped() -> None:
     assert "<b>L</b>" in text
 
 
+@pytest.mark.parametrize("email", ["lakita@example.com", "λακίτα@example.com"])
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Koch",
+        "مدير العمليات في شركة كبيرة " * 15,
+        "שלום עולם, מנהל " * 20,
+        "👩‍👩‍👧‍👦🏴󠁧󠁢󠁥󠁮󠁧󠁿" * 20,
+        "日本語のとても長い件名" * 40,
+        "क्षेत्रीय प्रबंधक " * 25,
+        "a" * 500,
+        "word " * 80 + "é",
+        "x  y   z " * 10,
+        'a,b;c:d <x@y> "q" (c)',
+        "a literal =?utf-8?q?x?= word",
+    ],
+)
+def test_invitation_subject_arrives_as_it_was_written(title: str, email: str) -> None:
+    rendered = render(build_order(job_title=title.strip(), email=email))
+
+    subject = message_from_bytes(rendered, policy=policy.default)["Subject"]
+    assert subject == f"Groove Tech: your background check for {title.strip()}"
+    header, _, _ = rendered.partition(b"\r\nTo:")
+    assert all(len(line) <= 78 for line in header.split(b"\r\n"))
+
+
 INJECTION = "Boss\r\nBcc: everyone@example.com\r\n\r\n<script>"
 
 
@@ -373,3 +399,12 @@ def test_send_email_international_domain_is_sent_as_punycode(smtp_server: SmtpSe
         send(render(build_order(email="lakita@bücher.example")), smtp_server.url)[0] == "delivered"
     )
     assert smtp_server.envelopes[0].rcpt_tos == ["lakita@xn--bcher-kva.example"]
+
+
+def test_send_email_domain_with_sharp_s_keeps_it(smtp_server: SmtpServer) -> None:
+    for address in ("anna@straße.example", "info@σας.example"):
+        assert send(render(build_order(email=address)), smtp_server.url)[0] == "delivered"
+
+    recipients = [envelope.rcpt_tos for envelope in smtp_server.envelopes]
+    # IDNA 2003 would give strasse.example, and another Greek domain.
+    assert recipients == [["anna@xn--strae-oqa.example"], ["info@xn--mxa8ab.example"]]

@@ -34,6 +34,8 @@ NEW_KEY, OLD_KEY = b"n" * 32, b"k" * 32
         ("info@B\u00dccher.example", "info@xn--bcher-kva.example"),
         ("info@bu\u0308cher.example", "info@xn--bcher-kva.example"),
         ("info@XN--BCHER-KVA.example", "info@xn--bcher-kva.example"),
+        ("info@stra\u00dfe.example", "info@xn--strae-oqa.example"),
+        ("info@STRA\u1e9eE.example", "info@xn--strae-oqa.example"),
         ("a.b+tag@example.com", "a.b+tag@example.com"),
         ("ab@example.com", "ab@example.com"),
         ('"odd@user"@example.com', '"odd@user"@example.com'),

@@ -52,6 +52,7 @@ from provider.core.products.schema_fields import (
     ListOf,
     Number,
     Text,
+    Title,
     nested,
     nested_list,
     require_unique,
@@ -242,7 +243,7 @@ class SectionSchema(DocumentSchema):
     """One of a test's `sections`."""
 
     key = Key(required=True)
-    title = Text(120, required=True)
+    title = Title(120, required=True)
     instructions = Text(10_000, multiline=True, load_default="")
     weight = Number(0, 1000, load_default=Decimal(1))
     items = ListOf(ItemField(), "items", 1, MAX_ITEMS, required=True)
@@ -269,7 +270,7 @@ class TestSchema(DocumentSchema):
     __test__ = False  # pytest would collect a class whose name begins with Test
 
     schema = Integer(1, 1, load_default=1)
-    name = Text(120, required=True)
+    name = Title(120, required=True)
     description = Text(10_000, multiline=True, load_default="")
     instructions = Text(10_000, multiline=True, load_default="")
     time_limit = Integer(1, 1440, load_default=None)

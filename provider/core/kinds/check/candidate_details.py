@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from provider.core.products.schema_fields import clean_text
+from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
 from provider.texts import LazyText, Text
 from provider.texts import lazy_gettext as _
@@ -70,7 +71,7 @@ DETAIL_FIELDS: Mapping[str, DetailField] = {
 
 def to_one_line(raw: str) -> str:
     """Return the text on one line, with single spaces."""
-    return " ".join(clean_text(raw).split())
+    return " ".join(clean_line(raw).split())
 
 
 def _clean_lines(raw: str) -> str:

@@ -28,6 +28,7 @@ from provider.core.products.schema_fields import (
     Key,
     ListOf,
     Text,
+    Title,
     nested,
     nested_list,
     require_unique,
@@ -84,7 +85,7 @@ class InformationSectionSchema(DocumentSchema):
     """One of the `sections`."""
 
     key = Key(required=True)
-    title = Text(120, required=True)
+    title = Title(120, required=True)
     text = Text(20_000, multiline=True, required=True)
 
     @post_load
@@ -96,7 +97,7 @@ class ScreeningSchema(DocumentSchema):
     """One of the `screenings`."""
 
     key = Key(required=True)
-    name = Text(120, required=True)
+    name = Title(120, required=True)
     description = Text(5_000, multiline=True, load_default="")
     asks = ListOf(Choice(*DETAIL_FIELDS), "names", 0, len(DETAIL_FIELDS), load_default=())
 
@@ -122,7 +123,7 @@ class PackageSchema(DocumentSchema):
     """The content of a package."""
 
     schema = Integer(1, 1, load_default=1)
-    name = Text(120, required=True)
+    name = Title(120, required=True)
     description = Text(10_000, multiline=True, load_default="")
     sections = nested_list(InformationSectionSchema, "sections", 0, 20, load_default=())
     screenings = nested_list(ScreeningSchema, "screenings", 1, 50, required=True)

@@ -29,6 +29,7 @@ from provider.core.products.schema_fields import (
     Key,
     ListOf,
     Text,
+    Title,
     nested,
     nested_list,
     require_unique,
@@ -127,7 +128,7 @@ class InterviewSchema(DocumentSchema):
     """The content of an interview template."""
 
     schema = Integer(1, 1, load_default=1)
-    name = Text(120, required=True)
+    name = Title(120, required=True)
     description = Text(10_000, multiline=True, load_default="")
     instructions = Text(10_000, multiline=True, load_default="")
     questions = nested_list(QuestionSchema, "questions", 1, 50, required=True)
