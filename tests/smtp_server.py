@@ -1,5 +1,6 @@
 """A real SMTP server on loopback that keeps e-mails and fails on demand."""
 
+import base64
 import ssl
 import threading
 from collections import deque
@@ -8,7 +9,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
@@ -33,7 +34,7 @@ class SmtpServer:
         self._condition = threading.Condition()
         self._controller = _FreePortController(self, hostname="127.0.0.1", port=0, **options)
 
-    def __enter__(self) -> "SmtpServer":
+    def __enter__(self) -> Self:
         self._controller.start()
         self.port = self._controller.port
         self.url = f"smtp://127.0.0.1:{self.port}"
@@ -70,6 +71,31 @@ class SmtpServer:
             self.envelopes.append(envelope)
             self._condition.notify_all()
         return "250 OK"
+
+
+class OauthSmtpServer(SmtpServer):
+    """Offers XOAUTH2 alone, and accepts one token."""
+
+    def __init__(self, token: str, **options: Any) -> None:
+        self.token = token
+        self.tokens_seen: list[str] = []
+        excluded = ["LOGIN", "PLAIN"]
+        super().__init__(
+            authenticator=authenticate,
+            auth_exclude_mechanism=excluded,
+            auth_require_tls=False,
+            **options,
+        )
+
+    async def auth_XOAUTH2(self, server: SMTP, args: list[str]) -> AuthResult:
+        user, _, token = base64.b64decode(args[1]).decode().partition("\x01auth=Bearer ")
+        token = token.rstrip("\x01")
+        self.tokens_seen.append(token)
+        if (user, token) == (f"user={SMTP_USER}", self.token):
+            return AuthResult(success=True, auth_data=user)
+        # As Gmail does: an explanation first, and the refusal after the client's empty line.
+        await server.challenge_auth('{"status":"400","schemes":"Bearer"}')
+        return AuthResult(success=False, handled=False)
 
 
 class _FreePortController(Controller):

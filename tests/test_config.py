@@ -70,6 +70,13 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ),
     ("MAIL_URL", "smtps://mail.example.com", "mail_url", "smtps://mail.example.com"),
     ("MAIL_URL", "smtp+tls://mail.example.com", "mail_url", "smtp+tls://mail.example.com"),
+    (
+        "MAIL_TOKEN_COMMAND",
+        "get-token 'a b' $HOME;x",  # words, and no syntax of a shell
+        "mail_token_command",
+        ("get-token", "a b", "$HOME;x"),
+    ),
+    ("MAIL_TOKEN_FILE", "/run/token", "mail_token_file", Path("/run/token")),
     ("MAIL_FROM", "tests@example.com", "mail_from", "tests@example.com"),
     ("MAIL_FROM", "Our tests <tests@example.com>", "mail_from", "Our tests <tests@example.com>"),
     ("MEDIA_URL", "s3://bucket/prefix", "media_url", "s3://bucket/prefix"),
@@ -108,11 +115,18 @@ VALUES: list[tuple[str, str, str, Any]] = [
 ]
 
 
+# What a setting needs of the others.
+NEEDED = {
+    name: {"MAIL_URL": "smtp+tls://tests%40example.com@mail.example.com"}
+    for name in ("MAIL_TOKEN_COMMAND", "MAIL_TOKEN_FILE")
+}
+
+
 @pytest.mark.parametrize(("name", "value", "field", "expected"), VALUES)
 def test_load_settings_parses_valid_value(
     tmp_path: Path, name: str, value: str, field: str, expected: Any
 ) -> None:
-    assert getattr(load(tmp_path, **{name: value}), field) == expected
+    assert getattr(load(tmp_path, **NEEDED.get(name, {}), **{name: value}), field) == expected
 
 
 BAD = [
@@ -139,6 +153,9 @@ BAD = [
     ("MAIL_URL", "smtp://"),
     ("MAIL_URL", "smtp://user:pass/word@mail.example.com"),
     ("MAIL_URL", "smtp://mail.example.com:smtp"),
+    ("MAIL_TOKEN_COMMAND", "get-token"),  # without a user in MAIL_URL
+    ("MAIL_TOKEN_COMMAND", "get-token 'x"),
+    ("MAIL_TOKEN_FILE", "/run/token"),
     ("MAIL_FROM", "Our tests"),
     ("MAIL_FROM", "tests@"),
     ("MAIL_FROM", "a@b@example.com"),
@@ -222,6 +239,20 @@ def test_blank_value_means_default(
     assert (
         "environment" in {source for *_, source in config.describe_settings({name: "  "})}
     ) is False
+
+
+def test_mail_token_with_password_or_twice_is_refused(tmp_path: Path) -> None:
+    url = "smtp+tls://tests:hunter6@mail.example.com"
+    with pytest.raises(Invalid, match="without a password") as error:
+        load(tmp_path, MAIL_URL=url, MAIL_TOKEN_FILE="/run/token")
+    assert "hunter6" not in str(error.value)
+    with pytest.raises(Invalid, match="not both"):
+        load(
+            tmp_path,
+            **NEEDED["MAIL_TOKEN_FILE"],
+            MAIL_TOKEN_FILE="/run/token",
+            MAIL_TOKEN_COMMAND="get-token",
+        )
 
 
 def test_unknown_setting_is_refused_by_its_name(tmp_path: Path) -> None:

@@ -92,6 +92,22 @@ class Settings:
         secret=True,  # may contain a password
         show=mask_passwords,
     )
+    mail_token_command: tuple[str, ...] = _setting(
+        "PROVIDER_MAIL_TOKEN_COMMAND",
+        "a command that prints an OAuth token, with which the user of PROVIDER_MAIL_URL signs in "
+        "by XOAUTH2; default: no OAuth",
+        parsers.parse_mail_token_command,
+        depends_on=("mail_url",),
+        secret=True,  # may contain a secret
+        show=lambda command: f"{command[0]} …" if command else "",
+    )
+    mail_token_file: Path | None = _setting(  # noqa: RUF009  (a dataclass field)
+        "PROVIDER_MAIL_TOKEN_FILE",
+        "a file with such a token, which another program keeps fresh; default: no OAuth",
+        parsers.parse_mail_token_file,
+        depends_on=("mail_url", "mail_token_command"),
+        show=lambda file: str(file or ""),
+    )
     mail_from: str = _setting(
         "PROVIDER_MAIL_FROM",
         "the sender of e-mails; default: provider@ the host of the base URL",

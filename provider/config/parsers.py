@@ -1,6 +1,7 @@
 """Parsers of the settings' texts; an unset variable is None. Errors name the variable."""
 
 import re
+import shlex
 from datetime import timedelta
 from email.utils import parseaddr
 from importlib.util import find_spec
@@ -65,6 +66,36 @@ def parse_mail_url(url: str | None) -> str | None:
             "with special characters of the password percent-encoded"
         )
     return url
+
+
+def parse_mail_token_command(command: str | None, mail_url: str | None) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(command or ""))
+    except ValueError:
+        raise Invalid("PROVIDER_MAIL_TOKEN_COMMAND should close its quotes") from None
+    if words:
+        _require_user_without_password("PROVIDER_MAIL_TOKEN_COMMAND", mail_url)
+    return words
+
+
+def parse_mail_token_file(
+    file: str | None, mail_url: str | None, command: tuple[str, ...]
+) -> Path | None:
+    if file is None:
+        return None
+    if command:
+        raise Invalid("Set PROVIDER_MAIL_TOKEN_COMMAND or PROVIDER_MAIL_TOKEN_FILE, not both")
+    _require_user_without_password("PROVIDER_MAIL_TOKEN_FILE", mail_url)
+    return Path(file).absolute()
+
+
+def _require_user_without_password(name: str, mail_url: str | None) -> None:
+    parts = urlsplit(mail_url or "")
+    if not parts.username or parts.password:
+        raise Invalid(
+            f"{name} needs PROVIDER_MAIL_URL with a user and without a password, such as "
+            "smtp+tls://tests%40example.com@smtp.example.com:587"
+        )
 
 
 def parse_mail_from(sender: str | None, base_url: str) -> str:

@@ -88,7 +88,8 @@ class CircuitBreaker:
             self._resume(session, scope, pauses)
             return
         self.consecutive_failures[destination] += 1
-        if self.consecutive_failures[destination] >= FAILURE_THRESHOLD or scope in pauses:
+        has_failed_often = self.consecutive_failures[destination] >= FAILURE_THRESHOLD
+        if has_failed_often or result.outcome.pauses_at_once or scope in pauses:
             self._pause(session, scope, result, pauses, now)
 
     def _update_account(

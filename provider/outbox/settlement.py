@@ -92,7 +92,9 @@ class Outcome:
     """The result of one attempt; `decision` is delivered, retry or rejected.
 
     `failure_scope` names a cause that stops more than this message: `destination` (it does not
-    answer) or `account` (its token is rejected). `pause_duration` is a wait that the receiver asks
+    answer) or `account` (its token is rejected). With `pauses_at_once` one such failure of a
+    destination pauses it: the destination has said that it is about more than this message.
+    `pause_duration` is a wait that the receiver asks
     for, for the whole queue. An outcome with `is_sent` False says nothing about the destination.
     `token_encrypted` is the account's token that the attempt used.
     """
@@ -103,6 +105,7 @@ class Outcome:
     response_excerpt: str = ""
     error: str = ""
     failure_scope: str = ""
+    pauses_at_once: bool = False
     pause_duration: timedelta | None = None
     is_sent: bool = True
     token_encrypted: bytes | None = None

@@ -1,17 +1,29 @@
 """E-mails: each is rendered once and sent until the mail server accepts it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from provider.config import Settings
 from provider.core import emails
 from provider.core.orders import INVITE, Link, Order
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
+from provider.delivery.smtp_replies import Verdict
+from provider.delivery.smtp_sign_in import TokenSource
 from provider.outbox import EMAIL, Claim, Outcome
 from provider.services import Services
+
+# Code and text are added. An error of the server stops every e-mail; one probes later.
+OUTCOMES = {
+    Verdict.DELIVERED: Outcome("delivered"),
+    Verdict.ADDRESS_REFUSED: Outcome("rejected"),
+    Verdict.ADDRESS_BUSY: Outcome("retry"),
+    Verdict.SERVER_TROUBLE: Outcome("retry", failure_scope="destination", pauses_at_once=True),
+    Verdict.NO_ANSWER: Outcome("retry", failure_scope="destination"),
+}
 
 
 @dataclass(frozen=True)
@@ -24,12 +36,23 @@ class EmailDelivery:
 
     def send(self) -> Outcome:
         settings = self.services.settings
-        decision, code, text = smtp.send_email(
-            self.body, url=settings.mail_url, folder=settings.instance / "mail", name=self.public_id
+        verdict, code, text = smtp.send_email(
+            self.body,
+            url=settings.mail_url,
+            folder=settings.instance / "mail",
+            name=self.public_id,
+            token_source=_token_source(settings),
         )
-        if decision == "delivered":
-            return Outcome(decision, status_code=code, response_excerpt=text)
-        return Outcome(decision, status_code=code, error=text)
+        outcome = OUTCOMES[verdict]
+        if verdict == Verdict.DELIVERED:
+            return replace(outcome, status_code=code, response_excerpt=text)
+        return replace(outcome, status_code=code, error=text)
+
+
+def _token_source(settings: Settings) -> TokenSource | None:
+    if settings.mail_token_command or settings.mail_token_file:
+        return TokenSource(settings.mail_token_command, settings.mail_token_file)
+    return None
 
 
 class EmailChannel(Channel):

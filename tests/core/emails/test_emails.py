@@ -19,6 +19,7 @@ from provider.core.accounts import Account
 from provider.core.orders import Candidate, Order
 from provider.core.products import Product
 from provider.delivery import smtp
+from provider.delivery.smtp_replies import Stage, Verdict
 from provider.services import Services
 from tests import factories
 from tests.smtp_server import SMTP_PASSWORD, SMTP_USER, SmtpServer, authenticate, create_certificate
@@ -228,7 +229,7 @@ def test_invitation_any_text_changes_no_recipient_or_header(
 def test_send_email_any_address_returns_an_outcome(email: str) -> None:
     outcome, _, message = send(render(build_order(email=email)), "smtp://127.0.0.1:1")
 
-    assert outcome in ("retry", "rejected")
+    assert outcome in (Verdict.NO_ANSWER, Verdict.ADDRESS_REFUSED)
     assert message
 
 
@@ -244,7 +245,7 @@ def test_send_email_unusual_addresses_are_delivered(smtp_server: SmtpServer) -> 
 def test_send_email_ambiguous_address_is_rejected(smtp_server: SmtpServer) -> None:
     for email in ("=?utf-8?q?boss?=@example.com", "a@b.example,c", "a(b)@example.com", "a@[b]"):
         outcome, _, message = send(render(build_order(email=email)), smtp_server.url)
-        assert outcome == "rejected"
+        assert outcome == Verdict.ADDRESS_REFUSED
         assert "e-mail address is not valid" in message
     assert smtp_server.envelopes == []
 
@@ -280,7 +281,7 @@ def test_send_email_busy_server_is_retried(smtp_server: SmtpServer) -> None:
     smtp_server.rcpt_replies.append("450 4.2.1 Come back later")
     rendered = render(build_order())
 
-    assert send(rendered, smtp_server.url)[:2] == ("retry", 450)
+    assert send(rendered, smtp_server.url)[:2] == (Verdict.ADDRESS_BUSY, 450)
     assert send(rendered, smtp_server.url)[:2] == ("delivered", 250)
     assert len(smtp_server.envelopes) == 1
 
@@ -290,16 +291,16 @@ def test_send_email_unknown_recipient_is_rejected(smtp_server: SmtpServer) -> No
 
     outcome, code, message = send(render(build_order()), smtp_server.url)
 
-    assert (outcome, code) == ("rejected", 550)
+    assert (outcome, code) == (Verdict.ADDRESS_REFUSED, 550)
     assert "No such user here" in message
 
 
-def test_send_email_refused_content_is_rejected(
+def test_send_email_refused_content_is_trouble(
     smtp_server: SmtpServer,
 ) -> None:
     smtp_server.data_replies.append("554 5.7.1 Looks like spam")
 
-    assert send(render(build_order()), smtp_server.url)[:2] == ("rejected", 554)
+    assert send(render(build_order()), smtp_server.url)[:2] == (Verdict.SERVER_TROUBLE, 554)
 
 
 def test_send_email_server_without_starttls_is_retried(
@@ -308,7 +309,7 @@ def test_send_email_server_without_starttls_is_retried(
     url = smtp_server.url.replace("smtp:", "smtp+tls:")
     outcome, code, message = send(render(build_order()), url)
 
-    assert (outcome, code) == ("retry", None)
+    assert (outcome, code) == (Verdict.NO_ANSWER, None)
     assert "STARTTLS" in message
     assert smtp_server.envelopes == []
 
@@ -316,7 +317,7 @@ def test_send_email_server_without_starttls_is_retried(
 def test_send_email_unreachable_server_is_retried() -> None:
     outcome, code, message = send(render(build_order()), "smtp://someone:hushhush@127.0.0.1:1")
 
-    assert (outcome, code) == ("retry", None)
+    assert (outcome, code) == (Verdict.NO_ANSWER, None)
     assert "no connection to the mail server at 127.0.0.1" in message
     assert "hushhush" not in message
 
@@ -325,7 +326,7 @@ def test_send_email_unreachable_server_is_retried() -> None:
     "url", ["smtp://127.0.0.1:99999", "smtp://127.0.0.1:mail", "smtp://" + "a" * 99]
 )
 def test_send_email_invalid_server_url_is_retried(url: str) -> None:
-    assert send(render(build_order()), url)[0] == "retry"
+    assert send(render(build_order()), url)[0] == Verdict.NO_ANSWER
 
 
 @pytest.mark.machine_time
@@ -339,7 +340,7 @@ def test_send_email_authenticates_over_starttls(
     with SmtpServer(**options, auth_required=True) as smtp_server:
         url = f"smtp+tls://{credentials}@127.0.0.1:{smtp_server.port}"
         assert send(render(build_order()), url)[0] == "delivered"
-        assert send(render(build_order()), smtp_server.url)[0] == "retry"
+        assert send(render(build_order()), smtp_server.url)[0] == Verdict.SERVER_TROUBLE
         assert len(smtp_server.envelopes) == 1
 
 
@@ -360,7 +361,7 @@ def test_send_email_untrusted_certificate_is_refused(tmp_path: Path) -> None:
         url = f"smtp+tls://127.0.0.1:{smtp_server.port}"
         outcome, code, message = send(render(build_order()), url)
 
-    assert (outcome, code) == ("retry", None)
+    assert (outcome, code) == (Verdict.NO_ANSWER, None)
     assert "no trusted connection" in message
 
 
@@ -369,16 +370,28 @@ def test_send_email_wrong_password_is_not_in_the_message() -> None:
         url = f"smtp://{quote(SMTP_USER)}:wrong%21@127.0.0.1:{smtp_server.port}"
         outcome, code, message = send(render(build_order()), url)
 
-    assert (outcome, code) == ("retry", 535)
-    assert message == "The mail server refuses the user or the password in PROVIDER_MAIL_URL"
-
-
-def test_result_from_response_hides_an_echoed_password() -> None:
-    _, _, message = smtp._result_from_response(
-        450, "hello hush%21 and hush!", urlsplit("smtp://u:hush%21@h")
+    assert (outcome, code) == (Verdict.SERVER_TROUBLE, 535)
+    assert message.startswith(
+        "The mail server answers 535 5.7.8 Authentication credentials invalid"
     )
+    assert "wrong" not in message
 
-    assert "hush" not in message
+
+@pytest.mark.parametrize(
+    ("stage", "code", "recipient", "hidden"),
+    [
+        (Stage.CONTENT, 450, "", "hush"),
+        # The reason of a pause is logged, and must not name a candidate.
+        (Stage.RECIPIENT, 554, "anna@example.com", "anna"),
+    ],
+)
+def test_result_from_reply_hides_secrets_and_recipients(
+    stage: Stage, code: int, recipient: str, hidden: str
+) -> None:
+    reply = "hello hush%21 and hush! <anna@example.com>: Relay access denied"
+    result = smtp._result_from_reply(stage, code, reply, urlsplit("smtp://u:hush%21@h"), recipient)
+
+    assert hidden not in result.text
 
 
 def test_send_email_international_address_with_smtputf8(smtp_server: SmtpServer) -> None:
@@ -390,7 +403,7 @@ def test_send_email_international_address_without_smtputf8() -> None:
     with SmtpServer(enable_SMTPUTF8=False) as smtp_server:
         outcome, _, message = send(render(build_order(email="λακίτα@example.com")), smtp_server.url)
 
-    assert outcome == "rejected"
+    assert outcome == Verdict.ADDRESS_REFUSED
     assert "does not support addresses with non-ASCII" in message
 
 

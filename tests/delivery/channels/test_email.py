@@ -9,7 +9,7 @@ import pytest
 
 from provider.config import Settings
 from provider.delivery import Dispatcher
-from provider.outbox import Message, history
+from provider.outbox import Message, active_pauses, history
 from provider.services import Services
 from tests import factories
 from tests.core.emails.test_emails import bodies
@@ -131,3 +131,39 @@ def test_email_without_mail_server_is_saved_to_folder(
     assert saved.read_bytes() == message.get_body(services.secret_box)
     dispatcher.stop()
     services.db.close()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["550 5.4.5 Daily limit of <lakita_marrero@gmail.com>", "554 5.7.1 Relay access denied"],
+)
+def test_trouble_of_the_server_pauses_and_resumes_all_emails(
+    services: Services,
+    clock: ManualClock,
+    dispatcher: Dispatcher,
+    smtp_server: SmtpServer,
+    reply: str,
+) -> None:
+    account, _ = factories.create_account(services)
+    test = factories.create_test(services)
+    smtp_server.rcpt_replies.append(reply)
+    first = factories.place_order(services, account, test)
+    dispatcher.drain(f"{account}/email")
+    second = factories.place_order(
+        services, account, test, callback_url="https://groove-tech.workable.com/assessments/2"
+    )
+    dispatcher.drain(f"{account}/email")
+
+    with services.db.reading() as session:
+        (pause,) = active_pauses(session, {"destination/email"}).values()
+    assert reply[:9] in pause.reason  # the server's words
+    assert "lakita" not in pause.reason
+    assert smtp_server.envelopes == []
+    assert email_message(services, first).state == "waiting"
+
+    clock.advance(timedelta(minutes=10))
+    dispatcher.drain(f"{account}/email")
+    dispatcher.drain(f"{account}/email")
+    assert {email_message(services, order).state for order in (first, second)} == {"delivered"}
+    with services.db.reading() as session:
+        assert not active_pauses(session, {"destination/email"})
