@@ -1,5 +1,6 @@
 """Random tokens, their digests, and encryption that binds a ciphertext to its row."""
 
+import base64
 import hashlib
 import hmac
 import re
@@ -21,6 +22,12 @@ def generate_public_id() -> str:
     public_id = secrets.token_urlsafe(16)
     # A command line would read an id that begins with “-” as an option.
     return generate_public_id() if public_id.startswith("-") else public_id
+
+
+def derive_token(token: str, purpose: str) -> str:
+    """Return another token, which only who knows `token` can compute."""
+    digest = hmac.digest(token.encode(), purpose.encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def sha256_digest(secret: str) -> bytes:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     String,
-    delete,
     or_,
     select,
     update,
@@ -20,7 +19,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.errors import Conflict
 from provider.storage import secrets
-from provider.storage.database import Base
+from provider.storage.database import Base, acquire_advisory_lock
 from provider.storage.secrets import SecretBox
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 
 INVITE, REPORT, PDF, SHARED = "invite", "report", "pdf", "shared"
 CANDIDATE_SESSION_LIFETIME = timedelta(days=30)
-# Older sessions are deleted, because a mail scanner may open an invitation any number of times.
-MAX_SESSIONS_PER_ORDER = 20
+# A visit prolongs the session when less is left, so that most visits write nothing.
+SESSION_RENEWAL_AGE = timedelta(days=29)
 
 
 class Link(Base):
@@ -185,7 +184,11 @@ class Link(Base):
 
 
 class OrderSession(Base):
-    """A candidate's session for one order. The table has only a digest of the cookie."""
+    """The session of whoever has an invitation. The table has only a digest of the cookie.
+
+    The cookie is derived from the invitation's token, so all browsers that open the invitation
+    share one row. However often scanners open it, they end nobody's session and fill no table.
+    """
 
     __tablename__ = "order_sessions"
 
@@ -196,27 +199,28 @@ class OrderSession(Base):
     expires_at: Mapped[datetime]
     order: Mapped["Order"] = relationship()
 
-    @classmethod
-    def create(cls, session: Session, order: "Order", now: datetime) -> str:
-        """Create a session. Returns the value of the cookie."""
-        token = secrets.generate_token()
-        session.add(
-            cls(
-                order=order,
-                token_hash=secrets.sha256_digest(token),
-                created_at=now,
-                expires_at=now + CANDIDATE_SESSION_LIFETIME,
-            )
-        )
-        session.flush()
-        cls._delete_oldest(session, order)
-        return token
+    @staticmethod
+    def derive_cookie(invitation_token: str) -> str:
+        """Return the value of the cookie for an invitation."""
+        return secrets.derive_token(invitation_token, "candidate session")
 
     @classmethod
-    def _delete_oldest(cls, session: Session, order: "Order") -> None:
-        newest = select(cls.id).where(cls.order_id == order.id).order_by(cls.id.desc())
-        session.execute(
-            delete(cls)
-            .where(cls.order_id == order.id, cls.id.not_in(newest.limit(MAX_SESSIONS_PER_ORDER)))
-            .execution_options(synchronize_session=False)
-        )
+    def is_fresh(cls, session: Session, cookie: str, now: datetime) -> bool:
+        """Whether the session of this cookie exists and needs no renewal."""
+        order_session = cls._find(session, cookie)
+        return order_session is not None and order_session.expires_at > now + SESSION_RENEWAL_AGE
+
+    @classmethod
+    def create_or_renew(cls, session: Session, order: "Order", cookie: str, now: datetime) -> None:
+        acquire_advisory_lock(session, f"order session/{order.public_id}")
+        order_session = cls._find(session, cookie)
+        if order_session is None:
+            order_session = cls(
+                order=order, token_hash=secrets.sha256_digest(cookie), created_at=now
+            )
+            session.add(order_session)
+        order_session.expires_at = now + CANDIDATE_SESSION_LIFETIME
+
+    @classmethod
+    def _find(cls, session: Session, cookie: str) -> "OrderSession | None":
+        return session.scalar(select(cls).where(cls.token_hash == secrets.sha256_digest(cookie)))

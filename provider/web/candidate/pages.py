@@ -11,7 +11,7 @@ from jinja2 import Template
 from provider.core import markdown
 from provider.core.kinds import KINDS
 from provider.core.orders import DECLINED, PENDING, Order
-from provider.core.orders.states import INVITED, SUBMITTED
+from provider.core.orders.states import SUBMITTED
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, NotFound, Unauthorized
@@ -33,6 +33,9 @@ from provider.web.candidate.session import (
 )
 from provider.web.rate_limit import limit_by_address
 
+# In the URL of the first page after an invitation: without a cookie there, the browser keeps none.
+COOKIE_CHECK = "cookie-check"
+
 routes = Blueprint("candidate", __name__, url_prefix="/c")
 routes.add_app_template_filter(markdown.render_markdown, "markdown")
 routes.add_app_template_filter(markdown.markdown_to_text, "plain")
@@ -43,18 +46,25 @@ def open_invitation(token: str) -> ResponseReturnValue:
     """Exchange the invitation's token for a session cookie, and redirect to a URL without it."""
     limit_by_address()
     public_id, session = redeem_invitation(token)
-    response = redirect(landing_url(public_id), 303)
-    if session:
-        set_session_cookie(response, public_id, session)
+    if not session:
+        return redirect_to_landing(public_id)
+    response = redirect(landing_url(public_id, **{COOKIE_CHECK: "1"}), 303)
+    set_session_cookie(response, public_id, session)
     return response
 
 
 @routes.get("/o/<public_id>/")
 def landing(public_id: str) -> ResponseReturnValue:
     """Show the invitation, or the order's status once the candidate has acted."""
-    if request.method != "HEAD":
-        _record_first_view(public_id)
-    return _render_status_page(public_id)
+    page = _render_status_page(public_id)
+    return redirect_to_landing(public_id) if COOKIE_CHECK in request.args else page
+
+
+@routes.post("/o/<public_id>/opened")
+def record_opening(public_id: str) -> ResponseReturnValue:
+    """Record that somebody has used the page: its script sends this at the first touch or key."""
+    with order_for_update(public_id, Order):
+        return "", 204
 
 
 @routes.get("/o/<public_id>/decline")
@@ -95,7 +105,8 @@ def _handle_not_found(error: NotFound) -> ResponseReturnValue:
 
 @routes.errorhandler(Unauthorized)
 def _handle_unauthorized(error: Unauthorized) -> ResponseReturnValue:
-    return respond_with_message(403, "candidate/unauthorized.html", error.translated())
+    template = "no_cookies" if COOKIE_CHECK in request.args else "unauthorized"
+    return respond_with_message(403, f"candidate/{template}.html", error.translated())
 
 
 @routes.errorhandler(CSRFError)
@@ -138,13 +149,3 @@ def _template_context(candidate_request: CandidateRequest[Order]) -> dict[str, A
         "content": load_content(order.version.content, kind.schema),
         "now": candidate_request.now,
     }
-
-
-def _record_first_view(public_id: str) -> None:
-    # Most views are not the first: a read transaction finds out without the write lock.
-    with order_for_read(public_id, Order) as candidate_request:
-        order = candidate_request.order
-        if order.status != PENDING or order.progress != INVITED:
-            return
-    with order_for_update(public_id, Order) as candidate_request:
-        candidate_request.order.mark_opened(candidate_request.session, candidate_request.now)

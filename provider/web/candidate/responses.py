@@ -1,5 +1,7 @@
 """Responses that several of the candidate's pages share."""
 
+from typing import Any
+
 from flask import jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
@@ -17,9 +19,9 @@ def redirect_to_landing(public_id: str) -> ResponseReturnValue:
     return redirect(landing_url(public_id), 303)
 
 
-def landing_url(public_id: str) -> str:
+def landing_url(public_id: str, **parameters: Any) -> str:
     """Return the URL of an order's invitation and status page."""
-    return url_for("candidate.landing", public_id=public_id)
+    return url_for("candidate.landing", public_id=public_id, **parameters)
 
 
 def respond_with_message(status_code: int, template: str, message: str) -> ResponseReturnValue:

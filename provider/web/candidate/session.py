@@ -78,6 +78,7 @@ def order_for_update(
     with current_services().db.writing() as session:
         order = _find_session_order(session, public_id, now, lock=True)
         if not (is_overdue := order.has_overdue_transition(now)):
+            _record_first_act(session, order, now)
             yield CandidateRequest(session, _require_order_class(order, order_class), now)
         else:
             # A transaction of its own: the transition stays when the candidate's action is refused.
@@ -85,22 +86,26 @@ def order_for_update(
     if is_overdue:
         with current_services().db.writing() as session:
             order = _find_session_order(session, public_id, now, lock=True)
+            _record_first_act(session, order, now)
             yield CandidateRequest(session, _require_order_class(order, order_class), now)
 
 
 def redeem_invitation(token: str) -> tuple[str, str | None]:
-    """Return the order's public id and a new cookie value; None when the browser has a session.
+    """Return the order's public id and a cookie value; None when the browser has a session.
 
     Raises NotFound for an unknown token. A HEAD request, as mail scanners send, creates no session.
     """
-    now = current_services().now()
+    now, cookie = current_services().now(), OrderSession.derive_cookie(token)
     with current_services().db.reading() as session:
         order = _find_invited_order(session, token)
         if request.method == "HEAD" or _has_session(session, order.public_id, now):
             return order.public_id, None
+        if OrderSession.is_fresh(session, cookie, now):
+            return order.public_id, cookie
     with current_services().db.writing() as session:
         order = _find_invited_order(session, token)
-        return order.public_id, OrderSession.create(session, order, now)
+        OrderSession.create_or_renew(session, order, cookie, now)
+        return order.public_id, cookie
 
 
 def set_session_cookie(response: Response, public_id: str, value: str) -> None:
@@ -145,6 +150,15 @@ def _find_session_order(
     if order is None:
         raise Unauthorized("Please use the link in your e-mail")
     return order
+
+
+def _record_first_act(session: Session, order: Order, now: datetime) -> None:
+    """Record that the candidate has opened the invitation: a form or a script was sent.
+
+    A GET is not recorded: scanners of e-mails and previews of links send it, too.
+    """
+    if request.method == "POST":
+        order.mark_opened(session, now)
 
 
 def _require_order_class(order: Order, order_class: type[OrderT]) -> OrderT:

@@ -131,7 +131,7 @@ def test_camera_page_does_not_start_the_interview(
 ) -> None:
     open_invitation(client, services, invited)
     client.get(f"/c/o/{invited}/camera")
-    assert progress(services, invited) == "opened"
+    assert progress(services, invited) == "invited"
 
 
 def test_start_twice_records_one_event(

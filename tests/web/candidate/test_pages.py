@@ -55,7 +55,9 @@ def test_open_invitation_redirects_to_url_without_token(
     path = invitation_path(services, invited)
     response = client.get(path)
     assert response.status_code == 303
-    assert response.headers["Location"] == f"/c/o/{invited}/"
+    landing = response.headers["Location"]
+    assert landing == f"/c/o/{invited}/?cookie-check=1"
+    assert client.get(landing).headers["Location"] == f"/c/o/{invited}/"
     cookie = response.headers["Set-Cookie"]
     assert cookie.startswith(f"c-{invited}=")
     assert path.removeprefix("/c/") not in cookie
@@ -95,26 +97,51 @@ def test_open_invitation_revoked_link_returns_404(
     assert client.get(path).status_code == 404
 
 
-def test_open_invitation_by_mail_scanner_records_nothing(
-    client: FlaskClient, services: Services, invited: str
-) -> None:
-    path = invitation_path(services, invited)
-    assert client.head(path).status_code == 303
-    assert count_sessions(services) == 0
-    client.get(path)
-    assert event_types(services, invited) == ["placed"]
-    client.head(f"/c/o/{invited}/")
-    assert event_types(services, invited) == ["placed"]
-    assert factories.order_status(services, invited) == "pending"
-
-
-def test_open_invitation_many_browsers_keep_twenty_sessions(
+def test_visits_of_scanners_and_previews_are_not_recorded(
     app: Flask, services: Services, invited: str
 ) -> None:
     path = invitation_path(services, invited)
+    scanner = app.test_client()
+    assert scanner.head(path).status_code == 303
+    assert count_sessions(services) == 0
+    for headers in ({}, {"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}):
+        visitor = app.test_client()
+        assert "Start the test" in visitor.get(path, headers=headers, follow_redirects=True).text
+        visitor.head(f"/c/o/{invited}/")
+    assert event_types(services, invited) == ["placed"]
+    with services.db.reading() as session:
+        assert Order.find(session, invited).progress == "invited"
+
+
+def test_any_number_of_visits_ends_no_session(
+    app: Flask, client: FlaskClient, services: Services, clock: ManualClock, invited: str
+) -> None:
+    page = open_invitation(client, services, invited).text
     for _ in range(30):
-        app.test_client().get(path)
-    assert count_sessions(services) == 20
+        app.test_client().get(invitation_path(services, invited))
+    assert count_sessions(services) == 1
+    assert submit_form(client, page, f"/c/o/{invited}/start").status_code == 303
+    assert event_types(services, invited) == ["placed", "opened", "started"]
+
+
+def test_visit_renews_the_session(
+    client: FlaskClient, app: Flask, services: Services, clock: ManualClock, invited: str
+) -> None:
+    open_invitation(client, services, invited)
+    clock.advance(timedelta(days=6))
+    open_invitation(app.test_client(), services, invited)
+    clock.advance(timedelta(days=25))
+    assert client.get(f"/c/o/{invited}/").status_code == 200
+    assert count_sessions(services) == 1
+
+
+def test_browser_without_cookies_is_told_so(app: Flask, services: Services, invited: str) -> None:
+    browser = app.test_client(use_cookies=False)
+    response = open_invitation(browser, services, invited)
+    assert response.status_code == 403
+    assert "Your browser keeps no cookies" in response.text
+    assert "Open the link in another browser" in response.text
+    assert event_types(services, invited) == ["placed"]
 
 
 def test_open_invitation_with_session_creates_no_other(
@@ -170,11 +197,14 @@ def test_session_after_thirty_days_has_expired(
     assert client.get(f"/c/o/{invited}/").status_code == 403
 
 
-def test_landing_first_view_is_recorded_once(
+def test_first_act_on_the_page_is_recorded_once(
     client: FlaskClient, services: Services, invited: str
 ) -> None:
-    open_invitation(client, services, invited)
-    client.get(f"/c/o/{invited}/")
+    page = open_invitation(client, services, invited).text
+    assert f'data-opened-url="/c/o/{invited}/opened"' in page
+    for _ in range(2):
+        assert submit_form(client, page, f"/c/o/{invited}/opened").status_code == 204
+    assert "data-opened-url" not in client.get(f"/c/o/{invited}/").text
     assert event_types(services, invited) == ["placed", "opened"]
 
 
@@ -340,7 +370,6 @@ def test_landing_of_reopened_order_offers_start(
         order = Order.find(session, invited)
         order.reopen(session, services.secret_box, "sam", "asked", clock.now())
     assert "Start the test" in client.get(f"/c/o/{invited}/").text
-    assert event_types(services, invited)[-1] == "opened"
 
 
 @pytest.mark.parametrize("action", ["start", "decline"])
@@ -353,7 +382,7 @@ def test_post_without_session_returns_403(
     assert factories.order_status(services, invited) == "pending"
 
 
-@pytest.mark.parametrize("action", ["start", "decline", "submit"])
+@pytest.mark.parametrize("action", ["start", "decline", "submit", "opened"])
 def test_post_without_csrf_token_returns_400(
     client: FlaskClient, services: Services, invited: str, action: str
 ) -> None:
@@ -361,7 +390,7 @@ def test_post_without_csrf_token_returns_400(
     response = client.post(f"/c/o/{invited}/{action}")
     assert response.status_code == 400
     assert "Please try again" in response.text
-    assert event_types(services, invited) == ["placed", "opened"]
+    assert event_types(services, invited) == ["placed"]
 
 
 def test_landing_with_branding_links_to_colour_css(client: FlaskClient, services: Services) -> None:

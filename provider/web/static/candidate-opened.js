@@ -1,0 +1,18 @@
+// Tells the server once that a person has used the invitation. Scanners of e-mails load the page and
+// run its scripts, but they neither touch it nor press a key.
+
+const ACTS = ["pointermove", "pointerdown", "touchstart", "wheel", "keydown"];
+const marker = document.querySelector("[data-opened-url]");
+const listening = new AbortController();
+
+function report(event) {
+  if (!event.isTrusted || document.visibilityState !== "visible") return;
+  listening.abort();
+  const headers = { Accept: "application/json", "X-CSRFToken": marker.dataset.csrf };
+  // A failure is no loss: starting or declining records the same.
+  fetch(marker.dataset.openedUrl, { method: "POST", headers, keepalive: true }).catch(() => {});
+}
+
+for (const act of ACTS) {
+  addEventListener(act, report, { signal: listening.signal, passive: true });
+}
