@@ -76,6 +76,7 @@ tools:
 	@missing=; \
 	test -x /usr/bin/chromium || missing="chromium fonts-dejavu-core"; \
 	command -v redis-server valkey-server >/dev/null || missing="$$missing redis-server"; \
+	test -x /usr/sbin/pgbouncer || missing="$$missing pgbouncer"; \
 	test -n "$$missing" || exit 0; \
 	install="apt-get install -y --no-install-recommends $$missing"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then sudo=; \

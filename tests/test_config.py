@@ -71,6 +71,12 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("MAIL_URL", "smtps://mail.example.com", "mail_url", "smtps://mail.example.com"),
     ("MAIL_URL", "smtp+tls://mail.example.com", "mail_url", "smtp+tls://mail.example.com"),
     (
+        "DATABASE_DIRECT_URL",
+        "postgresql+psycopg://u:p@host/x",
+        "database_direct_url",
+        "postgresql+psycopg://u:p@host/x",
+    ),
+    (
         "MAIL_TOKEN_COMMAND",
         "get-token 'a b' $HOME;x",  # words, and no syntax of a shell
         "mail_token_command",
@@ -119,7 +125,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
 NEEDED = {
     name: {"MAIL_URL": "smtp+tls://tests%40example.com@mail.example.com"}
     for name in ("MAIL_TOKEN_COMMAND", "MAIL_TOKEN_FILE")
-}
+} | {"DATABASE_DIRECT_URL": {"DATABASE_URL": "postgresql+psycopg://pooler/x", "SECRET_KEY": KEY}}
 
 
 @pytest.mark.parametrize(("name", "value", "field", "expected"), VALUES)
@@ -153,6 +159,8 @@ BAD = [
     ("MAIL_URL", "smtp://"),
     ("MAIL_URL", "smtp://user:pass/word@mail.example.com"),
     ("MAIL_URL", "smtp://mail.example.com:smtp"),
+    ("DATABASE_DIRECT_URL", "postgresql+psycopg://u:p@host/x"),  # SQLite has no pooler
+    ("DATABASE_DIRECT_URL", "sqlite:////srv/provider.db"),
     ("MAIL_TOKEN_COMMAND", "get-token"),  # without a user in MAIL_URL
     ("MAIL_TOKEN_COMMAND", "get-token 'x"),
     ("MAIL_TOKEN_FILE", "/run/token"),

@@ -91,9 +91,10 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 @contextmanager
-def open_services() -> Iterator["Services"]:
+def open_services(*, is_server: bool = False) -> Iterator["Services"]:
     """Yield the services of the settings; Unavailable if the database has another version.
 
+    Only the server uses a connection pooler where PROVIDER_DATABASE_DIRECT_URL names a way past it.
     The clock is the click context's object, or else the machine's clock.
     """
     # Late: neither the help nor a usage error needs these imports.
@@ -102,8 +103,9 @@ def open_services() -> Iterator["Services"]:
     from provider.maintenance import schema_version
     from provider.services import Services
 
+    settings = config.load_settings()
     services = Services.build(
-        config.load_settings(),
+        settings if is_server else settings.with_direct_database(),
         click.get_current_context().find_object(Clock),
         status_subscribers=STATUS_SUBSCRIBERS,
     )

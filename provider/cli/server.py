@@ -39,7 +39,7 @@ def serve(host: str, port: int) -> None:
     # A browser cannot open the address that means every interface.
     url_host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(url_host, url_host)  # noqa: S104
     os.environ.setdefault("PROVIDER_BASE_URL", f"http://{url_host}:{port}")
-    with open_services() as services:
+    with open_services(is_server=True) as services:
         lines = _startup_lines(services)
     _require_free_port(host, port)
     click.echo("\n".join(lines), err=True)

@@ -31,6 +31,7 @@ def worker(concurrency: int, metrics_port: int | None, metrics_host: str) -> Non
                 "On SQLite `provider serve` delivers: run a worker only where "
                 "PROVIDER_DATABASE_URL begins with postgresql+psycopg://"
             )
+        services.db.require_direct_connection()
         if metrics_port:
             if not services.settings.metrics_token:
                 raise Invalid("--metrics-port needs PROVIDER_METRICS_TOKEN: set it, or drop it")

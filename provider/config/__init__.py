@@ -6,7 +6,7 @@ exactly these settings.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,15 @@ class Settings:
         "the database; default: SQLite in the instance folder",
         parsers.parse_database_url,
         depends_on=("instance",),
+        secret=True,  # may contain a password
+        show=mask_passwords,
+    )
+    database_direct_url: str | None = _setting(
+        "PROVIDER_DATABASE_DIRECT_URL",
+        "the database without a connection pooler, for workers, `provider init` and the other "
+        "commands; default: PROVIDER_DATABASE_URL",
+        parsers.parse_database_direct_url,
+        depends_on=("database_url",),
         secret=True,  # may contain a password
         show=mask_passwords,
     )
@@ -166,6 +175,10 @@ class Settings:
         parsers.parse_private_callbacks,
         show=lambda allowed: "allow" if allowed else "",
     )
+
+    def with_direct_database(self) -> "Settings":
+        """Return the settings of a process that must not reach its database through a pooler."""
+        return replace(self, database_url=self.database_direct_url or self.database_url)
 
     @property
     def is_https(self) -> bool:

@@ -47,6 +47,24 @@ def parse_database_url(url: str | None, instance: Path) -> str:
     return url
 
 
+def parse_database_direct_url(url: str | None, database_url: str) -> str | None:
+    if url is None:
+        return None
+    if not (url.startswith("postgresql+psycopg://") and database_url.startswith("postgresql")):
+        raise Invalid(
+            "PROVIDER_DATABASE_DIRECT_URL should be the PostgreSQL database of "
+            "PROVIDER_DATABASE_URL, and begin with postgresql+psycopg://"
+        )
+    try:
+        make_url(url)
+    except (ArgumentError, ValueError):
+        raise Invalid(
+            "PROVIDER_DATABASE_DIRECT_URL should look like "
+            "postgresql+psycopg://user:password@host/name"
+        ) from None
+    return url
+
+
 def parse_base_url(url: str) -> str:
     parts = split_url(url)
     if (

@@ -73,6 +73,7 @@ def _acquire_file_lock(db: Database) -> None:
 
 @contextmanager
 def _exclusive_postgres(db: Database) -> Iterator[None]:
+    db.require_direct_connection()  # idle connections of a pooler would count as programs
     with translate_errors(), db.engine.connect() as connection:
         for _ in range(MAX_CONNECTION_CHECKS):
             others = connection.scalar(text(COUNT_OTHER_CONNECTIONS_SQL))

@@ -17,7 +17,8 @@ DATABASE_URL_PREFIXES = ("sqlite:///", "postgresql+psycopg://")
 
 def initialise(settings: Settings) -> None:
     """Create or upgrade the database; raise Unavailable if an S3 bucket cannot be used."""
-    with closing(Database(settings.database_url)) as db:
+    with closing(Database(settings.with_direct_database().database_url)) as db:
+        db.require_direct_connection()
         schema_version.upgrade(db, secret_box=SecretBox(settings.secret_keys))
     if settings.media_url.startswith("s3:"):
         MediaStore(settings.media_url).check()

@@ -37,7 +37,10 @@ def restore_backup(folder: Path, settings: Settings, report_progress: ProgressCa
     require_keys(manifest, settings.secret_keys, folder)
     verify_files(folder, manifest, report_progress)
     make_folder(settings.instance)
-    with closing(Database(settings.database_url)) as target, exclusive(target):
+    with (
+        closing(Database(settings.with_direct_database().database_url)) as target,
+        exclusive(target),
+    ):
         prepare_target(target)
         _restore_files(folder, manifest, settings, report_progress)
         with atomic_folder(settings.instance / "restore") as temporary:

@@ -164,6 +164,12 @@ class Database:
             self._commit_queue.close()
         return self._write_engine
 
+    def require_direct_connection(self) -> None:
+        """Raise Unavailable if PostgreSQL is reached through a connection pooler."""
+        if not self.is_sqlite:
+            with translate_errors():
+                postgres.require_direct_connection(self._write_engine)
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a read-only transaction; all its statements see one snapshot of the database."""

@@ -7,10 +7,14 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from provider.errors import Unavailable
+
 POOL_SIZE = 20  # one connection for each request thread, and those of the dispatcher
 MAX_OVERFLOW = 4  # more connections under peak load
 RAW_READ_POOL_SIZE = 8  # a raw read needs its connection for about a millisecond
 LOCK_TIMEOUT_SECONDS = 10  # of the wait for a row lock, or for a connection from the pool
+
+_IS_POOLED = "is_behind_pooler"  # in the `info` of a connection
 
 UNREACHABLE_MESSAGE = "The database does not answer; the change may be lost: try again in a moment"
 BUSY_MESSAGE = "The database is busy; nothing was saved: try again"
@@ -33,6 +37,15 @@ SET TimeZone = 'UTC';
 SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s';
 SET idle_in_transaction_session_timeout = '60s';
 """
+# The same for one transaction. Behind a pooler a session's settings would reach other clients.
+TRANSACTION_SETUP_SQL = f"""
+SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS}s', true),
+    set_config('idle_in_transaction_session_timeout', '60s', true)
+"""
+POOLED_MESSAGE = (
+    "The database is behind a connection pooler, and this command needs a direct connection: set "
+    "PROVIDER_DATABASE_DIRECT_URL"
+)
 # By the first characters of the code, https://www.postgresql.org/docs/18/errcodes-appendix.html
 MESSAGES_BY_SQLSTATE = {
     "08": UNREACHABLE_MESSAGE,  # the connection failed
@@ -50,19 +63,26 @@ MESSAGES_BY_SQLSTATE = {
 
 def create_postgres_engine(url: URL) -> Engine:
     """Return the engine for transactions; a dead connection is replaced before use."""
-    return _create_pooled_engine(
+    engine = _create_pooled_engine(
         url, _set_up_session, pool_size=POOL_SIZE, max_overflow=MAX_OVERFLOW
     )
+    event.listen(engine, "begin", _set_up_transaction)
+    return engine
 
 
 def create_raw_read_engine(url: URL) -> Engine:
-    """Return the engine for raw reads: its connections are in autocommit mode and read-only."""
-    return _create_pooled_engine(
+    """Return the engine for raw reads, whose connections are read-only.
+
+    They are in autocommit mode; behind a pooler a transaction begins when one is checked out.
+    """
+    engine = _create_pooled_engine(
         url, _set_up_raw_read_session, pool_size=RAW_READ_POOL_SIZE, max_overflow=0
     )
+    event.listen(engine, "checkout", _set_up_raw_read)
+    return engine
 
 
-def _create_pooled_engine(url: URL, set_up: Callable[[Any, object], None], **pool: int) -> Engine:
+def _create_pooled_engine(url: URL, set_up: Callable[[Any, Any], None], **pool: int) -> Engine:
     connect_args = {name: value for name, value in CONNECT_ARGS.items() if name not in url.query}
     engine = create_engine(
         url,
@@ -77,15 +97,51 @@ def _create_pooled_engine(url: URL, set_up: Callable[[Any, object], None], **poo
     return engine
 
 
-def _set_up_session(connection: Any, _record: object) -> None:
+def is_behind_pooler(connection: Any) -> bool:
+    """Whether a psycopg connection in autocommit mode leads to a pooler, such as PgBouncer.
+
+    A pooler tells its client an invented process id, because it changes servers between
+    transactions. Then nothing may be set on the session, and no statement may be prepared.
+    """
+    (server_pid,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return bool(server_pid != connection.info.backend_pid)
+
+
+def require_direct_connection(engine: Engine) -> None:
+    """Raise Unavailable behind a pooler: LISTEN and locks of a session would be lost there."""
+    with engine.connect() as connection:
+        if connection.info[_IS_POOLED]:
+            raise Unavailable(POOLED_MESSAGE)
+
+
+def _set_up_session(connection: Any, record: Any) -> None:
     connection.autocommit = True  # or a rollback of the first transaction undoes the SET
-    connection.execute(SESSION_SETUP_SQL)
+    record.info[_IS_POOLED] = is_behind_pooler(connection)
+    if record.info[_IS_POOLED]:
+        connection.prepare_threshold = None
+    else:
+        connection.execute(SESSION_SETUP_SQL)
     connection.autocommit = False
 
 
-def _set_up_raw_read_session(connection: Any, _record: object) -> None:
+def _set_up_transaction(connection: Connection) -> None:
+    if connection.info[_IS_POOLED]:
+        connection.exec_driver_sql(TRANSACTION_SETUP_SQL)
+
+
+def _set_up_raw_read_session(connection: Any, record: Any) -> None:
     connection.autocommit = True  # each statement is a transaction of its own
-    connection.execute(SESSION_SETUP_SQL + "SET default_transaction_read_only = on")
+    record.info[_IS_POOLED] = is_behind_pooler(connection)
+    if record.info[_IS_POOLED]:
+        connection.prepare_threshold = None
+        connection.autocommit, connection.read_only = False, True
+    else:
+        connection.execute(SESSION_SETUP_SQL + "SET default_transaction_read_only = on")
+
+
+def _set_up_raw_read(connection: Any, record: Any, _proxy: object) -> None:
+    if record.info[_IS_POOLED]:
+        connection.execute(TRANSACTION_SETUP_SQL)
 
 
 @cache

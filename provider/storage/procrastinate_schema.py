@@ -5,7 +5,7 @@ The schema holds nothing that cannot be created again: every message is in the o
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
     URL,
@@ -21,12 +21,20 @@ from sqlalchemy import (
 )
 
 from provider.errors import Unavailable
+from provider.storage.postgres import is_behind_pooler
 
 if TYPE_CHECKING:
     from procrastinate.schema import SchemaManager
+    from psycopg import Connection as PsycopgConnection
 
 SCHEMA_NAME = "provider_procrastinate"
 TIMEOUT_SECONDS = 5  # for connecting, for a lock, and for an idle transaction
+# Of the sessions in which jobs are deferred and fetched.
+SESSION_SETTINGS = {
+    "search_path": SCHEMA_NAME,
+    "lock_timeout": f"{TIMEOUT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{TIMEOUT_SECONDS}s",
+}
 INSTALL_LOCK_ID = 0x70726F76  # an advisory lock
 
 _APPLIED_TABLE = Table(
@@ -39,12 +47,36 @@ def build_conninfo(url: URL) -> str:
     from psycopg.conninfo import make_conninfo
 
     _, connect_args = url.get_dialect()().create_connect_args(url)
-    session_options = (
-        f"-c search_path={SCHEMA_NAME} -c lock_timeout={TIMEOUT_SECONDS}s "
-        f"-c idle_in_transaction_session_timeout={TIMEOUT_SECONDS}s"
-    )
+    session_options = " ".join(f"-c {name}={value}" for name, value in SESSION_SETTINGS.items())
     options = f"{connect_args.get('options', '')} {session_options}".strip()
     return make_conninfo(**{**connect_args, "options": options, "connect_timeout": TIMEOUT_SECONDS})
+
+
+def connect(url: URL) -> "tuple[PsycopgConnection[Any], bool]":
+    """Return a connection on which jobs can be deferred, and whether a pooler is between.
+
+    Behind a pooler each transaction needs `set_up_transaction`, because nothing may be set on the
+    session; a pooler may also refuse a connection string with options.
+    """
+    from psycopg import Connection as PsycopgConnection  # late: an extra
+    from psycopg.conninfo import make_conninfo
+
+    _, connect_args = url.get_dialect()().create_connect_args(url)
+    conninfo = make_conninfo(**{**connect_args, "connect_timeout": TIMEOUT_SECONDS})
+    connection = PsycopgConnection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    is_pooled = is_behind_pooler(connection)
+    if not is_pooled:
+        _apply_settings(connection, is_local=False)
+    return connection, is_pooled
+
+
+def set_up_transaction(connection: "PsycopgConnection[Any]") -> None:
+    _apply_settings(connection, is_local=True)
+
+
+def _apply_settings(connection: "PsycopgConnection[Any]", *, is_local: bool) -> None:
+    for name, value in SESSION_SETTINGS.items():
+        connection.execute("SELECT set_config(%s, %s, %s)", (name, value, is_local))
 
 
 def install(engine: Engine) -> None:

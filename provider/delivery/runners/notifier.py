@@ -1,8 +1,8 @@
 """Defers a job of Procrastinate, after a commit, for each queue that may have due messages."""
 
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import structlog
@@ -29,7 +29,8 @@ class JobNotifier:
     """
 
     def __init__(self, db: Database) -> None:
-        self._conninfo = procrastinate_schema.build_conninfo(db.url)
+        self._url = db.url
+        self._is_pooled = False
         # Jobs are deferred on a connection of this thread, so the connector is never opened.
         self._app = App(connector=SyncPsycopgConnector())
         self._connection: Connection[Any] | None = None
@@ -78,15 +79,26 @@ class JobNotifier:
             return queues
 
     def _defer_jobs(self, queues: Iterable[str]) -> None:
-        self._connection = self._connection or Connection.connect(self._conninfo, autocommit=True)
+        if self._connection is None:
+            self._connection, self._is_pooled = procrastinate_schema.connect(self._url)
         for queue in queues:
             # The lock lets one worker at a time work in a queue. The queueing lock lets only one
             # job of a queue wait.
             job = self._app.configure_task(
                 TASK_NAME, lock=queue, queueing_lock=queue, connection=self._connection
             )
-            with suppress(AlreadyEnqueued):
+            with suppress(AlreadyEnqueued), self._transaction(self._connection):
                 job.defer(queue=queue)
+
+    @contextmanager
+    def _transaction(self, connection: Connection[Any]) -> Iterator[None]:
+        """Defer in a transaction with our settings behind a pooler, else in autocommit mode."""
+        if not self._is_pooled:
+            yield
+            return
+        with connection.transaction():
+            procrastinate_schema.set_up_transaction(connection)
+            yield
 
     def _handle_failure(self, queues: dict[str, None], error: Exception) -> None:
         if not self._is_failing:
