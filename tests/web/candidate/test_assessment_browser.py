@@ -409,7 +409,7 @@ def test_assessment_pages_are_accessible(
     page.goto(f"{live_server.url}/c/o/{public_id}/items/3")
     page.get_by_label("Your answer").fill("abc")
     press(page, "Next")
-    expect_save_state(page, "Not saved")
+    expect_save_state(page, "Kept – please check it")
     checker.check_page()
     page.get_by_label("Your answer").fill("4")
     press(page, "All questions")
