@@ -121,7 +121,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
 ]
 
 
-# What a setting needs of the others.
+# The needs of a setting: other settings that must be set too.
 NEEDED = {
     name: {"MAIL_URL": "smtp+tls://tests%40example.com@mail.example.com"}
     for name in ("MAIL_TOKEN_COMMAND", "MAIL_TOKEN_FILE")

@@ -31,7 +31,7 @@ UNREAD_FIELDS = "unread_fields"
 
 @dataclass(frozen=True)
 class PartlyRead:
-    """What is left of a value that a lenient field could not read, or only in part."""
+    """The rest of a value that a lenient field could not read, or only in part."""
 
     value: Any
 

@@ -1,4 +1,4 @@
-"""What a mail server's reply is about: this address, or the server and how we use it.
+"""The subject of a mail server's reply: this address, or the server and how we use it.
 
 A code of three digits does not tell: 550 means an unknown user, a refused relay or a daily limit.
 The enhanced status code and the stage of the session tell more, and the words are the last resort.
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """What becomes of an e-mail after an attempt, and of the e-mails behind it."""
+    """The outcome of an attempt, for an e-mail and for the e-mails behind it."""
 
     DELIVERED = "delivered"
     ADDRESS_REFUSED = "address_refused"  # this e-mail fails

@@ -78,8 +78,8 @@ class Base(DeclarativeBase):
 def insert_row(session: Session, model: type[Base], **columns: Any) -> int:
     """Insert one row and return its id.
 
-    The statement is compiled once, because placing an order needs five of them. SQLAlchemy's own
-    execution would add a third to the time of an order, and ORM objects still more.
+    The statement is compiled once, because placing an order needs five of them. ORM objects would
+    take several times as long.
     """
     defaults, query = _insert_query(model, frozenset(columns))
     row = query.fetch_one(session, {name: default() for name, default in defaults} | columns)

@@ -259,6 +259,14 @@ def test_account_create_reads_callback_token_from_stdin(run: Run, services: Serv
     assert load_account(services, "A").get_callback_token(services.secret_box) == "secret"
 
 
+@pytest.mark.parametrize("typed", ["B\nC", "B\x1b C", "B\u202e\x00C"])
+def test_account_create_name_with_controls_is_cleaned(
+    run: Run, services: Services, typed: str
+) -> None:
+    run("account", "create", typed, "--ats", "workable")
+    assert load_account(services, "B C").name == "B C"
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [

@@ -23,7 +23,7 @@ from provider.errors import Invalid
 
 @dataclass(frozen=True)
 class DocumentWarning:
-    """What is allowed at `path` and probably not meant. `line` counts within a text, from 0."""
+    """An allowed but probably unintended text at `path`. `line` counts within it, from 0."""
 
     path: str
     problem: str
