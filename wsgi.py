@@ -1,8 +1,8 @@
-"""The server for any WSGI host: `granian --interface wsgi wsgi:app`.
+"""The app for another WSGI server than that of `provider serve`, which alone bounds slow clients.
 
 Run one process at a port: each process has its own `/metrics`, and on SQLite only one may deliver.
 """
 
-from provider.app import serve
+from provider.app import start
 
-app = serve()
+app, _ = start()

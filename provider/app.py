@@ -1,8 +1,9 @@
 """Builds the two Flask apps, and starts the threads of a server: the one place that joins all."""
 
 import gc
+import signal
+import socket
 from collections.abc import Callable, Iterable
-from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -17,13 +18,12 @@ from provider.ats.http_api import ContractApi
 from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
 from provider.services import Services
+from provider.web.body_limits import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = structlog.get_logger()
-
-MAX_REQUEST_BYTES = 1024 * 1024
 
 
 class ProviderFlask(Flask):
@@ -64,11 +64,26 @@ def create_app(services: Services | None = None) -> ContractFlask:
     return app
 
 
-def serve() -> Flask:
-    """Build the app of a `provider serve` process, and start its threads.
+def serve(listener: socket.socket) -> None:
+    """Serve at a bound socket until SIGTERM or SIGINT; then finish what runs, and return."""
+    from provider.web.http_server import HttpServer  # late: another WSGI server needs no waitress
+
+    app, stop = start()
+    settings = app.extensions["provider"].settings
+    try:
+        server = HttpServer(app, listener, settings.request_timeout.total_seconds())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: server.stop())
+        server.run()
+    finally:
+        stop()
+
+
+def start() -> tuple[ContractFlask, Callable[[], None]]:
+    """Build the app of a server's process, and start its threads; return a function to stop them.
 
     On SQLite the dispatcher runs in this process. On PostgreSQL every commit defers a job for
-    `provider worker`.
+    `provider worker`. The threads also stop when the main thread ends.
     """
     logging_config.configure()
     app = create_app()
@@ -76,11 +91,8 @@ def serve() -> Flask:
     schema_version.require_current(services.db)
     services.media.check_in_background()
     stop = _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
-    # Granian's worker processes never run `atexit`. `multiprocessing` starts them, and its
-    # finalizers run while threads can still be started, which a clean stop needs.
-    Finalize(None, stop, exitpriority=10)
     freeze_gc()
-    return app
+    return app, stop
 
 
 def freeze_gc() -> None:
@@ -93,7 +105,7 @@ def freeze_gc() -> None:
 
 
 def _start_dispatcher(services: Services) -> Callable[[], None]:
-    return InProcessDispatcher(services).start(exit_when_orphaned=True).stop
+    return InProcessDispatcher(services).start().stop
 
 
 def _start_job_notifier(services: Services) -> Callable[[], None]:
@@ -108,7 +120,7 @@ def _start_job_notifier(services: Services) -> Callable[[], None]:
 def _create_contract_app(services: Services) -> tuple[ContractFlask, ContractApi]:
     app = ContractFlask("provider.ats", static_folder=None)
     app.config.update(
-        MAX_CONTENT_LENGTH=MAX_REQUEST_BYTES,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         API_TITLE="provider",
         API_VERSION="1",
         OPENAPI_VERSION="3.1.0",
@@ -140,7 +152,7 @@ def _create_pages_app(services: Services, api: ContractApi) -> Flask:
     app.config.update(
         SECRET_KEY=keys[0],
         SECRET_KEY_FALLBACKS=keys[1:],
-        MAX_CONTENT_LENGTH=MAX_REQUEST_BYTES,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         SESSION_COOKIE_NAME="__Host-form" if secure else "form",
         SESSION_COOKIE_SECURE=secure,
         SESSION_COOKIE_SAMESITE="Lax",

@@ -50,4 +50,17 @@ class Unauthorized(ProviderError):
 
 
 class Unavailable(ProviderError):
-    """The server cannot work at present; the message names the command to run, or says to retry."""
+    """The server cannot work at present; the message names the command to run, or says to retry.
+
+    A response with status 503 tells the client to retry after `retry_after_seconds`.
+    """
+
+    def __init__(
+        self, message: str = "", /, *, retry_after_seconds: int = 10, **params: Any
+    ) -> None:
+        super().__init__(message, **params)
+        self.retry_after_seconds = retry_after_seconds
+
+    def retry_headers(self) -> dict[str, str]:
+        """Return the HTTP headers of the response."""
+        return {"Retry-After": str(self.retry_after_seconds)}

@@ -52,7 +52,11 @@ class Services:
             authenticator=TokenAuthenticator(db),
             product_lists=ProductListCache(db),
             urls=UrlBuilder(settings.base_url),
-            media=MediaStore(settings.media_url, presigned_urls=settings.signed_downloads),
+            media=MediaStore(
+                settings.media_url,
+                presigned_urls=settings.signed_downloads,
+                min_free_bytes=settings.min_free_bytes,
+            ),
             metrics=MetricsRecorder(DatabaseGauges(db, clock)),
             rate_limiter=RateLimiter(settings.limits_url),
         )

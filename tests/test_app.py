@@ -3,8 +3,8 @@
 import pytest
 from flask.testing import FlaskClient
 
-from provider.app import MAX_REQUEST_BYTES
 from provider.services import Services
+from provider.web.body_limits import MAX_BODY_BYTES
 from tests import factories
 
 JSON, HTML = "application/json", "text/html"
@@ -49,7 +49,7 @@ def test_form_without_csrf_token_is_refused(client: FlaskClient) -> None:
 
 
 def test_too_large_body_is_refused_by_both_apps(client: FlaskClient, services: Services) -> None:
-    body = b"x" * (MAX_REQUEST_BYTES + 1)
+    body = b"x" * (MAX_BODY_BYTES + 1)
     _, token = factories.create_account(services)
     headers = {"Authorization": f"Bearer {token}"}
     response = client.post("/assessments", data=body, headers=headers, content_type=JSON)

@@ -35,7 +35,7 @@ ERROR_DESCRIPTIONS = {
     ),
     404: ("The account has no such order of this kind.", "There is no such order"),
     409: ("What is asked for contradicts what already stands.", "Entity is already updated"),
-    413: ("The body is too large.", "The body should have at most 1048576 bytes"),
+    413: ("The body is too large.", "The body should have at most 2097152 bytes"),
     415: ("The body is said to be something else.", "Content-Type should be application/json"),
     422: (
         "Something is missing, or the product is not one that the account may order.",
@@ -191,7 +191,10 @@ def _handle_provider_error(error: ProviderError) -> Response:
     # The message goes to the log only: a caller can neither repair this nor needs to know it.
     current_app.log_exception(sys.exc_info())
     failure = default_exceptions[503 if isinstance(error, Unavailable) else 500]()
-    return json_response({"status": failure.code, "message": failure.name}, failure.code or 500)
+    response = json_response({"status": failure.code, "message": failure.name}, failure.code or 500)
+    if isinstance(error, Unavailable):
+        response.headers.update(error.retry_headers())
+    return response
 
 
 def _read_whole_body(req: Request) -> bytes:

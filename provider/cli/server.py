@@ -1,12 +1,10 @@
 """`provider init`, `serve`, `demo` and `config`."""
 
-import multiprocessing
 import os
 import socket
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,9 +14,6 @@ from provider.errors import Conflict, Invalid
 
 if TYPE_CHECKING:
     from provider.services import Services
-
-STOP_TIMEOUT_SECONDS = 15  # for running requests and attempts; a callback may take ten
-REQUEST_THREADS = 16  # requests at a time; each mostly waits for the disk
 
 
 @click.command()
@@ -39,11 +34,13 @@ def serve(host: str, port: int) -> None:
     # A browser cannot open the address that means every interface.
     url_host = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(url_host, url_host)  # noqa: S104
     os.environ.setdefault("PROVIDER_BASE_URL", f"http://{url_host}:{port}")
-    with open_services(is_server=True) as services:
+    from provider import app  # late: `provider config` needs no database
+
+    with open_services() as services:
         lines = _startup_lines(services)
-    _require_free_port(host, port)
-    click.echo("\n".join(lines), err=True)
-    _create_granian(host, port).serve(target_loader=_load_app, wrap_loader=False)
+    with _bind_socket(host, port) as listener:
+        click.echo("\n".join(lines), err=True)
+        app.serve(listener)
 
 
 @click.command()
@@ -99,45 +96,21 @@ def _startup_lines(services: "Services") -> list[str]:
     return [*lines, "Press Ctrl-C to stop."]
 
 
-def _create_granian(host: str, port: int) -> Any:
-    from granian import Granian
-    from granian.constants import Interfaces
-    from granian.log import LogLevels
-
-    # A forked worker has this process's modules and settings.
-    multiprocessing.set_start_method("fork", force=True)
-    return Granian(
-        "provider.app:serve",
-        address=host,
-        port=port,
-        interface=Interfaces.WSGI,
-        workers=1,
-        blocking_threads=REQUEST_THREADS,
-        log_level=LogLevels.error,
-        log_access=False,  # paths contain tokens
-        respawn_failed_workers=True,
-        workers_kill_timeout=STOP_TIMEOUT_SECONDS,
-    )
-
-
-def _load_app() -> Callable[..., Any]:
-    from provider.app import serve
-
-    return serve()
-
-
-def _require_free_port(host: str, port: int) -> None:
-    """Raise Conflict if a program listens there: granian would share the port silently."""
+def _bind_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that does not listen yet; Conflict if another program has the port."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
     except socket.gaierror:
         raise Invalid(f"--host {host} is not an address of this machine") from None
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
     except OSError as error:
+        listener.close()
         raise Conflict(
             f"Cannot listen at {host} port {port} ({error.strerror}): choose another --port"
         ) from None
+    return listener

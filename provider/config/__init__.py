@@ -153,6 +153,20 @@ class Settings:
         default="5s,5m,30m,2h,5h,10h,14h,20h,24h",
         show=None,
     )
+    request_timeout: timedelta = _setting(  # noqa: RUF009  (a dataclass field)
+        "PROVIDER_REQUEST_TIMEOUT",
+        "the time in which a whole request must arrive; then its connection is closed",
+        parsers.parse_request_timeout,
+        default="2m",
+        show=None,
+    )
+    min_free_bytes: int | None = _setting(
+        "PROVIDER_MIN_FREE_SPACE",
+        "free space of the disk, like 500MB or 2GB, below which no recording is accepted; "
+        "default: 1 GB or 5 % of the disk, whichever is smaller",
+        parsers.parse_min_free_space,
+        show=lambda size: "" if size is None else str(size),
+    )
     limits_url: str | None = _setting(
         "PROVIDER_LIMITS_URL",
         "redis://host:port/number, rediss://, valkey:// or valkeys://, in which "

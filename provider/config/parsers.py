@@ -15,6 +15,7 @@ from provider.errors import Invalid
 from provider.storage.s3_url import PLAIN_URL_PATTERN, is_bucket_url, split_url
 
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+SIZE_UNIT_BYTES = {"MB": 1_000_000, "GB": 1_000_000_000}
 MAX_DURATION = timedelta(days=3650)
 
 
@@ -151,6 +152,22 @@ def parse_retry_schedule(text: str) -> tuple[timedelta, ...]:
         return tuple(parse_duration(part) for part in text.split(","))
     except Invalid as error:
         raise Invalid(f"PROVIDER_RETRY_SCHEDULE: {error}, separated by commas") from None
+
+
+def parse_request_timeout(text: str) -> timedelta:
+    try:
+        return parse_duration(text)
+    except Invalid as error:
+        raise Invalid(f"PROVIDER_REQUEST_TIMEOUT: {error}") from None
+
+
+def parse_min_free_space(text: str | None) -> int | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,7})\s?(MB|GB)", text)
+    if not match:
+        raise Invalid("PROVIDER_MIN_FREE_SPACE should look like 500MB or 2GB")
+    return int(match[1]) * SIZE_UNIT_BYTES[match[2]]
 
 
 def parse_limits_url(url: str | None) -> str | None:

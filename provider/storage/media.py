@@ -1,6 +1,7 @@
 """Storage of files by key, on disk or in an S3 bucket: recordings, their copies and posters."""
 
 import hashlib
+import io
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import obstore
 from obstore.exceptions import BaseError
@@ -16,6 +17,7 @@ from obstore.store import LocalStore
 
 from provider.errors import Invalid, NotFound, Unavailable
 from provider.storage import s3
+from provider.storage.free_space import require_free_space
 from provider.storage.fsync import fsync_path, make_folder
 from provider.storage.s3 import Bucket, explain_error
 
@@ -48,7 +50,10 @@ class MediaStore:
     Every method raises Unavailable if the store fails; the log has the reason.
     """
 
-    def __init__(self, url: str, *, presigned_urls: bool = False) -> None:
+    def __init__(
+        self, url: str, *, presigned_urls: bool = False, min_free_bytes: int | None = None
+    ) -> None:
+        self._min_free_bytes = min_free_bytes
         self._store: Any
         self._upload_store: Any  # the same store with a longer timeout
         self._folder: Path | None = None  # None: the files are in a bucket
@@ -136,6 +141,19 @@ class MediaStore:
                 chunk = bytes(obstore.get_range(self._store, key, start=chunk_start, end=chunk_end))
             yield chunk
 
+    def open_range(self, key: str, start: int, end: int) -> BinaryIO | None:
+        """Open bytes of a file as a file of their own; None in a bucket. NotFound."""
+        if self._folder is None:
+            return None
+        self.size(key)  # checks the key
+        with self._translate_errors():
+            return cast(BinaryIO, _FileRange((self._folder / key).open("rb"), start, end))
+
+    def require_free_space(self) -> None:
+        """Raise Unavailable if the disk has no room for a recording; a bucket always has."""
+        if self._folder:
+            require_free_space(self._folder, self._min_free_bytes)
+
     def fetch(self, key: str, path: Path) -> None:
         """Copy a file to a local path; NotFound."""
         with path.open("wb") as file:
@@ -203,6 +221,35 @@ class MediaStore:
         fsync_path(path)
         for folder in path.parents[: len(Path(key).parts)]:
             fsync_path(folder)
+
+
+class _FileRange(io.RawIOBase):
+    """A part of a file that looks like a whole file."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+        self._file, self._start, self._size = file, start, end - start
+        self.seek(0)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._file.tell() - self._start
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self._size}[whence]
+        return self._file.seek(self._start + max(0, origin + offset)) - self._start
+
+    def read(self, size: int = -1) -> bytes:
+        bytes_left = max(0, self._size - self.tell())
+        return self._file.read(bytes_left if size < 0 else min(size, bytes_left))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _hash_chunks(

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from flask import Flask, Response, render_template
+from flask import Flask, Response, jsonify, render_template
 from flask_bootstrap import Bootstrap5
 from werkzeug.exceptions import HTTPException
 
@@ -18,6 +18,7 @@ from provider.errors import (
 )
 from provider.web import docs, headers, health, home, metrics, translations
 from provider.web.candidate import pages as candidate_pages
+from provider.web.candidate.responses import wants_json
 from provider.web.console import blueprint as console
 from provider.web.kinds import KIND_PAGES
 from provider.web.report import pages as report_pages
@@ -89,4 +90,12 @@ def _render_http_error(error: HTTPException) -> Response:
 
 def _render_provider_error(error: ProviderError) -> Response:
     code = STATUS_CODES.get(type(error), 500)
-    return Response(render_template("error.html", code=code, message=error.translated()), code)
+    if isinstance(error, Unavailable) and wants_json():
+        response = jsonify(error=error.translated())
+        response.status_code = code
+    else:
+        page = render_template("error.html", code=code, message=error.translated())
+        response = Response(page, code)
+    if isinstance(error, Unavailable):
+        response.headers.update(error.retry_headers())
+    return response

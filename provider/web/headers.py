@@ -29,7 +29,7 @@ def add_security_headers(response: Response) -> Response:
     )
     if response.mimetype == "application/json":
         defaults = json_headers
-    elif (request.endpoint or "static").endswith("static"):
+    elif (request.endpoint or "").endswith("static") and response.status_code < 400:
         defaults = file_headers
     else:
         defaults = page_headers

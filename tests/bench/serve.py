@@ -1,10 +1,11 @@
-"""`python -m tests.bench.serve bare|ours PORT` runs a measured app on granian.
+"""`python -m tests.bench.serve bare|ours PORT` runs a measured app on our server.
 
 Our app runs without the dispatcher, because the usual way has none; deliveries are measured apart.
 """
 
 import json
-import multiprocessing
+import signal
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,9 @@ from flask import Flask, Response, request
 
 from provider import logging_config
 from provider.app import create_app, freeze_gc
-from provider.cli.server import _create_granian
+from provider.web.http_server import HttpServer
+
+REQUEST_TIMEOUT_SECONDS = 120.0
 
 
 def create_flask_app() -> Flask:
@@ -50,5 +53,7 @@ APPS: dict[str, Callable[[], Any]] = {"bare": create_flask_app, "ours": create_p
 
 if __name__ == "__main__":
     name, port = sys.argv[1:]
-    multiprocessing.set_start_method("fork", force=True)
-    _create_granian("127.0.0.1", int(port)).serve(target_loader=APPS[name], wrap_loader=False)
+    with socket.create_server(("127.0.0.1", int(port))) as listener:
+        server = HttpServer(APPS[name](), listener, REQUEST_TIMEOUT_SECONDS)
+        signal.signal(signal.SIGTERM, lambda *_: server.stop())
+        server.run()

@@ -80,7 +80,7 @@ def describe_machine() -> str:
         f"{cpu[0] if cpu else platform.machine()}, {os.cpu_count()} cores, "
         f"Linux {platform.release()}, Python {platform.python_version()}, "
         f"SQLite {sqlite_library()[0].sqlite_version}, {_postgres_version()}, "
-        f"granian {version('granian')}, Flask {version('flask')}, "
+        f"waitress {version('waitress')}, Flask {version('flask')}, "
         f"SQLAlchemy {version('sqlalchemy')}."
     )
 

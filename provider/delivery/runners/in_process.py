@@ -42,13 +42,11 @@ class InProcessDispatcher:
         ]
         services.db.on_commit.append(self._dispatcher.wake)
 
-    def start(self, *, exit_when_orphaned: bool = False) -> "InProcessDispatcher":
-        """Start the threads; see `stop_when_main_thread_ends`."""
+    def start(self) -> "InProcessDispatcher":
+        """Start the threads; they also stop when the main thread ends."""
         for thread in (self._thread, *self._work_threads):
             thread.start()
-        stop_when_main_thread_ends(
-            self.stop, self._stopping.is_set, exit_when_orphaned=exit_when_orphaned
-        )
+        stop_when_main_thread_ends(self.stop, self._stopping.is_set)
         return self
 
     def stop(self) -> None:

@@ -46,7 +46,7 @@ class JobNotifier:
 
     def start_in_server(self) -> "JobNotifier":
         """Start in a server's process, and stop with it; see `stop_when_main_thread_ends`."""
-        stop_when_main_thread_ends(self.stop, lambda: self._stopping, exit_when_orphaned=True)
+        stop_when_main_thread_ends(self.stop, lambda: self._stopping)
         return self.start()
 
     def notify(self, queues: Iterable[str]) -> None:

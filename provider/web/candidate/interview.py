@@ -83,6 +83,7 @@ def upload_take(public_id: str, number: int) -> ResponseReturnValue:
     """Save one take; 201 when every byte has arrived, 200 for bytes that were saved before."""
     with order_for_read(public_id, Interview) as candidate_request:
         question_key = find_question_position(candidate_request.order, number).question.key
+    current_services().media.require_free_space()
     recording_id = secrets.generate_public_id()
     try:
         # No transaction is open during the upload, which takes minutes on a slow connection.

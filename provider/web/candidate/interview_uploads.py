@@ -8,8 +8,9 @@ from flask import request
 from provider.core.kinds.interview import Recording
 from provider.errors import Invalid, ProviderError
 from provider.storage.media import CHUNK_BYTES, MediaStore, StoredFile
+from provider.web.body_limits import MAX_RECORDING_BYTES
 
-MAX_UPLOAD_BYTES = 300 * 1024 * 1024
+MAX_UPLOAD_BYTES = MAX_RECORDING_BYTES
 RECORDING_TYPE_PATTERN = re.compile(r"(video|audio)/[\w.+-]+(\s*;[\w\s=.,;+\"'-]*)?", re.ASCII)
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from provider.core.email_address import split_address
 from provider.core.orders import Order
 from provider.services import Services
+from provider.web.body_limits import MAX_BODY_BYTES
 from tests.ats.workable_client import (
     ASSESSMENTS,
     CHECKS,
@@ -24,8 +25,7 @@ from tests.ats.workable_client import (
     without_field,
 )
 
-MEBIBYTE = 1024 * 1024
-TOO_LARGE = f"The body should have at most {MEBIBYTE} bytes"
+TOO_LARGE = f"The body should have at most {MAX_BODY_BYTES} bytes"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_chunked_body_above_limit_is_413(
     shared_server: SharedServer, contract: KindContract
 ) -> None:
     # Truncated after a mebibyte, the body would be a valid order.
-    order_body = json.dumps(shared_server.order_body(contract)) + " " * 2 * MEBIBYTE
+    order_body = json.dumps(shared_server.order_body(contract)) + " " * 2 * MAX_BODY_BYTES
     chunked = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
     error = shared_server.expect_error(
         contract, data=order_body, content_type="application/json", environ_overrides=chunked

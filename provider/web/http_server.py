@@ -1,0 +1,240 @@
+"""The HTTP server: waitress, with limits that hold against hostile clients.
+
+The main thread receives a request before one of the few threads runs the app, and sends the
+response after that thread has finished. Slow clients therefore hold no thread. A file is sent from
+its place; any other large response waits in a temporary file.
+"""
+
+import json
+import logging
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.buffers import OverflowableBuffer
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import TcpWSGIServer
+from waitress.task import ErrorTask
+
+from provider.web import body_limits
+
+REQUEST_THREADS = 8
+MAX_CONNECTIONS = 8000
+FILES_PER_CONNECTION = 3  # the socket, a body and a response, each larger than a memory buffer
+OTHER_OPEN_FILES = 500  # databases, deliveries, modules
+IDLE_TIMEOUT_SECONDS = 120  # of a connection that neither sends nor receives
+STOP_TIMEOUT_SECONDS = 15.0  # for running requests and unsent responses
+CHECK_INTERVAL_SECONDS = 1
+MEMORY_BUFFER_BYTES = 64 * 1024  # of one body or response; the rest is in a temporary file
+RECEIVED_BYTES_PER_TURN = 64 * 1024
+# One fast reader of a large file must not keep the main thread from the other connections.
+SENT_BYTES_PER_TURN = 1024 * 1024
+SENT_CHUNK_BYTES = 256 * 1024
+UNLIMITED_BYTES = 1 << 50
+
+
+class HttpServer(TcpWSGIServer):  # type: ignore[misc]
+    """Serves a WSGI app at a bound socket, until `stop`."""
+
+    def __init__(
+        self,
+        app: Callable[..., Iterable[bytes]],
+        listener: socket.socket,
+        request_timeout_seconds: float,
+    ) -> None:
+        self.channel_class = _Channel
+        self._request_timeout_seconds = request_timeout_seconds
+        self._is_stopping = False
+        # Whatever a busy server logs for each waiting request, `/metrics` shows.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        max_body_bytes = max(body_limits.MAX_DISCARDED_BYTES, body_limits.MAX_RECORDING_BYTES)
+        adjustments = Adjustments(
+            sockets=[listener],
+            threads=REQUEST_THREADS,
+            connection_limit=_raise_connection_limit(),
+            channel_timeout=IDLE_TIMEOUT_SECONDS,
+            cleanup_interval=CHECK_INTERVAL_SECONDS,
+            recv_bytes=RECEIVED_BYTES_PER_TURN,
+            inbuf_overflow=MEMORY_BUFFER_BYTES,
+            outbuf_overflow=MEMORY_BUFFER_BYTES,
+            # A thread that waited for a slow reader could run no other request.
+            outbuf_high_watermark=UNLIMITED_BYTES,
+            max_request_body_size=max_body_bytes + 1,
+            # The app decides which proxies it trusts.
+            clear_untrusted_proxy_headers=False,
+            log_socket_errors=False,
+            ident=None,
+        )
+        super().__init__(
+            app,
+            map={},
+            _sock=listener,
+            adj=adjustments,
+            bind_socket=False,
+            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
+        )
+
+    def run(self) -> None:
+        """Serve until `stop` is called; then finish the running requests and return."""
+        while not self._is_stopping:
+            self._poll(1.0)
+        self._finish()
+
+    def stop(self) -> None:
+        """Make `run` end; a signal handler or another thread may call this."""
+        self._is_stopping = True
+        self.pull_trigger()
+
+    def maintenance(self, now: float) -> None:
+        """Close idle connections, and those whose request has not arrived in time."""
+        started_before = time.monotonic() - self._request_timeout_seconds
+        for channel in list(self.active_channels.values()):
+            if channel.is_stale(now - self.adj.channel_timeout, started_before):
+                # `will_close` would wait until the client reads.
+                channel.handle_close()
+
+    def _poll(self, timeout_seconds: float) -> None:
+        wasyncore.poll2(timeout_seconds, self._map)
+
+    def _finish(self) -> None:
+        wasyncore.dispatcher.close(self)
+        deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+        while self._close_idle_channels() and time.monotonic() < deadline:
+            self._poll(0.1)
+        self.task_dispatcher.shutdown(timeout=max(0.0, deadline - time.monotonic()))
+        wasyncore.close_all(self._map)
+
+    def _close_idle_channels(self) -> bool:
+        """Return whether a channel still has a running request or an unsent response."""
+        for channel in list(self.active_channels.values()):
+            if not channel.is_busy():
+                channel.handle_close()
+        return bool(self.active_channels)
+
+
+class _RequestParser(HTTPRequestParser):  # type: ignore[misc]
+    """Keeps a body up to its limit. A larger one is discarded; the app answers 413 by its size."""
+
+    extra_seconds = 0.0  # in which the request may arrive beyond the server's timeout
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        max_bytes = body_limits.MAX_BODY_BYTES
+        if body_limits.is_recording_path(self.path):
+            max_bytes = body_limits.MAX_RECORDING_BYTES
+            self.extra_seconds = body_limits.RECORDING_TIMEOUT_SECONDS
+        if self.body_rcv is not None:
+            self.body_rcv.buf = _LimitedBuffer(self.adj.inbuf_overflow, max_bytes)
+
+
+class _LimitedBuffer(OverflowableBuffer):  # type: ignore[misc]
+    """A body that is dropped once it exceeds its limit; its length still counts every byte."""
+
+    buf: Any
+    strbuf: bytes
+
+    def __init__(self, memory_bytes: int, max_bytes: int) -> None:
+        super().__init__(memory_bytes)
+        self._max_bytes, self._received_bytes = max_bytes, 0
+
+    def __len__(self) -> int:
+        return self._received_bytes
+
+    def append(self, data: bytes) -> None:
+        self._received_bytes += len(data)
+        if self._received_bytes <= self._max_bytes:
+            super().append(data)
+        elif self.buf or self.strbuf:
+            self.close()
+            self.buf, self.strbuf = None, b""
+
+
+class _ErrorTask(ErrorTask):  # type: ignore[misc]
+    """Answers a request that is no HTTP, or a failure while sending, in the contract's form."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        body = json.dumps({"status": error.code, "message": error.reason}).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "application/json"))
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection."""
+
+    parser_class = _RequestParser
+    error_task_class = _ErrorTask
+    requests: list[_RequestParser]
+    sendbuf_len: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.sendbuf_len = min(self.sendbuf_len, SENT_CHUNK_BYTES)
+        self._request_started_at = 0.0
+        self._bytes_left_in_turn = SENT_BYTES_PER_TURN
+
+    def is_busy(self) -> bool:
+        """Return whether a thread runs a request, or a response is not sent yet."""
+        # In this order: a thread writes its response before it removes its request.
+        return bool(self.requests) or self.total_outbufs_len > 0
+
+    def is_stale(self, active_before: float, started_before: float) -> bool:
+        """Return whether nothing was sent or received since, or a request is overdue.
+
+        `active_before` is a Unix time, `started_before` a monotonic one.
+        """
+        if self.requests:
+            return False
+        request = self.request
+        return self.last_activity < active_before or (
+            request is not None
+            and self._request_started_at < started_before - request.extra_seconds
+        )
+
+    def received(self, data: bytes) -> bool:
+        request_before = self.request
+        result: bool = super().received(data)
+        if self.request is not request_before:
+            self._request_started_at = time.monotonic()
+        return result
+
+    def service(self) -> None:
+        # A client that sends requests without reading responses could fill the disk.
+        if self.total_outbufs_len > self.adj.outbuf_overflow:
+            with self.requests_lock:
+                self.close_when_flushed = True
+                for request in self.requests:
+                    request.close()
+                self.requests = []
+            self.server.pull_trigger()
+        else:
+            super().service()
+
+    def handle_write(self) -> None:
+        self._bytes_left_in_turn = SENT_BYTES_PER_TURN
+        super().handle_write()
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        if self._bytes_left_in_turn <= 0:
+            return 0
+        sent: int = super().send(data, do_close=do_close)
+        self._bytes_left_in_turn -= sent
+        return sent
+
+
+def _raise_connection_limit() -> int:
+    """Raise this process's limit of open files; return how many connections it allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS * FILES_PER_CONNECTION + OTHER_OPEN_FILES
+    if soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return max(100, min(MAX_CONNECTIONS, (soft - OTHER_OPEN_FILES) // FILES_PER_CONNECTION))
