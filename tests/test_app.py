@@ -57,3 +57,21 @@ def test_too_large_body_is_refused_by_both_apps(client: FlaskClient, services: S
     form_type = "application/x-www-form-urlencoded"
     response = client.post("/console/sign-in", data=body, content_type=form_type)
     assert (response.status_code, response.mimetype) == (413, HTML)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/c/unknown"),
+        ("GET", "/console/unknown"),
+        ("GET", "/static/unknown.css"),
+        ("DELETE", "/docs/"),
+        ("GET", "/docs"),
+    ],
+)
+def test_error_and_redirect_have_the_headers_of_pages(
+    client: FlaskClient, method: str, path: str
+) -> None:
+    headers = client.open(path, method=method).headers
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Robots-Tag"] == "noindex, nofollow"

@@ -4,11 +4,14 @@ import shutil
 from pathlib import Path
 
 from provider.errors import Unavailable
+from provider.texts import gettext_noop
 
 DEFAULT_MIN_FREE_BYTES = 1_000_000_000
 DEFAULT_MIN_FREE_SHARE = 0.05  # of the file system
-FULL_MESSAGE = "There is no room for recordings just now: please try again in a few minutes"
 RETRY_AFTER_SECONDS = 300
+FULL_MESSAGE = gettext_noop(
+    "There is no room for recordings just now: please try again in a few minutes"
+)
 
 
 def require_free_space(folder: Path, min_free_bytes: int | None = None) -> None:
@@ -23,4 +26,7 @@ def require_free_space(folder: Path, min_free_bytes: int | None = None) -> None:
         from structlog import get_logger  # late: see `logging_config`
 
         get_logger().error("disk_almost_full", free_bytes=usage.free, min_free_bytes=min_free_bytes)
-        raise Unavailable(FULL_MESSAGE, retry_after_seconds=RETRY_AFTER_SECONDS)
+        raise Unavailable(
+            FULL_MESSAGE,
+            retry_after_seconds=RETRY_AFTER_SECONDS,
+        )

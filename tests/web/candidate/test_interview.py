@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
+from structlog.testing import capture_logs
 from werkzeug.test import TestResponse
 
 from provider.core.kinds.interview import Interview, Recording
@@ -16,6 +17,7 @@ from provider.delivery import Dispatcher
 from provider.outbox import Message
 from provider.services import Services
 from provider.storage.media import CHUNK_BYTES
+from provider.web.body_limits import MAX_BODY_BYTES
 from provider.web.candidate import interview_uploads
 from tests import factories
 from tests.factories import ManualClock
@@ -217,11 +219,22 @@ def test_upload_over_limit_returns_413_as_do_other_large_bodies(
     client: FlaskClient, services: Services, started: str
 ) -> None:
     assert upload(client, started, length=interview_uploads.MAX_UPLOAD_BYTES + 1).status_code == 413
-    big = b"x" * 1_100_000
+    big = b"x" * (MAX_BODY_BYTES + 1)
     assert upload(client, started, data=big).status_code == 201
     wrong = upload(client, started, data=big, Content_Type="application/x-www-form-urlencoded")
     assert wrong.status_code == 413
     assert len(stored_files(services)) == 1
+
+
+def test_upload_to_full_disk_is_503_and_stores_nothing(
+    client: FlaskClient, services: Services, started: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services.media, "_min_free_bytes", 1 << 60)
+    with capture_logs():
+        response = upload(client, started)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "300")
+    assert "no room for recordings" in response.get_json()["error"]
+    assert stored_files(services) == set()
 
 
 def test_upload_without_csrf_token_asks_for_reload(
