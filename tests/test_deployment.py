@@ -1,14 +1,24 @@
 """The deployment guide and its files: commands, systemd units, the nginx file, the lock file."""
 
+import json
 import re
 import shutil
+import socket
+import ssl
 import subprocess
+from contextlib import closing
+from http.client import HTTPConnection, HTTPSConnection, RemoteDisconnected
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
+from provider.app import ContractFlask
 from provider.cli import main
+from provider.web.body_limits import MAX_BODY_BYTES
+from tests import nginx
+from tests.web.test_http_server import serving
 
 ROOT = Path(__file__).parents[1]
 FILES = ROOT / "provider" / "samples" / "deployment"
@@ -49,32 +59,61 @@ def test_systemd_accepts_the_units(unit: Path, tmp_path: Path) -> None:
     assert run("systemd-analyze", "verify", copy) == ""
 
 
-@pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
+needs_nginx = pytest.mark.skipif(not nginx.is_installed(), reason="nginx is not installed")
+
+
+@needs_nginx
 def test_nginx_accepts_its_file(tmp_path: Path) -> None:
-    conf = (FILES / "nginx.conf").read_text("utf-8")
-    for path in ("/etc/letsencrypt/live/tests.example.com", "/var/log/nginx"):
-        conf = conf.replace(path, str(tmp_path))
-    certificate = ("fullchain.pem", "privkey.pem")
-    run(
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-subj",
-        "/CN=localhost",
-        "-out",
-        tmp_path / certificate[0],
-        "-keyout",
-        tmp_path / certificate[1],
-    )
-    # nginx only reads the file and opens no port.
-    (tmp_path / "nginx.conf").write_text(
-        f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{conf}\n}}\n"
-    )
-    output = run("nginx", "-t", "-q", "-e", tmp_path / "errors", "-c", tmp_path / "nginx.conf")
+    path = nginx.write_configuration(tmp_path, {})
+    output = run("nginx", "-t", "-q", "-e", tmp_path / "errors", "-c", path)
     assert "emerg" not in output, output
+
+
+@needs_nginx
+def test_nginx_limits_bodies_and_knows_one_name(app: ContractFlask, tmp_path: Path) -> None:
+    with (
+        serving(app) as url,
+        nginx.running_nginx(tmp_path, int(url.rpartition(":")[2])) as proxy,
+    ):
+        answers = {
+            (host, size): ask_nginx(proxy.https_port, host, size)
+            for host, size in (
+                (nginx.HOST_NAME, 0),
+                (nginx.HOST_NAME, MAX_BODY_BYTES),
+                (nginx.HOST_NAME, MAX_BODY_BYTES + 1),
+                ("other.example.com", 0),
+            )
+        }
+        no_answer = ask_nginx(proxy.http_port, "other.example.com", 0, tls=False)
+    too_large = {"status": 413, "message": f"The body should have at most {MAX_BODY_BYTES} bytes"}
+    assert answers == {
+        (nginx.HOST_NAME, 0): (405, {"status": 405, "message": "Method Not Allowed"}),
+        (nginx.HOST_NAME, MAX_BODY_BYTES): (405, {"status": 405, "message": "Method Not Allowed"}),
+        (nginx.HOST_NAME, MAX_BODY_BYTES + 1): (413, too_large),
+        ("other.example.com", 0): None,
+    }
+    assert no_answer is None
+
+
+def ask_nginx(port: int, host: str, size: int, *, tls: bool = True) -> tuple[int, Any] | None:
+    """Post a body to /health; return status and JSON, or None when the connection is closed."""
+    context = ssl._create_unverified_context()
+    connection = (
+        HTTPSConnection("127.0.0.1", port, timeout=10, context=context)
+        if tls
+        else HTTPConnection("127.0.0.1", port, timeout=10)
+    )
+    with closing(connection):
+        if tls:
+            plain = socket.create_connection(("127.0.0.1", port), timeout=10)
+            # The TLS layer, too, names the host.
+            connection.sock = context.wrap_socket(plain, server_hostname=nginx.HOST_NAME)
+        try:
+            connection.request("POST", "/health", bytes(size), {"Host": host})
+            response = connection.getresponse()
+        except RemoteDisconnected:
+            return None
+        return response.status, json.load(response)
 
 
 def test_server_lock_has_the_tested_versions() -> None:
