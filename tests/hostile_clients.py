@@ -4,8 +4,11 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Self
 
+HOST = "127.0.0.1"  # in every request
+ADDRESS_COUNT = 50  # from which the clients come
 UNREAD_BUFFER_BYTES = 4096  # of a client that does not read
 
 
@@ -29,7 +32,8 @@ def slow_upload(path: str, size: int, bytes_per_tick: int) -> HostileClient:
 
 def unread_download(path: str, cookie: str = "") -> HostileClient:
     """Return a client that requests a file and reads nothing."""
-    return HostileClient(f"GET {path} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n".encode())
+    lines = f"Host: {HOST}\r\nCookie: {cookie}\r\n\r\n"
+    return HostileClient(f"GET {path} HTTP/1.1\r\n{lines}".encode())
 
 
 class HostileClients:
@@ -46,6 +50,7 @@ class HostileClients:
         self._port, self._tick_seconds, self._reconnect = port, tick_seconds, reconnect
         self._clients = clients
         self._sockets: dict[socket.socket, HostileClient] = {}
+        self._numbers = count()
         self._stopping = threading.Event()
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="hostile-clients")
@@ -63,6 +68,11 @@ class HostileClients:
         for connection in self._sockets:
             connection.close()
 
+    @property
+    def open_count(self) -> int:
+        """The number of connections."""
+        return len(self._sockets)
+
     def wait_until_closed(self, count: int, timeout_seconds: float) -> bool:
         """Return whether the server closes so many connections in time."""
         with self._changed:
@@ -77,6 +87,7 @@ class HostileClients:
     def _connect(self, client: HostileClient) -> None:
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BUFFER_BYTES)
+        connection.bind((f"127.0.1.{next(self._numbers) % ADDRESS_COUNT + 1}", 0))
         connection.settimeout(10)
         connection.connect(("127.0.0.1", self._port))
         connection.sendall(client.request)
@@ -105,5 +116,5 @@ class HostileClients:
 
 
 def _head(method: str, path: str, size: int, content_type: str) -> bytes:
-    lines = f"Host: x\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\n\r\n"
+    lines = f"Host: {HOST}\r\nContent-Type: {content_type}\r\nContent-Length: {size}\r\n\r\n"
     return f"{method} {path} HTTP/1.1\r\n{lines}".encode()

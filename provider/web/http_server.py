@@ -35,6 +35,8 @@ RECEIVED_BYTES_PER_TURN = 64 * 1024
 # One fast reader of a large file must not keep the main thread from the other connections.
 SENT_BYTES_PER_TURN = 1024 * 1024
 SENT_CHUNK_BYTES = 256 * 1024
+# The kernel would let each unread download fill several MB of its memory.
+SOCKET_SEND_BUFFER_BYTES = 128 * 1024  # the kernel doubles it
 UNLIMITED_BYTES = 1 << 50
 
 
@@ -50,6 +52,8 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
         self.channel_class = _Channel
         self._request_timeout_seconds = request_timeout_seconds
         self._is_stopping = False
+        # Accepted sockets inherit this.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SEND_BUFFER_BYTES)
         # Whatever a busy server logs for each waiting request, `/metrics` shows.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         max_body_bytes = max(body_limits.MAX_DISCARDED_BYTES, body_limits.MAX_RECORDING_BYTES)

@@ -17,6 +17,7 @@ from tests.endurance.crash import crash
 from tests.endurance.duplicate_orders import duplicate_orders
 from tests.endurance.durable import durable
 from tests.endurance.faults import faults
+from tests.endurance.hostile import hostile
 from tests.endurance.instance_copy import instance_copy
 from tests.endurance.isolation import isolation
 from tests.endurance.kill import kill
@@ -39,6 +40,7 @@ SCENARIOS: dict[str, Scenario] = {
     "duplicate_orders": duplicate_orders,
     "stalled_worker": stalled_worker,
     "faults": faults,
+    "hostile": hostile,
     "multi_node": multi_node,
     "instance_copy": instance_copy,
     "backups": backups,

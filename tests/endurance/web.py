@@ -59,10 +59,15 @@ class Browser:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return self._request("POST", path, urlencode(fields).encode(), headers)
 
+    @property
+    def cookie_header(self) -> str:
+        """The value of the header Cookie."""
+        return "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+
     def _request(
         self, method: str, path: str, body: bytes, headers: dict[str, str]
     ) -> HttpResponse:
-        cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in self._cookies.items())}
+        cookies = {"Cookie": self.cookie_header}
         response, set_cookies = send_request(self._port, method, path, body, headers | cookies)
         for cookie in set_cookies:
             name, _, value = cookie.partition(";")[0].partition("=")
