@@ -8,6 +8,7 @@ its place; any other large response waits in a temporary file.
 import json
 import logging
 import resource
+import selectors
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -52,6 +53,8 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
         self.channel_class = _Channel
         self._request_timeout_seconds = request_timeout_seconds
         self._is_stopping = False
+        self._selector = selectors.DefaultSelector()
+        self._interests: dict[int, int] = {}  # by file descriptor: the selector's events
         # Accepted sockets inherit this.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SEND_BUFFER_BYTES)
         # Whatever a busy server logs for each waiting request, `/metrics` shows.
@@ -82,6 +85,8 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
             bind_socket=False,
             sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
         )
+        # The dispatchers (connections, the listener, the trigger) whose interest may have changed.
+        self.changed: set[Any] = {self, self.trigger}
 
     def run(self) -> None:
         """Serve until `stop` is called; then finish the running requests and return."""
@@ -102,16 +107,55 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
                 # `will_close` would wait until the client reads.
                 channel.handle_close()
 
+    def forget(self, file_descriptor: int) -> None:
+        """Remove a socket that is about to be closed from the selector."""
+        if self._interests.pop(file_descriptor, 0):
+            self._selector.unregister(file_descriptor)
+
     def _poll(self, timeout_seconds: float) -> None:
-        wasyncore.poll2(timeout_seconds, self._map)
+        """Handle what happens at the sockets.
+
+        `wasyncore.poll2` asks every connection at each turn, so hundreds of idle ones use a core.
+        """
+        for dispatcher in list(self.changed):
+            self._update_interest(dispatcher)
+        for key, events in self._selector.select(timeout_seconds):
+            self.changed.add(key.data)
+            if events & selectors.EVENT_READ:
+                wasyncore.read(key.data)
+            if events & selectors.EVENT_WRITE and self._map.get(key.fd) is key.data:
+                wasyncore.write(key.data)
+
+    def _update_interest(self, dispatcher: Any) -> None:
+        # Read first: a thread ends its request after everything else that it changes.
+        is_running = bool(getattr(dispatcher, "requests", None))
+        if not is_running and dispatcher is not self:
+            self.changed.discard(dispatcher)
+        events = selectors.EVENT_READ if dispatcher.readable() else 0
+        if dispatcher.writable() and not dispatcher.accepting:
+            events |= selectors.EVENT_WRITE
+        file_descriptor = dispatcher._fileno
+        if self._map.get(file_descriptor) is not dispatcher:
+            self.changed.discard(dispatcher)
+        elif not events:
+            self.forget(file_descriptor)
+        elif file_descriptor not in self._interests:
+            self._selector.register(file_descriptor, events, dispatcher)
+            self._interests[file_descriptor] = events
+        elif self._interests[file_descriptor] != events:
+            self._selector.modify(file_descriptor, events, dispatcher)
+            self._interests[file_descriptor] = events
 
     def _finish(self) -> None:
+        self.forget(self._fileno)
+        self.changed.discard(self)
         wasyncore.dispatcher.close(self)
         deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
         while self._close_idle_channels() and time.monotonic() < deadline:
             self._poll(0.1)
         self.task_dispatcher.shutdown(timeout=max(0.0, deadline - time.monotonic()))
         wasyncore.close_all(self._map)
+        self._selector.close()
 
     def _close_idle_channels(self) -> bool:
         """Return whether a channel still has a running request or an unsent response."""
@@ -202,6 +246,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             request is not None
             and self._request_started_at < started_before - request.extra_seconds
         )
+
+    def add_channel(self, map: dict[int, Any] | None = None) -> None:
+        super().add_channel(map)
+        self.server.changed.add(self)
+
+    def del_channel(self, map: dict[int, Any] | None = None) -> None:
+        self.server.forget(self._fileno)
+        super().del_channel(map)
 
     def received(self, data: bytes) -> bool:
         request_before = self.request
