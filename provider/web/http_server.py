@@ -96,8 +96,10 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
 
     def stop(self) -> None:
         """Make `run` end; a signal handler or another thread may call this."""
-        self._is_stopping = True
-        self.pull_trigger()
+        if not self._is_stopping:
+            # In this order: once `run` sees the flag, it may close the trigger.
+            self.pull_trigger()
+            self._is_stopping = True
 
     def maintenance(self, now: float) -> None:
         """Close idle connections, and those whose request has not arrived in time."""
