@@ -109,6 +109,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "products.listing": ("/console/products/", "/console/products/?kind=check&state=published"),
     "products.detail": ("/console/products/{product}",),
     "product_actions.confirm": ("/console/products/{product}/archive",),
+    "audit.listing": ("/console/audit/",),
     "accounts.listing": ("/console/accounts/",),
     "accounts.detail": ("/console/accounts/{account}", "/console/accounts/{inactive_account}"),
 }
