@@ -26,8 +26,10 @@ def dripped_body(path: str) -> HostileClient:
 
 
 def slow_upload(path: str, size: int, bytes_per_tick: int) -> HostileClient:
-    """Return a client that sends a recording slowly."""
-    return HostileClient(_head("POST", path, size, "video/webm"), b"x" * bytes_per_tick)
+    """Return a client that sends a piece of a recording slowly."""
+    return HostileClient(
+        _head("PATCH", path, size, "application/offset+octet-stream"), b"x" * bytes_per_tick
+    )
 
 
 def unread_download(path: str, cookie: str = "") -> HostileClient:

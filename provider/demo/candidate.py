@@ -1,8 +1,11 @@
 """Plays a candidate: takes a test, records an interview, consents or declines."""
 
 import hashlib
+from base64 import b64encode
 from collections.abc import Mapping
 from urllib.parse import urljoin
+
+from requests import Response
 
 from provider.demo.browser import PAGE_TIMEOUT_SECONDS, Browser
 from provider.demo.forms import Field, Form
@@ -10,6 +13,8 @@ from provider.demo.sample_video import webm
 from provider.errors import ProviderError
 
 MAX_PAGES = 300
+PIECE_BYTES = 1024 * 1024  # of a recording
+PIECE_TYPE = "application/offset+octet-stream"
 
 # Words of a question → the answers to it.
 KNOWN_ANSWERS = {
@@ -77,17 +82,30 @@ class Candidate(Browser):
         self.submit(self.form("/decline"), {"reason": [reason]})
 
     def _upload_recording(self, url: str, video: bytes, csrf_token: str) -> None:
-        headers = {
-            "Content-Type": "video/webm;codecs=vp8",
-            "X-Content-SHA256": hashlib.sha256(video).hexdigest(),
-            "X-CSRFToken": csrf_token,
-            "Accept": "application/json",
-        }
-        response = self.session.post(url, data=video, headers=headers, timeout=PAGE_TIMEOUT_SECONDS)
-        if response.status_code != 201:
+        """Announce a take and send it in pieces, as the page's script does."""
+        digest = hashlib.sha256(video).hexdigest()
+        metadata = {"sha256": digest, "filetype": "video/webm;codecs=vp8"}
+        pairs = (f"{key} {b64encode(value.encode()).decode()}" for key, value in metadata.items())
+        headers = {"X-CSRFToken": csrf_token, "Accept": "application/json"}
+        announcement = {"Upload-Length": str(len(video)), "Upload-Metadata": ",".join(pairs)}
+        response = self._send("POST", url, headers | announcement)
+        upload_url = urljoin(url, response.headers["Location"])
+        for start in range(0, len(video), PIECE_BYTES):
+            piece_headers = {"Upload-Offset": str(start), "Content-Type": PIECE_TYPE}
+            piece = video[start : start + PIECE_BYTES]
+            self._send("PATCH", upload_url, headers | piece_headers, piece)
+
+    def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+    ) -> Response:
+        response = self.session.request(
+            method, url, data=body, headers=headers, timeout=PAGE_TIMEOUT_SECONDS
+        )
+        if not response.ok:
             raise ProviderError(
                 f"A recording was answered with {response.status_code}: {response.text}"
             )
+        return response
 
     @staticmethod
     def _csrf_token(form: Form) -> str:

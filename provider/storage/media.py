@@ -4,10 +4,13 @@ import hashlib
 import io
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
+from shutil import rmtree
 from threading import Thread
 from typing import Any, BinaryIO, cast
 
@@ -122,6 +125,16 @@ class MediaStore:
         self._sync_to_disk(key)
         return stored[0]
 
+    def join(
+        self, key: str, parts: Iterable[tuple[str, int]], last_part: bytes, expected: StoredFile
+    ) -> StoredFile:
+        """Write the files `parts` (key, size), followed by `last_part`, as one file.
+
+        Raises Invalid like `put`, and NotFound for a missing part. The parts stay.
+        """
+        chunks = (chunk for part, size in parts for chunk in self.read_range(part, 0, size))
+        return self.put(key, chain(_run_in_thread(chunks), [last_part]), expected)
+
     def size(self, key: str) -> int:
         """Return the size in bytes; NotFound if there is no such file."""
         with self._translate_errors():
@@ -160,9 +173,11 @@ class MediaStore:
             for chunk in self.read_range(key, 0, self.size(key)):
                 file.write(chunk)
 
-    def list_files(self, modified_before: datetime | None = None) -> Iterator[tuple[str, int]]:
+    def list_files(
+        self, modified_before: datetime | None = None, *, folder: str | None = None
+    ) -> Iterator[tuple[str, int]]:
         """Yield the key and the size in bytes of every file; only one page is in memory."""
-        pages = iter(obstore.list(self._store, chunk_size=LIST_PAGE_SIZE))
+        pages = iter(obstore.list(self._store, folder, chunk_size=LIST_PAGE_SIZE))
         while True:
             with self._translate_errors():
                 page = next(pages, None)
@@ -186,6 +201,14 @@ class MediaStore:
                 obstore.delete(self._store, key)
         except NotFound:
             return
+
+    def delete_folder(self, folder: str) -> None:
+        """Delete all files whose keys begin with `folder/`; a missing folder is no error."""
+        for key, _ in self.list_files(folder=folder):
+            self.delete(key)
+        if self._folder:
+            # A crash may have left a file that was not complete: it has no key yet.
+            rmtree(self._folder / folder, ignore_errors=True)
 
     def _check_and_log(self) -> None:
         try:
@@ -267,6 +290,16 @@ def _hash_chunks(
     stored.append(StoredFile(size, sha256.hexdigest()))
     if expected and stored != [expected]:
         raise Invalid("The file is incomplete or damaged: send it again")
+
+
+def _run_in_thread(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield the chunks, each read in another thread.
+
+    obstore asks for the next chunk inside its event loop, in which its own calls panic.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        while chunk := executor.submit(next, chunks, b"").result():
+            yield chunk
 
 
 def _peek_first_chunk(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:

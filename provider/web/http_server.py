@@ -59,7 +59,6 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SEND_BUFFER_BYTES)
         # Whatever a busy server logs for each waiting request, `/metrics` shows.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        max_body_bytes = max(body_limits.MAX_DISCARDED_BYTES, body_limits.MAX_RECORDING_BYTES)
         adjustments = Adjustments(
             sockets=[listener],
             threads=REQUEST_THREADS,
@@ -71,7 +70,7 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
             outbuf_overflow=MEMORY_BUFFER_BYTES,
             # A thread that waited for a slow reader could run no other request.
             outbuf_high_watermark=UNLIMITED_BYTES,
-            max_request_body_size=max_body_bytes + 1,
+            max_request_body_size=body_limits.MAX_DISCARDED_BYTES + 1,
             # The app decides which proxies it trusts.
             clear_untrusted_proxy_headers=False,
             log_socket_errors=False,
@@ -170,16 +169,10 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
 class _RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """Keeps a body up to its limit. A larger one is discarded; the app answers 413 by its size."""
 
-    extra_seconds = 0.0  # in which the request may arrive beyond the server's timeout
-
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
-        max_bytes = body_limits.MAX_BODY_BYTES
-        if body_limits.is_recording_path(self.path):
-            max_bytes = body_limits.MAX_RECORDING_BYTES
-            self.extra_seconds = body_limits.RECORDING_TIMEOUT_SECONDS
         if self.body_rcv is not None:
-            self.body_rcv.buf = _LimitedBuffer(self.adj.inbuf_overflow, max_bytes)
+            self.body_rcv.buf = _LimitedBuffer(self.adj.inbuf_overflow, body_limits.MAX_BODY_BYTES)
 
 
 class _LimitedBuffer(OverflowableBuffer):  # type: ignore[misc]
@@ -245,8 +238,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             return False
         request = self.request
         return self.last_activity < active_before or (
-            request is not None
-            and self._request_started_at < started_before - request.extra_seconds
+            request is not None and self._request_started_at < started_before
         )
 
     def add_channel(self, map: dict[int, Any] | None = None) -> None:

@@ -61,11 +61,7 @@ class Target:
             *(dripped_body(paths[n % 4]) for n in range(int(DRIPPED_BODIES * factor))),
             *[unread_download(f"{interview_path}/takes/{self.recording}", self.cookie)]
             * int(UNREAD_DOWNLOADS * factor),
-            *[
-                slow_upload(
-                    f"{interview_path}/questions/1/takes", UPLOAD_BYTES, UPLOAD_BYTES_PER_TICK
-                )
-            ]
+            *[slow_upload(f"{interview_path}/uploads/y", UPLOAD_BYTES, UPLOAD_BYTES_PER_TICK)]
             * int(SLOW_UPLOADS * factor),
         ]
 

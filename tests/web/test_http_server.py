@@ -29,7 +29,7 @@ from tests.hostile_clients import (
 TIMEOUT_SECONDS = 10
 # More than the threads can take, and more than the sockets' buffers.
 CLIENTS_OF_A_KIND, DOWNLOAD_BYTES = 2 * REQUEST_THREADS, 20_000_000
-RECORDING_PATH = "/c/o/x/questions/1/takes"
+PIECE_PATH = "/c/o/x/uploads/y"
 DRIPPED_PATHS = ("/console/sign-in", "/s/x", "/c/o/x/decline", "/assessments")
 
 
@@ -89,7 +89,7 @@ def test_server_answers_beside_hostile_clients(app: ContractFlask, services: Ser
     _, token = factories.create_account(services)
     headers = {"Authorization": f"Bearer {token}"}
     clients = [dripped_body(path) for path in DRIPPED_PATHS for _ in range(CLIENTS_OF_A_KIND)]
-    clients += [slow_upload(RECORDING_PATH, 1_000_000, 1000)] * CLIENTS_OF_A_KIND
+    clients += [slow_upload(PIECE_PATH, 1_000_000, 1000)] * CLIENTS_OF_A_KIND
     clients += [unread_download("/static/theme.css")] * CLIENTS_OF_A_KIND
     order = {
         "test_id": test,

@@ -1,33 +1,33 @@
 """The pages of an interview: camera check, one question per screen, playback, submitting.
 
-The browser records a take and sends it as one upload. The server verifies its length and hash
-before the page says “Saved”. Only recording needs scripts; everything else is plain forms.
+The browser records a take and sends it in pieces. The server verifies its length and hash before
+the page says “Saved”. Only recording needs scripts; everything else is plain forms.
 """
 
-from contextlib import suppress
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.interview import Interview
-from provider.errors import Unavailable
+from provider.core.kinds.interview.uploads import (
+    MAX_PIECE_BYTES,
+    WrongOffset,
+    bytes_left,
+    find_upload,
+    open_upload,
+)
 from provider.services import current_services
-from provider.storage import secrets
-from provider.storage.media import StoredFile
+from provider.texts import gettext
 from provider.web import csp, range_responses
+from provider.web.candidate import interview_uploads as uploads
 from provider.web.candidate.interview_navigation import (
     find_question_position,
     list_question_positions,
 )
-from provider.web.candidate.interview_uploads import (
-    MAX_UPLOAD_BYTES,
-    UploadRejected,
-    is_recording_type,
-    original_key,
-    store_upload,
-)
+from provider.web.candidate.interview_uploads import UploadRejected
 from provider.web.candidate.responses import (
     branding_context,
     redirect_to_landing,
@@ -40,11 +40,10 @@ routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
 
 
 @routes.url_value_preprocessor
-def _raise_body_limit(endpoint: str | None, _: dict[str, Any] | None) -> None:
-    # The CSRF check reads the body before the view runs, so the limit is raised before it.
-    is_upload = bool(endpoint) and str(endpoint).endswith(".upload_take")
-    if is_upload and is_recording_type(request.mimetype):
-        request.max_content_length = MAX_UPLOAD_BYTES
+def _limit_body(endpoint: str | None, _: dict[str, Any] | None) -> None:
+    # The CSRF check may read the body before the view runs, so the limit is set before it.
+    if endpoint and endpoint.endswith(".send_piece"):
+        request.max_content_length = MAX_PIECE_BYTES
 
 
 @routes.get("/camera")
@@ -74,23 +73,44 @@ def question(public_id: str, number: int) -> ResponseReturnValue:
             return redirect_to_landing(public_id)
         position = find_question_position(candidate_request.order, number)
         context = _template_context(candidate_request)
-        page = render_template("candidate/interview/question.html", **context, position=position)
+        page = render_template(
+            "candidate/interview/question.html",
+            **context,
+            position=position,
+            max_piece_bytes=MAX_PIECE_BYTES,
+            max_take_bytes=bytes_left(candidate_request.session, candidate_request.order),
+        )
     return _recording_page_response(page)
 
 
 @routes.post("/questions/<int:number>/takes")
-def upload_take(public_id: str, number: int) -> ResponseReturnValue:
-    """Save one take; 201 when every byte has arrived, 200 for bytes that were saved before."""
+def announce_take(public_id: str, number: int) -> ResponseReturnValue:
+    """Open the upload of a take, or go on with it; a take that is saved already is named."""
+    mime, announced = uploads.parse_announcement()
+    with order_for_update(public_id, Interview) as candidate_request:
+        session, order = candidate_request.session, candidate_request.order
+        question = find_question_position(order, number).question
+        recording = order.find_take(question.key, announced.sha256)
+        if recording:
+            return jsonify(uploads.saved_body(order, recording)), 200
+        now = candidate_request.now
+        upload = open_upload(session, order, question.key, mime, announced, now)
+        uploads.admit(candidate_request, upload)
+        return uploads.announce_response(upload, order)
+
+
+@routes.get("/uploads/<upload_id>")  # Flask answers HEAD by this
+def upload_state(public_id: str, upload_id: str) -> ResponseReturnValue:
+    """Return how many bytes of a take have arrived."""
     with order_for_read(public_id, Interview) as candidate_request:
-        question_key = find_question_position(candidate_request.order, number).question.key
-    current_services().media.require_free_space()
-    recording_id = secrets.generate_public_id()
-    try:
-        # No transaction is open during the upload, which takes minutes on a slow connection.
-        mime, stored_file = store_upload(current_services().media, recording_id)
-    except UploadRejected as error:
-        return jsonify(error=error.translated()), error.status_code
-    return _record_take(public_id, question_key, recording_id, mime, stored_file)
+        upload = find_upload(candidate_request.session, candidate_request.order, upload_id)
+        return "", 204, uploads.offset_headers(upload)
+
+
+@routes.patch("/uploads/<upload_id>")
+def send_piece(public_id: str, upload_id: str) -> ResponseReturnValue:
+    """Store one piece of a take: 204, or the saved take after the last piece."""
+    return uploads.receive_piece(public_id, upload_id)
 
 
 @routes.post("/takes/<take_id>")
@@ -143,34 +163,21 @@ def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     return (jsonify(reload=True), 400) if wants_json() else respond_form_expired()
 
 
-def _record_take(
-    public_id: str, question_key: str, recording_id: str, mime: str, stored_file: StoredFile
-) -> ResponseReturnValue:
-    """Record a stored take; its file is deleted when the take is refused or a duplicate."""
-    saved_id = None
-    try:
-        with order_for_update(public_id, Interview) as candidate_request:
-            order = candidate_request.order
-            recording = order.add_recording(
-                candidate_request.session,
-                question_key,
-                recording_id,
-                mime,
-                stored_file,
-                candidate_request.now,
-            )
-            saved_id = recording.public_id
-            takes_left = order.takes_left(order.find_question(question_key))
-    except BaseException:
-        saved_id = None
-        raise
-    finally:
-        if saved_id != recording_id:
-            # A store that cannot delete now keeps one unused file; `media prune` removes it.
-            with suppress(Unavailable):
-                current_services().media.delete(original_key(recording_id))
-    status_code = 201 if saved_id == recording_id else 200
-    return jsonify(saved=saved_id, takes_left=takes_left), status_code
+@routes.errorhandler(UploadRejected)
+def _handle_rejected_upload(error: UploadRejected) -> ResponseReturnValue:
+    return jsonify(error=error.translated()), error.status_code
+
+
+@routes.errorhandler(WrongOffset)
+def _handle_wrong_offset(error: WrongOffset) -> ResponseReturnValue:
+    return jsonify(error=error.translated()), 409, {"Upload-Offset": str(error.offset)}
+
+
+@routes.errorhandler(RequestEntityTooLarge)
+def _handle_large_body(error: RequestEntityTooLarge) -> ResponseReturnValue:
+    if not wants_json():
+        return error
+    return jsonify(error=gettext("A piece of a recording should have at most 1 MiB")), 413
 
 
 def _recording_page_response(page: str) -> Response:
@@ -198,6 +205,5 @@ def _template_context(candidate_request: CandidateRequest[Interview]) -> dict[st
         "order": order,
         "content": order.content,
         "positions": list_question_positions(order),
-        "max_upload_bytes": MAX_UPLOAD_BYTES,
         "now": candidate_request.now,
     }

@@ -12,7 +12,8 @@ import {
   showProblem,
 } from "./interview-camera.js";
 import { countDown } from "./interview-countdown.js";
-import { uploadTake } from "./interview-upload.js";
+import { keepTake, loadTake } from "./interview-store.js";
+import { sendTake } from "./interview-upload.js";
 
 const root = document.querySelector("[data-interview]");
 const find = (selector) => root.querySelector(selector);
@@ -21,7 +22,8 @@ const button = (name) => find(`[data-action="${name}"]`);
 const { uploadUrl, csrf } = root.dataset;
 const thinkSeconds = Number(root.dataset.thinkSeconds);
 const answerSeconds = Number(root.dataset.answerSeconds);
-const maxBytes = Number(root.dataset.maxBytes);
+const maxTakeBytes = Number(root.dataset.maxTakeBytes);
+const maxPieceBytes = Number(root.dataset.maxPieceBytes);
 const isRetake = Boolean(step("saved"));
 const JUST_SAVED_KEY = `${location.pathname}#saved`;
 
@@ -30,6 +32,7 @@ let recorder = null;
 let isUnsaved = false;
 let countdown = null;
 let upload = null;
+let keptTake = null; // what this device keeps of the take until it is saved
 
 async function show() {
   showProblem(root);
@@ -70,7 +73,12 @@ function record() {
   const chunks = [];
   try {
     recorder = createRecorder(stream);
-    recorder.addEventListener("dataavailable", ({ data }) => data.size && chunks.push(data));
+    keptTake = keepTake(location.pathname);
+    recorder.addEventListener("dataavailable", ({ data }) => {
+      if (!data.size) return;
+      chunks.push(data);
+      keptTake.add(data);
+    });
     recorder.addEventListener("stop", () => finishRecording(chunks));
     recorder.addEventListener("error", stop);
     recorder.start(1000);
@@ -101,18 +109,52 @@ function stop() {
 
 function finishRecording(chunks) {
   closeCamera(stream);
+  keptTake.finish();
   const type = recorder.mimeType || chunks[0]?.type || "video/webm";
-  const blob = new Blob(chunks, { type });
   step("live").hidden = true;
+  announce(TEXTS.stopped);
+  send(new Blob(chunks, { type }));
+}
+
+function send(blob) {
   step("uploading").hidden = false;
   find("[data-upload-title]").focus();
-  announce(TEXTS.stopped);
   if (!blob.size) return showUploadProblem(TEXTS.nothingRecorded, true);
-  if (blob.size > maxBytes) return showUploadProblem(TEXTS.tooLarge, true);
+  if (blob.size > maxTakeBytes) return showUploadProblem(TEXTS.tooLarge, true);
+  isUnsaved = true;
   find("[data-replay]").src = URL.createObjectURL(blob);
   setSaveState("saving", TEXTS.saving);
-  upload = uploadTake(blob, { url: uploadUrl, csrf, onProgress, onProblem: showUploadProblem });
-  upload.saved.then(showSaved, () => showUploadProblem(TEXTS.cannotCheck, true));
+  const options = { url: uploadUrl, csrf, maxPieceBytes, onProgress, onProblem: showUploadProblem };
+  upload = sendTake(blob, options);
+  upload.saved
+    .then(() => keptTake.forget())
+    .then(showSaved, () => showUploadProblem(TEXTS.cannotCheck, true));
+}
+
+// A take that a reload interrupted: a whole one is sent, and the candidate decides about a part.
+function goOnWith(take) {
+  if (!take || stream) return;
+  if (!take.isFinished && !step("kept")) return take.forget();
+  keptTake = take;
+  for (const name of ["ready", "saved"]) step(name)?.setAttribute("hidden", "");
+  if (take.isFinished) {
+    find("[data-note]").textContent = TEXTS.goingOn;
+    announce(TEXTS.goingOn);
+    return send(take.blob);
+  }
+  step("kept").hidden = false;
+  find("[data-kept-replay]").src = URL.createObjectURL(take.blob);
+  find("[data-kept-title]").focus();
+}
+
+function sendKept() {
+  step("kept").hidden = true;
+  send(keptTake.blob);
+}
+
+async function discardKept() {
+  await keptTake.forget();
+  location.reload();
 }
 
 function onProgress(share) {
@@ -138,7 +180,10 @@ function showUploadProblem(message, isFinal, nextUrl) {
   button("retry-upload").hidden = isFinal;
   find("[data-failed]").hidden = false;
   find("[data-upload-text]").textContent = "";
-  if (isFinal) isUnsaved = false;
+  if (isFinal) {
+    isUnsaved = false;
+    keptTake.forget();
+  }
   if (isFinal && wasHidden) find("[data-give-up]").focus();
 }
 
@@ -166,12 +211,21 @@ function announce(text) {
   find("[data-announce]").textContent = text;
 }
 
-const ACTIONS = { show, retry: show, record, stop, "retry-upload": () => upload?.retryNow() };
+const ACTIONS = {
+  show,
+  retry: show,
+  record,
+  stop,
+  "retry-upload": () => upload?.retryNow(),
+  "send-kept": sendKept,
+  "discard-kept": discardKept,
+};
 root.addEventListener("click", ({ target }) => {
   const name = target.closest("[data-action]")?.dataset.action;
   ACTIONS[name]?.();
 });
 enableButtons(root);
+loadTake(location.pathname).then(goOnWith);
 addEventListener("beforeunload", (event) => isUnsaved && event.preventDefault());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 if (loadValue(JUST_SAVED_KEY)) {

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from provider.core.kinds.interview import READY, Interview, Recording
+from provider.web.candidate import interview, interview_uploads
 from tests import factories
 from tests.conftest import LiveServer
 from tests.wait_for import wait_for
@@ -24,6 +25,14 @@ QUESTIONS = [
     },
     {"key": "when", "text": "When can you start?", "think_seconds": 0, "answer_seconds": 10},
 ]
+SMALL_PIECE_BYTES = 8 * 1024
+UPLOAD_URLS = "**/uploads/*"
+COUNT_KEPT_CHUNKS_SCRIPT = """() => new Promise(resolve => {
+    indexedDB.open("interview-takes").onsuccess = ({target}) => {
+        const chunks = target.result.transaction("chunks").objectStore("chunks");
+        chunks.count().onsuccess = ({target}) => resolve(target.result);
+    };
+})"""
 
 
 @pytest.fixture
@@ -124,30 +133,86 @@ def test_recording_once_processed_has_duration_and_seeks(
     assert seeked[1] == pytest.approx(seeked[0] - 0.3, abs=0.1)
 
 
-def test_upload_failed_is_retried_without_a_new_recording(
-    live_server: LiveServer, page: Page, invited: str
+@pytest.fixture
+def received_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let pages send small pieces, and collect the sizes of all that reach the server."""
+    sizes: list[int] = []
+    read_body = interview_uploads._read_body
+
+    def read_and_count() -> bytes:
+        body = read_body()
+        sizes.append(len(body))
+        return body
+
+    monkeypatch.setattr(interview, "MAX_PIECE_BYTES", SMALL_PIECE_BYTES)
+    monkeypatch.setattr(interview_uploads, "_read_body", read_and_count)
+    return sizes
+
+
+def break_line(page: Page, received_sizes: list[int], *, after: int) -> None:
+    """Abort every upload request after this number of pieces."""
+
+    def abort_later(route: Route) -> None:
+        if len(received_sizes) < after:
+            route.continue_()
+        else:
+            route.abort()
+
+    page.route(UPLOAD_URLS, abort_later)
+
+
+def test_upload_goes_on_where_the_line_broke(
+    live_server: LiveServer, page: Page, invited: str, received_sizes: list[int]
 ) -> None:
     start_interview(page, live_server, invited)
-    requests: list[Route] = []
-
-    def fail_twice(route: Route) -> None:
-        requests.append(route)
-        if len(requests) == 1:
-            route.abort()
-        elif len(requests) == 2:
-            route.fulfill(status=503)
-        else:
-            route.continue_()
-
-    page.route("**/takes", fail_twice)
+    break_line(page, received_sizes, after=3)
     press(page, "Show the question")
     press(page, "Record now")
-    record_answer(page)
+    with page.expect_request(lambda request: request.method == "HEAD"):
+        record_answer(page)
     expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
     expect(page.locator("[data-saved]")).to_have_text("Not saved – we keep trying")
+    page.unroute(UPLOAD_URLS)
+    press(page, "Try again now")
     expect_saved(page)
-    assert len(requests) == 3
-    assert len(list_recordings(live_server, invited)) == 1
+    (recording,) = list_recordings(live_server, invited)
+    assert recording.size > 4 * SMALL_PIECE_BYTES
+    assert recording.size <= sum(received_sizes) <= 1.2 * recording.size
+
+
+def test_take_survives_a_reload_of_the_page(
+    live_server: LiveServer, page: Page, invited: str, received_sizes: list[int]
+) -> None:
+    start_interview(page, live_server, invited)
+    press(page, "Show the question")
+    press(page, "Record now")
+    expect(page.locator("[data-time]")).to_have_text(re.compile("1:2[0-7]"))
+    page.reload()
+    expect(page.get_by_role("heading", name="Your recording was interrupted")).to_be_focused()
+    break_line(page, received_sizes, after=2)
+    press(page, "Send this answer")
+    expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
+    page.unroute(UPLOAD_URLS)
+    press(page, "Try again now")
+    expect_saved(page)
+
+    press(page, "Record again")
+    press(page, "Record now")
+    received_sizes.clear()
+    break_line(page, received_sizes, after=3)
+    record_answer(page)
+    expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
+    page.reload()
+    expect(page.locator("[data-note]")).to_contain_text("Your answer was not sent to its end")
+    page.unroute(UPLOAD_URLS)
+    press(page, "Try again now")
+    expect(page.locator("[data-step=saved] article")).to_have_count(2)
+    interrupted, sent = list_recordings(live_server, invited)
+    assert interrupted.size > 0
+    assert sum(received_sizes) == sent.size
+    page.reload()
+    expect_saved(page)  # nothing is kept, so nothing is sent again
+    assert page.evaluate(COUNT_KEPT_CHUNKS_SCRIPT) == 0
 
 
 def test_upload_expired_form_cookie_keeps_the_recording(

@@ -25,7 +25,7 @@ from tests.factories import ManualClock
 from tests.s3_server import Bucket, require_credentials
 from tests.s3_server import s3_bucket as s3_bucket
 from tests.s3_server import s3_server as s3_server
-from tests.web.candidate.test_interview import csrf_token, saved_takes, upload
+from tests.web.candidate.test_interview import csrf_token, metadata, saved_takes, upload
 from tests.web.candidate.test_interview import invited as invited
 from tests.web.candidate.test_interview import started as started
 from tests.web.candidate.test_pages import open_invitation
@@ -224,21 +224,27 @@ def test_upload_without_bucket_returns_503_and_works_later(
 
 
 @proxied
-def test_upload_interrupted_leaves_nothing_in_the_bucket(
+def test_upload_in_pieces_leaves_only_the_recording_in_the_bucket(
     client: FlaskClient, services: Services, s3_bucket: Bucket, started: str
 ) -> None:
     data = b"\x1a\x45\xdf\xa3" + bytes(6_000_000)
-    assert upload(client, started, data=data, length=len(data) + 1).status_code == 400
-    assert upload(client, started, data=data, X_Content_SHA256="0" * 64).status_code == 400
-    assert (
-        saved_takes(services, started),
-        s3_bucket.keys(),
-        s3_bucket.count_unfinished_uploads(),
-    ) == (
-        [],
-        set(),
-        0,
-    )
+    response = upload(client, started, data=data)
+    assert response.status_code == 201, response.text
+    take = response.json["saved"]  # type: ignore[index]
+    assert s3_bucket.keys() == {f"recordings/{take}/original"}
+    assert s3_bucket.metadata(f"recordings/{take}/original")["ContentLength"] == len(data)
+
+
+@proxied
+def test_upload_with_other_bytes_leaves_nothing_in_the_bucket(
+    client: FlaskClient, services: Services, s3_bucket: Bucket, started: str
+) -> None:
+    data = b"\x1a\x45\xdf\xa3" + bytes(6_000_000)
+    response = upload(client, started, data=data, Upload_Metadata=metadata(b"other"))
+    assert response.status_code == 400
+    assert saved_takes(services, started) == []
+    assert s3_bucket.keys() == set()
+    assert s3_bucket.count_unfinished_uploads() == 0
 
 
 @proxied

@@ -16,6 +16,7 @@ from provider.core.kinds.interview.models import (
     Rating,
     Recording,
 )
+from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
 from provider.core.orders import CLOSE_ATTEMPTS
 from provider.texts import lazy_gettext as _
 
@@ -52,7 +53,7 @@ KIND = Kind(
     ),
     folder=Path(__file__).parent,
     labels={"event": {"remux": "Recording processed"}},
-    # Of the tables in `models.py`. The recordings are files: see `media`.
+    # Of the tables in `models.py` and `uploads.py`. The recordings are files: see `media`.
     personal_columns=(Rating.value, Rating.note),
     other_columns=(
         Rating.question,
@@ -66,7 +67,13 @@ KIND = Kind(
         Recording.state,
         Recording.seconds,
         Recording.is_selected,
+        Upload.public_id,
+        Upload.question,
+        Upload.mime,
+        Upload.size,
+        Upload.sha256,
+        Upload.received,
     ),
-    scheduled_works=(CLOSE_ATTEMPTS,),
+    scheduled_works=(CLOSE_ATTEMPTS, DISCARD_ABANDONED_UPLOADS),
     media=KindMedia(RECORDING_KEY_PATTERN, Recording.public_id, list_media_references),
 )

@@ -143,6 +143,10 @@ class Interview(TimedOrder):
         """Return the recording that counts as the answer to a question."""
         return next((take for take in self.recordings_for(question) if take.is_selected), None)
 
+    def find_take(self, question: str, sha256: str) -> Recording | None:
+        """Return the recording with these bytes, if it was saved before."""
+        return next((take for take in self.recordings_for(question) if take.sha256 == sha256), None)
+
     def takes_left(self, question: Question) -> int:
         """Return the number of recordings that a candidate may still make of an answer.
 
@@ -169,9 +173,8 @@ class Interview(TimedOrder):
         Raises Conflict when the time is over or no take is left.
         """
         question_content = self.find_question(question)
-        for take in self.recordings_for(question):
-            if take.sha256 == stored_file.sha256:
-                return take
+        if saved_take := self.find_take(question, stored_file.sha256):
+            return saved_take
         self.require_running(now)
         if not self.takes_left(question_content):
             raise Conflict("This answer cannot be recorded again")
