@@ -148,6 +148,7 @@ function goOnWith(take) {
 }
 
 function sendKept() {
+  keptTake.finish();
   step("kept").hidden = true;
   send(keptTake.blob);
 }

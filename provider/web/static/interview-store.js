@@ -35,8 +35,10 @@ async function run(mode, action) {
 /** Begin to keep a take of `question`, a key of the order and the question. */
 export function keepTake(question) {
   navigator.storage?.persist?.().catch(() => {}); // asks the browser not to clear the store
-  const startedAt = Date.now();
-  let number = 0;
+  return keptTake(question, Date.now(), 0);
+}
+
+function keptTake(question, startedAt, number) {
   const add = (values) =>
     run("readwrite", (store) => store.put({ question, startedAt, number: number++, ...values }));
   return {
@@ -46,7 +48,7 @@ export function keepTake(question) {
   };
 }
 
-/** Return the newest kept take of `question` as `{blob, isFinished, forget}`, or null. */
+/** Return the newest kept take of `question` with `blob` and `isFinished`, or null. */
 export async function loadTake(question) {
   await forgetOldTakes();
   const rows = await run("readonly", (store) => store.getAll(keysOf(question)));
@@ -56,7 +58,7 @@ export async function loadTake(question) {
   return {
     blob: new Blob(chunks.map((row) => row.chunk), { type: chunks[0].chunk.type }),
     isFinished: Boolean(rows.at(-1).isEnd),
-    forget: () => forget(question, startedAt),
+    ...keptTake(question, startedAt, rows.at(-1).number + 1),
   };
 }
 

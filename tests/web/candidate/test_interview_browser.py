@@ -190,7 +190,12 @@ def test_take_survives_a_reload_of_the_page(
     page.reload()
     expect(page.get_by_role("heading", name="Your recording was interrupted")).to_be_focused()
     break_line(page, received_sizes, after=2)
+    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker.check_page("interrupted")
+    assert checker.problems == []
     press(page, "Send this answer")
+    expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
+    page.reload()
     expect(page.get_by_text("Your answer is not saved yet.")).to_be_visible()
     page.unroute(UPLOAD_URLS)
     press(page, "Try again now")
