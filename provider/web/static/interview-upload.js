@@ -54,7 +54,8 @@ export function sendTake(blob, { url, csrf, maxPieceBytes, onProgress, onProblem
       if (canShrink(isPiece)) pieceBytes = Math.floor(pieceBytes / 2);
       offset = null;
       if (!isUnknownUpload) {
-        const text = isSignedOut ? TEXTS.signedOut : TEXTS.connectionLost;
+        const unavailable = (status === 503 && reply.error) || TEXTS.connectionLost;
+        const text = isSignedOut ? TEXTS.signedOut : unavailable;
         onProblem(isFinal ? reply.error || TEXTS.cannotBeSaved : text, isFinal, reply.next);
       }
       const delay = RETRY_DELAYS_MS[Math.min(failures++, RETRY_DELAYS_MS.length - 1)];

@@ -19,6 +19,7 @@ from provider.errors import Conflict, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base, Database
 from provider.storage.media import MediaStore, StoredFile
+from provider.texts import gettext_noop
 
 FOLDER = "uploads"  # in media storage: FOLDER/UPLOAD/PIECE
 MAX_PIECE_BYTES = 1024 * 1024
@@ -28,6 +29,7 @@ QUOTA_FACTOR = 2  # recorders exceed the agreed rate, and a take may be sent a s
 MAX_TAKE_BYTES = 2**31 - 1  # the column holds no more
 MAX_UNFINISHED_UPLOADS = 100  # of one interview
 ABANDONED_AFTER = timedelta(days=1)  # since the last piece
+QUOTA_MESSAGE = gettext_noop("The recordings of this interview are larger than it allows")
 KEY_PATTERN = re.compile(rf"{FOLDER}/([\w-]{{22}})/[\w-]{{22}}", re.ASCII)
 
 
@@ -120,6 +122,8 @@ def open_upload(
     )
     if upload is not None and upload.size != announced.size:
         raise Conflict("This recording was announced with another length")
+    if announced.size > MAX_TAKE_BYTES:
+        raise Conflict(QUOTA_MESSAGE)
     if upload is None:
         unfinished = session.scalar(select(func.count()).select_from(of_interview.subquery()))
         if (unfinished or 0) >= MAX_UNFINISHED_UPLOADS:
@@ -147,7 +151,7 @@ def require_admitted(session: Session, interview: Interview, upload: Upload, now
     if not interview.takes_left(interview.find_question(upload.question)):
         raise Conflict("This answer cannot be recorded again")
     if upload.size > bytes_left(session, interview, upload):
-        raise Conflict("The recordings of this interview are larger than it allows")
+        raise Conflict(QUOTA_MESSAGE)
 
 
 def quota_bytes(content: InterviewContent) -> int:
