@@ -1,7 +1,7 @@
 """The labels of stored values, and the formats of times, durations and percentages on pages."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -112,6 +112,7 @@ _WAIT = {"pending", "waiting", "invited", "draft", "placed", "retry"}
 TONES = {"good": _GOOD, "best": _BEST, "bad": _BAD, "warn": _WARN, "info": _INFO, "wait": _WAIT}
 
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR, SECONDS_PER_DAY = 60, 3600, 86400
+ZERO = timedelta(0)
 _UNITS = (SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, 1)
 _MONTHS = (
     _("January"),
@@ -179,11 +180,16 @@ def format_short_datetime(moment: datetime, timezone: str | None = "UTC") -> str
     """Return an aware time for a table whose caption names the zone: `23 Nov 2026, 16:05`."""
     local = moment.astimezone(load_time_zone(timezone))
     month = str(_MONTHS[local.month - 1])[:3]
-    return f"{local.day} {month} {local.year}, {local:%H:%M}"
+    offset = f" ({_utc_offset(local)})" if _is_in_repeated_hour(local) else ""
+    return f"{local.day} {month} {local.year}, {local:%H:%M}{offset}"
 
 
 def format_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
-    """Return an aware time in a zone: `23 November 2026, 16:05 Athens time`."""
+    """Return an aware time in a zone: `23 November 2026, 16:05 Athens time`.
+
+    An hour that a zone has twice, at the end of summer time, says which one is meant:
+    `25 October 2026, 02:30 Berlin time (summer time, UTC+2)`.
+    """
     local = moment.astimezone(load_time_zone(timezone))
     return f"{format_date(moment, timezone)}, {local:%H:%M} {_zone_name(local, timezone)}"
 
@@ -192,8 +198,34 @@ def _zone_name(local: datetime, timezone: str | None) -> str:
     # Abbreviations such as IST or CST are ambiguous; the name of a city is not.
     area, _, city = (timezone or "").rpartition("/")
     if not area or area == "Etc" or local.tzinfo is UTC:
-        return local.tzname() or "UTC"
-    return gettext("%(city)s time", city=city.replace("_", " "))
+        name = local.tzname() or "UTC"
+    else:
+        name = gettext("%(city)s time", city=city.replace("_", " "))
+    return f"{name} ({_repetition_name(local)})" if _is_in_repeated_hour(local) else name
+
+
+def _is_in_repeated_hour(local: datetime) -> bool:
+    # A local time that comes from UTC is never one that the zone skips, so two offsets mean that
+    # the clock shows this time twice.
+    return local.replace(fold=0).utcoffset() != local.replace(fold=1).utcoffset()
+
+
+def _repetition_name(local: datetime) -> str:
+    """Return which of the two equal times is meant: `summer time, UTC+2`."""
+    first, second = local.replace(fold=0), local.replace(fold=1)
+    if first.dst() == second.dst():  # the zone changed its offset for good
+        return _utc_offset(local)
+    # `dst()` does not say which one is summer time: in Ireland it is negative in winter.
+    if local.utcoffset() == max(first.utcoffset() or ZERO, second.utcoffset() or ZERO):
+        return gettext("summer time, %(offset)s", offset=_utc_offset(local))
+    return gettext("winter time, %(offset)s", offset=_utc_offset(local))
+
+
+def _utc_offset(local: datetime) -> str:
+    """Return the offset in hours, and in minutes where it has them: `UTC+2`, `UTC−3:30`."""
+    minutes = int((local.utcoffset() or ZERO).total_seconds()) // SECONDS_PER_MINUTE
+    hours, rest = divmod(abs(minutes), 60)
+    return f"UTC{'−' if minutes < 0 else '+'}{hours}{f':{rest:02}' if rest else ''}"
 
 
 def format_duration(seconds: float) -> str:

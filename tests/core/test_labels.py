@@ -46,6 +46,35 @@ def test_format_short_datetime_and_format_date() -> None:
 
 
 @pytest.mark.parametrize(
+    ("moment", "timezone", "expected"),
+    [
+        ("2026-10-24T23:59", "Europe/Berlin", "01:59 Berlin time"),
+        ("2026-10-25T00:30", "Europe/Berlin", "02:30 Berlin time (summer time, UTC+2)"),
+        ("2026-10-25T01:30", "Europe/Berlin", "02:30 Berlin time (winter time, UTC+1)"),
+        ("2026-10-25T02:00", "Europe/Berlin", "03:00 Berlin time"),
+        ("2026-03-29T01:00", "Europe/Berlin", "03:00 Berlin time"),
+        ("2026-10-25T00:30", "Europe/Dublin", "01:30 Dublin time (summer time, UTC+1)"),
+        ("2026-10-25T01:30", "Europe/Dublin", "01:30 Dublin time (winter time, UTC+0)"),
+        ("2026-11-01T03:30", "America/St_Johns", "01:00 St Johns time (summer time, UTC−2:30)"),
+        ("2026-04-04T16:30", "Australia/Sydney", "02:30 Sydney time (winter time, UTC+10)"),
+        ("2014-10-25T22:30", "Europe/Moscow", "01:30 Moscow time (UTC+3)"),
+        ("2026-10-25T00:30", "CET", "02:30 CEST (summer time, UTC+2)"),
+        ("2026-10-25T00:30", "UTC", "00:30 UTC"),
+    ],
+)
+def test_format_datetime_repeated_hour_says_which(
+    moment: str, timezone: str, expected: str
+) -> None:
+    text = format_datetime(datetime.fromisoformat(moment).replace(tzinfo=UTC), timezone)
+    assert text.partition(", ")[2] == expected
+
+
+def test_format_short_datetime_repeated_hour_says_which() -> None:
+    moment = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    assert format_short_datetime(moment, "Europe/Berlin") == "25 Oct 2026, 02:30 (UTC+2)"
+
+
+@pytest.mark.parametrize(
     ("seconds", "expected"),
     [
         (0, "0 seconds"),
