@@ -18,6 +18,7 @@ from provider.ats.http_api import ContractApi
 from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
 from provider.services import Services
+from provider.web import request_time
 from provider.web.body_limits import MAX_BODY_BYTES
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class ContractFlask(ProviderFlask):
     ) -> Iterable[bytes]:
         # A path with more slashes at its beginning is a page's path, too.
         if web.is_page_path("/" + environ["PATH_INFO"].lstrip("/")):
+            request_time.record_begin(environ, self.pages.extensions["provider"].now())
             return self.pages.wsgi_app(environ, start_response)
         return super().wsgi_app(environ, start_response)
 

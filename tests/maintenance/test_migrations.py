@@ -165,3 +165,16 @@ def test_initialise_gives_the_keys_to_the_upgrade(empty_db: Database, tmp_path: 
     with empty_db.reading() as session:
         (order,) = orders_of_person(session, secret_box, 1, "jose\u0301@xn--bcher-kva.example")
         assert order.candidate_id == 2
+
+
+def test_saved_answers_are_older_than_every_number(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0008")
+    insert_parents(empty_db)
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1, "candidate_id": 1}
+    insert_rows(empty_db, "orders", {"kind": "assessment", "progress": "started"} | parents)
+    insert_rows(empty_db, "answers", {"order_id": 1, "item_key": "sum", "value": "b"})
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    answers, orders = (reflect_table(empty_db, name).c for name in ("answers", "orders"))
+    with empty_db.engine.connect() as connection:
+        assert connection.execute(sa.select(answers.value, answers.number)).all() == [("b", 0)]
+        assert connection.scalars(sa.select(orders.held_open_until)).all() == [None]

@@ -8,6 +8,7 @@ from provider.core.orders.candidate import (
 )
 from provider.core.orders.evidence import Bar, Evidence
 from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
+from provider.core.orders.given_time import GivenTime
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
     SUBSCRIBERS_KEY,
@@ -56,6 +57,7 @@ __all__ = [
     "Bar",
     "Candidate",
     "Evidence",
+    "GivenTime",
     "Link",
     "Order",
     "OrderEvent",

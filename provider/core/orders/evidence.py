@@ -1,10 +1,10 @@
 """The evidence of a result, as text and numbers that a report can show unchanged."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from provider.texts import gettext, text_from_json
+from provider.texts import gettext, ngettext, text_from_json
 
 
 class Bar(NamedTuple):
@@ -59,3 +59,20 @@ def questions_answered_fact(number: int, total: int) -> tuple[str, str]:
     """Return the label and the value of a fact."""
     value = gettext("%(number)d of %(total)d", number=number, total=total)
     return gettext("Questions answered"), value
+
+
+def late_answers_facts(late_seconds: Sequence[int | None]) -> list[tuple[str, str]]:
+    """Return a fact about answers that were given in time and arrived after the end, if any.
+
+    `late_seconds` has a number for each answer: of seconds after the end, or None.
+    """
+    late = [seconds for seconds in late_seconds if seconds is not None]
+    if not late:
+        return []
+    value = ngettext(
+        "%(num)d answer, at most %(seconds)d s late",
+        "%(num)d answers, at most %(seconds)d s late",
+        len(late),
+        seconds=max(late),
+    )
+    return [(gettext("Given in time, arrived after the end"), value)]

@@ -98,6 +98,8 @@ class Order(OrderState, Base):
     expires_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     attempt_ends_at: Mapped[datetime | None]
+    # An attempt is not closed before, because something that was begun in time is still arriving.
+    held_open_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
 
     account: Mapped[Account] = relationship()
@@ -249,6 +251,7 @@ class Order(OrderState, Base):
             expires_at=now + timedelta(seconds=self.account.expire_after_seconds),
             started_at=None,
             attempt_ends_at=None,
+            held_open_until=None,
         )
         self.invite(session, secret_box, now)
 

@@ -1,13 +1,18 @@
-"""Orders with an attempt: the candidate starts it once, and it ends at a deadline."""
+"""Orders with an attempt: the candidate starts it once, and it ends at a deadline.
+
+An attempt is closed some seconds after its end: what was given in time may arrive a little later.
+"""
 
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
+from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.order import Order
-from provider.core.orders.states import PENDING, STARTED
+from provider.core.orders.states import PENDING, STARTED, SUBMITTED
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
@@ -44,9 +49,54 @@ class TimedOrder(Order):
         if not self.is_running(now):
             raise Conflict(self.time_over_message)
 
-    def is_past_deadline(self, now: datetime) -> bool:
-        """Whether the attempt has ended but is not closed yet."""
+    def require_in_time(self, given_at: datetime) -> None:
+        """Raise Conflict for what was given after the end, or arrives after the closing."""
+        self.require_running(given_at)
+
+    def require_open(self, now: datetime) -> None:
+        super().require_open(now)
+        if self._is_started():
+            self.require_running(now)
+
+    def is_ending(self, now: datetime) -> bool:
+        """Whether the attempt has ended, but what was given in time may still arrive."""
         return self._is_started() and not self.is_running(now)
+
+    @property
+    def closes_at(self) -> datetime | None:
+        """The time at which the attempt is closed; None before its start."""
+        if self.attempt_ends_at is None:
+            return None
+        closes_at = self.attempt_ends_at + ARRIVAL_GRACE
+        return max(closes_at, self.held_open_until) if self.held_open_until else closes_at
+
+    def is_past_deadline(self, now: datetime) -> bool:
+        """Whether the attempt must be closed now."""
+        return self._is_started() and self.closes_at is not None and self.closes_at <= now
+
+    def hold_open(self, until: datetime) -> None:
+        """Close the attempt at `until` at the earliest: something begun in time is arriving."""
+        if self.closes_at and until > self.closes_at:
+            self.held_open_until = until
+
+    def late_seconds(self, arrived_at: datetime) -> int | None:
+        """Return how many seconds after the end something arrived, at least 1; None in time."""
+        if self.attempt_ends_at is None or arrived_at < self.attempt_ends_at:
+            return None
+        return max(1, ceil((arrived_at - self.attempt_ends_at).total_seconds()))
+
+    @property
+    def was_submitted_at_end(self) -> bool:
+        """Whether the order was submitted for the candidate, at the end of the time."""
+        submits = [event.actor for event in self.events if event.type == SUBMITTED]
+        return bool(submits) and submits[-1] == "system"
+
+    def late_note(self, actor: str, now: datetime) -> str:
+        """Return the note of an act of the candidate that arrived after the end; else empty."""
+        seconds = self.late_seconds(now)
+        if seconds is None or actor != "candidate":
+            return ""
+        return f"Given in time, and arrived at most {seconds} s after the end"
 
     def has_overdue_transition(self, now: datetime) -> bool:
         return super().has_overdue_transition(now) or self.is_past_deadline(now)
@@ -66,8 +116,6 @@ class TimedOrder(Order):
         if self.is_running(now):
             return
         self.require_open(now)
-        if self.progress == STARTED:
-            raise Conflict(self.time_over_message)
         self.change_progress(
             session,
             STARTED,
@@ -114,7 +162,8 @@ def _overdue_conditions(now: datetime) -> list[Any]:
         # A literal: with a parameter the planner could not use the partial index.
         TimedOrder.progress == text("'started'"),
         TimedOrder.status == PENDING,
-        TimedOrder.attempt_ends_at <= now,
+        TimedOrder.attempt_ends_at <= now - ARRIVAL_GRACE,
+        or_(TimedOrder.held_open_until.is_(None), TimedOrder.held_open_until <= now),
     ]
 
 

@@ -10,10 +10,11 @@ from flask import Blueprint, current_app, jsonify, redirect, render_template, re
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 
-from provider.core.kinds.assessment import Assessment, UnreadText
+from provider.core.kinds.assessment import Assessment, StaleSave, UnreadText
 from provider.core.kinds.assessment.items import Reading
 from provider.core.orders import COMPLETED
-from provider.errors import Invalid, ProviderError
+from provider.core.orders.given_time import to_milliseconds
+from provider.errors import Conflict, Invalid, ProviderError
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web.candidate.assessment_navigation import (
@@ -65,16 +66,18 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
     must_stay = False
     try:
         with order_for_update(public_id, Assessment) as candidate_request:
-            order, now = candidate_request.order, candidate_request.now
+            order, given = candidate_request.order, candidate_request.given
             position = find_item_position(order.content, number)
-            order.require_running(now)
+            order.require_in_time(given.given_at)
             if not is_unchanged(request.form):
                 try:
-                    order.save(position.item.key, request.form, now)
+                    order.save(position.item.key, request.form, candidate_request.now, given)
                 except UnreadText as error:
                     unread_text = error  # and what was typed is committed
             reading = position.item.reading(position.item.typed_text(request.form))
             must_stay = not is_unchanged(request.form) and must_see_reading(request.form, reading)
+    except StaleSave:
+        return _respond_stale(public_id, number)
     except Invalid as error:
         return _render_item_with_error(public_id, number, error.translated())
     if unread_text:
@@ -114,7 +117,7 @@ def submit(public_id: str) -> ResponseReturnValue:
     with order_for_update(public_id, Assessment) as candidate_request:
         order, now = candidate_request.order, candidate_request.now
         if order.status != COMPLETED:
-            order.require_running(now)
+            order.require_in_time(candidate_request.given.given_at)
             confirmed_blanks = request.form.get("blank", 0, type=int)
             if order.unanswered_required_keys or len(order.unanswered_keys) > confirmed_blanks:
                 return redirect(url_for(".confirm_submit", public_id=public_id), 303)
@@ -124,10 +127,13 @@ def submit(public_id: str) -> ResponseReturnValue:
 
 @routes.get("/time")
 def remaining_time(public_id: str) -> ResponseReturnValue:
-    """Return the seconds left (JSON); the page asks when its own countdown reaches zero."""
+    """Return the server's time and the seconds left (JSON).
+
+    The page asks when its own countdown reaches zero, and when the device wakes.
+    """
     with order_for_read(public_id, Assessment) as candidate_request:
         candidate_request.order.require_running(candidate_request.now)
-        return jsonify(seconds_left=seconds_left(candidate_request))
+        return jsonify(_clock_fields(candidate_request))
 
 
 @routes.errorhandler(CSRFError)
@@ -150,6 +156,31 @@ def seconds_left(candidate_request: AssessmentRequest) -> float:
     """Return the seconds until the attempt ends; 0 when it has ended or not started."""
     ends_at = candidate_request.order.attempt_ends_at
     return max(0.0, (ends_at - candidate_request.now).total_seconds()) if ends_at else 0.0
+
+
+def _clock_fields(candidate_request: AssessmentRequest) -> dict[str, float]:
+    """Return what a page sets its clock by."""
+    return {
+        "now": to_milliseconds(candidate_request.now),
+        "seconds_left": seconds_left(candidate_request),
+    }
+
+
+def _respond_stale(public_id: str, number: int) -> ResponseReturnValue:
+    """Answer a save that is older than the saved answer with the one that stands."""
+    with order_for_read(public_id, Assessment) as candidate_request:
+        order = candidate_request.order
+        if not wants_json():
+            raise Conflict("A newer answer to this question is saved already")
+        item = find_item_position(order.content, number).item
+        return jsonify(
+            error=gettext(
+                "A newer answer from another window or device is saved. You see it here."
+            ),
+            standing=item.form_values(order.saved_answers.get(item.key)),
+            number=order.answer_number(item.key),
+            **_clock_fields(candidate_request),
+        ), 409
 
 
 def _render_item_with_error(
@@ -188,9 +219,9 @@ def _respond_saved(
     if not wants_json():
         item_url = url_for(".item", public_id=public_id, number=position.number)
         return redirect(item_url if must_stay else _next_url(public_id, position), 303)
-    reply = {
+    reply: dict[str, Any] = {
         "next": _next_url(public_id, position),
-        "seconds_left": seconds_left(candidate_request),
+        **_clock_fields(candidate_request),
     }
     if reading:
         numbers = " ".join(reading.numbers)
@@ -225,6 +256,7 @@ def _render_item_page(
         "candidate/assessment/item.html",
         **_template_context(candidate_request),
         position=position,
+        answer_number=candidate_request.order.answer_number(position.item.key),
         saved_values=saved_values,
         selected_values=saved_values if submitted_values is None else submitted_values,
         error=error,
@@ -254,4 +286,5 @@ def _template_context(candidate_request: AssessmentRequest) -> dict[str, Any]:
         "order": order,
         "content": order.content,
         "seconds_left": seconds_left(candidate_request),
+        "now_ms": to_milliseconds(candidate_request.now),
     }

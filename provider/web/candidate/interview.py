@@ -4,6 +4,7 @@ The browser records a take and sends it in pieces. The server verifies its lengt
 the page says “Saved”. Only recording needs scripts; everything else is plain forms.
 """
 
+from datetime import timedelta
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
@@ -35,6 +36,9 @@ from provider.web.candidate.responses import (
     wants_json,
 )
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
+
+# An upload that began before the end of the interview may take so long.
+MAX_UPLOAD_DURATION = timedelta(minutes=15)
 
 routes = Blueprint("interview", __name__, url_prefix="/o/<public_id>")
 
@@ -93,9 +97,11 @@ def announce_take(public_id: str, number: int) -> ResponseReturnValue:
         recording = order.find_take(question.key, announced.sha256)
         if recording:
             return jsonify(uploads.saved_body(order, recording)), 200
-        now = candidate_request.now
-        upload = open_upload(session, order, question.key, mime, announced, now)
+        given_at, now = candidate_request.given.given_at, candidate_request.now
+        upload = open_upload(session, order, question.key, mime, announced, given_at)
         uploads.admit(candidate_request, upload)
+        if not order.is_running(now + MAX_UPLOAD_DURATION):
+            order.hold_open(now + MAX_UPLOAD_DURATION)
         return uploads.announce_response(upload, order)
 
 
@@ -153,7 +159,7 @@ def submit(public_id: str) -> ResponseReturnValue:
         order, now = candidate_request.order, candidate_request.now
         if order.is_running(now) and order.unanswered_questions():
             return redirect(url_for(".overview", public_id=public_id), 303)
-        order.submit(candidate_request.session, now)
+        order.submit(candidate_request.session, now, given_at=candidate_request.given.given_at)
     return redirect_to_landing(public_id)
 
 

@@ -13,6 +13,7 @@ import re
 from base64 import b64decode
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask import jsonify, request, url_for
 from flask.typing import ResponseReturnValue
@@ -52,6 +53,7 @@ class Piece:
     question: str
     mime: str
     announced: StoredFile
+    announced_at: datetime
     start: int
     size: int
     key: str
@@ -125,6 +127,7 @@ def _describe_piece(upload: Upload, start: int, size: int) -> Piece:
         question=upload.question,
         mime=upload.mime,
         announced=upload.announced,
+        announced_at=upload.created_at,
         start=start,
         size=size,
         key=upload.next_piece_key(),
@@ -163,16 +166,14 @@ def _save_take(public_id: str, piece: Piece, data: bytes) -> ResponseReturnValue
         raise UploadRejected(
             400, "The recording did not arrive whole. Please send it again"
         ) from None
-    body, status_code = record_take(
-        public_id, piece.question, recording_id, piece.mime, stored_file
-    )
+    body, status_code = record_take(public_id, piece, recording_id, stored_file)
     with suppress(Unavailable):  # the scheduled work discards it later
         discard(services.db, services.media, piece.upload_id)
     return jsonify(body), status_code, {"Upload-Offset": str(piece.announced.size)}
 
 
 def record_take(
-    public_id: str, question_key: str, recording_id: str, mime: str, stored_file: StoredFile
+    public_id: str, piece: Piece, recording_id: str, stored_file: StoredFile
 ) -> tuple[dict[str, object], int]:
     """Record a stored take; its file is deleted when the take is refused or a duplicate."""
     saved_id = None
@@ -181,11 +182,12 @@ def record_take(
             order = candidate_request.order
             recording = order.add_recording(
                 candidate_request.session,
-                question_key,
+                piece.question,
                 recording_id,
-                mime,
+                piece.mime,
                 stored_file,
                 candidate_request.now,
+                piece.announced_at,
             )
             saved_id = recording.public_id
             body = saved_body(order, recording)

@@ -1,6 +1,7 @@
 """The candidate's first and last pages: the invitation, declining, and the status page."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
@@ -10,7 +11,7 @@ from jinja2 import Template
 
 from provider.core import markdown
 from provider.core.kinds import KINDS
-from provider.core.orders import DECLINED, PENDING, Order
+from provider.core.orders import DECLINED, PENDING, Order, TimedOrder
 from provider.core.orders.states import SUBMITTED
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import clean_text
@@ -125,16 +126,18 @@ def _handle_conflict(error: Conflict) -> ResponseReturnValue:
 
 def _render_status_page(public_id: str) -> str:
     with order_for_read(public_id, Order) as candidate_request:
-        templates = _status_templates(candidate_request.order)
+        templates = _status_templates(candidate_request.order, candidate_request.now)
         return render_template(templates, **_template_context(candidate_request))
 
 
-def _status_templates(order: Order) -> list[str | Template]:
+def _status_templates(order: Order, now: datetime) -> list[str | Template]:
     """Return the templates of the status page by preference: the kind's own, then the common."""
     if order.status != PENDING:
         return [f"candidate/{order.kind}/{order.status}.html", "candidate/ended.html"]
     if order.is_waiting_for_candidate:
         return ["candidate/invited.html"]
+    if isinstance(order, TimedOrder) and order.is_ending(now):
+        return ["candidate/ending.html"]
     return [f"candidate/{order.kind}/{order.progress}.html"]
 
 

@@ -5,6 +5,7 @@ other. `order_for_read` and `order_for_update` apply an overdue transition first
 an order whose deadline has passed as still open.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +17,17 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload
 from werkzeug.wrappers import Response
 
-from provider.core.orders import INVITE, Link, Order, OrderSession
+from provider.core.orders import INVITE, GivenTime, Link, Order, OrderSession
 from provider.core.orders.link import CANDIDATE_SESSION_LIFETIME
 from provider.core.products.product import ProductVersion
 from provider.errors import NotFound, Unauthorized
 from provider.services import current_services
 from provider.storage import secrets
+from provider.web.request_time import request_began_at
+
+# The form field with the time at which the candidate gave the answer, in milliseconds since 1970
+# on the server's clock. A script writes it.
+GIVEN_AT_FIELD = "given_at"
 
 OrderT = TypeVar("OrderT", bound=Order)
 
@@ -46,6 +52,13 @@ class CandidateRequest(Generic[OrderT]):
     session: Session
     order: OrderT
     now: datetime
+
+    @property
+    def given(self) -> GivenTime:
+        """When the candidate gave what the request contains, as the page states it."""
+        text = request.form.get(GIVEN_AT_FIELD, "")
+        stated_ms = int(text) if re.fullmatch("[0-9]{1,15}", text) else None
+        return GivenTime.from_request(stated_ms, request_began_at(self.now), self.now)
 
 
 @contextmanager

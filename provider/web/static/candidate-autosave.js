@@ -1,5 +1,6 @@
 // Saves the answer to one question as the candidate gives it. The save state is always shown in the
-// same place. The names of the states are keys of TEXTS.
+// same place. The names of the states are keys of TEXTS. Each save carries the server's time at which
+// the answer was given, so that an older save never overwrites a newer one.
 
 import { showReading } from "./candidate-number.js";
 import { TEXTS } from "./candidate-texts.js";
@@ -7,16 +8,17 @@ import { TEXTS } from "./candidate-texts.js";
 const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000]; // the last one repeats
 const TYPING_DELAY_MS = 700; // without a key press, after which a typed answer is saved
 const REQUEST_TIMEOUT_MS = 10000;
+const ARRIVAL_GRACE_MS = 10000; // after the end; the server takes what was given before it
+const SECONDS_LEFT_TO_SAVE_AT_ONCE = 3;
 
-/**
- * Save `form` whenever it changes. `onSecondsLeft` is called with the seconds left, by the server's
- * clock, after every save.
- */
-export function startAutosave(form, { onSecondsLeft }) {
+/** Save `form` whenever it changes. The reply to each save sets `timer`. */
+export function startAutosave(form, timer) {
   const state = document.querySelector("[data-saved]");
   const announcement = document.querySelector("[data-saved-announce]");
   const error = form.querySelector("[data-error]");
   const fields = [...form.querySelectorAll("[name=answer]")];
+  let answer = readAnswer();
+  let number = Number(form.dataset.number); // of the newest answer: when it was given
   let version = 0; // counts changes, so that the reply to an older one does not hide a newer one
   let savedVersion = 0;
   let target = null; // the pressed button's value: the page to open once everything is saved
@@ -24,7 +26,12 @@ export function startAutosave(form, { onSecondsLeft }) {
   let isSaving = false;
   let isLeaving = false;
   let typingTimer = null;
+  let endUrl = null; // the page to open once everything is saved, after the end of the time
   let endWait = () => {};
+
+  function readAnswer() {
+    return JSON.stringify(new FormData(form).getAll("answer"));
+  }
 
   function showState(name) {
     const previous = state.dataset.saved;
@@ -46,11 +53,16 @@ export function startAutosave(form, { onSecondsLeft }) {
   }
 
   function scheduleSave(delay) {
-    version += 1;
-    // The server ignores a form that equals its `shown` fields; this one was changed on purpose.
-    form.querySelectorAll("[name=shown]").forEach((input) => input.remove());
+    const changedAnswer = readAnswer();
+    if (changedAnswer !== answer) {
+      answer = changedAnswer;
+      version += 1;
+      number = Math.max(number + 1, Math.round(timer.now()));
+      // The server ignores a form that equals its `shown` fields; this one was changed on purpose.
+      form.querySelectorAll("[name=shown]").forEach((input) => input.remove());
+    }
     clearTimeout(typingTimer);
-    if (delay) showState("unsaved");
+    if (version > savedVersion && delay) showState("unsaved");
     typingTimer = setTimeout(flush, delay);
   }
 
@@ -66,7 +78,8 @@ export function startAutosave(form, { onSecondsLeft }) {
       const sentVersion = version;
       const sentTarget = target;
       if (version > savedVersion && !attempts) showState("saving");
-      const reply = await post(form, sentTarget);
+      const givenAt = version ? number : Math.max(number + 1, Math.round(timer.now()));
+      const reply = await post(form, sentTarget, givenAt);
       if (isLeaving) return;
       if (reply.retry) {
         showState("trying");
@@ -74,12 +87,19 @@ export function startAutosave(form, { onSecondsLeft }) {
         continue;
       }
       attempts = 0;
+      if (reply.standing) {
+        timer.sync(reply);
+        number = Math.max(number, reply.number);
+        if (version > sentVersion) continue;
+        showStanding(reply);
+        break;
+      }
       if (reply.stop) {
         stop(reply);
         break;
       }
       savedVersion = sentVersion;
-      onSecondsLeft(reply.seconds_left);
+      timer.sync(reply);
       showError("");
       if (version > savedVersion || target !== sentTarget) continue;
       showState("saved");
@@ -88,6 +108,21 @@ export function startAutosave(form, { onSecondsLeft }) {
       else if (sentTarget) return leave(reply.next);
     }
     isSaving = false;
+    if (endUrl && version === savedVersion) leave(endUrl, true);
+  }
+
+  // A newer answer was saved elsewhere. It stands, and the candidate may change it.
+  function showStanding({ standing, error: message }) {
+    target = null;
+    for (const field of fields) {
+      if (field.type === "text") field.value = standing[0] ?? "";
+      else field.checked = standing.includes(field.value);
+    }
+    answer = readAnswer();
+    savedVersion = version;
+    showError("");
+    error.textContent = message;
+    showState("saved");
   }
 
   function stop({ status, error: message, next, reload, kept }) {
@@ -124,6 +159,21 @@ export function startAutosave(form, { onSecondsLeft }) {
     return true;
   }
 
+  /** Take no more input at the end of the time, and save what was given in time. */
+  function showSecondsLeft(seconds) {
+    form.inert = seconds === 0;
+    if (seconds <= SECONDS_LEFT_TO_SAVE_AT_ONCE && version > savedVersion) flush();
+  }
+
+  /** Open `url` when everything is saved, at the latest when the server takes no more. */
+  function finish(url) {
+    endUrl = url;
+    form.inert = true;
+    setTimeout(() => isLeaving || leave(url, true), ARRIVAL_GRACE_MS);
+    if (version > savedVersion) flush();
+    else if (!isSaving) leave(url, true);
+  }
+
   form.addEventListener("input", (event) => {
     if (event.target.type !== "text") return;
     showErrors = false;
@@ -147,15 +197,13 @@ export function startAutosave(form, { onSecondsLeft }) {
   addEventListener("beforeunload", (event) => {
     if (version > savedVersion && !isLeaving) event.preventDefault();
   });
-  return {
-    flush: () => version > savedVersion && flush(),
-    leave: (url) => leave(url, true),
-  };
+  return { showSecondsLeft, finish };
 }
 
 /** Send the form once. The reply has `retry` when it may work later, `stop` when it will not. */
-async function post(form, target) {
+async function post(form, target, givenAt) {
   const body = new FormData(form);
+  body.set("given_at", givenAt);
   body.set("go", target || "");
   const headers = { Accept: "application/json", "X-CSRFToken": body.get("csrf_token") };
   const signal = AbortSignal.timeout?.(REQUEST_TIMEOUT_MS);

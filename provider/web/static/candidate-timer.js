@@ -1,5 +1,7 @@
-// The time left. The server sends it in seconds, and this page counts it down.
+// The time left. The server sends it in seconds, and this page counts it down on the server's clock.
+// The page asks the server again when the device wakes, and when the countdown reaches zero.
 
+import { createServerClock, pageArrivedAtMs } from "./candidate-clock.js";
 import { loadValue, saveValue } from "./candidate-storage.js";
 import { TEXTS } from "./candidate-texts.js";
 
@@ -7,25 +9,29 @@ const ANNOUNCEMENTS = [
   [300, TEXTS.fiveMinutesLeft],
   [60, TEXTS.oneMinuteLeft],
 ];
-const RETRY_DELAY_MS = 2000; // between two requests to the server when the countdown is at zero
+const RETRY_DELAY_MS = 2000; // between two requests for the time that fail
 
 /**
- * Count down in `attempt`. `sync(seconds)` corrects the countdown; `onTimeNearlyOver` and
- * `onTimeOver` are called near the end and when the server says that the time is over.
+ * Count down in `attempt`. `sync(reply)` sets clock and end by the `now` and `seconds_left` of a
+ * reply, and `now()` returns the server's time. `onTick` gets the seconds left; `onTimeOver` is
+ * called when the server says that the time is over.
  */
 export function startTimer(attempt) {
   const display = attempt.querySelector("[data-time-left]");
   const announcement = attempt.querySelector("[data-announce]");
-  const timer = { sync, onTimeNearlyOver() {}, onTimeOver() {} };
-  let endsAt = 0;
+  const serverMs = Number(attempt.dataset.nowMs);
+  const clock = createServerClock(serverMs, pageArrivedAtMs());
+  const timer = { sync, now: clock.now, onTick() {}, onTimeOver() {} };
+  let endsAtMs = serverMs + Number(attempt.dataset.secondsLeft) * 1000;
   let isChecking = false;
 
-  function sync(seconds) {
-    endsAt = Date.now() + seconds * 1000;
+  function sync({ now, seconds_left: seconds }) {
+    clock.set(now);
+    endsAtMs = now + seconds * 1000;
   }
 
   function secondsLeft() {
-    return Math.max(0, (endsAt - Date.now()) / 1000);
+    return Math.max(0, (endsAtMs - clock.now()) / 1000);
   }
 
   function tick() {
@@ -33,8 +39,8 @@ export function startTimer(attempt) {
     if (display) display.textContent = formatTime(seconds);
     attempt.toggleAttribute("data-low", Boolean(display) && seconds <= 60);
     if (display) announce(seconds);
-    if (seconds <= 3) timer.onTimeNearlyOver();
-    if (seconds === 0) checkWithServer();
+    timer.onTick(seconds);
+    if (seconds === 0 || clock.isDoubtful()) checkWithServer();
   }
 
   function announce(seconds) {
@@ -47,30 +53,29 @@ export function startTimer(attempt) {
     }
   }
 
-  // Only the server knows: this device's clock may be wrong, or staff may have given more time.
+  // Only the server knows: this device may have slept, or staff may have given more time.
   async function checkWithServer() {
     if (isChecking) return;
     isChecking = true;
     try {
       const headers = { Accept: "application/json" };
       const response = await fetch(attempt.dataset.timeUrl, { headers });
-      if (response.ok) sync((await response.json()).seconds_left);
-      else if (response.status < 500) timer.onTimeOver();
+      if (response.ok) sync(await response.json());
+      else if (response.status === 409) return timer.onTimeOver();
+      else if (secondsLeft() === 0 && response.status < 500) return timer.onTimeOver();
       isChecking = false;
+      tick();
     } catch {
       setTimeout(() => (isChecking = false), RETRY_DELAY_MS);
     }
   }
 
-  sync(Number(attempt.dataset.secondsLeft) - secondsSinceResponse());
+  document.addEventListener("visibilitychange", () => document.hidden || checkWithServer());
+  addEventListener("focus", checkWithServer);
+  addEventListener("online", checkWithServer);
   tick();
   setInterval(tick, 1000);
   return timer;
-}
-
-function secondsSinceResponse() {
-  const [navigation] = performance.getEntriesByType("navigation");
-  return navigation ? Math.max(0, performance.now() - navigation.responseStart) / 1000 : 0;
 }
 
 /** Return seconds as `m:ss` or `h:mm:ss`. */

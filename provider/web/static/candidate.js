@@ -14,8 +14,14 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 setUpReading();
 if (attempt) {
   const timer = startTimer(attempt);
-  const autosave = form && startAutosave(form, { onSecondsLeft: timer.sync });
+  const autosave = form && startAutosave(form, timer);
   const { endUrl } = attempt.dataset;
-  timer.onTimeNearlyOver = () => autosave?.flush();
-  timer.onTimeOver = () => autosave?.leave(endUrl) ?? location.replace(endUrl);
+  timer.onTick = (seconds) => autosave?.showSecondsLeft(seconds);
+  timer.onTimeOver = () => (autosave ? autosave.finish(endUrl) : location.replace(endUrl));
+  // A form that is sent in time may arrive a little late: it says when it was sent.
+  for (const element of document.querySelectorAll("form:not([data-saving])")) {
+    element.addEventListener("formdata", ({ formData }) => {
+      formData.set("given_at", Math.round(timer.now()));
+    });
+  }
 }

@@ -10,7 +10,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from provider.core.kinds.assessment import Assessment
+from provider.core.orders.given_time import ARRIVAL_GRACE, to_milliseconds
 from provider.services import Services
+from provider.web.request_time import RECEIVE_SECONDS_KEY
 from tests import factories
 from tests.factories import ManualClock
 from tests.web.candidate.test_pages import event_types, open_invitation, submit_form
@@ -197,7 +199,7 @@ def test_save_answer_oversized_form_returns_413(
 ) -> None:
     page = start_test(client, services, invited)
     path = f"/c/o/{invited}/items/2"
-    data = {"csrf_token": factories.csrf_token(page), "answer": "9" * 2_000_000}
+    data = {"csrf_token": factories.csrf_token(page), "answer": "9" * 3_000_000}
     assert client.post(path, data=data).status_code == 413
     assert saved_answers(services, invited) == {}
 
@@ -244,7 +246,11 @@ def test_save_answer_from_script_returns_next_and_seconds_left(
     clock.advance(timedelta(minutes=5))
     path = f"/c/o/{invited}/items/1"
     response = post_as_script(client, page, path, answer="b", go="next")
-    assert response.get_json() == {"next": f"/c/o/{invited}/items/2", "seconds_left": 900}
+    assert response.get_json() == {
+        "next": f"/c/o/{invited}/items/2",
+        "seconds_left": 900,
+        "now": to_milliseconds(clock.now()),
+    }
     assert saved_answers(services, invited) == {"sum": "b"}
 
 
@@ -429,7 +435,10 @@ def test_start_twice_keeps_the_deadline(
     clock.advance(timedelta(minutes=5))
     response = submit_form(client, landing, f"/c/o/{invited}/start")
     assert response.headers["Location"] == f"/c/o/{invited}/items/1"
-    assert client.get(f"/c/o/{invited}/time").get_json() == {"seconds_left": 900}
+    assert client.get(f"/c/o/{invited}/time").get_json() == {
+        "seconds_left": 900,
+        "now": to_milliseconds(clock.now()),
+    }
     assert event_types(services, invited).count("started") == 1
 
 
@@ -533,7 +542,7 @@ def test_save_answer_after_deadline_is_refused_and_test_scored(
 ) -> None:
     page = start_test(client, services, invited)
     post_answer(client, invited, 1, "b")
-    clock.advance(timedelta(minutes=20))
+    clock.advance(timedelta(minutes=20) + ARRIVAL_GRACE)
     late = submit_form(client, page, f"/c/o/{invited}/items/2", answer="3.5")
     assert late.status_code == 409
     assert (
@@ -558,7 +567,7 @@ def test_any_page_after_deadline_completes_the_attempt(
     client: FlaskClient, services: Services, clock: ManualClock, invited: str, path: str
 ) -> None:
     start_test(client, services, invited)
-    clock.advance(timedelta(minutes=20))
+    clock.advance(timedelta(minutes=20) + ARRIVAL_GRACE)
     client.get(f"/c/o/{invited}/{path}")
     assert factories.order_status(services, invited) == "completed"
     assert "The time is over" in client.get(f"/c/o/{invited}/").text
@@ -593,3 +602,137 @@ def test_item_without_time_limit_shows_no_countdown(
     page = start_test(client, services, public_id)
     assert "No time limit" in page
     assert "data-time-left" not in page
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "saved"),
+    [
+        (("c", 1000), ("b", 2000), "b"),
+        (("b", 2000), ("c", 1000), "b"),  # the older one arrives last
+        (("", 2000), ("c", 1000), None),  # an older one does not bring back a deleted answer
+        (("b", 2000), ("b", 2000), "b"),  # the same save again
+        (("c", 2000), ("b", None), "b"),  # a page without scripts states no time
+        (("b", None), ("c", 1000), "b"),
+    ],
+)
+def test_save_answer_older_one_never_overwrites_a_newer(
+    client: FlaskClient,
+    services: Services,
+    clock: ManualClock,
+    invited: str,
+    first: tuple[str, int | None],
+    second: tuple[str, int | None],
+    saved: str | None,
+) -> None:
+    page = start_test(client, services, invited)
+    clock.advance(timedelta(seconds=5))
+    start_ms = to_milliseconds(clock.now()) - 5000
+    for answer, after_ms in (first, second):
+        fields = {} if after_ms is None else {"given_at": str(start_ms + after_ms)}
+        response = post_as_script(client, page, f"/c/o/{invited}/items/1", answer=answer, **fields)
+        is_stale = (response.get_json().get("standing")) is not None
+        assert response.status_code == (409 if is_stale else 200)
+    assert is_stale == (answer not in (saved, ""))
+    if is_stale:
+        assert response.get_json()["standing"] == ([saved] if saved else [""])
+        assert "A newer answer" in response.get_json()["error"]
+    assert saved_answers(services, invited).get("sum") == saved
+
+
+def test_save_answer_from_the_future_does_not_block_later_ones(
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
+) -> None:
+    page = start_test(client, services, invited)
+    path = f"/c/o/{invited}/items/1"
+    post_as_script(client, page, path, answer="c", given_at="9" * 15)
+    clock.advance(timedelta(seconds=6))
+    given_at = to_milliseconds(clock.now())
+    response = post_as_script(client, page, path, answer="b", given_at=str(given_at))
+    assert response.status_code == 200
+    assert saved_answers(services, invited) == {"sum": "b"}
+
+
+@pytest.mark.parametrize(
+    ("given_before_end", "arrived_after_end", "is_saved"),
+    [
+        (0.5, 3, True),
+        (0.5, 9.9, True),
+        (0.5, 10, False),  # the attempt is closed
+        (0, 3, False),
+        (-1, 3, False),
+        (None, 3, False),  # no statement, so the time of arrival counts
+        (60, 3, True),
+    ],
+)
+def test_save_answer_given_in_time_counts_for_ten_seconds(
+    client: FlaskClient,
+    services: Services,
+    clock: ManualClock,
+    invited: str,
+    given_before_end: float | None,
+    arrived_after_end: float,
+    is_saved: bool,
+) -> None:
+    page = start_test(client, services, invited)
+    ends = clock.now() + timedelta(minutes=20)
+    clock.current_time = ends + timedelta(seconds=arrived_after_end)
+    with services.db.writing() as session:
+        factories.apply_deadlines(services, session, services.now())
+    fields = {}
+    if given_before_end is not None:
+        fields["given_at"] = str(to_milliseconds(ends) - int(given_before_end * 1000))
+    path = f"/c/o/{invited}/items/1"
+    response = post_as_script(client, page, path, answer="b", **fields)
+    assert response.status_code == (200 if is_saved else 409)
+    clock.current_time = ends + ARRIVAL_GRACE
+    with services.db.writing() as session:
+        factories.apply_deadlines(services, session, services.now())
+    assert score(services, invited) == (25 if is_saved else 0)
+    with services.db.reading() as session:
+        facts = dict(Assessment.find(session, invited).evidence().facts)
+        assert ("Given in time, arrived after the end" in facts) == is_saved
+
+
+def test_submit_given_in_time_is_the_candidates_own(
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
+) -> None:
+    page = start_test(client, services, invited)
+    ends = clock.now() + timedelta(minutes=20)
+    clock.current_time = ends + timedelta(seconds=3)
+    given_at = str(to_milliseconds(ends) - 500)
+    submit_form(client, page, f"/c/o/{invited}/submit", blank="4", given_at=given_at)
+    assert "Your answers have been submitted." in client.get(f"/c/o/{invited}/").text
+    with services.db.reading() as session:
+        (event,) = [e for e in Assessment.find(session, invited).events if e.type == "submitted"]
+        assert (event.actor, event.note) == (
+            "candidate",
+            "Given in time, and arrived at most 3 s after the end",
+        )
+
+
+def test_request_whose_first_byte_arrived_in_time_counts(
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
+) -> None:
+    page = start_test(client, services, invited)
+    clock.advance(timedelta(minutes=20, seconds=2))
+    token = factories.csrf_token(page)
+    response = client.post(
+        f"/c/o/{invited}/items/1",
+        data={"csrf_token": token, "answer": "b"},
+        environ_overrides={RECEIVE_SECONDS_KEY: 2.5},
+    )
+    assert response.status_code == 303
+    assert saved_answers(services, invited) == {"sum": "b"}
+
+
+def test_landing_during_the_grace_waits_and_takes_no_decline(
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
+) -> None:
+    page = start_test(client, services, invited)
+    clock.advance(timedelta(minutes=20, seconds=1))
+    landing = client.get(f"/c/o/{invited}/").text
+    assert "Your saved answers are being submitted." in landing
+    assert 'data-reload-seconds="9.0"' in landing
+    for action in ("decline", "start"):
+        assert submit_form(client, page, f"/c/o/{invited}/{action}").status_code == 409
+    assert factories.order_status(services, invited) == "pending"

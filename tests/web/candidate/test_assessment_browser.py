@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
+from provider.core.orders.given_time import ARRIVAL_GRACE
 from tests import factories
 from tests.conftest import LiveServer
 from tests.web.accessibility import EXTREME_VARIANTS, AccessibilityChecker
@@ -311,12 +312,93 @@ def test_autosave_after_deadline_opens_the_end_page(
     start_test(page, live_server, public_id)
     page.get_by_label("42").check()
     expect_save_state(page)
-    live_server.clock.advance(timedelta(minutes=20))
+    live_server.clock.advance(timedelta(minutes=20) + ARRIVAL_GRACE)
     page.get_by_label("52").check()
     expect(
         page.get_by_text("The time is over. The answers you had saved were submitted")
     ).to_be_visible()
     assert score(live_server, public_id) == 25
+
+
+def test_autosave_held_back_save_does_not_overwrite_a_newer_one(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start_test(page, live_server, public_id)
+    held_requests: list[dict[str, Any]] = []
+
+    def hold_first(route: Any) -> None:
+        if held_requests:
+            route.continue_()
+            return
+        held_requests.append(
+            {"data": route.request.post_data_buffer, "headers": route.request.headers}
+        )
+        route.abort()
+
+    page.route("**/items/1", hold_first)
+    page.get_by_label("32").check()
+    page.get_by_label("42").check()
+    expect_save_state(page)
+    late = page.request.post(page.url, **held_requests[0])
+    assert late.status == 409
+    assert late.json()["standing"] == ["b"]
+    assert saved_answers(live_server, public_id) == {"sum": "b"}
+
+
+def test_autosave_stale_save_shows_the_answer_that_stands(
+    live_server: LiveServer, page: Page, phone: BrowserContext, invite: Inviter
+) -> None:
+    public_id = invite()
+    start_test(page, live_server, public_id)
+    page.context.set_offline(True)
+    page.get_by_label("32").check()
+    expect_save_state(page, "Not saved – we keep trying")
+    phone_page = phone.new_page()
+    live_server.clock.advance(timedelta(seconds=30))
+    phone_page.goto(factories.invitation_url(live_server.services, public_id))
+    phone_page.get_by_role("link", name="Continue the test").click()
+    phone_page.get_by_label("42").check()
+    expect_save_state(phone_page)
+    page.context.set_offline(False)
+    expect(page.get_by_role("alert")).to_contain_text("A newer answer from another window")
+    expect(page.get_by_label("42")).to_be_checked()
+    page.get_by_label("52").check()
+    expect(page.get_by_role("alert")).to_have_text("")
+    expect_save_state(page)
+    page.reload()
+    page.get_by_label("32").check()
+    expect_save_state(page)
+    assert saved_answers(live_server, public_id) == {"sum": "a"}
+
+
+def test_autosave_answer_given_in_time_counts_over_a_slow_line(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start_test(page, live_server, public_id)
+
+    def deliver_late(route: Any) -> None:
+        live_server.clock.advance(timedelta(minutes=20, seconds=3))
+        route.continue_()
+
+    page.route("**/items/1", deliver_late, times=1)
+    page.get_by_label("42").check()
+    expect(page.get_by_role("heading", name="The time is over")).to_be_visible()
+    assert saved_answers(live_server, public_id) == {"sum": "b"}
+
+
+def test_timer_ignores_the_date_of_the_device_and_asks_after_sleep(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    # A device whose monotonic clock stands still, as some do while they sleep.
+    page.add_init_script("performance.now = () => 1000")
+    start_test(page, live_server, public_id)
+    live_server.clock.advance(timedelta(minutes=5))
+    page.evaluate("{ const now = Date.now; Date.now = () => now() + 60 * 60 * 1000 }")
+    expect(page.locator("[data-time-left]")).to_have_text("15:00")
+    assert factories.order_status(live_server.services, public_id) == "pending"
 
 
 def test_timer_at_zero_opens_the_end_page(
@@ -329,6 +411,9 @@ def test_timer_at_zero_opens_the_end_page(
     expect_save_state(page)
     live_server.clock.advance(timedelta(minutes=20))
     page.clock.fast_forward("20:01")
+    expect(page.get_by_role("heading", name="The time is over")).to_be_visible()
+    live_server.clock.advance(ARRIVAL_GRACE)
+    page.clock.fast_forward("00:11")
     expect(
         page.get_by_text("The time is over. The answers you had saved were submitted")
     ).to_be_visible()
@@ -422,6 +507,9 @@ def test_assessment_pages_are_accessible(
     page.goto(f"{live_server.url}/c/o/{public_id}/items/99")
     checker.check_page()
     live_server.clock.advance(timedelta(minutes=20))
+    page.goto(f"{live_server.url}/c/o/{public_id}/")
+    checker.check_page()
+    live_server.clock.advance(ARRIVAL_GRACE)
     page.goto(f"{live_server.url}/c/o/{public_id}/")
     checker.check_page()
     assert checker.problems == []

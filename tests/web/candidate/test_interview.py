@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from provider.core.kinds.interview import Interview, Recording
 from provider.core.kinds.interview.uploads import MAX_PIECE_BYTES
+from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.delivery import Dispatcher
 from provider.outbox import Message
 from provider.services import Services
@@ -296,7 +297,7 @@ def test_upload_after_deadline_submits_saved_takes(
     with services.db.reading() as session:
         ends = Interview.find(session, started).attempt_ends_at
     assert ends
-    clock.current_time = ends
+    clock.current_time = ends + ARRIVAL_GRACE
     late = upload(client, started, number=2, data=b"late", X_CSRFToken=token)
     assert late.status_code == 409
     assert late.json == {
@@ -305,6 +306,29 @@ def test_upload_after_deadline_submits_saved_takes(
     }
     assert progress(services, started) == "submitted"
     assert len(stored_files(services)) == 1
+
+
+def test_upload_announced_in_time_is_saved_after_the_end(
+    client: FlaskClient, services: Services, started: str, clock: ManualClock
+) -> None:
+    token: dict[str, Any] = {"X_CSRFToken": csrf_token(client, started)}
+    with services.db.reading() as session:
+        ends = Interview.find(session, started).attempt_ends_at
+    assert ends
+    clock.current_time = ends - timedelta(seconds=1)
+    url = announce(client, started, **token).headers["Location"]
+    clock.current_time = ends + timedelta(minutes=5)
+    with services.db.writing() as session:
+        factories.apply_deadlines(services, session, services.now())
+    assert send_piece(client, url, BYTES, 0, **token).status_code == 201
+    with services.db.writing() as session:
+        interview = Interview.find(session, started)
+        facts = dict(interview.evidence().facts)
+        assert facts["Given in time, arrived after the end"] == "1 answer, at most 300 s late"
+        assert interview.held_open_until
+        clock.current_time = interview.held_open_until
+        factories.apply_deadlines(services, session, services.now())
+    assert progress(services, started) == "submitted"
 
 
 def test_landing_on_another_device_links_to_open_question(

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, ForeignKey, String, UniqueConstraint, delete, update
+from sqlalchemy import JSON, BigInteger, ForeignKey, String, UniqueConstraint, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
 
 from provider.core import labels
@@ -13,15 +13,24 @@ from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
-from provider.core.orders import ProgressTable, Result, TimedOrder, progress_state
-from provider.core.orders.evidence import questions_answered_fact, questions_answered_sentence
+from provider.core.orders import GivenTime, ProgressTable, Result, TimedOrder, progress_state
+from provider.core.orders.evidence import (
+    late_answers_facts,
+    questions_answered_fact,
+    questions_answered_sentence,
+)
+from provider.core.orders.given_time import to_milliseconds
 from provider.core.products import Product
-from provider.errors import Invalid, NotFound
+from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
 
 POINTS_FIGURE = "points"  # of a result's figures: the points of each scored item, by its key
+
+
+class StaleSave(Conflict):
+    """A newer answer to the same item is saved, so this one was not saved."""
 
 
 class Test(Product):
@@ -110,7 +119,13 @@ class Assessment(TimedOrder):
         return AssessmentEvidence.from_figures(
             self.result_figures,
             sentence=questions_answered_sentence(answered_count, len(items)),
-            facts=(*time_facts, questions_answered_fact(answered_count, len(items))),
+            facts=(
+                *time_facts,
+                questions_answered_fact(answered_count, len(items)),
+                *late_answers_facts(
+                    [self.late_seconds(answer.saved_at) for answer in self.answers]
+                ),
+            ),
             items=tuple(
                 EvidenceItem(
                     item.section, item.prompt, item.answer or gettext("No answer"), item.points_text
@@ -123,14 +138,18 @@ class Assessment(TimedOrder):
         """Submit the answers that were saved before the deadline."""
         self.submit(session, secret_box, now, actor="system")
 
-    def save(self, key: str, raw: Mapping[str, Any], now: datetime) -> Any:
+    def save(
+        self, key: str, raw: Mapping[str, Any], now: datetime, given: GivenTime | None = None
+    ) -> Any:
         """Save the answer to one item from a form. Returns the answer; None for a blank one.
 
-        Raises Conflict after the deadline, NotFound for an unknown item and Invalid for a value
-        that is no answer. An earlier answer is kept then. UnreadText is raised when the typed text
-        is kept beside it; the caller commits.
+        Raises Conflict for an answer that was given after the end, StaleSave after a newer answer,
+        NotFound for an unknown item and Invalid for a value that is no answer. An earlier answer
+        is kept then. UnreadText is raised when the typed text is kept beside it; the caller
+        commits.
         """
-        self.require_running(now)
+        given = given or GivenTime(now)
+        self.require_in_time(given.given_at)
         item = self._find_item(key)
         typed = item.typed_text(raw)
         try:
@@ -139,10 +158,14 @@ class Assessment(TimedOrder):
             if typed is None:
                 raise
             earlier_value = self.saved_answers.get(key)
-            Answer.put(self, key, earlier_value, now, typed)
+            Answer.put(self, key, earlier_value, now, given.number, typed)
             raise UnreadText(error, item.format_typed(earlier_value, None)) from error
-        Answer.put(self, key, value, now, typed)
+        Answer.put(self, key, value, now, given.number, typed)
         return value
+
+    def answer_number(self, key: str) -> int:
+        """Return the number of the saved answer to an item; 0 without one."""
+        return next((answer.number for answer in self.answers if answer.item_key == key), 0)
 
     def submit(
         self, session: Session, secret_box: SecretBox, now: datetime, actor: str = "candidate"
@@ -158,7 +181,7 @@ class Assessment(TimedOrder):
             figures=scored.figures() | {POINTS_FIGURE: self._points_by_key()},
             duration=seconds,
         )
-        self.record_event(session, "submitted", actor, now)
+        self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
 
     def _points_by_key(self) -> dict[str, str]:
@@ -187,6 +210,9 @@ class Answer(Base):
 
     `typed` is the text as it was typed last, for an item that reads it. `value` is None, or an
     earlier answer, when that text could not be read.
+
+    A deleted answer keeps its row, with None and its number: an older save that arrives late must
+    not bring it back. `number` is in milliseconds since 1970 (see GivenTime).
     """
 
     __tablename__ = "answers"
@@ -198,6 +224,7 @@ class Answer(Base):
     value: Mapped[Any] = mapped_column(JSON)
     typed: Mapped[str | None] = mapped_column(String(MAX_TEXT_LENGTH))
     saved_at: Mapped[datetime]
+    number: Mapped[int] = mapped_column(BigInteger, server_default="0")
     assessment: Mapped[Assessment] = relationship(back_populates="answers")
 
     @classmethod
@@ -207,18 +234,29 @@ class Answer(Base):
         item_key: str,
         value: Any,
         now: datetime,
+        number: int | None,
         typed: str | None = None,
     ) -> None:
-        """Write one answer, or delete it for None. The other answers are not loaded."""
+        """Write one answer, None for a deleted one. The other answers are not loaded.
+
+        Raises StaleSave where a higher number is saved. An equal number is the same save again.
+        Without a number the answer replaces any other.
+        """
         session = object_session(assessment)
         assert session, "an answer is saved in an open transaction"
         is_this_answer = (cls.order_id == assessment.id, cls.item_key == item_key)
-        if value is None and typed is None:
-            session.execute(delete(cls).where(*is_this_answer))
-        else:
-            fields = {"value": value, "typed": typed, "saved_at": now}
-            change = update(cls).where(*is_this_answer).values(**fields)
-            if not session.scalars(change.returning(cls.id)).all():
-                session.add(cls(order_id=assessment.id, item_key=item_key, **fields))
-                session.flush()
+        columns = {
+            "value": value,
+            "typed": typed,
+            "saved_at": now,
+            "number": to_milliseconds(now) if number is None else number,
+        }
+        change = update(cls).where(*is_this_answer).values(columns)
+        if number is not None:
+            change = change.where(cls.number <= number)
+        if not session.scalars(change.returning(cls.id)).all():
+            if session.scalar(select(cls.id).where(*is_this_answer)) is not None:
+                raise StaleSave("A newer answer to this question is saved already")
+            session.add(cls(order_id=assessment.id, item_key=item_key, **columns))
+            session.flush()
         session.expire(assessment, ["answers"])

@@ -19,7 +19,11 @@ from provider.core.orders import (
     TimedOrder,
     progress_state,
 )
-from provider.core.orders.evidence import questions_answered_fact, questions_answered_sentence
+from provider.core.orders.evidence import (
+    late_answers_facts,
+    questions_answered_fact,
+    questions_answered_sentence,
+)
 from provider.core.orders.states import SUBMITTED
 from provider.core.products import Product
 from provider.errors import Conflict, Invalid, NotFound
@@ -166,16 +170,18 @@ class Interview(TimedOrder):
         mime: str,
         stored_file: StoredFile,
         now: datetime,
+        given_at: datetime | None = None,
     ) -> Recording:
         """Add a recording of a stored file. The same file again returns the same recording.
 
-        A browser may upload a file twice, so a repeated file is accepted after the deadline too.
-        Raises Conflict when the time is over or no take is left.
+        `given_at` is the time at which the upload began, if it is not `now`. A browser may upload a
+        file twice, so a repeated file is accepted after the end too. Raises Conflict when the
+        upload began after the end, or no take is left.
         """
         question_content = self.find_question(question)
         if saved_take := self.find_take(question, stored_file.sha256):
             return saved_take
-        self.require_running(now)
+        self.require_in_time(given_at or now)
         if not self.takes_left(question_content):
             raise Conflict("This answer cannot be recorded again")
         recording = Recording(
@@ -208,19 +214,26 @@ class Interview(TimedOrder):
         self._select(recording)
         return recording
 
-    def submit(self, session: Session, now: datetime, actor: str = "candidate") -> None:
+    def submit(
+        self,
+        session: Session,
+        now: datetime,
+        actor: str = "candidate",
+        given_at: datetime | None = None,
+    ) -> None:
         """Submit the interview. A repeated call changes nothing.
 
-        Raises Conflict for a candidate whose time is over or who has unanswered questions.
+        `given_at` is the time at which the candidate did it, if it is not `now`. Raises Conflict
+        for a candidate whose time is over or who has unanswered questions.
         """
         if self.progress == SUBMITTED:
             return
         if actor == "candidate":
-            self.require_running(now)
+            self.require_in_time(given_at or now)
             if missing := self.unanswered_questions():
                 raise Conflict("%(count)d of the questions have no answer yet", count=len(missing))
         self.change_progress(session, SUBMITTED)
-        self.record_event(session, "submitted", actor, now)
+        self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Submit the recorded answers; expire an interview without any."""
@@ -294,7 +307,12 @@ class Interview(TimedOrder):
         return InterviewEvidence.from_figures(
             self.result_figures,
             sentence=questions_answered_sentence(answered_count, len(questions)),
-            facts=(questions_answered_fact(answered_count, len(questions)),),
+            facts=(
+                questions_answered_fact(answered_count, len(questions)),
+                *late_answers_facts(
+                    [self.late_seconds(take.created_at) for take in self.recordings]
+                ),
+            ),
             video_answers=tuple(
                 self._video_answer(question, ratings.get(question.key)) for question in questions
             ),

@@ -144,10 +144,15 @@ def open_upload(
 
 
 def require_admitted(session: Session, interview: Interview, upload: Upload, now: datetime) -> None:
-    """Raise Conflict unless this take may be sent at present."""
+    """Raise Conflict unless this take may be sent at present.
+
+    A take that was announced in time may arrive until the interview is closed.
+    """
     if interview.attempt_ends_at is None or now < interview.attempt_ends_at:
         interview.require_open(now)  # says what ended the interview before its time
-    interview.require_running(now)
+    interview.require_in_time(upload.created_at)
+    if interview.is_past_deadline(now):
+        raise Conflict(interview.time_over_message)
     if not interview.takes_left(interview.find_question(upload.question)):
         raise Conflict("This answer cannot be recorded again")
     if upload.size > bytes_left(session, interview, upload):

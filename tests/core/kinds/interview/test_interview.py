@@ -160,8 +160,8 @@ def test_deadline_submits_recorded_answers_or_expires(
         interview = Interview.find(session, started_interview)
         if has_answer:
             record(services, session, interview, "why", "one")
-        assert interview.attempt_ends_at
-        clock.current_time = interview.attempt_ends_at
+        assert interview.closes_at
+        clock.current_time = interview.closes_at
     with services.db.writing() as session:
         factories.apply_deadlines(services, session, services.now())
     assert factories.order_status(services, started_interview) == status
