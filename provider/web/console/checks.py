@@ -1,6 +1,6 @@
 """Pages of a check: candidate details, outcomes of the screenings, completion."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from hashlib import sha256
 
@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from provider.core import labels
 from provider.core.audit import Action
-from provider.core.kinds.check import Check
+from provider.core.kinds.check import Check, Finding
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.content import Screening
 from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
@@ -19,6 +19,7 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.console.seen_content import content_digest
 
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
 
@@ -26,17 +27,29 @@ CHANGED_MESSAGE = (
     "A colleague changed this check after you opened this page, so nothing was saved. "
     "This page now shows the current state"
 )
+OUTCOMES_CHANGED_MESSAGE = (
+    "A colleague changed this check after you opened this page, so nothing was saved. "
+    "Your entries are still here. Compare them, then save again"
+)
+
+
+class OutcomesChanged(Conflict):
+    """A colleague changed a screening that the form changes too."""
 
 
 @dataclass(frozen=True)
 class ScreeningRow:
-    """One screening on the page, with the saved or the submitted outcome and note."""
+    """One screening on the page, with the saved or the submitted outcome and note.
+
+    `seen` is the digest of the outcome and note that the form showed when it was opened.
+    """
 
     screening: Screening
     status: str = ""
     note: str = ""
     actor: str = ""
     problem: str = ""
+    seen: str = ""
 
 
 @routes.get("/")
@@ -65,11 +78,14 @@ def show_candidate_details(order_id: str) -> Response:
 @routes.post("/outcomes")
 @requires(Permission.DECIDE_CHECKS)
 def save_outcomes(order_id: str) -> Response:
-    """Save the submitted outcomes; a single invalid outcome rejects the whole form."""
+    """Save the changed outcomes; a single invalid or conflicting one rejects the whole form."""
     services = current_services()
     try:
         with services.db.writing() as session:
-            _save_submitted_outcomes(session, _lock_unchanged_check(session, order_id))
+            check = Check.find(session, order_id, lock=True)
+            _save_submitted_outcomes(session, check)
+    except OutcomesChanged as error:
+        return _check_response(order_id, str(error), 409, use_submitted=True)
     except Invalid as error:
         return _check_response(order_id, f"{error}. Nothing is saved yet", 400, use_submitted=True)
     except Conflict as error:
@@ -110,7 +126,9 @@ def _lock_unchanged_check(session: Session, order_id: str) -> Check:
     """Lock and return a check; Conflict when the check changed after the page was rendered."""
     check = Check.find(session, order_id, lock=True)
     if request.form.get("edit_token") != edit_token(check):
-        raise Conflict(CHANGED_MESSAGE)
+        latest = max(check.findings, key=lambda finding: finding.found_at, default=None)
+        last_change = f". The last change: {_describe_finding(check, latest)}" if latest else ""
+        raise Conflict(CHANGED_MESSAGE + last_change)
     return check
 
 
@@ -125,12 +143,17 @@ def edit_token(check: Check) -> str:
 
 def _save_submitted_outcomes(session: Session, check: Check) -> None:
     services = current_services()
+    if request.form.get("revision") != str(check.revision):
+        raise Conflict(CHANGED_MESSAGE)  # reopened meanwhile: the candidate consented again
     if problems := _find_problems(check):
         raise Invalid(next(iter(problems.values())))
+    if _find_conflicts(check):
+        raise OutcomesChanged(OUTCOMES_CHANGED_MESSAGE)
     changed_screenings = []
     for screening in check.content.screenings:
         status, note = _submitted_outcome(screening.key)
-        if status:
+        # What the form did not change is left alone: a colleague may have changed it.
+        if status and _is_changed_by_form(screening.key):
             actor = authentication.current_staff().email
             if check.record_finding(
                 session, services.secret_box, screening.key, status, note, actor, services.now()
@@ -153,6 +176,50 @@ def _find_problems(check: Check) -> dict[str, str]:
         if note.strip() and not status:
             problems[screening.key] = f"{screening.name}: choose an outcome for your note"
     return problems
+
+
+def _find_conflicts(check: Check) -> dict[str, str]:
+    """Return, by screening key, what a colleague changed that the form changes differently."""
+    conflicts = {}
+    for screening in check.content.screenings:
+        finding = check.find_finding(screening.key)
+        standing = _finding_digest(check, screening.key)
+        submitted = content_digest(*_submitted_outcome(screening.key))
+        is_unseen = standing not in (_seen_digest(screening.key), submitted)
+        if is_unseen and _is_changed_by_form(screening.key):
+            conflicts[screening.key] = (
+                f"{_describe_finding(check, finding)}, after you opened this page. "
+                "Save again to replace it"
+                if finding
+                else "A colleague removed the outcome after you opened this page"
+            )
+    return conflicts
+
+
+def _is_changed_by_form(key: str) -> bool:
+    return content_digest(*_submitted_outcome(key)) != _seen_digest(key)
+
+
+def _seen_digest(key: str) -> str:
+    return request.form.get(f"seen-{key}", content_digest("", ""))
+
+
+def _finding_digest(check: Check, key: str) -> str:
+    finding = check.find_finding(key)
+    if finding is None:
+        return content_digest("", "")
+    return content_digest(
+        finding.status, check.decrypt_note(current_services().secret_box, finding)
+    )
+
+
+def _describe_finding(check: Check, finding: Finding) -> str:
+    name = check.find_screening(finding.screening).name
+    outcome = labels.label_for("finding", finding.status)
+    time = labels.format_datetime(finding.found_at, check.account.timezone)
+    text = check.decrypt_note(current_services().secret_box, finding)
+    note = f" with the note “{text}”" if text else ""
+    return f"{finding.actor} entered “{outcome}” for {name}{note}, on {time}"
 
 
 def _submitted_outcome(key: str) -> tuple[str, str]:
@@ -188,10 +255,11 @@ def _render_check(
         order=check,
         timezone=check.account.timezone,
         problem=problem,
-        edit_token=edit_token(check),
         consent=check.consents[-1] if check.consents else None,
         disclosure=check.content.disclosure,
-        rows=_submitted_rows(check) if use_submitted else _saved_rows(check, can_decide),
+        rows=_submitted_rows(check, is_conflict=status_code == 409)
+        if use_submitted
+        else _saved_rows(check, can_decide),
         can_edit=check.status == CONSENTED and can_decide,
         candidate_details=_candidate_detail_rows(check) if show_details else None,
         agreement=check.latest_consent_view(services.secret_box) if show_details else None,
@@ -240,20 +308,36 @@ def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:
     for screening in check.content.screenings:
         finding = check.find_finding(screening.key)
         if finding is None:
-            rows.append(ScreeningRow(screening))
+            rows.append(ScreeningRow(screening, seen=content_digest("", "")))
             continue
         note = check.decrypt_note(current_services().secret_box, finding) if can_see_notes else ""
-        rows.append(ScreeningRow(screening, finding.status, note, finding.actor))
+        seen = content_digest(finding.status, note)
+        rows.append(ScreeningRow(screening, finding.status, note, finding.actor, seen=seen))
     return rows
 
 
-def _submitted_rows(check: Check) -> list[ScreeningRow]:
-    problems = _find_problems(check)
-    return [
-        ScreeningRow(
-            screening,
-            *_submitted_outcome(screening.key),
-            problem=problems.get(screening.key, ""),
+def _submitted_rows(check: Check, *, is_conflict: bool) -> list[ScreeningRow]:
+    """Return the screenings as typed, each with its problem.
+
+    After an invalid form the digests stay, or a colleague's change would be missed. After a
+    conflict the form counts as opened now: it shows the change, and saving again replaces it.
+    """
+    conflicts = _find_conflicts(check) if is_conflict else {}
+    problems = dict.fromkeys(_find_problems(check), "Choose an outcome for your note")
+    rows = []
+    for saved_row in _saved_rows(check, can_see_notes=True):
+        key = saved_row.screening.key
+        if conflicts and not _is_changed_by_form(key):
+            rows.append(saved_row)
+            continue
+        status, note = _submitted_outcome(key)
+        rows.append(
+            replace(
+                saved_row,
+                status=status,
+                note=note,
+                problem=conflicts.get(key) or problems.get(key, ""),
+                seen=saved_row.seen if conflicts else _seen_digest(key),
+            )
         )
-        for screening in check.content.screenings
-    ]
+    return rows

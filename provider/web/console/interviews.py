@@ -5,7 +5,8 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
-from provider.core.kinds.interview import Interview, Recording
+from provider.core.kinds.interview import Interview, Rating, Recording
+from provider.core.labels import format_datetime
 from provider.core.orders import COMPLETED
 from provider.core.orders.states import SUBMITTED
 from provider.core.products.schema_fields import clean_text
@@ -14,6 +15,7 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.console.seen_content import content_digest
 from provider.web.range_responses import safe_mimetype, serve_media
 from provider.web.report.interview_media import find_media_file
 
@@ -27,6 +29,10 @@ FILE_EXTENSIONS = {
     "video/mp4": "mp4",
     "audio/mp4": "mp4",
 }
+
+
+class RatingChanged(Conflict):
+    """A colleague rated the same answer after the form was opened."""
 
 
 @routes.get("")
@@ -65,6 +71,7 @@ def save_rating(order_id: str, question: str) -> Response:
         note = _read_text("note", MAX_NOTE_LENGTH)
         with services.db.writing() as session:
             interview = Interview.find(session, order_id, lock=True)
+            _require_seen_rating(interview, question, value, note)
             interview.rate(
                 question, value, note, authentication.current_staff().email, services.now()
             )
@@ -75,6 +82,10 @@ def save_rating(order_id: str, question: str) -> Response:
     except Invalid as error:
         return _render_interview(
             order_id, invalid_question=question, problem=str(error), status_code=400
+        )
+    except RatingChanged as error:
+        return _render_interview(
+            order_id, invalid_question=question, problem=str(error), status_code=409
         )
     except Conflict as error:
         return _render_interview(order_id, problem=str(error), status_code=409)
@@ -134,6 +145,10 @@ def _render_interview(
             invalid_question=invalid_question,
             problem=problem,
             form=request.form,
+            # An invalid form is compared with what it showed at first; after a conflict the page
+            # shows the colleague's rating, and saving again replaces it.
+            seen=request.form.get("seen", "") if status_code == 400 else "",
+            rating_digest=_rating_digest,
             max_length=MAX_NOTE_LENGTH,
         )
     return make_response(html, status_code)
@@ -188,10 +203,39 @@ def _question_number(interview: Interview, question_key: str) -> int:
 
 def _require_unchanged(interview: Interview, submitted_token: str) -> None:
     if submitted_token != edit_token(interview):
+        ratings = interview.ratings_by_question().values()
+        latest = max(ratings, key=lambda rating: rating.rated_at, default=None)
+        last_change = f". The last change: {_describe_rating(interview, latest)}" if latest else ""
         raise Conflict(
             "A colleague changed this interview after you opened this page, so nothing was saved. "
-            "This page now shows the current state"
+            f"This page now shows the current state{last_change}"
         )
+
+
+def _require_seen_rating(interview: Interview, question: str, value: int, note: str) -> None:
+    """Raise RatingChanged if the answer has another rating than the form showed."""
+    standing = interview.ratings_by_question().get(question)
+    standing_digest = _rating_digest(standing)
+    seen = request.form.get("seen", _rating_digest(None))
+    if standing and standing_digest not in (seen, content_digest(value, note)):
+        raise RatingChanged(
+            f"{_describe_rating(interview, standing)}, after you opened this page. Your rating is "
+            "not saved. Save again to replace the other one"
+        )
+
+
+def _rating_digest(rating: Rating | None) -> str:
+    return content_digest(rating.value, rating.note) if rating else content_digest("", "")
+
+
+def _describe_rating(interview: Interview, rating: Rating) -> str:
+    number = _question_number(interview, rating.question)
+    note = f" with the note “{rating.note}”" if rating.note else ""
+    time = format_datetime(rating.rated_at, interview.account.timezone)
+    scale = interview.content.scale
+    return (
+        f"{rating.actor} rated question {number} {scale.rating_text(rating.value)}{note}, on {time}"
+    )
 
 
 def _file_extension(mimetype: str) -> str:

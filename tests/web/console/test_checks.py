@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 from provider.core.kinds.check import Check
 from provider.core.orders import Order
 from provider.services import Services
+from provider.web.console import checks
 from tests import check_factories, factories
 from tests.factories import ManualClock
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
@@ -33,16 +35,18 @@ def check_path(order_id: str, path: str = "") -> str:
 def submit_form(
     console: ConsoleClient, order_id: str, path: str, page: str = "", **form: Any
 ) -> TestResponse:
-    """Submit a form of the check's page with the page's edit token."""
-    match = re.search(
-        r'name="edit_token" value="(\w+)"', console.get_text(check_path(order_id, page))
-    )
-    assert match, "the page has no form"
+    """Submit a form of the check's page with the page's hidden fields."""
+    fields = hidden_fields(console.get_text(check_path(order_id, page)))
     return console.submit(
-        check_path(order_id, path),
-        page=check_path(order_id, page),
-        **({"edit_token": match[1]} | form),
+        check_path(order_id, path), page=check_path(order_id, page), **(fields | form)
     )
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    """Return the fields that detect changes of colleagues."""
+    fields = dict(re.findall(r'name="(edit_token|revision|seen-\w+)" value="(\w+)"', page))
+    assert fields, "the page has no form"
+    return fields
 
 
 def outcome_form(note: str = check_factories.FINDING_NOTE, **fields: str) -> dict[str, str]:
@@ -183,17 +187,64 @@ def test_save_outcomes_with_outdated_form_changes_nothing(
     services: Services, client: FlaskClient, order_id: str
 ) -> None:
     console = ConsoleClient.signed_in(services, client)
-    stale = re.search(r'name="edit_token" value="(\w+)"', console.get_text(check_path(order_id)))
-    assert stale
+    stale = hidden_fields(console.get_text(check_path(order_id)))
     check_factories.record_findings(services, order_id, {"jobs": "consider"})
-    response = submit_form(
-        console, order_id, "outcomes", **outcome_form("Mine", edit_token=stale[1])
-    )
+    form = {"status-jobs": "clear", "note-jobs": "Mine", "status-record": "clear"}
+    response = submit_form(console, order_id, "outcomes", **stale, **form)
+    page = unescape(response.text)
     assert response.status_code == 409
-    assert "A colleague changed this check" in response.text
+    assert "A colleague changed this check" in page
+    note = check_factories.FINDING_NOTE
+    assert f"entered “To consider” for Employment history with the note “{note}”, on" in page
+    assert ">Mine</textarea>" in page
+    assert 'name="status-jobs" value="clear" checked' in page
+    assert 'name="status-record" value="clear" checked' in page
+    assert saved_findings(services, order_id) == {"jobs": ("consider", note)}
+    again = console.submit(
+        check_path(order_id, "outcomes"),
+        page=check_path(order_id),
+        **hidden_fields(page),
+        **form,
+    )
+    assert again.status_code == 302
     assert saved_findings(services, order_id) == {
-        "jobs": ("consider", check_factories.FINDING_NOTE)
+        "jobs": ("clear", "Mine"),
+        "record": ("clear", ""),
     }
+
+
+def test_save_outcomes_keeps_what_only_a_colleague_changed(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    stale = hidden_fields(console.get_text(check_path(order_id)))
+    check_factories.record_findings(services, order_id, {"jobs": "consider"})
+    response = submit_form(console, order_id, "outcomes", **stale, **{"status-record": "clear"})
+    assert response.status_code == 302
+    assert saved_findings(services, order_id) == {
+        "jobs": ("consider", check_factories.FINDING_NOTE),
+        "record": ("clear", ""),
+    }
+
+
+def test_save_outcomes_invalid_form_still_detects_a_change(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    stale = hidden_fields(console.get_text(check_path(order_id)))
+    check_factories.record_findings(services, order_id, {"jobs": "consider"})
+    invalid = submit_form(console, order_id, "outcomes", **stale, **{"note-jobs": "Mine"})
+    assert invalid.status_code == 400
+    assert hidden_fields(invalid.text) == stale
+
+
+def test_save_outcomes_after_reopening_is_refused(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    response = submit_form(console, order_id, "outcomes", **outcome_form(), revision="0")
+    assert response.status_code == 409
+    assert saved_findings(services, order_id) == {}
 
 
 def test_completion_page_shows_what_the_ats_receives(
@@ -227,10 +278,10 @@ def test_complete_with_missing_outcome_is_refused(
     assert "These screenings have no outcome yet: Employment history, Criminal record" in page
     response = submit_form(console, order_id, "outcomes")
     assert response.status_code == 302
-    match = re.search(r'name="edit_token" value="(\w+)"', console.get_text(check_path(order_id)))
-    assert match
+    with services.db.reading() as session:
+        token = checks.edit_token(Check.find(session, order_id))
     response = console.submit(
-        check_path(order_id, "complete"), page=check_path(order_id), edit_token=match[1]
+        check_path(order_id, "complete"), page=check_path(order_id), edit_token=token
     )
     assert response.status_code == 409
     assert factories.order_status(services, order_id) == "consented"

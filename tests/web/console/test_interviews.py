@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from flask import Flask
@@ -29,9 +30,22 @@ def interview_path(interview: str) -> str:
 def rate(
     console: ConsoleClient, interview: str, question: str, value: object, note: str = ""
 ) -> int:
-    path = f"{interview_path(interview)}/ratings/{question}"
-    response = console.submit(path, page=interview_path(interview), value=str(value), note=note)
-    return response.status_code
+    page = console.get_text(interview_path(interview))
+    return post_rating(console, interview, question, read_seen(page, question), value, note)[0]
+
+
+def read_seen(page: str, question: str) -> str:
+    """Return the digest of the rating that the form of a question shows; empty without a form."""
+    match = re.search(rf'/ratings/{question}">.*?name="seen" value="(\w+)"', page, re.DOTALL)
+    return match[1] if match else ""
+
+
+def post_rating(
+    console: ConsoleClient, interview: str, question: str, seen: str, value: object, note: str = ""
+) -> tuple[int, str]:
+    path, page = f"{interview_path(interview)}/ratings/{question}", interview_path(interview)
+    response = console.submit(path, page=page, seen=seen, value=str(value), note=note)
+    return response.status_code, unescape(response.text)
 
 
 def read_edit_token(console: ConsoleClient, interview: str) -> str:
@@ -298,6 +312,28 @@ def test_complete_with_outdated_result_is_refused(services: Services, client: Fl
     assert "Typed already" in text
     assert "Did not pass" in text
     assert factories.order_status(services, interview) == "pending"
+
+
+def test_rating_of_outdated_form_says_who_changed_what(
+    services: Services, client: FlaskClient
+) -> None:
+    interview, _ = interview_factories.submitted_interview(services)
+    console = ConsoleClient.signed_in(services, client)
+    seen = read_seen(console.get_text(interview_path(interview)), "why")
+    assert post_rating(console, interview, "why", seen, 5, "Good,\r\nI think")[0] == 303
+    assert post_rating(console, interview, "why", seen, 5, "Good,\r\nI think")[0] == 303  # twice
+    status_code, page = post_rating(console, interview, "why", seen, 1, "My own words")
+    assert status_code == 409
+    assert "operator@provider.test rated question 1" in page
+    assert "with the note “Good," in page
+    assert ">My own words</textarea>" in page
+    assert 'value="1" checked' in page
+    with services.db.reading() as session:
+        assert Interview.find(session, interview).ratings_by_question()["why"].value == 5
+    invalid = post_rating(console, interview, "why", seen, "", "My own words")
+    assert (invalid[0], read_seen(invalid[1], "why")) == (400, seen)
+    again = post_rating(console, interview, "why", read_seen(page, "why"), 1, "My own words")
+    assert again[0] == 303
 
 
 def test_completed_interview_cannot_be_rated_or_completed(
