@@ -1,0 +1,235 @@
+"""The status, headers and cookies of every route, as one table.
+
+`python -m tests.web.header_snapshot` writes the table to `snapshots/headers.txt`. Review the
+difference: a lost header or a cookie without `Secure` is a security fault.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from provider.app import ContractFlask, create_app
+from provider.core.accounts import Account
+from provider.core.orders import PDF, REPORT, SHARED, Link, Order, TimedOrder
+from provider.core.staff import complete_sign_in
+from provider.maintenance import schema_version
+from provider.outbox import Message
+from provider.services import Services
+from provider.storage.database import Database
+from tests import check_factories, factories, interview_factories
+
+SNAPSHOT = Path(__file__).parent / "snapshots" / "headers.txt"
+BASE_URL = "https://provider.test"
+# Headers whose value differs from response to response.
+VARIABLE_HEADERS = {"Content-Length", "Date", "ETag", "Last-Modified", "Set-Cookie", "Location"}
+STRANGER, VISITOR = "stranger", "visitor"  # a visitor has every session, token and link
+NO_VALUE = "nothing"  # of every parameter in a stranger's path
+# Paths beside the routes: an unknown one and a wrong method of each app, and redirects.
+OTHER_REQUESTS = (
+    ("GET", "/unknown"),
+    ("GET", "/console/unknown"),
+    ("GET", "/c/o/unknown/unknown"),
+    ("GET", "/static/unknown"),
+    ("DELETE", "/tests"),
+    ("DELETE", "/console/orders/"),
+    ("DELETE", "/c/o/unknown/"),
+    ("GET", "/console"),
+    ("GET", "/console/orders"),
+    ("GET", "/docs"),
+)
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """A client with every session, and the values of its paths."""
+
+    client: FlaskClient
+    token: str  # of an account
+    orders: dict[str, str]  # the public id by kind
+    values: dict[str, str]  # of the other parameters
+
+    def path(self, rule: Rule) -> str:
+        """Return a path of the rule that exists."""
+        kind = next((kind for kind in self.orders if kind in rule.endpoint), "assessment")
+        values = self.values | {"order_id": self.orders[kind], "public_id": self.orders[kind]}
+        values["token"] = self.values.get(rule.endpoint, self.values["report"])
+        if rule.endpoint.endswith("static"):
+            is_bootstrap = rule.endpoint.startswith("bootstrap")
+            values["filename"] = "css/bootstrap.min.css" if is_bootstrap else "theme.css"
+        return fill_path(rule, lambda name: values.get(name, NO_VALUE))
+
+
+def fill_path(rule: Rule, value_of: Callable[[str], str]) -> str:
+    """Return a path of a rule. A converter `any` gets its first value, a number 1."""
+
+    def replace(match: re.Match[str]) -> str:
+        converter, name = match[1] or "", match[2]
+        if converter.startswith("any"):
+            return converter[4:-1].split(",")[0].strip()
+        return "1" if converter == "int" else value_of(name)
+
+    return re.sub(r"<(?:([\w(), ]+):)?(\w+)>", replace, rule.rule)
+
+
+def collect(services: Services) -> str:
+    """Return the table. `services` have an empty database and the base URL BASE_URL."""
+    app = create_app(services)
+    visitor = _create_visitor(services, app)
+    header_sets: dict[str, str] = {}
+    rows = []
+    for method, rule in _routes(app):
+        path = fill_path(rule, lambda _: NO_VALUE)
+        response = _open(app.test_client(), method, path)
+        rows.append((rule.rule, method, STRANGER, response))
+        if method == "GET":
+            headers = {"Authorization": f"Bearer {visitor.token}"}
+            response = _open(visitor.client, method, visitor.path(rule), headers)
+            rows.append((rule.rule, method, VISITOR, response))
+    for method, path in OTHER_REQUESTS:
+        rows.append((path, method, STRANGER, _open(app.test_client(), method, path)))
+    invitation = f"/c/{visitor.values['candidate.open_invitation']}"
+    rows.append(("/c/<token>", "GET", "invited", _open(app.test_client(), "GET", invitation)))
+    rows.append(("/console/sign-in", "POST", VISITOR, _sign_in(app)))
+    texts = [(where, method, who, *_describe(response)) for where, method, who, response in rows]
+    for headers_text in sorted({text for *_, text, _ in texts}):
+        header_sets[headers_text] = f"H{len(header_sets) + 1}"
+    lines = ["# The headers of every route. Written by `python -m tests.web.header_snapshot`.", ""]
+    for text, name in header_sets.items():
+        lines += [f"{name}:", *(f"    {line}" for line in text.splitlines()), ""]
+    lines += [
+        f"{where} {method} {who}: {status} {header_sets[text]}{cookies}"
+        for where, method, who, status, text, cookies in sorted(texts)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _routes(app: ContractFlask) -> Iterator[tuple[str, Rule]]:
+    for flask_app in (app, app.pages):
+        for rule in flask_app.url_map.iter_rules():
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield method, rule
+
+
+def _open(
+    client: FlaskClient, method: str, path: str, headers: dict[str, str] | None = None
+) -> TestResponse:
+    return client.open(path, method=method, base_url=BASE_URL, headers=headers or {}, buffered=True)
+
+
+def _describe(response: TestResponse) -> tuple[int, str, str]:
+    """Return status, headers and cookies, without what differs between responses."""
+    headers = sorted(
+        f"{name}: {_normalise(name, value)}"
+        for name, value in response.headers
+        if name not in VARIABLE_HEADERS
+    )
+    cookies = [_describe_cookie(value) for value in response.headers.getlist("Set-Cookie")]
+    # A redirect shows its target without tokens: only whether it stays on this site.
+    target = urlsplit(response.location or "").netloc
+    suffix = f" to {target}" if target and target != "provider.test" else ""
+    return response.status_code, "\n".join(headers), suffix + "".join(sorted(cookies))
+
+
+def _normalise(name: str, value: str) -> str:
+    if name == "Allow":
+        return ", ".join(sorted(value.split(", ")))
+    return re.sub(r"filename=\S+", "filename=NAME", value)
+
+
+def _describe_cookie(header: str) -> str:
+    cookie, *attributes = header.split("; ")
+    name = re.sub(r"(c-).*", r"\1ORDER", cookie.partition("=")[0])
+    kept = sorted(text for text in attributes if not text.startswith("Expires="))
+    return f"\n    cookie {name}; {'; '.join(kept)}"
+
+
+def _sign_in(app: Flask) -> TestResponse:
+    client = app.test_client()
+    token = factories.csrf_token(_open(client, "GET", "/console/sign-in").text)
+    form = {"csrf_token": token, "email": "sam@provider.test", "password": "correct horse battery"}
+    return client.post("/console/sign-in", base_url=BASE_URL, data=form)
+
+
+def _create_visitor(services: Services, app: Flask) -> Visitor:
+    account_id, token = factories.create_account(services)
+    product = factories.create_test(services)
+    assessment = factories.place_order(services, account_id, product)
+    interview, (_, recording, *_) = interview_factories.completed_interview(
+        services, account=account_id
+    )
+    package = check_factories.create_package(services)
+    check = factories.place_order(
+        services,
+        account_id,
+        package,
+        "check",
+        callback_url="https://groove-tech.workable.com/checks/1",
+    )
+    client = app.test_client()
+    for order in (assessment, interview, check):
+        path = urlsplit(factories.invitation_url(services, order)).path
+        _open(client, "GET", path)
+    factories.create_staff(services)
+    with services.db.writing() as session:
+        test = Order.find(session, assessment)
+        assert isinstance(test, TimedOrder)
+        test.start(session, services.now())
+        staff_token = complete_sign_in(session, "sam@provider.test", "127.0.0.1", services.now())
+        completed = Order.find(session, interview)
+        Link.get_or_create_shared(
+            session, services.secret_box, completed, None, None, services.now()
+        )
+        session.flush()
+        tokens = {}
+        for purpose in (REPORT, PDF, SHARED):
+            link = Link.find_permanent(session, completed, purpose)
+            assert link
+            tokens[purpose] = link.get_token(services.secret_box)
+        account = session.get_one(Account, account_id).public_id
+        message = session.query(Message.public_id).first()
+        assert message
+    client.set_cookie("__Host-staff", staff_token, domain="provider.test", secure=True)
+    values = {
+        "report": tokens[REPORT],
+        "report.pdf": tokens[PDF],
+        "report.shared_report": tokens[SHARED],
+        "report.shared_pdf": tokens[SHARED],
+        "media_files.shared_media": tokens[SHARED],
+        "recording_id": recording,
+        "take_id": recording,
+        "product_id": product,
+        "account_id": account,
+        "message_id": message[0],
+        "colour": "1a2b3c",
+        "candidate.open_invitation": path.rpartition("/")[2],
+    }
+    orders = {"interview": interview, "check": check, "assessment": assessment}
+    return Visitor(client, token, orders | {"media": interview}, values)
+
+
+def main() -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder)
+        settings = factories.make_settings(
+            path,
+            PROVIDER_DATABASE_URL=f"sqlite:///{path / 'provider.db'}",
+            PROVIDER_BASE_URL=BASE_URL,
+        )
+        db = Database(settings.database_url)
+        schema_version.upgrade(db)
+        db.close()
+        services = factories.build_services(settings)
+        SNAPSHOT.write_text(collect(services))
+        services.db.close()
+
+
+if __name__ == "__main__":
+    main()
