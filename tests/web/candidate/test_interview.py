@@ -311,16 +311,16 @@ def test_upload_after_deadline_submits_saved_takes(
 def test_upload_announced_in_time_is_saved_after_the_end(
     client: FlaskClient, services: Services, started: str, clock: ManualClock
 ) -> None:
-    token: dict[str, Any] = {"X_CSRFToken": csrf_token(client, started)}
+    token = csrf_token(client, started)
     with services.db.reading() as session:
         ends = Interview.find(session, started).attempt_ends_at
     assert ends
     clock.current_time = ends - timedelta(seconds=1)
-    url = announce(client, started, **token).headers["Location"]
+    url = announce(client, started, X_CSRFToken=token).headers["Location"]
     clock.current_time = ends + timedelta(minutes=5)
     with services.db.writing() as session:
         factories.apply_deadlines(services, session, services.now())
-    assert send_piece(client, url, BYTES, 0, **token).status_code == 201
+    assert send_piece(client, url, BYTES, 0, X_CSRFToken=token).status_code == 201
     with services.db.writing() as session:
         interview = Interview.find(session, started)
         facts = dict(interview.evidence().facts)
