@@ -61,7 +61,6 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("DATABASE_URL", "sqlite:///data.db", "database_url", "sqlite:///data.db"),
     ("BASE_URL", "https://tests.example.com/", "base_url", "https://tests.example.com"),
     ("BASE_URL", "http://[::1]:8000", "base_url", "http://[::1]:8000"),
-    ("BASE_URL", "https://example.com/hiring/", "base_url", "https://example.com/hiring"),
     (
         "MAIL_URL",
         "smtp://u:p%40w@mail.example.com:587",
@@ -118,7 +117,7 @@ VALUES: list[tuple[str, str, str, Any]] = [
         "rediss://u:p%40w@cache.example.com:6380/1",
     ),
     ("LIMITS_URL", "valkeys://:pw@[::1]:6380/", "limits_url", "valkeys://:pw@[::1]:6380/"),
-    ("METRICS_TOKEN", " m3tr1cs ", "metrics_token", "m3tr1cs"),
+    ("METRICS_TOKEN", " sixteen-letters- ", "metrics_token", "sixteen-letters-"),
     ("PRIVATE_CALLBACKS", "allow", "private_callbacks", True),
     ("SECRET_KEY", f"{KEY}, {OLD_KEY}", "secret_keys", (b"k" * 32, b"o" * 32)),
 ]
@@ -155,6 +154,8 @@ BAD = [
     ("BASE_URL", "https://tests.example.com/?a=b"),
     ("BASE_URL", "https://tests.example.com/#top"),
     ("BASE_URL", "https://user:password@tests.example.com"),
+    ("BASE_URL", "https://example.com/tests"),
+    ("BASE_URL", "https://example.com//tests/"),
     ("BASE_URL", "https://tests example.com"),
     ("BASE_URL", "https://tests.example.com\nX: y"),
     ("MAIL_URL", "mail.example.com"),
@@ -205,8 +206,9 @@ BAD = [
     ("LIMITS_URL", "redis://cache.example.com/one"),
     ("LIMITS_URL", "redis://cache.example.com/0/1"),
     ("LIMITS_URL", "redis://cache.example.com?socket_timeout=60"),
-    ("METRICS_TOKEN", "two words"),
-    ("METRICS_TOKEN", "schlüssel"),
+    ("METRICS_TOKEN", "two words two words"),
+    ("METRICS_TOKEN", "schlüssel-schlüssel"),
+    ("METRICS_TOKEN", "fifteen-letters"),
     ("PRIVATE_CALLBACKS", "yes"),
     ("PRIVATE_CALLBACKS", "ALLOW"),
     ("SECRET_KEY", "secret"),
@@ -323,7 +325,7 @@ SECRETS = {
     "PROVIDER_MEDIA_URL": "s3://bucket/prefix?region=eu",
     "PROVIDER_MEDIA_DOWNLOADS": "signed",
     "PROVIDER_LIMITS_URL": "redis://robot:hunter5@cache.example.com/1",
-    "PROVIDER_METRICS_TOKEN": "hunter6",
+    "PROVIDER_METRICS_TOKEN": "hunter6-hunter6-hunter6",
 }
 
 

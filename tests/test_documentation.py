@@ -102,9 +102,9 @@ def test_public_links_are_served(pages_app: Flask) -> None:
 
 
 def test_metrics_guide_has_every_metric(services: Services) -> None:
-    settings = replace(services.settings, metrics_token="m3tr1cs")
+    settings = replace(services.settings, metrics_token="m3tr1cs-m3tr1cs-0")
     client = create_app(replace(services, settings=settings)).test_client()
-    response = client.get("/metrics", headers={"Authorization": "Bearer m3tr1cs"})
+    response = client.get("/metrics", headers={"Authorization": "Bearer m3tr1cs-m3tr1cs-0"})
     names = re.findall(r"^# TYPE (\S+) ", response.text, re.MULTILINE)
     assert {"provider_database_up", "provider_requests_total"} <= set(names)
     assert sorted(name for name in names if f"| `{name}` |" not in METRICS) == []

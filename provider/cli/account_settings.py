@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from provider.ats import ADAPTERS
 from provider.config import parse_duration
 from provider.core.accounts import Account
+from provider.core.host_patterns import is_too_broad
 from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
 from provider.services import Services
@@ -47,6 +48,8 @@ def parse_host(text: str) -> str:
     text = text.strip().lower()
     if len(text) > 253 or not HOST_PATTERN.fullmatch(text):
         raise Invalid(f"“{text}” is not a host: write only hooks.example.com or *.example.com")
+    if is_too_broad(text):
+        raise Invalid(f"“{text}” allows too many hosts: write at least two names after the star")
     return text.rstrip(".")
 
 

@@ -17,6 +17,7 @@ from provider.storage.s3_url import PLAIN_URL_PATTERN, is_bucket_url, split_url
 DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 SIZE_UNIT_BYTES = {"MB": 1_000_000, "GB": 1_000_000_000}
 MAX_DURATION = timedelta(days=3650)
+MIN_METRICS_TOKEN_LENGTH = 16  # characters
 
 
 def parse_duration(text: str) -> timedelta:
@@ -74,6 +75,11 @@ def parse_base_url(url: str) -> str:
         or not re.fullmatch(PLAIN_URL_PATTERN, url)
     ):
         raise Invalid("PROVIDER_BASE_URL should look like https://tests.example.com")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise Invalid(
+            "PROVIDER_BASE_URL should end after the host or its port: serve this program at a "
+            "host name of its own, such as https://tests.example.com"
+        )
     return url.rstrip("/")
 
 
@@ -188,9 +194,10 @@ def parse_limits_url(url: str | None) -> str | None:
 
 
 def parse_metrics_token(token: str | None) -> str | None:
-    if token and not re.fullmatch(r"[!-~]+", token):
+    if token and not re.fullmatch(rf"[!-~]{{{MIN_METRICS_TOKEN_LENGTH},}}", token):
         raise Invalid(
-            "PROVIDER_METRICS_TOKEN should be ASCII letters, digits and signs, without spaces"
+            f"PROVIDER_METRICS_TOKEN should be at least {MIN_METRICS_TOKEN_LENGTH} ASCII letters, "
+            "digits and signs, without spaces"
         )
     return token
 

@@ -16,6 +16,11 @@ def is_allowed_host(host: str, patterns: Iterable[str]) -> bool:
     )
 
 
+def is_too_broad(pattern: str) -> bool:
+    """Tell whether a pattern has fewer than two labels after the star, such as `*.com`."""
+    return pattern.startswith("*") and len([part for part in pattern.split(".") if part]) < 3
+
+
 def host_of(url: str) -> str:
     """Return the host of a URL, with the port unless it is the default port of the scheme.
 
@@ -29,6 +34,8 @@ def host_of(url: str) -> str:
 
 
 def _matches_pattern(host: str, pattern: str) -> bool:
+    if is_too_broad(pattern):  # an older program accepted it
+        return False
     if pattern.startswith("*."):
         return host.endswith(pattern[1:]) and not host.startswith(".")
     return host == pattern

@@ -25,8 +25,10 @@ def is_metrics_token(authorization: str, token: str | None) -> bool:
 
     If the settings have no token, no header is accepted.
     """
-    submitted = authorization.removeprefix("Bearer ")
-    return bool(token) and hmac.compare_digest(submitted.encode(), str(token).encode())
+    scheme, _, submitted = authorization.partition(" ")
+    if not token or scheme.lower() != "bearer":
+        return False
+    return hmac.compare_digest(submitted.strip().encode(), token.encode())
 
 
 class MetricsServer(ThreadingMixIn, WSGIServer):

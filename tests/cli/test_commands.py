@@ -274,6 +274,7 @@ def test_account_create_name_with_controls_is_cleaned(
         ([" "], "one line"),
         (["B", "--callback-host", "https://x.test/"], "not a host"),
         (["B", "--callback-host", "*"], "not a host"),
+        (["B", "--callback-host", "*.com"], "at least two names after the star"),
         (["B", "--expire-after", "soon"], "not a duration"),
         (["B", "--expire-after", "0d"], "not a duration"),
         (["B", "--expire-after", "999999w"], "up to ten years"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from provider.core.host_patterns import host_of, is_allowed_host
+from provider.core.host_patterns import host_of, is_allowed_host, is_too_broad
 
 PATTERNS = ["*.workable.com", "hooks.example.org", "127.0.0.1", "::1"]
 
@@ -67,6 +67,18 @@ def test_is_allowed_host_empty_list_or_pattern_allows_nothing() -> None:
     assert not is_allowed_host("workable.com", [])
     assert not is_allowed_host("workable.com", ["", "*", "*.", "."])
     assert not is_allowed_host("", ["", "*", "*.", "."])
+
+
+@pytest.mark.parametrize("pattern", ["*.com", "*.co", "*.co.", "*.CO", "*.", "*", "*..com"])
+def test_is_allowed_host_star_before_one_label_allows_nothing(pattern: str) -> None:
+    assert is_too_broad(pattern)
+    assert not is_allowed_host("example.com", [pattern])
+    assert not is_allowed_host("a.example.co", [pattern])
+
+
+@pytest.mark.parametrize("pattern", ["*.workable.com", "*.example.co.uk", "hooks", "127.0.0.1"])
+def test_is_too_broad_other_pattern_is_not(pattern: str) -> None:
+    assert not is_too_broad(pattern)
 
 
 def test_is_allowed_host_pattern_ignores_case_and_trailing_dot() -> None:

@@ -19,7 +19,7 @@ from provider.services import Services
 from tests import factories
 from tests.cli.test_serve import PROGRAM, environment, free_port
 
-TOKEN = "m3tr1cs"
+TOKEN = "m3tr1cs-m3tr1cs-0"
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -51,7 +51,7 @@ def test_metrics_server_with_token_answers_counters(
     assert 'provider_requests_total{code="200",endpoint="home.home"} 1.0' in response.text
 
 
-@pytest.mark.parametrize("header", [None, "Bearer m3tr1c", "Bearer", ""])
+@pytest.mark.parametrize("header", [None, "Bearer m3tr1c", "Bearer", "", TOKEN, f"Basic {TOKEN}"])
 def test_metrics_server_without_token_answers_401(
     server: MetricsServer, header: str | None
 ) -> None:

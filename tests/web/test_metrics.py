@@ -27,7 +27,7 @@ from tests import factories
 from tests.factories import ManualClock
 from tests.fake_ats import FakeAts
 
-METRICS_HEADERS = {"Authorization": "Bearer m3tr1cs"}
+METRICS_HEADERS = {"Authorization": "Bearer m3tr1cs-m3tr1cs-0"}
 Decline = Callable[..., None]
 Scrape = Callable[[], dict[str, float]]
 
@@ -42,7 +42,7 @@ def _instant_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def services(services: Services) -> Services:
     """Services with a metrics token, and with callbacks to private addresses."""
-    settings = replace(services.settings, private_callbacks=True, metrics_token="m3tr1cs")
+    settings = replace(services.settings, private_callbacks=True, metrics_token="m3tr1cs-m3tr1cs-0")
     return replace(services, settings=settings)
 
 
@@ -94,7 +94,11 @@ def decline(services: Services, ats: FakeAts) -> Decline:
     return decline
 
 
-@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer m3tr1c"}], ids=["none", "wrong"])
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": "Bearer m3tr1c"}, {"Authorization": "m3tr1cs-m3tr1cs-0"}],
+    ids=["none", "wrong", "without Bearer"],
+)
 def test_metrics_without_token_is_401(client: FlaskClient, headers: dict[str, str]) -> None:
     response = client.get("/metrics", headers=headers)
     assert response.status_code == 401

@@ -164,9 +164,9 @@ def test_pause_of_new_channel_has_its_name_and_no_host(services: Services, queue
 def test_ready_names_new_channel_of_a_pause(services: Services, queue: str) -> None:
     append(services, queue, "hello")
     pause(services, f"destination/{FileChannel.name}")
-    settings = replace(services.settings, metrics_token="m3tr1cs")
+    settings = replace(services.settings, metrics_token="m3tr1cs-m3tr1cs-0")
     client = create_app(replace(services, settings=settings)).test_client()
-    response = client.get("/ready", headers={"Authorization": "Bearer m3tr1cs"})
+    response = client.get("/ready", headers={"Authorization": "Bearer m3tr1cs-m3tr1cs-0"})
     assert response.json
     (paused,) = response.json["paused_hosts"]
     assert (paused["channel"], "host" in paused) == (FileChannel.name, False)
