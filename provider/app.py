@@ -1,6 +1,7 @@
 """Builds the two Flask apps, and starts the threads of a server: the one place that joins all."""
 
 import gc
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterable
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = structlog.get_logger()
+
+PRIVATE_UMASK = 0o077  # what the server writes is for its own user alone
 
 
 class ProviderFlask(Flask):
@@ -87,6 +90,7 @@ def start() -> tuple[ContractFlask, Callable[[], None]]:
     On SQLite the dispatcher runs in this process. On PostgreSQL every commit defers a job for
     `provider worker`. The threads also stop when the main thread ends.
     """
+    os.umask(PRIVATE_UMASK)  # another server than ours may not have done it
     logging_config.configure()
     app = create_app()
     services: Services = app.extensions["provider"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from provider.services import Services
 
 Record = Mapping[str, Any]
+PRIVATE_UMASK = 0o077  # what a command writes is for its own user alone
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -34,6 +35,7 @@ class ErrorReportingGroup(click.Group):
     ) -> NoReturn:
         """Run, then exit: 0 success, 1 the command failed, 2 wrong usage, 130 interrupted."""
         extra["standalone_mode"] = False
+        previous_umask = os.umask(PRIVATE_UMASK)
         try:
             code = super().main(args, prog_name, **extra)
         except click.exceptions.NoArgsIsHelpError as error:
@@ -47,6 +49,8 @@ class ErrorReportingGroup(click.Group):
             fail(_error_message(error))
         except _database_error_class() as error:
             fail(f"The database reports an error: {getattr(error, 'orig', None) or error}")
+        finally:
+            os.umask(previous_umask)  # for a program that calls a command as a function
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,6 +1,7 @@
 """Opening and initialising an instance's database and media store, by their URLs."""
 
 from contextlib import closing
+from pathlib import Path
 
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -8,7 +9,9 @@ from sqlalchemy.exc import ArgumentError
 from provider.config import Settings
 from provider.errors import Invalid
 from provider.maintenance import schema_version
+from provider.maintenance.manifest import EMAIL_FOLDER, KEY_FILE
 from provider.storage.database import Database
+from provider.storage.fsync import make_private, make_tree_private
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 
@@ -22,6 +25,18 @@ def initialise(settings: Settings) -> None:
         schema_version.upgrade(db, secret_box=SecretBox(settings.secret_keys))
     if settings.media_url.startswith("s3:"):
         MediaStore(settings.media_url).check()
+    _make_files_private(settings)
+
+
+def _make_files_private(settings: Settings) -> None:
+    """Take other users' permissions from the files of an instance that was there before.
+
+    The instance folder keeps its mode: it may be a folder of the system, such as `/srv`.
+    """
+    if settings.media_url.startswith("file:"):
+        make_tree_private(Path(settings.media_url.removeprefix("file:").removeprefix("//")))
+    make_tree_private(settings.instance / EMAIL_FOLDER)
+    make_private(settings.instance / KEY_FILE)
 
 
 def open_database(url: str) -> Database:

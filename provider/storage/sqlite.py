@@ -1,6 +1,7 @@
 """SQLite: which library is safe, how a connection is set up, and how transactions begin."""
 
 import sqlite3
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection
 
 from provider.storage.compiled import RawConnection
+from provider.storage.fsync import make_private
 
 BUSY_TIMEOUT_MS = 10_000  # a writer waits this long for another writer
 # 16 MB: orders write the same pages again and again, and a checkpoint copies such a page once.
@@ -51,6 +53,7 @@ def is_wal_safe(version: tuple[int, ...]) -> bool:
 def create_sqlite_engine(url: str, *, read_only: bool) -> Engine:
     """Return an engine whose transactions begin with BEGIN (read-only) or BEGIN IMMEDIATE."""
     library, is_safe = sqlite_library()
+    file = Path(url.removeprefix("sqlite:///"))
     engine = create_engine(
         url,
         module=library,
@@ -62,6 +65,10 @@ def create_sqlite_engine(url: str, *, read_only: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _connected(connection: Any, _record: object) -> None:
+        # By chmod alone: closing another descriptor of the file would release SQLite's locks. New
+        # side files get the mode of the database.
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            make_private(file.with_name(file.name + suffix))
         connection.isolation_level = None  # the driver begins no transaction by itself
         for pragma in (
             f"busy_timeout={BUSY_TIMEOUT_MS}",
