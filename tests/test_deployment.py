@@ -50,13 +50,40 @@ def test_installed_program_has_the_commands_in_use(text: str) -> None:
         assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0, command
 
 
-@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+needs_systemd = pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="systemd is not installed"
+)
+
+
+def copy_unit(unit: Path, folder: Path) -> Path:
+    """Return a copy whose program exists: systemd checks that, and ours is not installed here."""
+    copy = folder / unit.name.replace("@", "@8000")
+    copy.write_text(unit.read_text("utf-8").replace("/opt/provider/bin/provider", "/bin/true"))
+    return copy
+
+
+@needs_systemd
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: str(path.name))
 def test_systemd_accepts_the_units(unit: Path, tmp_path: Path) -> None:
-    copy = tmp_path / unit.name.replace("@", "@8000")
-    # systemd checks that the program exists; it is not installed here.
-    copy.write_text(unit.read_text("utf-8").replace("/opt/provider/bin/provider", "/bin/true"))
-    assert run("systemd-analyze", "verify", copy) == ""
+    assert run("systemd-analyze", "verify", copy_unit(unit, tmp_path)) == ""
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: str(path.name))
+def test_units_have_an_exposure_of_at_most_three(unit: Path, tmp_path: Path) -> None:
+    copy = copy_unit(unit, tmp_path)
+    report = run("systemd-analyze", "security", "--offline=true", "--no-pager", copy)
+    level = re.search(r"Overall exposure level for .*: ([0-9.]+) ", report)
+    assert level, report
+    assert float(level[1]) <= 3.0, report
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda path: str(path.name))
+def test_units_keep_their_folder_private(unit: Path) -> None:
+    lines = unit.read_text("utf-8").splitlines()
+    assert {"StateDirectoryMode=0700", "UMask=0077"} <= set(lines)
+    # The decoder sets limits of its own, which this group of system calls contains.
+    assert not any("~@resources" in line for line in lines)
 
 
 needs_nginx = pytest.mark.skipif(not nginx.is_installed(), reason="nginx is not installed")
