@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from provider.core.orders.batch import change_each, require_no_failure
 from provider.core.orders.order import Order
 from provider.core.orders.states import NOT_STARTED
 from provider.core.scheduled import ScheduledWork, WorkContext
@@ -18,18 +19,23 @@ def has_orders_to_expire(session: Session, now: datetime) -> bool:
     return session.scalar(select(Order.id).where(*_overdue_conditions(now)).limit(1)) is not None
 
 
-def expire_overdue_orders(session: Session, now: datetime) -> int:
-    """Expire one batch of overdue orders. Returns their number."""
+def expire_overdue_orders(
+    session: Session, now: datetime, failed_order_ids: set[int] | None = None
+) -> int:
+    """Expire one batch of overdue orders. Returns their number.
+
+    `failed_order_ids` are left out, and get the ids of orders whose expiry fails.
+    """
+    failed_order_ids = set() if failed_order_ids is None else failed_order_ids
     overdue_orders = session.scalars(
         select(Order)
-        .where(*_overdue_conditions(now))
+        .where(*_overdue_conditions(now), Order.id.not_in(failed_order_ids))
         .order_by(Order.expires_at)
         .limit(BATCH_SIZE)
         # Rows that another process or the candidate has locked are left for the next batch.
         .with_for_update(skip_locked=True)
     ).all()
-    for order in overdue_orders:
-        order.expire(session, now)
+    change_each(session, overdue_orders, lambda order: order.expire(session, now), failed_order_ids)
     return len(overdue_orders)
 
 
@@ -44,9 +50,11 @@ def _overdue_conditions(now: datetime) -> list[Any]:
 
 def _run(context: WorkContext) -> None:
     is_finished = False
+    failed_order_ids: set[int] = set()
     while not is_finished:
         with context.db.writing(separate_commit=True) as session:
-            is_finished = not expire_overdue_orders(session, context.now())
+            is_finished = not expire_overdue_orders(session, context.now(), failed_order_ids)
+    require_no_failure(failed_order_ids)
 
 
 EXPIRE_ORDERS = ScheduledWork(

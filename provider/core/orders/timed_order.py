@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
+from provider.core.orders.batch import change_each, require_no_failure
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.order import Order
 from provider.core.orders.states import PENDING, STARTED, SUBMITTED
@@ -142,18 +143,31 @@ def has_orders_to_close(session: Session, now: datetime) -> bool:
     )
 
 
-def close_overdue_orders(session: Session, secret_box: SecretBox, now: datetime) -> int:
-    """Close one batch of attempts that are past their deadline. Returns their number."""
+def close_overdue_orders(
+    session: Session,
+    secret_box: SecretBox,
+    now: datetime,
+    failed_order_ids: set[int] | None = None,
+) -> int:
+    """Close one batch of attempts that are past their deadline. Returns their number.
+
+    `failed_order_ids` are left out, and get the ids of orders whose closing fails.
+    """
+    failed_order_ids = set() if failed_order_ids is None else failed_order_ids
     overdue_orders = session.scalars(
         select(TimedOrder)
-        .where(*_overdue_conditions(now))
+        .where(*_overdue_conditions(now), TimedOrder.id.not_in(failed_order_ids))
         .order_by(TimedOrder.attempt_ends_at)
         .limit(BATCH_SIZE)
         # Rows that another process or the candidate has locked are left for the next batch.
         .with_for_update(skip_locked=True)
     ).all()
-    for order in overdue_orders:
-        order.close_at_deadline(session, secret_box, now)
+    change_each(
+        session,
+        overdue_orders,
+        lambda order: order.close_at_deadline(session, secret_box, now),
+        failed_order_ids,
+    )
     return len(overdue_orders)
 
 
@@ -169,9 +183,13 @@ def _overdue_conditions(now: datetime) -> list[Any]:
 
 def _run(context: WorkContext) -> None:
     is_finished = False
+    failed_order_ids: set[int] = set()
     while not is_finished:
         with context.db.writing(separate_commit=True) as session:
-            is_finished = not close_overdue_orders(session, context.secret_box, context.now())
+            is_finished = not close_overdue_orders(
+                session, context.secret_box, context.now(), failed_order_ids
+            )
+    require_no_failure(failed_order_ids)
 
 
 CLOSE_ATTEMPTS = ScheduledWork(
