@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from flask import Flask, request
 from flask_wtf import CSRFProtect
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from provider import config, logging_config, web
 from provider.ats import ADAPTERS
@@ -21,6 +20,7 @@ from provider.maintenance import schema_version
 from provider.services import Services
 from provider.web import request_time
 from provider.web.body_limits import MAX_BODY_BYTES
+from provider.web.client_address import TrustedProxies
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -64,8 +64,8 @@ def create_app(services: Services | None = None) -> ContractFlask:
     )
     app, api = _create_contract_app(services)
     app.pages = _create_pages_app(services, api)
-    if services.settings.is_https:
-        app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+    if proxy_count := services.settings.trusted_proxies:
+        app.wsgi_app = TrustedProxies(app.wsgi_app, proxy_count)  # type: ignore[method-assign]
     return app
 
 

@@ -1,14 +1,22 @@
 """`provider staff …`: the people who sign in to the console."""
 
 import sys
+from collections.abc import Callable
 
 import click
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from provider.cli.common import json_option, open_services, print_records, record_command
-from provider.core.audit import Action
+from provider.core import staff as core_staff
+from provider.core.audit import Action, Fields
 from provider.core.staff import ROLES, Staff
-from provider.errors import Conflict, NotFound
+from provider.services import Services
+
+email_argument = click.argument("email", metavar="EMAIL")
+password_option = click.option(
+    "--password-stdin", is_flag=True, help="Read the password from stdin, one line."
+)
 
 
 @click.group()
@@ -17,21 +25,15 @@ def staff() -> None:
 
 
 @staff.command()
-@click.argument("email", metavar="EMAIL")
+@email_argument
 @click.option("--role", required=True, type=click.Choice(ROLES))
-@click.option("--password-stdin", is_flag=True, help="Read the password from stdin, one line.")
+@password_option
 def create(email: str, role: str, password_stdin: bool) -> None:
     """Add a staff member; asks for the password unless --password-stdin is given."""
     password = _read_password(password_stdin)
     with open_services() as services, services.db.writing() as session:
         person = Staff.create(session, email, password, role, services.now())
-        record_command(
-            session,
-            services.now(),
-            Action.STAFF_CREATED,
-            f"staff:{person.email}",
-            after={"role": role},
-        )
+        _record(session, services, Action.STAFF_CREATED, person, after={"role": role})
     click.echo(f"{person.email} can sign in as {role}.")
 
 
@@ -48,24 +50,77 @@ def list_(as_json: bool) -> None:
 
 
 @staff.command()
-@click.argument("email", metavar="EMAIL")
+@email_argument
+@password_option
+def password(email: str, password_stdin: bool) -> None:
+    """Set a person's password and end the person's sessions."""
+    new_password = _read_password(password_stdin)
+    person = _change(
+        email,
+        Action.STAFF_PASSWORD_CHANGED,
+        lambda session, person: core_staff.change_password(session, person, new_password),
+    )
+    click.echo(f"{person.email} has a new password and is signed out everywhere.")
+
+
+@staff.command()
+@email_argument
+@click.argument("role", type=click.Choice(ROLES))
+def role(email: str, role: str) -> None:
+    """Give a person another role and end the person's sessions."""
+    person = _change(
+        email,
+        Action.STAFF_ROLE_CHANGED,
+        lambda session, person: core_staff.change_role(session, person, role),
+    )
+    click.echo(f"{person.email} is {role} from now on, and is signed out everywhere.")
+
+
+@staff.command()
+@email_argument
 def disable(email: str) -> None:
     """End a person's sessions and refuse further sign-ins."""
     with open_services() as services, services.db.writing() as session:
-        person = session.scalar(select(Staff).where(Staff.email == email.strip().casefold()))
-        if person is None:
-            raise NotFound(f"There is no staff member {email}: see `provider staff list`")
-        if person.disabled_at:
-            raise Conflict(f"{person.email} is disabled already")
-        person.disabled_at = services.now()
-        record_command(
-            session,
-            services.now(),
-            Action.STAFF_DISABLED,
-            f"staff:{person.email}",
-            before={"role": person.role},
-        )
+        person = Staff.get_by_email(session, email)
+        core_staff.disable(session, person, services.now())
+        _record(session, services, Action.STAFF_DISABLED, person, before={"role": person.role})
     click.echo(f"{person.email} can no longer sign in.")
+
+
+@staff.command()
+@email_argument
+def enable(email: str) -> None:
+    """Let a disabled person sign in again, with the same password and role."""
+    with open_services() as services, services.db.writing() as session:
+        person = Staff.get_by_email(session, email)
+        core_staff.enable(session, person)
+        _record(session, services, Action.STAFF_ENABLED, person, after={"role": person.role})
+    click.echo(f"{person.email} can sign in again as {person.role}.")
+
+
+def _change(email: str, action: Action, change: Callable[[Session, Staff], None]) -> Staff:
+    """Change a person and record it; a changed role is in the entry."""
+    with open_services() as services, services.db.writing() as session:
+        person = Staff.get_by_email(session, email)
+        old_role = person.role
+        change(session, person)
+        is_same_role = person.role == old_role
+        before = None if is_same_role else {"role": old_role}
+        after = None if is_same_role else {"role": person.role}
+        _record(session, services, action, person, before=before, after=after)
+    return person
+
+
+def _record(
+    session: Session,
+    services: Services,
+    action: Action,
+    person: Staff,
+    before: Fields | None = None,
+    after: Fields | None = None,
+) -> None:
+    subject = f"staff:{person.email}"
+    record_command(session, services.now(), action, subject, before=before, after=after)
 
 
 def _read_password(from_stdin: bool) -> str:

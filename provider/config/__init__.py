@@ -93,6 +93,12 @@ class Settings:
         parsers.parse_base_url,
         default="http://127.0.0.1:8000",
     )
+    trusted_proxies: int = _setting(
+        "PROVIDER_TRUSTED_PROXIES",
+        "how many proxies in front append to X-Forwarded-For; default: 1 with https://, else 0",
+        parsers.parse_trusted_proxies,
+        depends_on=("base_url",),
+    )
     mail_url: str | None = _setting(
         "PROVIDER_MAIL_URL",
         "smtp://user:password@host:port, smtp+tls:// for STARTTLS, smtps:// for TLS; "

@@ -83,6 +83,14 @@ def parse_base_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def parse_trusted_proxies(text: str | None, base_url: str) -> int:
+    if text is None:
+        return int(base_url.startswith("https://"))  # this program itself serves no TLS
+    if not re.fullmatch("[0-9]", text):
+        raise Invalid("PROVIDER_TRUSTED_PROXIES should be a number from 0 to 9")
+    return int(text)
+
+
 def parse_mail_url(url: str | None) -> str | None:
     parts = split_url(url or "smtp://unset")
     if not parts or parts.scheme not in ("smtp", "smtps", "smtp+tls"):

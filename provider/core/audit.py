@@ -44,8 +44,12 @@ class Action(StrEnum):
     ACCOUNT_TOKEN_REVOKED = "account.token_revoked"  # noqa: S105
     STAFF_CREATED = "staff.created"
     STAFF_DISABLED = "staff.disabled"
+    STAFF_ENABLED = "staff.enabled"
+    STAFF_PASSWORD_CHANGED = "staff.password_changed"  # noqa: S105
+    STAFF_ROLE_CHANGED = "staff.role_changed"
     STAFF_SIGNED_IN = "staff.signed_in"
     STAFF_SIGN_IN_FAILED = "staff.sign_in_failed"
+    STAFF_SIGN_IN_THROTTLED = "staff.sign_in_throttled"
     STAFF_SIGNED_OUT = "staff.signed_out"
     INSTANCE_BACKED_UP = "instance.backed_up"
     INSTANCE_RESTORED = "instance.restored"

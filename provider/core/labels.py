@@ -66,6 +66,7 @@ ACTION_LABELS = {
     "order.link_shown": "Candidate’s link shown",
     "pause.probed": "Paused delivery tried now",
     "staff.sign_in_failed": "Sign-in failed",
+    "staff.sign_in_throttled": "Sign-in refused after too many attempts",
     "staff.signed_in": "Signed in",
     "staff.signed_out": "Signed out",
 }

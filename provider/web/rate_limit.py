@@ -1,17 +1,14 @@
 """A limit on requests from one network, for pages that check a link's token or a password."""
 
-from ipaddress import IPv6Address, ip_address, ip_network
-
-from flask import request
 from werkzeug.exceptions import TooManyRequests
 
+from provider.core.networks import network_of, parse_address
 from provider.services import current_services
+from provider.web.client_address import client_address
 
 # Requests from one network; a whole office may share one address.
 MAX_REQUESTS = 600
 WINDOW_SECONDS = 60
-# The first bits of an IPv6 address are its network. A host chooses the other bits itself.
-IPV6_PREFIX_BITS = 64
 
 
 def limit_by_address() -> None:
@@ -20,7 +17,7 @@ def limit_by_address() -> None:
     A loopback address is not limited. It belongs to a proxy that is not configured as one, and
     stands for every client behind it.
     """
-    network = _rate_limit_network(request.remote_addr or "")
+    network = _rate_limit_network(client_address())
     if not network:
         return
     services = current_services()
@@ -30,15 +27,7 @@ def limit_by_address() -> None:
         raise TooManyRequests(retry_after=state.seconds_until_reset(now))
 
 
-def _rate_limit_network(remote_addr: str) -> str:
-    try:
-        address = ip_address(remote_addr)
-    except ValueError:  # a Unix socket has no address
-        return ""
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    if address.is_loopback:
-        return ""
-    if isinstance(address, IPv6Address):
-        return str(ip_network((int(address), IPV6_PREFIX_BITS), strict=False))
-    return str(address)
+def _rate_limit_network(address_text: str) -> str:
+    address = parse_address(address_text)
+    # A Unix socket has no address.
+    return "" if address is None or address.is_loopback else network_of(address_text)

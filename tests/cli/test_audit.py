@@ -112,6 +112,22 @@ def staff_disable(world: World) -> None:
     world.run("staff", "disable", "sam@provider.test")
 
 
+def staff_enable(world: World) -> None:
+    staff_disable(world)
+    world.run("staff", "enable", "sam@provider.test")
+
+
+def staff_password(world: World) -> None:
+    factories.create_staff(world.services)
+    words = ("staff", "password", "Sam@provider.test", "--password-stdin")
+    assert "signed out everywhere" in world.run(*words, stdin="correct horse stapler").stdout
+
+
+def staff_role(world: World) -> None:
+    factories.create_staff(world.services)
+    world.run("staff", "role", "sam@provider.test", "viewer")
+
+
 def product_import(world: World) -> None:
     (world.folder / "test.yaml").write_text(TEST)
     world.run("product", "import", str(world.folder / "test.yaml"), "--publish")
@@ -187,6 +203,9 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "account revoke": (account_revoke, [Action.ACCOUNT_CREATED, Action.ACCOUNT_TOKEN_REVOKED]),
     "staff create": (staff_create, [Action.STAFF_CREATED]),
     "staff disable": (staff_disable, [Action.STAFF_DISABLED]),
+    "staff enable": (staff_enable, [Action.STAFF_DISABLED, Action.STAFF_ENABLED]),
+    "staff password": (staff_password, [Action.STAFF_PASSWORD_CHANGED]),
+    "staff role": (staff_role, [Action.STAFF_ROLE_CHANGED]),
     "product import": (product_import, [Action.PRODUCT_IMPORTED, Action.PRODUCT_PUBLISHED]),
     "product publish": (product_publish, [Action.PRODUCT_PUBLISHED]),
     "product archive": (product_archive, [Action.PRODUCT_ARCHIVED]),

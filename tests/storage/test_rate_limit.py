@@ -299,9 +299,7 @@ def test_page_requests_behind_proxy_are_counted_by_client_address(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_rate_limit, "MAX_REQUESTS", 1)
-    secure = replace(
-        services, settings=replace(services.settings, base_url="https://provider.test")
-    )
+    secure = replace(services, settings=replace(services.settings, trusted_proxies=1))
     client = create_app(secure).test_client()
 
     def status(address: str) -> int:

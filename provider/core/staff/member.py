@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from provider.core.email_address import mend_address
 from provider.core.staff.passwords import hash_password
 from provider.core.staff.permissions import ROLE_PERMISSIONS, ROLES, Permission
-from provider.errors import Conflict, Invalid
+from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base, acquire_advisory_lock
 
 
@@ -40,9 +40,8 @@ class Staff(Base):
             or len(email) > 254
         ):
             raise Invalid(f"“{email}” is not an e-mail address")
-        if role not in ROLES:
-            raise Invalid(f"The role should be one of {', '.join(ROLES)}")
-        password_hash = hash_password(password)
+        require_role(role)
+        password_hash = hash_password(password, email)
         acquire_advisory_lock(session, "staff")
         if session.scalar(select(cls.id).where(cls.email == email)):
             raise Conflict(f"{email} is on the staff already")
@@ -50,7 +49,22 @@ class Staff(Base):
         session.add(staff)
         return staff
 
+    @classmethod
+    def get_by_email(cls, session: Session, email: str) -> "Staff":
+        """Return a person, locked until the end of the transaction. Raises NotFound."""
+        email = email.strip().casefold()
+        staff = session.scalar(select(cls).where(cls.email == email).with_for_update())
+        if staff is None:
+            raise NotFound(f"There is no staff member {email}: see `provider staff list`")
+        return staff
+
     @property
     def permissions(self) -> frozenset[Permission]:
         """The permissions of the role; none for a role that this program does not know."""
         return ROLE_PERMISSIONS.get(self.role, frozenset())
+
+
+def require_role(role: str) -> None:
+    """Raise Invalid for an unknown role."""
+    if role not in ROLES:
+        raise Invalid(f"The role should be one of {', '.join(ROLES)}")

@@ -1,25 +1,34 @@
-"""Sessions of the console, and a limit on sign-in attempts.
+"""Sessions of the console: signing in, and ending the sessions of a person.
 
-The database counts the attempts, so that all processes share the limit.
+A sign-in has three steps: `register_sign_in_attempt`, `verify_password` and `complete_sign_in`, all
+inside `sign_in_slot`. The attempt is counted before the verification, so simultaneous attempts
+cannot exceed a limit. The verification is slow on purpose and must not keep a transaction open.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, LargeBinary, delete, func, select
+from sqlalchemy import ForeignKey, LargeBinary, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core import audit
 from provider.core.audit import Action
-from provider.core.staff import passwords
+from provider.core.staff import passwords, throttle
 from provider.core.staff.member import Staff
-from provider.errors import Unauthorized
+from provider.core.staff.throttle import SignInThrottled
+from provider.errors import Unauthorized, Unavailable
 from provider.storage import secrets
-from provider.storage.database import Base, acquire_advisory_lock
+from provider.storage.database import Base
 
 STAFF_SESSION_LIFETIME = timedelta(hours=12)
-ATTEMPT_WINDOW = timedelta(minutes=15)
-MAX_ATTEMPTS_PER_EMAIL = 5
-MAX_ATTEMPTS_PER_IP_ADDRESS = 30
+# Each verification takes 64 MiB and a processor.
+MAX_CONCURRENT_SIGN_INS = 4
+SLOT_WAIT_SECONDS = 0.5  # longer, and waiting sign-ins would take the threads of other requests
+SLOT_RETRY_SECONDS = 2  # for Retry-After
+
+_slots = threading.BoundedSemaphore(MAX_CONCURRENT_SIGN_INS)
 
 
 class StaffSession(Base):
@@ -48,89 +57,100 @@ class StaffSession(Base):
             return None
         return staff_session
 
-
-class SignInAttempt(Base):
-    """A failed or unfinished sign-in. `key` is a digest of the e-mail or the IP address."""
-
-    __tablename__ = "sign_in_attempts"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[bytes] = mapped_column(LargeBinary, index=True)
-    attempted_at: Mapped[datetime] = mapped_column(index=True)
+    @classmethod
+    def end_all(cls, session: Session, staff: Staff) -> None:
+        """Sign a person out of every browser."""
+        session.execute(delete(cls).where(cls.staff_id == staff.id))
 
 
-def register_sign_in_attempt(session: Session, email: str, ip_address: str, now: datetime) -> str:
+@contextmanager
+def sign_in_slot() -> Iterator[None]:
+    """Let few sign-ins verify a password at once. Unavailable if none ends in time."""
+    if not _slots.acquire(timeout=SLOT_WAIT_SECONDS):
+        raise Unavailable("Many people are signing in at the moment. Try again in a few seconds")
+    try:
+        yield
+    finally:
+        _slots.release()
+
+
+def register_sign_in_attempt(
+    session: Session, email: str, ip_address: str, now: datetime, device_token: str = ""
+) -> str:
     """Count an attempt and return the password hash to verify (a dummy for an unknown e-mail).
 
-    Raises Unauthorized when the e-mail or the IP address has too many attempts in ATTEMPT_WINDOW.
-
-    A sign-in has three steps: this function, `verify_password` and `complete_sign_in`. The attempt
-    is counted before the verification, so simultaneous attempts cannot exceed the limit. The
-    verification is slow on purpose and must not keep a transaction open.
+    Raises SignInThrottled when there were too many attempts.
     """
     email = _normalize_email(email)
-    for key, max_attempts in _attempt_limits(email, ip_address).items():
-        acquire_advisory_lock(session, f"sign-in attempt {key.hex()}")
-        if _count_attempts(session, key, now) >= max_attempts:
-            raise Unauthorized("Too many attempts. Wait a quarter of an hour, then try again")
-        session.add(SignInAttempt(key=key, attempted_at=now))
+    throttle.count_attempt(session, email, ip_address, device_token, now)
     staff = session.scalar(select(Staff).where(Staff.email == email, Staff.disabled_at.is_(None)))
     return staff.password_hash if staff else passwords.dummy_hash()
 
 
-def complete_sign_in(session: Session, email: str, ip_address: str, now: datetime) -> str:
+def complete_sign_in(
+    session: Session,
+    email: str,
+    ip_address: str,
+    now: datetime,
+    *,
+    device_token: str = "",
+    verified_hash: str | None = None,
+) -> str:
     """Create a session after `verify_password` succeeded. Returns the value of the cookie.
 
-    All attempts of the e-mail are deleted, but only this attempt of the IP address. Otherwise a
-    person with one password could guess the passwords of others without a limit.
+    Raises Unauthorized if the password was changed or the person disabled meanwhile.
     """
     email = _normalize_email(email)
-    staff = session.scalars(select(Staff).where(Staff.email == email)).one()
-    email_key, ip_address_key = _attempt_limits(email, ip_address)
-    this_attempt = (
-        select(func.max(SignInAttempt.id))
-        .where(SignInAttempt.key == ip_address_key)
-        .scalar_subquery()
-    )
-    session.execute(
-        delete(SignInAttempt).where(
-            (SignInAttempt.key == email_key)
-            | (SignInAttempt.id == this_attempt)
-            | (SignInAttempt.attempted_at < now - ATTEMPT_WINDOW)
-        )
-    )
+    staff = session.scalars(select(Staff).where(Staff.email == email).with_for_update()).one()
+    if staff.disabled_at or verified_hash not in (None, staff.password_hash):
+        raise Unauthorized("Your account was changed just now. Sign in again")
+    throttle.forget_attempts(session, email, ip_address, device_token, now)
     session.execute(delete(StaffSession).where(StaffSession.expires_at < now))
     origin = {"ip_address": ip_address}
     audit.record(session, email, Action.STAFF_SIGNED_IN, f"staff:{email}", now=now, after=origin)
     return _create_session(session, staff, now)
 
 
-def record_failed_sign_in(session: Session, email: str, ip_address: str, now: datetime) -> None:
-    """Write a failed sign-in to the audit log.
+def remember_sign_in(
+    session: Session, email: str, ip_address: str, now: datetime, device_token: str
+) -> str:
+    """Remember the network and the browser of a sign-in. Returns the browser's token."""
+    staff = session.scalars(select(Staff).where(Staff.email == _normalize_email(email))).one()
+    return throttle.remember_origin(session, staff, ip_address, device_token, now)
 
-    An e-mail that is not of the staff is left out: people type their password into that field too.
+
+def record_failed_sign_in(session: Session, email: str, ip_address: str, now: datetime) -> None:
+    """Write a failed sign-in to the audit log."""
+    _record_refusal(session, Action.STAFF_SIGN_IN_FAILED, email, ip_address, now)
+
+
+def record_throttled_sign_in(
+    session: Session, error: SignInThrottled, email: str, ip_address: str, now: datetime
+) -> None:
+    """Write a refused attempt to the audit log, once for each limit and quarter of an hour.
+
+    A stranger could fill the log otherwise.
+    """
+    if throttle.is_first_refusal(session, error.limit_key, now):
+        _record_refusal(session, Action.STAFF_SIGN_IN_THROTTLED, email, ip_address, now)
+
+
+def _record_refusal(
+    session: Session, action: Action, email: str, ip_address: str, now: datetime
+) -> None:
+    """Write an entry without an e-mail that is not of the staff.
+
+    People type their password into that field too.
     """
     email = _normalize_email(email)
     is_known = session.scalar(select(Staff.id).where(Staff.email == email)) is not None
-    audit.record(
-        session,
-        audit.SYSTEM,
-        Action.STAFF_SIGN_IN_FAILED,
-        f"staff:{email if is_known else 'unknown'}",
-        now=now,
-        after={"ip_address": ip_address},
-    )
+    subject = f"staff:{email if is_known else 'unknown'}"
+    origin = {"ip_address": ip_address}
+    audit.record(session, audit.SYSTEM, action, subject, now=now, after=origin)
 
 
 def _normalize_email(email: str) -> str:
     return "".join(filter(str.isprintable, email.strip().casefold()))[:254]
-
-
-def _attempt_limits(email: str, ip_address: str) -> dict[bytes, int]:
-    return {
-        secrets.sha256_digest(f"email {email}"): MAX_ATTEMPTS_PER_EMAIL,
-        secrets.sha256_digest(f"address {ip_address}"): MAX_ATTEMPTS_PER_IP_ADDRESS,
-    }
 
 
 def _create_session(session: Session, staff: Staff, now: datetime) -> str:
@@ -144,10 +164,3 @@ def _create_session(session: Session, staff: Staff, now: datetime) -> str:
         )
     )
     return token
-
-
-def _count_attempts(session: Session, key: bytes, now: datetime) -> int:
-    query = select(func.count()).where(
-        SignInAttempt.key == key, SignInAttempt.attempted_at > now - ATTEMPT_WINDOW
-    )
-    return session.scalar(query) or 0

@@ -19,6 +19,7 @@ from provider.services import current_services
 from provider.texts import Text
 from provider.web.candidate.responses import branding_context, redirect_to_landing
 from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
+from provider.web.client_address import client_address
 
 CheckRequest = CandidateRequest[Check]
 
@@ -64,7 +65,7 @@ def _record_consent(candidate_request: CheckRequest) -> None:
         current_services().secret_box,
         request.form.get("name", ""),
         request.form,
-        ip_address=request.remote_addr or "",
+        ip_address=client_address(),
         user_agent=request.user_agent.string,
         now=candidate_request.now,
     )

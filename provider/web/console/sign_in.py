@@ -3,23 +3,32 @@
 Verifying a password is slow on purpose, so no transaction is open meanwhile.
 """
 
+from datetime import timedelta
+
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from sqlalchemy import delete, select
 from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.staff import (
+    KNOWN_ORIGIN_LIFETIME,
+    SLOT_RETRY_SECONDS,
     STAFF_SESSION_LIFETIME,
+    SignInThrottled,
     Staff,
     StaffSession,
     complete_sign_in,
     record_failed_sign_in,
+    record_throttled_sign_in,
     register_sign_in_attempt,
+    remember_sign_in,
+    sign_in_slot,
     verify_password,
 )
-from provider.errors import Unauthorized
+from provider.errors import Unavailable
 from provider.services import Services, current_services
 from provider.storage import secrets
+from provider.web.client_address import client_address
 from provider.web.console.authentication import (
     cookie_name,
     current_staff,
@@ -40,20 +49,13 @@ def sign_in() -> Response:
     limit_by_address()
     if request.method == "GET":
         return _render_form()
-    services, email = current_services(), request.form.get("email", "")
-    ip_address = request.remote_addr or ""
     try:
-        with services.db.writing() as session:
-            password_hash = register_sign_in_attempt(session, email, ip_address, services.now())
-    except Unauthorized as error:
-        return _render_form(str(error), 429)
-    if not verify_password(password_hash, request.form.get("password", "")):
-        with services.db.writing() as session:
-            record_failed_sign_in(session, email, ip_address, services.now())
-        return _render_form(INVALID_CREDENTIALS_MESSAGE, 403)
-    with services.db.writing() as session:
-        token = complete_sign_in(session, email, ip_address, services.now())
-    return _sign_in_response(services, token)
+        with sign_in_slot():
+            return _verify_and_sign_in(current_services())
+    except Unavailable as error:
+        response = _render_form(str(error), 503)
+        response.headers["Retry-After"] = str(SLOT_RETRY_SECONDS)
+        return response
 
 
 @routes.post("/sign-out")
@@ -68,8 +70,30 @@ def sign_out() -> Response:
         )
         record_act(session, Action.STAFF_SIGNED_OUT, f"staff:{current_staff().email}")
     response = redirect(url_for("console.sign_in.sign_in"))
-    _set_cookie(services, response, "", 0)
+    _set_cookie(services, response, cookie_name(services), "", timedelta(0))
     return response
+
+
+def _verify_and_sign_in(services: Services) -> Response:
+    email, ip_address, now = request.form.get("email", ""), client_address(), services.now()
+    device_token = request.cookies.get(_device_cookie_name(services), "")
+    try:
+        with services.db.writing() as session:
+            password_hash = register_sign_in_attempt(session, email, ip_address, now, device_token)
+    except SignInThrottled as error:
+        with services.db.writing() as session:
+            record_throttled_sign_in(session, error, email, ip_address, now)
+        return _render_form(str(error), 429)
+    if not verify_password(password_hash, request.form.get("password", "")):
+        with services.db.writing() as session:
+            record_failed_sign_in(session, email, ip_address, now)
+        return _render_form(INVALID_CREDENTIALS_MESSAGE, 403)
+    with services.db.writing() as session:
+        token = complete_sign_in(
+            session, email, ip_address, now, device_token=device_token, verified_hash=password_hash
+        )
+        device_token = remember_sign_in(session, email, ip_address, now, device_token)
+    return _sign_in_response(services, token, device_token)
 
 
 def safe_redirect_target(url: str) -> str:
@@ -93,17 +117,26 @@ def _render_form(problem: str = "", status_code: int = 200) -> Response:
     return make_response(page, status_code)
 
 
-def _sign_in_response(services: Services, token: str) -> Response:
+def _sign_in_response(services: Services, token: str, device_token: str) -> Response:
     response = redirect(safe_redirect_target(request.form.get("next", "")))
-    _set_cookie(services, response, token, int(STAFF_SESSION_LIFETIME.total_seconds()))
+    _set_cookie(services, response, cookie_name(services), token, STAFF_SESSION_LIFETIME)
+    # Signing out keeps it: it opens nothing, and saves the person from the limits on strangers.
+    device_cookie = _device_cookie_name(services)
+    _set_cookie(services, response, device_cookie, device_token, KNOWN_ORIGIN_LIFETIME)
     return response
 
 
-def _set_cookie(services: Services, response: Response, value: str, max_age_seconds: int) -> None:
+def _device_cookie_name(services: Services) -> str:
+    return "__Host-device" if services.settings.is_https else "device"
+
+
+def _set_cookie(
+    services: Services, response: Response, name: str, value: str, max_age: timedelta
+) -> None:
     response.set_cookie(
-        cookie_name(services),
+        name,
         value,
-        max_age=max_age_seconds,
+        max_age=max_age,
         path="/",
         secure=services.settings.is_https,
         httponly=True,

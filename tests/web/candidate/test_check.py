@@ -3,6 +3,7 @@
 import email
 import email.policy
 import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from provider.app import create_app
 from provider.core.kinds.check import Check
 from provider.core.orders import Order
 from provider.delivery.dispatcher import Dispatcher
@@ -32,10 +34,9 @@ def open_invitation(services: Services, client: FlaskClient, public_id: str) -> 
 def give_consent(client: FlaskClient, public_id: str, token: str = "", **form: Any) -> TestResponse:
     path = f"/c/o/{public_id}/consent"
     token = token or factories.csrf_token(client.get(path).text)
+    headers = {"User-Agent": "A phone/2.0", "X-Forwarded-For": form.pop("X-Forwarded-For", "")}
     fields = check_factories.FORM_VALUES | {"name": check_factories.SIGNED_NAME} | form
-    return client.post(
-        path, data={"csrf_token": token, **fields}, headers={"User-Agent": "A phone/2.0"}
-    )
+    return client.post(path, data={"csrf_token": token, **fields}, headers=headers)
 
 
 def load_check(services: Services, public_id: str) -> Check:
@@ -114,6 +115,25 @@ def test_give_consent_records_address_and_user_agent(
     text = check.content.disclosure.text
     assert consent.disclosure_digest == hashlib.sha256(text.encode()).hexdigest()
     assert check.decrypt_details(services.secret_box) == check_factories.STORED_DETAILS
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("192.0.2.66, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        ("192.0.2.66, [2001:db8::7]:51234, 10.0.0.2:80", "2001:db8::7"),
+    ],
+)
+def test_give_consent_behind_two_proxies_records_the_client(
+    services: Services, forwarded: str, address: str
+) -> None:
+    settings = replace(services.settings, trusted_proxies=2)
+    client = create_app(replace(services, settings=settings)).test_client()
+    placed = check_factories.place_check(services)
+    open_invitation(services, client, placed)
+    give_consent(client, placed, **{"X-Forwarded-For": forwarded})
+    (consent,) = load_check(services, placed).consents
+    assert consent.ip_address == address
 
 
 def test_give_consent_twice_records_one_consent(

@@ -1,5 +1,6 @@
 """Signing in to the console, signing out, and the permissions of each role."""
 
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +11,9 @@ from sqlalchemy import func, select
 
 from provider.app import create_app
 from provider.config import Settings
-from provider.core.staff import StaffSession
+from provider.core.audit import AuditEntry
+from provider.core.staff import StaffSession, sign_in_slot
+from provider.core.staff.sign_in import MAX_CONCURRENT_SIGN_INS
 from provider.services import Services
 from provider.web.console.sign_in import safe_redirect_target
 from tests import factories
@@ -131,6 +134,66 @@ def test_sign_in_after_five_failures_is_blocked_for_a_while(
     assert refused.status_code == 429
     assert "Wait a quarter of an hour" in refused.text
     clock.advance(timedelta(minutes=15, seconds=1))
+    assert console.sign_in("sam@provider.test", password).status_code == 302
+
+
+def audit_actions(services: Services) -> list[str]:
+    with services.db.reading() as session:
+        return list(session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))
+
+
+def test_sign_in_from_known_browser_after_failures_of_others_works(
+    app: Flask, services: Services, client: FlaskClient
+) -> None:
+    password = factories.create_staff(services)
+    console, stranger = ConsoleClient(client), ConsoleClient(app.test_client())
+    assert console.sign_in("sam@provider.test", password).status_code == 302
+    device = client.get_cookie("device")
+    assert device
+    assert device.http_only
+    console.submit("/console/sign-out")
+    for _ in range(5):
+        assert stranger.sign_in("sam@provider.test", "wrong").status_code == 403
+    assert stranger.sign_in("sam@provider.test", password).status_code == 429
+    assert console.sign_in("sam@provider.test", password).status_code == 302
+    kept = client.get_cookie("device")
+    assert kept
+    assert kept.value == device.value
+
+
+def test_sign_in_acts_are_in_the_audit_log(services: Services, client: FlaskClient) -> None:
+    password = factories.create_staff(services)
+    console = ConsoleClient(client)
+    console.sign_in("sam@provider.test", password)
+    console.submit("/console/sign-out")
+    client.delete_cookie("device")
+    for _ in range(5):
+        console.sign_in("sam@provider.test", "wrong")
+    for _ in range(3):
+        console.sign_in("sam@provider.test", password)
+    # Refusals are recorded once, or a stranger could fill the log.
+    assert audit_actions(services) == [
+        "staff.signed_in",
+        "staff.signed_out",
+        *["staff.sign_in_failed"] * 5,
+        "staff.sign_in_throttled",
+    ]
+
+
+def test_sign_in_beyond_four_at_once_is_told_to_wait(
+    services: Services, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = factories.create_staff(services)
+    console = ConsoleClient(client)
+    monkeypatch.setattr("provider.core.staff.sign_in.SLOT_WAIT_SECONDS", 0.01)
+    with ExitStack() as stack:
+        for _ in range(MAX_CONCURRENT_SIGN_INS):
+            stack.enter_context(sign_in_slot())
+        for _ in range(6):  # more than the limit on failures
+            busy = console.sign_in("sam@provider.test", "wrong")
+    assert busy.status_code == 503
+    assert busy.headers["Retry-After"] == "2"
+    assert "Try again in a few seconds" in busy.text
     assert console.sign_in("sam@provider.test", password).status_code == 302
 
 
