@@ -1,4 +1,4 @@
-"""`provider order …`: list, show, cancel and reopen orders, and print invitation links."""
+"""`provider order …`: list, show, cancel and reopen orders, print and revoke links."""
 
 from typing import Any
 
@@ -179,6 +179,27 @@ def reopen(order_id: str, reason: str) -> None:
             after={"status": order.status},
         )
     click.echo("Reopened; the candidate is invited again.")
+
+
+@order.command("revoke-links")
+@click.argument("order_id", metavar="ID")
+@click.option("--reason", required=True, help="The reason, for the order's timeline.")
+def revoke_links(order_id: str, reason: str) -> None:
+    """Make every link of an order useless: invitation, report, PDF and shared links."""
+    with open_services() as services, services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        count = order.revoke_links(session, services.secret_box, ACTOR, reason, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ORDER_LINKS_REVOKED,
+            f"order:{order_id}",
+            after={"links": count},
+        )
+    click.echo(
+        f"Revoked {count} links. `provider order link` shows the candidate's new one; the ATS gets "
+        "the others when it asks."
+    )
 
 
 def _order_record(order: Order) -> dict[str, Any]:

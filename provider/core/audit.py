@@ -26,6 +26,7 @@ class Action(StrEnum):
 
     ORDER_CANCELLED = "order.cancelled"
     ORDER_REOPENED = "order.reopened"
+    ORDER_LINKS_REVOKED = "order.links_revoked"
     ORDER_LINK_SHOWN = "order.link_shown"
     INTERVIEW_RATED = "interview.rated"
     INTERVIEW_COMPLETED = "interview.completed"

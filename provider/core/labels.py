@@ -57,6 +57,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "shared": "Shared link created",
     "viewed": "Report opened",
     "link shown": "Candidate’s link shown",
+    "links revoked": "All links revoked",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
     "status": "Status update",

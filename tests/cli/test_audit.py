@@ -161,6 +161,10 @@ def order_reopen(world: World) -> None:
     world.run("order", "reopen", order_id, "--reason", "The link was broken")
 
 
+def order_revoke_links(world: World) -> None:
+    world.run("order", "revoke-links", world.order(), "--reason", "The e-mail was forwarded")
+
+
 def delivery_retry(world: World) -> None:
     create_failed_deliveries(world.services, world.run, "Groove Tech", 1)
     world.run("delivery", "retry", "--all")
@@ -215,6 +219,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     ),
     "order link": (order_link, [Action.ORDER_LINK_SHOWN]),
     "order cancel": (order_cancel, [Action.ORDER_CANCELLED]),
+    "order revoke-links": (order_revoke_links, [Action.ORDER_LINKS_REVOKED]),
     "order reopen": (order_reopen, [Action.ORDER_REOPENED]),
     "delivery retry": (
         delivery_retry,

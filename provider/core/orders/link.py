@@ -93,6 +93,16 @@ class Link(Base):
         return link if link and not link.revoked_at else None
 
     @classmethod
+    def was_revoked(cls, session: Session, token: str, purpose: str) -> bool:
+        """Return whether a token is of a link that worked once."""
+        query = select(cls.id).where(
+            cls.token_hash == secrets.sha256_digest(token),
+            cls.purpose == purpose,
+            cls.revoked_at.is_not(None),
+        )
+        return session.scalar(query) is not None
+
+    @classmethod
     def find_permanent(cls, session: Session, order: "Order", purpose: str) -> "Link | None":
         """Return the newest link of an order that never expires."""
         return session.scalar(
@@ -155,6 +165,11 @@ class Link(Base):
     @classmethod
     def _permanent_conditions(cls) -> tuple[ColumnElement[bool], ...]:
         return cls.revoked_at.is_(None), cls.expires_at.is_(None), cls.views_left.is_(None)
+
+    @property
+    def is_permanent(self) -> bool:
+        """Whether the link works until it is revoked."""
+        return not self.revoked_at and self.expires_at is None and self.views_left is None
 
     def is_valid(self, now: datetime) -> bool:
         """Whether the link is neither revoked nor expired and has views left."""
@@ -224,3 +239,7 @@ class OrderSession(Base):
     @classmethod
     def _find(cls, session: Session, cookie: str) -> "OrderSession | None":
         return session.scalar(select(cls).where(cls.token_hash == secrets.sha256_digest(cookie)))
+
+    def end_all(cls, session: Session, order: "Order") -> None:
+        """End the candidate's sessions in every browser."""
+        session.execute(delete(cls).where(cls.order_id == order.id))

@@ -25,7 +25,7 @@ from provider import logging_config, outbox
 from provider.core.accounts import Account
 from provider.core.orders.candidate import Candidate
 from provider.core.orders.evidence import Evidence
-from provider.core.orders.link import INVITE, PDF, REPORT, Link
+from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order_state import OrderState
 from provider.core.orders.states import (
     ALLOWED_PREVIOUS_STATUSES,
@@ -253,7 +253,32 @@ class Order(OrderState, Base):
             attempt_ends_at=None,
             held_open_until=None,
         )
+        self._end_invitations(session, now)
         self.invite(session, secret_box, now)
+
+    def revoke_links(
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
+    ) -> int:
+        """Revoke every link and end the candidate's sessions. Returns the number of links.
+
+        Links without a limit get a successor, or the next e-mail and the next poll of the ATS would
+        have no address. Nobody is told of it here.
+        """
+        revoked_links = [link for link in self.links if not link.revoked_at]
+        for purpose in sorted({link.purpose for link in revoked_links if link.is_permanent}):
+            if purpose != SHARED:  # the ATS gets a new shared link when it asks for one
+                session.add(Link.create(secret_box, self, purpose, now))
+        for link in revoked_links:
+            link.revoked_at = now
+        OrderSession.end_all(session, self)
+        self.record_event(session, "links revoked", actor, now, reason)
+        return len(revoked_links)
+
+    def _end_invitations(self, session: Session, now: datetime) -> None:
+        for link in self.links:
+            if link.purpose == INVITE and not link.revoked_at:
+                link.revoked_at = now
+        OrderSession.end_all(session, self)
 
     def complete(
         self, session: Session, secret_box: SecretBox, result: "Result", actor: str, now: datetime

@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response
 from provider.core.orders import INVITE, GivenTime, Link, Order, OrderSession
 from provider.core.orders.link import CANDIDATE_SESSION_LIFETIME
 from provider.core.products.product import ProductVersion
-from provider.errors import NotFound, Unauthorized
+from provider.errors import Gone, NotFound, Unauthorized
 from provider.services import current_services
 from provider.storage import secrets
 from provider.web.request_time import request_began_at
@@ -139,6 +139,8 @@ def _cookie_name(public_id: str) -> str:
 
 def _find_invited_order(session: Session, token: str) -> Order:
     link = Link.find(session, token, INVITE)
+    if link is None and Link.was_revoked(session, token, INVITE):
+        raise Gone("A newer link has replaced this one: please use the newest e-mail you have")
     if link is None:
         raise NotFound("There is no such invitation")
     return link.order

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
-from provider.core.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, Link, Order
+from provider.core.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, STATUSES, Link, Order
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
@@ -39,6 +39,10 @@ def _reopen(order: Order, session: Session, actor: str, reason: str, now: dateti
     order.reopen(session, current_services().secret_box, actor, reason, now)
 
 
+def _revoke_links(order: Order, session: Session, actor: str, reason: str, now: datetime) -> None:
+    order.revoke_links(session, current_services().secret_box, actor, reason, now)
+
+
 ORDER_ACTIONS = {
     "cancel": OrderAction(
         Action.ORDER_CANCELLED,
@@ -52,17 +56,23 @@ ORDER_ACTIONS = {
         _reopen,
         "The order is reopened, and the candidate is invited again.",
     ),
+    "revoke-links": OrderAction(
+        Action.ORDER_LINKS_REVOKED,
+        frozenset(STATUSES),
+        _revoke_links,
+        "All links of this order are revoked.",
+    ),
 }
 
 
-@routes.get("/<any(cancel, reopen):name>")
+@routes.get("/<any(cancel, reopen, 'revoke-links'):name>")
 @requires(Permission.MANAGE_ORDERS)
 def confirm(order_id: str, name: str) -> Response:
     """Show the effects of an action, and ask for the reason."""
     return _render_confirmation(order_id, name)
 
 
-@routes.post("/<any(cancel, reopen):name>")
+@routes.post("/<any(cancel, reopen, 'revoke-links'):name>")
 @requires(Permission.MANAGE_ORDERS)
 def perform(order_id: str, name: str) -> Response:
     """Perform an action in one transaction; errors are shown on the confirmation page."""
@@ -76,8 +86,12 @@ def perform(order_id: str, name: str) -> Response:
             action.perform(
                 order, session, authentication.current_staff().email, reason, services.now()
             )
-            subject, after = f"order:{order_id}", {"status": order.status}
-            authentication.record_act(session, action.audit_action, subject, before, after)
+            after = {"status": order.status}
+            if after == before:  # the act changed something else
+                before = after = {}
+            authentication.record_act(
+                session, action.audit_action, f"order:{order_id}", before, after
+            )
     except Invalid as error:
         return _render_confirmation(order_id, name, str(error), 400)
     except Conflict as error:

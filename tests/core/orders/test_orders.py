@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment import Assessment
-from provider.core.orders import Link, Order, OrderEvent, expire_overdue_orders
+from provider.core.orders import Link, Order, OrderEvent, OrderSession, expire_overdue_orders
 from provider.errors import Conflict, NotFound
 from provider.outbox import Message
 from provider.services import Services
@@ -140,7 +140,7 @@ def test_final_status_changes_only_by_reopen(
     assert enqueued_statuses(services) == [status, "pending"]
 
 
-def test_reopen_invites_again_with_the_same_link_and_full_time(
+def test_reopen_invites_again_with_a_new_link_and_full_time(
     services: Services, order_id: str, clock: ManualClock
 ) -> None:
     url = factories.invitation_url(services, order_id)
@@ -148,11 +148,23 @@ def test_reopen_invites_again_with_the_same_link_and_full_time(
     with services.db.writing() as session:
         assert expire_overdue_orders(session, now) == 1
     reopen(services, order_id)
-    assert factories.invitation_url(services, order_id) == url
+    assert factories.invitation_url(services, order_id) != url
     with services.db.reading() as session:
         assert Order.find(session, order_id).expires_at == now + timedelta(days=7)
         invitations = session.scalar(select(func.count()).where(Message.topic == "invitation"))
         assert invitations == 2
+
+
+def test_reopen_ends_the_sessions_and_the_old_invitation(services: Services, order_id: str) -> None:
+    token = factories.invitation_url(services, order_id).rpartition("/")[2]
+    with services.db.writing() as session:
+        OrderSession.create(session, Order.find(session, order_id), services.now())
+    decline(services, order_id)
+    reopen(services, order_id)
+    with services.db.reading() as session:
+        assert Link.find(session, token, "invite") is None
+        assert Link.was_revoked(session, token, "invite")
+        assert session.scalars(select(OrderSession)).all() == []
 
 
 def test_reopen_open_order_is_refused(services: Services, order_id: str) -> None:

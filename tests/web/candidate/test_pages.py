@@ -86,7 +86,7 @@ def test_open_invitation_unknown_token_returns_404(client: FlaskClient, token: s
     assert "The link you followed does not work" in response.text
 
 
-def test_open_invitation_revoked_link_returns_404(
+def test_open_invitation_revoked_link_says_that_it_is_old(
     client: FlaskClient, services: Services, clock: ManualClock, invited: str
 ) -> None:
     path = invitation_path(services, invited)
@@ -94,7 +94,9 @@ def test_open_invitation_revoked_link_returns_404(
         link = Link.find_permanent(session, Order.find(session, invited), INVITE)
         assert link
         link.revoked_at = clock.now()
-    assert client.get(path).status_code == 404
+    response = client.get(path)
+    assert response.status_code == 410
+    assert "please use the newest e-mail" in response.text
 
 
 def test_visits_of_scanners_and_previews_are_not_recorded(
@@ -366,10 +368,13 @@ def test_landing_of_reopened_order_offers_start(
 ) -> None:
     clock.advance(timedelta(days=8))
     open_invitation(client, services, invited)
+    old_path = invitation_path(services, invited)
     with services.db.writing() as session:
         order = Order.find(session, invited)
         order.reopen(session, services.secret_box, "sam", "asked", clock.now())
-    assert "Start the test" in client.get(f"/c/o/{invited}/").text
+    assert client.get(f"/c/o/{invited}/").status_code == 403
+    assert client.get(old_path).status_code == 410
+    assert "Start the test" in open_invitation(client, services, invited).text
 
 
 @pytest.mark.parametrize("action", ["start", "decline"])
