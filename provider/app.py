@@ -18,7 +18,7 @@ from provider.ats.http_api import ContractApi
 from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
 from provider.services import Services
-from provider.web import request_time
+from provider.web import host_check, request_time
 from provider.web.body_limits import MAX_BODY_BYTES
 from provider.web.client_address import TrustedProxies
 
@@ -134,6 +134,7 @@ def _create_contract_app(services: Services) -> tuple[ContractFlask, ContractApi
         OPENAPI_JSON_PATH="openapi.json",
     )
     app.extensions["provider"] = services
+    host_check.register(app)
     api = ContractApi(
         app,
         spec_kwargs={
@@ -170,6 +171,7 @@ def _create_pages_app(services: Services, api: ContractApi) -> Flask:
     app.extensions["provider"] = services
     app.extensions["openapi"] = api.spec
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    host_check.register(app)
     CSRFProtect(app)
     web.register_pages(app)
     return app

@@ -179,7 +179,8 @@ def print_record(record: Record, *, as_json: bool) -> None:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_json_default))
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_json_default)
+    click.echo("".join(map(_escape_json_character, text)))
 
 
 def is_terminal() -> bool:
@@ -202,7 +203,10 @@ def format_cell(value: Any) -> str:
 
 
 def printable_text(text: str) -> str:
-    """Replace control characters: a name from outside could hold a terminal's escape codes."""
+    """Replace control characters, marks of direction and others that are not printed.
+
+    A name from outside could hold a terminal's escape codes.
+    """
     return "".join(char if char.isprintable() else " " for char in text)
 
 
@@ -211,6 +215,13 @@ def _print_columns(rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         padded = [text.ljust(width) for text, width in zip(row, widths, strict=True)]
         click.echo("  ".join(padded).rstrip())
+
+
+def _escape_json_character(char: str) -> str:
+    """Escape what controls a terminal: C1 codes, marks of direction, lone surrogates."""
+    if char.isprintable() or char == "\n":  # a newline of a string is escaped already
+        return char
+    return "\\u007f" if char == "\x7f" else json.dumps(char)[1:-1]
 
 
 def _json_default(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """`provider copy-instance`, `backup`, `restore` and `media prune`."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -39,8 +40,10 @@ def copy_instance(
     """Copy a whole instance into an empty database; run it again after an interruption.
 
     FROM and TO look like PROVIDER_DATABASE_URL. A password that they leave out comes from
-    PGPASSWORD or ~/.pgpass, as with PostgreSQL's own tools. FROM stays unchanged.
+    PGPASSWORD or ~/.pgpass, as with PostgreSQL's own tools. A dash reads an address from stdin, one
+    line for each, so that no list of processes shows a password. FROM stays unchanged.
     """
+    source, target = (_read_if_dash(address) for address in (source, target))
     if files_from and not files_to:
         raise Invalid("--files-from needs --files-to")
     files = None
@@ -75,8 +78,11 @@ def copy_instance(
 
 @click.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+@click.option(
+    "--without-key", is_flag=True, help="Leave secret.key out; `restore` then needs it from you."
+)
 @json_option
-def backup(folder: Path, as_json: bool) -> None:
+def backup(folder: Path, without_key: bool, as_json: bool) -> None:
     """Create FOLDER, a backup of the database and all files, while the server runs."""
     started = time.monotonic()
     with open_services() as services, _progress_bar() as report_progress:
@@ -87,6 +93,7 @@ def backup(folder: Path, as_json: bool) -> None:
             folder.absolute(),
             services.now(),
             report_progress,
+            with_key=not without_key,
         )
         with services.db.writing() as session:
             record_command(
@@ -111,8 +118,8 @@ def backup(folder: Path, as_json: bool) -> None:
         )
     else:
         click.echo(
-            "The backup does not contain PROVIDER_SECRET_KEY and cannot be decrypted without it: "
-            "store the key too.",
+            "The backup does not contain the key (PROVIDER_SECRET_KEY or secret.key) and cannot be "
+            "decrypted without it: store the key in another place.",
             err=True,
         )
 
@@ -124,6 +131,7 @@ def restore(folder: Path, as_json: bool) -> None:
     """Restore a backup into the configured instance, which must be empty."""
     started = time.monotonic()
     if not os.environ.get("PROVIDER_SECRET_KEY"):
+        # Before the settings are loaded: that would create another key.
         maintenance.restore_key(
             folder.absolute(), Path(os.environ.get("PROVIDER_INSTANCE") or "instance").absolute()
         )
@@ -181,6 +189,10 @@ def prune(dry_run: bool, as_json: bool) -> None:
         files = "1 unreferenced file" if file_count == 1 else f"{file_count:,} unreferenced files"
         verb = "Would delete" if dry_run else "Deleted"
         click.echo(f"{verb} {files}, {byte_count:,} bytes.")
+
+
+def _read_if_dash(address: str) -> str:
+    return sys.stdin.readline().strip() if address == "-" else address
 
 
 def _now() -> datetime:

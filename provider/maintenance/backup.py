@@ -43,17 +43,22 @@ def create_backup(
     folder: Path,
     now: datetime,
     report_progress: ProgressCallback,
+    *,
+    with_key: bool = True,
 ) -> Manifest:
     """Create a backup of everything that was committed before the call; a server may run.
 
-    The folder appears only after a successful trial restore. Conflict if `folder` exists.
+    Without the key nobody can read what is encrypted in the backup. The folder appears only after a
+    successful trial restore. Conflict if `folder` exists.
     """
     if not folder.parent.is_dir():
         raise Invalid(f"There is no folder {folder.parent}: create it first")
     if folder.exists():
         raise Conflict(f"{folder} exists already: choose another name for the backup")
     with atomic_folder(folder) as temporary:
-        manifest = _collect_backup(db, media, settings, temporary, now, report_progress)
+        manifest = _collect_backup(
+            db, media, settings, temporary, now, report_progress, with_key=with_key
+        )
         manifest.write(temporary)
         _verify_restorable(temporary, manifest, report_progress)
         move_into_place(temporary, folder)
@@ -67,6 +72,8 @@ def _collect_backup(
     target_folder: Path,
     now: datetime,
     report_progress: ProgressCallback,
+    *,
+    with_key: bool,
 ) -> Manifest:
     # Rows first: a file is stored before its row, so every file of these rows exists.
     checksums = _copy_rows(db, target_folder / DATABASE_FILE, report_progress)
@@ -82,7 +89,7 @@ def _collect_backup(
     for path in (
         DATABASE_FILE,
         *_copy_emails(settings, target_folder),
-        *_copy_key(settings, target_folder),
+        *(_copy_key(settings, target_folder) if with_key else ()),
     ):
         files[path] = inspect_file(target_folder / path)
     return Manifest(

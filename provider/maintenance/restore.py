@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from provider.config import Settings
-from provider.errors import Conflict
+from provider.errors import Conflict, Invalid
 from provider.maintenance import schema_version
 from provider.maintenance.atomic_folder import atomic_folder
 from provider.maintenance.exclusive_access import exclusive
@@ -50,9 +50,18 @@ def restore_backup(folder: Path, settings: Settings, report_progress: ProgressCa
 
 
 def restore_key(folder: Path, instance: Path) -> None:
-    """Copy a backup's key into an instance folder without a key; call it before `load_settings`."""
-    if not (folder / KEY_FILE).is_file() or (instance / KEY_FILE).exists():
+    """Copy a backup's key into an instance folder without a key; call it before `load_settings`.
+
+    Invalid if neither of the two folders has a key.
+    """
+    if (instance / KEY_FILE).exists():
         return
+    if not (folder / KEY_FILE).is_file():
+        read_manifest(folder)  # says so if the folder is no backup
+        raise Invalid(
+            "The backup does not contain its key: set PROVIDER_SECRET_KEY to the key, or copy "
+            f"{KEY_FILE} to {instance / KEY_FILE}, then restore again"
+        )
     make_folder(instance)
     temporary = instance / f".{KEY_FILE}.{os.getpid()}"
     temporary.touch(mode=0o600)

@@ -80,7 +80,9 @@ def _render_http_error(error: HTTPException) -> Response:
     """Return an HTML page for an HTTP error; an error that carries its own response keeps it."""
     if error.response is not None:
         return error.get_response()  # type: ignore[return-value]
-    page = render_template("error.html", code=error.code or 500, message=None)
+    # Only this message names the right address.
+    message = error.description if error.code == 421 else None
+    page = render_template("error.html", code=error.code or 500, message=message)
     response = Response(page, error.code or 500, mimetype="text/html")
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):

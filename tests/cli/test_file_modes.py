@@ -83,7 +83,7 @@ def test_commands_write_files_for_their_user_only(instance: Path, tmp_path: Path
     copy.mkdir()
     urls = [f"sqlite:///{folder}/provider.db" for folder in (instance, copy)]
     files = f"file:{copy / 'media'}"
-    run(instance, "copy-instance", *urls, "--files-to", files)
+    run(instance, "copy-instance", "-", "-", "--files-to", files, stdin="\n".join(urls))
     assert readable_by_others(copy) == []
 
 
@@ -113,3 +113,20 @@ def test_database_takes_permissions_from_its_side_files(tmp_path: Path) -> None:
     assert readable_by_others(tmp_path) == []
     first.close()
     second.close()
+
+
+def test_backup_without_key_is_restored_with_the_key_from_elsewhere(
+    instance: Path, tmp_path: Path
+) -> None:
+    backup, restored = tmp_path / "backup", tmp_path / "restored"
+    run(instance, "init")
+    run(instance, "backup", str(backup), "--without-key")
+    assert not list(backup.rglob("secret.key"))
+    settings = dict.fromkeys(SETTINGS) | {"PROVIDER_INSTANCE": str(restored)}
+    refused = CliRunner(env=settings).invoke(main, ["restore", str(backup)])
+    assert refused.exit_code == 1
+    assert "does not contain its key: set PROVIDER_SECRET_KEY" in refused.stderr
+    assert not (restored / "secret.key").exists()
+    restored.mkdir()
+    (restored / "secret.key").write_bytes((instance / "secret.key").read_bytes())
+    run(restored, "restore", str(backup))
