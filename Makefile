@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without bytecode files, each program that the tests start would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo test check format bench soak screenshots texts tools
+.PHONY: help .venv demo test check format bench soak screenshots texts audit scan tools
 
 help:  ## List the commands
 	@awk -F ':.*##' '/^[a-z.]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,15 @@ screenshots: .venv tools  ## Take the README's screenshots
 
 texts: .venv  ## Write the texts of the sources to the catalogue's template, messages.pot
 	@$(BIN)/python -m tests.texts
+
+audit: .venv  ## Look up known weaknesses of the packages; needs the network
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv --clear .venv-audit
+	@.venv-audit/bin/python -m pip install --quiet pip-audit || { \
+		echo "pip-audit cannot be installed: is the network there?" >&2; exit 2; }
+	@$(BIN)/python -m tests.audit
+
+scan: .venv tools  ## Run wapiti, Lighthouse and gixy, where they can be installed
+	@$(BIN)/python -m tests.scan
 
 tools:
 	@missing=; \
