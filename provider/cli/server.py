@@ -36,7 +36,7 @@ def serve(host: str, port: int) -> None:
     os.environ.setdefault("PROVIDER_BASE_URL", f"http://{url_host}:{port}")
     from provider import app  # late: `provider config` needs no database
 
-    with open_services() as services:
+    with open_services(is_server=True) as services:
         lines = _startup_lines(services)
     with _bind_socket(host, port) as listener:
         click.echo("\n".join(lines), err=True)

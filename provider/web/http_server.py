@@ -39,6 +39,7 @@ SENT_CHUNK_BYTES = 256 * 1024
 # The kernel would let each unread download fill several MB of its memory.
 SOCKET_SEND_BUFFER_BYTES = 128 * 1024  # the kernel doubles it
 UNLIMITED_BYTES = 1 << 50
+CHUNK_OVERHEAD_BYTES = 1024 * 1024  # of a body in chunks
 
 
 class HttpServer(TcpWSGIServer):  # type: ignore[misc]
@@ -70,7 +71,8 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
             outbuf_overflow=MEMORY_BUFFER_BYTES,
             # A thread that waited for a slow reader could run no other request.
             outbuf_high_watermark=UNLIMITED_BYTES,
-            max_request_body_size=body_limits.MAX_DISCARDED_BYTES + 1,
+            # The sizes of chunks count too.
+            max_request_body_size=body_limits.MAX_DISCARDED_BYTES + CHUNK_OVERHEAD_BYTES,
             # The app decides which proxies it trusts.
             clear_untrusted_proxy_headers=False,
             log_socket_errors=False,

@@ -523,7 +523,8 @@ def test_backup_command_warns_if_key_is_not_included(
     run: Run, instance: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PROVIDER_SECRET_KEY", urlsafe_b64encode(b"e" * 32).decode())
-    assert "does not contain PROVIDER_SECRET_KEY" in run("backup", tmp_path / "backup").stderr
+    output = run("backup", tmp_path / "backup").stderr
+    assert "does not contain the key (PROVIDER_SECRET_KEY or secret.key)" in output
     assert "secret.key" not in file_names(tmp_path / "backup")
 
 

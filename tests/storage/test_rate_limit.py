@@ -256,7 +256,7 @@ def test_servers_share_the_rate_of_an_account(
 
 # People
 
-REMOTE_ADDRESS = {"REMOTE_ADDR": "198.51.100.7"}
+REMOTE_ADDRESS = {"REMOTE_ADDR": "198.51.100.7", "HTTP_HOST": "provider.test"}
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,9 @@ def test_too_many_page_requests_get_429_page(
     assert refused.mimetype == "text/html"
     assert "Too many requests" in refused.text
     assert refused.headers["Retry-After"] == "60"
-    other_address = client.get(path, environ_overrides={"REMOTE_ADDR": "198.51.100.8"})
+    other_address = client.get(
+        path, environ_overrides=REMOTE_ADDRESS | {"REMOTE_ADDR": "198.51.100.8"}
+    )
     assert other_address.status_code != 429
 
 
@@ -299,7 +301,8 @@ def test_page_requests_behind_proxy_are_counted_by_client_address(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page_rate_limit, "MAX_REQUESTS", 1)
-    secure = replace(services, settings=replace(services.settings, trusted_proxies=1))
+    settings = replace(services.settings, trusted_proxies=1, base_url="http://localhost")
+    secure = replace(services, settings=settings)
     client = create_app(secure).test_client()
 
     def status(address: str) -> int:

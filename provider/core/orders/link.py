@@ -11,6 +11,7 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     String,
+    delete,
     or_,
     select,
     update,
@@ -240,6 +241,7 @@ class OrderSession(Base):
     def _find(cls, session: Session, cookie: str) -> "OrderSession | None":
         return session.scalar(select(cls).where(cls.token_hash == secrets.sha256_digest(cookie)))
 
+    @classmethod
     def end_all(cls, session: Session, order: "Order") -> None:
         """End the candidate's sessions in every browser."""
         session.execute(delete(cls).where(cls.order_id == order.id))

@@ -158,7 +158,8 @@ def test_reopen_invites_again_with_a_new_link_and_full_time(
 def test_reopen_ends_the_sessions_and_the_old_invitation(services: Services, order_id: str) -> None:
     token = factories.invitation_url(services, order_id).rpartition("/")[2]
     with services.db.writing() as session:
-        OrderSession.create(session, Order.find(session, order_id), services.now())
+        order, cookie = Order.find(session, order_id), OrderSession.derive_cookie(token)
+        OrderSession.create_or_renew(session, order, cookie, services.now())
     decline(services, order_id)
     reopen(services, order_id)
     with services.db.reading() as session:

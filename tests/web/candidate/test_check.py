@@ -127,11 +127,12 @@ def test_give_consent_records_address_and_user_agent(
 def test_give_consent_behind_two_proxies_records_the_client(
     services: Services, forwarded: str, address: str
 ) -> None:
-    settings = replace(services.settings, trusted_proxies=2)
+    settings = replace(services.settings, trusted_proxies=2, base_url="http://localhost")
     client = create_app(replace(services, settings=settings)).test_client()
     placed = check_factories.place_check(services)
     open_invitation(services, client, placed)
-    give_consent(client, placed, **{"X-Forwarded-For": forwarded})
+    response = give_consent(client, placed, **{"X-Forwarded-For": forwarded})
+    assert response.status_code == 303, response.text
     (consent,) = load_check(services, placed).consents
     assert consent.ip_address == address
 
@@ -277,7 +278,7 @@ def test_consent_form_after_reopen_is_shown_empty(
         Order.find(session, public_id).reopen(
             session, services.secret_box, "sam", "Mix-up", services.now()
         )
-    assert "Read and decide" in client.get(f"/c/o/{public_id}/").text
+    assert "Read and decide" in open_invitation(services, client, public_id)
     page = client.get(f"/c/o/{public_id}/consent").text
     assert "Do you agree?" in page
     assert "Zyxwv" not in page

@@ -396,6 +396,7 @@ def test_reopened_interview_keeps_its_takes(
         Interview.find(session, started).reopen(
             session, services.secret_box, "sam", "retry", services.now()
         )
+    open_invitation(client, services, started)
     page = client.get(f"/c/o/{started}/camera").text
     response = submit_form(client, page, f"/c/o/{started}/interview")
     assert response.headers["Location"] == f"/c/o/{started}/questions/2"

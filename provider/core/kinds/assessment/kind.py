@@ -27,7 +27,7 @@ KIND = Kind(
     ),
     folder=Path(__file__).parent,
     personal_columns=(Answer.value, Answer.typed),
-    other_columns=(Answer.item_key,),
+    other_columns=(Answer.item_key, Answer.number),
     scheduled_works=(CLOSE_ATTEMPTS,),
     find_warnings=import_warnings.find_warnings,
 )
