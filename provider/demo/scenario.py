@@ -74,7 +74,7 @@ def run_automatically(
     checker.expect(tomas, "rejected")
     server.run_command("order", "reopen", tomas.id, "--reason", "He asked for it")
     checker.expect(tomas, "pending")
-    Candidate(tomas.link).take_test({})
+    Candidate(server.wait_for_invitation(tomas.email, tomas.link)).take_test({})
     _check_report(ats, tomas, checker.expect(tomas, "completed"))
     checker.require_no_more()
     output.print_heading("All callbacks arrived in order, and polling answers the same")

@@ -102,16 +102,20 @@ class DemoServer:
         if self._process and self._process.poll() is not None:
             raise Unavailable(f"The server has ended: read {self.folder / 'server.log'}")
 
-    def wait_for_invitation(self, email: str) -> str:
-        """Wait for the e-mail to a candidate and return its link."""
-        return str(_wait_for(lambda: self._find_invitation(email), f"No e-mail came to {email}"))
+    def wait_for_invitation(self, email: str, old_link: str = "") -> str:
+        """Wait for an e-mail to a candidate with another link than `old_link`; return its link."""
+        return str(
+            _wait_for(lambda: self._find_invitation(email, old_link), f"No e-mail came to {email}")
+        )
 
-    def _find_invitation(self, email: str) -> str | None:
+    def _find_invitation(self, email: str, old_link: str) -> str | None:
         self.require_running()
         for path in (self.folder / "mail").glob("*.eml"):
             message = message_from_bytes(path.read_bytes(), policy=policy.default)
             if email in str(message["To"]):
-                return _first_link(message, f"{self.url}/c/")
+                link = _first_link(message, f"{self.url}/c/")
+                if link and link != old_link:
+                    return link
         return None
 
     def _is_healthy(self) -> bool:

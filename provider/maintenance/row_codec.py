@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Column, Integer, String, Table
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, String, Table
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
@@ -101,8 +101,10 @@ def _unsupported_value(column: Column[Any], value: Any) -> str | None:
         return f"its {column.name} contains a NUL character"
     if isinstance(value, str) and max_length and len(value) > max_length:
         return f"its {column.name} is {len(value)} characters long, the maximum is {max_length}"
-    if isinstance(column.type, Integer) and value is not None and abs(value) >= 2**31:
-        return f"its {column.name} is {value}, the maximum is {2**31 - 1}"
+    if isinstance(column.type, Integer) and value is not None:
+        maximum = 2**63 - 1 if isinstance(column.type, BigInteger) else 2**31 - 1
+        if abs(value) > maximum:
+            return f"its {column.name} is {value}, the maximum is {maximum}"
     return None
 
 

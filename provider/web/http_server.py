@@ -20,9 +20,10 @@ from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from provider.web import body_limits
+from provider.web.request_time import RECEIVE_SECONDS_KEY
 
 REQUEST_THREADS = 8
 MAX_CONNECTIONS = 8000
@@ -171,6 +172,10 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
 class _RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """Keeps a body up to its limit. A larger one is discarded; the app answers 413 by its size."""
 
+    def __init__(self, adj: Adjustments) -> None:
+        super().__init__(adj)
+        self.began_at = time.monotonic()  # the first byte creates the parser
+
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
         if self.body_rcv is not None:
@@ -199,6 +204,15 @@ class _LimitedBuffer(OverflowableBuffer):  # type: ignore[misc]
             self.buf, self.strbuf = None, b""
 
 
+class _Task(WSGITask):  # type: ignore[misc]
+    """Calls the app, and tells it how long the request took to arrive."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[RECEIVE_SECONDS_KEY] = time.monotonic() - self.request.began_at
+        return environ
+
+
 class _ErrorTask(ErrorTask):  # type: ignore[misc]
     """Answers a request that is no HTTP, or a failure while sending, in the contract's form."""
 
@@ -216,14 +230,15 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     """A connection."""
 
     parser_class = _RequestParser
+    task_class = _Task
     error_task_class = _ErrorTask
+    request: _RequestParser | None
     requests: list[_RequestParser]
     sendbuf_len: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.sendbuf_len = min(self.sendbuf_len, SENT_CHUNK_BYTES)
-        self._request_started_at = 0.0
         self._bytes_left_in_turn = SENT_BYTES_PER_TURN
 
     def is_busy(self) -> bool:
@@ -238,9 +253,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """
         if self.requests:
             return False
-        request = self.request
         return self.last_activity < active_before or (
-            request is not None and self._request_started_at < started_before
+            self.request is not None and self.request.began_at < started_before
         )
 
     def add_channel(self, map: dict[int, Any] | None = None) -> None:
@@ -250,13 +264,6 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     def del_channel(self, map: dict[int, Any] | None = None) -> None:
         self.server.forget(self._fileno)
         super().del_channel(map)
-
-    def received(self, data: bytes) -> bool:
-        request_before = self.request
-        result: bool = super().received(data)
-        if self.request is not request_before:
-            self._request_started_at = time.monotonic()
-        return result
 
     def service(self) -> None:
         # A client that sends requests without reading responses could fill the disk.

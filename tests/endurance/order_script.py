@@ -115,6 +115,7 @@ class OrderScript:
     is_uncertain: bool = False
     refusals: int = 0
     _browser: Browser | None = None
+    _opened_links: frozenset[str] = frozenset()
     _csrf_token: str = ""
 
     @property
@@ -176,6 +177,8 @@ class OrderScript:
         step = self.steps[self.completed_steps]
         if not (self.is_uncertain and self._has_status(STEP_STATUSES[step])):
             self._perform(step)
+        if step == "reopen":
+            self._browser = None  # the old session is over, and a new invitation is sent
         self.completed_steps += 1
 
     def _has_status(self, status: str) -> bool:
@@ -208,9 +211,10 @@ class OrderScript:
         )
 
     def _open_invitation(self) -> tuple[Browser, str]:
-        """Open the e-mail's link once; return the candidate's browser and CSRF token."""
+        """Open each invitation once; return the candidate's browser and CSRF token."""
         if self._browser is None:
-            link = self.context.email_folder.invitation_path(self._email)
+            opened = self._opened_links
+            link = self.context.email_folder.invitation_path(self._email, opened)
             if link is None:
                 raise BrokenPipeError  # the e-mail has not arrived yet; the step is tried again
             browser = Browser(self.context.port)
@@ -220,6 +224,7 @@ class OrderScript:
                 browser.get(f"{self._candidate_path}{form}"), 200
             ).form_field("csrf_token")
             self._browser = browser
+            self._opened_links = opened | {link}
         return self._browser, self._csrf_token
 
     def _cancel(self) -> None:

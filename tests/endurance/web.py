@@ -5,6 +5,7 @@ import json
 import re
 import threading
 import time
+from collections.abc import Collection
 from contextlib import closing
 from copy import copy
 from dataclasses import dataclass
@@ -101,17 +102,25 @@ class EmailFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "mail"
         self._read_files: set[str] = set()
-        self._links: dict[str, str] = {}
+        self._links: dict[str, list[str]] = {}
         self._lock = threading.Lock()
         self._next_scan = 0.0
 
-    def invitation_path(self, email: str) -> str | None:
-        """Return the path of an address's invitation link, or None before the e-mail arrives."""
+    def invitation_path(self, email: str, opened: Collection[str]) -> str | None:
+        """Return the path of an invitation to an address, or None before the e-mail arrives.
+
+        `opened` are the paths of earlier invitations: each reopening sends a new one.
+        """
         with self._lock:
-            if email not in self._links and time.monotonic() >= self._next_scan:
+            path = self._find_path(email, opened)
+            if path is None and time.monotonic() >= self._next_scan:
                 self._scan()
                 self._next_scan = time.monotonic() + SCAN_INTERVAL_SECONDS
-            return self._links.get(email)
+                path = self._find_path(email, opened)
+            return path
+
+    def _find_path(self, email: str, opened: Collection[str]) -> str | None:
+        return next((path for path in self._links.get(email, ()) if path not in opened), None)
 
     def _scan(self) -> None:
         for path in self._folder.glob("[!.]*.eml"):
@@ -121,7 +130,8 @@ class EmailFolder:
                 body = email.get_body(("plain",))
                 match = re.search(r"/c/[\w-]+", body.get_content() if body else "")
                 if match:
-                    self._links[str(email["To"].addresses[0].addr_spec)] = match[0]
+                    address = str(email["To"].addresses[0].addr_spec)
+                    self._links.setdefault(address, []).append(match[0])
 
 
 def send_request(

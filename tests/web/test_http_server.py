@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from provider.services import Services
 from provider.web import http_server
 from provider.web.body_limits import MAX_BODY_BYTES, MAX_DISCARDED_BYTES
 from provider.web.http_server import REQUEST_THREADS, HttpServer
+from provider.web.request_time import RECEIVE_SECONDS_KEY
 from tests import factories
 from tests.hostile_clients import (
     HostileClient,
@@ -226,3 +228,25 @@ def test_stop_does_not_wait_for_unfinished_body() -> None:
         HostileClients(port_of(url), [dripped_body("/")], tick_seconds=0.05),
     ):
         assert get(f"{url}/").ok
+
+
+def test_app_is_told_how_long_a_request_took_to_arrive() -> None:
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return [str(environ[RECEIVE_SECONDS_KEY]).encode()]
+
+    with (
+        serving(app) as url,
+        socket.create_connection(("127.0.0.1", port_of(url)), TIMEOUT_SECONDS) as slow,
+    ):
+        slow.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n\r\na"
+        )
+        quick_seconds = float(get(url).text)  # the main thread has seen the first byte by now
+        seen_at = monotonic()
+        for _ in range(20):
+            get(url)
+        waited_seconds = monotonic() - seen_at
+        slow.sendall(b"b")
+        slow_seconds = float(read_until_closed(slow).partition(b"\r\n\r\n")[2])
+    assert quick_seconds < waited_seconds <= slow_seconds

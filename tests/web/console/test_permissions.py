@@ -74,9 +74,9 @@ def console_routes(app: Flask) -> Iterator[tuple[str, str, Rule]]:
 
 def example_paths(rule: Rule) -> list[str]:
     """Return paths that match a rule: one for each value of its `any` converter."""
-    choices = re.search(r"<any\(([\w, ]+)\):\w+>", rule.rule)
-    values = choices[1].split(", ") if choices else [""]
-    paths = [re.sub(r"<any\([\w, ]+\):\w+>", value, rule.rule) for value in values]
+    choices = re.search(r"<any\(([^)]+)\):\w+>", rule.rule)
+    values = choices[1].replace("'", "").split(", ") if choices else [""]
+    paths = [re.sub(r"<any\([^)]+\):\w+>", value, rule.rule) for value in values]
     return [re.sub(r"<\w+>", "nothing", path) for path in paths]
 
 

@@ -8,7 +8,7 @@ recording. `discard` deletes the pieces then, and the scheduled work those of ab
 import re
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint, func, or_, select
+from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.kinds.interview.content import InterviewContent
@@ -196,7 +196,19 @@ def discard(db: Database, media: MediaStore, public_id: str) -> None:
 
 def _discard_abandoned(context: WorkContext) -> None:
     idle_since = context.now() - ABANDONED_AFTER
-    query = (
+    with context.db.reading() as session:
+        abandoned = session.scalars(_abandoned_ids(idle_since)).all()
+    for public_id in abandoned:
+        discard(context.db, context.media, public_id)
+    _delete_unreferenced_pieces(context, idle_since)
+
+
+def _has_abandoned(session: Session, now: datetime) -> bool:
+    return session.scalar(_abandoned_ids(now - ABANDONED_AFTER).limit(1)) is not None
+
+
+def _abandoned_ids(idle_since: datetime) -> Select[str]:
+    return (
         select(Upload.public_id)
         .join(Interview, Interview.id == Upload.order_id)
         .where(
@@ -207,11 +219,6 @@ def _discard_abandoned(context: WorkContext) -> None:
             )
         )
     )
-    with context.db.reading() as session:
-        abandoned = session.scalars(query).all()
-    for public_id in abandoned:
-        discard(context.db, context.media, public_id)
-    _delete_unreferenced_pieces(context, idle_since)
 
 
 def _delete_unreferenced_pieces(context: WorkContext, modified_before: datetime) -> None:
@@ -225,5 +232,8 @@ def _delete_unreferenced_pieces(context: WorkContext, modified_before: datetime)
 
 
 DISCARD_ABANDONED_UPLOADS = ScheduledWork(
-    "discard_abandoned_uploads", every=timedelta(hours=1), run=_discard_abandoned
+    "discard_abandoned_uploads",
+    every=timedelta(hours=1),
+    run=_discard_abandoned,
+    is_needed=_has_abandoned,
 )
