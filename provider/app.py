@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+# Rendering e-mails would keep the interpreter's lock for 5 ms at a time, Python's default. A request
+# needs the lock again after each of its reads and writes.
+SWITCH_INTERVAL_SECONDS = 0.001
 PRIVATE_UMASK = 0o077  # what the server writes is for its own user alone
 
 
@@ -90,6 +94,7 @@ def start() -> tuple[ContractFlask, Callable[[], None]]:
     On SQLite the dispatcher runs in this process. On PostgreSQL every commit defers a job for
     `provider worker`. The threads also stop when the main thread ends.
     """
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     os.umask(PRIVATE_UMASK)  # another server than ours may not have done it
     logging_config.configure()
     app = create_app()

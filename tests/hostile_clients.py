@@ -4,11 +4,12 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, cycle
 from typing import Self
 
 HOST = "127.0.0.1"  # in every request
 ADDRESS_COUNT = 50  # from which the clients come
+PHASES = 10  # of a tick: clients of the internet do not send at the same moment
 UNREAD_BUFFER_BYTES = 4096  # of a client that does not read
 
 
@@ -81,8 +82,10 @@ class HostileClients:
             return self._changed.wait_for(lambda: self.closed_count >= count, timeout_seconds)
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._tick_seconds):
-            for connection, client in list(self._sockets.items()):
+        for phase in cycle(range(PHASES)):
+            if self._stopping.wait(self._tick_seconds / PHASES):
+                return
+            for connection, client in list(self._sockets.items())[phase::PHASES]:
                 if client.drip and not self._send_drip(connection, client.drip):
                     self._replace(connection)
 

@@ -198,7 +198,8 @@ class Dispatcher:
         if not allowance.max_messages:
             return []
         channel = self._channels[QueueName.parse(queue).channel]
-        claims = outbox.claim(session, queue, cycle.now, allowance.max_messages, channel.lease)
+        limit = min(allowance.max_messages, channel.max_claims or allowance.max_messages)
+        claims = outbox.claim(session, queue, cycle.now, limit, channel.lease)
         if not claims:
             return []
         if not cycle.acquire_probes(session, allowance, claims[0], channel.lease):
@@ -214,7 +215,7 @@ class Dispatcher:
             for claim in claims:
                 outbox.release(session, claim)
             return []
-        if len(claims) == allowance.max_messages and not allowance.pauses_to_probe:
+        if len(claims) == limit and not allowance.pauses_to_probe:
             self.wake([queue])  # the queue may have more due messages
         deliveries = []
         for claim, prepared in zip(claims, prepared_claims, strict=True):

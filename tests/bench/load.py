@@ -27,7 +27,7 @@ class LoadResult:
 
 def get_request(path: str, token: str = "") -> bytes:
     """Return the bytes of a GET request."""
-    return f"GET {path} HTTP/1.1\r\nHost: bench\r\n{_authorization_header(token)}\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{_authorization_header(token)}\r\n".encode()
 
 
 def post_request(path: str, body: bytes, token: str = "", **headers: str) -> bytes:
@@ -36,7 +36,7 @@ def post_request(path: str, body: bytes, token: str = "", **headers: str) -> byt
         name.replace("_", "-"): value for name, value in headers.items()
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in all_headers.items())
-    head = f"POST {path} HTTP/1.1\r\nHost: bench\r\n{_authorization_header(token)}{lines}"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{_authorization_header(token)}{lines}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -166,7 +166,7 @@ def _measure(target: Target, port: int, seconds: float) -> Measurement:
             threads.submit(
                 load.run,
                 port,
-                [request.replace(b"Host: bench", f"Host: {HOST}".encode())],
+                [request],
                 seconds=seconds,
                 first_number=time.monotonic_ns() // 1_000_000 % 90_000_000,
                 target_rate=REQUEST_RATE,

@@ -34,7 +34,9 @@ class Channel(ABC):
 
     Its traits are class attributes. `name` is the second part of its queues' names. `lease` is
     longer than one send may take. `max_concurrent_sends` limits the sends to one destination of
-    the channel; with None the policy decides by how quickly the destination answers. With
+    the channel; with None the policy decides by how quickly the destination answers. `max_claims`
+    limits the messages that one cycle claims from a queue: their rendering holds the write lock of
+    SQLite. With
     `is_per_host` a message's queue names the destination's host; otherwise the channel is one
     destination. Responses are logged unless `has_private_responses`: they may name a candidate.
     """
@@ -42,6 +44,7 @@ class Channel(ABC):
     name: ClassVar[str]
     lease: ClassVar[timedelta] = DEFAULT_LEASE
     max_concurrent_sends: ClassVar[int | None] = None
+    max_claims: ClassVar[int | None] = None
     is_per_host: ClassVar[bool] = False
     has_private_responses: ClassVar[bool] = False
 

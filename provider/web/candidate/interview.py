@@ -166,7 +166,8 @@ def submit(public_id: str) -> ResponseReturnValue:
 @routes.errorhandler(CSRFError)
 def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     """Answer a form whose cookie is gone; a script then fetches a new CSRF token and goes on."""
-    return (jsonify(reload=True), 400) if wants_json() else respond_form_expired()
+    is_script = request.method == "PATCH" or wants_json()  # no form sends a PATCH
+    return (jsonify(reload=True), 400) if is_script else respond_form_expired()
 
 
 @routes.errorhandler(UploadRejected)
