@@ -72,7 +72,11 @@ _STORE_BODY_UPDATE = CompiledQuery(
     .values(body_encrypted=bindparam("rendered"), body_digest=bindparam("digest"))
     .returning(_COLUMNS.id)
 )
-_RELEASE_UPDATE = update(_MESSAGES).where(*STILL_LEASED).values(lease=None, leased_until=None)
+_RELEASE_UPDATE = (
+    update(_MESSAGES)
+    .where(*STILL_LEASED)
+    .values(lease=None, leased_until=None, unsettled_claims=_COLUMNS.unsettled_claims - 1)
+)
 _ATTEMPT_COLUMNS = Attempt.__table__.c
 _PAST_ATTEMPTS_QUERY = CompiledInQuery(
     lambda ids: (
@@ -112,6 +116,7 @@ class Claim:
     """A leased message; `lease` is needed to settle it.
 
     `past_attempts` are those since staff last requeued the message, the latest first.
+    `unsettled_claims` counts this claim, and those before it whose attempts were never settled.
     """
 
     message_id: int
@@ -125,6 +130,7 @@ class Claim:
     attempts: int
     created_at: datetime
     lease: str
+    unsettled_claims: int = 1
     past_attempts: tuple[PastAttempt, ...] = ()
 
     @property
@@ -170,7 +176,10 @@ def _claim_query(limit: int) -> CompiledQuery:
         update(_MESSAGES)
         .where(_COLUMNS.id.in_(select(heads.c.id)))
         .values(
-            lease=bindparam("batch") + cast(_COLUMNS.id, String), leased_until=_LEASED_UNTIL_PARAM
+            lease=bindparam("batch") + cast(_COLUMNS.id, String),
+            leased_until=_LEASED_UNTIL_PARAM,
+            # Counted before the attempt: a message may end the process that sends it.
+            unsettled_claims=_COLUMNS.unsettled_claims + 1,
         )
         .returning(
             _COLUMNS.id,
@@ -184,6 +193,7 @@ def _claim_query(limit: int) -> CompiledQuery:
             _COLUMNS.attempts,
             _COLUMNS.created_at,
             _COLUMNS.lease,
+            _COLUMNS.unsettled_claims,
         )
     )
 

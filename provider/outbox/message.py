@@ -102,6 +102,9 @@ class Message(Base):
     body_digest: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     state: Mapped[str] = mapped_column(String(12), default=WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
+    # Claims since the last settled attempt. More than one: a process died during an attempt, or
+    # lost its lease.
+    unsettled_claims: Mapped[int] = mapped_column(default=0, server_default="0")
     due_at: Mapped[datetime]
     lease: Mapped[str | None] = mapped_column(String(22))
     leased_until: Mapped[datetime | None]

@@ -32,6 +32,7 @@ _SETTLE_UPDATE = (
         state=bindparam("new_state"),
         settled_at=TIME_PARAM,
         attempts=_COLUMNS.attempts + 1,
+        unsettled_claims=0,
         lease=None,
         leased_until=None,
     )
@@ -40,7 +41,13 @@ _SETTLE_UPDATE = (
 _RETRY_UPDATE = (
     update(_MESSAGES)
     .where(*STILL_LEASED)
-    .values(due_at=_DUE_AT_PARAM, attempts=_COLUMNS.attempts + 1, lease=None, leased_until=None)
+    .values(
+        due_at=_DUE_AT_PARAM,
+        attempts=_COLUMNS.attempts + 1,
+        unsettled_claims=0,
+        lease=None,
+        leased_until=None,
+    )
     .returning(_COLUMNS.id)
 )
 # Messages behind one that waits for its retry are due with it, or every claim would examine them.

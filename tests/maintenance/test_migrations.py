@@ -101,6 +101,15 @@ def test_messages_keep_their_ordering_keys(empty_db: Database) -> None:
     assert by_code_points == sorted(keys)
 
 
+def test_messages_begin_without_unsettled_claims(empty_db: Database) -> None:
+    schema_version.upgrade(empty_db, "0008", secret_box=SECRET_BOX)
+    insert_rows(empty_db, "messages", {"ordering_key": "a"}, {"ordering_key": "b"})
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    messages = reflect_table(empty_db, "messages").c
+    with empty_db.engine.connect() as connection:
+        assert list(connection.scalars(sa.select(messages.unsettled_claims))) == [0, 0]
+
+
 @pytest.mark.parametrize("version", ["0007", "0008"])
 def test_digests_of_other_than_plain_addresses_are_computed(
     empty_db: Database, version: str

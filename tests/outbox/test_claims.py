@@ -14,6 +14,7 @@ from provider.outbox import (
     WAITING,
     Attempt,
     AttemptResult,
+    Claim,
     Message,
     Outcome,
 )
@@ -43,6 +44,29 @@ def test_requeued_message_waits_while_later_one_is_leased(
     assert claim(services) == []
     settle(services, later, Outcome("retry", retry_after=timedelta(minutes=5)))
     assert [claimed.sequence for claimed in claim(services)] == [1]
+
+
+def test_claims_are_counted_until_an_attempt_is_settled(
+    services: Services, clock: ManualClock
+) -> None:
+    put(services)
+
+    def claimed_again() -> Claim:
+        clock.advance(DEFAULT_LEASE)
+        (claimed,) = claim(services)
+        return claimed
+
+    assert [claimed_again().unsettled_claims for _ in range(3)] == [1, 2, 3]
+    released = claimed_again()
+    with services.db.writing() as session:
+        outbox.release(session, released)  # without an attempt
+    retried = claimed_again()
+    assert (released.unsettled_claims, retried.unsettled_claims) == (4, 4)
+    settle(services, retried, Outcome("retry"))
+    after_retry = claimed_again()
+    assert after_retry.unsettled_claims == 1
+    settle(services, after_retry, Outcome("rejected"))
+    assert row(services, after_retry.message_id).unsettled_claims == 0
 
 
 def test_settle_sets_time_and_ends_lease(services: Services, clock: ManualClock) -> None:
