@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from provider.core.kinds.interview import READY, Interview, Recording
-from provider.core.kinds.interview.remux import remux
+from provider.core.kinds.interview.recording_reader import read_recording
 from provider.demo.sample_video import webm as webm
 from provider.services import Services
 from tests import factories
@@ -37,12 +37,12 @@ TEMPLATE_CONTENT: dict[str, Any] = {
 
 @cache
 def processed_video(tint: int = 0) -> tuple[bytes, bytes, float]:
-    """Return the remuxed video, its poster and its length in seconds, as `remux` makes them."""
+    """Return the remuxed video, its poster and its length in seconds."""
     with TemporaryDirectory() as folder:
         source, copy, poster = (Path(folder) / name for name in ("source", "copy", "poster"))
         source.write_bytes(webm(tint=tint))
-        remuxed = remux(source, copy, poster)
-        return copy.read_bytes(), poster.read_bytes(), remuxed.seconds
+        seconds = read_recording(source, copy, poster)["seconds"]
+        return copy.read_bytes(), poster.read_bytes(), seconds
 
 
 def place_interview(

@@ -1,21 +1,34 @@
 """Recordings: each is remuxed to a copy in which a player can seek."""
 
+import os
+import shutil
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.interview import BROKEN, READY, Recording
+from provider.core.kinds.interview import BROKEN, READY, SENT, Recording
 from provider.core.kinds.interview.remux import remux
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.errors import Invalid, NotFound, Unavailable
 from provider.outbox import MEDIA, Claim, Outcome
 from provider.services import Services
 from provider.storage.media import CHUNK_BYTES
+
+LEASE = timedelta(minutes=15)  # a recording is a large file: fetched, copied and stored
+MAX_CLAIMS = 2  # a process may die twice during a recording: once by chance
+FOLDER_PREFIX = "remux-"
+# A process that is killed leaves its folder. No attempt lasts several leases.
+LEFTOVER_AGE_SECONDS = 4 * LEASE.total_seconds()
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -27,45 +40,52 @@ class RecordingDelivery:
     original_key: str
     copy_key: str
     poster_key: str
+    unsettled_claims: int = 1
     body: None = None  # the payload says everything
 
     def send(self) -> Outcome:
         """Make the copy and the poster; a repetition gives the same files."""
-        with TemporaryDirectory(prefix="remux-") as folder:
-            try:
+        delete_leftover_folders()
+        if self.unsettled_claims > MAX_CLAIMS:
+            return self._mark_broken("Processing the recording stopped the server twice")
+        try:
+            with TemporaryDirectory(prefix=FOLDER_PREFIX) as folder:
                 return self._process(Path(folder))
-            except NotFound:
-                return Outcome("rejected", error="The recording's file no longer exists")
-            except Unavailable as error:
-                return Outcome("retry", error=str(error), failure_scope="destination")
-            except Invalid as error:
-                self._update_recording(BROKEN, None)
-                return Outcome("delivered", response_excerpt=str(error))
+        except NotFound:
+            return Outcome("rejected", error="The recording's file no longer exists")
+        except Unavailable as error:
+            return Outcome("retry", error=str(error), failure_scope="destination")
+        except Invalid as error:
+            return self._mark_broken(str(error))
 
     def _process(self, folder: Path) -> Outcome:
         source, copy, poster = (folder / name for name in ("source", "copy", "poster.jpg"))
         self.services.media.fetch(self.original_key, source)
         remuxed = remux(source, copy, poster)
-        if remuxed.has_poster:
-            self.services.media.put(self.poster_key, _read_chunks(poster))
+        self.services.media.put(self.poster_key, _read_chunks(poster))
         self.services.media.put(self.copy_key, _read_chunks(copy))
         self._update_recording(READY, remuxed.seconds)
-        return Outcome("delivered", response_excerpt=f"{remuxed.seconds:.1f} seconds")
+        summary = f"{remuxed.seconds:.1f} seconds, {remuxed.width} × {remuxed.height} pixels"
+        return Outcome("delivered", response_excerpt=summary)
+
+    def _mark_broken(self, reason: str) -> Outcome:
+        log.warning("recording_broken", recording=self.public_id, reason=reason)
+        self._update_recording(BROKEN, None)
+        return Outcome("delivered", response_excerpt=reason)
 
     def _update_recording(self, state: str, seconds: float | None) -> None:
+        query = update(Recording).where(Recording.public_id == self.public_id)
+        if state == BROKEN:  # an attempt that lost its lease may have made the copy since
+            query = query.where(Recording.state == SENT)
         with self.services.db.writing() as session:
-            session.execute(
-                update(Recording)
-                .where(Recording.public_id == self.public_id)
-                .values(state=state, seconds=seconds)
-            )
+            session.execute(query.values(state=state, seconds=seconds))
 
 
 class RecordingChannel(Channel):
     """Processes recordings for playback."""
 
     name = MEDIA
-    lease = timedelta(minutes=15)  # a recording is a large file: fetched, copied and stored
+    lease = LEASE
     max_concurrent_sends = 2  # a remux uses a whole core
 
     def prepare(
@@ -82,7 +102,19 @@ class RecordingChannel(Channel):
             recording.original_key,
             recording.copy_key,
             recording.poster_key,
+            claim.unsettled_claims,
         )
+
+
+def delete_leftover_folders() -> None:
+    """Delete the folders that killed processes left in this machine's temporary folder."""
+    for folder in Path(gettempdir()).glob(f"{FOLDER_PREFIX}*"):
+        with suppress(OSError):  # another process may delete the folder at the same time
+            status = folder.lstat()
+            # A file's time is the machine's, and so is this clock.
+            is_old = time.time() - status.st_mtime > LEFTOVER_AGE_SECONDS
+            if is_old and status.st_uid == os.getuid():
+                shutil.rmtree(folder)
 
 
 def _read_chunks(path: Path) -> Iterator[bytes]:

@@ -1,6 +1,9 @@
 """Processing of recordings: the seekable copy and the poster."""
 
+import os
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -9,13 +12,19 @@ from sqlalchemy import select
 
 from provider.core.kinds.interview import BROKEN, READY, Interview, Recording
 from provider.delivery import Dispatcher
-from provider.delivery.channels.recording import RecordingChannel, RecordingDelivery
+from provider.delivery.channels.recording import (
+    LEFTOVER_AGE_SECONDS,
+    RecordingChannel,
+    RecordingDelivery,
+    delete_leftover_folders,
+)
 from provider.errors import NotFound
 from provider.outbox import Message, claim, history, requeue
 from provider.services import Services
 from provider.storage import secrets
 from tests import factories
-from tests.core.kinds.interview.test_remux import recorded
+from tests.core.kinds.interview.recordings import recorded
+from tests.factories import ManualClock
 
 QUEUE = "1/media"
 
@@ -83,14 +92,14 @@ def test_processed_recording_has_no_body_that_could_be_removed(
         assert (row.body_encrypted, row.body_digest) == (None, None)
 
 
-def test_audio_only_recording_gets_copy_without_poster(
+def test_sound_without_picture_becomes_broken(
     services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
 ) -> None:
     audio = recorded(tmp_path, "webm", picture=False).read_bytes()
     public_id = save(services, interview, audio)
     dispatcher.drain(QUEUE)
     processed = recording(services, public_id)
-    assert (processed.state, processed.playable_key) == (READY, processed.copy_key)
+    assert (processed.state, processed.playable_key) == (BROKEN, processed.original_key)
     assert message(services) == ("delivered", 1)
     with pytest.raises(NotFound):
         services.media.size(processed.poster_key)
@@ -146,6 +155,69 @@ def test_processing_leaves_no_temporary_files(
     save(services, interview, recorded(tmp_path, "webm").read_bytes())
     dispatcher.drain(QUEUE)
     assert list(temporary.iterdir()) == []
+
+
+def test_recording_that_ends_the_server_is_given_up(
+    services: Services, clock: ManualClock, interview: str, tmp_path: Path
+) -> None:
+    public_id = save(services, interview, recorded(tmp_path, "webm").read_bytes())
+    for _ in range(2):  # two processes that die without a word
+        with services.db.writing() as session:
+            assert claim(session, QUEUE, services.now(), 1, RecordingChannel.lease)
+        clock.advance(RecordingChannel.lease)
+    dispatcher = Dispatcher(services)
+    dispatcher.drain(QUEUE)
+    dispatcher.stop()
+    assert recording(services, public_id).state == BROKEN
+    assert message(services) == ("delivered", 1)
+
+
+def test_recording_whose_server_died_once_is_processed(
+    services: Services, clock: ManualClock, interview: str, tmp_path: Path
+) -> None:
+    public_id = save(services, interview, recorded(tmp_path, "webm").read_bytes())
+    with services.db.writing() as session:
+        assert claim(session, QUEUE, services.now(), 1, RecordingChannel.lease)
+    clock.advance(RecordingChannel.lease)
+    dispatcher = Dispatcher(services)
+    dispatcher.drain(QUEUE)
+    dispatcher.stop()
+    assert recording(services, public_id).state == READY
+
+
+def test_given_up_attempt_leaves_a_copy_made_since(
+    services: Services, interview: str, tmp_path: Path, dispatcher: Dispatcher
+) -> None:
+    public_id = save(services, interview, recorded(tmp_path, "webm").read_bytes())
+    with services.db.writing() as session:
+        (claimed,) = claim(session, QUEUE, services.now(), 1)
+        (late,) = RecordingChannel(services).prepare(session, [claimed])
+        (given_up,) = RecordingChannel(services).prepare(
+            session, [replace(claimed, unsettled_claims=3)]
+        )
+    assert isinstance(late, RecordingDelivery)
+    assert isinstance(given_up, RecordingDelivery)
+    late.send()
+    given_up.send()
+    assert recording(services, public_id).state == READY
+
+
+def test_folders_of_killed_processes_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name, age_seconds in {
+        "remux-old": LEFTOVER_AGE_SECONDS + 60,
+        "remux-busy": 60,
+        "other": LEFTOVER_AGE_SECONDS + 60,
+    }.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "source").write_bytes(b"video")
+        changed_at = time.time() - age_seconds
+        os.utime(folder, (changed_at, changed_at))
+    delete_leftover_folders()
+    assert {folder.name for folder in tmp_path.iterdir()} == {"remux-busy", "other"}
 
 
 def test_parked_recording_is_in_history_and_can_be_requeued(

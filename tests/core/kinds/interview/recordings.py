@@ -1,0 +1,87 @@
+"""Recordings as browsers write them: without a length and an index."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import av
+
+CODECS = {
+    "webm": ("libvpx", "libopus", {"live": "1"}),
+    "matroska": ("libx264", "libopus", {"live": "1"}),
+    "mp4": ("libx264", "aac", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
+}
+ENCODER_OPTIONS = {
+    "libvpx": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "threads": "1"},
+    "libx264": {"preset": "veryfast", "threads": "1"},
+}
+WIDTH, HEIGHT, FRAME_RATE = 160, 120, 10
+SOUNDS_PER_FRAME = 5  # of 20 ms
+
+
+def recorded(
+    folder: Path,
+    container_format: str,
+    *,
+    seconds: int = 2,
+    picture: bool = True,
+    sound: bool = True,
+    rotation: int = 0,
+) -> Path:
+    """Write a recording. `rotation` is the angle in degrees by which a phone marks it as turned."""
+    path = folder / f"recorded.{container_format}"
+    path.write_bytes(_recording(container_format, seconds, picture, sound, rotation))
+    return path
+
+
+@cache
+def _recording(
+    container_format: str, seconds: int, picture: bool, sound: bool, rotation: int
+) -> bytes:
+    file = BytesIO()
+    video_codec, audio_codec, options = CODECS[container_format]
+    with av.open(file, "w", format=container_format, options=options) as output:
+        video_options = ENCODER_OPTIONS[video_codec] | {"g": "10"}
+        video = (
+            output.add_stream(video_codec, rate=FRAME_RATE, options=video_options)
+            if picture
+            else None
+        )
+        audio = output.add_stream(audio_codec, rate=48000) if sound else None
+        if isinstance(video, av.VideoStream):
+            video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            if rotation:
+                video.set_display_rotation(rotation)
+        for number in range(seconds * FRAME_RATE):
+            if isinstance(video, av.VideoStream):
+                output.mux(video.encode(_grey_frame(number)))
+            if isinstance(audio, av.AudioStream):
+                for silence in _silence(number):
+                    output.mux(audio.encode(silence))
+        for stream in filter(None, (video, audio)):
+            assert isinstance(stream, av.VideoStream | av.AudioStream)
+            output.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _grey_frame(number: int) -> av.VideoFrame:
+    """Return a grey frame, lighter by 10 than the frame before; its left third is black."""
+    frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+    for plane in frame.planes:
+        plane.update(bytes([number * 10 % 255]) * plane.buffer_size)
+    luma = frame.planes[0]
+    row = bytes(WIDTH // 3) + bytes([number * 10 % 255]) * (luma.line_size - WIDTH // 3)
+    luma.update(row * HEIGHT)
+    frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
+    return frame
+
+
+def _silence(frame_number: int) -> Iterator[av.AudioFrame]:
+    """Yield the sound of one picture."""
+    for number in range(frame_number * SOUNDS_PER_FRAME, (frame_number + 1) * SOUNDS_PER_FRAME):
+        sound = av.AudioFrame("flt", "mono", 960)
+        sound.planes[0].update(bytes(sound.planes[0].buffer_size))
+        sound.rate, sound.pts, sound.time_base = 48000, number * 960, Fraction(1, 48000)
+        yield sound
