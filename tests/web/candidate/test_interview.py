@@ -240,6 +240,22 @@ def test_upload_without_takes_left_returns_409(
     assert "This answer cannot be recorded again" in client.get(f"/c/o/{started}/questions/1").text
 
 
+def test_broken_take_is_said_before_submitting(
+    client: FlaskClient, services: Services, started: str
+) -> None:
+    urls = (f"/c/o/{started}/questions/1", f"/c/o/{started}/answers")
+    upload(client, started)
+    assert not any("has a problem" in client.get(url).text for url in urls)
+    dispatcher = Dispatcher(services)
+    dispatcher.drain("1/media")
+    dispatcher.stop()
+    question_page, overview = (client.get(url).text for url in urls)
+    assert "This recording has a problem." in question_page
+    assert "Please record this answer again." in question_page
+    assert "One of your recordings has a problem." in overview
+    assert "Recording has a problem" in overview
+
+
 def test_select_take_before_submit_changes_selection(
     client: FlaskClient, services: Services, started: str
 ) -> None:

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from playwright.sync_api import Page
 from pypdf import PdfReader
 
-from provider.core.kinds.interview import SENT, Interview
+from provider.core.kinds.interview import BROKEN, SENT, Interview
 from provider.core.orders import PDF, REPORT, Order
 from provider.services import Services
 from tests import factories, interview_factories
@@ -237,6 +237,17 @@ def test_report_unprocessed_take_plays_without_poster(
     assert f"/posters/{recordings[1]}" not in page
     assert client.get(f"{url}/takes/{recordings[1]}").data == interview_factories.webm(tint=11)
     assert client.get(report_path(services, interview, PDF)).data.startswith(b"%PDF")
+
+
+def test_report_says_that_a_recording_is_broken(client: FlaskClient, services: Services) -> None:
+    interview, recordings = interview_factories.completed_interview(services)
+    with services.db.writing() as session:
+        recording = Interview.find(session, interview).find_recording(recordings[1])
+        recording.state, recording.seconds = BROKEN, None
+    sentence = "This recording is damaged, or has no picture or no sound."
+    assert client.get(report_path(services, interview)).text.count(sentence) == 1
+    document = client.get(report_path(services, interview, PDF)).data
+    assert sentence in " ".join(pdf_text(document).split())
 
 
 # The PDF

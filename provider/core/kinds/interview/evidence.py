@@ -12,7 +12,8 @@ class VideoAnswer(NamedTuple):
     """An answer on video, with its rating as text and the note of the staff.
 
     `seconds` is the length of the recording. `recording_id` is its public id and `poster_key` the
-    media key of its poster. An answer that is missing has empty ones.
+    media key of its poster. An answer that is missing has empty ones. `is_broken`: the recording
+    is damaged, or has no picture or no sound.
     """
 
     question: str
@@ -21,6 +22,7 @@ class VideoAnswer(NamedTuple):
     seconds: float | None = None
     recording_id: str = ""
     poster_key: str = ""
+    is_broken: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class InterviewEvidence(Evidence):
                     "question": answer.question,
                     "rating": answer.rating,
                     "note": answer.note,
+                    "is_broken": answer.is_broken,
                     "length": "" if answer.seconds is None else format_duration(answer.seconds),
                     # The compiler must not read files, so the JSON has the bytes of the picture.
                     "poster": list(pictures.get(answer.poster_key, b"")),

@@ -32,7 +32,7 @@ def list_media_references(session: Session) -> Iterator[MediaReference]:
         yield MediaReference(recording.original_key, recording.sha256)
         if recording.state == READY:
             yield MediaReference(recording.copy_key)
-            # A recording without a video track has no poster.
+            # An earlier release made copies of sound alone, without a poster.
             yield MediaReference(recording.poster_key, is_required=False)
 
 

@@ -34,13 +34,15 @@ from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop, lazy_gettext
 
 SENT, READY, BROKEN = "sent", "ready", "broken"
+MAX_REPLACED_TAKES = 2  # of a question: broken recordings that use up no take
 
 
 class Recording(Base):
     """One recording (a take) of the answer to a question.
 
     Media storage has the file of the browser, a playable copy with an index, and a poster.
-    `mime` is the type that the browser declared. `seconds` is None until the copy is made.
+    `mime` is the type that the browser declared. `seconds` is None until the copy is made. A
+    broken recording is damaged, or has no picture or no sound: there is no copy.
     """
 
     __tablename__ = "recordings"
@@ -61,6 +63,10 @@ class Recording(Base):
     is_selected: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime]
     interview: Mapped["Interview"] = relationship(back_populates="recordings")
+
+    @property
+    def is_broken(self) -> bool:
+        return self.state == BROKEN
 
     @property
     def original_key(self) -> str:
@@ -154,13 +160,15 @@ class Interview(TimedOrder):
     def takes_left(self, question: Question) -> int:
         """Return the number of recordings that a candidate may still make of an answer.
 
-        Recordings from before a reopening do not count.
+        Recordings from before a reopening do not count, nor do the first broken ones.
         """
         start = self.started_at
         used_takes = [
             take for take in self.recordings_for(question.key) if start and take.created_at >= start
         ]
-        return max(0, question.takes - len(used_takes))
+        broken_count = sum(take.is_broken for take in used_takes)
+        replaced_count = min(broken_count, MAX_REPLACED_TAKES)
+        return max(0, question.takes - len(used_takes) + replaced_count)
 
     def add_recording(
         self,
@@ -329,6 +337,7 @@ class Interview(TimedOrder):
             recording.seconds,
             recording.public_id,
             recording.poster_key if recording.state == READY else "",
+            recording.is_broken,
         )
 
     def ratings_by_question(self) -> dict[str, Rating]:

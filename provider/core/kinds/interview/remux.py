@@ -52,7 +52,7 @@ def _to_result(verdict: dict[str, Any]) -> RemuxResult:
     if "broken" in verdict:
         raise Invalid("The recording cannot be read: %(reason)s", reason=verdict["broken"])
     if "unavailable" in verdict:
-        raise Unavailable(f"The recording cannot be processed now: {verdict['unavailable']}")
+        raise _unavailable(verdict["unavailable"])
     return RemuxResult(**verdict)
 
 
@@ -75,12 +75,16 @@ def _run_reader(source: Path, copy: Path, poster: Path) -> dict[str, Any] | None
     except subprocess.TimeoutExpired as error:
         exit_code, lines = None, (error.stdout or b"").splitlines()
     except OSError as error:
-        raise Unavailable(f"The recording cannot be processed now: {error.strerror}") from error
+        raise _unavailable(error.strerror or "") from error
     if lines[:1] != [b"ready"]:
         log.error("recording_reader_not_started", exit_code=exit_code)
-        raise Unavailable("The recording cannot be processed now: its reader does not start")
+        raise _unavailable("its reader does not start")
     if exit_code != 0 or len(lines) < 2:
         log.warning("recording_reader_stopped", exit_code=exit_code)
         return None
     verdict: dict[str, Any] = json.loads(lines[1])
     return verdict
+
+
+def _unavailable(reason: str) -> Unavailable:
+    return Unavailable("The recording cannot be processed now: %(reason)s", reason=reason)

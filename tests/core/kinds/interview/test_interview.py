@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.interview import Interview, Recording
+from provider.core.kinds.interview import BROKEN, Interview, Recording
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import Services
 from provider.storage import secrets
@@ -213,6 +213,21 @@ def test_rating_outside_scale_or_missing_is_refused(
         Interview.find(session, started_interview).rate("why", 6, "", "sam", services.now())
     with pytest.raises(Conflict, match="no rating yet"):
         conclude(services, started_interview, {"why": 3})
+
+
+def test_broken_recordings_use_up_no_take_twice(services: Services, started_interview: str) -> None:
+    with services.db.writing() as session:
+        interview = Interview.find(session, started_interview)
+        question = interview.find_question("when")
+        takes_left = []
+        for number in range(3):
+            stored_file = StoredFile(9, f"{number:064}")
+            recording = interview.add_recording(
+                session, "when", f"broken-{number}", "video/webm", stored_file, services.now()
+            )
+            recording.state = BROKEN
+            takes_left.append(interview.takes_left(question))
+        assert takes_left == [question.takes, question.takes, question.takes - 1] == [1, 1, 0]
 
 
 def test_reopened_interview_keeps_recordings(services: Services, started_interview: str) -> None:
