@@ -113,6 +113,7 @@ _INFO = {"consented", "started", "submitted", "opened", "reopened"}
 _WAIT = {"pending", "waiting", "invited", "draft", "placed", "retry"}
 TONES = {"good": _GOOD, "best": _BEST, "bad": _BAD, "warn": _WARN, "info": _INFO, "wait": _WAIT}
 
+MAX_DETAIL_LABEL_LENGTH = 80  # characters of a label in the details that an ATS gets
 SECONDS_PER_MINUTE, SECONDS_PER_HOUR, SECONDS_PER_DAY = 60, 3600, 86400
 ZERO = timedelta(0)
 _UNITS = (SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, 1)
@@ -260,6 +261,20 @@ def format_time_left(seconds: float) -> str:
         return gettext("Less than a minute left")
     duration = format_duration(seconds - seconds % SECONDS_PER_MINUTE)
     return gettext("%(duration)s left", duration=duration)
+
+
+def cut_at_word(text: str, max_length: int) -> str:
+    """Return text on one line of at most `max_length` characters, cut after a whole word.
+
+    A cut text ends with an ellipsis. A word that is longer than the line is cut within.
+    """
+    line = " ".join(text.split())
+    if len(line) <= max_length:
+        return line
+    start, space, _rest = line[:max_length].rpartition(" ")
+    # A first word that fills half the line is cut rather than lost.
+    cut = start if space and len(start) * 2 >= max_length else line[: max_length - 1]
+    return cut.rstrip(" ,;:.–-") + "…"
 
 
 def format_percent(value: float) -> str:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from provider.core.colours import DEFAULT_FILL, fill_colour
 from provider.core.labels import format_duration, format_percent
-from provider.core.orders import Evidence, Order
+from provider.core.orders import CONSENTED, Evidence, Order
+from provider.core.orders.states import SUBMITTED
 from provider.errors import Conflict
 from provider.texts import gettext, gettext_noop
 
@@ -29,6 +31,16 @@ class Report:
     grade: str | None = None
     score: str | None = None
     facts: tuple[tuple[str, str], ...] = ()
+    candidate_act: tuple[str, datetime] | None = None  # the label and time of a submission
+    language: str = ""  # of the product's texts; empty if the document names none
+    accent: str = DEFAULT_FILL
+
+    @property
+    def dates(self) -> tuple[tuple[str, datetime], ...]:
+        """The times of the candidate, and of the result where others made it later."""
+        if self.candidate_act is None or self.candidate_act[1] == self.finished_at:
+            return ((gettext("Finished"), self.finished_at),)
+        return (self.candidate_act, (gettext("Result ready"), self.finished_at))
 
     @property
     def overall_result(self) -> tuple[str, str]:
@@ -68,4 +80,18 @@ def build_report(order: Order) -> Report:
         score=None if result.score is None else format_percent(result.score),
         facts=(*time_facts, *evidence.facts),
         evidence=evidence,
+        candidate_act=_find_candidate_act(order),
+        language=str(order.version.content.get("language") or ""),
+        accent=fill_colour(order.account.branding.get("colour")),
     )
+
+
+def _find_candidate_act(order: Order) -> tuple[str, datetime] | None:
+    """Return the last submission or consent; None for a kind that has neither."""
+    acts = [event for event in order.events if event.type in (SUBMITTED, CONSENTED)]
+    if not acts:
+        return None
+    act = max(acts, key=lambda event: event.occurred_at)
+    if act.type == CONSENTED:
+        return gettext("Consent given"), act.occurred_at
+    return gettext("Submitted"), act.occurred_at

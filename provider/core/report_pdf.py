@@ -16,8 +16,9 @@ import structlog
 import typst
 
 from provider.core.kinds import KINDS
-from provider.core.labels import format_datetime, format_percent, label_for, tone
+from provider.core.labels import cut_at_word, format_datetime, format_percent, label_for, tone
 from provider.core.report import Report
+from provider.core.text_direction import language_direction
 from provider.texts import current_language, gettext
 from provider.texts.typst import find_typst_texts
 
@@ -29,6 +30,7 @@ NO_PICTURES: Mapping[str, bytes] = {}
 FONTS = ("Noto Sans", "Liberation Sans", "DejaVu Sans")
 # The two values that `report.typ` of a kind defines.
 NO_SECTIONS = b"#let first-sections = none\n#let last-sections = none\n"
+MAX_FOOTER_PART_LENGTH = 50  # characters of the candidate's name and of the title
 PdfStandard = Literal["ua-1"]
 
 
@@ -53,6 +55,8 @@ def render_pdf(report: Report, pictures: Mapping[str, bytes] = NO_PICTURES) -> b
 def _report_json(report: Report, pictures: Mapping[str, bytes]) -> str:
     fields = dict(_report_fields(report)) | report.evidence.pdf_fields(pictures)
     fields["language"] = current_language()
+    fields["author_language"] = report.language.partition("-")[0].lower()
+    fields["author_direction"] = language_direction(report.language) if report.language else ""
     fields["texts"] = {message: gettext(message) for message in _list_messages(report.kind)}
     text = json.dumps(fields, ensure_ascii=False)
     return text.encode("utf-8", "replace").decode()
@@ -61,6 +65,8 @@ def _report_json(report: Report, pictures: Mapping[str, bytes]) -> str:
 def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     for name in ("title", "candidate", "account", "sentence", "reference", "job_title", "score"):
         yield name, getattr(report, name)
+    yield "short_candidate", cut_at_word(report.candidate, MAX_FOOTER_PART_LENGTH)
+    yield "short_title", cut_at_word(report.title, MAX_FOOTER_PART_LENGTH)
     yield "kind", label_for("kind", report.kind)
     yield "overall_result", [label_for(*report.overall_result), tone(report.overall_result[1])]
     yield (
@@ -69,7 +75,8 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     )
     yield "chart", report.chart_description
     yield "facts", report.facts
-    yield "finished", format_datetime(report.finished_at, report.timezone)
+    yield "dates", [(label, format_datetime(at, report.timezone)) for label, at in report.dates]
+    yield "accent", report.accent
     yield "fonts", [name for name in FONTS if name in _load_fonts().families()]
 
 

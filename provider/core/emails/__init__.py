@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from provider.core import labels
+from provider.core import colours, labels
 from provider.core.email_address import mend_address, split_address
 from provider.core.kinds import KINDS
 from provider.core.markdown import markdown_to_text, render_markdown
@@ -107,7 +107,10 @@ def _render_subject(template: str, order: Order, context: Mapping[str, Any]) -> 
 
 
 def _template_context(order: Order, url: str) -> dict[str, Any]:
+    colour = order.account.branding.get("colour")
     return {
+        "accent": colours.fill_colour(colour),
+        "accent_on_dark": colours.text_colour_on_dark(colour),
         "company": clean_line(order.account.display_name),
         "name": clean_line(order.candidate.first_name),
         "job": clean_line(order.job_title),

@@ -24,6 +24,7 @@ from provider.core.report_pdf import render_pdf
 from provider.errors import Gone, NotFound
 from provider.services import current_services
 from provider.texts import current_language, gettext_noop
+from provider.web.candidate.responses import branding_context
 from provider.web.rate_limit import limit_by_address
 
 routes = Blueprint("report", __name__)
@@ -67,7 +68,7 @@ def shared_report(token: str) -> Response | str:
             return _render_report(link.order, url_for("report.shared_pdf", token=token), media_url)
         return render_template(
             "report/confirm_view.html",
-            account=link.order.account.display_name,
+            **branding_context(link.order.account) | {"account": link.order.account.display_name},
             kind_texts=KINDS[link.order.kind].texts,
             views_left=link.views_left,
             url=url_for("report.confirm_view", token=token),
@@ -132,10 +133,12 @@ def _can_view(link: Link) -> bool:
 
 def _render_report(order: Order, pdf_url: str | None, media_url: Callable[..., str]) -> str:
     if order.result is None:
-        return render_template("report/reopened.html", account=order.account.display_name)
+        context = branding_context(order.account) | {"account": order.account.display_name}
+        return render_template("report/reopened.html", **context)
     return render_template(
         [f"report/{order.kind}/report.html", "report/report.html"],
         report=build_report(order),
+        brand_css=branding_context(order.account)["brand_css"],
         pdf_url=pdf_url,
         media_url=media_url,
     )

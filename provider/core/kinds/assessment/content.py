@@ -1,6 +1,7 @@
 """The content of a test (schema 1), and its validation.
 
     name, description?, instructions?     description and instructions are Markdown
+    language?                             a BCP 47 tag such as de: of every text of the document
     time_limit?                           minutes, 1 to 1440; left out or null: no limit
     shuffle?                              true shuffles the options, the same way for one order
     grades?                               {passed: 50, excelled: 80}, cut scores in percent
@@ -49,6 +50,7 @@ from provider.core.products.schema_fields import (
     Flag,
     Integer,
     Key,
+    LanguageTag,
     ListOf,
     Number,
     Text,
@@ -93,6 +95,7 @@ class TestContent:
     shuffle: bool = False
     grades: Grades | None = None
     summaries: Mapping[str, str] | None = None
+    language: str = ""
 
     @property
     def items(self) -> Iterator[Item]:
@@ -271,6 +274,7 @@ class TestSchema(DocumentSchema):
 
     schema = Integer(1, 1, load_default=1)
     name = Title(120, required=True)
+    language = LanguageTag(load_default="")
     description = Text(10_000, multiline=True, load_default="")
     instructions = Text(10_000, multiline=True, load_default="")
     time_limit = Integer(1, 1440, load_default=None)

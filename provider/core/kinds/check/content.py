@@ -1,6 +1,7 @@
 """The content of a package (schema 1), and its validation.
 
     name, description?                    description is Markdown
+    language?                             a BCP 47 tag such as de: of every text of the document
     sections?                             [{key, title, text}], shown before the consent form
     screenings                            [{key, name, description?, asks?}], each gets a finding
     disclosure                            {key, version, text, sample?}, the text to consent to
@@ -26,6 +27,7 @@ from provider.core.products.schema_fields import (
     Flag,
     Integer,
     Key,
+    LanguageTag,
     ListOf,
     Text,
     Title,
@@ -73,6 +75,7 @@ class PackageContent:
     disclosure: Disclosure
     description: str = ""
     sections: tuple[InformationSection, ...] = ()
+    language: str = ""
 
     @property
     def requested_details(self) -> list[str]:
@@ -124,6 +127,7 @@ class PackageSchema(DocumentSchema):
 
     schema = Integer(1, 1, load_default=1)
     name = Title(120, required=True)
+    language = LanguageTag(load_default="")
     description = Text(10_000, multiline=True, load_default="")
     sections = nested_list(InformationSectionSchema, "sections", 0, 20, load_default=())
     screenings = nested_list(ScreeningSchema, "screenings", 1, 50, required=True)

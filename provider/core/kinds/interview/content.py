@@ -1,6 +1,7 @@
 """The content of an interview template (schema 1), and its validation.
 
     name, description?, instructions?     description and instructions are Markdown
+    language?                             a BCP 47 tag such as de: of every text of the document
     questions                             [{key, text, think_seconds?, answer_seconds?, takes?}]
     scale?                                {min: 1, max: 5, labels?: [one label per rating]}
     grades?, summaries?                   as in a test
@@ -27,6 +28,7 @@ from provider.core.products.schema_fields import (
     DocumentSchema,
     Integer,
     Key,
+    LanguageTag,
     ListOf,
     Text,
     Title,
@@ -81,11 +83,25 @@ class InterviewContent:
     scale: Scale = Scale()
     grades: Grades | None = None
     summaries: Mapping[str, str] | None = None
+    language: str = ""
 
     @property
     def max_duration_seconds(self) -> int:
         """The maximum time to think and answer, with one recording per question."""
         return sum(question.think_seconds + question.answer_seconds for question in self.questions)
+
+    @property
+    def longest_duration_seconds(self) -> int:
+        """The maximum time to think and answer, with every recording that is allowed."""
+        return sum(
+            question.think_seconds + question.answer_seconds * question.takes
+            for question in self.questions
+        )
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a candidate may record some answer more than once."""
+        return any(question.takes > 1 for question in self.questions)
 
 
 class QuestionSchema(DocumentSchema):
@@ -129,6 +145,7 @@ class InterviewSchema(DocumentSchema):
 
     schema = Integer(1, 1, load_default=1)
     name = Title(120, required=True)
+    language = LanguageTag(load_default="")
     description = Text(10_000, multiline=True, load_default="")
     instructions = Text(10_000, multiline=True, load_default="")
     questions = nested_list(QuestionSchema, "questions", 1, 50, required=True)
