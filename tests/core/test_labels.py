@@ -136,3 +136,19 @@ def test_tone_differs_for_good_bad_and_open_values() -> None:
     tones = [tone(value) for value in ("passed", "excelled", "failed", "consider", "pending")]
     assert tones == ["good", "best", "bad", "warn", "wait"]
     assert tone("anything") == tone(None) == "quiet"
+
+
+@pytest.mark.parametrize(
+    ("text", "cut"),
+    [
+        ("1. Why us?", "1. Why us?"),
+        ("1. Why do you want\nto work here?", "1. Why do you want…"),
+        ("1. Why do you want to", "1. Why do you want…"),
+        ("Exactly twenty chars", "Exactly twenty chars"),
+        ("1. " + "w" * 30, "1. " + "w" * 16 + "…"),
+        ("One two, three, and four", "One two, three, and…"),
+    ],
+)
+def test_cut_at_word_keeps_whole_words(text: str, cut: str) -> None:
+    assert labels.cut_at_word(text, 20) == cut
+    assert len(cut) <= 20

@@ -12,6 +12,7 @@ from provider.core.kinds import grading
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.content import InterviewContent, Question
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
+from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
 from provider.core.markdown import markdown_to_text
 from provider.core.orders import (
     ProgressTable,
@@ -383,7 +384,9 @@ class Interview(TimedOrder):
             summary=summary or (content.summaries or {}).get(grade or "") or "",
             details={
                 "Ratings": {
-                    f"{number}. {question_text(question)}"[:80]: ratings[question.key].value
+                    cut_at_word(
+                        f"{number}. {question_text(question)}", MAX_DETAIL_LABEL_LENGTH
+                    ): ratings[question.key].value
                     for number, question in enumerate(content.questions, 1)
                     if question.key in ratings
                 }
