@@ -13,6 +13,7 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from provider.core.kinds.interview import Interview
+from provider.core.kinds.interview.shown_questions import show_question, think_seconds_left
 from provider.core.kinds.interview.uploads import (
     MAX_PIECE_BYTES,
     WrongOffset,
@@ -20,6 +21,7 @@ from provider.core.kinds.interview.uploads import (
     find_upload,
     open_upload,
 )
+from provider.core.markdown import render_markdown
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web import csp, range_responses
@@ -71,20 +73,33 @@ def start(public_id: str) -> ResponseReturnValue:
 
 @routes.get("/questions/<int:number>")
 def question(public_id: str, number: int) -> ResponseReturnValue:
-    """Show one question with its saved takes."""
+    """Show one question with its saved takes; one without a take is shown by `show` only."""
     with order_for_read(public_id, Interview) as candidate_request:
         if not candidate_request.order.is_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        position = find_question_position(candidate_request.order, number)
-        context = _template_context(candidate_request)
+        order = candidate_request.order
+        position = find_question_position(order, number)
         page = render_template(
             "candidate/interview/question.html",
-            **context,
+            **_template_context(candidate_request),
             position=position,
             max_piece_bytes=MAX_PIECE_BYTES,
-            max_take_bytes=bytes_left(candidate_request.session, candidate_request.order),
+            max_take_bytes=bytes_left(candidate_request.session, order),
+            think_seconds_left=think_seconds_left(
+                candidate_request.session, order, position.question, candidate_request.now
+            ),
         )
     return _recording_page_response(page)
+
+
+@routes.post("/questions/<int:number>/show")
+def show(public_id: str, number: int) -> ResponseReturnValue:
+    """Begin the time to think and return the question; a repeated call goes on with that time."""
+    with order_for_update(public_id, Interview) as candidate_request:
+        order = candidate_request.order
+        asked = find_question_position(order, number).question
+        seconds_left = show_question(candidate_request.session, order, asked, candidate_request.now)
+        return jsonify(question=render_markdown(asked.text), think_seconds_left=seconds_left)
 
 
 @routes.post("/questions/<int:number>/takes")

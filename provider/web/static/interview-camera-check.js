@@ -1,18 +1,17 @@
 // The page where the candidate tries camera and microphone before an interview. It records nothing.
 
 import { TEXTS } from "./candidate-texts.js";
-import {
-  enableButtons,
-  openCamera,
-  showLevel,
-  showPreview,
-  showProblem,
-} from "./interview-camera.js";
+import { enableButtons, openCamera, showPreview, showProblem } from "./interview-camera.js";
+import { watchInterruptions } from "./interview-interruptions.js";
+import { listen } from "./interview-sound.js";
+
+const SILENCE_WARNING_SECONDS = 8;
 
 const root = document.querySelector("[data-camera-check]");
 const step = (name) => root.querySelector(`[data-step="${name}"]`);
 const soundNote = root.querySelector("[data-sound]");
 const announcement = root.querySelector("[data-announce]");
+const warning = root.querySelector("[data-watch]");
 
 async function turnOn() {
   showProblem(root);
@@ -24,17 +23,25 @@ async function turnOn() {
     }
     step("see").hidden = false;
     showPreview(root, stream);
-    showLevel(root, stream, showSound);
+    let muted = [];
+    const listener = listen(root, stream, () => showSound(listener, muted));
+    watchInterruptions(stream, (names) => (muted = names));
     announcement.textContent = TEXTS.on;
   } catch (problem) {
     showFailure(problem);
   }
 }
 
-function showSound() {
-  if (soundNote.dataset.sound === "yes") return;
-  soundNote.dataset.sound = "yes";
-  soundNote.textContent = TEXTS.heard;
+function showSound(listener, muted) {
+  const isMuted = muted.includes("mutedSound");
+  const isSilent = listener.silentSeconds() >= SILENCE_WARNING_SECONDS;
+  if (listener.isHeard() && soundNote.dataset.sound !== "yes") {
+    soundNote.dataset.sound = "yes";
+    soundNote.textContent = TEXTS.heard;
+  }
+  const text = isMuted || (isSilent && !listener.isHeard()) ? TEXTS.hearNothing : "";
+  if (warning.textContent !== text) warning.textContent = text;
+  warning.hidden = !text;
 }
 
 function showFailure(problem) {

@@ -17,7 +17,6 @@ const PROBLEMS = {
   AbortError: "busy",
   OverconstrainedError: "unsuitable",
 };
-const SPEECH_LEVEL = 0.08; // share of the meter above which somebody speaks
 
 /** Enable the buttons; they are disabled until the script that handles them has loaded. */
 export function enableButtons(root) {
@@ -74,29 +73,4 @@ export function showPreview(root, stream) {
 
 export function closeCamera(stream) {
   stream?.getTracks().forEach((track) => track.stop());
-}
-
-/** Show the loudness while the stream is open; `onSpeech` is called when somebody speaks. */
-export function showLevel(root, stream, onSpeech = () => {}) {
-  const meter = root.querySelector("[data-level]");
-  let context;
-  try {
-    context = new AudioContext();
-    context.resume().catch(() => {});
-    const analyser = new AnalyserNode(context, { fftSize: 1024 });
-    context.createMediaStreamSource(stream).connect(analyser);
-    const samples = new Float32Array(analyser.fftSize);
-    const update = () => {
-      if (!stream.active) return context.close();
-      analyser.getFloatTimeDomainData(samples);
-      const sumOfSquares = samples.reduce((sum, value) => sum + value * value, 0);
-      const loudness = Math.sqrt(sumOfSquares / samples.length);
-      meter.value = Math.min(1, loudness * 4);
-      if (meter.value > SPEECH_LEVEL) onSpeech();
-      requestAnimationFrame(update);
-    };
-    update();
-  } catch {
-    meter.closest(".level").hidden = true; // recording works without the meter
-  }
 }

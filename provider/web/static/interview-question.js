@@ -7,27 +7,32 @@ import {
   createRecorder,
   enableButtons,
   openCamera,
-  showLevel,
   showPreview,
   showProblem,
 } from "./interview-camera.js";
 import { countDown } from "./interview-countdown.js";
+import { fetchQuestion } from "./interview-show.js";
+import { listen } from "./interview-sound.js";
 import { keepTake, loadTake } from "./interview-store.js";
 import { sendTake } from "./interview-upload.js";
+import { watchRecording } from "./interview-watch.js";
 
 const root = document.querySelector("[data-interview]");
 const find = (selector) => root.querySelector(selector);
 const step = (name) => find(`[data-step="${name}"]`);
 const button = (name) => find(`[data-action="${name}"]`);
 const { uploadUrl, csrf } = root.dataset;
-const thinkSeconds = Number(root.dataset.thinkSeconds);
+const thinkSecondsLeft = Number(root.dataset.thinkSecondsLeft); // 0: over, or not begun
 const answerSeconds = Number(root.dataset.answerSeconds);
 const maxTakeBytes = Number(root.dataset.maxTakeBytes);
 const maxPieceBytes = Number(root.dataset.maxPieceBytes);
-const isRetake = Boolean(step("saved"));
 const JUST_SAVED_KEY = `${location.pathname}#saved`;
 
 let stream = null;
+let listener = null;
+let watch = null;
+let isRetake = Boolean(step("saved")); // the candidate knows the question and begins by hand
+let recordedTake = null; // one that the candidate should look at before it is sent
 let recorder = null;
 let isUnsaved = false;
 let countdown = null;
@@ -36,33 +41,68 @@ let keptTake = null; // what this device keeps of the take until it is saved
 
 async function show() {
   showProblem(root);
-  for (const name of ["ready", "saved"]) step(name)?.setAttribute("hidden", "");
+  countdown?.stop();
+  for (const name of ["ready", "saved", "review"]) step(name)?.setAttribute("hidden", "");
   try {
     stream = await openCamera();
+    for (const track of stream.getTracks()) track.addEventListener("ended", handleDeviceLost);
   } catch (problem) {
     return showProblem(root, String(problem));
   }
-  for (const track of stream.getTracks()) track.addEventListener("ended", handleDeviceLost);
+  let thinkSeconds = 0;
+  if (!isRetake) {
+    try {
+      const shown = await fetchQuestion(root.dataset);
+      find("[data-question]").innerHTML = shown.question;
+      thinkSeconds = shown.think_seconds_left;
+    } catch (problem) {
+      return showQuestionProblem(problem);
+    }
+  }
+  showLive();
+  if (isRetake) announce(TEXTS.pressRecord);
+  else if (thinkSeconds) countThinkTime(thinkSeconds, record);
+  else record();
+}
+
+function showLive() {
+  step("kept")?.setAttribute("hidden", "");
   step("live").hidden = false;
   showPreview(root, stream);
-  showLevel(root, stream);
+  listener = listen(root, stream);
+  find("[data-live]").classList.remove("is-live");
+  find("[data-recording-sign]").hidden = true;
+  button("record").hidden = false;
+  button("stop").hidden = true;
   const question = find("[data-question]");
   question.hidden = false;
   question.tabIndex = -1;
   question.focus();
-  if (isRetake) return announce(TEXTS.pressRecord);
-  if (!thinkSeconds) return record();
-  countdown = countDown(root, thinkSeconds, {
+}
+
+function countThinkTime(seconds, onEnd) {
+  countdown = countDown(root, seconds, {
     label: TEXTS.timeToThink,
     warnings: [[10, TEXTS.tenSecondsUntilStart]],
-    onEnd: record,
+    onEnd,
   });
+}
+
+function showQuestionProblem({ text, next }) {
+  closeCamera(stream);
+  step("ready").hidden = false;
+  find("[data-show-failed]").hidden = false;
+  find("[data-show-failed-text]").textContent = text;
+  const link = find("[data-show-next]");
+  link.hidden = !next;
+  if (next) link.href = next;
 }
 
 // An unplugged camera ends the recording here; otherwise its first part would be lost.
 function handleDeviceLost() {
   if (recorder?.state === "recording") return stop();
   countdown?.stop();
+  listener?.stop();
   closeCamera(stream);
   step("live").hidden = true;
   showProblem(root, "stopped");
@@ -86,6 +126,7 @@ function record() {
     return handleDeviceLost();
   }
   isUnsaved = true;
+  watch = watchRecording(root, stream, listener);
   find("[data-live]").classList.add("is-live");
   find("[data-recording-sign]").hidden = false;
   button("record").hidden = true;
@@ -108,15 +149,55 @@ function stop() {
 }
 
 function finishRecording(chunks) {
+  const problems = watch.stop();
+  listener.stop();
   closeCamera(stream);
-  keptTake.finish();
   const type = recorder.mimeType || chunks[0]?.type || "video/webm";
+  const blob = new Blob(chunks, { type });
   step("live").hidden = true;
   announce(TEXTS.stopped);
-  send(new Blob(chunks, { type }));
+  if (blob.size && problems.reasons.length) return review(blob, problems);
+  send(blob);
 }
 
+// The candidate has opened this question before and not continued yet.
+function showThinkTimeOver() {
+  find("[data-think-note]").textContent = TEXTS.thinkTimeOver;
+  announce(TEXTS.thinkTimeOver);
+}
+
+// A recording that is silent or has gaps is sent only when the candidate has seen the reason.
+function review(blob, { isSilent, reasons }) {
+  recordedTake = blob;
+  step("review").hidden = false;
+  const title = find("[data-review-title]");
+  title.textContent = isSilent ? TEXTS.heardNothing : TEXTS.wasInterrupted;
+  const others = reasons.filter((reason) => reason !== title.textContent);
+  find("[data-review-text]").textContent = others.join(" ");
+  find("[data-review-replay]").src = URL.createObjectURL(blob);
+  setSaveState("trying", TEXTS.notSavedYet);
+  title.focus();
+}
+
+function sendReviewed() {
+  find("[data-review-replay]").pause();
+  step("review").hidden = true;
+  send(recordedTake);
+}
+
+async function recordAgain() {
+  find("[data-review-replay]").pause();
+  await keptTake.forget();
+  recordedTake = null;
+  isUnsaved = false;
+  isRetake = true;
+  setSaveState("", TEXTS.notRecorded);
+  return show();
+}
+
+// From here on a reload sends the take; before, it asks the candidate.
 function send(blob) {
+  keptTake.finish();
   step("uploading").hidden = false;
   find("[data-upload-title]").focus();
   if (!blob.size) return showUploadProblem(TEXTS.nothingRecorded, true);
@@ -148,7 +229,6 @@ function goOnWith(take) {
 }
 
 function sendKept() {
-  keptTake.finish();
   step("kept").hidden = true;
   send(keptTake.blob);
 }
@@ -220,6 +300,8 @@ const ACTIONS = {
   "retry-upload": () => upload?.retryNow(),
   "send-kept": sendKept,
   "discard-kept": discardKept,
+  "send-reviewed": sendReviewed,
+  "record-again": recordAgain,
 };
 root.addEventListener("click", ({ target }) => {
   const name = target.closest("[data-action]")?.dataset.action;
@@ -227,6 +309,7 @@ root.addEventListener("click", ({ target }) => {
 });
 enableButtons(root);
 loadTake(location.pathname).then(goOnWith);
+if (thinkSecondsLeft) countThinkTime(thinkSecondsLeft, showThinkTimeOver);
 addEventListener("beforeunload", (event) => isUnsaved && event.preventDefault());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 if (loadValue(JUST_SAVED_KEY)) {

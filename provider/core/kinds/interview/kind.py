@@ -16,6 +16,7 @@ from provider.core.kinds.interview.models import (
     Rating,
     Recording,
 )
+from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
 from provider.core.orders import CLOSE_ATTEMPTS
 from provider.texts import lazy_gettext as _
@@ -53,7 +54,8 @@ KIND = Kind(
     ),
     folder=Path(__file__).parent,
     labels={"event": {"remux": "Recording processed"}},
-    # Of the tables in `models.py` and `uploads.py`. The recordings are files: see `media`.
+    # Of the tables in `models.py`, `shown_questions.py` and `uploads.py`. The recordings are files:
+    # see `media`.
     personal_columns=(Rating.value, Rating.note),
     other_columns=(
         Rating.question,
@@ -67,6 +69,7 @@ KIND = Kind(
         Recording.state,
         Recording.seconds,
         Recording.is_selected,
+        ShownQuestion.question,
         Upload.public_id,
         Upload.question,
         Upload.mime,
