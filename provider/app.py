@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# Rendering e-mails would keep the interpreter's lock for 5 ms at a time, Python's default. A request
-# needs the lock again after each of its reads and writes.
+# A thread that renders an e-mail keeps the lock of the interpreter so long. A request needs the lock
+# again after each of its reads and writes, and would wait for Python's default of 5 ms each time.
 SWITCH_INTERVAL_SECONDS = 0.001
 PRIVATE_UMASK = 0o077  # what the server writes is for its own user alone
 

@@ -40,7 +40,10 @@ def unread_download(path: str, cookie: str = "") -> HostileClient:
 
 
 class HostileClients:
-    """Hostile clients at work, in a thread; with `reconnect`, a closed one begins again."""
+    """Hostile clients at work, in a thread; with `reconnect`, a closed one begins again.
+
+    The clients connect one after another within `ramp_seconds`, before the block begins.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,9 @@ class HostileClients:
         tick_seconds: float,
         *,
         reconnect: bool = False,
+        ramp_seconds: float = 0.0,
     ) -> None:
+        self._ramp_seconds = ramp_seconds
         self._port, self._tick_seconds, self._reconnect = port, tick_seconds, reconnect
         self._clients = clients
         self._sockets: dict[socket.socket, HostileClient] = {}
@@ -62,6 +67,7 @@ class HostileClients:
     def __enter__(self) -> Self:
         for client in self._clients:
             self._connect(client)
+            self._stopping.wait(self._ramp_seconds / len(self._clients))
         self._thread.start()
         return self
 

@@ -35,6 +35,7 @@ QUIET_SECONDS = 5.0
 DRIPPED_BODIES, UNREAD_DOWNLOADS, SLOW_UPLOADS = 200, 200, 50
 SHORT_SHARE = 0.1  # of these numbers
 TICK_SECONDS = 1.0
+RAMP_SECONDS = 10.0  # until all clients have connected; then the measurement begins
 DOWNLOAD_BYTES, UPLOAD_BYTES, UPLOAD_BYTES_PER_TICK = 20_000_000, 1_000_000, 20_000
 REQUEST_RATE = 25.0  # POSTs, and as many GETs, a second
 MAX_HEALTH_SECONDS = 1.0
@@ -96,7 +97,10 @@ def hostile(run: Run) -> ScenarioVerdict:
             with _target(run, name) as target, _port(run, target, front, name) as port:
                 quiet = _measure(target, port, SHORT_SECONDS if run.short else QUIET_SECONDS)
                 clients = target.attack(SHORT_SHARE if run.short else factor)
-                with HostileClients(port, clients, TICK_SECONDS, reconnect=True) as attackers:
+                ramp_seconds = 0.0 if run.short else RAMP_SECONDS
+                with HostileClients(
+                    port, clients, TICK_SECONDS, reconnect=True, ramp_seconds=ramp_seconds
+                ) as attackers:
                     seconds = SHORT_SECONDS if run.short else LONG_SECONDS
                     attacked = _measure(target, port, seconds)
                     open_count = attackers.open_count
