@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-# A thread that renders an e-mail keeps the lock of the interpreter so long. A request needs the lock
+# A thread that renders an e-mail keeps the interpreter's lock so long. A request needs the lock
 # again after each of its reads and writes, and would wait for Python's default of 5 ms each time.
 SWITCH_INTERVAL_SECONDS = 0.001
 PRIVATE_UMASK = 0o077  # what the server writes is for its own user alone
