@@ -17,7 +17,7 @@ export function startAutosave(form, timer) {
   const announcement = document.querySelector("[data-saved-announce]");
   const error = form.querySelector("[data-error]");
   const fields = [...form.querySelectorAll("[name=answer]")];
-  let answer = readAnswer();
+  let answer = readFields("shown");
   let number = Number(form.dataset.number); // of the newest answer: when it was given
   let version = 0; // counts changes, so that the reply to an older one does not hide a newer one
   let savedVersion = 0;
@@ -30,7 +30,11 @@ export function startAutosave(form, timer) {
   let endWait = () => {};
 
   function readAnswer() {
-    return JSON.stringify(new FormData(form).getAll("answer"));
+    return readFields("answer");
+  }
+
+  function readFields(name) {
+    return JSON.stringify(new FormData(form).getAll(name).filter(Boolean).sort());
   }
 
   function showState(name) {
@@ -197,6 +201,11 @@ export function startAutosave(form, timer) {
   addEventListener("beforeunload", (event) => {
     if (version > savedVersion && !isLeaving) event.preventDefault();
   });
+  // On a slow line a candidate answers before this script runs. After a reload, however, a browser
+  // fills in its old input, which is not newer than the saved answer.
+  const isNewPage = performance.getEntriesByType("navigation")[0]?.type === "navigate";
+  if (isNewPage) scheduleSave(0);
+  else answer = readAnswer();
   return { showSecondsLeft, finish };
 }
 

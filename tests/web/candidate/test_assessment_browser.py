@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, expect
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
@@ -368,6 +368,24 @@ def test_autosave_stale_save_shows_the_answer_that_stands(
     expect_save_state(page)
     page.reload()
     page.get_by_label("32").check()
+    expect_save_state(page)
+    assert saved_answers(live_server, public_id) == {"sum": "a"}
+
+
+def test_autosave_saves_an_answer_given_before_the_script_runs(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start_test(page, live_server, public_id)
+    first_question = page.url
+    page.goto(first_question.replace("items/1", "items/2"))
+    held_scripts: list[Route] = []
+    page.route("**/candidate-autosave.js*", lambda route: held_scripts.append(route))
+    page.goto(first_question, wait_until="commit")
+    page.get_by_label("32").check()
+    assert saved_answers(live_server, public_id) == {}
+    for route in held_scripts:
+        route.continue_()
     expect_save_state(page)
     assert saved_answers(live_server, public_id) == {"sum": "a"}
 

@@ -87,6 +87,7 @@ def test_reopened_interview_has_its_time_to_think_again(
         interview.cancel(session, "staff", "", services.now())
         interview.reopen(session, services.secret_box, "staff", "", services.now())
         interview.start(session, services.now())
+    open_invitation(client, services, started)
     assert "Show the question" in client.get(f"/c/o/{started}/questions/1").text
     assert seconds_left(show(client, started)) == 30
 
