@@ -48,6 +48,7 @@ CHECK = replace(
     score=None,
     evidence=CheckEvidence(findings=(("Identity", "clear"), ("Criminal record", "consider"))),
 )
+RIGHT_MARGIN = 188 / 25.4 * 72  # points from the left edge of an A4 page
 PAGE_TEMPLATE = "report/assessment/report.html"
 NAMES = {
     "Arabic": "محمد عبد الله",
@@ -186,6 +187,54 @@ def test_render_pdf_long_report_numbers_its_pages() -> None:
     count = len(document.pages)
     assert count > 1
     assert f"Page {count} of {count}" in document.pages[-1].extract_text()
+
+
+def line_ends(pdf: bytes) -> Iterator[tuple[float, float]]:
+    """Yield where each line of the letter W ends, and where the next column or the margin begins.
+
+    Both are in points from the left edge. A W is at least 0.9 em wide in every font of the report.
+    """
+    for page in parse_pdf(pdf).pages:
+        lines: dict[float, dict[float, float]] = {}
+
+        def collect(
+            text: str,
+            matrix: list[float],
+            _text_matrix: list[float],
+            _font: Any,
+            size: float,
+            *,
+            lines: dict[float, dict[float, float]] = lines,
+        ) -> None:
+            if text.strip():
+                line = lines.setdefault(round(matrix[5]), {})
+                line[matrix[4]] = line.get(matrix[4], 0) + text.count("W") * size * 0.9
+
+        page.extract_text(visitor_text=collect)
+        for line in lines.values():
+            for start, width in line.items():
+                if width:
+                    yield start + width, min([x for x in line if x > start], default=RIGHT_MARGIN)
+
+
+@pytest.mark.parametrize("length", [22, 29, 200])
+def test_render_pdf_long_word_stays_in_its_column(length: int) -> None:
+    word = "W" * length
+    evidence = AssessmentEvidence(
+        bars=(Bar(word, 50),), items=(EvidenceItem(word, word, word, "1 of 1"),)
+    )
+    report = replace(REPORT, candidate=word, title=word, facts=((word, word),), evidence=evidence)
+    ends = list(line_ends(render_pdf(report)))
+    assert ends
+    assert [end for end in ends if end[0] > end[1]] == []
+
+
+def test_render_pdf_word_that_fits_is_not_broken() -> None:
+    word = "W" * 15
+    items = (EvidenceItem("", "A question", word, "1 of 1"),)
+    report = replace(REPORT, candidate=word, evidence=AssessmentEvidence(items=items))
+    text = pdf_text(render_pdf(report))
+    assert text.count(word) >= 3  # in the heading, the footer and the answer
 
 
 def test_render_pdf_from_many_threads_returns_each_its_own() -> None:
