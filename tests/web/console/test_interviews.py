@@ -247,7 +247,7 @@ def test_viewer_can_watch_but_not_rate_or_complete(services: Services, client: F
     interview_factories.rate_answers(services, interview, 5, 4, 3)
     console = ConsoleClient.signed_in(services, client, "viewer")
     page = console.get_text(interview_path(interview))
-    assert "5 of 5, Excellent" in page
+    assert '5 of 5, <bdi dir="auto">Excellent</bdi>' in page
     assert "<textarea" not in page
     assert "Complete…" not in page
     assert (
