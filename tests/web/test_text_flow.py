@@ -1,0 +1,159 @@
+"""Right-to-left texts, and words that are wider than their column, on pages that show them."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from playwright.sync_api import Locator, Page
+
+from provider.core.kinds.assessment import Assessment
+from provider.core.staff import complete_sign_in
+from provider.services import Services
+from tests import factories
+from tests.conftest import LiveServer
+from tests.web.candidate.test_pages import open_invitation
+from tests.web.report.test_pages import report_path
+
+PROMPT, OPTION, TYPED = "מה הצבע של השמים?", "כחול", "ירוק"
+LONG_WORD, LONGEST_WORD = "W" * 29, "W" * 200
+VIEWPORT_WIDTHS = (360, 768, 1280)
+
+
+def make_content(prompt: str, option: str, **fields: Any) -> dict[str, Any]:
+    options = [{"key": "a", "text": option, "correct": True}, {"key": "b", "text": "Other"}]
+    items = [
+        {"key": "choice", "kind": "single_choice", "prompt": prompt, "options": options},
+        {"key": "word", "kind": "short_text", "prompt": prompt, "accepted": [option]},
+    ]
+    section = {"key": "section", "title": option, "items": items}
+    return {"schema": 1, "sections": [section], **fields}
+
+
+def place_test(services: Services, content: dict[str, Any], name: str) -> tuple[str, str]:
+    """Return the public ids of the product and of an order of it."""
+    account_id, _ = factories.create_account(services)
+    product = factories.create_product(services, "assessment", content, "flow", name)
+    return product, factories.place_order(services, account_id, product, first_name=name)
+
+
+def start_test(
+    services: Services, public_id: str, answers: dict[str, dict[str, Any]] | None = None
+) -> None:
+    with services.db.writing() as session:
+        test = Assessment.find(session, public_id)
+        test.start(session, services.now())
+        for key, answer in (answers or {}).items():
+            test.save(key, answer, services.now())
+
+
+def submit_test(services: Services, public_id: str, **answers: dict[str, str]) -> None:
+    with services.db.writing() as session:
+        test = Assessment.find(session, public_id)
+        for key, answer in answers.items():
+            test.save(key, answer, services.now())
+        test.submit(session, services.secret_box, services.now())
+
+
+def direction(element: Locator) -> str:
+    return str(element.evaluate("element => getComputedStyle(element).direction"))
+
+
+def find_wide_pages(page: Page, live_server: LiveServer, paths: list[str]) -> list[str]:
+    """Return the pages that are wider than a screen, with the screen's width."""
+    wide_pages = []
+    for path in paths:
+        response = page.goto(live_server.url + path)
+        assert response
+        assert response.ok
+        for width in VIEWPORT_WIDTHS:
+            page.set_viewport_size({"width": width, "height": 800})
+            page_width = page.evaluate("document.documentElement.scrollWidth")
+            if page_width > width:
+                wide_pages.append(f"{path}: {page_width} px at {width} px")
+    return wide_pages
+
+
+def sign_in(page: Page, live_server: LiveServer) -> None:
+    factories.create_staff(live_server.services)
+    with live_server.services.db.writing() as session:
+        cookie = complete_sign_in(
+            session, "sam@provider.test", "127.0.0.1", live_server.clock.now()
+        )
+    page.context.add_cookies([{"name": "staff", "value": cookie, "url": live_server.url}])
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [({}, 'dir="auto"'), ({"language": "he"}, 'lang="he" dir="rtl"')],
+    ids=["no language", "Hebrew"],
+)
+def test_report_hebrew_texts_have_their_direction(
+    client: FlaskClient, services: Services, fields: dict[str, Any], attributes: str
+) -> None:
+    _, order = place_test(services, make_content(PROMPT, OPTION, **fields), "Colours")
+    factories.finish_test(services, order, {"choice": {"answer": "a"}, "word": {"answer": TYPED}})
+    html = client.get(report_path(services, order)).text
+    assert html.count(f"<td {attributes}>{PROMPT}</td>") == 2
+    assert f"<h3 {attributes}>{OPTION}</h3>" in html
+    assert f'dir="auto">{OPTION}</td>' in html
+    assert f'dir="auto">{TYPED}</td>' in html
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [({}, 'dir="auto"'), ({"language": "he"}, 'lang="he" dir="rtl"')],
+    ids=["no language", "Hebrew"],
+)
+def test_item_page_hebrew_texts_have_their_direction(
+    client: FlaskClient, services: Services, fields: dict[str, Any], attributes: str
+) -> None:
+    _, order = place_test(services, make_content(PROMPT, OPTION, **fields), "Colours")
+    start_test(services, order)
+    open_invitation(client, services, order)
+    html = client.get(f"/c/o/{order}/items/1").text
+    assert f'id="prompt" {attributes}><p>{PROMPT}</p>' in html
+    assert f"<span {attributes}>{OPTION}</span>" in html
+    assert '<input dir="auto"' in client.get(f"/c/o/{order}/items/2").text
+
+
+def test_hebrew_texts_in_browser_run_from_right_to_left(
+    live_server: LiveServer, page: Page
+) -> None:
+    services = live_server.services
+    product, order = place_test(services, make_content(PROMPT, OPTION), OPTION)
+    sign_in(page, live_server)
+    page.goto(f"{live_server.url}/console/products/{product}")
+    assert direction(page.locator("h1 bdi")) == "rtl"
+    assert direction(page.locator("bdi", has_text=OPTION).last) == "rtl"
+    page.goto(factories.invitation_url(services, order))
+    start_test(services, order)
+    page.goto(f"{live_server.url}/c/o/{order}/items/1")
+    assert direction(page.locator("#prompt p")) == "rtl"
+    assert direction(page.get_by_text(OPTION).last) == "rtl"
+    page.goto(f"{live_server.url}/c/o/{order}/items/2")
+    page.locator("#answer").fill(TYPED)
+    assert direction(page.locator("#answer")) == "rtl"
+    submit_test(services, order, word={"answer": TYPED})
+    page.goto(live_server.url + report_path(services, order))
+    assert direction(page.locator("h1")) == "rtl"
+    assert direction(page.get_by_role("cell", name=PROMPT).first) == "rtl"
+    assert direction(page.get_by_role("cell", name=TYPED)) == "rtl"
+
+
+def test_long_words_on_pages_stay_within_the_screen(live_server: LiveServer, page: Page) -> None:
+    services = live_server.services
+    product, order = place_test(services, make_content(LONGEST_WORD, LONG_WORD), LONG_WORD)
+    sign_in(page, live_server)
+    page.goto(factories.invitation_url(services, order))
+    assert find_wide_pages(page, live_server, [f"/c/o/{order}/"]) == []
+    start_test(services, order, {"choice": {"answer": "a"}, "word": {"answer": LONGEST_WORD}})
+    candidate_paths = [f"/c/o/{order}/{path}" for path in ("items/1", "items/2", "overview")]
+    assert find_wide_pages(page, live_server, candidate_paths) == []
+    submit_test(services, order)
+    paths = [
+        f"/c/o/{order}/",
+        report_path(services, order),
+        *(f"/console/{path}" for path in ("orders", f"orders/{order}", "products")),
+        f"/console/products/{product}",
+    ]
+    assert find_wide_pages(page, live_server, paths) == []
