@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.check.evidence import CheckEvidence
+from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.orders import Bar
 from provider.core.report import Report
 from provider.core.report_pdf import render_pdf
@@ -220,13 +221,18 @@ def line_ends(pdf: bytes) -> Iterator[tuple[float, float]]:
 @pytest.mark.parametrize("length", [22, 29, 200])
 def test_render_pdf_long_word_stays_in_its_column(length: int) -> None:
     word = "W" * length
-    evidence = AssessmentEvidence(
-        bars=(Bar(word, 50),), items=(EvidenceItem(word, word, word, "1 of 1"),)
-    )
-    report = replace(REPORT, candidate=word, title=word, facts=((word, word),), evidence=evidence)
-    ends = list(line_ends(render_pdf(report)))
-    assert ends
-    assert [end for end in ends if end[0] > end[1]] == []
+    report = replace(REPORT, candidate=word, title=word, sentence=word, facts=((word, word),))
+    evidence_of_kinds = {
+        "assessment": AssessmentEvidence(
+            bars=(Bar(word, 50),), items=(EvidenceItem(word, word, word, "1 of 1"),)
+        ),
+        "check": CheckEvidence(findings=((word, "clear"), (word, "consider"))),
+        "interview": InterviewEvidence(video_answers=(VideoAnswer(word, word, word),)),
+    }
+    for kind, evidence in evidence_of_kinds.items():
+        ends = list(line_ends(render_pdf(replace(report, kind=kind, evidence=evidence))))
+        assert ends
+        assert [end for end in ends if end[0] > end[1]] == [], kind
 
 
 def test_render_pdf_word_that_fits_is_not_broken() -> None:
