@@ -1,5 +1,6 @@
 """Right-to-left texts, and words that are wider than their column, on pages that show them."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from provider.core.staff import complete_sign_in
 from provider.services import Services
 from tests import factories
 from tests.conftest import LiveServer
+from tests.factories import ManualClock
 from tests.web.candidate.test_pages import open_invitation
 from tests.web.report.test_pages import report_path
 
@@ -104,16 +106,24 @@ def test_report_hebrew_texts_have_their_direction(
     [({}, 'dir="auto"'), ({"language": "he"}, 'lang="he" dir="rtl"')],
     ids=["no language", "Hebrew"],
 )
-def test_item_page_hebrew_texts_have_their_direction(
-    client: FlaskClient, services: Services, fields: dict[str, Any], attributes: str
+def test_candidate_pages_hebrew_texts_have_their_direction(
+    client: FlaskClient,
+    services: Services,
+    clock: ManualClock,
+    fields: dict[str, Any],
+    attributes: str,
 ) -> None:
-    _, order = place_test(services, make_content(PROMPT, OPTION, **fields), "Colours")
+    _, order = place_test(services, make_content(PROMPT, OPTION, time_limit=1, **fields), OPTION)
     start_test(services, order)
     open_invitation(client, services, order)
     html = client.get(f"/c/o/{order}/items/1").text
     assert f'id="prompt" {attributes}><p>{PROMPT}</p>' in html
     assert f"<span {attributes}>{OPTION}</span>" in html
     assert '<input dir="auto"' in client.get(f"/c/o/{order}/items/2").text
+    clock.advance(timedelta(minutes=1, seconds=1))  # the time is over, an answer may still arrive
+    html = client.get(f"/c/o/{order}/").text
+    assert "Your saved answers are being submitted" in html
+    assert f'<p class="eyebrow" {attributes}>{OPTION}</p>' in html
 
 
 def test_hebrew_texts_in_browser_run_from_right_to_left(
