@@ -94,4 +94,8 @@ def _find_candidate_act(order: Order) -> tuple[str, datetime] | None:
     act = max(acts, key=lambda event: event.occurred_at)
     if act.type == CONSENTED:
         return gettext("Consent given"), act.occurred_at
-    return gettext("Submitted"), act.occurred_at
+    submitted_at = act.occurred_at
+    if act.actor == "system" and order.attempt_ends_at:
+        # The scheduled work runs after the end, much later after an outage.
+        submitted_at = min(submitted_at, order.attempt_ends_at)
+    return gettext("Submitted"), submitted_at

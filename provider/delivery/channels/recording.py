@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from provider.core.kinds.interview import BROKEN, READY, SENT, Recording
+from provider.core.kinds.interview import BROKEN, READY, SENT, Interview, Recording
 from provider.core.kinds.interview.remux import remux
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.errors import Invalid, NotFound, Unavailable
@@ -79,6 +79,10 @@ class RecordingDelivery:
             query = query.where(Recording.state == SENT)
         with self.services.db.writing() as session:
             session.execute(query.values(state=state, seconds=seconds))
+            if state == BROKEN:
+                named = select(Recording).where(Recording.public_id == self.public_id)
+                order = session.scalars(named).one().interview.public_id
+                Interview.find(session, order, lock=True).replace_broken_answer(self.public_id)
 
 
 class RecordingChannel(Channel):

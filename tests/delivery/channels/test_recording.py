@@ -105,6 +105,17 @@ def test_sound_without_picture_becomes_broken(
         services.media.size(processed.poster_key)
 
 
+def test_broken_answer_is_replaced_by_the_newest_intact_take(
+    services: Services, dispatcher: Dispatcher, interview: str, tmp_path: Path
+) -> None:
+    intact = save(services, interview, recorded(tmp_path, "webm").read_bytes())
+    dispatcher.drain(QUEUE)
+    broken = save(services, interview, b"no recording")
+    assert [recording(services, take).is_selected for take in (intact, broken)] == [False, True]
+    dispatcher.drain(QUEUE)
+    assert [recording(services, take).is_selected for take in (intact, broken)] == [True, False]
+
+
 def test_send_twice_gives_the_same_result(
     services: Services, interview: str, dispatcher: Dispatcher, tmp_path: Path
 ) -> None:

@@ -10,7 +10,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from provider.core.kinds.assessment import Assessment
+from provider.core.labels import format_datetime
 from provider.core.orders.given_time import ARRIVAL_GRACE, to_milliseconds
+from provider.core.report import build_report
 from provider.services import Services
 from provider.web.request_time import RECEIVE_SECONDS_KEY
 from tests import factories
@@ -558,6 +560,12 @@ def test_save_answer_after_deadline_is_refused_and_test_scored(
     with services.db.reading() as session:
         order = Assessment.find(session, invited)
         assert [event.actor for event in order.events][-2:] == ["system", "system"]
+        # The candidate's time ended before the server noticed it.
+        assert order.attempt_ends_at
+        end = format_datetime(order.attempt_ends_at, order.account.timezone)
+        assert end in late.text
+        act = build_report(order).candidate_act
+        assert act == ("Submitted", order.attempt_ends_at)
         assert order.result
         assert order.result.duration == 1200
 

@@ -154,6 +154,13 @@ class Interview(TimedOrder):
         """Return the recording that counts as the answer to a question."""
         return next((take for take in self.recordings_for(question) if take.is_selected), None)
 
+    def replace_broken_answer(self, public_id: str) -> None:
+        """Select the newest intact recording of the same question, if a broken one is selected."""
+        broken = self.find_recording(public_id)
+        intact = [take for take in self.recordings_for(broken.question) if not take.is_broken]
+        if broken.is_broken and broken.is_selected and intact:
+            self._select(max(intact, key=lambda take: take.take))
+
     def find_take(self, question: str, sha256: str) -> Recording | None:
         """Return the recording with these bytes, if it was saved before."""
         return next((take for take in self.recordings_for(question) if take.sha256 == sha256), None)
@@ -252,10 +259,13 @@ class Interview(TimedOrder):
             self.expire(session, now)
 
     def unanswered_questions(self) -> list[Question]:
+        """Return the questions without an intact recording that can still be recorded."""
+        answered = {question.key for question in self.answered_questions()}
         return [
             question
             for question in self.content.questions
-            if not self.selected_recording(question.key)
+            if question.key not in answered
+            and (self.takes_left(question) or not self.selected_recording(question.key))
         ]
 
     def rate(self, question: str, value: int, note: str, actor: str, now: datetime) -> Rating:
@@ -292,8 +302,11 @@ class Interview(TimedOrder):
         return [question for question in self.answered_questions() if question.key not in ratings]
 
     def answered_questions(self) -> list[Question]:
+        """Return the questions whose selected recording is not broken."""
         return [
-            question for question in self.content.questions if self.selected_recording(question.key)
+            question
+            for question in self.content.questions
+            if (take := self.selected_recording(question.key)) and not take.is_broken
         ]
 
     def find_question(self, key: str) -> Question:

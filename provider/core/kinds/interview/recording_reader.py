@@ -166,6 +166,8 @@ def _check_streams(container: InputContainer) -> None:
     for stream in _main_streams(container):
         if _codec_name(stream) not in ALLOWED_CODECS:
             raise BrokenError("the recording has a codec that is not allowed")
+    if not container.streams.audio:
+        raise BrokenError("the recording has no sound")
     _check_size(container.streams.video[0].codec_context)
 
 

@@ -230,6 +230,24 @@ def test_broken_recordings_use_up_no_take_twice(services: Services, started_inte
         assert takes_left == [question.takes, question.takes, question.takes - 1] == [1, 1, 0]
 
 
+def test_broken_recording_is_no_answer_while_a_take_is_left(
+    services: Services, started_interview: str
+) -> None:
+    with services.db.writing() as session:
+        interview = Interview.find(session, started_interview)
+        for question in ("why", "when"):
+            record(services, session, interview, question, question).state = BROKEN
+        assert len(interview.unanswered_questions()) == 2
+        with pytest.raises(Conflict, match="2 of the questions have no answer"):
+            interview.submit(session, services.now())
+        assert interview.evidence().facts[0][1] == "0 of 2"
+        for number in range(5):
+            if interview.takes_left(interview.find_question("when")):
+                record(services, session, interview, "when", str(number)).state = BROKEN
+        # Nothing else can be recorded, so the candidate may submit the interview as it is.
+        assert [question.key for question in interview.unanswered_questions()] == ["why"]
+
+
 def test_reopened_interview_keeps_recordings(services: Services, started_interview: str) -> None:
     record_and_submit(services, started_interview)
     conclude(services, started_interview, {"why": 3, "when": 3})
