@@ -1,0 +1,205 @@
+"""Secrets of recognisable bytes pass through a started server, and are searched where it writes.
+
+Every form in which a secret could be written is searched: as it is, in JSON, in a URL, in base64.
+"""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import quote, quote_plus, urlsplit
+
+import pytest
+import requests
+from sqlalchemy import select
+
+from provider.outbox import Attempt
+from provider.services import Services
+from tests import check_factories, factories
+from tests.cli.test_serve import Server, serving
+from tests.fake_ats import FakeAts
+from tests.smtp_server import (
+    SMTP_PASSWORD,
+    SMTP_USER,
+    SmtpServer,
+    authenticate,
+    create_certificate,
+)
+
+pytestmark = pytest.mark.machine_time  # the server process uses the machine's clock
+
+STAFF_PASSWORD = "canary Passwört 7719"
+SIGNED_NAME = "Canary Ωmega Signature"
+TYPED_NAME = "Canary Fullname-5521"
+NOTE = "canary note “4402”"
+CALLBACK_TOKEN = "canary-callback-token-8834-aAbBcC"
+WRONG_TOKEN = "canary-wrong-token-2210-xXyYzZ"
+WRONG_PASSWORD = "canary wrong password 3127"
+
+
+def forms(secret: str) -> set[bytes]:
+    """Return the bytes of a secret in every encoding that a program could write."""
+    raw = secret.encode()
+    shifted = {b64encode(b"x" * shift + raw)[4:-4] for shift in range(3)}  # inside other base64
+    texts = {secret, json.dumps(secret)[1:-1], quote(secret), quote_plus(secret), raw.hex()}
+    return {text.encode() for text in texts} | shifted | {b64encode(raw)}
+
+
+def find_leaks(secrets: dict[str, str], places: dict[str, bytes]) -> list[tuple[str, str]]:
+    """Return (secret's name, place) of every secret that a place contains."""
+    return [
+        (name, place)
+        for name, secret in secrets.items()
+        for place, content in places.items()
+        if any(form in content for form in forms(secret))
+    ]
+
+
+def written_files(services: Services) -> Iterator[tuple[str, bytes]]:
+    """Yield the database, its side files and every other file of the instance."""
+    for path in sorted(Path(services.settings.instance).rglob("*")):
+        if path.is_file():
+            yield path.name, path.read_bytes()
+
+
+def process_list() -> bytes:
+    """Return the command lines of all processes, as `ps` shows them."""
+    lines = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(path.read_bytes())
+        except OSError:  # the process has ended
+            continue
+    return b"\n".join(lines)
+
+
+def repeat_credentials(handler: BaseHTTPRequestHandler) -> None:
+    """Answer 500 with the credentials of the request: an excerpt of the answer is stored."""
+    body = f"refused: {handler.headers['Authorization']}".encode()
+    assert CALLBACK_TOKEN.encode() in body
+    handler.send_response(500)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def redirect_path(response: requests.Response) -> str:
+    return urlsplit(response.headers["Location"]).path
+
+
+def has_failed_callback(services: Services) -> bool:
+    """Return whether the excerpt of the failed callback's answer is stored."""
+    with services.db.reading() as session:
+        texts = session.scalars(select(Attempt.response_excerpt)).all()
+        return any("refused" in text for text in texts)
+
+
+def consent_as_candidate(server: Server, invitation: str) -> tuple[str, str]:
+    """Consent to a check in a browser's session; return its cookie and the form's token."""
+    with requests.Session() as browser:
+        opened = browser.get(server.url + urlsplit(invitation).path, allow_redirects=False)
+        consent = f"{server.url}{redirect_path(opened)}consent"
+        csrf = factories.csrf_token(browser.get(consent).text)
+        values = check_factories.FORM_VALUES | {"full_name": TYPED_NAME, "name": SIGNED_NAME}
+        response = browser.post(consent, data=values | {"csrf_token": csrf}, allow_redirects=False)
+        assert response.status_code == 303, response.text
+        (cookie,) = [value for name, value in browser.cookies.items() if name.startswith("c-")]
+        return cookie, csrf
+
+
+def work_as_staff(server: Server, check_id: str) -> str:
+    """Sign in, and enter an outcome with a private note; return the session's cookie."""
+    with requests.Session() as browser:
+        page = f"{server.url}/console/sign-in"
+        form = {"csrf_token": factories.csrf_token(browser.get(page).text)}
+        form["email"] = "sam@provider.test"
+        assert browser.post(page, data=form | {"password": WRONG_PASSWORD}).status_code >= 400
+        browser.post(page, data=form | {"password": STAFF_PASSWORD})
+        check = f"{server.url}/console/checks/{check_id}/"
+        html = browser.get(check).text
+        fields = dict(re.findall(r'name="(csrf_token|revision|seen-\w+)"[^>]*value="(\S+)"', html))
+        outcomes = {f"status-{key}": value for key, value in check_factories.OUTCOMES.items()}
+        answer = browser.post(f"{check}outcomes", data=fields | outcomes | {"note-jobs": NOTE})
+        assert "The outcomes are saved" in answer.text
+        return str(browser.cookies["staff"])
+
+
+@pytest.mark.sqlite
+def test_secrets_are_in_no_file_log_message_or_process_list(
+    services: Services, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    context, authority = create_certificate(tmp_path_factory.mktemp("tls"))
+    options = {"tls_context": context, "require_starttls": True, "authenticator": authenticate}
+    _, token = factories.create_account(services, callback_token=CALLBACK_TOKEN)
+    factories.create_staff(services, password=STAFF_PASSWORD)
+    package = check_factories.create_package(services)
+    credentials = f"{quote(SMTP_USER, safe='')}:{quote(SMTP_PASSWORD, safe='')}"
+    with SmtpServer(**options, auth_required=True) as smtp, FakeAts() as ats:
+        variables = {
+            "PROVIDER_MAIL_URL": f"smtp+tls://{credentials}@127.0.0.1:{smtp.port}",
+            "SSL_CERT_FILE": str(authority),
+        }
+        ats.responses.append(repeat_credentials)
+        with serving(services, **variables) as server:
+            headers = {"Authorization": f"Bearer {token}"}
+            order = {
+                "package_id": package,
+                "callback_url": f"{ats.url}/checks/1",
+                "candidate": {"email": "lakita@example.com", "first_name": "Lakita"},
+            }
+            wrong = {"Authorization": f"Bearer {WRONG_TOKEN}"}
+            assert requests.get(f"{server.url}/packages", headers=wrong).status_code == 401
+            assert requests.get(f"{server.url}/s/{WRONG_TOKEN}").status_code == 404
+            answer = requests.post(f"{server.url}/checks", json=order, headers=headers)
+            assert answer.status_code == 201, answer.text
+            check_id = str(answer.json()["background_check_id"])
+            invitation = factories.invitation_url(services, check_id)
+            assert smtp.wait_for(1), "the invitation is sent with the SMTP password"
+            cookie, form_token = consent_as_candidate(server, invitation)
+            staff_cookie = work_as_staff(server, check_id)
+            ats.wait_for(1)
+            process_lines = process_list()
+            exit_code, output = server.stop()
+    assert exit_code == 0, output
+    assert has_failed_callback(services)  # the server has settled its attempts
+    secrets = {
+        "token of an account": token,
+        "callback token": CALLBACK_TOKEN,
+        "wrong token": WRONG_TOKEN,
+        "staff password": STAFF_PASSWORD,
+        "wrong password": WRONG_PASSWORD,
+        "staff session": staff_cookie,
+        "invitation": invitation.rpartition("/")[2],
+        "candidate session": cookie,
+        "form token": form_token,
+        "name of the consent": SIGNED_NAME,
+        "typed details": TYPED_NAME,
+        "private note": NOTE,
+        "SMTP password": SMTP_PASSWORD,
+    }
+    assert str(process_lines).count("serve") >= 1
+    places = dict(written_files(services)) | {
+        "output": (output + "".join(server.startup_lines)).encode(),
+        "process list": process_lines,
+        "callbacks": b"\n".join(request.body for request in ats.received),
+    }
+    assert {"provider.db", "output"} <= set(places)
+    assert b"lakita@example.com" in places["provider.db"] + places.get("provider.db-wal", b"")
+    assert find_leaks(secrets, places) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a canary “4402” in text",
+        '{"note": "canary \\u201c4402\\u201d"}',
+        "/path?q=canary+%E2%80%9C4402%E2%80%9D",
+        b64encode("user:canary “4402”!".encode()).decode(),
+    ],
+)
+def test_find_leaks_finds_every_encoding(text: str) -> None:
+    secret = {"note": "canary “4402”"}
+    assert find_leaks(secret, {"log": text.encode()}) == [("note", "log")]
+    assert find_leaks(secret, {"log": b"nothing"}) == []
