@@ -15,7 +15,7 @@ import pytest
 import requests
 from sqlalchemy import select
 
-from provider.outbox import Attempt
+from provider.outbox import Attempt, Message
 from provider.services import Services
 from tests import check_factories, factories
 from tests.cli.test_serve import Server, serving
@@ -37,6 +37,10 @@ NOTE = "canary note “4402”"
 CALLBACK_TOKEN = "canary-callback-token-8834-aAbBcC"
 WRONG_TOKEN = "canary-wrong-token-2210-xXyYzZ"
 WRONG_PASSWORD = "canary wrong password 3127"
+METRICS_TOKEN = "canary-metrics-token-6641"
+# What the candidate must get: the invitation, and the evidence of the consent.
+EMAILED = {("invitation", "e-mails"), ("name of the consent", "e-mails")}
+ALLOWED = EMAILED | {(name, "messages") for name, _ in EMAILED}  # of which e-mails are made
 
 
 def forms(secret: str) -> set[bytes]:
@@ -62,6 +66,28 @@ def written_files(services: Services) -> Iterator[tuple[str, bytes]]:
     for path in sorted(Path(services.settings.instance).rglob("*")):
         if path.is_file():
             yield path.name, path.read_bytes()
+
+
+def message_contents(services: Services) -> bytes:
+    """Return the payloads and bodies of all messages, decrypted, and the excerpts of answers."""
+    with services.db.reading() as session:
+        messages = session.scalars(select(Message)).all()
+        payloads = [str(row.get_payload(services.secret_box)).encode() for row in messages]
+        bodies = [row.get_body(services.secret_box) or b"" for row in messages]
+        excerpts = [text.encode() for text in session.scalars(select(Attempt.response_excerpt))]
+    return b"\n".join((*payloads, *bodies, *excerpts))
+
+
+def sent_emails(smtp: SmtpServer) -> bytes:
+    """Return the e-mails as they were sent, and their texts."""
+    raw = [envelope.original_content or b"" for envelope in smtp.envelopes]
+    texts = [
+        str(part.get_content()).encode()
+        for email in smtp.emails
+        for part in email.walk()
+        if part.get_content_maintype() == "text"
+    ]
+    return b"\n".join((*raw, *texts))
 
 
 def process_list() -> bytes:
@@ -140,6 +166,7 @@ def test_secrets_are_in_no_file_log_message_or_process_list(
         variables = {
             "PROVIDER_MAIL_URL": f"smtp+tls://{credentials}@127.0.0.1:{smtp.port}",
             "SSL_CERT_FILE": str(authority),
+            "PROVIDER_METRICS_TOKEN": METRICS_TOKEN,
         }
         ats.responses.append(repeat_credentials)
         with serving(services, **variables) as server:
@@ -160,7 +187,10 @@ def test_secrets_are_in_no_file_log_message_or_process_list(
             cookie, form_token = consent_as_candidate(server, invitation)
             staff_cookie = work_as_staff(server, check_id)
             ats.wait_for(1)
+            monitor = {"Authorization": f"Bearer {METRICS_TOKEN}"}
+            assert requests.get(f"{server.url}/metrics", headers=monitor).status_code == 200
             process_lines = process_list()
+            files_of_running_server = dict(written_files(services))
             exit_code, output = server.stop()
     assert exit_code == 0, output
     assert has_failed_callback(services)  # the server has settled its attempts
@@ -178,16 +208,22 @@ def test_secrets_are_in_no_file_log_message_or_process_list(
         "typed details": TYPED_NAME,
         "private note": NOTE,
         "SMTP password": SMTP_PASSWORD,
+        "metrics token": METRICS_TOKEN,
+        "encryption key": "k" * 32,  # of `factories.make_settings`
     }
     assert str(process_lines).count("serve") >= 1
     places = dict(written_files(services)) | {
         "output": (output + "".join(server.startup_lines)).encode(),
         "process list": process_lines,
         "callbacks": b"\n".join(request.body for request in ats.received),
+        "e-mails": sent_emails(smtp),
+        "messages": message_contents(services),
     }
-    assert {"provider.db", "output"} <= set(places)
-    assert b"lakita@example.com" in places["provider.db"] + places.get("provider.db-wal", b"")
-    assert find_leaks(secrets, places) == []
+    for name, content in files_of_running_server.items():
+        places[f"running {name}"] = content
+    assert b"lakita@example.com" in places["running provider.db-wal"]
+    assert b"Lakita" in places["e-mails"]
+    assert EMAILED <= set(find_leaks(secrets, places)) <= ALLOWED
 
 
 @pytest.mark.parametrize(
