@@ -13,6 +13,8 @@ from time import monotonic, sleep
 
 SAMPLE_FILE = Path(__file__).parents[1] / "provider" / "samples" / "deployment" / "nginx.conf"
 HOST_NAME = "tests.example.com"
+# The guide to deployment asks for these.
+WORKER_CONNECTIONS, WORKER_FILES = "worker_connections 2000", "worker_rlimit_nofile 4096"
 START_TIMEOUT_SECONDS = 10.0
 
 
@@ -48,8 +50,8 @@ def write_configuration(folder: Path, replacements: dict[str, str]) -> Path:
     path = folder / "nginx.conf"
     user = "user root;\n" if os.getuid() == 0 else ""
     path.write_text(
-        f"{user}daemon off;\npid {folder}/pid;\nworker_rlimit_nofile 4096;\n"
-        "events {worker_connections 2000;}\n"
+        f"{user}daemon off;\npid {folder}/pid;\n{WORKER_FILES};\n"
+        f"events {{{WORKER_CONNECTIONS};}}\n"
         f"http {{\naccess_log off;\n{temporary_paths}{sample}\n}}\n"
     )
     return path

@@ -96,6 +96,17 @@ def test_image_runs_as_an_ordinary_user_and_has_its_files() -> None:
     assert [path for path in copied if not (ROOT / path).exists()] == []
 
 
+def test_builder_gets_only_the_copied_files() -> None:
+    rules = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert rules[1] == "*"
+    allowed = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    sources = re.findall(
+        r"^COPY (?!--from)((?:--\S+ )?.+?) \S+$", CONTAINERFILE.replace("\\\n", ""), re.M
+    )
+    copied = {path for line in sources for path in line.split() if not path.startswith("--")}
+    assert {path.partition("/")[0] for path in copied} == allowed
+
+
 @pytest.mark.parametrize("name", OWN_SERVICES)
 def test_compose_service_is_confined(name: str) -> None:
     service = OWN_SERVICES[name]

@@ -89,6 +89,10 @@ def test_units_keep_their_folder_private(unit: Path) -> None:
 needs_nginx = pytest.mark.skipif(not nginx.is_installed(), reason="nginx is not installed")
 
 
+def test_guide_names_the_connections_of_nginx() -> None:
+    assert all(f"`{words}`" in GUIDE for words in (nginx.WORKER_CONNECTIONS, nginx.WORKER_FILES))
+
+
 @needs_nginx
 def test_nginx_accepts_its_file(tmp_path: Path) -> None:
     path = nginx.write_configuration(tmp_path, {})

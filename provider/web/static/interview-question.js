@@ -36,12 +36,14 @@ let recordedTake = null; // one that the candidate should look at before it is s
 let recorder = null;
 let isUnsaved = false;
 let countdown = null;
+let endThinking = null; // what follows the time to think, while it runs
 let upload = null;
 let keptTake = null; // what this device keeps of the take until it is saved
 
 async function show() {
   showProblem(root);
   countdown?.stop();
+  endThinking = null;
   for (const name of ["ready", "saved", "review"]) step(name)?.setAttribute("hidden", "");
   try {
     stream = await openCamera();
@@ -81,11 +83,23 @@ function showLive() {
 }
 
 function countThinkTime(seconds, onEnd) {
+  endThinking = onEnd;
   countdown = countDown(root, seconds, {
     label: TEXTS.timeToThink,
     warnings: [[10, TEXTS.tenSecondsUntilStart]],
     onEnd,
   });
+}
+
+// The clock of a sleeping device may stand still. The server's time to think goes on.
+async function correctThinkTime() {
+  if (document.hidden || !endThinking) return;
+  const onEnd = endThinking;
+  const shown = await fetchQuestion(root.dataset).catch(() => null); // else the countdown goes on
+  if (!shown || endThinking !== onEnd) return;
+  countdown.stop();
+  if (shown.think_seconds_left) countThinkTime(shown.think_seconds_left, onEnd);
+  else onEnd();
 }
 
 function showQuestionProblem({ text, next }) {
@@ -102,6 +116,7 @@ function showQuestionProblem({ text, next }) {
 function handleDeviceLost() {
   if (recorder?.state === "recording") return stop();
   countdown?.stop();
+  endThinking = null;
   listener?.stop();
   closeCamera(stream);
   step("live").hidden = true;
@@ -110,6 +125,7 @@ function handleDeviceLost() {
 
 function record() {
   countdown?.stop();
+  endThinking = null;
   const chunks = [];
   try {
     recorder = createRecorder(stream);
@@ -162,6 +178,7 @@ function finishRecording(chunks) {
 
 // The candidate has opened this question before and not continued yet.
 function showThinkTimeOver() {
+  endThinking = null;
   find("[data-think-note]").textContent = TEXTS.thinkTimeOver;
   announce(TEXTS.thinkTimeOver);
 }
@@ -310,6 +327,7 @@ root.addEventListener("click", ({ target }) => {
 enableButtons(root);
 loadTake(location.pathname).then(goOnWith);
 if (thinkSecondsLeft) countThinkTime(thinkSecondsLeft, showThinkTimeOver);
+document.addEventListener("visibilitychange", correctThinkTime);
 addEventListener("beforeunload", (event) => isUnsaved && event.preventDefault());
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 if (loadValue(JUST_SAVED_KEY)) {

@@ -225,6 +225,17 @@ def test_take_survives_a_reload_of_the_page(
     assert page.evaluate(COUNT_KEPT_CHUNKS_SCRIPT) == 0
 
 
+def test_time_to_think_is_the_servers_after_waking(
+    live_server: LiveServer, page: Page, invited: str
+) -> None:
+    start_interview(page, live_server, invited)
+    press(page, "Show the question")
+    expect(page.locator("[data-time]")).to_have_text(re.compile("0:(1[5-9]|20)"))
+    live_server.clock.advance(timedelta(seconds=12))
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("[data-time]")).to_have_text(re.compile("0:0[1-8]"))
+
+
 def test_upload_expired_form_cookie_keeps_the_recording(
     live_server: LiveServer, page: Page, invited: str
 ) -> None:
