@@ -1,14 +1,17 @@
 """Takes in pieces: admission, each wrong piece, two tabs, the quota, and abandoned uploads."""
 
 import re
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 import provider
 from provider.core.kinds.interview import Interview
@@ -128,6 +131,26 @@ def test_wrong_announcement_has_one_clear_answer(
     assert response.json
     assert str(response.json.get("error")).startswith(str(error))
     assert (count_rows(services), stored_files(services)) == (0, set())
+
+
+def test_full_disk_refuses_an_announcement_and_a_piece(
+    client: FlaskClient,
+    services: Services,
+    started: str,
+    half_sent: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = (count_rows(services), stored_files(services))
+    usage = SimpleNamespace(total=100_000_000_000, free=999_999_999)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with capture_logs():
+        refusals = [
+            announce(client, started, 2, BYTES),
+            send_piece(client, half_sent, DATA[HALF:], HALF),
+        ]
+    assert [response.status_code for response in refusals] == [503, 503]
+    assert all("Retry-After" in response.headers for response in refusals)
+    assert (count_rows(services), stored_files(services)) == before
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,22 @@ def test_sign_in_after_five_failures_is_blocked_for_a_while(
     assert console.sign_in("sam@provider.test", password).status_code == 302
 
 
+def test_sign_in_behind_proxies_is_throttled_by_the_clients_network(services: Services) -> None:
+    password = factories.create_staff(services)
+    settings = replace(services.settings, trusted_proxies=2, base_url="http://localhost")
+    console = ConsoleClient(create_app(replace(services, settings=settings)).test_client())
+
+    def attempt(forged: str, address: str, password: str) -> int:
+        forwarded = f"{forged}, {address}, 10.0.0.2"
+        console.client.environ_base["HTTP_X_FORWARDED_FOR"] = forwarded
+        return console.sign_in("sam@provider.test", password).status_code
+
+    for number in range(5):  # other addresses of one network, and claims of others
+        assert attempt(f"192.0.2.{number}", f"2001:db8:1:2::{number}", "wrong") == 403
+    assert attempt("192.0.2.99", "2001:db8:1:2:9::9", password) == 429
+    assert attempt("2001:db8:1:2::1", "2001:db8:1:3::1", password) == 302
+
+
 def audit_actions(services: Services) -> list[str]:
     with services.db.reading() as session:
         return list(session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))
