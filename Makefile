@@ -5,18 +5,18 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
-# One worker more than cores: the tests' browsers and servers often wait.
-WORKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2) + 1)))
+# Two runs with a worker for each core: the tests' browsers, servers and disks often wait.
+WORKERS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # The tests' database; tests with the marker `both` run on SQLite and PostgreSQL anyway.
 DATABASE ?= sqlite
 PYTEST = pytest -q -n $(WORKERS) --dist worksteal --database $(DATABASE)
-# These tests run first, with coverage. Tracing the other tests would take minutes.
+# These tests run with coverage, beside the others. Tracing the others would take minutes.
 CORE := tests/ats tests/delivery tests/outbox tests/core/kinds tests/core/orders tests/core/products
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without bytecode files, each program that the tests start would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo test check format bench soak screenshots texts audit scan tools
+.PHONY: help .venv demo test test-core test-rest check format bench soak screenshots texts audit scan tools
 
 help:  ## List the commands
 	@awk -F ':.*##' '/^[a-z.]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,9 +39,14 @@ demo: .venv  ## Play an ATS that orders from a server; AUTO=1 plays the candidat
 
 test: .venv tools  ## Run all tests; fail if the core's coverage is below 95 %
 	@rm -f .coverage .coverage.*
+	@$(MAKE) --no-print-directory -j 2 test-core test-rest
+
+test-core:
 	@$(BIN)/coverage run -m $(PYTEST) $(CORE)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --skip-covered --fail-under=95
+
+test-rest:
 	@$(BIN)/python -m $(PYTEST) $(addprefix --ignore=,$(CORE))
 
 check: .venv  ## Check format, lint, types and import contracts
