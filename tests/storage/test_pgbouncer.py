@@ -68,9 +68,9 @@ def test_server_behind_pooler_takes_orders_and_polls_at_once(
     # Nothing was left on the sessions of the server, which other clients use next.
     with services.db.reading() as session:
         assert session.scalar(text("SHOW lock_timeout")) == "10s"
+        assert session.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
     with direct_connection(postgres_url) as direct:
         assert direct.scalar(text("SELECT count(*) FROM orders")) == ORDERS
-        assert direct.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
 
 
 def test_transaction_behind_pooler_leaves_nothing_on_the_session(services: Services) -> None:

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.items import Item, Option, ShortText
 from provider.core.kinds.assessment.text_folding import visible_text
-from provider.core.markdown_changes import find_markdown_changes
 from provider.core.products.documents import DocumentWarning
+from provider.core.products.markdown_warnings import BACKSLASH_ADVICE, find_markdown_warnings
 
-_PLAIN_ADVICE = "write `plain: true` for the item, or a backslash before the character"
+_PLAIN_ADVICE = f"write `plain: true` for the item, or {BACKSLASH_ADVICE.removeprefix('write ')}"
 
 
 def find_warnings(content: TestContent) -> Iterator[DocumentWarning]:
+    texts = [("description", content.description), ("instructions", content.instructions)]
+    for index, section in enumerate(content.sections):
+        texts.append((f"sections[{index}].instructions", section.instructions))
+    yield from find_markdown_warnings(texts)
     for section_index, section in enumerate(content.sections):
         for item_index, item in enumerate(section.items):
             yield from _item_warnings(f"sections[{section_index}].items[{item_index}]", item)
@@ -19,9 +23,8 @@ def find_warnings(content: TestContent) -> Iterator[DocumentWarning]:
 
 def _item_warnings(path: str, item: Item) -> Iterator[DocumentWarning]:
     if not item.plain:
-        for change in find_markdown_changes(item.prompt):
-            problem = f"{change.problem}; {_PLAIN_ADVICE}"
-            yield DocumentWarning(f"{path}.prompt", problem, change.line)
+        prompt = [(f"{path}.prompt", item.prompt)]
+        yield from find_markdown_warnings(prompt, _PLAIN_ADVICE, has_headings=False)
     if isinstance(item, ShortText):
         texts = [item.fold(text) for text in item.accepted]
         yield from _repeated(texts, f"{path}.accepted[{{}}]", "is the same answer as one above")

@@ -13,14 +13,15 @@ asks for these details only.
 `sample: true` marks a disclosure that no lawyer has approved. Pages warn about it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from marshmallow import post_load, validates_schema
 
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
-from provider.core.products.documents import load_content
+from provider.core.products.documents import DocumentWarning, load_content
+from provider.core.products.markdown_warnings import find_markdown_warnings
 from provider.core.products.schema_fields import (
     Choice,
     DocumentSchema,
@@ -153,3 +154,13 @@ def parse(content: Mapping[str, Any]) -> PackageContent:
     """Return the typed content of a version. Raises Invalid with the path of the error."""
     package: PackageContent = load_content(content, SCHEMA)
     return package
+
+
+def find_warnings(content: PackageContent) -> Iterator[DocumentWarning]:
+    """Warn where candidates may not see what the author meant."""
+    texts = [("description", content.description), ("disclosure.text", content.disclosure.text)]
+    for index, section in enumerate(content.sections):
+        texts.append((f"sections[{index}].text", section.text))
+    for index, screening in enumerate(content.screenings):
+        texts.append((f"screenings[{index}].description", screening.description))
+    return find_markdown_warnings(texts)

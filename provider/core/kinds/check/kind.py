@@ -32,6 +32,7 @@ KIND = Kind(
             "Nothing is checked before you have given your consent. Looking first is safe."
         ),
     ),
+    find_warnings=content.find_warnings,
     folder=Path(__file__).parent,
     labels={
         "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},

@@ -11,7 +11,7 @@
 that a candidate may make of an answer. Staff rate each answer on the scale.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ from provider.core.kinds.grading import (
     SummariesSchema,
     require_grades_for_summaries,
 )
-from provider.core.products.documents import load_content
+from provider.core.products.documents import DocumentWarning, load_content
+from provider.core.products.markdown_warnings import find_markdown_warnings
 from provider.core.products.schema_fields import (
     DocumentSchema,
     Integer,
@@ -171,3 +172,14 @@ def parse(content: Mapping[str, Any]) -> InterviewContent:
     """Return the typed content of a version. Raises Invalid with the path of the error."""
     interview: InterviewContent = load_content(content, SCHEMA)
     return interview
+
+
+def find_warnings(content: InterviewContent) -> Iterator[DocumentWarning]:
+    """Warn where candidates may not see what the author meant."""
+    texts = [("description", content.description), ("instructions", content.instructions)]
+    questions = [
+        (f"questions[{index}].text", question.text)
+        for index, question in enumerate(content.questions)
+    ]
+    yield from find_markdown_warnings(texts)
+    yield from find_markdown_warnings(questions, has_headings=False)

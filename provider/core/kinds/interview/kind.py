@@ -52,6 +52,7 @@ KIND = Kind(
         button_label=_("See the interview"),
         reassurance=_("Nothing is recorded before you choose to begin. Looking first is safe."),
     ),
+    find_warnings=content.find_warnings,
     folder=Path(__file__).parent,
     labels={"event": {"remux": "Recording processed"}},
     # Of the tables in `models.py`, `shown_questions.py` and `uploads.py`. The recordings are files:
