@@ -1,15 +1,18 @@
 """A server works behind PgBouncer in transaction mode; a worker asks for a way past it."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import Connection, make_url, text
 
 from provider import maintenance
 from provider.app import create_app
+from provider.cli.workers import worker
 from provider.config import Settings
 from provider.delivery.runners.notifier import JobNotifier
 from provider.errors import Unavailable
@@ -106,3 +109,10 @@ def test_upgrade_and_worker_behind_pooler_name_the_setting(
     maintenance.initialise(replace(pooled, database_direct_url=postgres_url))
     direct = replace(pooled, database_direct_url=postgres_url).with_direct_database()
     assert make_url(direct.database_url) == make_url(postgres_url)
+    environment = {
+        "PROVIDER_INSTANCE": str(settings.instance),
+        "PROVIDER_DATABASE_URL": pooled_url,
+        "PROVIDER_SECRET_KEY": urlsafe_b64encode(b"k" * 32).decode(),
+    }
+    result = CliRunner().invoke(worker, env=environment)
+    assert "set PROVIDER_DATABASE_DIRECT_URL" in str(result.exception)
