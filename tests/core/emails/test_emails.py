@@ -87,6 +87,13 @@ def test_invitation_names_product_job_deadline_and_url() -> None:
         assert URL in body
 
 
+def test_invitation_has_the_colour_of_the_account() -> None:
+    account = Account(name="Groove Tech", timezone="Europe/Athens", branding={"colour": "#1a3b5c"})
+    _, html = bodies(parse(render(build_order(account=account))))
+    assert "background: #1a3b5c" in html
+    assert "#1a3b5c" not in bodies(parse(render(build_order())))[1]
+
+
 def test_invitation_has_the_headers_of_an_automatic_email() -> None:
     email = parse(render(build_order()))
 

@@ -92,6 +92,7 @@ def test_score_weights_the_sections() -> None:
     answers = {"late-parcel": "find-out", "shouting": "listen", "exception": "ask"}
     answers |= {"unknown-answer": True, "handover": ["wants", "promised", "tried"]}  # type: ignore[dict-item]
     situations, style = SERVICE.sections
+    assert style.weight == 0  # nobody passes or fails the sample by personality
     result = score(
         replace(SERVICE, sections=(situations, replace(style, weight=Decimal(1)))), answers
     )
