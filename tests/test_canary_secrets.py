@@ -38,7 +38,7 @@ CALLBACK_TOKEN = "canary-callback-token-8834-aAbBcC"
 WRONG_TOKEN = "canary-wrong-token-2210-xXyYzZ"
 WRONG_PASSWORD = "canary wrong password 3127"
 METRICS_TOKEN = "canary-metrics-token-6641"
-# What the candidate must get: the invitation, and the evidence of the consent.
+# The candidate must get the invitation, and the evidence of the consent.
 EMAILED = {("invitation", "e-mails"), ("name of the consent", "e-mails")}
 ALLOWED = EMAILED | {(name, "messages") for name, _ in EMAILED}  # of which e-mails are made
 

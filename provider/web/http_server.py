@@ -59,7 +59,7 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
         self._interests: dict[int, int] = {}  # by file descriptor: the selector's events
         # Accepted sockets inherit this.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_SEND_BUFFER_BYTES)
-        # Whatever a busy server logs for each waiting request, `/metrics` shows.
+        # A busy server would log a warning for each waiting request.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         adjustments = Adjustments(
             sockets=[listener],

@@ -1,4 +1,4 @@
-"""What commands print: nothing in it may control a terminal."""
+"""The output of commands: nothing in it may control a terminal."""
 
 import json
 

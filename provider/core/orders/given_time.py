@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
-# What a page gave in time may arrive so much later. The server trusts a page's statement no
+# An answer that was given in time may arrive so much later. The server trusts a page's statement no
 # further, or a candidate could answer long after the end.
 ARRIVAL_GRACE = timedelta(seconds=10)
 # The clocks of two servers may differ so much. A page that states a later time is not believed.

@@ -25,7 +25,7 @@ OUTCOMES = {
     Verdict.NO_ANSWER: Outcome("retry", failure_scope="destination"),
 }
 
-# With what every e-mail names. Loading each when it is needed would take as long as rendering.
+# One statement loads all rows that an e-mail names. Loading each at its use takes a statement more.
 _ORDER_QUERY = select(Order).options(
     joinedload(Order.account, innerjoin=True),
     joinedload(Order.candidate, innerjoin=True),

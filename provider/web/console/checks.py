@@ -152,7 +152,7 @@ def _save_submitted_outcomes(session: Session, check: Check) -> None:
     changed_screenings = []
     for screening in check.content.screenings:
         status, note = _submitted_outcome(screening.key)
-        # What the form did not change is left alone: a colleague may have changed it.
+        # An outcome that the form did not change is left alone: a colleague may have changed it.
         if status and _is_changed_by_form(screening.key):
             actor = authentication.current_staff().email
             if check.record_finding(

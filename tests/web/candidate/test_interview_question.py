@@ -1,4 +1,4 @@
-"""A question of an interview: it is not told before its time, and its time to think runs once."""
+"""A question of an interview: the page has it at its time only, and the time to think runs once."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""What goes wrong while an answer is recorded is said in words, before the answer is sent."""
+"""The page names problems of a recording in words, before the answer is sent."""
 
 import pytest
 from playwright.sync_api import Page, expect

@@ -214,6 +214,9 @@ def test_score_any_answers_is_0_to_100_and_serialisable(
     percents = [result.percent, *(section.percent for section in result.sections)]
     assert result.percent is not None
     assert all(0 <= percent <= 100 for percent in percents if percent is not None)
+    assert [section.percent is None for section in result.sections] == [
+        section.weight == 0 for section in attempt[0].sections
+    ]
     assert result.grade in {"failed", "passed", "excelled"}
     for figures in result.details.values():
         assert all(isinstance(value, int | float | str) for value in figures.values())

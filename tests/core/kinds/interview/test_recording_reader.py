@@ -74,7 +74,7 @@ def test_truncated_recording_is_copied_up_to_its_end(tmp_path: Path) -> None:
     assert 0 < result["seconds"] <= 2.1
 
 
-# What is no answer
+# Recordings that are no answer
 
 
 @pytest.mark.parametrize(
