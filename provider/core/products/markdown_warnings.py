@@ -8,6 +8,11 @@ from provider.core.products.documents import DocumentWarning
 BACKSLASH_ADVICE = "write a backslash before the character"
 
 
+def plain_advice(entry: str) -> str:
+    """Return the advice for the text of an entry, such as an item, that can be `plain`."""
+    return f"write `plain: true` for the {entry}, or a backslash before the character"
+
+
 def find_markdown_warnings(
     texts: Iterable[tuple[str, str]],
     advice: str = BACKSLASH_ADVICE,

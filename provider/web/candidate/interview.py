@@ -21,7 +21,6 @@ from provider.core.kinds.interview.uploads import (
     find_upload,
     open_upload,
 )
-from provider.core.markdown import render_markdown
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web import csp, range_responses
@@ -99,7 +98,7 @@ def show(public_id: str, number: int) -> ResponseReturnValue:
         order = candidate_request.order
         asked = find_question_position(order, number).question
         seconds_left = show_question(candidate_request.session, order, asked, candidate_request.now)
-        return jsonify(question=render_markdown(asked.text), think_seconds_left=seconds_left)
+        return jsonify(question=asked.text_html, think_seconds_left=seconds_left)
 
 
 @routes.post("/questions/<int:number>/takes")

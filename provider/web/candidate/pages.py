@@ -39,7 +39,6 @@ COOKIE_CHECK = "cookie-check"
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
 routes.add_app_template_filter(markdown.render_markdown, "markdown")
-routes.add_app_template_filter(markdown.markdown_to_text, "plain")
 
 
 @routes.get("/<token>", strict_slashes=False)

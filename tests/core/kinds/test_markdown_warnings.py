@@ -33,7 +33,11 @@ CONTENTS: dict[str, dict[str, Any]] = {
         ],
     },
     "interview": factories.INTERVIEW_CONTENT
-    | {"description": ODD, "instructions": ODD, "questions": [{"key": "a", "text": ODD}]},
+    | {
+        "description": ODD,
+        "instructions": ODD,
+        "questions": [{"key": "a", "text": ODD}, {"key": "b", "text": ODD, "plain": True}],
+    },
     "check": factories.PACKAGE_CONTENT
     | {
         "description": ODD,

@@ -58,6 +58,25 @@ def test_question_is_in_no_page_before_it_has_a_take(
     assert TEXT in client.get(urls[2]).text
 
 
+def test_plain_question_is_shown_as_it_was_written(client: FlaskClient, services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    question = {"key": "code", "text": "2*3*4 <b>\n- 5", "plain": True}
+    content = factories.INTERVIEW_CONTENT | {"questions": [question]}
+    template = factories.create_product(services, "interview", content, "code", "Code")
+    public_id = factories.place_order(services, account_id, template, "interview")
+    open_invitation(client, services, public_id)
+    page = client.get(f"/c/o/{public_id}/camera").text
+    submit_form(client, page, f"/c/o/{public_id}/interview")
+    shown = '<p class="literal">2*3*4 &lt;b&gt;\n- 5</p>'
+    assert show(client, public_id).json["question"] == shown  # type: ignore[index]
+    record_answer(services, public_id, "code")
+    assert shown in client.get(f"/c/o/{public_id}/questions/1").text
+    assert "2*3*4 &lt;b&gt;" in client.get(f"/c/o/{public_id}/answers").text
+    with services.db.reading() as session:
+        (answer,) = Interview.find(session, public_id).evidence().video_answers
+    assert answer.question == question["text"]
+
+
 def test_time_to_think_begins_by_a_post_and_runs_once(
     client: FlaskClient, clock: ManualClock, started: str
 ) -> None:

@@ -2,18 +2,20 @@
 
     name, description?, instructions?     description and instructions are Markdown
     language?                             a BCP 47 tag such as de: of every text of the document
-    questions                             [{key, text, think_seconds?, answer_seconds?, takes?}]
+    questions                             [{key, text, plain?, think_seconds?, answer_seconds?,
+                                            takes?}]
     scale?                                {min: 1, max: 5, labels?: [one label per rating]}
     grades?, summaries?                   as in a test
 
-`text` is Markdown. `think_seconds` (30) is the time before the recording of an answer starts.
+`text` is Markdown, unless `plain` is true: then every character is shown as it was written.
+`think_seconds` (30) is the time before the recording of an answer starts.
 `answer_seconds` (120) is the maximum length of an answer. `takes` (1) is the number of recordings
 that a candidate may make of an answer. Staff rate each answer on the scale.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
@@ -23,10 +25,12 @@ from provider.core.kinds.grading import (
     SummariesSchema,
     require_grades_for_summaries,
 )
+from provider.core.markdown import literal_html, markdown_to_text, render_markdown
 from provider.core.products.documents import DocumentWarning, load_content
-from provider.core.products.markdown_warnings import find_markdown_warnings
+from provider.core.products.markdown_warnings import find_markdown_warnings, plain_advice
 from provider.core.products.schema_fields import (
     DocumentSchema,
+    Flag,
     Integer,
     Key,
     LanguageTag,
@@ -39,6 +43,10 @@ from provider.core.products.schema_fields import (
 )
 from provider.texts import LazyText, lazy_gettext
 
+# The library is imported at the first use, as in `core/markdown.py`.
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 
 @dataclass(frozen=True)
 class Question:
@@ -46,9 +54,20 @@ class Question:
 
     key: str
     text: str
+    plain: bool = False
     think_seconds: int = 30
     answer_seconds: int = 120
     takes: int = 1
+
+    @property
+    def text_html(self) -> "Markup":
+        """The question for a page."""
+        return literal_html(self.text) if self.plain else render_markdown(self.text)
+
+    @property
+    def text_without_markup(self) -> str:
+        """The question for tables and reports."""
+        return self.text if self.plain else markdown_to_text(self.text)
 
 
 @dataclass(frozen=True)
@@ -110,6 +129,7 @@ class QuestionSchema(DocumentSchema):
 
     key = Key(required=True)
     text = Text(5_000, multiline=True, required=True)
+    plain = Flag(load_default=False)
     think_seconds = Integer(0, 600, load_default=30)
     answer_seconds = Integer(10, 1800, load_default=120)
     takes = Integer(1, 10, load_default=1)
@@ -180,6 +200,7 @@ def find_warnings(content: InterviewContent) -> Iterator[DocumentWarning]:
     questions = [
         (f"questions[{index}].text", question.text)
         for index, question in enumerate(content.questions)
+        if not question.plain
     ]
     yield from find_markdown_warnings(texts)
-    yield from find_markdown_warnings(questions, has_headings=False)
+    yield from find_markdown_warnings(questions, plain_advice("question"), has_headings=False)

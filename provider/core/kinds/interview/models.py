@@ -13,7 +13,6 @@ from provider.core.kinds.interview import content
 from provider.core.kinds.interview.content import InterviewContent, Question
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
-from provider.core.markdown import markdown_to_text
 from provider.core.orders import (
     ProgressTable,
     Result,
@@ -343,9 +342,9 @@ class Interview(TimedOrder):
     def _video_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
         recording = self.selected_recording(question.key)
         if recording is None:
-            return VideoAnswer(question_text(question), gettext("No answer"))
+            return VideoAnswer(question.text_without_markup, gettext("No answer"))
         return VideoAnswer(
-            question_text(question),
+            question.text_without_markup,
             self.content.scale.rating_text(rating.value) if rating else "",
             rating.note if rating else "",
             recording.seconds,
@@ -398,7 +397,7 @@ class Interview(TimedOrder):
             details={
                 "Ratings": {
                     cut_at_word(
-                        f"{number}. {question_text(question)}", MAX_DETAIL_LABEL_LENGTH
+                        f"{number}. {question.text_without_markup}", MAX_DETAIL_LABEL_LENGTH
                     ): ratings[question.key].value
                     for number, question in enumerate(content.questions, 1)
                     if question.key in ratings
@@ -415,8 +414,3 @@ class Interview(TimedOrder):
         if len(known_lengths) < len(lengths):
             return None
         return round(sum(known_lengths)) or None
-
-
-def question_text(question: Question) -> str:
-    """Return the question without its Markdown."""
-    return markdown_to_text(question.text)
