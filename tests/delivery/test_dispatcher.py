@@ -18,6 +18,7 @@ from provider.ats import StatusUpdate
 from provider.ats.workable.payload import build_payload
 from provider.core.accounts import Account, Caller
 from provider.core.orders import Order
+from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.delivery import Dispatcher, InProcessDispatcher
 from provider.delivery.circuit_breaker import FAILURE_THRESHOLD
@@ -567,7 +568,7 @@ def test_in_process_dispatcher_does_scheduled_work(
     services: Services, ats: FakeAts, place_order: Callable[..., str], clock: ManualClock
 ) -> None:
     place_order()
-    clock.advance(timedelta(days=7))
+    clock.advance(timedelta(days=7) + ARRIVAL_GRACE)
     dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
     try:
         assert ats.wait_for(1)[0].json == {"status": "expired"}

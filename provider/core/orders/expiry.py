@@ -7,6 +7,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from provider.core.orders.batch import change_each, require_no_failure
+from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.order import Order
 from provider.core.orders.states import NOT_STARTED
 from provider.core.scheduled import ScheduledWork, WorkContext
@@ -44,7 +45,7 @@ def _overdue_conditions(now: datetime) -> list[Any]:
         # A literal: with a parameter the planner could not use the partial index.
         Order.status == text("'pending'"),
         Order.progress.in_(NOT_STARTED),
-        Order.expires_at <= now,
+        Order.expires_at <= now - ARRIVAL_GRACE,
     ]
 
 

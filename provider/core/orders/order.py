@@ -25,6 +25,7 @@ from provider import logging_config, outbox
 from provider.core.accounts import Account
 from provider.core.orders.candidate import Candidate
 from provider.core.orders.evidence import Evidence
+from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order_state import OrderState
 from provider.core.orders.states import (
@@ -164,9 +165,16 @@ class Order(OrderState, Base):
         """The time that the candidate needs, in seconds; None for an unknown time."""
         return None
 
+    def is_past_expiry(self, moment: datetime) -> bool:
+        """Whether the candidate did not start in time, seen at `moment`."""
+        return self.is_waiting_for_candidate and self.expires_at <= moment
+
     def is_overdue(self, now: datetime) -> bool:
-        """Whether the time to start is over, though the status is still pending."""
-        return self.is_waiting_for_candidate and self.expires_at <= now
+        """Whether the order must expire now, though the status is still pending.
+
+        What the candidate did in time may still arrive during `ARRIVAL_GRACE`.
+        """
+        return self.is_past_expiry(now - ARRIVAL_GRACE)
 
     def has_overdue_transition(self, now: datetime) -> bool:
         """Whether a deadline has passed that the scheduled work has not handled yet."""
@@ -223,8 +231,11 @@ class Order(OrderState, Base):
             self.change_progress(session, OPENED)
             self.record_event(session, "opened", "candidate", now)
 
-    def decline(self, session: Session, reason: str, now: datetime) -> None:
-        self.require_open(now)
+    def decline(
+        self, session: Session, reason: str, now: datetime, *, given_at: datetime | None = None
+    ) -> None:
+        """Decline for the candidate, who did it at `given_at`, if that is not `now`."""
+        self.require_open(given_at or now)
         self.change_status(
             session, DECLINED, actor="candidate", note=reason.strip()[:2000], now=now
         )
@@ -333,9 +344,9 @@ class Order(OrderState, Base):
         """Return the name of the queue for this order's messages of a channel."""
         return str(outbox.QueueName(self.account_id, channel, host))
 
-    def require_open(self, now: datetime) -> None:
-        """Raise Conflict unless the order is pending and not overdue."""
-        if self.status != PENDING or self.is_overdue(now):
+    def require_open(self, given_at: datetime) -> None:
+        """Raise Conflict unless the order is pending, and its time to start includes `given_at`."""
+        if self.status != PENDING or self.is_past_expiry(given_at):
             raise Conflict("This invitation is no longer open")
 
     def record_event(

@@ -54,10 +54,10 @@ class TimedOrder(Order):
         """Raise Conflict for what was given after the end, or arrives after the closing."""
         self.require_running(given_at)
 
-    def require_open(self, now: datetime) -> None:
-        super().require_open(now)
+    def require_open(self, given_at: datetime) -> None:
+        super().require_open(given_at)
         if self._is_started():
-            self.require_running(now)
+            self.require_running(given_at)
 
     def is_ending(self, now: datetime) -> bool:
         """Whether the attempt has ended, but what was given in time may still arrive."""
@@ -109,14 +109,15 @@ class TimedOrder(Order):
         if self.is_past_deadline(now):
             self.close_at_deadline(session, secret_box, now)
 
-    def start(self, session: Session, now: datetime) -> None:
+    def start(self, session: Session, now: datetime, *, given_at: datetime | None = None) -> None:
         """Start the attempt and its time. A repeated call changes nothing.
 
-        Raises Conflict when the order is not open or the attempt has ended.
+        `given_at` is the time at which the candidate did it, if it is not `now`. Raises Conflict
+        when the order is not open or the attempt has ended.
         """
         if self.is_running(now):
             return
-        self.require_open(now)
+        self.require_open(given_at or now)
         self.change_progress(
             session,
             STARTED,

@@ -41,7 +41,11 @@ routes = Blueprint("assessment", __name__, url_prefix="/o/<public_id>")
 @routes.post("/start")
 def start(public_id: str) -> ResponseReturnValue:
     with order_for_update(public_id, Assessment) as candidate_request:
-        candidate_request.order.start(candidate_request.session, candidate_request.now)
+        candidate_request.order.start(
+            candidate_request.session,
+            candidate_request.now,
+            given_at=candidate_request.given.given_at,
+        )
     return redirect(url_for(".item", public_id=public_id, number=1), 303)
 
 

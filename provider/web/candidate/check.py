@@ -68,12 +68,13 @@ def _record_consent(candidate_request: CheckRequest) -> None:
         ip_address=client_address(),
         user_agent=request.user_agent.string,
         now=candidate_request.now,
+        submitted_at=candidate_request.given.given_at,
     )
 
 
 def _render_form_again(public_id: str, problems: Mapping[str, Text]) -> ResponseReturnValue:
     with order_for_read(public_id, Check) as candidate_request:
-        candidate_request.order.require_open(candidate_request.now)
+        candidate_request.order.require_open(candidate_request.given.given_at)
         return _render_form(candidate_request, problems, is_redisplayed=True), 400
 
 

@@ -66,7 +66,11 @@ def camera(public_id: str) -> ResponseReturnValue:
 def start(public_id: str) -> ResponseReturnValue:
     """Start the interview, and show the first question without an answer."""
     with order_for_update(public_id, Interview) as candidate_request:
-        candidate_request.order.start(candidate_request.session, candidate_request.now)
+        candidate_request.order.start(
+            candidate_request.session,
+            candidate_request.now,
+            given_at=candidate_request.given.given_at,
+        )
         return redirect(_next_url(candidate_request.order), 303)
 
 

@@ -84,7 +84,12 @@ def decline(public_id: str) -> ResponseReturnValue:
         order = candidate_request.order
         if order.status != DECLINED:
             reason = clean_text(request.form.get("reason", ""))
-            order.decline(candidate_request.session, reason, candidate_request.now)
+            order.decline(
+                candidate_request.session,
+                reason,
+                candidate_request.now,
+                given_at=candidate_request.given.given_at,
+            )
     return redirect_to_landing(public_id)
 
 
@@ -131,6 +136,8 @@ def _render_status_page(public_id: str) -> str:
 
 def _status_templates(order: Order, now: datetime) -> list[str | Template]:
     """Return the templates of the status page by preference: the kind's own, then the common."""
+    if order.is_past_expiry(now):  # the order expires within seconds
+        return ["candidate/ended.html"]
     if order.status != PENDING:
         return [f"candidate/{order.kind}/{order.status}.html", "candidate/ended.html"]
     if order.is_waiting_for_candidate:

@@ -240,6 +240,22 @@ def test_give_consent_after_deadline_expires_the_order(
     assert client.get(f"/c/o/{public_id}/consent").status_code == 303
 
 
+def test_consent_that_was_sent_in_time_counts(
+    services: Services, client: FlaskClient, public_id: str, clock: ManualClock
+) -> None:
+    page = client.get(f"/c/o/{public_id}/consent").text
+    clock.advance(timedelta(days=7, seconds=5))
+    data = check_factories.FORM_VALUES | {
+        "name": check_factories.SIGNED_NAME,
+        "csrf_token": factories.csrf_token(page),
+    }
+    response = client.post(
+        f"/c/o/{public_id}/consent", data=data, environ_overrides={"provider.receive_seconds": 6}
+    )
+    assert response.status_code == 303
+    assert factories.order_status(services, public_id) == "consented"
+
+
 @pytest.mark.parametrize("end", ["cancelled", "declined"])
 def test_give_consent_after_end_is_refused(
     services: Services, client: FlaskClient, public_id: str, end: str

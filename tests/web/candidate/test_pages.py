@@ -323,13 +323,30 @@ def test_start_after_deadline_expires_the_order(
 ) -> None:
     form = open_invitation(client, services, invited).text
     deadline = clock.advance(timedelta(days=7))
-    response = submit_form(client, form, f"/c/o/{invited}/start")
-    assert response.status_code == 409
-    assert "This invitation is over" in response.text
-    assert factories.athens_time(deadline) in response.text
+    for seconds in (0, 10):
+        clock.advance(timedelta(seconds=seconds))
+        response = submit_form(client, form, f"/c/o/{invited}/start")
+        assert response.status_code == 409
+        assert "This invitation is over" in response.text
+        assert factories.athens_time(deadline) in response.text
     assert factories.order_status(services, invited) == "expired"
     assert submit_form(client, form, f"/c/o/{invited}/decline").status_code == 409
     assert factories.order_status(services, invited) == "expired"
+
+
+def test_what_was_sent_before_the_deadline_may_arrive_after_it(
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
+) -> None:
+    form = open_invitation(client, services, invited).text
+    token = factories.csrf_token(form)
+    clock.advance(timedelta(days=7, seconds=9))
+    assert "This invitation is over" in client.get(f"/c/o/{invited}/").text
+    url = f"/c/o/{invited}/start"
+    for seconds, status_code in ((9, 409), (10, 303)):
+        environ = {"provider.receive_seconds": seconds}
+        response = client.post(url, data={"csrf_token": token}, environ_overrides=environ)
+        assert response.status_code == status_code
+    assert event_types(services, invited) == ["placed", "opened", "started"]
 
 
 def test_open_invitation_after_deadline_says_it_is_over(

@@ -187,12 +187,14 @@ class Check(Order):
         ip_address: str,
         user_agent: str,
         now: datetime,
+        submitted_at: datetime | None = None,
     ) -> None:
         """Record the consent of the candidate and the details that the screenings need.
 
+        `submitted_at` is the time at which the candidate sent the form, if it is not `now`.
         Raises IncompleteForm with one message per wrong field.
         """
-        self.require_open(now)
+        self.require_open(submitted_at or now)
         values = parse_form(self.content.requested_details, name, details, now)
         for field in self.content.requested_details:
             encrypted = secret_box.encrypt(values[field], self._row_path(field))

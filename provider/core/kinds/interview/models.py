@@ -141,8 +141,8 @@ class Interview(TimedOrder):
     def duration_seconds(self) -> int | None:
         return self.content.max_duration_seconds
 
-    def require_open(self, now: datetime) -> None:
-        super().require_open(now)
+    def require_open(self, given_at: datetime) -> None:
+        super().require_open(given_at)
         if self.progress == SUBMITTED:
             raise Conflict("This interview has already been submitted")
 
