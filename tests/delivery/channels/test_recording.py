@@ -10,7 +10,7 @@ import av
 import pytest
 from sqlalchemy import select
 
-from provider.core.kinds.interview import BROKEN, READY, Interview, Recording
+from provider.core.kinds.interview import BROKEN, READY, Interview, Recording, remux
 from provider.delivery import Dispatcher
 from provider.delivery.channels.recording import (
     LEFTOVER_AGE_SECONDS,
@@ -229,6 +229,10 @@ def test_folders_of_killed_processes_are_deleted(
         os.utime(folder, (changed_at, changed_at))
     delete_leftover_folders()
     assert {folder.name for folder in tmp_path.iterdir()} == {"remux-busy", "other"}
+
+
+def test_all_runs_of_the_reader_end_within_the_lease() -> None:
+    assert RecordingChannel.lease.total_seconds() > remux.MAX_RUNS * remux.TIMEOUT_SECONDS
 
 
 def test_parked_recording_is_in_history_and_can_be_requeued(

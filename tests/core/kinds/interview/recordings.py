@@ -29,16 +29,17 @@ def recorded(
     picture: bool = True,
     sound: bool = True,
     rotation: int = 0,
+    width: int = WIDTH,
 ) -> Path:
     """Write a recording. `rotation` is the angle in degrees by which a phone marks it as turned."""
     path = folder / f"recorded.{container_format}"
-    path.write_bytes(_recording(container_format, seconds, picture, sound, rotation))
+    path.write_bytes(_recording(container_format, seconds, picture, sound, rotation, width))
     return path
 
 
 @cache
 def _recording(
-    container_format: str, seconds: int, picture: bool, sound: bool, rotation: int
+    container_format: str, seconds: int, picture: bool, sound: bool, rotation: int, width: int
 ) -> bytes:
     file = BytesIO()
     video_codec, audio_codec, options = CODECS[container_format]
@@ -51,12 +52,12 @@ def _recording(
         )
         audio = output.add_stream(audio_codec, rate=48000) if sound else None
         if isinstance(video, av.VideoStream):
-            video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            video.width, video.height, video.pix_fmt = width, HEIGHT, "yuv420p"
             if rotation:
                 video.set_display_rotation(rotation)
         for number in range(seconds * FRAME_RATE):
             if isinstance(video, av.VideoStream):
-                output.mux(video.encode(_grey_frame(number)))
+                output.mux(video.encode(_grey_frame(number, width)))
             if isinstance(audio, av.AudioStream):
                 for silence in _silence(number):
                     output.mux(audio.encode(silence))
@@ -66,13 +67,13 @@ def _recording(
     return file.getvalue()
 
 
-def _grey_frame(number: int) -> av.VideoFrame:
+def _grey_frame(number: int, width: int) -> av.VideoFrame:
     """Return a grey frame, lighter by 10 than the frame before; its left third is black."""
-    frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
+    frame = av.VideoFrame(width, HEIGHT, "yuv420p")
     for plane in frame.planes:
         plane.update(bytes([number * 10 % 255]) * plane.buffer_size)
     luma = frame.planes[0]
-    row = bytes(WIDTH // 3) + bytes([number * 10 % 255]) * (luma.line_size - WIDTH // 3)
+    row = bytes(width // 3) + bytes([number * 10 % 255]) * (luma.line_size - width // 3)
     luma.update(row * HEIGHT)
     frame.pts, frame.time_base = number, Fraction(1, FRAME_RATE)
     return frame

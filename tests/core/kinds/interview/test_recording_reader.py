@@ -142,6 +142,13 @@ def test_codec_that_is_not_allowed_is_refused(tmp_path: Path) -> None:
         read(source)
 
 
+@pytest.mark.parametrize("container_format", ["webm", "mp4"])
+def test_side_of_more_than_4096_pixels_is_refused(tmp_path: Path, container_format: str) -> None:
+    assert read(recorded(tmp_path, container_format, seconds=1, width=4096))[0]["width"] == 4096
+    with pytest.raises(BrokenError, match="4096 pixels"):
+        read(recorded(tmp_path, container_format, seconds=1, width=4098))
+
+
 # Rotated recordings
 
 
