@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-LOCK_FILE = "requirements.lock"  # has every package of requirements-server.lock, too
+# requirements.lock has every package of requirements-server.lock, too.
+LOCK_FILES = ("requirements.lock", "requirements-bench.lock")
 PIP_AUDIT = Path(".venv-audit/bin/pip-audit")
 OPTIONS = ("--disable-pip", "--require-hashes", "--format=json", "--progress-spinner=off")
 
@@ -27,15 +28,20 @@ def report(packages: list[dict[str, Any]]) -> tuple[list[str], int]:
 
 
 def main() -> int:
-    process = subprocess.run([PIP_AUDIT, *OPTIONS, "-r", LOCK_FILE], capture_output=True, text=True)
+    codes = [_audit(lock_file) for lock_file in LOCK_FILES]
+    return 1 if 1 in codes else max(codes)
+
+
+def _audit(lock_file: str) -> int:
+    process = subprocess.run([PIP_AUDIT, *OPTIONS, "-r", lock_file], capture_output=True, text=True)
     try:
         packages = json.loads(process.stdout)["dependencies"]
     except ValueError:
         reason = (process.stderr.strip().splitlines() or ["no answer"])[-1]
-        print(f"Nothing was audited. Is the network there? pip-audit says: {reason}")
+        print(f"{lock_file}: nothing was audited. Is the network there? pip-audit says: {reason}")
         return 2
     lines, code = report(packages)
-    print("\n".join(lines))
+    print(f"{lock_file}:", *lines, sep="\n")
     return code
 
 

@@ -98,6 +98,15 @@ def collect(services: Services) -> str:
     invitation = f"/c/{visitor.values['candidate.open_invitation']}"
     rows.append(("/c/<token>", "GET", "invited", _open(app.test_client(), "GET", invitation)))
     rows.append(("/console/sign-in", "POST", VISITOR, _sign_in(app)))
+    # Last, because they end the visitor's sessions.
+    decline = f"/c/o/{visitor.orders['check']}/decline"
+    for where, page, action in (
+        ("/c/o/<public_id>/decline", decline, decline),
+        ("/console/sign-out", "/console/orders/", "/console/sign-out"),
+    ):
+        token = factories.csrf_token(_open(visitor.client, "GET", page).text)
+        response = _post(visitor.client, action, csrf_token=token)
+        rows.append((where, "POST", VISITOR, response))
     texts = [(where, method, who, *_describe(response)) for where, method, who, response in rows]
     for headers_text in sorted({text for *_, text, _ in texts}):
         header_sets[headers_text] = f"H{len(header_sets) + 1}"
@@ -122,6 +131,11 @@ def _open(
     client: FlaskClient, method: str, path: str, headers: dict[str, str] | None = None
 ) -> TestResponse:
     return client.open(path, method=method, base_url=BASE_URL, headers=headers or {}, buffered=True)
+
+
+def _post(client: FlaskClient, path: str, **form: str) -> TestResponse:
+    # A browser names the page of a form, and the CSRF check asks for it over https.
+    return client.post(path, base_url=BASE_URL, data=form, headers={"Referer": BASE_URL + "/"})
 
 
 def _describe(response: TestResponse) -> tuple[int, str, str]:
@@ -154,8 +168,13 @@ def _describe_cookie(header: str) -> str:
 def _sign_in(app: Flask) -> TestResponse:
     client = app.test_client()
     token = factories.csrf_token(_open(client, "GET", "/console/sign-in").text)
-    form = {"csrf_token": token, "email": "sam@provider.test", "password": "correct horse battery"}
-    return client.post("/console/sign-in", base_url=BASE_URL, data=form)
+    return _post(
+        client,
+        "/console/sign-in",
+        csrf_token=token,
+        email="sam@provider.test",
+        password="correct horse battery",
+    )
 
 
 def _create_visitor(services: Services, app: Flask) -> Visitor:
