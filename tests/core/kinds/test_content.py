@@ -353,3 +353,15 @@ def test_package_content_parses_screenings_and_disclosure() -> None:
 )
 def test_package_content_error_names_the_path(content: Json, expected: str) -> None:
     assert parse_error(check.parse, content).startswith(expected)
+
+
+def test_titles_lose_characters_that_turn_a_text() -> None:
+    odd, clean = "Su\u202ems\u202c\ufeff", "Sums"
+    test = assessment.parse(exam(section(choice(), title=odd), name=odd))
+    screenings = [{"key": "identity", "name": odd}]
+    texts = [{"key": "rights", "title": odd, "text": "Many."}]
+    checked = check.parse(package(name=odd, screenings=screenings, sections=texts))
+    assert [test.name, test.sections[0].title] == [clean, clean]
+    assert interview.parse(template(name=odd)).name == clean
+    titles = [checked.name, checked.screenings[0].name, checked.sections[0].title]
+    assert titles == [clean, clean, clean]

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from provider.core.products.schema_fields import clean_text
 from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
 from provider.texts import LazyText, Text
@@ -75,8 +74,8 @@ def to_one_line(raw: str) -> str:
 
 
 def _clean_lines(raw: str) -> str:
-    lines = clean_text(raw).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    return "\n".join(line.strip() for line in lines).strip()
+    lines = raw.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "\n".join(clean_line(line).strip() for line in lines).strip()
 
 
 def _parse_past_date(text: str, label: LazyText, now: datetime) -> date:

@@ -192,6 +192,20 @@ def test_give_consent_records_name_time_browser_and_text(
     assert enqueued_topics(services, public_id) == ["invitation", "consented", "consent"]
 
 
+def test_give_consent_removes_characters_that_turn_a_text(services: Services) -> None:
+    public_id = check_factories.place_check(services)
+    employers = "Bakery \u202esnehtA\u202c, baker\r\n\u2066Xylofon\u2069\u0000Ltd"
+    check_factories.give_consent(
+        services, public_id, name="Lakita \u202eJ.\u202c Marrero", employers=employers
+    )
+    check = load_check(services, public_id)
+    view = check.latest_consent_view(services.secret_box)
+    assert view
+    assert view.name == check_factories.SIGNED_NAME
+    details = check.decrypt_details(services.secret_box)
+    assert details["employers"] == "Bakery snehtA, baker\nXylofon Ltd"
+
+
 def test_give_consent_normalises_line_breaks(services: Services) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(
