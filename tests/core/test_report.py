@@ -104,6 +104,17 @@ def test_render_pdf_any_candidate_name_shows_the_score(name: str) -> None:
     assert "78%" in pdf_text(pdf)
 
 
+def test_render_pdf_fills_the_bars_with_the_colour_of_the_account() -> None:
+    def count_fills(colour: str) -> int:
+        (page,) = parse_pdf(render_pdf(replace(REPORT, accent=colour))).pages
+        contents = page.get_contents()
+        assert contents is not None
+        return contents.get_data().count(b"0.2 0.4 0.6 scn")
+
+    assert count_fills("#336699") == len(REPORT.evidence.bars)
+    assert count_fills("#663399") == 0
+
+
 def test_render_pdf_result_comes_before_evidence() -> None:
     text = pdf_text(render_pdf(REPORT))
     parts = ["Lakita Marrero", "78%", "Passed", "Above the mark", "Numbers", "91.7%", "17 + 25"]

@@ -19,6 +19,7 @@ from provider.services import Services
 from provider.web.candidate.interview_uploads import PIECE_TYPE
 from tests import factories
 from tests.factories import ManualClock
+from tests.interview_factories import completed_interview
 from tests.web.candidate.test_pages import event_types, open_invitation, submit_form
 from tests.web.console_client import ConsoleClient
 
@@ -142,6 +143,8 @@ def test_landing_explains_and_links_to_the_camera(
     assert "First you try your camera and your microphone." in page
     assert f'href="/c/o/{invited}/camera"' in page
     assert "I do not want to take part" in page
+    # The recruiter gets every second of it, and not only an extract.
+    assert "the whole recording of each answer that you submit" in " ".join(page.split())
 
 
 @pytest.mark.parametrize("path", ["camera", "questions/1"])
@@ -452,3 +455,12 @@ def test_timeline_shows_that_a_recording_was_processed(
         message = session.scalars(select(Message).where(Message.topic == "remux")).one()
     page = console.get_text(f"/console/deliveries/{message.public_id}")
     assert "groove-tech.workable.com" not in page
+
+
+def test_landing_of_a_rated_interview_does_not_say_that_it_will_be(
+    client: FlaskClient, services: Services
+) -> None:
+    public_id, _ = completed_interview(services)
+    page = open_invitation(client, services, public_id).text
+    assert "Your answers have been watched and rated." in page
+    assert "will be" not in page

@@ -99,6 +99,13 @@ def test_preview_of_interview_and_package_shows_content(
     page = console.get_text(LIST + factories.create_interview(services))
     for text in ("Why this job?", "30 seconds to think", "1 minute 30 seconds to answer"):
         assert text in page
+    takes = {"questions": [{"key": "why", "text": "Why?", "answer_seconds": 60, "takes": 3}]}
+    product = factories.create_product(
+        services, "interview", factories.INTERVIEW_CONTENT | takes, "takes", "Takes"
+    )
+    page = console.get_text(LIST + product)
+    assert "1 minute 30 seconds with one recording per answer, 3 minutes 30 seconds with" in page
+    assert "up to 3 recordings" in page
     page = console.get_text(LIST + factories.create_package(services))
     for text in ("Criminal record", "What the candidate consents to"):
         assert text in page

@@ -117,6 +117,17 @@ def test_report_names_candidate_test_job_and_account(
     assert factories.athens_time(services.now()) in text
 
 
+def test_report_pages_have_the_colour_of_the_account(
+    client: FlaskClient, services: Services
+) -> None:
+    account, _ = factories.create_account(services, branding={"colour": "#1a3b5c"})
+    order = factories.place_order(services, account, factories.create_test(services))
+    factories.finish_test(services, order, HALF_CORRECT_ANSWERS)
+    for url in (report_path(services, order), shared_path(services, order)):
+        assert 'href="/c/colour/1a3b5c.css"' in client.get(url).text
+    assert "--accent: #1a3b5c" in client.get("/c/colour/1a3b5c.css").text
+
+
 def test_report_is_not_cached_or_indexed(
     client: FlaskClient, services: Services, finished: str
 ) -> None:

@@ -530,3 +530,12 @@ def test_cancel_consented_check(services: Services) -> None:
         Order.find(session, public_id).cancel(session, "sam", "Withdrawn", services.now())
     assert factories.order_status(services, public_id) == "cancelled"
     assert event_types(services, public_id)[-1] == "cancelled"
+
+
+def test_sample_package_promises_nothing_that_the_pages_do_not_do() -> None:
+    path = Path(provider.__file__).parent / "samples" / "employment-screening.yaml"
+    (document,) = parse_documents(path.read_text("utf-8"), path.name)
+    texts = " ".join(str(value) for value in document.content.values()).lower()
+    # There is no copy for the candidate, no dispute, no upload, and no promised day.
+    for promise in ("copy", "dispute", "upload", "e-mail", "within", "days"):
+        assert promise not in texts

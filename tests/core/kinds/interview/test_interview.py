@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.interview import BROKEN, Interview, Recording
+from provider.core.labels import MAX_DETAIL_LABEL_LENGTH
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import Services
 from provider.storage import secrets
@@ -190,6 +191,24 @@ def test_conclude_scores_by_the_scale_of_the_template(
         assert result
         assert (result.score, result.grade, result.summary) == (score, grade, summary)
     assert factories.order_status(services, started_interview) == "completed"
+
+
+def test_rating_of_a_long_question_is_labelled_by_whole_words(services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    question = {"key": "why", "text": "Describe a difficult customer " * 4}
+    content = CONTENT | {"questions": [question]}
+    template = factories.create_product(services, "interview", content, "long", "Long")
+    public_id = factories.place_order(services, account_id, template, "interview")
+    with services.db.writing() as session:
+        Interview.find(session, public_id).start(session, services.now())
+    record_and_submit(services, public_id, "why")
+    conclude(services, public_id, {"why": 4})
+    with services.db.reading() as session:
+        result = Interview.find(session, public_id).result
+        assert result
+        (label,) = result.details["Ratings"]
+    assert label.removesuffix("…").split()[-1] in question["text"].split()
+    assert 60 < len(label) <= MAX_DETAIL_LABEL_LENGTH
 
 
 def test_conclude_summary_of_staff_replaces_the_one_of_the_template(
