@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
+from tests.conftest import CHROMIUM_PATH
+
 FOLDER = Path(".venv-scan").absolute()
 NGINX_FILE = Path("provider/samples/deployment/nginx.conf")
 PORT = 8765
@@ -56,7 +58,7 @@ def run_lighthouse(work: Path) -> None:
     program = FOLDER / "lighthouse/node_modules/.bin/lighthouse"
     flags = "--chrome-flags=--headless --no-sandbox"
     report = ("--output=html", f"--output-path={FOLDER / 'lighthouse.html'}", "--quiet")
-    environ = os.environ | {"CHROME_PATH": "/usr/bin/chromium"}
+    environ = os.environ | {"CHROME_PATH": CHROMIUM_PATH}
     subprocess.run([program, f"{URL}/console/sign-in", flags, *report], env=environ)
     print(f"Lighthouse wrote {FOLDER / 'lighthouse.html'}")
 

@@ -130,7 +130,7 @@ def test_response_conforms_to_description(
     valid, invalid = (operation.as_strategy(generation_mode=mode) for mode in (POSITIVE, NEGATIVE))
 
     @settings(
-        max_examples=40,
+        max_examples=20,
         deadline=None,
         derandomize=True,
         suppress_health_check=SUPPRESSED_HEALTH_CHECKS,
@@ -183,7 +183,7 @@ def test_linked_operations_conform_to_description(
 
     LinkMachine.run(
         settings=settings(
-            max_examples=30,
+            max_examples=10,
             stateful_step_count=10,
             deadline=None,
             derandomize=True,

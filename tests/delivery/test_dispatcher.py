@@ -507,7 +507,7 @@ def test_in_process_dispatcher_sweeps_for_due_messages(
     services: Services, ats: FakeAts, place_order: Callable[..., str]
 ) -> None:
     decline(services, place_order())  # committed before a dispatcher runs, as after a crash
-    dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
+    dispatcher = InProcessDispatcher(services, factories.quick_works(0.1)).start()
     try:
         ats.wait_for(1)
     finally:
@@ -533,7 +533,7 @@ def test_in_process_dispatcher_survives_failed_sweep(
     monkeypatch.setattr(outbox, "list_due_queues", fail_once)
     decline(services, place_order())
     with capture_logs() as events:
-        dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
+        dispatcher = InProcessDispatcher(services, factories.quick_works(0.1)).start()
         try:
             ats.wait_for(1)
         finally:
@@ -554,7 +554,7 @@ def test_in_process_dispatcher_sends_while_a_work_is_slow(
         may_end.wait(10)
 
     slow = ScheduledWork("slow", every=timedelta(seconds=2), run=run)
-    dispatcher = InProcessDispatcher(services, [slow, *factories.quick_works(0.02)]).start()
+    dispatcher = InProcessDispatcher(services, [slow, *factories.quick_works(0.1)]).start()
     try:
         assert started.wait(10)
         decline(services, place_order())
@@ -569,7 +569,7 @@ def test_in_process_dispatcher_does_scheduled_work(
 ) -> None:
     place_order()
     clock.advance(timedelta(days=7) + ARRIVAL_GRACE)
-    dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
+    dispatcher = InProcessDispatcher(services, factories.quick_works(0.1)).start()
     try:
         assert ats.wait_for(1)[0].json == {"status": "expired"}
     finally:
@@ -588,7 +588,7 @@ def test_stop_finishes_running_sends(
         handler.end_headers()
 
     ats.responses.append(slow)
-    dispatcher = InProcessDispatcher(services, factories.quick_works(0.02)).start()
+    dispatcher = InProcessDispatcher(services, factories.quick_works(0.1)).start()
     decline(services, place_order())
     assert reached.wait(10)
     stopping = threading.Thread(target=dispatcher.stop)

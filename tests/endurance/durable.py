@@ -21,7 +21,7 @@ class Plan:
     answer_range: tuple[int, int]
 
 
-LONG_PLAN, SHORT_PLAN = Plan(60, (1, 400)), Plan(1, (10, 60))
+LONG_PLAN, SHORT_PLAN = Plan(60, (1, 400)), Plan(1, (10, 30))
 
 
 @dataclass

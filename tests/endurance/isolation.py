@@ -25,10 +25,11 @@ from tests.endurance.scenario import Run, ScenarioVerdict
 from tests.endurance.verdict import DeliveryVerdict, check_deliveries
 
 MAX_CONCURRENT_SENDS = 16
-DEAD_HOST_COUNT = 100  # with one order each; half of the hosts never answer, half reset
+# Dead hosts with one order each; half of them never answer, half reset.
+LONG_DEAD_HOST_COUNT, SHORT_DEAD_HOST_COUNT = 100, 40
 SLOW_HOST_COUNT = 4  # with queues that never run empty; these hosts accept everything, but slowly
 SLOW_RESPONSE_SECONDS = 1.5
-MIN_WAITING_PER_SLOW_HOST = 20  # callbacks; enough for every slot, without limits
+MIN_WAITING_PER_SLOW_HOST = 8  # callbacks; enough for every slot, without limits
 MIN_SLOW_RESPONSES = 24  # without limits the slow hosts would then use every slot
 # Beside the sending threads: a name lookup for each, and the dispatcher's own threads.
 MAX_EXTRA_THREADS = MAX_CONCURRENT_SENDS + 4
@@ -36,7 +37,7 @@ MAX_LATENCY_FACTOR = 2.0  # of healthy deliveries, with such hosts to without
 NEGLIGIBLE_DELAY_SECONDS = 0.02  # a smaller delay is noise of the machine
 MAX_LATENCY_SECONDS = TIMEOUT_SECONDS / 2  # a delivery that waited for a dead host takes longer
 WARM_UP_DELIVERIES = 5  # not counted: they open connections and compile statements
-LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 60  # timed, on each side
+LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 25  # timed, on each side
 # In the names of the receivers' threads, and of the one thread of each scheduled work.
 OTHER_THREAD_MARKERS = ("process_request", WORK_THREAD_PREFIX)
 HEALTHY_HOST, SILENT_HOST, RESETTING_HOST, SLOW_HOST = (
@@ -106,6 +107,7 @@ class SlowQueues:
 
 def isolation(run: Run) -> ScenarioVerdict:
     """Compare the latencies of healthy orders with and without such hosts; count the threads."""
+    dead_host_count = SHORT_DEAD_HOST_COUNT if run.short else LONG_DEAD_HOST_COUNT
     with (
         _measured_dispatcher(run, "troubled") as troubled,
         # These servers close before the dispatcher stops, so that it need not wait for them.
@@ -118,7 +120,7 @@ def isolation(run: Run) -> ScenarioVerdict:
         slow_queues = SlowQueues(troubled, late)
         slow_queues.refill()
         late.wait_for(MIN_SLOW_RESPONSES, timeout=60)
-        for number in range(1, DEAD_HOST_COUNT // 2 + 1):
+        for number in range(1, dead_host_count // 2 + 1):
             for server, host in ((silent, SILENT_HOST), (resetting, RESETTING_HOST)):
                 troubled.cancel_order(f"http://{host.format(number)}:{server.port}/dead")
         pairs, deliveries, max_threads = _measure_both(run, troubled, slow_queues)
@@ -127,7 +129,7 @@ def isolation(run: Run) -> ScenarioVerdict:
     calm_p95, troubled_p95 = (_p95(latencies) for latencies in zip(*pairs, strict=True))
     slowest = max(latency for _, latency in pairs)
     verdict.figures = (
-        f"{len(pairs)} deliveries beside {DEAD_HOST_COUNT} dead and {SLOW_HOST_COUNT} slow hosts, "
+        f"{len(pairs)} deliveries beside {dead_host_count} dead and {SLOW_HOST_COUNT} slow hosts, "
         f"p95 {troubled_p95 * 1000:.1f} ms, without {calm_p95 * 1000:.1f} ms, "
         f"factor {troubled_p95 / calm_p95:.2f}, slowest {slowest:.2f} s, "
         f"{max_threads} threads"

@@ -36,7 +36,7 @@ class Plan:
 
 
 LONG_PLAN = Plan(2000, 5, 100, 0.1, (1.0, 5.0), 10)
-SHORT_PLAN = Plan(24, 3, 2, 0.1, None, 3)
+SHORT_PLAN = Plan(12, 3, 1, 0.1, None, 3)
 
 
 def kill(run: Run) -> ScenarioVerdict:

@@ -9,7 +9,7 @@ from tests.endurance.server import Instance
 from tests.endurance.verdict import check_deliveries
 
 SCRIPT = ("decline", "reopen")
-LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 1000, 30
+LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 1000, 10
 MIN_REFUSED_ATTEMPTS = 5  # before the stop; then the host is paused
 FINISH_TIMEOUT_SECONDS = 300.0
 
