@@ -29,6 +29,7 @@ from provider.storage.database import Database
 from tests.factories import ManualClock, build_services, make_settings, present, quick_works
 from tests.fake_ats import FakeAts
 from tests.postgres_server import PostgresServer, shared_server
+from tests.shared_statements import shared_statements
 
 # The shell without windows takes a third of the CPU time of the whole browser.
 CHROMIUM_PATHS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
@@ -77,6 +78,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("sqlite"):
                 item.add_marker(pytest.mark.skip("tests SQLite itself"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_statements() -> Iterator[None]:
+    with shared_statements():
+        yield
 
 
 @pytest.fixture(autouse=True)
