@@ -30,15 +30,18 @@ def shared_statements() -> Iterator[None]:
 
 
 def _sharing(create_engine: CreateEngine) -> CreateEngine:
-    # The dialect and the cache of the first engine, by the module of its driver.
+    # The dialect and the cache of an engine, by the module of its driver.
     shared: dict[Any, tuple[Any, Any]] = {}
 
     @wraps(create_engine)
     def create(*args: Any, **options: Any) -> Engine:
         engine = create_engine(*args, **options)
-        own = engine.dialect, engine._compiled_cache
-        engine.dialect, engine._compiled_cache = shared.setdefault(engine.dialect.dbapi, own)
-        engine.pool._dialect = engine.dialect
+        dialect, cache = shared.get(engine.dialect.dbapi, (None, None))
+        if hasattr(dialect, "default_isolation_level"):  # its engine has connected
+            engine.dialect = engine.pool._dialect = dialect
+            engine._compiled_cache = cache
+        else:
+            shared[engine.dialect.dbapi] = engine.dialect, engine._compiled_cache
         return engine
 
     return create
