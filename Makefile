@@ -12,6 +12,11 @@ DATABASE ?= sqlite
 PYTEST = pytest -q -n $(WORKERS) --dist worksteal --database $(DATABASE)
 # These tests run with coverage, beside the others. Tracing the others would take minutes.
 CORE := tests/ats tests/delivery tests/outbox tests/core/kinds tests/core/orders tests/core/products
+# The tests' files are small and synced often: they are in memory, where it has room for them and
+# programs may run from it.
+MEMORY_FOLDER = $(shell file=$$(mktemp -p /dev/shm 2>/dev/null) && trap 'rm -f $$file' EXIT && \
+	test "$$(df -k --output=avail /dev/shm | tail -1)" -gt 2000000 && \
+	printf '\x23!/bin/sh\n' > $$file && chmod +x $$file && $$file 2>/dev/null && echo /dev/shm)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without bytecode files, each program that the tests start would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,7 +44,8 @@ demo: .venv  ## Play an ATS that orders from a server; AUTO=1 plays the candidat
 
 test: .venv tools  ## Run all tests; fail if the core's coverage is below 95 %
 	@rm -f .coverage .coverage.*
-	@$(MAKE) --no-print-directory -j 2 test-core test-rest
+	@folder=$(MEMORY_FOLDER); export TMPDIR="$${folder:-$${TMPDIR:-/tmp}}"; \
+	$(MAKE) --no-print-directory -j 2 test-core test-rest
 
 test-core:
 	@$(BIN)/coverage run -m $(PYTEST) $(CORE)
