@@ -59,6 +59,7 @@ def account() -> None:
     show_default=True,
     help="Time that a candidate has to start, e.g. 7d.",
 )
+@click.option("--sandbox", is_flag=True, help="An account for trials, which sees samples too.")
 @json_option
 def create(
     name_: str,
@@ -66,6 +67,7 @@ def create(
     callback_token: str | None,
     hosts: tuple[str, ...],
     expire_after: str,
+    sandbox: bool,
     as_json: bool,
 ) -> None:
     """Connect an ATS; prints the token that the ATS sends. It is shown only once."""
@@ -76,6 +78,7 @@ def create(
                 ADAPTERS[ats].default_callback_hosts
             )
             account.expire_after_seconds = parse_expire_after(expire_after)
+            account.sandbox = sandbox
             if callback_token is not None:
                 change_setting(account, services, "callback_token", callback_token)
             token = account.issue_token(services.now())

@@ -48,9 +48,9 @@ class DemoServer:
                 self._process.wait()
         self._lock.close()
 
-    def run_command(self, *arguments: str, stdin: str = "", hidden_argument: str = "") -> str:
+    def run_command(self, *arguments: str, stdin: str = "") -> str:
         """Run a `provider` command and return its output; Unavailable if it fails."""
-        self._output.print_command([word if word != hidden_argument else "…" for word in arguments])
+        self._output.print_command(list(arguments))
         result = subprocess.run(  # noqa: S603  (our own program)
             [*PROVIDER_COMMAND, *arguments],
             input=stdin,
@@ -74,12 +74,12 @@ class DemoServer:
             "--callback-host",
             host,
             "--callback-token",
-            callback_token,
+            "-",
+            # Only a sandbox account may order the sample package: its disclosure is no legal text.
+            "--sandbox",
             "--json",
-            hidden_argument=callback_token,
+            stdin=callback_token,
         )
-        # Only a sandbox account may order the sample package: its disclosure is not legal text.
-        self.run_command("account", "set", name, "sandbox=yes")
         return str(json.loads(output)["token"])
 
     def start(self) -> None:

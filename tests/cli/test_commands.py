@@ -254,6 +254,13 @@ def test_account_create_prints_base_url_and_token(run: Run) -> None:
     assert "prv_" in shown
 
 
+def test_account_create_sandbox_account_is_in_the_audit_log(run: Run) -> None:
+    run("account", "create", "Trials", "--ats", "workable", "--sandbox")
+    assert parse_json(run("account", "show", "Trials", "--json"))["sandbox"] is True
+    (entry,) = parse_json(run("audit", "--action", "account.created", "--json"))
+    assert entry["after"]["sandbox"] is True
+
+
 def test_account_create_reads_callback_token_from_stdin(run: Run, services: Services) -> None:
     run("account", "create", "A", "--ats", "workable", "--callback-token", "-", stdin="secret\n")
     assert load_account(services, "A").get_callback_token(services.secret_box) == "secret"

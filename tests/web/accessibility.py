@@ -21,7 +21,10 @@ ALL_VARIANTS: tuple[PageVariant, ...] = (
     (1280, "dark", AXE_RULES),
 )
 # For pages with the same parts as a page that is checked in all variants.
-EXTREME_VARIANTS: tuple[PageVariant, ...] = ((360, "light", AXE_RULES), (1280, "dark", AXE_RULES))
+EXTREME_VARIANTS: tuple[PageVariant, ...] = (
+    (360, "light", AXE_RULES),
+    (1280, "dark", CONTRAST_RULES),
+)
 DESKTOP_VARIANTS: tuple[PageVariant, ...] = (
     (1280, "dark", CONTRAST_RULES),
     (1280, "light", AXE_RULES),
