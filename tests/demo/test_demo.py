@@ -34,12 +34,6 @@ PAGE = """
 """
 
 
-@pytest.fixture(autouse=True)
-def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the demo's programs without coverage, which doubles their time to start."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-
-
 def children(pid: int) -> list[int]:
     """Return the pids of all descendants of a process."""
     pids = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
