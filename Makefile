@@ -5,11 +5,12 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
-# Two runs with a worker for each core: the tests' browsers, servers and disks often wait.
-WORKERS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# Two runs side by side with a worker for each core, and one more for the longer run: the tests'
+# browsers, servers and disks often wait.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # The tests' database; tests with the marker `both` run on SQLite and PostgreSQL anyway.
 DATABASE ?= sqlite
-PYTEST = pytest -q -n $(WORKERS) --dist worksteal --database $(DATABASE)
+PYTEST = pytest -q --dist worksteal --database $(DATABASE)
 # These tests run with coverage, beside the others. Tracing the others would take minutes.
 CORE := tests/ats tests/delivery tests/outbox tests/core/kinds tests/core/orders tests/core/products
 # The tests' files are small and synced often: they are in memory, where it has room for them and
@@ -48,12 +49,12 @@ test: .venv tools  ## Run all tests; fail if the core's coverage is below 95 %
 	$(MAKE) --no-print-directory -j 2 test-core test-rest
 
 test-core:
-	@$(BIN)/coverage run -m $(PYTEST) $(CORE)
+	@$(BIN)/coverage run -m $(PYTEST) -n $(CORES) $(CORE)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --skip-covered --fail-under=95
 
 test-rest:
-	@$(BIN)/python -m $(PYTEST) $(addprefix --ignore=,$(CORE))
+	@$(BIN)/python -m $(PYTEST) -n $$(($(CORES) + 1)) $(addprefix --ignore=,$(CORE))
 
 check: .venv  ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check -q .

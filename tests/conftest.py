@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
 from argon2 import PasswordHasher
@@ -64,6 +65,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     on_sqlite = metafunc.config.getoption("--database") == "sqlite"
     if "database" in metafunc.fixturenames and on_sqlite and {"both", "sqlite"} & marks == {"both"}:
         metafunc.parametrize("database", DATABASES, indirect=True)
+
+
+# Each run tries other examples than the last one: many runs find more than many examples.
+hypothesis.settings.register_profile("suite", max_examples=40)
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_configure() -> None:

@@ -68,9 +68,10 @@ def test_entrypoint_creates_the_database_and_serves(environment: dict[str, str])
     assert not is_healthy(environment)
     with started(environment, "start") as process:
         deadline = time.monotonic() + START_SECONDS
-        while not is_healthy(environment):  # each check takes as long as a Python needs to start
+        while not is_healthy(environment):  # each check starts a Python
             assert process.poll() is None
             assert time.monotonic() < deadline
+            time.sleep(0.5)
         for file in Path(environment["PROVIDER_INSTANCE"]).iterdir():
             assert stat.S_IMODE(file.stat().st_mode) & 0o077 == 0, file
     assert process.returncode == 0  # the program itself got the signal

@@ -130,7 +130,7 @@ def test_response_conforms_to_description(
     valid, invalid = (operation.as_strategy(generation_mode=mode) for mode in (POSITIVE, NEGATIVE))
 
     @settings(
-        max_examples=20,
+        max_examples=12,
         deadline=None,
         derandomize=True,
         suppress_health_check=SUPPRESSED_HEALTH_CHECKS,

@@ -14,7 +14,7 @@ from tests.endurance.server import Instance, free_port
 from tests.endurance.web import AtsClient, HttpResponse
 
 CONCURRENT_REQUESTS = 50
-LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 200, 3
+LONG_ORDER_COUNT, SHORT_ORDER_COUNT = 200, 2
 
 
 def duplicate_orders(run: Run) -> ScenarioVerdict:

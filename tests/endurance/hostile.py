@@ -30,7 +30,7 @@ from tests.hostile_clients import (
     unread_download,
 )
 
-LONG_SECONDS, SHORT_SECONDS = 60.0, 2.0
+LONG_SECONDS, SHORT_SECONDS = 60.0, 1.0
 QUIET_SECONDS = 5.0
 DRIPPED_BODIES, UNREAD_DOWNLOADS, SLOW_UPLOADS = 200, 200, 50
 SHORT_SHARE = 0.1  # of these numbers

@@ -26,7 +26,7 @@ from tests.endurance.verdict import DeliveryVerdict, check_deliveries
 
 MAX_CONCURRENT_SENDS = 16
 # Dead hosts with one order each; half of them never answer, half reset.
-LONG_DEAD_HOST_COUNT, SHORT_DEAD_HOST_COUNT = 100, 40
+LONG_DEAD_HOST_COUNT, SHORT_DEAD_HOST_COUNT = 100, 20
 SLOW_HOST_COUNT = 4  # with queues that never run empty; these hosts accept everything, but slowly
 SLOW_RESPONSE_SECONDS = 1.5
 MIN_WAITING_PER_SLOW_HOST = 8  # callbacks; enough for every slot, without limits
@@ -37,7 +37,7 @@ MAX_LATENCY_FACTOR = 2.0  # of healthy deliveries, with such hosts to without
 NEGLIGIBLE_DELAY_SECONDS = 0.02  # a smaller delay is noise of the machine
 MAX_LATENCY_SECONDS = TIMEOUT_SECONDS / 2  # a delivery that waited for a dead host takes longer
 WARM_UP_DELIVERIES = 5  # not counted: they open connections and compile statements
-LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 25  # timed, on each side
+LONG_DELIVERY_COUNT, SHORT_DELIVERY_COUNT = 600, 20  # timed, on each side
 # In the names of the receivers' threads, and of the one thread of each scheduled work.
 OTHER_THREAD_MARKERS = ("process_request", WORK_THREAD_PREFIX)
 HEALTHY_HOST, SILENT_HOST, RESETTING_HOST, SLOW_HOST = (

@@ -56,7 +56,7 @@ class Fault:
 LONG_PLAN = Plan(
     1_600, 1_000, 300, 60, (0, 1_000, 5_000, 20_000, 70_000, 150_000, 400_000), (50, 9, 4), 10
 )
-SHORT_PLAN = Plan(14, 20, 12, 5, (0, 70_000), (6,), 1)
+SHORT_PLAN = Plan(10, 12, 12, 5, (0, 70_000), (6,), 1)
 
 
 def powerloss(run: Run) -> ScenarioVerdict:

@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Run:
 def test_powerloss_short_form_keeps_acknowledged_data(run: Run) -> None:
     verdict = scenarios.powerloss(run)
     assert verdict.problems == []
-    assert "FULL: 20 points" in verdict.figures
+    assert "FULL: 12 points" in verdict.figures
 
 
 def test_disk_short_form_reports_errors_and_recovers(run: Run) -> None:

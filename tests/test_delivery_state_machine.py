@@ -72,7 +72,7 @@ def test_state_machine_delivers_everything_in_order() -> None:
     run_state_machine_as_test(
         Deliveries,
         settings=settings(
-            max_examples=12,
+            max_examples=8,
             stateful_step_count=40,
             deadline=None,
             suppress_health_check=list(HealthCheck),
