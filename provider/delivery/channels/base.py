@@ -36,9 +36,9 @@ class Channel(ABC):
     longer than one send may take. `max_concurrent_sends` limits the sends to one destination of
     the channel; with None the policy decides by how quickly the destination answers. `max_claims`
     limits the messages that one cycle claims from a queue: their rendering holds the write lock of
-    SQLite. With
-    `is_per_host` a message's queue names the destination's host; otherwise the channel is one
-    destination. Responses are logged unless `has_private_responses`: they may name a candidate.
+    SQLite. With `is_per_host` a message's queue names the destination's host; otherwise the channel
+    is one destination. Responses are logged unless `has_private_responses`: they may name a
+    candidate.
     """
 
     name: ClassVar[str]

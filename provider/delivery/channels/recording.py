@@ -92,6 +92,10 @@ class RecordingChannel(Channel):
     lease = LEASE
     max_concurrent_sends = 2  # a remux uses a whole core
 
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
+        delete_leftover_folders()  # a process that was killed may have left one
+
     def prepare(
         self, session: Session, claims: Sequence[Claim]
     ) -> list[RecordingDelivery | Exception]:

@@ -16,7 +16,6 @@ from provider.delivery.channels.recording import (
     LEFTOVER_AGE_SECONDS,
     RecordingChannel,
     RecordingDelivery,
-    delete_leftover_folders,
 )
 from provider.errors import NotFound
 from provider.outbox import Message, claim, history, requeue
@@ -213,22 +212,24 @@ def test_given_up_attempt_leaves_a_copy_made_since(
     assert recording(services, public_id).state == READY
 
 
-def test_folders_of_killed_processes_are_deleted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_folders_of_killed_processes_are_deleted_at_the_start(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    temporary_folder = tmp_path / "temporary"
+    temporary_folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary_folder))
     for name, age_seconds in {
         "remux-old": LEFTOVER_AGE_SECONDS + 60,
         "remux-busy": 60,
         "other": LEFTOVER_AGE_SECONDS + 60,
     }.items():
-        folder = tmp_path / name
+        folder = temporary_folder / name
         folder.mkdir()
         (folder / "source").write_bytes(b"video")
         changed_at = time.time() - age_seconds
         os.utime(folder, (changed_at, changed_at))
-    delete_leftover_folders()
-    assert {folder.name for folder in tmp_path.iterdir()} == {"remux-busy", "other"}
+    RecordingChannel(services)
+    assert {folder.name for folder in temporary_folder.iterdir()} == {"remux-busy", "other"}
 
 
 def test_all_runs_of_the_reader_end_within_the_lease() -> None:
