@@ -67,7 +67,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("database", DATABASES, indirect=True)
 
 
-# Each run tries other examples than the last one: many runs find more than many examples.
+# The suite has many properties: the usual 100 examples of each would take too long.
 hypothesis.settings.register_profile("suite", max_examples=40)
 hypothesis.settings.load_profile("suite")
 
