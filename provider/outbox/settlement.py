@@ -100,7 +100,7 @@ class Outcome:
 
     `failure_scope` names a cause that stops more than this message: `destination` (it does not
     answer) or `account` (its token is rejected). With `pauses_at_once` one such failure of a
-    destination pauses it: the destination has said that it is about more than this message.
+    destination pauses it: the destination stated that it concerns more than this message.
     `pause_duration` is a wait that the receiver asks
     for, for the whole queue. An outcome with `is_sent` False says nothing about the destination.
     `token_encrypted` is the account's token that the attempt used.

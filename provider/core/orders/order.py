@@ -273,7 +273,7 @@ class Order(OrderState, Base):
         """Revoke every link and end the candidate's sessions. Returns the number of links.
 
         Links without a limit get a successor, or the next e-mail and the next poll of the ATS would
-        have no address. Nobody is told of it here.
+        have no address. This sends no message.
         """
         revoked_links = [link for link in self.links if not link.revoked_at]
         for purpose in sorted({link.purpose for link in revoked_links if link.is_permanent}):
