@@ -26,10 +26,22 @@ def test_invitation_is_opened_by_a_touch_not_by_its_scripts(
 ) -> None:
     page.goto(factories.invitation_url(live_server.services, invited), wait_until="networkidle")
     page.evaluate("dispatchEvent(new KeyboardEvent('keydown'))")  # a script's act, as of a scanner
+    page.mouse.move(0, 0)  # a browser without windows reports this position by itself
+    page.mouse.move(0, 0)
     assert progress(live_server, invited) == "invited"
     with page.expect_response(f"**/{invited}/opened") as response:
         page.keyboard.press("Tab")
     assert response.value.status == 204
+    assert progress(live_server, invited) == "opened"
+
+
+def test_invitation_is_opened_by_a_moved_pointer(
+    live_server: LiveServer, page: Page, invited: str
+) -> None:
+    page.goto(factories.invitation_url(live_server.services, invited))
+    page.mouse.move(0, 0)
+    with page.expect_response(f"**/{invited}/opened"):
+        page.mouse.move(80, 60)
     assert progress(live_server, invited) == "opened"
 
 
