@@ -3,11 +3,14 @@
 Tests run on SQLite, or with `--database postgresql` on PostgreSQL. Tests marked `both` run on both.
 """
 
+import array
 import gc
+import math
 import os
 import shutil
 import socket
 import threading
+import wave
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -306,16 +309,33 @@ def ats() -> Iterator[FakeAts]:
         yield receiver
 
 
+def _write_tone(path: Path) -> Path:
+    """Write one second of a tone for the fake microphone, which repeats it.
+
+    The browser's own sound is a short beep twice a second. A slow machine measures it so seldom
+    that the page takes the recording for silence.
+    """
+    samples = (round(8000 * math.sin(math.tau * 440 * n / 48_000)) for n in range(48_000))
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(48_000)
+        file.writeframes(array.array("h", samples).tobytes())
+    return path
+
+
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     if not CHROMIUM_PATH:
         if os.environ.get("CI"):
             pytest.fail("Chromium is missing: apt-get install chromium-headless-shell")
         pytest.skip("Chromium is missing: apt-get install chromium-headless-shell")
     # Three browsers that record keep two cores busy.
     expect.set_options(timeout=15_000)
+    tone = _write_tone(tmp_path_factory.mktemp("microphone") / "tone.wav")
+    flags = [*CHROMIUM_FLAGS, f"--use-file-for-fake-audio-capture={tone}"]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM_PATH, args=CHROMIUM_FLAGS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM_PATH, args=flags)
         yield browser
         browser.close()
 
