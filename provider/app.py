@@ -113,7 +113,6 @@ def freeze_gc() -> None:
     thresholds are Python's own, which `provider.cli` has raised.
     """
     gc.set_threshold(700, 10, 10)
-    gc.collect()
     gc.freeze()
 
 
