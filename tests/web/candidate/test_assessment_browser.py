@@ -13,7 +13,7 @@ from provider.core.orders import Order
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from tests import factories
 from tests.conftest import LiveServer
-from tests.web.accessibility import EXTREME_VARIANTS, AccessibilityChecker
+from tests.web.accessibility import AccessibilityChecker
 from tests.web.candidate.test_assessment import ALL_KINDS
 
 WIDE_TABLE = {
@@ -500,7 +500,7 @@ def test_instructions_closed_once_stay_closed(
 def test_assessment_pages_are_accessible(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker = AccessibilityChecker(page, in_turn=True)
     public_id = invite("every")
     page.goto(factories.invitation_url(live_server.services, public_id))
     checker.check_page()
@@ -538,7 +538,7 @@ def test_assessment_pages_are_accessible(
 def test_other_candidate_pages_are_accessible(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
-    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker = AccessibilityChecker(page, in_turn=True)
     cancelled = invite()
     for kind in ("interview", "check"):
         public_id = invite(kind)

@@ -13,7 +13,7 @@ from provider.web.candidate import interview, interview_uploads
 from tests import factories
 from tests.conftest import LiveServer
 from tests.wait_for import wait_for
-from tests.web.accessibility import EXTREME_VARIANTS, AccessibilityChecker
+from tests.web.accessibility import AccessibilityChecker
 
 QUESTIONS = [
     {
@@ -195,7 +195,7 @@ def test_take_survives_a_reload_of_the_page(
     page.reload()
     expect(page.get_by_role("heading", name="Your recording was interrupted")).to_be_focused()
     break_line(page, received_sizes, after=2)
-    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker = AccessibilityChecker(page, in_turn=True)
     checker.check_page("interrupted")
     assert checker.problems == []
     press(page, "Send this answer")
@@ -338,7 +338,7 @@ def test_interview_by_keyboard_records_an_answer(
 
 
 def test_interview_pages_are_accessible(live_server: LiveServer, page: Page, invited: str) -> None:
-    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker = AccessibilityChecker(page, in_turn=True)
     page.goto(factories.invitation_url(live_server.services, invited))
     follow(page, "Try camera and microphone")
     page.wait_for_url("**/camera")

@@ -25,7 +25,7 @@ from provider.delivery.dispatcher import Dispatcher
 from provider.services import Services
 from provider.web.console import pagination
 from tests import factories
-from tests.web.accessibility import DESKTOP_VARIANTS, AccessibilityChecker
+from tests.web.accessibility import AccessibilityChecker
 from tests.web.console.test_deliveries import park
 
 
@@ -155,7 +155,7 @@ def _create_orders(
 
 def test_console_pages_are_accessible_at_every_width(page: Page, console: ConsoleServer) -> None:
     console.sign_in(page)
-    checker = AccessibilityChecker(page, DESKTOP_VARIANTS)
+    checker = AccessibilityChecker(page, in_turn=True)
     for name, path in console.paths.items():
         page.goto(console.url + path)
         checker.check_page(name)

@@ -17,7 +17,7 @@ from provider.services import Services
 from tests import factories, interview_factories
 from tests.conftest import LiveServer
 from tests.factories import ManualClock
-from tests.web.accessibility import DESKTOP_VARIANTS, AccessibilityChecker
+from tests.web.accessibility import AccessibilityChecker
 from tests.web.console.test_browser import tab_to
 from tests.web.console.test_orders import listed_order_ids, order_events, order_messages
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
@@ -444,7 +444,7 @@ def test_interview_pages_are_accessible(page: Page, live_server: LiveServer) -> 
         f"{interview_path(completed)}/complete",
         ORDERS_PATH,
     ]
-    checker = AccessibilityChecker(page, DESKTOP_VARIANTS)
+    checker = AccessibilityChecker(page, in_turn=True)
     for path in paths:
         page.goto(live_server.url + path)
         checker.check_page(path)
