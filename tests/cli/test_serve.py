@@ -110,22 +110,14 @@ def ends(pid: int, timeout: float = 10) -> bool:
         os.close(handle)
 
 
-def test_serve_answers_and_ends_cleanly_on_sigterm(services: Services) -> None:
+def test_serve_without_staff_prints_how_to_create_them_and_ends_on_sigterm(
+    services: Services,
+) -> None:
     with serving(services) as server:
         assert server.url in server.startup_lines[0]
-        assert server.stop() == (0, "")
-
-
-def test_serve_prints_console_address_and_how_to_create_staff(services: Services) -> None:
-    with serving(services) as server:
         assert f"Console: {server.url}/console/\n" in server.startup_lines
         assert "provider staff create" in "".join(server.startup_lines)
-        server.stop()
-    factories.create_staff(services)
-    with serving(services) as server:
-        assert f"Console: {server.url}/console/\n" in server.startup_lines
-        assert "provider staff create" not in "".join(server.startup_lines)
-        server.stop()
+        assert server.stop() == (0, "")
 
 
 def test_unusable_bucket_is_logged_and_server_starts(services: Services, s3_bucket: Bucket) -> None:
@@ -138,10 +130,13 @@ def test_unusable_bucket_is_logged_and_server_starts(services: Services, s3_buck
         assert server.stop()[0] == 0
 
 
-def test_sigint_to_process_group_ends_cleanly(
+def test_serve_with_staff_prints_console_address_and_ends_on_sigint_to_its_group(
     services: Services,
 ) -> None:
+    factories.create_staff(services)
     with serving(services) as server:
+        assert f"Console: {server.url}/console/\n" in server.startup_lines
+        assert "provider staff create" not in "".join(server.startup_lines)
         os.killpg(server.process.pid, signal.SIGINT)
         output, _ = server.process.communicate(timeout=20)
         assert (server.process.returncode, output) == (0, "")

@@ -1,4 +1,4 @@
-"""Every endurance scenario of `make soak` in a short form that takes seconds.
+"""The endurance scenarios of `make soak` in short forms that take seconds.
 
 Scenarios about several processes on PostgreSQL need it anyway. The others run on either database,
 except those that need a server process or a SQLite file.
@@ -11,9 +11,18 @@ import pytest
 from tests.endurance.__main__ import SCENARIOS
 from tests.endurance.scenario import Run
 
-# `powerloss` and `disk` have tests of their own: powerloss/test_powerloss.py. Even the short forms
-# of `multi_node` and `faults` take half a minute, so only `make soak` runs them.
-EXCLUDED_SCENARIOS = {"powerloss", "disk", "multi_node", "faults"}
+# Only `make soak` runs these. Even the short forms of `multi_node` and `faults` take half a minute.
+# `isolation` and `hostile` measure times. tests/ats/workable/test_errors.py tests what
+# `duplicate_orders` tests. `powerloss` and `disk` have tests of their own in powerloss/.
+EXCLUDED_SCENARIOS = {
+    "disk",
+    "duplicate_orders",
+    "faults",
+    "hostile",
+    "isolation",
+    "multi_node",
+    "powerloss",
+}
 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS.keys() - EXCLUDED_SCENARIOS))

@@ -205,7 +205,7 @@ any_text = st.one_of(
 )
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(company=any_text, title=any_text, name=any_text)
 def test_invitation_any_text_changes_no_recipient_or_header(
     company: str, title: str, name: str
@@ -231,7 +231,7 @@ def test_invitation_any_text_changes_no_recipient_or_header(
     assert len(bodies(email)) == 2
 
 
-@hypothesis_settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.from_regex(r"[^@\s\x00-\x1f\x7f]{1,60}@[^@\s\x00-\x1f\x7f]{1,60}", fullmatch=True))
 def test_send_email_any_address_returns_an_outcome(email: str) -> None:
     outcome, _, message = send(render(build_order(email=email)), "smtp://127.0.0.1:1")
