@@ -5,14 +5,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
-# Two runs side by side with a worker for each core, and one more for the longer run: the tests'
-# browsers, servers and disks often wait.
-CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# Twice as many workers as cores: the tests' browsers, servers and disks often wait.
+WORKERS := $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)")
 # The tests' database; tests with the marker `both` run on SQLite and PostgreSQL anyway.
 DATABASE ?= sqlite
-PYTEST = pytest -q --dist worksteal --database $(DATABASE)
-# These tests run with coverage, beside the others. Tracing the others would take minutes.
-CORE := tests/ats tests/delivery tests/outbox tests/core/kinds tests/core/orders tests/core/products
+PYTEST = pytest -q -n $(WORKERS) --dist worksteal --database $(DATABASE)
 # The tests' files are small and synced often: they are in memory, where it has room for them and
 # programs may run from it.
 MEMORY_FOLDER = $(shell file=$$(mktemp -p /dev/shm 2>/dev/null) && trap 'rm -f $$file' EXIT && \
@@ -22,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 # Without bytecode files, each program that the tests start would compile every module again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo test test-core test-rest check format bench soak screenshots texts audit scan tools
+.PHONY: help .venv demo test check format bench soak screenshots texts audit scan tools
 
 help:  ## List the commands
 	@awk -F ':.*##' '/^[a-z.]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,15 +43,9 @@ demo: .venv  ## Play an ATS that orders from a server; AUTO=1 plays the candidat
 test: .venv tools  ## Run all tests; fail if the core's coverage is below 95 %
 	@rm -f .coverage .coverage.*
 	@folder=$(MEMORY_FOLDER); export TMPDIR="$${folder:-$${TMPDIR:-/tmp}}"; \
-	$(MAKE) --no-print-directory -j 2 test-core test-rest
-
-test-core:
-	@$(BIN)/coverage run -m $(PYTEST) -n $(CORES) $(CORE)
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m $(PYTEST)
 	@$(BIN)/coverage combine -q
 	@$(BIN)/coverage report --skip-covered --fail-under=95
-
-test-rest:
-	@$(BIN)/python -m $(PYTEST) -n $$(($(CORES) + 1)) $(addprefix --ignore=,$(CORE))
 
 check: .venv  ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check -q .

@@ -36,6 +36,7 @@ from tests.factories import ManualClock, build_services, make_settings, present,
 from tests.fake_ats import FakeAts
 from tests.postgres_server import PostgresServer, shared_server
 from tests.shared_statements import shared_statements
+from tests.tracing import CoreTracing
 
 # The shell without windows takes a third of the CPU time of the whole browser.
 CHROMIUM_PATHS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
@@ -48,7 +49,7 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--use-fake-device-for-media-stream",
+    "--use-fake-device-for-media-stream=fps=5",
     "--use-fake-ui-for-media-stream",
 ]
 
@@ -71,12 +72,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 # The suite has many properties: the usual 100 examples of each would take too long.
-hypothesis.settings.register_profile("suite", max_examples=40)
+hypothesis.settings.register_profile("suite", max_examples=30)
 hypothesis.settings.load_profile("suite")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Print tracebacks as the program does; the usual form would take 3 % of the suite's time."""
+    config.pluginmanager.register(CoreTracing())
     structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
 
 
@@ -109,12 +111,6 @@ def _fast_password_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     dummy_hash = hasher.hash("no account")
     monkeypatch.setattr(passwords, "_hasher", lambda: hasher)
     monkeypatch.setattr(passwords, "dummy_hash", lambda: dummy_hash)
-
-
-@pytest.fixture
-def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the test's programs without coverage, which doubles their time to start."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture

@@ -24,6 +24,8 @@ from tests.ats.workable_client import (
     complete_order,
 )
 
+pytestmark = pytest.mark.untraced  # other tests run the same lines
+
 RESPONSE_CHECKS = [
     checks.not_a_server_error,
     described.status_code_conformance,

@@ -23,6 +23,8 @@ from tests import factories
 from tests.factories import ManualClock
 from tests.fake_ats import FakeAts, respond_with
 
+pytestmark = pytest.mark.untraced  # other tests run the same lines
+
 Decline = Callable[..., None]
 
 

@@ -397,22 +397,23 @@ def test_repeated_order_after_erasure_has_same_id(
 
 
 @pytest.mark.both
+@pytest.mark.untraced
 def test_fifty_concurrent_orders_make_one_order_and_invitation(
-    live_server: LiveServer, contract: KindContract
+    live_server: LiveServer,
 ) -> None:
     token = factories.create_account(live_server.services)[1]
-    order_body = contract.order_body(contract.create_product(live_server.services))
+    order_body = ASSESSMENTS.order_body(ASSESSMENTS.create_product(live_server.services))
     barrier = threading.Barrier(50)
 
     def order(_: int) -> tuple[int, str]:
         barrier.wait()
         answer = requests.post(
-            f"{live_server.url}/{contract.orders}",
+            f"{live_server.url}/{ASSESSMENTS.orders}",
             json=order_body,
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
         )
-        return answer.status_code, answer.json()[contract.order_id]
+        return answer.status_code, answer.json()[ASSESSMENTS.order_id]
 
     with ThreadPoolExecutor(50) as executor:
         answers = set(executor.map(order, range(50)))
@@ -422,23 +423,23 @@ def test_fifty_concurrent_orders_make_one_order_and_invitation(
 
 
 @pytest.mark.both
+@pytest.mark.untraced
 def test_two_servers_on_one_database_make_one_order(
     settings: Settings,
     clock: factories.ManualClock,
     services: Services,
     app: Flask,
-    contract: KindContract,
 ) -> None:
     other = factories.build_services(settings, clock)
     apps = (app, create_app(other))
     token = factories.create_account(services)[1]
-    order_body = contract.order_body(contract.create_product(services))
+    order_body = ASSESSMENTS.order_body(ASSESSMENTS.create_product(services))
     barrier = threading.Barrier(20)
 
     def order(number: int) -> str:
         barrier.wait()
         return WorkableClient(apps[number % 2].test_client(), token).place_order(
-            contract, order_body
+            ASSESSMENTS, order_body
         )
 
     with ThreadPoolExecutor(20) as executor:

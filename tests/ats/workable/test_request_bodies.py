@@ -324,7 +324,7 @@ FIELDS = (
 
 
 @hypothesis_settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(path=st.sampled_from(FIELDS), value=JSON_VALUES, kind=st.sampled_from(KIND_CONTRACTS))
 def test_any_value_in_any_field_is_accepted_or_rejected(
@@ -350,7 +350,7 @@ MESSAGE_PREFIXES: dict[int, str | tuple[str, ...]] = {
 }
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(deadline=None)
 @given(body=st.binary(max_size=60) | JSON_VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_rejected_with_400_or_422(shared_server: SharedServer, body: bytes) -> None:
     for contract in KIND_CONTRACTS:

@@ -20,6 +20,8 @@ from provider.services import Services
 from provider.storage.media import StoredFile
 from tests import check_factories, factories
 
+pytestmark = pytest.mark.untraced  # other tests run the same lines
+
 SAM = "sam@provider.test"
 # What an action may not do: every one is tried in every state.
 REFUSALS = (Conflict, Invalid)

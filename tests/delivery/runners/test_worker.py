@@ -137,6 +137,7 @@ def decline(services: Services, ats: FakeAts) -> Callable[[int], str]:
     return decline
 
 
+@pytest.mark.usefixtures("traced_programs")
 def test_worker_delivers_and_settles_running_sends_when_stopped(
     services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
@@ -165,7 +166,6 @@ def test_worker_delivers_and_settles_running_sends_when_stopped(
     assert query(services, f"SELECT id FROM {WORKERS}") == []
 
 
-@pytest.mark.usefixtures("untraced")
 def test_worker_delivers_to_a_busy_queue_within_seconds(
     services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
@@ -189,7 +189,6 @@ def test_worker_delivers_to_a_busy_queue_within_seconds(
         assert monotonic() - sent_at[0] < 5
 
 
-@pytest.mark.usefixtures("untraced")
 def test_worker_runs_every_scheduled_work(services: Services, ats: FakeAts) -> None:
     account, _ = factories.create_account(services)
     test = factories.create_test(services)
@@ -203,7 +202,6 @@ def test_worker_runs_every_scheduled_work(services: Services, ats: FakeAts) -> N
     assert query(services, "SELECT last_error FROM scheduled_work") == [""] * len(SCHEDULED_WORKS)
 
 
-@pytest.mark.usefixtures("untraced")
 def test_unusable_bucket_is_logged_and_e_mails_are_sent(
     services: Services, s3_bucket: Bucket
 ) -> None:
@@ -225,7 +223,6 @@ def test_unusable_bucket_is_logged_and_e_mails_are_sent(
     assert not missing
 
 
-@pytest.mark.usefixtures("untraced")
 def test_message_of_killed_worker_is_sent_by_another(
     services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
@@ -255,7 +252,6 @@ def test_message_of_killed_worker_is_sent_by_another(
     assert message_states(services) == ["delivered"]
 
 
-@pytest.mark.usefixtures("untraced")
 def test_queue_goes_on_after_end_of_its_job_was_not_stored(
     services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
@@ -322,7 +318,6 @@ def test_notifier_stops_while_procrastinate_fails(services: Services) -> None:
     execute(services, "ALTER SCHEMA elsewhere RENAME TO provider_procrastinate")
 
 
-@pytest.mark.usefixtures("untraced")
 def test_worker_on_sqlite_is_refused_in_one_sentence(
     tmp_path: Path,
     fresh_database: Path,

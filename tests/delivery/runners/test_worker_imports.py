@@ -3,10 +3,7 @@
 import subprocess
 import sys
 
-import pytest
 
-
-@pytest.mark.usefixtures("untraced")
 def test_worker_module_loads_no_flask() -> None:
     code = "import sys, provider.delivery.runners.worker; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

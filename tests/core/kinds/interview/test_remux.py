@@ -43,7 +43,6 @@ def test_remux_broken_recording_is_invalid(tmp_path: Path) -> None:
         run(source)
 
 
-@pytest.mark.usefixtures("untraced")
 def test_server_does_not_load_the_decoders() -> None:
     program = "import sys, provider.app; print('av' in sys.modules)"
     output = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
