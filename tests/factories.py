@@ -248,7 +248,7 @@ def place_order(
         public_id = place(
             session,
             services.secret_box,
-            kind,
+            (kind,),
             placement,
             Caller.from_account(account),
             services.now(),

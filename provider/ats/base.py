@@ -112,6 +112,14 @@ class AtsAdapter(ABC):
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:
         """Register the endpoints that this ATS calls, and their OpenAPI description."""
 
+    def urls(self, base_url: str) -> dict[str, str]:
+        """Return the addresses to give to the ATS, by the name that they have there."""
+        return {"Base URL": base_url}
+
+    def reports(self, status: str, options: Mapping[str, Any]) -> bool:
+        """Return whether a callback tells the ATS this new status; `options` is the account's."""
+        return True
+
     @abstractmethod
     def render(self, update: StatusUpdate) -> bytes:
         """Return the body of a callback."""
@@ -153,19 +161,24 @@ class AtsAdapter(ABC):
             # Pause the queue and not the host: the limit is one account's.
             pause = max(min(wait or DEFAULT_QUEUE_PAUSE, MAX_QUEUE_PAUSE), pause or timedelta(0))
             return Outcome("retry", wait, pause_duration=pause, **details)
-        if not _is_rejection(code):
+        if not is_rejection(code):
             return Outcome(
                 "retry", wait, failure_scope="destination", pause_duration=pause, **details
             )
-        rejections_in_row = 1 + sum(1 for _ in takewhile(_is_rejection, past_status_codes))
+        rejections_in_row = 1 + sum(1 for _ in takewhile(is_rejection, past_status_codes))
         decision = "rejected" if rejections_in_row >= REJECTION_THRESHOLD else "retry"
         error = f"The ATS refuses with {code}"
         return Outcome(decision, error=error, pause_duration=pause, **details)
 
 
-def _is_rejection(status_code: int | None) -> bool:
+def is_rejection(status_code: int | None) -> bool:
     """Return whether a code rejects the message itself, rather than asks for a later attempt."""
     return status_code is not None and status_code < 500 and status_code not in (408, 425, 429)
+
+
+def format_duration(seconds: int) -> str:
+    """Return a duration as HH:MM:SS; the hours may have more than two digits."""
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:

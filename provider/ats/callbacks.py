@@ -3,6 +3,7 @@
 from sqlalchemy.orm import Session
 
 from provider import outbox
+from provider.ats import ADAPTERS
 from provider.core.orders import StatusChange, StatusSubscriber
 
 
@@ -11,6 +12,9 @@ def enqueue_callback(session: Session, change: StatusChange) -> None:
 
     Each callback repeats all that earlier ones say: after it, an earlier one is never sent.
     """
+    account = change.order.account
+    if not ADAPTERS[account.ats].reports(change.new_status, account.options):
+        return
     change.order.append_message(
         session,
         outbox.CALLBACK,

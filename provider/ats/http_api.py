@@ -5,21 +5,27 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import marshmallow as ma
-from flask import Request, Response, after_this_request, current_app
+from flask import Request, Response, after_this_request, current_app, g
 from flask_smorest import Api, Blueprint
 from webargs.core import is_json
 from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import (
     HTTPException,
     RequestEntityTooLarge,
     TooManyRequests,
+    Unauthorized,
     default_exceptions,
 )
 
 from provider.core.accounts import Caller
+from provider.core.host_patterns import is_allowed_host
 from provider.errors import Conflict, NotFound, ProviderError, Unavailable
+from provider.errors import Unauthorized as TokenRefused
+from provider.services import Services, current_services
 from provider.storage.rate_limit import RateLimiter
 
 MISSING_MESSAGE = "should be provided"
@@ -87,6 +93,44 @@ def abort_with_message(status_code: int, message: str) -> NoReturn:
     raise default_exceptions[status_code](message)
 
 
+def admit(ats: str, token: str, challenge: WWWAuthenticate | None = None) -> Caller:
+    """Return the caller with this token, and keep it for `current_caller`.
+
+    Aborts with 401 for a token that is missing or not one of this ATS, and with 429 above the
+    account's rate. `challenge` is the header of a 401; None asks for a bearer token.
+    """
+    if not token:
+        raise Unauthorized("Missing Token", www_authenticate=challenge)
+    services = current_services()
+    now = services.now()
+    try:
+        caller = g.caller = services.authenticator.authenticate(token, ats, now)
+    except TokenRefused as error:
+        raise Unauthorized(str(error), www_authenticate=challenge) from None
+    if caller.request_rate:
+        limit_by_account(services.rate_limiter, caller, caller.request_rate, now)
+    return caller
+
+
+def current_caller() -> Caller:
+    """Return the caller that `admit` has found for this request."""
+    caller: Caller = g.caller
+    return caller
+
+
+def check_callback_url(services: Services, caller: Caller, url: str, field: str) -> None:
+    """Abort with 400 unless callbacks of the account may go to `url`, the value of `field`."""
+    parts = urlsplit(url)
+    if not services.settings.private_callbacks and (
+        parts.scheme != "https" or parts.port not in (None, 443)
+    ):
+        abort_with_message(400, f"Invalid field: {field} should be an https URL without a port")
+    if not is_allowed_host(parts.hostname or "", caller.callback_hosts):
+        abort_with_message(
+            400, f"Invalid field: {field} should be on a host that the account allows"
+        )
+
+
 def limit_by_account(
     rate_limiter: RateLimiter, caller: Caller, calls_per_second: int, now: datetime
 ) -> None:
@@ -150,7 +194,7 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
         operation_id: str,
         view: Callable[..., Response],
         *,
-        response: tuple[int, type[ma.Schema], dict[str, Any]],
+        response: tuple[int, type[ma.Schema] | ma.Schema, Any],
         error_codes: tuple[int, ...] = (),
         error_descriptions: Mapping[int, tuple[str, str]] = ERROR_DESCRIPTIONS,
         request_body: tuple[ma.Schema, dict[str, Any]] | None = None,
@@ -180,7 +224,7 @@ class ContractBlueprint(Blueprint):  # type: ignore[misc]
         self.route(path, methods=[method], endpoint=operation_id, strict_slashes=False)(view)
 
 
-def json_response(body: dict[str, Any], status_code: int = 200) -> Response:
+def json_response(body: dict[str, Any] | list[Any], status_code: int = 200) -> Response:
     return Response(_JSON_ENCODER.encode(body), status=status_code, mimetype="application/json")
 
 

@@ -85,12 +85,16 @@ def create(
             subject = f"account:{account.public_id}"
             fields = account.audit_fields() | {"token": account.tokens[-1].prefix}
             record_command(session, services.now(), Action.ACCOUNT_CREATED, subject, after=fields)
+        urls = ADAPTERS[ats].urls(services.settings.base_url)
         if as_json:
-            print_json({"account": account.name, "token": token})
+            print_json({"account": account.name, "token": token, "urls": urls})
             return
-        click.echo(f"Account {account.name} is connected. Give its ATS these two:\n")
-        click.echo(f"  Base URL  {services.settings.base_url}")
-        click.echo(f"  Token     {token}\n")
+        click.echo(f"Account {account.name} is connected. Give its ATS these:\n")
+        values = urls | {"Token": token}
+        width = max(map(len, values))
+        for label, value in values.items():
+            click.echo(f"  {label:{width}}  {value}")
+        click.echo()
         click.echo("The token is shown only once; `provider account token` creates another.")
 
 
@@ -242,7 +246,7 @@ def revoke(name_: str, prefix: str) -> None:
     """Revoke the token that begins with PREFIX."""
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, name_)
-        revoked = account.revoke_token(prefix, services.now())
+        revoked = account.revoke_token(prefix, services.now(), services.secret_box)
         record_command(
             session,
             services.now(),
@@ -306,6 +310,6 @@ def _visible_products(session: Session, account: Account) -> list[dict[str, Any]
         row._asdict()
         for kind in KINDS
         for row in session.execute(
-            query.where(*visibility_conditions(kind, Caller.from_account(account)))
+            query.where(*visibility_conditions((kind,), Caller.from_account(account)))
         )
     ]

@@ -53,6 +53,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "completed": "Result ready",
     "declined": "Declined by the candidate",
     "reopened": "Reopened",
+    "ats error": "Error reported by the ATS",
     "scored": "Scored",
     "shared": "Shared link created",
     "viewed": "Report opened",

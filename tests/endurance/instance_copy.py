@@ -108,7 +108,9 @@ def _fill_database(services: Services, orders: int) -> None:
                     last_name=f"Märréro {number}",
                     job_title="Operations",
                 )
-                place(session, services.secret_box, "assessment", placement, caller, services.now())
+                place(
+                    session, services.secret_box, ("assessment",), placement, caller, services.now()
+                )
 
 
 def _copy_in_process(

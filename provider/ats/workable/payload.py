@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from provider.ats.base import StatusUpdate
+from provider.ats.base import StatusUpdate, format_duration
 from provider.core.orders.queries import ResultView
 
 # Our status → Workable's. The contract has `rejected` in its prose and `declined` in a list.
@@ -25,11 +25,6 @@ def build_payload(update: StatusUpdate) -> dict[str, Any]:
         description = f"{kind_format.noun} Report"
         payload["attachments"] = [{"description": description, "url": update.pdf_url}]
     return payload
-
-
-def format_duration(seconds: int) -> str:
-    """Return a duration as HH:MM:SS; the hours may have more than two digits."""
-    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def format_score(score: float) -> str:

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import marshmallow as ma
 import structlog
-from flask import Response, g, request
+from flask import Response, request
 from sqlalchemy.exc import IntegrityError
 
 from provider.ats.base import StatusUpdate
@@ -15,16 +14,17 @@ from provider.ats.http_api import (
     ERROR_DESCRIPTIONS,
     ContractBlueprint,
     abort_with_message,
+    admit,
+    check_callback_url,
+    current_caller,
     json_response,
-    limit_by_account,
 )
 from provider.ats.workable import examples, schemas
 from provider.ats.workable.payload import build_payload
 from provider.core.accounts import Caller
-from provider.core.host_patterns import host_of, is_allowed_host
+from provider.core.host_patterns import host_of
 from provider.core.kinds import KINDS
 from provider.core.orders import Link, Placement, place
-from provider.errors import Unauthorized
 from provider.services import Services, current_services
 
 NO_RESULT_ERROR = (
@@ -107,16 +107,7 @@ def build_blueprint(ats: str) -> ContractBlueprint:
     def _authenticate() -> None:
         # `request.headers` takes six times as long as the WSGI environ, at every call.
         scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            abort_with_message(401, "Missing Token")
-        services = current_services()
-        now = services.now()
-        try:
-            caller = g.caller = services.authenticator.authenticate(token.strip(), ats, now)
-        except Unauthorized as error:
-            abort_with_message(401, str(error))
-        if caller.request_rate:
-            limit_by_account(services.rate_limiter, caller, caller.request_rate, now)
+        admit(ats, token.strip() if scheme.lower() == "bearer" else "")
 
     for contract in KIND_CONTRACTS:
         for add_endpoint in (
@@ -132,7 +123,7 @@ def build_blueprint(ats: str) -> ContractBlueprint:
 def _add_list_endpoint(routes: ContractBlueprint, contract: KindContract) -> None:
     def view() -> Response:
         """List what can be ordered: published products that the account may see, by name."""
-        services, caller = current_services(), _current_caller()
+        services, caller = current_services(), current_caller()
         rows = services.product_lists.get(contract.kind, caller, services.now())
         return json_response(
             {contract.products_key: [{"id": product_id, "name": name} for product_id, name in rows]}
@@ -164,8 +155,8 @@ def _add_create_endpoint(routes: ContractBlueprint, contract: KindContract) -> N
         The same order again (the same callback_url and content) answers with the same id and
         invites nobody; the same callback_url with other content is a conflict.
         """
-        services, caller = current_services(), _current_caller()
-        _check_callback_url(services, caller, order_body["callback_url"])
+        services, caller = current_services(), current_caller()
+        check_callback_url(services, caller, order_body["callback_url"], "callback_url")
         public_id = _place_order(services, caller, contract, order_body)
         if public_id is None:
             abort_with_message(
@@ -198,7 +189,7 @@ def _add_create_endpoint(routes: ContractBlueprint, contract: KindContract) -> N
 def _add_get_endpoint(routes: ContractBlueprint, contract: KindContract) -> None:
     def view(order_id: str) -> Response:
         """Tell the status and, when completed, the result: what the callbacks say."""
-        services, caller = current_services(), _current_caller()
+        services, caller = current_services(), current_caller()
         with services.db.raw_read() as connection:
             update = StatusUpdate.for_poll(
                 connection, services.secret_box, services.urls, contract.kind, order_id, caller
@@ -220,7 +211,7 @@ def _add_get_endpoint(routes: ContractBlueprint, contract: KindContract) -> None
 def _add_share_endpoint(routes: ContractBlueprint, contract: KindContract) -> None:
     def view(order_id: str) -> Response:
         """Give a public address of the report: permanent, or with the account's time to live."""
-        services, caller = current_services(), _current_caller()
+        services, caller = current_services(), current_caller()
         with services.db.writing() as session:
             order = KINDS[contract.kind].order_class.find(
                 session, order_id, caller.account_id, lock=True
@@ -302,24 +293,9 @@ def _write_order(
     services: Services, caller: Caller, contract: KindContract, placement: Placement
 ) -> str | None:
     with services.db.writing() as session:
-        return place(session, services.secret_box, contract.kind, placement, caller, services.now())
-
-
-def _check_callback_url(services: Services, caller: Caller, url: str) -> None:
-    parts = urlsplit(url)
-    if not services.settings.private_callbacks and (
-        parts.scheme != "https" or parts.port not in (None, 443)
-    ):
-        abort_with_message(400, "Invalid field: callback_url should be an https URL without a port")
-    if not is_allowed_host(parts.hostname or "", caller.callback_hosts):
-        abort_with_message(
-            400, "Invalid field: callback_url should be on a host that the account allows"
+        return place(
+            session, services.secret_box, (contract.kind,), placement, caller, services.now()
         )
-
-
-def _current_caller() -> Caller:
-    caller: Caller = g.caller
-    return caller
 
 
 def _build_schema(name: str, fields: dict[str, Any]) -> type[ma.Schema]:

@@ -84,6 +84,12 @@ class Account(Base):
             else None
         )
 
+    def has_callback_token(self, secret_box: SecretBox, token: str) -> bool:
+        """Return whether callbacks carry this token; False for a token that cannot be decrypted."""
+        with suppress(Unavailable):
+            return self.get_callback_token(secret_box) == token
+        return False
+
     def issue_token(self, now: datetime) -> str:
         """Create a token for API requests. It cannot be shown again: only its digest is stored."""
         token = f"prv_{secrets.generate_token()}"
@@ -96,8 +102,8 @@ class Account(Base):
         )
         return token
 
-    def revoke_token(self, prefix: str, now: datetime) -> "AccountToken":
-        """Revoke the token that begins with `prefix`.
+    def revoke_token(self, prefix: str, now: datetime, secret_box: SecretBox) -> "AccountToken":
+        """Revoke the token that begins with `prefix`; callbacks do not carry it any longer.
 
         Raises NotFound when no token matches, and Conflict when several tokens match.
         """
@@ -112,8 +118,13 @@ class Account(Base):
             raise NotFound(f"Account {self.name} has no open token that begins with {prefix}")
         if len(matches) > 1:
             raise Conflict(f"{len(matches)} tokens begin with {prefix}: give more characters")
-        matches[0].revoked_at = now
-        return matches[0]
+        token = matches[0]
+        token.revoked_at = now
+        with suppress(Unavailable):  # without the secret key nobody can use the callback token
+            callback_token = self.get_callback_token(secret_box)
+            if callback_token and secrets.sha256_digest(callback_token) == token.token_hash:
+                self.callback_token = None
+        return token
 
     @classmethod
     def get_by_name(cls, session: Session, name: str, *, lock: bool = False) -> "Account":

@@ -24,13 +24,21 @@ from provider.storage.secrets import SecretBox
 
 _ORDER_COLUMNS = Order.__table__.c
 _EXISTING_ORDER_QUERY = CompiledQuery(
-    select(_ORDER_COLUMNS.public_id, _ORDER_COLUMNS.kind, _ORDER_COLUMNS.request_mac).where(
+    select(
+        _ORDER_COLUMNS.public_id,
+        _ORDER_COLUMNS.kind,
+        _ORDER_COLUMNS.request_mac,
+        select(Product.public_id)
+        .where(Product.id == _ORDER_COLUMNS.product_id)
+        .correlate(Order)
+        .scalar_subquery(),
+    ).where(
         _ORDER_COLUMNS.account_id == bindparam("account_id"),
         _ORDER_COLUMNS.external_key == bindparam("external_key"),
     )
 )
-# They follow from the other fields, or from values that are not kept.
-_DERIVED_FIELDS = ("callback_host", "unread_fields")
+# They follow from the other fields, or from values that are not kept; or they are no content.
+_FIELDS_WITHOUT_CONTENT = ("callback_host", "unread_fields", "is_strict")
 
 
 @dataclass(frozen=True)
@@ -54,35 +62,41 @@ class Placement:
     callback_host: str = ""
     # Paths of the request's fields that the adapter could not read and has dropped or cut.
     unread_fields: tuple[str, ...] = ()
+    # Whether a repeated request with the same key must have the same content. Otherwise the same
+    # product is enough: an ATS may correct a name before it asks again.
+    is_strict: bool = True
 
     def canonical_json(self) -> bytes:
         """Return the bytes whose MAC tells whether a repeated request has the same content."""
-        content = {name: value for name, value in vars(self).items() if name not in _DERIVED_FIELDS}
+        content = {
+            name: value for name, value in vars(self).items() if name not in _FIELDS_WITHOUT_CONTENT
+        }
         return json.dumps(content, sort_keys=True).encode()
 
 
 def place(
     session: Session,
     secret_box: SecretBox,
-    kind: str,
+    kinds: tuple[str, ...],
     placement: Placement,
     caller: Caller,
     now: datetime,
 ) -> str | None:
     """Place an order and invite the candidate. Returns the public id of the order.
 
-    Returns None for an unknown product. The same request again returns the same id and sends no
-    second invitation. Different content under the same external key raises Conflict.
+    The product decides which of `kinds` it is. Returns None for a product that is unknown or of
+    another kind. The same request again returns the same id and sends no second invitation.
+    Different content under the same external key raises Conflict.
     """
-    existing_id = _existing_order(session, secret_box, kind, placement, caller.account_id)
+    existing_id = _existing_order(session, secret_box, kinds, placement, caller.account_id)
     if existing_id is not None:
         return existing_id
-    product = _orderable_product_query(kind, caller).fetch_one(
+    product = _orderable_product_query(kinds, caller).fetch_one(
         session, {"product": placement.product}
     )
     if product is None:
         return None
-    product_id, version_id = product
+    product_id, version_id, kind = product
     public_id = secrets.generate_public_id()
     order_id = insert_row(
         session,
@@ -135,25 +149,31 @@ def place(
 
 
 def _existing_order(
-    session: Session, secret_box: SecretBox, kind: str, placement: Placement, account_id: int
+    session: Session,
+    secret_box: SecretBox,
+    kinds: tuple[str, ...],
+    placement: Placement,
+    account_id: int,
 ) -> str | None:
     key = {"account_id": account_id, "external_key": placement.external_key}
     row = _EXISTING_ORDER_QUERY.fetch_one(session, key)
     if row is None:
         return None
-    public_id, existing_kind, request_mac = row
-    if existing_kind != kind or not secret_box.is_valid_mac(
-        request_mac, placement.canonical_json(), "order"
-    ):
+    public_id, kind, request_mac, product = row
+    is_same = product == placement.product and (
+        not placement.is_strict
+        or secret_box.is_valid_mac(request_mac, placement.canonical_json(), "order")
+    )
+    if kind not in kinds or not is_same:
         raise Conflict("Entity is already updated")  # the contract's words
     return str(public_id)
 
 
 @lru_cache(maxsize=1000)  # building the query takes longer than running it
-def _orderable_product_query(kind: str, caller: Caller) -> CompiledQuery:
+def _orderable_product_query(kinds: tuple[str, ...], caller: Caller) -> CompiledQuery:
     return CompiledQuery(
-        select(Product.id, Product.current_version_id).where(
-            Product.public_id == bindparam("product"), *visibility_conditions(kind, caller)
+        select(Product.id, Product.current_version_id, Product.kind).where(
+            Product.public_id == bindparam("product"), *visibility_conditions(kinds, caller)
         )
     )
 

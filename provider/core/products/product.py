@@ -1,10 +1,10 @@
 """Products (tests, interview templates, packages) and their immutable numbered versions."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Self, TypeVar, cast
 
-from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, false, select
+from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, false, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.accounts import AccountProduct, Caller
@@ -134,14 +134,14 @@ _PARSED_CONTENTS: dict[tuple[Callable[..., Any], str], Any] = {}
 
 def list_published_products(session: Session, kind: str, caller: Caller) -> Sequence[Row[str, str]]:
     """Return (public id, name) of the published products that an account may see, by name."""
-    query = select(Product.public_id, Product.name).where(*visibility_conditions(kind, caller))
+    query = select(Product.public_id, Product.name).where(*visibility_conditions((kind,), caller))
     return session.execute(query.order_by(Product.name, Product.id)).all()
 
 
-def visibility_conditions(kind: str, caller: Caller) -> list[Any]:
-    """Return the conditions of a query for the products that an account may order."""
+def visibility_conditions(kinds: Iterable[str], caller: Caller) -> list[Any]:
+    """Return the conditions of a query for the products of `kinds` that an account may order."""
     conditions: list[Any] = [
-        Product.kind == kind,
+        or_(*(Product.kind == kind for kind in kinds)),
         Product.archived_at.is_(None),
         Product.current_version_id.is_not(None),
     ]

@@ -10,8 +10,9 @@ from pypdf import PdfReader
 from sqlalchemy import select
 
 from provider.ats import StatusUpdate
+from provider.ats.base import format_duration
 from provider.ats.workable import Workable
-from provider.ats.workable.payload import build_payload, format_duration, format_score
+from provider.ats.workable.payload import build_payload, format_score
 from provider.core.accounts import Account, AccountProduct
 from provider.core.kinds import KINDS
 from provider.core.orders import PDF, REPORT, SHARED, Link, Order, Result

@@ -118,7 +118,9 @@ def test_revoked_token_is_invalid_after_cache_is_cleared(
 
 def revoke(services: Services, token: str) -> None:
     with services.db.writing() as session:
-        session.scalars(select(Account)).one().revoke_token(token[:12], services.now())
+        session.scalars(select(Account)).one().revoke_token(
+            token[:12], services.now(), services.secret_box
+        )
 
 
 def test_token_of_other_ats_is_invalid(client: FlaskClient, services: Services) -> None:

@@ -36,7 +36,9 @@ def token_row(services: Services) -> AccountToken:
 
 def revoke(services: Services, token: str) -> None:
     with services.db.writing() as session:
-        Account.get_by_name(session, "Groove Tech").revoke_token(token, services.now())
+        Account.get_by_name(session, "Groove Tech").revoke_token(
+            token, services.now(), services.secret_box
+        )
 
 
 def test_authenticate_returns_the_caller_of_a_token(services: Services) -> None:

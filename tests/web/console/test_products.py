@@ -217,7 +217,7 @@ def test_account_page_shows_settings_without_secrets(
         product = session.scalars(select(Product.id).where(Product.public_id == test_id)).one()
         session.add(AccountProduct(account_id=account_id, product_id=product))
         account.issue_token(services.now())
-        account.revoke_token(account.tokens[-1].prefix, services.now())
+        account.revoke_token(account.tokens[-1].prefix, services.now(), services.secret_box)
         public_id = account.public_id
     console = ConsoleClient.signed_in(services, client, "viewer")
     assert "Groove Tech" in console.get_text("/console/accounts/")

@@ -137,8 +137,8 @@ def test_sample_package_is_for_sandbox_accounts_only(services: Services) -> None
         assert [row.name for row in list_published_products(session, "check", sandbox)] == ["one"]
         assert list_published_products(session, "check", customer) == []
         secret_box, now = services.secret_box, services.now()
-        assert place(session, secret_box, "check", placement, customer, now) is None
-        assert place(session, secret_box, "check", placement, sandbox, now)
+        assert place(session, secret_box, ("check",), placement, customer, now) is None
+        assert place(session, secret_box, ("check",), placement, sandbox, now)
 
 
 def test_sample_package_with_real_version_is_for_all_accounts(services: Services) -> None:
