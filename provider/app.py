@@ -145,7 +145,11 @@ def _create_contract_app(services: Services) -> tuple[ContractFlask, ContractApi
         app,
         spec_kwargs={
             "servers": openapi_servers(services),
-            "components": {"securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}}},
+            "components": {
+                "securitySchemes": {
+                    scheme: {"type": "http", "scheme": scheme} for scheme in ("bearer", "basic")
+                }
+            },
             "info": {
                 "description": "Order tests, video interviews and background checks, "
                 "and learn what became of them."

@@ -7,9 +7,10 @@ from provider.ats.base import (
     CallbackResponse,
     StatusUpdate,
 )
+from provider.ats.greenhouse import Greenhouse
 from provider.ats.workable import Workable
 
-ADAPTERS: dict[str, AtsAdapter] = {adapter.name: adapter for adapter in (Workable(),)}
+ADAPTERS: dict[str, AtsAdapter] = {adapter.name: adapter for adapter in (Workable(), Greenhouse())}
 
 __all__ = [
     "ADAPTERS",

@@ -1,6 +1,7 @@
 """The OpenAPI description matches every response of the server."""
 
 import json
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -47,15 +48,30 @@ class ServerUnderTest:
     """A server under test, with its products, orders and observed responses."""
 
     client: WorkableClient
+    greenhouse_key: str
     services: Services
     products: dict[str, str]
     orders: dict[str, list[str]] = field(
         default_factory=lambda: {contract.kind: [] for contract in KIND_CONTRACTS}
     )
+    sent_tests: list[str] = field(default_factory=list)  # by Greenhouse
     observed: set[tuple[str, int]] = field(default_factory=set)  # operation, status code
+
+    def headers(self, case: Any) -> dict[str, str]:
+        """Return the headers of an authenticated call."""
+        if case.path.startswith("/greenhouse/"):
+            credentials = b64encode(f"{self.greenhouse_key}:".encode()).decode()
+            return {"Authorization": f"Basic {credentials}"}
+        return self.client.headers
 
     def use_existing_ids(self, case: Any) -> None:
         """Put an existing product, an allowed host and an existing order into a generated case."""
+        if case.path == "/greenhouse/send_test" and isinstance(case.body, dict):
+            url = f"https://app.greenhouse.io/{next(CALLBACK_NUMBERS)}"
+            test = {"partner_test_id": self.products["assessment"], "url": url}
+            case.body = case.body | test
+        elif case.path == "/greenhouse/test_status" and self.sent_tests:
+            case.query = {"partner_interview_id": self.sent_tests[-1]}
         contract = next(
             (contract for contract in KIND_CONTRACTS if contract.orders in case.path), None
         )
@@ -72,6 +88,8 @@ class ServerUnderTest:
         """Record a response, and complete every second new order."""
         operation = case.operation.definition.raw["operationId"]
         self.observed.add((operation, response.status_code))
+        if operation == "greenhouse_send_test" and response.status_code == 200:
+            self.sent_tests.append(response.json()["partner_interview_id"])
         if response.status_code == 201:
             contract = next(contract for contract in KIND_CONTRACTS if contract.orders in case.path)
             order_ids = self.orders[contract.kind]
@@ -91,8 +109,12 @@ def tested_server(
     app.config["PROPAGATE_EXCEPTIONS"] = False
     token = factories.create_account(services, shared_ttl=120, shared_ttl_units="minutes")[1]
     client = WorkableClient(app.test_client(), token)
+    greenhouse_key = factories.create_account(
+        services, "Acme", ats="greenhouse", hosts=["*.greenhouse.io"]
+    )[1]
     yield ServerUnderTest(
         client,
+        greenhouse_key,
         services,
         {contract.kind: contract.create_product(services) for contract in KIND_CONTRACTS},
     )
@@ -104,7 +126,7 @@ def description(tested_server: ServerUnderTest) -> Any:
     return schemathesis.openapi.from_wsgi("/openapi.json", tested_server.client.client.application)
 
 
-OPERATIONS = [
+WORKABLE_OPERATIONS = [
     operation
     for kind, products in (
         ("assessment", "tests"),
@@ -113,6 +135,10 @@ OPERATIONS = [
     )
     for operation in (f"list_{products}", f"create_{kind}", f"get_{kind}", f"share_{kind}")
 ]
+GREENHOUSE_OPERATIONS = [
+    f"greenhouse_{name}" for name in ("list_tests", "send_test", "test_status", "response_error")
+]
+OPERATIONS = [*WORKABLE_OPERATIONS, *GREENHOUSE_OPERATIONS]
 
 
 def test_operations_list_is_complete(description: Any) -> None:
@@ -141,7 +167,7 @@ def test_response_conforms_to_description(
     def check_response(case: Any, has_existing_ids: bool) -> None:
         if has_existing_ids:
             tested_server.use_existing_ids(case)
-        response = case.call(headers=tested_server.client.headers)
+        response = case.call(headers=tested_server.headers(case))
         tested_server.record(response, case)
         case.validate_response(
             response, checks=[*RESPONSE_CHECKS, *acceptance_checks(case, has_existing_ids)]
@@ -167,7 +193,9 @@ def test_linked_operations_conform_to_description(
 ) -> None:
     tested_server.observed.clear()
 
-    class LinkMachine(description.as_state_machine()):  # type: ignore[misc]
+    workable = description.exclude(path_regex="^/greenhouse/")  # without links
+
+    class LinkMachine(workable.as_state_machine()):  # type: ignore[misc]
         def before_call(self, case: Any) -> None:
             if case.method == "POST":  # other cases come from links, with the ids of earlier orders
                 tested_server.use_existing_ids(case)
@@ -235,7 +263,8 @@ def test_examples_equal_workable_documentation(description: Any, contract: KindC
 def test_operation_describes_security_and_errors(description: Any) -> None:
     for operation in operations(description):
         raw = operation.definition.raw
-        assert raw["security"] == [{"bearer": []}]
+        scheme = "basic" if operation.path.startswith("/greenhouse/") else "bearer"
+        assert raw["security"] == [{scheme: []}]
         assert raw["summary"]
         assert {"401", "429", "500", "503"} <= set(raw["responses"])
         assert "default" not in raw["responses"]

@@ -254,6 +254,19 @@ def test_account_create_prints_base_url_and_token(run: Run) -> None:
     assert "prv_" in shown
 
 
+def test_account_create_greenhouse_prints_its_four_addresses(run: Run) -> None:
+    created = parse_json(run("account", "create", "Acme", "--ats", "greenhouse", "--json"))
+    assert created["urls"] == {
+        name: f"http://provider.test/greenhouse/{name}"
+        for name in ("list_tests", "send_test", "test_status", "response_error")
+    }
+    shown = parse_json(run("account", "show", "Acme", "--json"))
+    assert shown["callback_hosts"] == ["*.greenhouse.io"]
+    assert shown["checks"] is False
+    run("account", "set", "Acme", "checks=yes", "every_end=yes")
+    assert parse_json(run("account", "show", "Acme", "--json"))["checks"] is True
+
+
 def test_account_create_sandbox_account_is_in_the_audit_log(run: Run) -> None:
     run("account", "create", "Trials", "--ats", "workable", "--sandbox")
     assert parse_json(run("account", "show", "Trials", "--json"))["sandbox"] is True

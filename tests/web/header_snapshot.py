@@ -5,6 +5,7 @@ difference: a lost header or a cookie without `Secure` is a security fault.
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,16 @@ class Visitor:
     """A client with every session, and the values of its paths."""
 
     client: FlaskClient
-    token: str  # of an account
+    token: str  # of an account of Workable
+    greenhouse_key: str
     orders: dict[str, str]  # the public id by kind
     values: dict[str, str]  # of the other parameters
+
+    def authorization(self, rule: Rule) -> str:
+        """Return the header of a call to the rule's ATS endpoint."""
+        if rule.rule.startswith("/greenhouse/"):
+            return f"Basic {b64encode(f'{self.greenhouse_key}:'.encode()).decode()}"
+        return f"Bearer {self.token}"
 
     def path(self, rule: Rule) -> str:
         """Return a path of the rule that exists."""
@@ -90,7 +98,7 @@ def collect(services: Services) -> str:
         response = _open(app.test_client(), method, path)
         rows.append((rule.rule, method, STRANGER, response))
         if method == "GET":
-            headers = {"Authorization": f"Bearer {visitor.token}"}
+            headers = {"Authorization": visitor.authorization(rule)}
             response = _open(visitor.client, method, visitor.path(rule), headers)
             rows.append((rule.rule, method, VISITOR, response))
     for method, path in OTHER_REQUESTS:
@@ -179,6 +187,7 @@ def _sign_in(app: Flask) -> TestResponse:
 
 def _create_visitor(services: Services, app: Flask) -> Visitor:
     account_id, token = factories.create_account(services)
+    _, greenhouse_key = factories.create_account(services, "Acme", ats="greenhouse")
     product = factories.create_test(services)
     assessment = factories.place_order(services, account_id, product)
     interview, (_, recording, *_) = interview_factories.completed_interview(
@@ -231,7 +240,7 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         "candidate.open_invitation": path.rpartition("/")[2],
     }
     orders = {"interview": interview, "check": check, "assessment": assessment}
-    return Visitor(client, token, orders | {"media": interview}, values)
+    return Visitor(client, token, greenhouse_key, orders | {"media": interview}, values)
 
 
 def main() -> None:

@@ -1,0 +1,89 @@
+"""Greenhouse: the Assessment Partner API, by which recruiters send tests from Greenhouse."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from provider.ats.base import (
+    AtsAdapter,
+    CallbackRequest,
+    CallbackResponse,
+    StatusUpdate,
+    is_rejection,
+)
+from provider.ats.greenhouse.payload import CLOSED_STATUSES
+from provider.core.orders import COMPLETED
+from provider.outbox import Outcome
+
+if TYPE_CHECKING:  # a worker must not load Flask
+    from flask import Flask
+
+    from provider.ats.http_api import ContractApi
+
+ENDPOINTS = ("list_tests", "send_test", "test_status", "response_error")
+
+
+class Greenhouse(AtsAdapter):
+    """Greenhouse's adapter. The `url` of `send_test` identifies an order and is its reply address.
+
+    A callback is an empty PATCH: Greenhouse then asks `test_status` for the result. So the result
+    is committed before the PATCH leaves.
+    """
+
+    name = "greenhouse"
+    default_callback_hosts = ("*.greenhouse.io",)
+    options = {  # noqa: RUF012
+        "interviews": "list interview templates beside the tests",
+        "checks": "list packages of background checks beside the tests",
+        "every_end": "tell Greenhouse at once about declined, expired and cancelled orders, too",
+        "close_unfinished": "report declined, expired and cancelled orders as complete, so that "
+        "the candidate's stage is not held up",
+    }
+
+    def register_routes(self, app: "Flask", api: "ContractApi") -> None:
+        """Register Greenhouse's four endpoints under /greenhouse/, and describe them."""
+        from provider.ats.greenhouse import routes  # late: a worker must not load Flask
+
+        api.register_blueprint(routes.build_blueprint(self.name))
+
+    def urls(self, base_url: str) -> dict[str, str]:
+        """Return the four addresses, which Greenhouse configures one by one."""
+        return {name: f"{base_url}/greenhouse/{name}" for name in ENDPOINTS}
+
+    def reports(self, status: str, options: Mapping[str, Any]) -> bool:
+        """Return whether Greenhouse is told: it only knows that a test is complete."""
+        if status == COMPLETED:
+            return True
+        tells_ends = options.get("every_end") or options.get("close_unfinished")
+        return bool(tells_ends) and status in CLOSED_STATUSES
+
+    def render(self, update: StatusUpdate) -> bytes:
+        """Return no body: Greenhouse asks for the result itself."""
+        return b""
+
+    def build_request(self, reply_context: Mapping[str, Any], token: str | None) -> CallbackRequest:
+        """Return the PATCH of the order's `url` with the key with which Greenhouse calls us."""
+        headers = {}
+        if token:
+            headers["Authorization"] = f"Basic {b64encode(f'{token}:'.encode()).decode()}"
+        return CallbackRequest("PATCH", reply_context["url"], headers)
+
+    def classify_response(
+        self, response: CallbackResponse, past_status_codes: Sequence[int | None], now: datetime
+    ) -> Outcome:
+        """Return the outcome; the first refusal is final.
+
+        Greenhouse takes the PATCH only for candidates who are active and not hired.
+        """
+        outcome = super().classify_response(response, past_status_codes, now)
+        is_refused = outcome.decision != "delivered" and is_rejection(response.status_code)
+        if outcome.failure_scope or not is_refused:
+            return outcome
+        return Outcome(
+            "rejected",
+            status_code=response.status_code,
+            response_excerpt=response.body,
+            error="Greenhouse does not take it: the candidate may be hired or no longer active",
+            pause_duration=outcome.pause_duration,
+        )
