@@ -1,14 +1,19 @@
 """Coverage of the core: only the core's tests are traced, for that takes half as long again.
 
-`make test` sets COVERAGE_PROCESS_START. With it coverage starts in each of pytest's processes, and
-counts the lines that run when the modules are imported.
+`make test` sets COVERAGE_PROCESS_START. With it coverage starts in each of pytest's processes. All
+modules of the core are imported before the first test.
 """
 
+import importlib
 import os
+import pkgutil
 from pathlib import Path
+from typing import Any
 
 import coverage
 import pytest
+
+from provider.ats import ADAPTERS
 
 CONFIGURATION = "COVERAGE_PROCESS_START"  # coverage starts in programs with this variable
 TESTS = Path(__file__).parent
@@ -21,9 +26,20 @@ CORE = {
         "core/products",
         "delivery",
         "outbox",
+        "web/candidate/test_interview_question.py",
         "web/candidate/test_interview_uploads.py",
     )
 }
+
+
+def _import_modules(packages: Any) -> None:
+    """Import all modules of the packages, and build the endpoints, which a process keeps."""
+    for package in packages:
+        paths = importlib.import_module(package).__path__
+        for module in pkgutil.walk_packages(paths, f"{package}."):
+            importlib.import_module(module.name)
+    for ats in ADAPTERS:
+        importlib.import_module(f"provider.ats.{ats}.routes").build_blueprint(ats)
 
 
 class CoreTracing:
@@ -37,8 +53,11 @@ class CoreTracing:
         """Do not trace the controller of several workers, nor the programs that tests start."""
         if config.getoption("dist", "no") != "no":
             self._switch(on=False)
-        else:
-            os.environ.pop(CONFIGURATION, None)
+            return
+        os.environ.pop(CONFIGURATION, None)
+        if self._coverage:
+            # Otherwise a test without tracing may be the first to import a module.
+            _import_modules(self._coverage.get_option("run:source_pkgs"))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> object:
