@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sqlalchemy.orm import Session
 
 from provider.core.accounts import Caller
+from provider.core.kinds import KINDS
 from provider.core.orders import COMPLETED, PDF, REPORT
 from provider.core.orders.queries import ResultView, get_current_result, get_order_status
 from provider.core.urls import UrlBuilder
@@ -115,6 +116,10 @@ class AtsAdapter(ABC):
     def urls(self, base_url: str) -> dict[str, str]:
         """Return the addresses to give to the ATS, by the name that they have there."""
         return {"Base URL": base_url}
+
+    def orderable_kinds(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the kinds of products that the ATS may order; `options` is the account's."""
+        return tuple(KINDS)
 
     def reports(self, status: str, options: Mapping[str, Any]) -> bool:
         """Return whether a callback tells the ATS this new status; `options` is the account's."""

@@ -26,7 +26,6 @@ from provider.cli.common import (
 from provider.cli.products import find_product
 from provider.core.accounts import Account, AccountProduct, Caller
 from provider.core.audit import Action
-from provider.core.kinds import KINDS
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
 from provider.outbox import CALLBACK
@@ -308,7 +307,7 @@ def _visible_products(session: Session, account: Account) -> list[dict[str, Any]
     query = select(Product.key, Product.kind, Product.name).order_by(Product.kind, Product.name)
     return [
         row._asdict()
-        for kind in KINDS
+        for kind in ADAPTERS[account.ats].orderable_kinds(account.options)
         for row in session.execute(
             query.where(*visibility_conditions((kind,), Caller.from_account(account)))
         )

@@ -12,6 +12,7 @@ from provider.ats.base import (
     StatusUpdate,
     is_rejection,
 )
+from provider.ats.greenhouse.listed_kinds import listed_kinds
 from provider.ats.greenhouse.payload import CLOSED_STATUSES
 from provider.core.orders import COMPLETED
 from provider.outbox import Outcome
@@ -50,6 +51,10 @@ class Greenhouse(AtsAdapter):
     def urls(self, base_url: str) -> dict[str, str]:
         """Return the four addresses, which Greenhouse configures one by one."""
         return {name: f"{base_url}/greenhouse/{name}" for name in ENDPOINTS}
+
+    def orderable_kinds(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the kinds on the list of tests."""
+        return listed_kinds(options)
 
     def reports(self, status: str, options: Mapping[str, Any]) -> bool:
         """Return whether Greenhouse is told: it only knows that a test is complete."""

@@ -14,6 +14,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from provider import outbox
 from provider.ats.base import StatusUpdate
 from provider.ats.greenhouse import examples, schemas
+from provider.ats.greenhouse.listed_kinds import listed_kinds
 from provider.ats.greenhouse.payload import build_status
 from provider.ats.http_api import (
     ERROR_DESCRIPTIONS,
@@ -26,13 +27,11 @@ from provider.ats.http_api import (
 )
 from provider.core.accounts import Account, Caller
 from provider.core.host_patterns import host_of
-from provider.core.kinds import KINDS
 from provider.core.orders import Order, Placement, place
 from provider.errors import NotFound
 from provider.outbox import CALLBACK
 from provider.services import Services, current_services
 
-KIND_OPTIONS = {"interview": "interviews", "check": "checks"}  # other kinds are always listed
 MAX_NOTE_LENGTH = 2000
 CHALLENGE = WWWAuthenticate("basic", {"realm": "Greenhouse"})
 BASIC_SECURITY: list[dict[str, list[str]]] = [{"basic": []}]
@@ -118,7 +117,7 @@ def _list_tests() -> Response:
     return json_response(
         [
             {"partner_test_id": product_id, "partner_test_name": name}
-            for kind in _listed_kinds(caller)
+            for kind in listed_kinds(caller.options)
             for product_id, name in services.product_lists.get(kind, caller, services.now())
         ]
     )
@@ -182,12 +181,6 @@ def _errors_text(errors: Any) -> str:
     return "; ".join(text if isinstance(text, str) else json.dumps(text) for text in texts)
 
 
-def _listed_kinds(caller: Caller) -> tuple[str, ...]:
-    return tuple(
-        kind for kind in KINDS if kind not in KIND_OPTIONS or caller.options.get(KIND_OPTIONS[kind])
-    )
-
-
 def _build_placement(body: dict[str, Any]) -> Placement:
     candidate = body["candidate"]
     ids = parse_qs(urlsplit(candidate["greenhouse_profile_url"]).query)
@@ -211,7 +204,7 @@ def _place(services: Services, caller: Caller, placement: Placement) -> str | No
         return place(
             session,
             services.secret_box,
-            _listed_kinds(caller),
+            listed_kinds(caller.options),
             placement,
             caller,
             services.now(),

@@ -4,6 +4,7 @@ from flask import Blueprint, render_template
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from provider.ats import ADAPTERS
 from provider.core.accounts import Account, AccountProduct, AccountToken
 from provider.core.pauses import list_pauses
 from provider.core.products import Product
@@ -48,6 +49,8 @@ def detail(account_id: str) -> str:
             account=account,
             products=_list_products(session, account),
             pauses=list_pauses(session, account),
+            urls=ADAPTERS[account.ats].urls(current_services().settings.base_url),
+            options=ADAPTERS[account.ats].options,
             now=current_services().now(),
         )
 
@@ -63,10 +66,15 @@ def _find_account(session: Session, account_id: str) -> Account:
 
 def _list_products(session: Session, account: Account) -> list[tuple[str, str, str]]:
     """Return (public id, name, kind) of the published products that an account may order."""
+    kinds = ADAPTERS[account.ats].orderable_kinds(account.options)
     query = (
         select(Product.public_id, Product.name, Product.kind)
         .order_by(Product.name)
-        .where(Product.current_version_id.is_not(None), Product.archived_at.is_(None))
+        .where(
+            Product.kind.in_(kinds),
+            Product.current_version_id.is_not(None),
+            Product.archived_at.is_(None),
+        )
     )
     if not account.all_products:
         assigned = select(AccountProduct.product_id).where(AccountProduct.account_id == account.id)

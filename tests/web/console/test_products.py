@@ -225,7 +225,8 @@ def test_account_page_shows_settings_without_secrets(
     for text in (
         "*.workable.com",
         "7 days",
-        "Top level grade: on",
+        "repeat the grade beside the result",
+        "http://provider.test",
         "Revoked",
         "Reasoning",
         token[:12],
