@@ -35,13 +35,13 @@ def main() -> None:
 def _prepare_demo(server: DemoServer, ats: DemoAts) -> list[PlacedOrder]:
     server.run_command("init")
     server.run_command("seed")
-    token = server.create_account("Groove Tech", ats.host, ats.callback_token)
+    account = server.create_account("Groove Tech", "workable", ats.host, ats.callback_token)
     server.run_command("account", "set", "Groove Tech", "timezone=Europe/Athens")
     server.run_command(
         "staff", "create", STAFF_EMAIL, "--role", "admin", "--password-stdin", stdin=STAFF_PASSWORD
     )
     server.start()
-    ats.connect(server.url, token)
+    ats.connect(server.url, account["token"])
     return scenario.place_orders(ats, server, ConsoleOutput(), second_test=True)
 
 

@@ -15,6 +15,7 @@ from provider.core.staff import complete_sign_in
 from tests import check_factories, factories, interview_factories
 from tests.conftest import LiveServer
 from tests.fake_ats import FakeAts
+from tests.fake_greenhouse import FakeGreenhouse
 from tests.wait_for import wait_for
 
 LAKITA = {
@@ -44,16 +45,34 @@ class Workable:
         return requests.post(self.url + path, json=body, headers=self.headers, timeout=10)
 
 
-def wait_for_invitation_link(instance: Path) -> str:
-    """Wait for the only e-mail, and return the link of its invitation."""
+def wait_for_invitation_link(instance: Path, text: str = "Operations Manager") -> str:
+    """Wait for the only e-mail, which has this text, and return the link of its invitation."""
     (path,) = wait_for(lambda: list((instance / "mail").glob("*.eml")))
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     body = message.get_body(("plain",))
     assert body
-    assert "Operations Manager" in body.get_content()
+    assert text in body.get_content()
     match = re.search(r"http://\S+/c/\S+", body.get_content())
     assert match
     return match[0]
+
+
+def take_reasoning_test(page: Page) -> None:
+    """Answer every question right, and submit."""
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("radio", name="42").check()
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_url("**/items/2")
+    page.get_by_role("textbox").fill("3.5")
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_url("**/items/3")
+    page.get_by_role("textbox").fill("late")
+    page.get_by_role("button", name="Next").click()
+    page.wait_for_url("**/items/4")
+    page.get_by_role("radio", name="True").check()
+    page.get_by_role("button", name="Check your answers").click()
+    page.get_by_role("button", name="Submit my answers").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(re.compile("thank", re.I))
 
 
 def test_assessment_from_order_to_report(live_server: LiveServer, ats: FakeAts, page: Page) -> None:
@@ -79,20 +98,7 @@ def test_assessment_from_order_to_report(live_server: LiveServer, ats: FakeAts, 
     page.goto(wait_for_invitation_link(live_server.services.settings.instance))
     expect(page.get_by_role("heading", level=1)).to_have_text("Reasoning")
     assert "/c/o/" in page.url
-    page.get_by_role("button", name="Start").click()
-    page.get_by_role("radio", name="42").check()
-    page.get_by_role("button", name="Next").click()
-    page.wait_for_url("**/items/2")
-    page.get_by_role("textbox").fill("3.5")
-    page.get_by_role("button", name="Next").click()
-    page.wait_for_url("**/items/3")
-    page.get_by_role("textbox").fill("late")
-    page.get_by_role("button", name="Next").click()
-    page.wait_for_url("**/items/4")
-    page.get_by_role("radio", name="True").check()
-    page.get_by_role("button", name="Check your answers").click()
-    page.get_by_role("button", name="Submit my answers").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text(re.compile("thank", re.I))
+    take_reasoning_test(page)
 
     (put,) = ats.wait_for(1)
     assert (put.method, put.path) == ("PUT", "/assessments/8823119")
@@ -112,6 +118,29 @@ def test_assessment_from_order_to_report(live_server: LiveServer, ats: FakeAts, 
     shared = workable.get(f"/assessments/{public_id}/shared-link").json()
     page.goto(shared["url"])
     expect(page.get_by_text("Lakita Marrero").first).to_be_visible()
+
+
+def test_greenhouse_from_send_test_to_the_score(live_server: LiveServer, page: Page) -> None:
+    services = live_server.services
+    _, key = factories.create_account(
+        services, "Acme", ats="greenhouse", hosts=["127.0.0.1"], callback_token=None
+    )
+    factories.create_test(services)
+    with FakeGreenhouse(live_server.url, key) as greenhouse:
+        (test,) = greenhouse.list_tests()
+        order_id = greenhouse.send_test(test["partner_test_id"], 12345)
+        page.goto(wait_for_invitation_link(services.settings.instance, "Acme"))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Reasoning")
+        take_reasoning_test(page)
+        (patch,) = greenhouse.wait_for_patches(1)
+        status = greenhouse.test_status(order_id)
+        assert patch.has_right_key
+        assert (status["partner_status"], status["partner_score"]) == ("complete", 100)
+        assert status["metadata"]["Numbers: Score"] == 100
+        page.goto(status["partner_profile_url"])
+        for text in ("Lakita Marrero", "100%", "Excelled"):
+            expect(page.get_by_text(text).first).to_be_visible()
+        assert greenhouse.problems == []
 
 
 def test_interview_from_order_to_report(

@@ -48,16 +48,23 @@ def serve(host: str, port: int) -> None:
     "--auto", is_flag=True, help="Play the candidates too, check every callback, and exit."
 )
 @click.option(
+    "--ats",
+    type=click.Choice(["workable", "greenhouse"]),
+    default="workable",
+    show_default=True,
+    help="The ATS to play.",
+)
+@click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the demo's data; emptied first.  [default: instance/demo]",
 )
-def demo(auto: bool, folder: Path | None) -> None:
+def demo(auto: bool, ats: str, folder: Path | None) -> None:
     """Play an ATS against a server of its own, and show what happens."""
     from provider.demo import run
 
     default_folder = Path(os.environ.get("PROVIDER_INSTANCE") or "instance") / "demo"
-    raise SystemExit(run((folder or default_folder).absolute(), auto=auto))
+    raise SystemExit(run((folder or default_folder).absolute(), auto=auto, ats=ats))
 
 
 @click.command()

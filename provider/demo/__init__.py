@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from provider.demo import scenario
+from provider.demo import greenhouse, scenario
 from provider.demo.ats import DemoAts
 from provider.demo.console_output import ConsoleOutput
 from provider.demo.server import DemoServer
@@ -20,40 +20,61 @@ ACCOUNT_NAME = "Groove Tech"
 STAFF_EMAIL = "sam@groove-tech.test"
 
 
-def run(folder: Path, *, auto: bool) -> int:
-    """Play the demo in a folder that is emptied first; return the exit code 0."""
+def run(folder: Path, *, auto: bool, ats: str = "workable") -> int:
+    """Play the demo of an ATS in a folder that is emptied first; return the exit code 0."""
     output = ConsoleOutput()
     with ExitStack() as stack:
         stack.enter_context(_interrupt_on_signals())
         try:
-            with _demo_environment(folder, output) as (server, ats, password):
-                orders = scenario.place_orders(ats, server, output, second_test=auto)
-                if auto:
-                    staff = StaffBrowser(server.url, STAFF_EMAIL, password)
-                    scenario.run_automatically(ats, server, output, orders, staff)
-                else:
-                    output.print_instructions(orders, server.url, STAFF_EMAIL, password)
-                    scenario.show_callbacks(ats, server, output)
+            with DemoServer(folder, output) as server:
+                DEMOS[ats](server, output, auto=auto)
         except KeyboardInterrupt:
             output.print_end(folder)
     return 0
 
 
-@contextmanager
-def _demo_environment(
-    folder: Path, output: ConsoleOutput
-) -> Iterator[tuple[DemoServer, DemoAts, str]]:
-    password = secrets.token_urlsafe(12)
-    with DemoServer(folder, output) as server, DemoAts() as ats:
-        server.run_command("init")
-        server.run_command("seed")
-        token = server.create_account(ACCOUNT_NAME, ats.host, ats.callback_token)
-        server.run_command(
-            "staff", "create", STAFF_EMAIL, "--role", "admin", "--password-stdin", stdin=password
-        )
+def _play_workable(server: DemoServer, output: ConsoleOutput, *, auto: bool) -> None:
+    with DemoAts() as ats:
+        password = _prepare(server)
+        account = server.create_account(ACCOUNT_NAME, "workable", ats.host, ats.callback_token)
         server.start()
-        ats.connect(server.url, token)
-        yield server, ats, password
+        ats.connect(server.url, account["token"])
+        orders = scenario.place_orders(ats, server, output, second_test=auto)
+        if auto:
+            staff = StaffBrowser(server.url, STAFF_EMAIL, password)
+            scenario.run_automatically(ats, server, output, orders, staff)
+        else:
+            output.print_instructions(orders, server.url, STAFF_EMAIL, password)
+            scenario.show_callbacks(ats, server, output)
+
+
+def _play_greenhouse(server: DemoServer, output: ConsoleOutput, *, auto: bool) -> None:
+    with greenhouse.DemoGreenhouse() as ats:
+        password = _prepare(server)
+        account = server.create_account(ACCOUNT_NAME, "greenhouse", ats.host)
+        server.start()
+        ats.connect(account["urls"], account["token"])
+        orders = greenhouse.send_tests(ats, server, output)
+        if auto:
+            greenhouse.run_automatically(ats, output, orders)
+        else:
+            end = "What Greenhouse reads about a complete test appears here."
+            output.print_instructions(orders, server.url, STAFF_EMAIL, password, end)
+            greenhouse.show_patches(ats, server, output)
+
+
+DEMOS = {"workable": _play_workable, "greenhouse": _play_greenhouse}
+
+
+def _prepare(server: DemoServer) -> str:
+    """Create the database, the samples and a staff member; return the password."""
+    password = secrets.token_urlsafe(12)
+    server.run_command("init")
+    server.run_command("seed")
+    server.run_command(
+        "staff", "create", STAFF_EMAIL, "--role", "admin", "--password-stdin", stdin=password
+    )
+    return password
 
 
 @contextmanager

@@ -23,6 +23,7 @@ CANDIDATE_TASKS = {
     "assessment": "take the test",
     "interview": "record the interview",
     "check": "consent to the check, or decline",
+    "test": "take the test, or decline",
 }
 
 
@@ -43,9 +44,14 @@ class ConsoleOutput:
         self._print_line(text, style)
 
     def print_instructions(
-        self, orders: Sequence[PlacedOrder], url: str, email: str, password: str
+        self,
+        orders: Sequence[PlacedOrder],
+        url: str,
+        email: str,
+        password: str,
+        end: str = "Every callback to the ATS appears here.",
     ) -> None:
-        """Print the invitations and the console's address, e-mail and password."""
+        """Print the invitations, the console's address, e-mail and password, and `end`."""
         self.print_heading("Your turn")
         for order in orders:
             self._print_line(f"As {order.candidate}, {CANDIDATE_TASKS[order.kind]}:", "bold")
@@ -53,9 +59,7 @@ class ConsoleOutput:
         self._print_line("As a staff member, follow the orders in the console:", "bold")
         self._print_line(f"    {url}/console/", "cyan")
         self._print_line(f"    e-mail    {email}\n    password  {password}\n")
-        self._print_line(
-            "Every callback to the ATS appears here. Press Ctrl-C to end the demo.", "bold"
-        )
+        self._print_line(f"{end} Press Ctrl-C to end the demo.", "bold")
 
     def print_callback(self, order: PlacedOrder, callback: ReceivedCallback) -> None:
         status = str(callback.body.get("status"))
@@ -64,6 +68,13 @@ class ConsoleOutput:
         )
         self._print_json(callback.body)
         if url := callback.body.get("results_url"):
+            self._print_line(f"Report: {url}", "cyan")
+
+    def print_status(self, order: PlacedOrder, status: dict[str, Any]) -> None:
+        """Print what Greenhouse reads about a test."""
+        self.print_heading(f"test_status of {order.candidate}'s {order.kind}")
+        self._print_json(status)
+        if url := status["partner_profile_url"]:
             self._print_line(f"Report: {url}", "cyan")
 
     def print_end(self, folder: Path) -> None:

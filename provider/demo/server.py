@@ -63,24 +63,17 @@ class DemoServer:
             raise Unavailable(f"`provider {arguments[0]}` failed: {result.stderr.strip()}")
         return result.stdout
 
-    def create_account(self, name: str, host: str, callback_token: str) -> str:
-        """Create an account and return the token that its ATS has to send."""
-        output = self.run_command(
-            "account",
-            "create",
-            name,
-            "--ats",
-            "workable",
-            "--callback-host",
-            host,
-            "--callback-token",
-            "-",
-            # Only a sandbox account may order the sample package: its disclosure is no legal text.
-            "--sandbox",
-            "--json",
-            stdin=callback_token,
-        )
-        return str(json.loads(output)["token"])
+    def create_account(
+        self, name: str, ats: str, host: str, callback_token: str = ""
+    ) -> dict[str, Any]:
+        """Create an account; return its `token` and `urls`, which its ATS needs."""
+        arguments = ["account", "create", name, "--ats", ats, "--callback-host", host, "--json"]
+        # Only a sandbox account may order the sample package: its disclosure is no legal text.
+        arguments.append("--sandbox")
+        if callback_token:
+            arguments += ["--callback-token", "-"]
+        account: dict[str, Any] = json.loads(self.run_command(*arguments, stdin=callback_token))
+        return account
 
     def start(self) -> None:
         """Start the server and wait until it answers."""

@@ -57,6 +57,20 @@ def test_automatic_demo_gets_every_status_and_exits_with_0(tmp_path: Path) -> No
     assert "All callbacks arrived in order" in result.stdout
 
 
+def test_automatic_greenhouse_demo_reads_the_score_and_exits_with_0(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [*DEMO, "--ats", "greenhouse", "--auto", "--folder", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count('"partner_status": "complete"') == 1
+    assert result.stdout.count('"partner_status": "declined"') == 1
+    assert '"partner_score": 90' in result.stdout
+    assert "Greenhouse was told once" in result.stdout
+
+
 def test_interactive_demo_prints_callbacks_and_ends_on_sigint(tmp_path: Path) -> None:
     demo = subprocess.Popen(
         [*DEMO, "--folder", str(tmp_path / "demo")],
