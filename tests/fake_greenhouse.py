@@ -29,6 +29,7 @@ class Patch:
     """A PATCH as it arrived, and what `test_status` answered meanwhile."""
 
     path: str
+    length: str | None  # the header Content-Length
     body: bytes
     has_right_key: bool
     status: dict[str, Any] | None
@@ -112,13 +113,13 @@ class FakeGreenhouse:
             assert arrived, f"{len(self.patches)} of {count} PATCHes arrived in {timeout} s"
             return list(self.patches)
 
-    def take_patch(self, path: str, authorization: str, body: bytes) -> int:
+    def take_patch(self, path: str, length: str | None, authorization: str, body: bytes) -> int:
         """Record a PATCH and return the status code of its answer."""
         expected = requests.Request("PATCH", self.url, auth=(self.key, "")).prepare()
         is_right = authorization == expected.headers["Authorization"]
         status = self.test_status(self._orders[path]) if path in self._orders else None
         with self._arrived:
-            self.patches.append(Patch(path, body, is_right, status))
+            self.patches.append(Patch(path, length, body, is_right, status))
             self._arrived.notify_all()
         if not is_right:
             return 401
@@ -142,9 +143,10 @@ def _handler_class(greenhouse: FakeGreenhouse) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def do_PATCH(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = self.headers.get("Content-Length")
             authorization = self.headers.get("Authorization", "")
-            self.send_response(greenhouse.take_patch(self.path, authorization, body))
+            body = self.rfile.read(int(length or 0))
+            self.send_response(greenhouse.take_patch(self.path, length, authorization, body))
             self.send_header("Content-Length", "0")
             self.end_headers()
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.ats import ADAPTERS
+from provider.ats.account_check import check_account
 from provider.cli.account_settings import (
     change_setting,
     parse_account_name,
@@ -126,10 +127,11 @@ def show(name_: str, as_json: bool) -> None:
         account = Account.get_by_name(session, name_)
         record = _account_record(account)
         tokens = [_token_record(token) for token in account.tokens]
+        urls = ADAPTERS[account.ats].urls(services.settings.base_url)
     if as_json:
-        print_json(record | {"tokens": tokens})
+        print_json(record | {"urls": urls, "tokens": tokens})
         return
-    print_record(record, as_json=False)
+    print_record(record | urls, as_json=False)
     click.echo()
     columns = {
         "Token": "prefix",
@@ -138,6 +140,21 @@ def show(name_: str, as_json: bool) -> None:
         "Revoked": "revoked_at",
     }
     print_records(tokens, columns, as_json=False)
+
+
+@account.command()
+@click.argument("name_", metavar="NAME")
+@json_option
+def check(name_: str, as_json: bool) -> None:
+    """Say what works of a connection and what is missing; exit 1 if something is missing."""
+    with open_services() as services, services.db.reading() as session:
+        findings = check_account(session, services, Account.get_by_name(session, name_))
+    if as_json:
+        print_json([{"ok": finding.is_ok, "text": finding.text} for finding in findings])
+    else:
+        for finding in findings:
+            click.echo(f"{'ok     ' if finding.is_ok else 'missing'}  {finding.text}")
+    raise SystemExit(not all(finding.is_ok for finding in findings))
 
 
 @account.command("set")

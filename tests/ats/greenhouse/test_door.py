@@ -81,7 +81,7 @@ def test_completed_test_is_patched_once_and_its_score_is_readable(
     assert (status["partner_status"], status["partner_score"]) == ("pending", None)
     factories.finish_test(live_server.services, order_id)
     (patch,) = greenhouse.wait_for_patches(1)
-    assert (patch.body, patch.has_right_key) == (b"", True)
+    assert (patch.length, patch.body, patch.has_right_key) == ("0", b"", True)
     assert patch.status
     assert patch.status == greenhouse.test_status(order_id)
     assert patch.status["partner_status"] == "complete"
