@@ -106,7 +106,9 @@ class AtsAdapter(ABC):
     name: ClassVar[str]
     options: ClassVar[dict[str, str]] = {}  # switch of an account → what the switch does
 
-    # Hosts for the callbacks of an account that has no list of its own.
+    # Whether callbacks carry the token with which the ATS called last.
+    returns_token: ClassVar[bool] = False
+    # Hosts for the callbacks of an account that is created without a list of its own.
     default_callback_hosts: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

@@ -2,10 +2,12 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from provider.ats.base import (
+    TOKEN_REJECTED_STATUS_CODES,
     AtsAdapter,
     CallbackRequest,
     CallbackResponse,
@@ -34,10 +36,11 @@ class Greenhouse(AtsAdapter):
 
     name = "greenhouse"
     default_callback_hosts = ("*.greenhouse.io",)
+    returns_token = True
     options = {  # noqa: RUF012
         "interviews": "list interview templates beside the tests",
         "checks": "list packages of background checks beside the tests",
-        "every_end": "tell Greenhouse at once about declined, expired and cancelled orders, too",
+        "every_end": "send the PATCH for declined, expired and cancelled orders, too",
         "close_unfinished": "report declined, expired and cancelled orders as complete, so that "
         "the candidate's stage is not held up",
     }
@@ -57,7 +60,7 @@ class Greenhouse(AtsAdapter):
         return listed_kinds(options)
 
     def reports(self, status: str, options: Mapping[str, Any]) -> bool:
-        """Return whether Greenhouse is told: it only knows that a test is complete."""
+        """Return whether a PATCH is sent: at completion, and by a switch at the other ends."""
         if status == COMPLETED:
             return True
         tells_ends = options.get("every_end") or options.get("close_unfinished")
@@ -77,18 +80,15 @@ class Greenhouse(AtsAdapter):
     def classify_response(
         self, response: CallbackResponse, past_status_codes: Sequence[int | None], now: datetime
     ) -> Outcome:
-        """Return the outcome; the first refusal is final.
+        """Return the outcome. The first 4xx is final, unless it is about the key or the rate.
 
         Greenhouse takes the PATCH only for candidates who are active and not hired.
         """
         outcome = super().classify_response(response, past_status_codes, now)
-        is_refused = outcome.decision != "delivered" and is_rejection(response.status_code)
-        if outcome.failure_scope or not is_refused:
+        code = response.status_code
+        if code < 400 or code in TOKEN_REJECTED_STATUS_CODES or not is_rejection(code):
             return outcome
-        return Outcome(
-            "rejected",
-            status_code=response.status_code,
-            response_excerpt=response.body,
-            error="Greenhouse does not take it: the candidate may be hired or no longer active",
-            pause_duration=outcome.pause_duration,
-        )
+        error = f"Greenhouse refuses with {code}"
+        if code == 404:
+            error += ": the candidate may be hired or no longer active"
+        return replace(outcome, decision="rejected", retry_after=None, error=error)

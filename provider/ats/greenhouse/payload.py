@@ -19,14 +19,14 @@ def build_status(update: StatusUpdate, home_url: str) -> dict[str, Any]:
     """
     is_closed = update.status in CLOSED_STATUSES and update.options.get("close_unfinished")
     if update.status != COMPLETED and not is_closed:
-        return _status(update.status, None, None, {})
+        return _document(update.status, None, None, {})
     if not update.result:
-        return _status(COMPLETE, home_url, None, {"Outcome": update.status})
+        return _document(COMPLETE, home_url, None, {"Outcome": update.status})
     result = update.result
-    return _status(COMPLETE, update.report_url or home_url, _score(result), _metadata(result))
+    return _document(COMPLETE, update.report_url or home_url, _score(result), _metadata(result))
 
 
-def _status(
+def _document(
     status: str, url: str | None, score: float | None, metadata: Mapping[str, Any]
 ) -> dict[str, Any]:
     return {
@@ -53,11 +53,14 @@ def _metadata(result: ResultView) -> dict[str, str | float | bool]:
         "Summary": result.summary,
         "Outcome": result.figures.get("overall_status"),
     }
+    details: dict[str, Any] = {}
     for name, value in result.details.items():
         if isinstance(value, Mapping):
-            metadata |= {f"{name}: {inner}": figure for inner, figure in value.items()}
+            details |= {f"{name}: {inner}": figure for inner, figure in value.items()}
         else:
-            metadata[name] = value
+            details[name] = value
     for finding in result.figures.get("findings", ()):
-        metadata[finding["name"]] = finding["status"]
+        details[finding["name"]] = finding["status"]
+    # An author may call a section or a screening “Outcome”, too.
+    metadata |= {name: value for name, value in details.items() if metadata.get(name) is None}
     return {name: value for name, value in metadata.items() if value not in (None, "")}

@@ -1,6 +1,7 @@
 """Greenhouse's endpoints: list_tests, send_test, test_status and response_error."""
 
 import json
+from contextlib import suppress
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -28,18 +29,24 @@ from provider.ats.http_api import (
 from provider.core.accounts import Account, Caller
 from provider.core.host_patterns import host_of
 from provider.core.orders import Order, Placement, place
-from provider.errors import NotFound
+from provider.core.text_cleaning import clean_line
+from provider.errors import NotFound, Unavailable
 from provider.outbox import CALLBACK
 from provider.services import Services, current_services
 
 MAX_NOTE_LENGTH = 2000
 CHALLENGE = WWWAuthenticate("basic", {"realm": "Greenhouse"})
 BASIC_SECURITY: list[dict[str, list[str]]] = [{"basic": []}]
-AT_THE_ROOT = [{"url": "/"}]  # OpenAPI's other server, /workable, does not have these paths
+SERVERS_WITHOUT_PREFIX = [
+    {"url": "/"}
+]  # OpenAPI's other server, /workable, does not have these paths
 ERRORS = ERROR_DESCRIPTIONS | {
-    401: ("There is no key, or nobody's, or one for another ATS.", "Invalid Token"),
+    401: ("The key is missing, unknown, or belongs to another ATS.", "Invalid Token"),
     404: ("The account has no such test or order.", "There is no such order"),
-    409: ("The same url was sent for another test.", "Entity is already updated"),
+    409: (
+        "The same url was sent for another test, or the account no longer lists its kind.",
+        "Entity is already updated",
+    ),
     422: ("Something is missing.", "Missing field: candidate.email should be provided"),
 }
 log = structlog.get_logger()
@@ -66,7 +73,7 @@ def build_blueprint(ats: str) -> ContractBlueprint:
             view,
             error_descriptions=ERRORS,
             security=BASIC_SECURITY,
-            servers=AT_THE_ROOT,
+            servers=SERVERS_WITHOUT_PREFIX,
             **description,
         )
 
@@ -112,7 +119,7 @@ def build_blueprint(ats: str) -> ContractBlueprint:
 
 
 def _list_tests() -> Response:
-    """List what can be sent: published products that the account may see, by name."""
+    """List what can be sent: published products that the account may see, by kind and name."""
     services, caller = current_services(), current_caller()
     return json_response(
         [
@@ -157,7 +164,7 @@ def _test_status() -> Response:
 def _response_error(body: dict[str, Any]) -> Response:
     """Learn what Greenhouse found wrong with a response; the order's page shows it."""
     services, caller = current_services(), current_caller()
-    note = f"{body['api_call']}: {_errors_text(body['errors'])}"[:MAX_NOTE_LENGTH]
+    note = clean_line(f"{body['api_call']}: {_errors_text(body['errors'])}")[:MAX_NOTE_LENGTH]
     order_id = body.get("partner_interview_id", "")
     log.warning("ats_reported_error", account=caller.name, order=order_id or None, error=note)
     if order_id:
@@ -183,8 +190,6 @@ def _errors_text(errors: Any) -> str:
 
 def _build_placement(body: dict[str, Any]) -> Placement:
     candidate = body["candidate"]
-    ids = parse_qs(urlsplit(candidate["greenhouse_profile_url"]).query)
-    application_id = ids.get("application_id", [""])[0][:200]
     return Placement(
         product=body["partner_test_id"],
         external_key=body["url"],
@@ -192,11 +197,22 @@ def _build_placement(body: dict[str, Any]) -> Placement:
         first_name=candidate["preferred_name"] or candidate["first_name"],
         last_name=candidate["last_name"],
         phone=candidate["phone_number"],
-        reply_context={"url": body["url"], "application_id": application_id},
+        reply_context={
+            "url": body["url"],
+            "application_id": _application_id(candidate["greenhouse_profile_url"]),
+        },
         callback_host=host_of(body["url"]),
         unread_fields=body["unread_fields"],
         is_strict=False,
     )
+
+
+def _application_id(profile_url: str) -> str:
+    """Return the parameter `application_id`; empty if the URL is none or has none."""
+    try:
+        return parse_qs(urlsplit(profile_url).query)["application_id"][0][:200]
+    except (KeyError, ValueError):
+        return ""
 
 
 def _place(services: Services, caller: Caller, placement: Placement) -> str | None:
@@ -221,7 +237,9 @@ def _remember_key(services: Services, caller: Caller, key: str) -> None:
         account = session.get_one(Account, caller.account_id)
         if account.has_callback_token(services.secret_box, key):
             return
-    with services.db.writing() as session:
+    # The call must not fail because another writer blocks this write: the next call repeats it.
+    with suppress(Unavailable), services.db.writing() as session:
         account = session.get_one(Account, caller.account_id, with_for_update=True)
-        account.set_callback_token(services.secret_box, key)
-        outbox.resume(session, f"account/{account.id}/{CALLBACK}")
+        if account.has_open_token(key):  # this process's cache may know a key that is just revoked
+            account.set_callback_token(services.secret_box, key)
+            outbox.resume(session, f"account/{account.id}/{CALLBACK}")

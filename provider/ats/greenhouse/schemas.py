@@ -15,7 +15,7 @@ from provider.ats.request_fields import (
 class GreenhouseCandidateIn(RequestSchema):
     """The person who gets the test.
 
-    `resume_url` is not read: it is another one at each call, and it ends after seven days.
+    `resume_url` is not read: the link changes with each call and expires after seven days.
     """
 
     first_name = OptionalText(200, "Used in the report")
@@ -35,8 +35,8 @@ class SendTestIn(RequestSchema):
     )
     url = HttpUrl(
         2000,
-        "Where the end is told by PATCH: https, on a host that the account allows; an order is "
-        "known again by it",
+        "Address of our PATCH when the order ends: https, on a host that the account allows; it "
+        "identifies the order",
         required=True,
     )
 
@@ -74,7 +74,7 @@ class TestStatus(ma.Schema):
     __test__ = False  # not a class of tests
 
     partner_status = ma.fields.String(
-        required=True, metadata={"description": "`complete`, or any other word for not yet"}
+        required=True, metadata={"description": "`complete`; any other value means: not complete"}
     )
     partner_profile_url = ma.fields.String(
         required=True,

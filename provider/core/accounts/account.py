@@ -90,6 +90,11 @@ class Account(Base):
             return self.get_callback_token(secret_box) == token
         return False
 
+    def has_open_token(self, token: str) -> bool:
+        """Return whether this is a token for API requests that nobody has revoked."""
+        digest = secrets.sha256_digest(token)
+        return any(row.token_hash == digest and not row.revoked_at for row in self.tokens)
+
     def issue_token(self, now: datetime) -> str:
         """Create a token for API requests. It cannot be shown again: only its digest is stored."""
         token = f"prv_{secrets.generate_token()}"

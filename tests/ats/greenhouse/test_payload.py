@@ -50,6 +50,13 @@ def test_check_has_the_outcome_of_each_screening() -> None:
     assert status["metadata"] == {"Outcome": "consider", "Identity": "clear", "Jobs": "consider"}
 
 
+def test_authors_name_does_not_replace_a_figure_of_ours() -> None:
+    findings = [{"name": "Outcome", "status": "clear"}, {"name": "Grade", "status": "clear"}]
+    result = ResultView(figures={"overall_status": "consider", "findings": findings})
+    metadata = build_status(update(result=result), HOME)["metadata"]
+    assert metadata == {"Outcome": "consider", "Grade": "clear"}
+
+
 def test_result_without_a_report_has_a_page_that_opens() -> None:
     assert build_status(update(result=ResultView(50.0)), HOME)["partner_profile_url"] == HOME
 
@@ -89,6 +96,7 @@ def test_open_order_is_neither_complete_nor_reported(status: str, options: dict[
         (404, "rejected", ""),
         (410, "rejected", ""),
         (422, "rejected", ""),
+        (302, "retry", ""),
         (401, "retry", "account"),
         (403, "retry", "account"),
         (408, "retry", "destination"),
@@ -101,6 +109,7 @@ def test_first_refusal_is_final_and_a_failure_is_not(
 ) -> None:
     outcome = GREENHOUSE.classify_response(CallbackResponse(code, {}), (), NOW)
     assert (outcome.decision, outcome.failure_scope) == (decision, failure_scope)
+    assert ("hired" in outcome.error) == (code == 404)
 
 
 def test_patch_has_the_key_as_user_without_password() -> None:

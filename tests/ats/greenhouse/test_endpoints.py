@@ -1,5 +1,6 @@
 """Greenhouse's Assessment Partner API, against a strict Greenhouse."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +8,7 @@ import pytest
 import requests
 from sqlalchemy import func, select
 
+from provider.app import create_app
 from provider.cli.account_settings import change_setting
 from provider.core.accounts import Account
 from provider.core.orders import Candidate, Order, OrderEvent
@@ -278,6 +280,32 @@ def test_new_key_is_sent_back_once_greenhouse_uses_it(
         assert account.callback_token is None
 
 
+def test_key_that_is_just_revoked_is_not_remembered(
+    live_server: LiveServer, greenhouse: FakeGreenhouse
+) -> None:
+    services = live_server.services
+    other = factories.build_services(services.settings, services.clock)  # another server's cache
+    client = create_app(other).test_client()
+    credentials = b64encode(f"{greenhouse.key}:".encode()).decode()
+    headers = {"Authorization": f"Basic {credentials}"}
+    for _ in range(2):  # the first call remembers the key, which clears the cache
+        assert client.get("/greenhouse/list_tests", headers=headers).status_code == 200
+    with services.db.writing() as session:
+        account = session.scalars(select(Account).where(Account.name == "Acme")).one()
+        account.revoke_token(greenhouse.key, services.now(), services.secret_box)
+    assert client.get("/greenhouse/list_tests", headers=headers).status_code == 200
+    with services.db.reading() as session:
+        assert session.scalar(select(Account.callback_token)) is None
+    other.db.close()
+
+
+@pytest.mark.parametrize("url", ["http://[x", "https://℀/?application_id=26", "", "no url"])
+def test_unreadable_profile_address_refuses_no_order(
+    live_server: LiveServer, greenhouse: FakeGreenhouse, test_id: str, url: str
+) -> None:
+    assert greenhouse.send_test(test_id, 1, greenhouse_profile_url=url)
+
+
 def test_reported_error_is_on_the_order(
     live_server: LiveServer, greenhouse: FakeGreenhouse, test_id: str
 ) -> None:
@@ -288,6 +316,12 @@ def test_reported_error_is_on_the_order(
     assert response.json() == {"status": 200}
     for body in ({}, {"errors": "text"}, {"errors": [{"a": 1}], "partner_interview_id": "none"}):
         assert greenhouse.report_error(**body).status_code == 200
+    odd = "a\x00b\ud800c\nd"
+    response = greenhouse.report_error(errors=[odd, {odd: 1}], partner_interview_id=order_id)
+    assert response.status_code == 200
     with live_server.services.db.reading() as session:
-        query = select(OrderEvent).where(OrderEvent.type == "ats error")
-        assert [event.note for event in session.scalars(query)] == ["test_status: no score"]
+        query = select(OrderEvent).where(OrderEvent.type == "ats error").order_by(OrderEvent.id)
+        first, second = session.scalars(query)
+        assert first.note == "test_status: no score"
+        assert "\x00" not in second.note
+        assert "\n" not in second.note
