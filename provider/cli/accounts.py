@@ -148,13 +148,13 @@ def show(name_: str, as_json: bool) -> None:
 def check(name_: str, as_json: bool) -> None:
     """Say what works of a connection and what is missing; exit 1 if something is missing."""
     with open_services() as services, services.db.reading() as session:
-        findings = check_account(session, services, Account.get_by_name(session, name_))
+        lines = check_account(session, services, Account.get_by_name(session, name_))
     if as_json:
-        print_json([{"ok": finding.is_ok, "text": finding.text} for finding in findings])
+        print_json([{"ok": line.is_ok, "text": line.text} for line in lines])
     else:
-        for finding in findings:
-            click.echo(f"{'ok     ' if finding.is_ok else 'missing'}  {finding.text}")
-    raise SystemExit(not all(finding.is_ok for finding in findings))
+        for line in lines:
+            click.echo(f"{'ok     ' if line.is_ok else 'missing'}  {line.text}")
+    raise SystemExit(not all(line.is_ok for line in lines))
 
 
 @account.command("set")

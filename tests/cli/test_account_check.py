@@ -37,7 +37,7 @@ def test_working_connection_has_nothing_missing(
     output = run("account", "check", "Groove Tech").stdout
     assert "missing" not in output
     assert "https://tests.example.com" in output
-    assert f"called last on {services.now():%d %B %Y}" in output
+    assert f"called last at about {services.now():%H:%M UTC on %d %B %Y}" in output
     assert "The ATS sees 1 product\n" in output
 
 
@@ -81,6 +81,12 @@ def test_pause_and_failed_callback_are_named(account_id: int, run: Run, services
     pause, failed = missing(run)
     assert "callbacks wait: The ATS refuses the token. To go on: `provider account set" in pause
     assert failed == "1 callback failed: see `provider delivery list --state parked`"
+
+
+def test_callbacks_without_a_token_are_named(account_id: int, run: Run) -> None:
+    run("account", "set", "Groove Tech", "callback_token=none")
+    (text,) = missing(run)
+    assert "Callbacks carry no token" in text
 
 
 def test_unknown_account_is_one_line_of_error(run: Run) -> None:
