@@ -23,7 +23,6 @@ from provider.outbox.message import (
     Message,
     append,
     history,
-    is_about_any,
     is_in_channel,
     is_in_state,
     list_channels,
@@ -32,7 +31,7 @@ from provider.outbox.message import (
     oldest_due_at,
     requeue,
 )
-from provider.outbox.ordering_key import OrderingKey, subject_of
+from provider.outbox.ordering_key import OrderingKey, is_about, subject_of
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
 from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
 from provider.outbox.response_text import MAX_RESPONSE_EXCERPT_LENGTH, hide_secrets
@@ -73,7 +72,7 @@ __all__ = [
     "has_old_bodies",
     "hide_secrets",
     "history",
-    "is_about_any",
+    "is_about",
     "is_in_channel",
     "is_in_state",
     "list_channels",

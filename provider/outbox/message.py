@@ -16,7 +16,6 @@ from sqlalchemy import (
     bindparam,
     case,
     exists,
-    false,
     func,
     or_,
     select,
@@ -247,14 +246,8 @@ def requeue(session: Session, message: Message, now: datetime) -> bool:
 
 def history(session: Session, subject: str) -> Sequence[Message]:
     """Return all messages about a subject, of every writer, oldest first."""
-    return session.scalars(
-        select(Message).where(is_about_any([subject])).order_by(Message.created_at, Message.id)
-    ).all()
-
-
-def is_about_any(subjects: Iterable[str]) -> ColumnElement[bool]:
-    """Return the condition that a message is about one of these subjects."""
-    return or_(false(), *(is_about(Message.ordering_key, subject) for subject in subjects))
+    query = select(Message).where(is_about(Message.ordering_key, subject))
+    return session.scalars(query.order_by(Message.created_at, Message.id)).all()
 
 
 def is_in_state(*states: str) -> ColumnElement[bool]:

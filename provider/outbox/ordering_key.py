@@ -32,9 +32,13 @@ def subject_of(key: SQLColumnExpression[str]) -> ColumnElement[str]:
     return func.substr(key, 1, SUBJECT_LENGTH)
 
 
-def is_about(key: SQLColumnExpression[str], subject: str) -> ColumnElement[bool]:
+def is_about(
+    key: SQLColumnExpression[str], subject: str | SQLColumnExpression[str]
+) -> ColumnElement[bool]:
     """Return the condition that a key has this subject, whoever the writer is.
 
-    The condition is a range of the index on the keys. `0` is the character after `/`.
+    The condition is a range of the index on the keys. `0` is the character after `/`. Do not join
+    many ranges with OR: SQLite would read the whole table. Take the subject from a column instead.
     """
-    return and_(key >= subject, key < f"{subject}0")
+    end = f"{subject}0" if isinstance(subject, str) else subject.concat("0")
+    return and_(key >= subject, key < end)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Blueprint, render_template, request
-from sqlalchemy import ColumnElement, Select, and_, select
+from sqlalchemy import ColumnElement, Select, and_, exists, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
@@ -171,7 +171,8 @@ def _count_needing_action(session: Session) -> int:
 def _orders_with_parked_messages(session: Session, page: Page) -> set[str]:
     """Return the public ids of the page's orders that have a failed delivery."""
     ids = [row.public_id for row in page.rows]
-    query = select(outbox.subject_of(Message.ordering_key)).where(
-        outbox.is_about_any(ids), Message.state == PARKED
+    has_parked_message = exists().where(
+        outbox.is_about(Message.ordering_key, Order.public_id), Message.state == PARKED
     )
-    return set(session.scalars(query.distinct()))
+    query = select(Order.public_id).where(Order.public_id.in_(ids), has_parked_message)
+    return set(session.scalars(query))

@@ -3,6 +3,7 @@
 import re
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -442,3 +443,59 @@ def test_timeline_contains_every_event_and_message(services: Services, client: F
         count = len(session.scalars(select(OrderEvent)).all())
     assert page.count('class="console-event"') == count
     assert page.count('class="console-delivery"') == len(order_messages(services, order_id))
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("path", [ORDERS_PATH, f"{ORDERS_PATH}?waiting_for=candidate"])
+def test_list_of_orders_reads_no_whole_table_of_messages(
+    services: Services, clock: ManualClock, client: FlaskClient, path: str
+) -> None:
+    place_orders(services, clock, 60)
+    console = ConsoleClient.signed_in(services, client)
+    queries: list[tuple[str, Any]] = []
+
+    def record(_conn: object, _cursor: object, sql: str, values: Any, *_: object) -> None:
+        queries.append((sql, values))
+
+    engine = services.db._read_engine
+    event.listen(engine, "before_cursor_execute", record)
+    console.get_text(path)
+    event.remove(engine, "before_cursor_execute", record)
+    about_messages = [query for query in queries if "messages" in query[0]]
+    assert about_messages
+    with services.db.engine.connect() as connection:
+        for sql, values in about_messages:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
+            assert not any("SCAN messages" in str(step) for step in plan), (sql, plan)
+
+
+@pytest.mark.both
+def test_order_with_a_failed_delivery_of_any_writer_is_marked(
+    services: Services, clock: ManualClock, client: FlaskClient
+) -> None:
+    first, second, third = place_orders(services, clock, 3)
+    with services.db.writing() as session:
+        for order_id, writer in ((first, ""), (second, "notes")):
+            order = Order.find(session, order_id)
+            order.append_message(
+                session,
+                "callback",
+                topic="status",
+                payload={},
+                now=services.now(),
+                host="groove-tech.workable.com",
+                writer=writer,
+            )
+        session.flush()
+        query = select(Message).where(Message.topic == "status")
+        for message in session.scalars(query):
+            message.state = "parked"
+    page = ConsoleClient.signed_in(services, client).get_text(ORDERS_PATH)
+    rows = page.split("<tr>")
+    marked = {
+        order
+        for order in (first, second, third)
+        for row in rows
+        if f"/console/orders/{order}" in row and "Delivery failed" in row
+    }
+    assert marked == {first, second}
