@@ -35,6 +35,7 @@ ALLOWED_FILES = {
     # The demo plays an ATS from outside, so it knows the contract and no code of a kind.
     "demo/ats.py",
     "demo/console_output.py",
+    "demo/greenhouse.py",
     "demo/scenario.py",
 }
 

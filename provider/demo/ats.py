@@ -4,18 +4,19 @@ import hmac
 import json
 import queue
 import secrets
-import threading
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any
 
 import requests
 
+from provider.demo.receiver import (
+    REQUEST_TIMEOUT_SECONDS,
+    CallbackHandler,
+    CallbackReceiver,
+)
 from provider.errors import ProviderError
 
 MAX_BODY_BYTES = 1024 * 1024
-REQUEST_TIMEOUT_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -59,34 +60,16 @@ class ReceivedCallback:
     body: dict[str, Any]
 
 
-class DemoAts:
+class DemoAts(CallbackReceiver):
     """An ATS: a client of the contract and a receiver of callbacks on a port of its own."""
 
-    host = "127.0.0.1"
-
     def __init__(self) -> None:
+        super().__init__(_handler_class(self))
         self.callback_token = secrets.token_urlsafe(24)
         self.callbacks: queue.Queue[ReceivedCallback] = queue.Queue()
         self.unauthorized_paths: list[str] = []
         self.orders: dict[str, PlacedOrder] = {}
-        self._receiver = _Receiver((self.host, 0), _handler_class(self))
-        self._thread = threading.Thread(target=self._receiver.serve_forever, args=(0.1,))
-        self.url = f"http://{self.host}:{self._receiver.server_port}"
-        self._session = requests.Session()
-        self._session.trust_env = False
         self._base_url = ""
-
-    def __enter__(self) -> "DemoAts":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None
-    ) -> None:
-        self._receiver.shutdown()
-        self._thread.join()
-        self._receiver.server_close()
-        self._session.close()
 
     def connect(self, base_url: str, token: str) -> None:
         self._base_url = base_url
@@ -148,28 +131,15 @@ class DemoAts:
         )
 
 
-class _Receiver(ThreadingHTTPServer):
-    daemon_threads = True
-
-
-def _handler_class(ats: DemoAts) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = REQUEST_TIMEOUT_SECONDS
-
-        def do_PUT(self) -> None:
+def _handler_class(ats: DemoAts) -> type[CallbackHandler]:
+    class Handler(CallbackHandler):
+        def do_PUT(self) -> None:  # noqa: N802  (the standard library's name)
             length = min(int(self.headers.get("Content-Length", 0)), MAX_BODY_BYTES)
             body = json.loads(self.rfile.read(length))
             sequence = int(self.headers.get("X-Provider-Sequence", 0))
-            code = ats.receive_callback(
-                self.headers.get("Authorization", ""), ReceivedCallback(self.path, sequence, body)
-            )
-            self.send_response(code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Log nothing: the demo prints each callback itself."""
+            authorization = self.headers.get("Authorization", "")
+            callback = ReceivedCallback(self.path, sequence, body)
+            self.answer(ats.receive_callback(authorization, callback))
 
     return Handler
 

@@ -23,7 +23,6 @@ CANDIDATE_TASKS = {
     "assessment": "take the test",
     "interview": "record the interview",
     "check": "consent to the check, or decline",
-    "test": "take the test, or decline",
 }
 
 

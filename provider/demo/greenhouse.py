@@ -2,17 +2,20 @@
 
 import queue
 import secrets
-import threading
 from base64 import b64encode
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from dataclasses import replace
 from typing import Any
 
 import requests
 
-from provider.demo.ats import REQUEST_TIMEOUT_SECONDS, PlacedOrder
+from provider.demo.ats import PlacedOrder
 from provider.demo.candidate import KNOWN_ANSWERS, Candidate
 from provider.demo.console_output import ConsoleOutput
+from provider.demo.receiver import (
+    REQUEST_TIMEOUT_SECONDS,
+    CallbackHandler,
+    CallbackReceiver,
+)
 from provider.demo.server import DemoServer
 from provider.errors import ProviderError
 
@@ -21,34 +24,16 @@ PATCH_TIMEOUT_SECONDS = 20.0
 TAKE_HOME_PATH = "/integrations/testing_partners/take_home_tests/"
 
 
-class DemoGreenhouse:
+class DemoGreenhouse(CallbackReceiver):
     """A client of the Assessment Partner API, and a receiver of PATCHes on a port of its own."""
 
-    host = "127.0.0.1"
-
     def __init__(self) -> None:
+        super().__init__(_handler_class(self))
         self.patches: queue.Queue[str] = queue.Queue()  # the paths of PATCHes with the right key
         self.unauthorized_paths: list[str] = []
         self.orders: dict[str, PlacedOrder] = {}
-        self._receiver = ThreadingHTTPServer((self.host, 0), _handler_class(self))
-        self._receiver.daemon_threads = True
-        self._thread = threading.Thread(target=self._receiver.serve_forever, args=(0.1,))
-        self._session = requests.Session()
-        self._session.trust_env = False
         self._urls: dict[str, str] = {}
         self._authorization = ""
-
-    def __enter__(self) -> "DemoGreenhouse":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None
-    ) -> None:
-        self._receiver.shutdown()
-        self._thread.join()
-        self._receiver.server_close()
-        self._session.close()
 
     def connect(self, urls: dict[str, str], key: str) -> None:
         """Keep the four addresses and the key that `provider account create` has printed."""
@@ -71,11 +56,11 @@ class DemoGreenhouse:
                 "email": email,
                 "greenhouse_profile_url": "https://app.greenhouse.io/people/17?application_id=26",
             },
-            "url": f"http://{self.host}:{self._receiver.server_port}{path}",
+            "url": self.url + path,
         }
         order_id = str(self._call("POST", "send_test", json=body)["partner_interview_id"])
         name = f"{first_name} {last_name}"
-        order = PlacedOrder("test", order_id, test["partner_test_name"], name, email, path)
+        order = PlacedOrder("assessment", order_id, test["partner_test_name"], name, email, path)
         self.orders[path] = order
         return order
 
@@ -106,19 +91,11 @@ class DemoGreenhouse:
         return response.json()
 
 
-def _handler_class(greenhouse: DemoGreenhouse) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = REQUEST_TIMEOUT_SECONDS
-
-        def do_PATCH(self) -> None:
-            code = greenhouse.take_patch(self.path, self.headers.get("Authorization", ""))
-            self.send_response(code)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Log nothing: the demo prints each PATCH itself."""
+def _handler_class(greenhouse: DemoGreenhouse) -> type[CallbackHandler]:
+    class Handler(CallbackHandler):
+        def do_PATCH(self) -> None:  # noqa: N802  (the standard library's name)
+            authorization = self.headers.get("Authorization", "")
+            self.answer(greenhouse.take_patch(self.path, authorization))
 
     return Handler
 
@@ -136,7 +113,7 @@ def send_tests(
         order = greenhouse.send_test(test, *name)
         output.print_text(f"send_test: {order.product} for {order.candidate}: {order.id}")
         link = server.wait_for_invitation(order.email)
-        orders.append(PlacedOrder(**vars(order) | {"link": link}))
+        orders.append(replace(order, link=link))
     return orders
 
 
@@ -154,7 +131,7 @@ def show_patches(greenhouse: DemoGreenhouse, server: DemoServer, output: Console
 def run_automatically(
     greenhouse: DemoGreenhouse, output: ConsoleOutput, orders: list[PlacedOrder]
 ) -> None:
-    """Play the candidates; ProviderError if Greenhouse is not told, or is told something wrong."""
+    """Play the candidates; ProviderError unless one PATCH comes and `test_status` is right."""
     lakita, tomas = orders
     Candidate(tomas.link).decline("I have found another job.")
     output.print_heading(f"{lakita.candidate} takes the test, in a browser without JavaScript")
@@ -166,7 +143,7 @@ def run_automatically(
     status = greenhouse.test_status(lakita)
     output.print_status(lakita, status)
     if path != lakita.path or status["partner_status"] != "complete":
-        raise ProviderError(f"Greenhouse was told something else: {path} {status}")
+        raise ProviderError(f"The PATCH or the status is wrong: {path} {status}")
     if not isinstance(status["partner_score"], int | float):
         raise ProviderError(f"The score is no number: {status}")
     page = requests.get(status["partner_profile_url"], timeout=PATCH_TIMEOUT_SECONDS)
@@ -175,7 +152,7 @@ def run_automatically(
     declined = greenhouse.test_status(tomas)
     output.print_status(tomas, declined)
     if declined["partner_status"] != "declined" or not greenhouse.patches.empty():
-        raise ProviderError(f"Greenhouse should not be told of a declined test: {declined}")
+        raise ProviderError(f"A declined test should cause no PATCH: {declined}")
     if greenhouse.unauthorized_paths:
         raise ProviderError("A PATCH came without Greenhouse's key")
-    output.print_heading("Greenhouse was told once, with its own key, and reads the score")
+    output.print_heading("One PATCH came, with Greenhouse's own key, and the score was read")

@@ -1,0 +1,55 @@
+"""The HTTP server on which an ATS of the demo receives callbacks, and its HTTP client."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+import requests
+
+REQUEST_TIMEOUT_SECONDS = 15
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+
+class CallbackHandler(BaseHTTPRequestHandler):
+    """Answers callbacks; a subclass has the method that its ATS expects."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = REQUEST_TIMEOUT_SECONDS
+
+    def answer(self, code: int) -> None:
+        """Send an answer without a body."""
+        self.send_response(code)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing: the demo prints each callback itself."""
+
+
+class CallbackReceiver:
+    """A server on a free port of its own, and a session for requests; both end with the context."""
+
+    host = "127.0.0.1"
+
+    def __init__(self, handler_class: type[CallbackHandler]) -> None:
+        self._server = _Server((self.host, 0), handler_class)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,))
+        self.url = f"http://{self.host}:{self._server.server_port}"
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._session.close()
