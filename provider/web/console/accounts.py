@@ -5,9 +5,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
-from provider.core.accounts import Account, AccountProduct, AccountToken
+from provider.core.accounts import Account, AccountToken, Caller
 from provider.core.pauses import list_pauses
 from provider.core.products import Product
+from provider.core.products.product import visibility_conditions
 from provider.core.staff import Permission
 from provider.errors import NotFound
 from provider.services import current_services
@@ -67,16 +68,7 @@ def _find_account(session: Session, account_id: str) -> Account:
 def _list_products(session: Session, account: Account) -> list[tuple[str, str, str]]:
     """Return (public id, name, kind) of the published products that an account may order."""
     kinds = ADAPTERS[account.ats].orderable_kinds(account.options)
-    query = (
-        select(Product.public_id, Product.name, Product.kind)
-        .order_by(Product.name)
-        .where(
-            Product.kind.in_(kinds),
-            Product.current_version_id.is_not(None),
-            Product.archived_at.is_(None),
-        )
-    )
-    if not account.all_products:
-        assigned = select(AccountProduct.product_id).where(AccountProduct.account_id == account.id)
-        query = query.where(Product.id.in_(assigned))
+    conditions = visibility_conditions(kinds, Caller.from_account(account))
+    query = select(Product.public_id, Product.name, Product.kind).where(*conditions)
+    query = query.order_by(Product.name)
     return [(row.public_id, row.name, row.kind) for row in session.execute(query)]
