@@ -42,7 +42,7 @@ ERROR_DESCRIPTIONS = {
     404: ("The account has no such order of this kind.", "There is no such order"),
     409: ("What is asked for contradicts what already stands.", "Entity is already updated"),
     413: ("The body is too large.", "The body should have at most 2097152 bytes"),
-    415: ("The body is said to be something else.", "Content-Type should be application/json"),
+    415: ("The body's Content-Type is not JSON.", "Content-Type should be application/json"),
     422: (
         "Something is missing, or the product is not one that the account may order.",
         "Missing field: candidate.email should be provided",

@@ -41,7 +41,7 @@ def test_working_connection_has_nothing_missing(
     assert "The ATS sees 1 product\n" in output
 
 
-def test_new_connection_misses_address_call_product_and_hosts(run: Run) -> None:
+def test_new_connection_misses_address_call_and_product(run: Run) -> None:
     run("account", "create", "Groove Tech", "--ats", "greenhouse")
     address, call, product = missing(run)
     assert "PROVIDER_BASE_URL" in address

@@ -302,7 +302,7 @@ def test_slow_response_is_cut_off_at_the_deadline(
     decline(services, place_order())
     dispatcher.drain(*factories.queue_names(services))
     assert cut_off.wait(5)
-    assert messages(services) == [("delivered", 1)]  # the status line said 200
+    assert messages(services) == [("delivered", 1)]  # the status line had 200
 
 
 def test_incomplete_body_after_200_counts_as_delivered(

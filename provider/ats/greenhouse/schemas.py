@@ -42,7 +42,7 @@ class SendTestIn(RequestSchema):
 
 
 class ErrorIn(RequestSchema):
-    """What Greenhouse found wrong with one of our responses."""
+    """Greenhouse's report about a wrong response of ours."""
 
     api_call = OptionalText(100, "The endpoint")
     errors = ma.fields.Raw(load_default=list, metadata={"description": "What is wrong"})

@@ -1,4 +1,4 @@
-"""What Greenhouse reads in `test_status`, and how its answers to a PATCH are judged."""
+"""The answer of `test_status`, and the outcome of each answer to a PATCH."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -20,7 +20,7 @@ from provider.services import Services
 from provider.storage.media import StoredFile
 from tests import check_factories, factories
 
-pytestmark = pytest.mark.untraced  # other tests run the same lines
+pytestmark = pytest.mark.untraced  # other tests run nearly all of these lines
 
 SAM = "sam@provider.test"
 # What an action may not do: every one is tried in every state.
