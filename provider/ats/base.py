@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.orm import Session
 
+from provider.ats.settings import Setting
 from provider.core.accounts import Caller
 from provider.core.kinds import KINDS
 from provider.core.orders import COMPLETED, PDF, REPORT
@@ -104,12 +105,22 @@ class AtsAdapter(ABC):
     """One ATS's endpoints, callback format and response rules."""
 
     name: ClassVar[str]
-    options: ClassVar[dict[str, str]] = {}  # switch of an account → what the switch does
+    settings: ClassVar[tuple[Setting, ...]] = ()  # of an account, besides those of every account
 
     # Whether callbacks carry the token with which the ATS called last.
     returns_token: ClassVar[bool] = False
     # Hosts for the callbacks of an account that is created without a list of its own.
     default_callback_hosts: ClassVar[tuple[str, ...]] = ()
+
+    def find_setting(self, name: str) -> Setting | None:
+        """Return the setting of this ATS with a name."""
+        return next((setting for setting in self.settings if setting.name == name), None)
+
+    def setting_values(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return every setting of this ATS; `options` is the account's, which has the changed."""
+        return {
+            setting.name: options.get(setting.name, setting.default) for setting in self.settings
+        }
 
     @abstractmethod
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:

@@ -7,6 +7,7 @@ from math import nan
 from zoneinfo import available_timezones
 
 from provider.ats import ADAPTERS
+from provider.ats.settings import YesNo
 from provider.config import parse_duration
 from provider.core.accounts import Account
 from provider.core.host_patterns import is_too_broad
@@ -18,20 +19,20 @@ HOST_LABEL_PATTERN = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_PATTERN = re.compile(rf"(\*\.)?{HOST_LABEL_PATTERN}(\.{HOST_LABEL_PATTERN})*\.?")
 CALLBACK_RATE_RANGE = (0.01, 10_000)  # callbacks per second
 MAX_REQUEST_RATE = 10_000  # calls per second
-YES_WORDS, NO_WORDS = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
 
 
 def change_setting(account: Account, services: Services, key: str, text: str) -> None:
     """Change one setting; Invalid lists the known keys, or describes a valid value."""
-    switches = ADAPTERS[account.ats].options
+    adapter = ADAPTERS[account.ats]
     if key == "callback_token":
         account.set_callback_token(services.secret_box, _parse_callback_token(text))
     elif key in SETTERS:
         SETTERS[key](account, text)
-    elif key in switches:
-        account.options = account.options | {key: parse_yes_no(key, text)}
+    elif setting := adapter.find_setting(key):
+        account.options = account.options | {key: setting.parse(text)}
     else:
-        known_keys = ", ".join(["callback_token", *SETTERS, *switches])
+        names = (setting.name for setting in adapter.settings)
+        known_keys = ", ".join(["callback_token", *SETTERS, *names])
         raise Invalid(f"An account has no setting “{key}”: there are {known_keys}")
 
 
@@ -56,12 +57,6 @@ def parse_host(text: str) -> str:
 def parse_expire_after(text: str) -> int:
     """Return seconds; Invalid for text that is not a duration such as 7d."""
     return int(parse_duration(text).total_seconds())
-
-
-def parse_yes_no(key: str, text: str) -> bool:
-    if text.lower() not in YES_WORDS | NO_WORDS:
-        raise Invalid(f"{key} should be yes or no, not “{text}”")
-    return text.lower() in YES_WORDS
 
 
 def _parse_callback_token(text: str) -> str | None:
@@ -118,7 +113,7 @@ def _set_request_rate(account: Account, text: str) -> None:
 
 
 def _set_sandbox(account: Account, text: str) -> None:
-    account.sandbox = parse_yes_no("sandbox", text)
+    account.sandbox = YesNo("sandbox", "").parse(text)
 
 
 def _set_display_name(account: Account, text: str) -> None:

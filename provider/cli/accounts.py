@@ -275,7 +275,6 @@ def revoke(name_: str, prefix: str) -> None:
 
 def _account_record(account: Account) -> dict[str, Any]:
     ttl = f"{account.shared_ttl} {account.shared_ttl_units}" if account.shared_ttl else None
-    switches = {key: bool(account.options.get(key)) for key in ADAPTERS[account.ats].options}
     return {
         "name": account.name,
         "id": account.public_id,
@@ -291,7 +290,7 @@ def _account_record(account: Account) -> dict[str, Any]:
         "brand.display_name": account.branding.get("display_name"),
         "brand.colour": account.branding.get("colour"),
         "sees_all_products": account.all_products,
-        **switches,
+        **ADAPTERS[account.ats].setting_values(account.options),
         "open_tokens": sum(not token.revoked_at for token in account.tokens),
         "created_at": account.created_at,
     }

@@ -16,6 +16,7 @@ from provider.ats.base import (
 )
 from provider.ats.greenhouse.listed_kinds import listed_kinds
 from provider.ats.greenhouse.payload import CLOSED_STATUSES
+from provider.ats.settings import YesNo
 from provider.core.orders import COMPLETED
 from provider.outbox import Outcome
 
@@ -37,13 +38,16 @@ class Greenhouse(AtsAdapter):
     name = "greenhouse"
     default_callback_hosts = ("*.greenhouse.io",)
     returns_token = True
-    options = {  # noqa: RUF012
-        "interviews": "list interview templates beside the tests",
-        "checks": "list packages of background checks beside the tests",
-        "every_end": "send the PATCH for declined, expired and cancelled orders, too",
-        "close_unfinished": "report declined, expired and cancelled orders as complete, so that "
-        "the candidate's stage is not held up",
-    }
+    settings = (
+        YesNo("interviews", "list interview templates beside the tests"),
+        YesNo("checks", "list packages of background checks beside the tests"),
+        YesNo("every_end", "send the PATCH for declined, expired and cancelled orders, too"),
+        YesNo(
+            "close_unfinished",
+            "report declined, expired and cancelled orders as complete, so that the candidate's "
+            "stage is not held up",
+        ),
+    )
 
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:
         """Register Greenhouse's four endpoints under /greenhouse/, and describe them."""

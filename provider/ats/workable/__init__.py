@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from provider.ats.base import AtsAdapter, CallbackRequest, StatusUpdate
+from provider.ats.settings import YesNo
 from provider.ats.workable.payload import build_payload
 
 if TYPE_CHECKING:  # a worker must not load Flask
@@ -18,10 +19,10 @@ class Workable(AtsAdapter):
 
     name = "workable"
     default_callback_hosts = ("*.workable.com",)
-    options = {  # noqa: RUF012
-        "declined": "say `declined` instead of `rejected` for tests and interviews",
-        "top_level_grade": "repeat the grade beside the result",
-    }
+    settings = (
+        YesNo("declined", "say `declined` instead of `rejected` for tests and interviews"),
+        YesNo("top_level_grade", "repeat the grade beside the result"),
+    )
 
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:
         """Register the contract's endpoints at the root and under /workable/, and describe them."""

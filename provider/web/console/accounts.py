@@ -5,6 +5,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
+from provider.ats.settings import Setting
 from provider.core.accounts import Account, AccountToken, Caller
 from provider.core.pauses import list_pauses
 from provider.core.products import Product
@@ -51,7 +52,7 @@ def detail(account_id: str) -> str:
             products=_list_products(session, account),
             pauses=list_pauses(session, account),
             urls=ADAPTERS[account.ats].urls(current_services().settings.base_url),
-            options=ADAPTERS[account.ats].options,
+            settings=_list_settings(account),
             now=current_services().now(),
         )
 
@@ -63,6 +64,13 @@ def _find_account(session: Session, account_id: str) -> Account:
     if account is None:
         raise NotFound("There is no such account")
     return account
+
+
+def _list_settings(account: Account) -> list[tuple[Setting, str]]:
+    """Return the settings of the account's ATS, each with its value as text."""
+    adapter = ADAPTERS[account.ats]
+    values = adapter.setting_values(account.options)
+    return [(setting, setting.format(values[setting.name])) for setting in adapter.settings]
 
 
 def _list_products(session: Session, account: Account) -> list[tuple[str, str, str]]:
