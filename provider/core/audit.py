@@ -43,6 +43,10 @@ class Action(StrEnum):
     ACCOUNT_CALLBACK_TOKEN_CHANGED = "account.callback_token_changed"  # noqa: S105
     ACCOUNT_TOKEN_CREATED = "account.token_created"  # noqa: S105
     ACCOUNT_TOKEN_REVOKED = "account.token_revoked"  # noqa: S105
+    ACCOUNT_SECRET_CHANGED = "account.secret_changed"  # noqa: S105
+    RULE_ADDED = "rule.added"
+    RULE_REMOVED = "rule.removed"
+    RULES_RESUMED = "rule.resumed"
     STAFF_CREATED = "staff.created"
     STAFF_DISABLED = "staff.disabled"
     STAFF_ENABLED = "staff.enabled"

@@ -1,0 +1,41 @@
+"""Connections: what an account needs to call its ATS's API, and what was read there."""
+
+from provider.core.connections.account_secret import AccountSecret, get_secrets, set_secret
+from provider.core.connections.arrival import (
+    EXISTING,
+    ORDERED,
+    REFUSED,
+    Arrival,
+    RuleContext,
+    apply_rules,
+    list_arrivals,
+)
+from provider.core.connections.budget import ApiBudget, Budget, BudgetReading, learn, reserve
+from provider.core.connections.record import Record
+from provider.core.connections.rule import Rule, find_rule, matches, open_rules
+from provider.core.connections.source_cursor import SourceCursor, resume_sources
+
+__all__ = [
+    "EXISTING",
+    "ORDERED",
+    "REFUSED",
+    "AccountSecret",
+    "ApiBudget",
+    "Arrival",
+    "Budget",
+    "BudgetReading",
+    "Record",
+    "Rule",
+    "RuleContext",
+    "SourceCursor",
+    "apply_rules",
+    "find_rule",
+    "get_secrets",
+    "learn",
+    "list_arrivals",
+    "matches",
+    "open_rules",
+    "reserve",
+    "resume_sources",
+    "set_secret",
+]

@@ -1,0 +1,56 @@
+"""Secrets of an account besides its callback token: API keys, client secrets, passwords."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, LargeBinary, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from provider.core.accounts import Account
+from provider.storage.database import Base
+from provider.storage.secrets import SecretBox
+
+
+class AccountSecret(Base):
+    """One encrypted secret of an account. `name` is one that the account's adapter declares."""
+
+    __tablename__ = "account_secrets"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    value_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    changed_at: Mapped[datetime]
+
+
+def set_secret(
+    session: Session,
+    secret_box: SecretBox,
+    account: Account,
+    name: str,
+    value: str | None,
+    now: datetime,
+) -> None:
+    """Store a secret; None deletes it."""
+    row = session.get(AccountSecret, (account.id, name))
+    if value is None:
+        if row is not None:
+            session.delete(row)
+        return
+    if row is None:
+        row = AccountSecret(account_id=account.id, name=name)
+        session.add(row)
+    row.value_encrypted = secret_box.encrypt(value, _row_path(account.public_id, name))
+    row.changed_at = now
+
+
+def get_secrets(session: Session, secret_box: SecretBox, account: Account) -> Mapping[str, str]:
+    """Return the secrets of an account by name; Unavailable if one cannot be decrypted."""
+    rows = session.scalars(select(AccountSecret).where(AccountSecret.account_id == account.id))
+    return {
+        row.name: secret_box.decrypt(row.value_encrypted, _row_path(account.public_id, row.name))
+        for row in rows
+    }
+
+
+def _row_path(public_id: str, name: str) -> str:
+    return f"accounts/{public_id}/secrets/{name}"

@@ -1,0 +1,93 @@
+"""Budgets: how many requests a client of an ATS's API may send in a window of time.
+
+A client is a credential or an OAuth application: several accounts may share one. A row counts for
+all processes. A request is reserved before it is sent, and the ATS's headers correct the row.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+
+from sqlalchemy import String, case, select, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from provider.storage.database import Base, acquire_advisory_lock
+
+# The share of a window that rounds leave to writers: a result is more urgent than a new candidate.
+RESERVED_FOR_WRITERS = 0.3
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The requests that `client` may send in each window, until the ATS's headers say otherwise.
+
+    `client` is a digest: a table of budgets must show no credential.
+    """
+
+    client: str
+    limit: int
+    window: timedelta
+
+
+@dataclass(frozen=True)
+class BudgetReading:
+    """What an answer's headers say; None where they say nothing."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    resets_at: datetime | None = None
+
+
+class ApiBudget(Base):
+    """The present window of a client."""
+
+    __tablename__ = "api_budgets"
+
+    client: Mapped[str] = mapped_column(String(64), primary_key=True)
+    window_limit: Mapped[int]
+    remaining: Mapped[int]
+    resets_at: Mapped[datetime]
+
+
+def reserve(session: Session, budget: Budget, now: datetime, *, is_round: bool) -> timedelta:
+    """Reserve one request; return zero, or how long to wait when none is left.
+
+    A round may not use what is reserved for writers.
+    """
+    row = session.scalar(
+        select(ApiBudget).where(ApiBudget.client == budget.client).with_for_update()
+    )
+    if row is None:
+        acquire_advisory_lock(session, f"budget {budget.client}")
+        row = session.get(ApiBudget, budget.client, populate_existing=True)
+    if row is None:
+        row = ApiBudget(client=budget.client, window_limit=budget.limit, remaining=0, resets_at=now)
+        session.add(row)
+    if row.resets_at <= now:
+        row.remaining, row.resets_at = row.window_limit, now + budget.window
+    reserved = ceil(row.window_limit * RESERVED_FOR_WRITERS) if row.window_limit > 1 else 0
+    if row.remaining <= (reserved if is_round else 0):
+        return row.resets_at - now
+    row.remaining -= 1
+    return timedelta(0)
+
+
+def learn(session: Session, budget: Budget, reading: BudgetReading, now: datetime) -> None:
+    """Correct the row by an answer's headers. Requests on their way stay counted."""
+    row = ApiBudget
+    values: dict[str, object] = {}
+    if reading.limit:
+        values["window_limit"] = reading.limit
+    if reading.resets_at is not None and reading.resets_at > now:
+        values["resets_at"] = reading.resets_at
+    if reading.remaining is not None:
+        values["remaining"] = case(
+            (row.remaining > reading.remaining, reading.remaining), else_=row.remaining
+        )
+    if values:
+        session.execute(
+            update(row)
+            .where(row.client == budget.client)
+            .values(values)
+            .execution_options(synchronize_session=False)
+        )

@@ -1,0 +1,113 @@
+"""Cursors: how far the sources of an account have been read, and the leases of their rounds."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, or_, select, text, update
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from provider.storage import secrets
+from provider.storage.database import Base, acquire_advisory_lock
+
+_RUNNING_SQL = text("stopped_reason = ''")
+
+
+class SourceCursor(Base):
+    """How far one source of an account has been read.
+
+    A round reads a source from its first page to its last. `page_state` is where a round goes on;
+    it is None between two rounds. The window of a round is fixed when the round begins, and
+    `read_until` moves only after its last page: a round that is killed loses nothing.
+    """
+
+    __tablename__ = "source_cursors"
+    __table_args__ = (
+        Index(
+            "ix_source_cursors_due",
+            "due_at",
+            sqlite_where=_RUNNING_SQL,
+            postgresql_where=_RUNNING_SQL,
+        ),
+    )
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
+    source: Mapped[str] = mapped_column(String(40), primary_key=True)
+    due_at: Mapped[datetime]
+    lease: Mapped[str | None] = mapped_column(String(22))
+    leased_until: Mapped[datetime | None]
+    read_until: Mapped[datetime]  # the end of the last complete round's window
+    round_started_at: Mapped[datetime | None]
+    page_state: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    # Counts of the round that runs, or of the last one.
+    pages: Mapped[int] = mapped_column(default=0)
+    records: Mapped[int] = mapped_column(default=0)
+    orders: Mapped[int] = mapped_column(default=0)
+    finished_at: Mapped[datetime | None]
+    last_error: Mapped[str] = mapped_column(Text, default="")  # until a page is read again
+    # What the round that runs, or the last one, could not read of its pages.
+    problems: Mapped[str] = mapped_column(Text, default="")
+    # Why the source is read no further until staff say so; empty for a source that is read.
+    stopped_reason: Mapped[str] = mapped_column(Text, default="")
+
+
+def ensure_cursor(session: Session, account_id: int, source: str, now: datetime) -> SourceCursor:
+    """Return the cursor of a source; a new one begins at `now`."""
+    cursor = session.get(SourceCursor, (account_id, source))
+    if cursor is None:
+        acquire_advisory_lock(session, f"source {account_id} {source}")
+        cursor = session.get(SourceCursor, (account_id, source), populate_existing=True)
+    if cursor is None:
+        cursor = SourceCursor(account_id=account_id, source=source, due_at=now, read_until=now)
+        session.add(cursor)
+        session.flush()
+    return cursor
+
+
+def due_cursors(session: Session, now: datetime) -> Sequence[SourceCursor]:
+    """Return the cursors whose round is due and that no process has leased, oldest first."""
+    query = select(SourceCursor).where(*_is_due(now)).order_by(SourceCursor.due_at)
+    return session.scalars(query).all()
+
+
+def has_due_cursor(session: Session, now: datetime) -> bool:
+    return session.scalar(select(SourceCursor.source).where(*_is_due(now)).limit(1)) is not None
+
+
+def acquire_lease(
+    session: Session, account_id: int, source: str, now: datetime, duration: timedelta
+) -> str | None:
+    """Lease a due cursor by a conditional UPDATE: of several processes one gets the lease."""
+    lease = secrets.generate_public_id()
+    return session.scalar(
+        update(SourceCursor)
+        .where(SourceCursor.account_id == account_id, SourceCursor.source == source, *_is_due(now))
+        .values(lease=lease, leased_until=now + duration)
+        .returning(SourceCursor.lease)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def find_leased(session: Session, lease: str) -> SourceCursor | None:
+    """Return the cursor and lock it; None if another process has leased it since."""
+    query = select(SourceCursor).where(SourceCursor.lease == lease).with_for_update()
+    return session.scalar(query.execution_options(populate_existing=True))
+
+
+def resume_sources(session: Session, account_id: int, now: datetime) -> int:
+    """Read the stopped sources of an account again, where they stopped; return their number."""
+    query = select(SourceCursor).where(
+        SourceCursor.account_id == account_id, SourceCursor.stopped_reason != ""
+    )
+    cursors = session.scalars(query.with_for_update()).all()
+    for cursor in cursors:
+        cursor.stopped_reason, cursor.orders, cursor.due_at = "", 0, now
+    return len(cursors)
+
+
+def _is_due(now: datetime) -> tuple[Any, ...]:
+    return (
+        SourceCursor.stopped_reason == text("''"),  # a literal, for the partial index
+        SourceCursor.due_at <= now,
+        or_(SourceCursor.leased_until.is_(None), SourceCursor.leased_until <= now),
+    )
