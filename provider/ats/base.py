@@ -3,7 +3,6 @@
 An adapter registers endpoints, renders status updates, builds requests and classifies responses.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sqlalchemy.orm import Session
 
+from provider.ats.api import AtsApi
 from provider.ats.settings import Setting
 from provider.core.accounts import Caller
 from provider.core.kinds import KINDS
@@ -101,11 +101,19 @@ class CallbackResponse:
     body: str = ""
 
 
-class AtsAdapter(ABC):
-    """One ATS's endpoints, callback format and response rules."""
+class AtsAdapter:
+    """How one ATS speaks: its endpoints and callbacks, its API, or both.
+
+    An adapter with endpoints overrides `register_routes`, `render` and `build_request`. An adapter
+    that calls the ATS's API has `api`.
+    """
 
     name: ClassVar[str]
     settings: ClassVar[tuple[Setting, ...]] = ()  # of an account, besides those of every account
+
+    # Whether the ATS calls our endpoints: then its accounts have a token.
+    has_endpoints: ClassVar[bool] = True
+    api: ClassVar[AtsApi | None] = None
 
     # Whether callbacks carry the token with which the ATS called last.
     returns_token: ClassVar[bool] = False
@@ -122,13 +130,13 @@ class AtsAdapter(ABC):
             setting.name: options.get(setting.name, setting.default) for setting in self.settings
         }
 
-    @abstractmethod
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:
         """Register the endpoints that this ATS calls, and their OpenAPI description."""
+        return
 
     def urls(self, base_url: str) -> dict[str, str]:
         """Return the addresses to give to the ATS, by the name that they have there."""
-        return {"Base URL": base_url}
+        return {"Base URL": base_url} if self.has_endpoints else {}
 
     def orderable_kinds(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the kinds of products that the ATS may order; `options` is the account's."""
@@ -138,13 +146,13 @@ class AtsAdapter(ABC):
         """Return whether a callback tells the ATS this new status; `options` is the account's."""
         return True
 
-    @abstractmethod
     def render(self, update: StatusUpdate) -> bytes:
         """Return the body of a callback."""
+        raise NotImplementedError
 
-    @abstractmethod
     def build_request(self, reply_context: Mapping[str, Any], token: str | None) -> CallbackRequest:
         """Return a callback's address and credentials; `reply_context` is the order's."""
+        raise NotImplementedError
 
     def classify_response(
         self, response: CallbackResponse, past_status_codes: Sequence[int | None], now: datetime

@@ -5,11 +5,13 @@ The works of orders and kinds are in `core/kinds/__init__.py`.
 
 from provider.core import kinds
 from provider.core.scheduled import ScheduledWork
+from provider.delivery.rounds import READ_SOURCES
 from provider.delivery.sweep import SEND_DUE_MESSAGES
 from provider.maintenance.prune_bodies import PRUNE_BODIES
 
 SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     *kinds.SCHEDULED_WORKS,
     SEND_DUE_MESSAGES,
+    READ_SOURCES,
     PRUNE_BODIES,
 )

@@ -33,7 +33,7 @@ from provider.outbox.message import (
 )
 from provider.outbox.ordering_key import OrderingKey, is_about, subject_of
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
-from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, QueueName
+from provider.outbox.queue_name import CALLBACK, EMAIL, MEDIA, WRITER, QueueName
 from provider.outbox.response_text import MAX_RESPONSE_EXCERPT_LENGTH, hide_secrets
 from provider.outbox.retention import (
     BODY_RETENTION,
@@ -55,6 +55,7 @@ __all__ = [
     "PARKED",
     "SUPERSEDED",
     "WAITING",
+    "WRITER",
     "Attempt",
     "AttemptResult",
     "Claim",

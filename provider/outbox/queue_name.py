@@ -1,9 +1,9 @@
-"""Names of queues: `ACCOUNT/CHANNEL`, and for callbacks `ACCOUNT/callback/HOST`."""
+"""Names of queues: `ACCOUNT/CHANNEL`, and for channels with hosts `ACCOUNT/CHANNEL/HOST`."""
 
 from dataclasses import dataclass
 from functools import lru_cache
 
-CALLBACK, EMAIL, MEDIA = "callback", "email", "media"
+CALLBACK, EMAIL, MEDIA, WRITER = "callback", "email", "media", "writer"
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from importlib.metadata import version
 from typing import Any
 
 from sqlalchemy import bindparam, select
@@ -26,12 +25,11 @@ from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.http import addresses
 from provider.delivery.http.client import HttpClient, RequestFailed
 from provider.delivery.http.excerpt import create_excerpt
+from provider.delivery.user_agent import USER_AGENT
 from provider.errors import Unavailable
 from provider.outbox import CALLBACK, MAX_RESPONSE_EXCERPT_LENGTH, Claim, Outcome
 from provider.services import Services
 from provider.storage.compiled import CompiledInQuery, CompiledQuery
-
-USER_AGENT = f"provider/{version('provider')}"
 
 
 def send_callback(

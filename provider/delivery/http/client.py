@@ -128,7 +128,7 @@ class HttpClient:
     def _parse_endpoint(self, url: str) -> tuple[Endpoint, str]:
         endpoint, target = addresses.parse_endpoint(url)
         if not (self._allow_private or endpoint.is_standard_https):
-            raise AddressNotAllowed("The callback's address is not https on port 443")
+            raise AddressNotAllowed("The address is not https on port 443")
         return endpoint, target
 
     def _exchange(self, endpoint: Endpoint, request: HttpRequest, deadline: float) -> HttpResponse:

@@ -276,7 +276,7 @@ def test_plain_http_and_other_ports_are_not_connected_to(
     url: str,
 ) -> None:
     asked = fake_resolver(lambda: PUBLIC)
-    assert error_text(http_client, url) == "The callback's address is not https on port 443"
+    assert error_text(http_client, url) == "The address is not https on port 443"
     assert (asked, dialled_addresses) == ([], [])
 
 

@@ -93,7 +93,7 @@ def test_session_ignores_environment_proxies(
 @pytest.mark.parametrize(
     ("url", "addresses", "error"),
     [
-        ("http://a.test/", ["93.184.215.14"], "The callback's address is not https on port 443"),
+        ("http://a.test/", ["93.184.215.14"], "The address is not https on port 443"),
         ("https://a.test/", ["127.0.0.1"], "The host's address is not a public one"),
         ("https://a.test/", ["93.184.215.14", "::1"], "The host's address is not a public one"),
     ],

@@ -1,0 +1,186 @@
+"""The client of an ATS's API: budget, credentials and verdicts around each request."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from provider.ats import ADAPTERS
+from provider.ats.api import (
+    ApiRequest,
+    ApiResponse,
+    AtsApi,
+    CheckLine,
+    CheckReport,
+    Connection,
+    UnreadableAnswer,
+    Verdict,
+)
+from provider.ats.base import MAX_QUEUE_PAUSE, parse_retry_after
+from provider.core.accounts import Account
+from provider.core.connections import BudgetReading, get_secrets, learn, reserve
+from provider.delivery.http.client import HttpClient, RequestFailed
+from provider.delivery.http.requests_adapter import MAX_LIST_RESPONSE_BYTES
+from provider.delivery.user_agent import USER_AGENT
+from provider.errors import Unavailable
+from provider.services import Services
+
+# Shorter than the leases of rounds and writers, which send several requests.
+REQUEST_TIMEOUT_SECONDS = 20.0
+DEFAULT_WAIT = timedelta(seconds=30)  # after a 429 that names no time
+
+T = TypeVar("T")
+
+
+class CallFailed(Exception):
+    """The request may be sent again later; the message is one sentence for the staff."""
+
+    def __init__(self, text: str, status_code: int | None = None) -> None:
+        super().__init__(text)
+        self.status_code = status_code
+
+
+class CallDelayed(CallFailed):
+    """The budget is spent: no request may be sent for `wait`."""
+
+    def __init__(self, wait: timedelta, status_code: int | None = None) -> None:
+        super().__init__("The ATS's limit of requests is reached", status_code)
+        self.wait = wait
+
+
+class CredentialsRefused(CallFailed):
+    """The ATS refuses the account's credentials: people must act."""
+
+
+class ApiClient:
+    """Sends the requests of adapters to their ATSes, from any number of threads."""
+
+    def __init__(self, services: Services, http_client: HttpClient) -> None:
+        self._services = services
+        self._http_client = http_client
+
+    def connection(self, session: Session, account: Account) -> Connection:
+        """Return what an adapter knows about an account; Unavailable without the secret key."""
+        settings = ADAPTERS[account.ats].setting_values(account.options)
+        secrets = get_secrets(session, self._services.secret_box, account)
+        return Connection(account.id, settings, secrets)
+
+    def call(
+        self, api: AtsApi, connection: Connection, request: ApiRequest, *, is_round: bool = False
+    ) -> ApiResponse:
+        """Send one request within the budget and return an answer that the caller must read.
+
+        Raises CallDelayed, CredentialsRefused, or CallFailed for any other reason to wait.
+        """
+        if request.host not in api.allowed_hosts(connection):
+            raise CallFailed(f"The address of a request leads to another host: {request.host}")
+        self._reserve(api, connection, is_round=is_round)
+        response = self._send(api, connection, request)
+        self._learn(api, connection, response)
+        _require_answer(api, response, self._services.now())
+        return response
+
+    def run(
+        self, api: AtsApi, connection: Connection, steps: Generator[ApiRequest, ApiResponse, T]
+    ) -> T:
+        """Send each request of a generator, give it the answers, and return its result."""
+        response = None
+        while True:
+            try:
+                request = steps.send(response) if response else next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            response = self.call(api, connection, request)
+
+    def check(self, api: AtsApi, connection: Connection) -> CheckReport:
+        """Try the credentials as the adapter says, and return what works and what is missing."""
+        if missing := api.missing(connection):
+            return CheckReport([CheckLine(False, f"Not set yet: {', '.join(missing)}")])
+        steps = api.check(connection)
+        response = None
+        try:
+            while True:
+                trial, request = steps.send(response) if response else next(steps)
+                self._reserve(api, trial, is_round=False)
+                response = self._send(api, trial, request)
+                self._learn(api, trial, response)
+        except StopIteration as end:
+            report: CheckReport = end.value
+            return report
+        except (CallFailed, UnreadableAnswer) as error:
+            return CheckReport([CheckLine(False, str(error))])
+
+    def _send(self, api: AtsApi, connection: Connection, request: ApiRequest) -> ApiResponse:
+        signed = api.sign(request, connection, self._services.now())
+        try:
+            response = self._http_client.send(
+                signed.method,
+                signed.url,
+                {"User-Agent": USER_AGENT, **signed.headers},
+                signed.body,
+                max_response_bytes=MAX_LIST_RESPONSE_BYTES,
+                timeout_seconds=REQUEST_TIMEOUT_SECONDS,
+            )
+        except RequestFailed as error:
+            raise CallFailed(str(error)) from None
+        if not response.is_complete:
+            raise CallFailed("The ATS's answer broke off or is too long", response.status_code)
+        return ApiResponse(response.status_code, response.headers, response.body)
+
+    def _reserve(self, api: AtsApi, connection: Connection, *, is_round: bool) -> None:
+        budget = api.budget(connection)
+        if budget is None:
+            return
+        try:
+            with self._services.db.writing() as session:
+                wait = reserve(session, budget, self._services.now(), is_round=is_round)
+        except Unavailable as error:
+            raise CallFailed(str(error)) from None
+        if wait:
+            raise CallDelayed(wait)
+
+    def _learn(self, api: AtsApi, connection: Connection, response: ApiResponse) -> None:
+        budget, now = api.budget(connection), self._services.now()
+        if budget is None:
+            return
+        reading = api.read_budget(response, now)
+        if api.verdict(response) is Verdict.TOO_MANY:
+            resets_at = now + _wait_of(response, reading, now)
+            reading = replace(reading, remaining=0, resets_at=resets_at)
+        if reading != BudgetReading():
+            with self._services.db.writing() as session:
+                learn(session, budget, reading, now)
+
+
+@contextmanager
+def open_api_client(services: Services) -> Iterator[ApiClient]:
+    """Yield a client of its own connections, which are closed at the end."""
+    with closing(HttpClient(allow_private=services.settings.private_callbacks)) as http_client:
+        yield ApiClient(services, http_client)
+
+
+def _require_answer(api: AtsApi, response: ApiResponse, now: datetime) -> None:
+    code, verdict = response.status_code, api.verdict(response)
+    if verdict is Verdict.TOO_MANY:
+        raise CallDelayed(_wait_of(response, api.read_budget(response, now), now), code)
+    if verdict in (Verdict.TOKEN_REFUSED, Verdict.ACCOUNT_REFUSED):
+        raise CredentialsRefused(f"The ATS refuses the account's credentials with {code}", code)
+    if verdict is Verdict.LATER:
+        raise CallFailed(f"The ATS has trouble: it answers {code}", code)
+    if 300 <= code < 400:
+        raise CallFailed(f"The ATS redirects with {code}: the address in the settings is old", code)
+    if response.is_success and "text/html" in response.header("Content-Type").lower():
+        # A proxy's sign-in page, which must not be taken for success.
+        raise CallFailed("A web page came in place of the ATS's answer", code)
+
+
+def _wait_of(response: ApiResponse, reading: BudgetReading, now: datetime) -> timedelta:
+    """Return how long a 429 asks us to wait."""
+    wait = parse_retry_after(response.headers, now)
+    if wait is None and reading.resets_at is not None and reading.resets_at > now:
+        wait = reading.resets_at - now
+    return min(wait or DEFAULT_WAIT, MAX_QUEUE_PAUSE)

@@ -1,0 +1,44 @@
+"""The candidates who match a rule's condition at present, without ordering anything."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from provider.ats import ADAPTERS
+from provider.ats.api import UnreadableAnswer, Window
+from provider.core.accounts import Account
+from provider.core.connections import Record, matches
+from provider.delivery.api_client import ApiClient, CallFailed
+from provider.errors import Invalid, Unavailable
+from provider.services import Services
+
+START_OF_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def find_matches(
+    services: Services, client: ApiClient, account_id: int, match: Mapping[str, str]
+) -> list[Record]:
+    """Read the full source of an account and return the matching records.
+
+    Invalid where the ATS cannot be asked for all; Unavailable where it does not answer.
+    """
+    with services.db.reading() as session:
+        account = session.get_one(Account, account_id)
+        api = ADAPTERS[account.ats].api
+        connection = client.connection(session, account)
+    source = next(filter(lambda source: source.is_full, api.sources), None) if api else None
+    if api is None or source is None:
+        raise Invalid("This ATS cannot list all candidates")
+    if missing := api.missing(connection):
+        raise Invalid(f"Not set yet: {', '.join(missing)}")
+    window = Window(START_OF_TIME, services.now())
+    found: dict[str, Record] = {}
+    state = source.first_state(connection, [match])
+    try:
+        while state is not None:
+            response = client.call(api, connection, source.request(connection, window, state))
+            page = source.read(connection, window, state, response)
+            found |= {record.key: record for record in page.records if matches(match, record)}
+            state = page.next_state
+    except (CallFailed, UnreadableAnswer) as error:
+        raise Unavailable(str(error)) from None
+    return list(found.values())

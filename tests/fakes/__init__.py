@@ -1,0 +1,1 @@
+"""Strict fakes of the ATSes' own APIs, which the program calls."""
