@@ -1,38 +1,40 @@
 """Whether the connection of an account works: what `provider account check` prints."""
 
-from dataclasses import dataclass
+from shlex import quote
 from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
+from provider.ats.api import CheckLine
 from provider.core.accounts import Account, Caller
+from provider.core.connections import SourceCursor, open_rules
 from provider.core.pauses import PauseView, list_pauses
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
-from provider.outbox import CALLBACK, PARKED, Message
+from provider.outbox import CALLBACK, PARKED, WRITER, Message
 from provider.services import Services
 
-
-@dataclass(frozen=True)
-class CheckLine:
-    """One sentence about a connection; without `is_ok` it says what somebody must do."""
-
-    is_ok: bool
-    text: str
+# The name of a message of each channel, in a sentence.
+CHANNEL_LABELS = {CALLBACK: "callback", WRITER: "result"}
 
 
 def check_account(session: Session, services: Services, account: Account) -> list[CheckLine]:
-    """Look at what orders and callbacks need, as far as it is known here. Nothing is sent."""
+    """Look at what orders and results need, as far as it is known here. Nothing is sent."""
+    adapter = ADAPTERS[account.ats]
+    lines = []
+    if adapter.has_endpoints:
+        lines += [_check_address(services.settings.base_url), _check_tokens(account)]
+    lines.append(_check_products(session, account))
+    if adapter.has_endpoints:
+        lines += [_check_callback_hosts(account), *_check_callback_token(account)]
+    if adapter.api:
+        lines += [*_check_rules(session, account), *_check_sources(session, account)]
     return [
-        _check_address(services.settings.base_url),
-        _check_tokens(account),
-        _check_products(session, account),
-        _check_callback_hosts(account),
-        *_check_callback_token(account),
+        *lines,
         *_check_pauses(session, account),
-        _check_failed_callbacks(session, account),
+        *_check_failed_messages(session, account),
     ]
 
 
@@ -89,7 +91,7 @@ def _check_pauses(session: Session, account: Account) -> list[CheckLine]:
     return [
         CheckLine(False, _pause_text(pause))
         for pause in list_pauses(session, account)
-        if pause.channel == CALLBACK
+        if pause.channel in CHANNEL_LABELS
     ]
 
 
@@ -97,16 +99,54 @@ def _pause_text(pause: PauseView) -> str:
     command = pause.fix_command
     end = f"To go on: `{command}`" if command else "They go on by themselves"
     since = f"{pause.paused_at:%d %B %Y at %H:%M} UTC"
-    return f"Since {since} callbacks wait: {pause.reason}. {end}"
+    label = CHANNEL_LABELS[pause.channel]
+    return f"Since {since} {label}s wait: {pause.reason}. {end}"
 
 
-def _check_failed_callbacks(session: Session, account: Account) -> CheckLine:
-    is_failed = (Message.state == PARKED, Message.queue.startswith(f"{account.id}/{CALLBACK}/"))
+def _check_failed_messages(session: Session, account: Account) -> list[CheckLine]:
+    adapter = ADAPTERS[account.ats]
+    channels = [CALLBACK] if adapter.has_endpoints else []
+    channels += [WRITER] if adapter.api and adapter.api.writers else []
+    return [_check_failed_in(session, account, channel) for channel in channels]
+
+
+def _check_failed_in(session: Session, account: Account, channel: str) -> CheckLine:
+    is_failed = (Message.state == PARKED, Message.queue.startswith(f"{account.id}/{channel}/"))
     count = session.scalar(select(func.count(Message.id)).where(*is_failed)) or 0
+    label = CHANNEL_LABELS[channel]
     if count:
         return CheckLine(
             False,
-            f"{count} callback{'s' if count > 1 else ''} failed: see `provider delivery list "
+            f"{count} {label}{'s' if count > 1 else ''} failed: see `provider delivery list "
             "--state parked`",
         )
-    return CheckLine(True, "No callback has failed")
+    return CheckLine(True, f"No {label} has failed")
+
+
+def _check_rules(session: Session, account: Account) -> list[CheckLine]:
+    adapter = ADAPTERS[account.ats]
+    count = len(open_rules(session, account.id))
+    if count:
+        return [CheckLine(True, f"{count} rule{'s' if count > 1 else ''} can order products")]
+    if adapter.has_endpoints:  # the ATS orders by itself
+        return []
+    return [CheckLine(False, f"No rule orders anything: `provider rule add {quote(account.name)}`")]
+
+
+def _check_sources(session: Session, account: Account) -> list[CheckLine]:
+    query = select(SourceCursor).where(SourceCursor.account_id == account.id)
+    lines = []
+    for cursor in session.scalars(query.order_by(SourceCursor.source)):
+        label = cursor.source.replace("_", " ")
+        if cursor.stopped_reason:
+            command = f"provider rule resume {quote(account.name)}"
+            text = f"Reading {label} has stopped: {cursor.stopped_reason}. To go on: `{command}`"
+            lines.append(CheckLine(False, text))
+        elif cursor.last_error:
+            lines.append(CheckLine(False, f"Reading {label} failed: {cursor.last_error}"))
+        elif cursor.problems:
+            lines.append(CheckLine(False, f"Reading {label}: {cursor.problems}"))
+        elif cursor.finished_at:
+            text = f"The {label} were last read on {cursor.finished_at:%d %B %Y at %H:%M} UTC"
+            lines.append(CheckLine(True, text))
+    return lines

@@ -16,9 +16,9 @@ def enqueue_callback(session: Session, change: StatusChange) -> None:
     """Append the callback that tells the ATS a new status.
 
     Each callback repeats all that earlier ones say: after it, an earlier one is never sent. An
-    order that a rule placed has no callback address.
+    order of a rule has no callback address.
     """
-    if not change.order.callback_host:
+    if change.order.is_placed_by_rule:
         return
     account = change.order.account
     if not ADAPTERS[account.ats].reports(change.new_status, account.options):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
@@ -118,6 +119,16 @@ class Text(Setting):
             return None
         if len(text) > MAX_TEXT_LENGTH or clean_line(text) != text:
             raise Invalid(f"{self.name} should be one line of at most {MAX_TEXT_LENGTH} characters")
+        return text
+
+
+@dataclass(frozen=True)
+class TimeZone(Setting):
+    """A time zone like Europe/Athens."""
+
+    def parse(self, text: str) -> str:
+        if text not in available_timezones():
+            raise Invalid(f"{self.name} should be a time zone like Europe/Athens, not “{text}”")
         return text
 
 

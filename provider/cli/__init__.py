@@ -42,6 +42,10 @@ main.add_lazy_commands(
     "stops.",
 )
 main.add_lazy_commands("provider.cli.accounts", account="Customers' ATS connections.")
+main.add_lazy_commands(
+    "provider.cli.rules",
+    rule="Rules: order a product when a candidate reaches a stage, gets a tag, awaits a check.",
+)
 main.add_lazy_commands("provider.cli.staff", staff="People who sign in to the console.")
 main.add_lazy_commands(
     "provider.cli.audit", audit="Show what staff and commands have done, the newest last."

@@ -1,6 +1,8 @@
 """`provider account …`: customers' ATS connections and their tokens."""
 
+import sys
 from datetime import timedelta
+from shlex import quote
 from typing import Any
 
 import click
@@ -10,6 +12,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.ats import ADAPTERS
 from provider.ats.account_check import check_account
+from provider.ats.api import CheckLine
 from provider.cli.account_settings import (
     change_setting,
     parse_account_name,
@@ -27,9 +30,14 @@ from provider.cli.common import (
 from provider.cli.products import find_product
 from provider.core.accounts import Account, AccountProduct, Caller
 from provider.core.audit import Action
+from provider.core.connections import set_secret
+from provider.core.connections.resume import resume_api
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
+from provider.delivery.api_client import open_api_client
+from provider.errors import Invalid
 from provider.outbox import CALLBACK
+from provider.services import Services
 
 
 @click.group()
@@ -81,13 +89,19 @@ def create(
             account.sandbox = sandbox
             if callback_token is not None:
                 change_setting(account, services, "callback_token", callback_token)
-            token = account.issue_token(services.now())
+            fields = account.audit_fields()
+            token = None
+            if ADAPTERS[ats].has_endpoints:
+                token = account.issue_token(services.now())
+                fields |= {"token": account.tokens[-1].prefix}
             subject = f"account:{account.public_id}"
-            fields = account.audit_fields() | {"token": account.tokens[-1].prefix}
             record_command(session, services.now(), Action.ACCOUNT_CREATED, subject, after=fields)
         urls = ADAPTERS[ats].urls(services.settings.base_url)
         if as_json:
             print_json({"account": account.name, "token": token, "urls": urls})
+            return
+        if token is None:
+            click.echo(_next_steps(account))
             return
         click.echo(f"Account {account.name} is connected. Give its ATS these:\n")
         values = urls | {"Token": token}
@@ -96,6 +110,16 @@ def create(
             click.echo(f"  {label:{width}}  {value}")
         click.echo()
         click.echo("The token is shown only once; `provider account token` creates another.")
+
+
+def _next_steps(account: Account) -> str:
+    """Return what to do for an ATS whose API this program calls."""
+    api = ADAPTERS[account.ats].api
+    name = quote(account.name)
+    commands = [f"provider account secret {name} {key}" for key in api.secrets] if api else []
+    commands += [f"provider account check {name}", f"provider rule add {name} --help"]
+    lines = "".join(f"\n  {command}" for command in commands)
+    return f"Account {account.name} is created. Next:\n{lines}"
 
 
 @account.command("list")
@@ -147,14 +171,43 @@ def show(name_: str, as_json: bool) -> None:
 @json_option
 def check(name_: str, as_json: bool) -> None:
     """Say what works of a connection and what is missing; exit 1 if something is missing."""
-    with open_services() as services, services.db.reading() as session:
-        lines = check_account(session, services, Account.get_by_name(session, name_))
+    with open_services() as services:
+        with services.db.reading() as session:
+            account = Account.get_by_name(session, name_)
+            lines = check_account(session, services, account)
+        if ADAPTERS[account.ats].api:
+            lines += _try_credentials(services, account)
     if as_json:
         print_json([{"ok": line.is_ok, "text": line.text} for line in lines])
     else:
         for line in lines:
             click.echo(f"{'ok     ' if line.is_ok else 'missing'}  {line.text}")
     raise SystemExit(not all(line.is_ok for line in lines))
+
+
+def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
+    """Try the credentials at the ATS, and keep the settings that turned out to be right."""
+    api = ADAPTERS[account.ats].api
+    assert api is not None
+    with open_api_client(services) as client:
+        with services.db.reading() as session:
+            connection = client.connection(session, account)
+        report = client.check(api, connection)
+    if report.found_settings:
+        with services.db.writing() as session:
+            stored = session.get_one(Account, account.id, with_for_update=True)
+            subject, before = f"account:{stored.public_id}", stored.audit_fields()
+            stored.options = {**stored.options, **report.found_settings}
+            resume_api(session, stored, services.now())
+            record_command(
+                session,
+                services.now(),
+                Action.ACCOUNT_CHANGED,
+                subject,
+                before=before,
+                after=stored.audit_fields(),
+            )
+    return list(report.lines)
 
 
 @account.command("set")
@@ -185,6 +238,8 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
             if not equals:
                 raise click.UsageError(f"“{setting}” should look like KEY=VALUE")
             change_setting(account, services, key.strip(), value.strip())
+            if ADAPTERS[account.ats].find_setting(key.strip()):
+                resume_api(session, account, services.now())
             if key.strip() == "callback_token":
                 outbox.resume(session, f"account/{account.id}/{CALLBACK}")
                 record_command(
@@ -199,6 +254,43 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
             after=account.audit_fields(),
         )
     click.echo(f"Changed {account.name}; a running server applies it within five seconds.")
+
+
+@account.command()
+@click.argument("name_", metavar="NAME")
+@click.argument("key", metavar="KEY")
+@click.option("--remove", is_flag=True, help="Delete the secret.")
+def secret(name_: str, key: str, remove: bool) -> None:
+    """Read a secret of the ATS's API from stdin, such as an API key, and store it encrypted."""
+    value = None if remove else _read_secret()
+    with open_services() as services, services.db.writing() as session:
+        account = Account.get_by_name(session, name_, lock=True)
+        api = ADAPTERS[account.ats].api
+        known = api.secrets if api else {}
+        if key not in known:
+            names = ", ".join(known) or "none"
+            raise Invalid(f"An account of {account.ats} has no secret “{key}”: there are {names}")
+        set_secret(session, services.secret_box, account, key, value, services.now())
+        resume_api(session, account, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ACCOUNT_SECRET_CHANGED,
+            f"account:{account.public_id}",
+            after={"secret": key, "set": value is not None},
+        )
+    click.echo(f"{'Deleted' if remove else 'Stored'} {key} of {account.name}.")
+
+
+def _read_secret() -> str:
+    if sys.stdin.isatty():
+        value = str(click.prompt("Secret", hide_input=True))
+    else:
+        value = sys.stdin.readline()
+    value = value.strip()
+    if not value or not (value.isascii() and value.isprintable()) or len(value) > 4096:
+        raise Invalid("A secret is one line of at most 4096 plain characters, read from stdin")
+    return value
 
 
 @account.command("products")

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from provider.core.accounts import Account, Caller
 from provider.core.connections.record import Record
 from provider.core.connections.rule import Rule
-from provider.core.orders import Placement, place
+from provider.core.orders import RULE_KEY_PREFIX, Placement, place
 from provider.errors import ProviderError
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
@@ -121,7 +121,7 @@ def _place(
         return REFUSED, reason, None
     placement = Placement(
         product=rule.product.public_id,
-        external_key=f"rule:{rule.id}:{key}",
+        external_key=f"{RULE_KEY_PREFIX}{rule.id}:{key}",
         reply_context={**record.reply_context, "match": rule.match},
         is_strict=False,
         **record.contact(),

@@ -11,6 +11,7 @@ from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.given_time import GivenTime
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
+    RULE_KEY_PREFIX,
     SUBSCRIBERS_KEY,
     Order,
     OrderEvent,
@@ -50,6 +51,7 @@ __all__ = [
     "PENDING",
     "PROGRESS_STATES",
     "REPORT",
+    "RULE_KEY_PREFIX",
     "SHARED",
     "STATUSES",
     "SUBSCRIBERS_KEY",

@@ -47,6 +47,8 @@ from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 
+RULE_KEY_PREFIX = "rule:"  # of the external key of an order that a rule placed
+
 
 class Order(OrderState, Base):
     """An assessment, an interview or a check that an ATS placed for a candidate."""
@@ -136,6 +138,11 @@ class Order(OrderState, Base):
         if order is None:
             raise NotFound("There is no such order")
         return order
+
+    @property
+    def is_placed_by_rule(self) -> bool:
+        """Whether a rule placed the order: the ATS named no address for callbacks."""
+        return self.external_key.startswith(RULE_KEY_PREFIX)
 
     @property
     def result(self) -> "Result | None":

@@ -86,9 +86,9 @@ def parse_endpoint(url: str) -> tuple[Endpoint, str]:
     try:
         parts = parse_url(url)
     except LocationParseError:
-        raise AddressNotAllowed("The callback's address is not a valid URL") from None
+        raise AddressNotAllowed("The address is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not parts.host:
-        raise AddressNotAllowed("The callback's address is neither http nor https")
+        raise AddressNotAllowed("The address is neither http nor https")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return Endpoint(parts.scheme, parts.host.strip("[]"), port), parts.request_uri
 

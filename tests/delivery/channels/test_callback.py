@@ -42,7 +42,7 @@ PUBLIC = ["93.184.215.14"]
             ["evil.test"],
             "The callback's host is no longer one of the account's callback hosts",
         ),
-        ("nowhere", ["*.workable.com"], "The callback's address is neither http nor https"),
+        ("nowhere", ["*.workable.com"], "The address is neither http nor https"),
     ],
 )
 def test_url_that_is_no_longer_allowed_parks_without_connection(

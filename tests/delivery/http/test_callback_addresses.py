@@ -301,7 +301,7 @@ def test_parse_endpoint_of_ambiguous_url_returns_one_host(url: str, host: str) -
     "url", ["", "x", "//a/b", "https:///b", "file:///etc/passwd", "https://[/"]
 )
 def test_parse_endpoint_of_invalid_url_raises(url: str) -> None:
-    with pytest.raises(AddressNotAllowed, match="The callback's address"):
+    with pytest.raises(AddressNotAllowed, match="The address"):
         parse_endpoint(url)
 
 

@@ -529,7 +529,7 @@ def test_error_names_neither_address_nor_token(receiver: ScriptedReceiver) -> No
     http_client = HttpClient(allow_private=False)
     for url in (receiver.url, "ftp://a/secret", "http://[", "https://secret.invalid:8443/x"):
         message = failure_message(http_client, url)
-        assert message.startswith("The callback's address ")
+        assert message.startswith("The address ")
         assert not any(word in message for word in ("127.0.0.1", "secret", "cb-token"))
 
 
