@@ -7,11 +7,12 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from provider.cli import main
 from provider.cli.common import command_actor
 from provider.core.audit import Action, AuditEntry
+from provider.core.connections import SourceCursor
 from provider.core.orders import Order
 from provider.maintenance.prune_media import UPLOAD_GRACE_PERIOD
 from provider.services import Services
@@ -49,6 +50,9 @@ EXEMPT = {
     "product export": "reads only",
     "product list": "reads only",
     "product show": "reads only",
+    "rule arrivals": "reads only",
+    "rule list": "reads only",
+    "rule preview": "reads only",
     "serve": "starts a process",
     "staff list": "reads only",
     "worker": "starts a process",
@@ -101,6 +105,35 @@ def account_token(world: World) -> None:
 def account_revoke(world: World) -> None:
     token = create_account(world.run)
     world.run("account", "revoke", "Groove Tech", token)
+
+
+def account_secret(world: World) -> None:
+    create_pageup_account(world)
+    world.run("account", "secret", "Groove Tech", "api_key", stdin="a key")
+    world.run("account", "secret", "Groove Tech", "api_key", "--remove")
+
+
+def rule_add(world: World) -> None:
+    create_pageup_account(world)
+    factories.create_test(world.services)
+    words = ("rule", "add", "Groove Tech", "--when", "tag=numeracy", "--product", "reasoning")
+    world.run(*words)
+
+
+def rule_remove(world: World) -> None:
+    rule_add(world)
+    world.run("rule", "remove", "Groove Tech", "1")
+
+
+def rule_resume(world: World) -> None:
+    rule_add(world)
+    with world.services.db.writing() as session:
+        session.execute(update(SourceCursor).values(stopped_reason="very many orders"))
+    world.run("rule", "resume", "Groove Tech")
+
+
+def create_pageup_account(world: World) -> None:
+    world.run("account", "create", "Groove Tech", "--ats", "pageup")
 
 
 def staff_create(world: World) -> None:
@@ -206,6 +239,13 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     ),
     "account token": (account_token, [Action.ACCOUNT_CREATED, Action.ACCOUNT_TOKEN_CREATED]),
     "account revoke": (account_revoke, [Action.ACCOUNT_CREATED, Action.ACCOUNT_TOKEN_REVOKED]),
+    "account secret": (
+        account_secret,
+        [Action.ACCOUNT_CREATED, *[Action.ACCOUNT_SECRET_CHANGED] * 2],
+    ),
+    "rule add": (rule_add, [Action.ACCOUNT_CREATED, Action.RULE_ADDED]),
+    "rule remove": (rule_remove, [Action.ACCOUNT_CREATED, Action.RULE_ADDED, Action.RULE_REMOVED]),
+    "rule resume": (rule_resume, [Action.ACCOUNT_CREATED, Action.RULE_ADDED, Action.RULES_RESUMED]),
     "staff create": (staff_create, [Action.STAFF_CREATED]),
     "staff disable": (staff_disable, [Action.STAFF_DISABLED]),
     "staff enable": (staff_enable, [Action.STAFF_DISABLED, Action.STAFF_ENABLED]),
