@@ -22,6 +22,8 @@ from provider.ats.api import (
 from provider.ats.base import MAX_QUEUE_PAUSE, parse_retry_after
 from provider.core.accounts import Account
 from provider.core.connections import BudgetReading, get_secrets, learn, reserve
+from provider.delivery.access_tokens import AccessTokens
+from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
 from provider.delivery.http.client import HttpClient, RequestFailed
 from provider.delivery.http.requests_adapter import MAX_LIST_RESPONSE_BYTES
 from provider.delivery.user_agent import USER_AGENT
@@ -30,29 +32,10 @@ from provider.services import Services
 
 # Shorter than the leases of rounds and writers, which send several requests.
 REQUEST_TIMEOUT_SECONDS = 20.0
+IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 DEFAULT_WAIT = timedelta(seconds=30)  # after a 429 that names no time
 
 T = TypeVar("T")
-
-
-class CallFailed(Exception):
-    """The request may be sent again later; the message is one sentence for the staff."""
-
-    def __init__(self, text: str, status_code: int | None = None) -> None:
-        super().__init__(text)
-        self.status_code = status_code
-
-
-class CallDelayed(CallFailed):
-    """The budget is spent: no request may be sent for `wait`."""
-
-    def __init__(self, wait: timedelta, status_code: int | None = None) -> None:
-        super().__init__("The ATS's limit of requests is reached", status_code)
-        self.wait = wait
-
-
-class CredentialsRefused(CallFailed):
-    """The ATS refuses the account's credentials: people must act."""
 
 
 class ApiClient:
@@ -61,6 +44,7 @@ class ApiClient:
     def __init__(self, services: Services, http_client: HttpClient) -> None:
         self._services = services
         self._http_client = http_client
+        self.tokens = AccessTokens(services, self._send_token_request)
 
     def connection(self, session: Session, account: Account) -> Connection:
         """Return what an adapter knows about an account; Unavailable without the secret key."""
@@ -77,9 +61,14 @@ class ApiClient:
         """
         if request.host not in api.allowed_hosts(connection):
             raise CallFailed(f"The address of a request leads to another host: {request.host}")
-        self._reserve(api, connection, is_round=is_round)
-        response = self._send(api, connection, request)
-        self._learn(api, connection, response)
+        flow = api.used_flow(connection.settings)
+        if flow is not None:
+            connection = self.tokens.add_to(flow, connection)
+        response = self._exchange(api, connection, request, is_round=is_round)
+        if flow is not None and api.verdict(response) is Verdict.TOKEN_REFUSED:
+            refused = connection.access_token
+            connection = self.tokens.add_to(flow, connection, refused=refused)
+            response = self._exchange(api, connection, request, is_round=is_round)
         _require_answer(api, response, self._services.now())
         return response
 
@@ -105,25 +94,40 @@ class ApiClient:
         try:
             while True:
                 trial, request = steps.send(response) if response else next(steps)
-                self._reserve(api, trial, is_round=False)
-                response = self._send(api, trial, request)
-                self._learn(api, trial, response)
+                if flow := api.used_flow(trial.settings):
+                    trial = self.tokens.add_to(flow, trial)
+                response = self._exchange(api, trial, request)
         except StopIteration as end:
             report: CheckReport = end.value
             return report
         except (CallFailed, UnreadableAnswer) as error:
             return CheckReport([CheckLine(False, str(error))])
 
-    def _send(self, api: AtsApi, connection: Connection, request: ApiRequest) -> ApiResponse:
-        signed = api.sign(request, connection, self._services.now())
+    def _exchange(
+        self, api: AtsApi, connection: Connection, request: ApiRequest, *, is_round: bool = False
+    ) -> ApiResponse:
+        self._reserve(api, connection, is_round=is_round)
+        response = self._send(api.sign(request, connection, self._services.now()))
+        self._learn(api, connection, response)
+        return response
+
+    def _send_token_request(self, connection: Connection, request: ApiRequest) -> ApiResponse:
+        """Send a request to a token endpoint, which has a limit of its own."""
+        response, now = self._send(request), self._services.now()
+        if response.status_code == 429:
+            raise CallDelayed(_wait_of(response, BudgetReading(), now), 429)
+        return response
+
+    def _send(self, request: ApiRequest) -> ApiResponse:
         try:
             response = self._http_client.send(
-                signed.method,
-                signed.url,
-                {"User-Agent": USER_AGENT, **signed.headers},
-                signed.body,
+                request.method,
+                request.url,
+                {"User-Agent": USER_AGENT, **request.headers},
+                request.body,
                 max_response_bytes=MAX_LIST_RESPONSE_BYTES,
                 timeout_seconds=REQUEST_TIMEOUT_SECONDS,
+                may_repeat=request.method in IDEMPOTENT_METHODS,
             )
         except RequestFailed as error:
             raise CallFailed(str(error)) from None

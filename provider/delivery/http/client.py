@@ -92,8 +92,12 @@ class HttpClient:
         *,
         max_response_bytes: int = MAX_CALLBACK_RESPONSE_BYTES,
         timeout_seconds: float | None = None,
+        may_repeat: bool = True,
     ) -> HttpResponse:
         """Send once and return the response; raises RequestFailed.
+
+        Without `may_repeat` the request uses a new connection: over a kept one that the receiver
+        closes at this moment it would be sent twice.
 
         A response counts as soon as its headers are complete. `is_complete` is False when its body
         was longer than `max_response_bytes` or broke off.
@@ -103,7 +107,9 @@ class HttpClient:
         )
         try:
             endpoint, target = self._parse_endpoint(url)
-            request = HttpRequest(method, endpoint, target, headers, body, max_response_bytes)
+            request = HttpRequest(
+                method, endpoint, target, headers, body, max_response_bytes, may_repeat
+            )
             return self._exchange(endpoint, request, deadline)
         except TimeoutError:
             raise RequestTimedOut(TIMED_OUT) from None
@@ -139,7 +145,7 @@ class HttpClient:
         """
         handle = self._pool.take(endpoint)
         try:
-            if handle.may_have_connection(endpoint):
+            if request.may_repeat and handle.may_have_connection(endpoint):
                 with suppress(NoKeptConnection):
                     return handle.perform(request, _remaining(deadline), may_connect=False)
             resolved = self._resolver.resolve(

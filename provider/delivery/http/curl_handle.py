@@ -40,6 +40,7 @@ class HttpRequest(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | None
     max_response_bytes: int
+    may_repeat: bool = True
 
     @property
     def url(self) -> str:
@@ -144,6 +145,8 @@ class CurlHandle:
         else:
             curl.setopt(pycurl.POST, 1)
             curl.setopt(pycurl.POSTFIELDS, request.body)
+        # libcurl, too, repeats a request when a kept connection turns out to be closed.
+        curl.setopt(pycurl.FRESH_CONNECT, 0 if request.may_repeat else 1)
         curl.setopt(pycurl.CUSTOMREQUEST, request.method)
         curl.setopt(pycurl.HTTPHEADER, request.header_lines())
         curl.setopt(pycurl.TIMEOUT_MS, max(1, int(timeout_seconds * 1000)))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from provider.delivery.http import curl_handle
-from provider.delivery.http.client import HttpClient
+from provider.delivery.http.client import HttpClient, RequestFailed
 from tests.delivery.receivers import (
     NO_RESPONSE_ERROR,
     UNREACHABLE_ERROR,
@@ -94,6 +94,18 @@ def test_closed_kept_connection_costs_no_attempt(
     # The second request arrives twice: the client cannot know that the first copy was ignored.
     assert len(receiver.requests) == 3
     assert len(set(receiver.requests)) == 1
+
+
+def test_request_that_may_not_repeat_uses_a_new_connection_once(
+    http_client: HttpClient, receiver: ScriptedReceiver
+) -> None:
+    receiver.add_behaviours(
+        receiver.respond_with(NO_CONTENT, NO_CONTENT), receiver.respond_with(b"")
+    )
+    assert send_within_deadline(http_client, receiver.url).status_code == 204
+    with pytest.raises(RequestFailed, match=NO_RESPONSE_ERROR):
+        http_client.send("POST", receiver.url, {}, b"{}", may_repeat=False)
+    assert [request.split(b" ")[0] for request in receiver.requests] == [b"PUT", b"POST"]
 
 
 def test_kept_connection_that_breaks_off_in_headers_gives_error(
