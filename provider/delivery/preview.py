@@ -7,7 +7,8 @@ from provider.ats import ADAPTERS
 from provider.ats.api import UnreadableAnswer, Window
 from provider.core.accounts import Account
 from provider.core.connections import Record, matches
-from provider.delivery.api_client import ApiClient, CallFailed
+from provider.delivery.api_client import ApiClient
+from provider.delivery.api_errors import CallFailed
 from provider.errors import Invalid, Unavailable
 from provider.services import Services
 

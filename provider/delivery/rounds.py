@@ -47,13 +47,8 @@ from provider.core.connections.source_cursor import (
 )
 from provider.core.orders import Order
 from provider.core.scheduled import ScheduledWork, WorkContext
-from provider.delivery.api_client import (
-    ApiClient,
-    CallDelayed,
-    CallFailed,
-    CredentialsRefused,
-    open_api_client,
-)
+from provider.delivery.api_client import ApiClient, open_api_client
+from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
 from provider.delivery.circuit_breaker import TOKEN_PROBE_INTERVAL
 from provider.errors import Unavailable
 from provider.logging_config import log_after_commit

@@ -5,6 +5,7 @@ The works of orders and kinds are in `core/kinds/__init__.py`.
 
 from provider.core import kinds
 from provider.core.scheduled import ScheduledWork
+from provider.delivery.keep_tokens import KEEP_TOKENS
 from provider.delivery.rounds import READ_SOURCES
 from provider.delivery.sweep import SEND_DUE_MESSAGES
 from provider.maintenance.prune_bodies import PRUNE_BODIES
@@ -13,5 +14,6 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     *kinds.SCHEDULED_WORKS,
     SEND_DUE_MESSAGES,
     READ_SOURCES,
+    KEEP_TOKENS,
     PRUNE_BODIES,
 )

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from provider.config import Settings
+from provider.core.connections import forget_tokens
 from provider.errors import Conflict, Invalid
 from provider.maintenance import schema_version
 from provider.maintenance.atomic_folder import atomic_folder
@@ -101,7 +102,11 @@ def restore_rows(
             # An upgrade changes rows, so the checksums hold only for the same version.
             is_current = manifest.database_version == schema_version.head()
             copy_all_rows(
-                session, target, report_progress, expected=manifest.tables if is_current else None
+                session,
+                target,
+                report_progress,
+                expected=manifest.tables if is_current else None,
+                finish=forget_tokens,
             )
 
 

@@ -64,10 +64,12 @@ def copy_all_rows(
     report_progress: ProgressCallback,
     *,
     expected: TableChecksums | None = None,
+    finish: Callable[[Session], None] | None = None,
 ) -> TableChecksums:
     """Copy every row into a prepared target, compare the checksums, and mark the target complete.
 
-    Rows that the target has already are compared first. Conflict if checksums differ.
+    Rows that the target has already are compared first. Conflict if checksums differ. `finish`
+    changes the copy in the transaction that marks it complete.
     """
     copied = {
         table.name: _copy_table(source, target, table, report_progress) for table in all_tables()
@@ -82,6 +84,8 @@ def copy_all_rows(
             )
         if not target.is_sqlite:
             _advance_sequences(session)
+        if finish is not None:
+            finish(session)
         schema_version.stamp(session, schema_version.head())
     return copied
 

@@ -1,7 +1,6 @@
 """`provider rule …` and `provider account secret`, with the dummy ATS."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -30,8 +29,7 @@ def world(
     monkeypatch: pytest.MonkeyPatch,
 ) -> ApiWorld:
     monkeypatch.setenv("PROVIDER_PRIVATE_CALLBACKS", "allow")
-    settings = replace(services.settings, private_callbacks=True)
-    return ApiWorld.create(replace(services, settings=settings), clock, fake)
+    return ApiWorld.of_dummy(services, clock, fake)
 
 
 def add_rule(run: Run, *words: str) -> str:
@@ -138,7 +136,7 @@ def test_check_tries_the_credentials(world: ApiWorld, fake: FakeDummy, run: Run)
 
 
 def test_check_of_a_new_account_says_what_is_missing(world: ApiWorld, run: Run) -> None:
-    world.set_key(None)
+    world.set_secret("key", None)
     findings = parse_json(run("account", "check", "Groove Tech", "--json", code=1))
     missing = [finding["text"] for finding in findings if not finding["ok"]]
     assert missing == [

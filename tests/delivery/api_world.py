@@ -1,8 +1,8 @@
-"""An account whose ATS is the dummy: rules, rounds and writers, for the tests of both."""
+"""An account of an ATS with an API: its rules, rounds and writers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +10,13 @@ from sqlalchemy import select
 
 from provider.core.accounts import Account
 from provider.core.connections import Arrival, Rule, SourceCursor, set_secret
+from provider.core.connections.resume import resume_api
 from provider.core.orders import Order
 from provider.core.products import Product
+from provider.delivery import Dispatcher
 from provider.delivery.api_client import open_api_client
 from provider.delivery.rounds import ensure_cursors, read_due_sources
-from provider.outbox import Attempt, Message
+from provider.outbox import WRITER, Attempt, Message, QueueName
 from provider.services import Services
 from tests import factories
 from tests.dummy_ats import KEY, FakeDummy
@@ -25,31 +27,60 @@ ROUND = timedelta(minutes=1)  # the interval of the dummy's source
 
 @dataclass
 class ApiWorld:
-    """One account of the dummy ATS, and a test that its rules order."""
+    """One account of an ATS with an API, and a test that its rules order."""
 
     services: Services
     clock: ManualClock
-    fake: FakeDummy
     account_id: int
     product: str
+    interval: timedelta = ROUND  # of the source that reads changes
 
     @classmethod
     def create(
-        cls, services: Services, clock: ManualClock, fake: FakeDummy, **options: Any
+        cls,
+        services: Services,
+        clock: ManualClock,
+        *,
+        ats: str,
+        options: dict[str, Any],
+        secrets: dict[str, str],
+        interval: timedelta = ROUND,
     ) -> "ApiWorld":
-        account_id, _ = factories.create_account(
-            services, ats="dummy", options={"base_url": fake.url, **options}
-        )
-        world = cls(services, clock, fake, account_id, factories.create_test(services))
-        world.set_key(KEY)
+        settings = replace(services.settings, private_callbacks=True)
+        services = replace(services, settings=settings)
+        account_id, _ = factories.create_account(services, ats=ats, options=options)
+        product = factories.create_test(services)
+        world = cls(services, clock, account_id, product, interval)
+        for name, value in secrets.items():
+            world.set_secret(name, value)
         return world
 
-    def set_key(self, key: str | None) -> None:
+    @classmethod
+    def of_dummy(
+        cls, services: Services, clock: ManualClock, fake: FakeDummy, **options: Any
+    ) -> "ApiWorld":
+        return cls.create(
+            services,
+            clock,
+            ats="dummy",
+            options={"base_url": fake.url, **options},
+            secrets={"key": KEY},
+        )
+
+    def set_secret(self, name: str, value: str | None) -> None:
         with self.services.db.writing() as session:
             account = session.get_one(Account, self.account_id)
-            set_secret(session, self.services.secret_box, account, "key", key, self.clock.now())
+            box = self.services.secret_box
+            set_secret(session, box, account, name, value, self.clock.now())
+            resume_api(session, account, self.clock.now())
+
+    def set_options(self, **options: Any) -> None:
+        with self.services.db.writing() as session:
+            account = session.get_one(Account, self.account_id)
+            account.options = {**account.options, **options}
 
     def add_rule(self, stage: str = "Test", **columns: Any) -> int:
+        columns = {"match": {"stage": stage}, **columns}
         with self.services.db.writing() as session:
             product = session.scalars(
                 select(Product).where(Product.public_id == self.product)
@@ -57,7 +88,6 @@ class ApiWorld:
             rule = Rule(
                 account_id=self.account_id,
                 product=product,
-                match={"stage": stage},
                 created_at=self.clock.now(),
                 **columns,
             )
@@ -68,10 +98,10 @@ class ApiWorld:
             return rule.id
 
     def add_known_rule(self, stage: str = "Test", **columns: Any) -> int:
-        """Add a rule whose first round is over: later matches are new."""
+        """Add a rule whose first rounds are over: later matches are new."""
         rule_id = self.add_rule(stage, **columns)
         self.read()
-        self.clock.advance(ROUND)
+        self.clock.advance(self.interval)
         return rule_id
 
     def read(self) -> None:
@@ -81,7 +111,7 @@ class ApiWorld:
 
     def read_next(self) -> None:
         """Wait for the next round, and run it to its end."""
-        self.clock.advance(ROUND)
+        self.clock.advance(self.interval)
         self.read()
 
     def orders(self) -> list[str]:
@@ -100,9 +130,13 @@ class ApiWorld:
             rows = session.scalars(select(Arrival).order_by(Arrival.id))
             return [(row.outcome, row.reason) for row in rows]
 
-    def cursor(self) -> SourceCursor:
+    def cursor(self, source: str = "people") -> SourceCursor:
         with self.services.db.reading() as session:
-            return session.scalars(select(SourceCursor)).one()
+            return session.get_one(SourceCursor, (self.account_id, source))
+
+    def deliver(self, dispatcher: Dispatcher, host: str = "127.0.0.1") -> int:
+        """Send the due messages of the writers; return the number of attempts."""
+        return dispatcher.drain(str(QueueName(self.account_id, WRITER, host)))
 
     def stored_texts(self) -> str:
         """Return every text that the outbox and the cursors show to staff."""

@@ -1,7 +1,6 @@
 """Rounds: sources are read page by page, and each record and rule orders once."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,10 +10,10 @@ from provider.ats import ADAPTERS
 from provider.ats.api import ApiRequest, Connection
 from provider.core.accounts import Account
 from provider.core.connections import resume_sources
-from provider.core.connections.resume import resume_api
 from provider.core.connections.source_cursor import acquire_lease
 from provider.delivery import api_client, rounds
-from provider.delivery.api_client import CallFailed, open_api_client
+from provider.delivery.api_client import open_api_client
+from provider.delivery.api_errors import CallFailed
 from provider.delivery.http import client as client_module
 from provider.delivery.rounds import LEASE, Round
 from provider.services import Services
@@ -43,8 +42,7 @@ def fake(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDu
 
 @pytest.fixture
 def world(services: Services, clock: ManualClock, fake: FakeDummy) -> ApiWorld:
-    settings = replace(services.settings, private_callbacks=True)
-    return ApiWorld.create(replace(services, settings=settings), clock, fake)
+    return ApiWorld.of_dummy(services, clock, fake)
 
 
 def test_record_that_reaches_the_stage_is_ordered_once(world: ApiWorld, fake: FakeDummy) -> None:
@@ -210,10 +208,7 @@ def test_refused_key_waits_for_people(world: ApiWorld, fake: FakeDummy) -> None:
     world.read_next()
     assert len(fake.ledger) == 1
     assert world.cursor().last_error == "The ATS refuses the account's credentials with 401"
-    world.set_key("another key")
-    with world.services.db.writing() as session:
-        account = session.get_one(Account, world.account_id)
-        resume_api(session, account, world.clock.now())
+    world.set_secret("key", "another key")
     world.read()
     assert world.orders() == ["ana@example.org"]
 
@@ -350,7 +345,7 @@ def test_slice_of_time_ends_between_two_pages(
 
 
 def test_missing_secret_is_named_and_nothing_is_sent(world: ApiWorld, fake: FakeDummy) -> None:
-    world.set_key(None)
+    world.set_secret("key", None)
     world.add_rule()
     world.read()
     assert world.cursor().last_error == "Not set yet: key"

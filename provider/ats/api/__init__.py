@@ -8,11 +8,13 @@ from provider.ats.api.base import (
     Choice,
     ChooserSteps,
     Verdict,
+    budget_of_rate,
     parse_moment,
 )
 from provider.ats.api.connection import Connection
 from provider.ats.api.http import JSON_TYPE, ApiRequest, ApiResponse, UnreadableAnswer
 from provider.ats.api.source import CANDIDATE_KEY, Page, PageState, Source, Window
+from provider.ats.api.token_flow import TokenFlow, TokenRefused, Tokens, form_request
 from provider.ats.api.writer import PLACED, OrderSummary, Steps, Writer, WriteRejected, WriteTask
 
 __all__ = [
@@ -33,11 +35,16 @@ __all__ = [
     "PageState",
     "Source",
     "Steps",
+    "TokenFlow",
+    "TokenRefused",
+    "Tokens",
     "UnreadableAnswer",
     "Verdict",
     "Window",
     "WriteRejected",
     "WriteTask",
     "Writer",
+    "budget_of_rate",
+    "form_request",
     "parse_moment",
 ]

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from provider.ats.api.connection import Connection
 from provider.ats.api.http import ApiRequest, ApiResponse
 from provider.ats.api.source import Source
+from provider.ats.api.token_flow import TokenFlow
 from provider.ats.api.writer import Writer
 from provider.core.connections import Budget, BudgetReading
 
@@ -78,6 +79,7 @@ class AtsApi(ABC):
     required_facts: ClassVar[tuple[str, ...]] = ()
     sources: ClassVar[tuple[Source, ...]] = ()
     writers: ClassVar[tuple[Writer, ...]] = ()
+    token_flow: ClassVar[TokenFlow | None] = None
 
     @abstractmethod
     def base_url(self, settings: Mapping[str, Any]) -> str:
@@ -131,11 +133,23 @@ class AtsApi(ABC):
             return Verdict.LATER
         return Verdict.ANSWER
 
+    def used_flow(self, settings: Mapping[str, Any]) -> TokenFlow | None:
+        """Return the token flow that the account's settings choose."""
+        flow = self.token_flow
+        return flow if flow and flow.is_used(settings) else None
+
     def find_source(self, name: str) -> Source | None:
         return next((source for source in self.sources if source.name == name), None)
 
     def find_writer(self, name: str) -> Writer | None:
         return next((writer for writer in self.writers if writer.name == name), None)
+
+
+def budget_of_rate(client: str, rate: float) -> Budget:
+    """Return the budget of a client that may send `rate` requests in a second."""
+    if rate < 1:
+        return Budget(client, 1, timedelta(seconds=1 / rate))
+    return Budget(client, int(rate), timedelta(seconds=1))
 
 
 def parse_moment(text: str, now: datetime) -> datetime | None:

@@ -1,6 +1,7 @@
 """Connections: what an account needs to call its ATS's API, and what was read there."""
 
 from provider.core.connections.account_secret import AccountSecret, get_secrets, set_secret
+from provider.core.connections.api_token import ApiToken, forget_tokens
 from provider.core.connections.arrival import (
     EXISTING,
     ORDERED,
@@ -21,6 +22,7 @@ __all__ = [
     "REFUSED",
     "AccountSecret",
     "ApiBudget",
+    "ApiToken",
     "Arrival",
     "Budget",
     "BudgetReading",
@@ -30,6 +32,7 @@ __all__ = [
     "SourceCursor",
     "apply_rules",
     "find_rule",
+    "forget_tokens",
     "get_secrets",
     "learn",
     "list_arrivals",

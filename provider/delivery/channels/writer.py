@@ -22,7 +22,8 @@ from provider.core.accounts import Account
 from provider.core.orders import REPORT, Order
 from provider.core.orders.queries import get_result
 from provider.core.report import build_report
-from provider.delivery.api_client import ApiClient, CallDelayed, CallFailed, CredentialsRefused
+from provider.delivery.api_client import ApiClient
+from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.http.client import HttpClient
 from provider.errors import Conflict, Invalid, Unavailable

@@ -1,16 +1,13 @@
 """Writers: what is written into the ATS at the end of an order, once, and by its own queue."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import update
 
 from provider import outbox
-from provider.core.accounts import Account
 from provider.core.connections import AccountSecret
-from provider.core.connections.resume import resume_api
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
 from provider.outbox import WRITER, Message, QueueName
@@ -32,8 +29,7 @@ def fake(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDu
 
 @pytest.fixture
 def world(services: Services, clock: ManualClock, fake: FakeDummy) -> ApiWorld:
-    settings = replace(services.settings, private_callbacks=True)
-    world = ApiWorld.create(replace(services, settings=settings), clock, fake)
+    world = ApiWorld.of_dummy(services, clock, fake)
     world.add_known_rule()
     fake.add(1)
     world.read()
@@ -52,10 +48,6 @@ def order(world: ApiWorld) -> str:
     return world.order_ids()[0]
 
 
-def deliver(world: ApiWorld, dispatcher: Dispatcher) -> int:
-    return dispatcher.drain(str(QueueName(world.account_id, WRITER, "127.0.0.1")))
-
-
 def notes(fake: FakeDummy) -> list[str]:
     return fake.people[1].notes
 
@@ -64,7 +56,7 @@ def test_result_is_written_once_with_its_marker(
     world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str
 ) -> None:
     factories.finish_test(world.services, order)
-    assert deliver(world, dispatcher) == 1
+    assert world.deliver(dispatcher) == 1
     assert notes(fake) == [f"Reasoning: excelled [order {order}, 1]"]
     assert world.message_states() == {"note": ["delivered"]}
 
@@ -75,9 +67,7 @@ def test_order_of_a_rule_has_no_callback(world: ApiWorld, order: str) -> None:
 
 
 def test_switch_off_writes_nothing(world: ApiWorld, order: str) -> None:
-    with world.services.db.writing() as session:
-        account = session.get_one(Account, world.account_id)
-        account.options = {**account.options, "notes": False}
+    world.set_options(notes=False)
     factories.finish_test(world.services, order)
     assert world.message_states() == {}
 
@@ -88,10 +78,10 @@ def test_write_whose_answer_was_lost_is_not_repeated(
 ) -> None:
     factories.finish_test(world.services, order)
     fake.fail_next("POST", "/notes", failure, after=True)  # type: ignore[arg-type]
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     assert world.message_states() == {"note": ["waiting"]}
     world.clock.advance(timedelta(minutes=1))
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     assert len(notes(fake)) == 1
     assert world.message_states() == {"note": ["delivered"]}
 
@@ -109,7 +99,7 @@ def test_process_killed_after_the_write_does_not_repeat_it(
         assert not isinstance(delivery, Exception)
     assert delivery.send().decision == "delivered"
     world.clock.advance(channel.lease)
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     assert len(notes(fake)) == 1
     assert world.message_states() == {"note": ["delivered"]}
 
@@ -118,12 +108,12 @@ def test_correction_after_reopening_is_a_second_note(
     world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str
 ) -> None:
     factories.finish_test(world.services, order, {})
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     with world.services.db.writing() as session:
         found = Order.find(session, order)
         found.reopen(session, world.services.secret_box, "staff", "", world.clock.now())
     factories.finish_test(world.services, order)
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     first, second = notes(fake)
     assert first == f"Reasoning: failed [order {order}, 1]"
     assert second == f"Correction: Reasoning: excelled [order {order}, 3]"
@@ -134,7 +124,7 @@ def test_note_for_a_deleted_person_fails_with_a_sentence(
 ) -> None:
     fake.people.clear()
     factories.finish_test(world.services, order)
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     assert world.message_states() == {"note": ["parked"]}
     assert "The person is gone" in world.stored_texts()
 
@@ -145,13 +135,11 @@ def test_refused_key_pauses_the_writers_and_a_new_key_resumes_them(
     fake.key = "another key"
     factories.finish_test(world.services, order)
     fake.ledger.clear()
-    deliver(world, dispatcher)
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
+    world.deliver(dispatcher)
     assert len(fake.ledger) == 1
-    world.set_key("another key")
-    with world.services.db.writing() as session:
-        resume_api(session, session.get_one(Account, world.account_id), world.clock.now())
-    deliver(world, dispatcher)
+    world.set_secret("key", "another key")
+    world.deliver(dispatcher)
     assert len(notes(fake)) == 1
 
 
@@ -160,11 +148,11 @@ def test_too_many_requests_pause_the_queue_as_the_ats_asks(
 ) -> None:
     factories.finish_test(world.services, order)
     fake.fail_next("POST", "/notes", status(429, Retry_After="60"))
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     world.clock.advance(timedelta(seconds=59))
-    assert deliver(world, dispatcher) == 0
+    assert world.deliver(dispatcher) == 0
     world.clock.advance(timedelta(seconds=2))
-    assert deliver(world, dispatcher) == 1
+    assert world.deliver(dispatcher) == 1
     assert len(notes(fake)) == 1
 
 
@@ -178,14 +166,12 @@ def test_budget_is_never_exceeded_and_every_note_is_written(
     for number in range(2, 13):
         fake.add(number, email=f"p{number}@example.org")
     world.read_next()
-    with world.services.db.writing() as session:
-        account = session.get_one(Account, world.account_id)
-        account.options = {**account.options, "limit": 100}  # what we believe at first
+    world.set_options(limit=100)  # what we believe at first
     fake.budget_limit = 5
     for public_id in world.order_ids():
         factories.finish_test(world.services, public_id)
     for _ in range(40):
-        deliver(world, dispatcher)
+        world.deliver(dispatcher)
         world.clock.advance(timedelta(seconds=2))
     assert all(len(person.notes) == 1 for person in fake.people.values())
     refused = [line for line in fake.ledger if line.status_code == 429]
@@ -195,9 +181,7 @@ def test_budget_is_never_exceeded_and_every_note_is_written(
 def test_rounds_leave_a_share_of_the_budget_to_writers(
     world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str
 ) -> None:
-    with world.services.db.writing() as session:
-        account = session.get_one(Account, world.account_id)
-        account.options = {**account.options, "limit": 10}
+    world.set_options(limit=10)
     fake.budget_limit = 10
     fake.lazy_people = 60
     factories.finish_test(world.services, order)
@@ -205,7 +189,7 @@ def test_rounds_leave_a_share_of_the_budget_to_writers(
     world.read_next()
     assert len(fake.requests("GET", "/people?")) == 7
     assert world.cursor().page_state == {"page": 8}
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     assert len(notes(fake)) == 1
     assert {line.status_code for line in fake.ledger} == {200, 201}
 
@@ -217,7 +201,7 @@ def test_secret_that_cannot_be_decrypted_pauses_the_account_alone(
         session.execute(update(AccountSecret).values(value_encrypted=b"x" * 60))
     factories.finish_test(world.services, order)
     fake.ledger.clear()
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     assert fake.ledger == []
     assert world.message_states() == {"note": ["waiting"]}
     with world.services.db.reading() as session:
@@ -230,7 +214,7 @@ def test_body_is_stored_encrypted_and_attempts_hold_no_key(
 ) -> None:
     factories.finish_test(world.services, order)
     fake.fail_next("POST", "/notes", status(418, f'"{KEY}"'.encode()))
-    deliver(world, dispatcher)
+    world.deliver(dispatcher)
     with world.services.db.reading() as session:
         message = session.query(Message).filter(Message.topic == "note").one()
         assert message.body_encrypted
