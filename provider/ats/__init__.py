@@ -8,11 +8,12 @@ from provider.ats.base import (
     StatusUpdate,
 )
 from provider.ats.greenhouse import Greenhouse
+from provider.ats.jobtrain import Jobtrain
 from provider.ats.pageup import PageUp
 from provider.ats.workable import Workable
 
 ADAPTERS: dict[str, AtsAdapter] = {
-    adapter.name: adapter for adapter in (Workable(), Greenhouse(), PageUp())
+    adapter.name: adapter for adapter in (Workable(), Greenhouse(), Jobtrain(), PageUp())
 }
 
 __all__ = [

@@ -127,7 +127,8 @@ class AtsAdapter:
     def setting_values(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return every setting of this ATS; `options` is the account's, which has the changed."""
         return {
-            setting.name: options.get(setting.name, setting.default) for setting in self.settings
+            setting.name: setting.effective(options.get(setting.name, setting.default))
+            for setting in self.settings
         }
 
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:

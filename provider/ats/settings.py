@@ -32,6 +32,10 @@ class Setting(ABC):
     def parse(self, text: str) -> Any:
         """Return the value of a text; Invalid says what a value should be."""
 
+    def effective(self, value: Any) -> Any:
+        """Return what a stored value means."""
+        return value
+
     def format(self, value: Any) -> str:
         """Return the text from which `parse` makes this value."""
         return "none" if value is None else str(value)
@@ -153,7 +157,13 @@ class Address(Setting):
 
 @dataclass(frozen=True)
 class Table(Setting):
-    """Names and their values: `Basic=Qm3x, Enhanced=Zk8a`, or none."""
+    """Names and their values: `Basic=Qm3x, Enhanced=Zk8a`. Those of `default` stay, unless given.
+
+    Where there are defaults, only their names may be given.
+    """
+
+    def effective(self, value: Any) -> dict[str, str]:
+        return {**(self.default or {}), **(value or {})}
 
     def parse(self, text: str) -> dict[str, str]:
         if text in ("", "none"):
@@ -162,6 +172,9 @@ class Table(Setting):
         table = {name.strip(): value.strip() for name, _, value in pairs}
         if not all(equals and name.strip() and value.strip() for name, equals, value in pairs):
             raise Invalid(f"{self.name} should look like NAME=VALUE, NAME=VALUE, or none")
+        if self.default and (unknown := [name for name in table if name not in self.default]):
+            names = ", ".join(self.default)
+            raise Invalid(f"{self.name} has no name “{unknown[0]}”: there are {names}")
         return table
 
     def format(self, value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import product
 from typing import Any
 
@@ -13,6 +13,7 @@ from provider.ats.api import (
     CheckReport,
     CheckSteps,
     Connection,
+    budget_of_rate,
 )
 from provider.ats.base import AtsAdapter
 from provider.ats.pageup.signing import SignatureForm, sign
@@ -51,11 +52,8 @@ class PageUpApi(AtsApi):
 
     def budget(self, connection: Connection) -> Budget:
         """Return the setting `rate`: PageUp documents no limit."""
-        rate = float(connection.settings["rate"])
         client = connection.client_digest("pageup", connection.secret("api_key"))
-        if rate < 1:
-            return Budget(client, 1, timedelta(seconds=1 / rate))
-        return Budget(client, int(rate), timedelta(seconds=1))
+        return budget_of_rate(client, float(connection.settings["rate"]))
 
     def check(self, connection: Connection) -> CheckSteps:
         """Ask for one candidate in every form of the signature until one is accepted."""
@@ -68,13 +66,13 @@ class PageUpApi(AtsApi):
                 forms.append(form)
         base_url = connection.settings["base_url"]
         other_version = base_url[:-1] + {"1": "2", "2": "1"}.get(base_url[-1], base_url[-1])
-        codes = []
+        codes: dict[str, int] = {}  # the last one of each address
         for address in dict.fromkeys((base_url, other_version)):
             for form in forms:
                 settings = {**connection.settings, **vars(form), "base_url": address}
                 trial = replace(connection, settings=settings)
                 response = yield trial, get(f"{address}/candidates?page=1&per_page=1")
-                codes.append(response.status_code)
+                codes[address] = response.status_code
                 if response.is_success:
                     found = {
                         name: settings[name]
@@ -84,7 +82,7 @@ class PageUpApi(AtsApi):
                     return CheckReport((_found_line(found),), found)
                 if response.status_code != 401:
                     break
-        return CheckReport((CheckLine(False, _refused_text(codes)),))
+        return CheckReport((CheckLine(False, _refused_text(codes[base_url])),))
 
 
 class PageUp(AtsAdapter):
@@ -122,10 +120,10 @@ def _found_line(found: Mapping[str, Any]) -> CheckLine:
     return CheckLine(True, f"PageUp accepts the key with other settings, now kept: {changes}")
 
 
-def _refused_text(codes: list[int]) -> str:
-    if set(codes) == {401}:
+def _refused_text(code: int) -> str:
+    if code == 401:
         return (
             "PageUp refuses the key in every form: check the key, the secret, and the region of "
             "base_url"
         )
-    return f"PageUp answers {codes[-1]}: check base_url"
+    return f"PageUp answers {code}: check base_url"
