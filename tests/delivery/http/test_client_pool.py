@@ -100,7 +100,7 @@ def test_request_that_may_not_repeat_uses_a_new_connection_once(
     http_client: HttpClient, receiver: ScriptedReceiver
 ) -> None:
     receiver.add_behaviours(
-        receiver.respond_with(NO_CONTENT, NO_CONTENT), receiver.respond_with(b"")
+        receiver.respond_with(NO_CONTENT, then=receiver.keep_open), receiver.respond_with(b"")
     )
     assert send_within_deadline(http_client, receiver.url).status_code == 204
     with pytest.raises(RequestFailed, match=NO_RESPONSE_ERROR):
