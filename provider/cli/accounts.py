@@ -30,7 +30,7 @@ from provider.cli.common import (
 from provider.cli.products import find_product
 from provider.core.accounts import Account, AccountProduct, Caller
 from provider.core.audit import Action
-from provider.core.connections import set_secret
+from provider.core.connections import open_rules, set_secret
 from provider.core.connections.resume import resume_api
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
@@ -175,8 +175,7 @@ def check(name_: str, as_json: bool) -> None:
         with services.db.reading() as session:
             account = Account.get_by_name(session, name_)
             lines = check_account(session, services, account)
-        if ADAPTERS[account.ats].api:
-            lines += _try_credentials(services, account)
+        lines += _try_credentials(services, account)
     if as_json:
         print_json([{"ok": line.is_ok, "text": line.text} for line in lines])
     else:
@@ -186,12 +185,19 @@ def check(name_: str, as_json: bool) -> None:
 
 
 def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
-    """Try the credentials at the ATS, and keep the settings that turned out to be right."""
-    api = ADAPTERS[account.ats].api
-    assert api is not None
+    """Try the credentials at the ATS, and keep the settings that turned out to be right.
+
+    An ATS that orders through our endpoints may need no credentials of its API.
+    """
+    adapter = ADAPTERS[account.ats]
+    if (api := adapter.api) is None:
+        return []
     with open_api_client(services) as client:
         with services.db.reading() as session:
             connection = client.connection(session, account)
+            needs_api = connection.secrets or open_rules(session, account.id)
+        if adapter.has_endpoints and not needs_api:
+            return []
         report = client.check(api, connection)
     if report.found_settings:
         with services.db.writing() as session:

@@ -79,7 +79,7 @@ def add(
         )
         session.add(new_rule)
         session.flush()
-        ensure_cursors(session, account, services.now())
+        ensure_cursors(session, account, services.now(), backfill=backfill)
         subject = f"account:{account.public_id}"
         fields = {"rule": new_rule.id, **new_rule.audit_fields()}
         record_command(session, services.now(), Action.RULE_ADDED, subject, after=fields)

@@ -1,7 +1,6 @@
 """The candidates who match a rule's condition at present, without ordering anything."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from provider.ats import ADAPTERS
 from provider.ats.api import UnreadableAnswer, Window
@@ -9,10 +8,9 @@ from provider.core.accounts import Account
 from provider.core.connections import Record, matches
 from provider.delivery.api_client import ApiClient
 from provider.delivery.api_errors import CallFailed
+from provider.delivery.rounds import START_OF_TIME
 from provider.errors import Invalid, Unavailable
 from provider.services import Services
-
-START_OF_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def find_matches(

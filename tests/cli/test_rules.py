@@ -10,7 +10,7 @@ from provider.services import Services
 from tests.cli.test_commands import Run, error_message, parse_json
 from tests.cli.test_commands import run as run
 from tests.delivery.api_world import ApiWorld, dummy_server
-from tests.dummy_ats import KEY, FakeDummy, registered_dummy
+from tests.dummy_ats import KEY, Dummy, FakeDummy, registered_dummy
 from tests.factories import ManualClock
 
 
@@ -61,9 +61,11 @@ def test_wrong_condition_is_refused(world: ApiWorld, run: Run, when: str, messag
     assert error_message(run(*words, code=1)) == message
 
 
-def test_account_whose_ats_orders_by_itself_needs_no_rules(world: ApiWorld, run: Run) -> None:
-    run("account", "create", "Other", "--ats", "greenhouse")
-    words = ("rule", "add", "Other", "--when", "stage=Test", "--product", "reasoning")
+def test_account_whose_ats_has_no_api_needs_no_rules(
+    world: ApiWorld, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Dummy, "api", None)
+    words = ("rule", "add", "Groove Tech", "--when", "stage=Test", "--product", "reasoning")
     assert "orders by itself" in error_message(run(*words, code=1))
 
 

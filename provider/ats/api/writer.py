@@ -56,6 +56,15 @@ class OrderSummary:
     is_correction: bool
 
     @property
+    def sentence(self) -> str:
+        """The result in one line, with the report's address and the marker."""
+        outcome = self.grade or self.outcome or self.status
+        score = "" if self.score is None else f", {self.score:g} %"
+        report = f" Report: {self.report_url}" if self.report_url else ""
+        correction = "Correction: " if self.is_correction else ""
+        return f"{correction}{self.product}: {outcome}{score}.{report}  {self.marker}"
+
+    @property
     def marker(self) -> str:
         """The text by which an earlier attempt's note is found again."""
         return f"[order {self.public_id}, {self.revision}]"

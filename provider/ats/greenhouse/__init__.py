@@ -14,9 +14,10 @@ from provider.ats.base import (
     StatusUpdate,
     is_rejection,
 )
+from provider.ats.greenhouse.harvest import HarvestApi
 from provider.ats.greenhouse.listed_kinds import listed_kinds
 from provider.ats.greenhouse.payload import CLOSED_STATUSES
-from provider.ats.settings import YesNo
+from provider.ats.settings import Address, Choice, Duration, Text, YesNo
 from provider.core.orders import COMPLETED
 from provider.outbox import Outcome
 
@@ -47,7 +48,36 @@ class Greenhouse(AtsAdapter):
             "report declined, expired and cancelled orders as complete, so that the candidate's "
             "stage is not held up",
         ),
+        Choice(
+            "harvest_auth",
+            "the kind of the Harvest credential: the customer's own, or a partner's",
+            "client_credentials",
+            ("client_credentials", "code"),
+        ),
+        Text(
+            "harvest_user_id", "the id of the Greenhouse user who acts; none for the credential's"
+        ),
+        YesNo("notes", "write a note about the result of an order by a rule", default=True),
+        Choice(
+            "note_visibility",
+            "who sees notes and files",
+            "private",
+            ("private", "public", "admin_only"),
+        ),
+        YesNo("attach_pdf", "attach the report to the application", default=True),
+        Choice(
+            "attachment_type",
+            "the type of that file",
+            "take_home_test",
+            ("take_home_test", "other"),
+        ),
+        Duration("poll_every", "how often entries into stages are read", 300),
+        Duration("refresh_lifetime", "how long an unused refresh token lives", 86_400),
+        Address("api_base", "the address of Harvest", "https://harvest.greenhouse.io/v3"),
+        Address("token_url", "the address for tokens", "https://auth.greenhouse.io/token"),
+        Address("authorize_url", "the consent page", "https://auth.greenhouse.io/authorize"),
     )
+    api = HarvestApi()
 
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:
         """Register Greenhouse's four endpoints under /greenhouse/, and describe them."""
