@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.ats import ADAPTERS
 from provider.ats.api import CANDIDATE_KEY, PLACED
+from provider.core.accounts import Account
 from provider.core.orders import FINAL_STATUSES, Order, OrderEvent, StatusChange, StatusSubscriber
 
 
@@ -48,9 +49,14 @@ def enqueue_writers(session: Session, change: StatusChange) -> None:
     )
 
 
-def enqueue_writers_of_placement(session: Session, order: Order, now: datetime) -> None:
+def enqueue_writers_of_placement(
+    session: Session, account: Account, order_id: str, now: datetime
+) -> None:
     """Append a message for each writer that says that a rule has placed an order."""
-    _append_writer_messages(session, order, PLACED, now)
+    adapter = ADAPTERS[account.ats]
+    settings = adapter.setting_values(account.options)
+    if adapter.api and any(writer.writes(PLACED, settings) for writer in adapter.api.writers):
+        _append_writer_messages(session, Order.find(session, order_id), PLACED, now)
 
 
 def _append_writer_messages(

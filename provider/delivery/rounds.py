@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
@@ -45,7 +45,6 @@ from provider.core.connections.source_cursor import (
     find_leased,
     has_due_cursor,
 )
-from provider.core.orders import Order
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.delivery.api_client import ApiClient, open_api_client
 from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
@@ -61,7 +60,9 @@ LEASE = timedelta(minutes=2)  # of one page: a request, and the transaction afte
 # One account's long round must not keep the others waiting.
 SLICE_SECONDS = 20.0
 MAX_ORDERS_PER_ROUND = 500
+RECORDS_PER_TRANSACTION = 20
 MAX_ERROR_LENGTH = 500
+START_OF_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # before any ATS
 
 log = structlog.get_logger()
 
@@ -146,23 +147,25 @@ class Round:
     def _apply(self, step: Step, page: Page) -> bool:
         """Place the orders of a page and move the cursor; return whether the round goes no further.
 
-        The brake keeps the page: it is read again when staff let the round go on.
+        Several short transactions place the orders, or other writers would wait for a long one.
+        The last one moves the cursor. The brake keeps the page: it is read again when staff let
+        the round go on.
         """
+        problems = list(page.problems)
+        for records in batched(page.records, RECORDS_PER_TRANSACTION):
+            with self._leased() as (session, cursor):
+                context, rules = self._rule_context(session, cursor)
+                for record in records:
+                    if cursor.orders >= MAX_ORDERS_PER_ROUND:
+                        cursor.stopped_reason = (
+                            f"{MAX_ORDERS_PER_ROUND} orders were placed in one round"
+                        )
+                        _release(cursor, context.now)
+                        return True
+                    cursor.orders += _order(context, rules, record, problems)
+                cursor.leased_until = context.now + LEASE
         with self._leased() as (session, cursor):
             now = self.services.now()
-            account = session.get_one(Account, cursor.account_id)
-            kinds = ADAPTERS[account.ats].orderable_kinds(account.options)
-            context = RuleContext(session, self.services.secret_box, account, kinds, now)
-            rules = open_rules(session, account.id)
-            problems = list(page.problems)
-            for record in page.records:
-                if cursor.orders >= MAX_ORDERS_PER_ROUND:
-                    cursor.stopped_reason = (
-                        f"{MAX_ORDERS_PER_ROUND} orders were placed in one round"
-                    )
-                    _release(cursor, now)
-                    return True
-                cursor.orders += _order(context, rules, record, problems)
             cursor.pages += 1
             cursor.records += len(page.records)
             cursor.last_error = ""
@@ -173,6 +176,15 @@ class Round:
                 return True
             cursor.leased_until = now + LEASE
             return False
+
+    def _rule_context(
+        self, session: Session, cursor: SourceCursor
+    ) -> tuple[RuleContext, Sequence[Rule]]:
+        account = session.get_one(Account, cursor.account_id)
+        kinds = ADAPTERS[account.ats].orderable_kinds(account.options)
+        now = self.services.now()
+        context = RuleContext(session, self.services.secret_box, account, kinds, now)
+        return context, open_rules(session, account.id)
 
     def _postpone(
         self, error: str, wait: timedelta | None = None, *, restart: bool = False
@@ -214,13 +226,20 @@ def read_due_sources(services: Services, client: ApiClient) -> None:
                 Round(services, client, lease).run()
 
 
-def ensure_cursors(session: Session, account: Account, now: datetime) -> None:
-    """Let the sources of an account's ATS be read, the full ones at once."""
+def ensure_cursors(
+    session: Session, account: Account, now: datetime, *, backfill: bool = False
+) -> None:
+    """Let the sources of an account's ATS be read, the full ones at once.
+
+    With `backfill` the next round of a full source reads all time, where it reads by time.
+    """
     api = ADAPTERS[account.ats].api
     for source in api.sources if api else ():
         cursor = ensure_cursor(session, account.id, source.name, now)
         if source.is_full:
             cursor.due_at = now
+            if backfill:
+                cursor.read_until, cursor.page_state = START_OF_TIME, None
 
 
 def _run(context: WorkContext) -> None:
@@ -292,21 +311,29 @@ def _delete(session: Session, cursor: SourceCursor) -> None:
 def _order(context: RuleContext, rules: Sequence[Rule], record: Record, problems: list[str]) -> int:
     """Apply the rules to one record; return the number of new orders.
 
-    A record whose data the database refuses must not stop the page.
+    A record whose data the database refuses must not stop the page, nor one whose order another
+    process has placed at this moment: the next round finds it.
     """
     try:
         with context.session.begin_nested():
             order_ids = apply_rules(context, rules, record).order_ids
             for order_id in order_ids:
-                order = Order.find(context.session, order_id)
-                enqueue_writers_of_placement(context.session, order, context.now)
-    except (ValueError, DataError):
+                enqueue_writers_of_placement(
+                    context.session, context.account, order_id, context.now
+                )
+    except (ValueError, DataError, IntegrityError):
         log.exception("record_failed", account=context.account.name)
         problems.append("A record cannot be stored")
         return 0
     for order_id in order_ids:
         log_after_commit(context.session, "order_event_recorded", order=order_id, type="placed")
     return len(order_ids)
+
+
+def batched(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
+    """Yield slices of at most `size` records."""
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
 
 
 def _problem_text(problems: Sequence[str]) -> str:

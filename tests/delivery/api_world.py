@@ -94,7 +94,9 @@ class ApiWorld:
             session.add(rule)
             session.flush()
             account = session.get_one(Account, self.account_id)
-            ensure_cursors(session, account, self.clock.now())
+            ensure_cursors(
+                session, account, self.clock.now(), backfill=bool(columns.get("backfills"))
+            )
             return rule.id
 
     def add_known_rule(self, stage: str = "Test", **columns: Any) -> int:

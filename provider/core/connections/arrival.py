@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.accounts import Account, Caller
@@ -116,7 +115,7 @@ def _apply(context: RuleContext, rule: Rule, record: Record) -> Arrival | None:
 def _place(
     context: RuleContext, rule: Rule, record: Record, key: str
 ) -> tuple[str, str, str | None]:
-    """Place the order in a savepoint; return the outcome, the reason and the order's id."""
+    """Place the order; return the outcome, the reason and the order's id."""
     if reason := record.refusal():
         return REFUSED, reason, None
     placement = Placement(
@@ -128,15 +127,11 @@ def _place(
     )
     caller = Caller.from_account(context.account)
     try:
-        with context.session.begin_nested():
-            order_id = place(
-                context.session, context.secret_box, context.kinds, placement, caller, context.now
-            )
+        order_id = place(
+            context.session, context.secret_box, context.kinds, placement, caller, context.now
+        )
     except ProviderError as error:
         return REFUSED, str(error), None
-    except IntegrityError:
-        # Another process placed the same order at this moment: the next round finds it.
-        return REFUSED, "The same order was placed at this moment", None
     if order_id is None:
         return REFUSED, "The product is archived, or not open to this account", None
     return ORDERED, "", order_id

@@ -7,8 +7,9 @@ all processes. A request is reserved before it is sent, and the ATS's headers co
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
+from typing import Any
 
-from sqlalchemy import String, case, select, update
+from sqlalchemy import ColumnElement, String, case, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.storage.database import Base, acquire_advisory_lock
@@ -75,14 +76,17 @@ def reserve(session: Session, budget: Budget, now: datetime, *, is_round: bool) 
 def learn(session: Session, budget: Budget, reading: BudgetReading, now: datetime) -> None:
     """Correct the row by an answer's headers. Requests on their way stay counted."""
     row = ApiBudget
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
+    remaining: ColumnElement[int] = row.remaining.expression
     if reading.limit:
         values["window_limit"] = reading.limit
+        remaining = remaining + (reading.limit - row.window_limit)
+        values["remaining"] = remaining
     if reading.resets_at is not None and reading.resets_at > now:
         values["resets_at"] = reading.resets_at
     if reading.remaining is not None:
         values["remaining"] = case(
-            (row.remaining > reading.remaining, reading.remaining), else_=row.remaining
+            (remaining > reading.remaining, reading.remaining), else_=remaining
         )
     if values:
         session.execute(

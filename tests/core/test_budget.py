@@ -1,0 +1,76 @@
+"""Budgets of requests: windows, the share of writers, and what headers correct."""
+
+from datetime import timedelta
+
+import pytest
+
+from provider.core.connections import ApiBudget, Budget, BudgetReading, learn, reserve
+from provider.services import Services
+from tests.factories import ManualClock
+
+pytestmark = pytest.mark.both
+BUDGET = Budget("client", 10, timedelta(seconds=30))
+NOW = timedelta(0)
+
+
+def take(services: Services, *, is_round: bool = False, budget: Budget = BUDGET) -> timedelta:
+    """Reserve one request and return the wait."""
+    with services.db.writing() as session:
+        return reserve(session, budget, services.now(), is_round=is_round)
+
+
+def correct(services: Services, **values: object) -> None:
+    with services.db.writing() as session:
+        learn(session, BUDGET, BudgetReading(**values), services.now())  # type: ignore[arg-type]
+
+
+def remaining(services: Services) -> int:
+    with services.db.reading() as session:
+        return session.get_one(ApiBudget, "client").remaining
+
+
+def test_window_gives_its_limit_and_then_the_wait(services: Services, clock: ManualClock) -> None:
+    assert [take(services) for _ in range(10)] == [NOW] * 10
+    clock.advance(timedelta(seconds=10))
+    assert take(services) == timedelta(seconds=20)
+    clock.advance(timedelta(seconds=20))
+    assert take(services) == NOW
+
+
+def test_rounds_leave_a_share_to_writers(services: Services) -> None:
+    waits = [take(services, is_round=True) for _ in range(8)]
+    assert waits == [*[NOW] * 7, timedelta(seconds=30)]
+    assert take(services) == NOW
+
+
+def test_limit_of_one_serves_rounds_too(services: Services) -> None:
+    assert take(services, is_round=True, budget=Budget("slow", 1, timedelta(seconds=2))) == NOW
+
+
+def test_higher_limit_opens_the_present_window(services: Services) -> None:
+    take(services)
+    correct(services, limit=75, remaining=74)
+    assert remaining(services) == 74
+
+
+def test_lower_limit_and_fewer_remaining_close_it(services: Services) -> None:
+    take(services)
+    correct(services, limit=5)
+    assert remaining(services) == 4
+    correct(services, remaining=0)
+    assert take(services) == timedelta(seconds=30)
+
+
+def test_more_remaining_than_we_count_is_not_believed(services: Services) -> None:
+    """Requests of other processes are on their way."""
+    for _ in range(4):
+        take(services)
+    correct(services, limit=10, remaining=9)
+    assert remaining(services) == 6
+
+
+def test_end_of_the_window_follows_the_header(services: Services, clock: ManualClock) -> None:
+    for _ in range(10):
+        take(services)
+    correct(services, resets_at=clock.now() + timedelta(seconds=4))
+    assert take(services) == timedelta(seconds=4)
