@@ -13,7 +13,7 @@ from flask import Flask, request
 from flask_wtf import CSRFProtect
 
 from provider import config, logging_config, web
-from provider.ats import ADAPTERS
+from provider.ats import ADAPTERS, hooks
 from provider.ats.callbacks import STATUS_SUBSCRIBERS
 from provider.ats.http_api import ContractApi
 from provider.delivery import InProcessDispatcher
@@ -158,6 +158,7 @@ def _create_contract_app(services: Services) -> tuple[ContractFlask, ContractApi
     )
     for adapter in ADAPTERS.values():
         adapter.register_routes(app, api)
+    app.register_blueprint(hooks.build_blueprint())
     web.register_monitoring(app)
     return app, api
 

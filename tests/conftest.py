@@ -275,7 +275,21 @@ class _QuietRequestHandler(WSGIRequestHandler):
 
 
 @pytest.fixture
-def live_server(
+def app_server(
+    settings: Settings, clock: ManualClock, compiled_templates: FileSystemBytecodeCache
+) -> Iterator[LiveServer]:
+    """A listening server without a dispatcher: a test sends and reads by itself."""
+    yield from _serve_app(settings, clock, compiled_templates)
+
+
+@pytest.fixture
+def live_server(app_server: LiveServer) -> Iterator[LiveServer]:
+    dispatcher = InProcessDispatcher(app_server.services, quick_works(0.5)).start()
+    yield app_server
+    dispatcher.stop()
+
+
+def _serve_app(
     settings: Settings, clock: ManualClock, compiled_templates: FileSystemBytecodeCache
 ) -> Iterator[LiveServer]:
     with socket.socket() as probe:
@@ -290,9 +304,7 @@ def live_server(
     server.daemon_threads = True  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
-    dispatcher = InProcessDispatcher(services, quick_works(0.5)).start()
     yield LiveServer(url, app, services, clock)
-    dispatcher.stop()
     server.shutdown()
     thread.join()
     server.server_close()

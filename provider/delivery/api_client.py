@@ -73,7 +73,12 @@ class ApiClient:
         return response
 
     def run(
-        self, api: AtsApi, connection: Connection, steps: Generator[ApiRequest, ApiResponse, T]
+        self,
+        api: AtsApi,
+        connection: Connection,
+        steps: Generator[ApiRequest, ApiResponse, T],
+        *,
+        is_round: bool = False,
     ) -> T:
         """Send each request of a generator, give it the answers, and return its result."""
         response = None
@@ -83,7 +88,7 @@ class ApiClient:
             except StopIteration as end:
                 result: T = end.value
                 return result
-            response = self.call(api, connection, request)
+            response = self.call(api, connection, request, is_round=is_round)
 
     def check(self, api: AtsApi, connection: Connection) -> CheckReport:
         """Try the credentials as the adapter says, and return what works and what is missing."""

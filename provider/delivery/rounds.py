@@ -14,7 +14,6 @@ from typing import cast
 
 import structlog
 from sqlalchemy import select
-from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
@@ -28,14 +27,11 @@ from provider.ats.api import (
     UnreadableAnswer,
     Window,
 )
-from provider.ats.callbacks import enqueue_writers_of_placement
 from provider.core.accounts import Account
 from provider.core.connections import (
     Record,
     Rule,
-    RuleContext,
     SourceCursor,
-    apply_rules,
     open_rules,
 )
 from provider.core.connections.source_cursor import (
@@ -49,8 +45,8 @@ from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.delivery.api_client import ApiClient, open_api_client
 from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
 from provider.delivery.circuit_breaker import TOKEN_PROBE_INTERVAL
+from provider.delivery.placing import load_rules, place_by_rules
 from provider.errors import Unavailable
-from provider.logging_config import log_after_commit
 from provider.outbox.response_text import to_storable_text
 from provider.services import Services
 
@@ -154,16 +150,18 @@ class Round:
         problems = list(page.problems)
         for records in batched(page.records, RECORDS_PER_TRANSACTION):
             with self._leased() as (session, cursor):
-                context, rules = self._rule_context(session, cursor)
+                account = session.get_one(Account, cursor.account_id)
+                now = self.services.now()
+                context, rules = load_rules(session, self.services.secret_box, account, now)
                 for record in records:
                     if cursor.orders >= MAX_ORDERS_PER_ROUND:
                         cursor.stopped_reason = (
                             f"{MAX_ORDERS_PER_ROUND} orders were placed in one round"
                         )
-                        _release(cursor, context.now)
+                        _release(cursor, now)
                         return True
-                    cursor.orders += _order(context, rules, record, problems)
-                cursor.leased_until = context.now + LEASE
+                    cursor.orders += place_by_rules(context, rules, record, problems)
+                cursor.leased_until = now + LEASE
         with self._leased() as (session, cursor):
             now = self.services.now()
             cursor.pages += 1
@@ -176,15 +174,6 @@ class Round:
                 return True
             cursor.leased_until = now + LEASE
             return False
-
-    def _rule_context(
-        self, session: Session, cursor: SourceCursor
-    ) -> tuple[RuleContext, Sequence[Rule]]:
-        account = session.get_one(Account, cursor.account_id)
-        kinds = ADAPTERS[account.ats].orderable_kinds(account.options)
-        now = self.services.now()
-        context = RuleContext(session, self.services.secret_box, account, kinds, now)
-        return context, open_rules(session, account.id)
 
     def _postpone(
         self, error: str, wait: timedelta | None = None, *, restart: bool = False
@@ -306,28 +295,6 @@ def _interval(session: Session, cursor: SourceCursor) -> timedelta:
 
 def _delete(session: Session, cursor: SourceCursor) -> None:
     session.delete(cursor)
-
-
-def _order(context: RuleContext, rules: Sequence[Rule], record: Record, problems: list[str]) -> int:
-    """Apply the rules to one record; return the number of new orders.
-
-    A record whose data the database refuses must not stop the page, nor one whose order another
-    process has placed at this moment: the next round finds it.
-    """
-    try:
-        with context.session.begin_nested():
-            order_ids = apply_rules(context, rules, record).order_ids
-            for order_id in order_ids:
-                enqueue_writers_of_placement(
-                    context.session, context.account, order_id, context.now
-                )
-    except (ValueError, DataError, IntegrityError):
-        log.exception("record_failed", account=context.account.name)
-        problems.append("A record cannot be stored")
-        return 0
-    for order_id in order_ids:
-        log_after_commit(context.session, "order_event_recorded", order=order_id, type="placed")
-    return len(order_ids)
 
 
 def batched(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:

@@ -5,6 +5,7 @@ The works of orders and kinds are in `core/kinds/__init__.py`.
 
 from provider.core import kinds
 from provider.core.scheduled import ScheduledWork
+from provider.delivery.inbox import DROP_OLD_EVENTS, READ_EVENTS
 from provider.delivery.keep_tokens import KEEP_TOKENS
 from provider.delivery.rounds import READ_SOURCES
 from provider.delivery.sweep import SEND_DUE_MESSAGES
@@ -14,6 +15,8 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     *kinds.SCHEDULED_WORKS,
     SEND_DUE_MESSAGES,
     READ_SOURCES,
+    READ_EVENTS,
+    DROP_OLD_EVENTS,
     KEEP_TOKENS,
     PRUNE_BODIES,
 )

@@ -15,6 +15,7 @@ from provider.ats.api.connection import Connection
 from provider.ats.api.http import JSON_TYPE, ApiRequest, ApiResponse, UnreadableAnswer
 from provider.ats.api.source import CANDIDATE_KEY, Page, PageState, Source, Window
 from provider.ats.api.token_flow import TokenFlow, TokenRefused, Tokens, form_request
+from provider.ats.api.webhook import Event, LookupSteps, Webhook
 from provider.ats.api.writer import PLACED, OrderSummary, Steps, Writer, WriteRejected, WriteTask
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "Choice",
     "ChooserSteps",
     "Connection",
+    "Event",
+    "LookupSteps",
     "OrderSummary",
     "Page",
     "PageState",
@@ -40,6 +43,7 @@ __all__ = [
     "Tokens",
     "UnreadableAnswer",
     "Verdict",
+    "Webhook",
     "Window",
     "WriteRejected",
     "WriteTask",

@@ -15,6 +15,7 @@ from provider.ats.api.connection import Connection
 from provider.ats.api.http import ApiRequest, ApiResponse
 from provider.ats.api.source import Source
 from provider.ats.api.token_flow import TokenFlow
+from provider.ats.api.webhook import Webhook
 from provider.ats.api.writer import Writer
 from provider.core.connections import Budget, BudgetReading
 
@@ -80,6 +81,7 @@ class AtsApi(ABC):
     sources: ClassVar[tuple[Source, ...]] = ()
     writers: ClassVar[tuple[Writer, ...]] = ()
     token_flow: ClassVar[TokenFlow | None] = None
+    webhook: ClassVar[Webhook | None] = None
 
     @abstractmethod
     def base_url(self, settings: Mapping[str, Any]) -> str:

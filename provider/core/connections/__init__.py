@@ -1,6 +1,11 @@
 """Connections: what an account needs to call its ATS's API, and what was read there."""
 
-from provider.core.connections.account_secret import AccountSecret, get_secrets, set_secret
+from provider.core.connections.account_secret import (
+    AccountSecret,
+    get_previous_secrets,
+    get_secrets,
+    set_secret,
+)
 from provider.core.connections.api_token import ApiToken, forget_tokens
 from provider.core.connections.arrival import (
     EXISTING,
@@ -15,6 +20,7 @@ from provider.core.connections.budget import ApiBudget, Budget, BudgetReading, l
 from provider.core.connections.record import Record
 from provider.core.connections.rule import Rule, find_rule, matches, open_rules
 from provider.core.connections.source_cursor import SourceCursor, resume_sources
+from provider.core.connections.webhook_event import WebhookEvent, webhook_address
 
 __all__ = [
     "EXISTING",
@@ -30,9 +36,11 @@ __all__ = [
     "Rule",
     "RuleContext",
     "SourceCursor",
+    "WebhookEvent",
     "apply_rules",
     "find_rule",
     "forget_tokens",
+    "get_previous_secrets",
     "get_secrets",
     "learn",
     "list_arrivals",
@@ -41,4 +49,5 @@ __all__ = [
     "reserve",
     "resume_sources",
     "set_secret",
+    "webhook_address",
 ]

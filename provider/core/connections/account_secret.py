@@ -1,7 +1,7 @@
 """Secrets of an account besides its callback token: API keys, client secrets, passwords."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ForeignKey, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from provider.core.accounts import Account
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
+
+PREVIOUS_SECRET_LIFETIME = timedelta(days=7)
 
 
 class AccountSecret(Base):
@@ -19,6 +21,8 @@ class AccountSecret(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     value_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
+    # What the secret was before; a webhook may still be signed with it for some days.
+    previous_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     changed_at: Mapped[datetime]
 
 
@@ -39,6 +43,8 @@ def set_secret(
     if row is None:
         row = AccountSecret(account_id=account.id, name=name)
         session.add(row)
+    else:
+        row.previous_encrypted = row.value_encrypted
     row.value_encrypted = secret_box.encrypt(value, _row_path(account.public_id, name))
     row.changed_at = now
 
@@ -49,6 +55,23 @@ def get_secrets(session: Session, secret_box: SecretBox, account: Account) -> Ma
     return {
         row.name: secret_box.decrypt(row.value_encrypted, _row_path(account.public_id, row.name))
         for row in rows
+    }
+
+
+def get_previous_secrets(
+    session: Session, secret_box: SecretBox, account: Account, now: datetime
+) -> Mapping[str, str]:
+    """Return by name what was replaced within `PREVIOUS_SECRET_LIFETIME`."""
+    rows = session.scalars(
+        select(AccountSecret).where(
+            AccountSecret.account_id == account.id,
+            AccountSecret.changed_at > now - PREVIOUS_SECRET_LIFETIME,
+        )
+    )
+    return {
+        row.name: secret_box.decrypt(row.previous_encrypted, _row_path(account.public_id, row.name))
+        for row in rows
+        if row.previous_encrypted
     }
 
 

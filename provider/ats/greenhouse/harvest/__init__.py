@@ -16,6 +16,7 @@ from provider.ats.api import (
 )
 from provider.ats.greenhouse.harvest.source import StageEntries, next_url
 from provider.ats.greenhouse.harvest.tokens import HarvestTokens
+from provider.ats.greenhouse.harvest.webhook import StageChanges
 from provider.ats.greenhouse.harvest.writers import Attachment, Note
 from provider.core.connections import Budget
 
@@ -43,6 +44,7 @@ class HarvestApi(AtsApi):
     sources = (StageEntries(),)
     writers = (Note(), Attachment())
     token_flow = HarvestTokens()
+    webhook = StageChanges()
 
     def base_url(self, settings: Mapping[str, Any]) -> str:
         return str(settings["api_base"])

@@ -1,0 +1,84 @@
+"""The addresses at which an ATS tells us of changes: `/hooks/ADDRESS/EVENT`."""
+
+from typing import Any
+
+import structlog
+from flask import Blueprint, Response, request
+from sqlalchemy.exc import IntegrityError
+
+from provider.ats import ADAPTERS
+from provider.ats.api import Connection, Event, UnreadableAnswer, Webhook
+from provider.ats.http_api import abort_with_message
+from provider.core.accounts import Account
+from provider.core.connections import get_previous_secrets, get_secrets
+from provider.core.connections.webhook_event import MAX_KEY_LENGTH, add_event, find_account
+from provider.services import Services, current_services
+
+MAX_BODY_BYTES = 1_000_000
+
+log = structlog.get_logger()
+
+
+def build_blueprint() -> Blueprint:
+    """Build the endpoint of every adapter's webhooks."""
+    routes = Blueprint("hooks", __name__)
+    routes.add_url_rule("/hooks/<address>/<event_name>", view_func=receive, methods=["POST"])
+    return routes
+
+
+def receive(address: str, event_name: str) -> Response:
+    """Store the ids of a signed request's events, and answer 200.
+
+    The transaction is one insert for each event. The records are read later.
+    """
+    services = current_services()
+    request.max_content_length = MAX_BODY_BYTES
+    body = request.get_data()
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    with services.db.reading() as session:
+        account = find_account(session, services.secret_box, address)
+        api = ADAPTERS[account.ats].api if account else None
+        webhook = api.webhook if api else None
+        if account is None or webhook is None or event_name not in webhook.event_names:
+            abort_with_message(404, "There is no such address")
+        keys = _signing_keys(services, session, account, webhook)
+    if not any(key and webhook.is_signed(body, headers, key) for key in keys):
+        abort_with_message(401, "The signature is missing or wrong")
+    try:
+        events = webhook.read(body, headers)
+    except (UnreadableAnswer, AttributeError, KeyError, TypeError, ValueError):
+        abort_with_message(400, "The event cannot be read")
+    _store(services, account.id, events)
+    return Response(status=200)
+
+
+def _signing_keys(
+    services: Services, session: Any, account: Account, webhook: Webhook
+) -> list[str]:
+    """Return the keys of the present secrets, and of those that were replaced some days ago."""
+    settings = ADAPTERS[account.ats].setting_values(account.options)
+    current = get_secrets(session, services.secret_box, account)
+    previous = get_previous_secrets(session, services.secret_box, account, services.now())
+    return [
+        key
+        for secrets in (current, {**current, **previous})
+        for key in webhook.signing_keys(Connection(account.id, settings, secrets))
+    ]
+
+
+def _store(services: Services, account_id: int, events: Any) -> None:
+    storable = [event for event in events if _is_storable(event)]
+    try:
+        with services.db.writing() as session:
+            new = [
+                add_event(session, account_id, event.id, event.record_key, services.now())
+                for event in storable
+            ]
+    except IntegrityError:  # the same event came twice at this moment
+        return
+    log.info("webhook_received", account_id=account_id, events=len(new), new=sum(new))
+
+
+def _is_storable(event: Event) -> bool:
+    texts = (event.id, event.record_key)
+    return all(0 < len(text) <= MAX_KEY_LENGTH and text.isprintable() for text in texts)

@@ -1,0 +1,153 @@
+"""The inbox: the record behind each webhook's event is read again, and rules judge its state."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import cast
+
+import structlog
+from sqlalchemy.orm import Session
+
+from provider.ats import ADAPTERS
+from provider.ats.api import UnreadableAnswer
+from provider.core.accounts import Account
+from provider.core.connections import Record, open_rules
+from provider.core.connections.webhook_event import (
+    drop_old_events,
+    due_event_ids,
+    find_leased_event,
+    has_old_events,
+    lease_event,
+)
+from provider.core.scheduled import ScheduledWork, WorkContext
+from provider.delivery.api_client import ApiClient, open_api_client
+from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
+from provider.delivery.circuit_breaker import TOKEN_PROBE_INTERVAL
+from provider.delivery.placing import load_rules, place_by_rules
+from provider.errors import Unavailable
+from provider.outbox.response_text import to_storable_text
+from provider.services import Services
+
+LEASE = timedelta(minutes=2)  # of one event: a few requests, and the transaction after them
+MAX_EVENTS_PER_RUN = 200
+# Waits before a record is read again that could not be read. It may appear late, or never.
+RETRY_WAITS = tuple(timedelta(seconds=seconds) for seconds in (10, 60, 600, 3600, 21_600))
+NOT_READABLE = "The record of the event cannot be read"
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class LeasedEvent:
+    """One event, leased by this process."""
+
+    services: Services
+    client: ApiClient
+    lease: str
+
+    def process(self) -> None:
+        """Read the record and place its orders; or note when to try again."""
+        try:
+            record, has_rules = self._read()
+        except CallDelayed as error:
+            self._retry(str(error), error.wait, counts=False)
+        except CredentialsRefused as error:
+            self._retry(str(error), TOKEN_PROBE_INTERVAL, counts=False)
+        except (CallFailed, Unavailable, UnreadableAnswer) as error:
+            self._retry(str(error))
+        except Exception as error:
+            log.exception("webhook_event_failed")
+            self._retry(f"Unexpected error: {type(error).__name__}")
+        else:
+            if record is None and has_rules:
+                self._retry(NOT_READABLE)
+            else:
+                self._finish(record)
+
+    def _read(self) -> tuple[Record | None, bool]:
+        """Return the record, None if it cannot be read, and whether any rule could want it."""
+        with self.services.db.reading() as session:
+            event = find_leased_event(session, self.lease, lock=False)
+            if event is None:
+                return None, False
+            account = session.get_one(Account, event.account_id)
+            api = ADAPTERS[account.ats].api
+            if api is None or api.webhook is None or not open_rules(session, account.id):
+                return None, False
+            connection = self.client.connection(session, account)
+            steps = api.webhook.lookup(event.record_key, connection)
+        if missing := api.missing(connection):
+            raise CallFailed(f"Not set yet: {', '.join(missing)}")
+        try:
+            return self.client.run(api, connection, steps, is_round=True), True
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UnreadableAnswer(
+                f"The record has another form than documented ({type(error).__name__})"
+            ) from error
+
+    def _finish(self, record: Record | None) -> None:
+        with self.services.db.writing() as session:
+            event = find_leased_event(session, self.lease)
+            if event is None:  # the lease is lost: another process reads the record
+                return
+            now = self.services.now()
+            problems: list[str] = []
+            if record is not None:
+                account = session.get_one(Account, event.account_id)
+                context, rules = load_rules(session, self.services.secret_box, account, now)
+                place_by_rules(context, rules, record, problems)
+            event.done_at, event.last_error = now, " ".join(problems)
+            event.lease = event.leased_until = None
+
+    def _retry(self, error: str, wait: timedelta | None = None, *, counts: bool = True) -> None:
+        with self.services.db.writing() as session:
+            event = find_leased_event(session, self.lease)
+            if event is None:
+                return
+            now = self.services.now()
+            event.last_error = to_storable_text(error)
+            event.lease = event.leased_until = None
+            if counts:
+                event.tries += 1
+            if event.tries > len(RETRY_WAITS):
+                event.done_at = now
+                log.warning("webhook_event_given_up", error=error)
+                return
+            event.due_at = now + (wait or RETRY_WAITS[max(event.tries, 1) - 1])
+
+
+def process_due_events(services: Services, client: ApiClient) -> None:
+    """Process the events that are due, the oldest first."""
+    with services.db.reading() as session:
+        event_ids = due_event_ids(session, services.now(), MAX_EVENTS_PER_RUN)
+    for event_id in event_ids:
+        with services.db.writing() as session:
+            lease = lease_event(session, event_id, services.now(), LEASE)
+        if lease is not None:
+            LeasedEvent(services, client, lease).process()
+
+
+def _run(context: WorkContext) -> None:
+    services = cast(Services, context)  # both runners give their services
+    with open_api_client(services) as client:
+        process_due_events(services, client)
+
+
+def _is_needed(session: Session, now: datetime) -> bool:
+    return bool(due_event_ids(session, now, 1))
+
+
+def _drop(context: WorkContext) -> None:
+    with context.db.writing() as session:
+        drop_old_events(session, context.now())
+
+
+READ_EVENTS = ScheduledWork(
+    "read_webhook_events",
+    every=timedelta(seconds=2),
+    run=_run,
+    is_needed=_is_needed,
+    lease=timedelta(minutes=5),
+)
+DROP_OLD_EVENTS = ScheduledWork(
+    "drop_old_webhook_events", every=timedelta(hours=1), run=_drop, is_needed=has_old_events
+)
