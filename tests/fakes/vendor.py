@@ -64,16 +64,16 @@ class Reply:
         return b"" if self.body is None else json.dumps(self.body).encode()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Entry:
     """A line of the ledger: a request, when it came, and the status code of its answer.
 
-    `status_code` is None when the fake hung up without an answer.
+    `status_code` is None when the fake hung up without an answer, or while it sends one.
     """
 
     at: datetime  # of the fake's clock
     request: VendorRequest
-    status_code: int | None
+    status_code: int | None = None
 
 
 @dataclass
@@ -214,14 +214,12 @@ class FakeVendor:
             reply = None
             if fault is None or fault.is_after:
                 reply = self._answer_within_budget(request)
+            entry = Entry(self.clock.now(), request)
+            self.ledger.append(entry)
         if fault is not None:
-            code = fault.act(handler)
-        else:
-            assert reply is not None
-            code = reply.status_code
-        with self._lock:
-            self.ledger.append(Entry(self.clock.now(), request, code))
-        if fault is None and reply is not None:
+            entry.status_code = fault.act(handler)
+        elif reply is not None:
+            entry.status_code = reply.status_code
             _send(handler, reply.status_code, reply.encoded, reply.headers)
 
     def _answer_within_budget(self, request: VendorRequest) -> Reply:
