@@ -1,13 +1,14 @@
 """The addresses at which an ATS tells us of changes: `/hooks/ADDRESS/EVENT`."""
 
-from typing import Any
+from collections.abc import Sequence
 
 import structlog
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
-from provider.ats.api import Connection, Event, UnreadableAnswer, Webhook
+from provider.ats.api import Connection, Event, UnreadableAnswer
 from provider.ats.http_api import abort_with_message
 from provider.core.accounts import Account
 from provider.core.connections import get_previous_secrets, get_secrets
@@ -41,32 +42,32 @@ def receive(address: str, event_name: str) -> Response:
         webhook = api.webhook if api else None
         if account is None or webhook is None or event_name not in webhook.event_names:
             abort_with_message(404, "There is no such address")
-        keys = _signing_keys(services, session, account, webhook)
+        connection, previous = _connections(services, session, account)
+    keys = [*webhook.signing_keys(connection), *webhook.signing_keys(previous)]
     if not any(key and webhook.is_signed(body, headers, key) for key in keys):
         abort_with_message(401, "The signature is missing or wrong")
     try:
-        events = webhook.read(body, headers)
+        events = webhook.read(body, headers, connection)
     except (UnreadableAnswer, AttributeError, KeyError, TypeError, ValueError):
         abort_with_message(400, "The event cannot be read")
     _store(services, account.id, events)
     return Response(status=200)
 
 
-def _signing_keys(
-    services: Services, session: Any, account: Account, webhook: Webhook
-) -> list[str]:
-    """Return the keys of the present secrets, and of those that were replaced some days ago."""
+def _connections(
+    services: Services, session: Session, account: Account
+) -> tuple[Connection, Connection]:
+    """Return the connection, and one with the secrets that were replaced some days ago."""
     settings = ADAPTERS[account.ats].setting_values(account.options)
     current = get_secrets(session, services.secret_box, account)
     previous = get_previous_secrets(session, services.secret_box, account, services.now())
-    return [
-        key
-        for secrets in (current, {**current, **previous})
-        for key in webhook.signing_keys(Connection(account.id, settings, secrets))
-    ]
+    return (
+        Connection(account.id, settings, current),
+        Connection(account.id, settings, {**current, **previous}),
+    )
 
 
-def _store(services: Services, account_id: int, events: Any) -> None:
+def _store(services: Services, account_id: int, events: Sequence[Event]) -> None:
     storable = [event for event in events if _is_storable(event)]
     try:
         with services.db.writing() as session:

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.ats import ADAPTERS
 from provider.ats.account_check import check_account
-from provider.ats.api import CheckLine
+from provider.ats.api import CheckLine, UnreadableAnswer
+from provider.ats.webhook_urls import webhook_urls
 from provider.cli.account_settings import (
     change_setting,
     parse_account_name,
@@ -34,7 +35,9 @@ from provider.core.connections import open_rules, set_secret
 from provider.core.connections.resume import resume_api
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
-from provider.delivery.api_client import open_api_client
+from provider.delivery.api_client import ApiClient, open_api_client
+from provider.delivery.api_errors import CallFailed
+from provider.delivery.subscriptions import keep_subscriptions
 from provider.errors import Invalid
 from provider.outbox import CALLBACK
 from provider.services import Services
@@ -151,7 +154,9 @@ def show(name_: str, as_json: bool) -> None:
         account = Account.get_by_name(session, name_)
         record = _account_record(account)
         tokens = [_token_record(token) for token in account.tokens]
-        urls = ADAPTERS[account.ats].urls(services.settings.base_url)
+        base_url = services.settings.base_url
+        urls = ADAPTERS[account.ats].urls(base_url)
+        urls |= webhook_urls(services.secret_box, account, base_url)
     if as_json:
         print_json(record | {"urls": urls, "tokens": tokens})
         return
@@ -199,6 +204,7 @@ def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
         if adapter.has_endpoints and not needs_api:
             return []
         report = client.check(api, connection)
+        lines = [*report.lines, *_keep_subscriptions(services, client, account)]
     if report.found_settings:
         with services.db.writing() as session:
             stored = session.get_one(Account, account.id, with_for_update=True)
@@ -213,7 +219,15 @@ def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
                 before=before,
                 after=stored.audit_fields(),
             )
-    return list(report.lines)
+    return lines
+
+
+def _keep_subscriptions(services: Services, client: ApiClient, account: Account) -> list[CheckLine]:
+    try:
+        created = keep_subscriptions(services, client, account.id)
+    except (CallFailed, UnreadableAnswer) as error:
+        return [CheckLine(False, f"The events cannot be subscribed to: {error}")]
+    return [CheckLine(True, f"Subscribed to {event}") for event in created]
 
 
 @account.command("set")

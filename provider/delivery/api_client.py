@@ -1,6 +1,6 @@
 """The client of an ATS's API: budget, credentials and verdicts around each request."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ from provider.ats.api import (
     AtsApi,
     CheckLine,
     CheckReport,
+    CheckSteps,
     Connection,
     UnreadableAnswer,
     Verdict,
@@ -94,7 +95,13 @@ class ApiClient:
         """Try the credentials as the adapter says, and return what works and what is missing."""
         if missing := api.missing(connection):
             return CheckReport([CheckLine(False, f"Not set yet: {', '.join(missing)}")])
-        steps = api.check(connection)
+        return self.try_steps(api, connection, api.check)
+
+    def try_steps(
+        self, api: AtsApi, connection: Connection, check: Callable[[Connection], CheckSteps]
+    ) -> CheckReport:
+        """Send the requests of a check, which reads every answer; a failure is a sentence."""
+        steps = check(connection)
         response = None
         try:
             while True:

@@ -8,6 +8,7 @@ from provider.core.scheduled import ScheduledWork
 from provider.delivery.inbox import DROP_OLD_EVENTS, READ_EVENTS
 from provider.delivery.keep_tokens import KEEP_TOKENS
 from provider.delivery.rounds import READ_SOURCES
+from provider.delivery.subscriptions import KEEP_SUBSCRIPTIONS
 from provider.delivery.sweep import SEND_DUE_MESSAGES
 from provider.maintenance.prune_bodies import PRUNE_BODIES
 
@@ -18,5 +19,6 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     READ_EVENTS,
     DROP_OLD_EVENTS,
     KEEP_TOKENS,
+    KEEP_SUBSCRIPTIONS,
     PRUNE_BODIES,
 )

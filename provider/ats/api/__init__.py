@@ -14,6 +14,7 @@ from provider.ats.api.base import (
 from provider.ats.api.connection import Connection
 from provider.ats.api.http import JSON_TYPE, ApiRequest, ApiResponse, UnreadableAnswer
 from provider.ats.api.source import CANDIDATE_KEY, Page, PageState, Source, Window
+from provider.ats.api.subscriptions import Subscriptions, SubscriptionSteps
 from provider.ats.api.token_flow import TokenFlow, TokenRefused, Tokens, form_request
 from provider.ats.api.webhook import Event, LookupSteps, Webhook
 from provider.ats.api.writer import PLACED, OrderSummary, Steps, Writer, WriteRejected, WriteTask
@@ -38,6 +39,8 @@ __all__ = [
     "PageState",
     "Source",
     "Steps",
+    "SubscriptionSteps",
+    "Subscriptions",
     "TokenFlow",
     "TokenRefused",
     "Tokens",

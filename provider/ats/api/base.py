@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from provider.ats.api.connection import Connection
 from provider.ats.api.http import ApiRequest, ApiResponse
 from provider.ats.api.source import Source
+from provider.ats.api.subscriptions import Subscriptions
 from provider.ats.api.token_flow import TokenFlow
 from provider.ats.api.webhook import Webhook
 from provider.ats.api.writer import Writer
@@ -82,6 +83,7 @@ class AtsApi(ABC):
     writers: ClassVar[tuple[Writer, ...]] = ()
     token_flow: ClassVar[TokenFlow | None] = None
     webhook: ClassVar[Webhook | None] = None
+    subscriptions: ClassVar[Subscriptions | None] = None
 
     @abstractmethod
     def base_url(self, settings: Mapping[str, Any]) -> str:
@@ -94,6 +96,11 @@ class AtsApi(ABC):
     @abstractmethod
     def check(self, connection: Connection) -> CheckSteps:
         """Yield requests that try the credentials; return what works and what is missing."""
+
+    def learn(self, connection: Connection) -> CheckSteps:
+        """After a person's consent: yield requests that find settings of the account."""
+        yield from ()
+        return CheckReport(())
 
     def choosers(self) -> Mapping[str, Callable[[Connection], ChooserSteps]]:
         """Return, by fact, the generators that list what a rule can name."""

@@ -41,7 +41,9 @@ class Webhook(ABC):
         """Return whether the key signed these bytes. The names of `headers` are in lower case."""
 
     @abstractmethod
-    def read(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Event]:
+    def read(
+        self, body: bytes, headers: Mapping[str, str], connection: Connection
+    ) -> Sequence[Event]:
         """Return the events of a signed body, none for a trial; UnreadableAnswer if it has none."""
 
     @abstractmethod

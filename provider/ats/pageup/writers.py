@@ -17,15 +17,9 @@ from provider.ats.api import (
     WriteRejected,
     WriteTask,
 )
+from provider.ats.api.result_tags import is_result_tag, result_tag
 from provider.ats.pageup.source import JSON_API, candidate_url, get
 from provider.core.orders import CANCELLED, COMPLETED, DECLINED, EXPIRED
-
-# How a tag of ours can end: it replaces an earlier one about the same product.
-RESULT_WORDS = {
-    "failed", "passed", "excelled", "clear", "consider",
-    COMPLETED, DECLINED, EXPIRED, CANCELLED,
-}  # fmt: skip
-MAX_TAG_LENGTH = 255
 
 
 class ResultTag(Writer):
@@ -40,10 +34,8 @@ class ResultTag(Writer):
         return settings["result_tags"] == "completed" and status == COMPLETED
 
     def render(self, summary: OrderSummary, settings: Mapping[str, Any]) -> dict[str, Any]:
-        word = summary.status
-        if settings["result_tags"] == "outcome":
-            word = summary.grade or summary.outcome or summary.status
-        return {"product": summary.product, "tag": f"{summary.product}: {word}"[:MAX_TAG_LENGTH]}
+        tells_outcome = settings["result_tags"] == "outcome"
+        return {"product": summary.product, "tag": result_tag(summary, tells_outcome=tells_outcome)}
 
     def steps(self, task: WriteTask, connection: Connection) -> Steps:
         """Add the tag unless it is there, then delete our earlier tag about the product."""
@@ -60,7 +52,7 @@ class ResultTag(Writer):
             ).with_headers({"Accept": JSON_API})
             _require_success(response, "the tag")
         for name, tag_id in tags.items():
-            if name != wanted and _is_ours(name, product):
+            if name != wanted and is_result_tag(name, product):
                 response = yield _delete_tag(url, tag_id)
                 _require_gone(response)
         return f"The tag “{wanted}” is set"
@@ -132,10 +124,6 @@ def _read_tags(url: str) -> Any:
 
 def _delete_tag(url: str, tag_id: str) -> ApiRequest:
     return ApiRequest("DELETE", f"{url}/tags/{tag_id}", {"Accept": JSON_API})
-
-
-def _is_ours(tag: str, product: str) -> bool:
-    return tag.startswith(f"{product}: ") and tag.removeprefix(f"{product}: ") in RESULT_WORDS
 
 
 def _require_success(response: ApiResponse, deed: str) -> None:

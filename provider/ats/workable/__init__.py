@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from provider.ats.base import AtsAdapter, CallbackRequest, StatusUpdate
 from provider.ats.settings import YesNo
+from provider.ats.workable import rest
 from provider.ats.workable.payload import build_payload
 
 if TYPE_CHECKING:  # a worker must not load Flask
@@ -22,7 +23,9 @@ class Workable(AtsAdapter):
     settings = (
         YesNo("declined", "say `declined` instead of `rejected` for tests and interviews"),
         YesNo("top_level_grade", "repeat the grade beside the result"),
+        *rest.SETTINGS,
     )
+    api = rest.WorkableApi()
 
     def register_routes(self, app: "Flask", api: "ContractApi") -> None:
         """Register the contract's endpoints at the root and under /workable/, and describe them."""

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
 from provider.ats.settings import Setting
+from provider.ats.webhook_urls import webhook_urls
 from provider.core.accounts import Account, AccountToken, Caller
 from provider.core.pauses import list_pauses
 from provider.core.products import Product
@@ -51,7 +52,7 @@ def detail(account_id: str) -> str:
             account=account,
             products=_list_products(session, account),
             pauses=list_pauses(session, account),
-            urls=ADAPTERS[account.ats].urls(current_services().settings.base_url),
+            urls=_list_urls(account),
             settings=_list_settings(account),
             now=current_services().now(),
         )
@@ -64,6 +65,13 @@ def _find_account(session: Session, account_id: str) -> Account:
     if account is None:
         raise NotFound("There is no such account")
     return account
+
+
+def _list_urls(account: Account) -> dict[str, str]:
+    services = current_services()
+    base_url = services.settings.base_url
+    urls = ADAPTERS[account.ats].urls(base_url)
+    return urls | webhook_urls(services.secret_box, account, base_url)
 
 
 def _list_settings(account: Account) -> list[tuple[Setting, str]]:

@@ -185,7 +185,12 @@ def test_list_that_shrinks_while_it_is_read_loses_nobody(
     add_rule(world)
     for number in range(1, 14):
         jobtrain.add(number, email=f"p{number}@example.org")
-    jobtrain.before_page[2] = lambda: [jobtrain.return_status(n, "Requested") for n in (1, 2, 3)]
+
+    def return_three() -> None:
+        for number in (1, 2, 3):
+            jobtrain.return_status(number, "Requested")
+
+    jobtrain.before_page[2] = return_three
     world.read()
     if sends_totals:  # the list is read again within the round
         assert len(world.orders()) == 13

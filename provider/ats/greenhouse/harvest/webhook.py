@@ -31,7 +31,9 @@ class StageChanges(Webhook):
         expected = f"sha256 {hmac.digest(key.encode(), body, 'sha256').hex()}"
         return hmac.compare_digest(headers.get("signature", "").encode(), expected.encode())
 
-    def read(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Event]:
+    def read(
+        self, body: bytes, headers: Mapping[str, str], connection: Connection
+    ) -> Sequence[Event]:
         document = json.loads(body)
         if document["action"] != "candidate_stage_change":
             return ()

@@ -1,0 +1,46 @@
+"""Workable's OAuth 2.0: the client's id and secret are in the body, and each refresh rotates."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from provider.ats.api import ApiRequest, Connection, TokenFlow, form_request
+
+SCOPES = ("r_jobs", "r_candidates", "w_candidates")
+
+
+class WorkableTokens(TokenFlow):
+    """The authorization code flow; a token lives for two hours."""
+
+    def is_used(self, settings: Mapping[str, Any]) -> bool:
+        return bool(settings["auth"] == "oauth")
+
+    def allowed_hosts(self, connection: Connection) -> frozenset[str]:
+        return frozenset({ApiRequest("POST", connection.settings["token_url"]).host})
+
+    def refresh_request(self, connection: Connection, refresh_token: str) -> ApiRequest:
+        fields = {"grant_type": "refresh_token", "refresh_token": refresh_token}
+        return self._token_request(connection, fields)
+
+    def authorize_url(self, connection: Connection, redirect_uri: str, state: str) -> str:
+        """Return the consent page. Workable needs `resource=user`."""
+        query = {
+            "client_id": connection.secret("oauth_client_id"),
+            "redirect_uri": redirect_uri,
+            "resource": "user",
+            "response_type": "code",
+            "scope": " ".join(SCOPES),
+            "state": state,
+        }
+        return f"{connection.settings['authorize_url']}?{urlencode(query)}"
+
+    def code_request(self, connection: Connection, code: str, redirect_uri: str) -> ApiRequest:
+        fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
+        return self._token_request(connection, fields)
+
+    def _token_request(self, connection: Connection, fields: Mapping[str, str]) -> ApiRequest:
+        client = {
+            "client_id": connection.secret("oauth_client_id"),
+            "client_secret": connection.secret("oauth_client_secret"),
+        }
+        return form_request(connection.settings["token_url"], {**fields, **client})
