@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.ats import ADAPTERS
 from provider.ats.account_check import check_account
-from provider.ats.api import CheckLine, UnreadableAnswer
+from provider.ats.api import CheckLine
+from provider.ats.rules import keep_found_settings, require_api
 from provider.ats.webhook_urls import webhook_urls
 from provider.cli.account_settings import (
     change_setting,
@@ -31,13 +32,11 @@ from provider.cli.common import (
 from provider.cli.products import find_product
 from provider.core.accounts import Account, AccountProduct, Caller
 from provider.core.audit import Action
-from provider.core.connections import open_rules, set_secret
+from provider.core.connections import has_secrets, open_rules, set_secret
 from provider.core.connections.resume import resume_api
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
-from provider.delivery.api_client import ApiClient, open_api_client
-from provider.delivery.api_errors import CallFailed
-from provider.delivery.subscriptions import keep_subscriptions
+from provider.delivery.ats_gateway import ApiGateway
 from provider.errors import Invalid
 from provider.outbox import CALLBACK
 from provider.services import Services
@@ -195,22 +194,18 @@ def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
     An ATS that orders through our endpoints may need no credentials of its API.
     """
     adapter = ADAPTERS[account.ats]
-    if (api := adapter.api) is None:
+    if adapter.api is None:
         return []
-    with open_api_client(services) as client:
-        with services.db.reading() as session:
-            connection = client.connection(session, account)
-            needs_api = connection.secrets or open_rules(session, account.id)
-        if adapter.has_endpoints and not needs_api:
-            return []
-        report = client.check(api, connection)
-        lines = [*report.lines, *_keep_subscriptions(services, client, account)]
+    with services.db.reading() as session:
+        needs_api = has_secrets(session, account.id) or open_rules(session, account.id)
+    if adapter.has_endpoints and not needs_api:
+        return []
+    report = ApiGateway(services).check(account.id)
     if report.found_settings:
         with services.db.writing() as session:
             stored = session.get_one(Account, account.id, with_for_update=True)
             subject, before = f"account:{stored.public_id}", stored.audit_fields()
-            stored.options = {**stored.options, **report.found_settings}
-            resume_api(session, stored, services.now())
+            keep_found_settings(session, stored, report.found_settings, services.now())
             record_command(
                 session,
                 services.now(),
@@ -219,15 +214,21 @@ def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
                 before=before,
                 after=stored.audit_fields(),
             )
-    return lines
+    return list(report.lines)
 
 
-def _keep_subscriptions(services: Services, client: ApiClient, account: Account) -> list[CheckLine]:
-    try:
-        created = keep_subscriptions(services, client, account.id)
-    except (CallFailed, UnreadableAnswer) as error:
-        return [CheckLine(False, f"The events cannot be subscribed to: {error}")]
-    return [CheckLine(True, f"Subscribed to {event}") for event in created]
+@account.command()
+@click.argument("name_", metavar="NAME")
+def connect(name_: str) -> None:
+    """Print the page on which a member of staff connects the account to its ATS."""
+    with open_services() as services, services.db.reading() as session:
+        account = Account.get_by_name(session, name_)
+        require_api(account)
+        base_url = services.settings.base_url
+        click.echo("Sign in to the console and open:\n")
+        click.echo(f"  {base_url}/console/accounts/{account.public_id}/connection\n")
+        click.echo("If the ATS asks for the redirect address of the application:\n")
+        click.echo(f"  {base_url}/console/connect")
 
 
 @account.command("set")

@@ -4,8 +4,7 @@ from typing import Any
 
 import click
 
-from provider.ats import ADAPTERS
-from provider.ats.api import AtsApi
+from provider.ats.rules import add_rule, require_api, require_match
 from provider.cli.common import (
     json_option,
     open_services,
@@ -24,9 +23,7 @@ from provider.core.connections import (
     open_rules,
     resume_sources,
 )
-from provider.delivery.api_client import open_api_client
-from provider.delivery.preview import find_matches
-from provider.delivery.rounds import ensure_cursors
+from provider.delivery.ats_gateway import ApiGateway
 from provider.errors import Invalid
 
 SHOWN_MATCHES = 20
@@ -68,18 +65,15 @@ def add(
     """Add a rule. It concerns candidates who match from now on."""
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, account_name, lock=True)
-        match = _parse_conditions(_require_api(account), conditions)
-        new_rule = Rule(
-            account_id=account.id,
-            product=find_product(session, product),
-            match=match,
+        new_rule = add_rule(
+            session,
+            account,
+            find_product(session, product),
+            _parse_conditions(conditions),
             once=not repeat,
             backfills=backfill,
-            created_at=services.now(),
+            now=services.now(),
         )
-        session.add(new_rule)
-        session.flush()
-        ensure_cursors(session, account, services.now(), backfill=backfill)
         subject = f"account:{account.public_id}"
         fields = {"rule": new_rule.id, **new_rule.audit_fields()}
         record_command(session, services.now(), Action.RULE_ADDED, subject, after=fields)
@@ -132,10 +126,8 @@ def preview(account_name: str, conditions: tuple[str, ...], as_json: bool) -> No
     with open_services() as services:
         with services.db.reading() as session:
             account = Account.get_by_name(session, account_name)
-            api = _require_api(account)
-            match = _parse_conditions(api, conditions)
-        with open_api_client(services) as client:
-            matches = find_matches(services, client, account.id, match)
+            match = require_match(require_api(account), _parse_conditions(conditions))
+        matches = ApiGateway(services).find_matches(account.id, match)
     records = [
         {"key": record.key, "name": record.name, "problem": record.refusal()} for record in matches
     ]
@@ -188,24 +180,11 @@ def resume(account_name: str) -> None:
     click.echo("The rules go on." if count else "No round of this account has stopped.")
 
 
-def _parse_conditions(api: AtsApi, conditions: tuple[str, ...]) -> dict[str, str]:
+def _parse_conditions(conditions: tuple[str, ...]) -> dict[str, str]:
     pairs = [condition.partition("=") for condition in conditions]
     if not all(equals and value.strip() for _, equals, value in pairs):
         raise Invalid("A condition should look like FACT=VALUE")
-    match = {name.strip(): value.strip() for name, _, value in pairs}
-    for name in match:
-        if name not in api.rule_facts:
-            raise Invalid(f"There is no fact “{name}”: there are {', '.join(api.rule_facts)}")
-    if lacking := [name for name in api.required_facts if name not in match]:
-        raise Invalid(f"A rule of this ATS needs {', '.join(lacking)}: write --when {lacking[0]}=…")
-    return match
-
-
-def _require_api(account: Account) -> AtsApi:
-    api = ADAPTERS[account.ats].api
-    if api is None:
-        raise Invalid(f"{account.name} orders by itself: {account.ats} needs no rules")
-    return api
+    return {name.strip(): value.strip() for name, _, value in pairs}
 
 
 def _rule_record(shown: Rule) -> dict[str, Any]:

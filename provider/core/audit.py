@@ -44,6 +44,9 @@ class Action(StrEnum):
     ACCOUNT_TOKEN_CREATED = "account.token_created"  # noqa: S105
     ACCOUNT_TOKEN_REVOKED = "account.token_revoked"  # noqa: S105
     ACCOUNT_SECRET_CHANGED = "account.secret_changed"  # noqa: S105
+    ACCOUNT_CHECKED = "account.checked"
+    ACCOUNT_CONSENT_ASKED = "account.consent_asked"
+    ACCOUNT_CONNECTED = "account.connected"
     RULE_ADDED = "rule.added"
     RULE_REMOVED = "rule.removed"
     RULES_RESUMED = "rule.resumed"

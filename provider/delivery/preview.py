@@ -6,9 +6,9 @@ from provider.ats import ADAPTERS
 from provider.ats.api import UnreadableAnswer, Window
 from provider.core.accounts import Account
 from provider.core.connections import Record, matches
+from provider.core.connections.source_cursor import START_OF_TIME
 from provider.delivery.api_client import ApiClient
 from provider.delivery.api_errors import CallFailed
-from provider.delivery.rounds import START_OF_TIME
 from provider.errors import Invalid, Unavailable
 from provider.services import Services
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 import structlog
@@ -37,7 +37,6 @@ from provider.core.connections import (
 from provider.core.connections.source_cursor import (
     acquire_lease,
     due_cursors,
-    ensure_cursor,
     find_leased,
     has_due_cursor,
 )
@@ -58,7 +57,6 @@ SLICE_SECONDS = 20.0
 MAX_ORDERS_PER_ROUND = 500
 RECORDS_PER_TRANSACTION = 20
 MAX_ERROR_LENGTH = 500
-START_OF_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # before any ATS
 
 log = structlog.get_logger()
 
@@ -213,22 +211,6 @@ def read_due_sources(services: Services, client: ApiClient) -> None:
         if lease is not None:
             with structlog.contextvars.bound_contextvars(account_id=account_id, source=source):
                 Round(services, client, lease).run()
-
-
-def ensure_cursors(
-    session: Session, account: Account, now: datetime, *, backfill: bool = False
-) -> None:
-    """Let the sources of an account's ATS be read, the full ones at once.
-
-    With `backfill` the next round of a full source reads all time, where it reads by time.
-    """
-    api = ADAPTERS[account.ats].api
-    for source in api.sources if api else ():
-        cursor = ensure_cursor(session, account.id, source.name, now)
-        if source.is_full:
-            cursor.due_at = now
-            if backfill:
-                cursor.read_until, cursor.page_state = START_OF_TIME, None
 
 
 def _run(context: WorkContext) -> None:

@@ -36,6 +36,7 @@ USER = f"command:{pwd.getpwuid(os.getuid()).pw_name}"
 # Commands that change nothing, or nothing that the audit log of this instance should have.
 EXEMPT = {
     "account check": "reads only",
+    "account connect": "reads only",
     "account list": "reads only",
     "account show": "reads only",
     "audit": "reads only",

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from provider.ats.rules import ensure_cursors
 from provider.core.accounts import Account
 from provider.core.connections import Arrival, Rule, SourceCursor, set_secret
 from provider.core.connections.resume import resume_api
@@ -15,7 +16,7 @@ from provider.core.orders import Order
 from provider.core.products import Product
 from provider.delivery import Dispatcher
 from provider.delivery.api_client import open_api_client
-from provider.delivery.rounds import ensure_cursors, read_due_sources
+from provider.delivery.rounds import read_due_sources
 from provider.outbox import WRITER, Attempt, Message, QueueName
 from provider.services import Services
 from tests import factories

@@ -36,6 +36,10 @@ class TokenFlow(ABC):
         """Return whether the account's settings choose this flow."""
         return True
 
+    def needs_consent(self, options: Mapping[str, Any]) -> bool:
+        """Return whether a person must let us in; `options` are the account's settings."""
+        return False
+
     def grant_request(self, connection: Connection) -> ApiRequest | None:
         """Return the request for a token; None where a person must connect the account."""
         return None

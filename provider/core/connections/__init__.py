@@ -4,6 +4,7 @@ from provider.core.connections.account_secret import (
     AccountSecret,
     get_previous_secrets,
     get_secrets,
+    has_secrets,
     set_secret,
 )
 from provider.core.connections.api_token import ApiToken, forget_tokens
@@ -17,6 +18,7 @@ from provider.core.connections.arrival import (
     list_arrivals,
 )
 from provider.core.connections.budget import ApiBudget, Budget, BudgetReading, learn, reserve
+from provider.core.connections.connect_state import ConnectState
 from provider.core.connections.record import Record
 from provider.core.connections.rule import Rule, find_rule, matches, open_rules
 from provider.core.connections.source_cursor import SourceCursor, resume_sources
@@ -32,6 +34,7 @@ __all__ = [
     "Arrival",
     "Budget",
     "BudgetReading",
+    "ConnectState",
     "Record",
     "Rule",
     "RuleContext",
@@ -42,6 +45,7 @@ __all__ = [
     "forget_tokens",
     "get_previous_secrets",
     "get_secrets",
+    "has_secrets",
     "learn",
     "list_arrivals",
     "matches",

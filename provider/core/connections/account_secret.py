@@ -58,6 +58,11 @@ def get_secrets(session: Session, secret_box: SecretBox, account: Account) -> Ma
     }
 
 
+def has_secrets(session: Session, account_id: int) -> bool:
+    query = select(AccountSecret.name).where(AccountSecret.account_id == account_id)
+    return session.scalar(query.limit(1)) is not None
+
+
 def get_previous_secrets(
     session: Session, secret_box: SecretBox, account: Account, now: datetime
 ) -> Mapping[str, str]:

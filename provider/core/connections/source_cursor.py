@@ -1,7 +1,7 @@
 """Cursors: how far the sources of an account have been read, and the leases of their rounds."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, Index, String, Text, or_, select, text, update
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from provider.storage import secrets
 from provider.storage.database import Base, acquire_advisory_lock
 
+START_OF_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # before any ATS
 _RUNNING_SQL = text("stopped_reason = ''")
 
 
@@ -62,6 +63,13 @@ def ensure_cursor(session: Session, account_id: int, source: str, now: datetime)
         session.add(cursor)
         session.flush()
     return cursor
+
+
+def restart_cursor(cursor: SourceCursor, now: datetime, *, from_start: bool) -> None:
+    """Let a source be read now; `from_start` begins its window before any ATS."""
+    cursor.due_at = now
+    if from_start:
+        cursor.read_until, cursor.page_state = START_OF_TIME, None
 
 
 def due_cursors(session: Session, now: datetime) -> Sequence[SourceCursor]:

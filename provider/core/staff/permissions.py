@@ -22,6 +22,7 @@ class Permission(Enum):
     DECIDE_CHECKS = "decide checks, or see a candidate’s details"
     EDIT_PRODUCTS = "publish or archive products"
     MANAGE_DELIVERIES = "send deliveries again"
+    MANAGE_ACCOUNTS = "connect accounts, or change their rules"
 
 
 _VIEWER = frozenset(

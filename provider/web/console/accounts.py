@@ -46,7 +46,7 @@ def listing() -> str:
 @requires(Permission.VIEW_ACCOUNTS)
 def detail(account_id: str) -> str:
     with current_services().db.reading() as session:
-        account = _find_account(session, account_id)
+        account = find_account(session, account_id)
         return render_template(
             "console/account.html",
             account=account,
@@ -54,11 +54,12 @@ def detail(account_id: str) -> str:
             pauses=list_pauses(session, account),
             urls=_list_urls(account),
             settings=_list_settings(account),
+            has_api=ADAPTERS[account.ats].api is not None,
             now=current_services().now(),
         )
 
 
-def _find_account(session: Session, account_id: str) -> Account:
+def find_account(session: Session, account_id: str) -> Account:
     account = None
     if is_plausible_id(account_id):
         account = session.scalar(select(Account).where(Account.public_id == account_id))

@@ -8,6 +8,7 @@ from provider.web.console import (
     accounts,
     audit,
     authentication,
+    connections,
     deliveries,
     emails,
     error_pages,
@@ -32,6 +33,7 @@ for section in (
     products,
     product_actions,
     accounts,
+    connections,
     audit,
 ):
     routes.register_blueprint(section.routes)

@@ -6,12 +6,16 @@ from collections.abc import Callable, Mapping
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
+from provider.ats.rules import add_rule
 from provider.core import audit
+from provider.core.accounts import Account
 from provider.core.audit import Action, AuditEntry
+from provider.core.connections import SourceCursor
 from provider.core.orders import Order
+from provider.core.products import Product
 from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
@@ -140,6 +144,63 @@ def archive_product(services: Services, console: ConsoleClient) -> str:
     return f"product:{product_id}"
 
 
+def create_connection(services: Services, **options: str) -> tuple[str, str]:
+    """Return the subject of an account with an API, and the path of its connection's page."""
+    factories.create_test(services)
+    account_id, _ = factories.create_account(services, ats="greenhouse", options=options)
+    with services.db.reading() as session:
+        public_id = session.get_one(Account, account_id).public_id
+    return f"account:{public_id}", f"/console/accounts/{public_id}/connection"
+
+
+def create_rule(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services)
+    with services.db.reading() as session:
+        product = session.scalars(select(Product.public_id)).one()
+    form = {"fact-stage": "88", "product": product, "act": "add"}
+    succeed(console.submit(f"{path}/rules", page=path, **form))
+    return subject
+
+
+def store_rule(services: Services) -> tuple[str, str]:
+    """Return the subject and the path of an account with the rule 1."""
+    subject, path = create_connection(services)
+    with services.db.writing() as session:
+        account = session.scalars(select(Account)).one()
+        product = session.scalars(select(Product)).one()
+        match = {"stage": "88"}
+        now = services.now()
+        add_rule(session, account, product, match, once=True, backfills=False, now=now)
+    return subject, path
+
+
+def remove_rule(services: Services, console: ConsoleClient) -> str:
+    subject, path = store_rule(services)
+    succeed(console.submit(f"{path}/rules/1/remove", page=path))
+    return subject
+
+
+def resume_rules(services: Services, console: ConsoleClient) -> str:
+    subject, path = store_rule(services)
+    with services.db.writing() as session:
+        session.execute(update(SourceCursor).values(stopped_reason="very many orders"))
+    succeed(console.submit(f"{path}/resume", page=path))
+    return subject
+
+
+def check_connection(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services)
+    response = console.submit(f"{path}/check", page=path)
+    assert "Not set yet: harvest_client_id, harvest_client_secret" in response.text
+    return subject
+
+
+def ask_consent(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services, harvest_auth="code")
+    succeed(console.submit(f"{path}/consent", page=path))
+    return subject
+
+
 def sign_in(services: Services, console: ConsoleClient) -> str:
     succeed(console.sign_in("sam@provider.test", factories.create_staff(services)))
     return "staff:sam@provider.test"
@@ -174,6 +235,11 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.PRODUCT_PUBLISHED: publish_product,
         Action.PRODUCT_ARCHIVED: archive_product,
     },
+    "connections.check": {Action.ACCOUNT_CHECKED: check_connection},
+    "connections.ask_consent": {Action.ACCOUNT_CONSENT_ASKED: ask_consent},
+    "connections.create_rule": {Action.RULE_ADDED: create_rule},
+    "connections.remove_rule": {Action.RULE_REMOVED: remove_rule},
+    "connections.resume": {Action.RULES_RESUMED: resume_rules},
     "sign_in.sign_in": {
         Action.STAFF_SIGNED_IN: sign_in,
         Action.STAFF_SIGN_IN_FAILED: fail_sign_in,

@@ -10,18 +10,22 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from playwright.sync_api import Page, expect
+from sqlalchemy import select
 from werkzeug.serving import make_server
 
 import provider
 from provider import outbox
+from provider.ats.rules import add_rule
 from provider.core import kinds
 from provider.core.accounts import Account
+from provider.core.connections import Record, SourceCursor
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.documents import read_file
 from provider.core.staff import complete_sign_in
 from provider.delivery.dispatcher import Dispatcher
+from provider.delivery.placing import load_rules, place_by_rules
 from provider.services import Services
 from provider.web.console import pagination
 from tests import factories
@@ -97,10 +101,32 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "archive": f"/console/products/{product_ids['check']}/archive",
         "accounts": "/console/accounts/",
         "account": f"/console/accounts/{account}",
+        "connection": f"/console/accounts/{_create_connection(services)}/connection",
         "audit log": "/console/audit/",
         "missing": "/console/orders/nobody",
     }
     return ConsoleServer(url, paths, cookie)
+
+
+def _create_connection(services: Services) -> str:
+    """Return the public id of an account with a rule, an order by it, and a refusal."""
+    account_id, _ = factories.create_account(
+        services, "Northwind Traders", ats="greenhouse", options={"harvest_auth": "code"}
+    )
+    with services.db.writing() as session:
+        account = session.get_one(Account, account_id)
+        product = session.scalars(select(Product).where(Product.kind == "assessment")).first()
+        assert product
+        match = {"job": "4006", "stage": "A stage with a rather long name of its own"}
+        now = services.now()
+        add_rule(session, account, product, match, once=False, backfills=True, now=now)
+        context, rules = load_rules(session, services.secret_box, account, now)
+        facts = {name: (value,) for name, value in match.items()}
+        for key, email in (("26", "ana@example.org"), ("27", "")):
+            place_by_rules(context, rules, Record(key, facts, email=email), [])
+        cursor = session.get_one(SourceCursor, (account_id, "stage_entries"))
+        cursor.stopped_reason, cursor.finished_at = "500 orders were placed in one round", now
+        return account.public_id
 
 
 def _create_products(services: Services) -> dict[str, str]:

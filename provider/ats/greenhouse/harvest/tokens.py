@@ -24,6 +24,9 @@ SCOPES = (
 class HarvestTokens(TokenFlow):
     """`client_credentials` needs no person. With `code` each refresh replaces both tokens."""
 
+    def needs_consent(self, options: Mapping[str, Any]) -> bool:
+        return options.get("harvest_auth") == "code"
+
     def allowed_hosts(self, connection: Connection) -> frozenset[str]:
         return frozenset({ApiRequest("POST", connection.settings["token_url"]).host})
 

@@ -15,6 +15,9 @@ class WorkableTokens(TokenFlow):
     def is_used(self, settings: Mapping[str, Any]) -> bool:
         return bool(settings["auth"] == "oauth")
 
+    def needs_consent(self, options: Mapping[str, Any]) -> bool:
+        return True
+
     def allowed_hosts(self, connection: Connection) -> frozenset[str]:
         return frozenset({ApiRequest("POST", connection.settings["token_url"]).host})
 

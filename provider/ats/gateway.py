@@ -1,0 +1,37 @@
+"""What a console page asks of an account's ATS. `delivery/ats_gateway.py` sends the requests."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from flask import current_app
+
+from provider.ats.api import CheckReport, Choice
+from provider.core.connections import Record
+from provider.services import current_services
+
+EXTENSION_KEY = "ats_gateway"  # of the app: a function from the services to a gateway
+
+
+class AtsGateway(Protocol):
+    """Calls of the ATS's API for people who wait for the answer; the errors are sentences."""
+
+    def authorize_url(self, account_id: int, redirect_uri: str, state: str) -> str:
+        """Return the consent page of the ATS; empty where none is needed."""
+
+    def finish_consent(self, account_id: int, code: str, redirect_uri: str) -> CheckReport:
+        """Store the tokens for a code, and return what the account may do now."""
+
+    def check(self, account_id: int) -> CheckReport:
+        """Try the credentials, and make the subscriptions to events right."""
+
+    def choices(self, account_id: int) -> Mapping[str, Sequence[Choice]]:
+        """Return by fact what a rule can name, such as jobs and stages; Unavailable."""
+
+    def find_matches(self, account_id: int, match: Mapping[str, str]) -> Sequence[Record]:
+        """Return the candidates who match a rule's condition at present; Unavailable."""
+
+
+def current_gateway() -> AtsGateway:
+    """Return the gateway of the Flask app that handles the current request."""
+    gateway: AtsGateway = current_app.extensions[EXTENSION_KEY](current_services())
+    return gateway

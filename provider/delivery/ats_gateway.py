@@ -1,0 +1,94 @@
+"""Calls of an ATS's API for people who wait for the answer: commands and console pages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from provider.ats import ADAPTERS
+from provider.ats.api import (
+    AtsApi,
+    CheckLine,
+    CheckReport,
+    Choice,
+    Connection,
+    UnreadableAnswer,
+)
+from provider.core.accounts import Account
+from provider.core.connections import Record
+from provider.delivery.api_client import ApiClient, open_api_client
+from provider.delivery.api_errors import CallFailed
+from provider.delivery.preview import find_matches
+from provider.delivery.subscriptions import keep_subscriptions
+from provider.errors import Invalid, Unavailable
+from provider.services import Services
+
+
+class ApiGateway:
+    """The gateway of one process. Each call has connections of its own."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def authorize_url(self, account_id: int, redirect_uri: str, state: str) -> str:
+        """Return the consent page of the ATS; empty where none is needed."""
+        with open_api_client(self._services) as client:
+            api, connection = self._connect(client, account_id)
+        flow = api.used_flow(connection.settings)
+        return flow.authorize_url(connection, redirect_uri, state) if flow else ""
+
+    def finish_consent(self, account_id: int, code: str, redirect_uri: str) -> CheckReport:
+        """Store the tokens for a code, and return what the account may do now."""
+        with open_api_client(self._services) as client:
+            api, connection = self._connect(client, account_id)
+            flow = api.used_flow(connection.settings)
+            if flow is None:
+                raise Invalid("The account's settings need no consent")
+            try:
+                client.tokens.exchange_code(flow, connection, code, redirect_uri)
+            except CallFailed as error:
+                return CheckReport([CheckLine(False, str(error))])
+            learnt = client.try_steps(api, connection, api.learn)
+            settings = {**connection.settings, **learnt.found_settings}
+            checked = client.check(api, replace(connection, settings=settings))
+            found = {**learnt.found_settings, **checked.found_settings}
+            return CheckReport([*learnt.lines, *checked.lines], found)
+
+    def check(self, account_id: int) -> CheckReport:
+        """Try the credentials, and make the subscriptions to events right."""
+        with open_api_client(self._services) as client:
+            api, connection = self._connect(client, account_id)
+            report = client.check(api, connection)
+            lines = list(report.lines)
+            try:
+                created = keep_subscriptions(self._services, client, account_id)
+                lines += [CheckLine(True, f"Subscribed to {event}") for event in created]
+            except (CallFailed, UnreadableAnswer) as error:
+                text = f"The events cannot be subscribed to: {error}"
+                lines.append(CheckLine(False, text))
+            return replace(report, lines=lines)
+
+    def choices(self, account_id: int) -> Mapping[str, Sequence[Choice]]:
+        """Return by fact what a rule can name, such as jobs and stages; Unavailable."""
+        with open_api_client(self._services) as client:
+            api, connection = self._connect(client, account_id)
+            if missing := api.missing(connection):
+                raise Unavailable(f"Not set yet: {', '.join(missing)}")
+            try:
+                return {
+                    fact: client.run(api, connection, choose(connection))
+                    for fact, choose in api.choosers().items()
+                }
+            except (CallFailed, UnreadableAnswer) as error:
+                raise Unavailable(str(error)) from None
+
+    def find_matches(self, account_id: int, match: Mapping[str, str]) -> Sequence[Record]:
+        """Return the candidates who match a rule's condition at present; Unavailable."""
+        with open_api_client(self._services) as client:
+            return find_matches(self._services, client, account_id, match)
+
+    def _connect(self, client: ApiClient, account_id: int) -> tuple[AtsApi, Connection]:
+        with self._services.db.reading() as session:
+            account = session.get_one(Account, account_id)
+            api = ADAPTERS[account.ats].api
+            if api is None:
+                raise Invalid(f"{account.ats} has no API that this program calls")
+            return api, client.connection(session, account)
