@@ -36,7 +36,6 @@ from provider.core.connections import has_secrets, open_rules, set_secret
 from provider.core.connections.resume import resume_api
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
-from provider.delivery.ats_gateway import ApiGateway
 from provider.errors import Invalid
 from provider.outbox import CALLBACK
 from provider.services import Services
@@ -200,6 +199,8 @@ def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
         needs_api = has_secrets(session, account.id) or open_rules(session, account.id)
     if adapter.has_endpoints and not needs_api:
         return []
+    from provider.delivery.ats_gateway import ApiGateway  # late: most commands send no request
+
     report = ApiGateway(services).check(account.id)
     if report.found_settings:
         with services.db.writing() as session:

@@ -23,7 +23,6 @@ from provider.core.connections import (
     open_rules,
     resume_sources,
 )
-from provider.delivery.ats_gateway import ApiGateway
 from provider.errors import Invalid
 
 SHOWN_MATCHES = 20
@@ -123,6 +122,8 @@ def remove(account_name: str, number: int) -> None:
 @json_option
 def preview(account_name: str, conditions: tuple[str, ...], as_json: bool) -> None:
     """Show the candidates who match at present. Nothing is ordered."""
+    from provider.delivery.ats_gateway import ApiGateway  # late: most commands send no request
+
     with open_services() as services:
         with services.db.reading() as session:
             account = Account.get_by_name(session, account_name)
