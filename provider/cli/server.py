@@ -44,12 +44,10 @@ def serve(host: str, port: int) -> None:
 
 
 @click.command()
-@click.option(
-    "--auto", is_flag=True, help="Play the candidates too, check every callback, and exit."
-)
+@click.option("--auto", is_flag=True, help="Play the candidates too, check every result, and exit.")
 @click.option(
     "--ats",
-    type=click.Choice(["workable", "greenhouse"]),
+    type=click.Choice(["workable", "greenhouse", "pageup", "jobtrain"]),
     default="workable",
     show_default=True,
     help="The ATS to play.",

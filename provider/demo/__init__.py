@@ -1,4 +1,4 @@
-"""The demo: a server of its own, and an ATS that places orders and receives callbacks.
+"""The demo: a server of its own, and an ATS that orders and gets the results.
 
 The demo uses public interfaces only: commands, the contract over HTTP, e-mails and web pages.
 """
@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from provider.demo import greenhouse, scenario
+from provider.demo import greenhouse, jobtrain, pageup, scenario
 from provider.demo.ats import DemoAts
 from provider.demo.console_output import ConsoleOutput
 from provider.demo.server import DemoServer
@@ -63,7 +63,44 @@ def _play_greenhouse(server: DemoServer, output: ConsoleOutput, *, auto: bool) -
             greenhouse.show_patches(ats, server, output)
 
 
-DEMOS = {"workable": _play_workable, "greenhouse": _play_greenhouse}
+def _play_pageup(server: DemoServer, output: ConsoleOutput, *, auto: bool) -> None:
+    with pageup.DemoPageUp() as ats:
+        password = _prepare(server)
+        kind = ats.connect(server, ACCOUNT_NAME)
+        # The rule concerns tags that are given from now on.
+        pageup.tag_candidate(ats, output)
+        server.start()
+        order = ats.wait_for_order(server, output, ACCOUNT_NAME, kind)
+        if auto:
+            pageup.run_automatically(ats, server, output, order)
+        else:
+            end = "Every request to PageUp appears here, the tag with the result among them."
+            output.print_instructions([order], server.url, STAFF_EMAIL, password, end)
+            ats.show_requests(server, output)
+
+
+def _play_jobtrain(server: DemoServer, output: ConsoleOutput, *, auto: bool) -> None:
+    with jobtrain.DemoJobtrain() as ats:
+        password = _prepare(server)
+        kind = ats.connect(server, ACCOUNT_NAME)
+        output.print_heading(f"{ats.candidate} awaits an Enhanced check in Jobtrain")
+        server.start()
+        order = ats.wait_for_order(server, output, ACCOUNT_NAME, kind)
+        if auto:
+            staff = StaffBrowser(server.url, STAFF_EMAIL, password)
+            jobtrain.run_automatically(ats, server, output, order, staff)
+        else:
+            end = "Complete the check there after the consent. Every request appears here."
+            output.print_instructions([order], server.url, STAFF_EMAIL, password, end)
+            ats.show_requests(server, output)
+
+
+DEMOS = {
+    "workable": _play_workable,
+    "greenhouse": _play_greenhouse,
+    "pageup": _play_pageup,
+    "jobtrain": _play_jobtrain,
+}
 
 
 def _prepare(server: DemoServer) -> str:

@@ -10,13 +10,12 @@ from typing import Any
 import requests
 
 from provider.demo.receiver import (
+    MAX_BODY_BYTES,
     REQUEST_TIMEOUT_SECONDS,
     CallbackHandler,
     CallbackReceiver,
 )
 from provider.errors import ProviderError
-
-MAX_BODY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,14 @@ KIND_CONTRACTS = {
 
 @dataclass(frozen=True)
 class PlacedOrder:
-    """An order of the ATS; `path` is the path of its callback URL, `link` the invitation."""
+    """An order of the ATS; `link` is the invitation, `path` the path of a callback URL, if any."""
 
     kind: str
     id: str
     product: str
     candidate: str
     email: str
-    path: str
+    path: str = ""
     link: str = ""
 
 

@@ -1,13 +1,15 @@
 """The HTTP server on which an ATS of the demo receives callbacks, and its HTTP client."""
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import requests
 
 REQUEST_TIMEOUT_SECONDS = 15
+MAX_BODY_BYTES = 1024 * 1024
 
 
 class _Server(ThreadingHTTPServer):
@@ -20,11 +22,17 @@ class CallbackHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = REQUEST_TIMEOUT_SECONDS
 
-    def answer(self, code: int) -> None:
-        """Send an answer without a body."""
+    def answer(
+        self, code: int, document: Any = None, content_type: str = "application/json"
+    ) -> None:
+        """Send an answer: a document as JSON, or no body."""
+        body = b"" if document is None else json.dumps(document).encode()
         self.send_response(code)
-        self.send_header("Content-Length", "0")
+        if body:
+            self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: the demo prints each callback itself."""

@@ -64,10 +64,12 @@ class DemoServer:
         return result.stdout
 
     def create_account(
-        self, name: str, ats: str, host: str, callback_token: str = ""
+        self, name: str, ats: str, callback_host: str = "", callback_token: str = ""
     ) -> dict[str, Any]:
         """Create an account; return its `token` and `urls`, which its ATS needs."""
-        arguments = ["account", "create", name, "--ats", ats, "--callback-host", host, "--json"]
+        arguments = ["account", "create", name, "--ats", ats, "--json"]
+        if callback_host:
+            arguments += ["--callback-host", callback_host]
         # Only a sandbox account may order the sample package: its disclosure is no legal text.
         arguments.append("--sandbox")
         if callback_token:
@@ -98,10 +100,11 @@ class DemoServer:
     def wait_for_invitation(self, email: str, old_link: str = "") -> str:
         """Wait for an e-mail to a candidate with another link than `old_link`; return its link."""
         return str(
-            _wait_for(lambda: self._find_invitation(email, old_link), f"No e-mail came to {email}")
+            _wait_for(lambda: self.find_invitation(email, old_link), f"No e-mail came to {email}")
         )
 
-    def _find_invitation(self, email: str, old_link: str) -> str | None:
+    def find_invitation(self, email: str, old_link: str = "") -> str | None:
+        """Return the link of an e-mail to a candidate, unless it is `old_link`."""
         self.require_running()
         for path in (self.folder / "mail").glob("*.eml"):
             message = message_from_bytes(path.read_bytes(), policy=policy.default)

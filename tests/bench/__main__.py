@@ -25,6 +25,7 @@ from tests.bench.instance import BenchmarkInstance
 from tests.bench.load import LoadGenerator
 from tests.bench.million import measure_large_instance
 from tests.bench.rates import RateRace, comparison_figures
+from tests.bench.rounds import measure_rounds
 from tests.bench.table import FIGURES_FILE, Figure, describe_machine, markdown_table, save_figures
 from tests.bench.waits import (
     in_process_dispatcher,
@@ -52,6 +53,9 @@ class Plan:
     worker_callbacks: int = 12_000  # that the workers share
     delivery_rounds: int = 3
     queued_callbacks: tuple[int, int] = (1_000, 1_000_000)
+    listed_records: int = 100_000  # that an ATS's API lists in one round
+    quiet_intervals: int = 100  # in which an ATS has nothing new
+    written_results: int = 1_000  # through an ATS's API
     with_rivals: bool = True
 
 
@@ -73,6 +77,9 @@ SMOKE_PLAN = Plan(
     worker_callbacks=400,
     delivery_rounds=1,
     queued_callbacks=(50, 100),
+    listed_records=1_000,
+    quiet_intervals=3,
+    written_results=20,
     with_rivals=False,
 )
 DATABASES = ("SQLite", "PostgreSQL")
@@ -122,6 +129,13 @@ def measure(pool: InstancePool, parts: list[str]) -> Iterator[Figure]:
             _print_progress(f"  {figure.line}")
             yield figure
         _print_progress(f"… {monotonic() - started_at:.0f} s")
+
+
+def _measure_rounds(pool: InstancePool) -> Iterator[Figure]:
+    plan, folder = pool.plan, pool.folder / "rounds"
+    yield from measure_rounds(
+        folder, plan.listed_records, plan.quiet_intervals, plan.written_results
+    )
 
 
 def _measure_rates(pool: InstancePool) -> Iterator[Figure]:
@@ -190,8 +204,10 @@ def _measure_workers(pool: InstancePool) -> Iterator[Figure]:
     )
 
 
-# `growth` makes all messages of its instances due again, so it follows `million`.
+# `rounds` measures the memory of this process, so it is the first. `growth` makes all messages of
+# its instances due again, so it follows `million`.
 PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
+    "rounds": _measure_rounds,
     "rates": _measure_rates,
     "waits": _measure_waits,
     "million": _measure_large_instance,

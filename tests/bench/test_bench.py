@@ -22,5 +22,8 @@ def test_bench_smoke_run_measures_every_part() -> None:
         "on PostgreSQL, the console's pages",
         "on SQLite, the contract's calls",
         "by 4 workers",
+        "a round over 1,000 records",
+        "an account with nothing new",
+        "20 results written to Workable",
     ):
         assert row in result.stdout

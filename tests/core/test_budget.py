@@ -8,7 +8,6 @@ from provider.core.connections import ApiBudget, Budget, BudgetReading, learn, r
 from provider.services import Services
 from tests.factories import ManualClock
 
-pytestmark = pytest.mark.both
 BUDGET = Budget("client", 10, timedelta(seconds=30))
 NOW = timedelta(0)
 
@@ -29,6 +28,7 @@ def remaining(services: Services) -> int:
         return session.get_one(ApiBudget, "client").remaining
 
 
+@pytest.mark.both
 def test_window_gives_its_limit_and_then_the_wait(services: Services, clock: ManualClock) -> None:
     assert [take(services) for _ in range(10)] == [NOW] * 10
     clock.advance(timedelta(seconds=10))
@@ -47,12 +47,14 @@ def test_limit_of_one_serves_rounds_too(services: Services) -> None:
     assert take(services, is_round=True, budget=Budget("slow", 1, timedelta(seconds=2))) == NOW
 
 
+@pytest.mark.both
 def test_higher_limit_opens_the_present_window(services: Services) -> None:
     take(services)
     correct(services, limit=75, remaining=74)
     assert remaining(services) == 74
 
 
+@pytest.mark.both
 def test_lower_limit_and_fewer_remaining_close_it(services: Services) -> None:
     take(services)
     correct(services, limit=5)

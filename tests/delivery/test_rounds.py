@@ -31,8 +31,6 @@ from tests.fakes.vendor import (
     truncated,
 )
 
-pytestmark = pytest.mark.both
-
 
 @pytest.fixture
 def fake(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDummy]:
@@ -45,6 +43,7 @@ def world(services: Services, clock: ManualClock, fake: FakeDummy) -> ApiWorld:
     return ApiWorld.of_dummy(services, clock, fake)
 
 
+@pytest.mark.both
 def test_record_that_reaches_the_stage_is_ordered_once(world: ApiWorld, fake: FakeDummy) -> None:
     world.add_known_rule()
     fake.add(1, stage="  test ")
@@ -98,6 +97,7 @@ def test_other_stage_and_removed_rule_order_nothing(world: ApiWorld, fake: FakeD
     assert world.arrivals() == []
 
 
+@pytest.mark.both
 def test_record_that_cannot_be_mailed_is_refused_and_tried_again(
     world: ApiWorld, fake: FakeDummy
 ) -> None:
@@ -136,6 +136,7 @@ def test_unreadable_entry_is_noted_and_stops_no_page(world: ApiWorld, fake: Fake
     assert world.cursor().problems == expected
 
 
+@pytest.mark.both
 def test_round_of_many_pages_asks_for_each_once(world: ApiWorld, fake: FakeDummy) -> None:
     world.add_known_rule()
     fake.ledger.clear()
@@ -262,6 +263,7 @@ def test_page_that_changes_while_it_is_read_loses_nobody(world: ApiWorld, fake: 
     assert sorted(world.orders()) == [f"p{number}@example.org" for number in range(10, 16)]
 
 
+@pytest.mark.both
 def test_killed_after_the_page_was_read_orders_once(world: ApiWorld, fake: FakeDummy) -> None:
     """The process dies between the ATS's answer and our commit: nothing is stored."""
     world.add_known_rule()
@@ -279,6 +281,7 @@ def test_killed_after_the_page_was_read_orders_once(world: ApiWorld, fake: FakeD
     assert world.orders() == ["ana@example.org"]
 
 
+@pytest.mark.both
 def test_killed_after_a_page_was_committed_goes_on_with_the_next(
     world: ApiWorld, fake: FakeDummy
 ) -> None:
@@ -297,6 +300,7 @@ def test_killed_after_a_page_was_committed_goes_on_with_the_next(
     assert len(world.orders()) == 5
 
 
+@pytest.mark.both
 def test_lease_lost_during_a_request_writes_nothing(world: ApiWorld, fake: FakeDummy) -> None:
     world.add_known_rule()
     fake.add(1)
@@ -313,6 +317,7 @@ def test_lease_lost_during_a_request_writes_nothing(world: ApiWorld, fake: FakeD
     assert world.orders() == ["ana@example.org"]
 
 
+@pytest.mark.both
 def test_brake_stops_a_round_until_staff_resume_it(
     world: ApiWorld, fake: FakeDummy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,8 +18,6 @@ from tests.dummy_ats import KEY, FakeDummy, registered_dummy
 from tests.factories import ManualClock
 from tests.fakes.vendor import hang_up, html_page, status
 
-pytestmark = pytest.mark.both
-
 
 @pytest.fixture
 def fake(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDummy]:
@@ -52,6 +50,7 @@ def notes(fake: FakeDummy) -> list[str]:
     return fake.people[1].notes
 
 
+@pytest.mark.both
 def test_result_is_written_once_with_its_marker(
     world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str
 ) -> None:
@@ -86,6 +85,7 @@ def test_write_whose_answer_was_lost_is_not_repeated(
     assert world.message_states() == {"note": ["delivered"]}
 
 
+@pytest.mark.both
 def test_process_killed_after_the_write_does_not_repeat_it(
     world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str
 ) -> None:
@@ -129,6 +129,7 @@ def test_note_for_a_deleted_person_fails_with_a_sentence(
     assert "The person is gone" in world.stored_texts()
 
 
+@pytest.mark.both
 def test_refused_key_pauses_the_writers_and_a_new_key_resumes_them(
     world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str
 ) -> None:
@@ -156,6 +157,7 @@ def test_too_many_requests_pause_the_queue_as_the_ats_asks(
     assert len(notes(fake)) == 1
 
 
+@pytest.mark.both
 def test_budget_is_never_exceeded_and_every_note_is_written(
     services: Services,
     clock: ManualClock,
