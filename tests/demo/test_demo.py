@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from provider.demo.ats import DemoAts, PlacedOrder, ReceivedCallback
 from provider.demo.candidate import Candidate
 from provider.demo.console_output import ConsoleOutput
 from provider.demo.forms import parse_page
+from provider.demo.jobtrain import DemoJobtrain
+from provider.demo.pageup import DemoPageUp
 from provider.demo.scenario import CallbackChecker
 from provider.demo.server import MARKER_FILE, DemoServer
+from provider.demo.vendor import DemoVendor
 from provider.errors import Conflict, ProviderError
 
 DEMO = [sys.executable, "-m", "provider.cli", "demo"]
@@ -65,6 +69,22 @@ def test_automatic_greenhouse_demo_reads_the_score_and_exits_with_0(tmp_path: Pa
     assert output.count('"partner_status": "declined"') == 1
     assert '"partner_score": 90' in output
     assert "One PATCH came, with Greenhouse's own key" in output
+
+
+def test_automatic_pageup_demo_adds_the_result_tag_and_exits_with_0(tmp_path: Path) -> None:
+    output = run_automatically(tmp_path, "--ats", "pageup")
+    assert "reads the candidates who changed since" in output
+    assert output.count("The rule has ordered numerical-reasoning") == 1
+    assert output.count("gives Lakita Marrero the tag “Numerical Reasoning: excelled”") == 1
+    assert "each request was signed" in output
+
+
+def test_automatic_jobtrain_demo_returns_each_status_and_exits_with_0(tmp_path: Path) -> None:
+    output = run_automatically(tmp_path, "--ats", "jobtrain")
+    lines = [line for line in output.splitlines() if "returns the status" in line]
+    assert [line.rpartition(": ")[2] for line in lines] == ["Requested", "In Progress", "Complete"]
+    assert "reads who awaits a check: Yusuf Demir (Enhanced)" in output
+    assert "Jobtrain has each status once" in output
 
 
 def test_interactive_demo_prints_callbacks_and_ends_on_sigint(tmp_path: Path) -> None:
@@ -146,6 +166,33 @@ def test_receiver_refuses_callback_without_account_token() -> None:
         assert ats.unauthorized_paths == ["/callbacks/1"] * 3
         with pytest.raises(ProviderError, match="token"):
             CallbackChecker(ats, ConsoleOutput()).require_no_more()
+
+
+@pytest.mark.parametrize(
+    ("vendor_class", "path", "headers"),
+    [
+        (DemoPageUp, "/v2/candidates?page=1", {"Authorization": "APIAuth key:ä".encode()}),
+        (DemoJobtrain, "/DBS/Awaiting?PageNo=1", {"ClientID": "1", "APIKey": "2"}),
+    ],
+)
+def test_vendor_refuses_request_with_wrong_credentials(
+    vendor_class: Callable[[], DemoVendor], path: str, headers: dict[str, str | bytes]
+) -> None:
+    with vendor_class() as vendor:
+        response = requests.get(vendor.url + path, headers=headers, timeout=10)
+        assert response.status_code == 401
+        with pytest.raises(ProviderError, match="is wrong"):
+            vendor.require_no_refusals()
+
+
+def test_missing_result_of_vendor_raises(tmp_path: Path) -> None:
+    output = ConsoleOutput()
+    with (
+        DemoJobtrain() as vendor,
+        DemoServer(tmp_path, output) as server,
+        pytest.raises(ProviderError, match="No status came within"),
+    ):
+        vendor.wait_for(server, output, lambda: vendor.statuses, "No status came", 0.01)
 
 
 class ScriptedAts(DemoAts):
