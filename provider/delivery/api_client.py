@@ -54,22 +54,32 @@ class ApiClient:
         return Connection(account.id, settings, secrets)
 
     def call(
-        self, api: AtsApi, connection: Connection, request: ApiRequest, *, is_round: bool = False
+        self,
+        api: AtsApi,
+        connection: Connection,
+        request: ApiRequest,
+        *,
+        is_round: bool = False,
+        is_reserved: bool = False,
     ) -> ApiResponse:
         """Send one request within the budget and return an answer that the caller must read.
 
-        Raises CallDelayed, CredentialsRefused, or CallFailed for any other reason to wait.
+        `is_reserved` says that the budget was asked before. Raises CallDelayed,
+        CredentialsRefused, or CallFailed for any other reason to wait.
         """
         if request.host not in api.allowed_hosts(connection):
             raise CallFailed(f"The address of a request leads to another host: {request.host}")
         flow = api.used_flow(connection.settings)
         if flow is not None:
             connection = self.tokens.add_to(flow, connection)
-        response = self._exchange(api, connection, request, is_round=is_round)
+        if not is_reserved:
+            self._reserve(api, connection, is_round=is_round)
+        response = self._exchange(api, connection, request)
         if flow is not None and api.verdict(response) is Verdict.TOKEN_REFUSED:
             refused = connection.access_token
             connection = self.tokens.add_to(flow, connection, refused=refused)
-            response = self._exchange(api, connection, request, is_round=is_round)
+            self._reserve(api, connection, is_round=is_round)
+            response = self._exchange(api, connection, request)
         _require_answer(api, response, self._services.now())
         return response
 
@@ -80,8 +90,14 @@ class ApiClient:
         steps: Generator[ApiRequest, ApiResponse, T],
         *,
         is_round: bool = False,
+        request_count: int = 1,
     ) -> T:
-        """Send each request of a generator, give it the answers, and return its result."""
+        """Send each request of a generator, give it the answers, and return its result.
+
+        The budget of `request_count` requests is reserved at the beginning: a generator that is
+        interrupted between two of them would have to begin again.
+        """
+        credit = self._reserve(api, connection, is_round=is_round, count=request_count)
         response = None
         while True:
             try:
@@ -89,7 +105,10 @@ class ApiClient:
             except StopIteration as end:
                 result: T = end.value
                 return result
-            response = self.call(api, connection, request, is_round=is_round)
+            response = self.call(
+                api, connection, request, is_round=is_round, is_reserved=credit > 0
+            )
+            credit -= 1
 
     def check(self, api: AtsApi, connection: Connection) -> CheckReport:
         """Try the credentials as the adapter says, and return what works and what is missing."""
@@ -108,6 +127,7 @@ class ApiClient:
                 trial, request = steps.send(response) if response else next(steps)
                 if flow := api.used_flow(trial.settings):
                     trial = self.tokens.add_to(flow, trial)
+                self._reserve(api, trial)
                 response = self._exchange(api, trial, request)
         except StopIteration as end:
             report: CheckReport = end.value
@@ -115,10 +135,7 @@ class ApiClient:
         except (CallFailed, UnreadableAnswer) as error:
             return CheckReport([CheckLine(False, str(error))])
 
-    def _exchange(
-        self, api: AtsApi, connection: Connection, request: ApiRequest, *, is_round: bool = False
-    ) -> ApiResponse:
-        self._reserve(api, connection, is_round=is_round)
+    def _exchange(self, api: AtsApi, connection: Connection, request: ApiRequest) -> ApiResponse:
         response = self._send(api.sign(request, connection, self._services.now()))
         self._learn(api, connection, response)
         return response
@@ -127,7 +144,7 @@ class ApiClient:
         """Send a request to a token endpoint, which has a limit of its own."""
         response, now = self._send(request), self._services.now()
         if response.status_code == 429:
-            raise CallDelayed(_wait_of(response, BudgetReading(), now), 429)
+            raise CallDelayed(_wait_of(response, BudgetReading(), now), is_answer=True)
         return response
 
     def _send(self, request: ApiRequest) -> ApiResponse:
@@ -147,17 +164,21 @@ class ApiClient:
             raise CallFailed("The ATS's answer broke off or is too long", response.status_code)
         return ApiResponse(response.status_code, response.headers, response.body)
 
-    def _reserve(self, api: AtsApi, connection: Connection, *, is_round: bool) -> None:
-        budget = api.budget(connection)
+    def _reserve(
+        self, api: AtsApi, connection: Connection, *, is_round: bool = False, count: int = 1
+    ) -> int:
+        """Reserve requests of the budget and return their number; CallDelayed if none is left."""
+        budget, now = api.budget(connection), self._services.now()
         if budget is None:
-            return
+            return count
         try:
             with self._services.db.writing() as session:
-                wait = reserve(session, budget, self._services.now(), is_round=is_round)
+                reservation = reserve(session, budget, now, is_round=is_round, count=count)
         except Unavailable as error:
             raise CallFailed(str(error)) from None
-        if wait:
-            raise CallDelayed(wait)
+        if not reservation.count:
+            raise CallDelayed(reservation.wait)
+        return reservation.count
 
     def _learn(self, api: AtsApi, connection: Connection, response: ApiResponse) -> None:
         budget, now = api.budget(connection), self._services.now()
@@ -182,7 +203,8 @@ def open_api_client(services: Services) -> Iterator[ApiClient]:
 def _require_answer(api: AtsApi, response: ApiResponse, now: datetime) -> None:
     code, verdict = response.status_code, api.verdict(response)
     if verdict is Verdict.TOO_MANY:
-        raise CallDelayed(_wait_of(response, api.read_budget(response, now), now), code)
+        wait = _wait_of(response, api.read_budget(response, now), now)
+        raise CallDelayed(wait, is_answer=True)
     if verdict in (Verdict.TOKEN_REFUSED, Verdict.ACCOUNT_REFUSED):
         raise CredentialsRefused(f"The ATS refuses the account's credentials with {code}", code)
     if verdict is Verdict.LATER:

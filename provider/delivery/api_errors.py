@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+TOO_MANY_REQUESTS = 429
+
 
 class CallFailed(Exception):
     """The request may be sent again later; the message is one sentence for the staff."""
@@ -12,11 +14,16 @@ class CallFailed(Exception):
 
 
 class CallDelayed(CallFailed):
-    """No request may be sent for `wait`: the budget is spent, or a token is being renewed."""
+    """No request may be sent for `wait`: the budget is spent, or a token is being renewed.
 
-    def __init__(self, wait: timedelta, status_code: int | None = None) -> None:
-        super().__init__("The ATS's limit of requests is reached", status_code)
+    `is_answer` says that the ATS itself has asked for the wait. Either way the request was not
+    carried out, so that both have the code 429.
+    """
+
+    def __init__(self, wait: timedelta, *, is_answer: bool = False) -> None:
+        super().__init__("The ATS's limit of requests is reached", TOO_MANY_REQUESTS)
         self.wait = wait
+        self.is_answer = is_answer
 
 
 class CredentialsRefused(CallFailed):

@@ -15,7 +15,7 @@ NOW = timedelta(0)
 def take(services: Services, *, is_round: bool = False, budget: Budget = BUDGET) -> timedelta:
     """Reserve one request and return the wait."""
     with services.db.writing() as session:
-        return reserve(session, budget, services.now(), is_round=is_round)
+        return reserve(session, budget, services.now(), is_round=is_round).wait
 
 
 def correct(services: Services, **values: object) -> None:
@@ -76,3 +76,18 @@ def test_end_of_the_window_follows_the_header(services: Services, clock: ManualC
         take(services)
     correct(services, resets_at=clock.now() + timedelta(seconds=4))
     assert take(services) == timedelta(seconds=4)
+
+
+def test_several_requests_are_reserved_together_or_not_at_all(services: Services) -> None:
+    with services.db.writing() as session:
+        first = reserve(session, BUDGET, services.now(), count=8)
+        second = reserve(session, BUDGET, services.now(), count=3)
+        third = reserve(session, BUDGET, services.now(), count=2)
+    assert (first.count, second.count, third.count) == (8, 0, 2)
+    assert second.wait == timedelta(seconds=30)
+
+
+def test_reservation_is_never_larger_than_a_window(services: Services) -> None:
+    slow = Budget("slow", 1, timedelta(seconds=2))
+    with services.db.writing() as session:
+        assert reserve(session, slow, services.now(), count=4).count == 1

@@ -74,6 +74,8 @@ class Writer(ABC):
     """One thing to write, such as a tag or a note. Each writer has its own queue of messages."""
 
     name: ClassVar[str]  # snake_case; a part of the ordering key
+    # The requests that `steps` usually yields; their budget is reserved together.
+    request_count: ClassVar[int] = 1
 
     @abstractmethod
     def writes(self, status: str, settings: Mapping[str, Any]) -> bool:

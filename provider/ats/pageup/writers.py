@@ -26,6 +26,7 @@ class ResultTag(Writer):
     """The tag `PRODUCT: passed`. Tags feed marketing, so `result_tags` says what they tell."""
 
     name = "tag"
+    request_count = 2
 
     def writes(self, status: str, settings: Mapping[str, Any]) -> bool:
         """Write ends; with `completed` only that an order is completed."""
@@ -62,6 +63,7 @@ class ReportFile(Writer):
     """The report as a file of the candidate. PageUp may take it for a résumé: off by default."""
 
     name = "file"
+    request_count = 2
 
     def writes(self, status: str, settings: Mapping[str, Any]) -> bool:
         return bool(settings["pdf_as_file"]) and status == COMPLETED

@@ -50,8 +50,18 @@ class ApiBudget(Base):
     resets_at: Mapped[datetime]
 
 
-def reserve(session: Session, budget: Budget, now: datetime, *, is_round: bool) -> timedelta:
-    """Reserve one request; return zero, or how long to wait when none is left.
+@dataclass(frozen=True)
+class Reservation:
+    """The number of requests that may be sent now; with none, how long to wait."""
+
+    count: int = 0
+    wait: timedelta = timedelta(0)
+
+
+def reserve(
+    session: Session, budget: Budget, now: datetime, *, is_round: bool = False, count: int = 1
+) -> Reservation:
+    """Reserve `count` requests, or a whole window's where a window has fewer.
 
     A round may not use what is reserved for writers.
     """
@@ -67,10 +77,11 @@ def reserve(session: Session, budget: Budget, now: datetime, *, is_round: bool) 
     if row.resets_at <= now:
         row.remaining, row.resets_at = row.window_limit, now + budget.window
     reserved = ceil(row.window_limit * RESERVED_FOR_WRITERS) if row.window_limit > 1 else 0
-    if row.remaining <= (reserved if is_round else 0):
-        return row.resets_at - now
-    row.remaining -= 1
-    return timedelta(0)
+    count = max(1, min(count, row.window_limit))
+    if row.remaining < count + (reserved if is_round else 0):
+        return Reservation(wait=row.resets_at - now)
+    row.remaining -= count
+    return Reservation(count)
 
 
 def learn(session: Session, budget: Budget, reading: BudgetReading, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, LargeBinary, delete
+from sqlalchemy import ForeignKey, LargeBinary, delete, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.storage import secrets
@@ -16,7 +16,8 @@ class ConnectState(Base):
 
     __tablename__ = "connect_states"
 
-    digest: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
     # The digest of the cookie of the session, so that the state of another browser is refused.
     session_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
@@ -40,7 +41,8 @@ def create_state(session: Session, account_id: int, session_token: str, now: dat
 
 def use_state(session: Session, state: str, session_token: str, now: datetime) -> int | None:
     """Return the account of a state and delete it; None for one that is not good."""
-    row = session.get(ConnectState, secrets.sha256_digest(state), with_for_update=True)
+    query = select(ConnectState).where(ConnectState.digest == secrets.sha256_digest(state))
+    row = session.scalar(query.with_for_update())
     if row is None:
         return None
     session.delete(row)

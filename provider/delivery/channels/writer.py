@@ -23,7 +23,12 @@ from provider.core.orders import REPORT, Order
 from provider.core.orders.queries import get_result
 from provider.core.report import build_report
 from provider.delivery.api_client import ApiClient
-from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
+from provider.delivery.api_errors import (
+    TOO_MANY_REQUESTS,
+    CallDelayed,
+    CallFailed,
+    CredentialsRefused,
+)
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.http.client import HttpClient
 from provider.errors import Conflict, Invalid, Unavailable
@@ -63,11 +68,20 @@ class WriterDelivery:
                 failure_scope="account",
                 is_sent=False,
             )
-        is_repeated = bool(self.claim.past_attempts) or self.claim.unsettled_claims > 1
+        # An attempt that was answered with 429, or not made for the budget, has written nothing.
+        codes = [attempt.status_code for attempt in self.claim.past_attempts]
+        is_repeated = self.claim.unsettled_claims > 1 or any(
+            code != TOO_MANY_REQUESTS for code in codes
+        )
         task = WriteTask(self.document, self.target, self.email, is_repeated, self._render_pdf)
         client = self.channel.client
         try:
-            text = client.run(self.api, self.connection, self.writer.steps(task, self.connection))
+            text = client.run(
+                self.api,
+                self.connection,
+                self.writer.steps(task, self.connection),
+                request_count=self.writer.request_count,
+            )
         except WriteRejected as error:
             return Outcome("rejected", error=str(error))
         except CallDelayed as error:
@@ -77,7 +91,7 @@ class WriterDelivery:
                 status_code=error.status_code,
                 error=str(error),
                 pause_duration=error.wait,
-                is_sent=error.status_code is not None,
+                is_sent=error.is_answer,
             )
         except CredentialsRefused as error:
             return Outcome(

@@ -108,6 +108,7 @@ class Tag(Writer):
     """The tag `PRODUCT: passed`. A tag that somebody adds at this moment can be lost."""
 
     name = "tag"
+    request_count = 2
 
     def writes(self, status: str, settings: Mapping[str, Any]) -> bool:
         return bool(settings["tags"]) and status in FINAL_STATUSES
