@@ -1,6 +1,7 @@
 """The addresses at which an ATS tells us of changes: `/hooks/ADDRESS/EVENT`."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 from flask import Blueprint, Response, request
@@ -68,16 +69,11 @@ def _connections(
 
 
 def _store(services: Services, account_id: int, events: Sequence[Event]) -> None:
-    storable = [event for event in events if _is_storable(event)]
-    try:
-        with services.db.writing() as session:
-            new = [
-                add_event(session, account_id, event.id, event.record_key, services.now())
-                for event in storable
-            ]
-    except IntegrityError:  # the same event came twice at this moment
-        return
-    log.info("webhook_received", account_id=account_id, events=len(new), new=sum(new))
+    for event in filter(_is_storable, events):
+        # The same event may come twice at the same moment.
+        with suppress(IntegrityError), services.db.writing() as session:
+            add_event(session, account_id, event.id, event.record_key, services.now())
+    log.info("webhook_received", account_id=account_id, events=len(events))
 
 
 def _is_storable(event: Event) -> bool:

@@ -48,6 +48,10 @@ class LeasedEvent:
         """Read the record and place its orders; or note when to try again."""
         try:
             record, has_rules = self._read()
+            if record is None and has_rules:
+                self._retry(NOT_READABLE)
+            else:
+                self._finish(record)
         except CallDelayed as error:
             self._retry(str(error), error.wait, counts=False)
         except CredentialsRefused as error:
@@ -57,11 +61,6 @@ class LeasedEvent:
         except Exception as error:
             log.exception("webhook_event_failed")
             self._retry(f"Unexpected error: {type(error).__name__}")
-        else:
-            if record is None and has_rules:
-                self._retry(NOT_READABLE)
-            else:
-                self._finish(record)
 
     def _read(self) -> tuple[Record | None, bool]:
         """Return the record, None if it cannot be read, and whether any rule could want it."""

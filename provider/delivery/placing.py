@@ -30,17 +30,20 @@ def place_by_rules(
 ) -> int:
     """Apply the rules to one record; return the number of new orders.
 
-    A record whose data the database refuses must not stop the others, nor one whose order another
-    process has placed at this moment: it is found when the record is read again.
+    A record must not stop the others: neither one with data that cannot be stored, nor one whose
+    order another process has placed at this moment. It is found when the record is read again.
     """
     try:
+        matching = [rule for rule in rules if rule.matches(record)]
+        if not matching:  # as nearly always: no savepoint
+            return 0
         with context.session.begin_nested():
-            order_ids = apply_rules(context, rules, record).order_ids
+            order_ids = apply_rules(context, matching, record).order_ids
             for order_id in order_ids:
                 enqueue_writers_of_placement(
                     context.session, context.account, order_id, context.now
                 )
-    except (ValueError, DataError, IntegrityError):
+    except (AttributeError, TypeError, ValueError, DataError, IntegrityError):
         log.exception("record_failed", account=context.account.name)
         problems.append("A record cannot be stored")
         return 0

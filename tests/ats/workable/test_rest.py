@@ -126,7 +126,7 @@ def test_stage_orders_and_the_result_is_an_evaluation_and_a_comment(
     assert workable.written(candidate, "ratings") == [
         {
             "member_id": "13e0eb0e",
-            "comment": "Reasoning: excelled",
+            "comment": f"Reasoning: excelled  [order {order}, 1]",
             "scale": "thumbs",
             "grade": 1,
         }

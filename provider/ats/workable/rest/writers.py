@@ -33,7 +33,10 @@ POLICIES = {
 
 
 class Rating(Writer):
-    """An evaluation in thumbs. The PUT replaces that member's evaluation in the stage."""
+    """An evaluation in thumbs. The PUT replaces that member's evaluation in the stage.
+
+    The older POST adds one, so an earlier attempt is looked for.
+    """
 
     name = "rating"
 
@@ -48,7 +51,7 @@ class Rating(Writer):
         definite_from = settings["definite_from"]
         if grade and definite_from is not None and (summary.score or 0) >= definite_from:
             grade = DEFINITE_GRADE
-        comment = f"{summary.product}: {summary.grade}"
+        comment = f"{summary.product}: {summary.grade}  {summary.marker}"
         document = {"member_id": settings["member_id"], "comment": comment}
         if settings["rating_api"] == "post_score":
             return {**document, "score": SCORES[grade]}
@@ -57,9 +60,13 @@ class Rating(Writer):
     def steps(self, task: WriteTask, connection: Connection) -> Steps:
         if not task.document:
             return "A check has no evaluation"
+        url = _candidate_url(task, connection)
         method = "PUT" if connection.settings["rating_api"] == "put" else "POST"
-        url = f"{_candidate_url(task, connection)}/ratings"
-        response = yield ApiRequest.with_json(method, url, task.document)
+        if method == "POST" and task.is_repeated:
+            is_there = yield from _has_activity(url, task.document["comment"])
+            if is_there:
+                return "The evaluation is there already"
+        response = yield ApiRequest.with_json(method, f"{url}/ratings", task.document)
         _require_success(response, "the evaluation")
         return "The evaluation is written"
 
@@ -89,10 +96,8 @@ class Comment(Writer):
         """Write the comment unless one with our marker is among the newest activities."""
         url = _candidate_url(task, connection)
         if task.is_repeated:
-            response = yield ApiRequest("GET", f"{url}/activities?limit=100")
-            _require_success(response, "to list the activities")
-            bodies = [str(entry.get("body") or "") for entry in response.json()["activities"]]
-            if any(task.document["marker"] in body for body in bodies):
+            is_there = yield from _has_activity(url, task.document["marker"])
+            if is_there:
                 return "The comment is there already"
         comment = {"body": task.document["body"], "policy": task.document["policy"]}
         if task.document["filename"] and (pdf := task.render_pdf()) is not None:
@@ -129,6 +134,13 @@ class Tag(Writer):
             response = yield ApiRequest.with_json("PUT", f"{url}/tags", document)
             _require_success(response, "the tag")
         return f"The tag “{wanted}” is set"
+
+
+def _has_activity(url: str, text: str) -> Any:
+    """Return whether one of the candidate's newest activities has this text."""
+    response = yield ApiRequest("GET", f"{url}/activities?limit=100")
+    _require_success(response, "to list the activities")
+    return any(text in str(entry.get("body") or "") for entry in response.json()["activities"])
 
 
 def _candidate_url(task: WriteTask, connection: Connection) -> str:
