@@ -144,6 +144,7 @@ class Dummy(AtsAdapter):
     """The adapter."""
 
     name = "dummy"
+    title = "Dummy"
     has_endpoints = False
     api = DummyApi()
     settings = (

@@ -24,10 +24,11 @@ def check_account(session: Session, services: Services, account: Account) -> lis
     """Look at what orders and results need, as far as it is known here. Nothing is sent."""
     adapter = ADAPTERS[account.ats]
     lines = []
-    if adapter.has_endpoints:
+    uses_endpoints = _uses_endpoints(session, account)
+    if uses_endpoints:
         lines += [_check_address(services.settings.base_url), _check_tokens(account)]
     lines.append(_check_products(session, account))
-    if adapter.has_endpoints:
+    if uses_endpoints:
         lines += [_check_callback_hosts(account), *_check_callback_token(account)]
     if adapter.api:
         lines += [*_check_rules(session, account), *_check_sources(session, account)]
@@ -36,6 +37,14 @@ def check_account(session: Session, services: Services, account: Account) -> lis
         *_check_pauses(session, account),
         *_check_failed_messages(session, account),
     ]
+
+
+def _uses_endpoints(session: Session, account: Account) -> bool:
+    """Return whether the ATS calls our endpoints. One that never has may only have rules."""
+    if not ADAPTERS[account.ats].has_endpoints:
+        return False
+    has_called = any(token.last_used_at for token in account.tokens)
+    return has_called or not open_rules(session, account.id)
 
 
 def _check_address(base_url: str) -> CheckLine:

@@ -109,6 +109,7 @@ class AtsAdapter:
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""  # as people write it
     settings: ClassVar[tuple[Setting, ...]] = ()  # of an account, besides those of every account
 
     # Whether the ATS calls our endpoints: then its accounts have a token.

@@ -82,5 +82,6 @@ def keep_found_settings(
     session: Session, account: Account, found: Mapping[str, Any], now: datetime
 ) -> None:
     """Store settings that a check has found to be right, and let calls go on."""
-    account.options = {**account.options, **found}
-    resume_api(session, account, now)
+    if found:
+        account.options = {**account.options, **found}
+        resume_api(session, account, now)

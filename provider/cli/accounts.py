@@ -150,7 +150,7 @@ def show(name_: str, as_json: bool) -> None:
     """Show an account, its settings and the first characters of its tokens."""
     with open_services() as services, services.db.reading() as session:
         account = Account.get_by_name(session, name_)
-        record = _account_record(account)
+        record = _account_record(account, as_json=as_json)
         tokens = [_token_record(token) for token in account.tokens]
         base_url = services.settings.base_url
         urls = ADAPTERS[account.ats].urls(base_url)
@@ -387,7 +387,11 @@ def revoke(name_: str, prefix: str) -> None:
     click.echo(f"Revoked {revoked.prefix}…; a running server refuses it within five seconds.")
 
 
-def _account_record(account: Account) -> dict[str, Any]:
+def _account_record(account: Account, *, as_json: bool = True) -> dict[str, Any]:
+    adapter = ADAPTERS[account.ats]
+    settings = adapter.setting_values(account.options)
+    if not as_json:  # as `account set` takes them
+        settings = {item.name: item.format(settings[item.name]) for item in adapter.settings}
     ttl = f"{account.shared_ttl} {account.shared_ttl_units}" if account.shared_ttl else None
     return {
         "name": account.name,
@@ -404,7 +408,7 @@ def _account_record(account: Account) -> dict[str, Any]:
         "brand.display_name": account.branding.get("display_name"),
         "brand.colour": account.branding.get("colour"),
         "sees_all_products": account.all_products,
-        **ADAPTERS[account.ats].setting_values(account.options),
+        **settings,
         "open_tokens": sum(not token.revoked_at for token in account.tokens),
         "created_at": account.created_at,
     }

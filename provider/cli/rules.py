@@ -137,7 +137,8 @@ def preview(account_name: str, conditions: tuple[str, ...], as_json: bool) -> No
         return
     columns = {"Id at the ATS": "key", "Name": "name", "Problem": "problem"}
     print_records(records[:SHOWN_MATCHES], columns, as_json=False)
-    click.echo(f"\n{len(records)} candidates match; --backfill would order for each of them.")
+    verb = "candidate matches" if len(records) == 1 else "candidates match"
+    click.echo(f"\n{len(records)} {verb}; --backfill would order for each of them.")
 
 
 @rule.command()

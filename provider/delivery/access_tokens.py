@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-import structlog
 from sqlalchemy.orm import Session
 
 from provider.ats.api import (
@@ -24,6 +23,7 @@ from provider.core.connections.api_token import (
     lease_token,
 )
 from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
+from provider.logging_config import log_after_commit
 from provider.services import Services
 
 # Longer than one request to the token endpoint.
@@ -32,8 +32,6 @@ LEASE = timedelta(seconds=60)
 RENEWAL_WAIT = timedelta(seconds=1)
 # Codes by which a token endpoint says that the grant itself is gone.
 GRANT_REFUSED_STATUS_CODES = (400, 401, 403)
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class AccessTokens:
                 raise CallDelayed(RENEWAL_WAIT)
             row.lease = row.leased_until = None
             self._store(session, row, tokens)
-        log.info("api_token_renewed", account_id=connection.account_id)
+            log_after_commit(session, "api_token_renewed", account_id=connection.account_id)
         return tokens.access
 
     def _renewal_request(
@@ -117,9 +115,9 @@ class AccessTokens:
     ) -> ApiRequest:
         if stored.reconnect_reason:
             raise CredentialsRefused(f"Connect the account again: {stored.reconnect_reason}")
-        if stored.refresh:
-            return flow.refresh_request(connection, stored.refresh)
         request = flow.grant_request(connection)
+        if request is None and stored.refresh:
+            request = flow.refresh_request(connection, stored.refresh)
         if request is None:
             raise CredentialsRefused("The account is not connected yet")
         return request

@@ -1,7 +1,7 @@
 """The client of an ATS's API: budget, credentials and verdicts around each request."""
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -127,7 +127,8 @@ class ApiClient:
                 trial, request = steps.send(response) if response else next(steps)
                 if flow := api.used_flow(trial.settings):
                     trial = self.tokens.add_to(flow, trial)
-                self._reserve(api, trial)
+                with suppress(CallDelayed):  # people wait for a check, which is a few requests
+                    self._reserve(api, trial)
                 response = self._exchange(api, trial, request)
         except StopIteration as end:
             report: CheckReport = end.value

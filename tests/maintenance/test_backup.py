@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 import sqlalchemy as sa
 from click.testing import CliRunner, Result
+from sqlalchemy import select
 
 from provider.cli import main
 from provider.config import SETTINGS, Settings
@@ -30,7 +30,7 @@ from provider.maintenance import (
     schema_version,
 )
 from provider.maintenance.manifest import inspect_file, read_manifest
-from provider.maintenance.table_copy import ProgressCallback
+from provider.maintenance.table_copy import ProgressCallback, TableChecksums
 from provider.services import Services
 from provider.storage.database import Base, Database
 from provider.storage.media import MediaStore
@@ -113,6 +113,11 @@ def file_names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+def _without_tokens(tables: TableChecksums) -> TableChecksums:
+    """Return the checksums that are equal after a restore, which forgets tokens of ATSes."""
+    return {name: checksum for name, checksum in tables.items() if name != "api_tokens"}
+
+
 # Equality
 
 
@@ -178,11 +183,12 @@ def test_backup_and_restore_work_with_postgresql(
     restore_backup(tmp_path / "backup", postgres_instance, ignore_progress)
     services = factories.build_services(postgres_instance, instance.clock)
     second = backup(services, tmp_path / "second")
-    assert second.tables == read_manifest(tmp_path / "backup").tables
+    first = read_manifest(tmp_path / "backup")
+    assert _without_tokens(second.tables) == _without_tokens(first.tables)
     restore_backup(
         tmp_path / "second", replace(empty_instance, instance=tmp_path / "i"), ignore_progress
     )
-    assert dump(Database(empty_instance.database_url)) == dump(instance.db)
+    assert instance_content(empty_instance)[0] == instance_content(instance.settings)[0]
 
 
 def test_missing_files_are_reported_and_restore_works(

@@ -37,6 +37,7 @@ class Greenhouse(AtsAdapter):
     """
 
     name = "greenhouse"
+    title = "Greenhouse"
     default_callback_hosts = ("*.greenhouse.io",)
     returns_token = True
     settings = (

@@ -62,7 +62,7 @@ class JobtrainApi(AtsApi):
         "api_password": "the API Password of the system user",
     }
     required_settings = ("base_url",)
-    required_secrets = AUTH_SECRETS
+    required_secrets = ("client_id", "api_key")
     rule_facts = {"check": "the type of check that the candidate awaits"}  # noqa: RUF012
     required_facts = ("check",)
     sources = (AWAITING_CHECKS,)
@@ -80,6 +80,15 @@ class JobtrainApi(AtsApi):
         return request.with_headers(
             {names[secret]: connection.secret(secret) for secret in AUTH_SECRETS}
         )
+
+    def missing(self, connection: Connection) -> list[str]:
+        """Return what is lacking. A token by the client's credentials needs no password."""
+        settings = connection.settings
+        needs_password = settings["auth"] == "headers" or settings["grant"] == "password"
+        lacking = super().missing(connection)
+        if needs_password and not connection.secret("api_password"):
+            lacking.append("api_password")
+        return lacking
 
     def budget(self, connection: Connection) -> Budget | None:
         """Return the setting `rate`, if there is one."""
@@ -118,6 +127,7 @@ class Jobtrain(AtsAdapter):
     """Jobtrain's adapter."""
 
     name = "jobtrain"
+    title = "Jobtrain"
     has_endpoints = False
     api = JobtrainApi()
     settings = SETTINGS

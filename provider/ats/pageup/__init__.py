@@ -89,6 +89,7 @@ class PageUp(AtsAdapter):
     """PageUp's adapter: candidates are read by rounds, and results are written as tags."""
 
     name = "pageup"
+    title = "PageUp"
     has_endpoints = False
     api = PageUpApi()
     settings = (

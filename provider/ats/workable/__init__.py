@@ -19,6 +19,7 @@ class Workable(AtsAdapter):
     """Workable's adapter; `callback_url` identifies an order and is its reply address."""
 
     name = "workable"
+    title = "Workable"
     default_callback_hosts = ("*.workable.com",)
     settings = (
         YesNo("declined", "say `declined` instead of `rejected` for tests and interviews"),

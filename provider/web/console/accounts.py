@@ -59,6 +59,12 @@ def detail(account_id: str) -> str:
         )
 
 
+@routes.app_template_filter("ats_title")
+def ats_title(name: str) -> str:
+    """Return the name of an ATS as people write it."""
+    return ADAPTERS[name].title if name in ADAPTERS else name
+
+
 def find_account(session: Session, account_id: str) -> Account:
     account = None
     if is_plausible_id(account_id):

@@ -66,25 +66,25 @@ class StageSweep(Source):
     def first_state(
         self, connection: Connection, conditions: Sequence[Mapping[str, str]]
     ) -> PageState | None:
-        wanted = {(rule.get("job", ""), stage_slug(rule["stage"])) for rule in conditions}
-        return {"wanted": [list(pair) for pair in sorted(wanted)], "url": None}
+        stages = sorted({stage_slug(rule["stage"]) for rule in conditions})
+        return {"stages": stages, "url": None}
 
     def request(self, connection: Connection, window: Window, state: PageState) -> ApiRequest:
         """Return the request of a page of the first stage that is left."""
         if state["url"]:
             return ApiRequest("GET", state["url"])
-        job, stage = state["wanted"][0]
-        query = {"stage": stage, "limit": str(PAGE_SIZE)} | ({"shortcode": job} if job else {})
-        return ApiRequest("GET", f"{api_base(connection.settings)}/candidates?{urlencode(query)}")
+        # A rule may name a job by its title, so that the list cannot be asked for one job.
+        query = urlencode({"stage": state["stages"][0], "limit": PAGE_SIZE})
+        return ApiRequest("GET", f"{api_base(connection.settings)}/candidates?{query}")
 
     def read(
         self, connection: Connection, window: Window, state: PageState, response: ApiResponse
     ) -> Page:
-        """Return the page. A job or a stage that does not exist is a problem, not an error."""
-        job, stage = state["wanted"][0]
-        rest = {"wanted": state["wanted"][1:], "url": None} if state["wanted"][1:] else None
+        """Return the page. A stage that does not exist is a problem, not an error."""
+        stage, *others = state["stages"]
+        rest = {"stages": others, "url": None} if others else None
         if response.status_code in (404, 422):
-            return Page((), rest, [f"the stage {stage} of the job {job or 'any'}"])
+            return Page((), rest, [f"the stage {stage}"])
         records, problems, following = _read_page(state["url"], response)
         return Page(records, {**state, "url": following} if following else rest, problems)
 
