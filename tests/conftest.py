@@ -21,7 +21,7 @@ import structlog
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from jinja2 import FileSystemBytecodeCache
+from jinja2 import Environment, FileSystemBytecodeCache
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -222,14 +222,28 @@ def compiled_templates(
     return FileSystemBytecodeCache(str(folder / "templates"))
 
 
-def _app_for(services: Services, purpose: str, templates: FileSystemBytecodeCache) -> ContractFlask:
+@pytest.fixture(scope="session", autouse=True)
+def _shared_templates(compiled_templates: FileSystemBytecodeCache) -> Iterator[None]:
+    """Give every app of the run the shared cache of compiled templates."""
+    create_environment = Flask.create_jinja_environment
+
+    def create_with_cache(app: Flask) -> Environment:
+        environment = create_environment(app)
+        environment.bytecode_cache = compiled_templates
+        return environment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Flask, "create_jinja_environment", create_with_cache)
+        yield
+
+
+def _app_for(services: Services, purpose: str) -> ContractFlask:
     """Return an app that serves `services`.
 
     To build an app takes 100 ms, so tests share a few and swap the services.
     """
     cache_key = (purpose, services.settings.is_https, services.settings.secret_keys)
     app = _APP_CACHE.get(cache_key) or _APP_CACHE.setdefault(cache_key, create_app(services))
-    app.pages.jinja_env.bytecode_cache = templates
     app.extensions["provider"] = app.pages.extensions["provider"] = services
     app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.options["servers"] = (
         openapi_servers(services)
@@ -238,8 +252,8 @@ def _app_for(services: Services, purpose: str, templates: FileSystemBytecodeCach
 
 
 @pytest.fixture
-def app(services: Services, compiled_templates: FileSystemBytecodeCache) -> ContractFlask:
-    app = _app_for(services, "test client", compiled_templates)
+def app(services: Services) -> ContractFlask:
+    app = _app_for(services, "test client")
     for flask_app in (app, app.pages):
         flask_app.testing = True
         flask_app.config["PROPAGATE_EXCEPTIONS"] = False
@@ -275,29 +289,14 @@ class _QuietRequestHandler(WSGIRequestHandler):
 
 
 @pytest.fixture
-def app_server(
-    settings: Settings, clock: ManualClock, compiled_templates: FileSystemBytecodeCache
-) -> Iterator[LiveServer]:
+def app_server(settings: Settings, clock: ManualClock) -> Iterator[LiveServer]:
     """A listening server without a dispatcher: a test sends and reads by itself."""
-    yield from _serve_app(settings, clock, compiled_templates)
-
-
-@pytest.fixture
-def live_server(app_server: LiveServer) -> Iterator[LiveServer]:
-    dispatcher = InProcessDispatcher(app_server.services, quick_works(0.5)).start()
-    yield app_server
-    dispatcher.stop()
-
-
-def _serve_app(
-    settings: Settings, clock: ManualClock, compiled_templates: FileSystemBytecodeCache
-) -> Iterator[LiveServer]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
     services = build_services(replace(settings, base_url=url, private_callbacks=True), clock)
-    app = _app_for(services, "live server", compiled_templates)
+    app = _app_for(services, "live server")
     server = make_server(
         "127.0.0.1", port, app, threaded=True, request_handler=_QuietRequestHandler
     )
@@ -309,6 +308,14 @@ def _serve_app(
     thread.join()
     server.server_close()
     services.db.close()
+
+
+@pytest.fixture
+def live_server(app_server: LiveServer) -> Iterator[LiveServer]:
+    """A listening server with a running in-process dispatcher."""
+    dispatcher = InProcessDispatcher(app_server.services, quick_works(0.5)).start()
+    yield app_server
+    dispatcher.stop()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from provider import outbox
-from provider.app import create_app
 from provider.core.accounts import Account
 from provider.core.labels import format_datetime
 from provider.core.orders import Order
@@ -30,11 +29,6 @@ HALF_AN_HOUR = timedelta(minutes=30)
 def services(services: Services) -> Services:
     """Services that allow callbacks to this machine."""
     return replace(services, settings=replace(services.settings, private_callbacks=True))
-
-
-@pytest.fixture
-def client(services: Services) -> FlaskClient:
-    return create_app(services).test_client()
 
 
 @pytest.fixture
