@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 from sqlalchemy.orm import Session
@@ -21,10 +20,9 @@ from provider.core.orders import Order
 from provider.errors import ProviderError
 from provider.services import Services
 from tests.factories import build_services
+from tests.forked_program import PROCESS_CONTEXT
 
 STAFF_EMAIL = "sam@provider.test"
-PROCESS_CONTEXT = get_context("forkserver")
-PROCESS_CONTEXT.set_forkserver_preload(["tests.endurance.crash_points"])
 
 
 class ActorProcess:

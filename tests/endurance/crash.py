@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from tests import factories
-from tests.endurance.actors import PROCESS_CONTEXT
 from tests.endurance.crash_points import (
     CRASH_POINTS,
     MAX_CONCURRENT_SENDS,
@@ -20,6 +19,7 @@ from tests.endurance.scenario import Run, ScenarioVerdict
 from tests.endurance.server import Instance
 from tests.endurance.verdict import ExpectedStatus, check_deliveries
 from tests.factories import ManualClock
+from tests.forked_program import PROCESS_CONTEXT
 
 LONG_SEED_COUNT = 20
 ORDER_COUNT = 4

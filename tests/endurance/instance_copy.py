@@ -18,9 +18,9 @@ from provider.maintenance.table_copy import all_tables
 from provider.services import Services
 from provider.storage.database import Database
 from tests import factories
-from tests.endurance.actors import PROCESS_CONTEXT
 from tests.endurance.scenario import Run, ScenarioVerdict
 from tests.endurance.server import Instance
+from tests.forked_program import PROCESS_CONTEXT
 from tests.postgres_server import PostgresServer
 
 ORDERS_PER_COMMIT = 1000

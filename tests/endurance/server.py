@@ -23,6 +23,7 @@ from provider.maintenance import schema_version
 from provider.services import Services
 from provider.storage.database import Database
 from tests.factories import build_services
+from tests.forked_program import ForkedProgram
 
 ROOT = Path(__file__).parents[2]
 SERVER_TIMEOUT_SECONDS = 60.0  # a start takes one or two on an idle machine
@@ -109,15 +110,7 @@ class ProviderProcess:
 
     def __init__(self, instance: Instance, *arguments: str) -> None:
         self._log_file = instance.folder / f"{arguments[0]}.log"
-        with self._log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "provider.cli", *arguments],
-                cwd=ROOT,
-                env=instance.process_environment(),
-                stdout=log,
-                stderr=log,
-                process_group=0,
-            )
+        self.process = ForkedProgram(arguments, instance.process_environment(), self._log_file)
 
     def __enter__(self) -> Self:
         return self

@@ -35,7 +35,7 @@ from provider.services import Services
 from provider.storage.database import Base, Database
 from provider.storage.media import MediaStore
 from tests import factories
-from tests.endurance.actors import PROCESS_CONTEXT
+from tests.forked_program import PROCESS_CONTEXT
 from tests.maintenance import test_schema_version
 from tests.maintenance.test_copy_instance import (
     KillAfter,

@@ -22,6 +22,7 @@ from provider.services import Services
 from tests import factories
 from tests.cli.test_serve import PROGRAM, environment
 from tests.fake_ats import FakeAts, respond_with
+from tests.forked_program import ForkedProgram
 from tests.s3_server import Bucket
 from tests.s3_server import s3_bucket as s3_bucket
 from tests.s3_server import s3_server as s3_server
@@ -79,34 +80,53 @@ def message_states(services: Services) -> list[object]:
 
 
 class Worker:
-    """A running `provider worker`."""
+    """A running `provider worker`, which writes its output to a file."""
 
-    def __init__(self, services: Services, **settings: str) -> None:
-        self.process = subprocess.Popen(
-            [*PROGRAM, "worker"],
-            env=environment(services, **settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def __init__(self, process: subprocess.Popen[bytes] | ForkedProgram, output_file: Path) -> None:
+        self.process, self._output_file = process, output_file
+
+    def read_output(self) -> str:
+        return self._output_file.read_text("utf-8")
+
+    def wait_for_output(self, *texts: str) -> None:
+        """Poll the output until it contains all texts."""
+        deadline = monotonic() + 30
+        while not all(text in self.read_output() for text in texts):
+            assert monotonic() < deadline, self.read_output()
+            threading.Event().wait(0.05)
 
     def stop(self) -> tuple[int, str]:
         """Stop with SIGTERM; return the exit code and the output."""
         self.process.terminate()
-        output, _ = self.process.communicate(timeout=30)
-        return self.process.returncode, output
+        return self.process.wait(30), self.read_output()
 
 
 @contextmanager
 def working(services: Services, **settings: str) -> Iterator[Worker]:
-    worker = Worker(services, **settings)
+    output_file = services.settings.instance / "worker.log"
+    process = ForkedProgram(("worker",), environment(services, **settings), output_file)
     try:
-        yield worker
+        yield Worker(process, output_file)
     finally:
-        worker.process.kill()
-        worker.process.wait()
-        assert worker.process.stdout
-        worker.process.stdout.close()
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def working_in_new_interpreter(services: Services) -> Iterator[Worker]:
+    output_file = services.settings.instance / "worker.log"
+    with output_file.open("wb") as output:
+        process = subprocess.Popen(
+            [*PROGRAM, "worker"],
+            env=environment(services),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield Worker(process, output_file)
+    finally:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -142,7 +162,7 @@ def test_worker_delivers_and_settles_running_sends_when_stopped(
     services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:
     before = decline(1)  # without a job: the sweep finds it
-    with working(services) as worker:
+    with working_in_new_interpreter(services) as worker:
         ats.wait_for(1, timeout=30)
 
         def respond_after_sigterm(handler: BaseHTTPRequestHandler) -> None:
@@ -210,17 +230,10 @@ def test_unusable_bucket_is_logged_and_e_mails_are_sent(
         services, factories.create_account(services)[0], factories.create_test(services)
     )
     with working(services, PROVIDER_MEDIA_URL=s3_bucket.url) as worker:
-        assert worker.process.stdout
-        missing = {
-            f"the bucket {s3_bucket.name} at {s3_bucket.endpoint} cannot be used",
-            "invitation",
-        }
-        for line in worker.process.stdout:
-            missing = {words for words in missing if words not in line}
-            if not missing:
-                break
+        worker.wait_for_output(
+            f"the bucket {s3_bucket.name} at {s3_bucket.endpoint} cannot be used", "invitation"
+        )
         assert worker.stop()[0] == 0
-    assert not missing
 
 
 def test_message_of_killed_worker_is_sent_by_another(
