@@ -1,7 +1,6 @@
 """Backup and restore: complete or absent, equal, verified; and their commands."""
 
 import json
-import resource
 import shutil
 import signal
 import threading
@@ -23,25 +22,29 @@ from provider.core.connections import ApiToken
 from provider.core.orders import Order
 from provider.errors import Conflict, Invalid, ProviderError, Unavailable
 from provider.maintenance import (
-    Manifest,
     create_backup,
     restore_backup,
-    row_codec,
     schema_version,
 )
 from provider.maintenance.manifest import inspect_file, read_manifest
-from provider.maintenance.table_copy import ProgressCallback, TableChecksums
+from provider.maintenance.table_copy import TableChecksums
 from provider.services import Services
 from provider.storage.database import Base, Database
 from provider.storage.media import MediaStore
 from tests import factories
-from tests.forked_program import PROCESS_CONTEXT
 from tests.maintenance import test_schema_version
-from tests.maintenance.test_copy_instance import (
+from tests.maintenance.backup_processes import (
     KillAfter,
+    back_up_in_process,
+    back_up_to_small_disk,
+    backup,
+    ignore_progress,
+    restore_in_process,
+    run_in_process,
+)
+from tests.maintenance.test_copy_instance import (
     dump,
     filled_database,
-    ignore_progress,
     read_files,
     store_recordings,
 )
@@ -76,23 +79,6 @@ def empty_instance(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """The settings of an instance with the same key, whose folder does not exist yet."""
     folder = tmp_path_factory.mktemp("empty") / "new"
     return factories.make_settings(folder)
-
-
-def backup(
-    services: Services, folder: Path, report_progress: ProgressCallback = ignore_progress
-) -> Manifest:
-    """Create a backup, then close the database as the command does."""
-    try:
-        return create_backup(
-            services.db,
-            services.media,
-            services.settings,
-            folder,
-            services.now(),
-            report_progress,
-        )
-    finally:
-        services.db.close()
 
 
 def instance_content(settings: Settings) -> tuple[list[str], dict[str, bytes], dict[str, bytes]]:
@@ -259,17 +245,6 @@ def test_backup_under_load_has_every_acknowledged_order(
 # Interruption and failure
 
 
-def run_in_process(action: Callable[..., None], *args: object) -> int | None:
-    """Run an action in a new process; return its exit code.
-
-    The process is not forked from this one, because obstore has threads.
-    """
-    process = PROCESS_CONTEXT.Process(target=action, args=args)
-    process.start()
-    process.join(60)
-    return process.exitcode
-
-
 def test_killed_backup_leaves_temporary_folder_that_next_one_deletes(
     instance: Services, tmp_path: Path
 ) -> None:
@@ -277,16 +252,10 @@ def test_killed_backup_leaves_temporary_folder_that_next_one_deletes(
     folder.mkdir()
     for calls in (1, 40, 85, 110):  # during rows, files, and the trial restore
         args = instance.settings, folder / f"b{calls}", KillAfter(calls)
-        assert run_in_process(_back_up_in_process, *args) == -signal.SIGKILL
+        assert run_in_process(back_up_in_process, *args) == -signal.SIGKILL
         assert [path.name for path in folder.iterdir()] == [f".b{calls}.provider-draft"]
     backup(instance, folder / "complete")
     assert [path.name for path in folder.iterdir()] == ["complete"]
-
-
-def _back_up_in_process(
-    settings: Settings, folder: Path, report_progress: ProgressCallback
-) -> None:
-    backup(factories.build_services(settings, factories.ManualClock()), folder, report_progress)
 
 
 def test_backup_on_full_disk_fails_and_leaves_nothing(instance: Services, tmp_path: Path) -> None:
@@ -294,8 +263,7 @@ def test_backup_on_full_disk_fails_and_leaves_nothing(instance: Services, tmp_pa
     folder.mkdir()
 
     assert (
-        run_in_process(_back_up_to_small_disk, instance.settings, folder / "backup", error_file)
-        == 0
+        run_in_process(back_up_to_small_disk, instance.settings, folder / "backup", error_file) == 0
     )
     assert "disk fails or is full" in error_file.read_text()
     assert list(folder.iterdir()) == []
@@ -307,22 +275,11 @@ def test_backup_on_full_disk_names_the_recording(instance: Services, tmp_path: P
     recording = next(key for key in read_files(instance.media) if key.endswith("original"))
     instance.media.put(recording, [b"data" * 1_000_000])
     args = instance.settings, folder / "backup", error_file, 3_000_000
-    assert run_in_process(_back_up_to_small_disk, *args) == 0
+    assert run_in_process(back_up_to_small_disk, *args) == 0
     assert (
         f"The file {recording} cannot be copied: the disk fails, is full" in error_file.read_text()
     )
     assert list(folder.iterdir()) == []
-
-
-def _back_up_to_small_disk(
-    settings: Settings, folder: Path, error_file: Path, max_file_bytes: int = 200_000
-) -> None:
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
-    try:
-        _back_up_in_process(settings, folder, ignore_progress)
-    except (ProviderError, OSError) as error:
-        error_file.write_text(f"{type(error).__name__}: {error}")
 
 
 def test_concurrent_or_repeated_backup_of_same_name_is_refused(
@@ -334,7 +291,7 @@ def test_concurrent_or_repeated_backup_of_same_name_is_refused(
         if not errors:
             errors.append("")
             with pytest.raises(Conflict, match="Another program is creating") as error:
-                _back_up_in_process(instance.settings, tmp_path / "backup", ignore_progress)
+                back_up_in_process(instance.settings, tmp_path / "backup", ignore_progress)
             errors[0] = str(error.value)
 
     backup(instance, tmp_path / "backup", back_up_again)
@@ -480,7 +437,7 @@ def test_restore_that_is_killed_repeatedly_continues(
     backup(instance, tmp_path / "backup")
     kills = 0
     while run_in_process(
-        _restore_in_process, tmp_path / "backup", empty_instance, KillAfter(12 + 40 * kills)
+        restore_in_process, tmp_path / "backup", empty_instance, KillAfter(12 + 40 * kills)
     ):
         kills += 1
         if empty_instance.instance.exists():
@@ -489,13 +446,6 @@ def test_restore_that_is_killed_repeatedly_continues(
     assert kills > 2
     assert instance_content(empty_instance) == instance_content(instance.settings)
     assert not list(empty_instance.instance.glob(".*"))
-
-
-def _restore_in_process(
-    folder: Path, settings: Settings, report_progress: ProgressCallback
-) -> None:
-    row_codec.BATCH_SIZE = 2
-    restore_backup(folder, settings, report_progress)
 
 
 # The commands

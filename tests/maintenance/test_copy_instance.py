@@ -33,13 +33,10 @@ from provider.storage import sqlite
 from provider.storage.database import Base, Database, UtcDateTime
 from provider.storage.media import MediaStore
 from tests.maintenance import test_schema_version
+from tests.maintenance.backup_processes import KillAfter, ignore_progress
 from tests.postgres_server import PostgresServer
 
 NOW = datetime(2026, 11, 23, 9, 0, 0, 7, tzinfo=UTC)
-
-
-def ignore_progress(*_: object) -> None:
-    """Take a progress report and do nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -215,18 +212,6 @@ def test_copy_that_differs_stays_incomplete(source: Database, target: Database) 
 
 
 # Interruption
-
-
-class KillAfter:
-    """A progress callback that kills its process at the nth call."""
-
-    def __init__(self, calls: int) -> None:
-        self.calls = calls
-
-    def __call__(self, *_: object) -> None:
-        self.calls -= 1
-        if self.calls <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_in_process(action: Callable[[], object]) -> int:
