@@ -21,7 +21,7 @@ MAX_DEADLOCK_ATTEMPTS = 20
 def open_postgres_instance(run: Run, name: str) -> Iterator[tuple[Instance, PostgresServer]]:
     """Lend an instance on a PostgreSQL server, and the server, which may be stopped."""
     postgres = _postgres_server()
-    with postgres.empty_database() as url:
+    with postgres.database() as url:
         try:
             yield Instance(run.create_folder(name), url), postgres
         finally:

@@ -1,6 +1,7 @@
 """The schema version: upgrades from every revision, without loss, and refused versions."""
 
 import hashlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -38,6 +39,15 @@ def db(tmp_path: Path) -> Iterator[Database]:
     db = Database(f"sqlite:///{tmp_path / 'deep' / 'provider.db'}")
     yield db
     db.close()
+
+
+@pytest.fixture
+def current_db(db: Database, fresh_database: Path) -> Database:
+    """The database, with this program's version: a copy, because an upgrade takes longer."""
+    path = Path(str(db.url.database))
+    path.parent.mkdir()
+    shutil.copy(fresh_database, path)
+    return db
 
 
 @pytest.fixture
@@ -254,31 +264,29 @@ def test_check_notices_revision_that_loses_rows(
 
 
 def test_upgrade_that_leaves_orphans_is_rolled_back(
-    db: Database, add_revision: AddRevision
+    current_db: Database, add_revision: AddRevision
 ) -> None:
-    schema_version.upgrade(db)
-    fill(db)
-    before, first = read_rows(db), schema_version.head()
+    fill(current_db)
+    before, first = read_rows(current_db), schema_version.head()
     add_revision("9001", REBUILD_ORDERS + '\n    op.execute("DELETE FROM accounts WHERE id = 1")')
     with pytest.raises(Unavailable, match=r"undone: it would leave \d+ rows without their parent"):
-        schema_version.upgrade(db)
-    assert read_rows(db) == before
-    assert stored_version(db) == first
+        schema_version.upgrade(current_db)
+    assert read_rows(current_db) == before
+    assert stored_version(current_db) == first
 
 
-def test_failing_upgrade_is_rolled_back(db: Database, add_revision: AddRevision) -> None:
-    schema_version.upgrade(db)
-    fill(db)
-    before, first = read_rows(db), schema_version.head()
+def test_failing_upgrade_is_rolled_back(current_db: Database, add_revision: AddRevision) -> None:
+    fill(current_db)
+    before, first = read_rows(current_db), schema_version.head()
     add_revision(
         "9001",
         REBUILD_ORDERS
         + '\n    op.create_table("odd", sa.Column("id", sa.Integer))\n    raise ZeroDivisionError',
     )
     with pytest.raises(ZeroDivisionError):
-        schema_version.upgrade(db)
-    assert read_rows(db) == before
-    assert stored_version(db) == first
+        schema_version.upgrade(current_db)
+    assert read_rows(current_db) == before
+    assert stored_version(current_db) == first
 
 
 def test_foreign_keys_are_enforced_after_upgrade(db: Database) -> None:
@@ -299,18 +307,16 @@ def test_repeated_upgrade_changes_nothing(db: Database) -> None:
     assert stored_version(db) == schema_version.head()
 
 
-def test_models_and_migrations_agree(db: Database) -> None:
+def test_models_and_migrations_agree(current_db: Database) -> None:
     assert kinds.KINDS
-    schema_version.upgrade(db)
-    with db.engine.connect() as connection:
+    with current_db.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
         assert {table.name for table in reflect_tables(connection)} == set(Base.metadata.tables)
 
 
-def test_every_constraint_has_a_name(db: Database) -> None:
-    schema_version.upgrade(db)
-    with db.engine.connect() as connection:
+def test_every_constraint_has_a_name(current_db: Database) -> None:
+    with current_db.engine.connect() as connection:
         for table in reflect_tables(connection):
             for constraint in table.constraints:
                 assert constraint.name, (table.name, constraint)
@@ -339,9 +345,8 @@ def put_version(db: Database, revision: str) -> None:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = :v"), {"v": revision})
 
 
-def test_require_current_accepts_this_version(db: Database) -> None:
-    schema_version.upgrade(db)
-    schema_version.require_current(db)
+def test_require_current_accepts_this_version(current_db: Database) -> None:
+    schema_version.require_current(current_db)
 
 
 def test_require_current_without_database_names_command(db: Database) -> None:
@@ -357,23 +362,23 @@ def test_require_current_refuses_empty_database(db: Database) -> None:
         schema_version.require_current(db)
 
 
-def test_require_current_refuses_older_database(db: Database, add_revision: AddRevision) -> None:
-    schema_version.upgrade(db)
+def test_require_current_refuses_older_database(
+    current_db: Database, add_revision: AddRevision
+) -> None:
     first = schema_version.head()
     add_revision("9001", REBUILD_ORDERS)
     with pytest.raises(Unavailable, match=f"version {first}, .* needs 9001: run `provider init`"):
-        schema_version.require_current(db)
-    schema_version.upgrade(db)
-    schema_version.require_current(db)
+        schema_version.require_current(current_db)
+    schema_version.upgrade(current_db)
+    schema_version.require_current(current_db)
 
 
-def test_newer_database_is_refused_and_unchanged(db: Database) -> None:
-    schema_version.upgrade(db)
-    put_version(db, "9999")
+def test_newer_database_is_refused_and_unchanged(current_db: Database) -> None:
+    put_version(current_db, "9999")
     for function in (schema_version.require_current, schema_version.upgrade):
         with pytest.raises(Unavailable, match=r"9999.* is newer than this program"):
-            function(db)
-    assert stored_version(db) == "9999"
+            function(current_db)
+    assert stored_version(current_db) == "9999"
 
 
 def test_upgrade_to_unknown_revision_is_refused(db: Database) -> None:
@@ -382,12 +387,11 @@ def test_upgrade_to_unknown_revision_is_refused(db: Database) -> None:
     assert stored_version(db) is None
 
 
-def test_require_current_needs_no_lock(db: Database) -> None:
-    schema_version.upgrade(db)
-    other = Database(str(db.url))
+def test_require_current_needs_no_lock(current_db: Database) -> None:
+    other = Database(str(current_db.url))
     with other.writing() as session:
         session.execute(sa.text("DELETE FROM accounts"))
-        schema_version.require_current(db)
+        schema_version.require_current(current_db)
     other.close()
 
 
