@@ -39,7 +39,7 @@ def _import_modules(packages: Any) -> None:
         paths = importlib.import_module(package).__path__
         for module in pkgutil.walk_packages(paths, f"{package}."):
             importlib.import_module(module.name)
-    for ats in ADAPTERS:
+    for ats in (name for name, adapter in ADAPTERS.items() if adapter.has_endpoints):
         importlib.import_module(f"provider.ats.{ats}.routes").build_blueprint(ats)
 
 
