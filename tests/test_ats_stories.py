@@ -100,7 +100,10 @@ def test_workable_from_stage_to_comment_and_evaluation(live_server: LiveServer, 
         assert b64decode(attachment["data"]).startswith(b"%PDF-")
         (rating,) = workable.ratings[candidate]
         assert (rating["scale"], rating["grade"]) == ("thumbs", 1)
-        assert (rating["stage"], rating["comment"]) == ("assessment", "Reasoning: excelled")
+        assert (rating["stage"], rating["comment"]) == (
+            "assessment",
+            f"Reasoning: excelled  [order {order}, 1]",
+        )
         expect_report(page, body)
         expect_no_refusals(workable)
 

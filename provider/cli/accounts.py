@@ -179,12 +179,19 @@ def check(name_: str, as_json: bool) -> None:
             account = Account.get_by_name(session, name_)
             lines = check_account(session, services, account)
         lines += _try_credentials(services, account)
+        lines += _check_mail_domain(services)
     if as_json:
         print_json([{"ok": line.is_ok, "text": line.text} for line in lines])
     else:
         for line in lines:
             click.echo(f"{'ok     ' if line.is_ok else 'missing'}  {line.text}")
     raise SystemExit(not all(line.is_ok for line in lines))
+
+
+def _check_mail_domain(services: Services) -> list[CheckLine]:
+    from provider.delivery.mail_domain import check_mail_domain  # late: only a check asks DNS
+
+    return check_mail_domain(services.settings)
 
 
 def _try_credentials(services: Services, account: Account) -> list[CheckLine]:

@@ -129,6 +129,13 @@ class Settings:
         parsers.parse_mail_from,
         depends_on=("base_url",),
     )
+    dkim_selector: str | None = _setting(
+        "PROVIDER_DKIM_SELECTOR",
+        "the selector with which the mail server signs; `provider account check` looks for its "
+        "record; default: it looks for none",
+        parsers.parse_dkim_selector,
+        show=lambda selector: selector or "",
+    )
     media_url: str = _setting(
         "PROVIDER_MEDIA_URL",
         "the place for recordings and files: file:FOLDER or s3://bucket/prefix; "

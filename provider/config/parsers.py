@@ -140,6 +140,12 @@ def parse_mail_from(sender: str | None, base_url: str) -> str:
     return sender
 
 
+def parse_dkim_selector(selector: str | None) -> str | None:
+    if selector and not re.fullmatch(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*", selector):
+        raise Invalid("PROVIDER_DKIM_SELECTOR should be a name of a DNS record like mail2026")
+    return selector
+
+
 def parse_media_url(url: str | None, instance: Path) -> str:
     url = url or f"file:{instance / 'media'}"
     if url.startswith("s3:") and not is_bucket_url(url):

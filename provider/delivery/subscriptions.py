@@ -1,7 +1,7 @@
 """Scheduled work: the subscriptions at the ATSes are there, right, and renewed in time."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 import structlog
@@ -41,10 +41,22 @@ def keep_subscriptions(services: Services, client: ApiClient, account_id: int) -
 
 
 def _account_ids(session: Session) -> Sequence[int]:
-    names = [
-        name for name, adapter in ADAPTERS.items() if adapter.api and adapter.api.subscriptions
+    """Return the accounts that want events."""
+    subscriptions = {
+        name: adapter.api.subscriptions
+        for name, adapter in ADAPTERS.items()
+        if adapter.api and adapter.api.subscriptions
+    }
+    query = select(Account.id, Account.ats, Account.options).where(Account.ats.in_(subscriptions))
+    return [
+        row.id
+        for row in session.execute(query)
+        if subscriptions[row.ats].is_wanted(ADAPTERS[row.ats].setting_values(row.options))
     ]
-    return session.scalars(select(Account.id).where(Account.ats.in_(names))).all()
+
+
+def _is_needed(session: Session, _now: datetime) -> bool:
+    return bool(_account_ids(session))
 
 
 def _run(context: WorkContext) -> None:
@@ -60,5 +72,9 @@ def _run(context: WorkContext) -> None:
 
 
 KEEP_SUBSCRIPTIONS = ScheduledWork(
-    "keep_subscriptions", every=timedelta(hours=6), run=_run, lease=timedelta(minutes=5)
+    "keep_subscriptions",
+    every=timedelta(hours=6),
+    run=_run,
+    is_needed=_is_needed,
+    lease=timedelta(minutes=5),
 )

@@ -1,0 +1,105 @@
+"""The SPF and DKIM records of the sender's domain, asked of a real DNS server on loopback."""
+
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+
+from provider.delivery import mail_domain
+from provider.delivery.mail_domain import check_mail_domain
+from tests import factories
+
+Check = Callable[..., list[tuple[bool, str]]]
+RECORDS: dict[str, list[str]] = {
+    "good.test.": ['"v=spf1 include:mail.test -all"', '"google-site-verification=x"'],
+    "twice.test.": ['"v=spf1 -all"', '"V=SPF1 +all"'],
+    "none.test.": ['"some text"'],
+    "mail2026._domainkey.good.test.": ['"v=DKIM1; k=rsa; " "p=MIGfMA0"'],
+    "revoked._domainkey.good.test.": ['"v=DKIM1; p="'],
+}
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    """Answers questions for TXT records; a name that it does not know does not exist."""
+
+    def handle(self) -> None:
+        data, socket = self.request
+        query = dns.message.from_wire(data)
+        reply = dns.message.make_response(query)
+        reply.flags |= dns.flags.RA
+        name = query.question[0].name
+        texts = RECORDS.get(name.to_text())
+        if name.to_text() == "broken.test.":
+            reply.set_rcode(dns.rcode.SERVFAIL)
+        elif texts is None:
+            reply.set_rcode(dns.rcode.NXDOMAIN)
+        else:
+            reply.answer.append(dns.rrset.from_text_list(name, 60, "IN", "TXT", texts))
+        socket.sendto(reply.to_wire(), self.client_address)
+
+
+@pytest.fixture
+def check(tmp_path: Path) -> Iterator[Check]:
+    """Return a function that checks a domain, with other variables of the environment."""
+    server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), _Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+
+    def check(domain: str, **variables: str) -> list[tuple[bool, str]]:
+        settings = factories.make_settings(
+            tmp_path,
+            PROVIDER_MAIL_FROM=f"Tests <tests@{domain}>",
+            **{"PROVIDER_MAIL_URL": "smtps://u:p@smtp.test", **variables},
+        )
+        address = ("127.0.0.1", server.server_address[1])
+        return [(line.is_ok, line.text) for line in check_mail_domain(settings, address)]
+
+    yield check
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_spf_record_names_the_mail_server(check: Check) -> None:
+    ((is_ok, text),) = check("good.test")
+    assert is_ok
+    assert text == "good.test has an SPF record; it should name the mail server smtp.test"
+
+
+@pytest.mark.parametrize(
+    ("domain", "problem"),
+    [
+        ("none.test", "none.test has no SPF record"),
+        ("unknown.test", "unknown.test has no SPF record"),
+        ("twice.test", "twice.test has 2 SPF records"),
+    ],
+)
+def test_missing_or_repeated_spf_record_is_said(check: Check, domain: str, problem: str) -> None:
+    ((is_ok, text),) = check(domain)
+    assert not is_ok
+    assert text.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("selector", "is_found"), [("mail2026", True), ("revoked", False), ("other", False)]
+)
+def test_dkim_key_is_looked_for_under_the_selector(
+    check: Check, selector: str, is_found: bool
+) -> None:
+    _, (is_ok, text) = check("good.test", PROVIDER_DKIM_SELECTOR=selector)
+    assert is_ok == is_found
+    assert f"{selector}._domainkey.good.test has " in text
+
+
+def test_silent_dns_and_mail_in_files_say_nothing(
+    check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_domain, "DNS_TIMEOUT_SECONDS", 0.2)
+    assert check("broken.test") == []
+    assert check("none.test", PROVIDER_MAIL_URL="") == []
