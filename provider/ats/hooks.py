@@ -13,10 +13,16 @@ from provider.ats.api import Connection, Event, UnreadableAnswer
 from provider.ats.http_api import abort_with_message
 from provider.core.accounts import Account
 from provider.core.connections import get_previous_secrets, get_secrets
-from provider.core.connections.webhook_event import MAX_KEY_LENGTH, add_event, find_account
+from provider.core.connections.webhook_event import (
+    MAX_KEY_LENGTH,
+    add_event,
+    count_open_events,
+    find_account,
+)
 from provider.services import Services, current_services
 
 MAX_BODY_BYTES = 1_000_000
+MAX_OPEN_EVENTS = 10_000  # of one account
 
 log = structlog.get_logger()
 
@@ -44,13 +50,16 @@ def receive(address: str, event_name: str) -> Response:
         if account is None or webhook is None or event_name not in webhook.event_names:
             abort_with_message(404, "There is no such address")
         connection, previous = _connections(services, session, account)
+        is_full = count_open_events(session, account.id) >= MAX_OPEN_EVENTS
     keys = [*webhook.signing_keys(connection), *webhook.signing_keys(previous)]
     if not any(key and webhook.is_signed(body, headers, key) for key in keys):
         abort_with_message(401, "The signature is missing or wrong")
     try:
         events = webhook.read(body, headers, connection)
-    except (UnreadableAnswer, AttributeError, KeyError, TypeError, ValueError):
+    except (UnreadableAnswer, AttributeError, KeyError, TypeError, ValueError, RecursionError):
         abort_with_message(400, "The event cannot be read")
+    if events and is_full:  # the ATS sends them again later
+        abort_with_message(429, "Too many events are waiting to be read")
     _store(services, account.id, events)
     return Response(status=200)
 

@@ -27,6 +27,7 @@ from provider.cli.common import (
     print_json,
     print_record,
     print_records,
+    printable_text,
     record_command,
 )
 from provider.cli.products import find_product
@@ -184,7 +185,7 @@ def check(name_: str, as_json: bool) -> None:
         print_json([{"ok": line.is_ok, "text": line.text} for line in lines])
     else:
         for line in lines:
-            click.echo(f"{'ok     ' if line.is_ok else 'missing'}  {line.text}")
+            click.echo(f"{'ok     ' if line.is_ok else 'missing'}  {printable_text(line.text)}")
     raise SystemExit(not all(line.is_ok for line in lines))
 
 

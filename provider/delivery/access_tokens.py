@@ -50,7 +50,7 @@ class AccessTokens:
     """Gives connections their tokens. `send` sends a request without credentials of its own."""
 
     def __init__(
-        self, services: Services, send: Callable[[Connection, ApiRequest], ApiResponse]
+        self, services: Services, send: Callable[[ApiRequest, frozenset[str]], ApiResponse]
     ) -> None:
         self._services = services
         self._send = send
@@ -86,7 +86,15 @@ class AccessTokens:
         with self._services.db.writing() as session:
             row = ensure_token_row(session, connection.account_id)
             row.refresh_encrypted = None  # of an earlier consent
+            row.lease = row.leased_until = None  # or a renewal on its way would win
             self._store(session, row, tokens)
+
+    def forget(self, account_id: int) -> None:
+        """Delete the tokens of an account: a person must connect it again."""
+        with self._services.db.writing() as session:
+            row = ensure_token_row(session, account_id)
+            row.access_encrypted = row.refresh_encrypted = None
+            row.renew_at = row.expires_at = row.keep_alive_at = None
 
     def _renew(
         self, flow: TokenFlow, connection: Connection, stored: StoredToken, lease: str
@@ -123,16 +131,14 @@ class AccessTokens:
         return request
 
     def _ask(self, flow: TokenFlow, connection: Connection, request: ApiRequest) -> Tokens:
-        if request.host not in flow.allowed_hosts(connection):
-            raise CallFailed(f"The address for tokens is on another host: {request.host}")
-        response = self._send(connection, request)
+        response = self._send(request, flow.allowed_hosts(connection))
         try:
             return flow.parse(connection, response, self._services.now())
         except TokenRefused as error:
             if response.status_code in GRANT_REFUSED_STATUS_CODES:
                 raise CredentialsRefused(str(error), response.status_code) from None
             raise CallFailed(str(error), response.status_code) from None
-        except (UnreadableAnswer, TypeError, ValueError):
+        except (UnreadableAnswer, TypeError, ValueError, OverflowError):
             raise CallFailed("The answer with the token cannot be read") from None
 
     def _read(self, account_id: int) -> StoredToken:

@@ -24,7 +24,8 @@ from provider.ats.base import MAX_QUEUE_PAUSE, parse_retry_after
 from provider.core.accounts import Account
 from provider.core.connections import BudgetReading, get_secrets, learn, reserve
 from provider.delivery.access_tokens import AccessTokens
-from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
+from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused, WrongHost
+from provider.delivery.http.addresses import AddressNotAllowed, parse_endpoint
 from provider.delivery.http.client import HttpClient, RequestFailed
 from provider.delivery.http.requests_adapter import MAX_LIST_RESPONSE_BYTES
 from provider.delivery.user_agent import USER_AGENT
@@ -67,8 +68,6 @@ class ApiClient:
         `is_reserved` says that the budget was asked before. Raises CallDelayed,
         CredentialsRefused, or CallFailed for any other reason to wait.
         """
-        if request.host not in api.allowed_hosts(connection):
-            raise CallFailed(f"The address of a request leads to another host: {request.host}")
         flow = api.used_flow(connection.settings)
         if flow is not None:
             connection = self.tokens.add_to(flow, connection)
@@ -135,14 +134,21 @@ class ApiClient:
             return report
         except (CallFailed, UnreadableAnswer) as error:
             return CheckReport([CheckLine(False, str(error))])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            text = f"The ATS's answer has another form than documented ({type(error).__name__})"
+            return CheckReport([CheckLine(False, text)])
 
     def _exchange(self, api: AtsApi, connection: Connection, request: ApiRequest) -> ApiResponse:
+        _require_host(request, api.allowed_hosts(connection))
         response = self._send(api.sign(request, connection, self._services.now()))
         self._learn(api, connection, response)
         return response
 
-    def _send_token_request(self, connection: Connection, request: ApiRequest) -> ApiResponse:
+    def _send_token_request(
+        self, request: ApiRequest, allowed_hosts: frozenset[str]
+    ) -> ApiResponse:
         """Send a request to a token endpoint, which has a limit of its own."""
+        _require_host(request, allowed_hosts)
         response, now = self._send(request), self._services.now()
         if response.status_code == 429:
             raise CallDelayed(_wait_of(response, BudgetReading(), now), is_answer=True)
@@ -199,6 +205,19 @@ def open_api_client(services: Services) -> Iterator[ApiClient]:
     """Yield a client of its own connections, which are closed at the end."""
     with closing(HttpClient(allow_private=services.settings.private_callbacks)) as http_client:
         yield ApiClient(services, http_client)
+
+
+def _require_host(request: ApiRequest, allowed_hosts: frozenset[str]) -> None:
+    """Raise WrongHost unless the request leads to an allowed host.
+
+    The parser is the one that the HTTP client connects by. Another one may read another host.
+    """
+    try:
+        host = parse_endpoint(request.url)[0].host
+    except AddressNotAllowed as error:
+        raise WrongHost(str(error)) from None
+    if host not in allowed_hosts:
+        raise WrongHost(f"The address of a request leads to another host: {host}")
 
 
 def _require_answer(api: AtsApi, response: ApiResponse, now: datetime) -> None:

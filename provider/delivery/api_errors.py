@@ -26,5 +26,9 @@ class CallDelayed(CallFailed):
         self.is_answer = is_answer
 
 
+class WrongHost(CallFailed):
+    """The request's address leads to a host that may not get the account's credentials."""
+
+
 class CredentialsRefused(CallFailed):
     """The ATS refuses the account's credentials: people must act."""

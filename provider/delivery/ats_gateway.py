@@ -47,6 +47,9 @@ class ApiGateway:
             except CallFailed as error:
                 return CheckReport([CheckLine(False, str(error))])
             learnt = client.try_steps(api, connection, api.learn)
+            if learnt.is_other_account:
+                client.tokens.forget(account_id)
+                return learnt
             settings = {**connection.settings, **learnt.found_settings}
             checked = client.check(api, replace(connection, settings=settings))
             found = {**learnt.found_settings, **checked.found_settings}

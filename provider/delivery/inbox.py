@@ -13,7 +13,7 @@ from provider.core.accounts import Account
 from provider.core.connections import Record, open_rules
 from provider.core.connections.webhook_event import (
     drop_old_events,
-    due_event_ids,
+    due_events,
     find_leased_event,
     has_old_events,
     lease_event,
@@ -44,8 +44,11 @@ class LeasedEvent:
     client: ApiClient
     lease: str
 
-    def process(self) -> None:
-        """Read the record and place its orders; or note when to try again."""
+    def process(self) -> bool:
+        """Read the record and place its orders; or note when to try again.
+
+        Returns False where the account can read no other record at present.
+        """
         try:
             record, has_rules = self._read()
             if record is None and has_rules:
@@ -54,13 +57,16 @@ class LeasedEvent:
                 self._finish(record)
         except CallDelayed as error:
             self._retry(str(error), error.wait, counts=False)
+            return False
         except CredentialsRefused as error:
             self._retry(str(error), TOKEN_PROBE_INTERVAL, counts=False)
+            return False
         except (CallFailed, Unavailable, UnreadableAnswer) as error:
             self._retry(str(error))
         except Exception as error:
             log.exception("webhook_event_failed")
             self._retry(f"Unexpected error: {type(error).__name__}")
+        return True
 
     def _read(self) -> tuple[Record | None, bool]:
         """Return the record, None if it cannot be read, and whether any rule could want it."""
@@ -115,14 +121,20 @@ class LeasedEvent:
 
 
 def process_due_events(services: Services, client: ApiClient) -> None:
-    """Process the events that are due, the oldest first."""
+    """Process the events that are due, the oldest first.
+
+    An account that can read nothing at present does not keep the others waiting.
+    """
     with services.db.reading() as session:
-        event_ids = due_event_ids(session, services.now(), MAX_EVENTS_PER_RUN)
-    for event_id in event_ids:
+        events = due_events(session, services.now(), MAX_EVENTS_PER_RUN)
+    blocked_accounts: set[int] = set()
+    for event_id, account_id in events:
+        if account_id in blocked_accounts:
+            continue
         with services.db.writing() as session:
             lease = lease_event(session, event_id, services.now(), LEASE)
-        if lease is not None:
-            LeasedEvent(services, client, lease).process()
+        if lease is not None and not LeasedEvent(services, client, lease).process():
+            blocked_accounts.add(account_id)
 
 
 def _run(context: WorkContext) -> None:
@@ -132,7 +144,7 @@ def _run(context: WorkContext) -> None:
 
 
 def _is_needed(session: Session, now: datetime) -> bool:
-    return bool(due_event_ids(session, now, 1))
+    return bool(due_events(session, now, 1))
 
 
 def _drop(context: WorkContext) -> None:

@@ -31,11 +31,11 @@ def place_by_rules(
     """Apply the rules to one record; return the number of new orders.
 
     A record must not stop the others: neither one with data that cannot be stored, nor one whose
-    order another process has placed at this moment. It is found when the record is read again.
+    order another process has placed at this moment. The next round finds that order.
     """
     try:
         matching = [rule for rule in rules if rule.matches(record)]
-        if not matching:  # as nearly always: no savepoint
+        if not matching:  # most records match no rule, and a savepoint takes time
             return 0
         with context.session.begin_nested():
             order_ids = apply_rules(context, matching, record).order_ids

@@ -1,5 +1,6 @@
 """The candidates who match a rule's condition at present, without ordering anything."""
 
+import time
 from collections.abc import Mapping
 
 from provider.ats import ADAPTERS
@@ -11,6 +12,8 @@ from provider.delivery.api_client import ApiClient
 from provider.delivery.api_errors import CallFailed
 from provider.errors import Invalid, Unavailable
 from provider.services import Services
+
+MAX_SECONDS = 60.0  # a person waits, and a thread of the server with her
 
 
 def find_matches(
@@ -31,6 +34,7 @@ def find_matches(
         raise Invalid(f"Not set yet: {', '.join(missing)}")
     window = Window(START_OF_TIME, services.now())
     found: dict[str, Record] = {}
+    end = time.monotonic() + MAX_SECONDS
     state = source.first_state(connection, [match])
     try:
         while state is not None:
@@ -38,6 +42,8 @@ def find_matches(
             page = source.read(connection, window, state, response)
             found |= {record.key: record for record in page.records if matches(match, record)}
             state = page.next_state
+            if state is not None and time.monotonic() > end:
+                raise Unavailable("The ATS's list is too long to be read at once")
     except (CallFailed, UnreadableAnswer) as error:
         raise Unavailable(str(error)) from None
     return list(found.values())

@@ -1,8 +1,8 @@
 """Rounds: the sources of the accounts are read page by page, and rules place orders.
 
-HTTP happens outside transactions. One short transaction for each page places its orders and moves
-the cursor. A round that is killed goes on with the same page, and a record that is read again finds
-its order.
+A round reads one source of one account from its first page to its last. HTTP happens outside
+transactions. Short transactions place the orders of a page, and the last of them moves the cursor.
+A round that is killed goes on with the same page, and a record that is read again finds its order.
 """
 
 import time
@@ -42,7 +42,7 @@ from provider.core.connections.source_cursor import (
 )
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.delivery.api_client import ApiClient, open_api_client
-from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
+from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused, WrongHost
 from provider.delivery.circuit_breaker import TOKEN_PROBE_INTERVAL
 from provider.delivery.placing import load_rules, place_by_rules
 from provider.errors import Unavailable
@@ -56,6 +56,7 @@ LEASE = timedelta(minutes=2)  # of one page: a request, and the transaction afte
 SLICE_SECONDS = 20.0
 MAX_ORDERS_PER_ROUND = 500
 RECORDS_PER_TRANSACTION = 20
+MAX_PAGES_PER_ROUND = 50_000  # an address of a next page may lead back
 MAX_ERROR_LENGTH = 500
 
 log = structlog.get_logger()
@@ -78,7 +79,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Round:
-    """One source of one account, leased by this process."""
+    """A part of a round: the pages that this process reads under one lease."""
 
     services: Services
     client: ApiClient
@@ -101,11 +102,11 @@ class Round:
             self._postpone("", error.wait)
         except CredentialsRefused as error:
             self._postpone(str(error), TOKEN_PROBE_INTERVAL)
+        except (UnreadableAnswer, WrongHost) as error:
+            # The next round begins again with the first page. Its window has the same start.
+            self._postpone(str(error), restart=True)
         except (CallFailed, Unavailable) as error:
             self._postpone(str(error))
-        except UnreadableAnswer as error:
-            # The next round begins again with the first page of the same window.
-            self._postpone(str(error), restart=True)
         except Exception as error:
             log.exception("source_failed")
             self._postpone(f"Unexpected error: {type(error).__name__}", restart=True)
@@ -139,14 +140,14 @@ class Round:
         return _parse(step, response)
 
     def _apply(self, step: Step, page: Page) -> bool:
-        """Place the orders of a page and move the cursor; return whether the round goes no further.
+        """Place the orders of a page and move the cursor; return True if the round has ended.
 
-        Several short transactions place the orders, or other writers would wait for a long one.
-        The last one moves the cursor. The brake keeps the page: it is read again when staff let
-        the round go on.
+        Several short transactions place the orders: other writers would wait for a long one. After
+        `MAX_ORDERS_PER_ROUND` orders the source stops. It keeps the page, which is read again when
+        staff let the round go on.
         """
         problems = list(page.problems)
-        for records in batched(page.records, RECORDS_PER_TRANSACTION):
+        for records in in_slices(page.records, RECORDS_PER_TRANSACTION):
             with self._leased() as (session, cursor):
                 account = session.get_one(Account, cursor.account_id)
                 now = self.services.now()
@@ -163,6 +164,8 @@ class Round:
         with self._leased() as (session, cursor):
             now = self.services.now()
             cursor.pages += 1
+            if cursor.pages >= MAX_PAGES_PER_ROUND:
+                raise UnreadableAnswer(f"The list has no end after {cursor.pages} pages")
             cursor.records += len(page.records)
             cursor.last_error = ""
             cursor.problems = cursor.problems or _problem_text(problems)
@@ -210,7 +213,10 @@ def read_due_sources(services: Services, client: ApiClient) -> None:
             lease = acquire_lease(session, account_id, source, services.now(), LEASE)
         if lease is not None:
             with structlog.contextvars.bound_contextvars(account_id=account_id, source=source):
-                Round(services, client, lease).run()
+                try:
+                    Round(services, client, lease).run()
+                except Exception:  # one account must not keep the others waiting
+                    log.exception("source_failed")
 
 
 def _run(context: WorkContext) -> None:
@@ -229,7 +235,7 @@ READ_SOURCES = ScheduledWork(
 
 
 def _parse(step: Step, response: ApiResponse) -> Page:
-    """Read a page. An adapter meets whatever the ATS sends: any error of form is the answer's."""
+    """Read a page. An error of the adapter's code here means that the answer has another form."""
     try:
         return step.source.read(step.connection, step.window, step.state, response)
     except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
@@ -279,7 +285,7 @@ def _delete(session: Session, cursor: SourceCursor) -> None:
     session.delete(cursor)
 
 
-def batched(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
+def in_slices(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:
     """Yield slices of at most `size` records."""
     for start in range(0, len(records), size):
         yield records[start : start + size]

@@ -405,3 +405,29 @@ def _connection(world: ApiWorld) -> Connection:
         world.services.db.reading() as session,
     ):
         return client.connection(session, session.get_one(Account, world.account_id))
+
+
+def test_backfill_during_a_page_on_its_way_is_not_lost(world: ApiWorld, fake: FakeDummy) -> None:
+    world.add_known_rule("Interview")
+    fake.add(1)
+    lease = _lease(world)
+    with open_api_client(world.services) as client:
+        current = Round(world.services, client, lease)
+        step = current._next_step()
+        assert step is not None
+        page = current._read(step)
+        world.add_rule(backfills=True)
+        with pytest.raises(rounds.LeaseLost):
+            current._apply(step, page)
+    world.read()
+    assert world.orders() == ["ana@example.org"]
+
+
+def test_list_without_an_end_is_given_up(
+    world: ApiWorld, fake: FakeDummy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "MAX_PAGES_PER_ROUND", 3)
+    world.add_known_rule()
+    fake.lazy_people = 30
+    world.read()
+    assert world.cursor().last_error == "The list has no end after 3 pages"

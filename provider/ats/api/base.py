@@ -50,6 +50,7 @@ class CheckReport:
 
     lines: Sequence[CheckLine]
     found_settings: Mapping[str, Any] = field(default_factory=dict)
+    is_other_account: bool = False  # a person has consented for another account of the ATS
 
 
 # A check may try other settings than the account's, and it reads every answer, also a 401.

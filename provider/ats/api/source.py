@@ -42,8 +42,8 @@ class Page:
 class Source(ABC):
     """One list of an ATS.
 
-    With `is_full` a round reads every record that can match: after one, a rule knows which records
-    are old. Without it a round reads what changed within its window.
+    With `is_full` a round reads every record that can match: after the first such round a rule
+    knows which records are older. Without it a round reads what changed within its window.
     """
 
     name: ClassVar[str]

@@ -16,6 +16,7 @@ from provider.storage.database import Base, acquire_advisory_lock
 
 # The share of a window that rounds leave to writers: a result is more urgent than a new candidate.
 RESERVED_FOR_WRITERS = 0.3
+MAX_WINDOW = timedelta(hours=1)  # a wrong header must not stop a client for years
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def learn(session: Session, budget: Budget, reading: BudgetReading, now: datetim
         remaining = remaining + (reading.limit - row.window_limit)
         values["remaining"] = remaining
     if reading.resets_at is not None and reading.resets_at > now:
-        values["resets_at"] = reading.resets_at
+        values["resets_at"] = min(reading.resets_at, now + MAX_WINDOW)
     if reading.remaining is not None:
         values["remaining"] = case(
             (remaining > reading.remaining, reading.remaining), else_=remaining

@@ -21,7 +21,9 @@ def resume_api(session: Session, account: Account, now: datetime) -> None:
     session.execute(
         update(ApiToken)
         .where(ApiToken.account_id == account.id)
-        .values(access_encrypted=None, renew_at=None, expires_at=None)
+        .values(
+            access_encrypted=None, renew_at=None, expires_at=None, lease=None, leased_until=None
+        )
         .execution_options(synchronize_session=False)
     )
     session.execute(
@@ -33,7 +35,7 @@ def resume_api(session: Session, account: Account, now: datetime) -> None:
     outbox.resume(session, f"account/{account.id}/{WRITER}")
     session.execute(
         update(SourceCursor)
-        .where(SourceCursor.account_id == account.id, SourceCursor.due_at > now)
-        .values(due_at=now)
+        .where(SourceCursor.account_id == account.id)
+        .values(due_at=now, lease=None, leased_until=None)
         .execution_options(synchronize_session=False)
     )

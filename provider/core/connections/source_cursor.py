@@ -66,8 +66,12 @@ def ensure_cursor(session: Session, account_id: int, source: str, now: datetime)
 
 
 def restart_cursor(cursor: SourceCursor, now: datetime, *, from_start: bool) -> None:
-    """Let a source be read now; `from_start` begins its window before any ATS."""
+    """Let a source be read now; `from_start` begins its window before any ATS.
+
+    The lease ends, or a page that is on its way would store its own state over this one.
+    """
     cursor.due_at = now
+    cursor.lease = cursor.leased_until = None
     if from_start:
         cursor.read_until, cursor.page_state = START_OF_TIME, None
 

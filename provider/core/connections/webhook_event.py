@@ -4,7 +4,19 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, delete, or_, select, text
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    and_,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+)
 from sqlalchemy import update as sql_update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -60,11 +72,21 @@ def find_account(session: Session, secret_box: SecretBox, address: str) -> Accou
 def add_event(
     session: Session, account_id: int, event_id: str, record_key: str, now: datetime
 ) -> bool:
-    """Add an event unless it is known; return whether it is new."""
-    known = select(WebhookEvent.id).where(
-        WebhookEvent.account_id == account_id, WebhookEvent.event_id == event_id
+    """Add an event; return False for one that changes nothing.
+
+    It is known, or another event about its record is waiting: the record is read for both.
+    """
+    is_waiting = and_(
+        WebhookEvent.record_key == record_key,
+        WebhookEvent.done_at.is_(None),
+        WebhookEvent.tries == 0,
+        WebhookEvent.lease.is_(None),
     )
-    if session.scalar(known) is not None:
+    known = select(WebhookEvent.id).where(
+        WebhookEvent.account_id == account_id,
+        or_(WebhookEvent.event_id == event_id, is_waiting),
+    )
+    if session.scalar(known.limit(1)) is not None:
         return False
     session.add(
         WebhookEvent(
@@ -79,10 +101,19 @@ def add_event(
     return True
 
 
-def due_event_ids(session: Session, now: datetime, limit: int) -> Sequence[int]:
-    """Return the events to be read now, the oldest first."""
-    query = select(WebhookEvent.id).where(*_is_due(now))
-    return session.scalars(query.order_by(WebhookEvent.due_at, WebhookEvent.id).limit(limit)).all()
+def count_open_events(session: Session, account_id: int) -> int:
+    """Return how many events of an account wait to be read."""
+    query = select(func.count(WebhookEvent.id)).where(
+        WebhookEvent.account_id == account_id, WebhookEvent.done_at.is_(None)
+    )
+    return session.scalar(query) or 0
+
+
+def due_events(session: Session, now: datetime, limit: int) -> Sequence[tuple[int, int]]:
+    """Return (id, account) of the events to be read now, the oldest first."""
+    query = select(WebhookEvent.id, WebhookEvent.account_id).where(*_is_due(now))
+    rows = session.execute(query.order_by(WebhookEvent.due_at, WebhookEvent.id).limit(limit))
+    return [(row.id, row.account_id) for row in rows]
 
 
 def lease_event(session: Session, event_id: int, now: datetime, duration: timedelta) -> str | None:

@@ -69,7 +69,7 @@ def check(account_id: str) -> Response:
 @routes.post(f"{PATH}/consent")
 @requires(Permission.MANAGE_ACCOUNTS)
 def ask_consent(account_id: str) -> Response:
-    """Send the browser to the ATS's consent page."""
+    """Show the link to the ATS's consent page, for this session and ten minutes."""
     services, internal_id = current_services(), _internal_id(account_id)
     with services.db.writing() as session:
         state = create_state(session, internal_id, _session_token(), services.now())
@@ -79,7 +79,8 @@ def ask_consent(account_id: str) -> Response:
     url = current_gateway().authorize_url(internal_id, _redirect_uri(), state)
     if not url:
         raise Invalid("The settings of this account need no consent at the ATS")
-    return redirect(url)
+    # A link, because the pages' policy allows no form to end at another site.
+    return _render(account_id, consent_url=url)
 
 
 @routes.get("/connect")
@@ -103,7 +104,7 @@ def finish_consent() -> Response:
         flash("The consent was refused at the ATS. Nothing has changed.", "danger")
         return redirect(url_for("console.connections.detail", account_id=account_id))
     report = current_gateway().finish_consent(internal_id, code, _redirect_uri())
-    _keep_found(internal_id, report, is_connected=True)
+    _keep_found(internal_id, report, is_connected=any(line.is_ok for line in report.lines))
     return _render(account_id, lines=report.lines)
 
 
@@ -194,6 +195,7 @@ def _render(
     lines: Sequence[CheckLine] = (),
     choices: Mapping[str, Sequence[Choice]] | None = None,
     problem: str = "",
+    consent_url: str = "",
     form: Mapping[str, Any] | None = None,
     status_code: int = 200,
 ) -> Response:
@@ -217,6 +219,7 @@ def _render(
             choices=choices or {},
             lines=lines,
             problem=problem,
+            consent_url=consent_url,
             form=form or {},
         )
     return make_response(page, status_code)

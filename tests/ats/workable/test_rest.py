@@ -1,5 +1,6 @@
 """Workable's REST API: rules by job and stage, webhooks, evaluations, comments and tags."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from provider.core.connections import ApiToken, WebhookEvent
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
 from provider.delivery.api_client import open_api_client
+from provider.delivery.ats_gateway import ApiGateway
 from provider.delivery.inbox import process_due_events
 from provider.delivery.subscriptions import keep_subscriptions
 from tests import factories
@@ -379,7 +381,7 @@ def test_storm_of_events_places_one_order(world: ApiWorld, workable: FakeWorkabl
     process(world)
     assert len(world.orders()) == 1
     with world.services.db.reading() as session:
-        assert len(session.scalars(select(WebhookEvent)).all()) == 2
+        assert len(session.scalars(select(WebhookEvent)).all()) == 1
 
 
 def test_event_of_another_account_or_type_is_ignored(
@@ -546,3 +548,44 @@ def _check(world: ApiWorld) -> list[tuple[bool, str]]:
 def _learn(world: ApiWorld, api: AtsApi) -> Any:
     with open_api_client(world.services) as client:
         return client.try_steps(api, _connection(world), api.learn)
+
+
+def test_consent_for_another_account_is_refused_and_forgotten(
+    world: ApiWorld, workable: FakeWorkableApi, api: AtsApi
+) -> None:
+    world.set_options(auth="oauth", subdomain="acme")
+    connection = _connection(world)
+    assert api.token_flow
+    url = api.token_flow.authorize_url(connection, workable.redirect_uri, "s1")
+    answer = requests.get(url, allow_redirects=False, timeout=5)
+    code = answer.headers["Location"].split("code=")[1].split("&")[0]
+    gateway = ApiGateway(world.services)
+    report = gateway.finish_consent(world.account_id, code, workable.redirect_uri)
+    assert report.lines[0].text.startswith("The consent is for groove-tech, not for acme")
+    with world.services.db.reading() as session:
+        assert session.get_one(ApiToken, world.account_id).access_encrypted is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example\\@{host}/spi/v3/candidates",
+        "https://{host}@evil.example/spi/v3/candidates",
+        "https://evil.example/spi/v3/candidates",
+        "//evil.example/spi/v3/candidates",
+    ],
+)
+def test_next_page_that_leads_away_gets_no_token(
+    world: ApiWorld, workable: FakeWorkableApi, url: str
+) -> None:
+    add_rule(world)
+    following = url.format(host="127.0.0.1")
+    page = json.dumps({"candidates": [], "paging": {"next": following}}).encode()
+    workable.fail_next("GET", "updated_after", status(200, page))
+    world.read_next()
+    cursor = world.cursor("changed_candidates")
+    assert cursor.last_error
+    assert cursor.page_state is None  # the next round begins again
+    workable.ledger.clear()
+    world.read_next()
+    assert world.cursor("changed_candidates").last_error == ""

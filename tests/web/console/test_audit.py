@@ -197,7 +197,7 @@ def check_connection(services: Services, console: ConsoleClient) -> str:
 
 def ask_consent(services: Services, console: ConsoleClient) -> str:
     subject, path = create_connection(services, harvest_auth="code")
-    succeed(console.submit(f"{path}/consent", page=path))
+    assert "Go on to Greenhouse" in console.submit(f"{path}/consent", page=path).text
     return subject
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -228,7 +229,8 @@ def test_viewer_sees_the_page_without_acts(
 
 def consent(console: ConsoleClient, page: str) -> str:
     """Go to the ATS's consent page as a browser does; return the address that it comes back to."""
-    location = console.submit(f"{page}/consent", page=page).location
+    text = unescape(console.submit(f"{page}/consent", page=page).text)
+    location = text.split('class="btn btn-primary" href="')[1].split('"')[0]
     state = parse_qs(urlsplit(location).query)["state"][0]
     assert len(state) == 43
     answer = requests.get(location, allow_redirects=False, timeout=5)

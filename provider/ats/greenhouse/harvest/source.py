@@ -121,7 +121,7 @@ def _next_chunk(state: PageState) -> PageState | None:
 
 def _read_applications(state: PageState, applications: Sequence[Any]) -> Page:
     """Add the candidates and jobs. An application that was deleted meanwhile is left out."""
-    by_id = {application["id"]: application for application in applications}
+    by_id = {row["id"]: row for row in applications if row.get("id") and row.get("candidate_id")}
     chunk = [
         row
         | {

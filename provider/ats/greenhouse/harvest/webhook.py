@@ -40,7 +40,10 @@ class StageChanges(Webhook):
         event_id = headers.get("greenhouse-event-id", "")
         if not event_id:
             raise UnreadableAnswer("The event has no Greenhouse-Event-ID")
-        return (Event(event_id, str(document["payload"]["application"]["id"])),)
+        application_id = str(document["payload"]["application"]["id"])
+        if not (application_id.isascii() and application_id.isdigit()):
+            raise UnreadableAnswer("The id of the application is no number")
+        return (Event(event_id, application_id),)
 
     def lookup(self, record_key: str, connection: Connection) -> LookupSteps:
         """Read the application, the entry into its present stage, and the candidate."""

@@ -1,5 +1,6 @@
 """Workable's REST API, version 3: rules by job and stage, evaluations, comments and tags."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +26,7 @@ from provider.core.connections import Budget
 WINDOW = timedelta(seconds=10)
 ACCOUNT_LIMIT, CLIENT_LIMIT = 10, 50  # requests in a window, by the kind of credential
 MAX_CHOICE_PAGES = 5
+SUBDOMAIN = re.compile(r"[a-z0-9-]{1,63}")
 SETTINGS: tuple[Setting, ...] = (
     Text("subdomain", "the account's name in its address at workable.com"),
     ChoiceSetting(
@@ -94,7 +96,7 @@ class WorkableApi(AtsApi):
             "oauth": ("oauth_client_id", "oauth_client_secret"),
         }[settings["auth"]]
         lacking = [name for name in names if not connection.secret(name)]
-        if not settings["subdomain"]:
+        if not SUBDOMAIN.fullmatch(settings["subdomain"] or ""):
             lacking.insert(0, "subdomain")
         if settings["auth"] == "partner_token" and not settings["client_id_header"]:
             lacking.append("client_id_header")
@@ -149,9 +151,17 @@ class WorkableApi(AtsApi):
         if not response.is_success:
             text = f"Workable does not tell its accounts: it answers {response.status_code}"
             return CheckReport([CheckLine(False, text)])
-        names = [account["subdomain"] for account in response.json()["accounts"]]
-        if connection.settings["subdomain"] in names:
+        names = [str(account["subdomain"]) for account in response.json()["accounts"]]
+        names = [name for name in names if SUBDOMAIN.fullmatch(name)]
+        subdomain = connection.settings["subdomain"]
+        if subdomain in names:
             return CheckReport([CheckLine(True, "The account is connected")])
+        if subdomain:
+            text = (
+                f"The consent is for {' or '.join(names) or 'no account'}, not for {subdomain}: "
+                "sign in to Workable as a user of that account, and connect again"
+            )
+            return CheckReport([CheckLine(False, text)], is_other_account=True)
         if len(names) == 1:
             line = CheckLine(True, f"The account {names[0]} is connected")
             return CheckReport([line], {"subdomain": names[0]})
