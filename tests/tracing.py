@@ -22,6 +22,7 @@ CORE = {
     for name in (
         "ats",
         "cli/test_account_check.py",
+        "cli/test_rules.py",
         "core/kinds",
         "core/orders",
         "core/products",
@@ -29,6 +30,7 @@ CORE = {
         "outbox",
         "web/candidate/test_interview_question.py",
         "web/candidate/test_interview_uploads.py",
+        "web/console/test_connections.py",
     )
 }
 

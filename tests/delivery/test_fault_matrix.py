@@ -50,8 +50,6 @@ from tests.fakes.vendor import VendorRequest, hang_up, status
 from tests.fakes.workable_api import FakeWorkableApi
 from tests.web.console_client import ConsoleClient
 
-pytestmark = pytest.mark.both
-
 ENGINES = ("poll", "event", "writer")
 SECONDS = timedelta(seconds=5)  # longer than the wait for another process's renewal
 HOOK_SECRET = "gh-hook-77f0d2"
@@ -227,6 +225,7 @@ def test_token_lost_between_two_requests_is_replaced_once(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.both
 def test_three_engines_refresh_a_dead_token_once(
     connected: Engines, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +266,7 @@ def test_consent_revoked_is_said_once_by_every_engine(connected: Engines) -> Non
     assert all(connected.is_done(name) for name in ENGINES)
 
 
+@pytest.mark.both
 def test_killed_before_the_token_was_stored_asks_after_the_lease(
     engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +323,7 @@ def test_token_endpoint_with_a_limit_is_asked_again_after_the_wait(
     assert engines.tokens() == asked + (0 if engine == "writer" and asked == 2 else 1)
 
 
+@pytest.mark.both
 def test_engines_together_never_exceed_the_budget(engines: Engines) -> None:
     engines.harvest.budget_limit = 10
     engines.prepare("writer")
@@ -362,6 +363,7 @@ def by_http(app_server: LiveServer, clock: ManualClock, harvest: FakeHarvest) ->
     dispatcher.stop()
 
 
+@pytest.mark.both
 def test_event_thrice_at_once_is_stored_once(by_http: Engines) -> None:
     application = by_http.harvest.apply(STAGE)
     delivery = by_http.harvest.event("candidate_stage_change", by_http.harvest.payload(application))
@@ -394,6 +396,7 @@ def test_events_out_of_order_and_late_record_place_one_order(by_http: Engines) -
     assert by_http.world.orders() == ["ana@example.org"]
 
 
+@pytest.mark.both
 def test_event_killed_after_reading_is_processed_after_its_lease(engines: Engines) -> None:
     """The vendor has answered, and the process dies before its transaction."""
     engines.prepare("event")
@@ -416,6 +419,7 @@ def test_record_ordered_by_a_round_meanwhile_is_not_ordered_again(engines: Engin
     assert engines.world.arrivals() == [("ordered", "")]
 
 
+@pytest.mark.both
 def test_round_and_event_at_the_same_moment_place_one_order(engines: Engines) -> None:
     engines.prepare("event")
     engines.world.clock.advance(engines.world.interval)
@@ -509,6 +513,7 @@ def test_broken_names_are_ordered_and_stop_no_other(engines: Engines, engine: st
 
 
 @pytest.mark.parametrize("engine", ["poll", "event"])
+@pytest.mark.both
 def test_name_that_is_no_text_stops_no_other(engines: Engines, engine: str) -> None:
     engines.prepare(engine)
     application = engines.harvest.apply(STAGE, first_name=5)
@@ -536,6 +541,7 @@ def test_job_that_no_rule_names_orders_nothing(engines: Engines) -> None:
 # Rounds.
 
 
+@pytest.mark.both
 def test_killed_in_the_middle_of_a_page_orders_each_once(
     dummy_world: ApiWorld, fake: FakeDummy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -561,6 +567,7 @@ def test_killed_in_the_middle_of_a_page_orders_each_once(
     assert len(orders) == len(set(orders)) == 45
 
 
+@pytest.mark.both
 def test_backlog_of_10_000_stops_at_the_brake(
     dummy_world: ApiWorld, fake: FakeDummy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -626,6 +633,7 @@ def test_backlog_of_events_is_processed_in_slices(
 
 
 @pytest.mark.parametrize("failure", [hang_up, status(503)])
+@pytest.mark.both
 def test_note_and_file_are_there_once_whatever_the_order_of_faults(
     engines: Engines, failure: Any
 ) -> None:

@@ -21,7 +21,10 @@ from provider.delivery.scheduled_works import SCHEDULED_WORKS
 from provider.services import Services
 from tests import factories
 from tests.cli.test_serve import PROGRAM, environment
+from tests.delivery.api_world import ApiWorld
+from tests.factories import ManualClock
 from tests.fake_ats import FakeAts, respond_with
+from tests.fakes.pageup import FakePageUp
 from tests.forked_program import ForkedProgram
 from tests.s3_server import Bucket
 from tests.s3_server import s3_bucket as s3_bucket
@@ -220,6 +223,28 @@ def test_worker_runs_every_scheduled_work(services: Services, ats: FakeAts) -> N
         wait_for_rows(services, finished, len(SCHEDULED_WORKS))
         assert worker.stop()[0] == 0
     assert query(services, "SELECT last_error FROM scheduled_work") == [""] * len(SCHEDULED_WORKS)
+
+
+def test_worker_reads_an_ats_orders_and_writes_the_result(
+    services: Services, clock: ManualClock
+) -> None:
+    with FakePageUp(clock) as pageup:
+        world = ApiWorld.create(
+            services,
+            clock,
+            ats="pageup",
+            options={"base_url": pageup.base_url, "rate": 100},
+            secrets={"api_key": pageup.key, "api_secret": pageup.secret},
+        )
+        pageup.add(1, tags=["needs numeracy"])
+        world.add_rule(match={"tag": "needs numeracy"}, backfills=True)
+        with working(services) as worker:
+            wait_for_rows(services, "SELECT public_id FROM orders", 1)
+            factories.finish_test(services, world.order_ids()[0])
+            written = "SELECT id FROM messages WHERE topic = 'tag' AND state = 'delivered'"
+            wait_for_rows(services, written)
+            assert worker.stop()[0] == 0
+        assert "Reasoning: excelled" in pageup.candidate(1).tags.values()
 
 
 def test_unusable_bucket_is_logged_and_e_mails_are_sent(
