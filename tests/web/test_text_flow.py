@@ -49,6 +49,10 @@ def start_test(
 
 
 def submit_test(services: Services, public_id: str, **answers: dict[str, str]) -> None:
+    """Submit for the candidate. The browser must not show a page of the test.
+
+    Such a page would open the end page by itself, at the moment of the next `goto`.
+    """
     with services.db.writing() as session:
         test = Assessment.find(session, public_id)
         for key, answer in answers.items():
@@ -143,7 +147,6 @@ def test_hebrew_texts_in_browser_run_from_right_to_left(
     page.goto(f"{live_server.url}/c/o/{order}/items/2")
     page.locator("#answer").fill(TYPED)
     assert direction(page.locator("#answer")) == "rtl"
-    # The page of the test would open its end page by itself, at the moment of the next `goto`.
     page.goto("about:blank")
     submit_test(services, order, word={"answer": TYPED})
     page.goto(live_server.url + report_path(services, order))
@@ -161,6 +164,7 @@ def test_long_words_on_pages_stay_within_the_screen(live_server: LiveServer, pag
     start_test(services, order, {"choice": {"answer": "a"}, "word": {"answer": LONGEST_WORD}})
     candidate_paths = [f"/c/o/{order}/{path}" for path in ("items/1", "items/2", "overview")]
     assert find_wide_pages(page, live_server, candidate_paths) == []
+    page.goto("about:blank")
     submit_test(services, order)
     paths = [
         f"/c/o/{order}/",
