@@ -1,4 +1,4 @@
-"""Whether the connection of an account works: what `provider account check` prints."""
+"""The check of an account's connection: the sentences of `provider account check`."""
 
 from shlex import quote
 from urllib.parse import urlsplit

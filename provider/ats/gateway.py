@@ -1,4 +1,4 @@
-"""What a console page asks of an account's ATS. `delivery/ats_gateway.py` sends the requests."""
+"""Questions of console pages to an account's ATS. `delivery/ats_gateway.py` sends the requests."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol

@@ -68,7 +68,7 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True)
 class Step:
-    """What the request of one page needs; read in one transaction."""
+    """The input of one page's request; read in one transaction."""
 
     api: AtsApi
     connection: Connection
@@ -119,7 +119,7 @@ class Round:
             source = api.find_source(cursor.source) if api else None
             rules = open_rules(session, account.id)
             if api is None or source is None or not rules:
-                _delete(session, cursor)
+                session.delete(cursor)
                 return None
             connection = self.client.connection(session, account)
             if missing := api.missing(connection):
@@ -279,10 +279,6 @@ def _interval(session: Session, cursor: SourceCursor) -> timedelta:
     source = api.find_source(cursor.source) if api else None
     settings = ADAPTERS[account.ats].setting_values(account.options)
     return source.interval(Connection(account.id, settings)) if source else timedelta(hours=1)
-
-
-def _delete(session: Session, cursor: SourceCursor) -> None:
-    session.delete(cursor)
 
 
 def in_slices(records: Sequence[Record], size: int) -> Iterator[Sequence[Record]]:

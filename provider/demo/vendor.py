@@ -1,4 +1,4 @@
-"""What the demo's PageUp and Jobtrain share: an API, a rule that orders, and the requests in words.
+"""The common part of the demo's PageUp and Jobtrain: API, rule, and the requests in words.
 
 The server calls this API by itself: it reads the candidates, and writes the results.
 """

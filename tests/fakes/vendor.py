@@ -1,4 +1,4 @@
-"""What the fakes of the ATSes' own APIs share: a server with a ledger, a budget and faults.
+"""The shared part of the fakes of the ATSes' own APIs: a server with a ledger, a budget and faults.
 
 A fake is stateful and strict: it checks each request as the vendor would. Its clock is the test's.
 """

@@ -1,4 +1,4 @@
-"""What an adapter declares in order to call its ATS's API. Nothing here does I/O."""
+"""The declarations with which an adapter calls its ATS's API. Nothing here does I/O."""
 
 from provider.ats.api.base import (
     AtsApi,

@@ -1,6 +1,6 @@
 """The interface by which an adapter calls its ATS's API: credentials, sources, writers, checks.
 
-Every part is optional and does no I/O. `delivery/api` sends the requests.
+Every part is optional and does no I/O. `delivery/api_client.py` sends the requests.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ MIN_UNIX_MILLISECONDS = 10**12
 
 
 class Verdict(Enum):
-    """Who deals with an answer."""
+    """The next step after an answer: each value names who takes it."""
 
     ANSWER = "the source or the writer reads it"
     LATER = "the ATS has trouble: the same request again, later"
@@ -133,7 +133,7 @@ class AtsApi(ABC):
         return BudgetReading(_whole(limit), _whole(remaining), parse_moment(reset, now))
 
     def verdict(self, response: ApiResponse) -> Verdict:
-        """Return who deals with an answer."""
+        """Return the next step after an answer."""
         code = response.status_code
         if code == 401:
             return Verdict.TOKEN_REFUSED

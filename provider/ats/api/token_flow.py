@@ -21,7 +21,7 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True)
 class Tokens:
-    """What a token endpoint has granted. `refresh` is empty where there is no refresh token."""
+    """The tokens of a grant. `refresh` is empty where there is no refresh token."""
 
     access: str = field(repr=False)
     expires_at: datetime

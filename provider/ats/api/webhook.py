@@ -25,7 +25,7 @@ class Event:
 
 
 class Webhook(ABC):
-    """What an ATS sends to our address, and how the record behind an event is read.
+    """The events that an ATS sends to our address, and the requests for the record behind one.
 
     `event_names` are the last part of the addresses to give to the ATS.
     """

@@ -3,6 +3,7 @@
 `Writer.steps` is a generator: it yields requests and receives the answers. The channel sends them.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 from provider.ats.api.connection import Connection
 from provider.ats.api.http import ApiRequest, ApiResponse
 
-# What `Writer.writes` is asked, besides the statuses, when a rule has placed an order.
+# `Writer.writes` receives a status, or this word when a rule has placed an order.
 PLACED = "placed"
 Steps = Generator[ApiRequest, ApiResponse, str]
 
@@ -22,7 +23,7 @@ class WriteRejected(Exception):
 
 @dataclass(frozen=True)
 class WriteTask:
-    """What a writer writes: `document` was rendered once, `target` is the order's reply context.
+    """The input of a writer: `document` was rendered once, `target` is the order's reply context.
 
     `is_repeated` says that an earlier attempt may have been carried out although it looked failed:
     a step that is not idempotent first looks for its marker. `render_pdf` returns the report, or
@@ -68,6 +69,12 @@ class OrderSummary:
     def marker(self) -> str:
         """The text by which an earlier attempt's note is found again."""
         return f"[order {self.public_id}, {self.revision}]"
+
+    @property
+    def filename(self) -> str:
+        """The name of the report's file. A writer finds an earlier attempt's file by it."""
+        stem = re.sub(r"[^\w-]+", "-", self.product).strip("-") or "Report"
+        return f"{stem[:80]}-{self.public_id}-{self.revision}.pdf"
 
 
 class Writer(ABC):

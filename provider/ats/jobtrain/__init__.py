@@ -101,7 +101,7 @@ class JobtrainApi(AtsApi):
         return budget_of_rate(client, rate)
 
     def verdict(self, response: ApiResponse) -> Verdict:
-        """Return who deals with an answer: 403 is about the password or the user's role."""
+        """Return the next step after an answer: 403 is about the password or the user's role."""
         if response.status_code == 403:
             return Verdict.ACCOUNT_REFUSED
         return super().verdict(response)

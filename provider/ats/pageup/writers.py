@@ -1,6 +1,5 @@
-"""What is written into PageUp: a tag with the result, and the report as a file."""
+"""The writers for PageUp: a tag with the result, and the report as a file."""
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -69,8 +68,7 @@ class ReportFile(Writer):
         return bool(settings["pdf_as_file"]) and status == COMPLETED
 
     def render(self, summary: OrderSummary, settings: Mapping[str, Any]) -> dict[str, Any]:
-        stem = re.sub(r"[^\w-]+", "-", summary.product).strip("-") or "Report"
-        return {"filename": f"{stem[:80]}-{summary.public_id}-{summary.revision}.pdf"}
+        return {"filename": summary.filename}
 
     def steps(self, task: WriteTask, connection: Connection) -> Steps:
         """Upload the file unless a file of its name is there."""

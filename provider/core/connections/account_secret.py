@@ -21,7 +21,7 @@ class AccountSecret(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"), primary_key=True)
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     value_encrypted: Mapped[bytes] = mapped_column(LargeBinary)
-    # What the secret was before; a webhook may still be signed with it for some days.
+    # The previous secret; a webhook may still be signed with it for some days.
     previous_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     changed_at: Mapped[datetime]
 

@@ -46,7 +46,7 @@ class Arrival(Base):
 
 @dataclass(frozen=True)
 class Arrived:
-    """What a record did: the orders that it caused now, and why others were refused."""
+    """The effects of a record: the orders that it caused now, and why others were refused."""
 
     order_ids: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class RuleContext:
-    """What placing the orders of rules needs besides the records."""
+    """The objects that placing the orders of rules needs besides the records."""
 
     session: Session
     secret_box: SecretBox

@@ -33,7 +33,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class BudgetReading:
-    """What an answer's headers say; None where they say nothing."""
+    """The rate limit in an answer's headers; None where they say nothing."""
 
     limit: int | None = None
     remaining: int | None = None

@@ -15,7 +15,7 @@ _RUNNING_SQL = text("stopped_reason = ''")
 
 
 class SourceCursor(Base):
-    """How far one source of an account has been read.
+    """The position up to which one source of an account has been read.
 
     A round reads a source from its first page to its last. `page_state` is where a round goes on;
     it is None between two rounds. The window of a round is fixed when the round begins, and
@@ -46,7 +46,7 @@ class SourceCursor(Base):
     orders: Mapped[int] = mapped_column(default=0)
     finished_at: Mapped[datetime | None]
     last_error: Mapped[str] = mapped_column(Text, default="")  # until a page is read again
-    # What the round that runs, or the last one, could not read of its pages.
+    # The running or last round could not read these parts of its pages.
     problems: Mapped[str] = mapped_column(Text, default="")
     # Why the source is read no further until staff say so; empty for a source that is read.
     stopped_reason: Mapped[str] = mapped_column(Text, default="")

@@ -26,7 +26,7 @@ _NEXT_LINK = re.compile(r'<([^>]*)>\s*;\s*rel="next"')
 
 
 class StageEntries(Source):
-    """Who has entered a stage that a rule names, and is still there.
+    """The candidates who have entered a stage that a rule names, and are still there.
 
     A round alternates: a page of entries, then for up to fifty of them their applications and
     their candidates. Each entry has the time of its arrival, so that no other list is needed to

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from provider.ats.api import ApiRequest, Connection, TokenFlow, form_request
 
-# What rules and writers need; each name is one endpoint's.
+# Rules and writers need these scopes; each names one endpoint.
 SCOPES = (
     "harvest:jobs:list",
     "harvest:job_interview_stages:list",

@@ -1,6 +1,5 @@
-"""What is written into Greenhouse: a note on the candidate, the report at the application."""
+"""The writers for Greenhouse: a note on the candidate, the report at the application."""
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -65,9 +64,8 @@ class Attachment(Writer):
         return bool(settings["attach_pdf"]) and status == COMPLETED
 
     def render(self, summary: OrderSummary, settings: Mapping[str, Any]) -> dict[str, Any]:
-        stem = re.sub(r"[^\w-]+", "-", summary.product).strip("-") or "Report"
         return {
-            "filename": f"{stem[:80]}-{summary.public_id}-{summary.revision}.pdf",
+            "filename": summary.filename,
             "type": settings["attachment_type"],
             "visibility": settings["note_visibility"],
         }

@@ -1,6 +1,5 @@
-"""What is written into Workable: an evaluation, a comment with the report, and a tag."""
+"""The writers for Workable: an evaluation, a comment with the report, and a tag."""
 
-import re
 from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -80,16 +79,13 @@ class Comment(Writer):
         return bool(settings["comments"] and settings["member_id"]) and status in FINAL_STATUSES
 
     def render(self, summary: OrderSummary, settings: Mapping[str, Any]) -> dict[str, Any]:
-        stem = re.sub(r"[^\w-]+", "-", summary.product).strip("-") or "Report"
         has_file = summary.has_pdf and settings["attach_pdf"]
         return {
             "body": summary.sentence,
             "marker": summary.marker,
             "member_id": settings["member_id"],
             "policy": POLICIES[settings["comment_policy"]],
-            "filename": f"{stem[:80]}-{summary.public_id}-{summary.revision}.pdf"
-            if has_file
-            else "",
+            "filename": summary.filename if has_file else "",
         }
 
     def steps(self, task: WriteTask, connection: Connection) -> Steps:
