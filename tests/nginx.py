@@ -14,7 +14,7 @@ from time import monotonic, sleep
 SAMPLE_FILE = Path(__file__).parents[1] / "provider" / "samples" / "deployment" / "nginx.conf"
 HOST_NAME = "tests.example.com"
 # The guide to deployment asks for these.
-WORKER_CONNECTIONS, WORKER_FILES = "worker_connections 2000", "worker_rlimit_nofile 4096"
+WORKER_CONNECTIONS, WORKER_FILES = "worker_connections 4000", "worker_rlimit_nofile 8192"
 START_TIMEOUT_SECONDS = 10.0
 
 

@@ -16,8 +16,10 @@ from click.testing import CliRunner
 
 from provider.app import ContractFlask
 from provider.cli import main
+from provider.web import http_server
 from provider.web.body_limits import MAX_BODY_BYTES
 from tests import nginx
+from tests.hostile_clients import HOST, HostileClients, dripped_body
 from tests.web.test_http_server import serving
 
 ROOT = Path(__file__).parents[1]
@@ -124,6 +126,23 @@ def test_nginx_limits_bodies_and_knows_one_name(app: ContractFlask, tmp_path: Pa
         ("other.example.com", 0): None,
     }
     assert no_answer is None
+
+
+@needs_nginx
+def test_slow_body_behind_nginx_ends_at_the_deadline(
+    app: ContractFlask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "CHECK_INTERVAL_SECONDS", 0)
+    with (
+        serving(app, request_timeout_seconds=0.3) as url,
+        nginx.running_nginx(
+            tmp_path, int(url.rpartition(":")[2]), host_name=HOST, tls=False
+        ) as proxy,
+        HostileClients(proxy.https_port, [dripped_body("/s/x")], tick_seconds=0.05) as clients,
+    ):
+        assert clients.wait_until_closed(1, timeout_seconds=10)
+    # A mere close would count as a broken server, and nginx would leave it out for ten seconds.
+    assert (tmp_path / "provider.log").read_text("ascii").split()[4] == "408"
 
 
 def ask_nginx(port: int, host: str, size: int, *, tls: bool = True) -> tuple[int, Any] | None:

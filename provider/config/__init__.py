@@ -168,7 +168,7 @@ class Settings:
     )
     request_timeout: timedelta = _setting(  # noqa: RUF009  (a dataclass field)
         "PROVIDER_REQUEST_TIMEOUT",
-        "the time in which a whole request must arrive; then its connection is closed",
+        "the time in which a whole request must arrive; a later one is answered with 408",
         parsers.parse_request_timeout,
         default="2m",
         show=None,

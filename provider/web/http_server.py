@@ -12,6 +12,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from waitress import wasyncore
@@ -107,7 +108,10 @@ class HttpServer(TcpWSGIServer):  # type: ignore[misc]
         """Close idle connections, and those whose request has not arrived in time."""
         started_before = time.monotonic() - self._request_timeout_seconds
         for channel in list(self.active_channels.values()):
-            if channel.is_stale(now - self.adj.channel_timeout, started_before):
+            if channel.is_overdue(started_before):
+                channel.answer_overdue_request()
+                channel.handle_close()
+            elif channel.is_idle(now - self.adj.channel_timeout):
                 # `will_close` would wait until the client reads.
                 channel.handle_close()
 
@@ -218,7 +222,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
 
     def execute(self) -> None:
         error = self.request.error
-        body = json.dumps({"status": error.code, "message": error.reason}).encode()
+        body = _error_body(error.code, error.reason)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "application/json"))
         self.set_close_on_finish()
@@ -246,16 +250,30 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         # In this order: a thread writes its response before it removes its request.
         return bool(self.requests) or self.total_outbufs_len > 0
 
-    def is_stale(self, active_before: float, started_before: float) -> bool:
-        """Return whether nothing was sent or received since, or a request is overdue.
+    def is_idle(self, active_before: float) -> bool:
+        """Return whether nothing was sent or received since this Unix time."""
+        return not self.requests and bool(self.last_activity < active_before)
 
-        `active_before` is a Unix time, `started_before` a monotonic one.
-        """
-        if self.requests:
-            return False
-        return self.last_activity < active_before or (
-            self.request is not None and self.request.began_at < started_before
+    def is_overdue(self, started_before: float) -> bool:
+        """Return whether an incomplete request began before this monotonic time."""
+        return (
+            not self.requests
+            and self.request is not None
+            and self.request.began_at < started_before
         )
+
+    def answer_overdue_request(self) -> None:
+        """Send a 408, unless an earlier response still waits.
+
+        A proxy that passes bodies on as they arrive would take a mere close for a broken server.
+        """
+        if self.total_outbufs_len:
+            return
+        # Unread bytes would turn the close into a reset, and the response could be lost.
+        with suppress(OSError):
+            self.socket.recv(RECEIVED_BYTES_PER_TURN)
+        with suppress(OSError):
+            self.socket.send(_overdue_response())
 
     def add_channel(self, map: dict[int, Any] | None = None) -> None:
         super().add_channel(map)
@@ -287,6 +305,19 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         sent: int = super().send(data, do_close=do_close)
         self._bytes_left_in_turn -= sent
         return sent
+
+
+def _error_body(status: int, message: str) -> bytes:
+    return json.dumps({"status": status, "message": message}).encode()
+
+
+def _overdue_response() -> bytes:
+    body = _error_body(408, "The request should arrive faster")
+    head = (
+        "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _raise_connection_limit() -> int:

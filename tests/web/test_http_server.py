@@ -134,6 +134,18 @@ def test_server_closes_connection_whose_request_is_overdue() -> None:
 
 
 @pytest.mark.usefixtures("frequent_checks")
+def test_server_answers_overdue_request_with_408() -> None:
+    with (
+        serving(downloads_app, request_timeout_seconds=0.2) as url,
+        socket.create_connection(("127.0.0.1", port_of(url)), TIMEOUT_SECONDS) as client,
+    ):
+        client.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n123")
+        head, _, body = read_until_closed(client).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body) == {"status": 408, "message": "The request should arrive faster"}
+
+
+@pytest.mark.usefixtures("frequent_checks")
 def test_server_closes_idle_connection_of_unread_download(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
