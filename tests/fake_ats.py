@@ -32,7 +32,7 @@ class FakeAts:
         self.received: list[ReceivedRequest] = []
         self.responses: deque[int | Behaviour] = deque()
         self._condition = threading.Condition()
-        self._server = _Server((host, 0), _handler_class(self))
+        self._server = QuietServer((host, 0), _handler_class(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.host = host
         self.url = f"http://{host}:{self._server.server_port}"
@@ -73,7 +73,9 @@ def respond_with(code: int, **headers: str) -> Behaviour:
     return respond
 
 
-class _Server(ThreadingHTTPServer):
+class QuietServer(ThreadingHTTPServer):
+    """A server with a thread for each connection, which prints no tracebacks."""
+
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128

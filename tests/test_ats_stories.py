@@ -65,7 +65,7 @@ def expect_report(page: Page, text: str) -> None:
 
 def expect_no_refusals(vendor: FakeVendor) -> None:
     """Expect that the vendor refused no request, neither credentials nor above the budget."""
-    codes = {line.status_code for line in vendor.ledger}
+    codes = {line.status_code for line in vendor.request_log}
     assert codes <= {200, 201, 202, 204, 404}
 
 
@@ -191,6 +191,6 @@ def test_jobtrain_from_awaited_check_to_statuses(live_server: LiveServer, page: 
             {"Status": "Complete", "Result": "Consider"}
         ]
         assert factories.order_status(world.services, order) == "completed"
-        sent = b"".join(line.request.body for line in jobtrain.ledger)
+        sent = b"".join(line.request.body for line in jobtrain.request_log)
         assert not any(word.encode() in sent for word in check_factories.SECRET_WORDS)
         expect_no_refusals(jobtrain)

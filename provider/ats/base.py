@@ -102,7 +102,7 @@ class CallbackResponse:
 
 
 class AtsAdapter:
-    """How one ATS speaks: its endpoints and callbacks, its API, or both.
+    """The adapter of one ATS: its endpoints and callbacks, its API, or both.
 
     An adapter with endpoints overrides `register_routes`, `render` and `build_request`. An adapter
     that calls the ATS's API has `api`.
@@ -112,11 +112,11 @@ class AtsAdapter:
     title: ClassVar[str] = ""  # as people write it
     settings: ClassVar[tuple[Setting, ...]] = ()  # of an account, besides those of every account
 
-    # Whether the ATS calls our endpoints: then its accounts have a token.
+    # True if the ATS calls our endpoints: then its accounts have a token.
     has_endpoints: ClassVar[bool] = True
     api: ClassVar[AtsApi | None] = None
 
-    # Whether callbacks carry the token with which the ATS called last.
+    # True if callbacks carry the token with which the ATS called last.
     returns_token: ClassVar[bool] = False
     # Hosts for the callbacks of an account that is created without a list of its own.
     default_callback_hosts: ClassVar[tuple[str, ...]] = ()

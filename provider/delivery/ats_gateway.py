@@ -52,8 +52,8 @@ class ApiGateway:
                 return learnt
             settings = {**connection.settings, **learnt.found_settings}
             checked = client.check(api, replace(connection, settings=settings))
-            found = {**learnt.found_settings, **checked.found_settings}
-            return CheckReport([*learnt.lines, *checked.lines], found)
+            found_settings = {**learnt.found_settings, **checked.found_settings}
+            return CheckReport([*learnt.lines, *checked.lines], found_settings)
 
     def check(self, account_id: int) -> CheckReport:
         """Try the credentials, and make the subscriptions to events right."""

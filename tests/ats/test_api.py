@@ -1,4 +1,4 @@
-"""What adapters declare: headers of rate limits, verdicts, tokens, result tags."""
+"""The declarations of adapters: headers of rate limits, verdicts, tokens, result tags."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

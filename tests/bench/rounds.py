@@ -62,12 +62,12 @@ def _measure_long_round(folder: Path, record_count: int) -> Iterator[Figure]:
             tenth + 1: lambda: peaks_mb.append(_peak_memory_mb()),
             page_count - tenth + 1: _reset_peak_memory,
         }
-        pageup.ledger.clear()
+        pageup.request_log.clear()
         world.clock.advance(world.interval)
         _read_round(world, "changed_candidates")
         peaks_mb.append(_peak_memory_mb())
         record_total = world.cursor("changed_candidates").records
-        request_count = len(pageup.ledger)
+        request_count = len(pageup.request_log)
     if record_total != record_count:
         raise RuntimeError(f"{record_total} records were read instead of {record_count}")
     name = f"a round over {record_count:,} records"
@@ -160,10 +160,10 @@ def _count_requests(
     world: ApiWorld, fake: FakeVendor, target_part: str, interval_count: int
 ) -> int:
     """Return the number of requests in these intervals; RuntimeError if one is refused."""
-    fake.ledger.clear()
+    fake.request_log.clear()
     for _ in range(interval_count):
         world.read_next()
-    status_codes = {entry.status_code for entry in fake.ledger}
+    status_codes = {entry.status_code for entry in fake.request_log}
     if status_codes != {200}:
         raise RuntimeError(f"{fake.url} answered {status_codes}")
     return len(fake.requests("GET", target_part))
@@ -184,11 +184,11 @@ def _measure_results(folder: Path, result_count: int) -> Iterator[Figure]:
             raise RuntimeError(f"{len(order_ids)} orders were placed instead of {result_count}")
         for order_id in order_ids:
             factories.finish_test(world.services, order_id, {})
-        workable.ledger.clear()
+        workable.request_log.clear()
         workable.before_request.append(_advance_by_request(world.clock))
         _write_all(world)
         written = Counter(action for _, action, _ in workable.writes)
-    entries = workable.ledger
+    entries = workable.request_log
     expected = dict.fromkeys(("ratings", "comments", "tags"), result_count)
     if written != expected:
         raise RuntimeError(f"Workable got {dict(written)} instead of {expected}")

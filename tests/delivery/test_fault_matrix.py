@@ -81,7 +81,7 @@ class Engines:
         if "event" in names:
             application = self.applications["event"] = self._apply("event")
             self.add_event("e1", application)
-        self.harvest.ledger.clear()
+        self.harvest.request_log.clear()
 
     def add_event(self, event_id: str, application: int) -> None:
         with self.world.services.db.writing() as session:
@@ -220,7 +220,7 @@ def test_token_lost_between_two_requests_is_replaced_once(
     engines.run_to_end(engine)
     assert engines.is_done(engine)
     assert engines.tokens() == 1
-    refused = [line for line in engines.harvest.ledger if line.status_code == 401]
+    refused = [line for line in engines.harvest.request_log if line.status_code == 401]
     assert 1 <= len(refused) <= 2  # both writers may be on their way
 
 
@@ -248,7 +248,7 @@ def test_three_engines_refresh_a_dead_token_once(
         connected.run_to_end(name)
     assert all(connected.is_done(name) for name in ENGINES)
     assert connected.tokens() == 1
-    assert 401 not in {line.status_code for line in connected.harvest.ledger}
+    assert 401 not in {line.status_code for line in connected.harvest.request_log}
 
 
 def test_consent_revoked_is_said_once_by_every_engine(connected: Engines) -> None:
@@ -341,8 +341,8 @@ def test_engines_together_never_exceed_the_budget(engines: Engines) -> None:
             break
     orders = engines.world.orders()
     assert len(orders) == len(set(orders)) == 69
-    assert len(engines.harvest.ledger) > 20  # more than two windows allow
-    assert 429 not in {line.status_code for line in engines.harvest.ledger}
+    assert len(engines.harvest.request_log) > 20  # more than two windows allow
+    assert 429 not in {line.status_code for line in engines.harvest.request_log}
 
 
 # Webhooks.
@@ -575,13 +575,13 @@ def test_backlog_of_10_000_stops_at_the_brake(
     monkeypatch.setattr(rounds, "MAX_ORDERS_PER_ROUND", 50)  # placing 500 takes seconds
     dummy_world.add_known_rule()
     fake.page_size, fake.lazy_people = 10, 10_000
-    fake.ledger.clear()
+    fake.request_log.clear()
     dummy_world.read()
     dummy_world.read_next()
     assert len(dummy_world.order_ids()) == 50
     assert dummy_world.cursor().stopped_reason == "50 orders were placed in one round"
     assert [request.query["page"] for request in fake.requests("GET", "/people")] == list("123456")
-    fake.ledger.clear()
+    fake.request_log.clear()
     fake.lazy_people = 53  # the others have left meanwhile
     with dummy_world.services.db.writing() as session:
         resume_sources(session, dummy_world.account_id, dummy_world.clock.now())
@@ -601,7 +601,7 @@ def test_long_round_costs_its_pages_and_no_memory(
 
     def count_objects(request: VendorRequest) -> None:
         pages.append(page := request.query["page"])
-        fake.ledger.clear()  # the fake's own memory is not measured
+        fake.request_log.clear()  # the fake's own memory is not measured
         if page in ("5", "20"):
             gc.collect()
             objects[page] = len(gc.get_objects())
@@ -620,7 +620,7 @@ def test_backlog_of_events_is_processed_in_slices(
     monkeypatch.setattr(inbox, "MAX_EVENTS_PER_RUN", 5)
     for number in range(8):
         engines.add_event(f"e{number}", engines.harvest.apply(STAGE))
-    engines.harvest.ledger.clear()
+    engines.harvest.request_log.clear()
     engines.process()
     assert len(engines.harvest.requests("GET", "/v3/applications?")) == 5
     engines.process()

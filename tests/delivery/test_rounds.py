@@ -139,7 +139,7 @@ def test_unreadable_entry_is_noted_and_stops_no_page(world: ApiWorld, fake: Fake
 @pytest.mark.both
 def test_round_of_many_pages_asks_for_each_once(world: ApiWorld, fake: FakeDummy) -> None:
     world.add_known_rule()
-    fake.ledger.clear()
+    fake.request_log.clear()
     fake.lazy_people = 10
     world.read()
     assert [request.query["page"] for request in fake.requests("GET", "/people")] == list("1234")
@@ -149,16 +149,16 @@ def test_round_of_many_pages_asks_for_each_once(world: ApiWorld, fake: FakeDummy
 
 def test_idle_account_costs_one_request_for_each_interval(world: ApiWorld, fake: FakeDummy) -> None:
     world.add_known_rule()
-    fake.ledger.clear()
+    fake.request_log.clear()
     for _ in range(30):
         world.read()
         world.clock.advance(ROUND / 10)
-    assert len(fake.ledger) == 3
+    assert len(fake.request_log) == 3
 
 
 def test_account_without_rules_is_not_asked(world: ApiWorld, fake: FakeDummy) -> None:
     world.read()
-    assert fake.ledger == []
+    assert fake.request_log == []
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_redirect_is_not_followed_and_leaks_no_key(
     with FakeDummy(clock) as other:
         fake.fail_next("GET", "/people", redirect(f"{other.url}/people?page=1"))
         world.read()
-        assert other.ledger == []
+        assert other.request_log == []
     assert "redirects with 302" in world.cursor().last_error
 
 
@@ -204,10 +204,10 @@ def test_refused_key_waits_for_people(world: ApiWorld, fake: FakeDummy) -> None:
     world.add_known_rule()
     fake.add(1)
     fake.key = "another key"
-    fake.ledger.clear()
+    fake.request_log.clear()
     world.read()
     world.read_next()
-    assert len(fake.ledger) == 1
+    assert len(fake.request_log) == 1
     assert world.cursor().last_error == "The ATS refuses the account's credentials with 401"
     world.set_secret("key", "another key")
     world.read()
@@ -223,7 +223,7 @@ def test_key_revoked_between_two_pages_goes_on_with_the_second(
     world.read()
     assert len(world.orders()) == 3
     world.clock.advance(timedelta(hours=1))
-    fake.ledger.clear()
+    fake.request_log.clear()
     world.read()
     assert [request.query["page"] for request in fake.requests("GET", "/people")] == ["2"]
     assert len(world.orders()) == 5
@@ -293,7 +293,7 @@ def test_killed_after_a_page_was_committed_goes_on_with_the_next(
         step = current._next_step()
         assert step is not None
         assert not current._apply(step, current._read(step))
-    fake.ledger.clear()
+    fake.request_log.clear()
     world.clock.advance(LEASE)
     world.read()
     assert [request.query["page"] for request in fake.requests("GET", "/people")] == ["2"]
@@ -354,7 +354,7 @@ def test_missing_secret_is_named_and_nothing_is_sent(world: ApiWorld, fake: Fake
     world.add_rule()
     world.read()
     assert world.cursor().last_error == "Not set yet: key"
-    assert fake.ledger == []
+    assert fake.request_log == []
 
 
 def test_request_to_another_host_is_not_sent(world: ApiWorld, fake: FakeDummy) -> None:

@@ -51,7 +51,7 @@ class GreetingCard(Product):
 
 
 class GreetingText(Base):
-    """What the candidate wrote."""
+    """The text of the candidate."""
 
     __tablename__ = "greeting_texts"
 

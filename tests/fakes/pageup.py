@@ -251,7 +251,7 @@ class FakePageUp(FakeVendor):
         moved_in = sorted(number for number in accepted if number not in ids)
         moved_out = {number for number in self._stored if number in ids} - accepted
         total = len(moved_in) + len(ids) - len(moved_out)
-        first = Random(len(self.ledger)).randrange(max(total, 1)) if self.shuffles_pages else 0
+        first = Random(len(self.request_log)).randrange(max(total, 1)) if self.shuffles_pages else 0
         twice = (chain(moved_in, filterfalse(moved_out.__contains__, ids)) for _ in range(2))
         return islice(chain.from_iterable(twice), first, first + total)
 
@@ -297,8 +297,8 @@ class FakePageUp(FakeVendor):
             self.files[file_id] = base64.b64decode(sent["content"], validate=True)
         except ValueError:
             raise Refusal(422, "content must be base64.") from None
-        kept = {} if self.file_replaces_resume else candidate.resumes
-        self.change(candidate.candidate_id, resumes={**kept, file_id: name})
+        others = {} if self.file_replaces_resume else candidate.resumes
+        self.change(candidate.candidate_id, resumes={**others, file_id: name})
         self.writes.append(("file", candidate.candidate_id, name))
         return Reply(201, {"data": _named("candidate_files", "filename", file_id, name)})
 

@@ -99,7 +99,11 @@ def shared_receiver(servers: list[FakeVendor]) -> Receiver:
 @pytest.fixture
 def receiver(harvest: FakeHarvest, shared_receiver: Receiver) -> Receiver:
     """Return the receiver of the webhooks, without what earlier tests sent."""
-    for noted in (shared_receiver.codes, shared_receiver.ledger, shared_receiver.before_request):
+    for noted in (
+        shared_receiver.codes,
+        shared_receiver.request_log,
+        shared_receiver.before_request,
+    ):
         noted.clear()
     harvest.webhook_url = f"{shared_receiver.url}/hook"
     return shared_receiver

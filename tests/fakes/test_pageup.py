@@ -804,4 +804,4 @@ def test_fault_after_a_write_leaves_the_tag(pageup: FakePageUp) -> None:
         post(pageup, "/v2/candidates/42/tags", "tag", name="x")
     assert tag_names(pageup.candidate(42)) == ["x"]
     assert send(pageup, "GET", "/v2/candidates").headers["Retry-After"] == "3"
-    assert pageup.ledger[0].status_code is None
+    assert pageup.request_log[0].status_code is None

@@ -53,7 +53,7 @@ class Receiver(FakeVendor):
 
     @property
     def events(self) -> list[Any]:
-        return [line.request.json for line in self.ledger]
+        return [line.request.json for line in self.request_log]
 
 
 @pytest.fixture(scope="module")
@@ -1247,7 +1247,7 @@ def test_signature_of_the_facts_is_right() -> None:
 
 
 def signed_with(receiver: Receiver) -> list[tuple[str, bytes]]:
-    requests_ = [line.request for line in receiver.ledger]
+    requests_ = [line.request for line in receiver.request_log]
     return [(request.headers["x-workable-signature"], request.body) for request in requests_]
 
 
@@ -1263,8 +1263,8 @@ def test_move_sends_a_signed_event(
     workable.add()
     (delivery,) = workable.move("3fc9a80f", "hired")
     assert delivery.answers == [200]
-    assert delivery.bodies == [receiver.ledger[0].request.body]
-    assert receiver.ledger[0].request.target == "/hooks/x/candidate_moved"
+    assert delivery.bodies == [receiver.request_log[0].request.body]
+    assert receiver.request_log[0].request.target == "/hooks/x/candidate_moved"
     (event,) = receiver.events
     data = event.pop("data")
     assert event == {
@@ -1288,7 +1288,7 @@ def test_create_and_disqualify_send_their_events(
     workable.disqualify(candidate_id, "Very tardy")
     shown = [(event["event_type"], event["data"]["disqualified"]) for event in receiver.events]
     assert shown == [("candidate_created", False), ("candidate_moved", True)]
-    assert [line.request.path for line in receiver.ledger] == ["/created", "/moved"]
+    assert [line.request.path for line in receiver.request_log] == ["/created", "/moved"]
 
 
 def test_event_goes_only_to_subscriptions_that_want_it(
@@ -1303,9 +1303,9 @@ def test_event_goes_only_to_subscriptions_that_want_it(
     subscribe(workable, f"{receiver.url}/draft", job_shortcode="GROOV003")
     workable.move("a1", "interview")
     workable.move("a2", "offer")
-    assert [line.request.path for line in receiver.ledger] == ["/any"]
+    assert [line.request.path for line in receiver.request_log] == ["/any"]
     workable.move("a1", "offer")
-    assert [line.request.path for line in receiver.ledger] == ["/any", "/any", "/offer"]
+    assert [line.request.path for line in receiver.request_log] == ["/any", "/any", "/offer"]
     assert receiver.events[1]["id"] == receiver.events[2]["id"]
 
 
@@ -1323,7 +1323,7 @@ def test_event_of_an_ended_subscription_is_not_sent(
     assert [delivery.answers for delivery in workable.replay()] == [[500]]
     call(workable, "DELETE", f"/subscriptions/{number}")
     assert workable.move("3fc9a80f", "interview") == []
-    assert len(receiver.ledger) == 2
+    assert len(receiver.request_log) == 2
 
 
 @pytest.mark.parametrize("code", [201, 204, 302, 500])
@@ -1359,7 +1359,7 @@ def test_event_has_the_state_when_it_is_sent(workable: FakeWorkableApi, receiver
     (second,) = workable.move("a1", "offer")
     workable.move("a2", "offer")
     workable.delete("a2")
-    assert receiver.ledger == []
+    assert receiver.request_log == []
     workable.send_held(newest_first=True)
     assert [event["data"]["stage"] for event in receiver.events] == ["Offer", "Offer"]
     assert [event["id"] for event in receiver.events] == [second.event_id, first.event_id]
@@ -1371,7 +1371,7 @@ def test_event_of_a_move_by_the_api_is_held(workable: FakeWorkableApi, receiver:
     body = MEMBER | {"target_stage": "offer"}
     call(workable, "POST", "/candidates/3fc9a80f/move", body)
     call(workable, "POST", "/candidates/3fc9a80f/disqualify", MEMBER)
-    assert receiver.ledger == []
+    assert receiver.request_log == []
     assert [delivery.answers for delivery in workable.send_held()] == [[200], [200]]
     assert workable.send_held() == []
 
@@ -1404,11 +1404,11 @@ def test_signature_has_the_key_of_the_credential(
     assert_signed(receiver, fake.account_token, "oauth-secret-7d20c4", fake.partner_token)
     fake.partner_webhook_secret = "partner-secret"
     new_token = fake.rotate(fake.account_token)
-    receiver.ledger.clear()
+    receiver.request_log.clear()
     fake.move("3fc9a80f", "offer")
     assert_signed(receiver, new_token, "oauth-secret-7d20c4", "partner-secret")
     fake.signing_key = fake.account_token  # the previous one
-    receiver.ledger.clear()
+    receiver.request_log.clear()
     fake.move("3fc9a80f", "hired")
     assert_signed(receiver, *[fake.account_token] * 3)
 
@@ -1457,7 +1457,7 @@ def test_move_to_an_unknown_stage_is_an_error(workable: FakeWorkableApi) -> None
         workable.move("a1", "Offer")
 
 
-def test_ledger_has_the_tries_of_a_refresh(workable: FakeWorkableApi) -> None:
+def test_request_log_has_the_tries_of_a_refresh(workable: FakeWorkableApi) -> None:
     refresh(workable, workable.connect()["refresh_token"])
     (request,) = workable.requests("POST", "/oauth/token")
     assert request.form["grant_type"] == "refresh_token"

@@ -1,4 +1,4 @@
-"""The shared part of the fakes of the ATSes' own APIs: a server with a ledger, a budget and faults.
+"""The shared part of the fakes of the ATSes' APIs: a server with a request log, budget and faults.
 
 A fake is stateful and strict: it checks each request as the vendor would. Its clock is the test's.
 """
@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.factories import ManualClock
+from tests.fake_ats import QuietServer
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Reply:
 
 @dataclass
 class Entry:
-    """A line of the ledger: a request, when it came, and the status code of its answer.
+    """A line of the request log: a request, when it came, and the status code of its answer.
 
     `status_code` is None when the fake hung up without an answer, or while it sends one.
     """
@@ -78,7 +79,7 @@ class Entry:
 
 @dataclass
 class Fault:
-    """What goes wrong with the next request that has this method and part of a path or query.
+    """A fault of the next request that has this method and part of a path or query.
 
     `act` sends an answer of its own, or hangs up; it returns the status code that it sent.
     """
@@ -157,12 +158,12 @@ class FakeVendor:
 
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
-        self.ledger: list[Entry] = []
+        self.request_log: list[Entry] = []
         self.faults: deque[Fault] = deque()
         self.before_request: list[Callable[[VendorRequest], None]] = []
         self._lock = threading.RLock()
         self._counts: Counter[tuple[str, int]] = Counter()
-        self._server = _Server(("127.0.0.1", 0), _handler_class(self))
+        self._server = QuietServer(("127.0.0.1", 0), _handler_class(self))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -199,10 +200,12 @@ class FakeVendor:
         self.faults.append(Fault(method, target_part, act, after))
 
     def requests(self, method: str, target_part: str) -> list[VendorRequest]:
-        """Return the matching requests of the ledger, in their order."""
+        """Return the matching requests of the log, in their order."""
         with self._lock:
             return [
-                line.request for line in self.ledger if line.request.matches(method, target_part)
+                line.request
+                for line in self.request_log
+                if line.request.matches(method, target_part)
             ]
 
     def answer_or_fail(self, handler: BaseHTTPRequestHandler, request: VendorRequest) -> None:
@@ -215,7 +218,7 @@ class FakeVendor:
             if fault is None or fault.is_after:
                 reply = self._answer_within_budget(request)
             entry = Entry(self.clock.now(), request)
-            self.ledger.append(entry)
+            self.request_log.append(entry)
         if fault is not None:
             entry.status_code = fault.act(handler)
         elif reply is not None:
@@ -255,15 +258,6 @@ def _send(
         handler.send_header(name, value)
     handler.end_headers()
     handler.wfile.write(body)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print no traceback: clients hang up on purpose."""
 
 
 def _handler_class(vendor: FakeVendor) -> type[BaseHTTPRequestHandler]:

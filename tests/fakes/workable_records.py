@@ -41,7 +41,7 @@ DETAIL_FIELDS = {"tags", "resume_url", "cover_letter", "summary", "skills", "ans
 
 
 class WorkableRecords(WorkableOAuth):
-    """What the accounts have, and the list of candidates.
+    """The records of the accounts, and the list of candidates.
 
     There are the account groove-tech, with the jobs GROOV005 and GROOV003 (a draft), and two
     members. A candidate's `job` is a shortcode and its `stage` a slug; the API shows names.

@@ -69,7 +69,7 @@ ChooserSteps = Generator[ApiRequest, ApiResponse, Sequence[Choice]]
 
 
 class AtsApi(ABC):
-    """How an adapter calls its ATS's API.
+    """The part of an adapter that calls its ATS's API.
 
     `secrets` are the names of credentials that staff enter, with one sentence each. `rule_facts`
     are the facts that a rule may compare, `required_facts` those that it must.

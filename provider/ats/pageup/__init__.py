@@ -74,12 +74,12 @@ class PageUpApi(AtsApi):
                 response = yield trial, get(f"{address}/candidates?page=1&per_page=1")
                 codes[address] = response.status_code
                 if response.is_success:
-                    found = {
+                    changes = {
                         name: settings[name]
                         for name in ("canonical", "date_header", "digest", "base_url")
                         if settings[name] != connection.settings[name]
                     }
-                    return CheckReport((_found_line(found),), found)
+                    return CheckReport((_found_line(changes),), changes)
                 if response.status_code != 401:
                     break
         return CheckReport((CheckLine(False, _refused_text(codes[base_url])),))

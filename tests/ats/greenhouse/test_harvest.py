@@ -125,10 +125,10 @@ def test_entry_into_the_stage_orders_and_the_result_is_written(
 def test_three_requests_find_fifty_candidates(world: ApiWorld, harvest: FakeHarvest) -> None:
     add_rule(world)
     harvest.backlog(50, STAGE)
-    harvest.ledger.clear()
+    harvest.request_log.clear()
     world.read_next()
     assert len(world.orders()) == 50
-    assert [line.request.path.rpartition("/")[2] for line in harvest.ledger] == [
+    assert [line.request.path.rpartition("/")[2] for line in harvest.request_log] == [
         "application_stages",
         "applications",
         "candidates",
@@ -143,7 +143,7 @@ def test_backlog_is_read_within_the_budget(world: ApiWorld, harvest: FakeHarvest
         world.clock.advance(timedelta(seconds=30))
         world.read()
     assert len(world.orders()) == 120
-    assert 429 not in {line.status_code for line in harvest.ledger}
+    assert 429 not in {line.status_code for line in harvest.request_log}
 
 
 def test_candidate_who_has_left_the_stage_is_not_ordered(
@@ -296,7 +296,7 @@ def test_partner_token_is_refreshed_and_replaces_both(
     for _ in range(30):
         world.read_next()
     assert world.orders() == ["ana@example.org"]
-    assert 401 not in {line.status_code for line in partner.ledger}
+    assert 401 not in {line.status_code for line in partner.request_log}
 
 
 def test_unused_connection_is_kept_alive_for_days(
@@ -341,10 +341,10 @@ def test_revoked_consent_says_connect_again(
     partner.revoke()
     world.read_next()
     assert "grants no token" in _reconnect_reason(world)
-    partner.ledger.clear()
+    partner.request_log.clear()
     world.clock.advance(timedelta(hours=1))
     world.read()
-    assert partner.ledger == []
+    assert partner.request_log == []
     assert "Connect the account again" in world.cursor("stage_entries").last_error
     connect(world, partner)
     world.clock.advance(timedelta(hours=1))
@@ -376,9 +376,9 @@ def test_restored_backup_uses_no_token(
     connect(world, partner)
     with world.services.db.writing() as session:
         forget_tokens(session)
-    partner.ledger.clear()
+    partner.request_log.clear()
     add_rule(world)
-    assert partner.ledger == []
+    assert partner.request_log == []
     assert "A backup was restored" in world.cursor("stage_entries").last_error
 
 

@@ -170,9 +170,9 @@ def test_record_that_never_appears_is_given_up(world: ApiWorld, harvest: FakeHar
         world.clock.advance(wait)
     (event,) = events(world)
     assert event.done_at
-    harvest.ledger.clear()
+    harvest.request_log.clear()
     process(world)
-    assert harvest.ledger == []
+    assert harvest.request_log == []
 
 
 def test_server_that_was_down_gets_the_event_again(world: ApiWorld, harvest: FakeHarvest) -> None:

@@ -335,7 +335,7 @@ def test_token_is_obtained_once_and_renewed_in_time(
             world.read_next()
         # A token lives for an hour, and is renewed after 48 minutes.
         assert len(jobtrain.requests("POST", "/token")) == 3
-        assert not [line for line in jobtrain.ledger if line.status_code == 401]
+        assert not [line for line in jobtrain.request_log if line.status_code == 401]
 
 
 def test_revoked_token_is_replaced_once_and_the_request_repeated(

@@ -333,7 +333,7 @@ def test_secret_is_in_no_request_and_no_stored_text(
     world: ApiWorld, pageup: FakePageUp, dispatcher: Dispatcher
 ) -> None:
     order_and_finish(world, pageup, dispatcher)
-    for line in pageup.ledger:
+    for line in pageup.request_log:
         sent = f"{line.request.target} {line.request.headers} {line.request.body!r}"
         assert pageup.secret not in sent
     assert pageup.secret not in world.stored_texts()

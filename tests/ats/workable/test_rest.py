@@ -233,7 +233,7 @@ def test_each_credential_reads_and_writes(
     finish(world, dispatcher, order)
     dispatcher.stop()
     assert len(workable.written(candidate, "comments")) == 1
-    assert 401 not in {line.status_code for line in workable.ledger}
+    assert 401 not in {line.status_code for line in workable.request_log}
 
 
 @pytest.mark.parametrize(
@@ -333,9 +333,9 @@ def test_result_costs_at_most_four_requests(
 ) -> None:
     world.set_options(tags=True)
     order, _ = order_one(world, workable)
-    workable.ledger.clear()
+    workable.request_log.clear()
     finish(world, dispatcher, order)
-    assert len(workable.ledger) == 4
+    assert len(workable.request_log) == 4
 
 
 def test_budget_of_the_application_is_shared_by_two_accounts(
@@ -354,7 +354,7 @@ def test_budget_of_the_application_is_shared_by_two_accounts(
             world.add_rule(match={"stage": "assessment"})
             world.read()
         clock.advance(timedelta(seconds=4))
-    refused = [line for line in workable.ledger if line.status_code == 429]
+    refused = [line for line in workable.request_log if line.status_code == 429]
     assert len(refused) <= 1  # before a header told the limit
 
 
@@ -586,6 +586,6 @@ def test_next_page_that_leads_away_gets_no_token(
     cursor = world.cursor("changed_candidates")
     assert cursor.last_error
     assert cursor.page_state is None  # the next round begins again
-    workable.ledger.clear()
+    workable.request_log.clear()
     world.read_next()
     assert world.cursor("changed_candidates").last_error == ""

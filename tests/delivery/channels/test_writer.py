@@ -135,10 +135,10 @@ def test_refused_key_pauses_the_writers_and_a_new_key_resumes_them(
 ) -> None:
     fake.key = "another key"
     factories.finish_test(world.services, order)
-    fake.ledger.clear()
+    fake.request_log.clear()
     world.deliver(dispatcher)
     world.deliver(dispatcher)
-    assert len(fake.ledger) == 1
+    assert len(fake.request_log) == 1
     world.set_secret("key", "another key")
     world.deliver(dispatcher)
     assert len(notes(fake)) == 1
@@ -176,7 +176,7 @@ def test_budget_is_never_exceeded_and_every_note_is_written(
         world.deliver(dispatcher)
         world.clock.advance(timedelta(seconds=2))
     assert all(len(person.notes) == 1 for person in fake.people.values())
-    refused = [line for line in fake.ledger if line.status_code == 429]
+    refused = [line for line in fake.request_log if line.status_code == 429]
     assert len(refused) <= 4  # the first burst, before the header told the limit
 
 
@@ -187,13 +187,13 @@ def test_rounds_leave_a_share_of_the_budget_to_writers(
     fake.budget_limit = 10
     fake.lazy_people = 60
     factories.finish_test(world.services, order)
-    fake.ledger.clear()
+    fake.request_log.clear()
     world.read_next()
     assert len(fake.requests("GET", "/people?")) == 7
     assert world.cursor().page_state == {"page": 8}
     world.deliver(dispatcher)
     assert len(notes(fake)) == 1
-    assert {line.status_code for line in fake.ledger} == {200, 201}
+    assert {line.status_code for line in fake.request_log} == {200, 201}
 
 
 def test_secret_that_cannot_be_decrypted_pauses_the_account_alone(
@@ -202,9 +202,9 @@ def test_secret_that_cannot_be_decrypted_pauses_the_account_alone(
     with world.services.db.writing() as session:
         session.execute(update(AccountSecret).values(value_encrypted=b"x" * 60))
     factories.finish_test(world.services, order)
-    fake.ledger.clear()
+    fake.request_log.clear()
     world.deliver(dispatcher)
-    assert fake.ledger == []
+    assert fake.request_log == []
     assert world.message_states() == {"note": ["waiting"]}
     with world.services.db.reading() as session:
         scopes = outbox.active_pauses(session, [f"account/{world.account_id}/{WRITER}"])

@@ -124,9 +124,9 @@ class Tag(Writer):
         _require_success(response, "to show the candidate")
         tags = list(response.json()["candidate"].get("tags") or ())
         wanted, product = task.document["tag"], task.document["product"]
-        kept = [tag for tag in tags if not is_result_tag(tag, product)]
-        if [*kept, wanted] != tags:
-            document = {"tags": [*kept, wanted]}
+        other_tags = [tag for tag in tags if not is_result_tag(tag, product)]
+        if [*other_tags, wanted] != tags:
+            document = {"tags": [*other_tags, wanted]}
             response = yield ApiRequest.with_json("PUT", f"{url}/tags", document)
             _require_success(response, "the tag")
         return f"The tag “{wanted}” is set"
