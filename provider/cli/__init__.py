@@ -57,5 +57,8 @@ main.add_lazy_commands(
 )
 main.add_lazy_commands("provider.cli.orders", order="Orders of the ATS.")
 main.add_lazy_commands(
+    "provider.cli.people", person="Candidates, each known by an e-mail address within an account."
+)
+main.add_lazy_commands(
     "provider.cli.deliveries", delivery="Deliveries: callbacks, e-mails and video processing."
 )

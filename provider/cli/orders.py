@@ -1,4 +1,4 @@
-"""`provider order …`: list, show, cancel and reopen orders, print and revoke links."""
+"""`provider order …`: list, show, cancel, reopen and erase orders, print and revoke links."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from provider import outbox
-from provider.cli import deliveries
+from provider.cli import deliveries, erasure
 from provider.cli.common import (
     json_option,
     open_services,
@@ -200,6 +200,27 @@ def revoke_links(order_id: str, reason: str) -> None:
         f"Revoked {count} links. `provider order link` shows the candidate's new one; the ATS gets "
         "the others when it asks."
     )
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+@erasure.give_up_option
+@erasure.yes_option
+@json_option
+def erase(order_id: str, give_up_deliveries: bool, is_confirmed: bool, as_json: bool) -> None:
+    """Delete an order with everything about its candidate; only figures stay.
+
+    Nothing brings the data back but a backup from before. `provider person erase` erases all orders
+    of a candidate.
+    """
+    with open_services() as services:
+        erasure.erase_orders(
+            services,
+            [order_id],
+            give_up_deliveries=give_up_deliveries,
+            is_confirmed=is_confirmed,
+            as_json=as_json,
+        )
 
 
 def _order_record(order: Order) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Action(StrEnum):
     ORDER_REOPENED = "order.reopened"
     ORDER_LINKS_REVOKED = "order.links_revoked"
     ORDER_LINK_SHOWN = "order.link_shown"
+    ORDER_ERASED = "order.erased"
     INTERVIEW_RATED = "interview.rated"
     INTERVIEW_COMPLETED = "interview.completed"
     CHECK_DETAILS_SHOWN = "check.details_shown"

@@ -1,7 +1,8 @@
-"""Schema version, backup, restore, copy of an instance, and pruning of unreferenced files."""
+"""Schema version, backup, restore, copy of an instance, erasure, and pruning of files."""
 
 from provider.maintenance.backup import create_backup
 from provider.maintenance.copy_instance import InstanceCopyReport, copy_instance
+from provider.maintenance.erasure import Erasure, erase_order, require_erasable
 from provider.maintenance.instance import initialise, open_database, open_media
 from provider.maintenance.manifest import Manifest
 from provider.maintenance.prune_media import find_unreferenced_files
@@ -9,16 +10,19 @@ from provider.maintenance.restore import restore_backup, restore_key
 from provider.maintenance.table_copy import ProgressCallback, TableChecksums
 
 __all__ = [
+    "Erasure",
     "InstanceCopyReport",
     "Manifest",
     "ProgressCallback",
     "TableChecksums",
     "copy_instance",
     "create_backup",
+    "erase_order",
     "find_unreferenced_files",
     "initialise",
     "open_database",
     "open_media",
+    "require_erasable",
     "restore_backup",
     "restore_key",
 ]

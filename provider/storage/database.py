@@ -228,6 +228,16 @@ class Database:
         """Tell the listeners in `on_commit` of queues that became due without a commit."""
         _call_listeners(self.on_commit, queues)
 
+    def truncate_wal(self) -> None:
+        """On SQLite, empty the WAL file: it still has the content of rows that were deleted.
+
+        A reader that runs now can keep the file from being emptied; the next call empties it.
+        """
+        if self.is_sqlite:
+            with self._transaction_guard(), closing(self._raw_connection()) as connection:
+                raw = RawConnection(self._raw_read_engine.dialect, connection)
+                raw.run("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close every connection; the next transaction opens new ones."""
         self._connection_generation = object()

@@ -30,6 +30,7 @@ from tests.cli.test_commands import (
 )
 from tests.cli.test_commands import run as run
 from tests.factories import ManualClock
+from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.maintenance.test_prune_media import store_recording, store_unreferenced_file
 
 USER = f"command:{pwd.getpwuid(os.getuid()).pw_name}"
@@ -200,6 +201,15 @@ def order_revoke_links(world: World) -> None:
     world.run("order", "revoke-links", world.order(), "--reason", "The e-mail was forwarded")
 
 
+def order_erase(world: World) -> None:
+    world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
+
+
+def person_erase(world: World) -> None:
+    completed_order(world.services, "assessment")
+    world.run("person", "erase", "Groove Tech", PERSON["email"], "--yes")
+
+
 def delivery_retry(world: World) -> None:
     create_failed_deliveries(world.services, world.run, "Groove Tech", 1)
     world.run("delivery", "retry", "--all")
@@ -263,6 +273,8 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order cancel": (order_cancel, [Action.ORDER_CANCELLED]),
     "order revoke-links": (order_revoke_links, [Action.ORDER_LINKS_REVOKED]),
     "order reopen": (order_reopen, [Action.ORDER_REOPENED]),
+    "order erase": (order_erase, [Action.ORDER_ERASED]),
+    "person erase": (person_erase, [Action.ORDER_ERASED]),
     "delivery retry": (
         delivery_retry,
         [Action.ORDER_CANCELLED, *[Action.DELIVERY_SENT_AGAIN] * 2],

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from provider.core.accounts import Account, Caller
 from provider.core.connections.record import Record
 from provider.core.connections.rule import Rule
-from provider.core.orders import RULE_KEY_PREFIX, Placement, place
+from provider.core.orders import RULE_KEY_PREFIX, Placement, is_erased, place
 from provider.errors import ProviderError
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
@@ -93,16 +93,22 @@ def list_arrivals(
 
 
 def _apply(context: RuleContext, rule: Rule, record: Record) -> Arrival | None:
-    """Return the arrival that is new or was refused before; None for one that is settled."""
+    """Return the arrival that is new or was refused before; None for one that is settled.
+
+    An order that was erased is settled, too. Its candidate leaves no arrival again.
+    """
     key = rule.record_key(record)
     arrival = context.session.scalar(
         select(Arrival).where(Arrival.rule_id == rule.id, Arrival.record_key == key)
     )
     if arrival is not None and arrival.outcome != REFUSED:
         return None
+    order_key = f"{RULE_KEY_PREFIX}{rule.id}:{key}"
+    if is_erased(context.session, context.secret_box, context.account.id, order_key):
+        return None
     outcome, reason, order_id = EXISTING, "", None
     if rule.backfills or not rule.is_old(record):
-        outcome, reason, order_id = _place(context, rule, record, key)
+        outcome, reason, order_id = _place(context, rule, record, order_key)
     if arrival is None:
         arrival = Arrival(account_id=context.account.id, rule_id=rule.id, record_key=key)
         context.session.add(arrival)
@@ -113,14 +119,14 @@ def _apply(context: RuleContext, rule: Rule, record: Record) -> Arrival | None:
 
 
 def _place(
-    context: RuleContext, rule: Rule, record: Record, key: str
+    context: RuleContext, rule: Rule, record: Record, order_key: str
 ) -> tuple[str, str, str | None]:
     """Place the order; return the outcome, the reason and the order's id."""
     if reason := record.refusal():
         return REFUSED, reason, None
     placement = Placement(
         product=rule.product.public_id,
-        external_key=f"{RULE_KEY_PREFIX}{rule.id}:{key}",
+        external_key=order_key,
         reply_context={**record.reply_context, "match": rule.match},
         is_strict=False,
         **record.contact(),

@@ -44,11 +44,13 @@ class KindMedia:
     """The files of a kind in media storage.
 
     The first group of `key_pattern` is the value of `id_column` in the row that names the file.
+    `list_folders` yields the folders that have the files of one order, and nothing else.
     """
 
     key_pattern: re.Pattern[str]
     id_column: InstrumentedAttribute[str]
     list_references: Callable[[Session], Iterator[MediaReference]]
+    list_folders: Callable[[Session, Order], Iterator[str]]
 
 
 def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:

@@ -6,6 +6,7 @@ from provider.core.orders.candidate import (
     has_email,
     normalise_email,
 )
+from provider.core.orders.erased_order import ErasedOrder, is_erased
 from provider.core.orders.evidence import Bar, Evidence
 from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.given_time import GivenTime
@@ -58,6 +59,7 @@ __all__ = [
     "WAITING_FOR",
     "Bar",
     "Candidate",
+    "ErasedOrder",
     "Evidence",
     "GivenTime",
     "Link",
@@ -74,6 +76,7 @@ __all__ = [
     "compute_email_digest",
     "expire_overdue_orders",
     "has_email",
+    "is_erased",
     "is_order_of_person",
     "normalise_email",
     "orders_of_person",

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core.accounts import Caller
 from provider.core.orders.candidate import Candidate, compute_email_digest
+from provider.core.orders.erased_order import require_not_erased
 from provider.core.orders.link import INVITE, Link
 from provider.core.orders.order import Order, OrderEvent
 from provider.core.orders.states import PENDING, waiting_for
@@ -86,11 +87,12 @@ def place(
 
     The product decides which of `kinds` it is. Returns None for a product that is unknown or of
     another kind. The same request again returns the same id and sends no second invitation.
-    Different content under the same external key raises Conflict.
+    Different content under the same external key raises Conflict, and so does an erased order.
     """
     existing_id = _existing_order(session, secret_box, kinds, placement, caller.account_id)
     if existing_id is not None:
         return existing_id
+    require_not_erased(session, secret_box, caller.account_id, placement.external_key)
     product = _orderable_product_query(kinds, caller).fetch_one(
         session, {"product": placement.product}
     )

@@ -18,7 +18,7 @@ from provider.core.kinds.interview.models import (
 )
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
-from provider.core.orders import CLOSE_ATTEMPTS
+from provider.core.orders import CLOSE_ATTEMPTS, Order
 from provider.texts import lazy_gettext as _
 
 RECORDING_KEY_PATTERN = re.compile(
@@ -35,6 +35,14 @@ def list_media_references(session: Session) -> Iterator[MediaReference]:
             yield MediaReference(recording.copy_key)
             # An earlier release made copies of sound alone, without a poster.
             yield MediaReference(recording.poster_key, is_required=False)
+
+
+def list_media_folders(session: Session, order: Order) -> Iterator[str]:
+    """Yield the folder of each recording, and of each upload that is not complete."""
+    for recording in session.scalars(select(Recording).where(Recording.order_id == order.id)):
+        yield recording.folder
+    for upload in session.scalars(select(Upload).where(Upload.order_id == order.id)):
+        yield upload.folder
 
 
 KIND = Kind(
@@ -79,5 +87,7 @@ KIND = Kind(
         Upload.received,
     ),
     scheduled_works=(CLOSE_ATTEMPTS, DISCARD_ABANDONED_UPLOADS),
-    media=KindMedia(RECORDING_KEY_PATTERN, Recording.public_id, list_media_references),
+    media=KindMedia(
+        RECORDING_KEY_PATTERN, Recording.public_id, list_media_references, list_media_folders
+    ),
 )

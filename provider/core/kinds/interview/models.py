@@ -69,23 +69,28 @@ class Recording(Base):
         return self.state == BROKEN
 
     @property
+    def folder(self) -> str:
+        """The folder of the recording's files in media storage."""
+        return f"recordings/{self.public_id}"
+
+    @property
     def original_key(self) -> str:
         """The media key of the file as the browser sent it."""
-        return f"recordings/{self.public_id}/original"
+        return f"{self.folder}/original"
 
     @property
     def playable_key(self) -> str:
         """The media key of the file to watch: the copy, or the original until the copy exists."""
-        return f"recordings/{self.public_id}/playable" if self.state == READY else self.original_key
+        return f"{self.folder}/playable" if self.state == READY else self.original_key
 
     @property
     def copy_key(self) -> str:
         """The media key of the copy that has an index, so that players can seek."""
-        return f"recordings/{self.public_id}/playable"
+        return f"{self.folder}/playable"
 
     @property
     def poster_key(self) -> str:
-        return f"recordings/{self.public_id}/poster.jpg"
+        return f"{self.folder}/poster.jpg"
 
 
 class Rating(Base):

@@ -56,12 +56,17 @@ class Upload(Base):
     )
 
     @property
+    def folder(self) -> str:
+        """The folder of the upload's pieces in media storage."""
+        return f"{FOLDER}/{self.public_id}"
+
+    @property
     def announced(self) -> StoredFile:
         return StoredFile(self.size, self.sha256)
 
     def next_piece_key(self) -> str:
         """Return a new media key: two tabs may send the same piece at the same time."""
-        return f"{FOLDER}/{self.public_id}/{secrets.generate_public_id()}"
+        return f"{self.folder}/{secrets.generate_public_id()}"
 
     def require_next_piece(self, start: int) -> None:
         if start != self.received:

@@ -1,0 +1,89 @@
+"""Erased orders: the figures that stay when the data of a candidate is erased."""
+
+from datetime import datetime
+from typing import Self
+
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from provider.core.orders.order import Order
+from provider.errors import Conflict
+from provider.storage.compiled import CompiledInQuery, literal_limit
+from provider.storage.database import Base
+from provider.storage.secrets import SecretBox
+
+_DIGEST_PURPOSE = "erased order"
+
+
+class ErasedOrder(Base):
+    """The statistics of an order whose row was deleted. Nothing in it names the candidate.
+
+    `key_digest` is a keyed digest of the account and the external key: the ATS may send the same
+    order again, and an erased candidate must not be invited again.
+    """
+
+    __tablename__ = "erased_orders"
+    __table_args__ = (Index("ix_erased_orders_account", "account_id", "placed_at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(22), unique=True)
+    key_digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id"))
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id"))
+    version_id: Mapped[int] = mapped_column(ForeignKey("product_versions.id"))
+    status: Mapped[str] = mapped_column(String(12))
+    score: Mapped[float | None]  # of the last result, in per cent
+    grade: Mapped[str | None] = mapped_column(String(10))
+    duration: Mapped[int | None]  # in seconds
+    placed_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime]
+
+    @classmethod
+    def from_order(cls, secret_box: SecretBox, order: Order, now: datetime) -> Self:
+        result = order.result
+        return cls(
+            public_id=order.public_id,
+            key_digest=secret_box.blind_index(
+                _digest_text(order.account_id, order.external_key), _DIGEST_PURPOSE
+            ),
+            kind=order.kind,
+            account_id=order.account_id,
+            product_id=order.product_id,
+            version_id=order.version_id,
+            status=order.status,
+            score=result.score if result else None,
+            grade=result.grade if result else None,
+            duration=result.duration if result else None,
+            placed_at=order.placed_at,
+            started_at=order.started_at,
+            finished_at=order.finished_at,
+            erased_at=now,
+        )
+
+
+_ERASED_QUERY = CompiledInQuery(
+    lambda digests: (
+        select(ErasedOrder.id).where(ErasedOrder.key_digest.in_(digests)).limit(literal_limit(1))
+    )
+)
+
+
+def is_erased(session: Session, secret_box: SecretBox, account_id: int, external_key: str) -> bool:
+    """Return whether the data of the order with this external key was erased."""
+    text = _digest_text(account_id, external_key)
+    return bool(_ERASED_QUERY.fetch_all(session, secret_box.blind_indexes(text, _DIGEST_PURPOSE)))
+
+
+def require_not_erased(
+    session: Session, secret_box: SecretBox, account_id: int, external_key: str
+) -> None:
+    if is_erased(session, secret_box, account_id, external_key):
+        raise Conflict("The data of this order was erased; place a new order instead")
+
+
+def _digest_text(account_id: int, external_key: str) -> str:
+    # In hexadecimal digits: a blind index ignores case, but two keys may differ in case alone.
+    return f"{account_id} {external_key.encode().hex()}"

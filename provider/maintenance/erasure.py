@@ -1,0 +1,170 @@
+"""Erasing orders: the data of the candidate is deleted, the figures of the order stay.
+
+The files are deleted first and the rows afterwards, in one transaction. So an erasure that is
+interrupted can be repeated, and no file is left without a row that names it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, CursorResult, Table, and_, delete, select
+from sqlalchemy.orm import Session
+
+from provider import outbox
+from provider.core import audit
+from provider.core.audit import Action
+from provider.core.connections import Arrival, WebhookEvent
+from provider.core.kinds import KINDS
+from provider.core.orders import FINAL_STATUSES, Candidate, ErasedOrder, Order
+from provider.errors import Conflict
+from provider.outbox import Message
+from provider.storage.database import Base, Database
+from provider.storage.media import MediaStore
+from provider.storage.secrets import SecretBox
+
+# An erasure waits for messages to the ATS. It does not wait for an e-mail to the candidate, or for
+# a recording that nobody will watch.
+CHANNELS_WITHOUT_DUTY = (outbox.EMAIL, outbox.MEDIA)
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """The rows that were deleted, by table, and the number of files."""
+
+    order: str
+    kind: str
+    status: str
+    rows: Mapping[str, int]
+    files: int
+
+
+def require_erasable(
+    session: Session, order: Order, now: datetime, *, give_up_deliveries: bool = False
+) -> None:
+    """Raise Conflict while the order is open, or while the ATS has not got every status.
+
+    With `give_up_deliveries` statuses and results that the ATS has not got are lost.
+    """
+    if order.status not in FINAL_STATUSES:
+        raise Conflict(
+            f"Order {order.public_id} is open: cancel it first (`provider order cancel "
+            f"{order.public_id}`)"
+        )
+    messages = outbox.history(session, order.public_id)
+    if any(message.leased_until and message.leased_until > now for message in messages):
+        raise Conflict(
+            f"A message about order {order.public_id} is being delivered: try again in a minute"
+        )
+    undelivered_count = sum(
+        message.state in (outbox.WAITING, outbox.PARKED)
+        and outbox.QueueName.parse(message.queue).channel not in CHANNELS_WITHOUT_DUTY
+        for message in messages
+    )
+    if undelivered_count and not give_up_deliveries:
+        raise Conflict(
+            f"The ATS has not got {undelivered_count} of the messages about order "
+            f"{order.public_id}: deliver them first (`provider delivery list --order "
+            f"{order.public_id}`), or give them up with --give-up-deliveries"
+        )
+
+
+def erase_order(
+    db: Database,
+    media: MediaStore,
+    secret_box: SecretBox,
+    order_id: str,
+    *,
+    actor: str,
+    now: datetime,
+    give_up_deliveries: bool = False,
+) -> Erasure:
+    """Delete an order and everything about its candidate; Conflict as in `require_erasable`."""
+    with db.reading() as session:
+        order = Order.find(session, order_id)
+        require_erasable(session, order, now, give_up_deliveries=give_up_deliveries)
+        folders = _media_folders(session, order)
+    files = sum(_delete_files(media, folder) for folder in folders)
+    with db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        messages = select(Message.id).where(outbox.is_about(Message.ordering_key, order_id))
+        session.execute(messages.with_for_update()).all()  # or a dispatcher could claim one now
+        require_erasable(session, order, now, give_up_deliveries=give_up_deliveries)
+        erased = ErasedOrder.from_order(secret_box, order, now)
+        rows = _delete_rows(session, order)
+        session.add(erased)
+        erasure = Erasure(order_id, erased.kind, erased.status, rows, files)
+        audit.record(
+            session,
+            actor,
+            Action.ORDER_ERASED,
+            f"order:{order_id}",
+            now=now,
+            after={"rows": rows, "files": files},
+        )
+    db.truncate_wal()
+    for folder in folders:  # a worker may have written a file meanwhile
+        media.delete_folder(folder)
+    return erasure
+
+
+def _media_folders(session: Session, order: Order) -> list[str]:
+    kind_media = KINDS[order.kind].media
+    return list(kind_media.list_folders(session, order)) if kind_media else []
+
+
+def _delete_files(media: MediaStore, folder: str) -> int:
+    count = sum(1 for _ in media.list_files(folder=folder))
+    media.delete_folder(folder)
+    return count
+
+
+def _delete_rows(session: Session, order: Order) -> dict[str, int]:
+    """Delete the order's rows and all that depend on them; return their number by table."""
+    arrivals = session.execute(
+        select(Arrival.id, Arrival.record_key).where(
+            Arrival.account_id == order.account_id, Arrival.order_public_id == order.public_id
+        )
+    ).all()
+    # A rule that orders at each entry has added the entry to the record's key.
+    record_keys = {part for _, key in arrivals for part in (key, key.rpartition("/")[0])}
+    conditions: list[tuple[type[Base], ColumnElement[bool]]] = [
+        (Message, outbox.is_about(Message.ordering_key, order.public_id)),
+        (
+            WebhookEvent,
+            and_(
+                WebhookEvent.account_id == order.account_id,
+                WebhookEvent.record_key.in_(record_keys),
+                WebhookEvent.done_at.is_not(None),
+            ),
+        ),
+        (Arrival, Arrival.id.in_([row_id for row_id, _ in arrivals])),
+        (Order, Order.__table__.c.id == order.id),
+        (Candidate, Candidate.id == order.candidate_id),
+    ]
+    counts: Counter[str] = Counter()
+    session.expunge_all()  # the objects of rows that will not exist
+    for table_class, condition in conditions:
+        _delete_with_children(
+            session, Base.metadata.tables[table_class.__tablename__], condition, counts
+        )
+    return dict(sorted(counts.items()))
+
+
+def _delete_with_children(
+    session: Session, table: Table, condition: ColumnElement[bool], counts: Counter[str]
+) -> None:
+    """Delete rows, and before them the rows of every table that refers to them.
+
+    The tables are found by their foreign keys, so a new table of a kind needs no line here.
+    """
+    for child in Base.metadata.sorted_tables:
+        for foreign_key in child.foreign_keys:
+            if foreign_key.column.table is table and child is not table:
+                parents = select(foreign_key.column).where(condition)
+                _delete_with_children(session, child, foreign_key.parent.in_(parents), counts)
+    result = session.execute(delete(table).where(condition))
+    assert isinstance(result, CursorResult)
+    if result.rowcount:
+        counts[table.name] += result.rowcount

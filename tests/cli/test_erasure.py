@@ -1,0 +1,60 @@
+"""`provider order erase` and `provider person erase`."""
+
+import pytest
+from sqlalchemy import select
+
+from provider.core.orders import Candidate, Order
+from provider.services import Services
+from tests import factories
+from tests.cli.test_commands import Run, error_message, parse_json
+from tests.cli.test_commands import run as run
+from tests.kind_factories import KIND_FACTORIES
+from tests.maintenance.test_erasure import (
+    PERSON,
+    completed_order,
+    deliver_everything,
+    table_texts,
+)
+
+pytestmark = pytest.mark.both
+
+ERASE_PERSON = ("person", "erase", "Groove Tech", PERSON["email"])
+
+
+def test_person_command_erases_all_orders_after_a_question(services: Services, run: Run) -> None:
+    completed_order(services, "assessment")
+    with services.db.reading() as session:
+        account_id = session.scalars(select(Order.account_id)).one()
+    other = factories.place_order(
+        services,
+        account_id,
+        KIND_FACTORIES["check"].create_product(services),
+        "check",
+        **PERSON | {"email": "Zenobia.Quill@Example.com"},
+    )
+    refusal = error_message(run(*ERASE_PERSON, "--yes", code=1))
+    assert refusal.startswith(f"Order {other} is open: cancel it first")
+    assert "Zenobia" in table_texts(services)  # one cannot be erased, so none is
+
+    run("order", "cancel", other, "--reason", "The candidate asked for it")
+    deliver_everything(services)
+    run(*ERASE_PERSON, stdin="n\n", code=130)
+    assert "Zenobia" in table_texts(services)
+
+    certificate = parse_json(run(*ERASE_PERSON, "--yes", "--json"))
+    assert [order["status"] for order in certificate["orders"]] == ["completed", "cancelled"]
+    assert certificate["rows"] == sum(
+        sum(order["rows"].values()) for order in certificate["orders"]
+    )
+    assert "Zenobia" not in table_texts(services)
+    message = f"Account Groove Tech has no order of {PERSON['email']}"
+    assert error_message(run(*ERASE_PERSON, code=1)) == message
+
+
+def test_order_command_erases_one_order(services: Services, run: Run) -> None:
+    order_id = completed_order(services, "interview")
+    output = run("order", "erase", order_id, stdin="y\n").output
+    assert f"{order_id}  interview, completed: " in output
+    assert "3 files. Backups from before still have the data." in output
+    with services.db.reading() as session:
+        assert session.scalars(select(Candidate)).all() == []
