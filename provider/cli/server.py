@@ -96,7 +96,7 @@ def _startup_lines(services: "Services") -> list[str]:
         if session.scalar(active_staff) is None:
             lines.append(
                 "Nobody can sign in to the console yet: run "
-                "`provider staff create you@example.com --role admin`"
+                "`provider staff create you@example.com --role owner`"
             )
     return [*lines, "Press Ctrl-C to stop."]
 

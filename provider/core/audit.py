@@ -56,6 +56,13 @@ class Action(StrEnum):
     STAFF_ENABLED = "staff.enabled"
     STAFF_PASSWORD_CHANGED = "staff.password_changed"  # noqa: S105
     STAFF_ROLE_CHANGED = "staff.role_changed"
+    STAFF_INVITED = "staff.invited"
+    STAFF_INVITATION_WITHDRAWN = "staff.invitation_withdrawn"
+    STAFF_RESET_SENT = "staff.reset_sent"
+    STAFF_SECOND_STEP_ADDED = "staff.second_step_added"
+    STAFF_SECOND_STEP_REMOVED = "staff.second_step_removed"
+    STAFF_RECOVERY_CODES_RENEWED = "staff.recovery_codes_renewed"
+    STAFF_SESSION_ENDED = "staff.session_ended"
     STAFF_SIGNED_IN = "staff.signed_in"
     STAFF_SIGN_IN_FAILED = "staff.sign_in_failed"
     STAFF_SIGN_IN_THROTTLED = "staff.sign_in_throttled"

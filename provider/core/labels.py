@@ -61,12 +61,15 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "links revoked": "All links revoked",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
+    "staff invitation": "Invitation of a colleague",
+    "staff reset": "New password for staff",
     "status": "Status update",
 }
 # Actions and fields of the audit log. Most get their label from their name.
 ACTION_LABELS = {
     "order.link_shown": "Candidate’s link shown",
     "pause.probed": "Paused delivery tried now",
+    "staff.reset_sent": "Link for a new password sent",
     "staff.sign_in_failed": "Sign-in failed",
     "staff.sign_in_throttled": "Sign-in refused after too many attempts",
     "staff.signed_in": "Signed in",
@@ -84,7 +87,7 @@ FIELD_LABELS = {
 # A channel without a label here is shown by its name.
 CHANNEL_LABELS = {
     "callback": "Status updates to the ATS",
-    "email": "E-mails to candidates",
+    "email": "E-mails",
     "media": "Video processing",
 }
 # The destination of a channel without hosts.

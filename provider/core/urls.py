@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+STAFF_LINK_PATHS = {"invitation": "join", "reset": "password"}
+
 
 @dataclass(frozen=True)
 class UrlBuilder:
@@ -21,6 +23,10 @@ class UrlBuilder:
 
     def shared(self, token: str) -> str:
         return f"{self.base_url}/s/{token}"
+
+    def staff_link(self, purpose: str, token: str) -> str:
+        """Return the URL of an invitation to the console, or of a forgotten password."""
+        return f"{self.base_url}/console/{STAFF_LINK_PATHS[purpose]}/{token}"
 
     def console(self, path: str = "") -> str:
         return f"{self.base_url}/console/{path}"

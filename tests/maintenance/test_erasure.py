@@ -64,6 +64,9 @@ TABLES_WITHOUT_CANDIDATES = {
     "source_cursors",
     "staff",
     "staff_known_origins",
+    "staff_links",
+    "staff_one_time_secrets",
+    "staff_recovery_codes",
     "staff_sessions",
 }
 ERASED_ROOTS = {"arrivals", "candidates", "messages", "orders", "webhook_events"}

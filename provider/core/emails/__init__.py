@@ -3,11 +3,6 @@
 import textwrap
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from email import policy
-from email.header import Header
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.utils import parseaddr
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from provider.core import colours, labels
-from provider.core.email_address import mend_address, split_address
+from provider.core.emails.composition import Draft, compose
 from provider.core.kinds import KINDS
 from provider.core.markdown import markdown_to_text, render_markdown
 from provider.core.orders import Order
@@ -24,14 +19,7 @@ from provider.texts import DEFAULT_LANGUAGE, gettext, gettext_noop, use_language
 from provider.texts.templates import translate_templates
 
 TEMPLATES_FOLDER = Path(__file__).parent / "templates"
-# A longer name is truncated: mail programs do not show more. The body has the full name.
-MAX_SENDER_NAME_LENGTH = 60  # characters
-MAX_PLAIN_SUBJECT_LENGTH = 69  # characters; with its name such a header fills a line of RFC 5322
 TEXT_WIDTH = 68  # characters of a line in the text part
-
-# The `To` header of an e-mail without a recipient, as RFC 5322 defines it.
-UNDISCLOSED_RECIPIENTS = "undisclosed-recipients:;"
-
 
 # The subject of each e-mail of every kind, by template. The folder `templates` has the bodies as
 # text and HTML; the words that differ by kind are `KindTexts`. A kind's folder has the e-mails of
@@ -60,37 +48,17 @@ def render_email(
     with use_language(DEFAULT_LANGUAGE):
         context = {**_template_context(order, url), **(kind_context or {})}
         context["subject"] = subject = _render_subject(template, order, context)
-        environment = _template_environment(KINDS[order.kind].emails_folder)
+        environment = template_environment(KINDS[order.kind].emails_folder)
         text, html = (
             environment.get_template(f"{template}.{extension}").render(context)
             for extension in ("txt", "html")
         )
-    message = EmailMessage(policy=policy.SMTP)
-    # The address has no display name, because a hostile name could change the recipients.
-    message["To"] = _header_address(order.candidate.email) or UNDISCLOSED_RECIPIENTS
-    message["From"] = _header_address(
-        parseaddr(sender)[1], _truncate(context["company"], MAX_SENDER_NAME_LENGTH)
+    return compose(
+        Draft(order.candidate.email, context["company"], subject, text, html),
+        sender=sender,
+        message_id=message_id,
+        now=now,
     )
-    message["Date"] = now
-    message["Message-ID"] = f"<{message_id}@{message['From'].addresses[0].domain}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents out-of-office replies
-    message.set_content(text, cte="quoted-printable")
-    message.add_alternative(html, subtype="html", cte="quoted-printable")
-    is_international = not str(message["To"]).isascii()
-    rest = message.as_bytes(policy=policy.SMTPUTF8 if is_international else policy.SMTP)
-    return _subject_header(subject) + rest
-
-
-def _subject_header(subject: str) -> bytes:
-    """Return the header line of a subject.
-
-    The policies of the email library lose characters of long subjects, and decode a `=?…?=` that
-    somebody has typed.
-    """
-    is_plain = subject.isascii() and "=?" not in subject
-    if not is_plain or len(subject) > MAX_PLAIN_SUBJECT_LENGTH:
-        subject = Header(subject, "utf-8", header_name="Subject").encode(linesep="\r\n")
-    return f"Subject: {subject}\r\n".encode("ascii")
 
 
 def _render_subject(template: str, order: Order, context: Mapping[str, Any]) -> str:
@@ -125,21 +93,8 @@ def _template_context(order: Order, url: str) -> dict[str, Any]:
     }
 
 
-def _truncate(text: str, max_length: int) -> str:
-    return text if len(text) <= max_length else text[: max_length - 1].rstrip() + "…"
-
-
-def _header_address(address: str, name: str = "") -> Address | None:
-    """Return an address for a header, with its domain in ASCII; None for an invalid address.
-
-    The address is checked first, because the email library misreads or rejects some addresses.
-    """
-    parts = split_address(mend_address(address))
-    return Address(name, *parts) if parts else None
-
-
 @cache
-def _template_environment(kind_folder: Path) -> Environment:
+def template_environment(kind_folder: Path) -> Environment:
     environment = Environment(
         loader=FileSystemLoader([TEMPLATES_FOLDER, kind_folder]),
         autoescape=select_autoescape(("html",), default_for_string=False),

@@ -1,17 +1,18 @@
-"""An e-mail as it was sent, for staff: without the token of the candidate's link."""
+"""An e-mail as it was sent, for staff: without the tokens of its links."""
 
 import re
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
-# The invitation link authenticates the candidate. Staff read it by an act that is recorded.
-_INVITATION_LINK_PATTERN = re.compile(r"(/c/)[\w-]{20,}")
+# These links authenticate a candidate or a member of the staff. Staff read a candidate's link by an
+# act that is recorded.
+_SECRET_LINK_PATTERN = re.compile(r"(/c/|/console/(?:join|password)/)[\w-]{20,}")
 
 
 @dataclass(frozen=True)
 class SentEmail:
-    """The headers and the plain text of an e-mail, without the invitation link's token."""
+    """The headers and the plain text of an e-mail, without the tokens of its links."""
 
     to: str
     sender: str
@@ -27,5 +28,5 @@ class SentEmail:
             to=str(message["To"] or ""),
             sender=str(message["From"] or ""),
             subject=str(message["Subject"] or ""),
-            text=_INVITATION_LINK_PATTERN.sub(r"\1…", text),
+            text=_SECRET_LINK_PATTERN.sub(r"\1…", text),
         )

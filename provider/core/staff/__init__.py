@@ -1,42 +1,104 @@
 """Staff accounts, their permissions, and signing in to the console."""
 
-from provider.core.staff.changes import change_password, change_role, disable, enable
+from provider.core.staff.changes import (
+    change_password,
+    change_role,
+    disable,
+    enable,
+    require_other_owner,
+)
 from provider.core.staff.member import Staff
-from provider.core.staff.passwords import verify_password
-from provider.core.staff.permissions import ROLE_PERMISSIONS, ROLES, Permission
+from provider.core.staff.passwords import MIN_PASSWORD_LENGTH, verify_password
+from provider.core.staff.permissions import (
+    OWNER,
+    ROLE_DESCRIPTIONS,
+    ROLE_PERMISSIONS,
+    ROLES,
+    Permission,
+)
+from provider.core.staff.second_factor import (
+    WRONG_CODE_MESSAGE,
+    begin_set_up,
+    complete_second_step,
+    confirm_set_up,
+    count_recovery_codes,
+    has_second_factor,
+    remove_second_factor,
+    renew_recovery_codes,
+)
 from provider.core.staff.sign_in import (
+    SECOND_STEP_LIFETIME,
     SLOT_RETRY_SECONDS,
     STAFF_SESSION_LIFETIME,
     StaffSession,
+    begin_second_step,
     complete_sign_in,
+    forget_sign_in_attempts,
     record_failed_sign_in,
     record_throttled_sign_in,
     register_sign_in_attempt,
     remember_sign_in,
     sign_in_slot,
 )
+from provider.core.staff.staff_link import (
+    INVITATION,
+    RESET,
+    STAFF_TOPICS,
+    StaffLink,
+    accept_invitation,
+    find_link,
+    invite,
+    open_invitations,
+    reset_password,
+    send_reset,
+)
 from provider.core.staff.throttle import KNOWN_ORIGIN_LIFETIME, SignInAttempt, SignInThrottled
 
 __all__ = [
+    "INVITATION",
     "KNOWN_ORIGIN_LIFETIME",
+    "MIN_PASSWORD_LENGTH",
+    "OWNER",
+    "RESET",
     "ROLES",
+    "ROLE_DESCRIPTIONS",
     "ROLE_PERMISSIONS",
+    "SECOND_STEP_LIFETIME",
     "SLOT_RETRY_SECONDS",
     "STAFF_SESSION_LIFETIME",
+    "STAFF_TOPICS",
+    "WRONG_CODE_MESSAGE",
     "Permission",
     "SignInAttempt",
     "SignInThrottled",
     "Staff",
+    "StaffLink",
     "StaffSession",
+    "accept_invitation",
+    "begin_second_step",
+    "begin_set_up",
     "change_password",
     "change_role",
+    "complete_second_step",
     "complete_sign_in",
+    "confirm_set_up",
+    "count_recovery_codes",
     "disable",
     "enable",
+    "find_link",
+    "forget_sign_in_attempts",
+    "has_second_factor",
+    "invite",
+    "open_invitations",
     "record_failed_sign_in",
     "record_throttled_sign_in",
     "register_sign_in_attempt",
     "remember_sign_in",
+    "remove_second_factor",
+    "renew_recovery_codes",
+    "require_other_owner",
+    "reset_password",
+    "send_reset",
     "sign_in_slot",
     "verify_password",
 ]

@@ -2,14 +2,16 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from provider.core.staff.member import Staff, require_role
 from provider.core.staff.passwords import hash_password
+from provider.core.staff.permissions import OWNER
 from provider.core.staff.sign_in import StaffSession
 from provider.core.staff.throttle import KnownOrigin
 from provider.errors import Conflict
+from provider.storage.database import acquire_advisory_lock
 
 
 def change_password(session: Session, staff: Staff, password: str) -> None:
@@ -26,6 +28,16 @@ def change_role(session: Session, staff: Staff, role: str) -> None:
         raise Conflict(f"{staff.email} is {role} already")
     staff.role = role
     StaffSession.end_all(session, staff)
+
+
+def require_other_owner(session: Session, staff: Staff) -> None:
+    """Raise Conflict if nobody else is an owner: the instance would have none."""
+    acquire_advisory_lock(session, "staff")
+    others = select(Staff.id).where(
+        Staff.role == OWNER, Staff.disabled_at.is_(None), Staff.id != staff.id
+    )
+    if session.scalar(others.limit(1)) is None:
+        raise Conflict(f"{staff.email} is the only owner: make somebody else an owner first")
 
 
 def disable(session: Session, staff: Staff, now: datetime) -> None:

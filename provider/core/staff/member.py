@@ -33,13 +33,7 @@ class Staff(Base):
 
         Raises Invalid for a wrong value and Conflict for an e-mail address that is already used.
         """
-        email = mend_address(email).casefold()
-        if (
-            not re.fullmatch(r"[^@\s]+@[^@\s]+", email)
-            or not email.isprintable()
-            or len(email) > 254
-        ):
-            raise Invalid(f"“{email}” is not an e-mail address")
+        email = read_email(email)
         require_role(role)
         password_hash = hash_password(password, email)
         acquire_advisory_lock(session, "staff")
@@ -62,6 +56,14 @@ class Staff(Base):
     def permissions(self) -> frozenset[Permission]:
         """The permissions of the role; none for a role that this program does not know."""
         return ROLE_PERMISSIONS.get(self.role, frozenset())
+
+
+def read_email(text: str) -> str:
+    """Return an e-mail address as the table stores it. Raises Invalid."""
+    email = mend_address(text).casefold()
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", email) or not email.isprintable() or len(email) > 254:
+        raise Invalid(f"“{email}” is not an e-mail address")
+    return email
 
 
 def require_role(role: str) -> None:

@@ -23,18 +23,17 @@ class Permission(Enum):
     EDIT_PRODUCTS = "publish or archive products"
     MANAGE_DELIVERIES = "send deliveries again"
     MANAGE_ACCOUNTS = "connect accounts, or change their rules"
+    MANAGE_STAFF = "invite colleagues, or change their roles"
+    MANAGE_OWNERS = "make somebody an owner, or change an owner"
 
 
-_VIEWER = frozenset(
-    {
-        Permission.VIEW_ORDERS,
-        Permission.VIEW_RESULTS,
-        Permission.VIEW_DELIVERIES,
-        Permission.VIEW_MESSAGE_BODIES,
-        Permission.VIEW_PRODUCTS,
-        Permission.VIEW_ACCOUNTS,
-    }
-)
+_SEES_ORDERS = frozenset({Permission.VIEW_ORDERS, Permission.VIEW_PRODUCTS})
+_VIEWER = _SEES_ORDERS | {
+    Permission.VIEW_RESULTS,
+    Permission.VIEW_DELIVERIES,
+    Permission.VIEW_MESSAGE_BODIES,
+    Permission.VIEW_ACCOUNTS,
+}
 _OPERATOR = _VIEWER | {
     Permission.MANAGE_ORDERS,
     Permission.RATE_INTERVIEWS,
@@ -44,8 +43,34 @@ _OPERATOR = _VIEWER | {
 }
 # Role → its permissions. `staff.role` stores the name.
 ROLE_PERMISSIONS: Mapping[str, frozenset[Permission]] = {
-    "admin": frozenset(Permission),
+    "owner": frozenset(Permission),
+    "admin": frozenset(Permission) - {Permission.MANAGE_OWNERS},
     "operator": _OPERATOR,
+    "author": frozenset(
+        {Permission.VIEW_PRODUCTS, Permission.VIEW_ACCOUNTS, Permission.EDIT_PRODUCTS}
+    ),
+    "reviewer": _SEES_ORDERS | {Permission.VIEW_RESULTS, Permission.RATE_INTERVIEWS},
+    "adjudicator": _SEES_ORDERS | {Permission.VIEW_RESULTS, Permission.DECIDE_CHECKS},
+    # The content of a message may be a result, so support does not see it.
+    "support": _SEES_ORDERS
+    | {
+        Permission.VIEW_DELIVERIES,
+        Permission.VIEW_ACCOUNTS,
+        Permission.MANAGE_ORDERS,
+        Permission.MANAGE_DELIVERIES,
+    },
     "viewer": _VIEWER,
 }
 ROLES = tuple(ROLE_PERMISSIONS)
+OWNER = "owner"
+# What a person in each role does, for those who choose one.
+ROLE_DESCRIPTIONS: Mapping[str, str] = {
+    "owner": "everything, and decides who else is an owner",
+    "admin": "everything but owners: accounts, colleagues, the audit log",
+    "operator": "runs the day: orders, ratings, checks, products, deliveries",
+    "author": "writes and publishes products; sees no candidates",
+    "reviewer": "rates interviews, and sees results",
+    "adjudicator": "decides checks, and sees results",
+    "support": "helps candidates: orders, links, deliveries; sees no results",
+    "viewer": "sees orders and results, and changes nothing",
+}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, LargeBinary, delete, select
+from sqlalchemy import ForeignKey, LargeBinary, String, delete, select, true
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core import audit
@@ -23,6 +23,8 @@ from provider.storage import secrets
 from provider.storage.database import Base
 
 STAFF_SESSION_LIFETIME = timedelta(hours=12)
+SECOND_STEP_LIFETIME = timedelta(minutes=10)
+MAX_USER_AGENT_LENGTH = 200
 # Each verification takes 64 MiB and a processor.
 MAX_CONCURRENT_SIGN_INS = 4
 SLOT_WAIT_SECONDS = 0.5  # longer, and waiting sign-ins would take the threads of other requests
@@ -32,7 +34,10 @@ _slots = threading.BoundedSemaphore(MAX_CONCURRENT_SIGN_INS)
 
 
 class StaffSession(Base):
-    """A signed-in browser. The table has only a digest of the cookie, so a copy is useless."""
+    """A signed-in browser. The table has only a digest of the cookie, so a copy is useless.
+
+    A session that is not verified waits for the code of the second factor; it opens nothing else.
+    """
 
     __tablename__ = "staff_sessions"
 
@@ -41,10 +46,17 @@ class StaffSession(Base):
     token_hash: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+    ip_address: Mapped[str] = mapped_column(String(45), default="", server_default="")
+    user_agent: Mapped[str] = mapped_column(
+        String(MAX_USER_AGENT_LENGTH), default="", server_default=""
+    )
+    is_verified: Mapped[bool] = mapped_column(default=True, server_default=true())
     staff: Mapped[Staff] = relationship()
 
     @classmethod
-    def find(cls, session: Session, token: str, now: datetime) -> "StaffSession | None":
+    def find(
+        cls, session: Session, token: str, now: datetime, *, is_verified: bool = True
+    ) -> "StaffSession | None":
         """Return the session of a cookie; None for an expired one or disabled staff."""
         staff_session = session.scalar(
             select(cls).where(cls.token_hash == secrets.sha256_digest(token))
@@ -53,9 +65,24 @@ class StaffSession(Base):
             staff_session is None
             or staff_session.expires_at <= now
             or staff_session.staff.disabled_at
+            or staff_session.is_verified != is_verified
         ):
             return None
         return staff_session
+
+    @classmethod
+    def require_waiting(cls, session: Session, token: str, now: datetime) -> "StaffSession":
+        """Return the session that waits for a code; Unauthorized if it has ended."""
+        waiting = cls.find(session, token, now, is_verified=False)
+        if waiting is None:
+            raise Unauthorized("The sign-in took too long. Sign in again")
+        return waiting
+
+    @classmethod
+    def list_open(cls, session: Session, staff: Staff, now: datetime) -> list["StaffSession"]:
+        """Return a person's open sessions, the newest first."""
+        query = select(cls).where(cls.staff_id == staff.id, cls.expires_at > now, cls.is_verified)
+        return list(session.scalars(query.order_by(cls.id.desc())))
 
     @classmethod
     def end_all(cls, session: Session, staff: Staff) -> None:
@@ -95,20 +122,36 @@ def complete_sign_in(
     *,
     device_token: str = "",
     verified_hash: str | None = None,
+    user_agent: str = "",
 ) -> str:
-    """Create a session after `verify_password` succeeded. Returns the value of the cookie.
+    """Create a session after every factor was verified. Returns the value of the cookie.
 
     Raises Unauthorized if the password was changed or the person disabled meanwhile.
     """
-    email = _normalize_email(email)
-    staff = session.scalars(select(Staff).where(Staff.email == email).with_for_update()).one()
-    if staff.disabled_at or verified_hash not in (None, staff.password_hash):
-        raise Unauthorized("Your account was changed just now. Sign in again")
+    staff = _lock_unchanged(session, email, verified_hash)
+    email = staff.email
     throttle.forget_attempts(session, email, ip_address, device_token, now)
     session.execute(delete(StaffSession).where(StaffSession.expires_at < now))
     origin = {"ip_address": ip_address}
     audit.record(session, email, Action.STAFF_SIGNED_IN, f"staff:{email}", now=now, after=origin)
-    return _create_session(session, staff, now)
+    return _create_session(session, staff, now, ip_address, user_agent)
+
+
+def begin_second_step(
+    session: Session, email: str, ip_address: str, now: datetime, *, verified_hash: str
+) -> str:
+    """Create a session that waits for a code. Returns the value of the cookie.
+
+    The attempt stays counted until the code is right: a stranger with the password must not get a
+    new set of attempts for the code. Raises Unauthorized as `complete_sign_in`.
+    """
+    staff = _lock_unchanged(session, email, verified_hash)
+    return _create_session(session, staff, now, ip_address, lifetime=SECOND_STEP_LIFETIME)
+
+
+def forget_sign_in_attempts(session: Session, email: str, ip_address: str, now: datetime) -> None:
+    """Forget the attempts of a person who has just given the right password again."""
+    throttle.forget_attempts(session, _normalize_email(email), ip_address, "", now)
 
 
 def remember_sign_in(
@@ -153,14 +196,34 @@ def _normalize_email(email: str) -> str:
     return "".join(filter(str.isprintable, email.strip().casefold()))[:254]
 
 
-def _create_session(session: Session, staff: Staff, now: datetime) -> str:
+def _lock_unchanged(session: Session, email: str, verified_hash: str | None) -> Staff:
+    query = select(Staff).where(Staff.email == _normalize_email(email))
+    staff = session.scalars(query.with_for_update()).one()
+    if staff.disabled_at or verified_hash not in (None, staff.password_hash):
+        raise Unauthorized("Your account was changed just now. Sign in again")
+    return staff
+
+
+def _create_session(
+    session: Session,
+    staff: Staff,
+    now: datetime,
+    ip_address: str,
+    user_agent: str = "",
+    *,
+    lifetime: timedelta | None = None,
+) -> str:
+    """Create a session; one with a `lifetime` of its own is not verified."""
     token = secrets.generate_token()
     session.add(
         StaffSession(
             staff=staff,
             token_hash=secrets.sha256_digest(token),
             created_at=now,
-            expires_at=now + STAFF_SESSION_LIFETIME,
+            expires_at=now + (lifetime or STAFF_SESSION_LIFETIME),
+            ip_address=ip_address,
+            user_agent=user_agent[:MAX_USER_AGENT_LENGTH],
+            is_verified=lifetime is None,
         )
     )
     return token

@@ -8,7 +8,9 @@ from sqlalchemy.orm import Session, joinedload
 
 from provider.config import Settings
 from provider.core import emails
+from provider.core.emails.staff_email import render_staff_email
 from provider.core.orders import INVITE, Link, Order
+from provider.core.staff import STAFF_TOPICS, StaffLink
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.smtp_replies import Verdict
@@ -63,7 +65,7 @@ def _token_source(settings: Settings) -> TokenSource | None:
 
 
 class EmailChannel(Channel):
-    """Renders e-mails to candidates and sends them to the mail server."""
+    """Renders e-mails to candidates and to the staff, and sends them to the mail server."""
 
     name = EMAIL
     max_concurrent_sends = 8  # mail servers limit the connections of a client
@@ -77,10 +79,25 @@ class EmailChannel(Channel):
         stored_body = claim.get_body(self.services.secret_box)
         if stored_body is not None:
             return EmailDelivery(self.services, claim.public_id, stored_body)
+        render = self._render_to_staff if claim.topic in STAFF_TOPICS.values() else self._render
+        return EmailDelivery(self.services, claim.public_id, render(session, claim))
+
+    def _render_to_staff(self, session: Session, claim: Claim) -> bytes:
+        services = self.services
+        link = session.scalars(select(StaffLink).where(StaffLink.public_id == claim.subject)).one()
+        return render_staff_email(
+            link,
+            url=services.urls.staff_link(link.purpose, link.get_token(services.secret_box)),
+            sender=services.settings.mail_from,
+            message_id=claim.public_id,
+            now=services.now(),
+        )
+
+    def _render(self, session: Session, claim: Claim) -> bytes:
         order = session.scalars(_ORDER_QUERY.where(Order.public_id == claim.subject)).one()
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
-        body = emails.render_email(
+        return emails.render_email(
             claim.topic,
             order,
             url=self.services.urls.invitation(link.get_token(self.services.secret_box)),
@@ -89,4 +106,3 @@ class EmailChannel(Channel):
             now=self.services.now(),
             kind_context=order.kind_context(self.services.secret_box),
         )
-        return EmailDelivery(self.services, claim.public_id, body)

@@ -3,6 +3,7 @@
 from flask import Blueprint, redirect, url_for
 from werkzeug.wrappers import Response
 
+from provider.core.staff import Permission
 from provider.errors import ProviderError
 from provider.web.console import (
     accounts,
@@ -14,11 +15,14 @@ from provider.web.console import (
     error_pages,
     order_actions,
     orders,
+    own_account,
+    passwords,
+    people,
     product_actions,
     products,
     sign_in,
 )
-from provider.web.console.authentication import requires
+from provider.web.console.authentication import may, requires
 
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
@@ -26,6 +30,9 @@ routes.context_processor(authentication.template_context)
 routes.register_error_handler(ProviderError, error_pages.render_error)
 for section in (
     sign_in,
+    passwords,
+    own_account,
+    people,
     orders,
     order_actions,
     deliveries,
@@ -42,4 +49,7 @@ for section in (
 @routes.get("/")
 @requires()
 def home() -> Response:
-    return redirect(url_for("console.orders.listing"))
+    """Redirect to the first section that the role may see."""
+    if may(Permission.VIEW_ORDERS):
+        return redirect(url_for("console.orders.listing"))
+    return redirect(url_for("console.products.listing"))

@@ -1,4 +1,4 @@
-"""Signing in and out.
+"""Signing in, with a second step for whoever has set one up, and signing out.
 
 Verifying a password is slow on purpose, so no transaction is open meanwhile.
 """
@@ -12,12 +12,17 @@ from werkzeug.wrappers import Response
 from provider.core.audit import Action
 from provider.core.staff import (
     KNOWN_ORIGIN_LIFETIME,
+    SECOND_STEP_LIFETIME,
     SLOT_RETRY_SECONDS,
     STAFF_SESSION_LIFETIME,
+    WRONG_CODE_MESSAGE,
     SignInThrottled,
     Staff,
     StaffSession,
+    begin_second_step,
+    complete_second_step,
     complete_sign_in,
+    has_second_factor,
     record_failed_sign_in,
     record_throttled_sign_in,
     register_sign_in_attempt,
@@ -25,6 +30,7 @@ from provider.core.staff import (
     sign_in_slot,
     verify_password,
 )
+from provider.core.text_cleaning import clean_line
 from provider.errors import Unavailable
 from provider.services import Services, current_services
 from provider.storage import secrets
@@ -58,6 +64,22 @@ def sign_in() -> Response:
         return response
 
 
+@routes.route("/sign-in/code", methods=["GET", "POST"])
+@public
+def second_step() -> Response:
+    """Ask for a code of the app or a recovery code, after the password was right."""
+    limit_by_address()
+    services = current_services()
+    token = request.cookies.get(cookie_name(services), "")
+    with services.db.reading() as session:
+        waiting = StaffSession.find(session, token, services.now(), is_verified=False)
+    if waiting is None:
+        return redirect(url_for("console.sign_in.sign_in", next=request.values.get("next", "")))
+    if request.method == "GET":
+        return _render_code_form()
+    return _verify_code(services, token)
+
+
 @routes.post("/sign-out")
 @requires()
 def sign_out() -> Response:
@@ -89,11 +111,57 @@ def _verify_and_sign_in(services: Services) -> Response:
             record_failed_sign_in(session, email, ip_address, now)
         return _render_form(INVALID_CREDENTIALS_MESSAGE, 403)
     with services.db.writing() as session:
+        if has_second_factor(session, Staff.get_by_email(session, email)):
+            token = begin_second_step(session, email, ip_address, now, verified_hash=password_hash)
+            return _second_step_response(services, token)
         token = complete_sign_in(
-            session, email, ip_address, now, device_token=device_token, verified_hash=password_hash
+            session,
+            email,
+            ip_address,
+            now,
+            device_token=device_token,
+            verified_hash=password_hash,
+            user_agent=_user_agent(),
         )
         device_token = remember_sign_in(session, email, ip_address, now, device_token)
     return _sign_in_response(services, token, device_token)
+
+
+def _verify_code(services: Services, token: str) -> Response:
+    """Count an attempt as for a password, in a transaction of its own; then verify the code."""
+    ip_address, now = client_address(), services.now()
+    device_token = request.cookies.get(_device_cookie_name(services), "")
+    try:
+        with services.db.writing() as session:
+            waiting = StaffSession.require_waiting(session, token, now)
+            email = waiting.staff.email
+            register_sign_in_attempt(session, email, ip_address, now, device_token)
+    except SignInThrottled as error:
+        with services.db.writing() as session:
+            record_throttled_sign_in(session, error, email, ip_address, now)
+        return _render_code_form(str(error), 429)
+    with services.db.writing() as session:
+        waiting = StaffSession.require_waiting(session, token, now)
+        cookie = complete_second_step(
+            session,
+            services.secret_box,
+            waiting,
+            request.form.get("code", ""),
+            now,
+            device_token=device_token,
+            user_agent=_user_agent(),
+        )
+        if cookie:
+            device_token = remember_sign_in(session, email, ip_address, now, device_token)
+        else:
+            record_failed_sign_in(session, email, ip_address, now)
+    if not cookie:
+        return _render_code_form(WRONG_CODE_MESSAGE, 403)
+    return _sign_in_response(services, cookie, device_token)
+
+
+def _user_agent() -> str:
+    return clean_line(request.headers.get("User-Agent", ""))
 
 
 def safe_redirect_target(url: str) -> str:
@@ -115,6 +183,20 @@ def _render_form(problem: str = "", status_code: int = 200) -> Response:
         next=request.values.get("next", ""),
     )
     return make_response(page, status_code)
+
+
+def _render_code_form(problem: str = "", status_code: int = 200) -> Response:
+    page = render_template(
+        "console/sign_in_code.html", problem=problem, next=request.values.get("next", "")
+    )
+    return make_response(page, status_code)
+
+
+def _second_step_response(services: Services, token: str) -> Response:
+    target = safe_redirect_target(request.form.get("next", ""))
+    response = redirect(url_for("console.sign_in.second_step", next=target))
+    _set_cookie(services, response, cookie_name(services), token, SECOND_STEP_LIFETIME)
+    return response
 
 
 def _sign_in_response(services: Services, token: str, device_token: str) -> Response:

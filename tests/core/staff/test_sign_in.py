@@ -84,7 +84,7 @@ def test_create_staff_invalid_password_is_refused(services: Services, password: 
 def test_create_staff_unknown_role_or_used_email_is_refused(services: Services) -> None:
     factories.create_staff(services)
     with services.db.writing() as session:
-        with pytest.raises(Invalid, match="one of admin, operator, viewer"):
+        with pytest.raises(Invalid, match="one of owner, admin, operator, "):
             Staff.create(session, "new@provider.test", PASSWORD, "boss", services.now())
         with pytest.raises(Conflict, match=r"sam@provider\.test is on the staff already"):
             Staff.create(session, EMAIL.upper(), PASSWORD, "admin", services.now())
@@ -286,7 +286,7 @@ def test_change_without_effect_or_person_is_refused(services: Services) -> None:
         person = Staff.get_by_email(session, EMAIL)
         with pytest.raises(Conflict, match="is admin already"):
             core_staff.change_role(session, person, "admin")
-        with pytest.raises(Invalid, match="one of admin, operator, viewer"):
+        with pytest.raises(Invalid, match="one of owner, admin, operator, "):
             core_staff.change_role(session, person, "boss")
         with pytest.raises(Conflict, match="is not disabled"):
             core_staff.enable(session, person)

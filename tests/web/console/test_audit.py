@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 
+import pyotp
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -11,11 +13,22 @@ from werkzeug.test import TestResponse
 
 from provider.ats.rules import add_rule
 from provider.core import audit
+from provider.core import staff as core_staff
 from provider.core.accounts import Account
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.orders import Order
 from provider.core.products import Product
+from provider.core.staff import (
+    Staff,
+    StaffLink,
+    StaffSession,
+    begin_set_up,
+    confirm_set_up,
+    invite,
+    send_reset,
+)
+from provider.core.staff.passwords import hash_password
 from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
@@ -31,6 +44,9 @@ from tests.web.console.test_products import perform_action as perform_product_ac
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
 ADMIN = "admin@provider.test"
+COLLEAGUE = "ana@provider.test"
+OLD_PASSWORD, NEW_PASSWORD = "correct horse battery", "seven quiet lamps rowing"
+CODE_PATH = "/console/sign-in/code"
 PAGE = "/console/audit/"
 
 # Performs an act; returns the subject of its entry.
@@ -211,6 +227,165 @@ def fail_sign_in(services: Services, console: ConsoleClient) -> str:
     return f"staff:{ADMIN}"
 
 
+def create_colleague(services: Services) -> int:
+    """Return the number of a viewer who is not signed in."""
+    factories.create_staff(services, COLLEAGUE, "viewer")
+    with services.db.reading() as session:
+        return session.scalars(select(Staff.id).where(Staff.email == COLLEAGUE)).one()
+
+
+def change_colleague(act: str, **form: str) -> Act:
+    def perform(services: Services, console: ConsoleClient) -> str:
+        number = create_colleague(services)
+        succeed(console.submit(f"/console/staff/{number}/{act}", **form))
+        return f"staff:{COLLEAGUE}"
+
+    return perform
+
+
+def enable_colleague(services: Services, console: ConsoleClient) -> str:
+    number = create_colleague(services)
+    with services.db.writing() as session:
+        session.get_one(Staff, number).disabled_at = services.now()
+    succeed(console.submit(f"/console/staff/{number}/enable"))
+    return f"staff:{COLLEAGUE}"
+
+
+def remove_second_step_of_colleague(services: Services, console: ConsoleClient) -> str:
+    number = create_colleague(services)
+    set_up_second_step(services, COLLEAGUE)
+    succeed(console.submit(f"/console/staff/{number}/remove-second-step"))
+    return f"staff:{COLLEAGUE}"
+
+
+def invite_colleague(services: Services, console: ConsoleClient) -> str:
+    form = {"email": COLLEAGUE, "role": "viewer"}
+    succeed(console.submit("/console/staff/invite", **form))
+    return f"staff:{COLLEAGUE}"
+
+
+def withdraw_invitation(services: Services, console: ConsoleClient) -> str:
+    link_id, _ = send_link(
+        services, lambda s, box, now: invite(s, box, COLLEAGUE, "viewer", ADMIN, now)
+    )
+    succeed(console.submit(f"/console/staff/invitations/{link_id}/withdraw"))
+    return f"staff:{COLLEAGUE}"
+
+
+def send_link(services: Services, send: Callable[..., StaffLink | None]) -> tuple[str, str]:
+    """Return the public id and the token of a link to the staff."""
+    with services.db.writing() as session:
+        link = send(session, services.secret_box, services.now())
+        assert link
+        return link.public_id, link.get_token(services.secret_box)
+
+
+def forget_password(services: Services, console: ConsoleClient) -> str:
+    create_colleague(services)
+    console.submit("/console/password", email=COLLEAGUE)
+    return f"staff:{COLLEAGUE}"
+
+
+def reset_password(services: Services, console: ConsoleClient) -> str:
+    create_colleague(services)
+    _, token = send_link(services, lambda s, box, now: send_reset(s, box, COLLEAGUE, now))
+    path = f"/console/password/{token}"
+    succeed(console.submit(path, password=NEW_PASSWORD, repeated=NEW_PASSWORD))
+    return f"staff:{COLLEAGUE}"
+
+
+def join(services: Services, console: ConsoleClient) -> str:
+    _, token = send_link(
+        services, lambda s, box, now: invite(s, box, COLLEAGUE, "viewer", ADMIN, now)
+    )
+    path = f"/console/join/{token}"
+    succeed(console.submit(path, password=NEW_PASSWORD, repeated=NEW_PASSWORD))
+    return f"staff:{COLLEAGUE}"
+
+
+def set_own_password(services: Services) -> None:
+    with services.db.writing() as session:
+        Staff.get_by_email(session, ADMIN).password_hash = hash_password(OLD_PASSWORD, ADMIN)
+
+
+def set_up_second_step(services: Services, email: str) -> None:
+    with services.db.writing() as session:
+        staff = Staff.get_by_email(session, email)
+        address = begin_set_up(session, services.secret_box, staff)
+        code = pyotp.TOTP(re.findall(r"secret=(\w+)", address)[0]).at(services.now())
+        confirm_set_up(session, services.secret_box, staff, code, services.now())
+
+
+def change_own_password(services: Services, console: ConsoleClient) -> str:
+    set_own_password(services)
+    form = {"password": OLD_PASSWORD, "new": NEW_PASSWORD, "repeated": NEW_PASSWORD}
+    succeed(console.submit("/console/me/password", **form))
+    return f"staff:{ADMIN}"
+
+
+def add_second_step(services: Services, console: ConsoleClient) -> str:
+    path = "/console/me/second-step"
+    key = re.search(r'console-key">(\w+)<', console.get_text(path))
+    assert key
+    response = console.submit(path, code=pyotp.TOTP(key[1]).at(services.now()))
+    assert response.status_code == 200
+    return f"staff:{ADMIN}"
+
+
+def remove_second_step(services: Services, console: ConsoleClient) -> str:
+    set_own_password(services)
+    set_up_second_step(services, ADMIN)
+    succeed(console.submit("/console/me/second-step/remove", password=OLD_PASSWORD))
+    return f"staff:{ADMIN}"
+
+
+def renew_recovery_codes(services: Services, console: ConsoleClient) -> str:
+    set_own_password(services)
+    set_up_second_step(services, ADMIN)
+    path = "/console/me/recovery-codes"
+    assert console.submit(path, password=OLD_PASSWORD).status_code == 200
+    return f"staff:{ADMIN}"
+
+
+def end_session(services: Services, console: ConsoleClient) -> str:
+    with services.db.writing() as session:
+        staff = Staff.get_by_email(session, ADMIN)
+        row = StaffSession(
+            staff=staff,
+            token_hash=b"another browser",
+            created_at=services.now(),
+            expires_at=services.now() + timedelta(hours=1),
+        )
+        session.add(row)
+        session.flush()
+        number = row.id
+    succeed(console.submit(f"/console/me/sessions/{number}/end"))
+    return f"staff:{ADMIN}"
+
+
+def fail_second_step(services: Services, console: ConsoleClient) -> str:
+    waiting_for_code(services, console)
+    assert console.submit(CODE_PATH, page=CODE_PATH, code="000000").status_code == 403
+    return "staff:sam@provider.test"
+
+
+def complete_second_step(services: Services, console: ConsoleClient) -> str:
+    codes = waiting_for_code(services, console)
+    succeed(console.submit(CODE_PATH, page=CODE_PATH, code=codes[0]))
+    return "staff:sam@provider.test"
+
+
+def waiting_for_code(services: Services, console: ConsoleClient) -> list[str]:
+    """Sign in with the password alone; return recovery codes."""
+    password = factories.create_staff(services)
+    set_up_second_step(services, "sam@provider.test")
+    with services.db.writing() as session:
+        staff = Staff.get_by_email(session, "sam@provider.test")
+        codes = core_staff.renew_recovery_codes(session, services.secret_box, staff)
+    succeed(console.sign_in("sam@provider.test", password))
+    return codes
+
+
 def sign_out(services: Services, console: ConsoleClient) -> str:
     succeed(console.submit("/console/sign-out"))
     return f"staff:{ADMIN}"
@@ -244,6 +419,27 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.STAFF_SIGNED_IN: sign_in,
         Action.STAFF_SIGN_IN_FAILED: fail_sign_in,
     },
+    "sign_in.second_step": {
+        Action.STAFF_SIGNED_IN: complete_second_step,
+        Action.STAFF_SIGN_IN_FAILED: fail_second_step,
+    },
+    "passwords.forgotten": {Action.STAFF_RESET_SENT: forget_password},
+    "passwords.reset": {Action.STAFF_PASSWORD_CHANGED: reset_password},
+    "passwords.join": {Action.STAFF_CREATED: join},
+    "own_account.set_password": {Action.STAFF_PASSWORD_CHANGED: change_own_password},
+    "own_account.set_up_second_step": {Action.STAFF_SECOND_STEP_ADDED: add_second_step},
+    "own_account.renew_codes": {Action.STAFF_RECOVERY_CODES_RENEWED: renew_recovery_codes},
+    "own_account.remove_second_step": {Action.STAFF_SECOND_STEP_REMOVED: remove_second_step},
+    "own_account.end_session": {Action.STAFF_SESSION_ENDED: end_session},
+    "people.send_invitation": {Action.STAFF_INVITED: invite_colleague},
+    "people.withdraw": {Action.STAFF_INVITATION_WITHDRAWN: withdraw_invitation},
+    "people.set_role": {Action.STAFF_ROLE_CHANGED: change_colleague("role", role="support")},
+    "people.perform": {
+        Action.STAFF_DISABLED: change_colleague("disable"),
+        Action.STAFF_ENABLED: enable_colleague,
+        Action.STAFF_SESSION_ENDED: change_colleague("end-sessions"),
+        Action.STAFF_SECOND_STEP_REMOVED: remove_second_step_of_colleague,
+    },
     "sign_in.sign_out": {Action.STAFF_SIGNED_OUT: sign_out},
 }
 ACTS = [
@@ -271,15 +467,13 @@ def test_act_is_in_the_audit_log(
     earlier = len(read_entries(services))
     subject = act(services, console)
     (entry,) = read_entries(services)[earlier:]
-    nobody_yet = {
+    actors = {
         Action.STAFF_SIGNED_IN: "sam@provider.test",
         Action.STAFF_SIGN_IN_FAILED: audit.SYSTEM,
+        Action.STAFF_RESET_SENT: audit.SYSTEM,
     }
-    assert (entry.actor, entry.action, entry.subject) == (
-        nobody_yet.get(action, ADMIN),
-        action,
-        subject,
-    )
+    actor = COLLEAGUE if act in (join, reset_password) else actors.get(action, ADMIN)
+    assert (entry.actor, entry.action, entry.subject) == (actor, action, subject)
 
 
 def test_entry_of_a_status_change_has_both_statuses(

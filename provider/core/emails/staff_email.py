@@ -1,0 +1,48 @@
+"""E-mails to the staff: an invitation to the console, and a forgotten password."""
+
+from datetime import datetime
+from email.utils import parseaddr
+
+from provider.core import colours, labels
+from provider.core.emails import TEMPLATES_FOLDER, template_environment
+from provider.core.emails.composition import Draft, compose
+from provider.core.staff import INVITATION, RESET, ROLE_DESCRIPTIONS, StaffLink
+from provider.texts import DEFAULT_LANGUAGE, gettext, gettext_noop, use_language
+
+SUBJECTS = {
+    INVITATION: gettext_noop("Your invitation to the console"),
+    RESET: gettext_noop("A new password for the console"),
+}
+TIMEZONE = "UTC"  # members of the staff have no time zone yet
+
+
+def render_staff_email(
+    link: StaffLink, *, url: str, sender: str, message_id: str, now: datetime
+) -> bytes:
+    """Render the e-mail of a link, as RFC 5322 bytes with text and HTML parts."""
+    with use_language(DEFAULT_LANGUAGE):
+        subject = gettext(SUBJECTS[link.purpose])
+        company = parseaddr(sender)[0] or gettext("Provider console")
+        context = {
+            "accent": colours.fill_colour(None),
+            "accent_on_dark": colours.text_colour_on_dark(None),
+            "company": company,
+            "name": "",
+            "subject": subject,
+            "role": link.role,
+            "role_description": ROLE_DESCRIPTIONS.get(link.role or "", ""),
+            "sender": link.sender,
+            "expires_at_text": labels.format_datetime(link.expires_at, TIMEZONE),
+            "url": url,
+        }
+        environment = template_environment(TEMPLATES_FOLDER)
+        text, html = (
+            environment.get_template(f"staff_{link.purpose}.{extension}").render(context)
+            for extension in ("txt", "html")
+        )
+    return compose(
+        Draft(link.email, company, subject, text, html),
+        sender=sender,
+        message_id=message_id,
+        now=now,
+    )
