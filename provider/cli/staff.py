@@ -11,6 +11,7 @@ from provider.cli.common import json_option, open_services, print_records, recor
 from provider.core import staff as core_staff
 from provider.core.audit import Action, Fields
 from provider.core.staff import ROLES, Staff
+from provider.errors import Conflict
 from provider.services import Services
 
 email_argument = click.argument("email", metavar="EMAIL")
@@ -96,6 +97,19 @@ def enable(email: str) -> None:
         core_staff.enable(session, person)
         _record(session, services, Action.STAFF_ENABLED, person, after={"role": person.role})
     click.echo(f"{person.email} can sign in again as {person.role}.")
+
+
+@staff.command("remove-second-step")
+@email_argument
+def remove_second_step(email: str) -> None:
+    """Let a person sign in with the password alone, who has lost the app and the codes."""
+    with open_services() as services, services.db.writing() as session:
+        person = Staff.get_by_email(session, email)
+        if not core_staff.has_second_factor(session, person):
+            raise Conflict(f"{person.email} has no second step")
+        core_staff.remove_second_factor(session, person)
+        _record(session, services, Action.STAFF_SECOND_STEP_REMOVED, person)
+    click.echo(f"{person.email} signs in with the password alone, and is signed out everywhere.")
 
 
 def _change(email: str, action: Action, change: Callable[[Session, Staff], None]) -> Staff:

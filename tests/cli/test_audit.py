@@ -32,6 +32,7 @@ from tests.cli.test_commands import run as run
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.maintenance.test_prune_media import store_recording, store_unreferenced_file
+from tests.second_step import set_up_second_step
 
 USER = f"command:{pwd.getpwuid(os.getuid()).pw_name}"
 # Commands that change nothing, or nothing that the audit log of this instance should have.
@@ -210,6 +211,12 @@ def person_erase(world: World) -> None:
     world.run("person", "erase", "Groove Tech", PERSON["email"], "--yes")
 
 
+def staff_remove_second_step(world: World) -> None:
+    factories.create_staff(world.services)
+    set_up_second_step(world.services, "sam@provider.test")
+    world.run("staff", "remove-second-step", "sam@provider.test")
+
+
 def delivery_retry(world: World) -> None:
     create_failed_deliveries(world.services, world.run, "Groove Tech", 1)
     world.run("delivery", "retry", "--all")
@@ -259,6 +266,10 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "rule resume": (rule_resume, [Action.ACCOUNT_CREATED, Action.RULE_ADDED, Action.RULES_RESUMED]),
     "staff create": (staff_create, [Action.STAFF_CREATED]),
     "staff disable": (staff_disable, [Action.STAFF_DISABLED]),
+    "staff remove-second-step": (
+        staff_remove_second_step,
+        [Action.STAFF_SECOND_STEP_REMOVED],
+    ),
     "staff enable": (staff_enable, [Action.STAFF_DISABLED, Action.STAFF_ENABLED]),
     "staff password": (staff_password, [Action.STAFF_PASSWORD_CHANGED]),
     "staff role": (staff_role, [Action.STAFF_ROLE_CHANGED]),

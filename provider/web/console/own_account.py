@@ -35,6 +35,7 @@ from provider.web.console.authentication import (
     record_act,
     requires,
 )
+from provider.web.console.browsers import describe_browser
 
 routes = Blueprint("own_account", __name__, url_prefix="/me")
 
@@ -175,6 +176,7 @@ def _render_page(password_problem: str = "", factor_problem: str = "") -> Respon
             "console/own_account.html",
             staff=staff,
             sessions=StaffSession.list_open(session, staff, now),
+            describe_browser=describe_browser,
             present_id=_present_id(session),
             has_second_step=has_second_factor(session, staff),
             recovery_code_count=count_recovery_codes(session, staff),

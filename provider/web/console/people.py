@@ -173,8 +173,8 @@ def _require_owner_for(role: str) -> None:
 
 def _role_choices() -> list[tuple[str, str]]:
     return [
-        (role, f"{role.capitalize()}: {description}")
-        for role, description in ROLE_DESCRIPTIONS.items()
+        (role, role.capitalize())
+        for role in ROLE_DESCRIPTIONS
         if role != OWNER or may(Permission.MANAGE_OWNERS)
     ]
 
@@ -188,6 +188,7 @@ def _render_page(problem: str = "") -> Response:
             people=[(person, has_second_factor(session, person)) for person in people],
             invitations=open_invitations(session, services.now()),
             roles=_role_choices(),
+            role_descriptions=ROLE_DESCRIPTIONS,
             problem=problem,
             form=request.form,
         )
@@ -206,6 +207,7 @@ def _render_person(number: int, problem: str = "") -> Response:
             has_second_step=has_second_factor(session, staff),
             sessions=StaffSession.list_open(session, staff, services.now()),
             roles=_role_choices(),
+            role_descriptions=ROLE_DESCRIPTIONS,
             is_self=staff.email == current_staff().email,
             may_change=staff.role != OWNER or may(Permission.MANAGE_OWNERS),
             problem=problem,

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pyotp
 import pytest
@@ -26,6 +26,7 @@ from provider.errors import Conflict, Invalid
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
+from tests.second_step import secret_of
 
 pytestmark = pytest.mark.both
 
@@ -50,7 +51,7 @@ def secret(services: Services) -> str:
     parts = urlsplit(address)
     assert (parts.scheme, parts.netloc) == ("otpauth", "totp")
     assert parts.path.endswith("sam%40provider.test")
-    key = parse_qs(parts.query)["secret"][0]
+    key = secret_of(address)
     code = pyotp.TOTP(key).at(services.now())
     run(services, lambda session, staff: confirm_set_up(session, box, staff, code, services.now()))
     return key
@@ -137,7 +138,7 @@ def test_unconfirmed_secret_is_not_asked_for(services: Services) -> None:
     again = run(services, lambda session, staff: begin_set_up(session, box, staff))
     assert address == again  # a second tab shows the same picture
     assert not run(services, has_second_factor)
-    code = pyotp.TOTP(parse_qs(urlsplit(address).query)["secret"][0]).at(services.now())
+    code = pyotp.TOTP(secret_of(address)).at(services.now())
     assert not is_accepted(services, code)
     wrong = f"{(int(code) + 1) % 1_000_000:06}"
     with pytest.raises(Invalid, match="This code is not right"):

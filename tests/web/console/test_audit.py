@@ -13,7 +13,6 @@ from werkzeug.test import TestResponse
 
 from provider.ats.rules import add_rule
 from provider.core import audit
-from provider.core import staff as core_staff
 from provider.core.accounts import Account
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
@@ -23,8 +22,6 @@ from provider.core.staff import (
     Staff,
     StaffLink,
     StaffSession,
-    begin_set_up,
-    confirm_set_up,
     invite,
     send_reset,
 )
@@ -33,6 +30,7 @@ from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
 from tests import check_factories, factories, interview_factories
+from tests.second_step import set_up_second_step
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
 from tests.web.console.test_deliveries import cancelled_orders, park
 from tests.web.console.test_interviews import interview_path, rate, read_edit_token
@@ -308,14 +306,6 @@ def set_own_password(services: Services) -> None:
         Staff.get_by_email(session, ADMIN).password_hash = hash_password(OLD_PASSWORD, ADMIN)
 
 
-def set_up_second_step(services: Services, email: str) -> None:
-    with services.db.writing() as session:
-        staff = Staff.get_by_email(session, email)
-        address = begin_set_up(session, services.secret_box, staff)
-        code = pyotp.TOTP(re.findall(r"secret=(\w+)", address)[0]).at(services.now())
-        confirm_set_up(session, services.secret_box, staff, code, services.now())
-
-
 def change_own_password(services: Services, console: ConsoleClient) -> str:
     set_own_password(services)
     form = {"password": OLD_PASSWORD, "new": NEW_PASSWORD, "repeated": NEW_PASSWORD}
@@ -378,10 +368,7 @@ def complete_second_step(services: Services, console: ConsoleClient) -> str:
 def waiting_for_code(services: Services, console: ConsoleClient) -> list[str]:
     """Sign in with the password alone; return recovery codes."""
     password = factories.create_staff(services)
-    set_up_second_step(services, "sam@provider.test")
-    with services.db.writing() as session:
-        staff = Staff.get_by_email(session, "sam@provider.test")
-        codes = core_staff.renew_recovery_codes(session, services.secret_box, staff)
+    codes = set_up_second_step(services, "sam@provider.test")
     succeed(console.sign_in("sam@provider.test", password))
     return codes
 

@@ -103,6 +103,10 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "account": f"/console/accounts/{account}",
         "connection": f"/console/accounts/{_create_connection(services)}/connection",
         "audit log": "/console/audit/",
+        "staff": "/console/staff/",
+        "own account": "/console/me/",
+        "second step": "/console/me/second-step",
+        "forgotten password": "/console/password",
         "missing": "/console/orders/nobody",
     }
     return ConsoleServer(url, paths, cookie)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from provider.core.audit import Action, AuditEntry
 from provider.core.staff import StaffSession
 from provider.services import Services
+from provider.web.console.browsers import describe_browser
 from tests import factories
 from tests.factories import ManualClock
 from tests.web.console_client import ConsoleClient
@@ -18,6 +19,7 @@ from tests.web.console_client import ConsoleClient
 EMAIL = "sam@provider.test"
 PASSWORD = "correct horse battery"
 NEW_PASSWORD = "seven quiet lamps rowing"
+FIREFOX = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
 ME, SET_UP, CODE = "/console/me/", "/console/me/second-step", "/console/sign-in/code"
 
 
@@ -156,10 +158,9 @@ def test_sessions_are_listed_and_ended_one_by_one(
     services: Services, client: FlaskClient, console: ConsoleClient
 ) -> None:
     other = ConsoleClient(client.application.test_client())
-    other.client.environ_base["HTTP_USER_AGENT"] = "Other browser/2.0"
+    other.client.environ_base["HTTP_USER_AGENT"] = FIREFOX
     other.sign_in(EMAIL, PASSWORD)
-    page = console.get_text(ME)
-    assert "Other browser/2.0" in page
+    assert ">Firefox on Windows<" in console.get_text(ME)
     with services.db.reading() as session:
         own, ended = session.scalars(select(StaffSession.id).order_by(StaffSession.id))
     assert console.submit(f"/console/me/sessions/{own}/end", page=ME).status_code == 409
@@ -177,3 +178,28 @@ def test_session_of_somebody_else_cannot_be_ended(
         foreign = session.scalars(select(StaffSession.id).order_by(StaffSession.id.desc())).first()
     assert console.submit(f"/console/me/sessions/{foreign}/end", page=ME).status_code == 404
     assert other.client.get(ME).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "name"),
+    [
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 "
+            "(KHTML, like Gecko) Version/17.5 Safari/605.1.15",
+            "Safari on macOS",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) "
+            "Chrome/125.0.0.0 Mobile Safari/537.36 EdgA/125.0.0.0",
+            "Edge on Android",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) CriOS/125.0 Safari/604.1",
+            "Chrome on iPhone",
+        ),
+        ("curl/8.5.0", "curl/8.5.0"),
+        ("", ""),
+    ],
+)
+def test_describe_browser_names_browser_and_system(user_agent: str, name: str) -> None:
+    assert describe_browser(user_agent) == name
