@@ -1,14 +1,15 @@
 """Places where Markdown changes an expression that an author did not mean as Markdown.
 
-`2*3*4` loses its asterisks, and `- 5` at the beginning of a line becomes a list. Emphasis around
-words, lists of several entries, tables and links are taken as meant.
+`2*3*4` loses its asterisks, `\\.` loses its backslash, and `- 5` at the beginning of a line becomes
+a list. Emphasis around words, lists of several entries, tables and links are taken as meant, and
+so is a backslash without which Markdown would change the text.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from provider.core.markdown import parse_tokens
+from provider.core.markdown import parse_tokens, render_markdown
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -18,29 +19,32 @@ _OPERAND_BEFORE = re.compile(r"[\w=+*/^.<>|\\)\]}]")
 _OPERAND_AFTER = re.compile(r"[\w=+*/^<>|\\(\[{]")
 _LETTERS = re.compile(r"[^\W\d_]")
 _EXPRESSION = re.compile(r"[\d\s.,+*/^=<>()%€$-]+")
-_CHARACTER_CHANGES = (
-    (re.compile(r"&(#\d+|#[xX][0-9a-fA-F]+|\w+);"), "is shown as another character"),
-    (re.compile(r"\\[()\[\]{}]"), "loses its backslash"),
-)
+_ENTITY = re.compile(r"&(#\d+|#[xX][0-9a-fA-F]+|\w+);")
+_ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")  # before ASCII punctuation, as in CommonMark
+_BACKSLASH_ENTITY = "&#92;"
+_MAX_COMPARED_ESCAPES = 100  # of one block: each costs a rendering of the block
 
 
 class MarkdownChange(NamedTuple):
-    """One change. `line` counts from 0 within the text."""
+    """One change. `line` counts from 0 within the text; the author can write the `remedy`."""
 
     line: int
     problem: str
+    remedy: str = "a backslash before the character"
 
 
 def find_markdown_changes(source: str, *, has_headings: bool = False) -> list[MarkdownChange]:
     """Return the places of a text where a reader would not see what the author wrote.
 
-    With `has_headings` a line that begins with `# ` is taken as a heading: long texts have them.
+    With `has_headings` a line that begins with `# ` is taken as a heading, and `---` as the end of
+    a part: long texts have them.
     """
     lines = source.split("\n")
     tokens = parse_tokens(source)
     changes = {*_changes_of_blocks(tokens, lines), *_changes_of_lines(tokens)}
     if has_headings:
-        changes = {change for change in changes if not change.problem.startswith("“#” makes")}
+        usual = ("“#” makes", "“---” becomes")
+        changes = {change for change in changes if not change.problem.startswith(usual)}
     return sorted(changes)
 
 
@@ -49,7 +53,7 @@ def _changes_of_blocks(tokens: "Sequence[Token]", lines: list[str]) -> Iterator[
         line = token.map[0] if token.map else 0
         if token.type == "heading_open" and (token.markup in "=-" or token.markup == "#"):
             yield MarkdownChange(line, f"“{token.markup}” makes this line a heading")
-        elif token.type == "hr" and token.markup[0] in "_*":
+        elif token.type == "hr":
             yield MarkdownChange(line, f"“{lines[line].strip()}” becomes a horizontal line")
         elif token.type in ("bullet_list_open", "ordered_list_open"):
             items = _list_items(tokens[index + 1 :], token.level + 1)
@@ -59,6 +63,9 @@ def _changes_of_blocks(tokens: "Sequence[Token]", lines: list[str]) -> Iterator[
             quoted = lines[line].lstrip(" >")
             if not quoted or quoted[0].isdigit() or quoted[0] == "=":
                 yield MarkdownChange(line, "“>” becomes a quotation")
+        elif token.type == "code_block":
+            problem = "four spaces or a tab before this line make it code"
+            yield MarkdownChange(line, problem, "at most three spaces before the line")
 
 
 def _list_items(tokens: "Sequence[Token]", level: int) -> list["Token"]:
@@ -91,12 +98,61 @@ def _changes_of_lines(tokens: "Sequence[Token]") -> Iterator[MarkdownChange]:
             continue
         line = token.map[0]
         shown_text = "".join(child.content for child in token.children or [])
-        for pattern, change in _CHARACTER_CHANGES:
-            for match in pattern.finditer(token.content):
-                if match[0] not in shown_text:
-                    match_line = line + token.content.count("\n", 0, match.start())
-                    yield MarkdownChange(match_line, f"“{match[0]}” {change}")
+        for match in _ENTITY.finditer(token.content):
+            if match[0] not in shown_text:
+                problem = f"“{match[0]}” is shown as another character"
+                yield MarkdownChange(line + _line_of(match), problem)
+        for match in _lost_backslashes(token.content):
+            problem = f"“{match[0]}” is shown as “{match[1]}”"
+            yield MarkdownChange(line + _line_of(match), problem, "backticks around the text")
         yield from _changes_of_emphasis(token.children or [], line)
+
+
+def _line_of(match: re.Match[str]) -> int:
+    return match.string.count("\n", 0, match.start())
+
+
+def _lost_backslashes(content: str) -> Iterator[re.Match[str]]:
+    """Yield the escapes of a block that show the same text without their backslash.
+
+    An escaped backslash is always yielded: Markdown shows one of two, and an author of `\\\\server`
+    wants both. A backslash in code is no escape.
+    """
+    escapes = list(_ESCAPE.finditer(content))
+    if not escapes:
+        return
+    shown = render_markdown(content)
+    others = []
+    for match in escapes:
+        if match[1] != "\\":
+            others.append(match)
+        elif render_markdown(_replace(match, _BACKSLASH_ENTITY)) == shown:
+            yield match
+    # Two escapes can prevent one emphasis, so each is compared with a text without any.
+    bare, positions = _without_backslashes(content, others)
+    shown_bare = render_markdown(bare)
+    is_compared = shown != shown_bare and len(others) <= _MAX_COMPARED_ESCAPES
+    for match, position in zip(others, positions, strict=True):
+        with_escape = f"{bare[:position]}\\{bare[position:]}"
+        if not is_compared or render_markdown(with_escape) == shown_bare:
+            yield match
+
+
+def _replace(match: re.Match[str], replacement: str) -> str:
+    return match.string[: match.start()] + replacement + match.string[match.end() :]
+
+
+def _without_backslashes(
+    content: str, escapes: Sequence[re.Match[str]]
+) -> tuple[str, Sequence[int]]:
+    """Return the text without the backslashes of `escapes`, and the places of these there."""
+    pieces = []
+    start = 0
+    for match in escapes:
+        pieces.append(content[start : match.start()])
+        start = match.start() + 1
+    positions = [match.start() - index for index, match in enumerate(escapes)]
+    return "".join(pieces) + content[start:], positions
 
 
 def _changes_of_emphasis(children: "Sequence[Token]", line: int) -> Iterator[MarkdownChange]:

@@ -65,3 +65,18 @@ def test_every_markdown_text_of_a_document_is_looked_at(kind: str) -> None:
     warnings = kinds.document_warnings(document)
     assert [warning.split(": ")[0].partition(", ")[2] for warning in warnings] == PATHS[kind]
     assert all("backslash before the character" in warning for warning in warnings)
+
+
+def test_markdown_warnings_advice_fits_the_change_and_the_entry() -> None:
+    content = CONTENTS["interview"] | {
+        "description": "x\n\n    5 - 3",
+        "instructions": "x",
+        "questions": [{"key": "a", "text": r"A dot: \."}],
+    }
+    source = yaml.safe_dump({"kind": "interview", "key": "odd", "name": "Odd"} | content)
+    (document,) = parse_documents(source, "odd.yaml")
+    in_description, in_question = kinds.document_warnings(document)
+    assert in_description.endswith("make it code; write at most three spaces before the line")
+    assert in_question.endswith(
+        "write `plain: true` for the question, or backticks around the text"
+    )

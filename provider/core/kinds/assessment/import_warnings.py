@@ -6,7 +6,7 @@ from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.items import Item, Option, ShortText
 from provider.core.kinds.assessment.text_folding import visible_text
 from provider.core.products.documents import DocumentWarning
-from provider.core.products.markdown_warnings import find_markdown_warnings, plain_advice
+from provider.core.products.markdown_warnings import find_markdown_warnings
 
 
 def find_warnings(content: TestContent) -> Iterator[DocumentWarning]:
@@ -22,7 +22,7 @@ def find_warnings(content: TestContent) -> Iterator[DocumentWarning]:
 def _item_warnings(path: str, item: Item) -> Iterator[DocumentWarning]:
     if not item.plain:
         prompt = [(f"{path}.prompt", item.prompt)]
-        yield from find_markdown_warnings(prompt, plain_advice("item"), has_headings=False)
+        yield from find_markdown_warnings(prompt, plain_entry="item", has_headings=False)
     if isinstance(item, ShortText):
         texts = [item.fold(text) for text in item.accepted]
         yield from _repeated(texts, f"{path}.accepted[{{}}]", "is the same answer as one above")

@@ -27,7 +27,7 @@ from provider.core.kinds.grading import (
 )
 from provider.core.markdown import literal_html, markdown_to_text, render_markdown
 from provider.core.products.documents import DocumentWarning, load_content
-from provider.core.products.markdown_warnings import find_markdown_warnings, plain_advice
+from provider.core.products.markdown_warnings import find_markdown_warnings
 from provider.core.products.schema_fields import (
     DocumentSchema,
     Flag,
@@ -203,4 +203,4 @@ def find_warnings(content: InterviewContent) -> Iterator[DocumentWarning]:
         if not question.plain
     ]
     yield from find_markdown_warnings(texts)
-    yield from find_markdown_warnings(questions, plain_advice("question"), has_headings=False)
+    yield from find_markdown_warnings(questions, plain_entry="question", has_headings=False)
