@@ -17,14 +17,17 @@ from provider.texts import gettext_noop
 
 MAX_NUMBER_LENGTH = 40  # characters
 _MAX_EXPONENT = 20  # a larger one is more likely a typing error than an answer
+# A Japanese keyboard types `ー`, `。` and `、` where its keys show `-`, `.` and `,`.
 _CHARACTER_TRANSLATION = str.maketrans(
     dict.fromkeys("−‐‑‒–—―⁃﹣－", "-")
     | dict.fromkeys("＋﹢", "+")
-    | dict.fromkeys("٫．·", ".")
-    | dict.fromkeys("，،﹐", ",")
+    | dict.fromkeys("٫．·。\uff61", ".")
+    | dict.fromkeys("，،﹐、\uff64", ",")
     | dict.fromkeys("’‘ʼ′＇٬˙", "'")
     | {"٪": "%"}
 )
+# The same `ー` after katakana is a part of a word, such as the unit メートル.
+_JAPANESE_MINUS = re.compile("(?<![\u30a1-\u30fa\uff66-\uff9d])[ー\uff70]")
 # Each group of digits after the first has three digits, or in India two and at last three.
 _APOSTROPHE_OR_SPACE_GROUPS = re.compile(r"\d{1,3}([' ]\d{3})+|\d{1,2}([' ]\d{2})+[' ]\d{3}")
 _COMMA_OR_POINT_GROUPS = re.compile(r"\d{1,3}([.,]\d{3})+|\d{1,2}(,\d{2})+,\d{3}")
@@ -93,7 +96,8 @@ def format_number(number: Decimal) -> str:
 
 def _to_plain_characters(text: str) -> str:
     """Return the text with ASCII digits, signs and separators, and with single spaces."""
-    translated = remove_invisible(text).translate(_CHARACTER_TRANSLATION)
+    visible = remove_invisible(text)
+    translated = _JAPANESE_MINUS.sub("-", visible).translate(_CHARACTER_TRANSLATION)
     return " ".join("".join(map(_to_ascii_digit, translated)).split())
 
 

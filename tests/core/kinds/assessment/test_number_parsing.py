@@ -61,6 +61,13 @@ from provider.errors import Invalid
         ("１２．５", "12.5"),
         ("１２，３４５，６７８", "12345678"),
         ("3·14", "3.14"),
+        ("ー５", "-5"),
+        ("\uff705", "-5"),
+        ("１２。５", "12.5"),
+        ("12\uff615", "12.5"),
+        ("１２、３４５、６７８", "12345678"),
+        ("12\uff64345\uff64678", "12345678"),
+        ("ー１、２３４。５", "-1234.5"),
     ],
 )
 def test_parse_number_reads_formats_of_many_countries(text: str, expected: str) -> None:
@@ -78,6 +85,7 @@ def test_parse_number_reads_formats_of_many_countries(text: str, expected: str) 
         ("-12,345", "-12345", "-12.345"),
         ("１，２３４", "1234", "1.234"),
         ("١،٢٣٤", "1234", "1.234"),
+        ("１、２３４", "1234", "1.234"),
         ("1,234e2", "123400", "123.4"),
         ("1.230 km", "1.23", "1230"),
     ],
@@ -119,6 +127,8 @@ def test_parse_number_two_readings_are_both_returned(
         ("eV", "5e3 eV", "5000"),
         ("μm", "5 µm", "5"),
         ("°C", "-20 ℃", "-20"),
+        ("メートル", "ー５メートル", "-5"),
+        ("メートル", "5 \uff92\uff70\uff84\uff99", "5"),
     ],
 )
 def test_parse_number_takes_the_items_own_unit(unit: str, text: str, expected: str) -> None:
@@ -132,6 +142,7 @@ def test_parse_number_takes_the_items_own_unit(unit: str, text: str, expected: s
         ("MW", "5 mW", "“mW” is not the unit of this question. Write the number in MW"),
         ("€", "$6", "“$” is not the unit of this question. Write the number in €"),
         ("", "12 km", "“km” is not asked for here. Write the number alone"),
+        ("m", "5 メートル", "“メートル” is not the unit of this question. Write the number in m"),
         ("", "10²", "“²” is not asked for here. Write the number alone"),
         ("km", "?", "Write a number only, for example 12.5, or one with the unit km"),
     ],
