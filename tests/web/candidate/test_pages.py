@@ -1,5 +1,6 @@
 """The invitation, declining, and the status page."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -260,6 +261,24 @@ def test_landing_of_other_kinds_explains_and_can_be_declined(
     form = client.get(f"/c/o/{public_id}/decline").text
     submit_form(client, form, f"/c/o/{public_id}/decline")
     assert factories.order_status(services, public_id) == "declined"
+
+
+@pytest.mark.parametrize("kind", ["assessment", "interview", "check"])
+def test_landing_says_that_the_company_can_show_the_result(
+    client: FlaskClient, services: Services, kind: str
+) -> None:
+    account_id, _ = factories.create_account(services)
+    create_product = {
+        "assessment": factories.create_test,
+        "interview": factories.create_interview,
+        "check": factories.create_package,
+    }[kind]
+    public_id = factories.place_order(services, account_id, create_product(services), kind)
+    text = " ".join(open_invitation(client, services, public_id).text.split())
+    assert re.search("can show (it|them) to others who decide. Nobody else gets", text)
+    assert ("we may ask others, such as schools, employers or registers" in text) == (
+        kind == "check"
+    )
 
 
 @pytest.mark.parametrize("kind", ["interview", "check"])
