@@ -19,16 +19,21 @@ from werkzeug.test import TestResponse
 
 from provider.app import ContractFlask, create_app
 from provider.core.accounts import Account
+from provider.core.connections.connect_state import create_state
+from provider.core.kinds.interview import Interview
+from provider.core.kinds.interview.uploads import open_upload
 from provider.core.orders import PDF, REPORT, SHARED, Link, Order, TimedOrder
 from provider.core.staff import complete_sign_in
 from provider.maintenance import schema_version
 from provider.outbox import Message
 from provider.services import Services
 from provider.storage.database import Database
+from provider.storage.media import StoredFile
 from tests import check_factories, factories, interview_factories
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "headers.txt"
 BASE_URL = "https://provider.test"
+METRICS_TOKEN = "metrics-token-of-the-snapshot"
 # Headers whose value differs from response to response.
 VARIABLE_HEADERS = {"Content-Length", "Date", "ETag", "Last-Modified", "Set-Cookie", "Location"}
 STRANGER, VISITOR = "stranger", "visitor"  # a visitor has every session, token and link
@@ -57,38 +62,54 @@ class Visitor:
     greenhouse_key: str
     orders: dict[str, str]  # the public id by kind
     values: dict[str, str]  # of the other parameters
+    open_interview: str  # the public id; the candidate's pages of a finished one are closed
+    placed_interview: str  # the public id; the candidate can still try the camera
+    queries: dict[str, str]  # by endpoint
 
     def authorization(self, rule: Rule) -> str:
         """Return the header of a call to the rule's ATS endpoint."""
         if rule.rule.startswith("/greenhouse/"):
             return f"Basic {b64encode(f'{self.greenhouse_key}:'.encode()).decode()}"
+        if rule.rule == "/metrics":
+            return f"Bearer {METRICS_TOKEN}"
         return f"Bearer {self.token}"
 
     def path(self, rule: Rule) -> str:
         """Return a path of the rule that exists."""
         kind = next((kind for kind in self.orders if kind in rule.endpoint), "assessment")
         values = self.values | {"order_id": self.orders[kind], "public_id": self.orders[kind]}
+        if rule.endpoint == "candidate.interview.camera":
+            values["public_id"] = self.placed_interview
+        elif rule.endpoint.startswith("candidate.interview."):
+            values["public_id"] = self.open_interview
         values["token"] = self.values.get(rule.endpoint, self.values["report"])
         if rule.endpoint.endswith("static"):
             is_bootstrap = rule.endpoint.startswith("bootstrap")
             values["filename"] = "css/bootstrap.min.css" if is_bootstrap else "theme.css"
-        return fill_path(rule, lambda name: values.get(name, NO_VALUE))
+        path = fill_path(rule, lambda name: values.get(name, NO_VALUE))
+        return path + self.queries.get(rule.endpoint, "")
 
 
 def fill_path(rule: Rule, value_of: Callable[[str], str]) -> str:
-    """Return a path of a rule. A converter `any` gets its first value, a number 1."""
+    """Return a path of a rule. A converter `any` gets its first value, a number 1.
+
+    Raises ValueError for a parameter that it cannot read.
+    """
 
     def replace(match: re.Match[str]) -> str:
         converter, name = match[1] or "", match[2]
         if converter.startswith("any"):
-            return converter[4:-1].split(",")[0].strip()
+            return converter[4:-1].split(",")[0].strip(" '\"")
         return "1" if converter == "int" else value_of(name)
 
-    return re.sub(r"<(?:([\w(), ]+):)?(\w+)>", replace, rule.rule)
+    path = re.sub(r"<(?:([\w(), '\"-]+):)?(\w+)>", replace, rule.rule)
+    if "<" in path:
+        raise ValueError(f"{path} has a parameter that fill_path cannot read")
+    return path
 
 
 def collect(services: Services) -> str:
-    """Return the table. `services` have an empty database and the base URL BASE_URL."""
+    """Return the table. `services` have an empty database, BASE_URL and METRICS_TOKEN."""
     app = create_app(services)
     visitor = _create_visitor(services, app)
     header_sets: dict[str, str] = {}
@@ -106,6 +127,10 @@ def collect(services: Services) -> str:
     invitation = f"/c/{visitor.values['candidate.open_invitation']}"
     rows.append(("/c/<token>", "GET", "invited", _open(app.test_client(), "GET", invitation)))
     rows.append(("/console/sign-in", "POST", VISITOR, _sign_in(app)))
+    shared = f"/s/{visitor.values['report.confirm_view']}"
+    token = factories.csrf_token(_open(visitor.client, "GET", shared).text)
+    response = _post(visitor.client, shared, csrf_token=token)
+    rows.append(("/s/<token>", "POST", VISITOR, response))
     # Last, because they end the visitor's sessions.
     decline = f"/c/o/{visitor.orders['check']}/decline"
     for where, page, action in (
@@ -168,7 +193,7 @@ def _normalise(name: str, value: str) -> str:
 
 def _describe_cookie(header: str) -> str:
     cookie, *attributes = header.split("; ")
-    name = re.sub(r"(c-).*", r"\1ORDER", cookie.partition("=")[0])
+    name = re.sub(r"\b(c|view)-.*", r"\1-ID", cookie.partition("=")[0])
     kept = sorted(text for text in attributes if not text.startswith("Expires="))
     return f"\n    cookie {name}; {'; '.join(kept)}"
 
@@ -187,7 +212,7 @@ def _sign_in(app: Flask) -> TestResponse:
 
 def _create_visitor(services: Services, app: Flask) -> Visitor:
     account_id, token = factories.create_account(services)
-    _, greenhouse_key = factories.create_account(services, "Acme", ats="greenhouse")
+    greenhouse_id, greenhouse_key = factories.create_account(services, "Acme", ats="greenhouse")
     product = factories.create_test(services)
     assessment = factories.place_order(services, account_id, product)
     interview, (_, recording, *_) = interview_factories.completed_interview(
@@ -201,8 +226,20 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         "check",
         callback_url="https://groove-tech.workable.com/checks/1",
     )
+    greenhouse_order = factories.place_order(
+        services, greenhouse_id, product, callback_url="https://app.greenhouse.io/tests/1"
+    )
+    open_interview = interview_factories.place_interview(services, 2, account=account_id)
+    take = interview_factories.record_answer(services, open_interview, "why")
     client = app.test_client()
-    for order in (assessment, interview, check):
+    placed_interview = factories.place_order(
+        services,
+        account_id,
+        factories.create_interview(services),
+        "interview",
+        callback_url="https://groove-tech.workable.com/interviews/3",
+    )
+    for order in (assessment, interview, open_interview, placed_interview, check):
         path = urlsplit(factories.invitation_url(services, order)).path
         _open(client, "GET", path)
     factories.create_staff(services)
@@ -215,6 +252,18 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         Link.get_or_create_shared(
             session, services.secret_box, completed, None, None, services.now()
         )
+        limited_link = Link.get_or_create_shared(
+            session, services.secret_box, completed, 1, "views", services.now()
+        )
+        upload = open_upload(
+            session,
+            Interview.find(session, open_interview),
+            "proud",
+            interview_factories.WEBM_MIME_TYPE,
+            StoredFile(1, "0" * 64),
+            services.now(),
+        )
+        state = create_state(session, greenhouse_id, staff_token, services.now())
         session.flush()
         tokens = {}
         for purpose in (REPORT, PDF, SHARED):
@@ -230,9 +279,11 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         "report.pdf": tokens[PDF],
         "report.shared_report": tokens[SHARED],
         "report.shared_pdf": tokens[SHARED],
+        "report.confirm_view": limited_link.get_token(services.secret_box),
         "media_files.shared_media": tokens[SHARED],
         "recording_id": recording,
-        "take_id": recording,
+        "take_id": take,
+        "upload_id": upload.public_id,
         "product_id": product,
         "account_id": account,
         "message_id": message[0],
@@ -240,7 +291,20 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         "candidate.open_invitation": path.rpartition("/")[2],
     }
     orders = {"interview": interview, "check": check, "assessment": assessment}
-    return Visitor(client, token, greenhouse_key, orders | {"media": interview}, values)
+    queries = {
+        "console.connections.finish_consent": f"?state={state}",
+        "greenhouse.greenhouse_test_status": f"?partner_interview_id={greenhouse_order}",
+    }
+    return Visitor(
+        client,
+        token,
+        greenhouse_key,
+        orders | {"media": interview},
+        values,
+        open_interview,
+        placed_interview,
+        queries,
+    )
 
 
 def main() -> None:
@@ -250,6 +314,7 @@ def main() -> None:
             path,
             PROVIDER_DATABASE_URL=f"sqlite:///{path / 'provider.db'}",
             PROVIDER_BASE_URL=BASE_URL,
+            PROVIDER_METRICS_TOKEN=METRICS_TOKEN,
         )
         db = Database(settings.database_url)
         schema_version.upgrade(db)
