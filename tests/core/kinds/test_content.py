@@ -12,6 +12,7 @@ from provider.core.kinds.assessment.items import (
     MultipleChoice,
     Numeric,
     ShortText,
+    SingleChoice,
     TrueFalse,
 )
 from provider.core.kinds.check import content as check
@@ -115,6 +116,22 @@ def test_test_content_parses_every_kind_of_item() -> None:
     assert parsed.grades == Grades(Decimal(50), Decimal("80.5"))
     assert parsed.summaries == {"failed": "No.", "passed": "Yes."}
     assert parsed.time_limit == 10
+
+
+def test_options_that_differ_in_case_stay_two() -> None:
+    units = [{"key": "a", "text": "mW", "correct": True}, {"key": "b", "text": "MW"}]
+    (parsed_item,) = assessment.parse(exam(section(choice(options=units)))).items
+    assert isinstance(parsed_item, SingleChoice)
+    assert [option.text for option in parsed_item.options] == ["mW", "MW"]
+    assert [parsed_item.score(key) for key in ("a", "b")] == [1, 0]
+
+
+@pytest.mark.parametrize(("fields", "points"), [({"case_sensitive": True}, 0), ({}, 1)])
+def test_short_text_case_counts_as_the_document_says(fields: Json, points: int) -> None:
+    text_item = item("short_text", accepted=["pH"], **fields)
+    (parsed_item,) = assessment.parse(exam(section(text_item))).items
+    assert parsed_item.score("pH") == 1
+    assert parsed_item.score("PH") == points
 
 
 def test_test_content_finds_items_and_unanswered_required_ones() -> None:
