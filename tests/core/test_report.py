@@ -254,6 +254,49 @@ def test_render_pdf_word_that_fits_is_not_broken() -> None:
     assert text.count(word) >= 3  # in the heading, the footer and the answer
 
 
+def is_question_mark_left(item: EvidenceItem, language: str, first_word: str) -> bool:
+    """Return whether the PDF shows the item's question mark left of the sentence's first word."""
+    evidence = AssessmentEvidence(items=(item,))
+    pdf = render_pdf(replace(REPORT, language=language, evidence=evidence))
+    positions: dict[str, float] = {}
+
+    def collect(
+        text: str, matrix: list[float], text_matrix: list[float], _font: Any, _size: float
+    ) -> None:
+        for searched in ("?", first_word):
+            if searched in text:
+                positions[searched] = matrix[4] + text_matrix[4]
+
+    parse_pdf(pdf).pages[0].extract_text(visitor_text=collect)
+    assert positions["?"] != positions[first_word]
+    return positions["?"] < positions[first_word]
+
+
+@pytest.mark.parametrize(
+    ("language", "question", "is_left"),
+    [
+        ("", "מה שלומך היום?", True),
+        ("he", "מה שלומך היום?", True),
+        ("en", "מה שלומך היום?", False),
+        ("", "SQL זו שפה?", False),
+        ("he", "SQL זו שפה?", True),
+    ],
+)
+def test_render_pdf_authors_text_has_the_direction_of_its_language(
+    language: str, question: str, is_left: bool
+) -> None:
+    item = EvidenceItem("Numbers", question, "42", "1 of 1")
+    assert is_question_mark_left(item, language, question.split()[0]) == is_left
+
+
+@pytest.mark.parametrize("language", ["", "he", "en"])
+def test_render_pdf_typed_text_has_the_direction_of_its_first_letter(language: str) -> None:
+    hebrew = EvidenceItem("Numbers", "Ask", "מה שלומך היום?", "1 of 1")
+    assert is_question_mark_left(hebrew, language, "מה")
+    mixed = EvidenceItem("Numbers", "Ask", "SQL זו שפה?", "1 of 1")
+    assert not is_question_mark_left(mixed, language, "SQL")
+
+
 def test_render_pdf_from_many_threads_returns_each_its_own() -> None:
     texts: dict[int, str] = {}
 
