@@ -6,18 +6,25 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 from playwright.sync_api import Locator, Page
+from sqlalchemy import select
 
+from provider.core.accounts import Account
 from provider.core.kinds.assessment import Assessment
+from provider.core.kinds.check import Check
+from provider.core.kinds.interview import Interview
+from provider.core.orders import Order
 from provider.core.staff import complete_sign_in
+from provider.outbox import Message
 from provider.services import Services
-from tests import factories
+from tests import check_factories, factories, interview_factories
 from tests.conftest import LiveServer
 from tests.factories import ManualClock
 from tests.web.candidate.test_pages import open_invitation
-from tests.web.report.test_pages import report_path
+from tests.web.report.test_pages import report_path, shared_path
 
 PROMPT, OPTION, TYPED = "מה הצבע של השמים?", "כחול", "ירוק"
 LONG_WORD, LONGEST_WORD = "W" * 29, "W" * 200
+LONG_EMAIL = f"{'w' * 60}@{'w' * 60}.example.com"
 VIEWPORT_WIDTHS = (360, 768, 1280)
 
 
@@ -173,3 +180,136 @@ def test_long_words_on_pages_stay_within_the_screen(live_server: LiveServer, pag
         f"/console/products/{product}",
     ]
     assert find_wide_pages(page, live_server, paths) == []
+
+
+def create_long_account(services: Services) -> int:
+    """Return the id of an account whose names and settings are long words."""
+    account_id, _ = factories.create_account(
+        services, "W" * 100, hosts=["*.workable.com", f"{'w' * 60}.example.com"]
+    )
+    return account_id
+
+
+def place_long_order(
+    services: Services, account_id: int, kind: str, content: dict[str, Any]
+) -> tuple[str, str]:
+    """Return the public ids of a product and of an order of it, with long words in each field."""
+    product = factories.create_product(services, kind, content, f"long-{kind}", "W" * 120)
+    order = factories.place_order(
+        services,
+        account_id,
+        product,
+        kind,
+        callback_url=f"https://groove-tech.workable.com/{kind}/{LONGEST_WORD}",
+        email=LONG_EMAIL,
+        first_name=LONG_WORD,
+        last_name=LONGEST_WORD,
+        job_title=LONGEST_WORD,
+    )
+    return product, order
+
+
+def test_long_words_of_an_interview_stay_within_the_screen(
+    app_server: LiveServer, page: Page
+) -> None:
+    services = app_server.services
+    question = {"key": "why", "text": LONGEST_WORD, "takes": 2}
+    content = {
+        "schema": 1,
+        "description": LONGEST_WORD,
+        "instructions": LONGEST_WORD,
+        "questions": [question, question | {"key": "proud"}],
+        "scale": {"min": 1, "max": 2, "labels": ["W" * 60] * 2},
+    }
+    product, order = place_long_order(services, create_long_account(services), "interview", content)
+    sign_in(page, app_server)
+    page.goto(factories.invitation_url(services, order))
+    paths = [f"/c/o/{order}/{path}" for path in ("", "camera", "decline")]
+    assert find_wide_pages(page, app_server, paths) == []
+    with services.db.writing() as session:
+        Interview.find(session, order).start(session, services.now())
+    interview_factories.record_answer(services, order, "why")
+    paths = [f"/c/o/{order}/{path}" for path in ("questions/1", "questions/2", "answers")]
+    assert find_wide_pages(page, app_server, paths) == []
+    page.goto("about:blank")
+    interview_factories.record_answer(services, order, "proud")
+    interview_factories.submit_interview(services, order)
+    interview_factories.rate_answers(services, order, 2, 1, note=LONGEST_WORD)
+    paths = [
+        f"/c/o/{order}/",
+        f"/console/orders/{order}",
+        f"/console/orders/{order}/interview",
+        f"/console/orders/{order}/interview/complete",
+        f"/console/products/{product}",
+    ]
+    assert find_wide_pages(page, app_server, paths) == []
+    interview_factories.complete_interview(services, order)
+    paths = [report_path(services, order), shared_path(services, order, 1, "views")]
+    assert find_wide_pages(page, app_server, paths) == []
+
+
+def test_long_words_of_a_check_stay_within_the_screen(app_server: LiveServer, page: Page) -> None:
+    services = app_server.services
+    screenings: list[dict[str, Any]] = [
+        {"key": "one", "name": "W" * 60, "description": LONGEST_WORD, "asks": ["full_name"]},
+        {"key": "two", "name": "M" * 60},
+    ]
+    content = {
+        "schema": 1,
+        "description": LONGEST_WORD,
+        "sections": [{"key": "rights", "title": "W" * 60, "text": LONGEST_WORD}],
+        "screenings": screenings,
+        "disclosure": {"key": "long", "version": "W" * 40, "text": LONGEST_WORD},
+    }
+    product, order = place_long_order(services, create_long_account(services), "check", content)
+    sign_in(page, app_server)
+    page.goto(factories.invitation_url(services, order))
+    paths = [f"/c/o/{order}/{path}" for path in ("", "consent", "decline")]
+    assert find_wide_pages(page, app_server, paths) == []
+    check_factories.give_consent(services, order, LONG_WORD, full_name=LONGEST_WORD)
+    with services.db.writing() as session:
+        for screening in screenings:
+            Check.find(session, order).record_finding(
+                session,
+                services.secret_box,
+                screening["key"],
+                "consider",
+                LONGEST_WORD,
+                LONG_EMAIL,
+                services.now(),
+            )
+    paths = [
+        f"/c/o/{order}/",
+        f"/console/checks/{order}/",
+        f"/console/checks/{order}/complete",
+        f"/console/orders/{order}",
+        f"/console/products/{product}",
+    ]
+    assert find_wide_pages(page, app_server, paths) == []
+    check_factories.complete_check(services, order)
+    paths = [report_path(services, order), shared_path(services, order, 1, "views")]
+    assert find_wide_pages(page, app_server, paths) == []
+
+
+def test_long_words_in_lists_of_the_console_stay_within_the_screen(
+    app_server: LiveServer, page: Page
+) -> None:
+    services = app_server.services
+    account_id = create_long_account(services)
+    content = make_content(LONGEST_WORD, LONG_WORD)
+    _, order = place_long_order(services, account_id, "assessment", content)
+    sign_in(page, app_server)
+    with services.db.writing() as session:
+        Order.find(session, order).cancel(session, LONG_EMAIL, LONGEST_WORD, services.now())
+        account = session.get_one(Account, account_id).public_id
+        messages = session.scalars(select(Message.public_id)).all()
+    assert len(messages) > 1
+    paths = [
+        *(f"/console/{name}/" for name in ("orders", "emails", "deliveries", "accounts", "audit")),
+        *(f"/console/deliveries/{message}" for message in messages),
+        "/console/deliveries/again",
+        f"/console/accounts/{account}",
+        f"/console/accounts/{account}/connection",
+        f"/console/orders/{order}/reopen",
+    ]
+    assert find_wide_pages(page, app_server, paths) == []
