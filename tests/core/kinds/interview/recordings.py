@@ -7,15 +7,29 @@ from io import BytesIO
 from pathlib import Path
 
 import av
+from av.container import OutputContainer
 
-CODECS = {
-    "webm": ("libvpx", "libopus", {"live": "1"}),
-    "matroska": ("libx264", "libopus", {"live": "1"}),
-    "mp4": ("libx264", "aac", {"movflags": "frag_keyframe+empty_moov+default_base_moof"}),
+LIVE = {"live": "1"}
+FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+# Container format, encoders of picture and sound, and options of the container.
+RECORDERS = {
+    "webm": ("webm", "libvpx", "libopus", LIVE),
+    "matroska": ("matroska", "libx264", "libopus", LIVE),
+    "mp4": ("mp4", "libx264", "aac", FRAGMENTED),
+    "webm-vp9": ("webm", "libvpx-vp9", "libopus", LIVE),
+    "webm-av1": ("webm", "libsvtav1", "libopus", LIVE),
+    "mp4-av1": ("mp4", "libsvtav1", "libopus", FRAGMENTED),
+    "webm-vorbis": ("webm", "libvpx", "vorbis", LIVE),
 }
+_LIBVPX_OPTIONS = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "threads": "1"}
 ENCODER_OPTIONS = {
-    "libvpx": {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "threads": "1"},
+    "libvpx": _LIBVPX_OPTIONS,
+    "libvpx-vp9": _LIBVPX_OPTIONS,
     "libx264": {"preset": "veryfast", "threads": "1"},
+    "libsvtav1": {"preset": "9", "svtav1-params": "lp=1"},
+    "libopus": {},
+    "aac": {},
+    "vorbis": {"strict": "experimental"},  # FFmpeg's own encoder
 }
 WIDTH, HEIGHT, FRAME_RATE = 160, 120, 10
 SOUNDS_PER_FRAME = 5  # of 20 ms
@@ -23,7 +37,7 @@ SOUNDS_PER_FRAME = 5  # of 20 ms
 
 def recorded(
     folder: Path,
-    container_format: str,
+    recorder: str,
     *,
     seconds: int = 2,
     picture: bool = True,
@@ -31,18 +45,21 @@ def recorded(
     rotation: int = 0,
     width: int = WIDTH,
 ) -> Path:
-    """Write a recording. `rotation` is the angle in degrees by which a phone marks it as turned."""
-    path = folder / f"recorded.{container_format}"
-    path.write_bytes(_recording(container_format, seconds, picture, sound, rotation, width))
+    """Write a recording of one of RECORDERS.
+
+    `rotation` is the angle in degrees by which a phone marks it as turned.
+    """
+    path = folder / f"recorded.{recorder}"
+    path.write_bytes(_recording(recorder, seconds, picture, sound, rotation, width))
     return path
 
 
 @cache
 def _recording(
-    container_format: str, seconds: int, picture: bool, sound: bool, rotation: int, width: int
+    recorder: str, seconds: int, picture: bool, sound: bool, rotation: int, width: int
 ) -> bytes:
     file = BytesIO()
-    video_codec, audio_codec, options = CODECS[container_format]
+    container_format, video_codec, audio_codec, options = RECORDERS[recorder]
     with av.open(file, "w", format=container_format, options=options) as output:
         video_options = ENCODER_OPTIONS[video_codec] | {"g": "10"}
         video = (
@@ -50,7 +67,7 @@ def _recording(
             if picture
             else None
         )
-        audio = output.add_stream(audio_codec, rate=48000) if sound else None
+        audio = _add_sound(output, audio_codec) if sound else None
         if isinstance(video, av.VideoStream):
             video.width, video.height, video.pix_fmt = width, HEIGHT, "yuv420p"
             if rotation:
@@ -65,6 +82,14 @@ def _recording(
             assert isinstance(stream, av.VideoStream | av.AudioStream)
             output.mux(stream.encode(None))
     return file.getvalue()
+
+
+def _add_sound(output: OutputContainer, codec: str) -> av.AudioStream:
+    options = ENCODER_OPTIONS[codec]
+    layout = "stereo" if codec == "vorbis" else "mono"  # the encoder knows no other
+    stream = output.add_stream(codec, rate=48000, options=options, layout=layout)
+    assert isinstance(stream, av.AudioStream)
+    return stream
 
 
 def _grey_frame(number: int, width: int) -> av.VideoFrame:

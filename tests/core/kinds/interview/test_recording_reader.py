@@ -5,8 +5,12 @@ from pathlib import Path
 import av
 import pytest
 
-from provider.core.kinds.interview.recording_reader import BrokenError, read_recording
-from tests.core.kinds.interview.recordings import HEIGHT, WIDTH, recorded
+from provider.core.kinds.interview.recording_reader import (
+    ALLOWED_CODECS,
+    BrokenError,
+    read_recording,
+)
+from tests.core.kinds.interview.recordings import HEIGHT, RECORDERS, WIDTH, recorded
 
 CLUSTER_ID = b"\x1f\x43\xb6\x75"
 TIMESTAMP_ID = b"\xe7"
@@ -27,9 +31,9 @@ def packet_bytes(path: Path) -> list[bytes]:
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
 
-@pytest.mark.parametrize("container_format", ["webm", "matroska", "mp4"])
-def test_copy_has_length_and_seeks(tmp_path: Path, container_format: str) -> None:
-    result, copy, poster = read(recorded(tmp_path, container_format))
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_copy_has_length_and_seeks(tmp_path: Path, recorder: str) -> None:
+    result, copy, poster = read(recorded(tmp_path, recorder))
     assert result == {"seconds": pytest.approx(2, abs=0.3), "width": WIDTH, "height": HEIGHT}
     assert poster.read_bytes().startswith(b"\xff\xd8\xff")
     with av.open(copy) as container:
@@ -53,18 +57,31 @@ def test_copy_index_comes_before_the_video(tmp_path: Path) -> None:
     assert 0 < data.find(b"moov") < data.find(b"mdat")
 
 
-@pytest.mark.parametrize("container_format", ["webm", "matroska", "mp4"])
-def test_copy_has_every_packet_of_the_recording(tmp_path: Path, container_format: str) -> None:
-    source = recorded(tmp_path, container_format)
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_copy_has_every_packet_of_the_recording(tmp_path: Path, recorder: str) -> None:
+    source = recorded(tmp_path, recorder)
     _, copy, _ = read(source)
     assert packet_bytes(source) == packet_bytes(copy)
 
 
-def test_poster_is_taken_after_one_second(tmp_path: Path) -> None:
-    _, _, poster = read(recorded(tmp_path, "webm"))
+def poster_grey(poster: Path) -> int:
+    """Return the grey of the poster. Each frame of a recording is lighter by 10."""
     luma = poster_frame(poster).planes[0]
-    grey = bytes(luma)[luma.line_size // 2]
-    assert grey == pytest.approx(100, abs=25)  # each frame is lighter by 10: the tenth
+    return bytes(luma)[luma.line_size // 2]
+
+
+def test_recorders_together_use_every_allowed_codec(tmp_path: Path) -> None:
+    codecs = set()
+    for recorder in RECORDERS:
+        with av.open(recorded(tmp_path, recorder)) as container:
+            codecs |= {stream.codec_context.codec.canonical_name for stream in container.streams}
+    assert codecs == ALLOWED_CODECS
+
+
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_poster_is_taken_after_one_second(tmp_path: Path, recorder: str) -> None:
+    _, _, poster = read(recorded(tmp_path, recorder))
+    assert poster_grey(poster) == pytest.approx(100, abs=25)  # the tenth frame
 
 
 def test_truncated_recording_is_copied_up_to_its_end(tmp_path: Path) -> None:

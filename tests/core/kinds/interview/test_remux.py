@@ -11,7 +11,7 @@ import pytest
 from provider.core.kinds.interview import remux as remux_module
 from provider.core.kinds.interview.remux import remux
 from provider.errors import Invalid, Unavailable
-from tests.core.kinds.interview.recordings import HEIGHT, WIDTH, recorded
+from tests.core.kinds.interview.recordings import HEIGHT, RECORDERS, WIDTH, recorded
 
 READY = "print('ready', flush=True)"
 
@@ -28,8 +28,9 @@ def run_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_remux_writes_copy_and_poster(tmp_path: Path) -> None:
-    result = run(recorded(tmp_path, "webm"))
+@pytest.mark.parametrize("recorder", RECORDERS)
+def test_remux_writes_copy_and_poster(tmp_path: Path, recorder: str) -> None:
+    result = run(recorded(tmp_path, recorder))
     assert result.seconds == pytest.approx(2, abs=0.3)
     assert (result.width, result.height) == (WIDTH, HEIGHT)
     assert (tmp_path / "copy").stat().st_size
