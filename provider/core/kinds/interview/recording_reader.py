@@ -225,7 +225,7 @@ def _frame_at(container: InputContainer, offset_seconds: float) -> VideoFrame | 
     stream.codec_context.options = {"max_pixels": INPUT_OPTIONS["max_pixels"]}
     container.seek(int(offset_seconds * av.time_base))  # to the key frame before it
     last_frame = None
-    for number, packet in enumerate(container.demux(stream)):
+    for number, packet in enumerate(container.demux(stream), 1):
         try:
             frames = packet.decode()
         except av.error.InvalidDataError:

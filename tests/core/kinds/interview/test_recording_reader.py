@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import pytest
 
+from provider.core.kinds.interview import recording_reader
 from provider.core.kinds.interview.recording_reader import (
     ALLOWED_CODECS,
     BrokenError,
@@ -82,6 +83,18 @@ def test_recorders_together_use_every_allowed_codec(tmp_path: Path) -> None:
 def test_poster_is_taken_after_one_second(tmp_path: Path, recorder: str) -> None:
     _, _, poster = read(recorded(tmp_path, recorder))
     assert poster_grey(poster) == pytest.approx(100, abs=25)  # the tenth frame
+
+
+@pytest.mark.parametrize(("limit", "luma"), [(4, 30), (5, 40), (150, 90)])
+def test_poster_is_the_last_frame_of_the_packets_that_may_be_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int, luma: int
+) -> None:
+    # The key frame before 0.9 seconds is the first, so ten packets lead to the wanted frame.
+    monkeypatch.setattr(recording_reader, "POSTER_OFFSET_SECONDS", 0.9)
+    monkeypatch.setattr(recording_reader, "MAX_DECODED_PACKETS", limit)
+    _, _, poster = read(recorded(tmp_path, "webm"))
+    full_range_luma = (luma - 16) * 255 / 219  # a JPEG has the full range, a video has not
+    assert poster_grey(poster) == pytest.approx(full_range_luma, abs=4)
 
 
 def test_truncated_recording_is_copied_up_to_its_end(tmp_path: Path) -> None:
