@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,8 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 import provider
+from provider.app import create_app
+from provider.config import Settings
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.content import InterviewContent, Question
 from provider.core.kinds.interview.uploads import (
@@ -27,7 +30,7 @@ from provider.core.kinds.interview.uploads import (
 )
 from provider.core.scheduled import run_if_due
 from provider.services import Services
-from tests import factories
+from tests import factories, interview_factories
 from tests.factories import ManualClock
 from tests.web.candidate.test_interview import (
     BYTES,
@@ -151,6 +154,25 @@ def test_full_disk_refuses_an_announcement_and_a_piece(
     assert [response.status_code for response in refusals] == [503, 503]
     assert all("Retry-After" in response.headers for response in refusals)
     assert (count_rows(services), stored_files(services)) == before
+
+
+@pytest.mark.parametrize(("min_free_bytes", "status_code"), [(5_000, 201), (5_001, 503)])
+def test_free_space_of_the_settings_decides_about_an_upload(
+    settings: Settings,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    min_free_bytes: int,
+    status_code: int,
+) -> None:
+    services = factories.build_services(replace(settings, min_free_bytes=min_free_bytes), clock)
+    interview = interview_factories.place_interview(services)
+    client = create_app(services).test_client()
+    open_invitation(client, services, interview)
+    usage = SimpleNamespace(total=100_000_000_000, free=5_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with capture_logs():
+        assert announce(client, interview).status_code == status_code
+    services.db.close()
 
 
 @pytest.mark.parametrize(
