@@ -24,7 +24,7 @@ async function turnOn() {
     step("see").hidden = false;
     showPreview(root, stream);
     let muted = [];
-    const listener = listen(root, stream, () => showSound(listener, muted));
+    const listener = listen(root, stream, () => showDevices(listener, muted));
     watchInterruptions(stream, (names) => (muted = names));
     announcement.textContent = TEXTS.on;
   } catch (problem) {
@@ -32,14 +32,16 @@ async function turnOn() {
   }
 }
 
-function showSound(listener, muted) {
+function showDevices(listener, muted) {
   const isMuted = muted.includes("mutedSound");
   const isSilent = listener.silentSeconds() >= SILENCE_WARNING_SECONDS;
   if (listener.isHeard() && soundNote.dataset.sound !== "yes") {
     soundNote.dataset.sound = "yes";
     soundNote.textContent = TEXTS.heard;
   }
-  const text = isMuted || (isSilent && !listener.isHeard()) ? TEXTS.hearNothing : "";
+  const texts = isMuted || (isSilent && !listener.isHeard()) ? [TEXTS.hearNothing] : [];
+  if (muted.includes("mutedPicture")) texts.push(TEXTS.mutedPicture);
+  const text = texts.join(" ");
   if (warning.textContent !== text) warning.textContent = text;
   warning.hidden = !text;
 }

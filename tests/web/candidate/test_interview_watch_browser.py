@@ -36,7 +36,10 @@ window.hide = isHidden => {
     if (!isHidden) skippedMs += 3000;
     document.dispatchEvent(new Event("visibilitychange"));
 };
-window.fire = name => window.stream.getAudioTracks()[0].dispatchEvent(new Event(name));
+window.fire = (name, kind = "audio") => {
+    const track = window.stream.getTracks().find(track => track.kind === kind);
+    track.dispatchEvent(new Event(name));
+};
 """
 
 
@@ -94,7 +97,13 @@ def test_silence_and_interruptions_are_said_before_sending(
     expect(page.locator("[data-time]")).to_have_text(re.compile("1:2[0-8]"))  # something to send
     page.evaluate("fire('mute')")
     expect(warning).to_contain_text("Your device has switched the microphone off")
+    page.evaluate("fire('mute', 'video')")
+    expect(warning).to_contain_text("Your device has switched the microphone off")
+    expect(warning).to_contain_text("Your device has switched the camera off")
     page.evaluate("fire('unmute')")
+    expect(warning).not_to_contain_text("microphone")
+    expect(warning).to_contain_text("Your device has switched the camera off")
+    page.evaluate("fire('unmute', 'video')")
     expect(warning).to_be_hidden()
     page.evaluate("hide(true)")
     page.evaluate("hide(false)")
@@ -103,9 +112,37 @@ def test_silence_and_interruptions_are_said_before_sending(
     page.evaluate("fire('ended')")
     expect(page.get_by_role("heading", name="Your recording was interrupted.")).to_be_focused()
     text = page.locator("[data-review-text]")
-    for reason in ("the microphone off for a time", "ended there", "in the background"):
+    for reason in (
+        "the microphone off for a time",
+        "the camera off for a time",
+        "ended there",
+        "in the background",
+    ):
         expect(text).to_contain_text(reason)
     press(page, "Send it as it is")
     expect(page.locator("[data-saved]")).to_have_text("Saved", timeout=30_000)
     assert take_count(live_server, invited) == 1
     assert checker.problems == []
+
+
+def test_switched_off_devices_are_said_on_the_camera_page(
+    live_server: LiveServer, page: Page, invited: str
+) -> None:
+    warning = page.locator("[data-watch]")
+    page.add_init_script(DEVICES_SCRIPT)
+    page.goto(factories.invitation_url(live_server.services, invited))
+    page.goto(f"{live_server.url}/c/o/{invited}/camera")
+    page.evaluate("isSilent = false")
+    press(page, "Turn them on")
+    expect(page.locator("[data-sound]")).to_have_attribute("data-sound", "yes", timeout=30_000)
+    expect(warning).to_be_hidden()
+    page.evaluate("fire('mute')")
+    expect(warning).to_contain_text("We hear nothing.")
+    page.evaluate("fire('unmute')")
+    expect(warning).to_be_hidden()
+    page.evaluate("fire('mute', 'video')")
+    expect(warning).to_have_text(
+        "Your device has switched the camera off. There is no picture now."
+    )
+    page.evaluate("fire('unmute', 'video')")
+    expect(warning).to_be_hidden()
