@@ -17,7 +17,7 @@ from provider.core.report import build_report
 from provider.services import Services
 from provider.texts import text_from_json
 from provider.web.report import pages
-from tests import factories
+from tests import check_factories, factories, interview_factories
 from tests.conftest import LiveServer
 from tests.factories import ManualClock
 from tests.web.accessibility import AccessibilityChecker
@@ -86,6 +86,43 @@ def confirm_view(client: FlaskClient, url: str) -> int:
 
 
 # The report
+
+
+@pytest.mark.parametrize(("kind", "act"), [("interview", "Submitted"), ("check", "Consent given")])
+def test_report_shows_the_time_of_the_candidate_and_of_the_result(
+    client: FlaskClient, services: Services, clock: ManualClock, kind: str, act: str
+) -> None:
+    acted_at = services.now()
+    if kind == "interview":
+        order, _ = interview_factories.submitted_interview(services)
+    else:
+        order = check_factories.place_check(services)
+        check_factories.give_consent(services, order)
+    finished_at = clock.advance(timedelta(days=1))
+    if kind == "interview":
+        interview_factories.rate_answers(services, order, 5, 4, 3)
+        interview_factories.complete_interview(services, order)
+    else:
+        check_factories.record_findings(services, order)
+        check_factories.complete_check(services, order)
+    with services.db.reading() as session:
+        dates = build_report(Order.find(session, order)).dates
+    assert dates == ((act, acted_at), ("Result ready", finished_at))
+    rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
+    assert rows in page_text(client.get(report_path(services, order)).text)
+    pdf = client.get(report_path(services, order, PDF)).data
+    assert rows in " ".join(pdf_text(pdf).split())
+
+
+def test_report_of_a_test_shows_when_it_was_finished(
+    client: FlaskClient, services: Services, finished: str
+) -> None:
+    with services.db.reading() as session:
+        dates = build_report(Order.find(session, finished)).dates
+    assert dates == (("Finished", services.now()),)
+    text = page_text(client.get(report_path(services, finished)).text)
+    assert f"Finished {factories.athens_time(services.now())}" in text
+    assert "Result ready" not in text
 
 
 def test_report_shows_scored_figures(
