@@ -210,6 +210,18 @@ def test_request_that_is_no_http_is_answered_with_json() -> None:
     assert json.loads(body) == {"status": 400, "message": "Bad Request"}
 
 
+def test_preface_of_http_2_is_answered_with_an_error(app: ContractFlask) -> None:
+    settings_frame = bytes(3) + b"\x04" + bytes(5)
+    with serving(app) as url:
+        with socket.create_connection(("127.0.0.1", port_of(url))) as client:
+            client.settimeout(TIMEOUT_SECONDS)
+            client.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings_frame)
+            head, _, body = read_until_closed(client).partition(b"\r\n\r\n")
+        assert get(f"{url}/health").json() == {"status": "alive"}
+    assert head.startswith(b"HTTP/1.0 4")
+    assert json.loads(body)["status"] >= 400
+
+
 def test_stop_finishes_running_request_and_unsent_response() -> None:
     started, may_end = threading.Event(), threading.Event()
 
