@@ -36,6 +36,7 @@ from provider.core.orders.states import (
     ProgressTable,
     progress_state,
 )
+from provider.core.orders.statistics import Statistics, collect_statistics
 from provider.core.orders.timed_order import CLOSE_ATTEMPTS, TimedOrder, close_overdue_orders
 
 __all__ = [
@@ -69,10 +70,12 @@ __all__ = [
     "Placement",
     "ProgressTable",
     "Result",
+    "Statistics",
     "StatusChange",
     "StatusSubscriber",
     "TimedOrder",
     "close_overdue_orders",
+    "collect_statistics",
     "compute_email_digest",
     "expire_overdue_orders",
     "has_email",

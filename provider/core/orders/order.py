@@ -75,6 +75,8 @@ class Order(OrderState, Base):
             postgresql_where=text("progress = 'started'"),
         ),
         Index("ix_orders_waiting", "waiting_for", "id"),
+        # All that the figures of a period read.
+        Index("ix_orders_placed", "placed_at", "status", "product_id"),
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 

@@ -1,9 +1,7 @@
 """The console's blueprint: one nested blueprint per section, all behind authentication."""
 
-from flask import Blueprint, redirect, url_for
-from werkzeug.wrappers import Response
+from flask import Blueprint
 
-from provider.core.staff import Permission
 from provider.errors import ProviderError
 from provider.web.console import (
     accounts,
@@ -13,6 +11,7 @@ from provider.web.console import (
     deliveries,
     emails,
     error_pages,
+    home,
     order_actions,
     orders,
     own_account,
@@ -22,13 +21,13 @@ from provider.web.console import (
     products,
     sign_in,
 )
-from provider.web.console.authentication import may, requires
 
 routes = Blueprint("console", __name__, url_prefix="/console")
 routes.before_request(authentication.authenticate)
 routes.context_processor(authentication.template_context)
 routes.register_error_handler(ProviderError, error_pages.render_error)
 for section in (
+    home,
     sign_in,
     passwords,
     own_account,
@@ -44,12 +43,3 @@ for section in (
     audit,
 ):
     routes.register_blueprint(section.routes)
-
-
-@routes.get("/")
-@requires()
-def home() -> Response:
-    """Redirect to the first section that the role may see."""
-    if may(Permission.VIEW_ORDERS):
-        return redirect(url_for("console.orders.listing"))
-    return redirect(url_for("console.products.listing"))

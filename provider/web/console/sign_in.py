@@ -169,7 +169,7 @@ def safe_redirect_target(url: str) -> str:
     is_in_console = (url.partition("?")[0] + "/").startswith("/console/")
     if is_in_console and url.isprintable() and "\\" not in url and ".." not in url:
         return url
-    return url_for("console.home")
+    return url_for("console.home.overview")
 
 
 def _render_form(problem: str = "", status_code: int = 200) -> Response:

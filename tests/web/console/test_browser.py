@@ -103,6 +103,7 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "account": f"/console/accounts/{account}",
         "connection": f"/console/accounts/{_create_connection(services)}/connection",
         "audit log": "/console/audit/",
+        "overview": "/console/",
         "staff": "/console/staff/",
         "own account": "/console/me/",
         "second step": "/console/me/second-step",

@@ -20,7 +20,7 @@ from tests.web.console_client import ConsoleClient
 PUBLIC, ANY_ROLE = "public", "any role"
 # Route (endpoint without `console.`, and methods) → what it requires.
 REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
-    ("home", "GET"): ANY_ROLE,
+    ("home.overview", "GET"): ANY_ROLE,
     ("sign_in.sign_in", "GET"): PUBLIC,
     ("sign_in.sign_in", "POST"): PUBLIC,
     ("sign_in.second_step", "GET"): PUBLIC,

@@ -1,0 +1,113 @@
+"""The first page of the console: what needs a person, and the figures of thirty days."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, url_for
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from werkzeug.wrappers import Response
+
+from provider.core.accounts import Account
+from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
+from provider.core.kinds import KINDS
+from provider.core.orders import Order, collect_statistics
+from provider.core.orders.states import STAFF
+from provider.core.pauses import list_pauses
+from provider.core.staff import Permission
+from provider.services import current_services
+from provider.web.console.authentication import (
+    MAX_DISPLAYED_COUNT,
+    current_staff,
+    may,
+    requires,
+)
+
+routes = Blueprint("home", __name__)
+
+DAY_COUNT = 30
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that needs a person: how often, in words, and the page where it is done."""
+
+    count: int
+    text: str
+    url: str
+
+    @property
+    def is_capped(self) -> bool:
+        return self.count >= MAX_DISPLAYED_COUNT
+
+
+@routes.get("/")
+@requires()
+def overview() -> Response | str:
+    """Show the overview; a role that sees no orders goes to the products."""
+    if not may(Permission.VIEW_ORDERS):
+        return redirect(url_for("console.products.listing"))
+    services = current_services()
+    with services.db.reading() as session:
+        return render_template(
+            "console/home.html",
+            tasks=[task for task in _tasks(session) if task.count],
+            statistics=collect_statistics(
+                session, services.now(), DAY_COUNT, with_scores=may(Permission.VIEW_RESULTS)
+            ),
+            day_count=DAY_COUNT,
+        )
+
+
+def _tasks(session: Session) -> list[Task]:
+    tasks = [
+        Task(
+            _count(session, Order.id, Order.waiting_for == STAFF, Order.kind == kind.name),
+            f"{kind.texts.label}s that wait for the staff",
+            url_for("console.orders.listing", kind=kind.name, waiting_for=STAFF),
+        )
+        for kind in KINDS.values()
+    ]
+    if may(Permission.VIEW_DELIVERIES):
+        deliveries = url_for("console.deliveries.listing")
+        tasks += [
+            Task(current_staff().parked_count, "Deliveries that failed", deliveries),
+            Task(len(list_pauses(session)), "Deliveries that are paused", deliveries),
+        ]
+    if may(Permission.VIEW_ACCOUNTS):
+        tasks += _connection_tasks(session)
+    return tasks
+
+
+def _connection_tasks(session: Session) -> list[Task]:
+    """Return the tasks of accounts whose ATS cannot be read, or whose candidates are refused."""
+    with_rules = select(Account).where(Account.id.in_(select(Rule.account_id)))
+    tasks = []
+    for account in session.scalars(with_rules.order_by(Account.name)):
+        url = url_for("console.connections.detail", account_id=account.public_id)
+        token = session.get(ApiToken, account.id)
+        needs_consent = bool(token and token.reconnect_reason)
+        stopped = (SourceCursor.account_id == account.id, SourceCursor.stopped_reason != "")
+        refused = (Arrival.account_id == account.id, Arrival.outcome == REFUSED)
+        tasks += [
+            Task(int(needs_consent), f"{account.name}: connect again", url),
+            Task(
+                _count(session, SourceCursor.source, *stopped),
+                f"{account.name}: lists that are read no further",
+                url,
+            ),
+            Task(
+                _count(session, Arrival.id, *refused),
+                f"{account.name}: candidates who could not be ordered for",
+                url,
+            ),
+        ]
+    return tasks
+
+
+def _count(
+    session: Session, column: InstrumentedAttribute[Any], *conditions: ColumnElement[bool]
+) -> int:
+    """Count rows up to `MAX_DISPLAYED_COUNT`: the exact number of many would be slow."""
+    query = select(column).where(*conditions).limit(MAX_DISPLAYED_COUNT)
+    return len(session.scalars(query).all())
