@@ -21,7 +21,8 @@ class Record:
     `key` identifies the record there for ever. `facts` are what rules compare, such as the stage;
     a fact may have several values, such as tags. `entry` identifies one arrival in the present
     state, and `reached_at` is its time, where the ATS tells them. `changed_at` is the time of the
-    latest change of any kind. An adapter finds the candidate again by `reply_context`.
+    latest change of any kind. An adapter finds the candidate again by `reply_context`. With
+    `is_closed` no rule matches: the candidate is disqualified, rejected or hired.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Record:
     reached_at: datetime | None = None
     changed_at: datetime | None = None
     reply_context: dict[str, Any] = field(default_factory=dict)
+    is_closed: bool = False
 
     @property
     def name(self) -> str:

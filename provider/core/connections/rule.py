@@ -67,8 +67,8 @@ class Rule(Base):
 
 
 def matches(match: Mapping[str, str], record: Record) -> bool:
-    """Return whether a record has every fact of a rule's condition."""
-    return all(
+    """Return whether a record is open and has every fact of a rule's condition."""
+    return not record.is_closed and all(
         _fold(value) in {_fold(text) for text in record.facts.get(name, ())}
         for name, value in match.items()
     )

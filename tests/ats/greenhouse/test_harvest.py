@@ -14,6 +14,7 @@ from provider.core.connections import ApiToken, forget_tokens
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
 from provider.delivery.api_client import open_api_client
+from provider.delivery.ats_gateway import ApiGateway
 from provider.delivery.keep_tokens import keep_tokens_alive
 from provider.services import Services
 from tests import factories
@@ -154,6 +155,18 @@ def test_candidate_who_has_left_the_stage_is_not_ordered(
     harvest.enter(application, OTHER_STAGE)
     world.read_next()
     assert world.orders() == []
+
+
+@pytest.mark.parametrize("application_status", ["rejected", "hired"])
+def test_application_that_is_over_is_not_ordered(
+    world: ApiWorld, harvest: FakeHarvest, application_status: str
+) -> None:
+    add_rule(world)
+    harvest.change("applications", harvest.apply(STAGE), status=application_status)
+    world.read_next()
+    assert world.arrivals() == []
+    match = {"stage": str(STAGE)}
+    assert ApiGateway(world.services).find_matches(world.account_id, match) == []
 
 
 def test_entry_of_before_the_rule_is_not_ordered(world: ApiWorld, harvest: FakeHarvest) -> None:

@@ -99,6 +99,16 @@ def test_present_state_counts_and_not_the_event(world: ApiWorld, harvest: FakeHa
     assert events(world)[0].done_at
 
 
+def test_rejected_application_is_not_ordered(world: ApiWorld, harvest: FakeHarvest) -> None:
+    application = harvest.apply(OTHER_STAGE)
+    harvest.change("applications", application, status="rejected")
+    harvest.move(application, STAGE)
+    process(world)
+    assert world.arrivals() == []
+    (event,) = events(world)
+    assert (event.done_at is not None, event.last_error) == (True, "")
+
+
 @pytest.mark.parametrize("secret", ["WRONG", "SECRE"])
 def test_forged_event_is_refused_and_not_stored(
     world: ApiWorld, harvest: FakeHarvest, secret: str

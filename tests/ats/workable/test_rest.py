@@ -182,6 +182,22 @@ def test_candidate_in_the_stage_before_the_rule_is_not_ordered(
     assert world.arrivals() == [("existing", "")]
 
 
+def test_disqualified_candidate_is_not_ordered(world: ApiWorld, workable: FakeWorkableApi) -> None:
+    world.set_options(webhooks=True)
+    keep(world)
+    add_rule(world)
+    candidate = workable.add(stage="applied")
+    workable.set_disqualified(candidate, None)
+    workable.move(candidate, "assessment")
+    process(world)
+    world.clock.advance(DAY)
+    world.read()
+    assert world.arrivals() == []
+    assert ApiGateway(world.services).find_matches(world.account_id, RULE) == []
+    with world.services.db.reading() as session:
+        assert [event.last_error for event in session.scalars(select(WebhookEvent))] == [""]
+
+
 def test_pages_that_overlap_are_read_to_the_end(world: ApiWorld, workable: FakeWorkableApi) -> None:
     add_rule(world)
     workable.backlog(250, stage="assessment")

@@ -22,6 +22,7 @@ from provider.core.connections import Record
 MAX_IDS = 50  # of one request
 PAGE_SIZE = 500
 DEAD_CURSOR_STATUS_CODES = (404, 422)
+CLOSED_STATUSES = frozenset({"rejected", "hired", "converted"})  # of an application
 _NEXT_LINK = re.compile(r'<([^>]*)>\s*;\s*rel="next"')
 
 
@@ -120,8 +121,12 @@ def _next_chunk(state: PageState) -> PageState | None:
 
 
 def _read_applications(state: PageState, applications: Sequence[Any]) -> Page:
-    """Add the candidates and jobs. An application that was deleted meanwhile is left out."""
-    by_id = {row["id"]: row for row in applications if row.get("id") and row.get("candidate_id")}
+    """Add the candidates and jobs. A deleted or closed application is left out."""
+    by_id = {
+        row["id"]: row
+        for row in applications
+        if row.get("id") and row.get("candidate_id") and not is_closed(row)
+    }
     chunk = [
         row
         | {
@@ -150,6 +155,11 @@ def _read_candidates(state: PageState, candidates: Sequence[Any]) -> Page:
     return Page(records, _next_chunk(state), problems)
 
 
+def is_closed(application: Mapping[str, Any]) -> bool:
+    """Return whether an application is over; it may still be in a stage."""
+    return application.get("status") in CLOSED_STATUSES
+
+
 def build_record(row: Mapping[str, Any], candidate: Mapping[str, Any]) -> Record:
     """Return the record of an entry and its candidate."""
     return Record(
@@ -165,6 +175,7 @@ def build_record(row: Mapping[str, Any], candidate: Mapping[str, Any]) -> Record
             CANDIDATE_KEY: row["candidate"],
             "application": row["application"],
         },
+        is_closed=row.get("is_closed", False),
     )
 
 

@@ -13,7 +13,7 @@ from provider.ats.api import (
     UnreadableAnswer,
     Webhook,
 )
-from provider.ats.greenhouse.harvest.source import build_record
+from provider.ats.greenhouse.harvest.source import build_record, is_closed
 
 
 class StageChanges(Webhook):
@@ -65,6 +65,7 @@ class StageChanges(Webhook):
             "entered_at": entry["entered_at"],
             "job": application.get("job_id"),
             "candidate": application["candidate_id"],
+            "is_closed": is_closed(application),
         }
         return build_record(row, candidate)
 

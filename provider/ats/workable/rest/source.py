@@ -119,6 +119,7 @@ def read_candidate(entry: Mapping[str, Any]) -> Record:
         job_reference=str(job.get("shortcode") or ""),
         changed_at=_moment(entry.get("updated_at")),
         reply_context={CANDIDATE_KEY: str(entry["id"])},
+        is_closed=bool(entry.get("disqualified")),
     )
 
 
