@@ -1,6 +1,7 @@
 """Why a request to an ATS's API has no answer that its caller could read."""
 
 from datetime import timedelta
+from math import ceil
 
 TOO_MANY_REQUESTS = 429
 
@@ -24,6 +25,11 @@ class CallDelayed(CallFailed):
         super().__init__("The ATS's limit of requests is reached", TOO_MANY_REQUESTS)
         self.wait = wait
         self.is_answer = is_answer
+
+    @property
+    def advice(self) -> str:
+        """The message, and when people may try again."""
+        return f"{self}: try again in {ceil(self.wait.total_seconds())} seconds"
 
 
 class WrongHost(CallFailed):

@@ -1,7 +1,7 @@
 """The candidates who match a rule's condition at present, without ordering anything."""
 
-import time
 from collections.abc import Mapping
+from datetime import timedelta
 
 from provider.ats import ADAPTERS
 from provider.ats.api import UnreadableAnswer, Window
@@ -9,11 +9,12 @@ from provider.core.accounts import Account
 from provider.core.connections import Record, matches
 from provider.core.connections.source_cursor import START_OF_TIME
 from provider.delivery.api_client import ApiClient
-from provider.delivery.api_errors import CallFailed
+from provider.delivery.api_errors import CallDelayed, CallFailed
 from provider.errors import Invalid, Unavailable
 from provider.services import Services
 
-MAX_SECONDS = 60.0  # a person waits, and a thread of the server with her
+# A person waits, and a thread of the server with her.
+MAX_DURATION = timedelta(seconds=60)
 
 
 def find_matches(
@@ -21,7 +22,8 @@ def find_matches(
 ) -> list[Record]:
     """Read the full source of an account and return the matching records.
 
-    Invalid where the ATS cannot be asked for all; Unavailable where it does not answer.
+    Where the budget of requests is spent, this waits for more, `MAX_DURATION` in all. Invalid where
+    the ATS cannot be asked for all; Unavailable where it does not answer, or not in time.
     """
     with services.db.reading() as session:
         account = session.get_one(Account, account_id)
@@ -34,16 +36,34 @@ def find_matches(
         raise Invalid(f"Not set yet: {', '.join(missing)}")
     window = Window(START_OF_TIME, services.now())
     found: dict[str, Record] = {}
-    end = time.monotonic() + MAX_SECONDS
+    record_count = 0
+    end = services.now() + MAX_DURATION
     state = source.first_state(connection, [match])
     try:
         while state is not None:
-            response = client.call(api, connection, source.request(connection, window, state))
+            if services.now() > end:
+                raise Unavailable(_too_long_text(record_count, len(found)))
+            try:
+                request = source.request(connection, window, state)
+                response = client.call(api, connection, request, is_round=True)
+            except CallDelayed as error:
+                client.wait(error, end)
+                continue
             page = source.read(connection, window, state, response)
+            record_count += len(page.records)
             found |= {record.key: record for record in page.records if matches(match, record)}
             state = page.next_state
-            if state is not None and time.monotonic() > end:
-                raise Unavailable("The ATS's list is too long to be read at once")
+    except CallDelayed as error:
+        text = _too_long_text(record_count, len(found)) if record_count else error.advice
+        raise Unavailable(text) from None
     except (CallFailed, UnreadableAnswer) as error:
         raise Unavailable(str(error)) from None
     return list(found.values())
+
+
+def _too_long_text(record_count: int, match_count: int) -> str:
+    seconds = int(MAX_DURATION.total_seconds())
+    return (
+        f"The ATS's list is too long to be read within {seconds} seconds: more than "
+        f"{record_count} candidates were read, and {match_count} of them match"
+    )
