@@ -27,13 +27,18 @@ def require_api(account: Account) -> AtsApi:
 
 
 def require_match(api: AtsApi, match: Mapping[str, str]) -> dict[str, str]:
-    """Return a rule's condition without empty values; Invalid if a fact is unknown or lacking."""
+    """Return a rule's condition without empty values.
+
+    Invalid if a fact is unknown or lacking, or if the ATS knows no such value.
+    """
     cleaned = {name: " ".join(value.split()) for name, value in match.items() if value.strip()}
     for name, value in cleaned.items():
         if name not in api.rule_facts:
             raise Invalid(f"There is no fact “{name}”: there are {', '.join(api.rule_facts)}")
         if len(value) > MAX_VALUE_LENGTH:
             raise Invalid(f"{name} should have at most {MAX_VALUE_LENGTH} characters")
+        if problem := api.fact_problem(name, value):
+            raise Invalid(problem)
     if lacking := [name for name in api.required_facts if name not in cleaned]:
         raise Invalid(f"A rule of this ATS needs {', '.join(lacking)}")
     return cleaned

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from provider.ats import ADAPTERS
 from provider.ats.api import UnreadableAnswer, Window
+from provider.ats.rules import require_match
 from provider.core.accounts import Account
 from provider.core.connections import Record, matches
 from provider.core.connections.source_cursor import START_OF_TIME
@@ -23,7 +24,8 @@ def find_matches(
     """Read the full source of an account and return the matching records.
 
     Where the budget of requests is spent, this waits for more, `MAX_DURATION` in all. Invalid where
-    the ATS cannot be asked for all; Unavailable where it does not answer, or not in time.
+    the ATS cannot be asked for all, or for this condition. Unavailable where it does not answer, or
+    not in time.
     """
     with services.db.reading() as session:
         account = session.get_one(Account, account_id)
@@ -34,6 +36,7 @@ def find_matches(
         raise Invalid("This ATS cannot list all candidates")
     if missing := api.missing(connection):
         raise Invalid(f"Not set yet: {', '.join(missing)}")
+    match = require_match(api, match)
     window = Window(START_OF_TIME, services.now())
     found: dict[str, Record] = {}
     record_count = 0

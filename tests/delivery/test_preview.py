@@ -12,7 +12,7 @@ from provider.delivery.preview import MAX_DURATION, find_matches
 from provider.errors import Unavailable
 from provider.services import Services
 from tests.delivery.api_world import ApiWorld, dummy_server
-from tests.dummy_ats import FakeDummy, registered_dummy
+from tests.dummy_ats import DummyApi, FakeDummy, registered_dummy
 from tests.factories import ManualClock
 from tests.fakes.pageup import FakePageUp
 from tests.fakes.vendor import status
@@ -83,6 +83,14 @@ def test_preview_without_any_budget_says_when_to_try_again(
     with pytest.raises(Unavailable) as caught:
         preview(world, http_client)
     assert str(caught.value) == "The ATS's limit of requests is reached: try again in 90 seconds"
+
+
+def test_preview_ignores_an_empty_condition(
+    world: ApiWorld, fake: FakeDummy, http_client: HttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DummyApi, "rule_facts", {"stage": "a stage", "job": "a job"})
+    fake.add(1)
+    assert len(preview(world, http_client, {"stage": "Test", "job": " "})) == 1
 
 
 def test_preview_of_350_pageup_candidates_keeps_the_default_rate(

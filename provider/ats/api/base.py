@@ -107,6 +107,10 @@ class AtsApi(ABC):
         """Return, by fact, the generators that list what a rule can name."""
         return {}
 
+    def fact_problem(self, name: str, value: str) -> str:
+        """Return why no rule can compare a fact with this value; empty if one can."""
+        return ""
+
     def allowed_hosts(self, connection: Connection) -> frozenset[str]:
         """Return the hosts that may get the credentials."""
         return frozenset({ApiRequest("GET", self.base_url(connection.settings)).host})

@@ -9,13 +9,16 @@ import requests
 
 from provider.ats import ADAPTERS
 from provider.ats.greenhouse.harvest import source
+from provider.ats.rules import add_rule as add_account_rule
 from provider.core.accounts import Account
 from provider.core.connections import ApiToken, forget_tokens
 from provider.core.orders import Order
+from provider.core.products import Product
 from provider.delivery import Dispatcher
 from provider.delivery.api_client import open_api_client
 from provider.delivery.ats_gateway import ApiGateway
 from provider.delivery.keep_tokens import keep_tokens_alive
+from provider.errors import Invalid
 from provider.services import Services
 from tests import factories
 from tests.delivery.api_world import ApiWorld
@@ -121,6 +124,22 @@ def test_entry_into_the_stage_orders_and_the_result_is_written(
     assert attachment["type"] == "take_home_test"
     assert attachment["filename"] == f"Reasoning-{order}-1.pdf"
     assert harvest.contents[attachment["id"]].startswith(b"%PDF-")
+
+
+@pytest.mark.parametrize("match", [{"stage": "Assessment"}, {"stage": "88", "job": "Accountant"}])
+def test_rule_with_a_name_instead_of_an_id_is_refused(
+    world: ApiWorld, match: dict[str, str]
+) -> None:
+    name, value = list(match.items())[-1]
+    message = f"{name} should be a number, the id of a .*, and not “{value}”"
+    with world.services.db.reading() as session:
+        account = session.get_one(Account, world.account_id)
+        product = Product.find(session, world.product)
+        options: Any = {"once": True, "backfills": False, "now": world.clock.now()}
+        with pytest.raises(Invalid, match=message):
+            add_account_rule(session, account, product, match, **options)
+    with pytest.raises(Invalid, match=message):
+        ApiGateway(world.services).find_matches(world.account_id, match)
 
 
 def test_three_requests_find_fifty_candidates(world: ApiWorld, harvest: FakeHarvest) -> None:

@@ -57,6 +57,15 @@ class HarvestApi(AtsApi):
         client = connection.client_digest("harvest", connection.secret("harvest_client_id"))
         return Budget(client, FIRST_LIMIT, WINDOW)
 
+    def fact_problem(self, name: str, value: str) -> str:
+        """Return a problem of a value that is no id: Harvest refuses a list that names one."""
+        if value.isascii() and value.isdigit():
+            return ""
+        return (
+            f"{name} should be a number, {self.rule_facts[name]}, and not “{value}”: the console "
+            "lists the numbers with their names"
+        )
+
     def check(self, connection: Connection) -> CheckSteps:
         """Ask for one entry of each list that rules and writers need."""
         lines = []
