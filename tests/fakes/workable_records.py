@@ -25,6 +25,9 @@ STAGES: list[Record] = [
     {"slug": kind, "name": kind.replace("-", " ").title(), "kind": kind, "position": position}
     for position, kind in enumerate(KINDS)
 ]
+STAGES.append(  # a slug that the name does not tell
+    {"slug": "tech-test-2", "name": "Tech Test (2)", "kind": "assessment", "position": len(KINDS)}
+)
 JOB: Record = {
     "title": "Office Manager", "code": None, "state": "published", "department": None,
     "subdomain": "groove-tech",

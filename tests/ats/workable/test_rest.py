@@ -156,6 +156,71 @@ def test_stage_and_job_match_in_every_spelling(
     assert len(world.orders()) == 1
 
 
+@pytest.mark.parametrize("sends_stage", ["name", "slug"])
+@pytest.mark.parametrize("stage", ["Tech Test (2)", "tech-test-2"])
+@pytest.mark.parametrize("way", ["updated_after", "sweep", "event"])
+def test_stage_whose_slug_the_name_does_not_tell_matches(
+    world: ApiWorld, workable: FakeWorkableApi, way: str, stage: str, sends_stage: Any
+) -> None:
+    workable.sends_stage = sends_stage
+    world.set_options(webhooks=True, poll="sweep" if way == "sweep" else "updated_after")
+    keep(world)
+    add_rule(world, match={"stage": stage})
+    candidate = workable.add(stage="applied")
+    workable.move(candidate, "tech-test-2")
+    if way == "event":
+        process(world)
+    else:
+        world.read_next()
+    assert len(world.orders()) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "order_count"),
+    [
+        ("Offer", 0),  # a stage is called like the kind
+        ("contract", 1),
+    ],
+)
+def test_kind_is_the_stage_where_no_stage_has_its_name(
+    world: ApiWorld, workable: FakeWorkableApi, kind: str, order_count: int
+) -> None:
+    workable.stages.append(
+        {"slug": "last-talk", "name": "Last Talk", "kind": kind.lower(), "position": 9}
+    )
+    match = {"stage": kind}
+    add_rule(world, match=match)
+    workable.add(stage="last-talk")
+    world.read_next()
+    assert len(world.orders()) == order_count
+    assert len(ApiGateway(world.services).find_matches(world.account_id, match)) == order_count
+
+
+def test_token_that_may_not_list_stages_still_orders(
+    world: ApiWorld, workable: FakeWorkableApi
+) -> None:
+    token = workable.issue_token("account", "groove-tech", scopes=("r_candidates",))
+    world.set_secret("api_token", token)
+    add_rule(world, match={"stage": "Phone Screen"})
+    workable.add(stage="phone-screen")
+    world.read_next()
+    assert len(world.orders()) == 1
+    assert "the scope r_jobs is missing" in world.cursor("changed_candidates").problems
+
+
+def test_stages_are_asked_for_once_a_round_and_only_with_candidates(
+    world: ApiWorld, workable: FakeWorkableApi
+) -> None:
+    add_rule(world)
+    workable.request_log.clear()
+    world.read_next()
+    assert [line.request.path for line in workable.request_log] == ["/spi/v3/candidates"]
+    workable.backlog(250, stage="applied")
+    world.read_next()
+    assert len(workable.requests("GET", "/stages")) == 1
+    assert len(workable.request_log) == 1 + 1 + 4  # the stages, and three pages
+
+
 @pytest.mark.parametrize("poll", ["updated_after", "sweep"])
 def test_move_that_changes_no_time_is_found(
     world: ApiWorld, workable: FakeWorkableApi, poll: str

@@ -17,7 +17,9 @@ from provider.ats.api import (
 )
 from provider.ats.settings import Address, Duration, Number, Setting, Text, YesNo
 from provider.ats.settings import Choice as ChoiceSetting
-from provider.ats.workable.rest.source import ChangedCandidates, StageSweep, api_base
+from provider.ats.workable.rest.address import api_base
+from provider.ats.workable.rest.source import ChangedCandidates, StageSweep
+from provider.ats.workable.rest.stages import stages_request
 from provider.ats.workable.rest.tokens import WorkableTokens
 from provider.ats.workable.rest.webhook import CandidateEvents, WorkableSubscriptions
 from provider.ats.workable.rest.writers import POLICIES, Comment, Rating, Tag
@@ -75,7 +77,7 @@ class WorkableApi(AtsApi):
     }
     rule_facts = {  # noqa: RUF012
         "job": "the shortcode or the title of a job",
-        "stage": "the name or the slug of a stage",
+        "stage": "the name, the slug or the kind of a stage",
     }
     required_facts = ("stage",)
     sources = (ChangedCandidates(), StageSweep())
@@ -199,6 +201,6 @@ def _choose_job(connection: Connection) -> ChooserSteps:
 
 
 def _choose_stage(connection: Connection) -> ChooserSteps:
-    response = yield ApiRequest("GET", f"{api_base(connection.settings)}/stages")
+    response = yield stages_request(connection)
     stages = response.json()["stages"] if response.is_success else []
     return [Choice(stage["slug"], stage["name"]) for stage in stages]

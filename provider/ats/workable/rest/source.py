@@ -16,6 +16,14 @@ from provider.ats.api import (
     UnreadableAnswer,
     Window,
 )
+from provider.ats.workable.rest.address import api_base
+from provider.ats.workable.rest.stages import (
+    StageList,
+    find_slugs,
+    read_stages,
+    stage_facts,
+    stages_request,
+)
 from provider.core.connections import Record
 
 PAGE_SIZE = 100
@@ -23,7 +31,11 @@ DAY = timedelta(days=1)
 
 
 class ChangedCandidates(Source):
-    """The candidates that changed since the window's start."""
+    """The candidates that changed since the window's start.
+
+    Before the first page with candidates is read, the stages are asked for, and then that page
+    again. A round in which nobody has changed costs one request.
+    """
 
     name = "changed_candidates"
 
@@ -38,6 +50,8 @@ class ChangedCandidates(Source):
 
     def request(self, connection: Connection, window: Window, state: PageState) -> ApiRequest:
         """Return the request of a page; the address of a next page is used as it is."""
+        if state.get("asks_stages"):
+            return stages_request(connection)
         if state["url"]:
             return ApiRequest("GET", state["url"])
         start = window.start.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -47,8 +61,15 @@ class ChangedCandidates(Source):
     def read(
         self, connection: Connection, window: Window, state: PageState, response: ApiResponse
     ) -> Page:
-        records, problems, following = _read_page(state["url"], response)
-        return Page(records, {"url": following} if following else None, problems)
+        """Return the page, or ask for the list of stages before it."""
+        if state.get("asks_stages"):
+            next_state = {"url": state["url"], "known": read_stages(response)}
+            return Page((), next_state, _stage_problems(response))
+        stages: StageList | None = state.get("known")
+        if stages is None and _has_candidates(response):
+            return Page((), {"url": state["url"], "asks_stages": True})
+        records, problems, following = _read_page(state["url"], response, stages or ())
+        return Page(records, {**state, "url": following} if following else None, problems)
 
 
 class StageSweep(Source):
@@ -66,11 +87,13 @@ class StageSweep(Source):
     def first_state(
         self, connection: Connection, conditions: Sequence[Mapping[str, str]]
     ) -> PageState | None:
-        stages = sorted({stage_slug(rule["stage"]) for rule in conditions})
-        return {"stages": stages, "url": None}
+        wanted = sorted({rule["stage"] for rule in conditions})
+        return {"wanted": wanted, "url": None, "asks_stages": True}
 
     def request(self, connection: Connection, window: Window, state: PageState) -> ApiRequest:
-        """Return the request of a page of the first stage that is left."""
+        """Return the request of the stages, or of a page of the first stage that is left."""
+        if state.get("asks_stages"):
+            return stages_request(connection)
         if state["url"]:
             return ApiRequest("GET", state["url"])
         # A rule may name a job by its title, so that the list cannot be asked for one job.
@@ -81,27 +104,22 @@ class StageSweep(Source):
         self, connection: Connection, window: Window, state: PageState, response: ApiResponse
     ) -> Page:
         """Return the page. A stage that does not exist is a problem, not an error."""
+        if state.get("asks_stages"):
+            known = read_stages(response)
+            slugs = sorted({slug for text in state["wanted"] for slug in find_slugs(known, text)})
+            next_state = {"stages": slugs, "known": known, "url": None}
+            return Page((), next_state, _stage_problems(response))
         stage, *others = state["stages"]
-        rest = {"stages": others, "url": None} if others else None
+        rest = {**state, "stages": others, "url": None} if others else None
         if response.status_code in (404, 422):
             return Page((), rest, [f"the stage {stage}"])
-        records, problems, following = _read_page(state["url"], response)
+        records, problems, following = _read_page(state["url"], response, state["known"])
         return Page(records, {**state, "url": following} if following else rest, problems)
 
 
-def api_base(settings: Mapping[str, Any]) -> str:
-    """Return the address of the account's API."""
-    return settings["api_base"] or f"https://{settings['subdomain']}.workable.com/spi/v3"
-
-
-def stage_slug(text: str) -> str:
-    """Return the slug of a stage's name: `phone-screen` of “Phone Screen”."""
-    return "-".join(text.casefold().split())
-
-
-def read_candidate(entry: Mapping[str, Any]) -> Record:
+def read_candidate(entry: Mapping[str, Any], stages: StageList) -> Record:
     """Return the record of a candidate; the stage may be a name or a slug."""
-    job, stage = entry.get("job") or {}, str(entry.get("stage") or "")
+    job = entry.get("job") or {}
     first_name, last_name = entry.get("firstname") or "", entry.get("lastname") or ""
     if not (first_name or last_name):  # either may be null though `name` is set
         first_name = entry.get("name") or ""
@@ -109,7 +127,7 @@ def read_candidate(entry: Mapping[str, Any]) -> Record:
         key=str(entry["id"]),
         facts={
             "job": tuple(str(job[name]) for name in ("shortcode", "title") if job.get(name)),
-            "stage": (stage, stage_slug(stage), stage.replace("-", " ")),
+            "stage": stage_facts(stages, str(entry.get("stage") or "")),
         },
         email=entry.get("email") or "",
         first_name=first_name,
@@ -123,8 +141,19 @@ def read_candidate(entry: Mapping[str, Any]) -> Record:
     )
 
 
+def _has_candidates(response: ApiResponse) -> bool:
+    return response.is_success and bool(response.json()["candidates"])
+
+
+def _stage_problems(response: ApiResponse) -> list[str]:
+    if response.is_success:
+        return []
+    missing = ": the scope r_jobs is missing" if response.status_code == 403 else ""
+    return [f"the stages, which Workable refuses with {response.status_code}{missing}"]
+
+
 def _read_page(
-    url: str | None, response: ApiResponse
+    url: str | None, response: ApiResponse, stages: StageList
 ) -> tuple[list[Record], list[str], str | None]:
     """Return the records, the problems, and the address of the next page."""
     if not response.is_success:
@@ -135,7 +164,7 @@ def _read_page(
     records, problems = [], []
     for entry in document["candidates"]:
         try:
-            records.append(read_candidate(entry))
+            records.append(read_candidate(entry, stages))
         except (AttributeError, KeyError, TypeError, ValueError):
             problems.append("a candidate without its fields")
     following = (document.get("paging") or {}).get("next")

@@ -18,7 +18,9 @@ from provider.ats.api import (
     UnreadableAnswer,
     Webhook,
 )
-from provider.ats.workable.rest.source import api_base, read_candidate
+from provider.ats.workable.rest.address import api_base
+from provider.ats.workable.rest.source import read_candidate
+from provider.ats.workable.rest.stages import read_stages, stages_request
 
 RENEWAL_TIME = timedelta(days=30)  # before the end of a subscription, which lives for a year
 EVENT_NAMES = ("candidate_moved", "candidate_created")
@@ -53,14 +55,15 @@ class CandidateEvents(Webhook):
         return (Event(str(document["id"]), str(data["id"])),)
 
     def lookup(self, record_key: str, connection: Connection) -> LookupSteps:
-        """Read the candidate."""
+        """Read the candidate, and the list of stages."""
         url = f"{api_base(connection.settings)}/candidates/{quote(record_key, safe='')}"
         response = yield ApiRequest("GET", url)
         if response.status_code == 404:
             return None
         if not response.is_success:
             raise UnreadableAnswer(f"Workable refuses the candidate: {response.status_code}")
-        return read_candidate(response.json()["candidate"])
+        stages = yield stages_request(connection)
+        return read_candidate(response.json()["candidate"], read_stages(stages))
 
 
 class WorkableSubscriptions(Subscriptions):

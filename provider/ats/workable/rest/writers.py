@@ -17,7 +17,7 @@ from provider.ats.api import (
     WriteTask,
 )
 from provider.ats.api.result_tags import is_result_tag, result_tag
-from provider.ats.workable.rest.source import api_base
+from provider.ats.workable.rest.address import api_base
 from provider.core.orders import COMPLETED, FINAL_STATUSES
 
 GRADES = {"failed": 0, "passed": 1, "excelled": 1}  # thumbs: negative, positive, definite
