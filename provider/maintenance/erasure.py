@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core import audit
 from provider.core.audit import Action
-from provider.core.connections import Arrival, WebhookEvent
+from provider.core.connections import Arrival, WebhookEvent, forget_pages
 from provider.core.kinds import KINDS
 from provider.core.orders import FINAL_STATUSES, Candidate, ErasedOrder, Order
 from provider.errors import Conflict
@@ -144,6 +144,7 @@ def _delete_rows(session: Session, order: Order) -> dict[str, int]:
         (Candidate, Candidate.id == order.candidate_id),
     ]
     counts: Counter[str] = Counter()
+    forget_pages(session, order.account_id)
     session.expunge_all()  # the objects of rows that will not exist
     for table_class, condition in conditions:
         _delete_with_children(

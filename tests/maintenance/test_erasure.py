@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import Table, select, update
 
 from provider.core import audit
-from provider.core.connections import WebhookEvent
+from provider.core.connections import SourceCursor, WebhookEvent
 from provider.core.connections.webhook_event import add_event
 from provider.core.kinds import KINDS
 from provider.core.orders import ErasedOrder, Order
@@ -43,7 +43,7 @@ PERSONAL_WORDS = (
     "Clear and to the point.",  # the note of a rating
     "192.0.2.7",  # the address at the consent
 )
-# Tables that an erasure does not touch: they have no column about a candidate.
+# Tables without a column about a candidate. An erasure deletes the stored pages of source_cursors.
 TABLES_WITHOUT_CANDIDATES = {
     "account_products",
     "account_secrets",
@@ -297,3 +297,17 @@ def test_candidate_of_a_rule_is_not_ordered_for_again(world: ApiWorld, services:
     world.read_next()
     assert (world.order_ids(), world.arrivals()) == ([], [])
     assert str(PERSON_ID) not in table_texts(services)
+
+
+def test_page_of_a_running_round_is_forgotten(world: ApiWorld, services: Services) -> None:
+    world.read()
+    (order_id,) = world.order_ids()
+    factories.finish_test(services, order_id)
+    deliver_everything(services)
+    page = {"page": 2, "entries": [PERSON]}
+    with services.db.writing() as session:
+        session.execute(update(SourceCursor).values(page_state=page, lease="a"))
+    erase(services, order_id)
+    assert PERSON["email"] not in table_texts(services)
+    cursor = world.cursor()
+    assert (cursor.page_state, cursor.lease) == (None, None)

@@ -45,7 +45,8 @@ class AwaitingChecks(Source):
     def request(self, connection: Connection, window: Window, state: PageState) -> ApiRequest:
         """Return the request of a page, or of one application of the page before."""
         if state.get("lookups"):
-            return check_request(connection, state["lookups"][0])
+            application_id = _application_id(connection, state["lookups"][0])
+            return check_request(connection, application_id)
         names, settings = connection.settings["parameters"], connection.settings
         query = urlencode({names["page"]: state["page"], names["size"]: state["size"]})
         url = f"{settings['base_url']}{settings['awaiting_path']}?{query}"
@@ -77,7 +78,7 @@ class AwaitingChecks(Source):
             if record.facts["check"] or not connection.settings["check_path"]:
                 records.append(record)
             else:
-                lookups.append(record.reply_context["application"])
+                lookups.append(_known_fields(connection, entry))
         following = None
         if len(entries) >= state["size"]:
             following = {**state, "page": state["page"] + 1, "total": total}
@@ -131,13 +132,33 @@ def refusal_text(subject: str, response: ApiResponse) -> str:
 
 
 def _read_application(connection: Connection, state: PageState, response: ApiResponse) -> Page:
-    rest = state["lookups"][1:]
+    """Return the record of one check; an answer that cannot be read stops no other."""
+    entry, *rest = state["lookups"]
     next_state = {**state, "lookups": rest} if rest else state["after"]
     if response.status_code in GONE_STATUS_CODES:
         return Page((), next_state)
+    check = f"the check of the application {_application_id(connection, entry)}"
     if not response.is_success:
-        raise UnreadableAnswer(refusal_text("a check", response))
-    return Page([read_record(connection, response.json())], next_state)
+        return Page((), next_state, [refusal_text(check, response)])
+    try:
+        document = response.json()
+        details = {name: value for name, value in document.items() if value not in (None, "")}
+        id_name = connection.settings["fields"]["application_id"]
+        record = read_record(connection, {**entry, **details, id_name: entry[id_name]})
+    except (UnreadableAnswer, AttributeError, KeyError, TypeError, ValueError):
+        return Page((), next_state, [check])
+    return Page([record], next_state)
+
+
+def _known_fields(connection: Connection, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the list tells about an application: its check's own page may lack it."""
+    names = connection.settings["fields"]
+    wanted = {names[name] for name in ("application_id", "candidate_id", *CONTACT_FIELDS)}
+    return {name: value for name, value in entry.items() if name in wanted}
+
+
+def _application_id(connection: Connection, entry: Mapping[str, Any]) -> str:
+    return _text(entry[connection.settings["fields"]["application_id"]])
 
 
 def list_entries(document: Any, list_key: str | None) -> Sequence[Any]:

@@ -21,7 +21,7 @@ from provider.core.connections.budget import ApiBudget, Budget, BudgetReading, l
 from provider.core.connections.connect_state import ConnectState
 from provider.core.connections.record import Record
 from provider.core.connections.rule import Rule, find_rule, matches, open_rules
-from provider.core.connections.source_cursor import SourceCursor, resume_sources
+from provider.core.connections.source_cursor import SourceCursor, forget_pages, resume_sources
 from provider.core.connections.webhook_event import WebhookEvent, webhook_address
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "WebhookEvent",
     "apply_rules",
     "find_rule",
+    "forget_pages",
     "forget_tokens",
     "get_previous_secrets",
     "get_secrets",

@@ -76,6 +76,19 @@ def restart_cursor(cursor: SourceCursor, now: datetime, *, from_start: bool) -> 
         cursor.read_until, cursor.page_state = START_OF_TIME, None
 
 
+def forget_pages(session: Session, account_id: int) -> None:
+    """Let an account's running rounds begin again: a stored page may name a candidate.
+
+    The leases end, or a page that is on its way would be stored after all.
+    """
+    session.execute(
+        update(SourceCursor)
+        .where(SourceCursor.account_id == account_id)
+        .values(page_state=None, lease=None, leased_until=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def due_cursors(session: Session, now: datetime) -> Sequence[SourceCursor]:
     """Return the cursors whose round is due and that no process has leased, oldest first."""
     query = select(SourceCursor).where(*_is_due(now)).order_by(SourceCursor.due_at)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from provider.ats import ADAPTERS
 from provider.core.accounts import Account
@@ -19,7 +20,7 @@ from tests.check_factories import complete_check, record_findings
 from tests.delivery.api_world import ApiWorld
 from tests.factories import ManualClock
 from tests.fakes.jobtrain import FIELDS, LABELS, FakeJobtrain, JobtrainNames
-from tests.fakes.vendor import hang_up
+from tests.fakes.vendor import hang_up, status
 
 RENAMED = JobtrainNames(
     base_path="/api/v7",
@@ -245,6 +246,47 @@ def test_closed_job_and_deleted_application_are_skipped(
     )
     world.read()
     assert world.orders() == ["cy@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "problem"),
+    [
+        (status(400), "Jobtrain refuses the check of the application 1 with 400: the format is"),
+        (status(422), "Jobtrain refuses the check of the application 1 with 422: a mandatory"),
+        (status(200, b"[]"), "the check of the application 1"),
+        (status(200, b"no JSON"), "the check of the application 1"),
+    ],
+)
+def test_check_that_cannot_be_read_stops_no_other(
+    world: ApiWorld, jobtrain: FakeJobtrain, failure: Any, problem: str
+) -> None:
+    jobtrain.sends_check_in_list = False
+    add_rule(world)
+    jobtrain.add(1)
+    jobtrain.add(2, email="bo@example.org")
+    jobtrain.fail_next("GET", "/DBS/1", failure)
+    world.read()
+    assert world.orders() == ["bo@example.org"]
+    expected = f"1 entries could not be read; the first: {problem}"
+    assert world.cursor("awaiting_checks").problems.startswith(expected)
+    world.read_next()
+    assert world.orders() == ["bo@example.org", "ana@example.org"]
+
+
+def test_check_that_tells_only_its_type_has_the_contact_of_the_list(
+    world: ApiWorld, jobtrain: FakeJobtrain
+) -> None:
+    jobtrain.sends_check_in_list = False
+    add_rule(world)
+    jobtrain.add(1, candidate_id=77)
+    body = b'{"CheckType": "Enhanced", "EmailAddress": null, "ApplicationID": ""}'
+    jobtrain.fail_next("GET", "/DBS/1", status(200, body))
+    world.read()
+    with world.services.db.reading() as session:
+        order = session.scalars(select(Order)).one()
+        assert (order.candidate.email, order.candidate.name) == ("ana@example.org", "Ana Li")
+        context = order.reply_context
+        assert (context["application"], context["candidate"]) == ("1", "77")
 
 
 @pytest.mark.parametrize(
