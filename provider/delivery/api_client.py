@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -36,6 +36,8 @@ from provider.services import Services
 # Shorter than the leases of rounds and writers, which send several requests.
 REQUEST_TIMEOUT_SECONDS = 20.0
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110, 9.2.2
+# A person waits for a check, and a thread of the server with her.
+MAX_CHECK_WAIT = timedelta(seconds=60)
 DEFAULT_WAIT = timedelta(seconds=30)  # after a 429 that names no time
 
 T = TypeVar("T")
@@ -76,17 +78,7 @@ class ApiClient:
         `is_reserved` says that the budget was asked before. Raises CallDelayed,
         CredentialsRefused, or CallFailed for any other reason to wait.
         """
-        flow = api.used_flow(connection.settings)
-        if flow is not None:
-            connection = self.tokens.add_to(flow, connection)
-        if not is_reserved:
-            self._reserve(api, connection, is_round=is_round)
-        response = self._exchange(api, connection, request)
-        if flow is not None and api.verdict(response) is Verdict.TOKEN_REFUSED:
-            refused = connection.access_token
-            connection = self.tokens.add_to(flow, connection, refused=refused)
-            self._reserve(api, connection, is_round=is_round)
-            response = self._exchange(api, connection, request)
+        response = self._ask(api, connection, request, is_round=is_round, is_reserved=is_reserved)
         _require_answer(api, response, self._services.now())
         return response
 
@@ -132,25 +124,64 @@ class ApiClient:
     def try_steps(
         self, api: AtsApi, connection: Connection, check: Callable[[Connection], CheckSteps]
     ) -> CheckReport:
-        """Send the requests of a check, which reads every answer; a failure is a sentence."""
+        """Send the requests of a check, which reads every answer; a failure is a sentence.
+
+        Where the budget is spent, the check waits for more, `MAX_CHECK_WAIT` in all.
+        """
+        end = self._services.now() + MAX_CHECK_WAIT
         steps = check(connection)
         response = None
         try:
             while True:
                 trial, request = steps.send(response) if response else next(steps)
-                if flow := api.used_flow(trial.settings):
-                    trial = self.tokens.add_to(flow, trial)
-                with suppress(CallDelayed):  # people wait for a check, which is a few requests
-                    self._reserve(api, trial)
-                response = self._exchange(api, trial, request)
+                response = self._try(api, trial, request, end)
         except StopIteration as end:
             report: CheckReport = end.value
             return report
+        except CallDelayed as error:
+            return CheckReport([CheckLine(False, error.advice)])
         except (CallFailed, UnreadableAnswer) as error:
             return CheckReport([CheckLine(False, str(error))])
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             text = f"The ATS's answer has another form than documented ({type(error).__name__})"
             return CheckReport([CheckLine(False, text)])
+
+    def _try(
+        self, api: AtsApi, connection: Connection, request: ApiRequest, end: datetime
+    ) -> ApiResponse:
+        """Send one request of a check, and wait for the budget until `end`."""
+        while True:
+            try:
+                response = self._ask(api, connection, request)
+                _require_budget(api, response, self._services.now())
+            except CallDelayed as error:
+                self.wait(error, end)
+            else:
+                _require_no_page(response)
+                return response
+
+    def _ask(
+        self,
+        api: AtsApi,
+        connection: Connection,
+        request: ApiRequest,
+        *,
+        is_round: bool = False,
+        is_reserved: bool = False,
+    ) -> ApiResponse:
+        """Send one request, and once more with a new token where the token is refused."""
+        flow = api.used_flow(connection.settings)
+        if flow is not None:
+            connection = self.tokens.add_to(flow, connection)
+        if not is_reserved:
+            self._reserve(api, connection, is_round=is_round)
+        response = self._exchange(api, connection, request)
+        if flow is not None and api.verdict(response) is Verdict.TOKEN_REFUSED:
+            refused = connection.access_token
+            connection = self.tokens.add_to(flow, connection, refused=refused)
+            self._reserve(api, connection, is_round=is_round)
+            response = self._exchange(api, connection, request)
+        return response
 
     def _exchange(self, api: AtsApi, connection: Connection, request: ApiRequest) -> ApiResponse:
         _require_host(request, api.allowed_hosts(connection))
@@ -236,13 +267,23 @@ def _require_host(request: ApiRequest, allowed_hosts: frozenset[str]) -> None:
 
 def _require_answer(api: AtsApi, response: ApiResponse, now: datetime) -> None:
     code, verdict = response.status_code, api.verdict(response)
-    if verdict is Verdict.TOO_MANY:
-        wait = _wait_of(response, api.read_budget(response, now), now)
-        raise CallDelayed(wait, is_answer=True)
+    _require_budget(api, response, now)
     if verdict in (Verdict.TOKEN_REFUSED, Verdict.ACCOUNT_REFUSED):
         raise CredentialsRefused(f"The ATS refuses the account's credentials with {code}", code)
     if verdict is Verdict.LATER:
         raise CallFailed(f"The ATS has trouble: it answers {code}", code)
+    _require_no_page(response)
+
+
+def _require_budget(api: AtsApi, response: ApiResponse, now: datetime) -> None:
+    if api.verdict(response) is Verdict.TOO_MANY:
+        wait = _wait_of(response, api.read_budget(response, now), now)
+        raise CallDelayed(wait, is_answer=True)
+
+
+def _require_no_page(response: ApiResponse) -> None:
+    """Raise CallFailed for a redirect, and for a web page that a success brings."""
+    code = response.status_code
     if 300 <= code < 400:
         raise CallFailed(f"The ATS redirects with {code}: the address in the settings is old", code)
     if response.is_success and "text/html" in response.header("Content-Type").lower():
