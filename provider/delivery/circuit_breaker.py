@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.accounts import Account
-from provider.outbox import AttemptResult, Claim, Pause, QueueName
+from provider.core.connections import secrets_revision
+from provider.outbox import WRITER, AttemptResult, Claim, Pause, QueueName
 
 FAILURE_THRESHOLD = 5  # failures in a row after which a destination is paused
 # Waits between probes of a paused destination; the last one repeats.
@@ -97,7 +98,7 @@ class CircuitBreaker:
     ) -> None:
         scope = QueueName.parse(result.claim.queue).pause_scopes[1]
         if result.outcome.failure_scope == "account":
-            if not _is_token_replaced(session, result):
+            if not _are_credentials_replaced(session, result):
                 self._pause(session, scope, result, pauses, now)
         elif result.outcome.decision == "delivered":
             self._resume(session, scope, pauses)
@@ -162,13 +163,16 @@ def add_jitter(wait: timedelta) -> timedelta:
     return wait * random.uniform(1 - JITTER_RATIO, 1 + JITTER_RATIO)  # noqa: S311  (no secret)
 
 
-def _is_token_replaced(session: Session, result: AttemptResult) -> bool:
-    """Return whether the account got another token since: then a rejection is outdated."""
-    if result.outcome.token_encrypted is None:
+def _are_credentials_replaced(session: Session, result: AttemptResult) -> bool:
+    """Return whether the account got other credentials since: then a rejection is outdated."""
+    used = result.outcome.credentials_revision
+    if used is None:
         return False
-    account_id = QueueName.parse(result.claim.queue).account_id
-    current = session.scalar(select(Account.callback_token).where(Account.id == account_id))
-    return (current or b"") != result.outcome.token_encrypted
+    queue_name = QueueName.parse(result.claim.queue)
+    if queue_name.channel == WRITER:
+        return secrets_revision(session, queue_name.account_id) != used
+    query = select(Account.callback_token).where(Account.id == queue_name.account_id)
+    return (session.scalar(query) or b"") != used
 
 
 def _sorted_by_scope(results: Sequence[AttemptResult], scope_index: int) -> list[AttemptResult]:

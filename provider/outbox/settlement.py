@@ -103,7 +103,7 @@ class Outcome:
     destination pauses it: the destination stated that it concerns more than this message.
     `pause_duration` is a wait that the receiver asks
     for, for the whole queue. An outcome with `is_sent` False says nothing about the destination.
-    `token_encrypted` is the account's token that the attempt used.
+    `credentials_revision` names the account's credentials that the attempt used.
     """
 
     decision: str
@@ -115,7 +115,7 @@ class Outcome:
     pauses_at_once: bool = False
     pause_duration: timedelta | None = None
     is_sent: bool = True
-    token_encrypted: bytes | None = None
+    credentials_revision: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from provider.core.connections.account_secret import (
     get_previous_secrets,
     get_secrets,
     has_secrets,
+    secrets_revision,
     set_secret,
 )
 from provider.core.connections.api_token import ApiToken, forget_tokens
@@ -53,6 +54,7 @@ __all__ = [
     "open_rules",
     "reserve",
     "resume_sources",
+    "secrets_revision",
     "set_secret",
     "webhook_address",
 ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from sqlalchemy import ForeignKey, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -56,6 +57,15 @@ def get_secrets(session: Session, secret_box: SecretBox, account: Account) -> Ma
         row.name: secret_box.decrypt(row.value_encrypted, _row_path(account.public_id, row.name))
         for row in rows
     }
+
+
+def secrets_revision(session: Session, account_id: int) -> bytes:
+    """Return a digest that changes with every secret that is set, also to the same value."""
+    query = select(AccountSecret.name, AccountSecret.value_encrypted).where(
+        AccountSecret.account_id == account_id
+    )
+    rows = session.execute(query.order_by(AccountSecret.name))
+    return sha256(b"".join(row.name.encode() + row.value_encrypted for row in rows)).digest()
 
 
 def has_secrets(session: Session, account_id: int) -> bool:

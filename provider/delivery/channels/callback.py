@@ -79,7 +79,7 @@ class CallbackDelivery:
             return Outcome("retry", error=str(error), failure_scope="destination")
         now = self.channel.services.now()
         outcome = self.credentials.adapter.classify_response(response, self.past_status_codes, now)
-        return replace(outcome, token_encrypted=self.credentials.token_encrypted)
+        return replace(outcome, credentials_revision=self.credentials.token_encrypted)
 
     def _headers(self) -> dict[str, str]:
         return {
@@ -104,7 +104,7 @@ class BlockedDelivery:
             error=self.credentials.token_error,
             failure_scope="account",
             is_sent=False,
-            token_encrypted=self.credentials.token_encrypted,
+            credentials_revision=self.credentials.token_encrypted,
         )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +19,7 @@ from provider.ats.api import (
     WriteTask,
 )
 from provider.core.accounts import Account
+from provider.core.connections import secrets_revision
 from provider.core.orders import REPORT, Order
 from provider.core.orders.queries import get_result
 from provider.core.report import build_report
@@ -52,6 +53,7 @@ class WriterDelivery:
     document: dict[str, Any]
     target: dict[str, Any]
     email: str
+    credentials_revision: bytes
     account_error: str  # why the account cannot write at present; empty if it can
 
     @property
@@ -60,6 +62,9 @@ class WriterDelivery:
 
     def send(self) -> Outcome:
         """Send the writer's requests; an attempt that broke off is looked for before a repeat."""
+        return replace(self._send(), credentials_revision=self.credentials_revision)
+
+    def _send(self) -> Outcome:
         if self.account_error:
             return Outcome(
                 "retry",
@@ -154,6 +159,8 @@ class WriterChannel(Channel):
         writer = adapter.api.find_writer(claim.topic) if adapter.api else None
         if adapter.api is None or writer is None:
             raise Invalid(f"This version has no writer {claim.topic}")
+        # Read before the secrets: one that is replaced in between is then not held against them.
+        revision = secrets_revision(session, account.id)
         connection, account_error = self._connect(session, account, adapter.api)
         body = claim.get_body(self.services.secret_box)
         if body is None:
@@ -170,6 +177,7 @@ class WriterChannel(Channel):
             document,
             dict(order.reply_context),
             order.candidate.email,
+            revision,
             account_error,
         )
 

@@ -16,7 +16,7 @@ from tests import factories
 from tests.delivery.api_world import ApiWorld, dummy_server
 from tests.dummy_ats import KEY, FakeDummy, registered_dummy
 from tests.factories import ManualClock
-from tests.fakes.vendor import hang_up, html_page, status
+from tests.fakes.vendor import VendorRequest, hang_up, html_page, status
 
 
 @pytest.fixture
@@ -142,6 +142,23 @@ def test_refused_key_pauses_the_writers_and_a_new_key_resumes_them(
     world.set_secret("key", "another key")
     world.deliver(dispatcher)
     assert len(notes(fake)) == 1
+
+
+@pytest.mark.both
+def test_key_replaced_during_a_request_pauses_nothing(
+    world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str
+) -> None:
+    def replace_key(request: VendorRequest) -> None:
+        fake.before_request.clear()
+        fake.key = "another key"
+        world.set_secret("key", "another key")
+
+    factories.finish_test(world.services, order)
+    fake.before_request.append(replace_key)
+    world.deliver(dispatcher)
+    world.deliver(dispatcher)
+    assert notes(fake) == [f"Reasoning: excelled [order {order}, 1]"]
+    assert "refuses the account's credentials with 401" in world.stored_texts()
 
 
 def test_too_many_requests_pause_the_queue_as_the_ats_asks(
