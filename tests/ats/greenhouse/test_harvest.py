@@ -268,6 +268,21 @@ def test_missing_scope_rejects_the_note_alone(
 
 
 @pytest.mark.parametrize("resource", ["notes", "attachments"])
+def test_missing_scope_of_the_look_before_a_repeat_is_named(
+    world: ApiWorld, harvest: FakeHarvest, dispatcher: Dispatcher, resource: str
+) -> None:
+    add_rule(world)
+    harvest.apply(STAGE)
+    world.read_next()
+    harvest.scopes.discard(f"harvest:{resource}:list")
+    harvest.fail_next("POST", f"/v3/{resource}", status(500), after=True)
+    finish(world, dispatcher)
+    world.clock.advance(timedelta(minutes=1))
+    world.deliver(dispatcher)
+    assert f"the scope harvest:{resource}:list is missing" in world.stored_texts()
+
+
+@pytest.mark.parametrize("resource", ["notes", "attachments"])
 @pytest.mark.parametrize("failure", [hang_up, status(500)])
 def test_write_whose_answer_was_lost_is_there_once(
     world: ApiWorld,

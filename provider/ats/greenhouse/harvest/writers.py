@@ -41,7 +41,7 @@ class Note(Writer):
         base, candidate_id = connection.settings["api_base"], task.target[CANDIDATE_KEY]
         if task.is_repeated:
             url = f"{base}/notes?candidate_ids={candidate_id}&per_page=500"
-            bodies = yield from _read_values(url, "body")
+            bodies = yield from _read_values(url, "body", "harvest:notes:list")
             if any(task.document["marker"] in body for body in bodies):
                 return "The note is there already"
         document = {
@@ -76,7 +76,7 @@ class Attachment(Writer):
         filename = task.document["filename"]
         if task.is_repeated:
             url = f"{base}/attachments?application_ids={application_id}&per_page=500"
-            names = yield from _read_values(url, "filename")
+            names = yield from _read_values(url, "filename", "harvest:attachments:list")
             if filename in names:
                 return f"The file {filename} is there already"
         pdf = task.render_pdf()
@@ -92,12 +92,12 @@ class Attachment(Writer):
         return f"The file {filename} is attached"
 
 
-def _read_values(url: str, name: str) -> Any:
+def _read_values(url: str, name: str, scope: str) -> Any:
     """Return one field of the newest entries of a list."""
     values: list[str] = []
     for _ in range(MAX_LOOKED_AT_PAGES):
         response = yield ApiRequest("GET", url)
-        _require_success(response, "to list what is there", "harvest:notes:list")
+        _require_success(response, "to list what is there", scope)
         values += [str(row.get(name) or "") for row in response.json()]
         following = next_url(response)
         if not following:
