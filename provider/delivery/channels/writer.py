@@ -1,7 +1,7 @@
 """Writers: what an adapter writes through its ATS's API, such as a tag or a note."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -54,6 +54,7 @@ class WriterDelivery:
     target: dict[str, Any]
     email: str
     credentials_revision: bytes
+    is_wanted: bool  # False if a switch was turned off after the message was appended
     account_error: str  # why the account cannot write at present; empty if it can
 
     @property
@@ -65,6 +66,9 @@ class WriterDelivery:
         return replace(self._send(), credentials_revision=self.credentials_revision)
 
     def _send(self) -> Outcome:
+        if not self.is_wanted:
+            text = "Nothing was written: the account's settings no longer ask for it"
+            return Outcome("delivered", response_excerpt=text, is_sent=False)
         if self.account_error:
             return Outcome(
                 "retry",
@@ -162,9 +166,10 @@ class WriterChannel(Channel):
         # Read before the secrets: one that is replaced in between is then not held against them.
         revision = secrets_revision(session, account.id)
         connection, account_error = self._connect(session, account, adapter.api)
+        payload = claim.get_payload(self.services.secret_box)
         body = claim.get_body(self.services.secret_box)
         if body is None:
-            summary = self._summarise(session, order, claim)
+            summary = self._summarise(session, order, payload)
             document = writer.render(summary, connection.settings)
         else:
             document = json.loads(body)
@@ -178,6 +183,7 @@ class WriterChannel(Channel):
             dict(order.reply_context),
             order.candidate.email,
             revision,
+            writer.writes(payload["status"], connection.settings),
             account_error,
         )
 
@@ -191,8 +197,9 @@ class WriterChannel(Channel):
         missing = api.missing(connection)
         return connection, f"Not set yet: {', '.join(missing)}" if missing else ""
 
-    def _summarise(self, session: Session, order: Order, claim: Claim) -> OrderSummary:
-        payload = claim.get_payload(self.services.secret_box)
+    def _summarise(
+        self, session: Session, order: Order, payload: Mapping[str, Any]
+    ) -> OrderSummary:
         result, report_url = None, ""
         if payload["result"]:
             result, tokens = get_result(

@@ -71,6 +71,37 @@ def test_switch_off_writes_nothing(world: ApiWorld, order: str) -> None:
     assert world.message_states() == {}
 
 
+@pytest.mark.parametrize("has_failed", [False, True])
+def test_switch_off_after_the_result_writes_nothing(
+    world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str, has_failed: bool
+) -> None:
+    factories.finish_test(world.services, order)
+    if has_failed:
+        fake.fail_next("POST", "/notes", status(503))
+        world.deliver(dispatcher)
+    world.set_options(notes=False)
+    fake.request_log.clear()
+    world.clock.advance(timedelta(minutes=1))
+    world.deliver(dispatcher)
+    assert fake.request_log == []
+    assert world.message_states() == {"note": ["delivered"]}
+    assert "the account's settings no longer ask for it" in world.stored_texts()
+
+
+def test_message_that_nobody_wants_resumes_no_paused_account(
+    world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str
+) -> None:
+    fake.key = "another key"
+    factories.finish_test(world.services, order)
+    world.deliver(dispatcher)
+    world.set_options(notes=False)
+    world.clock.advance(timedelta(hours=1))
+    assert world.deliver(dispatcher) == 1
+    scope = f"account/{world.account_id}/{WRITER}"
+    with world.services.db.reading() as session:
+        assert scope in outbox.active_pauses(session, [scope])
+
+
 @pytest.mark.parametrize("failure", [hang_up, status(500), status(503), html_page])
 def test_write_whose_answer_was_lost_is_not_repeated(
     world: ApiWorld, dispatcher: Dispatcher, fake: FakeDummy, order: str, failure: object
