@@ -167,7 +167,7 @@ def arrivals(account_name: str, refused: bool, as_json: bool) -> None:
 @rule.command()
 @click.argument("account_name", metavar="ACCOUNT")
 def resume(account_name: str) -> None:
-    """Let rounds go on that stopped because they placed very many orders."""
+    """Let rounds go on that stopped: after very many orders, or a refusal of the list."""
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, account_name, lock=True)
         count = resume_sources(session, account.id, services.now())

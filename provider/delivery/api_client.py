@@ -38,7 +38,6 @@ REQUEST_TIMEOUT_SECONDS = 20.0
 IDEMPOTENT_METHODS = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 # A person waits for a check, and a thread of the server with her.
 MAX_CHECK_WAIT = timedelta(seconds=60)
-DEFAULT_WAIT = timedelta(seconds=30)  # after a 429 that names no time
 
 T = TypeVar("T")
 
@@ -196,7 +195,8 @@ class ApiClient:
         _require_host(request, allowed_hosts)
         response, now = self._send(request), self._services.now()
         if response.status_code == 429:
-            raise CallDelayed(_wait_of(response, BudgetReading(), now), is_answer=True)
+            wait = _wait_of(response, BudgetReading(), now, AtsApi.default_wait)
+            raise CallDelayed(wait, is_answer=True)
         return response
 
     def _send(self, request: ApiRequest) -> ApiResponse:
@@ -238,7 +238,7 @@ class ApiClient:
             return
         reading = api.read_budget(response, now)
         if api.verdict(response) is Verdict.TOO_MANY:
-            resets_at = now + _wait_of(response, reading, now)
+            resets_at = now + _wait_of(response, reading, now, api.default_wait)
             reading = replace(reading, remaining=0, resets_at=resets_at)
         if reading != BudgetReading():
             with self._services.db.writing() as session:
@@ -277,7 +277,7 @@ def _require_answer(api: AtsApi, response: ApiResponse, now: datetime) -> None:
 
 def _require_budget(api: AtsApi, response: ApiResponse, now: datetime) -> None:
     if api.verdict(response) is Verdict.TOO_MANY:
-        wait = _wait_of(response, api.read_budget(response, now), now)
+        wait = _wait_of(response, api.read_budget(response, now), now, api.default_wait)
         raise CallDelayed(wait, is_answer=True)
 
 
@@ -291,9 +291,11 @@ def _require_no_page(response: ApiResponse) -> None:
         raise CallFailed("A web page came in place of the ATS's answer", code)
 
 
-def _wait_of(response: ApiResponse, reading: BudgetReading, now: datetime) -> timedelta:
+def _wait_of(
+    response: ApiResponse, reading: BudgetReading, now: datetime, default: timedelta
+) -> timedelta:
     """Return how long a 429 asks us to wait."""
     wait = parse_retry_after(response.headers, now)
     if wait is None and reading.resets_at is not None and reading.resets_at > now:
         wait = reading.resets_at - now
-    return min(wait or DEFAULT_WAIT, MAX_QUEUE_PAUSE)
+    return min(wait or default, MAX_QUEUE_PAUSE)

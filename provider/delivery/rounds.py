@@ -7,7 +7,7 @@ A round that is killed goes on with the same page, and a record that is read aga
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -24,6 +24,7 @@ from provider.ats.api import (
     Page,
     PageState,
     Source,
+    SourceStopped,
     UnreadableAnswer,
     Window,
 )
@@ -102,6 +103,8 @@ class Round:
             self._postpone("", error.wait)
         except CredentialsRefused as error:
             self._postpone(str(error), TOKEN_PROBE_INTERVAL)
+        except SourceStopped as error:
+            self._stop(str(error))
         except (UnreadableAnswer, WrongHost) as error:
             # The next round begins again with the first page. Its window has the same start.
             self._postpone(str(error), restart=True)
@@ -190,6 +193,14 @@ class Round:
             log.warning("source_lease_lost")
         if error:
             log.warning("source_not_read", error=error)
+
+    def _stop(self, reason: str) -> None:
+        """Read the source no more until staff let it go on, with the first page."""
+        with suppress(LeaseLost), self._leased() as (_, cursor):
+            cursor.page_state = None
+            cursor.stopped_reason = to_storable_text(reason)[:MAX_ERROR_LENGTH]
+            _release(cursor, self.services.now())
+        log.warning("source_stopped", reason=reason)
 
     def _release(self) -> None:
         with self._leased() as (_, cursor):

@@ -12,7 +12,13 @@ from provider.ats.api.base import (
     parse_moment,
 )
 from provider.ats.api.connection import Connection
-from provider.ats.api.http import JSON_TYPE, ApiRequest, ApiResponse, UnreadableAnswer
+from provider.ats.api.http import (
+    JSON_TYPE,
+    ApiRequest,
+    ApiResponse,
+    SourceStopped,
+    UnreadableAnswer,
+)
 from provider.ats.api.source import CANDIDATE_KEY, Page, PageState, Source, Window
 from provider.ats.api.subscriptions import Subscriptions, SubscriptionSteps
 from provider.ats.api.token_flow import TokenFlow, TokenRefused, Tokens, form_request
@@ -38,6 +44,7 @@ __all__ = [
     "Page",
     "PageState",
     "Source",
+    "SourceStopped",
     "Steps",
     "SubscriptionSteps",
     "Subscriptions",

@@ -78,6 +78,8 @@ class AtsApi(ABC):
     secrets: ClassVar[Mapping[str, str]] = {}
     required_settings: ClassVar[tuple[str, ...]] = ()
     required_secrets: ClassVar[tuple[str, ...]] = ()
+    # The wait after a 429 that names no time.
+    default_wait: ClassVar[timedelta] = timedelta(seconds=30)
     rule_facts: ClassVar[Mapping[str, str]] = {}
     required_facts: ClassVar[tuple[str, ...]] = ()
     sources: ClassVar[tuple[Source, ...]] = ()

@@ -13,6 +13,10 @@ class UnreadableAnswer(Exception):
     """An answer does not have the form that the ATS documents; the message is one sentence."""
 
 
+class SourceStopped(UnreadableAnswer):
+    """An answer after which the source may be asked no more until people have acted."""
+
+
 @dataclass(frozen=True)
 class ApiRequest:
     """One request; the adapter adds the credentials when it is sent."""

@@ -67,4 +67,8 @@ class Source(ABC):
     def read(
         self, connection: Connection, window: Window, state: PageState, response: ApiResponse
     ) -> Page:
-        """Return the page; UnreadableAnswer if the answer has another form."""
+        """Return the page.
+
+        UnreadableAnswer if the answer has another form. SourceStopped if the same request again is
+        useless.
+        """

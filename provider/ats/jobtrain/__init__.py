@@ -1,7 +1,7 @@
 """Jobtrain: a candidate who awaits a check is ordered, and each status is returned."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from provider.ats.api import (
@@ -62,6 +62,7 @@ class JobtrainApi(AtsApi):
         "api_password": "the API Password of the system user",
     }
     required_settings = ("base_url",)
+    default_wait = timedelta(seconds=60)
     required_secrets = ("client_id", "api_key")
     rule_facts = {"check": "the type of check that the candidate awaits"}  # noqa: RUF012
     required_facts = ("check",)

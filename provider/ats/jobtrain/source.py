@@ -13,6 +13,7 @@ from provider.ats.api import (
     Page,
     PageState,
     Source,
+    SourceStopped,
     UnreadableAnswer,
     Window,
 )
@@ -20,6 +21,7 @@ from provider.core.connections import Record
 
 ACCEPT_JSON = {"Accept": "application/json"}
 GONE_STATUS_CODES = (404, 410)  # an application or its job, not the list
+STOP_STATUS_CODES = (400, 418, 422)  # the same list again gets the same answer
 CONTACT_FIELDS = ("email", "first_name", "last_name", "phone", "job_title", "job_reference")
 MAX_RESTARTS = 5  # of one round whose list changes while it is read
 
@@ -60,6 +62,8 @@ class AwaitingChecks(Source):
             return _read_application(connection, state, response)
         if response.status_code == 413 and state["size"] > 1:
             return Page((), {"page": 1, "size": state["size"] // 2})
+        if response.status_code in STOP_STATUS_CODES:
+            raise SourceStopped(refusal_text("the list", response))
         if not response.is_success:
             raise UnreadableAnswer(refusal_text("the list", response))
         document = response.json()

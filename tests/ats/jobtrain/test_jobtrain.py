@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from provider.ats import ADAPTERS
 from provider.core.accounts import Account
-from provider.core.connections import ApiToken
+from provider.core.connections import ApiToken, resume_sources
 from provider.core.kinds.check import Check
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
@@ -292,11 +292,9 @@ def test_check_that_tells_only_its_type_has_the_contact_of_the_list(
 @pytest.mark.parametrize(
     ("code", "error"),
     [
-        (400, "the format is wrong: check the paths and field names of the account"),
         (403, "The ATS refuses the account's credentials with 403"),
         (408, "The ATS has trouble: it answers 408"),
-        (418, "it names its answer a joke"),
-        (422, "a mandatory field is missing"),
+        (409, "Jobtrain has another value already"),
         (500, "The ATS has trouble: it answers 500"),
         (503, "The ATS has trouble: it answers 503"),
     ],
@@ -312,6 +310,50 @@ def test_code_of_the_list_means_what_the_table_says(
     world.clock.advance(timedelta(hours=1))
     world.read()
     assert world.orders() == ["ana@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (400, "the format is wrong: check the paths and field names of the account"),
+        (418, "it names its answer a joke: tell Jobtrain"),
+        (422, "a mandatory field is missing: check the field names of the account"),
+    ],
+)
+def test_code_that_comes_again_stops_the_reading_of_the_list(
+    world: ApiWorld, jobtrain: FakeJobtrain, code: int, reason: str
+) -> None:
+    add_rule(world)
+    jobtrain.add(1)
+    jobtrain.refuse_next("GET", "/DBS/Awaiting", code)
+    world.read()
+    expected = f"Jobtrain refuses the list with {code}: {reason}"
+    assert world.cursor("awaiting_checks").stopped_reason == expected
+    jobtrain.request_log.clear()
+    world.clock.advance(timedelta(days=1))
+    world.read()
+    assert jobtrain.request_log == []
+    with world.services.db.writing() as session:
+        resume_sources(session, world.account_id, world.clock.now())
+    world.read()
+    assert world.orders() == ["ana@example.org"]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "seconds"),
+    [
+        (status(429), 60),
+        (status(429, Retry_After="20"), 20),
+    ],
+)
+def test_too_many_requests_wait_a_minute_or_as_jobtrain_asks(
+    world: ApiWorld, jobtrain: FakeJobtrain, refusal: Any, seconds: int
+) -> None:
+    add_rule(world)
+    jobtrain.fail_next("GET", "/DBS/Awaiting", refusal)
+    world.read()
+    wait = world.cursor("awaiting_checks").due_at - world.clock.now()
+    assert wait == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
