@@ -41,7 +41,12 @@ DELIVERY_LABELS = {
     "parked": "Failed",
     "superseded": "No longer needed",
 }
-OUTCOME_LABELS = {"delivered": "Delivered", "retry": "Try again later", "rejected": "Rejected"}
+OUTCOME_LABELS = {
+    "delivered": "Delivered",
+    "retry": "Try again later",
+    "rejected": "Rejected",
+    "not_needed": "No longer needed",
+}
 EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "pending": "Waiting for the candidate",
     "placed": "Order placed",

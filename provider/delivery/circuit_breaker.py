@@ -100,7 +100,7 @@ class CircuitBreaker:
         if result.outcome.failure_scope == "account":
             if not _are_credentials_replaced(session, result):
                 self._pause(session, scope, result, pauses, now)
-        elif result.outcome.decision == "delivered" and result.outcome.is_sent:
+        elif result.outcome.decision == "delivered":
             self._resume(session, scope, pauses)
 
     def _update_queue(

@@ -137,7 +137,7 @@ class Attempt(Base):
     number: Mapped[int]
     started_at: Mapped[datetime]
     duration_ms: Mapped[int]
-    outcome: Mapped[str] = mapped_column(String(12))  # delivered, retry, rejected
+    outcome: Mapped[str] = mapped_column(String(12))  # see `Outcome.decision`
     status_code: Mapped[int | None]
     response_excerpt: Mapped[str] = mapped_column(Text, default="")
     error: Mapped[str] = mapped_column(Text, default="")

@@ -96,7 +96,9 @@ _ATTEMPT_INSERT = insert(Attempt.__table__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one attempt; `decision` is delivered, retry or rejected.
+    """The result of one attempt; `decision` is delivered, retry, rejected or not_needed.
+
+    A message that is rejected fails. One that is not_needed is settled, and nobody must act.
 
     `failure_scope` names a cause that stops more than this message: `destination` (it does not
     answer) or `account` (its token is rejected). With `pauses_at_once` one such failure of a
@@ -148,12 +150,13 @@ def settle(session: Session, results: Sequence[AttemptResult], now: datetime) ->
 
 
 def _settle(session: Session, results: Sequence[AttemptResult], now: datetime) -> set[str]:
-    delivered, rejected, retried = (
+    delivered, rejected, not_needed, retried = (
         [result for result in results if result.outcome.decision == decision]
-        for decision in ("delivered", "rejected", "retry")
+        for decision in ("delivered", "rejected", "not_needed", "retry")
     )
     settled_ids = _settle_as(session, delivered, DELIVERED, now)
     settled_ids |= _settle_as(session, rejected, PARKED, now)
+    settled_ids |= _settle_as(session, not_needed, SUPERSEDED, now)
     for result in retried:
         settled_ids |= _schedule_retry(session, result)
     settled = [result for result in results if result.claim.message_id in settled_ids]

@@ -117,13 +117,15 @@ class Greenhouse(AtsAdapter):
     ) -> Outcome:
         """Return the outcome. The first 4xx is final, unless it is about the key or the rate.
 
-        Greenhouse takes the PATCH only for candidates who are active and not hired.
+        Greenhouse takes the PATCH only for candidates who are active and not hired. For the
+        others the message is no longer needed: nobody can do anything about them.
         """
         outcome = super().classify_response(response, past_status_codes, now)
         code = response.status_code
         if code < 400 or code in TOKEN_REJECTED_STATUS_CODES or not is_rejection(code):
             return outcome
-        error = f"Greenhouse refuses with {code}"
-        if code == 404:
-            error += ": the candidate may be hired or no longer active"
-        return replace(outcome, decision="rejected", retry_after=None, error=error)
+        error = (
+            f"Greenhouse answers {code} and takes no result: the candidate may be hired or no "
+            "longer active"
+        )
+        return replace(outcome, decision="not_needed", retry_after=None, error=error)

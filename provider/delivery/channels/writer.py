@@ -68,7 +68,7 @@ class WriterDelivery:
     def _send(self) -> Outcome:
         if not self.is_wanted:
             text = "Nothing was written: the account's settings no longer ask for it"
-            return Outcome("delivered", response_excerpt=text, is_sent=False)
+            return Outcome("not_needed", response_excerpt=text, is_sent=False)
         if self.account_error:
             return Outcome(
                 "retry",

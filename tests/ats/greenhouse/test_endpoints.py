@@ -12,7 +12,7 @@ from provider.app import create_app
 from provider.cli.account_settings import change_setting
 from provider.core.accounts import Account
 from provider.core.orders import Candidate, Order, OrderEvent
-from provider.outbox import Attempt, Message
+from provider.outbox import SUPERSEDED, Attempt, Message
 from tests import check_factories, factories, kind_factories
 from tests.conftest import LiveServer
 from tests.fake_greenhouse import CANDIDATE, FakeGreenhouse
@@ -183,7 +183,7 @@ def test_declined_order_is_not_told_unless_the_account_wants_it(
     assert requests.get(patch.status["partner_profile_url"], timeout=10).status_code == 200
 
 
-def test_patch_of_a_hired_candidate_is_final(
+def test_patch_of_a_hired_candidate_is_final_and_no_alarm(
     live_server: LiveServer, greenhouse: FakeGreenhouse, test_id: str
 ) -> None:
     order_id = greenhouse.send_test(test_id, 7)
@@ -191,7 +191,10 @@ def test_patch_of_a_hired_candidate_is_final(
     factories.finish_test(live_server.services, order_id)
     greenhouse.wait_for_patches(1)
 
-    assert "hired" in wait_for(lambda: attempt_error(live_server, "rejected"))
+    assert "hired" in wait_for(lambda: attempt_error(live_server, "not_needed"))
+    with live_server.services.db.reading() as session:
+        callbacks = select(Message.state).where(Message.topic == "status")
+        assert session.scalars(callbacks).all() == [SUPERSEDED]
 
 
 @pytest.mark.parametrize("auth", [None, ("", ""), ("nobody", ""), ("prv_wrong", "x")])

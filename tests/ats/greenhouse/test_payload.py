@@ -92,10 +92,10 @@ def test_open_order_is_neither_complete_nor_reported(status: str, options: dict[
     [
         (200, "delivered", ""),
         (204, "delivered", ""),
-        (400, "rejected", ""),
-        (404, "rejected", ""),
-        (410, "rejected", ""),
-        (422, "rejected", ""),
+        (400, "not_needed", ""),
+        (404, "not_needed", ""),
+        (410, "not_needed", ""),
+        (422, "not_needed", ""),
         (302, "retry", ""),
         (401, "retry", "account"),
         (403, "retry", "account"),
@@ -109,7 +109,8 @@ def test_first_refusal_is_final_and_a_failure_is_not(
 ) -> None:
     outcome = GREENHOUSE.classify_response(CallbackResponse(code, {}), (), NOW)
     assert (outcome.decision, outcome.failure_scope) == (decision, failure_scope)
-    assert ("hired" in outcome.error) == (code == 404)
+    is_refusal = decision == "not_needed"
+    assert (f"answers {code} and takes no result" in outcome.error) == is_refusal
 
 
 def test_patch_has_the_key_as_user_without_password() -> None:

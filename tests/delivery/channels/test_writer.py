@@ -84,7 +84,7 @@ def test_switch_off_after_the_result_writes_nothing(
     world.clock.advance(timedelta(minutes=1))
     world.deliver(dispatcher)
     assert fake.request_log == []
-    assert world.message_states() == {"note": ["delivered"]}
+    assert world.message_states() == {"note": ["superseded"]}
     assert "the account's settings no longer ask for it" in world.stored_texts()
 
 
