@@ -7,6 +7,7 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -74,6 +75,9 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
         [bar._asdict() | {"value": format_percent(bar.percent)} for bar in report.evidence.bars],
     )
     yield "chart", report.chart_description
+    finished_at = report.finished_at.astimezone(UTC)
+    names = ("year", "month", "day", "hour", "minute", "second")
+    yield "finished_at", {name: getattr(finished_at, name) for name in names}
     yield "facts", report.facts
     yield "dates", [(label, format_datetime(at, report.timezone)) for label, at in report.dates]
     yield "accent", report.accent

@@ -1,9 +1,10 @@
 """The report as an accessible PDF and as a page."""
 
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -134,6 +135,21 @@ def test_render_pdf_is_tagged_and_declares_pdf_ua() -> None:
     assert "<pdfuaid:part>1</pdfuaid:part>" in metadata
     assert document.metadata is not None
     assert document.metadata.title == "Reasoning: Lakita Marrero"
+
+
+def test_render_pdf_at_another_time_has_the_same_bytes() -> None:
+    """Every date is the result's. The clock of Typst cannot be set."""
+    pdf = render_pdf(REPORT)
+    document = parse_pdf(pdf)
+    assert document.metadata is not None
+    assert document.metadata.creation_date == REPORT.finished_at
+    assert document.metadata.modification_date == REPORT.finished_at
+    root: Any = document.root_object
+    metadata = root["/Metadata"].get_object().get_data().decode()
+    assert set(re.findall(r"<xmp:\w+Date>([^<]*)", metadata)) == {"2026-11-23T14:05:00Z"}
+    assert render_pdf(REPORT) == pdf
+    later = replace(REPORT, finished_at=REPORT.finished_at + timedelta(seconds=1))
+    assert render_pdf(later) != pdf
 
 
 def test_render_pdf_chart_has_alternative_text() -> None:
