@@ -125,17 +125,22 @@ class ApiClient:
     ) -> CheckReport:
         """Send the requests of a check, which reads every answer; a failure is a sentence.
 
-        Where the budget is spent, the check waits for more, `MAX_CHECK_WAIT` in all.
+        A redirect and a web page are no answers: the check may catch UnreadableAnswer. Where the
+        budget is spent, this waits for more, `MAX_CHECK_WAIT` in all.
         """
         end = self._services.now() + MAX_CHECK_WAIT
         steps = check(connection)
-        response = None
         try:
+            trial, request = next(steps)
             while True:
-                trial, request = steps.send(response) if response else next(steps)
-                response = self._try(api, trial, request, end)
-        except StopIteration as end:
-            report: CheckReport = end.value
+                try:
+                    response = self._try(api, trial, request, end)
+                except UnreadableAnswer as error:
+                    trial, request = steps.throw(error)
+                else:
+                    trial, request = steps.send(response)
+        except StopIteration as stop:
+            report: CheckReport = stop.value
             return report
         except CallDelayed as error:
             return CheckReport([CheckLine(False, error.advice)])
@@ -156,7 +161,8 @@ class ApiClient:
             except CallDelayed as error:
                 self.wait(error, end)
             else:
-                _require_no_page(response)
+                if problem := _page_problem(response):
+                    raise UnreadableAnswer(problem)
                 return response
 
     def _ask(
@@ -272,7 +278,8 @@ def _require_answer(api: AtsApi, response: ApiResponse, now: datetime) -> None:
         raise CredentialsRefused(f"The ATS refuses the account's credentials with {code}", code)
     if verdict is Verdict.LATER:
         raise CallFailed(f"The ATS has trouble: it answers {code}", code)
-    _require_no_page(response)
+    if problem := _page_problem(response):
+        raise CallFailed(problem, code)
 
 
 def _require_budget(api: AtsApi, response: ApiResponse, now: datetime) -> None:
@@ -281,14 +288,14 @@ def _require_budget(api: AtsApi, response: ApiResponse, now: datetime) -> None:
         raise CallDelayed(wait, is_answer=True)
 
 
-def _require_no_page(response: ApiResponse) -> None:
-    """Raise CallFailed for a redirect, and for a web page that a success brings."""
-    code = response.status_code
-    if 300 <= code < 400:
-        raise CallFailed(f"The ATS redirects with {code}: the address in the settings is old", code)
+def _page_problem(response: ApiResponse) -> str:
+    """Return what is wrong with a redirect, or a web page that looks like success; else ""."""
+    if 300 <= response.status_code < 400:
+        return f"The ATS redirects with {response.status_code}: the address in the settings is old"
     if response.is_success and "text/html" in response.header("Content-Type").lower():
         # A proxy's sign-in page, which must not be taken for success.
-        raise CallFailed("A web page came in place of the ATS's answer", code)
+        return "A web page came in place of the ATS's answer"
+    return ""
 
 
 def _wait_of(

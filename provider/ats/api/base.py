@@ -53,7 +53,8 @@ class CheckReport:
     is_other_account: bool = False  # a person has consented for another account of the ATS
 
 
-# A check may try other settings than the account's, and it reads every answer, also a 401.
+# A check may try other settings than the account's, and it reads every answer, also a 401. A
+# redirect or a web page is raised at the yield, as UnreadableAnswer.
 CheckSteps = Generator[tuple[Connection, ApiRequest], ApiResponse, CheckReport]
 
 

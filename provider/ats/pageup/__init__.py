@@ -13,6 +13,7 @@ from provider.ats.api import (
     CheckReport,
     CheckSteps,
     Connection,
+    UnreadableAnswer,
     budget_of_rate,
 )
 from provider.ats.base import AtsAdapter
@@ -66,13 +67,17 @@ class PageUpApi(AtsApi):
                 forms.append(form)
         base_url = connection.settings["base_url"]
         other_version = base_url[:-1] + {"1": "2", "2": "1"}.get(base_url[-1], base_url[-1])
-        codes: dict[str, int] = {}  # the last one of each address
+        problems: dict[str, str] = {}  # the last one of each address
         for address in dict.fromkeys((base_url, other_version)):
             for form in forms:
                 settings = {**connection.settings, **vars(form), "base_url": address}
                 trial = replace(connection, settings=settings)
-                response = yield trial, get(f"{address}/candidates?page=1&per_page=1")
-                codes[address] = response.status_code
+                try:
+                    response = yield trial, get(f"{address}/candidates?page=1&per_page=1")
+                except UnreadableAnswer as error:
+                    problems[address] = str(error)
+                    break
+                problems[address] = _refused_text(response.status_code)
                 if response.is_success:
                     changes = {
                         name: settings[name]
@@ -82,7 +87,7 @@ class PageUpApi(AtsApi):
                     return CheckReport((_found_line(changes),), changes)
                 if response.status_code != 401:
                     break
-        return CheckReport((CheckLine(False, _refused_text(codes[base_url])),))
+        return CheckReport((CheckLine(False, problems[base_url]),))
 
 
 class PageUp(AtsAdapter):

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from tests import factories
 from tests.delivery.api_world import ApiWorld
 from tests.factories import ManualClock
 from tests.fakes.pageup import FakePageUp
-from tests.fakes.vendor import hang_up, status
+from tests.fakes.vendor import hang_up, html_page, redirect, status
 
 TAG = "needs numeracy"
 DAY = timedelta(days=1)
@@ -124,6 +125,20 @@ def test_check_finds_the_form_that_is_accepted_and_keeps_it(
     assert report.found_settings == expected
     assert report.lines[0].is_ok
     assert "with other settings, now kept: " in report.lines[0].text
+
+
+@pytest.mark.parametrize("failure", [redirect("http://127.0.0.1:1/v2"), html_page])
+def test_check_whose_address_shows_a_page_tries_the_other_version(
+    world: ApiWorld, pageup: FakePageUp, failure: Any
+) -> None:
+    pageup.base_path = "/v1"
+    pageup.fail_next("GET", "/v2/candidates", failure)
+    with open_api_client(world.services) as client:
+        with world.services.db.reading() as session:
+            account = session.get_one(Account, world.account_id)
+            connection = client.connection(session, account)
+        report = client.check(_api(), connection)
+    assert report.found_settings == {"base_url": pageup.base_url}
 
 
 def test_check_of_a_wrong_key_says_where_to_look(world: ApiWorld, pageup: FakePageUp) -> None:
