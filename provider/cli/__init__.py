@@ -57,6 +57,9 @@ main.add_lazy_commands(
 )
 main.add_lazy_commands("provider.cli.orders", order="Orders of the ATS.")
 main.add_lazy_commands(
+    "provider.cli.retention", retention="How long recordings and candidates are stored."
+)
+main.add_lazy_commands(
     "provider.cli.people", person="Candidates, each known by an e-mail address within an account."
 )
 main.add_lazy_commands(

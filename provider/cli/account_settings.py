@@ -134,6 +134,14 @@ def _set_branding(account: Account, key: str, value: str | None) -> None:
     account.branding = others | ({key: value} if value else {})
 
 
+def _set_keep_recordings(account: Account, text: str) -> None:
+    account.keep_recordings_seconds = None if text == "none" else parse_expire_after(text)
+
+
+def _set_keep_candidates(account: Account, text: str) -> None:
+    account.keep_candidates_seconds = None if text == "none" else parse_expire_after(text)
+
+
 SETTERS: dict[str, Callable[[Account, str], None]] = {
     "callback_hosts": _set_callback_hosts,
     "callback_rate": _set_callback_rate,
@@ -141,6 +149,8 @@ SETTERS: dict[str, Callable[[Account, str], None]] = {
     "expire_after": _set_expire_after,
     "timezone": _set_timezone,
     "shared_ttl": _set_shared_ttl,
+    "keep_recordings": _set_keep_recordings,
+    "keep_candidates": _set_keep_candidates,
     "sandbox": _set_sandbox,
     "brand.display_name": _set_display_name,
     "brand.colour": _set_colour,

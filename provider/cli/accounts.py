@@ -183,6 +183,8 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     expire_after        time that a candidate has to start: 12h, 7d, 2w
     timezone            e.g. Europe/Athens
     shared_ttl          lifetime of shared links: 120 minutes, 3 days, 3 views, none
+    keep_recordings     how long recordings are stored after an order ends: 180d, 26w, none
+    keep_candidates     how long everything about a candidate is stored after that: 104w, none
     sandbox             yes or no
     brand.display_name  name that candidates see instead of the account's name; none
     brand.colour        e.g. #0a5cff; none

@@ -1,10 +1,12 @@
 """`provider order …`: list, show, cancel, reopen and erase orders, print and revoke links."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
 from sqlalchemy import select
-from sqlalchemy.orm import joinedload
+from sqlalchemy.orm import Session, joinedload
 
 from provider import outbox
 from provider.cli import deliveries, erasure
@@ -204,6 +206,24 @@ def revoke_links(order_id: str, reason: str) -> None:
 
 @order.command()
 @click.argument("order_id", metavar="ID")
+@click.option("--reason", required=True, help="The reason, for the order's timeline.")
+def hold(order_id: str, reason: str) -> None:
+    """Put an order on hold: nobody and no schedule erases it, until it is released."""
+    _change_hold(order_id, reason, Order.hold, Action.ORDER_HELD)
+    click.echo("On hold; `provider order release` ends that.")
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+@click.option("--reason", required=True, help="The reason, for the order's timeline.")
+def release(order_id: str, reason: str) -> None:
+    """Release an order from hold: it may be erased again."""
+    _change_hold(order_id, reason, Order.release, Action.ORDER_RELEASED)
+    click.echo("Released; the order may be erased.")
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
 @erasure.give_up_option
 @erasure.yes_option
 @json_option
@@ -223,6 +243,18 @@ def erase(order_id: str, give_up_deliveries: bool, is_confirmed: bool, as_json: 
         )
 
 
+def _change_hold(
+    order_id: str,
+    reason: str,
+    change: Callable[[Order, Session, str, str, datetime], None],
+    action: Action,
+) -> None:
+    with open_services() as services, services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        change(order, session, ACTOR, reason, services.now())
+        record_command(session, services.now(), action, f"order:{order_id}")
+
+
 def _order_record(order: Order) -> dict[str, Any]:
     return {
         "id": order.public_id,
@@ -240,6 +272,7 @@ def _order_record(order: Order) -> dict[str, Any]:
         "expires_at": order.expires_at,
         "started_at": order.started_at,
         "finished_at": order.finished_at,
+        "hold_reason": order.hold_reason,
     }
 
 

@@ -1,10 +1,14 @@
-"""`provider person …`: erase everything about a candidate."""
+"""`provider person …`: export and erase everything about a candidate."""
+
+from pathlib import Path
 
 import click
 
+from provider import maintenance
 from provider.cli import erasure
-from provider.cli.common import json_option, open_services
+from provider.cli.common import json_option, open_services, record_command
 from provider.core.accounts import Account
+from provider.core.audit import Action
 from provider.core.orders import orders_of_person
 from provider.errors import NotFound
 
@@ -12,6 +16,32 @@ from provider.errors import NotFound
 @click.group()
 def person() -> None:
     """Candidates, each known by an e-mail address within an account."""
+
+
+@person.command()
+@click.argument("account_name", metavar="ACCOUNT")
+@click.argument("email", metavar="EMAIL")
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path))
+def export(account_name: str, email: str, folder: Path) -> None:
+    """Write everything about a candidate to a new FOLDER: data.json, and the files.
+
+    Notes that the staff wrote for each other are in it: read the folder before you give it away.
+    """
+    with open_services() as services, services.db.writing() as session:
+        account = Account.get_by_name(session, account_name)
+        person_export = maintenance.export_person(
+            session, services.media, services.secret_box, account, email, folder.absolute()
+        )
+        record_command(
+            session,
+            services.now(),
+            Action.PERSON_EXPORTED,
+            f"account:{account.public_id}",
+            after={"orders": person_export.order_ids},
+        )
+    click.echo(
+        f"{folder} has {len(person_export.order_ids)} orders and {person_export.file_count} files."
+    )
 
 
 @person.command()

@@ -64,6 +64,8 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "viewed": "Report opened",
     "link shown": "Candidate’s link shown",
     "links revoked": "All links revoked",
+    "held": "Put on hold: not erased",
+    "released": "Released from hold",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
     "staff invitation": "Invitation of a colleague",

@@ -11,6 +11,7 @@ from provider.delivery.rounds import READ_SOURCES
 from provider.delivery.subscriptions import KEEP_SUBSCRIPTIONS
 from provider.delivery.sweep import SEND_DUE_MESSAGES
 from provider.maintenance.prune_bodies import PRUNE_BODIES
+from provider.maintenance.retention import RETENTION
 
 SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     *kinds.SCHEDULED_WORKS,
@@ -21,4 +22,5 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     KEEP_TOKENS,
     KEEP_SUBSCRIPTIONS,
     PRUNE_BODIES,
+    RETENTION,
 )

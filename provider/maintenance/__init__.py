@@ -5,23 +5,30 @@ from provider.maintenance.copy_instance import InstanceCopyReport, copy_instance
 from provider.maintenance.erasure import Erasure, erase_order, require_erasable
 from provider.maintenance.instance import initialise, open_database, open_media
 from provider.maintenance.manifest import Manifest
+from provider.maintenance.person_export import PersonExport, export_person
 from provider.maintenance.prune_media import find_unreferenced_files
 from provider.maintenance.restore import restore_backup, restore_key
+from provider.maintenance.retention import RetentionPreview
+from provider.maintenance.retention import preview as preview_retention
 from provider.maintenance.table_copy import ProgressCallback, TableChecksums
 
 __all__ = [
     "Erasure",
     "InstanceCopyReport",
     "Manifest",
+    "PersonExport",
     "ProgressCallback",
+    "RetentionPreview",
     "TableChecksums",
     "copy_instance",
     "create_backup",
     "erase_order",
+    "export_person",
     "find_unreferenced_files",
     "initialise",
     "open_database",
     "open_media",
+    "preview_retention",
     "require_erasable",
     "restore_backup",
     "restore_key",

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, CursorResult, Table, and_, delete, select
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
@@ -19,6 +19,7 @@ from provider.core.connections import Arrival, WebhookEvent, forget_pages
 from provider.core.kinds import KINDS
 from provider.core.orders import FINAL_STATUSES, Candidate, ErasedOrder, Order
 from provider.errors import Conflict
+from provider.maintenance.dependent_rows import dependent_rows
 from provider.outbox import Message
 from provider.storage.database import Base, Database
 from provider.storage.media import MediaStore
@@ -43,7 +44,7 @@ class Erasure:
 def require_erasable(
     session: Session, order: Order, now: datetime, *, give_up_deliveries: bool = False
 ) -> None:
-    """Raise Conflict while the order is open, or while the ATS has not got every status.
+    """Raise Conflict for an order that is open or on hold, or whose ATS has not got every status.
 
     With `give_up_deliveries` statuses and results that the ATS has not got are lost.
     """
@@ -51,6 +52,11 @@ def require_erasable(
         raise Conflict(
             f"Order {order.public_id} is open: cancel it first (`provider order cancel "
             f"{order.public_id}`)"
+        )
+    if order.hold_reason is not None:
+        raise Conflict(
+            f"Order {order.public_id} is on hold ({order.hold_reason}): `provider order release "
+            f"{order.public_id}` ends that"
         )
     messages = outbox.history(session, order.public_id)
     if any(message.leased_until and message.leased_until > now for message in messages):
@@ -109,6 +115,35 @@ def erase_order(
     return erasure
 
 
+def delete_recordings(
+    db: Database, media: MediaStore, order_id: str, *, actor: str, now: datetime
+) -> int:
+    """Delete the files of an ended order, whose other data stays; return their number.
+
+    Conflict for an order that is open or on hold.
+    """
+    with db.reading() as session:
+        order = Order.find(session, order_id)
+        _require_deletable(order)
+        folders = _media_folders(session, order)
+    files = sum(_delete_files(media, folder) for folder in folders)
+    with db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        _require_deletable(order)
+        kind_media = KINDS[order.kind].media
+        assert kind_media
+        kind_media.forget(session, order)
+        subject = f"order:{order_id}"
+        after = {"files": files}
+        audit.record(session, actor, Action.ORDER_MEDIA_DELETED, subject, now=now, after=after)
+    return files
+
+
+def _require_deletable(order: Order) -> None:
+    if order.status not in FINAL_STATUSES or order.hold_reason is not None:
+        raise Conflict(f"Order {order.public_id} is open or on hold")
+
+
 def _media_folders(session: Session, order: Order) -> list[str]:
     kind_media = KINDS[order.kind].media
     return list(kind_media.list_folders(session, order)) if kind_media else []
@@ -147,25 +182,9 @@ def _delete_rows(session: Session, order: Order) -> dict[str, int]:
     forget_pages(session, order.account_id)
     session.expunge_all()  # the objects of rows that will not exist
     for table_class, condition in conditions:
-        _delete_with_children(
-            session, Base.metadata.tables[table_class.__tablename__], condition, counts
-        )
-    return dict(sorted(counts.items()))
-
-
-def _delete_with_children(
-    session: Session, table: Table, condition: ColumnElement[bool], counts: Counter[str]
-) -> None:
-    """Delete rows, and before them the rows of every table that refers to them.
-
-    The tables are found by their foreign keys, so a new table of a kind needs no line here.
-    """
-    for child in Base.metadata.sorted_tables:
-        for foreign_key in child.foreign_keys:
-            if foreign_key.column.table is table and child is not table:
-                parents = select(foreign_key.column).where(condition)
-                _delete_with_children(session, child, foreign_key.parent.in_(parents), counts)
-    result = session.execute(delete(table).where(condition))
-    assert isinstance(result, CursorResult)
-    if result.rowcount:
-        counts[table.name] += result.rowcount
+        table = Base.metadata.tables[table_class.__tablename__]
+        for dependent, rows in reversed(list(dependent_rows(table, condition))):
+            result = session.execute(delete(dependent).where(rows))
+            assert isinstance(result, CursorResult)
+            counts[dependent.name] += result.rowcount
+    return {name: count for name, count in sorted(counts.items()) if count}

@@ -55,6 +55,7 @@ EXEMPT = {
     "product show": "reads only",
     "rule arrivals": "reads only",
     "rule list": "reads only",
+    "retention preview": "reads only",
     "rule preview": "reads only",
     "serve": "starts a process",
     "staff list": "reads only",
@@ -206,6 +207,21 @@ def order_erase(world: World) -> None:
     world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
 
 
+def order_hold(world: World) -> None:
+    world.run("order", "hold", world.order(), "--reason", "A dispute")
+
+
+def order_release(world: World) -> None:
+    order_id = world.order()
+    world.run("order", "hold", order_id, "--reason", "A dispute")
+    world.run("order", "release", order_id, "--reason", "Settled")
+
+
+def person_export(world: World) -> None:
+    completed_order(world.services, "assessment")
+    world.run("person", "export", "Groove Tech", PERSON["email"], str(world.folder / "export"))
+
+
 def person_erase(world: World) -> None:
     completed_order(world.services, "assessment")
     world.run("person", "erase", "Groove Tech", PERSON["email"], "--yes")
@@ -285,6 +301,9 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order revoke-links": (order_revoke_links, [Action.ORDER_LINKS_REVOKED]),
     "order reopen": (order_reopen, [Action.ORDER_REOPENED]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
+    "order hold": (order_hold, [Action.ORDER_HELD]),
+    "order release": (order_release, [Action.ORDER_HELD, Action.ORDER_RELEASED]),
+    "person export": (person_export, [Action.PERSON_EXPORTED]),
     "person erase": (person_erase, [Action.ORDER_ERASED]),
     "delivery retry": (
         delivery_retry,

@@ -1,4 +1,7 @@
-"""`provider order erase` and `provider person erase`."""
+"""Commands that erase, hold and export: `order`, `person` and `retention`."""
+
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -8,6 +11,7 @@ from provider.services import Services
 from tests import factories
 from tests.cli.test_commands import Run, error_message, parse_json
 from tests.cli.test_commands import run as run
+from tests.factories import ManualClock
 from tests.kind_factories import KIND_FACTORIES
 from tests.maintenance.test_erasure import (
     PERSON,
@@ -58,3 +62,38 @@ def test_order_command_erases_one_order(services: Services, run: Run) -> None:
     assert "3 files. Backups from before still have the data." in output
     with services.db.reading() as session:
         assert session.scalars(select(Candidate)).all() == []
+
+
+def test_hold_and_release_are_shown_with_the_order(services: Services, run: Run) -> None:
+    order_id = completed_order(services, "assessment")
+    run("order", "hold", order_id, "--reason", "A dispute")
+    assert parse_json(run("order", "show", order_id, "--json"))["hold_reason"] == "A dispute"
+    refusal = error_message(run("order", "erase", order_id, "--yes", code=1))
+    assert "is on hold (A dispute)" in refusal
+    run("order", "release", order_id, "--reason", "Settled")
+    run("order", "erase", order_id, "--yes")
+
+
+def test_retention_preview_counts_per_account(
+    services: Services, run: Run, clock: ManualClock
+) -> None:
+    order_id = completed_order(services, "interview")
+    run("account", "set", "Groove Tech", "keep_recordings=30d", "keep_candidates=104w")
+    clock.advance(timedelta(days=31))
+    (account,) = parse_json(run("retention", "preview", "--json"))
+    assert (account["recordings"], account["candidates"]) == ([order_id], [])
+    assert "Groove Tech" in run("retention", "preview").output
+    run("account", "set", "Groove Tech", "keep_recordings=none", "keep_candidates=none")
+    assert parse_json(run("retention", "preview", "--json")) == []
+    message = error_message(run("account", "set", "Groove Tech", "keep_recordings=long", code=1))
+    assert "is not a duration" in message
+
+
+def test_person_export_writes_a_private_folder(
+    services: Services, run: Run, tmp_path: Path
+) -> None:
+    completed_order(services, "interview")
+    folder = tmp_path / "export"
+    output = run("person", "export", "Groove Tech", PERSON["email"], str(folder)).output
+    assert output == f"{folder} has 1 orders and 3 files.\n"
+    assert (folder / "data.json").stat().st_mode & 0o777 == 0o600

@@ -19,6 +19,7 @@ from provider.outbox import DELIVERED, PARKED, Attempt, Message
 from provider.services import Services
 from provider.storage.database import Base
 from tests import factories
+from tests.check_factories import SIGNED_NAME
 from tests.delivery.api_world import ApiWorld, dummy_server
 from tests.dummy_ats import registered_dummy
 from tests.factories import ManualClock
@@ -39,7 +40,7 @@ CALLBACK_URL = "https://groove-tech.workable.com/assessments/zq77193"
 PERSONAL_WORDS = (
     *PERSON.values(),
     "zq77193",
-    "Lakita Marrero",  # the name under the consent
+    SIGNED_NAME,
     "Clear and to the point.",  # the note of a rating
     "192.0.2.7",  # the address at the consent
 )
@@ -237,6 +238,21 @@ def test_undelivered_result_is_erased_only_when_given_up(services: Services, sta
     erase(services, order_id, give_up=True)
     with services.db.reading() as session:
         assert session.scalars(select(Message)).all() == []
+
+
+def test_order_on_hold_is_not_erased(services: Services) -> None:
+    order_id = completed_order(services, "assessment")
+    with services.db.writing() as session:
+        Order.find(session, order_id).hold(session, ACTOR, "A dispute", services.now())
+    with pytest.raises(Conflict, match="is on hold"):
+        erase(services, order_id, give_up=True)
+    with services.db.writing() as session, pytest.raises(Conflict, match="is on hold already"):
+        Order.find(session, order_id).hold(session, ACTOR, "Again", services.now())
+    with services.db.writing() as session:
+        order = Order.find(session, order_id)
+        order.release(session, ACTOR, "Settled", services.now())
+        assert [event.type for event in order.events][-2:] == ["held", "released"]
+    erase(services, order_id)
 
 
 def test_message_on_its_way_holds_the_erasure_up(services: Services, clock: ManualClock) -> None:

@@ -48,6 +48,10 @@ class Account(Base):
     callback_rate: Mapped[float | None]
     # The maximum number of API requests per second of the account; None means no limit.
     request_rate: Mapped[int | None]
+    # How long recordings, and everything about a candidate, are stored after an order has ended;
+    # None: until somebody erases them.
+    keep_recordings_seconds: Mapped[int | None]
+    keep_candidates_seconds: Mapped[int | None]
     created_at: Mapped[datetime]
     tokens: Mapped[list["AccountToken"]] = relationship(
         back_populates="account", order_by="AccountToken.id"

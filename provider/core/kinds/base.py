@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.documents import DocumentWarning
 from provider.core.scheduled import ScheduledWork
+from provider.storage.secrets import SecretBox
 from provider.texts import Text
 
 
@@ -45,12 +47,19 @@ class KindMedia:
 
     The first group of `key_pattern` is the value of `id_column` in the row that names the file.
     `list_folders` yields the folders that have the files of one order, and nothing else.
+    `is_stored` is the condition that an order has files; `forget` marks them as deleted.
     """
 
     key_pattern: re.Pattern[str]
     id_column: InstrumentedAttribute[str]
     list_references: Callable[[Session], Iterator[MediaReference]]
     list_folders: Callable[[Session, Order], Iterator[str]]
+    is_stored: ColumnElement[bool]
+    forget: Callable[[Session, Order], None]
+
+
+def _read_nothing(_order: Order, _secret_box: SecretBox) -> Mapping[str, Any]:
+    return {}
 
 
 def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
@@ -67,6 +76,7 @@ class Kind:
     `email_subjects` are ids of texts with the parameters company, noun, job and product.
     `personal_columns` hold data about the candidate. `other_columns` are the rest of the columns
     of the kind's tables, without keys and times.
+    `read_encrypted` returns what an order of the kind stores encrypted, for an export of a person.
     `find_warnings` takes the loaded content of a document that is imported.
     """
 
@@ -83,6 +93,7 @@ class Kind:
     other_columns: tuple[InstrumentedAttribute[Any], ...] = ()
     scheduled_works: tuple[ScheduledWork, ...] = ()
     media: KindMedia | None = None
+    read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
 
     @property

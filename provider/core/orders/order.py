@@ -106,6 +106,8 @@ class Order(OrderState, Base):
     # An attempt is not closed before, because something that was begun in time is still arriving.
     held_open_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # Why the order must not be erased, such as a dispute; None for an order that may be.
+    hold_reason: Mapped[str | None] = mapped_column(Text)
 
     account: Mapped[Account] = relationship()
     product: Mapped[Product] = relationship()
@@ -293,6 +295,20 @@ class Order(OrderState, Base):
         OrderSession.end_all(session, self)
         self.record_event(session, "links revoked", actor, now, reason)
         return len(revoked_links)
+
+    def hold(self, session: Session, actor: str, reason: str, now: datetime) -> None:
+        """Keep the order from being erased until it is released. Conflict if it is held."""
+        if self.hold_reason is not None:
+            raise Conflict("This order is on hold already")
+        self.hold_reason = reason
+        self.record_event(session, "held", actor, now, reason)
+
+    def release(self, session: Session, actor: str, reason: str, now: datetime) -> None:
+        """Let the order be erased again. Conflict if it is not on hold."""
+        if self.hold_reason is None:
+            raise Conflict("This order is not on hold")
+        self.hold_reason = None
+        self.record_event(session, "released", actor, now, reason)
 
     def _end_invitations(self, session: Session, now: datetime) -> None:
         for link in self.links:

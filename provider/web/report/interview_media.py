@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from provider.core.kinds.interview import READY, Interview, Recording
 from provider.core.orders import Order
 from provider.core.report import NO_RESULT_MESSAGE
-from provider.errors import Conflict, NotFound
+from provider.errors import Conflict, Gone, NotFound
 from provider.services import current_services
 from provider.texts import gettext_noop
 from provider.web.range_responses import serve_media
@@ -43,8 +43,11 @@ def shared_media(token: str, variant: str, recording_id: str) -> Response:
 def find_media_file(recording: Recording, variant: str) -> tuple[str, str]:
     """Return the media key and the type of `takes`, `posters` or `originals`.
 
-    Raises NotFound for the poster of a recording that is not processed yet.
+    Raises NotFound for the poster of a recording that is not processed yet, and Gone for a deleted
+    recording.
     """
+    if recording.is_deleted:
+        raise Gone("This recording was deleted: the time of its storage is over")
     if variant == "posters":
         if recording.state != READY:
             raise NotFound("There is no picture of this recording yet")

@@ -1,6 +1,7 @@
 """The description of the kind check."""
 
 from pathlib import Path
+from typing import Any
 
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.kinds.check import content
@@ -12,8 +13,23 @@ from provider.core.kinds.check.models import (
     Finding,
     Package,
 )
+from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
 from provider.texts import lazy_gettext as _
+
+
+def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
+    """Return the details and names that the candidate gave, and the notes about the findings."""
+    return {
+        "details": check.decrypt_details(secret_box),
+        "consent_names": [
+            check.consent_view(secret_box, consent).name for consent in check.consents
+        ],
+        "finding_notes": {
+            finding.screening: check.decrypt_note(secret_box, finding) for finding in check.findings
+        },
+    }
+
 
 KIND = Kind(
     name="check",
@@ -32,6 +48,7 @@ KIND = Kind(
             "Nothing is checked before you have given your consent. Looking first is safe."
         ),
     ),
+    read_encrypted=read_encrypted,
     find_warnings=content.find_warnings,
     folder=Path(__file__).parent,
     labels={

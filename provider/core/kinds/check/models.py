@@ -214,9 +214,10 @@ class Check(Order):
 
     def latest_consent_view(self, secret_box: SecretBox) -> ConsentView | None:
         """Return the newest consent; None before the candidate has given one."""
-        if not self.consents:
-            return None
-        consent, disclosure = self.consents[-1], self.content.disclosure
+        return self.consent_view(secret_box, self.consents[-1]) if self.consents else None
+
+    def consent_view(self, secret_box: SecretBox, consent: Consent) -> ConsentView:
+        disclosure = self.content.disclosure
         return ConsentView(
             name=secret_box.decrypt(consent.name, self._signature_row_path(consent.given_at)),
             given_at=consent.given_at,

@@ -2,6 +2,7 @@
 
 from provider.core.kinds.interview.models import (
     BROKEN,
+    DELETED,
     READY,
     SENT,
     Interview,
@@ -10,4 +11,13 @@ from provider.core.kinds.interview.models import (
     Recording,
 )
 
-__all__ = ["BROKEN", "READY", "SENT", "Interview", "InterviewTemplate", "Rating", "Recording"]
+__all__ = [
+    "BROKEN",
+    "DELETED",
+    "READY",
+    "SENT",
+    "Interview",
+    "InterviewTemplate",
+    "Rating",
+    "Recording",
+]

@@ -13,7 +13,7 @@ class VideoAnswer(NamedTuple):
 
     `seconds` is the length of the recording. `recording_id` is its public id and `poster_key` the
     media key of its poster. An answer that is missing has empty ones. `is_broken`: the recording
-    is damaged, or has no picture or no sound.
+    is damaged, or has no picture or no sound. `is_deleted`: its files are gone.
     """
 
     question: str
@@ -23,6 +23,7 @@ class VideoAnswer(NamedTuple):
     recording_id: str = ""
     poster_key: str = ""
     is_broken: bool = False
+    is_deleted: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class InterviewEvidence(Evidence):
                     "rating": answer.rating,
                     "note": answer.note,
                     "is_broken": answer.is_broken,
+                    "is_deleted": answer.is_deleted,
                     "length": "" if answer.seconds is None else format_duration(answer.seconds),
                     # The compiler must not read files, so the JSON has the bytes of the picture.
                     "poster": list(pictures.get(answer.poster_key, b"")),

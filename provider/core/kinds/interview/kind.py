@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.base import Kind, KindMedia, KindTexts, MediaReference
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.models import (
+    DELETED,
     READY,
     Interview,
     InterviewTemplate,
@@ -28,7 +29,8 @@ RECORDING_KEY_PATTERN = re.compile(
 
 def list_media_references(session: Session) -> Iterator[MediaReference]:
     """Yield the original of each recording, and its copy and poster once they are made."""
-    query = select(Recording).order_by(Recording.id).execution_options(yield_per=1000)
+    query = select(Recording).where(Recording.state != DELETED).order_by(Recording.id)
+    query = query.execution_options(yield_per=1000)
     for recording in session.scalars(query):
         yield MediaReference(recording.original_key, recording.sha256)
         if recording.state == READY:
@@ -45,6 +47,12 @@ def list_media_folders(session: Session, order: Order) -> Iterator[str]:
         yield upload.folder
 
 
+def forget_media(session: Session, order: Order) -> None:
+    """Mark the recordings of an order as deleted."""
+    session.execute(update(Recording).where(Recording.order_id == order.id).values(state=DELETED))
+
+
+HAS_MEDIA = exists().where(Recording.order_id == Order.id, Recording.state != DELETED)
 KIND = Kind(
     name="interview",
     product_class=InterviewTemplate,
@@ -88,6 +96,11 @@ KIND = Kind(
     ),
     scheduled_works=(CLOSE_ATTEMPTS, DISCARD_ABANDONED_UPLOADS),
     media=KindMedia(
-        RECORDING_KEY_PATTERN, Recording.public_id, list_media_references, list_media_folders
+        RECORDING_KEY_PATTERN,
+        Recording.public_id,
+        list_media_references,
+        list_media_folders,
+        HAS_MEDIA,
+        forget_media,
     ),
 )

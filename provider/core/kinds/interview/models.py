@@ -33,7 +33,7 @@ from provider.storage.media import StoredFile
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop, lazy_gettext
 
-SENT, READY, BROKEN = "sent", "ready", "broken"
+SENT, READY, BROKEN, DELETED = "sent", "ready", "broken", "deleted"
 MAX_REPLACED_TAKES = 2  # of a question: broken recordings that use up no take
 
 
@@ -42,7 +42,8 @@ class Recording(Base):
 
     Media storage has the file of the browser, a playable copy with an index, and a poster.
     `mime` is the type that the browser declared. `seconds` is None until the copy is made. A
-    broken recording is damaged, or has no picture or no sound: there is no copy.
+    broken recording is damaged, or has no picture or no sound: there is no copy. The files of a
+    deleted recording are gone, because the time of their storage was over.
     """
 
     __tablename__ = "recordings"
@@ -67,6 +68,10 @@ class Recording(Base):
     @property
     def is_broken(self) -> bool:
         return self.state == BROKEN
+
+    @property
+    def is_deleted(self) -> bool:
+        return self.state == DELETED
 
     @property
     def folder(self) -> str:
@@ -356,6 +361,7 @@ class Interview(TimedOrder):
             recording.public_id,
             recording.poster_key if recording.state == READY else "",
             recording.is_broken,
+            recording.is_deleted,
         )
 
     def ratings_by_question(self) -> dict[str, Rating]:
