@@ -22,7 +22,7 @@ class AtsGateway(Protocol):
         """Store the tokens for a code, and return what the account may do now."""
 
     def check(self, account_id: int) -> CheckReport:
-        """Try the credentials, and make the subscriptions to events right."""
+        """Look at what orders and results need: in this server, at the ATS, and in DNS."""
 
     def choices(self, account_id: int) -> Mapping[str, Sequence[Choice]]:
         """Return by fact what a rule can name, such as jobs and stages; Unavailable."""

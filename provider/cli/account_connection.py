@@ -1,11 +1,11 @@
 """`provider account check`, `connect` and `secret`: the connection to an ATS's API."""
 
 import sys
+from collections.abc import Sequence
 
 import click
 
 from provider.ats import ADAPTERS
-from provider.ats.account_check import check_account
 from provider.ats.api import CheckLine
 from provider.ats.rules import keep_found_settings, require_api
 from provider.cli.common import (
@@ -17,7 +17,7 @@ from provider.cli.common import (
 )
 from provider.core.accounts import Account
 from provider.core.audit import Action
-from provider.core.connections import has_secrets, open_rules, set_secret
+from provider.core.connections import set_secret
 from provider.core.connections.resume import resume_api
 from provider.errors import Invalid
 from provider.services import Services
@@ -31,9 +31,7 @@ def check(name_: str, as_json: bool) -> None:
     with open_services() as services:
         with services.db.reading() as session:
             account = Account.get_by_name(session, name_)
-            lines = check_account(session, services, account)
-        lines += _try_credentials(services, account)
-        lines += _check_mail_domain(services)
+        lines = _check(services, account)
     if as_json:
         print_json([{"ok": line.is_ok, "text": line.text} for line in lines])
     else:
@@ -82,18 +80,8 @@ def secret(name_: str, key: str, remove: bool) -> None:
     click.echo(f"{'Deleted' if remove else 'Stored'} {key} of {account.name}.")
 
 
-def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
-    """Try the credentials at the ATS, and keep the settings that turned out to be right.
-
-    An ATS that orders through our endpoints may need no credentials of its API.
-    """
-    adapter = ADAPTERS[account.ats]
-    if adapter.api is None:
-        return []
-    with services.db.reading() as session:
-        needs_api = has_secrets(session, account.id) or open_rules(session, account.id)
-    if adapter.has_endpoints and not needs_api:
-        return []
+def _check(services: Services, account: Account) -> Sequence[CheckLine]:
+    """Check as the console does, and keep the settings that turned out to be right."""
     from provider.delivery.ats_gateway import ApiGateway  # late: most commands send no request
 
     report = ApiGateway(services).check(account.id)
@@ -110,13 +98,7 @@ def _try_credentials(services: Services, account: Account) -> list[CheckLine]:
                 before=before,
                 after=stored.audit_fields(),
             )
-    return list(report.lines)
-
-
-def _check_mail_domain(services: Services) -> list[CheckLine]:
-    from provider.delivery.mail_domain import check_mail_domain  # late: only a check asks DNS
-
-    return check_mail_domain(services.settings)
+    return report.lines
 
 
 def _read_secret() -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from provider.ats import ADAPTERS
+from provider.ats.account_check import check_account
 from provider.ats.api import (
     AtsApi,
     CheckLine,
@@ -13,9 +14,10 @@ from provider.ats.api import (
     UnreadableAnswer,
 )
 from provider.core.accounts import Account
-from provider.core.connections import Record
+from provider.core.connections import Record, has_secrets, open_rules
 from provider.delivery.api_client import ApiClient, open_api_client
 from provider.delivery.api_errors import CallFailed
+from provider.delivery.mail_domain import check_mail_domain
 from provider.delivery.preview import find_matches
 from provider.delivery.subscriptions import keep_subscriptions
 from provider.errors import Invalid, Unavailable
@@ -56,18 +58,17 @@ class ApiGateway:
             return CheckReport([*learnt.lines, *checked.lines], found_settings)
 
     def check(self, account_id: int) -> CheckReport:
-        """Try the credentials, and make the subscriptions to events right."""
-        with open_api_client(self._services) as client:
-            api, connection = self._connect(client, account_id)
-            report = client.check(api, connection)
-            lines = list(report.lines)
-            try:
-                created = keep_subscriptions(self._services, client, account_id)
-                lines += [CheckLine(True, f"Subscribed to {event}") for event in created]
-            except (CallFailed, UnreadableAnswer) as error:
-                text = f"The events cannot be subscribed to: {error}"
-                lines.append(CheckLine(False, text))
-            return replace(report, lines=lines)
+        """Look at what orders and results need: in this server, at the ATS, and in DNS."""
+        with self._services.db.reading() as session:
+            account = session.get_one(Account, account_id)
+            lines = check_account(session, self._services, account)
+            has_credentials = has_secrets(session, account_id) or open_rules(session, account_id)
+        adapter = ADAPTERS[account.ats]
+        # An ATS that orders through our endpoints may need no credentials of its API.
+        needs_api = adapter.api is not None and (has_credentials or not adapter.has_endpoints)
+        report = self._try_credentials(account_id) if needs_api else CheckReport(())
+        lines += [*report.lines, *check_mail_domain(self._services.settings)]
+        return replace(report, lines=lines)
 
     def choices(self, account_id: int) -> Mapping[str, Sequence[Choice]]:
         """Return by fact what a rule can name, such as jobs and stages; Unavailable."""
@@ -87,6 +88,20 @@ class ApiGateway:
         """Return the candidates who match a rule's condition at present; Unavailable."""
         with open_api_client(self._services) as client:
             return find_matches(self._services, client, account_id, match)
+
+    def _try_credentials(self, account_id: int) -> CheckReport:
+        """Try the credentials, and make the subscriptions to events right."""
+        with open_api_client(self._services) as client:
+            api, connection = self._connect(client, account_id)
+            report = client.check(api, connection)
+            lines = list(report.lines)
+            try:
+                created = keep_subscriptions(self._services, client, account_id)
+                lines += [CheckLine(True, f"Subscribed to {event}") for event in created]
+            except (CallFailed, UnreadableAnswer) as error:
+                text = f"The events cannot be subscribed to: {error}"
+                lines.append(CheckLine(False, text))
+            return replace(report, lines=lines)
 
     def _connect(self, client: ApiClient, account_id: int) -> tuple[AtsApi, Connection]:
         with self._services.db.reading() as session:

@@ -55,7 +55,7 @@ def detail(account_id: str) -> Response:
 @routes.post(f"{PATH}/check")
 @requires(Permission.MANAGE_ACCOUNTS)
 def check(account_id: str) -> Response:
-    """Try the credentials at the ATS."""
+    """Show all that `provider account check` says."""
     internal_id = _internal_id(account_id)
     report = current_gateway().check(internal_id)
     fields = {"works": all(line.is_ok for line in report.lines)}

@@ -205,7 +205,7 @@ def resume_rules(services: Services, console: ConsoleClient) -> str:
 def check_connection(services: Services, console: ConsoleClient) -> str:
     subject, path = create_connection(services)
     response = console.submit(f"{path}/check", page=path)
-    assert "Not set yet: harvest_client_id, harvest_client_secret" in response.text
+    assert "No callback has failed" in response.text
     return subject
 
 

@@ -9,13 +9,16 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from provider.ats.api import CheckLine
 from provider.core.accounts import Account
 from provider.core.connections import ApiToken
 from provider.core.connections.connect_state import STATE_LIFETIME
 from provider.core.staff import complete_sign_in
-from provider.delivery import rounds
+from provider.delivery import ats_gateway, rounds
 from provider.services import Services
 from tests.ats.greenhouse.test_harvest import STAGE, create_world, fill
+from tests.cli.test_commands import Run, parse_json
+from tests.cli.test_commands import run as run
 from tests.delivery.api_world import ApiWorld, dummy_server
 from tests.dummy_ats import FakeDummy, registered_dummy
 from tests.factories import ManualClock
@@ -128,6 +131,25 @@ def test_check_shows_what_works_and_what_not(
     assert "Dummy accepts the key" in console.submit(f"{page}/check", page=page).text
     fake.key = "another"
     assert "Dummy answers 401" in console.submit(f"{page}/check", page=page).text
+
+
+def test_check_shows_every_line_of_the_command(
+    console: ConsoleClient,
+    world: ApiWorld,
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spf = CheckLine(False, "provider.test has no SPF record")
+    monkeypatch.setattr(ats_gateway, "check_mail_domain", lambda settings: [spf])
+    monkeypatch.setenv("PROVIDER_PRIVATE_CALLBACKS", "allow")
+    page = page_of(world)
+    lines = parse_json(run("account", "check", "Groove Tech", "--json", code=1))
+    texts = [line["text"] for line in lines]
+    assert "The ATS sees 1 product" in texts
+    assert "Dummy accepts the key" in texts
+    assert spf.text in texts
+    shown = unescape(console.submit(f"{page}/check", page=page).text)
+    assert [text for text in texts if text not in shown] == []
 
 
 def test_choices_come_from_the_ats_when_asked(
