@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import click
 
 from provider.ats import ADAPTERS
+from provider.ats.account_urls import redirect_uri
 from provider.ats.api import CheckLine
 from provider.ats.rules import keep_found_settings, require_api
 from provider.cli.common import (
@@ -51,7 +52,7 @@ def connect(name_: str) -> None:
         click.echo("Sign in to the console and open:\n")
         click.echo(f"  {base_url}/console/accounts/{account.public_id}/connection\n")
         click.echo("If the ATS asks for the redirect address of the application:\n")
-        click.echo(f"  {base_url}/console/connect")
+        click.echo(f"  {redirect_uri(base_url)}")
 
 
 @click.command()

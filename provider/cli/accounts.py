@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.ats import ADAPTERS
-from provider.ats.webhook_urls import webhook_urls
+from provider.ats.account_urls import account_urls
 from provider.cli.account_connection import check, connect, secret
 from provider.cli.account_settings import (
     change_setting,
@@ -96,15 +96,16 @@ def create(
                 fields |= {"token": account.tokens[-1].prefix}
             subject = f"account:{account.public_id}"
             record_command(session, services.now(), Action.ACCOUNT_CREATED, subject, after=fields)
-        urls = ADAPTERS[ats].urls(services.settings.base_url)
+        base_url = services.settings.base_url
         if as_json:
+            urls = account_urls(services.secret_box, account, base_url)
             print_json({"account": account.name, "token": token, "urls": urls})
             return
         if token is None:
             click.echo(_next_steps(account))
             return
         click.echo(f"Account {account.name} is connected. Give its ATS these:\n")
-        values = urls | {"Token": token}
+        values = ADAPTERS[ats].urls(base_url) | {"Token": token}
         width = max(map(len, values))
         for label, value in values.items():
             click.echo(f"  {label:{width}}  {value}")
@@ -151,9 +152,7 @@ def show(name_: str, as_json: bool) -> None:
         account = Account.get_by_name(session, name_)
         record = _account_record(account, as_json=as_json)
         tokens = [_token_record(token) for token in account.tokens]
-        base_url = services.settings.base_url
-        urls = ADAPTERS[account.ats].urls(base_url)
-        urls |= webhook_urls(services.secret_box, account, base_url)
+        urls = account_urls(services.secret_box, account, services.settings.base_url)
     if as_json:
         print_json(record | {"urls": urls, "tokens": tokens})
         return

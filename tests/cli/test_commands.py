@@ -11,6 +11,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
+from flask.testing import FlaskClient
 
 from provider import outbox
 from provider.cli import deliveries, main
@@ -26,6 +27,7 @@ from tests import factories
 from tests.s3_server import Bucket
 from tests.s3_server import s3_bucket as s3_bucket
 from tests.s3_server import s3_server as s3_server
+from tests.web.console_client import ConsoleClient
 
 Run = Callable[..., Result]
 TEST = """\
@@ -256,18 +258,39 @@ def test_account_create_prints_base_url_and_token(run: Run) -> None:
 
 def test_account_create_greenhouse_prints_its_four_addresses(run: Run) -> None:
     created = parse_json(run("account", "create", "Acme", "--ats", "greenhouse", "--json"))
-    assert created["urls"] == {
-        name: f"http://provider.test/greenhouse/{name}"
-        for name in ("list_tests", "send_test", "test_status", "response_error")
-    }
+    names = ("list_tests", "send_test", "test_status", "response_error")
+    assert [created["urls"][name] for name in names] == [
+        f"http://provider.test/greenhouse/{name}" for name in names
+    ]
     shown = parse_json(run("account", "show", "Acme", "--json"))
-    assert shown["urls"].items() >= created["urls"].items()
-    assert "/hooks/" in shown["urls"]["candidate_stage_change"]
     assert created["urls"]["send_test"] in run("account", "show", "Acme").stdout
     assert shown["callback_hosts"] == ["*.greenhouse.io"]
     assert shown["checks"] is False
     run("account", "set", "Acme", "checks=yes", "every_end=yes")
     assert parse_json(run("account", "show", "Acme", "--json"))["checks"] is True
+
+
+@pytest.mark.parametrize(
+    ("ats", "events", "has_consent"),
+    [
+        ("workable", {"candidate_moved", "candidate_created"}, True),
+        ("greenhouse", {"candidate_stage_change"}, True),
+        ("jobtrain", set(), False),
+        ("pageup", set(), False),
+    ],
+)
+def test_account_urls_have_webhooks_and_redirect_where_needed(
+    run: Run, services: Services, client: FlaskClient, ats: str, events: set[str], has_consent: bool
+) -> None:
+    urls = parse_json(run("account", "create", "Acme", "--ats", ats, "--json"))["urls"]
+    shown = parse_json(run("account", "show", "Acme", "--json"))
+    assert shown["urls"] == urls
+    assert {name for name in urls if "/hooks/" in urls[name]} == events
+    redirects = [url for url in urls.values() if url == "http://provider.test/console/connect"]
+    assert len(redirects) == has_consent
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(f"/console/accounts/{shown['id']}")
+    assert [url for url in urls.values() if f"<code>{url}</code>" not in page] == []
 
 
 def test_account_create_sandbox_account_is_in_the_audit_log(run: Run) -> None:

@@ -5,7 +5,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from provider.ats.api.connection import Connection
@@ -31,6 +31,8 @@ class Tokens:
 
 class TokenFlow(ABC):
     """The requests to a token endpoint, and the meaning of its answers."""
+
+    has_consent: ClassVar[bool] = False  # True if some settings need a person's consent
 
     def is_used(self, settings: Mapping[str, Any]) -> bool:
         """Return whether the account's settings choose this flow."""

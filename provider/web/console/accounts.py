@@ -5,8 +5,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
+from provider.ats.account_urls import account_urls
 from provider.ats.settings import Setting
-from provider.ats.webhook_urls import webhook_urls
 from provider.core.accounts import Account, AccountToken, Caller
 from provider.core.pauses import list_pauses
 from provider.core.products import Product
@@ -76,9 +76,7 @@ def find_account(session: Session, account_id: str) -> Account:
 
 def _list_urls(account: Account) -> dict[str, str]:
     services = current_services()
-    base_url = services.settings.base_url
-    urls = ADAPTERS[account.ats].urls(base_url)
-    return urls | webhook_urls(services.secret_box, account, base_url)
+    return account_urls(services.secret_box, account, services.settings.base_url)
 
 
 def _list_settings(account: Account) -> list[tuple[Setting, str]]:

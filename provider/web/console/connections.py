@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.ats import ADAPTERS
+from provider.ats.account_urls import redirect_uri
 from provider.ats.api import CheckLine, CheckReport, Choice
 from provider.ats.gateway import current_gateway
 from provider.ats.rules import add_rule, keep_found_settings, require_api
@@ -273,4 +274,4 @@ def _session_token() -> str:
 
 
 def _redirect_uri() -> str:
-    return f"{current_services().settings.base_url}/console/connect"
+    return redirect_uri(current_services().settings.base_url)

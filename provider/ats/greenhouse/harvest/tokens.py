@@ -24,6 +24,8 @@ SCOPES = (
 class HarvestTokens(TokenFlow):
     """`client_credentials` needs no person. With `code` each refresh replaces both tokens."""
 
+    has_consent = True
+
     def needs_consent(self, options: Mapping[str, Any]) -> bool:
         return options.get("harvest_auth") == "code"
 

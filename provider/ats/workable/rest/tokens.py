@@ -12,6 +12,8 @@ SCOPES = ("r_jobs", "r_candidates", "w_candidates")
 class WorkableTokens(TokenFlow):
     """The authorization code flow; a token lives for two hours."""
 
+    has_consent = True
+
     def is_used(self, settings: Mapping[str, Any]) -> bool:
         return bool(settings["auth"] == "oauth")
 
