@@ -13,9 +13,11 @@ from provider.ats import ADAPTERS
 from provider.cli import main
 from provider.config import SETTINGS, describe_settings
 from provider.core import labels
+from provider.core.emails import EMAIL_SUBJECTS
 from provider.core.kinds import KINDS
 from provider.core.orders import PROGRESS_STATES, STATUSES, Order
 from provider.core.urls import UrlBuilder
+from provider.delivery.channels import CHANNELS
 from provider.services import Services
 
 ROOT = Path(__file__).parents[1]
@@ -108,6 +110,23 @@ def test_metrics_guide_has_every_metric(services: Services) -> None:
     names = re.findall(r"^# TYPE (\S+) ", response.text, re.MULTILINE)
     assert {"provider_database_up", "provider_requests_total"} <= set(names)
     assert sorted(name for name in names if f"| `{name}` |" not in METRICS) == []
+
+
+def test_metrics_guide_names_every_topic_channel_and_ats() -> None:
+    rows = dict(re.findall(r"^\| `(channel|topic|ats)` \| (.*) \|$", METRICS, re.MULTILINE))
+    writers = {
+        writer.name
+        for adapter in ADAPTERS.values()
+        if adapter.api
+        for writer in adapter.api.writers
+    }
+    emails = {*EMAIL_SUBJECTS, *(name for kind in KINDS.values() for name in kind.email_subjects)}
+    topics = writers | emails | {"status", "remux"}
+    assert "used_tag" in topics
+    assert "consent" in topics
+    assert sorted(topic for topic in topics if f"`{topic}`" not in rows["topic"]) == []
+    assert [name for name in CHANNELS if f"`{name}`" not in rows["channel"]] == []
+    assert [name for name in ADAPTERS if f"`{name}`" not in rows["ats"]] == []
 
 
 # Files

@@ -1,4 +1,4 @@
-"""Gauges from the database: messages by state and topic, and pauses.
+"""Gauges from the database: messages by state and topic, pauses, and what ATSes' APIs need.
 
 Every process reads the same database, so every process has the same gauges.
 """
@@ -12,10 +12,12 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from provider.clock import Clock
+from provider.core.accounts import Account
+from provider.core.connections import ApiToken, SourceCursor
 from provider.core.pauses import (
     ACCOUNT,
     HOST,
@@ -30,6 +32,11 @@ from provider.storage.database import Database
 CACHE_LIFETIME = timedelta(seconds=10)
 # A snapshot is also cached for 20 times the time of reading it: reading takes 5 % of the time.
 REFRESH_COST_FACTOR = 20
+CONNECTION_GAUGES = {
+    "provider_sources_stopped": "Lists of ATSes that are not read until staff let them go on",
+    "provider_sources_failing": "Lists of ATSes whose last page could not be read",
+    "provider_accounts_to_connect": "Accounts that a person must connect again to their ATS",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class DatabaseSnapshot:
     oldest_created_at: Mapping[str, datetime] = field(default_factory=dict)
     oldest_due_at: datetime | None = None
     pauses: tuple[PauseView, ...] = ()
+    # By name of the gauge and by ATS.
+    connection_counts: Mapping[str, Mapping[tuple[str], int]] = field(default_factory=dict)
 
     def collect(self) -> Iterator[Metric]:
         yield _build_gauge(
@@ -71,6 +80,8 @@ class DatabaseSnapshot:
             {(): self._age_seconds(self.oldest_due_at)},
         )
         yield from self._pause_gauges()
+        for name, text in CONNECTION_GAUGES.items():
+            yield _build_gauge(name, text, self.connection_counts.get(name, {}), "ats")
 
     def _pause_gauges(self) -> Iterator[Metric]:
         for scope_type in (HOST, ACCOUNT, QUEUE):
@@ -176,7 +187,32 @@ def _take_snapshot(
         },
         oldest_due_at=oldest_unpaused_due_at(session, now),
         pauses=tuple(list_pauses(session)),
+        connection_counts=_count_connections(session),
     )
+
+
+def _count_connections(session: Session) -> dict[str, dict[tuple[str], int]]:
+    stopped = SourceCursor.stopped_reason != ""
+    failing = and_(SourceCursor.last_error != "", SourceCursor.stopped_reason == "")
+    return {
+        "provider_sources_stopped": _count_by_ats(session, SourceCursor, stopped),
+        "provider_sources_failing": _count_by_ats(session, SourceCursor, failing),
+        "provider_accounts_to_connect": _count_by_ats(
+            session, ApiToken, ApiToken.reconnect_reason != ""
+        ),
+    }
+
+
+def _count_by_ats(
+    session: Session, model: type[SourceCursor | ApiToken], condition: ColumnElement[bool]
+) -> dict[tuple[str], int]:
+    """Return the number of rows for each ATS that has accounts; 0 where there is none."""
+    query = (
+        select(Account.ats, func.count(model.account_id))
+        .outerjoin(model, and_(model.account_id == Account.id, condition))
+        .group_by(Account.ats)
+    )
+    return {(ats,): count for ats, count in session.execute(query)}
 
 
 def _build_gauge(

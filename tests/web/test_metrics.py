@@ -16,6 +16,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from provider import outbox
 from provider.app import create_app
+from provider.core.accounts import Account
+from provider.core.connections.api_token import ensure_token_row
+from provider.core.connections.source_cursor import ensure_cursor
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
 from provider.delivery.circuit_breaker import FAILURE_THRESHOLD
@@ -293,6 +296,33 @@ def test_failing_database_leaves_the_counters(
     assert samples["database_up{}"] == 0
     assert samples["requests_total{code=200,endpoint=health.health}"] == 1
     assert not [name for name in samples if name.startswith("messages_")]
+
+
+@pytest.mark.both
+def test_stopped_sources_and_lost_consents_are_counted_by_ats(
+    scrape: Scrape, services: Services, clock: ManualClock
+) -> None:
+    with services.db.writing() as session:
+        for number, (ats, stopped, error, reconnect) in enumerate(
+            [
+                ("workable", "very many orders", "an old error", "revoked"),
+                ("workable", "", "a list without an end", ""),
+                ("workable", "", "", "revoked"),
+                ("pageup", "", "", ""),
+            ]
+        ):
+            account = Account.create(session, f"Account {number}", ats, clock.now())
+            session.flush()
+            cursor = ensure_cursor(session, account.id, "candidates", clock.now())
+            cursor.stopped_reason, cursor.last_error = stopped, error
+            ensure_token_row(session, account.id).reconnect_reason = reconnect
+    samples = scrape()
+    assert samples["sources_stopped{ats=workable}"] == 1
+    assert samples["sources_failing{ats=workable}"] == 1
+    assert samples["accounts_to_connect{ats=workable}"] == 2
+    assert samples["sources_stopped{ats=pageup}"] == 0
+    assert samples["sources_failing{ats=pageup}"] == 0
+    assert samples["accounts_to_connect{ats=pageup}"] == 0
 
 
 def test_pauses_are_in_metrics_and_ready(
