@@ -255,6 +255,30 @@ def test_user_without_rights_is_said(world: ApiWorld, harvest: FakeHarvest) -> N
     assert "let a Site Admin be the user" in lines[0][1]
 
 
+def test_check_without_any_job_suspects_the_users_rights(
+    world: ApiWorld, harvest: FakeHarvest
+) -> None:
+    assert all(is_ok for is_ok, _ in _check(world))
+    user = harvest.add("users", site_admin=False)
+    world.set_options(harvest_user_id=str(user))
+    world.set_secret("harvest_client_id", harvest.client_id)  # ends the token of the other user
+    harvest.hides_lists = True
+    problems = [text for is_ok, text in _check(world) if not is_ok]
+    assert problems == [
+        "Greenhouse shows an empty list of jobs: perhaps the user of the credential is no Site "
+        "Admin"
+    ]
+
+
+@pytest.mark.parametrize("resource", ["job_interview_stages", "attachments"])
+def test_check_names_the_scope_that_a_list_lacks(
+    world: ApiWorld, harvest: FakeHarvest, resource: str
+) -> None:
+    harvest.scopes.discard(f"harvest:{resource}:list")
+    (problem,) = [text for is_ok, text in _check(world) if not is_ok]
+    assert f"add the scope harvest:{resource}:list" in problem
+
+
 def test_missing_scope_rejects_the_note_alone(
     world: ApiWorld, harvest: FakeHarvest, dispatcher: Dispatcher
 ) -> None:

@@ -23,7 +23,15 @@ from provider.core.connections import Budget
 WINDOW = timedelta(seconds=30)  # of Harvest's limit; the number is learnt from its headers
 FIRST_LIMIT = 10  # requests in a window, until the first answer
 MAX_CHOICE_PAGES = 5
-CHECKED_RESOURCES = ("jobs", "application_stages", "applications", "candidates", "notes")
+CHECKED_RESOURCES = (
+    "jobs",
+    "job_interview_stages",
+    "application_stages",
+    "applications",
+    "candidates",
+    "notes",
+    "attachments",
+)
 
 
 class HarvestApi(AtsApi):
@@ -73,7 +81,14 @@ class HarvestApi(AtsApi):
             url = f"{connection.settings['api_base']}/{resource}?per_page=1"
             response = yield connection, ApiRequest("GET", url)
             label = resource.replace("_", " ")
-            if response.is_success:
+            if response.is_success and resource == "jobs" and not response.json():
+                # Any other list may be empty in a new Greenhouse.
+                text = (
+                    "Greenhouse shows an empty list of jobs: perhaps the user of the credential is "
+                    "no Site Admin"
+                )
+                lines.append(CheckLine(False, text))
+            elif response.is_success:
                 lines.append(CheckLine(True, f"Greenhouse shows {label}"))
             elif response.status_code == 403:
                 text = (
