@@ -1,42 +1,83 @@
 """The SPF and DKIM records of the sender's domain, by which receivers judge our e-mails."""
 
+from collections.abc import Sequence
 from email.utils import parseaddr
+from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from provider.ats.api import CheckLine
 from provider.config import Settings
+from provider.delivery.spf import (
+    Address,
+    DnsSilent,
+    Resolver,
+    SpfUnclear,
+    allows,
+    find_spf_records,
+)
 
 DNS_TIMEOUT_SECONDS = 3.0
-SPF_PREFIX = "v=spf1"
 
 
-class DnsSilent(Exception):
-    """No DNS server has answered."""
+class DnsResolver:
+    """Asks the machine's DNS servers, or one server at an address and a port."""
+
+    def __init__(self, server: tuple[str, int] | None = None) -> None:
+        self._server = server
+        self._answers: dict[tuple[str, str], list[Any]] = {}  # each question is asked once
+
+    def texts(self, name: str) -> list[str]:
+        strings = [record.strings for record in self._ask(name, "TXT")]
+        return [b"".join(parts).decode("utf-8", "replace") for parts in strings]
+
+    def addresses(self, name: str) -> list[Address]:
+        records = [*self._ask(name, "A"), *self._ask(name, "AAAA")]
+        return [ip_address(record.address) for record in records]
+
+    def mail_hosts(self, name: str) -> list[str]:
+        return [record.exchange.to_text() for record in self._ask(name, "MX")]
+
+    def _ask(self, name: str, record_type: str) -> list[Any]:
+        if (name, record_type) not in self._answers:
+            self._answers[name, record_type] = self._ask_server(name, record_type)
+        return self._answers[name, record_type]
+
+    def _ask_server(self, name: str, record_type: str) -> list[Any]:
+        import dns.exception  # late: only `account check` asks DNS
+        import dns.resolver
+
+        resolver = dns.resolver.Resolver(configure=self._server is None)
+        if self._server is not None:
+            resolver.nameservers, resolver.port = [self._server[0]], self._server[1]
+        resolver.lifetime = DNS_TIMEOUT_SECONDS
+        try:
+            return list(resolver.resolve(name, record_type))
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return []
+        except (dns.exception.DNSException, OSError):
+            raise DnsSilent from None
 
 
-def check_mail_domain(
-    settings: Settings, nameservers: tuple[str, int] | None = None
-) -> list[CheckLine]:
-    """Return a sentence for each record; none where mail is stored in files, or DNS is silent.
-
-    `nameservers` is one address and its port in place of the machine's own.
-    """
+def check_mail_domain(settings: Settings, resolver: Resolver | None = None) -> list[CheckLine]:
+    """Return a sentence for each record; none where mail is stored in files, or DNS is silent."""
     if settings.mail_url is None:
         return []
+    resolver = resolver or DnsResolver()
     domain = parseaddr(settings.mail_from)[1].rpartition("@")[2]
     server = urlsplit(settings.mail_url).hostname or ""
     try:
-        lines = [_spf_line(domain, server, _read_texts(domain, nameservers))]
+        lines = [_spf_line(resolver, domain, server)]
         if selector := settings.dkim_selector:
             name = f"{selector}._domainkey.{domain}"
-            lines.append(_dkim_line(name, _read_texts(name, nameservers)))
+            lines.append(_dkim_line(name, resolver.texts(name)))
     except DnsSilent:
         return []
     return lines
 
 
-def _spf_line(domain: str, server: str, texts: list[str]) -> CheckLine:
-    records = [text for text in texts if text.lower().startswith(SPF_PREFIX)]
+def _spf_line(resolver: Resolver, domain: str, server: str) -> CheckLine:
+    records = find_spf_records(resolver, domain)
     if not records:
         return CheckLine(
             False,
@@ -46,31 +87,45 @@ def _spf_line(domain: str, server: str, texts: list[str]) -> CheckLine:
     if len(records) > 1:
         text = f"{domain} has {len(records)} SPF records: receivers accept one only"
         return CheckLine(False, text)
-    return CheckLine(True, f"{domain} has an SPF record; it should name the mail server {server}")
+    try:
+        refused = _refused_addresses(resolver, domain, server)
+    except DnsSilent:
+        reason = "a DNS server does not answer"
+    except SpfUnclear as error:
+        reason = str(error)
+    else:
+        if not refused:
+            return CheckLine(True, f"The SPF record of {domain} allows the mail server {server}")
+        addresses = ", ".join(map(str, refused))
+        return CheckLine(
+            False,
+            f"The SPF record of {domain} does not allow the mail server {server} ({addresses}): "
+            "add it, or what its operator names if mail leaves from other addresses",
+        )
+    return CheckLine(
+        True,
+        f"{domain} has an SPF record. Whether it allows the mail server {server} cannot be told: "
+        f"{reason}",
+    )
 
 
-def _dkim_line(name: str, texts: list[str]) -> CheckLine:
+def _refused_addresses(resolver: Resolver, domain: str, server: str) -> Sequence[Address]:
+    """Return the addresses of the mail server that the record does not pass; SpfUnclear."""
+    try:
+        addresses: Sequence[Address] = [ip_address(server)]
+    except ValueError:
+        addresses = resolver.addresses(server)
+    if not addresses:
+        raise SpfUnclear("the mail server has no address in DNS")
+    if not all(address.is_global for address in addresses):
+        raise SpfUnclear("it has an address of a private network, and mail leaves from another")
+    return [address for address in addresses if not allows(resolver, domain, address)]
+
+
+def _dkim_line(name: str, texts: Sequence[str]) -> CheckLine:
     keys = [tag.strip() for text in texts for tag in text.split(";") if tag.strip()[:2] == "p="]
     if any(len(key) > len("p=") for key in keys):  # an empty key is a revoked one (RFC 6376)
         return CheckLine(True, f"{name} has a DKIM key")
     return CheckLine(
         False, f"{name} has no DKIM key: publish the one with which the mail server signs"
     )
-
-
-def _read_texts(name: str, nameservers: tuple[str, int] | None) -> list[str]:
-    """Return the TXT records of a name; DnsSilent if no server answers."""
-    import dns.exception  # late: only `account check` asks DNS
-    import dns.resolver
-
-    resolver = dns.resolver.Resolver(configure=nameservers is None)
-    if nameservers is not None:
-        resolver.nameservers, resolver.port = [nameservers[0]], nameservers[1]
-    resolver.lifetime = DNS_TIMEOUT_SECONDS
-    try:
-        answer = resolver.resolve(name, "TXT")
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
-        return []
-    except (dns.exception.DNSException, OSError):
-        raise DnsSilent from None
-    return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]

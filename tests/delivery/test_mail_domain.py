@@ -8,25 +8,37 @@ from pathlib import Path
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 import pytest
 
 from provider.delivery import mail_domain
-from provider.delivery.mail_domain import check_mail_domain
+from provider.delivery.mail_domain import DnsResolver, check_mail_domain
 from tests import factories
 
 Check = Callable[..., list[tuple[bool, str]]]
-RECORDS: dict[str, list[str]] = {
+TEXTS: dict[str, list[str]] = {
     "good.test.": ['"v=spf1 include:mail.test -all"', '"google-site-verification=x"'],
+    "mail.test.": ['"v=spf1 mx ip6:2a00:1450::/32 ~all"'],
+    "strict.test.": ['"v=spf1 a -all"'],
+    "macro.test.": ['"v=spf1 exists:%{i}.list.test -all"'],
+    "half.test.": ['"v=spf1 include:broken.test -all"'],
     "twice.test.": ['"v=spf1 -all"', '"V=SPF1 +all"'],
     "none.test.": ['"some text"'],
     "mail2026._domainkey.good.test.": ['"v=DKIM1; k=rsa; " "p=MIGfMA0"'],
     "revoked._domainkey.good.test.": ['"v=DKIM1; p="'],
 }
+OTHERS: dict[tuple[str, str], list[str]] = {
+    ("smtp.test.", "A"): ["11.0.0.1"],
+    ("smtp.test.", "AAAA"): ["2a00:1450::1"],
+    ("mail.test.", "MX"): ["10 smtp.test."],
+    ("strict.test.", "A"): ["11.0.0.2"],
+    ("inside.test.", "A"): ["10.0.0.1"],
+}
 
 
 class _Handler(socketserver.BaseRequestHandler):
-    """Answers questions for TXT records; a name that it does not know does not exist."""
+    """Answers questions; a record that it does not know does not exist."""
 
     def handle(self) -> None:
         data, socket = self.request
@@ -34,13 +46,16 @@ class _Handler(socketserver.BaseRequestHandler):
         reply = dns.message.make_response(query)
         reply.flags |= dns.flags.RA
         name = query.question[0].name
-        texts = RECORDS.get(name.to_text())
+        record_type = dns.rdatatype.to_text(query.question[0].rdtype)
+        records = (OTHERS | {(key, "TXT"): value for key, value in TEXTS.items()}).get(
+            (name.to_text(), record_type)
+        )
         if name.to_text() == "broken.test.":
             reply.set_rcode(dns.rcode.SERVFAIL)
-        elif texts is None:
+        elif records is None:
             reply.set_rcode(dns.rcode.NXDOMAIN)
         else:
-            reply.answer.append(dns.rrset.from_text_list(name, 60, "IN", "TXT", texts))
+            reply.answer.append(dns.rrset.from_text_list(name, 60, "IN", record_type, records))
         socket.sendto(reply.to_wire(), self.client_address)
 
 
@@ -57,8 +72,8 @@ def check(tmp_path: Path) -> Iterator[Check]:
             PROVIDER_MAIL_FROM=f"Tests <tests@{domain}>",
             **{"PROVIDER_MAIL_URL": "smtps://u:p@smtp.test", **variables},
         )
-        address = ("127.0.0.1", server.server_address[1])
-        return [(line.is_ok, line.text) for line in check_mail_domain(settings, address)]
+        resolver = DnsResolver(("127.0.0.1", server.server_address[1]))
+        return [(line.is_ok, line.text) for line in check_mail_domain(settings, resolver)]
 
     yield check
     server.shutdown()
@@ -66,10 +81,37 @@ def check(tmp_path: Path) -> Iterator[Check]:
     server.server_close()
 
 
-def test_spf_record_names_the_mail_server(check: Check) -> None:
+def test_spf_record_that_allows_the_mail_server_is_said(check: Check) -> None:
     ((is_ok, text),) = check("good.test")
     assert is_ok
-    assert text == "good.test has an SPF record; it should name the mail server smtp.test"
+    assert text == "The SPF record of good.test allows the mail server smtp.test"
+
+
+def test_spf_record_without_the_mail_server_names_its_addresses(check: Check) -> None:
+    ((is_ok, text),) = check("strict.test")
+    assert not is_ok
+    assert "does not allow the mail server smtp.test (11.0.0.1, 2a00:1450::1)" in text
+    ((is_ok, _),) = check("strict.test", PROVIDER_MAIL_URL="smtps://u:p@11.0.0.2")
+    assert is_ok
+
+
+@pytest.mark.parametrize(
+    ("domain", "server", "reason"),
+    [
+        ("macro.test", "smtp.test", "the macro “%{i}.list.test”"),
+        ("half.test", "smtp.test", "a DNS server does not answer"),
+        ("good.test", "nowhere.test", "the mail server has no address in DNS"),
+        ("good.test", "inside.test", "it has an address of a private network"),
+        ("good.test", "127.0.0.1", "it has an address of a private network"),
+    ],
+)
+def test_spf_record_that_cannot_be_judged_is_no_failure(
+    check: Check, monkeypatch: pytest.MonkeyPatch, domain: str, server: str, reason: str
+) -> None:
+    monkeypatch.setattr(mail_domain, "DNS_TIMEOUT_SECONDS", 0.2)
+    ((is_ok, text),) = check(domain, PROVIDER_MAIL_URL=f"smtps://u:p@{server}")
+    assert is_ok
+    assert f"allows the mail server {server} cannot be told: {reason}" in text
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_check_shows_every_line_of_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spf = CheckLine(False, "provider.test has no SPF record")
-    monkeypatch.setattr(ats_gateway, "check_mail_domain", lambda settings: [spf])
+    monkeypatch.setattr(ats_gateway, "check_mail_domain", lambda _: [spf])
     monkeypatch.setenv("PROVIDER_PRIVATE_CALLBACKS", "allow")
     page = page_of(world)
     lines = parse_json(run("account", "check", "Groove Tech", "--json", code=1))
