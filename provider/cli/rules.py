@@ -167,7 +167,7 @@ def arrivals(account_name: str, refused: bool, as_json: bool) -> None:
 @rule.command()
 @click.argument("account_name", metavar="ACCOUNT")
 def resume(account_name: str) -> None:
-    """Let rounds go on that stopped: after very many orders, or a refusal of the list."""
+    """Let rules go on that stopped: after very many orders, or a refusal of the list."""
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, account_name, lock=True)
         count = resume_sources(session, account.id, services.now())
@@ -179,7 +179,7 @@ def resume(account_name: str) -> None:
                 f"account:{account.public_id}",
                 after={"sources": count},
             )
-    click.echo("The rules go on." if count else "No round of this account has stopped.")
+    click.echo("The rules go on." if count else "No rule of this account has stopped.")
 
 
 def _parse_conditions(conditions: tuple[str, ...]) -> dict[str, str]:

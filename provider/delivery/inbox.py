@@ -1,4 +1,8 @@
-"""The inbox: the record behind each webhook's event is read again, and rules judge its state."""
+"""The inbox: the record behind each webhook's event is read again, and rules judge its state.
+
+A bulk move at the ATS may be a mistake. After `rounds.MAX_ORDERS_PER_ROUND` orders by events within
+an hour the account's rules stop, and its events wait until staff let the rules go on.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +14,8 @@ from sqlalchemy.orm import Session
 from provider.ats import ADAPTERS
 from provider.ats.api import UnreadableAnswer
 from provider.core.accounts import Account
-from provider.core.connections import Record, open_rules
+from provider.core.connections import Record, WebhookEvent, open_rules
+from provider.core.connections.source_cursor import EVENTS, lock_cursor, stop_sources
 from provider.core.connections.webhook_event import (
     drop_old_events,
     due_events,
@@ -19,6 +24,7 @@ from provider.core.connections.webhook_event import (
     lease_event,
 )
 from provider.core.scheduled import ScheduledWork, WorkContext
+from provider.delivery import rounds
 from provider.delivery.api_client import ApiClient, open_api_client
 from provider.delivery.api_errors import CallDelayed, CallFailed, CredentialsRefused
 from provider.delivery.circuit_breaker import TOKEN_PROBE_INTERVAL
@@ -29,6 +35,7 @@ from provider.services import Services
 
 LEASE = timedelta(minutes=2)  # of one event: a few requests, and the transaction after them
 MAX_EVENTS_PER_RUN = 200
+BRAKE_INTERVAL = timedelta(hours=1)
 # Waits before a record is read again that could not be read. It may appear late, or never.
 RETRY_WAITS = tuple(timedelta(seconds=seconds) for seconds in (10, 60, 600, 3600, 21_600))
 NOT_READABLE = "The record of the event cannot be read"
@@ -54,7 +61,7 @@ class LeasedEvent:
             if record is None and has_rules:
                 self._retry(NOT_READABLE)
             else:
-                self._finish(record)
+                return self._finish(record)
         except CallDelayed as error:
             self._retry(str(error), error.wait, counts=False)
             return False
@@ -89,19 +96,39 @@ class LeasedEvent:
                 f"The record has another form than documented ({type(error).__name__})"
             ) from error
 
-    def _finish(self, record: Record | None) -> None:
+    def _finish(self, record: Record | None) -> bool:
+        """Place the orders of a record; return False where the account's rules have stopped."""
         with self.services.db.writing() as session:
             event = find_leased_event(session, self.lease)
             if event is None:  # the lease is lost: another process reads the record
-                return
+                return True
             now = self.services.now()
             problems: list[str] = []
-            if record is not None:
-                account = session.get_one(Account, event.account_id)
-                context, rules = load_rules(session, self.services.secret_box, account, now)
-                place_by_rules(context, rules, record, problems)
-            event.done_at, event.last_error = now, " ".join(problems)
             event.lease = event.leased_until = None
+            if record is not None and not self._place(session, event, record, problems):
+                return False
+            event.done_at, event.last_error = now, " ".join(problems)
+            return True
+
+    def _place(
+        self, session: Session, event: WebhookEvent, record: Record, problems: list[str]
+    ) -> bool:
+        account, now = session.get_one(Account, event.account_id), self.services.now()
+        # Locked before any order is placed, or two processes could deadlock.
+        cursor = lock_cursor(session, account.id, EVENTS, now)
+        if cursor.stopped_reason:
+            return False
+        if cursor.round_started_at is None or now >= cursor.round_started_at + BRAKE_INTERVAL:
+            cursor.round_started_at, cursor.records, cursor.orders = now, 0, 0
+        context, rules = load_rules(session, self.services.secret_box, account, now)
+        limit = rounds.MAX_ORDERS_PER_ROUND
+        if cursor.orders >= limit and any(rule.matches(record) for rule in rules):
+            stop_sources(session, account.id, f"{limit} orders were placed by events in one hour")
+            return False
+        cursor.orders += place_by_rules(context, rules, record, problems)
+        cursor.records += 1
+        cursor.finished_at = now
+        return True
 
     def _retry(self, error: str, wait: timedelta | None = None, *, counts: bool = True) -> None:
         with self.services.db.writing() as session:

@@ -102,7 +102,7 @@ def test_arrivals_show_orders_and_refusals(world: ApiWorld, fake: FakeDummy, run
 
 
 def test_resume_without_a_stopped_round_changes_nothing(world: ApiWorld, run: Run) -> None:
-    assert run("rule", "resume", "Groove Tech").stdout == "No round of this account has stopped.\n"
+    assert run("rule", "resume", "Groove Tech").stdout == "No rule of this account has stopped.\n"
 
 
 def test_secret_is_read_from_stdin_and_never_shown(world: ApiWorld, run: Run) -> None:

@@ -4,13 +4,27 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, or_, select, text, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.storage import secrets
 from provider.storage.database import Base, acquire_advisory_lock
 
 START_OF_TIME = datetime(2000, 1, 1, tzinfo=UTC)  # before any ATS
+# The cursor that counts the orders by webhooks' events; no round reads it. `round_started_at` is
+# when its hour began.
+EVENTS = "events"
 _RUNNING_SQL = text("stopped_reason = ''")
 
 
@@ -63,6 +77,13 @@ def ensure_cursor(session: Session, account_id: int, source: str, now: datetime)
         session.add(cursor)
         session.flush()
     return cursor
+
+
+def lock_cursor(session: Session, account_id: int, source: str, now: datetime) -> SourceCursor:
+    """Return the cursor of a source, locked."""
+    ensure_cursor(session, account_id, source, now)
+    key = account_id, source
+    return session.get_one(SourceCursor, key, with_for_update=True, populate_existing=True)
 
 
 def restart_cursor(cursor: SourceCursor, now: datetime, *, from_start: bool) -> None:
@@ -119,20 +140,37 @@ def find_leased(session: Session, lease: str) -> SourceCursor | None:
     return session.scalar(query.execution_options(populate_existing=True))
 
 
+def stop_sources(session: Session, account_id: int, reason: str) -> None:
+    """Stop everything by which an account's rules order, until staff let it go on.
+
+    The leases end, or a round that runs would go on to the end of its slice.
+    """
+    for cursor in _lock_cursors(session, SourceCursor.account_id == account_id):
+        cursor.stopped_reason = cursor.stopped_reason or reason
+        cursor.lease = cursor.leased_until = None
+
+
 def resume_sources(session: Session, account_id: int, now: datetime) -> int:
     """Read the stopped sources of an account again, where they stopped; return their number."""
-    query = select(SourceCursor).where(
-        SourceCursor.account_id == account_id, SourceCursor.stopped_reason != ""
+    cursors = _lock_cursors(
+        session, SourceCursor.account_id == account_id, SourceCursor.stopped_reason != ""
     )
-    cursors = session.scalars(query.with_for_update()).all()
     for cursor in cursors:
         cursor.stopped_reason, cursor.orders, cursor.due_at = "", 0, now
     return len(cursors)
 
 
+def _lock_cursors(session: Session, *conditions: ColumnElement[bool]) -> Sequence[SourceCursor]:
+    """Return the cursors, locked in one order, or two processes could deadlock."""
+    query = select(SourceCursor).where(*conditions).order_by(SourceCursor.source)
+    query = query.with_for_update().execution_options(populate_existing=True)
+    return session.scalars(query).all()
+
+
 def _is_due(now: datetime) -> tuple[Any, ...]:
     return (
         SourceCursor.stopped_reason == text("''"),  # a literal, for the partial index
+        SourceCursor.source != EVENTS,
         SourceCursor.due_at <= now,
         or_(SourceCursor.leased_until.is_(None), SourceCursor.leased_until <= now),
     )

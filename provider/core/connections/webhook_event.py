@@ -12,6 +12,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     delete,
+    exists,
     func,
     or_,
     select,
@@ -21,6 +22,7 @@ from sqlalchemy import update as sql_update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.accounts import Account
+from provider.core.connections.source_cursor import EVENTS, SourceCursor
 from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
@@ -149,8 +151,14 @@ def _proofs(secret_box: SecretBox, public_id: str) -> list[str]:
 
 
 def _is_due(now: datetime) -> tuple[Any, ...]:
+    is_stopped = exists().where(
+        SourceCursor.account_id == WebhookEvent.account_id,
+        SourceCursor.source == EVENTS,
+        SourceCursor.stopped_reason != "",
+    )
     return (
         WebhookEvent.done_at.is_(None),
         WebhookEvent.due_at <= now,
+        ~is_stopped,
         or_(WebhookEvent.leased_until.is_(None), WebhookEvent.leased_until <= now),
     )

@@ -25,6 +25,7 @@ from provider.core.connections import (
     resume_sources,
 )
 from provider.core.connections.connect_state import create_state, use_state
+from provider.core.connections.source_cursor import EVENTS
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
 from provider.core.staff import Permission
@@ -212,6 +213,7 @@ def _render(
             rules=open_rules(session, account.id),
             products=_products(session, account),
             cursors=_cursors(session, account),
+            EVENTS=EVENTS,
             arrivals=list_arrivals(session, account.id, limit=SHOWN_ARRIVALS),
             refused_count=_count_refused(session, account),
             token=session.get(ApiToken, account.id),

@@ -9,9 +9,11 @@ import requests
 from sqlalchemy import select
 
 from provider.core.accounts import Account
-from provider.core.connections import WebhookEvent, webhook_address
+from provider.core.connections import WebhookEvent, resume_sources, webhook_address
+from provider.core.connections.source_cursor import EVENTS
+from provider.delivery import rounds
 from provider.delivery.api_client import open_api_client
-from provider.delivery.inbox import RETRY_WAITS, process_due_events
+from provider.delivery.inbox import BRAKE_INTERVAL, RETRY_WAITS, process_due_events
 from tests.ats.greenhouse.test_harvest import OTHER_STAGE, STAGE, create_world, fill
 from tests.conftest import LiveServer
 from tests.delivery.api_world import ApiWorld
@@ -55,9 +57,14 @@ def process(world: ApiWorld) -> None:
         process_due_events(world.services, client)
 
 
+def resume(world: ApiWorld) -> None:
+    with world.services.db.writing() as session:
+        assert resume_sources(session, world.account_id, world.clock.now()) == 2
+
+
 def events(world: ApiWorld) -> list[WebhookEvent]:
     with world.services.db.reading() as session:
-        return list(session.scalars(select(WebhookEvent)))
+        return list(session.scalars(select(WebhookEvent).order_by(WebhookEvent.id)))
 
 
 def test_signature_equals_the_vector() -> None:
@@ -107,6 +114,46 @@ def test_rejected_application_is_not_ordered(world: ApiWorld, harvest: FakeHarve
     assert world.arrivals() == []
     (event,) = events(world)
     assert (event.done_at is not None, event.last_error) == (True, "")
+
+
+@pytest.mark.both
+def test_bulk_move_stops_the_rules_until_staff_let_them_go_on(
+    world: ApiWorld, harvest: FakeHarvest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "MAX_ORDERS_PER_ROUND", 2)
+    for _ in range(5):
+        harvest.move(harvest.apply(OTHER_STAGE), STAGE)
+    process(world)
+    assert len(world.orders()) == 2
+    for source in ("stage_entries", EVENTS):
+        assert world.cursor(source).stopped_reason == "2 orders were placed by events in one hour"
+    world.read_next()
+    process(world)
+    assert len(world.orders()) == 2
+    assert [event.done_at is None for event in events(world)] == [False] * 2 + [True] * 3
+    resume(world)
+    process(world)
+    assert len(world.orders()) == 4
+    resume(world)
+    process(world)
+    assert len(world.orders()) == 5
+    assert all(event.done_at for event in events(world))
+
+
+def test_orders_by_events_are_counted_for_an_hour(
+    world: ApiWorld, harvest: FakeHarvest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "MAX_ORDERS_PER_ROUND", 1)
+    harvest.move(harvest.apply(OTHER_STAGE), STAGE)
+    process(world)
+    harvest.move(harvest.apply(STAGE), OTHER_STAGE)
+    process(world)  # an event that orders nothing stops nothing
+    assert world.cursor(EVENTS).stopped_reason == ""
+    world.clock.advance(BRAKE_INTERVAL)
+    harvest.move(harvest.apply(OTHER_STAGE), STAGE)
+    process(world)
+    assert len(world.orders()) == 2
+    assert world.cursor(EVENTS).stopped_reason == ""
 
 
 @pytest.mark.parametrize("secret", ["WRONG", "SECRE"])
