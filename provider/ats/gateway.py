@@ -5,7 +5,7 @@ from typing import Protocol
 
 from flask import current_app
 
-from provider.ats.api import CheckReport, Choice
+from provider.ats.api import CheckLine, CheckReport, Choice
 from provider.core.connections import Record
 from provider.services import current_services
 
@@ -20,6 +20,9 @@ class AtsGateway(Protocol):
 
     def finish_consent(self, account_id: int, code: str, redirect_uri: str) -> CheckReport:
         """Store the tokens for a code, and return what the account may do now."""
+
+    def disconnect(self, account_id: int) -> CheckLine:
+        """End a person's consent: the ATS revokes the tokens, and they are forgotten here."""
 
     def check(self, account_id: int) -> CheckReport:
         """Look at what orders and results need: in this server, at the ATS, and in DNS."""

@@ -1,4 +1,4 @@
-"""`provider account check`, `connect` and `secret`: the connection to an ATS's API."""
+"""Commands about the connection to an ATS's API: `provider account check`, `connect` and others."""
 
 import sys
 from collections.abc import Sequence
@@ -53,6 +53,32 @@ def connect(name_: str) -> None:
         click.echo(f"  {base_url}/console/accounts/{account.public_id}/connection\n")
         click.echo("If the ATS asks for the redirect address of the application:\n")
         click.echo(f"  {redirect_uri(base_url)}")
+
+
+@click.command()
+@click.argument("name_", metavar="NAME")
+def disconnect(name_: str) -> None:
+    """End the consent at the ATS: it revokes the tokens, and they are deleted here.
+
+    The exit code is 1 if the ATS has not revoked them.
+    """
+    with open_services() as services:
+        with services.db.reading() as session:
+            account = Account.get_by_name(session, name_)
+            require_api(account)
+        from provider.delivery.ats_gateway import ApiGateway  # late: most commands send no request
+
+        line = ApiGateway(services).disconnect(account.id)
+        with services.db.writing() as session:
+            record_command(
+                session,
+                services.now(),
+                Action.ACCOUNT_DISCONNECTED,
+                f"account:{account.public_id}",
+                after={"revoked": line.is_ok},
+            )
+    click.echo(f"{line.text}.")
+    raise SystemExit(not line.is_ok)
 
 
 @click.command()

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.ats import ADAPTERS
 from provider.ats.account_urls import account_urls
-from provider.cli.account_connection import check, connect, secret
+from provider.cli.account_connection import check, connect, disconnect, secret
 from provider.cli.account_settings import (
     change_setting,
     parse_account_name,
@@ -42,6 +42,7 @@ def account() -> None:
 
 account.add_command(check)
 account.add_command(connect)
+account.add_command(disconnect)
 account.add_command(secret)
 
 

@@ -52,6 +52,7 @@ class Action(StrEnum):
     ACCOUNT_CHECKED = "account.checked"
     ACCOUNT_CONSENT_ASKED = "account.consent_asked"
     ACCOUNT_CONNECTED = "account.connected"
+    ACCOUNT_DISCONNECTED = "account.disconnected"
     RULE_ADDED = "rule.added"
     RULE_REMOVED = "rule.removed"
     RULES_RESUMED = "rule.resumed"

@@ -89,12 +89,34 @@ class AccessTokens:
             row.lease = row.leased_until = None  # or a renewal on its way would win
             self._store(session, row, tokens)
 
-    def forget(self, account_id: int) -> None:
-        """Delete the tokens of an account: a person must connect it again."""
+    def disconnect(self, flow: TokenFlow, connection: Connection) -> str:
+        """Let the ATS revoke the tokens of an account, and forget them in any case.
+
+        Returns why the ATS has not revoked them; empty if it has.
+        """
+        stored = self._read(connection.account_id)
+        is_known = stored.access or stored.refresh
+        problem = "it has no address for this" if is_known else "no token is known here"
+        for request in flow.revoke_requests(connection, stored.access, stored.refresh):
+            try:
+                response = self._send(request, flow.allowed_hosts(connection))
+            except CallFailed as error:
+                problem = str(error)
+                continue
+            if response.is_success:
+                problem = ""
+                break
+            problem = f"it answers {response.status_code}"
+        self._forget(connection.account_id)
+        return problem
+
+    def _forget(self, account_id: int) -> None:
         with self._services.db.writing() as session:
             row = ensure_token_row(session, account_id)
             row.access_encrypted = row.refresh_encrypted = None
             row.renew_at = row.expires_at = row.keep_alive_at = None
+            row.reconnect_reason = ""  # it is not connected by intention
+            row.lease = row.leased_until = None  # or a renewal on its way would store its tokens
 
     def _renew(
         self, flow: TokenFlow, connection: Connection, stored: StoredToken, lease: str

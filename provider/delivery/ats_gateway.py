@@ -50,12 +50,24 @@ class ApiGateway:
                 return CheckReport([CheckLine(False, str(error))])
             learnt = client.try_steps(api, connection, api.learn)
             if learnt.is_other_account:
-                client.tokens.forget(account_id)
-                return learnt
+                line = _disconnection_line(client.tokens.disconnect(flow, connection))
+                return replace(learnt, lines=[*learnt.lines, line])
             settings = {**connection.settings, **learnt.found_settings}
             checked = client.check(api, replace(connection, settings=settings))
             found_settings = {**learnt.found_settings, **checked.found_settings}
             return CheckReport([*learnt.lines, *checked.lines], found_settings)
+
+    def disconnect(self, account_id: int) -> CheckLine:
+        """End a person's consent: the ATS revokes the tokens, and they are forgotten here."""
+        with open_api_client(self._services) as client:
+            api, connection = self._connect(client, account_id)
+            flow = api.used_flow(connection.settings)
+            if flow is None or not flow.needs_consent(connection.settings):
+                raise Invalid(
+                    "The account's settings need no consent. `provider account secret NAME KEY "
+                    "--remove` deletes its credentials"
+                )
+            return _disconnection_line(client.tokens.disconnect(flow, connection))
 
     def check(self, account_id: int) -> CheckReport:
         """Look at what orders and results need: in this server, at the ATS, and in DNS."""
@@ -110,3 +122,13 @@ class ApiGateway:
             if api is None:
                 raise Invalid(f"{account.ats} has no API that this program calls")
             return api, client.connection(session, account)
+
+
+def _disconnection_line(problem: str) -> CheckLine:
+    if not problem:
+        return CheckLine(True, "The ATS has revoked the tokens, and they are deleted here")
+    text = (
+        f"The tokens are deleted here, but the ATS has not revoked them: {problem}. End the access "
+        "of this application there"
+    )
+    return CheckLine(False, text)

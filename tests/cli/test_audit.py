@@ -117,6 +117,13 @@ def account_secret(world: World) -> None:
     world.run("account", "secret", "Groove Tech", "api_key", "--remove")
 
 
+def account_disconnect(world: World) -> None:
+    world.run("account", "create", "Groove Tech", "--ats", "greenhouse")
+    world.run("account", "set", "Groove Tech", "harvest_auth=code")
+    output = world.run("account", "disconnect", "Groove Tech", code=1).stdout
+    assert "the ATS has not revoked them: no token is known here" in output
+
+
 def rule_add(world: World) -> None:
     create_pageup_account(world)
     factories.create_test(world.services)
@@ -270,6 +277,10 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "account set": (
         account_set,
         [Action.ACCOUNT_CREATED, Action.ACCOUNT_CALLBACK_TOKEN_CHANGED, Action.ACCOUNT_CHANGED],
+    ),
+    "account disconnect": (
+        account_disconnect,
+        [Action.ACCOUNT_CREATED, Action.ACCOUNT_CHANGED, Action.ACCOUNT_DISCONNECTED],
     ),
     "account token": (account_token, [Action.ACCOUNT_CREATED, Action.ACCOUNT_TOKEN_CREATED]),
     "account revoke": (account_revoke, [Action.ACCOUNT_CREATED, Action.ACCOUNT_TOKEN_REVOKED]),

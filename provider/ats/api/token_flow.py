@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -57,6 +57,14 @@ class TokenFlow(ABC):
     def code_request(self, connection: Connection, code: str, redirect_uri: str) -> ApiRequest:
         """Return the request that exchanges the code of that step for tokens."""
         raise NotImplementedError
+
+    def revoke_requests(
+        self, connection: Connection, access_token: str, refresh_token: str
+    ) -> Sequence[ApiRequest]:
+        """Return the requests that end a consent, of which one must succeed; none without an
+        address for this.
+        """
+        return ()
 
     def refresh_lifetime(self, settings: Mapping[str, Any]) -> timedelta | None:
         """Return how long an unused refresh token lives; None if it does not end."""

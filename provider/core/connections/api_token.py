@@ -57,6 +57,11 @@ class ApiToken(Base):
             self.keep_alive_at = now + (refresh_expires_at - now) / 4
         self.reconnect_reason = ""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a grant. The access token alone may be dropped and obtained again."""
+        return self.refresh_encrypted is not None or self.access_encrypted is not None
+
     def access_token(self, secret_box: SecretBox, account: Account) -> str:
         return _decrypt(secret_box, self.access_encrypted, account, "access")
 

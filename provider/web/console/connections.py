@@ -110,6 +110,17 @@ def finish_consent() -> Response:
     return _render(account_id, lines=report.lines)
 
 
+@routes.post(f"{PATH}/disconnect")
+@requires(Permission.MANAGE_ACCOUNTS)
+def disconnect(account_id: str) -> Response:
+    """End the consent at the ATS, and delete the tokens."""
+    line = current_gateway().disconnect(_internal_id(account_id))
+    with current_services().db.writing() as session:
+        subject, fields = f"account:{account_id}", {"revoked": line.is_ok}
+        authentication.record_act(session, Action.ACCOUNT_DISCONNECTED, subject, after=fields)
+    return _render(account_id, lines=[line])
+
+
 @routes.post(f"{PATH}/rules")
 @requires(Permission.MANAGE_ACCOUNTS)
 def create_rule(account_id: str) -> Response:

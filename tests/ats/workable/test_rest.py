@@ -20,6 +20,7 @@ from provider.delivery.api_client import open_api_client
 from provider.delivery.ats_gateway import ApiGateway
 from provider.delivery.inbox import process_due_events
 from provider.delivery.subscriptions import keep_subscriptions
+from provider.errors import Invalid
 from tests import factories
 from tests.conftest import LiveServer
 from tests.delivery.api_world import ApiWorld
@@ -46,6 +47,7 @@ def create_world(
         "accounts_base": workable.api_url,
         "authorize_url": f"{workable.url}/oauth/authorize",
         "token_url": f"{workable.url}/oauth/token",
+        "revoke_url": f"{workable.url}/oauth/revoke",
         "member_id": "13e0eb0e",
         **options,
     }
@@ -643,8 +645,59 @@ def test_consent_for_another_account_is_refused_and_forgotten(
     gateway = ApiGateway(world.services)
     report = gateway.finish_consent(world.account_id, code, workable.redirect_uri)
     assert report.lines[0].text.startswith("The consent is for groove-tech, not for acme")
+    assert report.lines[1].text == "The ATS has revoked the tokens, and they are deleted here"
+    assert all(grant.is_revoked for grant in workable.grants.values())
+    assert not _token_row(world).is_connected
+
+
+def _token_row(world: ApiWorld) -> ApiToken:
     with world.services.db.reading() as session:
-        assert session.get_one(ApiToken, world.account_id).access_encrypted is None
+        return session.get_one(ApiToken, world.account_id)
+
+
+@pytest.mark.parametrize(
+    ("revocable", "problem"),
+    [
+        (("refresh_token", "access_token"), ""),
+        (("refresh_token",), ""),
+        (("access_token",), ""),
+        ((), "it answers 400"),
+    ],
+)
+def test_disconnected_account_is_revoked_by_either_token(
+    world: ApiWorld,
+    workable: FakeWorkableApi,
+    api: AtsApi,
+    revocable: tuple[str, ...],
+    problem: str,
+) -> None:
+    world.set_options(auth="oauth")
+    connect(world, workable, api)
+    workable.revocable = revocable
+    line = ApiGateway(world.services).disconnect(world.account_id)
+    assert line.is_ok == (not problem)
+    assert problem in line.text
+    assert [grant.is_revoked for grant in workable.grants.values()] == [not problem]
+    row = _token_row(world)
+    assert not row.is_connected
+    assert row.reconnect_reason == ""
+
+
+def test_disconnect_without_an_answer_still_deletes_the_tokens(
+    world: ApiWorld, workable: FakeWorkableApi, api: AtsApi
+) -> None:
+    world.set_options(auth="oauth")
+    connect(world, workable, api)
+    world.set_options(revoke_url="http://127.0.0.1:9/oauth/revoke")
+    line = ApiGateway(world.services).disconnect(world.account_id)
+    assert not line.is_ok
+    assert "End the access of this application there" in line.text
+    assert not _token_row(world).is_connected
+
+
+def test_account_with_a_token_of_its_own_has_nothing_to_disconnect(world: ApiWorld) -> None:
+    with pytest.raises(Invalid, match="need no consent"):
+        ApiGateway(world.services).disconnect(world.account_id)
 
 
 @pytest.mark.parametrize(

@@ -209,6 +209,13 @@ def check_connection(services: Services, console: ConsoleClient) -> str:
     return subject
 
 
+def disconnect_account(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services, harvest_auth="code")
+    response = console.submit(f"{path}/disconnect", page=path)
+    assert "no token is known here" in response.text
+    return subject
+
+
 def ask_consent(services: Services, console: ConsoleClient) -> str:
     subject, path = create_connection(services, harvest_auth="code")
     assert "Go on to Greenhouse" in console.submit(f"{path}/consent", page=path).text
@@ -399,6 +406,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     },
     "connections.check": {Action.ACCOUNT_CHECKED: check_connection},
     "connections.ask_consent": {Action.ACCOUNT_CONSENT_ASKED: ask_consent},
+    "connections.disconnect": {Action.ACCOUNT_DISCONNECTED: disconnect_account},
     "connections.create_rule": {Action.RULE_ADDED: create_rule},
     "connections.remove_rule": {Action.RULE_REMOVED: remove_rule},
     "connections.resume": {Action.RULES_RESUMED: resume_rules},

@@ -182,6 +182,32 @@ def test_consent_is_given_once_by_the_same_session_within_ten_minutes(
     assert "not asked for from here" in console.get_text(callback, 400)
 
 
+def test_disconnected_account_has_no_token_and_may_connect_again(
+    services: Services, clock: ManualClock, console: ConsoleClient, partner: FakeHarvest
+) -> None:
+    world = create_world(services, clock, partner, harvest_auth="code")
+    page = page_of(world)
+    assert "Disconnect…" not in console.get_text(page)
+    console.get_text(consent(console, page))
+    assert "Disconnect…" in console.get_text(page)
+    answer = unescape(console.submit(f"{page}/disconnect", page=page).text)
+    assert "the ATS has not revoked them: it has no address for this" in answer
+    assert not has_token(world)
+    assert "Not given yet" in console.get_text(page)
+    assert "Disconnect…" not in console.get_text(page)
+    console.get_text(consent(console, page))
+    assert has_token(world)
+
+
+def test_account_without_consent_cannot_be_disconnected(
+    console: ConsoleClient, world: ApiWorld
+) -> None:
+    page = page_of(world)
+    response = console.submit(f"{page}/disconnect", page=page)
+    assert response.status_code == 400
+    assert "need no consent" in response.text
+
+
 def test_consent_that_is_too_old_is_refused(
     services: Services, clock: ManualClock, console: ConsoleClient, partner: FakeHarvest
 ) -> None:

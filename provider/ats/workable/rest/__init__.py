@@ -63,6 +63,7 @@ SETTINGS: tuple[Setting, ...] = (
     Address("accounts_base", "the address of the accounts", "https://www.workable.com/spi/v3"),
     Address("authorize_url", "the consent page", "https://www.workable.com/oauth/authorize"),
     Address("token_url", "the address for tokens", "https://www.workable.com/oauth/token"),
+    Address("revoke_url", "the address to end a consent", "https://www.workable.com/oauth/revoke"),
 )
 
 

@@ -1,6 +1,6 @@
 """Workable's OAuth 2.0: the client's id and secret are in the body, and each refresh rotates."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,7 +21,8 @@ class WorkableTokens(TokenFlow):
         return True
 
     def allowed_hosts(self, connection: Connection) -> frozenset[str]:
-        return frozenset({ApiRequest("POST", connection.settings["token_url"]).host})
+        urls = connection.settings["token_url"], connection.settings["revoke_url"]
+        return frozenset(ApiRequest("POST", url).host for url in urls)
 
     def refresh_request(self, connection: Connection, refresh_token: str) -> ApiRequest:
         fields = {"grant_type": "refresh_token", "refresh_token": refresh_token}
@@ -43,9 +44,18 @@ class WorkableTokens(TokenFlow):
         fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": redirect_uri}
         return self._token_request(connection, fields)
 
+    def revoke_requests(
+        self, connection: Connection, access_token: str, refresh_token: str
+    ) -> Sequence[ApiRequest]:
+        """Name the refresh token, as the document's example does, then the access token."""
+        url = connection.settings["revoke_url"]
+        tokens = filter(None, (refresh_token, access_token))
+        return [form_request(url, {**_client(connection), "token": token}) for token in tokens]
+
     def _token_request(self, connection: Connection, fields: Mapping[str, str]) -> ApiRequest:
-        client = {
-            "client_id": connection.secret("oauth_client_id"),
-            "client_secret": connection.secret("oauth_client_secret"),
-        }
-        return form_request(connection.settings["token_url"], {**fields, **client})
+        return form_request(connection.settings["token_url"], {**fields, **_client(connection)})
+
+
+def _client(connection: Connection) -> dict[str, str]:
+    names = {"client_id": "oauth_client_id", "client_secret": "oauth_client_secret"}
+    return {field: connection.secret(name) for field, name in names.items()}
