@@ -30,6 +30,9 @@ class AtsGateway(Protocol):
     def choices(self, account_id: int) -> Mapping[str, Sequence[Choice]]:
         """Return by fact what a rule can name, such as jobs and stages; Unavailable."""
 
+    def setting_choices(self, account_id: int) -> Mapping[str, Sequence[Choice]]:
+        """Return by setting what it can be, such as members; Unavailable."""
+
     def find_matches(self, account_id: int, match: Mapping[str, str]) -> Sequence[Record]:
         """Return the candidates who match a rule's condition at present; Unavailable."""
 

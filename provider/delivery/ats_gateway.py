@@ -1,7 +1,8 @@
 """Calls of an ATS's API for people who wait for the answer: commands and console pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from provider.ats import ADAPTERS
 from provider.ats.account_check import check_account
@@ -10,6 +11,7 @@ from provider.ats.api import (
     CheckLine,
     CheckReport,
     Choice,
+    ChooserSteps,
     Connection,
     UnreadableAnswer,
 )
@@ -22,6 +24,8 @@ from provider.delivery.preview import find_matches
 from provider.delivery.subscriptions import keep_subscriptions
 from provider.errors import Invalid, Unavailable
 from provider.services import Services
+
+Choosers = Mapping[str, Callable[[Connection], ChooserSteps]]
 
 
 class ApiGateway:
@@ -84,22 +88,31 @@ class ApiGateway:
 
     def choices(self, account_id: int) -> Mapping[str, Sequence[Choice]]:
         """Return by fact what a rule can name, such as jobs and stages; Unavailable."""
+        return self._choose(account_id, lambda api, _: api.choosers())
+
+    def setting_choices(self, account_id: int) -> Mapping[str, Sequence[Choice]]:
+        """Return by setting what it can be, such as members; Unavailable."""
+        return self._choose(account_id, lambda api, settings: api.setting_choosers(settings))
+
+    def find_matches(self, account_id: int, match: Mapping[str, str]) -> Sequence[Record]:
+        """Return the candidates who match a rule's condition at present; Unavailable."""
+        with open_api_client(self._services) as client:
+            return find_matches(self._services, client, account_id, match)
+
+    def _choose(
+        self, account_id: int, list_choosers: Callable[[AtsApi, Mapping[str, Any]], Choosers]
+    ) -> Mapping[str, Sequence[Choice]]:
         with open_api_client(self._services) as client:
             api, connection = self._connect(client, account_id)
             if missing := api.missing(connection):
                 raise Unavailable(f"Not set yet: {', '.join(missing)}")
             try:
                 return {
-                    fact: client.run(api, connection, choose(connection))
-                    for fact, choose in api.choosers().items()
+                    name: client.run(api, connection, choose(connection))
+                    for name, choose in list_choosers(api, connection.settings).items()
                 }
             except (CallFailed, UnreadableAnswer) as error:
                 raise Unavailable(str(error)) from None
-
-    def find_matches(self, account_id: int, match: Mapping[str, str]) -> Sequence[Record]:
-        """Return the candidates who match a rule's condition at present; Unavailable."""
-        with open_api_client(self._services) as client:
-            return find_matches(self._services, client, account_id, match)
 
     def _try_credentials(self, account_id: int) -> CheckReport:
         """Try the credentials, and make the subscriptions to events right."""

@@ -60,7 +60,7 @@ CheckSteps = Generator[tuple[Connection, ApiRequest], ApiResponse, CheckReport]
 
 @dataclass(frozen=True)
 class Choice:
-    """Something at the ATS that a rule can name: a job, a stage, a tag."""
+    """Something at the ATS that a rule or a setting can name: a job, a stage, a member."""
 
     value: str
     label: str
@@ -113,6 +113,12 @@ class AtsApi(ABC):
     def fact_problem(self, name: str, value: str) -> str:
         """Return why no rule can compare a fact with this value; empty if one can."""
         return ""
+
+    def setting_choosers(
+        self, settings: Mapping[str, Any]
+    ) -> Mapping[str, Callable[[Connection], ChooserSteps]]:
+        """Return, by setting, the generators that list the values to choose from."""
+        return {}
 
     def allowed_hosts(self, connection: Connection) -> frozenset[str]:
         """Return the hosts that may get the credentials."""

@@ -65,10 +65,11 @@ def ats_title(name: str) -> str:
     return ADAPTERS[name].title if name in ADAPTERS else name
 
 
-def find_account(session: Session, account_id: str) -> Account:
+def find_account(session: Session, account_id: str, *, lock: bool = False) -> Account:
     account = None
     if is_plausible_id(account_id):
-        account = session.scalar(select(Account).where(Account.public_id == account_id))
+        query = select(Account).where(Account.public_id == account_id)
+        account = session.scalar(query.with_for_update() if lock else query)
     if account is None:
         raise NotFound("There is no such account")
     return account

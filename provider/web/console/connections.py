@@ -43,15 +43,17 @@ SHOWN_ARRIVALS = 25
 @routes.get(PATH)
 @requires(Permission.VIEW_ACCOUNTS)
 def detail(account_id: str) -> Response:
-    """Show the connection. `choose` asks the ATS for what rules can name, which takes a moment."""
-    choices: Mapping[str, Sequence[Choice]] = {}
-    lines: list[CheckLine] = []
-    if "choose" in request.args and authentication.may(Permission.MANAGE_ACCOUNTS):
-        try:
-            choices = current_gateway().choices(_internal_id(account_id))
-        except Unavailable as error:
-            lines = [CheckLine(False, str(error))]
-    return _render(account_id, choices=choices, lines=lines)
+    """Show the connection. `choose` asks the ATS what rules or settings can name: it takes time."""
+    subject = request.args.get("choose") if authentication.may(Permission.MANAGE_ACCOUNTS) else None
+    try:
+        if subject == "settings":
+            setting_choices = current_gateway().setting_choices(_internal_id(account_id))
+            return _render(account_id, setting_choices=setting_choices)
+        if subject:
+            return _render(account_id, choices=current_gateway().choices(_internal_id(account_id)))
+    except Unavailable as error:
+        return _render(account_id, lines=[CheckLine(False, str(error))])
+    return _render(account_id)
 
 
 @routes.post(f"{PATH}/check")
@@ -171,6 +173,26 @@ def remove_rule(account_id: str, number: int) -> Response:
     return redirect(url_for("console.connections.detail", account_id=account_id))
 
 
+@routes.post(f"{PATH}/settings")
+@requires(Permission.MANAGE_ACCOUNTS)
+def change_setting(account_id: str) -> Response:
+    """Store a setting whose values the ATS has listed."""
+    services, name = current_services(), request.form.get("name", "")
+    with services.db.writing() as session:
+        account = find_account(session, account_id, lock=True)
+        adapter, before = ADAPTERS[account.ats], account.audit_fields()
+        setting = adapter.find_setting(name)
+        choosers = require_api(account).setting_choosers(adapter.setting_values(account.options))
+        if setting is None or name not in choosers:
+            raise Invalid("This setting cannot be chosen here")
+        value = setting.parse(request.form.get("value", ""))
+        keep_found_settings(session, account, {name: value}, services.now())
+        subject, after = f"account:{account.public_id}", account.audit_fields()
+        authentication.record_act(session, Action.ACCOUNT_CHANGED, subject, before, after)
+    flash("The setting is stored.", "success")
+    return redirect(url_for("console.connections.detail", account_id=account_id))
+
+
 @routes.post(f"{PATH}/resume")
 @requires(Permission.MANAGE_ACCOUNTS)
 def resume(account_id: str) -> Response:
@@ -207,6 +229,7 @@ def _render(
     *,
     lines: Sequence[CheckLine] = (),
     choices: Mapping[str, Sequence[Choice]] | None = None,
+    setting_choices: Mapping[str, Sequence[Choice]] | None = None,
     problem: str = "",
     consent_url: str = "",
     form: Mapping[str, Any] | None = None,
@@ -216,7 +239,10 @@ def _render(
     with services.db.reading() as session:
         account = find_account(session, account_id)
         api = require_api(account)
-        flow = api.used_flow(ADAPTERS[account.ats].setting_values(account.options))
+        adapter = ADAPTERS[account.ats]
+        settings = adapter.setting_values(account.options)
+        flow = api.used_flow(settings)
+        choosers = api.setting_choosers(settings)
         page = render_template(
             "console/connection.html",
             account=account,
@@ -231,12 +257,28 @@ def _render(
             needs_consent=flow is not None and flow.needs_consent(account.options),
             redirect_uri=_redirect_uri(),
             choices=choices or {},
+            chosen_settings=[
+                (setting, settings[setting.name])
+                for setting in adapter.settings
+                if setting.name in choosers
+            ],
+            setting_choices={
+                name: _options(listed, settings[name])
+                for name, listed in (setting_choices or {}).items()
+            },
             lines=lines,
             problem=problem,
             consent_url=consent_url,
             form=form or {},
         )
     return make_response(page, status_code)
+
+
+def _options(choices: Sequence[Choice], value: str | None) -> list[tuple[str, str]]:
+    """Return (value, label) for a select; one that has not the present value begins empty."""
+    options = [(choice.value, choice.label) for choice in choices]
+    is_known = value in dict(options)
+    return options if is_known or not options else [("", "Choose"), *options]
 
 
 def _products(session: Session, account: Account) -> list[tuple[str, str]]:

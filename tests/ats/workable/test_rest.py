@@ -517,7 +517,11 @@ def test_no_subscription_without_the_setting(world: ApiWorld, workable: FakeWork
 
 
 def test_check_names_members_and_missing_scopes(world: ApiWorld, workable: FakeWorkableApi) -> None:
-    assert _check(world) == [(True, "Workable shows jobs"), (True, "Workable shows candidates")]
+    assert _check(world) == [
+        (True, "Workable shows jobs"),
+        (True, "Workable shows candidates"),
+        (True, "Comments and evaluations appear as Eduardo Vallente's"),
+    ]
     world.set_options(member_id=None)
     text = "Comments and evaluations need member_id: 13e0eb0e is Eduardo Vallente, "
     assert _check(world)[2][1].startswith(text)
@@ -528,6 +532,58 @@ def test_check_names_members_and_missing_scopes(world: ApiWorld, workable: FakeW
     )
     world.set_secret("api_token", "another")
     assert "refuses the token" in _check(world)[0][1]
+
+
+def test_check_says_when_the_member_is_gone_or_not_active(
+    world: ApiWorld, workable: FakeWorkableApi
+) -> None:
+    workable.members["13e0eb0e"]["active"] = False
+    inactive = "member_id 13e0eb0e (Eduardo Vallente) is not active: choose another"
+    assert _check(world)[2] == (False, inactive)
+    world.set_options(member_id="99999999")
+    gone = "member_id 99999999 is no member of the Workable account: choose another"
+    assert _check(world)[2] == (False, gone)
+    world.set_options(member_id=None)
+    names = "Comments and evaluations need member_id: 3247e8c7 is Alexia Middleton"
+    assert _check(world)[2] == (False, names)
+
+
+def test_check_of_very_many_members_judges_only_those_it_has_read(
+    world: ApiWorld, workable: FakeWorkableApi
+) -> None:
+    for number in range(150):
+        workable.add_member(f"m{number:03}", name=f"Member {number}", role="simple")
+    world.set_options(member_id="m149")
+    assert _check(world)[2] == (True, "Comments and evaluations appear as Member 149's")
+    for number in range(150, 600):
+        workable.add_member(f"m{number:03}", name=f"Member {number}", role="simple")
+    world.set_options(member_id="m599")
+    assert len(_check(world)) == 2
+    world.clock.advance(timedelta(seconds=10))
+    world.set_options(member_id=None)
+    text = _check(world)[2][1]
+    assert text.endswith("m017 is Member 17, and others")
+
+
+def test_check_with_a_partner_token_asks_for_no_members(
+    world: ApiWorld, workable: FakeWorkableApi, api: AtsApi
+) -> None:
+    world.set_options(auth="partner_token", client_id_header=workable.partner_id, member_id=None)
+    world.set_secret("api_token", workable.partner_token)
+    assert _check(world)[2][1].endswith("need member_id, from Workable's API or its support")
+    assert workable.requests("GET", "/members") == []
+    assert api.setting_choosers(_connection(world).settings) == {}
+
+
+def test_setting_chooser_lists_active_members_of_all_pages(
+    world: ApiWorld, workable: FakeWorkableApi
+) -> None:
+    for number in range(150):
+        workable.add_member(f"m{number:03}", name=f"Member {number}", role="simple")
+    workable.members["m000"]["active"] = False
+    choices = ApiGateway(world.services).setting_choices(world.account_id)["member_id"]
+    assert len(choices) == 151
+    assert [choice.value for choice in choices[:3]] == ["13e0eb0e", "3247e8c7", "m001"]
 
 
 def test_subdomain_is_learnt_after_the_consent(

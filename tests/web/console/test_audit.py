@@ -158,10 +158,12 @@ def archive_product(services: Services, console: ConsoleClient) -> str:
     return f"product:{product_id}"
 
 
-def create_connection(services: Services, **options: str) -> tuple[str, str]:
+def create_connection(
+    services: Services, ats: str = "greenhouse", **options: str
+) -> tuple[str, str]:
     """Return the subject of an account with an API, and the path of its connection's page."""
     factories.create_test(services)
-    account_id, _ = factories.create_account(services, ats="greenhouse", options=options)
+    account_id, _ = factories.create_account(services, ats=ats, options=options)
     with services.db.reading() as session:
         public_id = session.get_one(Account, account_id).public_id
     return f"account:{public_id}", f"/console/accounts/{public_id}/connection"
@@ -213,6 +215,12 @@ def disconnect_account(services: Services, console: ConsoleClient) -> str:
     subject, path = create_connection(services, harvest_auth="code")
     response = console.submit(f"{path}/disconnect", page=path)
     assert "no token is known here" in response.text
+    return subject
+
+
+def choose_member(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services, ats="workable")
+    succeed(console.submit(f"{path}/settings", page=path, name="member_id", value="3247e8c7"))
     return subject
 
 
@@ -406,6 +414,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     },
     "connections.check": {Action.ACCOUNT_CHECKED: check_connection},
     "connections.ask_consent": {Action.ACCOUNT_CONSENT_ASKED: ask_consent},
+    "connections.change_setting": {Action.ACCOUNT_CHANGED: choose_member},
     "connections.disconnect": {Action.ACCOUNT_DISCONNECTED: disconnect_account},
     "connections.create_rule": {Action.RULE_ADDED: create_rule},
     "connections.remove_rule": {Action.RULE_REMOVED: remove_rule},

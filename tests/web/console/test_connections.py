@@ -23,6 +23,7 @@ from tests.delivery.api_world import ApiWorld, dummy_server
 from tests.dummy_ats import FakeDummy, registered_dummy
 from tests.factories import ManualClock
 from tests.fakes.harvest import FakeHarvest
+from tests.fakes.workable_api import FakeWorkableApi
 from tests.web.console_client import ConsoleClient
 
 
@@ -166,6 +167,40 @@ def test_choices_come_from_the_ats_when_asked(
         harvest.client_secret = "another"
         clock.advance(timedelta(hours=2))
         assert "grants no token" in console.get_text(f"{page}?choose=1")
+
+
+def test_member_is_chosen_from_the_names_of_the_ats(
+    services: Services, clock: ManualClock, console: ConsoleClient
+) -> None:
+    with FakeWorkableApi(clock) as workable:
+        world = ApiWorld.create(
+            services,
+            clock,
+            ats="workable",
+            options={"subdomain": "groove-tech", "api_base": workable.api_url},
+            secrets={"api_token": workable.account_token},
+        )
+        page = page_of(world)
+        assert "Load the names from Workable" in console.get_text(page)
+        text = console.get_text(f"{page}?choose=settings")
+        assert '<option value="" selected>Choose</option>' in text
+        assert '<option value="3247e8c7">Alexia Middleton</option>' in text
+        form = {"name": "member_id", "value": "3247e8c7"}
+        console.submit(f"{page}/settings", page=page, **form)
+        assert "Now: <code>3247e8c7</code>" in console.get_text(page)
+        assert "3247e8c7" in console.get_text(page.removesuffix("/connection"))
+        text = console.get_text(f"{page}?choose=settings")
+        assert '<option value="3247e8c7" selected>' in text
+
+
+@pytest.mark.parametrize("name", ["subdomain", "callback_token", ""])
+def test_setting_that_the_ats_does_not_list_cannot_be_chosen(
+    console: ConsoleClient, world: ApiWorld, name: str
+) -> None:
+    page = page_of(world)
+    answer = console.submit(f"{page}/settings", page=page, name=name, value="x")
+    assert answer.status_code == 400
+    assert "cannot be chosen here" in answer.text
 
 
 def test_consent_is_given_once_by_the_same_session_within_ten_minutes(

@@ -78,6 +78,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("connections.check", "POST"): Permission.MANAGE_ACCOUNTS,
     ("connections.ask_consent", "POST"): Permission.MANAGE_ACCOUNTS,
     ("connections.finish_consent", "GET"): Permission.MANAGE_ACCOUNTS,
+    ("connections.change_setting", "POST"): Permission.MANAGE_ACCOUNTS,
     ("connections.disconnect", "POST"): Permission.MANAGE_ACCOUNTS,
     ("connections.create_rule", "POST"): Permission.MANAGE_ACCOUNTS,
     ("connections.remove_rule", "POST"): Permission.MANAGE_ACCOUNTS,

@@ -1,12 +1,14 @@
 """Workable's REST API, version 3: rules by job and stage, evaluations, comments and tags."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from provider.ats.api import (
     ApiRequest,
+    ApiResponse,
     AtsApi,
     CheckLine,
     CheckReport,
@@ -28,6 +30,7 @@ from provider.core.connections import Budget
 WINDOW = timedelta(seconds=10)
 ACCOUNT_LIMIT, CLIENT_LIMIT = 10, 50  # requests in a window, by the kind of credential
 MAX_CHOICE_PAGES = 5
+MAX_SHOWN_MEMBERS = 20  # in the sentence of a check
 SUBDOMAIN = re.compile(r"[a-z0-9-]{1,63}")
 SETTINGS: tuple[Setting, ...] = (
     Text("subdomain", "the account's name in its address at workable.com"),
@@ -65,6 +68,14 @@ SETTINGS: tuple[Setting, ...] = (
     Address("token_url", "the address for tokens", "https://www.workable.com/oauth/token"),
     Address("revoke_url", "the address to end a consent", "https://www.workable.com/oauth/revoke"),
 )
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The entries of a list; without `is_complete` there are more."""
+
+    entries: Sequence[Mapping[str, Any]]
+    is_complete: bool
 
 
 class WorkableApi(AtsApi):
@@ -131,21 +142,17 @@ class WorkableApi(AtsApi):
         return Budget(client, CLIENT_LIMIT, WINDOW)
 
     def check(self, connection: Connection) -> CheckSteps:
-        """Ask for jobs and candidates, and name the members where a comment needs one."""
+        """Ask for jobs and candidates, and for the member in whose name results appear."""
         lines = []
         for resource, scope in (("jobs", "r_jobs"), ("candidates", "r_candidates")):
             url = f"{api_base(connection.settings)}/{resource}?limit=1"
             response = yield connection, ApiRequest("GET", url)
             lines.append(_resource_line(resource, scope, response.status_code))
-        if not connection.settings["member_id"]:
-            url = f"{api_base(connection.settings)}/members?limit=100"
-            response = yield connection, ApiRequest("GET", url)
-            members = response.json()["members"] if response.is_success else []
-            names = ", ".join(f"{member['id']} is {member['name']}" for member in members)
-            hint = f": {names}" if names else ", from Workable's API or its support"
-            text = f"Comments and evaluations need member_id{hint}"
-            lines.append(CheckLine(False, text))
-        return CheckReport(lines)
+        members = None
+        if _shows_members(connection.settings):
+            steps = _list(connection, "members", "limit=100")
+            members = yield from _with_connection(connection, steps)
+        return CheckReport([*lines, *_member_lines(connection.settings["member_id"], members)])
 
     def learn(self, connection: Connection) -> CheckSteps:
         """After a consent: find the account's subdomain."""
@@ -175,6 +182,12 @@ class WorkableApi(AtsApi):
         """Return the generators that list published jobs and the stages."""
         return {"job": _choose_job, "stage": _choose_stage}
 
+    def setting_choosers(
+        self, settings: Mapping[str, Any]
+    ) -> Mapping[str, Callable[[Connection], ChooserSteps]]:
+        """Return the generator that lists the members, where the token may."""
+        return {"member_id": _choose_member} if _shows_members(settings) else {}
+
 
 def _resource_line(resource: str, scope: str, code: int) -> CheckLine:
     if code == 200:
@@ -186,22 +199,89 @@ def _resource_line(resource: str, scope: str, code: int) -> CheckLine:
     return CheckLine(False, f"Workable answers {code} for {resource}: check subdomain")
 
 
+def _shows_members(settings: Mapping[str, Any]) -> bool:
+    """Return whether the kind of the token may list the account's members."""
+    return bool(settings["auth"] != "partner_token")
+
+
+def _member_lines(member_id: str | None, members: Listing | None) -> list[CheckLine]:
+    """Say whether comments and evaluations have a member; `members` is None if none is shown."""
+    if not member_id:
+        active = [entry for entry in members.entries if _is_active(entry)] if members else []
+        names = [f"{entry['id']} is {entry['name']}" for entry in active[:MAX_SHOWN_MEMBERS]]
+        names += ["and others"] if len(active) > MAX_SHOWN_MEMBERS else []
+        hint = f": {', '.join(names)}" if names else ", from Workable's API or its support"
+        return [CheckLine(False, f"Comments and evaluations need member_id{hint}")]
+    if members is None:
+        return []
+    for entry in members.entries:
+        if str(entry["id"]) == member_id:
+            return [_known_member_line(entry)]
+    if not members.is_complete:
+        return []
+    text = f"member_id {member_id} is no member of the Workable account: choose another"
+    return [CheckLine(False, text)]
+
+
+def _known_member_line(member: Mapping[str, Any]) -> CheckLine:
+    if _is_active(member):
+        return CheckLine(True, f"Comments and evaluations appear as {member['name']}'s")
+    text = f"member_id {member['id']} ({member['name']}) is not active: choose another"
+    return CheckLine(False, text)
+
+
+def _is_active(member: Mapping[str, Any]) -> bool:
+    return member.get("active") is not False
+
+
+def _choose_member(connection: Connection) -> ChooserSteps:
+    members = yield from _list(connection, "members", "limit=100")
+    entries = filter(_is_active, members.entries) if members else ()
+    return [Choice(str(entry["id"]), str(entry["name"])) for entry in entries]
+
+
 def _choose_job(connection: Connection) -> ChooserSteps:
-    url: str | None = f"{api_base(connection.settings)}/jobs?state=published&limit=100"
-    jobs: dict[str, str] = {}
-    for _ in range(MAX_CHOICE_PAGES):
-        if not url:
-            break
-        response = yield ApiRequest("GET", url)
-        if not response.is_success:
-            break
-        document = response.json()
-        jobs |= {job["shortcode"]: str(job.get("title")) for job in document["jobs"]}
-        url = (document.get("paging") or {}).get("next")
-    return [Choice(shortcode, title) for shortcode, title in jobs.items()]
+    jobs = yield from _list(connection, "jobs", "state=published&limit=100")
+    entries = jobs.entries if jobs else ()
+    return [Choice(str(job["shortcode"]), str(job.get("title"))) for job in entries]
 
 
 def _choose_stage(connection: Connection) -> ChooserSteps:
     response = yield stages_request(connection)
     stages = response.json()["stages"] if response.is_success else []
     return [Choice(stage["slug"], stage["name"]) for stage in stages]
+
+
+def _list(
+    connection: Connection, resource: str, query: str
+) -> Generator[ApiRequest, ApiResponse, Listing | None]:
+    """Yield the requests of a list's pages; return None where the first page is refused.
+
+    Pages overlap by an entry, so that the entries are told apart by their ids.
+    """
+    url: str | None = f"{api_base(connection.settings)}/{resource}?{query}"
+    entries: dict[str, Mapping[str, Any]] = {}
+    for _ in range(MAX_CHOICE_PAGES):
+        response = yield ApiRequest("GET", str(url))
+        if not response.is_success:
+            return Listing(list(entries.values()), is_complete=False) if entries else None
+        document = response.json()
+        entries |= {str(entry["id"]): entry for entry in document[resource]}
+        url = (document.get("paging") or {}).get("next")
+        if not url:
+            break
+    return Listing(list(entries.values()), is_complete=not url)
+
+
+def _with_connection(
+    connection: Connection, steps: Generator[ApiRequest, ApiResponse, Listing | None]
+) -> Generator[tuple[Connection, ApiRequest], ApiResponse, Listing | None]:
+    """Yield the requests as the steps of a check do."""
+    request = next(steps)
+    while True:
+        response = yield connection, request
+        try:
+            request = steps.send(response)
+        except StopIteration as end:
+            result: Listing | None = end.value
+            return result
