@@ -161,12 +161,19 @@ def test_choices_come_from_the_ats_when_asked(
         world = create_world(services, clock, harvest)
         page = page_of(world)
         assert "Accountant" not in console.get_text(page)
+        assert "Load the names from Greenhouse" in console.get_text(page)
         text = console.get_text(f"{page}?choose=1")
         assert f'<option value="{STAGE}">Accountant: Assessment</option>' in text
         harvest.revoke()
         harvest.client_secret = "another"
         clock.advance(timedelta(hours=2))
         assert "grants no token" in console.get_text(f"{page}?choose=1")
+
+
+def test_ats_without_lists_of_names_offers_none(console: ConsoleClient, world: ApiWorld) -> None:
+    text = console.get_text(page_of(world))
+    assert "Add a rule" in text
+    assert "Load the names" not in text
 
 
 def test_member_is_chosen_from_the_names_of_the_ats(
