@@ -159,8 +159,10 @@ class Address(Setting):
 class Table(Setting):
     """Names and their values: `Basic=Qm3x, Enhanced=Zk8a`. Those of `default` stay, unless given.
 
-    Where there are defaults, only their names may be given.
+    Where there are `names` or defaults, only these names may be given.
     """
+
+    names: tuple[str, ...] = ()
 
     def effective(self, value: Any) -> dict[str, str]:
         return {**(self.default or {}), **(value or {})}
@@ -172,9 +174,10 @@ class Table(Setting):
         table = {name.strip(): value.strip() for name, _, value in pairs}
         if not all(equals and name.strip() and value.strip() for name, equals, value in pairs):
             raise Invalid(f"{self.name} should look like NAME=VALUE, NAME=VALUE, or none")
-        if self.default and (unknown := [name for name in table if name not in self.default]):
-            names = ", ".join(self.default)
-            raise Invalid(f"{self.name} has no name “{unknown[0]}”: there are {names}")
+        names = self.names or tuple(self.default or ())
+        if names and (unknown := [name for name in table if name not in names]):
+            known = ", ".join(names)
+            raise Invalid(f"{self.name} has no name “{unknown[0]}”: there are {known}")
         return table
 
     def format(self, value: Any) -> str:

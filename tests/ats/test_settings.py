@@ -15,6 +15,7 @@ TEXT = Text("text", "a text")
 ADDRESS = Address("address", "an address")
 REQUIRED_ADDRESS = Address("address", "an address", "https://api.example.com")
 TABLE = Table("table", "a table")
+NAMED_TABLE = Table("table", "a table", names=("started", "ended"))
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,7 @@ TABLE = Table("table", "a table")
         (ADDRESS, "none", None),
         (TABLE, "Basic=p1, Enhanced = p2", {"Basic": "p1", "Enhanced": "p2"}),
         (TABLE, "none", {}),
+        (NAMED_TABLE, "ended=Done", {"ended": "Done"}),
     ],
 )
 def test_setting_reads_a_text(setting: Setting, text: str, value: object) -> None:
@@ -59,6 +61,7 @@ def test_setting_reads_a_text(setting: Setting, text: str, value: object) -> Non
         (ADDRESS, "https://api.example.com/?a=1", "address should be an address like https://"),
         (ADDRESS, "https://[", "address should be an address like https://"),
         (REQUIRED_ADDRESS, "none", "address should be an address like https://"),
+        (NAMED_TABLE, "end=x", "table has no name “end”: there are started, ended"),
         (TABLE, "Basic", "table should look like NAME=VALUE, NAME=VALUE, or none"),
         (TABLE, "Basic=p1,,", "table should look like NAME=VALUE, NAME=VALUE, or none"),
     ],

@@ -59,6 +59,8 @@ class JobtrainNames:
     fields: Mapping[str, str] = field(default_factory=lambda: dict(FIELDS))
     status_field: str = "Status"
     result_field: str = "Result"
+    stage_field: str = "Stage"
+    stages: tuple[str, ...] = ()  # empty: a status has no stage
     optional_fields: tuple[str, ...] = ()  # more text fields that a status may have
     labels: Mapping[str, str] = field(default_factory=lambda: dict(LABELS))
     outcomes: tuple[str, ...] = ("Clear", "Consider")
@@ -73,6 +75,7 @@ class Application:
     candidate_id: Any
     status: str
     result: str | None = None
+    stage: str | None = None
     first_name: Any = "Ana"
     last_name: Any = "Li"
     email: Any = "ana@example.org"
@@ -149,10 +152,17 @@ class FakeJobtrain(FakeVendor):
         with self._lock:
             self._applications[application_id] = replace(self._get(application_id), **changes)
 
-    def return_status(self, application_id: int, label: str, result: str | None = None) -> None:
-        """Set a status as Jobtrain's own users do."""
+    def return_status(
+        self,
+        application_id: int,
+        label: str,
+        result: str | None = None,
+        stage: str | None = None,
+    ) -> None:
+        """Set a status as Jobtrain's own users do; without a stage the present one stays."""
         with self._lock:
-            self.change(application_id, status=label, result=result)
+            stages = {"stage": stage} if stage else {}
+            self.change(application_id, status=label, result=result, **stages)
             if self.leaves_queue:
                 self._leave(application_id)
 
@@ -291,6 +301,7 @@ class FakeJobtrain(FakeVendor):
     def _read_check(self, request: VendorRequest, application_id: str) -> Reply:
         application, names = self._accessible(request, application_id), self.names
         states = {names.status_field: application.status, names.result_field: application.result}
+        states |= {names.stage_field: application.stage} if names.stages else {}
         return Reply(200, self._record(application) | states)
 
     def _write_status(self, request: VendorRequest, application_id: str) -> Reply:
@@ -298,6 +309,7 @@ class FakeJobtrain(FakeVendor):
             raise Refusal(413, f"The body is larger than {self.size_limit_bytes} bytes.")
         application, names = self._accessible(request, application_id), self.names
         known = {names.status_field, names.result_field, *names.optional_fields}
+        known |= {names.stage_field} if names.stages else set()
         body: Any = None
         with suppress(ValueError):
             body = request.json if _content_type(request) == "application/json" else None
@@ -310,9 +322,13 @@ class FakeJobtrain(FakeVendor):
         results = names.outcomes if label == names.labels["completed"] else ()
         if result is not None and result not in results:
             raise Refusal(422, f"{names.result_field} is not valid with this status.")
-        if self.refuses_duplicates and (label, result) == (application.status, application.result):
+        stage = body.get(names.stage_field) if names.stages else None
+        if stage is not None and stage not in names.stages:
+            raise Refusal(422, f"{names.stage_field} is not known.")
+        present = application.status, application.result, stage and application.stage
+        if self.refuses_duplicates and (label, result, stage) == present:
             raise Refusal(409, "The application has this status already.")
-        self.return_status(application.application_id, label, result)
+        self.return_status(application.application_id, label, result, stage)
         self.writes.append((application.application_id, body))
         return Reply(200, body)
 

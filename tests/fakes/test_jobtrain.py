@@ -634,6 +634,25 @@ def test_status_with_a_blank_optional_field_is_refused(clock: ManualClock) -> No
         assert_refused(put(fake, "/DBS/9/Status", {"Status": "Complete", "Report": " "}), 422)
 
 
+def test_stage_of_a_status_must_be_known_and_is_stored(clock: ManualClock) -> None:
+    stages = ("DBS requested", "DBS done")
+    with FakeJobtrain(clock, JobtrainNames(stages=stages)) as fake:
+        fake.add(9)
+        body = {"Status": "Complete", "Stage": "DBS ended"}
+        assert_refused(put(fake, "/DBS/9/Status", body), 422)
+        assert get(fake, "/DBS/9").json()["Stage"] is None
+        for stage in stages:
+            body = {"Status": "Complete", "Stage": stage}
+            assert put(fake, "/DBS/9/Status", body).status_code == 200
+            assert get(fake, "/DBS/9").json()["Stage"] == stage
+            assert_refused(put(fake, "/DBS/9/Status", body), 409)
+
+
+def test_stage_is_refused_where_there_are_none(refusing_jobtrain: FakeJobtrain) -> None:
+    body = {"Status": "Complete", "Stage": "DBS done"}
+    assert_refused(put(refusing_jobtrain, "/DBS/9/Status", body), 400)
+
+
 # Faults and the budget
 
 

@@ -19,6 +19,7 @@ FIELDS = {
     "job_reference": "JobReference",
     "check": "CheckType",
     "status": "Status",
+    "stage": "Stage",
     "result": "Result",
 }
 LABELS = {
@@ -50,6 +51,11 @@ SETTINGS: tuple[Setting, ...] = (
     Text("total_key", "the key of the number of all records", "total"),
     Table("fields", "the names of the fields", FIELDS),
     Table("labels", "Jobtrain's names of our statuses", LABELS),
+    Table(
+        "stages",
+        "Jobtrain's names of the stages that go with our statuses; none sends no stage",
+        names=tuple(LABELS),
+    ),
     Table("outcomes", "Jobtrain's names of our outcomes", OUTCOMES),
     YesNo("send_outcome", "send the outcome of a check with the status"),
     Duration("poll_every", "how often the list is read", 600),

@@ -22,7 +22,7 @@ from provider.ats.jobtrain.source import (
 )
 from provider.core.orders import CANCELLED, COMPLETED, CONSENTED, DECLINED, EXPIRED, PENDING
 
-# Our status → its name in the setting `labels`.
+# Our status → its name in the settings `labels` and `stages`.
 LABEL_NAMES = {
     PLACED: "invited",
     PENDING: "invited",  # reopened
@@ -45,7 +45,10 @@ class StatusWriter(Writer):
     def render(self, summary: OrderSummary, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields to send. A result is special-category data: off by default."""
         names = settings["fields"]
-        document = {names["status"]: settings["labels"][LABEL_NAMES[summary.status]]}
+        label_name = LABEL_NAMES[summary.status]
+        document = {names["status"]: settings["labels"][label_name]}
+        if stage := settings["stages"].get(label_name):
+            document[names["stage"]] = stage
         outcome = settings["outcomes"].get(summary.outcome)
         if summary.status == COMPLETED and settings["send_outcome"] and outcome:
             document[names["result"]] = outcome

@@ -152,6 +152,36 @@ def test_outcome_goes_along_only_by_the_switch(
     assert statuses(jobtrain)[-1] == {"Status": "Complete", "Result": "Clear"}
 
 
+def test_stage_goes_along_with_the_statuses_that_have_one(
+    services: Services, clock: ManualClock
+) -> None:
+    names = JobtrainNames(stage_field="Step", stages=("DBS running", "DBS done"))
+    with FakeJobtrain(clock, names) as jobtrain:
+        world = create_world(
+            services,
+            clock,
+            jobtrain,
+            fields={"stage": "Step"},
+            stages={"started": "DBS running", "completed": "DBS done"},
+        )
+        dispatcher = Dispatcher(world.services)
+        add_rule(world)
+        jobtrain.add()
+        world.read()
+        finish_check(world)
+        jobtrain.refuse_next("PUT", "/Status", 408, after=True)
+        world.deliver(dispatcher)
+        world.clock.advance(timedelta(minutes=1))
+        world.deliver(dispatcher)
+        dispatcher.stop()
+        assert statuses(jobtrain)[-1] == {"Status": "Complete", "Step": "DBS done"}
+        application = jobtrain.application(1)
+        assert application
+        assert application.stage == "DBS done"
+        assert world.message_states()["status"][-1] == "delivered"
+        assert [body.get("Step") for body in statuses(jobtrain)].count("DBS done") == 1
+
+
 @pytest.mark.parametrize("auth", ["headers", "oauth"])
 @pytest.mark.parametrize("sends_check_in_list", [True, False])
 def test_every_name_can_be_another(
