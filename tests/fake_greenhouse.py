@@ -6,8 +6,11 @@ that is not committed yet, or a server that waits for the PATCH's answer, fails 
 """
 
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -22,6 +25,7 @@ CANDIDATE = {
     "email": "lakita@example.org",
     "greenhouse_profile_url": "https://app.greenhouse.io/people/17?application_id=26",
 }
+STATUS_FIELDS = {"partner_status", "partner_profile_url", "partner_score", "metadata"}
 
 
 @dataclass
@@ -92,16 +96,35 @@ class FakeGreenhouse:
         response = self._call("GET", "test_status", params={"partner_interview_id": order_id})
         response.raise_for_status()
         status: dict[str, Any] = response.json()
-        if status["partner_status"] == "complete":
-            page = status["partner_profile_url"] or ""
-            self._require(page.startswith("http"), "test_status", f"no page: {page}", order_id)
-        score = status["partner_score"]
-        is_number = score is None or (isinstance(score, int | float) and score is not True)
-        self._require(is_number, "test_status", f"score is not a number: {score!r}", order_id)
-        for name, value in status["metadata"].items():
-            is_flat = isinstance(value, str | int | float | bool)
-            self._require(is_flat, "test_status", f"{name} is nested", order_id)
+        for problem in self._status_problems(status):
+            self._require(False, "test_status", problem, order_id)
         return status
+
+    def _status_problems(self, status: dict[str, Any]) -> Iterator[str]:
+        if missing := sorted(STATUS_FIELDS - status.keys()):
+            yield f"{', '.join(missing)} is missing"
+        if not isinstance(status.get("partner_status"), str):
+            yield f"partner_status is no text: {status.get('partner_status')!r}"
+        page, score = status.get("partner_profile_url"), status.get("partner_score")
+        if status.get("partner_status") == "complete" and not self._is_public_page(page):
+            yield f"no public page: {page}"
+        if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+            yield f"score is not a number: {score!r}"
+        for name, value in (status.get("metadata") or {}).items():
+            if not isinstance(value, str | int | float | bool):
+                yield f"{name} is nested"
+
+    def _is_public_page(self, page: Any) -> bool:
+        """Return whether a recruiter's browser opens the page; the partner's own server counts."""
+        if not isinstance(page, str):
+            return False
+        if page.startswith(f"{self.base_url}/"):
+            return True
+        parts = urlsplit(page)
+        host = parts.hostname or ""
+        with suppress(ValueError):
+            return parts.scheme == "https" and ip_address(host).is_global
+        return parts.scheme == "https" and "." in host
 
     def report_error(self, **body: Any) -> requests.Response:
         return self._call("POST", "response_error", json=body)
@@ -123,6 +146,8 @@ class FakeGreenhouse:
             self._arrived.notify_all()
         if not is_right:
             return 401
+        if body:
+            return 400
         return 404 if status is None or path in self.hired else 200
 
     def _call(self, method: str, endpoint: str, **arguments: Any) -> requests.Response:
