@@ -4,7 +4,7 @@ import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -21,8 +21,11 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 class Setting(ABC):
     """A setting: its name, what it does in one sentence, and the value without which it works.
 
-    The stored value is plain JSON. `default` None means that the setting has no value.
+    The stored value is plain JSON. `default` None means that the setting has no value. `form` shows
+    what `parse` reads.
     """
+
+    form: ClassVar[str]
 
     name: str
     description: str
@@ -45,6 +48,8 @@ class Setting(ABC):
 class YesNo(Setting):
     """A switch."""
 
+    form = "yes|no"
+
     default: Any = False
 
     def parse(self, text: str) -> bool:
@@ -62,6 +67,10 @@ class Choice(Setting):
 
     choices: tuple[str, ...] = ()
 
+    @property
+    def form(self) -> str:  # type: ignore[override]
+        return "|".join(self.choices)
+
     def parse(self, text: str) -> str:
         if text not in self.choices:
             raise Invalid(f"{self.name} should be one of {', '.join(self.choices)}, not “{text}”")
@@ -71,6 +80,8 @@ class Choice(Setting):
 @dataclass(frozen=True)
 class Number(Setting):
     """A number between two bounds, or none where the setting has no default."""
+
+    form = "NUMBER"
 
     minimum: float = 0
     maximum: float = 1_000_000
@@ -93,6 +104,8 @@ class Number(Setting):
 @dataclass(frozen=True)
 class Duration(Setting):
     """A time like 90s, 5m, 24h or 7d; stored in seconds. `default` is in seconds, too."""
+
+    form = "TIME"
 
     minimum: timedelta = timedelta(seconds=10)
     maximum: timedelta = timedelta(days=365)
@@ -118,6 +131,8 @@ class Duration(Setting):
 class Text(Setting):
     """One line of text, or none."""
 
+    form = "TEXT"
+
     def parse(self, text: str) -> str | None:
         if text in ("", "none"):
             return None
@@ -130,6 +145,8 @@ class Text(Setting):
 class TimeZone(Setting):
     """A time zone like Europe/Athens."""
 
+    form = "TIMEZONE"
+
     def parse(self, text: str) -> str:
         if text not in available_timezones():
             raise Invalid(f"{self.name} should be a time zone like Europe/Athens, not “{text}”")
@@ -139,6 +156,8 @@ class TimeZone(Setting):
 @dataclass(frozen=True)
 class Address(Setting):
     """An https address without a query; http is allowed on this machine itself."""
+
+    form = "URL"
 
     def parse(self, text: str) -> str | None:
         if text == "none" and self.default is None:
@@ -162,6 +181,7 @@ class Table(Setting):
     Where there are `names` or defaults, only these names may be given.
     """
 
+    form = "TABLE"
     names: tuple[str, ...] = ()
 
     def effective(self, value: Any) -> dict[str, str]:

@@ -168,7 +168,22 @@ def show(name_: str, as_json: bool) -> None:
     print_records(tokens, columns, as_json=False)
 
 
-@account.command("set")
+def _ats_settings_help() -> str:
+    """Return a paragraph for each ATS with its settings, and one about their forms."""
+    paragraphs = [
+        f"Further settings of {adapter.title}: "
+        + ", ".join(f"{setting.name}={setting.form}" for setting in adapter.settings)
+        for adapter in ADAPTERS.values()
+    ]
+    forms = (
+        "TIME is like 90s, 5m, 24h or 7d. TABLE is like NAME=VALUE, NAME=VALUE. TIMEZONE is like "
+        "Europe/Athens. TEXT, TABLE, and what has no default can be none. The console's page of "
+        "the account says what each setting does; provider account show prints the values."
+    )
+    return "\n\n".join([*paragraphs, forms])
+
+
+@account.command("set", epilog=_ats_settings_help())
 @click.argument("name_", metavar="NAME")
 @click.argument("settings", nargs=-1, required=True, metavar="KEY=VALUE…")
 def set_(name_: str, settings: tuple[str, ...]) -> None:
@@ -188,7 +203,6 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     sandbox             yes or no
     brand.display_name  name that candidates see instead of the account's name; none
     brand.colour        e.g. #0a5cff; none
-    and the ATS's switches, yes or no: see `provider account show`
     """
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, name_, lock=True)

@@ -1,6 +1,7 @@
 """The `provider` command."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 
 from provider import outbox
+from provider.ats import ADAPTERS
 from provider.cli import deliveries, main
 from provider.cli.common import printable_text
 from provider.config import SETTINGS
@@ -336,6 +338,14 @@ def test_account_create_with_invalid_value_creates_nothing(
     assert [record["name"] for record in parse_json(run("account", "list", "--json"))] == [
         "Groove Tech"
     ]
+
+
+def test_account_set_help_lists_the_settings_of_every_ats(run: Run) -> None:
+    words = re.split(r"[\s,]+", run("account", "set", "--help").stdout)
+    assert {"auth=access_token|partner_token|oauth", "webhooks=yes|no", "stages=TABLE"} <= {*words}
+    for adapter in ADAPTERS.values():
+        expected = {f"{setting.name}={setting.form}" for setting in adapter.settings}
+        assert expected - {*words} == set()
 
 
 def test_account_set_changes_every_setting(run: Run, services: Services) -> None:
