@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from provider.demo import greenhouse, jobtrain, pageup, scenario
+from provider.demo import greenhouse, jobtrain, pageup, scenario, workable_rule
 from provider.demo.ats import DemoAts
 from provider.demo.console_output import ConsoleOutput
 from provider.demo.server import DemoServer
@@ -43,6 +43,7 @@ def _play_workable(server: DemoServer, output: ConsoleOutput, *, auto: bool) -> 
         if auto:
             staff = StaffBrowser(server.url, STAFF_EMAIL, password)
             scenario.run_automatically(ats, server, output, orders, staff)
+            workable_rule.play_rule(server, output, f"{ACCOUNT_NAME} rules")
         else:
             output.print_instructions(orders, server.url, STAFF_EMAIL, password)
             scenario.show_callbacks(ats, server, output)

@@ -1,4 +1,4 @@
-"""The common part of the demo's PageUp and Jobtrain: API, rule, and the requests in words.
+"""The common part of the APIs that the demo plays: rule, order, and the requests in words.
 
 The server calls this API by itself: it reads the candidates, and writes the results.
 """

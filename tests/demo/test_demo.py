@@ -20,6 +20,7 @@ from provider.demo.pageup import DemoPageUp
 from provider.demo.scenario import CallbackChecker
 from provider.demo.server import MARKER_FILE, DemoServer
 from provider.demo.vendor import DemoVendor
+from provider.demo.workable_rule import DemoWorkableApi
 from provider.errors import Conflict, ProviderError
 
 DEMO = [sys.executable, "-m", "provider.cli", "demo"]
@@ -47,7 +48,7 @@ def children(pid: int) -> list[int]:
 def run_automatically(tmp_path: Path, *options: str) -> str:
     """Run the automatic demo, which must succeed, and return its output."""
     command = [*DEMO, *options, "--auto", "--folder", str(tmp_path / "demo")]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=180)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -61,6 +62,9 @@ def test_automatic_demo_gets_every_status_and_exits_with_0(tmp_path: Path) -> No
     assert '"overall_status": "consider"' in output
     assert '"grade": "excelled"' in output
     assert "All callbacks arrived in order" in output
+    assert output.count("The rule has ordered numerical-reasoning for Nadia Petrova") == 1
+    assert output.count("comments on Nadia Petrova: Numerical Reasoning: excelled") == 1
+    assert "The comment with the report, and the evaluation, are in Workable" in output
 
 
 def test_automatic_greenhouse_demo_reads_the_score_and_exits_with_0(tmp_path: Path) -> None:
@@ -172,6 +176,7 @@ def test_receiver_refuses_callback_without_account_token() -> None:
     ("vendor_class", "path", "headers"),
     [
         (DemoPageUp, "/v2/candidates?page=1", {"Authorization": "APIAuth key:ä".encode()}),
+        (DemoWorkableApi, "/spi/v3/candidates?stage=x", {"Authorization": "Bearer ä".encode()}),
         (DemoJobtrain, "/DBS/Awaiting?PageNo=1", {"ClientID": "1", "APIKey": "2"}),
     ],
 )
