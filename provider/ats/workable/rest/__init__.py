@@ -52,7 +52,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Duration("poll_every", "how often they are looked for", 300),
     YesNo("webhooks", "subscribe to Workable's events about candidates"),
-    Text("member_id", "the id of the member who comments and evaluates; see `account check`"),
+    Text("member_id", "the id of the member who comments and evaluates"),
     YesNo("comments", "write the result as a comment", default=True),
     YesNo("attach_pdf", "attach the report to the comment", default=True),
     ChoiceSetting("comment_policy", "who sees comments", "recruiters", tuple(POLICIES)),
