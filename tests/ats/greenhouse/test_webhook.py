@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from provider.core.accounts import Account
 from provider.core.connections import WebhookEvent, resume_sources, webhook_address
-from provider.core.connections.source_cursor import EVENTS
+from provider.core.connections.source_cursor import EVENTS, acquire_lease, find_leased
 from provider.delivery import rounds
 from provider.delivery.api_client import open_api_client
 from provider.delivery.inbox import BRAKE_INTERVAL, RETRY_WAITS, process_due_events
@@ -55,6 +55,15 @@ def enabled(app_server: LiveServer, world: ApiWorld, harvest: FakeHarvest, addre
 def process(world: ApiWorld) -> None:
     with open_api_client(world.services) as client:
         process_due_events(world.services, client)
+
+
+def begin_round(world: ApiWorld) -> str:
+    """Lease the source, as another process does."""
+    with world.services.db.writing() as session:
+        now = world.clock.now()
+        lease = acquire_lease(session, world.account_id, "stage_entries", now, timedelta(minutes=2))
+    assert lease
+    return lease
 
 
 def resume(world: ApiWorld) -> None:
@@ -123,12 +132,17 @@ def test_bulk_move_stops_the_rules_until_staff_let_them_go_on(
     monkeypatch.setattr(rounds, "MAX_ORDERS_PER_ROUND", 2)
     for _ in range(5):
         harvest.move(harvest.apply(OTHER_STAGE), STAGE)
+    lease = begin_round(world)
     process(world)
     assert len(world.orders()) == 2
+    with world.services.db.writing() as session:
+        assert find_leased(session, lease) is None  # the round that runs stops, too
     for source in ("stage_entries", EVENTS):
         assert world.cursor(source).stopped_reason == "2 orders were placed by events in one hour"
+    request_count = len(harvest.request_log)
     world.read_next()
     process(world)
+    assert len(harvest.request_log) == request_count
     assert len(world.orders()) == 2
     assert [event.done_at is None for event in events(world)] == [False] * 2 + [True] * 3
     resume(world)

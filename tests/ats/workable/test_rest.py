@@ -14,6 +14,7 @@ from provider.ats.api import AtsApi
 from provider.ats.webhook_urls import webhook_urls
 from provider.core.accounts import Account
 from provider.core.connections import ApiToken, WebhookEvent
+from provider.core.connections.api_token import find_leased_token, lease_token
 from provider.core.orders import Order
 from provider.delivery import Dispatcher
 from provider.delivery.api_client import open_api_client
@@ -745,7 +746,13 @@ def test_disconnect_without_an_answer_still_deletes_the_tokens(
     world.set_options(auth="oauth")
     connect(world, workable, api)
     world.set_options(revoke_url="http://127.0.0.1:9/oauth/revoke")
+    with world.services.db.writing() as session:
+        now, minute = world.clock.now(), timedelta(minutes=1)
+        lease = lease_token(session, world.account_id, 1, now, minute)  # a renewal on its way
+    assert lease
     line = ApiGateway(world.services).disconnect(world.account_id)
+    with world.services.db.writing() as session:
+        assert find_leased_token(session, lease) is None
     assert not line.is_ok
     assert "End the access of this application there" in line.text
     assert not _token_row(world).is_connected
