@@ -1,6 +1,7 @@
 """The source of the present time; everything below a route or a command gets the time passed."""
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 
 
 class Clock:
@@ -9,3 +10,7 @@ class Clock:
     def now(self) -> datetime:
         """Return an aware datetime in UTC."""
         return datetime.now(UTC)
+
+    def sleep(self, duration: timedelta) -> None:
+        """Wait. A test's clock moves instead, so that no test waits for a clock that stands."""
+        time.sleep(duration.total_seconds())

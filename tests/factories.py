@@ -145,6 +145,9 @@ class ManualClock(Clock):
         self.current_time += duration
         return self.current_time
 
+    def sleep(self, duration: timedelta) -> None:
+        self.advance(duration)
+
 
 def build_services(settings: Settings, clock: Clock | None = None) -> Services:
     """Build services as the program does."""

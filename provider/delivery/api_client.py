@@ -1,6 +1,5 @@
 """The client of an ATS's API: budget, credentials and verdicts around each request."""
 
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -45,16 +44,9 @@ T = TypeVar("T")
 class ApiClient:
     """Sends the requests of adapters to their ATSes, from any number of threads."""
 
-    def __init__(
-        self,
-        services: Services,
-        http_client: HttpClient,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, services: Services, http_client: HttpClient) -> None:
         self._services = services
         self._http_client = http_client
-        self._sleep = sleep
         self.tokens = AccessTokens(services, self._send_token_request)
 
     def connection(self, session: Session, account: Account) -> Connection:
@@ -112,7 +104,7 @@ class ApiClient:
         """Wait until a delayed call may be sent; raise the delay if that is after `end`."""
         if self._services.now() + delayed.wait > end:
             raise delayed
-        self._sleep(delayed.wait.total_seconds())
+        self._services.clock.sleep(delayed.wait)
 
     def check(self, api: AtsApi, connection: Connection) -> CheckReport:
         """Try the credentials as the adapter says, and return what works and what is missing."""

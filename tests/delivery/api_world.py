@@ -117,10 +117,6 @@ class ApiWorld:
         self.clock.advance(self.interval)
         self.read()
 
-    def sleep(self, seconds: float) -> None:
-        """Move the clock, where the program would wait."""
-        self.clock.advance(timedelta(seconds=seconds))
-
     def orders(self) -> list[str]:
         """Return the e-mail addresses of the orders, oldest first."""
         with self.services.db.reading() as session:

@@ -37,7 +37,7 @@ def check(world: ApiWorld, http_client: HttpClient) -> list[tuple[bool, str]]:
     with world.services.db.reading() as session:
         account = session.get_one(Account, world.account_id)
         api = ADAPTERS[account.ats].api
-        client = ApiClient(world.services, http_client, sleep=world.sleep)
+        client = ApiClient(world.services, http_client)
         connection = client.connection(session, account)
     assert api
     return [(line.is_ok, line.text) for line in client.check(api, connection).lines]

@@ -37,7 +37,7 @@ def preview(
     world: ApiWorld, http_client: HttpClient, match: dict[str, str] = MATCH
 ) -> list[Record]:
     """Return the matches; waiting moves the clock."""
-    client = ApiClient(world.services, http_client, sleep=world.sleep)
+    client = ApiClient(world.services, http_client)
     return find_matches(world.services, client, world.account_id, match)
 
 

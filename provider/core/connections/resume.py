@@ -26,6 +26,11 @@ def resume_api(session: Session, account: Account, now: datetime) -> None:
         )
         .execution_options(synchronize_session=False)
     )
+    resume_calls(session, account, now)
+
+
+def resume_calls(session: Session, account: Account, now: datetime) -> None:
+    """Do the same after a new consent, whose access token stays."""
     session.execute(
         update(WebhookEvent)
         .where(WebhookEvent.account_id == account.id, WebhookEvent.done_at.is_(None))

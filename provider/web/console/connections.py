@@ -25,6 +25,7 @@ from provider.core.connections import (
     resume_sources,
 )
 from provider.core.connections.connect_state import create_state, use_state
+from provider.core.connections.resume import resume_calls
 from provider.core.connections.source_cursor import EVENTS
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
@@ -311,6 +312,7 @@ def _keep_found(internal_id: int, report: CheckReport, *, is_connected: bool = F
         keep_found_settings(session, account, report.found_settings, services.now())
         after = account.audit_fields()
         if is_connected:
+            resume_calls(session, account, services.now())
             authentication.record_act(
                 session, Action.ACCOUNT_CONNECTED, subject, after={"connected": True}
             )

@@ -9,6 +9,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from provider import outbox
 from provider.ats.api import CheckLine
 from provider.core.accounts import Account
 from provider.core.connections import ApiToken
@@ -222,6 +223,22 @@ def test_consent_is_given_once_by_the_same_session_within_ten_minutes(
     assert "Consent" in text
     assert "Given" in console.get_text(page)
     assert "not asked for from here" in console.get_text(callback, 400)
+
+
+def test_new_consent_ends_the_pause_of_the_writers(
+    services: Services, clock: ManualClock, console: ConsoleClient, partner: FakeHarvest
+) -> None:
+    world = create_world(services, clock, partner, harvest_auth="code")
+    scope = f"account/{world.account_id}/{outbox.WRITER}"
+    with services.db.writing() as session:
+        retry_at = services.now() + timedelta(minutes=30)
+        outbox.pause(session, scope, "connect again", retry_at, services.now())
+    console.get_text(consent(console, page_of(world)))
+    with services.db.reading() as session:
+        assert not outbox.active_pauses(session, [scope])
+        token = session.get(ApiToken, world.account_id)
+        assert token
+        assert token.access_encrypted
 
 
 def test_disconnected_account_has_no_token_and_may_connect_again(
