@@ -31,8 +31,9 @@ from provider.core.orders import (
 from provider.core.products.documents import Document
 from provider.core.scheduled import ScheduledWork
 from provider.core.staff import Staff
+from provider.delivery.dispatcher import Dispatcher
 from provider.delivery.scheduled_works import SCHEDULED_WORKS
-from provider.outbox import CALLBACK, AttemptResult, Claim, Message, Outcome, QueueName
+from provider.outbox import CALLBACK, EMAIL, AttemptResult, Claim, Message, Outcome, QueueName
 from provider.outbox import settle as settle_
 from provider.services import Services
 
@@ -316,6 +317,14 @@ def queue_names(
         for name, queue in queues
         if queue.channel == channel and account_id in (None, queue.account_id)
     ]
+
+
+def deliver_emails(services: Services) -> None:
+    """Send the e-mails that wait, into the instance's folder."""
+    dispatcher = Dispatcher(services)
+    for queue in queue_names(services, channel=EMAIL):
+        dispatcher.drain(queue)
+    dispatcher.stop()
 
 
 def settle_attempt(services: Services, session: Session, claim: Claim, outcome: Outcome) -> bool:

@@ -1,4 +1,4 @@
-"""`provider order …`: list, show, cancel, reopen and erase orders, print and revoke links."""
+"""`provider order …`: list and show orders, and do to one what the console does."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -28,6 +28,7 @@ from provider.core.orders import (
     Link,
     Order,
     is_order_of_person,
+    staff_acts,
 )
 from provider.errors import Gone, Invalid
 
@@ -181,6 +182,17 @@ def reopen(order_id: str, reason: str) -> None:
             after={"status": order.status},
         )
     click.echo("Reopened; the candidate is invited again.")
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+def resend(order_id: str) -> None:
+    """Send the invitation again; the candidate must not have started."""
+    with open_services() as services, services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        staff_acts.resend_invitation(session, services.secret_box, order, ACTOR, services.now())
+        record_command(session, services.now(), Action.ORDER_INVITATION_RESENT, f"order:{order_id}")
+    click.echo("The invitation is sent again.")
 
 
 @order.command("revoke-links")

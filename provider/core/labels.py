@@ -66,6 +66,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "links revoked": "All links revoked",
     "held": "Put on hold: not erased",
     "released": "Released from hold",
+    "invitation resent": "Invitation sent again",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
     "staff invitation": "Invitation of a colleague",
@@ -75,6 +76,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
 # Actions and fields of the audit log. Most get their label from their name.
 ACTION_LABELS = {
     "order.link_shown": "Candidate’s link shown",
+    "order.invitation_resent": "Invitation sent again",
     "pause.probed": "Paused delivery tried now",
     "staff.reset_sent": "Link for a new password sent",
     "staff.sign_in_failed": "Sign-in failed",

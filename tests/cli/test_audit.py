@@ -210,6 +210,13 @@ def order_revoke_links(world: World) -> None:
     world.run("order", "revoke-links", world.order(), "--reason", "The e-mail was forwarded")
 
 
+def order_resend(world: World) -> None:
+    order_id = world.order()
+    factories.deliver_emails(world.services)
+    world.clock.advance(timedelta(minutes=1))
+    world.run("order", "resend", order_id)
+
+
 def order_erase(world: World) -> None:
     world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
 
@@ -311,6 +318,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order cancel": (order_cancel, [Action.ORDER_CANCELLED]),
     "order revoke-links": (order_revoke_links, [Action.ORDER_LINKS_REVOKED]),
     "order reopen": (order_reopen, [Action.ORDER_REOPENED]),
+    "order resend": (order_resend, [Action.ORDER_INVITATION_RESENT]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
     "order hold": (order_hold, [Action.ORDER_HELD]),
     "order release": (order_release, [Action.ORDER_HELD, Action.ORDER_RELEASED]),

@@ -1,5 +1,6 @@
 """A client of the console for tests: signs in, reads pages, submits forms."""
 
+import re
 from html import unescape
 from typing import Any
 
@@ -47,6 +48,12 @@ class ConsoleClient:
             response.text,
         )
         return unescape(response.text)
+
+    def read_field(self, path: str, name: str) -> str:
+        """Return the value of a hidden field on a page."""
+        match = re.search(rf'name="{name}" value="([^"]*)"', self.get_text(path))
+        assert match, f"{path} has no field {name}"
+        return match[1]
 
     def submit(self, path: str, *, page: str = ORDERS_PATH, **form: Any) -> TestResponse:
         """Post a form with the CSRF token of `page`."""

@@ -1,15 +1,16 @@
-"""Actions on an order: each shows its effects first, and requires a reason."""
+"""Actions on an order: each shows its effects first, and most require a reason."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from provider.core.audit import Action
-from provider.core.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, STATUSES, Link, Order
+from provider.core.audit import Action, Fields
+from provider.core.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, Link, Order, staff_acts
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
@@ -17,87 +18,162 @@ from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
 from provider.web.console.orders import render_order_page
+from provider.web.console.seen_content import content_digest
 
 routes = Blueprint("order_actions", __name__, url_prefix="/orders/<order_id>")
 
 REASON_LENGTH_RANGE = range(3, 501)  # characters
 
-ActionFunction = Callable[[Order, Session, str, str, datetime], None]
+Form = Mapping[str, str]
+Guard = Callable[[Session, Order, datetime], None]
+# Performs an action by the values of its form; returns the fields that changed, for the audit log.
+ActionFunction = Callable[..., tuple[Fields, Fields] | None]
 
 
 @dataclass(frozen=True)
 class OrderAction:
-    """An action: the statuses that allow it, its function, and the message after success."""
+    """An action on one order.
+
+    `guard` raises Conflict for an order that does not allow it. `read_form` returns the keyword
+    arguments of `perform`.
+    """
 
     audit_action: Action
-    allowed_statuses: frozenset[str]
+    guard: Guard
     perform: ActionFunction
     success_message: str
+    read_form: Callable[[Form], dict[str, Any]]
 
 
-def _reopen(order: Order, session: Session, actor: str, reason: str, now: datetime) -> None:
+def read_reason(form: Form) -> dict[str, Any]:
+    reason = clean_text(form.get("reason", ""))
+    if len(reason) not in REASON_LENGTH_RANGE:
+        raise Invalid("Give a reason of 3 to 500 characters: it is kept in the order's timeline")
+    return {"reason": reason}
+
+
+def read_nothing(_form: Form) -> dict[str, Any]:
+    return {}
+
+
+def _require_cancellable(_session: Session, order: Order, _now: datetime) -> None:
+    if order.status not in (PENDING, CONSENTED):
+        raise Conflict("An order that has ended cannot be cancelled")
+
+
+def _require_ended(_session: Session, order: Order, _now: datetime) -> None:
+    if order.status not in FINAL_STATUSES:
+        raise Conflict("Only an order that has ended can be reopened")
+
+
+def _allow(_session: Session, _order: Order, _now: datetime) -> None:
+    """Allow the action for every order."""
+
+
+def _cancel(session: Session, order: Order, actor: str, now: datetime, reason: str) -> Any:
+    before = {"status": order.status}
+    order.cancel(session, actor, reason, now)
+    return before, {"status": order.status}
+
+
+def _reopen(session: Session, order: Order, actor: str, now: datetime, reason: str) -> Any:
+    before = {"status": order.status}
     order.reopen(session, current_services().secret_box, actor, reason, now)
+    return before, {"status": order.status}
 
 
-def _revoke_links(order: Order, session: Session, actor: str, reason: str, now: datetime) -> None:
+def _revoke_links(session: Session, order: Order, actor: str, now: datetime, reason: str) -> Any:
     order.revoke_links(session, current_services().secret_box, actor, reason, now)
+
+
+def _resend(session: Session, order: Order, actor: str, now: datetime) -> Any:
+    staff_acts.resend_invitation(session, current_services().secret_box, order, actor, now)
 
 
 ORDER_ACTIONS = {
     "cancel": OrderAction(
         Action.ORDER_CANCELLED,
-        frozenset({PENDING, CONSENTED}),
-        Order.cancel,
+        _require_cancellable,
+        _cancel,
         "The order is cancelled.",
+        read_reason,
     ),
     "reopen": OrderAction(
         Action.ORDER_REOPENED,
-        FINAL_STATUSES,
+        _require_ended,
         _reopen,
         "The order is reopened, and the candidate is invited again.",
+        read_reason,
     ),
     "revoke-links": OrderAction(
         Action.ORDER_LINKS_REVOKED,
-        frozenset(STATUSES),
+        _allow,
         _revoke_links,
         "All links of this order are revoked.",
+        read_reason,
+    ),
+    "resend": OrderAction(
+        Action.ORDER_INVITATION_RESENT,
+        staff_acts.require_resendable,
+        _resend,
+        "The invitation is sent again.",
+        read_nothing,
     ),
 }
+ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in ORDER_ACTIONS)}):name>"
 
 
-@routes.get("/<any(cancel, reopen, 'revoke-links'):name>")
+@routes.get(ACTION_ROUTE)
 @requires(Permission.MANAGE_ORDERS)
 def confirm(order_id: str, name: str) -> Response:
-    """Show the effects of an action, and ask for the reason."""
+    """Show the effects of an action, and ask what it needs."""
     return _render_confirmation(order_id, name)
 
 
-@routes.post("/<any(cancel, reopen, 'revoke-links'):name>")
+@routes.post(ACTION_ROUTE)
 @requires(Permission.MANAGE_ORDERS)
 def perform(order_id: str, name: str) -> Response:
     """Perform an action in one transaction; errors are shown on the confirmation page."""
-    services = current_services()
+    action = ORDER_ACTIONS[name]
     try:
-        reason = _parse_reason(request.form.get("reason", ""))
-        with services.db.writing() as session:
-            order = Order.find(session, order_id, lock=True)
-            _require_unchanged(order, request.form.get("revision", ""))
-            action, before = ORDER_ACTIONS[name], {"status": order.status}
-            action.perform(
-                order, session, authentication.current_staff().email, reason, services.now()
-            )
-            after = {"status": order.status}
-            if after == before:  # the act changed something else
-                before = after = {}
-            authentication.record_act(
-                session, action.audit_action, f"order:{order_id}", before, after
-            )
+        perform_action(order_id, action, request.form, seen=request.form.get("seen", ""))
     except Invalid as error:
         return _render_confirmation(order_id, name, str(error), 400)
     except Conflict as error:
         return _render_confirmation(order_id, name, str(error), 409)
-    flash(ORDER_ACTIONS[name].success_message, "success")
+    flash(action.success_message, "success")
     return redirect(url_for("console.orders.detail", order_id=order_id))
+
+
+def perform_action(order_id: str, action: OrderAction, form: Form, *, seen: str) -> None:
+    """Perform an action in a transaction of its own, with its entry in the audit log.
+
+    Raises Conflict when the order is not as it was `seen`, and what the action raises.
+    """
+    services, actor = current_services(), authentication.current_staff().email
+    values = action.read_form(form)
+    with services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        if seen != order_digest(order):
+            raise Conflict(
+                "A colleague changed this order after you opened this page, so nothing was saved. "
+                "This page now shows the current state"
+            )
+        action.guard(session, order, services.now())
+        before, after = action.perform(session, order, actor, services.now(), **values) or ({}, {})
+        authentication.record_act(session, action.audit_action, f"order:{order_id}", before, after)
+
+
+def order_digest(order: Order) -> str:
+    """Return a digest of what an action may change: a form from before a change is refused."""
+    candidate = order.candidate
+    return content_digest(
+        order.revision,
+        order.expires_at,
+        candidate.email,
+        candidate.first_name,
+        candidate.last_name,
+    )
 
 
 @routes.post("/link")
@@ -125,29 +201,24 @@ def _render_confirmation(
     services = current_services()
     with services.db.reading() as session:
         order = Order.find(session, order_id)
+        refusal = find_refusal(session, order, ORDER_ACTIONS[name], services.now())
         page = render_template(
             f"console/{name}.html",
             order=order,
             timezone=order.account.timezone,
-            problem=problem,
-            reason=request.form.get("reason", ""),
-            is_allowed=order.status in ORDER_ACTIONS[name].allowed_statuses,
+            problem=problem if problem != refusal else "",
+            refusal=refusal,
+            form=request.form,
+            seen=order_digest(order),
             expires_at=services.now() + timedelta(seconds=order.account.expire_after_seconds),
         )
     return make_response(page, status_code)
 
 
-def _parse_reason(text: str) -> str:
-    reason = clean_text(text)
-    if len(reason) not in REASON_LENGTH_RANGE:
-        raise Invalid("Give a reason of 3 to 500 characters: it is kept in the order's timeline")
-    return reason
-
-
-def _require_unchanged(order: Order, submitted_revision: str) -> None:
-    """Raise Conflict when the order changed after the page was rendered."""
-    if submitted_revision != str(order.revision):
-        raise Conflict(
-            "A colleague changed this order after you opened this page, so nothing was saved. "
-            "This page now shows the current state"
-        )
+def find_refusal(session: Session, order: Order, action: OrderAction, now: datetime) -> str:
+    """Return why an order does not allow an action; empty if it does."""
+    try:
+        action.guard(session, order, now)
+    except Conflict as error:
+        return str(error)
+    return ""

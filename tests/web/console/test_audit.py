@@ -31,6 +31,7 @@ from provider.services import Services
 from provider.web.console import pagination
 from tests import check_factories, factories, interview_factories
 from tests.second_step import set_up_second_step
+from tests.factories import ManualClock
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
 from tests.web.console.test_deliveries import cancelled_orders, park
 from tests.web.console.test_interviews import interview_path, rate, read_edit_token
@@ -83,6 +84,15 @@ def cancel_order(services: Services, console: ConsoleClient) -> str:
 def reopen_order(services: Services, console: ConsoleClient) -> str:
     order_id = cancelled_orders(services, 1)[0]
     assert perform_order_action(console, order_id, "reopen")[0] == 302
+    return f"order:{order_id}"
+
+
+def resend_invitation(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    factories.deliver_emails(services)
+    assert isinstance(services.clock, ManualClock)
+    services.clock.advance(timedelta(minutes=1))
+    assert perform_order_action(console, order_id, "resend")[0] == 302
     return f"order:{order_id}"
 
 
@@ -398,6 +408,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "order_actions.perform": {
         Action.ORDER_CANCELLED: cancel_order,
         Action.ORDER_REOPENED: reopen_order,
+        Action.ORDER_INVITATION_RESENT: resend_invitation,
     },
     "order_actions.show_link": {Action.ORDER_LINK_SHOWN: show_link},
     "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
@@ -507,7 +518,7 @@ def test_refused_act_leaves_no_entry(services: Services, client: FlaskClient) ->
     console = ConsoleClient.signed_in(services, client)
     earlier = len(read_entries(services))
     path = f"{ORDERS_PATH}{order_id}/cancel"
-    assert console.submit(path, reason="The job is filled", revision="7").status_code == 409
+    assert console.submit(path, reason="The job is filled", seen="other").status_code == 409
     assert len(read_entries(services)) == earlier
 
 

@@ -73,12 +73,11 @@ def order_messages(services: Services, order_id: str) -> list[tuple[str, str]]:
 
 
 def perform_action(
-    console: ConsoleClient, order_id: str, name: str, reason: str = "The job is filled"
+    console: ConsoleClient, order_id: str, name: str, reason: str = "The job is filled", **form: Any
 ) -> tuple[int, str]:
     path = f"{ORDERS_PATH}{order_id}/{name}"
-    match = re.search(r'name="revision" value="(\d+)"', console.get_text(path))
-    assert match, "the page has no form"
-    response = console.submit(path, page=path, reason=reason, revision=match[1])
+    seen = console.read_field(path, "seen")
+    response = console.submit(path, page=path, reason=reason, seen=seen, **form)
     return response.status_code, response.text
 
 
@@ -356,23 +355,23 @@ def test_reopen_of_pending_order_is_refused(services: Services, client: FlaskCli
     page = console.get_text(f"{ORDERS_PATH}{order_id}/reopen")
     assert "Only an order that has ended can be reopened" in page
     assert 'name="reason"' not in page
-    response = console.submit(f"{ORDERS_PATH}{order_id}/reopen", reason="because", revision="0")
+    response = console.submit(f"{ORDERS_PATH}{order_id}/reopen", reason="because")
     assert response.status_code == 409
     assert factories.order_status(services, order_id) == "pending"
 
 
-def test_cancel_with_outdated_revision_changes_nothing(
+def test_cancel_from_an_outdated_page_changes_nothing(
     app: Flask, services: Services, client: FlaskClient
 ) -> None:
     order_id = place_order(services)
     first = ConsoleClient.signed_in(services, client)
     second = ConsoleClient.signed_in(services, app.test_client(), "admin")
     path = f"{ORDERS_PATH}{order_id}/cancel"
-    second.get_text(path)
+    seen = second.read_field(path, "seen")
     perform_action(first, order_id, "cancel")
     perform_action(first, order_id, "reopen")
     before = order_messages(services, order_id), order_events(services, order_id)
-    response = second.submit(path, page=path, reason="The job is filled", revision="0")
+    response = second.submit(path, page=path, reason="The job is filled", seen=seen)
     assert response.status_code == 409
     assert "A colleague changed this order after you opened this page" in response.text
     assert "The job is filled" in response.text
@@ -390,6 +389,7 @@ def test_concurrent_cancels_succeed_once(app: Flask, services: Services) -> None
     ]
     status_codes: list[int] = []
     start = threading.Barrier(len(tokens))
+    seen = consoles[0].read_field(path, "seen")
 
     def post(signed_in: ConsoleClient, token: str) -> None:
         client = app.test_client()
@@ -398,7 +398,7 @@ def test_concurrent_cancels_succeed_once(app: Flask, services: Services) -> None
             assert cookie
             client.set_cookie(name, cookie.value)
         start.wait()
-        response = client.post(path, data={"csrf_token": token, "reason": "why", "revision": "0"})
+        response = client.post(path, data={"csrf_token": token, "reason": "why", "seen": seen})
         status_codes.append(response.status_code)
 
     threads = [

@@ -1,0 +1,61 @@
+"""The console's actions on one order, beside cancelling and reopening."""
+
+from datetime import timedelta
+
+from flask.testing import FlaskClient
+
+from provider.services import Services
+from tests import factories
+from tests.factories import ManualClock
+from tests.web.console.test_orders import order_events, order_messages, perform_action, place_order
+from tests.web.console_client import ORDERS_PATH, ConsoleClient
+
+
+def sent_order(services: Services, clock: ManualClock) -> str:
+    """Return an order whose invitation was sent a minute ago."""
+    order_id = place_order(services)
+    factories.deliver_emails(services)
+    clock.advance(timedelta(minutes=1))
+    return order_id
+
+
+def test_resend_sends_the_invitation_and_shows_it(
+    services: Services, client: FlaskClient, clock: ManualClock
+) -> None:
+    order_id = sent_order(services, clock)
+    console = ConsoleClient.signed_in(services, client)
+    assert "lakita_marrero@gmail.com" in console.get_text(f"{ORDERS_PATH}{order_id}/resend")
+    assert perform_action(console, order_id, "resend")[0] == 302
+    assert order_messages(services, order_id) == [("invitation", "")] * 2
+    assert order_events(services, order_id)[-1][:2] == (
+        "invitation resent",
+        "operator@provider.test",
+    )
+    page = console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert "The invitation is sent again." in page
+    assert "Invitation sent again" in page
+
+
+def test_resend_too_soon_says_why(
+    services: Services, client: FlaskClient, clock: ManualClock
+) -> None:
+    order_id = sent_order(services, clock)
+    console = ConsoleClient.signed_in(services, client)
+    path = f"{ORDERS_PATH}{order_id}/resend"
+    seen = console.read_field(path, "seen")
+    console.submit(path, page=path, seen=seen)
+    factories.deliver_emails(services)
+    response = console.submit(path, page=ORDERS_PATH, seen=seen)
+    assert response.status_code == 409
+    assert response.text.count("less than a minute ago") == 1
+    assert len(order_messages(services, order_id)) == 2
+
+
+def test_order_page_offers_resend_only_before_the_start(
+    services: Services, client: FlaskClient
+) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    assert "Send the invitation again…" in console.get_text(f"{ORDERS_PATH}{order_id}")
+    factories.finish_test(services, order_id)
+    assert "Send the invitation again…" not in console.get_text(f"{ORDERS_PATH}{order_id}")
