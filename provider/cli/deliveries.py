@@ -21,6 +21,7 @@ from provider.core.accounts import Account
 from provider.core.audit import Action
 from provider.core.emails.sent_email import SentEmail
 from provider.core.labels import CHANNEL_LABELS
+from provider.core.orders import Order
 from provider.core.pauses import PauseView, list_pauses
 from provider.errors import NotFound
 from provider.outbox import (
@@ -103,7 +104,8 @@ def show(delivery_id: str, as_json: bool) -> None:
         message = _find_delivery(session, delivery_id)
         record = delivery_record(message)
         attempts = [_attempt_record(attempt) for attempt in message.attempt_history]
-        body = _body_text(record["channel"], message.get_body(services.secret_box) or b"")
+        order = session.scalar(select(Order).where(Order.public_id == message.subject))
+        body = _body_text(record["channel"], message.get_body(services.secret_box) or b"", order)
         body_digest = message.body_digest.hex() if message.body_digest else None
     if as_json:
         print_json(record | {"body": body, "body_sha256": body_digest, "attempt_history": attempts})
@@ -247,11 +249,11 @@ def _pause_record(pause: PauseView) -> dict[str, Any]:
     }
 
 
-def _body_text(channel: str, body: bytes) -> str:
+def _body_text(channel: str, body: bytes, order: Order | None) -> str:
     """Return a body as text; of an e-mail, what the console shows: no token of a link."""
     if channel != EMAIL or not body:
         return body.decode("utf-8", "replace")
-    email = SentEmail.parse(body)
+    email = SentEmail.parse(body, order.candidate.email if order else None)
     return f"To: {email.to}\nFrom: {email.sender}\nSubject: {email.subject}\n\n{email.text}"
 
 

@@ -195,6 +195,36 @@ def resend(order_id: str) -> None:
     click.echo("The invitation is sent again.")
 
 
+@order.command()
+@click.argument("order_id", metavar="ID")
+@click.option("--email", metavar="ADDRESS", help="The correct address.")
+@click.option("--first-name", metavar="NAME")
+@click.option("--last-name", metavar="NAME")
+def correct(
+    order_id: str, email: str | None, first_name: str | None, last_name: str | None
+) -> None:
+    """Correct the candidate's address or name, and invite by a new link."""
+    with open_services() as services, services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        candidate = order.candidate
+        recipient = staff_acts.Recipient.parse(
+            candidate.email if email is None else email,
+            candidate.first_name if first_name is None else first_name,
+            candidate.last_name if last_name is None else last_name,
+        )
+        fields = staff_acts.correct_candidate(
+            session, services.secret_box, order, recipient, ACTOR, services.now()
+        )
+        record_command(
+            session,
+            services.now(),
+            Action.ORDER_CANDIDATE_CORRECTED,
+            f"order:{order_id}",
+            after={"fields": fields},
+        )
+    click.echo("Corrected; the candidate is invited by a new link.")
+
+
 @order.command("revoke-links")
 @click.argument("order_id", metavar="ID")
 @click.option("--reason", required=True, help="The reason, for the order's timeline.")

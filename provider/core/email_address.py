@@ -18,6 +18,12 @@ def mend_address(text: str) -> str:
     return clean_line(text).translate(_FULL_WIDTH_TO_ASCII).strip()
 
 
+def mask_address(address: str) -> str:
+    """Return an address of which only two characters can be read: `l…@g…`."""
+    local_part, _, domain = address.rpartition("@")
+    return f"{local_part[:1]}…@{domain[:1]}…"
+
+
 def encode_domain(domain: str) -> str:
     """Return a domain in ASCII by IDNA 2008 and UTS #46 (non-transitional), or raise ValueError.
 

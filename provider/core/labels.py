@@ -66,6 +66,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "links revoked": "All links revoked",
     "held": "Put on hold: not erased",
     "released": "Released from hold",
+    "address corrected": "Candidate’s details corrected",
     "invitation resent": "Invitation sent again",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
@@ -76,6 +77,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
 # Actions and fields of the audit log. Most get their label from their name.
 ACTION_LABELS = {
     "order.link_shown": "Candidate’s link shown",
+    "order.candidate_corrected": "Candidate’s details corrected",
     "order.invitation_resent": "Invitation sent again",
     "pause.probed": "Paused delivery tried now",
     "staff.reset_sent": "Link for a new password sent",

@@ -30,6 +30,7 @@ from provider.outbox.message import (
     list_queues,
     oldest_due_at,
     requeue,
+    withdraw,
 )
 from provider.outbox.ordering_key import OrderingKey, is_about, subject_of
 from provider.outbox.pause import Pause, active_pauses, pause, probe, resume
@@ -88,4 +89,5 @@ __all__ = [
     "settle",
     "store_body",
     "subject_of",
+    "withdraw",
 ]

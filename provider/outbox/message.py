@@ -244,6 +244,25 @@ def requeue(session: Session, message: Message, now: datetime) -> bool:
     return new_state == WAITING
 
 
+def withdraw(session: Session, queue: str, ordering_key: str, now: datetime) -> list[Message]:
+    """Supersede the messages of a key that were not delivered, so that none is sent any more.
+
+    Returns all messages of the key. Raises Conflict while one of them is being sent.
+    """
+    of_key = (Message.queue == queue, Message.ordering_key == ordering_key)
+    # Locked, or a dispatcher could claim one now.
+    messages = session.scalars(
+        select(Message).where(*of_key).order_by(Message.id).with_for_update()
+    ).all()
+    if any(message.leased_until and message.leased_until > now for message in messages):
+        raise Conflict("A message about this order is being sent: try again in a minute")
+    for message in messages:
+        if message.state in (WAITING, PARKED):
+            message.state, message.settled_at = SUPERSEDED, now
+    session.flush()
+    return list(messages)
+
+
 def history(session: Session, subject: str) -> Sequence[Message]:
     """Return all messages about a subject, of every writer, oldest first."""
     query = select(Message).where(is_about(Message.ordering_key, subject))

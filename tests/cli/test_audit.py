@@ -217,6 +217,11 @@ def order_resend(world: World) -> None:
     world.run("order", "resend", order_id)
 
 
+def order_correct(world: World) -> None:
+    words = ("--email", "lakita.marrero@example.com", "--last-name", "Marrero-Diaz")
+    world.run("order", "correct", world.order(), *words)
+
+
 def order_erase(world: World) -> None:
     world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
 
@@ -319,6 +324,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order revoke-links": (order_revoke_links, [Action.ORDER_LINKS_REVOKED]),
     "order reopen": (order_reopen, [Action.ORDER_REOPENED]),
     "order resend": (order_resend, [Action.ORDER_INVITATION_RESENT]),
+    "order correct": (order_correct, [Action.ORDER_CANDIDATE_CORRECTED]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
     "order hold": (order_hold, [Action.ORDER_HELD]),
     "order release": (order_release, [Action.ORDER_HELD, Action.ORDER_RELEASED]),

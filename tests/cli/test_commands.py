@@ -745,6 +745,19 @@ def test_order_is_cancelled_and_reopened_with_reason(
     assert "--reason" in error_message(run("order", "cancel", order, code=2))
 
 
+def test_order_correct_masks_the_old_address_of_deliveries(
+    run: Run, services: Services, order: str
+) -> None:
+    factories.deliver_emails(services)
+    run("order", "correct", order, "--email", "lakita.marrero@example.com")
+    factories.deliver_emails(services)
+    deliveries = parse_json(run("delivery", "list", "--json"))
+    new, old = (run("delivery", "show", delivery["id"]).stdout for delivery in deliveries)
+    assert "To: lakita.marrero@example.com" in new
+    assert "To: l…@g…" in old
+    assert "lakita_marrero" not in old
+
+
 def test_unknown_order_or_delivery_prints_one_line(run: Run) -> None:
     for words in (["show", "x"], ["link", "x" * 50], ["cancel", "x", "--reason", "y"]):
         assert "no such order" in error_message(run("order", *words, code=1))

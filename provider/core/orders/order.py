@@ -275,7 +275,7 @@ class Order(OrderState, Base):
             attempt_ends_at=None,
             held_open_until=None,
         )
-        self._end_invitations(session, now)
+        self.end_invitations(session, now)
         self.invite(session, secret_box, now)
 
     def revoke_links(
@@ -310,7 +310,8 @@ class Order(OrderState, Base):
         self.hold_reason = None
         self.record_event(session, "released", actor, now, reason)
 
-    def _end_invitations(self, session: Session, now: datetime) -> None:
+    def end_invitations(self, session: Session, now: datetime) -> None:
+        """Revoke the invitation links, and end the candidate's sessions."""
         for link in self.links:
             if link.purpose == INVITE and not link.revoked_at:
                 link.revoked_at = now

@@ -3,18 +3,50 @@
 Each act has a guard that raises Conflict, and writes an event. The guard alone serves a preview.
 """
 
+import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Self
 
 from sqlalchemy.orm import Session
 
 from provider import outbox
+from provider.core.email_address import (
+    MAX_ADDRESS_LENGTH,
+    mask_address,
+    mend_address,
+    split_address,
+)
+from provider.core.orders.candidate import compute_email_digest
 from provider.core.orders.order import Order
 from provider.core.orders.states import FINAL_STATUSES
-from provider.errors import Conflict
+from provider.core.text_cleaning import clean_line
+from provider.errors import Conflict, Invalid
 from provider.storage.secrets import SecretBox
 
 RESEND_INTERVAL = timedelta(minutes=1)
 INVITATION = "invitation"  # the topic of the message
+MAX_NAME_LENGTH = 200  # characters of a first or last name
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """The address and the name of a candidate, as staff enter them."""
+
+    email: str
+    first_name: str
+    last_name: str
+
+    @classmethod
+    def parse(cls, email: str, first_name: str, last_name: str) -> Self:
+        """Return the cleaned values. Raises Invalid."""
+        email = mend_address(email)
+        names = [clean_line(name).strip() for name in (first_name, last_name)]
+        if len(email) > MAX_ADDRESS_LENGTH or split_address(email) is None:
+            raise Invalid("This is not an e-mail address")
+        if any(len(name) > MAX_NAME_LENGTH for name in names):
+            raise Invalid("A name has at most %(maximum)d characters", maximum=MAX_NAME_LENGTH)
+        return cls(email, *names)
 
 
 def require_not_started(order: Order, now: datetime) -> None:
@@ -45,3 +77,42 @@ def resend_invitation(
     require_resendable(session, order, now)
     order.record_event(session, "invitation resent", actor, now)
     order.invite(session, secret_box, now)
+
+
+def correct_candidate(
+    session: Session,
+    secret_box: SecretBox,
+    order: Order,
+    recipient: Recipient,
+    actor: str,
+    now: datetime,
+) -> list[str]:
+    """Correct the candidate's address and name, and invite by a new link.
+
+    The old link and the candidate's sessions end. E-mails that were not sent to the old address
+    never are. Returns the names of the changed fields. Raises Conflict when nothing changes.
+    """
+    require_not_started(order, now)
+    candidate = order.candidate
+    changed = [name for name, value in vars(recipient).items() if getattr(candidate, name) != value]
+    if not changed:
+        raise Conflict("Nothing was changed: to send the invitation again, use that action")
+    withdraw_emails(session, order, now)
+    candidate.email = recipient.email
+    candidate.email_digest = compute_email_digest(secret_box, recipient.email)
+    candidate.first_name, candidate.last_name = recipient.first_name, recipient.last_name
+    order.end_invitations(session, now)
+    # No note: neither the old nor the new address belongs into the timeline.
+    order.record_event(session, "address corrected", actor, now)
+    order.invite(session, secret_box, now)
+    return changed
+
+
+def withdraw_emails(session: Session, order: Order, now: datetime) -> None:
+    """Stop the e-mails to the candidate's present address, and mask it where servers named it."""
+    address = order.candidate.email
+    pattern = re.compile(re.escape(address), re.IGNORECASE)
+    for message in outbox.withdraw(session, order.queue_name(outbox.EMAIL), order.public_id, now):
+        for attempt in message.attempt_history:
+            attempt.error = pattern.sub(mask_address(address), attempt.error)
+            attempt.response_excerpt = pattern.sub(mask_address(address), attempt.response_excerpt)

@@ -86,6 +86,23 @@ def _revoke_links(session: Session, order: Order, actor: str, now: datetime, rea
     order.revoke_links(session, current_services().secret_box, actor, reason, now)
 
 
+def _read_recipient(form: Form) -> dict[str, Any]:
+    names = ("email", "first_name", "last_name")
+    return {"recipient": staff_acts.Recipient.parse(*(form.get(name, "") for name in names))}
+
+
+def _require_not_started(_session: Session, order: Order, now: datetime) -> None:
+    staff_acts.require_not_started(order, now)
+
+
+def _correct(
+    session: Session, order: Order, actor: str, now: datetime, recipient: staff_acts.Recipient
+) -> Any:
+    secret_box = current_services().secret_box
+    fields = staff_acts.correct_candidate(session, secret_box, order, recipient, actor, now)
+    return {}, {"fields": fields}
+
+
 def _resend(session: Session, order: Order, actor: str, now: datetime) -> Any:
     staff_acts.resend_invitation(session, current_services().secret_box, order, actor, now)
 
@@ -118,6 +135,13 @@ ORDER_ACTIONS = {
         _resend,
         "The invitation is sent again.",
         read_nothing,
+    ),
+    "correct": OrderAction(
+        Action.ORDER_CANDIDATE_CORRECTED,
+        _require_not_started,
+        _correct,
+        "The details are corrected, and the candidate is invited by a new link.",
+        _read_recipient,
     ),
 }
 ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in ORDER_ACTIONS)}):name>"

@@ -86,7 +86,7 @@ def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:
     if not body:
         return view
     if channel_of(message.queue) == EMAIL:
-        return replace(view, email=SentEmail.parse(body))
+        return replace(view, email=SentEmail.parse(body, order.candidate.email if order else None))
     url = _find_url(order.reply_context) if order else ""
     return replace(view, body=format_body(body), url=url)
 

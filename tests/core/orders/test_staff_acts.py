@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.kinds.assessment import Assessment
-from provider.core.orders import Order, staff_acts
-from provider.errors import Conflict
-from provider.outbox import Message
+from provider.core.orders import Link, Order, OrderSession, orders_of_person, staff_acts
+from provider.errors import Conflict, Invalid
+from provider.outbox import Attempt, Message
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
@@ -128,3 +128,107 @@ def test_resend_after_the_deadline_is_refused(
     clock.advance(timedelta(days=7))
     with pytest.raises(Conflict, match="time to start is over"):
         resend(services, order_id)
+
+
+# Correcting the candidate
+
+NEW_EMAIL = "lakita.marrero@example.com"
+
+
+def correct(
+    services: Services, order_id: str, email: str = NEW_EMAIL, last_name: str = "Marrero"
+) -> list[str]:
+    recipient = staff_acts.Recipient.parse(email, "Lakita", last_name)
+    fields: list[str] = perform(
+        services,
+        order_id,
+        lambda session, order: staff_acts.correct_candidate(
+            session, services.secret_box, order, recipient, ACTOR, services.now()
+        ),
+    )
+    return fields
+
+
+def orders_of(services: Services, email: str) -> list[str]:
+    with services.db.reading() as session:
+        return [
+            order.public_id for order in orders_of_person(session, services.secret_box, 1, email)
+        ]
+
+
+def test_correct_moves_the_order_to_the_new_address(services: Services, order_id: str) -> None:
+    assert correct(services, order_id, f" {NEW_EMAIL} ", "Marrero-Diaz") == ["email", "last_name"]
+    with services.db.reading() as session:
+        candidate = Order.find(session, order_id).candidate
+        assert (candidate.email, candidate.name) == (NEW_EMAIL, "Lakita Marrero-Diaz")
+    assert orders_of(services, NEW_EMAIL) == [order_id]
+    assert orders_of(services, "lakita_marrero@gmail.com") == []
+
+
+def test_correct_ends_the_old_link_and_its_sessions(services: Services, order_id: str) -> None:
+    token = factories.invitation_url(services, order_id).rpartition("/")[2]
+    with services.db.writing() as session:
+        order, cookie = Order.find(session, order_id), OrderSession.derive_cookie(token)
+        OrderSession.create_or_renew(session, order, cookie, services.now())
+    correct(services, order_id)
+    assert not factories.invitation_url(services, order_id).endswith(token)
+    with services.db.reading() as session:
+        assert Link.was_revoked(session, token, "invite")
+        assert session.scalars(select(OrderSession)).all() == []
+
+
+def test_correct_sends_nothing_more_to_the_old_address(services: Services, order_id: str) -> None:
+    correct(services, order_id)
+    assert email_topics(services, outbox.SUPERSEDED) == ["invitation"]
+    factories.deliver_emails(services)
+    (file,) = (services.settings.instance / "mail").iterdir()
+    assert f"To: {NEW_EMAIL}".encode() in file.read_bytes()
+
+
+def test_correct_masks_the_old_address_in_replies(services: Services, order_id: str) -> None:
+    factories.deliver_emails(services)
+    with services.db.writing() as session:
+        attempt = session.scalars(select(Attempt)).one()
+        attempt.error = "550 <Lakita_Marrero@gmail.com>: no such user"
+        attempt.message.state = outbox.PARKED
+    correct(services, order_id)
+    with services.db.reading() as session:
+        attempt = session.scalars(select(Attempt)).one()
+        assert attempt.error == "550 <l…@g…>: no such user"
+        assert attempt.message.state == outbox.SUPERSEDED
+
+
+def test_correct_event_names_no_address(services: Services, order_id: str) -> None:
+    correct(services, order_id)
+    assert last_event(services, order_id) == ("address corrected", ACTOR, "")
+
+
+def test_correct_while_an_email_is_being_sent_is_refused(services: Services, order_id: str) -> None:
+    with services.db.writing() as session:
+        (message,) = session.scalars(select(Message))
+        message.lease, message.leased_until = "lease", services.now() + MINUTE
+    with pytest.raises(Conflict, match="is being sent"):
+        correct(services, order_id)
+    assert orders_of(services, NEW_EMAIL) == []
+
+
+def test_correct_without_a_change_is_refused(services: Services, order_id: str) -> None:
+    with pytest.raises(Conflict, match="Nothing was changed"):
+        correct(services, order_id, "lakita_marrero@gmail.com")
+
+
+def test_correct_of_a_started_order_is_refused(services: Services, order_id: str) -> None:
+    start(services, order_id)
+    with pytest.raises(Conflict, match="has started"):
+        correct(services, order_id)
+
+
+@pytest.mark.parametrize("email", ["", "lakita", "a b@example.com", f"l@{'x' * 250}.com"])
+def test_recipient_with_no_address_is_refused(email: str) -> None:
+    with pytest.raises(Invalid, match="not an e-mail address"):
+        staff_acts.Recipient.parse(email, "Lakita", "")
+
+
+def test_recipient_with_a_long_name_is_refused() -> None:
+    with pytest.raises(Invalid, match="at most 200 characters"):
+        staff_acts.Recipient.parse(NEW_EMAIL, "L" * 201, "")

@@ -96,6 +96,13 @@ def resend_invitation(services: Services, console: ConsoleClient) -> str:
     return f"order:{order_id}"
 
 
+def correct_candidate(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    email = "lakita.marrero@example.com"
+    assert perform_order_action(console, order_id, "correct", email=email)[0] == 302
+    return f"order:{order_id}"
+
+
 def show_link(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     succeed(console.submit(f"{ORDERS_PATH}{order_id}/link"))
@@ -408,6 +415,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "order_actions.perform": {
         Action.ORDER_CANCELLED: cancel_order,
         Action.ORDER_REOPENED: reopen_order,
+        Action.ORDER_CANDIDATE_CORRECTED: correct_candidate,
         Action.ORDER_INVITATION_RESENT: resend_invitation,
     },
     "order_actions.show_link": {Action.ORDER_LINK_SHOWN: show_link},

@@ -59,3 +59,47 @@ def test_order_page_offers_resend_only_before_the_start(
     assert "Send the invitation again…" in console.get_text(f"{ORDERS_PATH}{order_id}")
     factories.finish_test(services, order_id)
     assert "Send the invitation again…" not in console.get_text(f"{ORDERS_PATH}{order_id}")
+
+
+OLD_EMAIL, NEW_EMAIL = "lakita_marrero@gmail.com", "lakita.marrero@example.com"
+
+
+def test_correct_invites_again_and_hides_the_old_address(
+    services: Services, client: FlaskClient, clock: ManualClock
+) -> None:
+    order_id = sent_order(services, clock)
+    console = ConsoleClient.signed_in(services, client)
+    assert OLD_EMAIL in console.get_text(f"{ORDERS_PATH}{order_id}")
+    names = {"first_name": "Lakita", "last_name": "Marrero"}
+    assert perform_action(console, order_id, "correct", email=NEW_EMAIL, **names)[0] == 302
+    page = console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert "Candidate’s details corrected" in page
+    assert NEW_EMAIL in page
+    assert "l…@g…" in page
+    assert OLD_EMAIL not in page
+
+
+def test_correct_with_a_wrong_address_keeps_what_was_typed(
+    services: Services, client: FlaskClient
+) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    status, page = perform_action(console, order_id, "correct", email="lakita@", last_name="Diaz")
+    assert status == 400
+    assert "This is not an e-mail address." in page
+    assert 'value="lakita@"' in page
+    assert 'value="Diaz"' in page
+    assert order_messages(services, order_id) == [("invitation", "")]
+
+
+def test_correct_from_a_page_before_another_correction_is_refused(
+    services: Services, client: FlaskClient
+) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    path = f"{ORDERS_PATH}{order_id}/correct"
+    seen = console.read_field(path, "seen")
+    assert console.submit(path, page=path, seen=seen, email=NEW_EMAIL).status_code == 302
+    response = console.submit(path, page=path, seen=seen, email="other@example.com")
+    assert response.status_code == 409
+    assert "A colleague changed this order" in response.text
