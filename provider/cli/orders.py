@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 from provider import outbox
 from provider.cli import deliveries, erasure
 from provider.cli.common import (
+    format_cell,
     json_option,
     open_services,
     print_json,
@@ -223,6 +224,34 @@ def correct(
             after={"fields": fields},
         )
     click.echo("Corrected; the candidate is invited by a new link.")
+
+
+@order.command()
+@click.argument("order_id", metavar="ID")
+@click.option(
+    "--days", required=True, type=click.IntRange(1, 365), help="The days to add to the deadline."
+)
+@click.option("--notify", is_flag=True, help="Tell the candidate the new deadline by e-mail.")
+@json_option
+def extend(order_id: str, days: int, notify: bool, as_json: bool) -> None:
+    """Give the candidate more days to start; an order that has ended is reopened instead."""
+    with open_services() as services, services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        before = {"expires_at": order.expires_at.isoformat()}
+        staff_acts.extend(session, order, days, ACTOR, services.now(), notify=notify)
+        record_command(
+            session,
+            services.now(),
+            Action.ORDER_EXTENDED,
+            f"order:{order_id}",
+            before=before,
+            after={"expires_at": order.expires_at.isoformat()},
+        )
+        expires_at = order.expires_at
+    if as_json:
+        print_json({"id": order_id, "expires_at": expires_at, "notified": notify})
+        return
+    click.echo(f"The candidate has until {format_cell(expires_at)} to start.")
 
 
 @order.command("revoke-links")

@@ -28,6 +28,7 @@ class Action(StrEnum):
     ORDER_REOPENED = "order.reopened"
     ORDER_LINKS_REVOKED = "order.links_revoked"
     ORDER_CANDIDATE_CORRECTED = "order.candidate_corrected"
+    ORDER_EXTENDED = "order.extended"
     ORDER_INVITATION_RESENT = "order.invitation_resent"
     ORDER_LINK_SHOWN = "order.link_shown"
     PERSON_EXPORTED = "person.exported"

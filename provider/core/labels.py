@@ -68,10 +68,12 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "released": "Released from hold",
     "address corrected": "Candidate’s details corrected",
     "invitation resent": "Invitation sent again",
+    "extended": "Deadline extended",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
     "staff invitation": "Invitation of a colleague",
     "staff reset": "New password for staff",
+    "extension": "New deadline",
     "status": "Status update",
 }
 # Actions and fields of the audit log. Most get their label from their name.
@@ -89,6 +91,7 @@ ACTION_LABELS = {
 FIELD_LABELS = {
     "ats": "ATS",
     "expire_after_seconds": "Time to start",
+    "expires_at": "Start by",
     "ip_address": "IP address",
     "newest": "Newest version",
     "timezone": "Time zone",

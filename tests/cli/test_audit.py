@@ -222,6 +222,10 @@ def order_correct(world: World) -> None:
     world.run("order", "correct", world.order(), *words)
 
 
+def order_extend(world: World) -> None:
+    world.run("order", "extend", world.order(), "--days", "3", "--notify")
+
+
 def order_erase(world: World) -> None:
     world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
 
@@ -325,6 +329,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order reopen": (order_reopen, [Action.ORDER_REOPENED]),
     "order resend": (order_resend, [Action.ORDER_INVITATION_RESENT]),
     "order correct": (order_correct, [Action.ORDER_CANDIDATE_CORRECTED]),
+    "order extend": (order_extend, [Action.ORDER_EXTENDED]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
     "order hold": (order_hold, [Action.ORDER_HELD]),
     "order release": (order_release, [Action.ORDER_HELD, Action.ORDER_RELEASED]),

@@ -249,6 +249,11 @@ def test_invitations_are_translated(services: Services, kind: str) -> None:
     assert_email_translated(services, "invitation", place_order(services, kind))
 
 
+@each_kind
+def test_extensions_are_translated(services: Services, kind: str) -> None:
+    assert_email_translated(services, "extension", place_order(services, kind))
+
+
 def test_copy_of_a_consent_is_translated(services: Services) -> None:
     public_id = place_order(services, "check")
     check_factories.give_consent(services, public_id, "Лакита")

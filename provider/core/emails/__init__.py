@@ -24,7 +24,10 @@ TEXT_WIDTH = 68  # characters of a line in the text part
 # The subject of each e-mail of every kind, by template. The folder `templates` has the bodies as
 # text and HTML; the words that differ by kind are `KindTexts`. A kind's folder has the e-mails of
 # that kind alone.
-EMAIL_SUBJECTS = {"invitation": gettext_noop("%(company)s: your %(noun)s")}
+EMAIL_SUBJECTS = {
+    "invitation": gettext_noop("%(company)s: your %(noun)s"),
+    "extension": gettext_noop("%(company)s: more time for your %(noun)s"),
+}
 # The subject for an order that names a job, where it differs.
 SUBJECTS_WITH_JOB = {"invitation": gettext_noop("%(company)s: your %(noun)s for %(job)s")}
 

@@ -17,6 +17,7 @@ from provider.core.email_address import (
     mend_address,
     split_address,
 )
+from provider.core.labels import format_datetime
 from provider.core.orders.candidate import compute_email_digest
 from provider.core.orders.order import Order
 from provider.core.orders.states import FINAL_STATUSES
@@ -26,6 +27,8 @@ from provider.storage.secrets import SecretBox
 
 RESEND_INTERVAL = timedelta(minutes=1)
 INVITATION = "invitation"  # the topic of the message
+EXTENSION = "extension"  # the topic of the e-mail about a later deadline
+MAX_EXTENSION_DAYS = 365
 MAX_NAME_LENGTH = 200  # characters of a first or last name
 
 
@@ -116,3 +119,25 @@ def withdraw_emails(session: Session, order: Order, now: datetime) -> None:
         for attempt in message.attempt_history:
             attempt.error = pattern.sub(mask_address(address), attempt.error)
             attempt.response_excerpt = pattern.sub(mask_address(address), attempt.response_excerpt)
+
+
+def extend(
+    session: Session, order: Order, days: int, actor: str, now: datetime, *, notify: bool
+) -> None:
+    """Give the candidate some days more to start, counted from the present deadline.
+
+    With `notify` the candidate gets an e-mail with the new deadline.
+    """
+    require_not_started(order, now)
+    if not 1 <= days <= MAX_EXTENSION_DAYS:
+        raise Invalid("An extension has 1 to %(maximum)d days", maximum=MAX_EXTENSION_DAYS)
+    order.write_state(
+        session, order.status, order.progress, expires_at=order.expires_at + timedelta(days=days)
+    )
+    deadline = format_datetime(order.expires_at, order.account.timezone)
+    told = "told by e-mail" if notify else "not told by e-mail"
+    order.record_event(
+        session, "extended", actor, now, f"Until {deadline}; the candidate was {told}"
+    )
+    if notify:
+        order.enqueue_email(session, EXTENSION, now)

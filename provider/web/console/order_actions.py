@@ -1,5 +1,6 @@
 """Actions on an order: each shows its effects first, and most require a reason."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,6 +104,28 @@ def _correct(
     return {}, {"fields": fields}
 
 
+def read_extension(form: Form) -> dict[str, Any]:
+    return {
+        "days": _read_number(form, "days", "Give the number of days, from 1 to 365"),
+        "notify": "notify" in form,
+    }
+
+
+def _read_number(form: Form, name: str, message: str) -> int:
+    text = form.get(name, "").strip()
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise Invalid(message)
+    return int(text)
+
+
+def _extend(
+    session: Session, order: Order, actor: str, now: datetime, days: int, notify: bool
+) -> Any:
+    before = {"expires_at": order.expires_at.isoformat()}
+    staff_acts.extend(session, order, days, actor, now, notify=notify)
+    return before, {"expires_at": order.expires_at.isoformat()}
+
+
 def _resend(session: Session, order: Order, actor: str, now: datetime) -> Any:
     staff_acts.resend_invitation(session, current_services().secret_box, order, actor, now)
 
@@ -142,6 +165,13 @@ ORDER_ACTIONS = {
         _correct,
         "The details are corrected, and the candidate is invited by a new link.",
         _read_recipient,
+    ),
+    "extend": OrderAction(
+        Action.ORDER_EXTENDED,
+        _require_not_started,
+        _extend,
+        "The deadline is extended.",
+        read_extension,
     ),
 }
 ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in ORDER_ACTIONS)}):name>"

@@ -87,6 +87,26 @@ def test_invitation_names_product_job_deadline_and_url() -> None:
         assert URL in body
 
 
+@pytest.mark.parametrize("job_title", ["Operations Manager", ""])
+def test_extension_names_the_new_deadline_and_the_link(job_title: str) -> None:
+    rendered = emails.render_email(
+        "extension",
+        build_order(job_title=job_title),
+        url=URL,
+        sender="provider@example.com",
+        message_id="m1",
+        now=NOW,
+    )
+    email = parse(rendered)
+    assert email["Subject"] == "Groove Tech: more time for your background check"
+    for body in bodies(email):
+        text = " ".join(body.replace("<strong>", "").replace("</strong>", "").split())
+        assert "Groove Tech has given you more time" in text
+        assert "is open until 30 November 2026, 11:00 Athens time." in text
+        assert ("for the job Operations Manager" in text) == bool(job_title)
+        assert URL in text
+
+
 def test_invitation_has_the_colour_of_the_account() -> None:
     account = Account(name="Groove Tech", timezone="Europe/Athens", branding={"colour": "#1a3b5c"})
     _, html = bodies(parse(render(build_order(account=account))))

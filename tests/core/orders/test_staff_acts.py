@@ -1,7 +1,7 @@
 """What staff do for the candidate of an open order."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,14 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.kinds.assessment import Assessment
-from provider.core.orders import Link, Order, OrderSession, orders_of_person, staff_acts
+from provider.core.orders import (
+    Link,
+    Order,
+    OrderSession,
+    expire_overdue_orders,
+    orders_of_person,
+    staff_acts,
+)
 from provider.errors import Conflict, Invalid
 from provider.outbox import Attempt, Message
 from provider.services import Services
@@ -232,3 +239,83 @@ def test_recipient_with_no_address_is_refused(email: str) -> None:
 def test_recipient_with_a_long_name_is_refused() -> None:
     with pytest.raises(Invalid, match="at most 200 characters"):
         staff_acts.Recipient.parse(NEW_EMAIL, "L" * 201, "")
+
+
+# Extending the deadline
+
+
+def extend(services: Services, order_id: str, days: int = 3, *, notify: bool = False) -> None:
+    perform(
+        services,
+        order_id,
+        lambda session, order: staff_acts.extend(
+            session, order, days, ACTOR, services.now(), notify=notify
+        ),
+    )
+
+
+def deadline(services: Services, order_id: str) -> datetime:
+    with services.db.reading() as session:
+        return Order.find(session, order_id).expires_at
+
+
+def test_extend_adds_days_to_the_deadline(
+    services: Services, order_id: str, clock: ManualClock
+) -> None:
+    earlier = deadline(services, order_id)
+    clock.advance(timedelta(days=2))
+    extend(services, order_id)
+    assert deadline(services, order_id) == earlier + timedelta(days=3)
+    text = factories.athens_time(earlier + timedelta(days=3))
+    note = f"Until {text}; the candidate was not told by e-mail"
+    assert last_event(services, order_id) == ("extended", ACTOR, note)
+    assert email_topics(services, outbox.WAITING) == ["invitation"]
+
+
+def test_extended_order_expires_at_the_new_deadline(
+    services: Services, order_id: str, clock: ManualClock
+) -> None:
+    extend(services, order_id)
+    for days, status in ((9, "pending"), (2, "expired")):
+        now = clock.advance(timedelta(days=days))
+        with services.db.writing() as session:
+            expire_overdue_orders(session, now)
+        assert factories.order_status(services, order_id) == status
+
+
+def test_extend_with_notice_sends_the_new_deadline(services: Services, order_id: str) -> None:
+    factories.deliver_emails(services)
+    extend(services, order_id, notify=True)
+    assert email_topics(services, outbox.WAITING) == ["extension"]
+    factories.deliver_emails(services)
+    url = factories.invitation_url(services, order_id)
+    texts = [file.read_bytes() for file in (services.settings.instance / "mail").iterdir()]
+    (text,) = [text for text in texts if b"more time for your test" in text]
+    assert url.encode() in text
+
+
+@pytest.mark.parametrize("days", [0, 366])
+def test_extend_by_a_wrong_number_of_days_is_refused(
+    services: Services, order_id: str, days: int
+) -> None:
+    with pytest.raises(Invalid, match="1 to 365 days"):
+        extend(services, order_id, days)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"), [(start, "has started"), (cancel, "reopen it instead")]
+)
+def test_extend_of_an_order_that_is_not_waiting_is_refused(
+    services: Services, order_id: str, prepare: Callable[[Services, str], None], message: str
+) -> None:
+    prepare(services, order_id)
+    with pytest.raises(Conflict, match=message):
+        extend(services, order_id)
+
+
+def test_extend_after_the_deadline_is_refused(
+    services: Services, order_id: str, clock: ManualClock
+) -> None:
+    clock.advance(timedelta(days=7))
+    with pytest.raises(Conflict, match="time to start is over"):
+        extend(services, order_id)

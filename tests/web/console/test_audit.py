@@ -103,6 +103,12 @@ def correct_candidate(services: Services, console: ConsoleClient) -> str:
     return f"order:{order_id}"
 
 
+def extend_deadline(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    assert perform_order_action(console, order_id, "extend", days="3")[0] == 302
+    return f"order:{order_id}"
+
+
 def show_link(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     succeed(console.submit(f"{ORDERS_PATH}{order_id}/link"))
@@ -415,6 +421,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "order_actions.perform": {
         Action.ORDER_CANCELLED: cancel_order,
         Action.ORDER_REOPENED: reopen_order,
+        Action.ORDER_EXTENDED: extend_deadline,
         Action.ORDER_CANDIDATE_CORRECTED: correct_candidate,
         Action.ORDER_INVITATION_RESENT: resend_invitation,
     },

@@ -2,8 +2,10 @@
 
 from datetime import timedelta
 
+import pytest
 from flask.testing import FlaskClient
 
+from provider.core.orders import Order
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
@@ -103,3 +105,37 @@ def test_correct_from_a_page_before_another_correction_is_refused(
     response = console.submit(path, page=path, seen=seen, email="other@example.com")
     assert response.status_code == 409
     assert "A colleague changed this order" in response.text
+
+
+def test_extend_shows_the_new_deadline_and_tells_the_candidate(
+    services: Services, client: FlaskClient, clock: ManualClock
+) -> None:
+    order_id = sent_order(services, clock)
+    console = ConsoleClient.signed_in(services, client)
+    assert perform_action(console, order_id, "extend", days="3", notify="on")[0] == 302
+    with services.db.reading() as session:
+        deadline = factories.athens_time(Order.find(session, order_id).expires_at)
+    page = console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert page.count(deadline) == 2  # in the details and in the timeline
+    assert "E-mail: new deadline" in page
+
+
+def test_extend_sent_twice_adds_the_days_once(services: Services, client: FlaskClient) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    path = f"{ORDERS_PATH}{order_id}/extend"
+    seen = console.read_field(path, "seen")
+    codes = [console.submit(path, page=path, seen=seen, days="3").status_code for _ in range(2)]
+    assert codes == [302, 409]
+
+
+@pytest.mark.parametrize("days", ["", "0", "366", "-1", "1.5", "two"])
+def test_extend_by_a_wrong_number_says_which_are_right(
+    services: Services, client: FlaskClient, days: str
+) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    status, page = perform_action(console, order_id, "extend", days=days)
+    assert status == 400
+    assert "1 to 365" in page
+    assert len(order_events(services, order_id)) == 1
