@@ -22,6 +22,7 @@ from provider.cli.common import (
 from provider.core.accounts import Account
 from provider.core.audit import Action
 from provider.core.kinds import KINDS
+from provider.core.labels import format_duration
 from provider.core.orders import (
     INVITE,
     STATUSES,
@@ -252,6 +253,36 @@ def extend(order_id: str, days: int, notify: bool, as_json: bool) -> None:
         print_json({"id": order_id, "expires_at": expires_at, "notified": notify})
         return
     click.echo(f"The candidate has until {format_cell(expires_at)} to start.")
+
+
+@order.command("extra-time")
+@click.argument("order_id", metavar="ID")
+@click.option("--percent", type=click.IntRange(0, 100), help="Of the usual time; 0 takes it back.")
+@click.option("--minutes", type=click.IntRange(1, staff_acts.MAX_EXTRA_TIME_MINUTES))
+@json_option
+def extra_time(order_id: str, percent: int | None, minutes: int | None, as_json: bool) -> None:
+    """Set the candidate's extra time for a test or an interview, also while it runs."""
+    if (percent is None) == (minutes is None):
+        raise click.UsageError("Give --percent or --minutes")
+    with open_services() as services, services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        timed_order = staff_acts.require_extra_time_possible(order, services.now())
+        seconds = minutes * 60 if minutes else staff_acts.percent_of_time(timed_order, percent or 0)
+        before = {"extra_time_seconds": order.extra_time_seconds}
+        staff_acts.give_extra_time(session, order, seconds, ACTOR, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ORDER_EXTRA_TIME_GIVEN,
+            f"order:{order_id}",
+            before=before,
+            after={"extra_time_seconds": seconds},
+        )
+        total_seconds = timed_order.duration_seconds
+    if as_json:
+        print_json({"id": order_id, "extra_time_seconds": seconds, "total_seconds": total_seconds})
+        return
+    click.echo(f"The candidate has {format_duration(total_seconds or 0)}.")
 
 
 @order.command("revoke-links")

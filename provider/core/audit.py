@@ -29,6 +29,7 @@ class Action(StrEnum):
     ORDER_LINKS_REVOKED = "order.links_revoked"
     ORDER_CANDIDATE_CORRECTED = "order.candidate_corrected"
     ORDER_EXTENDED = "order.extended"
+    ORDER_EXTRA_TIME_GIVEN = "order.extra_time_given"
     ORDER_INVITATION_RESENT = "order.invitation_resent"
     ORDER_LINK_SHOWN = "order.link_shown"
     PERSON_EXPORTED = "person.exported"

@@ -226,6 +226,10 @@ def order_extend(world: World) -> None:
     world.run("order", "extend", world.order(), "--days", "3", "--notify")
 
 
+def order_extra_time(world: World) -> None:
+    world.run("order", "extra-time", world.order(), "--percent", "25")
+
+
 def order_erase(world: World) -> None:
     world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
 
@@ -330,6 +334,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order resend": (order_resend, [Action.ORDER_INVITATION_RESENT]),
     "order correct": (order_correct, [Action.ORDER_CANDIDATE_CORRECTED]),
     "order extend": (order_extend, [Action.ORDER_EXTENDED]),
+    "order extra-time": (order_extra_time, [Action.ORDER_EXTRA_TIME_GIVEN]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
     "order hold": (order_hold, [Action.ORDER_HELD]),
     "order release": (order_release, [Action.ORDER_HELD, Action.ORDER_RELEASED]),

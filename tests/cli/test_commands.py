@@ -47,6 +47,7 @@ sections:
 @pytest.fixture
 def run(services: Services, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Return a function that runs a command on the test's database and checks its exit code."""
+    monkeypatch.setattr("structlog.is_configured", lambda: False)  # as in a process of its own
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROVIDER_INSTANCE", str(services.settings.instance))
@@ -756,6 +757,16 @@ def test_order_correct_masks_the_old_address_of_deliveries(
     assert "To: lakita.marrero@example.com" in new
     assert "To: l…@g…" in old
     assert "lakita_marrero" not in old
+
+
+def test_order_extra_time_takes_percent_or_minutes(run: Run, order: str) -> None:
+    given = parse_json(run("order", "extra-time", order, "--percent", "25", "--json"))
+    assert (given["extra_time_seconds"], given["total_seconds"]) == (300, 1500)
+    assert "27 minutes" in run("order", "extra-time", order, "--minutes", "7").stdout
+    for words in ((), ("--percent", "25", "--minutes", "7")):
+        assert "--percent or --minutes" in error_message(
+            run("order", "extra-time", order, *words, code=2)
+        )
 
 
 def test_unknown_order_or_delivery_prints_one_line(run: Run) -> None:

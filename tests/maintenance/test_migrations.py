@@ -187,3 +187,4 @@ def test_saved_answers_are_older_than_every_number(empty_db: Database) -> None:
     with empty_db.engine.connect() as connection:
         assert connection.execute(sa.select(answers.value, answers.number)).all() == [("b", 0)]
         assert connection.scalars(sa.select(orders.held_open_until)).all() == [None]
+        assert connection.scalars(sa.select(orders.extra_time_seconds)).all() == [0]

@@ -103,6 +103,9 @@ class Order(OrderState, Base):
     expires_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     attempt_ends_at: Mapped[datetime | None]
+    # Of this candidate, beside the time that the product gives everybody. No report and no ATS is
+    # told of it.
+    extra_time_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
     # An attempt is not closed before, because something that was begun in time is still arriving.
     held_open_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -170,6 +173,11 @@ class Order(OrderState, Base):
     def is_waiting_for_candidate(self) -> bool:
         """Whether the candidate has not started; then the order expires at `expires_at`."""
         return self.status == PENDING and self.progress in NOT_STARTED
+
+    @property
+    def usual_seconds(self) -> int | None:
+        """The time that every candidate gets, in seconds; None where nothing is timed."""
+        return None
 
     @property
     def duration_seconds(self) -> int | None:

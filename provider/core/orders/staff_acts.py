@@ -6,6 +6,7 @@ Each act has a guard that raises Conflict, and writes an event. The guard alone 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Self
 
 from sqlalchemy.orm import Session
@@ -17,10 +18,11 @@ from provider.core.email_address import (
     mend_address,
     split_address,
 )
-from provider.core.labels import format_datetime
+from provider.core.labels import format_datetime, format_duration
 from provider.core.orders.candidate import compute_email_digest
 from provider.core.orders.order import Order
-from provider.core.orders.states import FINAL_STATUSES
+from provider.core.orders.states import FINAL_STATUSES, NOT_STARTED, STARTED
+from provider.core.orders.timed_order import TimedOrder
 from provider.core.text_cleaning import clean_line
 from provider.errors import Conflict, Invalid
 from provider.storage.secrets import SecretBox
@@ -29,6 +31,8 @@ RESEND_INTERVAL = timedelta(minutes=1)
 INVITATION = "invitation"  # the topic of the message
 EXTENSION = "extension"  # the topic of the e-mail about a later deadline
 MAX_EXTENSION_DAYS = 365
+EXTRA_TIME_PERCENTAGES = (25, 50, 100)
+MAX_EXTRA_TIME_MINUTES = 1440
 MAX_NAME_LENGTH = 200  # characters of a first or last name
 
 
@@ -141,3 +145,45 @@ def extend(
     )
     if notify:
         order.enqueue_email(session, EXTENSION, now)
+
+
+def require_extra_time_possible(order: Order, now: datetime) -> TimedOrder:
+    """Return the order. Raises Conflict for one without a time limit, or whose time is over."""
+    if not isinstance(order, TimedOrder) or not order.usual_seconds:
+        raise Conflict("This order has no time limit, so extra time is not needed")
+    if order.status in FINAL_STATUSES or order.progress not in (*NOT_STARTED, STARTED):
+        raise Conflict("The candidate has finished: reopen the order first")
+    if order.progress == STARTED:
+        order.require_running(now)
+    return order
+
+
+def percent_of_time(order: TimedOrder, percent: int) -> int:
+    """Return a percentage of the usual time of an order, in seconds."""
+    return ceil((order.usual_seconds or 0) * percent / 100)
+
+
+def give_extra_time(
+    session: Session, order: Order, seconds: int, actor: str, now: datetime
+) -> None:
+    """Set the extra time of a candidate. An attempt that runs ends later by what is added.
+
+    The times to think and to answer in an interview become longer in proportion. Raises Conflict
+    where a running attempt would end earlier.
+    """
+    order = require_extra_time_possible(order, now)
+    if not 0 <= seconds <= MAX_EXTRA_TIME_MINUTES * 60:
+        raise Invalid("Extra time has at most %(maximum)d minutes", maximum=MAX_EXTRA_TIME_MINUTES)
+    added = timedelta(seconds=seconds - order.extra_time_seconds)
+    if order.attempt_ends_at and added < timedelta(0):
+        raise Conflict("The time of an attempt that runs cannot become shorter")
+    order.write_state(
+        session,
+        order.status,
+        order.progress,
+        extra_time_seconds=seconds,
+        attempt_ends_at=order.attempt_ends_at and order.attempt_ends_at + added,
+    )
+    order.record_event(
+        session, "extra time", actor, now, format_duration(seconds) if seconds else "None"
+    )

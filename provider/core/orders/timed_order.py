@@ -4,6 +4,7 @@ An attempt is closed some seconds after its end: what was given in time may arri
 """
 
 from datetime import datetime, timedelta
+from fractions import Fraction
 from math import ceil
 from typing import Any
 
@@ -34,8 +35,28 @@ class TimedOrder(Order):
 
     @property
     def time_limit(self) -> timedelta | None:
-        """The maximum duration of the attempt; None for an order without a time limit."""
+        """The maximum duration of the attempt, without the candidate's extra time.
+
+        None for an order without a time limit.
+        """
         return None
+
+    @property
+    def duration_seconds(self) -> int | None:
+        usual_seconds = self.usual_seconds
+        return usual_seconds + self.extra_time_seconds if usual_seconds else None
+
+    def with_extra_time(self, seconds: int) -> int:
+        """Return a part of the usual time, made longer in proportion to the extra time."""
+        if not self.usual_seconds:
+            return seconds
+        return ceil(
+            Fraction(seconds * (self.usual_seconds + self.extra_time_seconds), self.usual_seconds)
+        )
+
+    @property
+    def extra_time(self) -> timedelta:
+        return timedelta(seconds=self.extra_time_seconds)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Handle the end of the time, with the answers that were saved before it."""
@@ -122,9 +143,12 @@ class TimedOrder(Order):
             session,
             STARTED,
             started_at=now,
-            attempt_ends_at=now + self.time_limit
-            if self.time_limit
-            else max(self.expires_at, now + MIN_UNTIMED_DURATION),
+            attempt_ends_at=self.extra_time
+            + (
+                now + self.time_limit
+                if self.time_limit
+                else max(self.expires_at, now + MIN_UNTIMED_DURATION)
+            ),
         )
         self.record_event(session, "started", "candidate", now)
 

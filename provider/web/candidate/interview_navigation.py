@@ -24,7 +24,7 @@ class QuestionPosition:
 
 
 def list_question_positions(order: Interview) -> list[QuestionPosition]:
-    questions = order.content.questions
+    questions = order.questions
     return [
         QuestionPosition(
             number,

@@ -126,6 +126,35 @@ def _extend(
     return before, {"expires_at": order.expires_at.isoformat()}
 
 
+def _require_extra_time_possible(_session: Session, order: Order, now: datetime) -> None:
+    staff_acts.require_extra_time_possible(order, now)
+
+
+def _read_extra_time(form: Form) -> dict[str, Any]:
+    amount = form.get("amount", "")
+    if amount == "minutes":
+        message = "Give the number of minutes, from 1 to 1440"
+        return {"minutes": _read_number(form, "minutes", message)}
+    if amount not in map(str, (0, *staff_acts.EXTRA_TIME_PERCENTAGES)):
+        raise Invalid("Choose how much time the candidate gets")
+    return {"percent": int(amount)}
+
+
+def _give_extra_time(
+    session: Session,
+    order: Order,
+    actor: str,
+    now: datetime,
+    percent: int = 0,
+    minutes: int | None = None,
+) -> Any:
+    timed_order = staff_acts.require_extra_time_possible(order, now)
+    seconds = staff_acts.percent_of_time(timed_order, percent) if minutes is None else minutes * 60
+    before = {"extra_time_seconds": order.extra_time_seconds}
+    staff_acts.give_extra_time(session, order, seconds, actor, now)
+    return before, {"extra_time_seconds": order.extra_time_seconds}
+
+
 def _resend(session: Session, order: Order, actor: str, now: datetime) -> Any:
     staff_acts.resend_invitation(session, current_services().secret_box, order, actor, now)
 
@@ -172,6 +201,13 @@ ORDER_ACTIONS = {
         _extend,
         "The deadline is extended.",
         read_extension,
+    ),
+    "extra-time": OrderAction(
+        Action.ORDER_EXTRA_TIME_GIVEN,
+        _require_extra_time_possible,
+        _give_extra_time,
+        "The extra time is set.",
+        _read_extra_time,
     ),
 }
 ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in ORDER_ACTIONS)}):name>"
@@ -227,6 +263,7 @@ def order_digest(order: Order) -> str:
         candidate.email,
         candidate.first_name,
         candidate.last_name,
+        order.extra_time_seconds,
     )
 
 

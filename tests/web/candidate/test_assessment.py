@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.labels import format_datetime
+from provider.core.orders import staff_acts
 from provider.core.orders.given_time import ARRIVAL_GRACE, to_milliseconds
 from provider.core.report import build_report
 from provider.services import Services
@@ -598,6 +599,21 @@ def test_decline_after_start_is_accepted(
     submit_form(client, page, f"/c/o/{invited}/decline")
     assert factories.order_status(services, invited) == "declined"
     assert submit_form(client, page, f"/c/o/{invited}/items/1", answer="b").status_code == 409
+
+
+def test_candidate_with_extra_time_sees_the_whole_time(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    with services.db.writing() as session:
+        order = Assessment.find(session, invited)
+        staff_acts.give_extra_time(session, order, 600, "sam@provider.test", services.now())
+    open_invitation(client, services, invited)
+    page = client.get(f"/c/o/{invited}/").text
+    assert "<dt>Time</dt><dd>30 minutes</dd>" in page
+    assert "Your 30 minutes begin" in page
+    assert "20 minutes" not in page
+    start_test(client, services, invited)
+    assert 'data-seconds-left="1800.0"' in client.get(f"/c/o/{invited}/items/1").text
 
 
 def test_item_without_time_limit_shows_no_countdown(

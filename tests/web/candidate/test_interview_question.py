@@ -7,6 +7,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from provider.core.kinds.interview import Interview
+from provider.core.orders import staff_acts
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
@@ -109,6 +110,17 @@ def test_reopened_interview_has_its_time_to_think_again(
     open_invitation(client, services, started)
     assert "Show the question" in client.get(f"/c/o/{started}/questions/1").text
     assert seconds_left(show(client, started)) == 30
+
+
+def test_interview_with_extra_time_gives_more_time_to_think_and_answer(
+    client: FlaskClient, services: Services, started: str
+) -> None:
+    with services.db.writing() as session:
+        interview = Interview.find(session, started)
+        seconds = staff_acts.percent_of_time(interview, 50)
+        staff_acts.give_extra_time(session, interview, seconds, "sam", services.now())
+    assert 'data-answer-seconds="90"' in client.get(f"/c/o/{started}/questions/1").text
+    assert seconds_left(show(client, started)) == 45
 
 
 def test_question_after_the_end_of_the_interview_is_refused(

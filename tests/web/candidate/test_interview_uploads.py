@@ -18,7 +18,7 @@ import provider
 from provider.app import create_app
 from provider.config import Settings
 from provider.core.kinds.interview import Interview
-from provider.core.kinds.interview.content import InterviewContent, Question
+from provider.core.kinds.interview.content import Question
 from provider.core.kinds.interview.uploads import (
     ABANDONED_AFTER,
     AGREED_BYTES_PER_SECOND,
@@ -239,7 +239,7 @@ def fill_quota(services: Services, order: str) -> None:
     """Let another take have received almost all bytes that are allowed."""
     with services.db.writing() as session:
         interview = Interview.find(session, order)
-        allowed = quota_bytes(interview.content)
+        allowed = quota_bytes(interview.questions)
         now = services.now()
         size = allowed - len(DATA) + 1
         other = Upload(order_id=interview.id, question="when", mime=WEBM, size=size)
@@ -355,7 +355,7 @@ def test_quota_is_twice_all_takes_at_the_agreed_rate() -> None:
     script = Path(provider.__file__).parent / "web" / "static" / "interview-camera.js"
     rates = re.findall(r"BitsPerSecond: ([\d_]+)", script.read_text("utf-8"))
     assert sum(map(int, rates)) == AGREED_BYTES_PER_SECOND * 8
-    assert quota_bytes(InterviewContent("x", questions)) == 2 * 210 * 108_000
+    assert quota_bytes(questions) == 2 * 210 * 108_000
 
 
 def test_abandoned_upload_is_discarded_after_a_day(

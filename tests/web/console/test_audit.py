@@ -109,6 +109,12 @@ def extend_deadline(services: Services, console: ConsoleClient) -> str:
     return f"order:{order_id}"
 
 
+def give_extra_time(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    assert perform_order_action(console, order_id, "extra-time", amount="25")[0] == 302
+    return f"order:{order_id}"
+
+
 def show_link(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     succeed(console.submit(f"{ORDERS_PATH}{order_id}/link"))
@@ -421,6 +427,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "order_actions.perform": {
         Action.ORDER_CANCELLED: cancel_order,
         Action.ORDER_REOPENED: reopen_order,
+        Action.ORDER_EXTRA_TIME_GIVEN: give_extra_time,
         Action.ORDER_EXTENDED: extend_deadline,
         Action.ORDER_CANDIDATE_CORRECTED: correct_candidate,
         Action.ORDER_INVITATION_RESENT: resend_invitation,

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from flask.testing import FlaskClient
 
+from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
 from provider.services import Services
 from tests import factories
@@ -139,3 +140,48 @@ def test_extend_by_a_wrong_number_says_which_are_right(
     assert status == 400
     assert "1 to 365" in page
     assert len(order_events(services, order_id)) == 1
+
+
+@pytest.mark.parametrize(
+    ("form", "shown"),
+    [({"amount": "50"}, "10 minutes"), ({"amount": "minutes", "minutes": "7"}, "7 minutes")],
+)
+def test_extra_time_is_shown_to_staff(
+    services: Services, client: FlaskClient, form: dict[str, str], shown: str
+) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    assert "50 %: 10 minutes more" in console.get_text(f"{ORDERS_PATH}{order_id}/extra-time")
+    assert perform_action(console, order_id, "extra-time", **form)[0] == 302
+    page = console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert f"<dt>Extra time</dt><dd>{shown}</dd>" in page
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        ({}, "Choose how much time"),
+        ({"amount": "33"}, "Choose how much time"),
+        ({"amount": "minutes"}, "from 1 to 1440"),
+        ({"amount": "minutes", "minutes": "1441"}, "at most 1440 minutes"),
+    ],
+)
+def test_extra_time_without_an_amount_is_refused(
+    services: Services, client: FlaskClient, form: dict[str, str], message: str
+) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    status, page = perform_action(console, order_id, "extra-time", **form)
+    assert status == 400
+    assert message in page
+
+
+def test_extra_time_of_a_running_attempt_offers_no_less(
+    services: Services, client: FlaskClient
+) -> None:
+    order_id = place_order(services)
+    with services.db.writing() as session:
+        Assessment.find(session, order_id).start(session, services.now())
+    page = ConsoleClient.signed_in(services, client).get_text(f"{ORDERS_PATH}{order_id}/extra-time")
+    assert "has started, and has until" in page
+    assert 'value="0"' not in page

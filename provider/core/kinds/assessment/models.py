@@ -101,7 +101,7 @@ class Assessment(TimedOrder):
         return {item.key for item in self.content.unanswered_required(self.saved_answers)}
 
     @property
-    def duration_seconds(self) -> int | None:
+    def usual_seconds(self) -> int | None:
         return int(self.time_limit.total_seconds()) if self.time_limit else None
 
     def evidence(self) -> AssessmentEvidence:
@@ -111,9 +111,10 @@ class Assessment(TimedOrder):
         }
         items = scoring.score_items(self.content, self.saved_answers, self.typed_texts, points)
         answered_count = sum(item.is_answered for item in items)
+        # A report does not tell that a candidate had extra time.
         time_facts = (
-            [(gettext("Time allowed"), labels.format_duration(self.duration_seconds))]
-            if self.duration_seconds
+            [(gettext("Time allowed"), labels.format_duration(self.usual_seconds))]
+            if self.usual_seconds and not self.extra_time_seconds
             else []
         )
         return AssessmentEvidence.from_figures(
@@ -179,10 +180,14 @@ class Assessment(TimedOrder):
             summary=scored.summary,
             details=scored.details,
             figures=scored.figures() | {POINTS_FIGURE: self._points_by_key()},
-            duration=seconds,
+            duration=None if self._used_extra_time(seconds) else seconds,
         )
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
+
+    def _used_extra_time(self, seconds: int) -> bool:
+        # A duration above the test's limit would tell the ATS of the extra time.
+        return self.usual_seconds is not None and seconds > self.usual_seconds
 
     def _points_by_key(self) -> dict[str, str]:
         # A later rule of scoring must not change the points that a report shows.

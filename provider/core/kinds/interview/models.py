@@ -1,5 +1,6 @@
 """Interview templates and interviews: recordings of answers, and their ratings by the staff."""
 
+from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -148,8 +149,20 @@ class Interview(TimedOrder):
         return self.version.parsed(InterviewTemplate.parse)
 
     @property
-    def duration_seconds(self) -> int | None:
+    def usual_seconds(self) -> int:
         return self.content.max_duration_seconds
+
+    @property
+    def questions(self) -> tuple[Question, ...]:
+        """The questions with the candidate's times to think and to answer."""
+        return tuple(
+            replace(
+                question,
+                think_seconds=self.with_extra_time(question.think_seconds),
+                answer_seconds=self.with_extra_time(question.answer_seconds),
+            )
+            for question in self.content.questions
+        )
 
     def require_open(self, given_at: datetime) -> None:
         super().require_open(given_at)

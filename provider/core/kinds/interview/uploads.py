@@ -6,12 +6,13 @@ recording. `discard` deletes the pieces then, and the scheduled work those of ab
 """
 
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import ForeignKey, Select, String, UniqueConstraint, func, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from provider.core.kinds.interview.content import InterviewContent
+from provider.core.kinds.interview.content import Question
 from provider.core.kinds.interview.models import Interview
 from provider.core.orders.states import PENDING, STARTED
 from provider.core.scheduled import ScheduledWork, WorkContext
@@ -164,9 +165,9 @@ def require_admitted(session: Session, interview: Interview, upload: Upload, now
         raise Conflict(QUOTA_MESSAGE)
 
 
-def quota_bytes(content: InterviewContent) -> int:
+def quota_bytes(questions: Iterable[Question]) -> int:
     """Return the most bytes that the recordings of one interview may have together."""
-    seconds = sum(question.takes * question.answer_seconds for question in content.questions)
+    seconds = sum(question.takes * question.answer_seconds for question in questions)
     return seconds * AGREED_BYTES_PER_SECOND * QUOTA_FACTOR
 
 
@@ -184,7 +185,7 @@ def bytes_left(session: Session, interview: Interview, upload: Upload | None = N
     if upload is not None:
         received = received.where(Upload.id != upload.id)
     used = recorded + (session.scalar(received) or 0)
-    return max(0, min(quota_bytes(interview.content) - used, MAX_TAKE_BYTES))
+    return max(0, min(quota_bytes(interview.questions) - used, MAX_TAKE_BYTES))
 
 
 def discard(db: Database, media: MediaStore, public_id: str) -> None:
