@@ -285,6 +285,29 @@ def extra_time(order_id: str, percent: int | None, minutes: int | None, as_json:
     click.echo(f"The candidate has {format_duration(total_seconds or 0)}.")
 
 
+@order.command("end-attempt")
+@click.argument("order_id", metavar="ID")
+@click.option("--reason", required=True, help="The reason, for the order's timeline.")
+def end_attempt(order_id: str, reason: str) -> None:
+    """End a started test or interview, with the answers so far.
+
+    A test is scored and completed. The answers of an interview can then be rated.
+    """
+    with open_services() as services, services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        before = {"status": order.status, "progress": order.progress}
+        staff_acts.end_attempt(session, services.secret_box, order, ACTOR, reason, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ORDER_ATTEMPT_ENDED,
+            f"order:{order_id}",
+            before=before,
+            after={"status": order.status, "progress": order.progress},
+        )
+    click.echo("The attempt is ended with the answers so far.")
+
+
 @order.command("revoke-links")
 @click.argument("order_id", metavar="ID")
 @click.option("--reason", required=True, help="The reason, for the order's timeline.")

@@ -68,6 +68,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "released": "Released from hold",
     "address corrected": "Candidate’s details corrected",
     "invitation resent": "Invitation sent again",
+    "ended by staff": "Attempt ended",
     "extra time": "Extra time set",
     "extended": "Deadline extended",
     "retried": "Sent again by staff",

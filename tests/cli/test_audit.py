@@ -13,6 +13,7 @@ from provider.cli import main
 from provider.cli.common import command_actor
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
+from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
 from provider.maintenance.prune_media import UPLOAD_GRACE_PERIOD
 from provider.services import Services
@@ -230,6 +231,13 @@ def order_extra_time(world: World) -> None:
     world.run("order", "extra-time", world.order(), "--percent", "25")
 
 
+def order_end_attempt(world: World) -> None:
+    order_id = world.order()
+    with world.services.db.writing() as session:
+        Assessment.find(session, order_id).start(session, world.services.now())
+    world.run("order", "end-attempt", order_id, "--reason", "The fire alarm rang")
+
+
 def order_erase(world: World) -> None:
     world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
 
@@ -335,6 +343,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order correct": (order_correct, [Action.ORDER_CANDIDATE_CORRECTED]),
     "order extend": (order_extend, [Action.ORDER_EXTENDED]),
     "order extra-time": (order_extra_time, [Action.ORDER_EXTRA_TIME_GIVEN]),
+    "order end-attempt": (order_end_attempt, [Action.ORDER_ATTEMPT_ENDED]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
     "order hold": (order_hold, [Action.ORDER_HELD]),
     "order release": (order_release, [Action.ORDER_HELD, Action.ORDER_RELEASED]),

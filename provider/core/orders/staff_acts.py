@@ -187,3 +187,20 @@ def give_extra_time(
     order.record_event(
         session, "extra time", actor, now, format_duration(seconds) if seconds else "None"
     )
+
+
+def require_attempt(order: Order) -> TimedOrder:
+    """Return the order. Raises Conflict unless staff can end the candidate's attempt."""
+    if not isinstance(order, TimedOrder):
+        raise Conflict("This kind of order has no attempt: it is completed on a page of its own")
+    order.require_attempt()
+    return order
+
+
+def end_attempt(
+    session: Session, secret_box: SecretBox, order: Order, actor: str, reason: str, now: datetime
+) -> None:
+    """End the attempt of a candidate who cannot finish, with the answers so far."""
+    order = require_attempt(order)
+    order.record_event(session, "ended by staff", actor, now, reason)
+    order.end_attempt(session, secret_box, actor, now)

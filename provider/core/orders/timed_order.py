@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from provider.core.orders.batch import change_each, require_no_failure
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.order import Order
-from provider.core.orders.states import PENDING, STARTED, SUBMITTED
+from provider.core.orders.states import FINAL_STATUSES, PENDING, STARTED, SUBMITTED
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
@@ -60,6 +60,19 @@ class TimedOrder(Order):
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Handle the end of the time, with the answers that were saved before it."""
+        raise NotImplementedError
+
+    def require_attempt(self) -> None:
+        """Raise Conflict unless staff can end the attempt for the candidate."""
+        if self.status in FINAL_STATUSES or self.progress == SUBMITTED:
+            raise Conflict("The candidate has finished already")
+        if not self._is_started():
+            raise Conflict("The candidate has not started: cancel the order instead")
+
+    def end_attempt(
+        self, session: Session, secret_box: SecretBox, actor: str, now: datetime
+    ) -> None:
+        """Submit what the candidate has answered so far, for staff."""
         raise NotImplementedError
 
     def is_running(self, now: datetime) -> bool:

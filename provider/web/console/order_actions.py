@@ -155,6 +155,20 @@ def _give_extra_time(
     return before, {"extra_time_seconds": order.extra_time_seconds}
 
 
+def _require_attempt(_session: Session, order: Order, _now: datetime) -> None:
+    staff_acts.require_attempt(order)
+
+
+def _end_attempt(session: Session, order: Order, actor: str, now: datetime, reason: str) -> Any:
+    secret_box, before = current_services().secret_box, _state(order)
+    staff_acts.end_attempt(session, secret_box, order, actor, reason, now)
+    return before, _state(order)
+
+
+def _state(order: Order) -> Fields:
+    return {"status": order.status, "progress": order.progress}
+
+
 def _resend(session: Session, order: Order, actor: str, now: datetime) -> Any:
     staff_acts.resend_invitation(session, current_services().secret_box, order, actor, now)
 
@@ -208,6 +222,13 @@ ORDER_ACTIONS = {
         _give_extra_time,
         "The extra time is set.",
         _read_extra_time,
+    ),
+    "end-attempt": OrderAction(
+        Action.ORDER_ATTEMPT_ENDED,
+        _require_attempt,
+        _end_attempt,
+        "The attempt is ended with the answers so far.",
+        read_reason,
     ),
 }
 ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in ORDER_ACTIONS)}):name>"

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.kinds.assessment import Assessment
+from provider.core.kinds.interview import Interview
 from provider.core.orders import (
     Link,
     Order,
@@ -22,7 +23,9 @@ from provider.errors import Conflict, Invalid
 from provider.outbox import Attempt, Message
 from provider.services import Services
 from tests import factories
+from tests.check_factories import place_check
 from tests.factories import ManualClock
+from tests.interview_factories import place_interview, record_answer
 
 pytestmark = pytest.mark.both
 
@@ -319,3 +322,70 @@ def test_extend_after_the_deadline_is_refused(
     clock.advance(timedelta(days=7))
     with pytest.raises(Conflict, match="time to start is over"):
         extend(services, order_id)
+
+
+# Ending an attempt
+
+
+def end_attempt(services: Services, order_id: str) -> None:
+    perform(
+        services,
+        order_id,
+        lambda session, order: staff_acts.end_attempt(
+            session, services.secret_box, order, ACTOR, "The fire alarm rang", services.now()
+        ),
+    )
+
+
+def events(services: Services, order_id: str) -> list[tuple[str, str, str]]:
+    with services.db.reading() as session:
+        rows = Order.find(session, order_id).events
+        return [(event.type, event.actor, event.note) for event in rows]
+
+
+def test_end_attempt_of_a_test_scores_the_answers_so_far(
+    services: Services, order_id: str, clock: ManualClock
+) -> None:
+    start(services, order_id)
+    with services.db.writing() as session:
+        Assessment.find(session, order_id).save("sum", {"answer": "b"}, services.now())
+    clock.advance(5 * MINUTE)
+    end_attempt(services, order_id)
+    with services.db.reading() as session:
+        result = Order.find(session, order_id).result
+        assert result
+        assert (result.score, result.duration) == (25, 300)
+    assert events(services, order_id)[-3:] == [
+        ("ended by staff", ACTOR, "The fire alarm rang"),
+        ("submitted", ACTOR, ""),
+        ("completed", ACTOR, ""),
+    ]
+
+
+def test_end_attempt_of_an_interview_lets_staff_rate_it(services: Services) -> None:
+    interview_id = place_interview(services)
+    with pytest.raises(Conflict, match="Nothing has been recorded"):
+        end_attempt(services, interview_id)
+    record_answer(services, interview_id, "why")
+    end_attempt(services, interview_id)
+    with services.db.reading() as session:
+        interview = Interview.find(session, interview_id)
+        assert (interview.status, interview.progress) == ("pending", "submitted")
+        assert interview.waiting_for == "staff"
+    with pytest.raises(Conflict, match="has finished already"):
+        end_attempt(services, interview_id)
+
+
+def test_end_attempt_of_a_test_that_is_not_running_is_refused(
+    services: Services, order_id: str
+) -> None:
+    with pytest.raises(Conflict, match="has not started"):
+        end_attempt(services, order_id)
+    factories.finish_test(services, order_id)
+    with pytest.raises(Conflict, match="has finished already"):
+        end_attempt(services, order_id)
+
+
+def test_end_attempt_of_a_check_is_refused(services: Services) -> None:
+    with pytest.raises(Conflict, match="has no attempt"):
+        end_attempt(services, place_check(services))

@@ -16,6 +16,7 @@ from provider.core import audit
 from provider.core.accounts import Account
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
+from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.staff import (
@@ -112,6 +113,14 @@ def extend_deadline(services: Services, console: ConsoleClient) -> str:
 def give_extra_time(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     assert perform_order_action(console, order_id, "extra-time", amount="25")[0] == 302
+    return f"order:{order_id}"
+
+
+def end_attempt(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    with services.db.writing() as session:
+        Assessment.find(session, order_id).start(session, services.now())
+    assert perform_order_action(console, order_id, "end-attempt")[0] == 302
     return f"order:{order_id}"
 
 
@@ -427,6 +436,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "order_actions.perform": {
         Action.ORDER_CANCELLED: cancel_order,
         Action.ORDER_REOPENED: reopen_order,
+        Action.ORDER_ATTEMPT_ENDED: end_attempt,
         Action.ORDER_EXTRA_TIME_GIVEN: give_extra_time,
         Action.ORDER_EXTENDED: extend_deadline,
         Action.ORDER_CANDIDATE_CORRECTED: correct_candidate,

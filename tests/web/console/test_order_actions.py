@@ -185,3 +185,19 @@ def test_extra_time_of_a_running_attempt_offers_no_less(
     page = ConsoleClient.signed_in(services, client).get_text(f"{ORDERS_PATH}{order_id}/extra-time")
     assert "has started, and has until" in page
     assert 'value="0"' not in page
+
+
+def test_end_attempt_says_how_many_answers_count(services: Services, client: FlaskClient) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(f"{ORDERS_PATH}{order_id}/end-attempt")
+    assert "has not started: cancel the order instead." in page
+    with services.db.writing() as session:
+        test = Assessment.find(session, order_id)
+        test.start(session, services.now())
+        test.save("sum", {"answer": "b"}, services.now())
+    page = console.get_text(f"{ORDERS_PATH}{order_id}/end-attempt")
+    assert "1 of 4 questions are answered" in page
+    assert perform_action(console, order_id, "end-attempt", "The fire alarm rang")[0] == 302
+    assert factories.order_status(services, order_id) == "completed"
+    assert "The fire alarm rang" in console.get_text(f"{ORDERS_PATH}{order_id}")

@@ -280,6 +280,17 @@ class Interview(TimedOrder):
         else:
             self.expire(session, now)
 
+    def require_attempt(self) -> None:
+        super().require_attempt()
+        if not any(recording.is_selected for recording in self.recordings):
+            raise Conflict("Nothing has been recorded: cancel the order instead")
+
+    def end_attempt(
+        self, session: Session, secret_box: SecretBox, actor: str, now: datetime
+    ) -> None:
+        """Submit the recorded answers, so that staff can rate them."""
+        self.submit(session, now, actor)
+
     def unanswered_questions(self) -> list[Question]:
         """Return the questions without an intact recording that can still be recorded."""
         answered = {question.key for question in self.answered_questions()}
