@@ -7,6 +7,7 @@ import click
 from provider import maintenance
 from provider.cli.common import command_actor, format_cell, print_json
 from provider.core.orders import Order
+from provider.errors import Conflict
 from provider.services import Services
 
 give_up_option = click.option(
@@ -26,12 +27,15 @@ def erase_orders(
     """Erase orders, and print what was deleted. If one cannot be erased, none is."""
     with services.db.reading() as session:
         for order_id in order_ids:
-            maintenance.require_erasable(
-                session,
-                Order.find(session, order_id),
-                services.now(),
-                give_up_deliveries=give_up_deliveries,
-            )
+            try:
+                maintenance.require_erasable(
+                    session,
+                    Order.find(session, order_id),
+                    services.now(),
+                    give_up_deliveries=give_up_deliveries,
+                )
+            except maintenance.NotErasable as error:
+                raise Conflict(f"{error} ({error.hint})" if error.hint else str(error)) from error
     if not is_confirmed:
         noun = "order" if len(order_ids) == 1 else "orders"
         click.confirm(

@@ -2,7 +2,7 @@
 
 from provider.maintenance.backup import create_backup
 from provider.maintenance.copy_instance import InstanceCopyReport, copy_instance
-from provider.maintenance.erasure import Erasure, erase_order, require_erasable
+from provider.maintenance.erasure import Erasure, NotErasable, erase_order, require_erasable
 from provider.maintenance.instance import initialise, open_database, open_media
 from provider.maintenance.manifest import Manifest
 from provider.maintenance.person_export import PersonExport, export_person
@@ -16,6 +16,7 @@ __all__ = [
     "Erasure",
     "InstanceCopyReport",
     "Manifest",
+    "NotErasable",
     "PersonExport",
     "ProgressCallback",
     "RetentionPreview",

@@ -41,27 +41,36 @@ class Erasure:
     files: int
 
 
+class NotErasable(Conflict):
+    """An order that cannot be erased yet. `hint` says which command or option helps."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
 def require_erasable(
     session: Session, order: Order, now: datetime, *, give_up_deliveries: bool = False
 ) -> None:
-    """Raise Conflict for an order that is open or on hold, or whose ATS has not got every status.
+    """Raise NotErasable for an order that is open or on hold, or whose ATS lacks a status.
 
     With `give_up_deliveries` statuses and results that the ATS has not got are lost.
     """
     if order.status not in FINAL_STATUSES:
-        raise Conflict(
-            f"Order {order.public_id} is open: cancel it first (`provider order cancel "
-            f"{order.public_id}`)"
+        raise NotErasable(
+            f"Order {order.public_id} is open: cancel it first",
+            f"`provider order cancel {order.public_id}`",
         )
     if order.hold_reason is not None:
-        raise Conflict(
-            f"Order {order.public_id} is on hold ({order.hold_reason}): `provider order release "
-            f"{order.public_id}` ends that"
+        raise NotErasable(
+            f"Order {order.public_id} is on hold ({order.hold_reason}): release it first",
+            f"`provider order release {order.public_id}`",
         )
     messages = outbox.history(session, order.public_id)
     if any(message.leased_until and message.leased_until > now for message in messages):
-        raise Conflict(
-            f"A message about order {order.public_id} is being delivered: try again in a minute"
+        raise NotErasable(
+            f"A message about order {order.public_id} is being delivered: try again in a minute",
+            "",
         )
     undelivered_count = sum(
         message.state in (outbox.WAITING, outbox.PARKED)
@@ -69,10 +78,10 @@ def require_erasable(
         for message in messages
     )
     if undelivered_count and not give_up_deliveries:
-        raise Conflict(
+        raise NotErasable(
             f"The ATS has not got {undelivered_count} of the messages about order "
-            f"{order.public_id}: deliver them first (`provider delivery list --order "
-            f"{order.public_id}`), or give them up with --give-up-deliveries"
+            f"{order.public_id}: deliver them first, or give them up",
+            "`provider delivery list`, --give-up-deliveries",
         )
 
 
@@ -86,7 +95,7 @@ def erase_order(
     now: datetime,
     give_up_deliveries: bool = False,
 ) -> Erasure:
-    """Delete an order and everything about its candidate; Conflict as in `require_erasable`."""
+    """Delete an order and everything about its candidate; NotErasable as in `require_erasable`."""
     with db.reading() as session:
         order = Order.find(session, order_id)
         require_erasable(session, order, now, give_up_deliveries=give_up_deliveries)

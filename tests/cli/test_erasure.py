@@ -37,7 +37,8 @@ def test_person_command_erases_all_orders_after_a_question(services: Services, r
         **PERSON | {"email": "Zenobia.Quill@Example.com"},
     )
     refusal = error_message(run(*ERASE_PERSON, "--yes", code=1))
-    assert refusal.startswith(f"Order {other} is open: cancel it first")
+    advice = f"`provider order cancel {other}`"
+    assert refusal == f"Order {other} is open: cancel it first ({advice})"
     assert "Zenobia" in table_texts(services)  # one cannot be erased, so none is
 
     run("order", "cancel", other, "--reason", "The candidate asked for it")

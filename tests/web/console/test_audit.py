@@ -33,6 +33,7 @@ from provider.web.console import pagination
 from tests import check_factories, factories, interview_factories
 from tests.second_step import set_up_second_step
 from tests.factories import ManualClock
+from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
 from tests.web.console.test_deliveries import cancelled_orders, park
 from tests.web.console.test_interviews import interview_path, rate, read_edit_token
@@ -121,6 +122,13 @@ def end_attempt(services: Services, console: ConsoleClient) -> str:
     with services.db.writing() as session:
         Assessment.find(session, order_id).start(session, services.now())
     assert perform_order_action(console, order_id, "end-attempt")[0] == 302
+    return f"order:{order_id}"
+
+
+def erase_order(services: Services, console: ConsoleClient) -> str:
+    order_id = completed_order(services, "assessment")
+    path = f"{ORDERS_PATH}{order_id}/erase/"
+    succeed(console.submit(path, email=PERSON["email"]))
     return f"order:{order_id}"
 
 
@@ -442,6 +450,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ORDER_CANDIDATE_CORRECTED: correct_candidate,
         Action.ORDER_INVITATION_RESENT: resend_invitation,
     },
+    "order_erasure.erase": {Action.ORDER_ERASED: erase_order},
     "order_actions.show_link": {Action.ORDER_LINK_SHOWN: show_link},
     "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
     "interviews.complete": {Action.INTERVIEW_COMPLETED: complete_interview},

@@ -50,6 +50,9 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("order_actions.confirm", "GET"): Permission.MANAGE_ORDERS,
     ("order_actions.perform", "POST"): Permission.MANAGE_ORDERS,
     ("order_actions.show_link", "POST"): Permission.MANAGE_ORDERS,
+    # Both also require MANAGE_ORDERS, which every role with this permission has.
+    ("order_erasure.confirm", "GET"): Permission.MANAGE_ACCOUNTS,
+    ("order_erasure.erase", "POST"): Permission.MANAGE_ACCOUNTS,
     ("interviews.detail", "GET"): Permission.VIEW_RESULTS,
     ("interviews.media_file", "GET"): Permission.VIEW_RESULTS,
     ("interviews.download_original", "GET"): Permission.VIEW_RESULTS,
