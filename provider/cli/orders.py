@@ -308,6 +308,26 @@ def end_attempt(order_id: str, reason: str) -> None:
     click.echo("The attempt is ended with the answers so far.")
 
 
+@order.command()
+@click.argument("order_id", metavar="ID")
+@click.option("--reason", required=True, help="The reason, for the order's timeline.")
+def retake(order_id: str, reason: str) -> None:
+    """Let a candidate take a completed test again, without answers; the first result is kept."""
+    with open_services() as services, services.db.writing() as session:
+        order = Order.find(session, order_id, lock=True)
+        before = {"status": order.status}
+        order.retake(session, services.secret_box, ACTOR, reason, services.now())
+        record_command(
+            session,
+            services.now(),
+            Action.ORDER_RETAKEN,
+            f"order:{order_id}",
+            before=before,
+            after={"status": order.status},
+        )
+    click.echo("The candidate is invited to take the test again.")
+
+
 @order.command("revoke-links")
 @click.argument("order_id", metavar="ID")
 @click.option("--reason", required=True, help="The reason, for the order's timeline.")

@@ -31,6 +31,7 @@ class Action(StrEnum):
     ORDER_EXTENDED = "order.extended"
     ORDER_EXTRA_TIME_GIVEN = "order.extra_time_given"
     ORDER_ATTEMPT_ENDED = "order.attempt_ended"
+    ORDER_RETAKEN = "order.retaken"
     ORDER_INVITATION_RESENT = "order.invitation_resent"
     ORDER_LINK_SHOWN = "order.link_shown"
     PERSON_EXPORTED = "person.exported"

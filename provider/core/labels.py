@@ -68,6 +68,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "released": "Released from hold",
     "address corrected": "Candidate’s details corrected",
     "invitation resent": "Invitation sent again",
+    "new attempt": "New attempt without answers",
     "ended by staff": "Attempt ended",
     "extra time": "Extra time set",
     "extended": "Deadline extended",
@@ -80,6 +81,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
 }
 # Actions and fields of the audit log. Most get their label from their name.
 ACTION_LABELS = {
+    "order.retaken": "Test opened for a new attempt",
     "order.link_shown": "Candidate’s link shown",
     "order.candidate_corrected": "Candidate’s details corrected",
     "order.invitation_resent": "Invitation sent again",

@@ -238,6 +238,12 @@ def order_end_attempt(world: World) -> None:
     world.run("order", "end-attempt", order_id, "--reason", "The fire alarm rang")
 
 
+def order_retake(world: World) -> None:
+    order_id = world.order()
+    factories.finish_test(world.services, order_id)
+    world.run("order", "retake", order_id, "--reason", "The fire alarm rang")
+
+
 def order_erase(world: World) -> None:
     world.run("order", "erase", completed_order(world.services, "assessment"), "--yes")
 
@@ -344,6 +350,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order extend": (order_extend, [Action.ORDER_EXTENDED]),
     "order extra-time": (order_extra_time, [Action.ORDER_EXTRA_TIME_GIVEN]),
     "order end-attempt": (order_end_attempt, [Action.ORDER_ATTEMPT_ENDED]),
+    "order retake": (order_retake, [Action.ORDER_RETAKEN]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
     "order hold": (order_hold, [Action.ORDER_HELD]),
     "order release": (order_release, [Action.ORDER_HELD, Action.ORDER_RELEASED]),

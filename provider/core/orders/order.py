@@ -161,6 +161,15 @@ class Order(OrderState, Base):
         """The figures of the current result; empty without one."""
         return self.result.figures if self.result else {}
 
+    @property
+    def earlier_results(self) -> "list[Result]":
+        """The results from before a reopening, oldest first."""
+        return [result for result in self.results if result is not self.result]
+
+    def earlier_evidence(self, result: "Result") -> Evidence:
+        """Return what an earlier result rests on, as far as it is kept."""
+        return Evidence.from_figures(result.figures)
+
     def evidence(self) -> Evidence:
         """Return the evidence of the current result. Kinds override this to add theirs."""
         return Evidence.from_figures(self.result_figures)
@@ -285,6 +294,16 @@ class Order(OrderState, Base):
         )
         self.end_invitations(session, now)
         self.invite(session, secret_box, now)
+
+    def require_retakable(self) -> None:
+        """Raise Conflict unless `retake` is possible."""
+        raise Conflict("Only a completed test can be taken again: reopen this order instead")
+
+    def retake(
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Reopen a completed order with no answers; the first result and its answers are kept."""
+        self.require_retakable()
 
     def revoke_links(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime

@@ -165,6 +165,16 @@ def _end_attempt(session: Session, order: Order, actor: str, now: datetime, reas
     return before, _state(order)
 
 
+def _require_retakable(_session: Session, order: Order, _now: datetime) -> None:
+    order.require_retakable()
+
+
+def _retake(session: Session, order: Order, actor: str, now: datetime, reason: str) -> Any:
+    before = {"status": order.status}
+    order.retake(session, current_services().secret_box, actor, reason, now)
+    return before, {"status": order.status}
+
+
 def _state(order: Order) -> Fields:
     return {"status": order.status, "progress": order.progress}
 
@@ -186,6 +196,13 @@ ORDER_ACTIONS = {
         _require_ended,
         _reopen,
         "The order is reopened, and the candidate is invited again.",
+        read_reason,
+    ),
+    "retake": OrderAction(
+        Action.ORDER_RETAKEN,
+        _require_retakable,
+        _retake,
+        "The candidate is invited to take the test again.",
         read_reason,
     ),
     "revoke-links": OrderAction(

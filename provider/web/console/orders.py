@@ -24,6 +24,7 @@ from provider.core.orders import (
 from provider.core.orders.states import STAFF
 from provider.core.products import Product
 from provider.core.staff import Permission
+from provider.errors import Conflict
 from provider.outbox import PARKED, Message
 from provider.services import Services, current_services
 from provider.web.console.authentication import MAX_DISPLAYED_COUNT, may, requires
@@ -82,6 +83,8 @@ def render_order_page(
 ) -> str:
     """Return an order's page; it shows the candidate's link only when `invitation_url` is given."""
     report = Link.find_permanent(session, order, REPORT) if order.result else None
+    may_see_results = may(Permission.VIEW_RESULTS)
+    earlier_results = order.earlier_results if may_see_results else []
     return render_template(
         "console/order.html",
         order=order,
@@ -91,8 +94,18 @@ def render_order_page(
         invitation_url=invitation_url,
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
         has_invitation=Link.find_permanent(session, order, INVITE) is not None,
-        evidence=order.evidence() if order.started_at and may(Permission.VIEW_RESULTS) else None,
+        evidence=order.evidence() if order.started_at and may_see_results else None,
+        earlier_results=[(result, order.earlier_evidence(result)) for result in earlier_results],
+        can_retake=_can_retake(order),
     )
+
+
+def _can_retake(order: Order) -> bool:
+    try:
+        order.require_retakable()
+    except Conflict:
+        return False
+    return True
 
 
 def list_account_names(session: Session) -> list[tuple[str, str]]:

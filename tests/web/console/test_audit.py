@@ -132,6 +132,13 @@ def erase_order(services: Services, console: ConsoleClient) -> str:
     return f"order:{order_id}"
 
 
+def retake_test(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    factories.finish_test(services, order_id)
+    assert perform_order_action(console, order_id, "retake")[0] == 302
+    return f"order:{order_id}"
+
+
 def show_link(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     succeed(console.submit(f"{ORDERS_PATH}{order_id}/link"))
@@ -444,6 +451,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "order_actions.perform": {
         Action.ORDER_CANCELLED: cancel_order,
         Action.ORDER_REOPENED: reopen_order,
+        Action.ORDER_RETAKEN: retake_test,
         Action.ORDER_ATTEMPT_ENDED: end_attempt,
         Action.ORDER_EXTRA_TIME_GIVEN: give_extra_time,
         Action.ORDER_EXTENDED: extend_deadline,

@@ -201,3 +201,20 @@ def test_end_attempt_says_how_many_answers_count(services: Services, client: Fla
     assert perform_action(console, order_id, "end-attempt", "The fire alarm rang")[0] == 302
     assert factories.order_status(services, order_id) == "completed"
     assert "The fire alarm rang" in console.get_text(f"{ORDERS_PATH}{order_id}")
+
+
+def test_retake_shows_the_first_result_with_its_answers(
+    services: Services, client: FlaskClient, clock: ManualClock
+) -> None:
+    order_id = place_order(services)
+    factories.finish_test(services, order_id)
+    console = ConsoleClient.signed_in(services, client)
+    page = console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert "Let the candidate take the test again…" in page
+    assert "Earlier results" not in page
+    assert perform_action(console, order_id, "retake")[0] == 302
+    page = console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert "Let the candidate take the test again…" not in page
+    _, _, earlier = page.partition("Earlier results")
+    assert "Excelled" in earlier
+    assert '<td data-label="Answer" dir="auto">42</td>' in earlier

@@ -13,7 +13,15 @@ from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
-from provider.core.orders import GivenTime, ProgressTable, Result, TimedOrder, progress_state
+from provider.core.orders import (
+    COMPLETED,
+    Evidence,
+    GivenTime,
+    ProgressTable,
+    Result,
+    TimedOrder,
+    progress_state,
+)
 from provider.core.orders.evidence import (
     late_answers_facts,
     questions_answered_fact,
@@ -26,6 +34,8 @@ from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
 
+# Of the figures of a result from before a reopening: its answers and typed texts by item.
+ANSWERS_FIGURE = "answers"
 POINTS_FIGURE = "points"  # of a result's figures: the points of each scored item, by its key
 
 
@@ -106,10 +116,27 @@ class Assessment(TimedOrder):
 
     def evidence(self) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
-        points = {
-            key: Decimal(text) for key, text in self.result_figures.get(POINTS_FIGURE, {}).items()
-        }
-        items = scoring.score_items(self.content, self.saved_answers, self.typed_texts, points)
+        late_seconds = [self.late_seconds(answer.saved_at) for answer in self.answers]
+        return self._evidence(
+            self.result_figures, self.saved_answers, self.typed_texts, late_seconds
+        )
+
+    def earlier_evidence(self, result: Result) -> Evidence:
+        """Return the figures of an earlier result, with its answers."""
+        kept_answers = result.figures.get(ANSWERS_FIGURE)
+        if kept_answers is None:  # the order was reopened by an earlier program
+            return super().earlier_evidence(result)
+        return self._evidence(result.figures, kept_answers["values"], kept_answers["typed"], [])
+
+    def _evidence(
+        self,
+        figures: Mapping[str, Any],
+        answers: Mapping[str, Any],
+        typed_texts: Mapping[str, str],
+        late_seconds: list[int | None],
+    ) -> AssessmentEvidence:
+        points = {key: Decimal(text) for key, text in figures.get(POINTS_FIGURE, {}).items()}
+        items = scoring.score_items(self.content, answers, typed_texts, points)
         answered_count = sum(item.is_answered for item in items)
         # A report does not tell that a candidate had extra time.
         time_facts = (
@@ -118,14 +145,12 @@ class Assessment(TimedOrder):
             else []
         )
         return AssessmentEvidence.from_figures(
-            self.result_figures,
+            figures,
             sentence=questions_answered_sentence(answered_count, len(items)),
             facts=(
                 *time_facts,
                 questions_answered_fact(answered_count, len(items)),
-                *late_answers_facts(
-                    [self.late_seconds(answer.saved_at) for answer in self.answers]
-                ),
+                *late_answers_facts(late_seconds),
             ),
             items=tuple(
                 EvidenceItem(
@@ -134,6 +159,32 @@ class Assessment(TimedOrder):
                 for item in items
             ),
         )
+
+    def reopen(
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Reopen the test. The candidate goes on with the saved answers.
+
+        The answers of a result are kept with it, because the candidate may change them now.
+        """
+        if (result := self.result) is not None:
+            answers = {"values": self.saved_answers, "typed": self.typed_texts}
+            result.figures = {**result.figures, ANSWERS_FIGURE: answers}
+        super().reopen(session, secret_box, actor, reason, now)
+
+    def require_retakable(self) -> None:
+        if self.status != COMPLETED:
+            raise Conflict("Only a completed test can be taken again: reopen this order instead")
+
+    def retake(
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
+    ) -> None:
+        super().retake(session, secret_box, actor, reason, now)
+        self.reopen(session, secret_box, actor, reason, now)
+        # No page of the first attempt can bring an answer back: `reopen` has ended its sessions.
+        self.answers.clear()
+        session.flush()
+        self.record_event(session, "new attempt", actor, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Submit the answers that were saved before the deadline."""
