@@ -46,6 +46,10 @@ class OrderAction:
     read_form: Callable[[Form], dict[str, Any]]
 
 
+class OutdatedPage(Conflict):
+    """The order is not as the page with the form showed it."""
+
+
 def read_reason(form: Form) -> dict[str, Any]:
     reason = clean_text(form.get("reason", ""))
     if len(reason) not in REASON_LENGTH_RANGE:
@@ -276,14 +280,14 @@ def perform(order_id: str, name: str) -> Response:
 def perform_action(order_id: str, action: OrderAction, form: Form, *, seen: str) -> None:
     """Perform an action in a transaction of its own, with its entry in the audit log.
 
-    Raises Conflict when the order is not as it was `seen`, and what the action raises.
+    Raises OutdatedPage when the order is not as it was `seen`, and what the action raises.
     """
     services, actor = current_services(), authentication.current_staff().email
     values = action.read_form(form)
     with services.db.writing() as session:
         order = Order.find(session, order_id, lock=True)
         if seen != order_digest(order):
-            raise Conflict(
+            raise OutdatedPage(
                 "A colleague changed this order after you opened this page, so nothing was saved. "
                 "This page now shows the current state"
             )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Blueprint, render_template, request
-from sqlalchemy import ColumnElement, Select, and_, exists, select
+from sqlalchemy import ColumnElement, Select, and_, exists, select, true
 from sqlalchemy.orm import Session
 
 from provider import outbox
@@ -33,6 +33,14 @@ from provider.web.console.timeline import build_timeline
 
 routes = Blueprint("orders", __name__, url_prefix="/orders")
 
+MAX_BULK_ORDERS = 1000  # that one action may change together
+# The actions on several orders, by the name of the action on one.
+BULK_CHOICES = (
+    ("cancel", "Cancel"),
+    ("resend", "Send the invitation again"),
+    ("extend", "Extend the deadline"),
+    ("revoke-links", "Revoke all links"),
+)
 NEWEST_FIRST = Sorting(Order.public_id, (Order.id,))
 COLUMNS: tuple[Any, ...] = (
     Order.public_id,
@@ -67,6 +75,8 @@ def listing() -> str:
             is_filtered=any(request.args.get(name) for name in (*choices, "email")),
             action_count=_count_needing_action(session),
             max_displayed_count=MAX_DISPLAYED_COUNT,
+            bulk_choices=BULK_CHOICES,
+            max_bulk_orders=MAX_BULK_ORDERS,
         )
 
 
@@ -138,22 +148,50 @@ def _find_page(
         .join(Product, Order.product_id == Product.id)
         .join(Account, Order.account_id == Account.id)
     )
+    conditions, partitions = _conditions(session, services, choices)
+    return paginate(session, query.where(*conditions), NEWEST_FIRST, partitions)
+
+
+def list_matching_ids(session: Session, services: Services, limit: int) -> list[str]:
+    """Return the public ids of the newest orders that the request's filter matches."""
+    conditions, partitions = _conditions(session, services, _filter_choices(session))
+    rows = [
+        row
+        for partition in partitions or [true()]
+        for row in session.execute(
+            select(Order.id, Order.public_id)
+            .join(Candidate, Order.candidate_id == Candidate.id)
+            .where(*conditions, partition)
+            .order_by(Order.id.desc())
+            .limit(limit)
+        )
+    ]
+    return [public_id for _, public_id in sorted(rows, reverse=True)[:limit]]
+
+
+def _conditions(
+    session: Session, services: Services, choices: dict[str, list[tuple[str, str]]]
+) -> tuple[list[ColumnElement[bool]], list[ColumnElement[bool]]]:
+    """Return the conditions of the request's filter, and partitions that use the indexes.
+
+    The conditions are on orders and candidates. The partitions, if there are any, contain them.
+    """
     filters = {
         name: read_filter_value(name, [value for value, _ in values])
         for name, values in choices.items()
     }
     conditions = _filter_conditions(session, filters)
     email = request.args.get("email", "").strip()
+    is_narrow = bool(filters["status"] or filters["waiting_for"] or email)
+    if conditions and not is_narrow:
+        # The indexes contain the status. The conditions stand in the partitions alone: repeated in
+        # the outer query, they would make SQLite choose a slower plan.
+        return [], [and_(*conditions, Order.status == status) for status in STATUSES]
     if email:
-        query = query.where(has_email(services.secret_box, email))
+        conditions.append(has_email(services.secret_box, email))
     if filters["waiting_for"]:
-        query = query.where(Order.waiting_for == filters["waiting_for"])
-    if not conditions or filters["status"] or filters["waiting_for"] or email:
-        return paginate(session, query.where(*conditions), NEWEST_FIRST)
-    # The indexes contain the status. The conditions stand in the partitions alone: repeated in the
-    # outer query, they would make SQLite choose a slower plan.
-    partitions = [and_(*conditions, Order.status == status) for status in STATUSES]
-    return paginate(session, query, NEWEST_FIRST, partitions)
+        conditions.append(Order.waiting_for == filters["waiting_for"])
+    return conditions, []
 
 
 def _filter_conditions(session: Session, filters: dict[str, str]) -> list[ColumnElement[bool]]:

@@ -139,6 +139,15 @@ def retake_test(services: Services, console: ConsoleClient) -> str:
     return f"order:{order_id}"
 
 
+def cancel_in_bulk(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    path = f"{ORDERS_PATH}bulk/?action=cancel&order={order_id}"
+    orders = console.read_field(path, "orders")
+    form = {"action": "cancel", "orders": orders, "reason": "The job is filled"}
+    succeed(console.submit(f"{ORDERS_PATH}bulk/", page=path, **form))
+    return f"order:{order_id}"
+
+
 def show_link(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     succeed(console.submit(f"{ORDERS_PATH}{order_id}/link"))
@@ -459,6 +468,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ORDER_INVITATION_RESENT: resend_invitation,
     },
     "order_erasure.erase": {Action.ORDER_ERASED: erase_order},
+    "bulk_actions.perform": {Action.ORDER_CANCELLED: cancel_in_bulk},
     "order_actions.show_link": {Action.ORDER_LINK_SHOWN: show_link},
     "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
     "interviews.complete": {Action.INTERVIEW_COMPLETED: complete_interview},

@@ -50,6 +50,8 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("order_actions.confirm", "GET"): Permission.MANAGE_ORDERS,
     ("order_actions.perform", "POST"): Permission.MANAGE_ORDERS,
     ("order_actions.show_link", "POST"): Permission.MANAGE_ORDERS,
+    ("bulk_actions.preview", "GET"): Permission.MANAGE_ORDERS,
+    ("bulk_actions.perform", "POST"): Permission.MANAGE_ORDERS,
     # Both also require MANAGE_ORDERS, which every role with this permission has.
     ("order_erasure.confirm", "GET"): Permission.MANAGE_ACCOUNTS,
     ("order_erasure.erase", "POST"): Permission.MANAGE_ACCOUNTS,

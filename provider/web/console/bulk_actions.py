@@ -1,0 +1,151 @@
+"""One action on several orders: a preview with refusals, and the outcome of each order.
+
+Each order has a transaction and an entry in the audit log of its own.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+from werkzeug.wrappers import Response
+
+from provider.core.orders import Order
+from provider.core.staff import Permission
+from provider.errors import Conflict, Invalid, NotFound
+from provider.services import current_services
+from provider.web.console.authentication import requires
+from provider.web.console.order_actions import (
+    ORDER_ACTIONS,
+    OutdatedPage,
+    find_refusal,
+    order_digest,
+    perform_action,
+)
+from provider.web.console.orders import BULK_CHOICES, MAX_BULK_ORDERS, list_matching_ids
+from provider.web.console.pagination import is_plausible_id
+
+routes = Blueprint("bulk_actions", __name__, url_prefix="/orders/bulk")
+
+MATCHING = "matching"  # the scope of all orders that match the filter
+FILTER_NAMES = ("email", "kind", "status", "waiting_for", "account", "product")
+
+
+class OrderRow(NamedTuple):
+    """An order of the preview. `refusal` says why the action is not possible; else empty."""
+
+    order: Order
+    refusal: str
+    seen: str
+
+
+class Outcome(NamedTuple):
+    """What became of one order; `problem` is empty when the action was done."""
+
+    order_id: str
+    order: Order | None
+    problem: str
+
+
+@routes.get("/")
+@requires(Permission.MANAGE_ORDERS)
+def preview() -> Response:
+    """Show which of the chosen orders an action would change, and which it cannot."""
+    services, name = current_services(), _read_action_name()
+    with services.db.reading() as session:
+        if request.args.get("scope") == MATCHING:
+            order_ids = list_matching_ids(session, services, MAX_BULK_ORDERS + 1)
+        else:
+            order_ids = list(dict.fromkeys(request.args.getlist("order")))
+    if not order_ids:
+        return _return_to_list("Select at least one order, or all orders that match the filter.")
+    if len(order_ids) > MAX_BULK_ORDERS:
+        message = f"These are more than {MAX_BULK_ORDERS:,} orders: narrow the filter first."
+        return _return_to_list(message)
+    return _render_preview(name, order_ids)
+
+
+@routes.post("/")
+@requires(Permission.MANAGE_ORDERS)
+def perform() -> Response:
+    """Perform an action on the orders of a preview, one by one, and show each outcome."""
+    name, seen_by_id = _read_action_name(), _read_seen_orders()
+    action = ORDER_ACTIONS[name]
+    try:
+        action.read_form(request.form)
+    except Invalid as error:
+        return _render_preview(name, list(seen_by_id), str(error), 400)
+    problems = {}
+    for order_id, seen in seen_by_id.items():
+        try:
+            perform_action(order_id, action, request.form, seen=seen)
+            problems[order_id] = ""
+        except OutdatedPage:
+            problems[order_id] = "The order has changed since the preview"
+        except (Conflict, Invalid, NotFound) as error:
+            problems[order_id] = str(error)
+    with current_services().db.reading() as session:
+        orders = {order.public_id: order for order in _load_orders(session, list(problems))}
+        page = render_template(
+            "console/bulk_outcome.html",
+            title=dict(BULK_CHOICES)[name],
+            outcomes=[
+                Outcome(order_id, orders.get(order_id), problem)
+                for order_id, problem in problems.items()
+            ],
+        )
+    return make_response(page)
+
+
+def _read_action_name() -> str:
+    name = request.values.get("action", "")
+    if name not in dict(BULK_CHOICES):
+        raise Invalid("Choose what to do with the orders")
+    return name
+
+
+def _read_seen_orders() -> dict[str, str]:
+    """Return the digests of the form's orders as the preview showed them, by public id."""
+    pairs = [entry.partition(":") for entry in request.form.get("orders", "").split()]
+    if not pairs or len(pairs) > MAX_BULK_ORDERS:
+        raise Invalid(f"Choose 1 to {MAX_BULK_ORDERS:,} orders")
+    return {order_id: seen for order_id, _, seen in pairs}
+
+
+def _render_preview(
+    name: str, order_ids: Sequence[str], problem: str = "", status_code: int = 200
+) -> Response:
+    services, action = current_services(), ORDER_ACTIONS[name]
+    with services.db.reading() as session:
+        rows = [
+            OrderRow(
+                order, find_refusal(session, order, action, services.now()), order_digest(order)
+            )
+            for order in _load_orders(session, order_ids)
+        ]
+        page = render_template(
+            "console/bulk_preview.html",
+            name=name,
+            title=dict(BULK_CHOICES)[name],
+            allowed=[row for row in rows if not row.refusal],
+            refused=[row for row in rows if row.refusal],
+            problem=problem,
+            form=request.form,
+        )
+    return make_response(page, status_code)
+
+
+def _load_orders(session: Session, order_ids: Sequence[str]) -> Sequence[Order]:
+    """Return the orders with these public ids, newest first; unknown ids are left out."""
+    plausible_ids = [order_id for order_id in order_ids if is_plausible_id(order_id)]
+    related = (joinedload(Order.account), joinedload(Order.product), joinedload(Order.candidate))
+    query = select(Order).where(Order.public_id.in_(plausible_ids)).order_by(Order.id.desc())
+    return session.scalars(query.options(*related)).all()
+
+
+def _return_to_list(problem: str) -> Response:
+    flash(problem, "danger")
+    filters = {name: value for name in FILTER_NAMES if (value := request.args.get(name))}
+    return redirect(f"{url_for('console.orders.listing')}?{urlencode(filters)}")
