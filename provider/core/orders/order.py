@@ -297,7 +297,7 @@ class Order(OrderState, Base):
 
     def require_retakable(self) -> None:
         """Raise Conflict unless `retake` is possible."""
-        raise Conflict("Only a completed test can be taken again: reopen this order instead")
+        raise Conflict("Only a test can be taken again: reopen this order instead")
 
     def retake(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime

@@ -29,6 +29,7 @@ from provider.delivery.placing import load_rules, place_by_rules
 from provider.services import Services
 from provider.web.console import pagination
 from tests import factories
+from tests.factories import ManualClock
 from tests.web.accessibility import AccessibilityChecker
 from tests.web.console.test_deliveries import park
 
@@ -89,6 +90,15 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         **{f"order {name}": f"/console/orders/{order}" for name, order in orders.items()},
         "cancel": f"/console/orders/{orders['invited']}/cancel",
         "reopen": f"/console/orders/{orders['completed']}/reopen",
+        "resend": f"/console/orders/{orders['invited']}/resend",
+        "correct": f"/console/orders/{orders['invited']}/correct",
+        "extend": f"/console/orders/{orders['invited']}/extend",
+        "extra time": f"/console/orders/{orders['invited']}/extra-time",
+        "end attempt": f"/console/orders/{orders['started']}/end-attempt",
+        "retake": f"/console/orders/{orders['completed']}/retake",
+        "erase": f"/console/orders/{orders['cancelled']}/erase/",
+        "bulk cancel": "/console/orders/bulk/?action=cancel&scope=matching",
+        "bulk extend": "/console/orders/bulk/?action=extend&scope=matching",
         "deliveries": "/console/deliveries/",
         "any delivery": "/console/deliveries/?state=any",
         "delivery": f"/console/deliveries/{message}",
@@ -157,7 +167,8 @@ def _create_orders(
     """Return the public ids of orders by their state."""
     orders = {}
     test_id = factories.create_test(services)
-    for number, name in enumerate(("invited", "completed", "cancelled", "started", "expired")):
+    names = ("retaken", "invited", "completed", "cancelled", "started", "expired")
+    for number, name in enumerate(names):
         url = f"https://groove-tech.workable.com/assessments/{number}"
         orders[name] = factories.place_order(services, account_id, test_id, callback_url=url)
     for number in range(8):
@@ -172,11 +183,15 @@ def _create_orders(
             email=f"a-rather-long-address-of-candidate-{number}@example.com",
         )
     factories.finish_test(services, orders["completed"])
+    factories.finish_test(services, orders["retaken"])
     with services.db.writing() as session:
         Assessment.find(session, orders["started"]).start(session, services.now())
         cancelled = Order.find(session, orders["cancelled"])
         cancelled.cancel(session, "sam@provider.test", "The job was filled inside", services.now())
         Order.find(session, orders["expired"]).expire(session, services.now())
+        Order.find(session, orders["retaken"]).retake(
+            session, services.secret_box, "sam@provider.test", "A fire alarm", services.now()
+        )
     park(services, "1/callback/groove-tech.workable.com")
     dispatcher = Dispatcher(services)
     dispatcher.drain("1/email")
@@ -198,7 +213,10 @@ def tab_to(page: Page, name: str, max_presses: int = 60) -> None:
     for _ in range(max_presses):
         page.keyboard.press("Tab")
         text = page.evaluate(
-            "(document.activeElement.labels?.[0] ?? document.activeElement).innerText.trim()"
+            """() => {
+                const element = document.activeElement;
+                return element.ariaLabel ?? (element.labels?.[0] ?? element).innerText.trim();
+            }"""
         )
         if re.fullmatch(name, text):
             return
@@ -236,3 +254,89 @@ def test_shown_invitation_link_has_the_focus(page: Page, console: ConsoleServer)
     link_field = page.get_by_label("The candidate’s link")
     expect(link_field).to_be_focused()
     expect(link_field).to_have_value(re.compile(r"http://provider\.test/c/[\w-]{43}"))
+
+
+def open_form(page: Page, link: str) -> None:
+    """Follow a link to the confirmation of an action by keyboard."""
+    tab_to(page, link)
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text(re.compile(r"\?$"))
+
+
+def submit_form(page: Page, button: str) -> None:
+    """Press a button by keyboard, and wait for the message of success."""
+    tab_to(page, button)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_be_visible()
+
+
+def test_order_is_corrected_extended_and_timed_by_keyboard(
+    page: Page, console: ConsoleServer, clock: ManualClock
+) -> None:
+    clock.advance(timedelta(minutes=1))
+    console.sign_in(page)
+    page.goto(console.url + console.paths["order invited"])
+    open_form(page, "Send the invitation again…")
+    submit_form(page, "Send the invitation")
+    open_form(page, "Extend the deadline…")
+    tab_to(page, "Days to add")
+    page.keyboard.type("14")
+    submit_form(page, "Extend the deadline")
+    open_form(page, "Give extra time…")
+    tab_to(page, "None")
+    page.keyboard.press("ArrowDown")
+    submit_form(page, "Set the extra time")
+    expect(page.get_by_text("5 minutes").first).to_be_visible()
+    open_form(page, "Correct address or name…")
+    tab_to(page, "E-mail")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("lakita.marrero@example.com")
+    submit_form(page, "Correct and invite")
+    expect(page.get_by_text("lakita.marrero@example.com").first).to_be_visible()
+    expect(page.get_by_text("Candidate’s details corrected")).to_be_visible()
+
+
+def test_attempt_is_ended_taken_again_and_erased_by_keyboard(
+    page: Page, console: ConsoleServer
+) -> None:
+    console.sign_in(page)
+    page.goto(console.url + console.paths["order started"])
+    for link, button in (
+        ("End the attempt now…", "End the attempt"),
+        ("Let the candidate take the test again…", "Invite again"),
+        ("Cancel this order…", "Cancel the order"),
+    ):
+        open_form(page, link)
+        tab_to(page, "Reason")
+        page.keyboard.type("The fire alarm rang")
+        submit_form(page, button)
+    open_form(page, "Erase the candidate’s data…")
+    tab_to(page, "Erase although the ATS has not received every message.*")
+    page.keyboard.press("Space")
+    tab_to(page, "Candidate’s e-mail")
+    page.keyboard.type("lakita_marrero@gmail.com")
+    tab_to(page, "Erase for ever")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="The data is erased")).to_be_visible()
+    checker = AccessibilityChecker(page, in_turn=True)
+    checker.check_page("erased")
+    assert checker.problems == []
+
+
+def test_orders_are_cancelled_together_by_keyboard(page: Page, console: ConsoleServer) -> None:
+    console.sign_in(page)
+    page.goto(f"{console.url}/console/orders/")
+    for number in (7, 6):
+        tab_to(page, f"Select Candidate {number} Papadopoulou-Konstantinidou")
+        page.keyboard.press("Space")
+    tab_to(page, "Preview…")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Cancel: 2 orders?")).to_be_visible()
+    tab_to(page, "Reason")
+    page.keyboard.type("The job is filled")
+    tab_to(page, "Cancel: 2 orders")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Cancel: 2 of 2 done")).to_be_visible()
+    checker = AccessibilityChecker(page, in_turn=True)
+    checker.check_page("outcome")
+    assert checker.problems == []

@@ -70,7 +70,7 @@ def test_order_list_has_a_checkbox_for_each_order(ids: list[str], console: Conso
 def test_order_list_of_a_viewer_has_no_checkboxes(services: Services, client: FlaskClient) -> None:
     page = ConsoleClient.signed_in(services, client, "viewer").get_text(ORDERS_PATH)
     assert 'type="checkbox"' not in page
-    assert "Change several orders" not in page
+    assert "Change several at once" not in page
 
 
 def test_preview_counts_orders_and_gives_reasons(

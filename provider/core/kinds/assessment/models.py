@@ -174,7 +174,7 @@ class Assessment(TimedOrder):
 
     def require_retakable(self) -> None:
         if self.status != COMPLETED:
-            raise Conflict("Only a completed test can be taken again: reopen this order instead")
+            raise Conflict("Only a completed test can be taken again")
 
     def retake(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
