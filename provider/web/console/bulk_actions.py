@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from provider.core.orders import Order
 from provider.core.staff import Permission
-from provider.errors import Conflict, Invalid, NotFound
+from provider.errors import Invalid, ProviderError
 from provider.services import current_services
 from provider.web.console.authentication import requires
 from provider.web.console.order_actions import (
@@ -84,7 +84,7 @@ def perform() -> Response:
             problems[order_id] = ""
         except OutdatedPage:
             problems[order_id] = "The order has changed since the preview"
-        except (Conflict, Invalid, NotFound) as error:
+        except ProviderError as error:  # the others go on
             problems[order_id] = str(error)
     with current_services().db.reading() as session:
         orders = {order.public_id: order for order in _load_orders(session, list(problems))}

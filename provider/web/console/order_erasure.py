@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response
 from provider import maintenance
 from provider.core.orders import Order, normalise_email, orders_of_person
 from provider.core.staff import Permission
-from provider.errors import Conflict, Invalid
-from provider.maintenance import Erasure, NotErasable
+from provider.errors import Conflict, Invalid, ProviderError
+from provider.maintenance import Erasure
 from provider.services import Services, current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
@@ -83,7 +83,7 @@ def _erase_orders(services: Services, choice: ErasureChoice) -> tuple[list[Erasu
                     give_up_deliveries=choice.gives_up_deliveries,
                 )
             )
-    except NotErasable as error:  # somebody reopened it since `_read_choice`
+    except ProviderError as error:  # such as an order that was reopened since `_read_choice`
         return erasures, str(error)
     return erasures, ""
 

@@ -89,10 +89,8 @@ def test_preview_counts_orders_and_gives_reasons(
 def test_preview_without_an_order_leads_back_to_the_filtered_list(
     client: FlaskClient, console: ConsoleClient
 ) -> None:
-    response = client.get(preview_path("cancel", status="pending", email="a+b@example.com"))
-    assert response.location == f"{ORDERS_PATH}?email=a%20b%40example.com&status=pending" or (
-        response.location == f"{ORDERS_PATH}?email=a+b%40example.com&status=pending"
-    )
+    response = client.get(preview_path("cancel", status="pending", email="a@example.com"))
+    assert response.location == f"{ORDERS_PATH}?email=a%40example.com&status=pending"
     assert "Select at least one order" in console.get_text(response.location)
 
 
@@ -105,6 +103,7 @@ def test_preview_of_orders_that_all_refuse_has_no_form(
     assert 'name="orders"' not in page
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("filters", [{}, {"status": "pending"}, {"kind": "assessment"}])
 def test_matching_scope_takes_every_page_of_the_filter(
     services: Services, clock: ManualClock, console: ConsoleClient, filters: dict[str, str]
@@ -136,6 +135,7 @@ def test_more_orders_than_allowed_are_refused(
     assert response.status_code == 400
 
 
+@pytest.mark.both
 def test_bulk_cancel_changes_each_order_with_an_audit_entry(
     services: Services, ids: list[str], console: ConsoleClient
 ) -> None:

@@ -112,3 +112,27 @@ def test_order_page_offers_erasing_to_admins_only(
     order_id = completed_order(services, "assessment")
     page = ConsoleClient.signed_in(services, client, role).get_text(f"{ORDERS_PATH}{order_id}")
     assert ("Erase the candidate’s data…" in page) == is_offered
+
+
+def test_erase_that_stops_midway_shows_what_was_deleted(
+    services: Services, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = completed_order(services, "assessment")
+    other = place_second_order(services)
+    with services.db.writing() as session:
+        Order.find(session, other).cancel(session, "sam", "The candidate asked", services.now())
+    deliver_everything(services)
+    truncate_wal = services.db.truncate_wal
+
+    def reopen_other() -> None:
+        truncate_wal()
+        with services.db.writing() as session:
+            order = Order.find(session, other)
+            order.reopen(session, services.secret_box, "sam", "After all", services.now())
+
+    monkeypatch.setattr(services.db, "truncate_wal", reopen_other)
+    response = erase(services, client, order_id, PERSON["email"], scope="person")
+    assert response.status_code == 409
+    assert "Not everything is erased" in response.text
+    assert f"Order {other} is open: cancel it first." in response.text
+    assert "Candidates: 1" in response.text
