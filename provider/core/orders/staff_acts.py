@@ -139,9 +139,9 @@ def extend(
         session, order.status, order.progress, expires_at=order.expires_at + timedelta(days=days)
     )
     deadline = format_datetime(order.expires_at, order.account.timezone)
-    told = "told by e-mail" if notify else "not told by e-mail"
+    notice = "told by e-mail" if notify else "not told by e-mail"
     order.record_event(
-        session, "extended", actor, now, f"Until {deadline}; the candidate was {told}"
+        session, "extended", actor, now, f"Until {deadline}; the candidate was {notice}"
     )
     if notify:
         order.enqueue_email(session, EXTENSION, now)
