@@ -31,9 +31,9 @@ from provider.outbox import Message
 from provider.services import Services
 from provider.web.console import pagination
 from tests import check_factories, factories, interview_factories
-from tests.second_step import set_up_second_step
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
+from tests.second_step import set_up_second_step
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
 from tests.web.console.test_deliveries import cancelled_orders, park
 from tests.web.console.test_interviews import interview_path, rate, read_edit_token
