@@ -8,7 +8,7 @@ from provider.cli.common import json_option, open_services, print_json, print_re
 
 @click.group()
 def retention() -> None:
-    """How long recordings and candidates are stored; `account set` has the times."""
+    """How long recordings and candidates are stored."""
 
 
 @retention.command()

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import structlog
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
@@ -17,13 +16,11 @@ from provider.core.accounts import Account
 from provider.core.kinds import KINDS
 from provider.core.orders import FINAL_STATUSES, Order
 from provider.core.scheduled import ScheduledWork, WorkContext
-from provider.errors import Conflict, NotFound
+from provider.errors import Conflict, NotFound, ProviderError
 from provider.maintenance.erasure import delete_recordings, erase_order, require_erasable
 
 MAX_ORDERS_PER_RUN = 200  # of each account, for recordings and for candidates
 BATCH_SIZE = 100
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -75,14 +72,20 @@ def _erase(context: WorkContext, order_id: str, now: datetime) -> None:
             context.db, context.media, context.secret_box, order_id, actor=audit.SYSTEM, now=now
         )
     except (Conflict, NotFound) as error:
-        log.info("retention_postponed", order=order_id, reason=str(error))
+        _log_postponed(order_id, error)
 
 
 def _delete_recordings(context: WorkContext, order_id: str, now: datetime) -> None:
     try:
         delete_recordings(context.db, context.media, order_id, actor=audit.SYSTEM, now=now)
     except (Conflict, NotFound) as error:
-        log.info("retention_postponed", order=order_id, reason=str(error))
+        _log_postponed(order_id, error)
+
+
+def _log_postponed(order_id: str, error: ProviderError) -> None:
+    from structlog import get_logger  # late: see `logging_config`
+
+    get_logger().info("retention_postponed", order=order_id, reason=str(error))
 
 
 def _has_work(session: Session, now: datetime) -> bool:

@@ -132,7 +132,7 @@ def _create_connection(services: Services) -> str:
         account = session.get_one(Account, account_id)
         product = session.scalars(select(Product).where(Product.kind == "assessment")).first()
         assert product
-        match = {"job": "4006", "stage": "A stage with a rather long name of its own"}
+        match = {"job": "4006", "stage": "88123456789012345678901234567890123456"}
         now = services.now()
         add_rule(session, account, product, match, once=False, backfills=True, now=now)
         context, rules = load_rules(session, services.secret_box, account, now)
