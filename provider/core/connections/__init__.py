@@ -5,6 +5,7 @@ from provider.core.connections.account_secret import (
     get_previous_secrets,
     get_secrets,
     has_secrets,
+    parse_secret,
     set_secret,
 )
 from provider.core.connections.api_token import ApiToken, forget_tokens
@@ -50,6 +51,7 @@ __all__ = [
     "list_arrivals",
     "matches",
     "open_rules",
+    "parse_secret",
     "reserve",
     "resume_sources",
     "set_secret",
