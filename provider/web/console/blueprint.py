@@ -6,6 +6,9 @@ from werkzeug.wrappers import Response
 from provider.core.staff import Permission
 from provider.errors import ProviderError
 from provider.web.console import (
+    account_creation,
+    account_settings,
+    account_tokens,
     accounts,
     audit,
     authentication,
@@ -40,6 +43,9 @@ for section in (
     products,
     product_actions,
     accounts,
+    account_creation,
+    account_settings,
+    account_tokens,
     connections,
     audit,
 ):
