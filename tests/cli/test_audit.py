@@ -58,6 +58,7 @@ EXEMPT = {
     "rule preview": "reads only",
     "serve": "starts a process",
     "staff list": "reads only",
+    "usage": "reads only",
     "worker": "starts a process",
 }
 

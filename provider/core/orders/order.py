@@ -75,6 +75,16 @@ class Order(OrderState, Base):
             postgresql_where=text("progress = 'started'"),
         ),
         Index("ix_orders_waiting", "waiting_for", "id"),
+        # The usage counts an account's orders of a product within a month.
+        Index("ix_orders_usage", "account_id", "product_id", "placed_at"),
+        Index(
+            "ix_orders_completed",
+            "account_id",
+            "product_id",
+            "finished_at",
+            sqlite_where=text("status = 'completed'"),
+            postgresql_where=text("status = 'completed'"),
+        ),
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 

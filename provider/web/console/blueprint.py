@@ -24,6 +24,7 @@ from provider.web.console import (
     product_actions,
     products,
     sign_in,
+    usage,
 )
 from provider.web.console.authentication import may, requires
 
@@ -47,6 +48,7 @@ for section in (
     account_settings,
     account_tokens,
     connections,
+    usage,
     audit,
 ):
     routes.register_blueprint(section.routes)

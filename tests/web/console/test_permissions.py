@@ -94,6 +94,8 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("connections.create_rule", "POST"): Permission.MANAGE_ACCOUNTS,
     ("connections.remove_rule", "POST"): Permission.MANAGE_ACCOUNTS,
     ("connections.resume", "POST"): Permission.MANAGE_ACCOUNTS,
+    ("usage.listing", "GET"): Permission.VIEW_ACCOUNTS,
+    ("usage.download", "GET"): Permission.VIEW_ACCOUNTS,
     ("audit.listing", "GET"): Permission.VIEW_AUDIT_LOG,
 }
 CHANGING = {
