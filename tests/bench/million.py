@@ -115,7 +115,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "accounts.setup": ("/console/accounts/{account}/setup",),
     "account_creation.choose": ("/console/accounts/new?ats=workable",),
     "account_settings.detail": ("/console/accounts/{account}/settings",),
-    "account_settings.products": ("/console/accounts/{account}/products",),
+    "account_settings.product_choice": ("/console/accounts/{account}/products",),
     "account_tokens.detail": ("/console/accounts/{account}/tokens",),
     "account_tokens.confirm_revocation": ("/console/accounts/{account}/tokens/1/revoke",),
     "usage.listing": ("/console/usage/", "/console/usage/?account={inactive_account}"),

@@ -1,5 +1,6 @@
 """The fields of forms about accounts, made from the settings that an account and its ATS have."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from provider.ats.settings import Choice, Setting, Table, Text, TimeZone, YesNo
 from provider.core.accounts import Account
 from provider.core.accounts.settings import COMMON_SETTINGS, NONE
 
+# The words of settings' names that are not written as other words.
+SPELLINGS = {"api": "API", "id": "ID", "oauth": "OAuth", "pdf": "PDF", "url": "URL"}
 YES_NO = (("yes", "Yes"), ("no", "No"))
 GROUPS = {
     "Account": ("expire_after", "timezone", "shared_ttl", "sandbox"),
@@ -92,7 +95,9 @@ def readable_problems(fields: Iterable[FormField], problems: Mapping[str, str]) 
 
 
 def readable_name(key: str) -> str:
-    return key.replace("_", " ").capitalize()
+    """Return the label of a setting or secret that has none of its own."""
+    words = [SPELLINGS.get(word, word) for word in key.split("_")]
+    return " ".join([words[0][0].upper() + words[0][1:], *words[1:]])
 
 
 def _shown_fields(account: Account, names: Iterable[str]) -> list[FormField]:
@@ -123,4 +128,5 @@ def _adapter_field(setting: Setting, text: str) -> FormField:
 
 
 def _sentence(text: str) -> str:
+    text = re.sub("`([^`]+)`", "“\\1”", text)
     return f"{text[0].upper()}{text[1:]}."

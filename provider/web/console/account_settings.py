@@ -21,6 +21,7 @@ from provider.web.console.account_forms import (
     FormField,
     changed_texts,
     field_groups,
+    readable_name,
     readable_problems,
 )
 from provider.web.console.accounts import find_account
@@ -28,6 +29,7 @@ from provider.web.console.authentication import current_staff, record_act, requi
 from provider.web.console.seen_content import content_digest
 
 routes = Blueprint("account_settings", __name__, url_prefix="/accounts/<account_id>")
+routes.add_app_template_filter(readable_name, "setting_label")
 CHANGED_MEANWHILE = (
     "A colleague has changed this account meanwhile. The form shows the present values: "
     "make your change again"
@@ -97,13 +99,13 @@ def save_logo(account_id: str) -> Response:
 
 @routes.get("/products")
 @requires(Permission.MANAGE_ACCOUNTS)
-def products(account_id: str) -> Response:
+def product_choice(account_id: str) -> Response:
     return _render_products(account_id)
 
 
 @routes.post("/products")
 @requires(Permission.MANAGE_ACCOUNTS)
-def save_products(account_id: str) -> Response:
+def save_product_choice(account_id: str) -> Response:
     """Let the account see every published product, or the chosen ones only."""
     services = current_services()
     sees_all = request.form.get("choice") == "all"

@@ -259,9 +259,9 @@ def test_secrets_are_stored_replaced_and_deleted_and_never_shown(
     with services.db.reading() as session:
         secrets = get_secrets(session, services.secret_box, session.scalars(select(Account)).one())
     assert secrets == {"api_key": "second-key"}
-    assert "Api key: stored" in admin.get_text(tokens)
+    assert "API key: stored" in admin.get_text(tokens)
     admin.submit(path, page=tokens, key="api_key", act="remove")
-    assert "Api key: not set" in admin.get_text(tokens)
+    assert "API key: not set" in admin.get_text(tokens)
     wrong = admin.submit(path, page=tokens, key="api_key", value="a\tb")
     assert (wrong.status_code, "plain characters" in field_error(wrong.text, "api_key")) == (
         400,

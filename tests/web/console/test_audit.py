@@ -457,7 +457,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     },
     "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
     "account_settings.save": {Action.ACCOUNT_CHANGED: change_account},
-    "account_settings.save_products": {Action.ACCOUNT_CHANGED: change_account_products},
+    "account_settings.save_product_choice": {Action.ACCOUNT_CHANGED: change_account_products},
     "account_settings.save_logo": {Action.ACCOUNT_CHANGED: change_account_logo},
     "account_tokens.issue": {Action.ACCOUNT_TOKEN_CREATED: issue_account_token},
     "account_tokens.revoke": {Action.ACCOUNT_TOKEN_REVOKED: revoke_account_token},
