@@ -45,6 +45,7 @@ PERSONAL_WORDS = (
 )
 # Tables that an erasure does not touch: they have no column about a candidate.
 TABLES_WITHOUT_CANDIDATES = {
+    "account_logos",
     "account_products",
     "account_secrets",
     "account_tokens",

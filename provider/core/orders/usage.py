@@ -37,7 +37,7 @@ class Month:
         """Return the month of a text like 2026-11; Invalid."""
         match = re.fullmatch(r"([0-9]{4})-([0-9]{2})", text.strip())
         if not match or not 1 <= int(match[2]) <= 12 or not 1970 <= int(match[1]) <= 9998:
-            raise Invalid(f"“{text}” is not a month: write it like 2026-11")
+            raise Invalid("“%(text)s” is not a month: write it like 2026-11", text=text)
         return cls(int(match[1]), int(match[2]))
 
     @classmethod
@@ -65,7 +65,7 @@ def list_months(first: Month, last: Month, max_count: int) -> list[Month]:
     months = [first]
     while months[-1] < last:
         if len(months) == max_count:
-            raise Invalid(f"Choose at most {max_count} months")
+            raise Invalid("Choose at most %(count)s months", count=max_count)
         months.append(months[-1].plus(1))
     return months
 
