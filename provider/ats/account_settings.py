@@ -51,7 +51,6 @@ def create_account(
     except Invalid as error:
         raise InvalidSettings({NAME: str(error)}) from error
     account.callback_hosts = list(adapter.default_callback_hosts)
-    account.branding, account.options = {}, {}
     _apply(secret_box, account, texts)
     token = account.issue_token(now) if adapter.has_endpoints else None
     session.flush()

@@ -18,10 +18,10 @@ DEFAULT_MONTH_COUNT = 3
 @click.option("--account", "account_name", metavar="NAME", help="One account only.")
 @json_option
 def usage(first: str | None, last: str | None, account_name: str | None, as_json: bool) -> None:
-    """Count orders by month, account and product; without months, the last three.
+    """Count orders by month, account and product, for invoices.
 
     An order counts as ordered when it was placed, and as completed when its result was ready.
-    Months are in UTC. Erased orders are counted.
+    Months are in UTC, by default this one and the two before. Erased orders are counted.
     """
     with open_services() as services, services.db.reading() as session:
         end = Month.parse(last) if last else Month.of(services.now())

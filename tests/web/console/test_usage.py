@@ -42,6 +42,7 @@ def place_orders(services: Services, account: str = "Groove Tech", count: int = 
 def read_csv(console: ConsoleClient, query: str = "") -> list[list[str]]:
     response = console.client.get(f"{USAGE}usage.csv?{query}")
     assert (response.status_code, response.mimetype) == (200, "text/csv")
+    assert response.is_streamed
     text = response.data.decode()
     assert text.startswith(BYTE_ORDER_MARK)
     return list(csv.reader(io.StringIO(text.removeprefix(BYTE_ORDER_MARK))))
