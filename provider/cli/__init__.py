@@ -46,6 +46,9 @@ main.add_lazy_commands(
     "provider.cli.rules",
     rule="Rules: order a product when a candidate reaches a stage, gets a tag, awaits a check.",
 )
+main.add_lazy_commands(
+    "provider.cli.usage", usage="Count orders by month, account and product, for invoices."
+)
 main.add_lazy_commands("provider.cli.staff", staff="People who sign in to the console.")
 main.add_lazy_commands(
     "provider.cli.audit", audit="Show what staff and commands have done, the newest last."

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import click
 
-from provider.ats import ADAPTERS
+from provider.ats.account_settings import change_secret
 from provider.ats.account_urls import redirect_uri
 from provider.ats.api import CheckLine
 from provider.ats.rules import keep_found_settings, require_api
 from provider.cli.common import (
+    command_actor,
     json_option,
     open_services,
     print_json,
@@ -18,9 +19,7 @@ from provider.cli.common import (
 )
 from provider.core.accounts import Account
 from provider.core.audit import Action
-from provider.core.connections import set_secret
-from provider.core.connections.resume import resume_api
-from provider.errors import Invalid
+from provider.core.connections import parse_secret
 from provider.services import Services
 
 
@@ -90,19 +89,14 @@ def secret(name_: str, key: str, remove: bool) -> None:
     value = None if remove else _read_secret()
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, name_, lock=True)
-        api = ADAPTERS[account.ats].api
-        known = api.secrets if api else {}
-        if key not in known:
-            names = ", ".join(known) or "none"
-            raise Invalid(f"An account of {account.ats} has no secret “{key}”: there are {names}")
-        set_secret(session, services.secret_box, account, key, value, services.now())
-        resume_api(session, account, services.now())
-        record_command(
+        change_secret(
             session,
-            services.now(),
-            Action.ACCOUNT_SECRET_CHANGED,
-            f"account:{account.public_id}",
-            after={"secret": key, "set": value is not None},
+            services.secret_box,
+            account,
+            key,
+            value,
+            actor=command_actor(),
+            now=services.now(),
         )
     click.echo(f"{'Deleted' if remove else 'Stored'} {key} of {account.name}.")
 
@@ -133,7 +127,4 @@ def _read_secret() -> str:
         value = str(click.prompt("Secret", hide_input=True))
     else:
         value = sys.stdin.readline()
-    value = value.strip()
-    if not value or not (value.isascii() and value.isprintable()) or len(value) > 4096:
-        raise Invalid("A secret is one line of at most 4096 plain characters, read from stdin")
-    return value
+    return parse_secret(value)

@@ -5,20 +5,16 @@ from shlex import quote
 from typing import Any
 
 import click
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider import outbox
 from provider.ats import ADAPTERS
+from provider.ats.account_settings import change_settings, create_account, creation_fields
 from provider.ats.account_urls import account_urls
 from provider.cli.account_connection import check, connect, disconnect, secret
-from provider.cli.account_settings import (
-    change_setting,
-    parse_account_name,
-    parse_expire_after,
-    parse_host,
-)
+from provider.cli.account_settings import read_callback_token, read_settings
 from provider.cli.common import (
+    command_actor,
     json_option,
     open_services,
     print_json,
@@ -27,12 +23,11 @@ from provider.cli.common import (
     record_command,
 )
 from provider.cli.products import find_product
-from provider.core.accounts import Account, AccountProduct, Caller
+from provider.core.accounts import Account, Caller
 from provider.core.audit import Action
-from provider.core.connections.resume import resume_api
 from provider.core.products import Product
+from provider.core.products.choice import choose_products, describe_choice
 from provider.core.products.product import visibility_conditions
-from provider.outbox import CALLBACK
 
 
 @click.group()
@@ -82,19 +77,15 @@ def create(
     """Connect an ATS; prints the token that the ATS sends. It is shown only once."""
     with open_services() as services:
         with services.db.writing() as session:
-            account = Account.create(session, parse_account_name(name_), ats, services.now())
-            account.callback_hosts = [parse_host(host) for host in hosts] or list(
-                ADAPTERS[ats].default_callback_hosts
-            )
-            account.expire_after_seconds = parse_expire_after(expire_after)
-            account.sandbox = sandbox
+            texts = {"expire_after": expire_after, "sandbox": "yes" if sandbox else "no"}
+            if hosts:
+                texts["callback_hosts"] = ",".join(hosts)
             if callback_token is not None:
-                change_setting(account, services, "callback_token", callback_token)
-            fields = account.audit_fields()
-            token = None
-            if ADAPTERS[ats].has_endpoints:
-                token = account.issue_token(services.now())
-                fields |= {"token": account.tokens[-1].prefix}
+                texts["callback_token"] = read_callback_token(callback_token)
+            account, token = create_account(
+                session, services.secret_box, name_, ats, texts, services.now()
+            )
+            fields = creation_fields(account)
             subject = f"account:{account.public_id}"
             record_command(session, services.now(), Action.ACCOUNT_CREATED, subject, after=fields)
         base_url = services.settings.base_url
@@ -202,30 +193,19 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     keep_candidates     how long everything about a candidate is stored after that: 104w, none
     sandbox             yes or no
     brand.display_name  name that candidates see instead of the account's name; none
+    brand.support_address, brand.privacy_address
+                        an e-mail address or https://…, shown to candidates; none
     brand.colour        e.g. #0a5cff; none
     """
     with open_services() as services, services.db.writing() as session:
         account = Account.get_by_name(session, name_, lock=True)
-        subject, before = f"account:{account.public_id}", account.audit_fields()
-        for setting in settings:
-            key, equals, value = setting.partition("=")
-            if not equals:
-                raise click.UsageError(f"“{setting}” should look like KEY=VALUE")
-            change_setting(account, services, key.strip(), value.strip())
-            if ADAPTERS[account.ats].find_setting(key.strip()):
-                resume_api(session, account, services.now())
-            if key.strip() == "callback_token":
-                outbox.resume(session, f"account/{account.id}/{CALLBACK}")
-                record_command(
-                    session, services.now(), Action.ACCOUNT_CALLBACK_TOKEN_CHANGED, subject
-                )
-        record_command(
+        change_settings(
             session,
-            services.now(),
-            Action.ACCOUNT_CHANGED,
-            subject,
-            before=before,
-            after=account.audit_fields(),
+            services.secret_box,
+            account,
+            read_settings(settings),
+            actor=command_actor(),
+            now=services.now(),
         )
     click.echo(f"Changed {account.name}; a running server applies it within five seconds.")
 
@@ -248,15 +228,16 @@ def products_(name_: str, sees_all: bool, only: bool, keys: tuple[str, ...], as_
         if sees_all or only:
             with services.db.writing() as session:
                 account = Account.get_by_name(session, name_, lock=True)
-                before = _product_choice(session, account)
-                _restrict_products(session, account, sees_all, keys)
+                before = describe_choice(session, account)
+                products = None if sees_all else [find_product(session, key) for key in keys]
+                choose_products(session, account, products)
                 record_command(
                     session,
                     services.now(),
                     Action.ACCOUNT_CHANGED,
                     f"account:{account.public_id}",
                     before=before,
-                    after=_product_choice(session, account),
+                    after=describe_choice(session, account),
                 )
         with services.db.reading() as session:
             records = _visible_products(session, Account.get_by_name(session, name_))
@@ -319,8 +300,12 @@ def _account_record(account: Account, *, as_json: bool = True) -> dict[str, Any]
         "expire_after": timedelta(seconds=account.expire_after_seconds),
         "timezone": account.timezone,
         "shared_ttl": ttl,
+        "keep_recordings": _storage_time(account.keep_recordings_seconds),
+        "keep_candidates": _storage_time(account.keep_candidates_seconds),
         "sandbox": account.sandbox,
         "brand.display_name": account.branding.get("display_name"),
+        "brand.support_address": account.branding.get("support_address"),
+        "brand.privacy_address": account.branding.get("privacy_address"),
         "brand.colour": account.branding.get("colour"),
         "sees_all_products": account.all_products,
         **settings,
@@ -334,24 +319,6 @@ def _token_record(token: Any) -> dict[str, Any]:
     return {name: getattr(token, name) for name in names}
 
 
-def _restrict_products(
-    session: Session, account: Account, all_products: bool, keys: tuple[str, ...]
-) -> None:
-    account.all_products = all_products
-    session.execute(delete(AccountProduct).where(AccountProduct.account_id == account.id))
-    for product_id in sorted({find_product(session, key).id for key in keys}):
-        session.add(AccountProduct(account_id=account.id, product_id=product_id))
-
-
-def _product_choice(session: Session, account: Account) -> dict[str, Any]:
-    query = select(Product.kind, Product.key).join(
-        AccountProduct, AccountProduct.product_id == Product.id
-    )
-    rows = session.execute(query.where(AccountProduct.account_id == account.id))
-    products = sorted(f"{row.kind}/{row.key}" for row in rows)
-    return {"all_products": account.all_products, "products": products}
-
-
 def _visible_products(session: Session, account: Account) -> list[dict[str, Any]]:
     query = select(Product.key, Product.kind, Product.name).order_by(Product.kind, Product.name)
     return [
@@ -361,3 +328,7 @@ def _visible_products(session: Session, account: Account) -> list[dict[str, Any]
             query.where(*visibility_conditions((kind,), Caller.from_account(account)))
         )
     ]
+
+
+def _storage_time(seconds: int | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)

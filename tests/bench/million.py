@@ -112,6 +112,14 @@ PAGES: dict[str, tuple[str, ...]] = {
     "audit.listing": ("/console/audit/",),
     "accounts.listing": ("/console/accounts/",),
     "accounts.detail": ("/console/accounts/{account}", "/console/accounts/{inactive_account}"),
+    "accounts.setup": ("/console/accounts/{account}/setup",),
+    "account_creation.choose": ("/console/accounts/new?ats=workable",),
+    "account_settings.detail": ("/console/accounts/{account}/settings",),
+    "account_settings.product_choice": ("/console/accounts/{account}/products",),
+    "account_tokens.detail": ("/console/accounts/{account}/tokens",),
+    "account_tokens.confirm_revocation": ("/console/accounts/{account}/tokens/1/revoke",),
+    "usage.listing": ("/console/usage/", "/console/usage/?account={inactive_account}"),
+    "usage.download": ("/console/usage/usage.csv",),
 }
 # `home` only redirects, and no order here has recordings.
 EXCLUDED_ENDPOINTS = {"home", "interviews.media_file", "interviews.download_original"}

@@ -60,6 +60,7 @@ EXEMPT = {
     "rule preview": "reads only",
     "serve": "starts a process",
     "staff list": "reads only",
+    "usage": "reads only",
     "worker": "starts a process",
 }
 

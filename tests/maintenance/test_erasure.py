@@ -46,6 +46,7 @@ PERSONAL_WORDS = (
 )
 # Tables without a column about a candidate. An erasure deletes the stored pages of source_cursors.
 TABLES_WITHOUT_CANDIDATES = {
+    "account_logos",
     "account_products",
     "account_secrets",
     "account_tokens",

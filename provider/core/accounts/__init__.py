@@ -7,9 +7,11 @@ from provider.core.accounts.account import (
     Caller,
     TokenAuthenticator,
 )
+from provider.core.accounts.logo import AccountLogo
 
 __all__ = [
     "Account",
+    "AccountLogo",
     "AccountProduct",
     "AccountToken",
     "Caller",

@@ -41,7 +41,8 @@ class Account(Base):
     options: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     shared_ttl: Mapped[int | None]
     shared_ttl_units: Mapped[str | None] = mapped_column(String(10))  # minutes, days, views
-    branding: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)  # display_name, colour
+    # display_name, colour, support_address, privacy_address, and the file name of the logo
+    branding: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     all_products: Mapped[bool] = mapped_column(default=True)
     sandbox: Mapped[bool] = mapped_column(default=False)
     # The maximum number of callbacks per second to each host of the account; None means no limit.
@@ -61,6 +62,12 @@ class Account(Base):
     def display_name(self) -> str:
         """The name to show to candidates."""
         return str(self.branding.get("display_name") or self.name)
+
+    def change_branding(self, **values: str | None) -> None:
+        """Change what candidates see of the company; None removes a value."""
+        branding = {**self.branding, **values}
+        # A new dict: SQLAlchemy does not notice a change inside the old one.
+        self.branding = {name: value for name, value in branding.items() if value}
 
     def audit_fields(self) -> dict[str, Any]:
         """Return the settings that an entry of the audit log may contain: no secret."""

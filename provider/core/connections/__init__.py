@@ -5,6 +5,7 @@ from provider.core.connections.account_secret import (
     get_previous_secrets,
     get_secrets,
     has_secrets,
+    parse_secret,
     secrets_revision,
     set_secret,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "list_arrivals",
     "matches",
     "open_rules",
+    "parse_secret",
     "reserve",
     "resume_sources",
     "secrets_revision",

@@ -8,10 +8,12 @@ from sqlalchemy import ForeignKey, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.accounts import Account
+from provider.errors import Invalid
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 
 PREVIOUS_SECRET_LIFETIME = timedelta(days=7)
+MAX_SECRET_LENGTH = 4096  # characters
 
 
 class AccountSecret(Base):
@@ -25,6 +27,17 @@ class AccountSecret(Base):
     # The previous secret; a webhook may still be signed with it for some days.
     previous_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     changed_at: Mapped[datetime]
+
+
+def parse_secret(text: str) -> str:
+    """Return a secret without the spaces around it; Invalid for what is not one plain line."""
+    text = text.strip()
+    if not text or not (text.isascii() and text.isprintable()) or len(text) > MAX_SECRET_LENGTH:
+        raise Invalid(
+            f"A secret is one line of at most {MAX_SECRET_LENGTH} plain characters, as the ATS "
+            "shows it"
+        )
+    return text
 
 
 def set_secret(

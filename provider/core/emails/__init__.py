@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from provider.core import colours, labels
+from provider.core.accounts.settings import contact_url
 from provider.core.emails.composition import Draft, compose
 from provider.core.kinds import KINDS
 from provider.core.markdown import markdown_to_text, render_markdown
@@ -91,6 +92,8 @@ def _template_context(order: Order, url: str) -> dict[str, Any]:
             labels.format_duration(order.duration_seconds) if order.duration_seconds else None
         ),
         "expires_at_text": labels.format_datetime(order.expires_at, order.account.timezone),
+        "support_address": order.account.branding.get("support_address"),
+        "privacy_address": order.account.branding.get("privacy_address"),
         "timezone": order.account.timezone,
         "url": url,
     }
@@ -107,7 +110,11 @@ def template_environment(kind_folder: Path) -> Environment:
     )
     translate_templates(environment)
     environment.filters.update(
-        when=labels.format_datetime, markdown=render_markdown, plain=markdown_to_text, wrap=_wrap
+        when=labels.format_datetime,
+        markdown=render_markdown,
+        plain=markdown_to_text,
+        wrap=_wrap,
+        contact_url=contact_url,
     )
     environment.globals["aligned"] = _align
     return environment

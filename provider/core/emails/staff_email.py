@@ -27,12 +27,16 @@ def render_staff_email(
             "accent": colours.fill_colour(None),
             "accent_on_dark": colours.text_colour_on_dark(None),
             "company": company,
+            "support_address": None,
+            "privacy_address": None,
             "name": "",
             "subject": subject,
             "role": link.role,
             "role_description": ROLE_DESCRIPTIONS.get(link.role or "", ""),
             "sender": link.sender,
             "expires_at_text": labels.format_datetime(link.expires_at, TIMEZONE),
+            "support_address": None,
+            "privacy_address": None,
             "url": url,
         }
         environment = template_environment(TEMPLATES_FOLDER)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Self
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, select
+from sqlalchemy import ForeignKey, Index, LargeBinary, String, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.orders.order import Order
@@ -23,7 +23,19 @@ class ErasedOrder(Base):
     """
 
     __tablename__ = "erased_orders"
-    __table_args__ = (Index("ix_erased_orders_account", "account_id", "placed_at"),)
+    __table_args__ = (
+        Index("ix_erased_orders_account", "account_id", "placed_at"),
+        # As those of `orders`, for the usage.
+        Index("ix_erased_orders_usage", "account_id", "product_id", "placed_at"),
+        Index(
+            "ix_erased_orders_completed",
+            "account_id",
+            "product_id",
+            "finished_at",
+            sqlite_where=text("status = 'completed'"),
+            postgresql_where=text("status = 'completed'"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(String(22), unique=True)
@@ -73,8 +85,8 @@ _ERASED_QUERY = CompiledInQuery(
 
 def is_erased(session: Session, secret_box: SecretBox, account_id: int, external_key: str) -> bool:
     """Return whether the data of the order with this external key was erased."""
-    text = _digest_text(account_id, external_key)
-    return bool(_ERASED_QUERY.fetch_all(session, secret_box.blind_indexes(text, _DIGEST_PURPOSE)))
+    digests = secret_box.blind_indexes(_digest_text(account_id, external_key), _DIGEST_PURPOSE)
+    return bool(_ERASED_QUERY.fetch_all(session, digests))
 
 
 def require_not_erased(

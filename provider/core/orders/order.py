@@ -77,6 +77,16 @@ class Order(OrderState, Base):
         Index("ix_orders_waiting", "waiting_for", "id"),
         # All that the figures of a period read.
         Index("ix_orders_placed", "placed_at", "status", "product_id"),
+        # The usage counts an account's orders of a product within a month.
+        Index("ix_orders_usage", "account_id", "product_id", "placed_at"),
+        Index(
+            "ix_orders_completed",
+            "account_id",
+            "product_id",
+            "finished_at",
+            sqlite_where=text("status = 'completed'"),
+            postgresql_where=text("status = 'completed'"),
+        ),
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 

@@ -22,7 +22,7 @@ class Permission(Enum):
     DECIDE_CHECKS = "decide checks, or see a candidate’s details"
     EDIT_PRODUCTS = "publish or archive products"
     MANAGE_DELIVERIES = "send deliveries again"
-    MANAGE_ACCOUNTS = "connect accounts, or change their rules"
+    MANAGE_ACCOUNTS = "create accounts, or change them"
     MANAGE_STAFF = "invite colleagues, or change their roles"
     MANAGE_OWNERS = "make somebody an owner, or change an owner"
 

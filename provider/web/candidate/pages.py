@@ -10,6 +10,8 @@ from flask_wtf.csrf import CSRFError
 from jinja2 import Template
 
 from provider.core import markdown
+from provider.core.accounts.logo import find_logo
+from provider.core.accounts.settings import contact_url
 from provider.core.kinds import KINDS
 from provider.core.orders import DECLINED, PENDING, Order, TimedOrder
 from provider.core.orders.states import SUBMITTED
@@ -36,9 +38,11 @@ from provider.web.rate_limit import limit_by_address
 
 # In the URL of the first page after an invitation: without a cookie there, the browser keeps none.
 COOKIE_CHECK = "cookie-check"
+YEAR_SECONDS = 31_536_000
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
 routes.add_app_template_filter(markdown.render_markdown, "markdown")
+routes.add_app_template_filter(contact_url, "contact_url")
 
 
 @routes.get("/<token>", strict_slashes=False)
@@ -99,7 +103,18 @@ def branding_css(colour: str) -> ResponseReturnValue:
     if not re.fullmatch("[0-9a-f]{6}", colour):
         raise NotFound("There is no such colour")
     response = Response(f":root {{ --accent: #{colour}; }}\n", mimetype="text/css")
-    response.cache_control.public, response.cache_control.max_age = True, 31_536_000
+    response.cache_control.public, response.cache_control.max_age = True, YEAR_SECONDS
+    return response
+
+
+@routes.get("/logo/<file_name>")
+def logo(file_name: str) -> ResponseReturnValue:
+    """Return the logo of an account; its name is made from its content."""
+    with current_services().db.reading() as session:
+        picture = find_logo(session, file_name)
+        response = Response(picture.content, mimetype=picture.content_type)
+    response.cache_control.public, response.cache_control.max_age = True, YEAR_SECONDS
+    response.cache_control.immutable = True
     return response
 
 

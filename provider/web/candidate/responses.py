@@ -41,7 +41,9 @@ def respond_form_expired() -> ResponseReturnValue:
 
 
 def branding_context(account: Account) -> dict[str, object]:
-    """Return the template variables of an account's name and colour."""
+    """Return the template variables of an account's name, colour and logo."""
     colour = str(account.branding.get("colour") or "").removeprefix("#")
     brand_css = url_for("candidate.branding_css", colour=colour) if colour else None
-    return {"account": account, "brand_css": brand_css}
+    logo = account.branding.get("logo")
+    brand_logo = url_for("candidate.logo", file_name=logo) if logo else None
+    return {"account": account, "brand_css": brand_css, "brand_logo": brand_logo}

@@ -1,10 +1,11 @@
-"""Read-only pages of accounts; the `provider account` command creates and changes them."""
+"""The pages that show accounts; `account_…` beside them change what they show."""
 
 from flask import Blueprint, render_template
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from provider.ats import ADAPTERS
+from provider.ats.account_check import check_account
 from provider.ats.account_urls import account_urls
 from provider.ats.settings import Setting
 from provider.core.accounts import Account, AccountToken, Caller
@@ -55,7 +56,33 @@ def detail(account_id: str) -> str:
             urls=_list_urls(account),
             settings=_list_settings(account),
             has_api=ADAPTERS[account.ats].api is not None,
+            logo=account.branding.get("logo"),
             now=current_services().now(),
+        )
+
+
+@routes.get("/<account_id>/setup")
+@requires(Permission.VIEW_ACCOUNTS)
+def setup(account_id: str) -> str:
+    """Show what connects the account: addresses, what is missing, and the next steps."""
+    return render_setup(account_id)
+
+
+def render_setup(account_id: str, token: str | None = None) -> str:
+    """Return the page that connects an account; a new `token` is shown there once."""
+    services = current_services()
+    with services.db.reading() as session:
+        account = find_account(session, account_id)
+        adapter = ADAPTERS[account.ats]
+        return render_template(
+            "console/account_setup.html",
+            account=account,
+            token=token,
+            urls=_list_urls(account),
+            lines=check_account(session, services, account),
+            has_api=adapter.api is not None,
+            has_endpoints=adapter.has_endpoints,
+            needs_callback_token=adapter.has_endpoints and not adapter.returns_token,
         )
 
 

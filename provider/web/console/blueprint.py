@@ -4,6 +4,9 @@ from flask import Blueprint
 
 from provider.errors import ProviderError
 from provider.web.console import (
+    account_creation,
+    account_settings,
+    account_tokens,
     accounts,
     audit,
     authentication,
@@ -22,6 +25,7 @@ from provider.web.console import (
     product_actions,
     products,
     sign_in,
+    usage,
 )
 
 routes = Blueprint("console", __name__, url_prefix="/console")
@@ -43,7 +47,11 @@ for section in (
     products,
     product_actions,
     accounts,
+    account_creation,
+    account_settings,
+    account_tokens,
     connections,
+    usage,
     audit,
 ):
     routes.register_blueprint(section.routes)

@@ -9,7 +9,7 @@ import requests
 from sqlalchemy import func, select
 
 from provider.app import create_app
-from provider.cli.account_settings import change_setting
+from provider.ats.account_settings import change_setting
 from provider.core.accounts import Account
 from provider.core.orders import Candidate, Order, OrderEvent
 from provider.outbox import SUPERSEDED, Attempt, Message
@@ -51,7 +51,7 @@ def change(live_server: LiveServer, **settings: str) -> None:
     with services.db.writing() as session:
         account = session.scalars(select(Account).where(Account.name == "Acme")).one()
         for name, value in settings.items():
-            change_setting(account, services, name, value)
+            change_setting(services.secret_box, account, name, value)
 
 
 def count(live_server: LiveServer, model: type) -> int:

@@ -114,6 +114,26 @@ def test_invitation_has_the_colour_of_the_account() -> None:
     assert "#1a3b5c" not in bodies(parse(render(build_order())))[1]
 
 
+def test_invitation_ends_with_the_addresses_of_the_account() -> None:
+    order = build_order()
+    assert "Help:" not in "".join(bodies(parse(render(order))))
+    order.account.branding = {
+        "support_address": "help@groove.example",
+        "privacy_address": "https://groove.example/privacy?a=1&b=2",
+        "logo": "0123.png",
+    }
+    text, html = bodies(parse(render(order)))
+    assert text.splitlines()[-4:] == [
+        "not read. The link is yours alone, so please do not pass it on.",
+        "",
+        "Help:     help@groove.example",
+        "Privacy:  https://groove.example/privacy?a=1&b=2",
+    ]
+    assert 'Help: <a class="plain" href="mailto:help@groove.example"' in html
+    assert 'href="https://groove.example/privacy?a=1&amp;b=2"' in html
+    assert "<img" not in html
+
+
 def test_invitation_has_the_headers_of_an_automatic_email() -> None:
     email = parse(render(build_order()))
 

@@ -13,10 +13,13 @@ from werkzeug.test import TestResponse
 
 from provider.app import create_app
 from provider.config import Settings
+from provider.core.accounts import Account
+from provider.core.accounts.logo import set_logo
 from provider.core.orders import INVITE, Link, Order, OrderSession
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
+from tests.pictures import make_png
 
 
 @pytest.fixture
@@ -448,3 +451,32 @@ def test_landing_without_branding_has_no_colour_css(
     client: FlaskClient, services: Services, invited: str
 ) -> None:
     assert "/c/colour/" not in open_invitation(client, services, invited).text
+
+
+def test_every_page_has_the_logo_and_the_addresses_of_the_account(
+    client: FlaskClient, services: Services
+) -> None:
+    account_id, _ = factories.create_account(services)
+    product_id = factories.create_test(services)
+    order_id = factories.place_order(services, account_id, product_id)
+    page = open_invitation(client, services, order_id).text
+    assert ("brand-logo" in page, "Help" in page) == (False, False)
+    with services.db.writing() as session:
+        account = session.get_one(Account, account_id)
+        set_logo(session, account, make_png(), services.now())
+        account.change_branding(
+            support_address="help@groove.example",
+            privacy_address="https://groove.example/privacy?a=1&b=2",
+        )
+        logo = account.branding["logo"]
+    paths = ("", "decline")
+    for path in paths:
+        page = client.get(f"/c/o/{order_id}/{path}").text
+        assert f'src="/c/logo/{logo}"' in page, path
+        assert (
+            'Help: <a href="mailto:help@groove.example"><bdi>help@groove.example</bdi></a>' in page
+        )
+        assert 'href="https://groove.example/privacy?a=1&amp;b=2" target="_blank"' in page
+    factories.finish_test(services, order_id)
+    ended = client.get(f"/c/o/{order_id}/").text
+    assert (logo in ended, "help@groove.example" in ended) == (True, True)

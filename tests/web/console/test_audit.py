@@ -1,5 +1,6 @@
 """The console's acts are in the audit log, and the page that shows the log."""
 
+import io
 import re
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -33,6 +34,7 @@ from provider.web.console import pagination
 from tests import check_factories, factories, interview_factories
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
+from tests.pictures import make_png
 from tests.second_step import set_up_second_step
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
 from tests.web.console.test_deliveries import cancelled_orders, park
@@ -292,6 +294,62 @@ def ask_consent(services: Services, console: ConsoleClient) -> str:
     return subject
 
 
+def account_page(services: Services, console: ConsoleClient, page: str, **form: str) -> str:
+    """Create an account and submit the form of one of its pages; return its subject."""
+    subject, _ = create_connection(services)
+    path = f"/console/accounts/{subject.partition(':')[2]}/{page}"
+    seen = re.search(r'name="seen" value="(\w+)"', console.client.get(path).text)
+    succeed(console.submit(path, seen=seen[1] if seen else "", **form))
+    return subject
+
+
+def create_account(services: Services, console: ConsoleClient) -> str:
+    path = "/console/accounts/new?ats=workable"
+    assert console.submit(path, page=path, name="Groove Tech").status_code == 201
+    with services.db.reading() as session:
+        return f"account:{session.scalars(select(Account.public_id)).one()}"
+
+
+def change_account(services: Services, console: ConsoleClient) -> str:
+    return account_page(services, console, "settings", timezone="Europe/Athens")
+
+
+def change_account_products(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services)
+    with services.db.reading() as session:
+        product = session.scalars(select(Product.public_id)).one()
+    path = path.replace("connection", "products")
+    seen = re.search(r'name="seen" value="(\w+)"', console.client.get(path).text)
+    assert seen
+    succeed(console.submit(path, choice="only", product=product, seen=seen[1]))
+    return subject
+
+
+def change_account_logo(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services)
+    file = (io.BytesIO(make_png()), "logo.png")
+    succeed(console.submit(path.replace("connection", "logo"), logo=file))
+    return subject
+
+
+def issue_account_token(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services)
+    assert console.submit(path.replace("connection", "tokens")).status_code == 201
+    return subject
+
+
+def revoke_account_token(services: Services, console: ConsoleClient) -> str:
+    return account_page(services, console, "tokens/1/revoke")
+
+
+def change_account_secret(services: Services, console: ConsoleClient) -> str:
+    return account_page(services, console, "secrets", key="webhook_secret", value="kept-secret")
+
+
+def change_callback_token(services: Services, console: ConsoleClient) -> str:
+    return account_page(services, console, "secrets", key="callback_token", value="kept-secret")
+
+
 def sign_in(services: Services, console: ConsoleClient) -> str:
     succeed(console.sign_in("sam@provider.test", factories.create_staff(services)))
     return "staff:sam@provider.test"
@@ -481,6 +539,16 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "product_actions.perform": {
         Action.PRODUCT_PUBLISHED: publish_product,
         Action.PRODUCT_ARCHIVED: archive_product,
+    },
+    "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
+    "account_settings.save": {Action.ACCOUNT_CHANGED: change_account},
+    "account_settings.save_product_choice": {Action.ACCOUNT_CHANGED: change_account_products},
+    "account_settings.save_logo": {Action.ACCOUNT_CHANGED: change_account_logo},
+    "account_tokens.issue": {Action.ACCOUNT_TOKEN_CREATED: issue_account_token},
+    "account_tokens.revoke": {Action.ACCOUNT_TOKEN_REVOKED: revoke_account_token},
+    "account_tokens.save_secret": {
+        Action.ACCOUNT_SECRET_CHANGED: change_account_secret,
+        Action.ACCOUNT_CALLBACK_TOKEN_CHANGED: change_callback_token,
     },
     "connections.check": {Action.ACCOUNT_CHECKED: check_connection},
     "connections.ask_consent": {Action.ACCOUNT_CONSENT_ASKED: ask_consent},

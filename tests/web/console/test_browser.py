@@ -111,6 +111,15 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "archive": f"/console/products/{product_ids['check']}/archive",
         "accounts": "/console/accounts/",
         "account": f"/console/accounts/{account}",
+        "account setup": f"/console/accounts/{account}/setup",
+        "account settings": f"/console/accounts/{account}/settings",
+        "account tokens": f"/console/accounts/{account}/tokens",
+        "token revocation": f"/console/accounts/{account}/tokens/1/revoke",
+        "account products": f"/console/accounts/{account}/products",
+        "new account": "/console/accounts/new",
+        "new Workable account": "/console/accounts/new?ats=workable",
+        "new PageUp account": "/console/accounts/new?ats=pageup",
+        "usage": "/console/usage/",
         "connection": f"/console/accounts/{_create_connection(services)}/connection",
         "audit log": "/console/audit/",
         "overview": "/console/",
@@ -340,3 +349,43 @@ def test_orders_are_cancelled_together_by_keyboard(page: Page, console: ConsoleS
     checker = AccessibilityChecker(page, in_turn=True)
     checker.check_page("outcome")
     assert checker.problems == []
+
+
+def test_account_is_created_by_keyboard(page: Page, console: ConsoleServer) -> None:
+    console.sign_in(page)
+    page.goto(f"{console.url}/console/accounts/")
+    tab_to(page, "New account")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="New account")).to_be_visible()
+    tab_to(page, "ATS of the customer")
+    page.keyboard.type("Workable")
+    tab_to(page, "Continue")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Account for Workable")).to_be_visible()
+    tab_to(page, "Name")
+    page.keyboard.type("Fabrikam")
+    tab_to(page, "Time zone")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Atlantis")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("is not a time zone")).to_be_visible()
+    field = page.get_by_label("Time zone")
+    expect(field).to_have_attribute("aria-invalid", "true")
+    expect(field).to_have_accessible_description(re.compile("is not a time zone"))
+    tab_to(page, "Time zone")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Europe/Athens")
+    tab_to(page, "Create the account")
+    page.keyboard.press("Enter")
+    token = page.get_by_label("Token", exact=True)
+    expect(token).to_be_focused()
+    expect(token).to_have_value(re.compile(r"prv_[\w-]{43}"))
+    expect(page.get_by_text("has not called with its token yet")).to_be_visible()
+    tab_to(page, "Add the brand")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Settings of Fabrikam")).to_be_visible()
+    tab_to(page, "Support address optional")
+    page.keyboard.type("help@fabrikam.example")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("The settings are saved.")
+    expect(page.get_by_text("help@fabrikam.example")).to_be_visible()

@@ -1,0 +1,295 @@
+"""The settings that every account has: parsers of texts, and the present values as texts."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import nan
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from provider.config import parse_duration
+from provider.core.accounts.account import Account
+from provider.core.email_address import mend_address, split_address
+from provider.core.host_patterns import is_too_broad
+from provider.core.text_cleaning import clean_line
+from provider.errors import Invalid
+
+NONE = "none"  # the text of a setting without a value
+HOST_LABEL_PATTERN = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+HOST_PATTERN = re.compile(rf"(\*\.)?{HOST_LABEL_PATTERN}(\.{HOST_LABEL_PATTERN})*\.?")
+CALLBACK_RATE_RANGE = (0.01, 10_000)  # callbacks per second
+MAX_REQUEST_RATE = 10_000  # calls per second
+MAX_CONTACT_LENGTH = 300  # characters of an e-mail address or a web address
+YES_WORDS, NO_WORDS = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}
+DURATION_UNITS = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+@dataclass(frozen=True)
+class CommonSetting:
+    """A setting of every account. `change` parses a text, Invalid; `read` returns the value's text.
+
+    Only an account whose ATS calls our endpoints uses a setting with `needs_endpoints`.
+    """
+
+    name: str
+    label: str
+    description: str
+    change: Callable[[Account, str], None]
+    read: Callable[[Account], str]
+    can_be_none: bool = False
+    is_switch: bool = False
+    needs_endpoints: bool = False
+
+
+def parse_account_name(text: str) -> str:
+    """Return a name without surrounding space; Invalid if it is empty, long or not one line."""
+    text = clean_line(text).strip()
+    if not 1 <= len(text) <= 100 or not text.isprintable():
+        raise Invalid("An account's name is one line of at most 100 characters")
+    return text
+
+
+def parse_host(text: str) -> str:
+    """Return a host name in lower case; `*.example.com` matches every subdomain."""
+    text = text.strip().lower()
+    if len(text) > 253 or not HOST_PATTERN.fullmatch(text):
+        raise Invalid(f"“{text}” is not a host: write only hooks.example.com or *.example.com")
+    if is_too_broad(text):
+        raise Invalid(f"“{text}” allows too many hosts: write at least two names after the star")
+    return text.rstrip(".")
+
+
+def parse_callback_token(text: str) -> str | None:
+    if text in ("", NONE):
+        return None
+    if not (text.isascii() and text.isprintable()) or " " in text or len(text) > 4096:
+        raise Invalid("callback_token should be one word of plain characters, as the ATS shows it")
+    return text
+
+
+def parse_contact(name: str, text: str) -> str:
+    """Return an e-mail address or a web address, as people may write to it or open it."""
+    address = mend_address(text)
+    parts = split_address(address)
+    if len(address) <= MAX_CONTACT_LENGTH and address.isprintable():
+        if parts and "." in parts[1] and '"' not in address:
+            return address
+        if _is_web_address(address):
+            return address
+    raise Invalid(
+        f"{name} should be an e-mail address, or an address like https://example.com/help, or none"
+    )
+
+
+def contact_url(contact: str) -> str:
+    """Return the target of a link to what `parse_contact` has accepted."""
+    return contact if contact.startswith("https://") else f"mailto:{contact}"
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return False
+    is_plain = not re.search(r"[\s\"<>\\]", text) and parts.username is None
+    return parts.scheme == "https" and text.startswith("https://") and "." in host and is_plain
+
+
+def _set_callback_hosts(account: Account, text: str) -> None:
+    account.callback_hosts = [parse_host(host) for host in text.split(",")]
+
+
+def _set_expire_after(account: Account, text: str) -> None:
+    account.expire_after_seconds = int(parse_duration(text).total_seconds())
+
+
+def _read_expire_after(account: Account) -> str:
+    return _duration_text(account.expire_after_seconds)
+
+
+def _duration_text(seconds: int) -> str:
+    unit, unit_seconds = next(unit for unit in DURATION_UNITS if seconds % unit[1] == 0)
+    return f"{seconds // unit_seconds}{unit}"
+
+
+def _set_timezone(account: Account, text: str) -> None:
+    if text not in available_timezones():
+        raise Invalid(f"“{text}” is not a time zone: write a name like Europe/Athens")
+    account.timezone = text
+
+
+def _set_shared_ttl(account: Account, text: str) -> None:
+    match = re.fullmatch(r"(\d{1,6})\s+(minutes|days|views)", text)
+    if text != NONE and (not match or int(match[1]) == 0):
+        raise Invalid("shared_ttl should look like 120 minutes, 3 days, 3 views or none")
+    account.shared_ttl = int(match[1]) if match else None
+    account.shared_ttl_units = match[2] if match else None
+
+
+def _read_shared_ttl(account: Account) -> str:
+    return f"{account.shared_ttl} {account.shared_ttl_units}" if account.shared_ttl else NONE
+
+
+def _set_callback_rate(account: Account, text: str) -> None:
+    try:
+        rate = None if text == NONE else float(text)
+    except ValueError:
+        rate = nan
+    if rate is not None and not CALLBACK_RATE_RANGE[0] <= rate <= CALLBACK_RATE_RANGE[1]:
+        raise Invalid(
+            "callback_rate should be a number of callbacks per second, 0.01 to 10000, or none"
+        )
+    account.callback_rate = rate
+
+
+def _set_request_rate(account: Account, text: str) -> None:
+    rate = int(text) if re.fullmatch("[0-9]{1,5}", text) else 0
+    if text != NONE and not 1 <= rate <= MAX_REQUEST_RATE:
+        raise Invalid(
+            "request_rate should be a whole number of calls per second, 1 to 10000, or none"
+        )
+    account.request_rate = rate or None
+
+
+def _set_sandbox(account: Account, text: str) -> None:
+    if text.lower() not in YES_WORDS | NO_WORDS:
+        raise Invalid(f"sandbox should be yes or no, not “{text}”")
+    account.sandbox = text.lower() in YES_WORDS
+
+
+def _set_display_name(account: Account, text: str) -> None:
+    account.change_branding(display_name=None if text in ("", NONE) else parse_account_name(text))
+
+
+def _set_colour(account: Account, text: str) -> None:
+    if text != NONE and not re.fullmatch(r"#[0-9a-fA-F]{6}", text):
+        raise Invalid("brand.colour should look like #0a5cff, or none")
+    account.change_branding(colour=None if text == NONE else text.lower())
+
+
+def _contact_setting(name: str, label: str, description: str) -> CommonSetting:
+    def change(account: Account, text: str) -> None:
+        value = None if text in ("", NONE) else parse_contact(f"brand.{name}", text)
+        account.change_branding(**{name: value})
+
+    return CommonSetting(
+        f"brand.{name}", label, description, change, _branding_reader(name), can_be_none=True
+    )
+
+
+def _branding_reader(name: str) -> Callable[[Account], str]:
+    return lambda account: str(account.branding.get(name) or NONE)
+
+
+def _storage_setting(name: str, label: str, description: str) -> CommonSetting:
+    column = f"{name}_seconds"
+
+    def change(account: Account, text: str) -> None:
+        seconds = None if text in ("", NONE) else int(parse_duration(text).total_seconds())
+        setattr(account, column, seconds)
+
+    def read(account: Account) -> str:
+        seconds = getattr(account, column)
+        return NONE if seconds is None else _duration_text(seconds)
+
+    return CommonSetting(name, label, description, change, read, can_be_none=True)
+
+
+COMMON_SETTINGS: dict[str, CommonSetting] = {
+    setting.name: setting
+    for setting in (
+        _storage_setting(
+            "keep_recordings",
+            "Recordings are stored",
+            "how long after the end of an order, like 180d; empty: until somebody erases them",
+        ),
+        _storage_setting(
+            "keep_candidates",
+            "Candidates are stored",
+            "how long after the end of an order, like 104w; empty: until somebody erases them",
+        ),
+        CommonSetting(
+            "callback_hosts",
+            "Callback hosts",
+            "hosts to which callbacks may go, comma-separated, like *.example.com",
+            _set_callback_hosts,
+            lambda account: ",".join(account.callback_hosts) or NONE,
+            needs_endpoints=True,
+        ),
+        CommonSetting(
+            "callback_rate",
+            "Callback rate",
+            "at most so many callbacks per second to each host, 0.01 to 10000; empty for no limit",
+            _set_callback_rate,
+            lambda account: f"{account.callback_rate:g}" if account.callback_rate else NONE,
+            can_be_none=True,
+            needs_endpoints=True,
+        ),
+        CommonSetting(
+            "request_rate",
+            "Request rate",
+            "at most so many calls of the ATS per second, 1 to 10000; empty for no limit",
+            _set_request_rate,
+            lambda account: str(account.request_rate or NONE),
+            can_be_none=True,
+            needs_endpoints=True,
+        ),
+        CommonSetting(
+            "expire_after",
+            "Time to start",
+            "how long a candidate has to start, like 12h, 7d or 2w",
+            _set_expire_after,
+            _read_expire_after,
+        ),
+        CommonSetting(
+            "timezone",
+            "Time zone",
+            "of the times in e-mails, pages and reports, like Europe/Athens",
+            _set_timezone,
+            lambda account: account.timezone,
+        ),
+        CommonSetting(
+            "shared_ttl",
+            "Lifetime of shared links",
+            "like 120 minutes, 30 days or 3 views; empty if they never expire",
+            _set_shared_ttl,
+            _read_shared_ttl,
+            can_be_none=True,
+        ),
+        CommonSetting(
+            "sandbox",
+            "Sandbox",
+            "an account for trials, which sees samples too",
+            _set_sandbox,
+            lambda account: "yes" if account.sandbox else "no",
+            is_switch=True,
+        ),
+        CommonSetting(
+            "brand.display_name",
+            "Name for candidates",
+            "the name that candidates read; empty for the account's name",
+            _set_display_name,
+            _branding_reader("display_name"),
+            can_be_none=True,
+        ),
+        _contact_setting(
+            "support_address",
+            "Support address",
+            "an e-mail address or a web page where candidates get help",
+        ),
+        _contact_setting(
+            "privacy_address",
+            "Privacy address",
+            "an e-mail address or a web page for questions about personal data",
+        ),
+        CommonSetting(
+            "brand.colour",
+            "Colour",
+            "of buttons and bars, like #0a5cff; empty for the standard colour",
+            _set_colour,
+            _branding_reader("colour"),
+            can_be_none=True,
+        ),
+    )
+}
