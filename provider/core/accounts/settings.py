@@ -199,16 +199,6 @@ def _storage_setting(name: str, label: str, description: str) -> CommonSetting:
 COMMON_SETTINGS: dict[str, CommonSetting] = {
     setting.name: setting
     for setting in (
-        _storage_setting(
-            "keep_recordings",
-            "Recordings are stored",
-            "how long after the end of an order, like 180d; empty: until somebody erases them",
-        ),
-        _storage_setting(
-            "keep_candidates",
-            "Candidates are stored",
-            "how long after the end of an order, like 104w; empty: until somebody erases them",
-        ),
         CommonSetting(
             "callback_hosts",
             "Callback hosts",
@@ -256,6 +246,16 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             _set_shared_ttl,
             _read_shared_ttl,
             can_be_none=True,
+        ),
+        _storage_setting(
+            "keep_recordings",
+            "Recordings are stored",
+            "how long after the end of an order, like 180d; empty: until somebody erases them",
+        ),
+        _storage_setting(
+            "keep_candidates",
+            "Candidates are stored",
+            "how long after the end of an order, like 104w; empty: until somebody erases them",
         ),
         CommonSetting(
             "sandbox",
