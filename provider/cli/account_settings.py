@@ -10,6 +10,7 @@ from provider.ats import ADAPTERS
 from provider.ats.settings import YesNo
 from provider.config import parse_duration
 from provider.core.accounts import Account
+from provider.core.accounts.email_policy import set_candidate_emails, set_reminders
 from provider.core.host_patterns import is_too_broad
 from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
@@ -142,6 +143,8 @@ SETTERS: dict[str, Callable[[Account, str], None]] = {
     "timezone": _set_timezone,
     "shared_ttl": _set_shared_ttl,
     "sandbox": _set_sandbox,
+    "candidate_emails": set_candidate_emails,
+    "reminders": set_reminders,
     "brand.display_name": _set_display_name,
     "brand.colour": _set_colour,
 }

@@ -28,6 +28,7 @@ from provider.cli.common import (
 )
 from provider.cli.products import find_product
 from provider.core.accounts import Account, AccountProduct, Caller
+from provider.core.accounts.email_policy import read_candidate_emails, read_reminders
 from provider.core.audit import Action
 from provider.core.connections.resume import resume_api
 from provider.core.products import Product
@@ -304,6 +305,8 @@ def _account_record(account: Account, *, as_json: bool = True) -> dict[str, Any]
         "timezone": account.timezone,
         "shared_ttl": ttl,
         "sandbox": account.sandbox,
+        "candidate_emails": read_candidate_emails(account),
+        "reminders": read_reminders(account),
         "brand.display_name": account.branding.get("display_name"),
         "brand.colour": account.branding.get("colour"),
         "sees_all_products": account.all_products,

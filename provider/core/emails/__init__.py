@@ -24,9 +24,18 @@ TEXT_WIDTH = 68  # characters of a line in the text part
 # The subject of each e-mail of every kind, by template. The folder `templates` has the bodies as
 # text and HTML; the words that differ by kind are `KindTexts`. A kind's folder has the e-mails of
 # that kind alone.
-EMAIL_SUBJECTS = {"invitation": gettext_noop("%(company)s: your %(noun)s")}
+EMAIL_SUBJECTS = {
+    "invitation": gettext_noop("%(company)s: your %(noun)s"),
+    "reminder": gettext_noop("%(company)s: a reminder of your %(noun)s"),
+    "completion": gettext_noop("%(company)s: your %(noun)s is complete"),
+    "decline": gettext_noop("%(company)s: you have declined the %(noun)s"),
+    "expiry": gettext_noop("%(company)s: the time for your %(noun)s is over"),
+}
 # The subject for an order that names a job, where it differs.
-SUBJECTS_WITH_JOB = {"invitation": gettext_noop("%(company)s: your %(noun)s for %(job)s")}
+SUBJECTS_WITH_JOB = {
+    "invitation": gettext_noop("%(company)s: your %(noun)s for %(job)s"),
+    "reminder": gettext_noop("%(company)s: a reminder of your %(noun)s for %(job)s"),
+}
 
 
 def render_email(
@@ -46,7 +55,7 @@ def render_email(
     """
     # No account or product has a language yet.
     with use_language(DEFAULT_LANGUAGE):
-        context = {**_template_context(order, url), **(kind_context or {})}
+        context = {**_template_context(order, url, now), **(kind_context or {})}
         context["subject"] = subject = _render_subject(template, order, context)
         environment = template_environment(KINDS[order.kind].emails_folder)
         text, html = (
@@ -74,7 +83,7 @@ def _render_subject(template: str, order: Order, context: Mapping[str, Any]) -> 
     )
 
 
-def _template_context(order: Order, url: str) -> dict[str, Any]:
+def _template_context(order: Order, url: str, now: datetime) -> dict[str, Any]:
     colour = order.account.branding.get("colour")
     return {
         "accent": colours.fill_colour(colour),
@@ -88,6 +97,10 @@ def _template_context(order: Order, url: str) -> dict[str, Any]:
             labels.format_duration(order.duration_seconds) if order.duration_seconds else None
         ),
         "expires_at_text": labels.format_datetime(order.expires_at, order.account.timezone),
+        # An order that waits for the staff, or was reopened since, has no end.
+        "happened_at_text": labels.format_datetime(
+            order.finished_at or now, order.account.timezone
+        ),
         "timezone": order.account.timezone,
         "url": url,
     }

@@ -7,7 +7,7 @@ append messages about the change in the same transaction.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sqlalchemy import (
     JSON,
@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validat
 
 from provider import logging_config, outbox
 from provider.core.accounts import Account
+from provider.core.accounts.email_policy import EmailPolicy
 from provider.core.orders.candidate import Candidate
 from provider.core.orders.evidence import Evidence
 from provider.core.orders.given_time import ARRIVAL_GRACE
@@ -79,6 +80,9 @@ class Order(OrderState, Base):
         Index("ix_orders_placed", "placed_at", "status", "product_id"),
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
+
+    # Whether the candidate is told of the arrival before the staff complete the order.
+    is_receipt_sent_at_submission: ClassVar[bool] = False
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(
@@ -206,6 +210,11 @@ class Order(OrderState, Base):
         self.append_message(
             session, outbox.EMAIL, topic=template, payload={"order": self.public_id}, now=now
         )
+
+    def tell_candidate(self, session: Session, template: str, now: datetime) -> None:
+        """Enqueue one of CANDIDATE_EMAILS if the account's settings want it."""
+        if template in EmailPolicy.from_options(self.account.options).candidate_emails:
+            self.enqueue_email(session, template, now)
 
     def append_message(
         self,

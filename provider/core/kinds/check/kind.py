@@ -31,6 +31,7 @@ KIND = Kind(
         reassurance=_(
             "Nothing is checked before you have given your consent. Looking first is safe."
         ),
+        receipt=_("Your background check is complete."),
     ),
     find_warnings=content.find_warnings,
     folder=Path(__file__).parent,

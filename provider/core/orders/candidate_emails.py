@@ -1,0 +1,18 @@
+"""The subscriber of status changes that tells the candidate, by an e-mail."""
+
+from sqlalchemy.orm import Session
+
+from provider.core.accounts.email_policy import COMPLETION, DECLINE, EXPIRY
+from provider.core.orders.order import StatusChange
+from provider.core.orders.states import COMPLETED, DECLINED, EXPIRED
+
+# The templates. A candidate is not told that an order was cancelled: staff say so themselves.
+TEMPLATES = {COMPLETED: COMPLETION, DECLINED: DECLINE, EXPIRED: EXPIRY}
+
+
+def enqueue_candidate_email(session: Session, change: StatusChange) -> None:
+    """Append the e-mail to the candidate that the account's settings want."""
+    template = TEMPLATES.get(change.new_status)
+    if template is None or (template == COMPLETION and change.order.is_receipt_sent_at_submission):
+        return
+    change.order.tell_candidate(session, template, change.changed_at)
