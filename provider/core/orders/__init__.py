@@ -22,6 +22,7 @@ from provider.core.orders.order import (
 )
 from provider.core.orders.person import is_order_of_person, orders_of_person
 from provider.core.orders.placement import Placement, place
+from provider.core.orders.reminders import SEND_REMINDERS
 from provider.core.orders.states import (
     CANCELLED,
     COMPLETED,
@@ -54,6 +55,7 @@ __all__ = [
     "PROGRESS_STATES",
     "REPORT",
     "RULE_KEY_PREFIX",
+    "SEND_REMINDERS",
     "SHARED",
     "STATUSES",
     "SUBSCRIBERS_KEY",

@@ -75,6 +75,12 @@ class Order(OrderState, Base):
             sqlite_where=text("progress = 'started'"),
             postgresql_where=text("progress = 'started'"),
         ),
+        Index(
+            "ix_orders_reminder",
+            "reminder_at",
+            sqlite_where=text("reminder_at IS NOT NULL"),
+            postgresql_where=text("reminder_at IS NOT NULL"),
+        ),
         Index("ix_orders_waiting", "waiting_for", "id"),
         # All that the figures of a period read.
         Index("ix_orders_placed", "placed_at", "status", "product_id"),
@@ -110,6 +116,9 @@ class Order(OrderState, Base):
     # An attempt is not closed before, because something that was begun in time is still arriving.
     held_open_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    # The next reminder: when it is due, and which one of the account's policy it is.
+    reminder_at: Mapped[datetime | None]
+    reminder_lead_seconds: Mapped[int | None]
 
     account: Mapped[Account] = relationship()
     product: Mapped[Product] = relationship()
@@ -201,10 +210,20 @@ class Order(OrderState, Base):
             self.expire(session, now)
 
     def invite(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Create the invitation link if there is none, and enqueue the invitation."""
+        """Create the invitation link if there is none, and enqueue the invitation.
+
+        The reminders before the deadline begin again.
+        """
         if not any(link.purpose == INVITE and not link.revoked_at for link in self.links):
             session.add(Link.create(secret_box, self, INVITE, now))
         self.enqueue_email(session, "invitation", now)
+        self.schedule_reminder(now)
+
+    def schedule_reminder(self, now: datetime) -> None:
+        """Set the next reminder before the deadline. Whoever changes the deadline calls this."""
+        policy = EmailPolicy.from_options(self.account.options)
+        reminder = policy.next_reminder(self.expires_at, now)
+        self.reminder_at, self.reminder_lead_seconds = reminder or (None, None)
 
     def enqueue_email(self, session: Session, template: str, now: datetime) -> None:
         self.append_message(
@@ -351,6 +370,7 @@ class Order(OrderState, Base):
             progress or self.progress,
             revision=self.revision + 1,
             finished_at=now if status in FINAL_STATUSES else None,
+            reminder_at=None,
             **columns,
         )
         self.record_event(session, status if status != PENDING else "reopened", actor, now, note)

@@ -8,8 +8,10 @@ from sqlalchemy.orm import Session, joinedload
 
 from provider.config import Settings
 from provider.core import emails
+from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.emails.staff_email import render_staff_email
 from provider.core.orders import INVITE, Link, Order
+from provider.core.orders.reminders import REMINDER, unwanted_reason
 from provider.core.staff import STAFF_TOPICS, StaffLink
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
@@ -58,10 +60,25 @@ class EmailDelivery:
         return replace(outcome, status_code=code, error=text)
 
 
+def _load_order(session: Session, claim: Claim) -> Order:
+    return session.scalars(_ORDER_QUERY.where(Order.public_id == claim.subject)).one()
+
+
 def _token_source(settings: Settings) -> TokenSource | None:
     if settings.mail_token_command or settings.mail_token_file:
         return TokenSource(settings.mail_token_command, settings.mail_token_file)
     return None
+
+
+@dataclass(frozen=True)
+class EmailNotSent:
+    """A reminder that comes too late, or in the quiet hours; the outcome says so."""
+
+    outcome: Outcome
+    body: None = None
+
+    def send(self) -> Outcome:
+        return self.outcome
 
 
 class EmailChannel(Channel):
@@ -72,15 +89,33 @@ class EmailChannel(Channel):
     max_claims = 1  # rendering one takes about 10 ms
     has_private_responses = True
 
-    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[EmailDelivery | Exception]:
+    def prepare(
+        self, session: Session, claims: Sequence[Claim]
+    ) -> list[EmailDelivery | EmailNotSent | Exception]:
         return [prepare_or_error(self._prepare, session, claim) for claim in claims]
 
-    def _prepare(self, session: Session, claim: Claim) -> EmailDelivery:
+    def _prepare(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
+        if claim.topic == REMINDER and (outcome := self._outcome_without_sending(session, claim)):
+            return EmailNotSent(outcome)
         stored_body = claim.get_body(self.services.secret_box)
         if stored_body is not None:
             return EmailDelivery(self.services, claim.public_id, stored_body)
         render = self._render_to_staff if claim.topic in STAFF_TOPICS.values() else self._render
         return EmailDelivery(self.services, claim.public_id, render(session, claim))
+
+    def _outcome_without_sending(self, session: Session, claim: Claim) -> Outcome | None:
+        """Return the outcome of a reminder that must not be sent now.
+
+        A reminder may wait for hours for a mail server that does not answer.
+        """
+        now = self.services.now()
+        order = _load_order(session, claim)
+        if reason := unwanted_reason(order, now):
+            return Outcome("not_needed", response_excerpt=reason, is_sent=False)
+        if quiet_until := quiet_hours_end(now, order.account.timezone):
+            text = "Nothing was sent: a reminder waits for the end of the quiet hours"
+            return Outcome("retry", quiet_until - now, error=text, is_sent=False)
+        return None
 
     def _render_to_staff(self, session: Session, claim: Claim) -> bytes:
         services = self.services
@@ -94,7 +129,7 @@ class EmailChannel(Channel):
         )
 
     def _render(self, session: Session, claim: Claim) -> bytes:
-        order = session.scalars(_ORDER_QUERY.where(Order.public_id == claim.subject)).one()
+        order = _load_order(session, claim)
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
         return emails.render_email(
