@@ -46,6 +46,7 @@ OUTCOME_LABELS = {
     "retry": "Try again later",
     "rejected": "Rejected",
     "not_needed": "No longer needed",
+    "bounced": "Came back",
 }
 EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "pending": "Waiting for the candidate",
@@ -122,7 +123,7 @@ LABELS: dict[str, dict[str, Any]] = {
 # Pages show a tone by a shape and a colour, because some people cannot tell colours apart.
 _GOOD = {"completed", "passed", "sent", "delivered", "published"}
 _BEST = {"excelled"}
-_BAD = {"failed", "parked", "rejected"}
+_BAD = {"failed", "parked", "rejected", "bounced"}
 _WARN: set[str] = set()
 _INFO = {"consented", "started", "submitted", "opened", "reopened"}
 _WAIT = {"pending", "waiting", "invited", "draft", "placed", "retry"}

@@ -12,6 +12,7 @@ from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.given_time import GivenTime
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
+    INVITATION,
     RULE_KEY_PREFIX,
     SUBSCRIBERS_KEY,
     Order,
@@ -49,6 +50,7 @@ __all__ = [
     "EXPIRED",
     "EXPIRE_ORDERS",
     "FINAL_STATUSES",
+    "INVITATION",
     "INVITE",
     "PDF",
     "PENDING",

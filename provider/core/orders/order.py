@@ -48,6 +48,7 @@ from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 
+INVITATION = "invitation"  # the template
 RULE_KEY_PREFIX = "rule:"  # of the external key of an order that a rule placed
 
 
@@ -80,6 +81,12 @@ class Order(OrderState, Base):
             "reminder_at",
             sqlite_where=text("reminder_at IS NOT NULL"),
             postgresql_where=text("reminder_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_orders_bounced",
+            "id",
+            sqlite_where=text("bounced_at IS NOT NULL"),
+            postgresql_where=text("bounced_at IS NOT NULL"),
         ),
         Index("ix_orders_waiting", "waiting_for", "id"),
         # All that the figures of a period read.
@@ -119,6 +126,8 @@ class Order(OrderState, Base):
     # The next reminder: when it is due, and which one of the account's policy it is.
     reminder_at: Mapped[datetime | None]
     reminder_lead_seconds: Mapped[int | None]
+    # When the newest invitation bounced; None once another was sent, or it was delivered after all.
+    bounced_at: Mapped[datetime | None]
 
     account: Mapped[Account] = relationship()
     product: Mapped[Product] = relationship()
@@ -177,6 +186,10 @@ class Order(OrderState, Base):
         """Return variables of this kind for the candidate's pages and e-mails."""
         return {}
 
+    def fill_sample(self, secret_box: SecretBox, now: datetime) -> None:
+        """Add what `kind_context` needs to an order that no database has, for a sample e-mail."""
+        return
+
     @property
     def is_waiting_for_candidate(self) -> bool:
         """Whether the candidate has not started; then the order expires at `expires_at`."""
@@ -216,7 +229,7 @@ class Order(OrderState, Base):
         """
         if not any(link.purpose == INVITE and not link.revoked_at for link in self.links):
             session.add(Link.create(secret_box, self, INVITE, now))
-        self.enqueue_email(session, "invitation", now)
+        self.enqueue_email(session, INVITATION, now)
         self.schedule_reminder(now)
 
     def schedule_reminder(self, now: datetime) -> None:
@@ -225,14 +238,45 @@ class Order(OrderState, Base):
         reminder = policy.next_reminder(self.expires_at, now)
         self.reminder_at, self.reminder_lead_seconds = reminder or (None, None)
 
+    @property
+    def is_invitation_bounced(self) -> bool:
+        """Whether the newest invitation bounced, and the candidate has not come another way."""
+        return self.bounced_at is not None and self.progress == INVITED
+
+    def record_bounce(
+        self, session: Session, message: str, template: str, reason: str, now: datetime
+    ) -> None:
+        """Record that an e-mail came back; `message` is its public id in the outbox."""
+        is_invitation = template == INVITATION
+        event = "invitation bounced" if is_invitation else "email bounced"
+        self.record_event(session, event, "system", now, reason)
+        if is_invitation and message == self._newest_invitation(session):
+            self.bounced_at = now
+
+    def _newest_invitation(self, session: Session) -> str | None:
+        query = select(outbox.Message.public_id).where(
+            outbox.Message.queue == self.queue_name(outbox.EMAIL),
+            outbox.Message.ordering_key == self.public_id,
+            outbox.Message.topic == INVITATION,
+        )
+        return session.scalar(query.order_by(outbox.Message.id.desc()).limit(1))
+
     def enqueue_email(self, session: Session, template: str, now: datetime) -> None:
+        if template == INVITATION:
+            self.bounced_at = None
         self.append_message(
             session, outbox.EMAIL, topic=template, payload={"order": self.public_id}, now=now
         )
 
     def tell_candidate(self, session: Session, template: str, now: datetime) -> None:
-        """Enqueue one of CANDIDATE_EMAILS if the account's settings want it."""
-        if template in EmailPolicy.from_options(self.account.options).candidate_emails:
+        """Enqueue one of CANDIDATE_EMAILS if the account's settings want it.
+
+        Nothing more is sent to an address from which the invitation bounced.
+        """
+        if (
+            not self.is_invitation_bounced
+            and template in EmailPolicy.from_options(self.account.options).candidate_emails
+        ):
             self.enqueue_email(session, template, now)
 
     def append_message(

@@ -43,11 +43,16 @@ def remind(session: Session, order: Order, now: datetime) -> bool:
     """Enqueue the reminder that is due, and set the next one; return whether one was enqueued.
 
     Quiet hours move a reminder to their end. A reminder is dropped if the account's policy no
-    longer has it, the deadline was moved or has passed, or the candidate has started.
+    longer has it, the deadline was moved or has passed, the candidate has started, or the
+    invitation bounced.
     """
     policy = EmailPolicy.from_options(order.account.options)
     lead = order.reminder_lead_seconds or 0
-    can_start = order.is_waiting_for_candidate and now < order.expires_at
+    can_start = (
+        order.is_waiting_for_candidate
+        and now < order.expires_at
+        and not order.is_invitation_bounced
+    )
     is_due = (
         can_start
         and lead in policy.reminder_leads

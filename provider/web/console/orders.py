@@ -21,6 +21,7 @@ from provider.core.orders import (
     Order,
     has_email,
 )
+from provider.core.orders.candidate_emails import has_bounced_invitation
 from provider.core.orders.states import STAFF
 from provider.core.products import Product
 from provider.core.staff import Permission
@@ -111,6 +112,7 @@ def _filter_choices(session: Session) -> dict[str, list[tuple[str, str]]]:
             for value in WAITING_FOR
             if value in waited_for_values()
         ],
+        "invitation": [("bounced", "Could not be delivered")],
         "account": list_account_names(session),
         "product": [(row.public_id, row.name) for row in session.execute(products)],
     }
@@ -133,9 +135,17 @@ def _find_page(
     email = request.args.get("email", "").strip()
     if email:
         query = query.where(has_email(services.secret_box, email))
+    if filters["invitation"]:
+        query = query.where(has_bounced_invitation())
     if filters["waiting_for"]:
         query = query.where(Order.waiting_for == filters["waiting_for"])
-    if not conditions or filters["status"] or filters["waiting_for"] or email:
+    if (
+        not conditions
+        or filters["status"]
+        or filters["waiting_for"]
+        or filters["invitation"]
+        or email
+    ):
         return paginate(session, query.where(*conditions), NEWEST_FIRST)
     # The indexes contain the status. The conditions stand in the partitions alone: repeated in the
     # outer query, they would make SQLite choose a slower plan.
