@@ -52,7 +52,9 @@ def preview(template: str, kind: str, account_name: str | None, as_html: bool) -
 @email.command()
 @click.argument("address", metavar="ADDRESS")
 @click.option("--template", default="invitation", show_default=True, metavar="TEMPLATE")
-@click.option("--kind", default="assessment", show_default=True, type=click.Choice(list(KINDS)))
+@click.option(
+    "--kind", default=next(iter(KINDS)), show_default=True, type=click.Choice(list(KINDS))
+)
 @click.option("--account", "account_name", metavar="NAME", help="With this account's name.")
 def test(address: str, template: str, kind: str, account_name: str | None) -> None:
     """Send one sample to ADDRESS through the mail server, and print the server's answer."""
