@@ -52,8 +52,8 @@ def test_bounce_of_an_invitation_is_recorded_once(
 ) -> None:
     order, message = send_invitation(services)
     raw_email = about(report, message)
-    first = run("email", "bounce", stdin=raw_email.decode())
-    assert first.stdout.startswith(f"Recorded on order {order}: The ")
+    first = run("email", "bounce", stdin=raw_email.decode()).stdout.splitlines()[-1]
+    assert first.startswith(f"Recorded on order {order}: The ")
     assert "before" in run("email", "bounce", stdin=raw_email.decode()).stdout
     assert len(bounce_notes(services, order)) == 1
     with services.db.reading() as session:
