@@ -234,7 +234,7 @@ def test_order_is_logged_from_request_to_delivery_without_names(
     lines = [json.loads(line) for line in text.splitlines()]
     steps = [line.get("type") or line["topic"] for line in lines if line["order"] == order]
     assert steps[:3] == ["placed", "opened", "declined"]
-    assert sorted(steps[3:]) == ["invitation", "status"]
+    assert sorted(steps[3:]) == ["decline", "invitation", "status"]
     assert len(steps) == len(lines)
     private_values = [
         token,

@@ -1,4 +1,7 @@
-"""The subscribers of status changes that tell an ATS: by callbacks, and by writers of its API."""
+"""The subscribers of status changes that tell an ATS: by callbacks, and by writers of its API.
+
+The program's list of subscribers has the e-mails to candidates, too.
+"""
 
 from datetime import datetime
 from urllib.parse import urlsplit
@@ -11,6 +14,7 @@ from provider.ats import ADAPTERS
 from provider.ats.api import CANDIDATE_KEY, PLACED
 from provider.core.accounts import Account
 from provider.core.orders import FINAL_STATUSES, Order, OrderEvent, StatusChange, StatusSubscriber
+from provider.core.orders.candidate_emails import enqueue_candidate_email
 
 
 def enqueue_callback(session: Session, change: StatusChange) -> None:
@@ -102,4 +106,8 @@ def _has_ended_before(session: Session, order: Order) -> bool:
     return session.scalar(query.limit(1)) is not None
 
 
-STATUS_SUBSCRIBERS: tuple[StatusSubscriber, ...] = (enqueue_callback, enqueue_writers)
+STATUS_SUBSCRIBERS: tuple[StatusSubscriber, ...] = (
+    enqueue_callback,
+    enqueue_writers,
+    enqueue_candidate_email,
+)

@@ -66,5 +66,9 @@ main.add_lazy_commands(
     "provider.cli.people", person="Candidates, each known by an e-mail address within an account."
 )
 main.add_lazy_commands(
+    "provider.cli.emails",
+    email="E-mails: previews, a test of the mail server, and e-mails that came back.",
+)
+main.add_lazy_commands(
     "provider.cli.deliveries", delivery="Deliveries: callbacks, e-mails and video processing."
 )

@@ -24,6 +24,7 @@ from provider.cli.common import (
 )
 from provider.cli.products import find_product
 from provider.core.accounts import Account, Caller
+from provider.core.accounts.email_policy import read_candidate_emails, read_reminders
 from provider.core.audit import Action
 from provider.core.products import Product
 from provider.core.products.choice import choose_products, describe_choice
@@ -303,6 +304,8 @@ def _account_record(account: Account, *, as_json: bool = True) -> dict[str, Any]
         "keep_recordings": _storage_time(account.keep_recordings_seconds),
         "keep_candidates": _storage_time(account.keep_candidates_seconds),
         "sandbox": account.sandbox,
+        "candidate_emails": read_candidate_emails(account),
+        "reminders": read_reminders(account),
         "brand.display_name": account.branding.get("display_name"),
         "brand.support_address": account.branding.get("support_address"),
         "brand.privacy_address": account.branding.get("privacy_address"),

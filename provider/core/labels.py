@@ -46,6 +46,7 @@ OUTCOME_LABELS = {
     "retry": "Try again later",
     "rejected": "Rejected",
     "not_needed": "No longer needed",
+    "bounced": "Came back",
 }
 EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "pending": "Waiting for the candidate",
@@ -74,6 +75,12 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "extended": "Deadline extended",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
+    "reminder": "Reminder",
+    "completion": "Receipt",
+    "decline": "Confirmation of the refusal",
+    "expiry": "Time is over",
+    "invitation bounced": "Invitation bounced",
+    "email bounced": "E-mail bounced",
     "staff invitation": "Invitation of a colleague",
     "staff reset": "New password for staff",
     "extension": "New deadline",
@@ -130,7 +137,7 @@ LABELS: dict[str, dict[str, Any]] = {
 # Pages show a tone by a shape and a colour, because some people cannot tell colours apart.
 _GOOD = {"completed", "passed", "sent", "delivered", "published"}
 _BEST = {"excelled"}
-_BAD = {"failed", "parked", "rejected"}
+_BAD = {"failed", "parked", "rejected", "bounced"}
 _WARN: set[str] = set()
 _INFO = {"consented", "started", "submitted", "opened", "reopened"}
 _WAIT = {"pending", "waiting", "invited", "draft", "placed", "retry"}

@@ -109,7 +109,7 @@ class Dispatcher:
         try:
             with self.services.db.writing(separate_commit=True) as session:
                 now = self.services.now()
-                valid_leases = outbox.settle(session, results, now)
+                valid_leases = self._settle(session, results, now)
                 cycle = self._policy.decide(session, queues, results, valid_leases, now)
                 deliveries = [
                     delivery
@@ -126,6 +126,22 @@ class Dispatcher:
         for delivery in deliveries:
             self._submit(delivery)
         return len(deliveries)
+
+    def _settle(
+        self, session: Session, results: Sequence[AttemptResult], now: datetime
+    ) -> set[str]:
+        """Settle attempts, and let their channels record what the outcomes say."""
+        results_by_channel: dict[str, list[AttemptResult]] = {}
+        for result in results:
+            name = QueueName.parse(result.claim.queue).channel
+            results_by_channel.setdefault(name, []).append(result)
+        for name, channel_results in results_by_channel.items():
+            self._channels[name].lock_subjects(session, channel_results)
+        valid_leases = outbox.settle(session, results, now)
+        for name, channel_results in results_by_channel.items():
+            settled = [result for result in channel_results if result.claim.lease in valid_leases]
+            self._channels[name].record_outcomes(session, settled, now)
+        return valid_leases
 
     def rate_limit_expires_at(self) -> datetime | None:
         """Return when the first rate-limited queue may send again, or None."""

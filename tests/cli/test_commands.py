@@ -363,6 +363,8 @@ def test_account_set_changes_every_setting(run: Run, services: Services) -> None
         "sandbox=yes",
         "brand.display_name=Groove & Co",
         "brand.colour=#0A5CFF",
+        "candidate_emails=expiry",
+        "reminders=1d,3d",
         "declined=on",
         "top_level_grade=true",
     )
@@ -373,6 +375,7 @@ def test_account_set_changes_every_setting(run: Run, services: Services) -> None
     assert shown["shared_ttl"] == "120 minutes"
     assert shown["brand.display_name"] == "Groove & Co"
     assert shown["brand.colour"] == "#0a5cff"
+    assert (shown["candidate_emails"], shown["reminders"]) == ("expiry", "3d,1d")
     assert shown["sandbox"] is shown["declined"] is shown["top_level_grade"] is True
     assert load_account(services).get_callback_token(services.secret_box) == "new"
 

@@ -460,11 +460,11 @@ def test_callback_rate_does_not_limit_emails(
 ) -> None:
     with services.db.writing() as session:
         session.get_one(Account, account).callback_rate = 0.01
-    decline(2)  # each order has an invitation by e-mail too
+    decline(2)  # each order has two e-mails: an invitation and a confirmation
     drain(dispatcher, services)
     assert waiting_count(services) == 1
     for number in range(5):
         factories.place_order(
             services, account, test, callback_url=f"https://x.workable.com/{number}"
         )
-    assert dispatcher.drain(*factories.queue_names(services, channel="email")) == 7
+    assert dispatcher.drain(*factories.queue_names(services, channel="email")) == 9

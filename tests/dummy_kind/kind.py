@@ -113,6 +113,7 @@ KIND = Kind(
         request_phrase="asks you for a greeting",
         button_label="See the card",
         reassurance="Nothing is sent before you press the button.",
+        receipt="Your greeting has arrived.",
     ),
     folder=Path(__file__).parent,
     labels={"event": {"written": "Greeting written", "thanks": "Thanks"}},

@@ -17,6 +17,7 @@ from provider.config import Settings
 from provider.core.accounts import Account
 from provider.core.orders import Link, Order
 from provider.core.pauses import probe_now
+from provider.delivery import Dispatcher
 from provider.delivery.circuit_breaker import FAILURE_THRESHOLD, CircuitBreaker
 from provider.outbox import SUPERSEDED, WAITING, AttemptResult, Claim, Message, Outcome, Pause
 from provider.outbox.claims import _claim_query
@@ -24,9 +25,11 @@ from provider.services import Services
 from provider.storage.database import acquire_advisory_lock
 from tests import factories
 from tests.ats.workable_client import WorkableClient
+from tests.core.emails.test_emails import smtp_server as smtp_server
 from tests.factories import ManualClock
 from tests.outbox.messages import claim, put, settle, state
 from tests.postgres_server import PostgresServer
+from tests.smtp_server import SmtpServer
 
 QUEUE = "1/callback/a.test"
 SCOPE = "destination/a.test"
@@ -117,6 +120,34 @@ def test_concurrent_pause_of_one_scope_counts_as_second_failure(
         probes = second_thread.submit(pause, services)
         wait_for_lock(probes)
     assert probes.result(10) == 1
+
+
+# Settling beside an erasure
+
+
+def test_refused_email_is_settled_after_an_act_that_locks_the_order(
+    services: Services,
+    second_thread: ThreadPoolExecutor,
+    wait_for_lock: WaitForLock,
+    smtp_server: SmtpServer,
+) -> None:
+    account, _ = factories.create_account(services)
+    order = factories.place_order(services, account, factories.create_test(services))
+    smtp_server.rcpt_replies.append("550 5.1.1 No such user here")
+    settings = replace(services.settings, mail_url=smtp_server.url)
+    dispatcher = Dispatcher(replace(services, settings=settings))
+    dispatcher.wake([f"{account}/email"])
+    assert dispatcher.run_once() == 1
+    dispatcher._send_pool.shutdown(wait=True)
+    with services.db.writing() as session:
+        Order.find(session, order, lock=True)
+        settled = second_thread.submit(dispatcher.run_once)
+        wait_for_lock(settled)
+        # An erasure locks them, too. They are free, because the dispatcher locks the order first.
+        session.execute(select(Message.id).with_for_update()).all()
+    settled.result(10)
+    with services.db.reading() as session:
+        assert Order.find(session, order).is_invitation_bounced
 
 
 # Requeueing beside a dispatcher

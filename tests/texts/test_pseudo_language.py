@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from provider import texts
 from provider.core import emails
+from provider.core.accounts.email_policy import CANDIDATE_EMAILS
 from provider.core.kinds import KINDS
 from provider.core.orders import PDF, REPORT, Link, Order
 from provider.services import Services
@@ -252,6 +253,12 @@ def test_invitations_are_translated(services: Services, kind: str) -> None:
 @each_kind
 def test_extensions_are_translated(services: Services, kind: str) -> None:
     assert_email_translated(services, "extension", place_order(services, kind))
+
+
+@each_kind
+@pytest.mark.parametrize("template", ["reminder", *CANDIDATE_EMAILS])
+def test_emails_to_candidates_are_translated(services: Services, kind: str, template: str) -> None:
+    assert_email_translated(services, template, place_order(services, kind))
 
 
 def test_copy_of_a_consent_is_translated(services: Services) -> None:

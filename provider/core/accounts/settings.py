@@ -9,6 +9,12 @@ from zoneinfo import available_timezones
 
 from provider.config import parse_duration
 from provider.core.accounts.account import Account
+from provider.core.accounts.email_policy import (
+    read_candidate_emails,
+    read_reminders,
+    set_candidate_emails,
+    set_reminders,
+)
 from provider.core.email_address import mend_address, split_address
 from provider.core.host_patterns import is_too_broad
 from provider.core.text_cleaning import clean_line
@@ -264,6 +270,22 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             _set_sandbox,
             lambda account: "yes" if account.sandbox else "no",
             is_switch=True,
+        ),
+        CommonSetting(
+            "candidate_emails",
+            "E-mails to candidates",
+            "which of completion, decline and expiry are told by e-mail, comma-separated; or none",
+            set_candidate_emails,
+            read_candidate_emails,
+            can_be_none=True,
+        ),
+        CommonSetting(
+            "reminders",
+            "Reminders",
+            "how long before the deadline, comma-separated, like 3d,1d; or none",
+            set_reminders,
+            read_reminders,
+            can_be_none=True,
         ),
         CommonSetting(
             "brand.display_name",

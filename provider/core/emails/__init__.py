@@ -28,9 +28,16 @@ TEXT_WIDTH = 68  # characters of a line in the text part
 EMAIL_SUBJECTS = {
     "invitation": gettext_noop("%(company)s: your %(noun)s"),
     "extension": gettext_noop("%(company)s: more time for your %(noun)s"),
+    "reminder": gettext_noop("%(company)s: a reminder of your %(noun)s"),
+    "completion": gettext_noop("%(company)s: your %(noun)s is complete"),
+    "decline": gettext_noop("%(company)s: you have declined the %(noun)s"),
+    "expiry": gettext_noop("%(company)s: the time for your %(noun)s is over"),
 }
 # The subject for an order that names a job, where it differs.
-SUBJECTS_WITH_JOB = {"invitation": gettext_noop("%(company)s: your %(noun)s for %(job)s")}
+SUBJECTS_WITH_JOB = {
+    "invitation": gettext_noop("%(company)s: your %(noun)s for %(job)s"),
+    "reminder": gettext_noop("%(company)s: a reminder of your %(noun)s for %(job)s"),
+}
 
 
 def render_email(
@@ -50,7 +57,7 @@ def render_email(
     """
     # No account or product has a language yet.
     with use_language(DEFAULT_LANGUAGE):
-        context = {**_template_context(order, url), **(kind_context or {})}
+        context = {**_template_context(order, url, now), **(kind_context or {})}
         context["subject"] = subject = _render_subject(template, order, context)
         environment = template_environment(KINDS[order.kind].emails_folder)
         text, html = (
@@ -78,7 +85,7 @@ def _render_subject(template: str, order: Order, context: Mapping[str, Any]) -> 
     )
 
 
-def _template_context(order: Order, url: str) -> dict[str, Any]:
+def _template_context(order: Order, url: str, now: datetime) -> dict[str, Any]:
     colour = order.account.branding.get("colour")
     return {
         "accent": colours.fill_colour(colour),
@@ -94,6 +101,10 @@ def _template_context(order: Order, url: str) -> dict[str, Any]:
         "expires_at_text": labels.format_datetime(order.expires_at, order.account.timezone),
         "support_address": order.account.branding.get("support_address"),
         "privacy_address": order.account.branding.get("privacy_address"),
+        # An order that waits for the staff, or was reopened since, has no end.
+        "happened_at_text": labels.format_datetime(
+            order.finished_at or now, order.account.timezone
+        ),
         "timezone": order.account.timezone,
         "url": url,
     }

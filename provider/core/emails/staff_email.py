@@ -35,8 +35,6 @@ def render_staff_email(
             "role_description": ROLE_DESCRIPTIONS.get(link.role or "", ""),
             "sender": link.sender,
             "expires_at_text": labels.format_datetime(link.expires_at, TIMEZONE),
-            "support_address": None,
-            "privacy_address": None,
             "url": url,
         }
         environment = template_environment(TEMPLATES_FOLDER)

@@ -10,7 +10,7 @@ from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
 from provider.core.kinds.base import Kind
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
-from provider.core.orders import EXPIRE_ORDERS
+from provider.core.orders import EXPIRE_ORDERS, SEND_REMINDERS
 from provider.core.orders.states import NOBODY
 from provider.core.products import Product, ProductVersion
 from provider.core.products.documents import Document, content_digest, validate
@@ -37,6 +37,7 @@ for _kind in (ASSESSMENT, INTERVIEW, CHECK):
 # The works of all orders, and those of single kinds. Several kinds may name the same work.
 SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     EXPIRE_ORDERS,
+    SEND_REMINDERS,
     *dict.fromkeys(work for kind in KINDS.values() for work in kind.scheduled_works),
 )
 

@@ -30,6 +30,7 @@ class KindTexts:
     request_phrase: Text  # the e-mail of the invitation: “Groove Tech invites you to take a test”
     button_label: Text
     reassurance: Text
+    receipt: Text  # the e-mail that tells the candidate that nothing more is to be done
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.given_time import GivenTime
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import (
+    INVITATION,
     RULE_KEY_PREFIX,
     SUBSCRIBERS_KEY,
     Order,
@@ -22,6 +23,7 @@ from provider.core.orders.order import (
 )
 from provider.core.orders.person import is_order_of_person, orders_of_person
 from provider.core.orders.placement import Placement, place
+from provider.core.orders.reminders import SEND_REMINDERS
 from provider.core.orders.states import (
     CANCELLED,
     COMPLETED,
@@ -48,12 +50,14 @@ __all__ = [
     "EXPIRED",
     "EXPIRE_ORDERS",
     "FINAL_STATUSES",
+    "INVITATION",
     "INVITE",
     "PDF",
     "PENDING",
     "PROGRESS_STATES",
     "REPORT",
     "RULE_KEY_PREFIX",
+    "SEND_REMINDERS",
     "SHARED",
     "STATUSES",
     "SUBSCRIBERS_KEY",

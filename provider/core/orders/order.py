@@ -7,7 +7,7 @@ append messages about the change in the same transaction.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from sqlalchemy import (
     JSON,
@@ -23,6 +23,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validat
 
 from provider import logging_config, outbox
 from provider.core.accounts import Account
+from provider.core.accounts.email_policy import EmailPolicy
 from provider.core.orders.candidate import Candidate
 from provider.core.orders.evidence import Evidence
 from provider.core.orders.given_time import ARRIVAL_GRACE
@@ -47,6 +48,7 @@ from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 
+INVITATION = "invitation"  # the template
 RULE_KEY_PREFIX = "rule:"  # of the external key of an order that a rule placed
 
 
@@ -74,6 +76,18 @@ class Order(OrderState, Base):
             sqlite_where=text("progress = 'started'"),
             postgresql_where=text("progress = 'started'"),
         ),
+        Index(
+            "ix_orders_reminder",
+            "reminder_at",
+            sqlite_where=text("reminder_at IS NOT NULL"),
+            postgresql_where=text("reminder_at IS NOT NULL"),
+        ),
+        Index(
+            "ix_orders_bounced",
+            "id",
+            sqlite_where=text("bounced_at IS NOT NULL"),
+            postgresql_where=text("bounced_at IS NOT NULL"),
+        ),
         Index("ix_orders_waiting", "waiting_for", "id"),
         # All that the figures of a period read.
         Index("ix_orders_placed", "placed_at", "status", "product_id"),
@@ -89,6 +103,9 @@ class Order(OrderState, Base):
         ),
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
+
+    # Whether the candidate is told of the arrival before the staff complete the order.
+    is_receipt_sent_at_submission: ClassVar[bool] = False
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(
@@ -121,6 +138,11 @@ class Order(OrderState, Base):
     finished_at: Mapped[datetime | None]
     # Why the order must not be erased, such as a dispute; None for an order that may be.
     hold_reason: Mapped[str | None] = mapped_column(Text)
+    # The next reminder: when it is due, and which one of the account's policy it is.
+    reminder_at: Mapped[datetime | None]
+    reminder_lead_seconds: Mapped[int | None]
+    # When the newest invitation bounced; None once another was sent, or it was delivered after all.
+    bounced_at: Mapped[datetime | None]
 
     account: Mapped[Account] = relationship()
     product: Mapped[Product] = relationship()
@@ -188,6 +210,10 @@ class Order(OrderState, Base):
         """Return variables of this kind for the candidate's pages and e-mails."""
         return {}
 
+    def fill_sample(self, secret_box: SecretBox, now: datetime) -> None:
+        """Add what `kind_context` needs to an order that no database has, for a sample e-mail."""
+        return
+
     @property
     def is_waiting_for_candidate(self) -> bool:
         """Whether the candidate has not started; then the order expires at `expires_at`."""
@@ -226,15 +252,61 @@ class Order(OrderState, Base):
             self.expire(session, now)
 
     def invite(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Create the invitation link if there is none, and enqueue the invitation."""
+        """Create the invitation link if there is none, and enqueue the invitation.
+
+        The reminders before the deadline begin again.
+        """
         if not any(link.purpose == INVITE and not link.revoked_at for link in self.links):
             session.add(Link.create(secret_box, self, INVITE, now))
-        self.enqueue_email(session, "invitation", now)
+        self.enqueue_email(session, INVITATION, now)
+        self.schedule_reminder(now)
+
+    def schedule_reminder(self, now: datetime) -> None:
+        """Set the next reminder before the deadline. Whoever changes the deadline calls this."""
+        policy = EmailPolicy.from_options(self.account.options)
+        reminder = policy.next_reminder(self.expires_at, now)
+        self.reminder_at, self.reminder_lead_seconds = reminder or (None, None)
+
+    @property
+    def is_invitation_bounced(self) -> bool:
+        """Whether the newest invitation bounced, and the candidate has not come another way."""
+        return self.bounced_at is not None and self.progress == INVITED
+
+    def record_bounce(
+        self, session: Session, message: str, template: str, reason: str, now: datetime
+    ) -> None:
+        """Record that an e-mail came back; `message` is its public id in the outbox."""
+        is_invitation = template == INVITATION
+        event = "invitation bounced" if is_invitation else "email bounced"
+        self.record_event(session, event, "system", now, reason)
+        if is_invitation and message == self._newest_invitation(session):
+            self.bounced_at = now
+
+    def _newest_invitation(self, session: Session) -> str | None:
+        query = select(outbox.Message.public_id).where(
+            outbox.Message.queue == self.queue_name(outbox.EMAIL),
+            outbox.Message.ordering_key == self.public_id,
+            outbox.Message.topic == INVITATION,
+        )
+        return session.scalar(query.order_by(outbox.Message.id.desc()).limit(1))
 
     def enqueue_email(self, session: Session, template: str, now: datetime) -> None:
+        if template == INVITATION:
+            self.bounced_at = None
         self.append_message(
             session, outbox.EMAIL, topic=template, payload={"order": self.public_id}, now=now
         )
+
+    def tell_candidate(self, session: Session, template: str, now: datetime) -> None:
+        """Enqueue one of CANDIDATE_EMAILS if the account's settings want it.
+
+        Nothing more is sent to an address from which the invitation bounced.
+        """
+        if (
+            not self.is_invitation_bounced
+            and template in EmailPolicy.from_options(self.account.options).candidate_emails
+        ):
+            self.enqueue_email(session, template, now)
 
     def append_message(
         self,
@@ -396,6 +468,7 @@ class Order(OrderState, Base):
             progress or self.progress,
             revision=self.revision + 1,
             finished_at=now if status in FINAL_STATUSES else None,
+            reminder_at=None,
             **columns,
         )
         self.record_event(session, status if status != PENDING else "reopened", actor, now, note)

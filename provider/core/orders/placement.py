@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from provider import outbox
 from provider.core.accounts import Caller
+from provider.core.accounts.email_policy import EmailPolicy
 from provider.core.orders.candidate import Candidate, compute_email_digest
 from provider.core.orders.erased_order import require_not_erased
 from provider.core.orders.link import INVITE, Link
@@ -100,6 +101,8 @@ def place(
         return None
     product_id, version_id, kind = product
     public_id = secrets.generate_public_id()
+    expires_at = now + caller.expire_after
+    reminder = EmailPolicy.from_options(caller.options).next_reminder(expires_at, now)
     order_id = insert_row(
         session,
         Order,
@@ -118,7 +121,9 @@ def place(
         preferences=placement.preferences,
         **_first_state(kind),
         placed_at=now,
-        expires_at=now + caller.expire_after,
+        expires_at=expires_at,
+        reminder_at=reminder.due_at if reminder else None,
+        reminder_lead_seconds=reminder.lead_seconds if reminder else None,
     )
     insert_row(
         session,

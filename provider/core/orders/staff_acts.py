@@ -138,6 +138,7 @@ def extend(
     order.write_state(
         session, order.status, order.progress, expires_at=order.expires_at + timedelta(days=days)
     )
+    order.schedule_reminder(now)
     deadline = format_datetime(order.expires_at, order.account.timezone)
     notice = "told by e-mail" if notify else "not told by e-mail"
     order.record_event(

@@ -2,13 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import ClassVar, Protocol, TypeVar
 
 from sqlalchemy.exc import DatabaseError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
-from provider.outbox import DEFAULT_LEASE, Claim, Outcome
+from provider.outbox import DEFAULT_LEASE, AttemptResult, Claim, Outcome
 from provider.services import Services
 
 P = TypeVar("P")
@@ -60,6 +60,16 @@ class Channel(ABC):
         The result has an entry per claim. The exception of a message that fails is its entry: it
         must not block the others. An exception that is raised leaves all these messages waiting.
         """
+
+    def lock_subjects(self, session: Session, results: Sequence[AttemptResult]) -> None:
+        """Lock the rows that `record_outcomes` changes, before the messages are locked."""
+        return
+
+    def record_outcomes(
+        self, session: Session, results: Sequence[AttemptResult], now: datetime
+    ) -> None:
+        """Record what settled attempts say about their subjects, in the transaction of settling."""
+        return
 
     def close(self) -> None:
         """Close open connections."""

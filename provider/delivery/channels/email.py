@@ -2,20 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from provider.config import Settings
 from provider.core import emails
+from provider.core.accounts.email_policy import quiet_hours_end
+from provider.core.emails.delivery_report import describe_bounce, find_status
 from provider.core.emails.staff_email import render_staff_email
-from provider.core.orders import INVITE, Link, Order
+from provider.core.orders import INVITATION, INVITE, Link, Order
+from provider.core.orders.reminders import REMINDER, unwanted_reason
 from provider.core.staff import STAFF_TOPICS, StaffLink
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.smtp_replies import Verdict
 from provider.delivery.smtp_sign_in import TokenSource
-from provider.outbox import EMAIL, Claim, Outcome
+from provider.outbox import EMAIL, AttemptResult, Claim, Outcome
 from provider.services import Services
 
 # Code and text are added. An error of the server stops every e-mail; one probes later.
@@ -44,24 +48,51 @@ class EmailDelivery:
     body: bytes
 
     def send(self) -> Outcome:
-        settings = self.services.settings
-        verdict, code, text = smtp.send_email(
-            self.body,
-            url=settings.mail_url,
-            folder=settings.instance / "mail",
-            name=self.public_id,
-            token_source=_token_source(settings),
-        )
+        verdict, code, text = deliver_email(self.services.settings, self.body, self.public_id)
         outcome = OUTCOMES[verdict]
         if verdict == Verdict.DELIVERED:
             return replace(outcome, status_code=code, response_excerpt=text)
         return replace(outcome, status_code=code, error=text)
 
 
+def deliver_email(settings: Settings, body: bytes, name: str) -> smtp.SendResult:
+    """Send an e-mail as the settings say; `name` is that of its file without a mail server."""
+    return smtp.send_email(
+        body,
+        url=settings.mail_url,
+        folder=settings.instance / "mail",
+        name=name,
+        token_source=_token_source(settings),
+    )
+
+
+def _changes_order(result: AttemptResult) -> bool:
+    """Return whether an address was refused, or an invitation that staff sent again arrived."""
+    claim, decision = result.claim, result.outcome.decision
+    if decision == "rejected":
+        return claim.topic not in STAFF_TOPICS.values()
+    return decision == "delivered" and claim.topic == INVITATION and claim.attempts > 0
+
+
+def _load_order(session: Session, claim: Claim) -> Order:
+    return session.scalars(_ORDER_QUERY.where(Order.public_id == claim.subject)).one()
+
+
 def _token_source(settings: Settings) -> TokenSource | None:
     if settings.mail_token_command or settings.mail_token_file:
         return TokenSource(settings.mail_token_command, settings.mail_token_file)
     return None
+
+
+@dataclass(frozen=True)
+class EmailNotSent:
+    """A reminder that comes too late, or in the quiet hours; the outcome says so."""
+
+    outcome: Outcome
+    body: None = None
+
+    def send(self) -> Outcome:
+        return self.outcome
 
 
 class EmailChannel(Channel):
@@ -72,15 +103,51 @@ class EmailChannel(Channel):
     max_claims = 1  # rendering one takes about 10 ms
     has_private_responses = True
 
-    def prepare(self, session: Session, claims: Sequence[Claim]) -> list[EmailDelivery | Exception]:
+    def prepare(
+        self, session: Session, claims: Sequence[Claim]
+    ) -> list[EmailDelivery | EmailNotSent | Exception]:
         return [prepare_or_error(self._prepare, session, claim) for claim in claims]
 
-    def _prepare(self, session: Session, claim: Claim) -> EmailDelivery:
+    def lock_subjects(self, session: Session, results: Sequence[AttemptResult]) -> None:
+        order_ids = {result.claim.subject for result in results if _changes_order(result)}
+        if order_ids:
+            query = select(Order.id).where(Order.public_id.in_(order_ids)).order_by(Order.id)
+            session.execute(query.with_for_update()).all()
+
+    def record_outcomes(
+        self, session: Session, results: Sequence[AttemptResult], now: datetime
+    ) -> None:
+        """Record an e-mail whose address was refused, and an invitation that arrived later."""
+        for claim, outcome in ((r.claim, r.outcome) for r in results if _changes_order(r)):
+            order = Order.find(session, claim.subject)
+            if outcome.decision == "rejected":
+                reason = describe_bounce(find_status(outcome.error), outcome.error)
+                order.record_bounce(session, claim.public_id, claim.topic, reason, now)
+            else:
+                order.bounced_at = None
+
+    def _prepare(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
+        if claim.topic == REMINDER and (outcome := self._outcome_without_sending(session, claim)):
+            return EmailNotSent(outcome)
         stored_body = claim.get_body(self.services.secret_box)
         if stored_body is not None:
             return EmailDelivery(self.services, claim.public_id, stored_body)
         render = self._render_to_staff if claim.topic in STAFF_TOPICS.values() else self._render
         return EmailDelivery(self.services, claim.public_id, render(session, claim))
+
+    def _outcome_without_sending(self, session: Session, claim: Claim) -> Outcome | None:
+        """Return the outcome of a reminder that must not be sent now.
+
+        A reminder may wait for hours for a mail server that does not answer.
+        """
+        now = self.services.now()
+        order = _load_order(session, claim)
+        if reason := unwanted_reason(order, now):
+            return Outcome("not_needed", response_excerpt=reason, is_sent=False)
+        if quiet_until := quiet_hours_end(now, order.account.timezone):
+            text = "Nothing was sent: a reminder waits for the end of the quiet hours"
+            return Outcome("retry", quiet_until - now, error=text, is_sent=False)
+        return None
 
     def _render_to_staff(self, session: Session, claim: Claim) -> bytes:
         services = self.services
@@ -94,7 +161,7 @@ class EmailChannel(Channel):
         )
 
     def _render(self, session: Session, claim: Claim) -> bytes:
-        order = session.scalars(_ORDER_QUERY.where(Order.public_id == claim.subject)).one()
+        order = _load_order(session, claim)
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
         return emails.render_email(

@@ -17,6 +17,8 @@ GROUPS = {
     "Times of storage": ("keep_recordings", "keep_candidates"),
     "Calls and callbacks": ("callback_hosts", "callback_rate", "request_rate"),
     "What candidates see": (
+        "candidate_emails",
+        "reminders",
         "brand.display_name",
         "brand.colour",
         "brand.support_address",

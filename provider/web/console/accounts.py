@@ -9,6 +9,7 @@ from provider.ats.account_check import check_account
 from provider.ats.account_urls import account_urls
 from provider.ats.settings import Setting
 from provider.core.accounts import Account, AccountToken, Caller
+from provider.core.accounts.email_policy import EmailPolicy
 from provider.core.pauses import list_pauses
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
@@ -55,6 +56,7 @@ def detail(account_id: str) -> str:
             pauses=list_pauses(session, account),
             urls=_list_urls(account),
             settings=_list_settings(account),
+            email_policy=EmailPolicy.from_options(account.options),
             has_api=ADAPTERS[account.ats].api is not None,
             logo=account.branding.get("logo"),
             now=current_services().now(),

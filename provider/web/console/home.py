@@ -12,6 +12,7 @@ from provider.core.accounts import Account
 from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
 from provider.core.kinds import KINDS
 from provider.core.orders import Order, collect_statistics
+from provider.core.orders.candidate_emails import has_bounced_invitation
 from provider.core.orders.states import STAFF
 from provider.core.pauses import list_pauses
 from provider.core.staff import Permission
@@ -68,6 +69,13 @@ def _tasks(session: Session) -> list[Task]:
         )
         for kind in KINDS.values()
     ]
+    tasks.append(
+        Task(
+            _count(session, Order.id, has_bounced_invitation()),
+            "Invitations that could not be delivered",
+            url_for("console.orders.listing", invitation="bounced"),
+        )
+    )
     if may(Permission.VIEW_DELIVERIES):
         deliveries = url_for("console.deliveries.listing")
         tasks += [

@@ -21,6 +21,7 @@ from provider.core.orders import (
     Order,
     has_email,
 )
+from provider.core.orders.candidate_emails import has_bounced_invitation
 from provider.core.orders.states import STAFF
 from provider.core.products import Product
 from provider.core.staff import Permission
@@ -134,6 +135,7 @@ def _filter_choices(session: Session) -> dict[str, list[tuple[str, str]]]:
             for value in WAITING_FOR
             if value in waited_for_values()
         ],
+        "invitation": [("bounced", "Could not be delivered")],
         "account": list_account_names(session),
         "product": [(row.public_id, row.name) for row in session.execute(products)],
     }
@@ -182,13 +184,15 @@ def _conditions(
     }
     conditions = _filter_conditions(session, filters)
     email = request.args.get("email", "").strip()
-    is_narrow = bool(filters["status"] or filters["waiting_for"] or email)
+    is_narrow = bool(filters["status"] or filters["waiting_for"] or filters["invitation"] or email)
     if conditions and not is_narrow:
         # The indexes contain the status. The conditions stand in the partitions alone: repeated in
         # the outer query, they would make SQLite choose a slower plan.
         return [], [and_(*conditions, Order.status == status) for status in STATUSES]
     if email:
         conditions.append(has_email(services.secret_box, email))
+    if filters["invitation"]:
+        conditions.append(has_bounced_invitation())
     if filters["waiting_for"]:
         conditions.append(Order.waiting_for == filters["waiting_for"])
     return conditions, []

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from provider.core import emails
 from provider.core.accounts import Account
+from provider.core.kinds import KINDS
 from provider.core.orders import Candidate, Order
 from provider.core.products import Product
 from provider.delivery import smtp
@@ -45,9 +46,9 @@ def build_order(**columns: object) -> Order:
     return Order(**defaults | columns)
 
 
-def render(order: Order) -> bytes:
+def render(order: Order, template: str = "invitation") -> bytes:
     return emails.render_email(
-        "invitation", order, url=URL, sender="provider@example.com", message_id="m1", now=NOW
+        template, order, url=URL, sender="provider@example.com", message_id="m1", now=NOW
     )
 
 
@@ -105,6 +106,56 @@ def test_extension_names_the_new_deadline_and_the_link(job_title: str) -> None:
         assert "is open until 30 November 2026, 11:00 Athens time." in text
         assert ("for the job Operations Manager" in text) == bool(job_title)
         assert URL in text
+
+
+@pytest.mark.parametrize("kind", [*KINDS])
+@pytest.mark.parametrize(
+    ("template", "subject", "words"),
+    [
+        ("reminder", "a reminder of your", "is waiting for you"),
+        ("completion", "is complete", "What happens next?"),
+        ("decline", "you have declined the", "Have you changed your mind"),
+        ("expiry", "is over", "Please ask the person at"),
+    ],
+)
+def test_emails_to_candidates_say_what_follows(
+    kind: str, template: str, subject: str, words: str
+) -> None:
+    email = parse(render(build_order(kind=kind), template))
+
+    assert subject in email["Subject"]
+    assert email["Subject"].startswith("Groove Tech: ")
+    for body in (" ".join(body.split()) for body in bodies(email)):
+        assert "Hello Lakita" in body
+        assert words in body
+        assert "Operations Manager" in body
+        assert "Criminal Pro" in body
+        assert URL in body
+
+
+def test_reminder_has_the_link_and_deadline_of_the_invitation() -> None:
+    invitation, reminder = (
+        bodies(parse(render(build_order(), template))) for template in ("invitation", "reminder")
+    )
+    for invited, reminded in zip(invitation, reminder, strict=True):
+        assert reminded.count(URL) == invited.count(URL)
+        assert "30 November 2026, 11:00 Athens time" in reminded
+        assert "decline" in reminded
+
+
+def test_completion_names_no_score(services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    order_id = factories.place_order(services, account_id, factories.create_test(services))
+    factories.finish_test(services, order_id)
+    with services.db.reading() as session:
+        order = Order.find(session, order_id)
+        assert order.result
+        assert order.result.score == 100
+        email = parse(render(order, "completion"))
+    text, html = bodies(email)
+    assert "Thank you: your test has arrived." in text
+    assert "Thank you: your test has arrived." in html
+    assert "100" not in text
 
 
 def test_invitation_has_the_colour_of_the_account() -> None:

@@ -6,10 +6,13 @@ from datetime import timedelta
 from email.utils import parsedate_to_datetime
 
 import pytest
+from sqlalchemy import select
 
 from provider.config import Settings
+from provider.core.orders import Order, expire_overdue_orders
+from provider.core.orders.reminders import send_due_reminders
 from provider.delivery import Dispatcher
-from provider.outbox import Message, active_pauses, history
+from provider.outbox import Message, active_pauses, history, requeue
 from provider.services import Services
 from tests import factories
 from tests.core.emails.test_emails import bodies
@@ -113,6 +116,127 @@ def test_permanently_refused_email_is_parked(
     (refused,) = message.attempt_history
     assert (message.state, refused.status_code) == ("parked", 550)
     assert "No such user here" in refused.error
+
+
+def load_order(services: Services, order: str) -> Order:
+    with services.db.reading() as session:
+        loaded = Order.find(session, order)
+        _ = loaded.events
+        return loaded
+
+
+def bounces(services: Services, order: str) -> list[tuple[str, str]]:
+    events = load_order(services, order).events
+    return [(event.type, event.note) for event in events if event.type.endswith("bounced")]
+
+
+REFUSAL = "550 5.1.1 No such user here"
+REASON = "The mailbox does not exist. The mail server answers 550 5.1.1 No such user here"
+
+
+@pytest.mark.both
+def test_refused_invitation_is_a_fact_of_the_order(
+    services: Services, clock: ManualClock, dispatcher: Dispatcher, smtp_server: SmtpServer
+) -> None:
+    account, _ = factories.create_account(services)
+    order = factories.place_order(services, account, factories.create_test(services))
+    smtp_server.rcpt_replies.append(REFUSAL)
+    dispatcher.drain(f"{account}/email")
+    dispatcher.drain(f"{account}/email")
+
+    assert bounces(services, order) == [("invitation bounced", REASON)]
+    bounced = load_order(services, order)
+    assert (bounced.bounced_at, bounced.is_invitation_bounced) == (clock.now(), True)
+
+
+@pytest.mark.both
+def test_refused_invitation_that_is_sent_again_is_no_longer_bounced(
+    services: Services, dispatcher: Dispatcher, smtp_server: SmtpServer
+) -> None:
+    account, _ = factories.create_account(services)
+    order = factories.place_order(services, account, factories.create_test(services))
+    smtp_server.rcpt_replies.append(REFUSAL)
+    dispatcher.drain(f"{account}/email")
+    with services.db.writing() as session:
+        message = session.scalars(select(Message)).one()
+        assert requeue(session, message, services.now())
+    dispatcher.drain(f"{account}/email")
+
+    assert len(smtp_server.envelopes) == 1
+    assert not load_order(services, order).is_invitation_bounced
+    assert len(bounces(services, order)) == 1
+
+
+def test_bounce_of_an_old_invitation_is_no_fault_of_the_new(
+    services: Services, dispatcher: Dispatcher, smtp_server: SmtpServer
+) -> None:
+    account, _ = factories.create_account(services)
+    order = factories.place_order(services, account, factories.create_test(services))
+    with services.db.writing() as session:
+        Order.find(session, order).invite(session, services.secret_box, services.now())
+    smtp_server.rcpt_replies.append(REFUSAL)
+    dispatcher.drain(f"{account}/email")
+
+    assert len(smtp_server.envelopes) == 1
+    assert len(bounces(services, order)) == 1
+    assert not load_order(services, order).is_invitation_bounced
+
+
+@pytest.mark.both
+def test_bounced_invitation_ends_reminders_and_other_emails(
+    services: Services, clock: ManualClock, dispatcher: Dispatcher, smtp_server: SmtpServer
+) -> None:
+    options = {"candidate_emails": ["expiry"]}
+    account, _ = factories.create_account(services, options=options)
+    order = factories.place_order(services, account, factories.create_test(services))
+    smtp_server.rcpt_replies.append(REFUSAL)
+    dispatcher.drain(f"{account}/email")
+    for days in (6, 1, 1):
+        clock.advance(timedelta(days=days))
+        with services.db.writing() as session:
+            send_due_reminders(session, clock.now())
+            expire_overdue_orders(session, clock.now())
+
+    assert factories.order_status(services, order) == "expired"
+    with services.db.reading() as session:
+        emails = [m for m in history(session, order) if m.queue.endswith("email")]
+    assert [message.topic for message in emails] == ["invitation"]
+
+
+@pytest.mark.both
+def test_refused_receipt_leaves_the_invitation_alone(
+    services: Services, dispatcher: Dispatcher, smtp_server: SmtpServer
+) -> None:
+    account, _ = factories.create_account(services)
+    order = factories.place_order(services, account, factories.create_test(services))
+    dispatcher.drain(f"{account}/email")
+    factories.finish_test(services, order)
+    smtp_server.rcpt_replies.append(REFUSAL)
+    dispatcher.drain(f"{account}/email")
+
+    assert bounces(services, order) == [("email bounced", REASON)]
+    assert load_order(services, order).bounced_at is None
+
+
+@pytest.mark.both
+def test_bounce_is_recorded_once_after_a_crash(
+    services: Services, clock: ManualClock, smtp_server: SmtpServer
+) -> None:
+    account, _ = factories.create_account(services)
+    order = factories.place_order(services, account, factories.create_test(services))
+    smtp_server.rcpt_replies += [REFUSAL, REFUSAL]
+    killed = Dispatcher(services)
+    killed.wake([f"{account}/email"])
+    assert killed.run_once() == 1
+    killed._send_pool.shutdown(wait=True)  # the mail server has answered, and nothing is settled
+    assert bounces(services, order) == []
+    clock.advance(timedelta(minutes=2))
+    other = Dispatcher(services)
+    other.drain(f"{account}/email")
+    other.stop()
+    killed.run_once()  # its lease is lost
+
+    assert len(bounces(services, order)) == 1
 
 
 def test_email_without_mail_server_is_saved_to_folder(

@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import event, select
 
+from provider import outbox
 from provider.core.orders import Order, OrderEvent
 from provider.delivery.dispatcher import Dispatcher
 from provider.outbox import Message
@@ -467,6 +468,33 @@ def test_list_of_orders_reads_no_whole_table_of_messages(
         for sql, values in about_messages:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values).all()
             assert not any("SCAN messages" in str(step) for step in plan), (sql, plan)
+
+
+@pytest.mark.both
+def test_bounced_invitation_is_shown_and_found(
+    services: Services, clock: ManualClock, client: FlaskClient
+) -> None:
+    bounced, opened, other = place_orders(services, clock, 3)
+    with services.db.writing() as session:
+        for order_id in (bounced, opened):
+            order = Order.find(session, order_id)
+            (message,) = outbox.history(session, order_id)
+            reason = "The mailbox does not exist."
+            order.record_bounce(session, message.public_id, "invitation", reason, services.now())
+        order.mark_opened(session, services.now())  # by a link that staff gave
+    console = ConsoleClient.signed_in(services, client)
+    line = "The invitation could not be delivered."
+    page = console.get_text(ORDERS_PATH + bounced)
+    assert line in page
+    assert "<strong>Invitation bounced</strong>" in page
+    assert "The mailbox does not exist." in page
+    assert line not in console.get_text(ORDERS_PATH + opened)
+    found = console.get_text(f"{ORDERS_PATH}?invitation=bounced")
+    listed = [order for order in (bounced, opened, other) if f"/console/orders/{order}" in found]
+    assert listed == [bounced]
+    home = console.get_text("/console/")
+    assert "invitation=bounced" in home
+    assert "Invitations that could not be delivered" in home
 
 
 @pytest.mark.both

@@ -24,6 +24,7 @@ KIND = Kind(
         reassurance=_(
             "The time runs only from the moment you choose to begin. Looking first is safe."
         ),
+        receipt=_("Thank you: your test has arrived."),
     ),
     folder=Path(__file__).parent,
     personal_columns=(Answer.value, Answer.typed),

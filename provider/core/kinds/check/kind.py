@@ -47,6 +47,7 @@ KIND = Kind(
         reassurance=_(
             "Nothing is checked before you have given your consent. Looking first is safe."
         ),
+        receipt=_("Your background check is complete."),
     ),
     read_encrypted=read_encrypted,
     find_warnings=content.find_warnings,

@@ -233,6 +233,9 @@ class Check(Order):
             "detail_fields": DETAIL_FIELDS,
         }
 
+    def fill_sample(self, secret_box: SecretBox, now: datetime) -> None:
+        self.consents.append(self._build_consent(secret_box, "Alex Sample", "", "", now))
+
     def reopen(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
     ) -> None:

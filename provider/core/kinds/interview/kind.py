@@ -67,6 +67,7 @@ KIND = Kind(
         request_phrase=_("invites you to a video interview"),
         button_label=_("See the interview"),
         reassurance=_("Nothing is recorded before you choose to begin. Looking first is safe."),
+        receipt=_("Thank you: your video interview has arrived."),
     ),
     find_warnings=content.find_warnings,
     folder=Path(__file__).parent,

@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider import outbox
+from provider.core.accounts.email_policy import COMPLETION
 from provider.core.kinds import grading
 from provider.core.kinds.interview import content
 from provider.core.kinds.interview.content import InterviewContent, Question
@@ -137,6 +138,7 @@ class Interview(TimedOrder):
         "submitted": progress_state("staff"),
     }
     time_over_message = gettext_noop("The time for this interview is over")
+    is_receipt_sent_at_submission = True
 
     recordings: Mapped[list[Recording]] = relationship(
         back_populates="interview", order_by=Recording.id
@@ -272,6 +274,7 @@ class Interview(TimedOrder):
                 raise Conflict("%(count)d of the questions have no answer yet", count=len(missing))
         self.change_progress(session, SUBMITTED)
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
+        self.tell_candidate(session, COMPLETION, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
         """Submit the recorded answers; expire an interview without any."""

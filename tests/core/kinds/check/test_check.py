@@ -383,6 +383,7 @@ def test_conclude_with_one_finding_to_consider_is_to_consider(services: Services
         "consented",
         "consent",
         "completed",
+        "completion",
     ]
 
 
@@ -506,12 +507,13 @@ def test_reopened_check_keeps_only_the_consent(services: Services, clock: Manual
     view = check.latest_consent_view(services.secret_box)
     assert view
     assert (len(check.consents), view.name, view.given_at) == (2, "Lakita M", clock.now())
-    assert enqueued_topics(services, public_id)[-5:] == [
+    assert enqueued_topics(services, public_id)[-6:] == [
         "pending",
         "invitation",
         "consented",
         "consent",
         "completed",
+        "completion",
     ]
 
 

@@ -1,0 +1,62 @@
+"""A sample e-mail to a candidate, from a product document and no order."""
+
+from datetime import datetime, timedelta
+
+from provider.core.accounts import Account
+from provider.core.emails import EMAIL_SUBJECTS, render_email
+from provider.core.kinds import KINDS
+from provider.core.orders import Candidate, Order
+from provider.core.products import ProductVersion
+from provider.core.products.documents import Document, content_digest
+from provider.errors import Invalid
+from provider.storage.secrets import SecretBox
+
+SAMPLE_NAME, SAMPLE_JOB = "Alex", "Operations Manager"
+
+
+def sample_account() -> Account:
+    """Return an account that no database has."""
+    return Account(name="Example company", timezone="UTC", branding={}, options={})
+
+
+def require_template(template: str, kind: str) -> None:
+    """Raise Invalid, with the names that exist, for a template that a kind does not have."""
+    names = [*EMAIL_SUBJECTS, *KINDS[kind].email_subjects]
+    if template not in names:
+        raise Invalid(f"There is no e-mail “{template}” of this kind: there are {', '.join(names)}")
+
+
+def render_sample(
+    template: str,
+    document: Document,
+    account: Account,
+    secret_box: SecretBox,
+    *,
+    email: str,
+    url: str,
+    sender: str,
+    message_id: str,
+    now: datetime,
+) -> bytes:
+    """Render an e-mail as if the product of a document had been ordered now for `email`."""
+    kind = KINDS[document.kind]
+    order: Order = kind.order_class(
+        kind=document.kind,
+        public_id="sample",
+        account=account,
+        product=kind.product_class(kind=document.kind, key=document.key, name=document.name),
+        version=ProductVersion(content=document.content, digest=content_digest(document.content)),
+        candidate=Candidate(email=email, first_name=SAMPLE_NAME),
+        job_title=SAMPLE_JOB,
+        expires_at=now + timedelta(days=7),
+    )
+    order.fill_sample(secret_box, now)
+    return render_email(
+        template,
+        order,
+        url=url,
+        sender=sender,
+        message_id=message_id,
+        now=now,
+        kind_context=order.kind_context(secret_box),
+    )

@@ -1,0 +1,24 @@
+"""The subscriber that tells the candidate of a status, and the orders without an invitation."""
+
+from sqlalchemy import ColumnElement, and_
+from sqlalchemy.orm import Session
+
+from provider.core.accounts.email_policy import COMPLETION, DECLINE, EXPIRY
+from provider.core.orders.order import Order, StatusChange
+from provider.core.orders.states import COMPLETED, DECLINED, EXPIRED, INVITED, PENDING
+
+# The templates. A candidate is not told that an order was cancelled: staff say so themselves.
+TEMPLATES = {COMPLETED: COMPLETION, DECLINED: DECLINE, EXPIRED: EXPIRY}
+
+
+def has_bounced_invitation() -> ColumnElement[bool]:
+    """Return the condition that an open order waits for a candidate who got no invitation."""
+    return and_(Order.bounced_at.is_not(None), Order.status == PENDING, Order.progress == INVITED)
+
+
+def enqueue_candidate_email(session: Session, change: StatusChange) -> None:
+    """Append the e-mail to the candidate that the account's settings want."""
+    template = TEMPLATES.get(change.new_status)
+    if template is None or (template == COMPLETION and change.order.is_receipt_sent_at_submission):
+        return
+    change.order.tell_candidate(session, template, change.changed_at)
