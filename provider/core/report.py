@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from provider.core.colours import DEFAULT_FILL, fill_colour
-from provider.core.labels import format_duration, format_percent
+from provider.core.labels import format_duration, format_percent, label_for
 from provider.core.orders import CONSENTED, Evidence, Order
 from provider.core.orders.states import SUBMITTED
 from provider.errors import Conflict
@@ -29,7 +29,7 @@ class Report:
     evidence: Evidence
     job_title: str | None = None
     grade: str | None = None
-    score: str | None = None
+    percent: float | None = None  # the score
     facts: tuple[tuple[str, str], ...] = ()
     candidate_act: tuple[str, datetime] | None = None  # the label and time of a submission
     language: str = ""  # of the product's texts; empty if the document names none
@@ -41,6 +41,31 @@ class Report:
         if self.candidate_act is None or self.candidate_act[1] == self.finished_at:
             return ((gettext("Finished"), self.finished_at),)
         return (self.candidate_act, (gettext("Result ready"), self.finished_at))
+
+    @property
+    def score(self) -> str | None:
+        return None if self.percent is None else format_percent(self.percent)
+
+    @property
+    def cut_scores(self) -> tuple[tuple[str, float], ...]:
+        """The labels of the cut scores on the scale of the score, each with its percentage."""
+        return tuple(
+            (
+                gettext(
+                    "%(grade)s from %(percent)s",
+                    grade=label_for("grade", grade),
+                    percent=format_percent(percent),
+                ),
+                percent,
+            )
+            for grade, percent in self.evidence.cut_scores
+        )
+
+    @property
+    def scale_description(self) -> str:
+        """The alternative text of the scale, for screen readers."""
+        score = gettext("Score %(score)s on a scale from 0 to 100%%", score=self.score)
+        return "; ".join((score, *(label for label, _ in self.cut_scores))) + "."
 
     @property
     def overall_result(self) -> tuple[str, str]:
@@ -77,7 +102,7 @@ def build_report(order: Order) -> Report:
         reference=order.public_id,
         job_title=order.job_title or None,
         grade=result.grade,
-        score=None if result.score is None else format_percent(result.score),
+        percent=result.score,
         facts=(*time_facts, *evidence.facts),
         evidence=evidence,
         candidate_act=_find_candidate_act(order),

@@ -74,6 +74,12 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
         "bars",
         [bar._asdict() | {"value": format_percent(bar.percent)} for bar in report.evidence.bars],
     )
+    yield "percent", report.percent
+    yield "scale", report.scale_description
+    yield (
+        "cut_scores",
+        [{"label": label, "percent": percent} for label, percent in report.cut_scores],
+    )
     yield "chart", report.chart_description
     finished_at = report.finished_at.astimezone(UTC)
     names = ("year", "month", "day", "hour", "minute", "second")

@@ -19,13 +19,14 @@ class Bar(NamedTuple):
 class Evidence:
     """The evidence of one result. A kind adds its own fields in a subclass.
 
-    `sentence` is shown for a result without a summary. `facts` are (label, value). A report is the
-    key of a cache, so every field must be hashable.
+    `sentence` is shown for a result without a summary. `facts` are (label, value). `cut_scores` are
+    (grade, its lowest percentage). A report is the key of a cache, so every field must be hashable.
     """
 
     sentence: str = ""
     bars: tuple[Bar, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
+    cut_scores: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def from_figures(cls, figures: Mapping[str, Any], **fields: Any) -> Self:

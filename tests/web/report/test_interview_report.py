@@ -260,7 +260,7 @@ def figure_texts(document: bytes) -> list[Any]:
 def test_pdf_shows_posters_with_alt_texts(client: FlaskClient, services: Services) -> None:
     interview, _ = interview_factories.completed_interview(services)
     document = client.get(report_path(services, interview, PDF)).data
-    assert figure_texts(document)[1:] == [
+    assert figure_texts(document)[2:] == [
         f"Lakita Marrero, answering question {number} on video" for number in (1, 2, 3)
     ]
     reader = PdfReader(io.BytesIO(document))
@@ -277,7 +277,7 @@ def test_pdf_without_readable_poster_is_still_made(client: FlaskClient, services
     interview, recordings = interview_factories.completed_interview(services)
     services.media.delete(f"recordings/{recordings[1]}/poster.jpg")
     without_poster = client.get(report_path(services, interview, PDF)).data
-    assert len(figure_texts(without_poster)) == 3
+    assert len(figure_texts(without_poster)) == 4
     other, other_recordings = interview_factories.completed_interview(
         services, 2, account=interview_factories.account_id_of(services, interview)
     )

@@ -144,6 +144,35 @@ def test_report_shows_scored_figures(
     assert "What is half of 7? No answer 0 of 1" in text
 
 
+@pytest.mark.parametrize("kind", ["assessment", "interview"])
+def test_report_and_pdf_show_the_score_with_its_cut_scores(
+    client: FlaskClient, services: Services, kind: str
+) -> None:
+    if kind == "assessment":
+        order = finish_order(services)
+    else:
+        order, _ = interview_factories.completed_interview(services)
+    page = client.get(report_path(services, order)).text
+    pdf = " ".join(pdf_text(client.get(report_path(services, order, PDF)).data).split())
+    for text in ("Passed from 50%", "Excelled from 80%"):
+        assert text in page_text(page)
+        assert text in pdf
+    score = "25%" if kind == "assessment" else "75%"
+    assert f"Score {score} on a scale from 0 to 100%; Passed from 50%; Excelled from 80%." in page
+
+
+def test_report_without_grades_has_a_scale_without_cut_scores(
+    client: FlaskClient, services: Services
+) -> None:
+    account, _ = factories.create_account(services)
+    product = factories.create_test(services, grades=None)
+    order = factories.place_order(services, account, product)
+    factories.finish_test(services, order, HALF_CORRECT_ANSWERS)
+    page = client.get(report_path(services, order)).text
+    assert 'aria-label="Score 25% on a scale from 0 to 100%."' in page
+    assert "scale-cut" not in page
+
+
 def test_report_names_candidate_test_job_and_account(
     client: FlaskClient, services: Services, finished: str
 ) -> None:

@@ -118,6 +118,7 @@ class Assessment(TimedOrder):
         )
         return AssessmentEvidence.from_figures(
             self.result_figures,
+            cut_scores=self.content.grades.cut_scores if self.content.grades else (),
             sentence=questions_answered_sentence(answered_count, len(items)),
             facts=(
                 *time_facts,

@@ -332,6 +332,7 @@ class Interview(TimedOrder):
         answered_count = len(self.answered_questions())
         return InterviewEvidence.from_figures(
             self.result_figures,
+            cut_scores=self.content.grades.cut_scores if self.content.grades else (),
             sentence=questions_answered_sentence(answered_count, len(questions)),
             facts=(
                 questions_answered_fact(answered_count, len(questions)),
