@@ -31,6 +31,8 @@ class Report:
     grade: str | None = None
     percent: float | None = None  # the score
     facts: tuple[tuple[str, str], ...] = ()
+    invited_at: datetime | None = None
+    started_at: datetime | None = None  # None for a kind without a start
     candidate_act: tuple[str, datetime] | None = None  # the label and time of a submission
     language: str = ""  # of the product's texts; empty if the document names none
     accent: str = DEFAULT_FILL
@@ -38,9 +40,11 @@ class Report:
     @property
     def dates(self) -> tuple[tuple[str, datetime], ...]:
         """The times of the candidate, and of the result where others made it later."""
+        first_dates = ((gettext("Invited"), self.invited_at), (gettext("Started"), self.started_at))
+        dates = tuple((label, moment) for label, moment in first_dates if moment)
         if self.candidate_act is None or self.candidate_act[1] == self.finished_at:
-            return ((gettext("Finished"), self.finished_at),)
-        return (self.candidate_act, (gettext("Result ready"), self.finished_at))
+            return (*dates, (gettext("Finished"), self.finished_at))
+        return (*dates, self.candidate_act, (gettext("Result ready"), self.finished_at))
 
     @property
     def score(self) -> str | None:
@@ -105,10 +109,18 @@ def build_report(order: Order) -> Report:
         percent=result.score,
         facts=(*time_facts, *evidence.facts),
         evidence=evidence,
+        invited_at=_find_invitation(order),
+        started_at=order.started_at,
         candidate_act=_find_candidate_act(order),
         language=str(order.version.content.get("language") or ""),
         accent=fill_colour(order.account.branding.get("colour")),
     )
+
+
+def _find_invitation(order: Order) -> datetime:
+    """Return when the candidate was invited: a reopened order has a new invitation."""
+    reopenings = [event.occurred_at for event in order.events if event.type == "reopened"]
+    return max([order.placed_at, *reopenings])
 
 
 def _find_candidate_act(order: Order) -> tuple[str, datetime] | None:

@@ -92,12 +92,15 @@ def confirm_view(client: FlaskClient, url: str) -> int:
 def test_report_shows_the_time_of_the_candidate_and_of_the_result(
     client: FlaskClient, services: Services, clock: ManualClock, kind: str, act: str
 ) -> None:
-    acted_at = services.now()
+    placed_at = acted_at = services.now()
     if kind == "interview":
         order, _ = interview_factories.submitted_interview(services)
+        first_dates = [("Invited", placed_at), ("Started", acted_at)]
     else:
         order = check_factories.place_check(services)
+        acted_at = clock.advance(timedelta(hours=3))
         check_factories.give_consent(services, order)
+        first_dates = [("Invited", placed_at)]
     finished_at = clock.advance(timedelta(days=1))
     if kind == "interview":
         interview_factories.rate_answers(services, order, 5, 4, 3)
@@ -107,22 +110,47 @@ def test_report_shows_the_time_of_the_candidate_and_of_the_result(
         check_factories.complete_check(services, order)
     with services.db.reading() as session:
         dates = build_report(Order.find(session, order)).dates
-    assert dates == ((act, acted_at), ("Result ready", finished_at))
+    assert dates == (*first_dates, (act, acted_at), ("Result ready", finished_at))
     rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
     assert rows in page_text(client.get(report_path(services, order)).text)
     pdf = client.get(report_path(services, order, PDF)).data
     assert rows in " ".join(pdf_text(pdf).split())
 
 
-def test_report_of_a_test_shows_when_it_was_finished(
-    client: FlaskClient, services: Services, finished: str
+@pytest.mark.both
+def test_report_of_a_test_shows_invitation_start_and_end(
+    client: FlaskClient, services: Services, clock: ManualClock
 ) -> None:
+    account, _ = factories.create_account(services, timezone="Europe/Athens")
+    order = factories.place_order(services, account, factories.create_test(services))
+    invited_at = services.now()
+    started_at = clock.advance(timedelta(days=1))
+    with services.db.writing() as session:
+        Assessment.find(session, order).start(session, started_at)
+    finished_at = clock.advance(timedelta(minutes=7))
+    with services.db.writing() as session:
+        Assessment.find(session, order).submit(session, services.secret_box, finished_at)
+    with services.db.reading() as session:
+        dates = build_report(Order.find(session, order)).dates
+    assert dates == (("Invited", invited_at), ("Started", started_at), ("Finished", finished_at))
+    rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
+    text = page_text(client.get(report_path(services, order)).text)
+    assert rows in text
+    assert "Result ready" not in text
+    pdf = client.get(report_path(services, order, PDF)).data
+    assert rows in " ".join(pdf_text(pdf).split())
+
+
+def test_report_of_a_reopened_order_shows_the_new_invitation(
+    services: Services, clock: ManualClock, finished: str
+) -> None:
+    reopened_at = clock.advance(timedelta(days=2))
+    reopen(services, finished)
+    started_at = clock.advance(timedelta(days=1))
+    factories.finish_test(services, finished)
     with services.db.reading() as session:
         dates = build_report(Order.find(session, finished)).dates
-    assert dates == (("Finished", services.now()),)
-    text = page_text(client.get(report_path(services, finished)).text)
-    assert f"Finished {factories.athens_time(services.now())}" in text
-    assert "Result ready" not in text
+    assert dates[:2] == (("Invited", reopened_at), ("Started", started_at))
 
 
 def test_report_shows_scored_figures(
