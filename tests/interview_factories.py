@@ -109,9 +109,11 @@ def submitted_interview(
     return interview, [first, *later]
 
 
-def auto_submitted_interview(services: Services, number: int, *, account: int) -> str:
+def auto_submitted_interview(
+    services: Services, number: int, *, account: int, **content: Any
+) -> str:
     """Return an interview submitted at its deadline: one answer, not processed yet."""
-    interview = place_interview(services, number, account=account)
+    interview = place_interview(services, number, account=account, **content)
     record_answer(services, interview, "why", tint=10 * number, ready=False)
     with services.db.writing() as session:
         interview_row = Interview.find(session, interview)

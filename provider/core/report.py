@@ -81,7 +81,12 @@ class Report:
     @property
     def chart_description(self) -> str:
         """The alternative text of the chart, for screen readers."""
-        bars = "; ".join(f"{bar.label} {format_percent(bar.percent)}" for bar in self.evidence.bars)
+        bars = "; ".join(
+            f"{bar.section}, {bar.label} {format_percent(bar.percent)}"
+            if bar.section
+            else f"{bar.label} {format_percent(bar.percent)}"
+            for bar in self.evidence.bars
+        )
         return gettext("Bar chart from 0 to 100%%: %(bars)s.", bars=bars)
 
 

@@ -44,6 +44,17 @@ REPORT = Report(
         ),
     ),
 )
+WITH_TRAITS = replace(
+    REPORT,
+    evidence=AssessmentEvidence(
+        bars=(
+            Bar("Situations", 50, "1 of 2 answered"),
+            Bar("Patience", 75, section="Situations"),
+            Bar("Calm", 100, section="Style"),
+            Bar("Teamwork", 25, section="Style"),
+        )
+    ),
+)
 CHECK = replace(
     REPORT,
     kind="check",
@@ -162,6 +173,34 @@ def test_render_pdf_charts_have_alternative_texts() -> None:
         "Score 78% on a scale from 0 to 100%; Passed from 50%; Excelled from 82.5%.",
         "Bar chart from 0 to 100%: Numbers 91.7%; Words 50%.",
     ]
+
+
+def test_bar_groups_put_traits_under_their_section() -> None:
+    situations, patience, calm, teamwork = WITH_TRAITS.evidence.bars
+    assert WITH_TRAITS.evidence.bar_groups == (
+        ("Situations", situations, (patience,)),
+        ("Style", None, (calm, teamwork)),
+    )
+
+
+def test_render_pdf_shows_traits_under_their_section() -> None:
+    pdf = render_pdf(WITH_TRAITS)
+    assert "Style Calm 100% Teamwork 25%" in pdf_text(pdf)
+    assert pdf_text(pdf).count("Style") == 1
+    chart = [element["/Alt"] for element in tags(pdf) if element["/S"] == "/Figure"][1]
+    assert chart == (
+        "Bar chart from 0 to 100%: Situations 50%; Situations, Patience 75%; "
+        "Style, Calm 100%; Style, Teamwork 25%."
+    )
+
+
+def test_report_page_shows_traits_under_their_section(pages_app: Flask) -> None:
+    with pages_app.test_request_context():
+        page = render_template(PAGE_TEMPLATE, report=WITH_TRAITS, pdf_url=None)
+    assert page.count('<ul class="bars" aria-label="Style">') == 1
+    assert page.count('<ul class="bars" aria-label="Situations">') == 1
+    assert page.count('<p class="bar-section" dir="auto">Style</p>') == 1
+    assert '<p class="bar-section" dir="auto">Situations</p>' not in page
 
 
 def test_render_pdf_without_score_has_no_scale() -> None:

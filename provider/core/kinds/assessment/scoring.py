@@ -82,9 +82,9 @@ class Score:
         return {section.title: dict(_details(section)) for section in self.sections}
 
     def figures(self) -> dict[str, Any]:
-        """Return the bars of the report as JSON: label, percent (0 to 100), note.
+        """Return the bars of the report as JSON: label, percent (0 to 100), note or section.
 
-        The note is a text that the report translates.
+        The note is a text that the report translates. A trait has the title of its section.
         """
         return {"bars": [bar for section in self.sections for bar in _bars(section)]}
 
@@ -173,7 +173,7 @@ def _bars(section: SectionScore) -> Iterator[dict[str, Any]]:
         percent = to_number(section.percent)
         yield {"label": section.title, "percent": percent, "note": note.to_json()}
     for trait, value in section.traits:
-        yield {"label": trait, "percent": to_number(value), "note": section.title}
+        yield {"label": trait, "percent": to_number(value), "section": section.title}
 
 
 def _score_item(

@@ -69,6 +69,9 @@ class Question:
         """The question for tables and reports."""
         return self.text if self.plain else markdown_to_text(self.text)
 
+    def numbered_text(self, number: int) -> str:
+        return f"{number}. {self.text_without_markup}"
+
 
 @dataclass(frozen=True)
 class Scale:

@@ -34,6 +34,7 @@ from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop, lazy_gettext
 
 SENT, READY, BROKEN = "sent", "ready", "broken"
+MAX_BAR_LABEL_LENGTH = 60  # characters of a question beside its bar in the report
 MAX_REPLACED_TAKES = 2  # of a question: broken recordings that use up no take
 
 
@@ -331,7 +332,7 @@ class Interview(TimedOrder):
         questions, ratings = self.content.questions, self.ratings_by_question()
         answered_count = len(self.answered_questions())
         return InterviewEvidence.from_figures(
-            self.result_figures,
+            {"bars": self._bars_with_questions()},
             cut_scores=self.content.grades.cut_scores if self.content.grades else (),
             sentence=questions_answered_sentence(answered_count, len(questions)),
             facts=(
@@ -344,6 +345,15 @@ class Interview(TimedOrder):
                 self._video_answer(question, ratings.get(question.key)) for question in questions
             ),
         )
+
+    def _bars_with_questions(self) -> list[dict[str, Any]]:
+        bars = self.result_figures.get("bars", ())
+        return [
+            bar | {"label": cut_at_word(question.numbered_text(number), MAX_BAR_LABEL_LENGTH)}
+            for number, (bar, question) in enumerate(
+                zip(bars, self.content.questions, strict=False), 1
+            )
+        ]
 
     def _video_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
         recording = self.selected_recording(question.key)
@@ -402,9 +412,9 @@ class Interview(TimedOrder):
             summary=summary or (content.summaries or {}).get(grade or "") or "",
             details={
                 "Ratings": {
-                    cut_at_word(
-                        f"{number}. {question.text_without_markup}", MAX_DETAIL_LABEL_LENGTH
-                    ): ratings[question.key].value
+                    cut_at_word(question.numbered_text(number), MAX_DETAIL_LABEL_LENGTH): ratings[
+                        question.key
+                    ].value
                     for number, question in enumerate(content.questions, 1)
                     if question.key in ratings
                 }

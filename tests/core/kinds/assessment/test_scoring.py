@@ -121,7 +121,7 @@ def test_score_unscored_section_is_shown_but_not_counted() -> None:
                 "percent": 50,
                 "note": ["%(number)d of %(total)d answered", {"number": 1, "total": 2}],
             },
-            {"label": "Calm", "percent": 100, "note": "Survey"},
+            {"label": "Calm", "percent": 100, "section": "Survey"},
         ]
     }
 
