@@ -1,5 +1,6 @@
 """The report of a result. The report page and its PDF show the same figures."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -90,12 +91,18 @@ class Report:
         return gettext("Bar chart from 0 to 100%%: %(bars)s.", bars=bars)
 
 
-def build_report(order: Order) -> Report:
-    """Build the report of a completed order. Raises Conflict for an order without a result."""
+def build_report(order: Order, places: Set[str]) -> Report:
+    """Build the report of a completed order. Raises Conflict for an order without a result.
+
+    `places` are those that the reader sees: of REPORT, PDF and SHARED. The product decides which
+    of them show questions and answers; each of `places` must.
+    """
     result = order.result
     if result is None or order.finished_at is None:
         raise Conflict(NO_RESULT_MESSAGE)
     evidence = order.evidence()
+    if not places <= order.answer_places:
+        evidence = evidence.without_answers()
     time_facts: list[tuple[str, str]] = []
     if result.duration is not None:
         time_facts.append((gettext("Time taken"), format_duration(result.duration)))

@@ -74,6 +74,10 @@ class Evidence:
         """The media keys of the pictures in the PDF."""
         return ()
 
+    def without_answers(self) -> Self:
+        """Return the evidence without the questions and the candidate's answers."""
+        return self
+
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         """Return the JSON that the kind's `report.typ` reads. `pictures` are by media key."""
         return {}

@@ -160,6 +160,11 @@ class Order(OrderState, Base):
         """Return the evidence of the current result. Kinds override this to add theirs."""
         return Evidence.from_figures(self.result_figures)
 
+    @property
+    def answer_places(self) -> frozenset[str]:
+        """The places that show questions and answers: of REPORT, PDF and SHARED."""
+        return frozenset({REPORT, PDF, SHARED})
+
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
         """Return variables of this kind for the candidate's pages and e-mails."""
         return {}

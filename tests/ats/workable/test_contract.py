@@ -1,6 +1,7 @@
 """Workable's provider contract, with every documented example, for all three kinds."""
 
 import io
+import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -385,6 +386,19 @@ def test_taken_test_has_equal_poll_and_callback(groove: WorkableClient, services
     assert answer["assessment"]["score"] == "100"
     assert answer["assessment"]["grade"] == "excelled"
     assert set(answer["assessment"]["details"]) == {"Numbers", "Words"}
+
+
+def test_status_never_has_questions_or_answers_of_a_test(
+    groove: WorkableClient, services: Services
+) -> None:
+    everywhere = {"answers": ["report", "pdf", "shared"]}
+    product = factories.create_test(services, report=everywhere)
+    order_id = groove.place_order(ASSESSMENTS, ASSESSMENTS.order_body(product))
+    factories.finish_test(services, order_id, {"opposite": {"answer": "quassia"}})
+    for body in (groove.poll(ASSESSMENTS, order_id), *callback_bodies(services, order_id)):
+        assert body["status"] == "completed"
+        for part in ("17 + 25", "quassia", "Wrong"):
+            assert part not in json.dumps(body)
 
 
 @pytest.mark.parametrize(

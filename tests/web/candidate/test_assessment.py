@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.labels import format_datetime
+from provider.core.orders import REPORT
 from provider.core.orders.given_time import ARRIVAL_GRACE, to_milliseconds
 from provider.core.report import build_report
 from provider.services import Services
@@ -564,7 +565,7 @@ def test_save_answer_after_deadline_is_refused_and_test_scored(
         assert order.attempt_ends_at
         end = format_datetime(order.attempt_ends_at, order.account.timezone)
         assert end in late.text
-        act = build_report(order).candidate_act
+        act = build_report(order, {REPORT}).candidate_act
         assert act == ("Submitted", order.attempt_ends_at)
         assert order.result
         assert order.result.duration == 1200

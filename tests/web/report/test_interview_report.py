@@ -107,6 +107,29 @@ def test_report_shows_only_selected_takes(client: FlaskClient, services: Service
     assert status_code(client, f"{url}/takes/{recordings[1]}") == 200
 
 
+def test_report_shows_videos_only_in_the_places_of_the_product(
+    client: FlaskClient, services: Services
+) -> None:
+    interview, recordings = interview_factories.completed_interview(
+        services, report={"answers": ["report"]}
+    )
+    report, shared = report_path(services, interview), shared_path(services, interview)
+    assert "1. Why this job?" in client.get(report).text
+    page = client.get(shared).text
+    pdf_paths = (f"{shared}/report.pdf", report_path(services, interview, PDF))
+    documents = [client.get(path).data for path in pdf_paths]
+    for text in (page_text(page), *(" ".join(pdf_text(pdf).split()) for pdf in documents)):
+        assert "Question 1 5 of 5" in text
+        assert "Passed from 50%" in text
+        for part in ("Why this job?", "Clear and to the point.", "Answers on video"):
+            assert part not in text
+    assert [len(list(PdfReader(io.BytesIO(pdf)).pages[0].images)) for pdf in documents] == [0, 0]
+    for variant in ("takes", "posters"):
+        assert f"/{variant}/" not in page
+        assert status_code(client, f"{report}/{variant}/{recordings[1]}") == 200
+        assert status_code(client, f"{shared}/{variant}/{recordings[1]}") == 404
+
+
 # Media files
 
 

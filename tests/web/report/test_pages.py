@@ -109,7 +109,7 @@ def test_report_shows_the_time_of_the_candidate_and_of_the_result(
         check_factories.record_findings(services, order)
         check_factories.complete_check(services, order)
     with services.db.reading() as session:
-        dates = build_report(Order.find(session, order)).dates
+        dates = build_report(Order.find(session, order), {REPORT}).dates
     assert dates == (*first_dates, (act, acted_at), ("Result ready", finished_at))
     rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
     assert rows in page_text(client.get(report_path(services, order)).text)
@@ -131,7 +131,7 @@ def test_report_of_a_test_shows_invitation_start_and_end(
     with services.db.writing() as session:
         Assessment.find(session, order).submit(session, services.secret_box, finished_at)
     with services.db.reading() as session:
-        dates = build_report(Order.find(session, order)).dates
+        dates = build_report(Order.find(session, order), {REPORT}).dates
     assert dates == (("Invited", invited_at), ("Started", started_at), ("Finished", finished_at))
     rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
     text = page_text(client.get(report_path(services, order)).text)
@@ -149,7 +149,7 @@ def test_report_of_a_reopened_order_shows_the_new_invitation(
     started_at = clock.advance(timedelta(days=1))
     factories.finish_test(services, finished)
     with services.db.reading() as session:
-        dates = build_report(Order.find(session, finished)).dates
+        dates = build_report(Order.find(session, finished), {REPORT}).dates
     assert dates[:2] == (("Invited", reopened_at), ("Started", started_at))
 
 
@@ -159,7 +159,7 @@ def test_report_shows_scored_figures(
     text = page_text(client.get(report_path(services, finished)).text)
 
     with services.db.reading() as session:
-        report = build_report(Order.find(session, finished))
+        report = build_report(Order.find(session, finished), {REPORT})
         figures = Order.find(session, finished).result.figures  # type: ignore[union-attr]
     assert (report.score, report.grade) == ("25%", "failed")
     assert "25%" in text
@@ -168,8 +168,53 @@ def test_report_shows_scored_figures(
         note = text_from_json(bar["note"])
         assert f"{bar['label']} {note} {bar['percent']}%" in text
     assert "Questions answered 2 of 4" in text
-    assert "What is 17 + 25? 42 1 of 1" in text
+    assert "What is 17 + 25? 42 Right 1 of 1" in text
+    assert "The opposite of early? soon Wrong 0 of 1" in text
     assert "What is half of 7? No answer 0 of 1" in text
+
+
+@pytest.mark.parametrize(
+    ("places", "showing"),
+    [
+        (None, []),
+        ([], []),
+        (["report"], ["report"]),
+        (["pdf"], ["PDF"]),
+        (["shared"], ["shared"]),
+        (["report", "pdf"], ["report", "PDF"]),
+        (["pdf", "shared"], ["PDF", "shared", "shared PDF"]),
+        (["report", "pdf", "shared"], ["report", "PDF", "shared", "shared PDF"]),
+    ],
+)
+def test_report_shows_answers_only_in_the_places_of_the_product(
+    client: FlaskClient, services: Services, places: list[str] | None, showing: list[str]
+) -> None:
+    account, _ = factories.create_account(services)
+    content = {key: value for key, value in factories.TEST_CONTENT.items() if key != "report"}
+    content |= {} if places is None else {"report": {"answers": places}}
+    product = factories.create_product(services, "assessment", content, "switched", "Switched")
+    order = factories.place_order(services, account, product)
+    factories.finish_test(services, order, HALF_CORRECT_ANSWERS)
+    shared = shared_path(services, order)
+    texts = {
+        "report": page_text(client.get(report_path(services, order)).text),
+        "PDF": pdf_text(client.get(report_path(services, order, PDF)).data),
+        "shared": page_text(client.get(shared).text),
+        "shared PDF": pdf_text(client.get(f"{shared}/report.pdf").data),
+    }
+    assert all("25%" in text for text in texts.values())
+    for part in ("17 + 25", "soon", "Wrong"):
+        assert [place for place, text in texts.items() if part in text] == showing
+
+
+def test_report_and_pdf_mark_right_and_wrong_answers(
+    client: FlaskClient, services: Services, finished: str
+) -> None:
+    text = page_text(client.get(report_path(services, finished)).text)
+    pdf = " ".join(pdf_text(client.get(report_path(services, finished, PDF)).data).split())
+    for mark in ("Right", "Wrong", "Partly right"):
+        assert text.count(mark) == pdf.count(mark) == (0 if mark == "Partly right" else 1)
+    assert "late" not in text  # the right answer
 
 
 @pytest.mark.parametrize("kind", ["assessment", "interview"])

@@ -101,6 +101,10 @@ class Assessment(TimedOrder):
         return {item.key for item in self.content.unanswered_required(self.saved_answers)}
 
     @property
+    def answer_places(self) -> frozenset[str]:
+        return self.content.report.answers
+
+    @property
     def duration_seconds(self) -> int | None:
         return int(self.time_limit.total_seconds()) if self.time_limit else None
 
@@ -129,7 +133,11 @@ class Assessment(TimedOrder):
             ),
             items=tuple(
                 EvidenceItem(
-                    item.section, item.prompt, item.answer or gettext("No answer"), item.points_text
+                    item.section,
+                    item.prompt,
+                    item.answer or gettext("No answer"),
+                    item.points_text,
+                    item.mark,
                 )
                 for item in items
             ),

@@ -18,6 +18,7 @@ from provider.core.kinds.grading import to_number, to_percent
 from provider.texts import gettext, lazy_gettext
 
 Figure = int | float | str
+RIGHT, PARTLY_RIGHT, WRONG = MARKS = ("right", "partly_right", "wrong")
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,19 @@ class ScoredItem:
     solution: str | None
     points: Decimal | None
     max_points: Decimal
+
+    @property
+    def mark(self) -> str:
+        """Whether the answer is right: one of MARKS.
+
+        Empty for a blank, and for an item that is not scored or has no right answer.
+        """
+        if self.points is None or self.solution is None or not self.is_answered:
+            return ""
+        if not self.points:
+            return WRONG
+        is_full = self.points >= _round_points(Fraction(self.max_points))
+        return RIGHT if is_full else PARTLY_RIGHT
 
     @property
     def points_text(self) -> str:

@@ -144,6 +144,10 @@ class Interview(TimedOrder):
         return self.version.parsed(InterviewTemplate.parse)
 
     @property
+    def answer_places(self) -> frozenset[str]:
+        return self.content.report.answers
+
+    @property
     def duration_seconds(self) -> int | None:
         return self.content.max_duration_seconds
 
