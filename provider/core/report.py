@@ -9,6 +9,7 @@ from provider.core.labels import format_duration, format_percent, label_for
 from provider.core.orders import CONSENTED, Evidence, Order
 from provider.core.orders.states import SUBMITTED
 from provider.errors import Conflict
+from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
 
 NO_RESULT_MESSAGE = gettext_noop("This result is being redone, so there is no report at the moment")
@@ -91,7 +92,7 @@ class Report:
         return gettext("Bar chart from 0 to 100%%: %(bars)s.", bars=bars)
 
 
-def build_report(order: Order, places: Set[str]) -> Report:
+def build_report(order: Order, secret_box: SecretBox, places: Set[str]) -> Report:
     """Build the report of a completed order. Raises Conflict for an order without a result.
 
     `places` are those that the reader sees: of REPORT, PDF and SHARED. The product decides which
@@ -100,7 +101,7 @@ def build_report(order: Order, places: Set[str]) -> Report:
     result = order.result
     if result is None or order.finished_at is None:
         raise Conflict(NO_RESULT_MESSAGE)
-    evidence = order.evidence()
+    evidence = order.evidence(secret_box)
     if not places <= order.answer_places:
         evidence = evidence.without_answers()
     time_facts: list[tuple[str, str]] = []

@@ -14,7 +14,7 @@ from pypdf import PdfReader
 from structlog.testing import capture_logs
 
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
-from provider.core.kinds.check.evidence import CheckEvidence
+from provider.core.kinds.check.evidence import CheckEvidence, ReportedFinding
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.orders import Bar
 from provider.core.report import Report
@@ -60,7 +60,12 @@ CHECK = replace(
     kind="check",
     grade=None,
     percent=None,
-    evidence=CheckEvidence(findings=(("Identity", "clear"), ("Criminal record", "consider"))),
+    evidence=CheckEvidence(
+        findings=(
+            ReportedFinding("Identity", "clear"),
+            ReportedFinding("Criminal record", "consider", "A fine in 2017."),
+        )
+    ),
 )
 LEFT_MARGIN = 22 / 25.4 * 72
 RIGHT_MARGIN = 188 / 25.4 * 72  # points from the left edge of an A4 page
@@ -259,7 +264,7 @@ def test_render_pdf_check_shows_the_overall_finding_first() -> None:
     text = pdf_text(render_pdf(CHECK))
     assert text.index("To consider") < text.index("Identity") < text.index("Clear")
     assert CHECK.overall_result == ("finding", "consider")
-    clear = CheckEvidence(findings=(("Identity", "clear"),))
+    clear = CheckEvidence(findings=(ReportedFinding("Identity", "clear"),))
     assert replace(CHECK, evidence=clear).overall_result == ("finding", "clear")
 
 
@@ -319,7 +324,12 @@ def test_render_pdf_long_word_stays_in_its_column(length: int) -> None:
         "assessment": AssessmentEvidence(
             bars=(Bar(word, 50),), items=(EvidenceItem(word, word, word, "1 of 1"),)
         ),
-        "check": CheckEvidence(findings=((word, "clear"), (word, "consider"))),
+        "check": CheckEvidence(
+            findings=(
+                ReportedFinding(word, "clear"),
+                ReportedFinding(word, "consider", word),
+            )
+        ),
         "interview": InterviewEvidence(video_answers=(VideoAnswer(word, word, word),)),
     }
     for kind, evidence in evidence_of_kinds.items():

@@ -278,6 +278,7 @@ def test_long_words_of_a_check_stay_within_the_screen(app_server: LiveServer, pa
                 LONGEST_WORD,
                 LONG_EMAIL,
                 services.now(),
+                report_text=LONGEST_WORD,
             )
     paths = [
         f"/c/o/{order}/",

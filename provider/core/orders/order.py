@@ -156,7 +156,7 @@ class Order(OrderState, Base):
         """The figures of the current result; empty without one."""
         return self.result.figures if self.result else {}
 
-    def evidence(self) -> Evidence:
+    def evidence(self, secret_box: SecretBox) -> Evidence:
         """Return the evidence of the current result. Kinds override this to add theirs."""
         return Evidence.from_figures(self.result_figures)
 

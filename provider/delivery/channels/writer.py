@@ -124,9 +124,11 @@ class WriterDelivery:
     def _render_pdf(self) -> bytes | None:
         from provider.core.report_pdf import render_pdf  # late: Typst is slow to import
 
-        with self.channel.services.db.reading() as session:
+        services = self.channel.services
+        with services.db.reading() as session:
             try:
-                report = build_report(Order.find(session, self.claim.subject), {PDF})
+                order = Order.find(session, self.claim.subject)
+                report = build_report(order, services.secret_box, {PDF})
             except Conflict:  # reopened since
                 return None
         return render_pdf(report)

@@ -91,7 +91,9 @@ def render_order_page(
         invitation_url=invitation_url,
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
         has_invitation=Link.find_permanent(session, order, INVITE) is not None,
-        evidence=order.evidence() if order.started_at and may(Permission.VIEW_RESULTS) else None,
+        evidence=order.evidence(services.secret_box)
+        if order.started_at and may(Permission.VIEW_RESULTS)
+        else None,
     )
 
 

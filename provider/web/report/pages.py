@@ -54,7 +54,8 @@ def report(token: str) -> str:
 @routes.get("/r/<token>/report.pdf")
 def pdf(token: str) -> Response:
     with current_services().db.reading() as session:
-        report_data = build_report(_require_valid(_find_link(session, token, PDF)).order, {PDF})
+        order = _require_valid(_find_link(session, token, PDF)).order
+        report_data = build_report(order, current_services().secret_box, {PDF})
     return _pdf_response(report_data)
 
 
@@ -97,7 +98,7 @@ def shared_pdf(token: str) -> Response:
         order = find_shared_order(session, token)
         if order is None:
             return redirect(url_for("report.shared_report", token=token), 303)
-        report_data = build_report(order, {SHARED, PDF})
+        report_data = build_report(order, current_services().secret_box, {SHARED, PDF})
     return _pdf_response(report_data)
 
 
@@ -140,7 +141,7 @@ def _render_report(
         return render_template("report/reopened.html", **context)
     return render_template(
         [f"report/{order.kind}/report.html", "report/report.html"],
-        report=build_report(order, {place}),
+        report=build_report(order, current_services().secret_box, {place}),
         brand_css=branding_context(order.account)["brand_css"],
         pdf_url=pdf_url,
         media_url=media_url,

@@ -677,6 +677,8 @@ def test_no_response_contains_findings_or_personal_data(
         for name in ("Identity", "Employment history", "Criminal record", "To consider", "Clear"):
             assert name in visible_text
         assert "1 of 3 screenings to consider." in visible_text
+        assert " ".join(check_factories.REPORT_TEXT.split()) in " ".join(visible_text.split())
+    assert check_factories.REPORT_TEXT.split(":")[0] not in polled.text
     assert all(has_no_secret(str(body)) for body in callback_bodies(services, order_id))
 
 
@@ -702,6 +704,7 @@ def test_callbacks_contain_only_status_and_outcomes(live_server: LiveServer, ats
     assert (body["status"], body["check"]) == ("completed", RESULT)
     for put in (first, last):
         assert has_no_secret(put.body)
+        assert b"One employer" not in put.body
         assert has_no_secret(str(put.headers))
 
 

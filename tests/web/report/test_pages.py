@@ -109,7 +109,7 @@ def test_report_shows_the_time_of_the_candidate_and_of_the_result(
         check_factories.record_findings(services, order)
         check_factories.complete_check(services, order)
     with services.db.reading() as session:
-        dates = build_report(Order.find(session, order), {REPORT}).dates
+        dates = build_report(Order.find(session, order), services.secret_box, {REPORT}).dates
     assert dates == (*first_dates, (act, acted_at), ("Result ready", finished_at))
     rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
     assert rows in page_text(client.get(report_path(services, order)).text)
@@ -131,7 +131,7 @@ def test_report_of_a_test_shows_invitation_start_and_end(
     with services.db.writing() as session:
         Assessment.find(session, order).submit(session, services.secret_box, finished_at)
     with services.db.reading() as session:
-        dates = build_report(Order.find(session, order), {REPORT}).dates
+        dates = build_report(Order.find(session, order), services.secret_box, {REPORT}).dates
     assert dates == (("Invited", invited_at), ("Started", started_at), ("Finished", finished_at))
     rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
     text = page_text(client.get(report_path(services, order)).text)
@@ -149,7 +149,7 @@ def test_report_of_a_reopened_order_shows_the_new_invitation(
     started_at = clock.advance(timedelta(days=1))
     factories.finish_test(services, finished)
     with services.db.reading() as session:
-        dates = build_report(Order.find(session, finished), {REPORT}).dates
+        dates = build_report(Order.find(session, finished), services.secret_box, {REPORT}).dates
     assert dates[:2] == (("Invited", reopened_at), ("Started", started_at))
 
 
@@ -159,7 +159,7 @@ def test_report_shows_scored_figures(
     text = page_text(client.get(report_path(services, finished)).text)
 
     with services.db.reading() as session:
-        report = build_report(Order.find(session, finished), {REPORT})
+        report = build_report(Order.find(session, finished), services.secret_box, {REPORT})
         figures = Order.find(session, finished).result.figures  # type: ignore[union-attr]
     assert (report.score, report.grade) == ("25%", "failed")
     assert "25%" in text
@@ -343,6 +343,24 @@ def test_report_new_result_has_the_same_url(
     text = page_text(client.get(url).text)
     assert "100%" in text
     assert "Excelled" in text
+
+
+def test_report_and_pdf_of_a_check_show_the_text_of_a_finding(
+    client: FlaskClient, services: Services
+) -> None:
+    order = check_factories.completed_check(services)
+    shared = shared_path(services, order)
+    documents = [
+        page_text(client.get(report_path(services, order)).text),
+        page_text(client.get(shared).text),
+        pdf_text(client.get(report_path(services, order, PDF)).data),
+        pdf_text(client.get(f"{shared}/report.pdf").data),
+    ]
+    reason = " ".join(check_factories.REPORT_TEXT.split())
+    for document in documents:
+        assert " ".join(document.split()).count(reason) == 1
+        for secret in check_factories.SECRET_WORDS:
+            assert secret not in document
 
 
 # The PDF

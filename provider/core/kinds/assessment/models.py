@@ -108,7 +108,7 @@ class Assessment(TimedOrder):
     def duration_seconds(self) -> int | None:
         return int(self.time_limit.total_seconds()) if self.time_limit else None
 
-    def evidence(self) -> AssessmentEvidence:
+    def evidence(self, secret_box: SecretBox) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
         points = {
             key: Decimal(text) for key, text in self.result_figures.get(POINTS_FIGURE, {}).items()

@@ -331,7 +331,7 @@ class Interview(TimedOrder):
                 return recording
         raise NotFound("There is no such recording")
 
-    def evidence(self) -> InterviewEvidence:
+    def evidence(self, secret_box: SecretBox) -> InterviewEvidence:
         """Return the figures of the result, and every question with its rating."""
         questions, ratings = self.content.questions, self.ratings_by_question()
         answered_count = len(self.answered_questions())
