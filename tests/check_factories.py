@@ -66,7 +66,10 @@ def give_consent(
 
 
 def record_findings(
-    services: Services, public_id: str, outcomes: dict[str, str] = OUTCOMES
+    services: Services,
+    public_id: str,
+    outcomes: dict[str, str] = OUTCOMES,
+    report_text: str = REPORT_TEXT,
 ) -> None:
     with services.db.writing() as session:
         check = Check.find(session, public_id)
@@ -80,7 +83,7 @@ def record_findings(
                 "" if is_clear else FINDING_NOTE,
                 "sam@provider.test",
                 services.now(),
-                report_text="" if is_clear else REPORT_TEXT,
+                report_text="" if is_clear else report_text,
             )
 
 
