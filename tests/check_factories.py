@@ -30,6 +30,7 @@ FORM_VALUES = {
 STORED_DETAILS = FORM_VALUES | {"employers": FORM_VALUES["employers"].replace("\r\n", "\n")}
 SIGNED_NAME = "Lakita J. Marrero"
 FINDING_NOTE = "A conviktion in 2017\nfor selling quassia"
+REPORT_TEXT = "One employer names another end:\nMay 2019."  # for the customer, not for the ATS
 OUTCOMES = {"identity": "clear", "jobs": "consider", "record": "clear"}
 # Parts of the candidate details and notes that no response and no message may contain.
 SECRET_WORDS = ("Quux", "1990-02-28", "Zyxwv", "Xylofon", "conviktion", "quassia")
@@ -65,14 +66,24 @@ def give_consent(
 
 
 def record_findings(
-    services: Services, public_id: str, outcomes: dict[str, str] = OUTCOMES
+    services: Services,
+    public_id: str,
+    outcomes: dict[str, str] = OUTCOMES,
+    report_text: str = REPORT_TEXT,
 ) -> None:
     with services.db.writing() as session:
         check = Check.find(session, public_id)
         for key, status in outcomes.items():
-            note = FINDING_NOTE if status == "consider" else ""
+            is_clear = status == "clear"
             check.record_finding(
-                session, services.secret_box, key, status, note, "sam@provider.test", services.now()
+                session,
+                services.secret_box,
+                key,
+                status,
+                "" if is_clear else FINDING_NOTE,
+                "sam@provider.test",
+                services.now(),
+                report_text="" if is_clear else report_text,
             )
 
 

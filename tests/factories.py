@@ -42,6 +42,7 @@ TEST_CONTENT: dict[str, Any] = {
     "description": "How you reason with words and numbers.",
     "time_limit": 20,
     "grades": {"passed": 50, "excelled": 80},
+    "report": {"answers": ["report", "pdf"]},
     "sections": [
         {
             "key": "numbers",

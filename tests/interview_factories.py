@@ -96,10 +96,10 @@ def _process_recording(services: Services, recording: Recording, tint: int) -> N
 
 
 def submitted_interview(
-    services: Services, number: int = 1, *, account: int | None = None
+    services: Services, number: int = 1, *, account: int | None = None, **content: Any
 ) -> tuple[str, list[str]]:
     """Return a submitted interview and its recordings; `why` was recorded twice."""
-    interview = place_interview(services, number, account=account)
+    interview = place_interview(services, number, account=account, **content)
     first = record_answer(services, interview, "why", tint=10 * number)
     later = [
         record_answer(services, interview, key, tint=10 * number + offset)
@@ -109,9 +109,11 @@ def submitted_interview(
     return interview, [first, *later]
 
 
-def auto_submitted_interview(services: Services, number: int, *, account: int) -> str:
+def auto_submitted_interview(
+    services: Services, number: int, *, account: int, **content: Any
+) -> str:
     """Return an interview submitted at its deadline: one answer, not processed yet."""
-    interview = place_interview(services, number, account=account)
+    interview = place_interview(services, number, account=account, **content)
     record_answer(services, interview, "why", tint=10 * number, ready=False)
     with services.db.writing() as session:
         interview_row = Interview.find(session, interview)
@@ -140,10 +142,10 @@ def rate_answers(
 
 
 def completed_interview(
-    services: Services, number: int = 1, *, account: int | None = None
+    services: Services, number: int = 1, *, account: int | None = None, **content: Any
 ) -> tuple[str, list[str]]:
     """Return an interview with a result (75 %, passed) and its recordings."""
-    interview, recordings = submitted_interview(services, number, account=account)
+    interview, recordings = submitted_interview(services, number, account=account, **content)
     rate_answers(services, interview, 5, 4, 3)
     complete_interview(services, interview)
     return interview, recordings

@@ -33,6 +33,7 @@ pytestmark = pytest.mark.machine_time  # the server process uses the machine's c
 STAFF_PASSWORD = "canary Passwört 7719"
 SIGNED_NAME = "Canary Ωmega Signature"
 TYPED_NAME = "Canary Fullname-5521"
+REPORT_TEXT = "canary reason “5503”"
 NOTE = "canary note “4402”"
 CALLBACK_TOKEN = "canary-callback-token-8834-aAbBcC"
 WRONG_TOKEN = "canary-wrong-token-2210-xXyYzZ"
@@ -136,7 +137,7 @@ def consent_as_candidate(server: Server, invitation: str) -> tuple[str, str]:
 
 
 def work_as_staff(server: Server, check_id: str) -> str:
-    """Sign in, and enter an outcome with a private note; return the session's cookie."""
+    """Sign in, and enter an outcome with both texts; return the session's cookie."""
     with requests.Session() as browser:
         page = f"{server.url}/console/sign-in"
         form = {"csrf_token": factories.csrf_token(browser.get(page).text)}
@@ -147,7 +148,8 @@ def work_as_staff(server: Server, check_id: str) -> str:
         html = browser.get(check).text
         fields = dict(re.findall(r'name="(csrf_token|revision|seen-\w+)"[^>]*value="(\S+)"', html))
         outcomes = {f"status-{key}": value for key, value in check_factories.OUTCOMES.items()}
-        answer = browser.post(f"{check}outcomes", data=fields | outcomes | {"note-jobs": NOTE})
+        texts = {"note-jobs": NOTE, "text-jobs": REPORT_TEXT}
+        answer = browser.post(f"{check}outcomes", data=fields | outcomes | texts)
         assert "The outcomes are saved" in answer.text
         return str(browser.cookies["staff"])
 
@@ -207,6 +209,7 @@ def test_secrets_are_in_no_file_log_message_or_process_list(
         "name of the consent": SIGNED_NAME,
         "typed details": TYPED_NAME,
         "private note": NOTE,
+        "text in the report": REPORT_TEXT,
         "SMTP password": SMTP_PASSWORD,
         "metrics token": METRICS_TOKEN,
         "encryption key": "k" * 32,  # of `factories.make_settings`

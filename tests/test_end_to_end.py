@@ -372,11 +372,13 @@ def test_check_from_order_to_report(live_server: LiveServer, ats: FakeAts, page:
     page.context.clear_cookies()
     page.goto(last.json["results_url"])
     expect(page.get_by_text("1 of 3 screenings to consider.")).to_be_visible()
+    expect(page.get_by_text("One employer names another year.")).to_be_visible()
     expect(page.get_by_text("conviktion")).to_have_count(0)
     pdf = requests.get(last.json["attachments"][0]["url"], timeout=10)
     assert (pdf.status_code, pdf.content[:5]) == (200, b"%PDF-")
     for data in (*(put.body for put in puts), pdf.content, page.content().encode()):
         assert not any(secret.encode() in data for secret in check_factories.SECRET_WORDS)
+    assert not any(b"One employer" in put.body for put in puts)
 
 
 def give_consent(page: Page) -> None:
@@ -408,7 +410,9 @@ def complete_check(live_server: LiveServer, page: Page, public_id: str) -> None:
         ("Criminal record", "Clear"),
     ):
         page.get_by_role("group", name=name).get_by_role("radio", name=outcome).check()
-    page.get_by_role("group", name="Employment history").get_by_role("textbox").fill("A conviktion")
+    jobs = page.get_by_role("group", name="Employment history")
+    jobs.get_by_label("Text in the report").fill("One employer names another year.")
+    jobs.get_by_label("Private note").fill("A conviktion")
     page.get_by_role("button", name="Save and complete").click()
     page.get_by_role("button", name="Complete and notify the ATS").click()
     expect(page.get_by_role("status")).to_have_text("The check is completed.")

@@ -1,13 +1,15 @@
 """The report of a result. The report page and its PDF show the same figures."""
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime
 
 from provider.core.colours import DEFAULT_FILL, fill_colour
-from provider.core.labels import format_duration, format_percent
+from provider.core.labels import format_duration, format_percent, label_for
 from provider.core.orders import CONSENTED, Evidence, Order
 from provider.core.orders.states import SUBMITTED
 from provider.errors import Conflict
+from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
 
 NO_RESULT_MESSAGE = gettext_noop("This result is being redone, so there is no report at the moment")
@@ -29,8 +31,10 @@ class Report:
     evidence: Evidence
     job_title: str | None = None
     grade: str | None = None
-    score: str | None = None
+    percent: float | None = None  # the score
     facts: tuple[tuple[str, str], ...] = ()
+    invited_at: datetime | None = None
+    started_at: datetime | None = None  # None for a kind without a start
     candidate_act: tuple[str, datetime] | None = None  # the label and time of a submission
     language: str = ""  # of the product's texts; empty if the document names none
     accent: str = DEFAULT_FILL
@@ -38,9 +42,36 @@ class Report:
     @property
     def dates(self) -> tuple[tuple[str, datetime], ...]:
         """The times of the candidate, and of the result where others made it later."""
+        first_dates = ((gettext("Invited"), self.invited_at), (gettext("Started"), self.started_at))
+        dates = tuple((label, moment) for label, moment in first_dates if moment)
         if self.candidate_act is None or self.candidate_act[1] == self.finished_at:
-            return ((gettext("Finished"), self.finished_at),)
-        return (self.candidate_act, (gettext("Result ready"), self.finished_at))
+            return (*dates, (gettext("Finished"), self.finished_at))
+        return (*dates, self.candidate_act, (gettext("Result ready"), self.finished_at))
+
+    @property
+    def score(self) -> str | None:
+        return None if self.percent is None else format_percent(self.percent)
+
+    @property
+    def cut_scores(self) -> tuple[tuple[str, float], ...]:
+        """The labels of the cut scores on the scale of the score, each with its percentage."""
+        return tuple(
+            (
+                gettext(
+                    "%(grade)s from %(percent)s",
+                    grade=label_for("grade", grade),
+                    percent=format_percent(percent),
+                ),
+                percent,
+            )
+            for grade, percent in self.evidence.cut_scores
+        )
+
+    @property
+    def scale_description(self) -> str:
+        """The alternative text of the scale, for screen readers."""
+        score = gettext("Score %(score)s on a scale from 0 to 100%%", score=self.score)
+        return "; ".join((score, *(label for label, _ in self.cut_scores))) + "."
 
     @property
     def overall_result(self) -> tuple[str, str]:
@@ -52,16 +83,27 @@ class Report:
     @property
     def chart_description(self) -> str:
         """The alternative text of the chart, for screen readers."""
-        bars = "; ".join(f"{bar.label} {format_percent(bar.percent)}" for bar in self.evidence.bars)
+        bars = "; ".join(
+            f"{bar.section}, {bar.label} {format_percent(bar.percent)}"
+            if bar.section
+            else f"{bar.label} {format_percent(bar.percent)}"
+            for bar in self.evidence.bars
+        )
         return gettext("Bar chart from 0 to 100%%: %(bars)s.", bars=bars)
 
 
-def build_report(order: Order) -> Report:
-    """Build the report of a completed order. Raises Conflict for an order without a result."""
+def build_report(order: Order, secret_box: SecretBox, places: Set[str]) -> Report:
+    """Build the report of a completed order. Raises Conflict for an order without a result.
+
+    `places` are those that the reader sees: of REPORT, PDF and SHARED. The product decides which
+    of them show questions and answers; each of `places` must.
+    """
     result = order.result
     if result is None or order.finished_at is None:
         raise Conflict(NO_RESULT_MESSAGE)
-    evidence = order.evidence()
+    evidence = order.evidence(secret_box)
+    if not places <= order.answer_places:
+        evidence = evidence.without_answers()
     time_facts: list[tuple[str, str]] = []
     if result.duration is not None:
         time_facts.append((gettext("Time taken"), format_duration(result.duration)))
@@ -77,13 +119,21 @@ def build_report(order: Order) -> Report:
         reference=order.public_id,
         job_title=order.job_title or None,
         grade=result.grade,
-        score=None if result.score is None else format_percent(result.score),
+        percent=result.score,
         facts=(*time_facts, *evidence.facts),
         evidence=evidence,
+        invited_at=_find_invitation(order),
+        started_at=order.started_at,
         candidate_act=_find_candidate_act(order),
         language=str(order.version.content.get("language") or ""),
         accent=fill_colour(order.account.branding.get("colour")),
     )
+
+
+def _find_invitation(order: Order) -> datetime:
+    """Return when the candidate was invited: a reopened order has a new invitation."""
+    reopenings = [event.occurred_at for event in order.events if event.type == "reopened"]
+    return max([order.placed_at, *reopenings])
 
 
 def _find_candidate_act(order: Order) -> tuple[str, datetime] | None:

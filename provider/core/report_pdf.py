@@ -18,6 +18,7 @@ import typst
 
 from provider.core.kinds import KINDS
 from provider.core.labels import cut_at_word, format_datetime, format_percent, label_for, tone
+from provider.core.orders import Bar
 from provider.core.report import Report
 from provider.core.text_direction import language_direction
 from provider.texts import current_language, gettext
@@ -71,8 +72,21 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     yield "kind", label_for("kind", report.kind)
     yield "overall_result", [label_for(*report.overall_result), tone(report.overall_result[1])]
     yield (
-        "bars",
-        [bar._asdict() | {"value": format_percent(bar.percent)} for bar in report.evidence.bars],
+        "bar_groups",
+        [
+            {
+                "label": group.label,
+                "bar": _bar_fields(group.bar) if group.bar else None,
+                "traits": [_bar_fields(trait) for trait in group.traits],
+            }
+            for group in report.evidence.bar_groups
+        ],
+    )
+    yield "percent", report.percent
+    yield "scale", report.scale_description
+    yield (
+        "cut_scores",
+        [{"label": label, "percent": percent} for label, percent in report.cut_scores],
     )
     yield "chart", report.chart_description
     finished_at = report.finished_at.astimezone(UTC)
@@ -82,6 +96,10 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     yield "dates", [(label, format_datetime(at, report.timezone)) for label, at in report.dates]
     yield "accent", report.accent
     yield "fonts", [name for name in FONTS if name in _load_fonts().families()]
+
+
+def _bar_fields(bar: Bar) -> dict[str, Any]:
+    return bar._asdict() | {"value": format_percent(bar.percent)}
 
 
 # The compiler caches parsed and shaped text, which makes later reports faster. It is not

@@ -2,6 +2,8 @@
 
 from provider.demo.browser import Browser
 
+CONSIDER_REASON = "The university names another year than the candidate."
+
 
 class StaffBrowser:
     """A staff member's browser, signed in."""
@@ -22,11 +24,16 @@ class StaffBrowser:
         self._browser.submit(self._browser.form("/complete"), {"summary": [summary]})
 
     def enter_outcomes(self, order_id: str, *, consider: str) -> None:
-        """Enter the outcomes of a check: one screening to consider, the rest clear."""
+        """Enter the outcomes of a check: one to consider with a reason, the rest clear."""
         self._browser.visit(f"/console/checks/{order_id}/")
         form = self._browser.form("/outcomes")
         names = [name for name in form.questions() if name.startswith("status-")]
         outcomes = {name: ["consider" if consider in name else "clear"] for name in names}
-        self._browser.submit(form, outcomes)
+        texts = {
+            name.replace("status-", "text-"): [CONSIDER_REASON]
+            for name in names
+            if consider in name
+        }
+        self._browser.submit(form, outcomes | texts)
         self._browser.visit(f"/console/checks/{order_id}/complete")
         self._browser.submit(self._browser.form("/complete"))

@@ -179,7 +179,7 @@ def _report(number: int) -> Report:
         reference="q3XbZ0d9TnK2m1aVw7LpRg",
         job_title="Operations Manager",
         grade="passed",
-        score="78%",
+        percent=78,
         facts=(("Time taken", "32 minutes"),),
         evidence=AssessmentEvidence(
             bars=tuple(Bar(name, 50 + number % 50, "11 of 12 points") for name in sections),

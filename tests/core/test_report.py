@@ -14,7 +14,7 @@ from pypdf import PdfReader
 from structlog.testing import capture_logs
 
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
-from provider.core.kinds.check.evidence import CheckEvidence
+from provider.core.kinds.check.evidence import CheckEvidence, ReportedFinding
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.orders import Bar
 from provider.core.report import Report
@@ -32,10 +32,11 @@ REPORT = Report(
     reference="q3XbZ0d9TnK2m1aVw7LpRg",
     job_title="Operations Manager",
     grade="passed",
-    score="78%",
+    percent=78,
     facts=(("Time taken", "32 minutes"),),
     evidence=AssessmentEvidence(
         bars=(Bar("Numbers", 91.7, "11 of 12 points"), Bar("Words", 50)),
+        cut_scores=(("passed", 50.0), ("excelled", 82.5)),
         items=(
             EvidenceItem("Numbers", "What is 17 + 25?", "42", "1 of 1"),
             EvidenceItem("Numbers", "Half of 7?", "3", "0 of 1"),
@@ -43,13 +44,30 @@ REPORT = Report(
         ),
     ),
 )
+WITH_TRAITS = replace(
+    REPORT,
+    evidence=AssessmentEvidence(
+        bars=(
+            Bar("Situations", 50, "1 of 2 answered"),
+            Bar("Patience", 75, section="Situations"),
+            Bar("Calm", 100, section="Style"),
+            Bar("Teamwork", 25, section="Style"),
+        )
+    ),
+)
 CHECK = replace(
     REPORT,
     kind="check",
     grade=None,
-    score=None,
-    evidence=CheckEvidence(findings=(("Identity", "clear"), ("Criminal record", "consider"))),
+    percent=None,
+    evidence=CheckEvidence(
+        findings=(
+            ReportedFinding("Identity", "clear"),
+            ReportedFinding("Criminal record", "consider", "A fine in 2017."),
+        )
+    ),
 )
+LEFT_MARGIN = 22 / 25.4 * 72
 RIGHT_MARGIN = 188 / 25.4 * 72  # points from the left edge of an A4 page
 PAGE_TEMPLATE = "report/assessment/report.html"
 NAMES = {
@@ -112,7 +130,8 @@ def test_render_pdf_fills_the_bars_with_the_colour_of_the_account() -> None:
         assert contents is not None
         return contents.get_data().count(b"0.2 0.4 0.6 scn")
 
-    assert count_fills("#336699") == len(REPORT.evidence.bars)
+    scale_count = 1
+    assert count_fills("#336699") == len(REPORT.evidence.bars) + scale_count
     assert count_fills("#663399") == 0
 
 
@@ -152,12 +171,64 @@ def test_render_pdf_at_another_time_has_the_same_bytes() -> None:
     assert render_pdf(later) != pdf
 
 
-def test_render_pdf_chart_has_alternative_text() -> None:
+def test_render_pdf_charts_have_alternative_texts() -> None:
     elements = tags(render_pdf(REPORT))
     figures = [element for element in elements if element["/S"] == "/Figure"]
     assert [figure["/Alt"] for figure in figures] == [
-        "Bar chart from 0 to 100%: Numbers 91.7%; Words 50%."
+        "Score 78% on a scale from 0 to 100%; Passed from 50%; Excelled from 82.5%.",
+        "Bar chart from 0 to 100%: Numbers 91.7%; Words 50%.",
     ]
+
+
+def test_bar_groups_put_traits_under_their_section() -> None:
+    situations, patience, calm, teamwork = WITH_TRAITS.evidence.bars
+    assert WITH_TRAITS.evidence.bar_groups == (
+        ("Situations", situations, (patience,)),
+        ("Style", None, (calm, teamwork)),
+    )
+
+
+def test_render_pdf_shows_traits_under_their_section() -> None:
+    pdf = render_pdf(WITH_TRAITS)
+    assert "Style Calm 100% Teamwork 25%" in pdf_text(pdf)
+    assert pdf_text(pdf).count("Style") == 1
+    chart = [element["/Alt"] for element in tags(pdf) if element["/S"] == "/Figure"][1]
+    assert chart == (
+        "Bar chart from 0 to 100%: Situations 50%; Situations, Patience 75%; "
+        "Style, Calm 100%; Style, Teamwork 25%."
+    )
+
+
+def test_report_page_shows_traits_under_their_section(pages_app: Flask) -> None:
+    with pages_app.test_request_context():
+        page = render_template(PAGE_TEMPLATE, report=WITH_TRAITS, pdf_url=None)
+    assert page.count('<ul class="bars" aria-label="Style">') == 1
+    assert page.count('<ul class="bars" aria-label="Situations">') == 1
+    assert page.count('<p class="bar-section" dir="auto">Style</p>') == 1
+    assert '<p class="bar-section" dir="auto">Situations</p>' not in page
+
+
+def test_render_pdf_without_score_has_no_scale() -> None:
+    text = pdf_text(render_pdf(replace(REPORT, percent=None)))
+    assert "Passed from" not in text
+    assert "Numbers" in text
+
+
+@pytest.mark.parametrize("percent", [0.0, 0.1, 29.9, 30.0, 70.0, 70.1, 99.9, 100.0])
+@pytest.mark.parametrize("score", [0, 50.5, 100])
+def test_render_pdf_labels_of_cut_scores_stay_on_the_page(percent: float, score: float) -> None:
+    evidence = AssessmentEvidence(cut_scores=(("passed", percent), ("excelled", percent)))
+    pdf = render_pdf(replace(REPORT, percent=score, evidence=evidence))
+    starts = {}
+
+    def collect(text: str, matrix: list[float], text_matrix: list[float], *_: Any) -> None:
+        starts[text.strip()] = matrix[4] + text_matrix[4]
+
+    parse_pdf(pdf).pages[0].extract_text(visitor_text=collect)
+    labels = [start for text, start in starts.items() if " from " in text]
+    assert len(labels) == 2
+    label_width = 100  # points, more than the label of excelled takes
+    assert all(LEFT_MARGIN <= start <= RIGHT_MARGIN - label_width for start in labels)
 
 
 def test_render_pdf_tables_have_header_cells() -> None:
@@ -193,7 +264,7 @@ def test_render_pdf_check_shows_the_overall_finding_first() -> None:
     text = pdf_text(render_pdf(CHECK))
     assert text.index("To consider") < text.index("Identity") < text.index("Clear")
     assert CHECK.overall_result == ("finding", "consider")
-    clear = CheckEvidence(findings=(("Identity", "clear"),))
+    clear = CheckEvidence(findings=(ReportedFinding("Identity", "clear"),))
     assert replace(CHECK, evidence=clear).overall_result == ("finding", "clear")
 
 
@@ -253,7 +324,12 @@ def test_render_pdf_long_word_stays_in_its_column(length: int) -> None:
         "assessment": AssessmentEvidence(
             bars=(Bar(word, 50),), items=(EvidenceItem(word, word, word, "1 of 1"),)
         ),
-        "check": CheckEvidence(findings=((word, "clear"), (word, "consider"))),
+        "check": CheckEvidence(
+            findings=(
+                ReportedFinding(word, "clear"),
+                ReportedFinding(word, "consider", word),
+            )
+        ),
         "interview": InterviewEvidence(video_answers=(VideoAnswer(word, word, word),)),
     }
     for kind, evidence in evidence_of_kinds.items():
@@ -332,6 +408,9 @@ def test_report_page_shows_the_same_as_the_pdf(pages_app: Flask) -> None:
         page = render_template(PAGE_TEMPLATE, report=REPORT, pdf_url="/r/x/report.pdf")
     for part in ("Lakita Marrero", "78%", "Passed", "Above the mark", "91.7%", "What is 17 + 25?"):
         assert part in page
+    assert f'role="img" aria-label="{REPORT.scale_description}"' in page
+    for label, _ in REPORT.cut_scores:
+        assert f">{label}</text>" in page
     assert 'href="/r/x/report.pdf"' in page
     assert "style=" not in page
     assert ">2026-11-23" not in page

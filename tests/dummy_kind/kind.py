@@ -93,7 +93,7 @@ class Greeting(Order):
         self.enqueue_email(session, "thanks", now)
         self.complete(session, secret_box, result, "candidate", now)
 
-    def evidence(self) -> GreetingEvidence:
+    def evidence(self, secret_box: SecretBox) -> GreetingEvidence:
         return GreetingEvidence.from_figures(
             self.result_figures, text=self.texts[-1].text if self.texts else ""
         )

@@ -33,7 +33,7 @@ def write(public_id: str) -> ResponseReturnValue:
 @requires(Permission.VIEW_RESULTS)
 def detail(order_id: str) -> str:
     with current_services().db.reading() as session:
-        return Greeting.find(session, order_id).evidence().text
+        return Greeting.find(session, order_id).evidence(current_services().secret_box).text
 
 
 PAGES = KindPages(candidate=candidate, console=console)

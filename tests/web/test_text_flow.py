@@ -35,7 +35,8 @@ def make_content(prompt: str, option: str, **fields: Any) -> dict[str, Any]:
         {"key": "word", "kind": "short_text", "prompt": prompt, "accepted": [option]},
     ]
     section = {"key": "section", "title": option, "items": items}
-    return {"schema": 1, "sections": [section], **fields}
+    report = {"answers": ["report", "pdf", "shared"]}
+    return {"schema": 1, "report": report, "sections": [section], **fields}
 
 
 def place_test(services: Services, content: dict[str, Any], name: str) -> tuple[str, str]:
@@ -108,8 +109,8 @@ def test_report_hebrew_texts_have_their_direction(
     html = client.get(report_path(services, order)).text
     assert html.count(f"<td {attributes}>{PROMPT}</td>") == 2
     assert f"<h3 {attributes}>{OPTION}</h3>" in html
-    assert f'dir="auto">{OPTION}</td>' in html
-    assert f'dir="auto">{TYPED}</td>' in html
+    assert f'dir="auto">{OPTION}<bdi' in html
+    assert f'dir="auto">{TYPED}<bdi' in html
 
 
 @pytest.mark.parametrize(
@@ -277,6 +278,7 @@ def test_long_words_of_a_check_stay_within_the_screen(app_server: LiveServer, pa
                 LONGEST_WORD,
                 LONG_EMAIL,
                 services.now(),
+                report_text=LONGEST_WORD,
             )
     paths = [
         f"/c/o/{order}/",

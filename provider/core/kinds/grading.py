@@ -21,6 +21,14 @@ class Grades:
     passed: Decimal
     excelled: Decimal | None = None
 
+    @property
+    def cut_scores(self) -> tuple[tuple[str, float], ...]:
+        """The grades above failed, each with its lowest percentage."""
+        passed = ("passed", float(self.passed))
+        if self.excelled is None:
+            return (passed,)
+        return passed, ("excelled", float(self.excelled))
+
     def grade_for(self, percent: Decimal) -> str:
         if self.excelled is not None and percent >= self.excelled:
             return "excelled"

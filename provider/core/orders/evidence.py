@@ -8,33 +8,61 @@ from provider.texts import gettext, ngettext, text_from_json
 
 
 class Bar(NamedTuple):
-    """One bar of the chart. `percent` is from 0 to 100."""
+    """One bar of the chart. `percent` is from 0 to 100. `section` is that of a trait."""
 
     label: str
     percent: float
     note: str = ""
+    section: str = ""
+
+
+class BarGroup(NamedTuple):
+    """A bar with the bars of its traits. `bar` is None for a section that has traits only."""
+
+    label: str
+    bar: Bar | None
+    traits: tuple[Bar, ...] = ()
 
 
 @dataclass(frozen=True)
 class Evidence:
     """The evidence of one result. A kind adds its own fields in a subclass.
 
-    `sentence` is shown for a result without a summary. `facts` are (label, value). A report is the
-    key of a cache, so every field must be hashable.
+    `sentence` is shown for a result without a summary. `facts` are (label, value). `cut_scores` are
+    (grade, its lowest percentage). A report is the key of a cache, so every field must be hashable.
     """
 
     sentence: str = ""
     bars: tuple[Bar, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
+    cut_scores: tuple[tuple[str, float], ...] = ()
 
     @classmethod
     def from_figures(cls, figures: Mapping[str, Any], **fields: Any) -> Self:
         """Build the evidence from the key `bars` of a result's figures, and from `fields`."""
         bars = (
-            Bar(text_from_json(bar["label"]), bar["percent"], text_from_json(bar.get("note", "")))
+            Bar(
+                text_from_json(bar["label"]),
+                bar["percent"],
+                text_from_json(bar.get("note", "")),
+                bar.get("section", ""),
+            )
             for bar in figures.get("bars", ())
         )
         return cls(bars=tuple(bars), **fields)
+
+    @property
+    def bar_groups(self) -> tuple[BarGroup, ...]:
+        """The bars in their order, traits under their section."""
+        groups: list[BarGroup] = []
+        for bar in self.bars:
+            if not bar.section:
+                groups.append(BarGroup(bar.label, bar))
+                continue
+            if not groups or groups[-1].label != bar.section:
+                groups.append(BarGroup(bar.section, None))
+            groups[-1] = groups[-1]._replace(traits=(*groups[-1].traits, bar))
+        return tuple(groups)
 
     @property
     def overall_result(self) -> tuple[str, str] | None:
@@ -45,6 +73,10 @@ class Evidence:
     def picture_keys(self) -> tuple[str, ...]:
         """The media keys of the pictures in the PDF."""
         return ()
+
+    def without_answers(self) -> Self:
+        """Return the evidence without the questions and the candidate's answers."""
+        return self
 
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         """Return the JSON that the kind's `report.typ` reads. `pictures` are by media key."""

@@ -202,9 +202,14 @@ class Order(OrderState, Base):
         """Return what an earlier result rests on, as far as it is kept."""
         return Evidence.from_figures(result.figures)
 
-    def evidence(self) -> Evidence:
+    def evidence(self, secret_box: SecretBox) -> Evidence:
         """Return the evidence of the current result. Kinds override this to add theirs."""
         return Evidence.from_figures(self.result_figures)
+
+    @property
+    def answer_places(self) -> frozenset[str]:
+        """The places that show questions and answers: of REPORT, PDF and SHARED."""
+        return frozenset({REPORT, PDF, SHARED})
 
     def kind_context(self, secret_box: SecretBox) -> dict[str, Any]:
         """Return variables of this kind for the candidate's pages and e-mails."""

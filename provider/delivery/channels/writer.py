@@ -20,7 +20,7 @@ from provider.ats.api import (
 )
 from provider.core.accounts import Account
 from provider.core.connections import secrets_revision
-from provider.core.orders import REPORT, Order
+from provider.core.orders import PDF, REPORT, Order
 from provider.core.orders.queries import get_result
 from provider.core.report import build_report
 from provider.delivery.api_client import ApiClient
@@ -124,9 +124,11 @@ class WriterDelivery:
     def _render_pdf(self) -> bytes | None:
         from provider.core.report_pdf import render_pdf  # late: Typst is slow to import
 
-        with self.channel.services.db.reading() as session:
+        services = self.channel.services
+        with services.db.reading() as session:
             try:
-                report = build_report(Order.find(session, self.claim.subject))
+                order = Order.find(session, self.claim.subject)
+                report = build_report(order, services.secret_box, {PDF})
             except Conflict:  # reopened since
                 return None
         return render_pdf(report)

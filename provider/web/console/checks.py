@@ -13,6 +13,7 @@ from provider.core.audit import Action
 from provider.core.kinds.check import Check, Finding
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
 from provider.core.kinds.check.content import Screening
+from provider.core.kinds.check.models import MAX_NOTE_LENGTH, MAX_REPORT_TEXT_LENGTH
 from provider.core.orders import COMPLETED, CONSENTED, REPORT, Link
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
@@ -33,19 +34,23 @@ OUTCOMES_CHANGED_MESSAGE = (
 )
 
 
+NO_OUTCOME_DIGEST = content_digest("", "", "")
+
+
 class OutcomesChanged(Conflict):
     """A colleague changed a screening that the form changes too."""
 
 
 @dataclass(frozen=True)
 class ScreeningRow:
-    """One screening on the page, with the saved or the submitted outcome and note.
+    """One screening on the page, with the saved or the submitted outcome and texts.
 
-    `seen` is the digest of the outcome and note that the form showed when it was opened.
+    `seen` is the digest of the outcome and texts that the form showed when it was opened.
     """
 
     screening: Screening
     status: str = ""
+    report_text: str = ""
     note: str = ""
     actor: str = ""
     problem: str = ""
@@ -151,12 +156,19 @@ def _save_submitted_outcomes(session: Session, check: Check) -> None:
         raise OutcomesChanged(OUTCOMES_CHANGED_MESSAGE)
     changed_screenings = []
     for screening in check.content.screenings:
-        status, note = _submitted_outcome(screening.key)
+        status, report_text, note = _submitted_outcome(screening.key)
         # An outcome that the form did not change is left alone: a colleague may have changed it.
         if status and _is_changed_by_form(screening.key):
             actor = authentication.current_staff().email
             if check.record_finding(
-                session, services.secret_box, screening.key, status, note, actor, services.now()
+                session,
+                services.secret_box,
+                screening.key,
+                status,
+                note,
+                actor,
+                services.now(),
+                report_text=report_text,
             ):
                 changed_screenings.append(screening.key)
     if changed_screenings:  # their names only: an outcome is a result
@@ -172,9 +184,9 @@ def _find_problems(check: Check) -> dict[str, str]:
     """Return, by screening key, why the submitted form cannot be saved."""
     problems = {}
     for screening in check.content.screenings:
-        status, note = _submitted_outcome(screening.key)
-        if note.strip() and not status:
-            problems[screening.key] = f"{screening.name}: choose an outcome for your note"
+        status, report_text, note = _submitted_outcome(screening.key)
+        if (report_text.strip() or note.strip()) and not status:
+            problems[screening.key] = f"{screening.name}: choose an outcome for your text"
     return problems
 
 
@@ -201,29 +213,34 @@ def _is_changed_by_form(key: str) -> bool:
 
 
 def _seen_digest(key: str) -> str:
-    return request.form.get(f"seen-{key}", content_digest("", ""))
+    return request.form.get(f"seen-{key}", NO_OUTCOME_DIGEST)
 
 
 def _finding_digest(check: Check, key: str) -> str:
     finding = check.find_finding(key)
     if finding is None:
-        return content_digest("", "")
-    return content_digest(
-        finding.status, check.decrypt_note(current_services().secret_box, finding)
-    )
+        return NO_OUTCOME_DIGEST
+    return content_digest(*check.decrypt_finding(current_services().secret_box, finding))
 
 
 def _describe_finding(check: Check, finding: Finding) -> str:
     name = check.find_screening(finding.screening).name
     outcome = labels.label_for("finding", finding.status)
     time = labels.format_datetime(finding.found_at, check.account.timezone)
-    text = check.decrypt_note(current_services().secret_box, finding)
-    note = f" with the note “{text}”" if text else ""
-    return f"{finding.actor} entered “{outcome}” for {name}{note}, on {time}"
+    _, report_text, note = check.decrypt_finding(current_services().secret_box, finding)
+    texts = [
+        f"{label} “{text}”"
+        for label, text in (("the text in the report", report_text), ("the note", note))
+        if text
+    ]
+    details = f" with {' and '.join(texts)}" if texts else ""
+    return f"{finding.actor} entered “{outcome}” for {name}{details}, on {time}"
 
 
-def _submitted_outcome(key: str) -> tuple[str, str]:
-    return request.form.get(f"status-{key}", ""), request.form.get(f"note-{key}", "")
+def _submitted_outcome(key: str) -> tuple[str, str, str]:
+    """Return the status, the text in the report and the private note."""
+    form = request.form
+    return form.get(f"status-{key}", ""), form.get(f"text-{key}", ""), form.get(f"note-{key}", "")
 
 
 def _check_response(
@@ -260,6 +277,8 @@ def _render_check(
         rows=_submitted_rows(check, is_conflict=status_code == 409)
         if use_submitted
         else _saved_rows(check, can_decide),
+        max_report_text_length=MAX_REPORT_TEXT_LENGTH,
+        max_note_length=MAX_NOTE_LENGTH,
         can_edit=check.status == CONSENTED and can_decide,
         candidate_details=_candidate_detail_rows(check) if show_details else None,
         agreement=check.latest_consent_view(services.secret_box) if show_details else None,
@@ -279,7 +298,8 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             edit_token=edit_token(check),
             is_allowed=check.status == CONSENTED,
             open_screenings=check.open_screenings(),
-            outcomes=check.finding_statuses(),
+            unexplained_screenings=check.unexplained_screenings(),
+            outcomes=check.reported_findings(current_services().secret_box),
             overall_status=check.overall_status,
         )
     return make_response(page, status_code)
@@ -303,16 +323,25 @@ def _format_date(text: str) -> str:
 
 
 def _saved_rows(check: Check, can_see_notes: bool) -> list[ScreeningRow]:
-    """Return the screenings as saved; notes hold private findings, so not all staff get them."""
+    """Return the screenings as saved. Notes are private, so not all staff get them."""
     rows = []
     for screening in check.content.screenings:
         finding = check.find_finding(screening.key)
         if finding is None:
-            rows.append(ScreeningRow(screening, seen=content_digest("", "")))
+            rows.append(ScreeningRow(screening, seen=NO_OUTCOME_DIGEST))
             continue
-        note = check.decrypt_note(current_services().secret_box, finding) if can_see_notes else ""
-        seen = content_digest(finding.status, note)
-        rows.append(ScreeningRow(screening, finding.status, note, finding.actor, seen=seen))
+        outcome = check.decrypt_finding(current_services().secret_box, finding)
+        status, report_text, note = outcome
+        rows.append(
+            ScreeningRow(
+                screening,
+                status,
+                report_text,
+                note if can_see_notes else "",
+                finding.actor,
+                seen=content_digest(*outcome),
+            )
+        )
     return rows
 
 
@@ -323,18 +352,19 @@ def _submitted_rows(check: Check, *, is_conflict: bool) -> list[ScreeningRow]:
     conflict the form counts as opened now: it shows the change, and saving again replaces it.
     """
     conflicts = _find_conflicts(check) if is_conflict else {}
-    problems = dict.fromkeys(_find_problems(check), "Choose an outcome for your note")
+    problems = dict.fromkeys(_find_problems(check), "Choose an outcome for your text")
     rows = []
     for saved_row in _saved_rows(check, can_see_notes=True):
         key = saved_row.screening.key
         if conflicts and not _is_changed_by_form(key):
             rows.append(saved_row)
             continue
-        status, note = _submitted_outcome(key)
+        status, report_text, note = _submitted_outcome(key)
         rows.append(
             replace(
                 saved_row,
                 status=status,
+                report_text=report_text,
                 note=note,
                 problem=conflicts.get(key) or problems.get(key, ""),
                 seen=saved_row.seen if conflicts else _seen_digest(key),

@@ -105,7 +105,9 @@ def render_order_page(
         invitation_url=invitation_url,
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
         has_invitation=Link.find_permanent(session, order, INVITE) is not None,
-        evidence=order.evidence() if order.started_at and may_see_results else None,
+        evidence=order.evidence(services.secret_box)
+        if order.started_at and may_see_results
+        else None,
         earlier_results=[(result, order.earlier_evidence(result)) for result in earlier_results],
         can_retake=_can_retake(order),
     )

@@ -7,7 +7,7 @@ from flask import Blueprint, redirect, url_for
 from werkzeug.wrappers import Response
 
 from provider.core.kinds.interview import READY, Interview, Recording
-from provider.core.orders import Order
+from provider.core.orders import REPORT, SHARED, Order
 from provider.core.report import NO_RESULT_MESSAGE
 from provider.errors import Conflict, Gone, NotFound
 from provider.services import current_services
@@ -25,7 +25,9 @@ def report_media(token: str, variant: str, recording_id: str) -> Response:
     """Send a take or its poster to a browser that has the report's own link."""
     with current_services().db.reading() as session:
         order = find_reported_order(session, token)
-        key, mimetype = find_media_file(_find_selected_recording(order, recording_id), variant)
+        key, mimetype = find_media_file(
+            _find_selected_recording(order, REPORT, recording_id), variant
+        )
     return serve_media(current_services().media, key, mimetype)
 
 
@@ -36,7 +38,9 @@ def shared_media(token: str, variant: str, recording_id: str) -> Response:
         order = find_shared_order(session, token)
         if order is None:
             return redirect(url_for("report.shared_report", token=token), 303)
-        key, mimetype = find_media_file(_find_selected_recording(order, recording_id), variant)
+        key, mimetype = find_media_file(
+            _find_selected_recording(order, SHARED, recording_id), variant
+        )
     return serve_media(current_services().media, key, mimetype)
 
 
@@ -56,10 +60,10 @@ def find_media_file(recording: Recording, variant: str) -> tuple[str, str]:
     return key, recording.mime
 
 
-def _find_selected_recording(order: Order, recording_id: str) -> Recording:
+def _find_selected_recording(order: Order, place: str, recording_id: str) -> Recording:
     if order.result is None:
         raise Conflict(NO_RESULT_MESSAGE)
-    if not isinstance(order, Interview):
+    if not isinstance(order, Interview) or place not in order.answer_places:
         raise NotFound(RECORDING_NOT_FOUND_MESSAGE)
     recording = order.find_recording(recording_id)
     if not recording.is_selected:  # the candidate did not submit this take

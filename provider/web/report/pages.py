@@ -48,13 +48,14 @@ def report(token: str) -> str:
         pdf_token = pdf_link.get_token(current_services().secret_box) if pdf_link else ""
         pdf_url = url_for("report.pdf", token=pdf_token) if pdf_token else None
         media_url = partial(url_for, "media_files.report_media", token=token)
-        return _render_report(order, pdf_url, media_url)
+        return _render_report(order, REPORT, pdf_url, media_url)
 
 
 @routes.get("/r/<token>/report.pdf")
 def pdf(token: str) -> Response:
     with current_services().db.reading() as session:
-        report_data = build_report(_require_valid(_find_link(session, token, PDF)).order)
+        order = _require_valid(_find_link(session, token, PDF)).order
+        report_data = build_report(order, current_services().secret_box, {PDF})
     return _pdf_response(report_data)
 
 
@@ -65,7 +66,8 @@ def shared_report(token: str) -> Response | str:
         link = _find_link(session, token, SHARED)
         if _can_view(link) or link.order.result is None:
             media_url = partial(url_for, "media_files.shared_media", token=token)
-            return _render_report(link.order, url_for("report.shared_pdf", token=token), media_url)
+            pdf_url = url_for("report.shared_pdf", token=token)
+            return _render_report(link.order, SHARED, pdf_url, media_url)
         return render_template(
             "report/confirm_view.html",
             **branding_context(link.order.account) | {"account": link.order.account.display_name},
@@ -96,7 +98,7 @@ def shared_pdf(token: str) -> Response:
         order = find_shared_order(session, token)
         if order is None:
             return redirect(url_for("report.shared_report", token=token), 303)
-        report_data = build_report(order)
+        report_data = build_report(order, current_services().secret_box, {SHARED, PDF})
     return _pdf_response(report_data)
 
 
@@ -131,13 +133,15 @@ def _can_view(link: Link) -> bool:
     return _require_valid(link).views_left is None
 
 
-def _render_report(order: Order, pdf_url: str | None, media_url: Callable[..., str]) -> str:
+def _render_report(
+    order: Order, place: str, pdf_url: str | None, media_url: Callable[..., str]
+) -> str:
     if order.result is None:
         context = branding_context(order.account) | {"account": order.account.display_name}
         return render_template("report/reopened.html", **context)
     return render_template(
         [f"report/{order.kind}/report.html", "report/report.html"],
-        report=build_report(order),
+        report=build_report(order, current_services().secret_box, {place}),
         brand_css=branding_context(order.account)["brand_css"],
         pdf_url=pdf_url,
         media_url=media_url,

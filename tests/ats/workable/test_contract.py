@@ -1,6 +1,7 @@
 """Workable's provider contract, with every documented example, for all three kinds."""
 
 import io
+import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -387,6 +388,19 @@ def test_taken_test_has_equal_poll_and_callback(groove: WorkableClient, services
     assert set(answer["assessment"]["details"]) == {"Numbers", "Words"}
 
 
+def test_status_never_has_questions_or_answers_of_a_test(
+    groove: WorkableClient, services: Services
+) -> None:
+    everywhere = {"answers": ["report", "pdf", "shared"]}
+    product = factories.create_test(services, report=everywhere)
+    order_id = groove.place_order(ASSESSMENTS, ASSESSMENTS.order_body(product))
+    factories.finish_test(services, order_id, {"opposite": {"answer": "quassia"}})
+    for body in (groove.poll(ASSESSMENTS, order_id), *callback_bodies(services, order_id)):
+        assert body["status"] == "completed"
+        for part in ("17 + 25", "quassia", "Wrong"):
+            assert part not in json.dumps(body)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "00:00:00"), (59, "00:00:59"), (3677, "01:01:17"), (359_999, "99:59:59")],
@@ -663,6 +677,8 @@ def test_no_response_contains_findings_or_personal_data(
         for name in ("Identity", "Employment history", "Criminal record", "To consider", "Clear"):
             assert name in visible_text
         assert "1 of 3 screenings to consider." in visible_text
+        assert " ".join(check_factories.REPORT_TEXT.split()) in " ".join(visible_text.split())
+    assert check_factories.REPORT_TEXT.split(":")[0] not in polled.text
     assert all(has_no_secret(str(body)) for body in callback_bodies(services, order_id))
 
 
@@ -688,6 +704,7 @@ def test_callbacks_contain_only_status_and_outcomes(live_server: LiveServer, ats
     assert (body["status"], body["check"]) == ("completed", RESULT)
     for put in (first, last):
         assert has_no_secret(put.body)
+        assert b"One employer" not in put.body
         assert has_no_secret(str(put.headers))
 
 

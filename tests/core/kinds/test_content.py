@@ -162,6 +162,42 @@ def test_unscored_section_items_need_no_right_answer() -> None:
         assert "sections[0].items[0]." in error
 
 
+@pytest.mark.parametrize(
+    ("parse", "content", "default"),
+    [
+        (assessment.parse, exam(section(choice())), set()),
+        (interview.parse, template(), {"report", "pdf", "shared"}),
+    ],
+)
+def test_report_switch_names_places_or_has_the_default_of_its_kind(
+    parse: Callable[[Mapping[str, Any]], Any], content: Json, default: set[str]
+) -> None:
+    assert parse(content).report.answers == default
+    for places in ([], ["pdf"], ["shared", "report"]):
+        assert parse(content | {"report": {"answers": places}}).report.answers == set(places)
+
+
+@pytest.mark.parametrize(
+    ("report", "expected"),
+    [
+        ({"answers": ["page"]}, "report.answers[0]: should be one of report, pdf, shared"),
+        ({"answers": ["pdf", True]}, "report.answers[1]: should be one of report, pdf, shared"),
+        ({"answers": "report"}, "report.answers: should be a list"),
+        ({"answers": ["pdf"] * 4}, "report.answers: should have at most three places"),
+        ({"answers": None}, "report.answers: should not be empty"),
+        ({}, "report.answers: should be provided"),
+        ({"answers": [], "answer": []}, "report.answer: is not known here; the names are answers"),
+        ([], "report: should be a mapping of names to values"),
+    ],
+)
+def test_report_switch_error_names_the_path(report: Any, expected: str) -> None:
+    for parse, content in (
+        (assessment.parse, exam(section(choice()))),
+        (interview.parse, template()),
+    ):
+        assert expected in parse_error(parse, content | {"report": report})
+
+
 ITEM_PATH = "sections[0].items[0]"
 
 

@@ -170,7 +170,7 @@ def test_report_does_not_tell_of_extra_time(
         order = Order.find(session, order_id)
         assert order.result
         assert order.result.duration == duration
-        labels = [label for label, _ in build_report(order).facts]
+        labels = [label for label, _ in build_report(order, services.secret_box, {REPORT}).facts]
     assert "Time allowed" not in labels
     assert ("Time taken" in labels) == (duration is not None)
 
@@ -180,7 +180,9 @@ def test_report_without_extra_time_has_the_time_allowed(
 ) -> None:
     finish_after(services, clock, order_id, 12)
     with services.db.reading() as session:
-        facts = dict(build_report(Order.find(session, order_id)).facts)
+        facts = dict(
+            build_report(Order.find(session, order_id), services.secret_box, {REPORT}).facts
+        )
     assert facts["Time allowed"] == "20 minutes"
 
 

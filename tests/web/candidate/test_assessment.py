@@ -11,7 +11,7 @@ from werkzeug.test import TestResponse
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.labels import format_datetime
-from provider.core.orders import staff_acts
+from provider.core.orders import REPORT, staff_acts
 from provider.core.orders.given_time import ARRIVAL_GRACE, to_milliseconds
 from provider.core.report import build_report
 from provider.services import Services
@@ -312,7 +312,7 @@ def test_unreadable_number_is_kept_and_shown_to_staff(
     with services.db.reading() as session:
         order = Assessment.find(session, invited)
         assert order.saved_answers == {"half": "3.5"}
-        items = order.evidence().items
+        items = order.evidence(services.secret_box).items
     assert items[1].answer == "3.5; “3.5 hours” (not read as an answer)"
 
 
@@ -325,12 +325,12 @@ def test_submit_keeps_the_points_of_each_answer(
     submit_form(client, page, f"/c/o/{invited}/submit", blank="3")
     with services.db.writing() as session:
         order = Assessment.find(session, invited)
-        assert order.evidence().items[1].points == "1 of 1"
+        assert order.evidence(services.secret_box).items[1].points == "1 of 1"
         assert order.result
         assert order.result.figures["points"]["half"] == "1"
         changed = {"half": "0"}
         order.result.figures = order.result.figures | {"points": changed}
-        assert order.evidence().items[1].points == "0 of 1"
+        assert order.evidence(services.secret_box).items[1].points == "0 of 1"
 
 
 def test_number_keyboard_depends_on_the_minimum_alone(
@@ -565,7 +565,7 @@ def test_save_answer_after_deadline_is_refused_and_test_scored(
         assert order.attempt_ends_at
         end = format_datetime(order.attempt_ends_at, order.account.timezone)
         assert end in late.text
-        act = build_report(order).candidate_act
+        act = build_report(order, services.secret_box, {REPORT}).candidate_act
         assert act == ("Submitted", order.attempt_ends_at)
         assert order.result
         assert order.result.duration == 1200
@@ -713,7 +713,7 @@ def test_save_answer_given_in_time_counts_for_ten_seconds(
         factories.apply_deadlines(services, session, services.now())
     assert score(services, invited) == (25 if is_saved else 0)
     with services.db.reading() as session:
-        facts = dict(Assessment.find(session, invited).evidence().facts)
+        facts = dict(Assessment.find(session, invited).evidence(services.secret_box).facts)
         assert ("Given in time, arrived after the end" in facts) == is_saved
 
 

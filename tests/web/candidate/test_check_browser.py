@@ -171,6 +171,8 @@ def test_console_check_by_keyboard_completes(live_server: LiveServer, page: Page
         page.keyboard.press("Space")
         if choice == "To consider":
             page.keyboard.press("ArrowDown")
+            page.keyboard.press("Tab")  # to the text in the report
+            page.keyboard.type("One employer names another year.")
     tab_to(page, "Save and complete…")
     page.keyboard.press("Enter")
     expect(page.get_by_role("row", name="Overall result")).to_contain_text("To consider")

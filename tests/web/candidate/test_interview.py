@@ -342,7 +342,7 @@ def test_upload_announced_in_time_is_saved_after_the_end(
     assert send_piece(client, url, BYTES, 0, X_CSRFToken=token).status_code == 201
     with services.db.writing() as session:
         interview = Interview.find(session, started)
-        facts = dict(interview.evidence().facts)
+        facts = dict(interview.evidence(services.secret_box).facts)
         assert facts["Given in time, arrived after the end"] == "1 answer, at most 300 s late"
         assert interview.held_open_until
         clock.current_time = interview.held_open_until

@@ -74,7 +74,7 @@ def test_plain_question_is_shown_as_it_was_written(client: FlaskClient, services
     assert shown in client.get(f"/c/o/{public_id}/questions/1").text
     assert "2*3*4 &lt;b&gt;" in client.get(f"/c/o/{public_id}/answers").text
     with services.db.reading() as session:
-        (answer,) = Interview.find(session, public_id).evidence().video_answers
+        (answer,) = Interview.find(session, public_id).evidence(services.secret_box).video_answers
     assert answer.question == question["text"]
 
 

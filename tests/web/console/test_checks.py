@@ -51,7 +51,8 @@ def hidden_fields(page: str) -> dict[str, str]:
 
 def outcome_form(note: str = check_factories.FINDING_NOTE, **fields: str) -> dict[str, str]:
     statuses = {f"status-{key}": status for key, status in check_factories.OUTCOMES.items()}
-    return {**statuses, "note-jobs": note, **fields}
+    texts = {"text-jobs": check_factories.REPORT_TEXT, "note-jobs": note}
+    return {**statuses, **texts, **fields}
 
 
 def order_events(services: Services, order_id: str) -> list[tuple[str, str, str]]:
@@ -158,6 +159,79 @@ def test_save_outcomes_stores_and_replaces_findings(
     assert page.count(" checked") == 3
 
 
+def saved_report_texts(services: Services, order_id: str) -> dict[str, str]:
+    with services.db.reading() as session:
+        check = Check.find(session, order_id)
+        return {
+            finding.screening: check.decrypt_report_text(services.secret_box, finding)
+            for finding in check.findings
+        }
+
+
+@pytest.mark.both
+def test_save_outcomes_stores_the_text_beside_the_private_note(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    form = {"status-jobs": "consider", "text-jobs": "Gap\r\nin 2019", "note-jobs": "Angry call"}
+    assert submit_form(console, order_id, "outcomes", **form).status_code == 302
+    assert saved_report_texts(services, order_id) == {"jobs": "Gap\nin 2019"}
+    assert saved_findings(services, order_id) == {"jobs": ("consider", "Angry call")}
+    page = console.get_text(check_path(order_id))
+    assert 'name="text-jobs" rows="2" maxlength="2000" aria-describedby="text-help">Gap' in page
+    text = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "Text in the report the customer reads it" in text
+    assert "Private note only the staff read it" in text
+    # A change of the text alone is a change.
+    form = {"status-jobs": "consider", "text-jobs": "No gap", "note-jobs": "Angry call"}
+    submit_form(console, order_id, "outcomes", **form)
+    assert saved_report_texts(services, order_id) == {"jobs": "No gap"}
+    events = [event_type for event_type, _, _ in order_events(services, order_id)]
+    assert events.count("outcome entered") == 2
+
+
+def test_save_outcomes_detects_a_change_of_the_text_alone(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    check_factories.record_findings(services, order_id, {"jobs": "consider"})
+    stale = hidden_fields(console.get_text(check_path(order_id)))
+    submit_form(console, order_id, "outcomes", **outcome_form(**{"text-jobs": "Theirs"}))
+    response = submit_form(
+        console, order_id, "outcomes", **stale, **outcome_form(**{"text-jobs": "Mine"})
+    )
+    assert response.status_code == 409
+    assert saved_report_texts(services, order_id)["jobs"] == "Theirs"
+
+
+def test_complete_with_unexplained_finding_is_refused(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    form = outcome_form(**{"text-jobs": "  "})
+    submit_form(console, order_id, "outcomes", **form)
+    page = console.get_text(check_path(order_id, "complete"))
+    assert "no text in the report" in page
+    assert "learn the reason: Employment history." in page
+    with services.db.reading() as session:
+        token = checks.edit_token(Check.find(session, order_id))
+    response = console.submit(
+        check_path(order_id, "complete"), page=check_path(order_id), edit_token=token
+    )
+    assert response.status_code == 409
+    assert "There is no text in the report yet for: Employment history" in response.text
+    assert factories.order_status(services, order_id) == "consented"
+
+
+def test_viewer_of_results_reads_the_text_but_not_the_note(
+    services: Services, client: FlaskClient, order_id: str
+) -> None:
+    check_factories.record_findings(services, order_id)
+    page = ConsoleClient.signed_in(services, client, "viewer").get_text(check_path(order_id))
+    assert check_factories.REPORT_TEXT in page
+    assert check_factories.FINDING_NOTE not in page
+
+
 def test_save_outcomes_with_note_but_no_outcome_saves_nothing(
     services: Services, client: FlaskClient, order_id: str
 ) -> None:
@@ -165,7 +239,7 @@ def test_save_outcomes_with_note_but_no_outcome_saves_nothing(
     form = {"status-identity": "clear", "note-jobs": "Half a thought", "go": "complete"}
     response = submit_form(console, order_id, "outcomes", **form)
     assert response.status_code == 400
-    assert "Employment history: choose an outcome for your note" in response.text
+    assert "Employment history: choose an outcome for your text" in response.text
     assert 'id="problem-jobs"' in response.text
     assert "Half a thought</textarea>" in response.text
     assert response.text.count(" checked") == 1
@@ -195,7 +269,8 @@ def test_save_outcomes_with_outdated_form_changes_nothing(
     assert response.status_code == 409
     assert "A colleague changed this check" in page
     note = check_factories.FINDING_NOTE
-    assert f"entered “To consider” for Employment history with the note “{note}”, on" in page
+    texts = f"the text in the report “{check_factories.REPORT_TEXT}” and the note “{note}”"
+    assert f"entered “To consider” for Employment history with {texts}, on" in page
     assert ">Mine</textarea>" in page
     assert 'name="status-jobs" value="clear" checked' in page
     assert 'name="status-record" value="clear" checked' in page
@@ -260,6 +335,8 @@ def test_completion_page_shows_what_the_ats_receives(
         "Overall result +To consider",
         text,
     )
+    assert "and these texts" in text
+    assert f">{check_factories.REPORT_TEXT}</dd>" in page
     for secret in check_factories.SECRET_WORDS:
         assert secret not in page
     assert factories.order_status(services, order_id) == "consented"

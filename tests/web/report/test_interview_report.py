@@ -51,21 +51,38 @@ def test_report_shows_result_before_rated_questions(
         "75%",
         "Passed",
         "The answers show what the job asks for.",
+        "1. Why this job? 5 of 5",
         "Question 1",
-        "Why this job?",
-        "5 of 5, Excellent",
+        "Why this job? Rated 5 of 5, Excellent",
         "Clear and to the point.",
         "Answer: 2 seconds",
-        "What are you proud of?",
-        "4 of 5, Good",
-        "3 of 5, Fair",
+        "What are you proud of? Rated 4 of 5, Good",
+        "What would you ask us? Rated 3 of 5, Fair",
     ]
-    positions = [
-        text.rindex(part) if part == "Question 1" else text.index(part) for part in expected
-    ]
+    positions = [text.index(part) for part in expected]
     assert positions == sorted(positions)
     assert "Questions answered 3 of 3" in text
     assert "Time taken 6 seconds" in text
+
+
+def test_report_bars_have_the_questions_cut_at_a_word(
+    client: FlaskClient, services: Services
+) -> None:
+    question = "Describe a disagreement with a colleague or a customer. How was it settled?"
+    interview = interview_factories.auto_submitted_interview(
+        services,
+        1,
+        account=factories.create_account(services)[0],
+        questions=[{"key": "why", "text": f"**{question}**"}],
+    )
+    interview_factories.rate_answers(services, interview, 4)
+    interview_factories.complete_interview(services, interview)
+    label = "1. Describe a disagreement with a colleague or a customer…"
+    page = page_text(client.get(report_path(services, interview)).text)
+    pdf = " ".join(pdf_text(client.get(report_path(services, interview, PDF)).data).split())
+    for text in (page, pdf):
+        assert text.count(label) == 1
+        assert text.count(question) == 1
 
 
 def test_report_question_without_answer_says_so(client: FlaskClient, services: Services) -> None:
@@ -88,6 +105,29 @@ def test_report_shows_only_selected_takes(client: FlaskClient, services: Service
     assert status_code(client, f"{url}/takes/{recordings[0]}") == 404
     assert status_code(client, f"{url}/posters/{recordings[0]}") == 404
     assert status_code(client, f"{url}/takes/{recordings[1]}") == 200
+
+
+def test_report_shows_videos_only_in_the_places_of_the_product(
+    client: FlaskClient, services: Services
+) -> None:
+    interview, recordings = interview_factories.completed_interview(
+        services, report={"answers": ["report"]}
+    )
+    report, shared = report_path(services, interview), shared_path(services, interview)
+    assert "1. Why this job?" in client.get(report).text
+    page = client.get(shared).text
+    pdf_paths = (f"{shared}/report.pdf", report_path(services, interview, PDF))
+    documents = [client.get(path).data for path in pdf_paths]
+    for text in (page_text(page), *(" ".join(pdf_text(pdf).split()) for pdf in documents)):
+        assert "Question 1 5 of 5" in text
+        assert "Passed from 50%" in text
+        for part in ("Why this job?", "Clear and to the point.", "Answers on video"):
+            assert part not in text
+    assert [len(list(PdfReader(io.BytesIO(pdf)).pages[0].images)) for pdf in documents] == [0, 0]
+    for variant in ("takes", "posters"):
+        assert f"/{variant}/" not in page
+        assert status_code(client, f"{report}/{variant}/{recordings[1]}") == 200
+        assert status_code(client, f"{shared}/{variant}/{recordings[1]}") == 404
 
 
 # Media files
@@ -260,7 +300,7 @@ def figure_texts(document: bytes) -> list[Any]:
 def test_pdf_shows_posters_with_alt_texts(client: FlaskClient, services: Services) -> None:
     interview, _ = interview_factories.completed_interview(services)
     document = client.get(report_path(services, interview, PDF)).data
-    assert figure_texts(document)[1:] == [
+    assert figure_texts(document)[2:] == [
         f"Lakita Marrero, answering question {number} on video" for number in (1, 2, 3)
     ]
     reader = PdfReader(io.BytesIO(document))
@@ -277,7 +317,7 @@ def test_pdf_without_readable_poster_is_still_made(client: FlaskClient, services
     interview, recordings = interview_factories.completed_interview(services)
     services.media.delete(f"recordings/{recordings[1]}/poster.jpg")
     without_poster = client.get(report_path(services, interview, PDF)).data
-    assert len(figure_texts(without_poster)) == 3
+    assert len(figure_texts(without_poster)) == 4
     other, other_recordings = interview_factories.completed_interview(
         services, 2, account=interview_factories.account_id_of(services, interview)
     )

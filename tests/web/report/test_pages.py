@@ -92,12 +92,15 @@ def confirm_view(client: FlaskClient, url: str) -> int:
 def test_report_shows_the_time_of_the_candidate_and_of_the_result(
     client: FlaskClient, services: Services, clock: ManualClock, kind: str, act: str
 ) -> None:
-    acted_at = services.now()
+    placed_at = acted_at = services.now()
     if kind == "interview":
         order, _ = interview_factories.submitted_interview(services)
+        first_dates = [("Invited", placed_at), ("Started", acted_at)]
     else:
         order = check_factories.place_check(services)
+        acted_at = clock.advance(timedelta(hours=3))
         check_factories.give_consent(services, order)
+        first_dates = [("Invited", placed_at)]
     finished_at = clock.advance(timedelta(days=1))
     if kind == "interview":
         interview_factories.rate_answers(services, order, 5, 4, 3)
@@ -106,23 +109,48 @@ def test_report_shows_the_time_of_the_candidate_and_of_the_result(
         check_factories.record_findings(services, order)
         check_factories.complete_check(services, order)
     with services.db.reading() as session:
-        dates = build_report(Order.find(session, order)).dates
-    assert dates == ((act, acted_at), ("Result ready", finished_at))
+        dates = build_report(Order.find(session, order), services.secret_box, {REPORT}).dates
+    assert dates == (*first_dates, (act, acted_at), ("Result ready", finished_at))
     rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
     assert rows in page_text(client.get(report_path(services, order)).text)
     pdf = client.get(report_path(services, order, PDF)).data
     assert rows in " ".join(pdf_text(pdf).split())
 
 
-def test_report_of_a_test_shows_when_it_was_finished(
-    client: FlaskClient, services: Services, finished: str
+@pytest.mark.both
+def test_report_of_a_test_shows_invitation_start_and_end(
+    client: FlaskClient, services: Services, clock: ManualClock
 ) -> None:
+    account, _ = factories.create_account(services, timezone="Europe/Athens")
+    order = factories.place_order(services, account, factories.create_test(services))
+    invited_at = services.now()
+    started_at = clock.advance(timedelta(days=1))
+    with services.db.writing() as session:
+        Assessment.find(session, order).start(session, started_at)
+    finished_at = clock.advance(timedelta(minutes=7))
+    with services.db.writing() as session:
+        Assessment.find(session, order).submit(session, services.secret_box, finished_at)
     with services.db.reading() as session:
-        dates = build_report(Order.find(session, finished)).dates
-    assert dates == (("Finished", services.now()),)
-    text = page_text(client.get(report_path(services, finished)).text)
-    assert f"Finished {factories.athens_time(services.now())}" in text
+        dates = build_report(Order.find(session, order), services.secret_box, {REPORT}).dates
+    assert dates == (("Invited", invited_at), ("Started", started_at), ("Finished", finished_at))
+    rows = " ".join(f"{label} {factories.athens_time(moment)}" for label, moment in dates)
+    text = page_text(client.get(report_path(services, order)).text)
+    assert rows in text
     assert "Result ready" not in text
+    pdf = client.get(report_path(services, order, PDF)).data
+    assert rows in " ".join(pdf_text(pdf).split())
+
+
+def test_report_of_a_reopened_order_shows_the_new_invitation(
+    services: Services, clock: ManualClock, finished: str
+) -> None:
+    reopened_at = clock.advance(timedelta(days=2))
+    reopen(services, finished)
+    started_at = clock.advance(timedelta(days=1))
+    factories.finish_test(services, finished)
+    with services.db.reading() as session:
+        dates = build_report(Order.find(session, finished), services.secret_box, {REPORT}).dates
+    assert dates[:2] == (("Invited", reopened_at), ("Started", started_at))
 
 
 def test_report_shows_scored_figures(
@@ -131,7 +159,7 @@ def test_report_shows_scored_figures(
     text = page_text(client.get(report_path(services, finished)).text)
 
     with services.db.reading() as session:
-        report = build_report(Order.find(session, finished))
+        report = build_report(Order.find(session, finished), services.secret_box, {REPORT})
         figures = Order.find(session, finished).result.figures  # type: ignore[union-attr]
     assert (report.score, report.grade) == ("25%", "failed")
     assert "25%" in text
@@ -140,8 +168,82 @@ def test_report_shows_scored_figures(
         note = text_from_json(bar["note"])
         assert f"{bar['label']} {note} {bar['percent']}%" in text
     assert "Questions answered 2 of 4" in text
-    assert "What is 17 + 25? 42 1 of 1" in text
+    assert "What is 17 + 25? 42 Right 1 of 1" in text
+    assert "The opposite of early? soon Wrong 0 of 1" in text
     assert "What is half of 7? No answer 0 of 1" in text
+
+
+@pytest.mark.parametrize(
+    ("places", "showing"),
+    [
+        (None, []),
+        ([], []),
+        (["report"], ["report"]),
+        (["pdf"], ["PDF"]),
+        (["shared"], ["shared"]),
+        (["report", "pdf"], ["report", "PDF"]),
+        (["pdf", "shared"], ["PDF", "shared", "shared PDF"]),
+        (["report", "pdf", "shared"], ["report", "PDF", "shared", "shared PDF"]),
+    ],
+)
+def test_report_shows_answers_only_in_the_places_of_the_product(
+    client: FlaskClient, services: Services, places: list[str] | None, showing: list[str]
+) -> None:
+    account, _ = factories.create_account(services)
+    content = {key: value for key, value in factories.TEST_CONTENT.items() if key != "report"}
+    content |= {} if places is None else {"report": {"answers": places}}
+    product = factories.create_product(services, "assessment", content, "switched", "Switched")
+    order = factories.place_order(services, account, product)
+    factories.finish_test(services, order, HALF_CORRECT_ANSWERS)
+    shared = shared_path(services, order)
+    texts = {
+        "report": page_text(client.get(report_path(services, order)).text),
+        "PDF": pdf_text(client.get(report_path(services, order, PDF)).data),
+        "shared": page_text(client.get(shared).text),
+        "shared PDF": pdf_text(client.get(f"{shared}/report.pdf").data),
+    }
+    assert all("25%" in text for text in texts.values())
+    for part in ("17 + 25", "soon", "Wrong"):
+        assert [place for place, text in texts.items() if part in text] == showing
+
+
+def test_report_and_pdf_mark_right_and_wrong_answers(
+    client: FlaskClient, services: Services, finished: str
+) -> None:
+    text = page_text(client.get(report_path(services, finished)).text)
+    pdf = " ".join(pdf_text(client.get(report_path(services, finished, PDF)).data).split())
+    for mark in ("Right", "Wrong", "Partly right"):
+        assert text.count(mark) == pdf.count(mark) == (0 if mark == "Partly right" else 1)
+    assert "late" not in text  # the right answer
+
+
+@pytest.mark.parametrize("kind", ["assessment", "interview"])
+def test_report_and_pdf_show_the_score_with_its_cut_scores(
+    client: FlaskClient, services: Services, kind: str
+) -> None:
+    if kind == "assessment":
+        order = finish_order(services)
+    else:
+        order, _ = interview_factories.completed_interview(services)
+    page = client.get(report_path(services, order)).text
+    pdf = " ".join(pdf_text(client.get(report_path(services, order, PDF)).data).split())
+    for text in ("Passed from 50%", "Excelled from 80%"):
+        assert text in page_text(page)
+        assert text in pdf
+    score = "25%" if kind == "assessment" else "75%"
+    assert f"Score {score} on a scale from 0 to 100%; Passed from 50%; Excelled from 80%." in page
+
+
+def test_report_without_grades_has_a_scale_without_cut_scores(
+    client: FlaskClient, services: Services
+) -> None:
+    account, _ = factories.create_account(services)
+    product = factories.create_test(services, grades=None)
+    order = factories.place_order(services, account, product)
+    factories.finish_test(services, order, HALF_CORRECT_ANSWERS)
+    page = client.get(report_path(services, order)).text
+    assert 'aria-label="Score 25% on a scale from 0 to 100%."' in page
+    assert "scale-cut" not in page
 
 
 def test_report_names_candidate_test_job_and_account(
@@ -241,6 +343,24 @@ def test_report_new_result_has_the_same_url(
     text = page_text(client.get(url).text)
     assert "100%" in text
     assert "Excelled" in text
+
+
+def test_report_and_pdf_of_a_check_show_the_text_of_a_finding(
+    client: FlaskClient, services: Services
+) -> None:
+    order = check_factories.completed_check(services)
+    shared = shared_path(services, order)
+    documents = [
+        page_text(client.get(report_path(services, order)).text),
+        page_text(client.get(shared).text),
+        pdf_text(client.get(report_path(services, order, PDF)).data),
+        pdf_text(client.get(f"{shared}/report.pdf").data),
+    ]
+    reason = " ".join(check_factories.REPORT_TEXT.split())
+    for document in documents:
+        assert " ".join(document.split()).count(reason) == 1
+        for secret in check_factories.SECRET_WORDS:
+            assert secret not in document
 
 
 # The PDF

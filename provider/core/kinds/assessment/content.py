@@ -6,6 +6,8 @@
     shuffle?                              true shuffles the options, the same way for one order
     grades?                               {passed: 50, excelled: 80}, cut scores in percent
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
+    report?                               {answers: [report, pdf, shared]}: where the questions
+                                          with the answers are shown; left out: nowhere
     sections                              [{key, title, instructions?, weight? (1), items}]
 
 An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `plain` (false; true: the
@@ -43,6 +45,7 @@ from provider.core.kinds.grading import (
     SummariesSchema,
     require_grades_for_summaries,
 )
+from provider.core.kinds.report_options import SHOWN_NOWHERE, ReportOptions, ReportSchema
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import (
     Choice,
@@ -96,6 +99,7 @@ class TestContent:
     grades: Grades | None = None
     summaries: Mapping[str, str] | None = None
     language: str = ""
+    report: ReportOptions = SHOWN_NOWHERE
 
     @property
     def items(self) -> Iterator[Item]:
@@ -281,6 +285,7 @@ class TestSchema(DocumentSchema):
     shuffle = Flag(load_default=False)
     grades = nested(GradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
+    report = nested(ReportSchema, load_default=SHOWN_NOWHERE)
     sections = nested_list(SectionSchema, "sections", 1, 50, required=True)
 
     @validates_schema

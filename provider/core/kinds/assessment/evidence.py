@@ -1,20 +1,25 @@
 """The evidence of a test: its questions with the answers and points."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
+from provider.core.labels import label_for, tone
 from provider.core.orders import Evidence
 
 
 class EvidenceItem(NamedTuple):
-    """One question with its answer. `points` is text, such as `1 of 2`."""
+    """One question with its answer. `points` is text, such as `1 of 2`.
+
+    `mark` is a value of `scoring.MARKS`; empty for an answer that is neither right nor wrong.
+    """
 
     section: str
     prompt: str
     answer: str
     points: str
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -29,9 +34,17 @@ class AssessmentEvidence(Evidence):
         groups = groupby(self.items, key=lambda item: item.section)
         return tuple((section, tuple(items)) for section, items in groups)
 
+    def without_answers(self) -> Self:
+        return replace(self, items=())
+
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         return {
             "sections": [
-                [section, [item._asdict() for item in items]] for section, items in self.sections
+                [section, [_item_fields(item) for item in items]]
+                for section, items in self.sections
             ]
         }
+
+
+def _item_fields(item: EvidenceItem) -> dict[str, Any]:
+    return item._asdict() | {"mark": [label_for("mark", item.mark), tone(item.mark)]}

@@ -111,10 +111,14 @@ class Assessment(TimedOrder):
         return {item.key for item in self.content.unanswered_required(self.saved_answers)}
 
     @property
+    def answer_places(self) -> frozenset[str]:
+        return self.content.report.answers
+
+    @property
     def usual_seconds(self) -> int | None:
         return int(self.time_limit.total_seconds()) if self.time_limit else None
 
-    def evidence(self) -> AssessmentEvidence:
+    def evidence(self, secret_box: SecretBox) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
         late_seconds = [self.late_seconds(answer.saved_at) for answer in self.answers]
         return self._evidence(
@@ -146,6 +150,7 @@ class Assessment(TimedOrder):
         )
         return AssessmentEvidence.from_figures(
             figures,
+            cut_scores=self.content.grades.cut_scores if self.content.grades else (),
             sentence=questions_answered_sentence(answered_count, len(items)),
             facts=(
                 *time_facts,
@@ -154,7 +159,11 @@ class Assessment(TimedOrder):
             ),
             items=tuple(
                 EvidenceItem(
-                    item.section, item.prompt, item.answer or gettext("No answer"), item.points_text
+                    item.section,
+                    item.prompt,
+                    item.answer or gettext("No answer"),
+                    item.points_text,
+                    item.mark,
                 )
                 for item in items
             ),

@@ -18,6 +18,7 @@ from provider.core.kinds.grading import to_number, to_percent
 from provider.texts import gettext, lazy_gettext
 
 Figure = int | float | str
+RIGHT, PARTLY_RIGHT, WRONG = MARKS = ("right", "partly_right", "wrong")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,19 @@ class ScoredItem:
     max_points: Decimal
 
     @property
+    def mark(self) -> str:
+        """Whether the answer is right: one of MARKS.
+
+        Empty for a blank, and for an item that is not scored or has no right answer.
+        """
+        if self.points is None or self.solution is None or not self.is_answered:
+            return ""
+        if not self.points:
+            return WRONG
+        is_full = self.points >= _round_points(Fraction(self.max_points))
+        return RIGHT if is_full else PARTLY_RIGHT
+
+    @property
     def points_text(self) -> str:
         """The points as text: `1 of 2`. Empty for an item that is not scored."""
         return (
@@ -82,9 +96,9 @@ class Score:
         return {section.title: dict(_details(section)) for section in self.sections}
 
     def figures(self) -> dict[str, Any]:
-        """Return the bars of the report as JSON: label, percent (0 to 100), note.
+        """Return the bars of the report as JSON: label, percent (0 to 100), note or section.
 
-        The note is a text that the report translates.
+        The note is a text that the report translates. A trait has the title of its section.
         """
         return {"bars": [bar for section in self.sections for bar in _bars(section)]}
 
@@ -173,7 +187,7 @@ def _bars(section: SectionScore) -> Iterator[dict[str, Any]]:
         percent = to_number(section.percent)
         yield {"label": section.title, "percent": percent, "note": note.to_json()}
     for trait, value in section.traits:
-        yield {"label": trait, "percent": to_number(value), "note": section.title}
+        yield {"label": trait, "percent": to_number(value), "section": section.title}
 
 
 def _score_item(

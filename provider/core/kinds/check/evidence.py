@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from provider.core.labels import label_for, tone
 from provider.core.orders import Evidence
@@ -10,22 +10,36 @@ from provider.core.orders import Evidence
 CLEAR, CONSIDER = "clear", "consider"
 
 
+class ReportedFinding(NamedTuple):
+    """The finding of a screening: CLEAR or CONSIDER, and the staff's text for the report."""
+
+    name: str
+    status: str
+    text: str = ""
+
+
 @dataclass(frozen=True)
 class CheckEvidence(Evidence):
-    """The evidence of a check. `findings` are (name of the screening, CLEAR or CONSIDER)."""
+    """The evidence of a check, with one finding per screening."""
 
-    findings: tuple[tuple[str, str], ...] = ()
+    findings: tuple[ReportedFinding, ...] = ()
 
     @property
     def overall_result(self) -> tuple[str, str] | None:
         if not self.findings:
             return None
-        return "finding", overall_status(status for _, status in self.findings)
+        return "finding", overall_status(finding.status for finding in self.findings)
 
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         return {
             "findings": [
-                [name, label_for("finding", status), tone(status)] for name, status in self.findings
+                {
+                    "name": finding.name,
+                    "label": label_for("finding", finding.status),
+                    "tone": tone(finding.status),
+                    "text": finding.text,
+                }
+                for finding in self.findings
             ]
         }
 

@@ -71,6 +71,7 @@ KIND = Kind(
         Consent.user_agent,
         Finding.status,
         Finding.note,
+        Finding.report_text,
     ),
     other_columns=(
         CandidateDetail.name,

@@ -12,7 +12,13 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from provider.core.kinds.check import content
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, parse_form
 from provider.core.kinds.check.content import PackageContent, Screening
-from provider.core.kinds.check.evidence import CLEAR, CONSIDER, CheckEvidence, overall_status
+from provider.core.kinds.check.evidence import (
+    CLEAR,
+    CONSIDER,
+    CheckEvidence,
+    ReportedFinding,
+    overall_status,
+)
 from provider.core.orders import (
     CONSENTED,
     Order,
@@ -28,6 +34,7 @@ from provider.storage.secrets import SecretBox
 from provider.texts import gettext, ngettext
 
 MAX_NOTE_LENGTH = 5000  # characters
+MAX_REPORT_TEXT_LENGTH = 2000  # characters
 FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
 
 
@@ -96,7 +103,11 @@ class CandidateDetail(Base):
 
 
 class Finding(Base):
-    """The outcome of one screening. Its note is encrypted and never leaves this server."""
+    """The outcome of one screening.
+
+    The report shows `report_text`; an ATS never receives it. `note` is private: only the staff who
+    decide read it. Both are encrypted.
+    """
 
     __tablename__ = "findings"
     __table_args__ = (UniqueConstraint("order_id", "screening"),)
@@ -106,6 +117,7 @@ class Finding(Base):
     screening: Mapped[str] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(10))
     note: Mapped[bytes | None] = mapped_column(LargeBinary)
+    report_text: Mapped[bytes | None] = mapped_column(LargeBinary)
     actor: Mapped[str] = mapped_column(String(254))
     found_at: Mapped[datetime]
     check: Mapped["Check"] = relationship(back_populates="findings")
@@ -259,10 +271,12 @@ class Check(Order):
         note: str,
         actor: str,
         now: datetime,
+        *,
+        report_text: str = "",
     ) -> bool:
         """Set the outcome of a screening; return False if it is the same already.
 
-        The note is encrypted and never sent to the ATS.
+        The note stays with the staff. The report shows `report_text`. The ATS receives neither.
         """
         self._require_consented()
         name = self.find_screening(screening).name
@@ -271,14 +285,25 @@ class Check(Order):
         note = clean_text(note).replace("\r\n", "\n")
         if len(note) > MAX_NOTE_LENGTH:
             raise Invalid("A note has at most %(maximum)d characters", maximum=MAX_NOTE_LENGTH)
+        report_text = clean_text(report_text).replace("\r\n", "\n")
+        if len(report_text) > MAX_REPORT_TEXT_LENGTH:
+            raise Invalid(
+                "A text in the report has at most %(maximum)d characters",
+                maximum=MAX_REPORT_TEXT_LENGTH,
+            )
         finding = self.find_finding(screening)
-        if finding and (finding.status, self.decrypt_note(secret_box, finding)) == (status, note):
+        if finding and self.decrypt_finding(secret_box, finding) == (status, report_text, note):
             return False
         if finding is None:
             finding = Finding(screening=screening)
             self.findings.append(finding)
         finding.note = (
             secret_box.encrypt(note, self._row_path(f"finding/{screening}")) if note else None
+        )
+        finding.report_text = (
+            secret_box.encrypt(report_text, self._row_path(f"finding/{screening}/report"))
+            if report_text
+            else None
         )
         finding.status, finding.actor, finding.found_at = status, actor, now
         self.record_event(
@@ -295,12 +320,32 @@ class Check(Order):
         row_path = self._row_path(f"finding/{finding.screening}")
         return secret_box.decrypt(finding.note, row_path) if finding.note else ""
 
+    def decrypt_report_text(self, secret_box: SecretBox, finding: Finding) -> str:
+        """Return the text of a finding that the report shows; empty for one without."""
+        row_path = self._row_path(f"finding/{finding.screening}/report")
+        return secret_box.decrypt(finding.report_text, row_path) if finding.report_text else ""
+
+    def decrypt_finding(self, secret_box: SecretBox, finding: Finding) -> tuple[str, str, str]:
+        """Return the status, the text in the report and the private note."""
+        return (
+            finding.status,
+            self.decrypt_report_text(secret_box, finding),
+            self.decrypt_note(secret_box, finding),
+        )
+
     def conclude(self, session: Session, secret_box: SecretBox, actor: str, now: datetime) -> None:
-        """Complete the check. Raises Conflict while a screening has no outcome."""
+        """Complete the check.
+
+        Raises Conflict while a screening has no outcome, or is to consider without a text in the
+        report: the recruiter must learn the reason.
+        """
         self._require_consented()
         if open_screenings := self.open_screenings():
             names = ", ".join(screening.name for screening in open_screenings)
             raise Conflict("There is no outcome yet for: %(names)s", names=names)
+        if unexplained_screenings := self.unexplained_screenings():
+            names = ", ".join(screening.name for screening in unexplained_screenings)
+            raise Conflict("There is no text in the report yet for: %(names)s", names=names)
         figures = {
             "overall_status": self.overall_status,
             "findings": [
@@ -330,16 +375,37 @@ class Check(Order):
             if not self.find_finding(screening.key)
         ]
 
+    def unexplained_screenings(self) -> list[Screening]:
+        """Return the screenings that are to consider, without a text in the report."""
+        return [
+            screening
+            for screening in self.content.screenings
+            if (finding := self.find_finding(screening.key))
+            and finding.status == CONSIDER
+            and not finding.report_text
+        ]
+
     def find_screening(self, key: str) -> Screening:
         for screening in self.content.screenings:
             if screening.key == key:
                 return screening
         raise NotFound("There is no such screening in this package")
 
-    def evidence(self) -> CheckEvidence:
+    def reported_findings(self, secret_box: SecretBox) -> list[ReportedFinding]:
+        """Return each screening with an outcome as the report shows it, without the notes."""
+        return [
+            ReportedFinding(
+                screening.name, finding.status, self.decrypt_report_text(secret_box, finding)
+            )
+            for screening in self.content.screenings
+            if (finding := self.find_finding(screening.key))
+        ]
+
+    def evidence(self, secret_box: SecretBox) -> CheckEvidence:
         """Return the findings of the current result, without the notes."""
+        texts = {finding.name: finding.text for finding in self.reported_findings(secret_box)}
         findings = tuple(
-            (finding["name"], finding["status"])
+            ReportedFinding(finding["name"], finding["status"], texts.get(finding["name"], ""))
             for finding in self.result_figures.get("findings", ())
         )
         return CheckEvidence.from_figures(
@@ -371,10 +437,10 @@ class Check(Order):
         return self._row_path(f"consent/{given_at.isoformat()}")
 
 
-def _findings_sentence(findings: Sequence[tuple[str, str]]) -> str:
+def _findings_sentence(findings: Sequence[ReportedFinding]) -> str:
     if not findings:
         return ""
-    consider_count, count = sum(status == CONSIDER for _, status in findings), len(findings)
+    consider_count, count = sum(finding.status == CONSIDER for finding in findings), len(findings)
     if not consider_count:
         return gettext("Nothing to consider in any screening.")
     return ngettext(

@@ -1,11 +1,12 @@
 """The evidence of an interview: its questions with the answers on video and their ratings."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 from provider.core.labels import format_duration
 from provider.core.orders import Evidence
+from provider.texts import gettext
 
 
 class VideoAnswer(NamedTuple):
@@ -35,6 +36,13 @@ class InterviewEvidence(Evidence):
     @property
     def picture_keys(self) -> tuple[str, ...]:
         return tuple(answer.poster_key for answer in self.video_answers if answer.poster_key)
+
+    def without_answers(self) -> Self:
+        bars = (
+            bar._replace(label=gettext("Question %(number)d", number=number))
+            for number, bar in enumerate(self.bars, 1)
+        )
+        return replace(self, bars=tuple(bars), video_answers=())
 
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         return {

@@ -36,6 +36,7 @@ from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop, lazy_gettext
 
 SENT, READY, BROKEN, DELETED = "sent", "ready", "broken", "deleted"
+MAX_BAR_LABEL_LENGTH = 60  # characters of a question beside its bar in the report
 MAX_REPLACED_TAKES = 2  # of a question: broken recordings that use up no take
 
 
@@ -149,6 +150,10 @@ class Interview(TimedOrder):
     def content(self) -> InterviewContent:
         """The content of the version that was ordered."""
         return self.version.parsed(InterviewTemplate.parse)
+
+    @property
+    def answer_places(self) -> frozenset[str]:
+        return self.content.report.answers
 
     @property
     def usual_seconds(self) -> int:
@@ -358,12 +363,13 @@ class Interview(TimedOrder):
                 return recording
         raise NotFound("There is no such recording")
 
-    def evidence(self) -> InterviewEvidence:
+    def evidence(self, secret_box: SecretBox) -> InterviewEvidence:
         """Return the figures of the result, and every question with its rating."""
         questions, ratings = self.content.questions, self.ratings_by_question()
         answered_count = len(self.answered_questions())
         return InterviewEvidence.from_figures(
-            self.result_figures,
+            {"bars": self._bars_with_questions()},
+            cut_scores=self.content.grades.cut_scores if self.content.grades else (),
             sentence=questions_answered_sentence(answered_count, len(questions)),
             facts=(
                 questions_answered_fact(answered_count, len(questions)),
@@ -375,6 +381,15 @@ class Interview(TimedOrder):
                 self._video_answer(question, ratings.get(question.key)) for question in questions
             ),
         )
+
+    def _bars_with_questions(self) -> list[dict[str, Any]]:
+        bars = self.result_figures.get("bars", ())
+        return [
+            bar | {"label": cut_at_word(question.numbered_text(number), MAX_BAR_LABEL_LENGTH)}
+            for number, (bar, question) in enumerate(
+                zip(bars, self.content.questions, strict=False), 1
+            )
+        ]
 
     def _video_answer(self, question: Question, rating: Rating | None) -> VideoAnswer:
         recording = self.selected_recording(question.key)
@@ -434,9 +449,9 @@ class Interview(TimedOrder):
             summary=summary or (content.summaries or {}).get(grade or "") or "",
             details={
                 "Ratings": {
-                    cut_at_word(
-                        f"{number}. {question.text_without_markup}", MAX_DETAIL_LABEL_LENGTH
-                    ): ratings[question.key].value
+                    cut_at_word(question.numbered_text(number), MAX_DETAIL_LABEL_LENGTH): ratings[
+                        question.key
+                    ].value
                     for number, question in enumerate(content.questions, 1)
                     if question.key in ratings
                 }

@@ -121,7 +121,7 @@ def test_score_unscored_section_is_shown_but_not_counted() -> None:
                 "percent": 50,
                 "note": ["%(number)d of %(total)d answered", {"number": 1, "total": 2}],
             },
-            {"label": "Calm", "percent": 100, "note": "Survey"},
+            {"label": "Calm", "percent": 100, "section": "Survey"},
         ]
     }
 
@@ -182,6 +182,29 @@ def test_score_items_returns_answers_and_points() -> None:
     assert (quarters.points, quarters.max_points) == (Decimal("0.67"), Decimal(2))
     assert quarters.prompt.startswith("In which quarters did North and South together")
     assert (jacket.answer, jacket.points) == (None, Decimal(0))
+
+
+def test_score_items_marks_answers_to_scored_items_with_a_solution() -> None:
+    answers = {"strong-quarters": ["q2"], "growth": "south", "jacket": "61", "east-halves": False}
+    marks = {item.key: item.mark for item in scoring.score_items(NUMERICAL, answers)}
+    expected_marks = {
+        "strong-quarters": "partly_right",
+        "growth": "right",
+        "jacket": "wrong",
+        "east-halves": "wrong",
+    }
+    assert marks == dict.fromkeys(marks, "") | expected_marks
+    survey = exam(content.Section("one", "Survey", statements(1), weight=Decimal(0)))
+    assert [item.mark for item in scoring.score_items(survey, {"s0": True})] == [""]
+    scale = Likert(key="l", prompt="?", labels=("No", "Yes"))
+    rated = exam(content.Section("one", "Rated", (scale,)))
+    assert [item.mark for item in scoring.score_items(rated, {"l": 2})] == [""]
+
+
+def test_score_items_full_points_that_were_rounded_are_right() -> None:
+    item = TrueFalse(key="s", prompt="?", answer=True, points=Decimal("0.333"))
+    (scored,) = scoring.score_items(exam(content.Section("one", "One", (item,))), {"s": True})
+    assert (scored.points, scored.mark) == (Decimal("0.33"), "right")
 
 
 def answers_to(item: Item) -> st.SearchStrategy[Any]:

@@ -377,7 +377,7 @@ def test_conclude_with_one_finding_to_consider_is_to_consider(services: Services
                 {"name": "Criminal record", "status": "clear"},
             ],
         }
-        assert check.evidence().sentence == "1 of 3 screenings to consider."
+        assert check.evidence(services.secret_box).sentence == "1 of 3 screenings to consider."
     assert enqueued_topics(services, public_id) == [
         "invitation",
         "consented",
@@ -397,13 +397,15 @@ def test_conclude_with_clear_findings_is_clear(services: Services) -> None:
     with services.db.reading() as session:
         check = Check.find(session, public_id)
         assert check.overall_status == "clear"
-        assert check.evidence().sentence == "Nothing to consider in any screening."
+        assert (
+            check.evidence(services.secret_box).sentence == "Nothing to consider in any screening."
+        )
 
 
 def test_evidence_without_result_has_no_sentence(services: Services) -> None:
     public_id = check_factories.place_check(services)
     with services.db.reading() as session:
-        assert Check.find(session, public_id).evidence().sentence == ""
+        assert Check.find(session, public_id).evidence(services.secret_box).sentence == ""
 
 
 def test_record_finding_again_replaces_it_and_logs_no_note(services: Services) -> None:
@@ -414,7 +416,8 @@ def test_record_finding_again_replaces_it_and_logs_no_note(services: Services) -
     check_factories.record_findings(services, public_id, {"jobs": "clear"})
     check = load_check(services, public_id)
     (finding,) = check.findings
-    assert (finding.status, finding.actor, finding.note) == ("clear", "sam@provider.test", None)
+    assert (finding.status, finding.actor) == ("clear", "sam@provider.test")
+    assert (finding.note, finding.report_text) == (None, None)
     events = [(event.type, event.note) for event in check.events if event.type == "outcome entered"]
     assert events == [
         ("outcome entered", "Employment history: to consider"),
@@ -433,19 +436,26 @@ def test_record_finding_note_keeps_its_lines(services: Services) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "note", "error"),
-    [("", "", Invalid), ("failed", "", Invalid), ("clear", "x" * 5001, Invalid)],
+    ("status", "note", "report_text"),
+    [("", "", ""), ("failed", "", ""), ("clear", "x" * 5001, ""), ("clear", "", "x" * 2001)],
 )
-def test_record_finding_invalid_status_or_note_is_refused(
-    services: Services, status: str, note: str, error: type[Exception]
+def test_record_finding_invalid_status_or_text_is_refused(
+    services: Services, status: str, note: str, report_text: str
 ) -> None:
     public_id = check_factories.place_check(services)
     check_factories.give_consent(services, public_id)
     with services.db.writing() as session:
         check = Check.find(session, public_id)
-        with pytest.raises(error):
+        with pytest.raises(Invalid):
             check.record_finding(
-                session, services.secret_box, "jobs", status, note, "sam", services.now()
+                session,
+                services.secret_box,
+                "jobs",
+                status,
+                note,
+                "sam",
+                services.now(),
+                report_text=report_text,
             )
 
 
@@ -467,6 +477,34 @@ def test_record_finding_before_consent_or_after_end_is_refused(services: Service
     check_factories.complete_check(services, public_id)
     with pytest.raises(Conflict):
         check_factories.record_findings(services, public_id, {"jobs": "clear"})
+
+
+@pytest.mark.both
+def test_evidence_has_the_texts_for_the_report(services: Services) -> None:
+    public_id = check_factories.completed_check(services)
+    with services.db.reading() as session:
+        check = Check.find(session, public_id)
+        assert check.evidence(services.secret_box).findings == (
+            ("Identity", "clear", ""),
+            ("Employment history", "consider", check_factories.REPORT_TEXT),
+            ("Criminal record", "clear", ""),
+        )
+        (text,) = [finding.report_text for finding in check.findings if finding.report_text]
+        assert check_factories.REPORT_TEXT.encode() not in text
+
+
+def test_conclude_with_unexplained_finding_is_refused(services: Services) -> None:
+    public_id = check_factories.place_check(services)
+    check_factories.give_consent(services, public_id)
+    check_factories.record_findings(
+        services, public_id, dict.fromkeys(check_factories.OUTCOMES, "clear")
+    )
+    with services.db.writing() as session:
+        Check.find(session, public_id).record_finding(
+            session, services.secret_box, "record", "consider", "A note", "sam", services.now()
+        )
+    with pytest.raises(Conflict, match="no text in the report yet for: Criminal record"):
+        check_factories.complete_check(services, public_id)
 
 
 def test_conclude_with_missing_finding_is_refused(services: Services) -> None:
