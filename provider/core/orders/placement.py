@@ -15,6 +15,7 @@ from provider.core.orders.candidate import Candidate, compute_email_digest
 from provider.core.orders.erased_order import require_not_erased
 from provider.core.orders.link import INVITE, Link
 from provider.core.orders.order import Order, OrderEvent
+from provider.core.orders.search import index_order
 from provider.core.orders.states import PENDING, waiting_for
 from provider.core.products.product import Product, visibility_conditions
 from provider.errors import Conflict
@@ -120,6 +121,7 @@ def place(
         placed_at=now,
         expires_at=now + caller.expire_after,
     )
+    index_order(session, order_id, _searchable_texts(public_id, placement))
     insert_row(
         session,
         Link,
@@ -177,6 +179,18 @@ def _orderable_product_query(kinds: tuple[str, ...], caller: Caller) -> Compiled
         select(Product.id, Product.current_version_id, Product.kind).where(
             Product.public_id == bindparam("product"), *visibility_conditions(kinds, caller)
         )
+    )
+
+
+def _searchable_texts(public_id: str, placement: Placement) -> tuple[str, ...]:
+    return (
+        public_id,
+        placement.email,
+        placement.first_name,
+        placement.last_name,
+        placement.job_title,
+        placement.job_reference,
+        placement.external_key,
     )
 
 
