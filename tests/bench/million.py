@@ -41,6 +41,7 @@ ORDERS_PATH, DELIVERIES_PATH, EMAILS_PATH = (
 )
 PAGES: dict[str, tuple[str, ...]] = {
     "sign_in.sign_in": ("/console/sign-in",),
+    "saved_views.listing": (f"{ORDERS_PATH}views/",),
     "orders.listing": (
         ORDERS_PATH,
         *(f"{ORDERS_PATH}?before={{far_order}}", f"{ORDERS_PATH}?after={{far_order}}"),
@@ -52,7 +53,17 @@ PAGES: dict[str, tuple[str, ...]] = {
         f"{ORDERS_PATH}?waiting_for=staff",
         *(f"{ORDERS_PATH}?account={{account}}", f"{ORDERS_PATH}?account={{inactive_account}}"),
         *(f"{ORDERS_PATH}?product={{product}}", f"{ORDERS_PATH}?product={{old_product}}"),
-        f"{ORDERS_PATH}?email={{email}}",
+        *(
+            f"{ORDERS_PATH}?q={query}"
+            for query in (
+                *("{email}", "lak", "l", "lakita marrero operations", "zzzz", "1", "c9 lakita"),
+                "https://groove-tech.workable.com/assessments/{number}",
+            )
+        ),
+        f"{ORDERS_PATH}?q=lakita&account={{inactive_account}}",
+        f"{ORDERS_PATH}?q=c1&status=pending&kind=interview",
+        *(f"{ORDERS_PATH}?from={day}&to={day}" for day in ("2026-11-01", "2026-10-01")),
+        f"{ORDERS_PATH}?from=2026-10-01&account={{account}}&status=pending",
         *(
             f"{ORDERS_PATH}?account={{{name}}}&status=pending"
             for name in ("account", "inactive_account")
@@ -230,6 +241,7 @@ def _load_url_values(instance: BenchmarkInstance) -> dict[str, list[str]]:
     """Return the values of each placeholder in the paths."""
     values = {"product": [instance.tests[0]], "old_product": [instance.tests[-1]]}
     values["email"] = [f"c{number}@example.com" for number in range(1, 50)]
+    values["number"] = [str(number) for number in range(1, 50)]
     for kind in instance.products:
         pending, completed = (
             instance.sample_orders(status, kind) for status in ("pending", "completed")

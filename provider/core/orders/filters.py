@@ -24,18 +24,44 @@ _NEXT_ORDER_QUERY = CompiledQuery(
 
 
 class OrderFilters:
-    """Conditions on columns of `orders`: equal values, and further conditions."""
+    """Equal values of columns of `orders`, and the range of the time of placing.
+
+    Orders of a range of times have a range of ids, which needs no index of `placed_at`.
+    """
 
     def __init__(
         self,
         equal: Sequence[tuple[Any, Any]] = (),
+        *,
         others: Sequence[ColumnElement[bool]] = (),
+        first_id: int | None = None,
+        end_id: int | None = None,
     ) -> None:
-        self._equal, self._others = equal, tuple(others)
+        self._equal, self._others = equal, others
+        self.first_id, self.end_id = first_id, end_id
+
+    @classmethod
+    def placed_between(
+        cls,
+        session: Session,
+        start: datetime | None,
+        end: datetime | None,
+        equal: Sequence[tuple[Any, Any]] = (),
+    ) -> "OrderFilters":
+        """Return filters with orders from `start` until before `end`; None is no limit."""
+        others, first_id, end_id = [], None, None
+        if start is not None:
+            others.append(Order.placed_at >= start)
+            first_id = _first_id_placed_from(session, start - CLOCK_TOLERANCE)
+        if end is not None:
+            others.append(Order.placed_at < end)
+            end_id = _first_id_placed_from(session, end + CLOCK_TOLERANCE)
+        return cls(equal, others=others, first_id=first_id, end_id=end_id)
 
     def indexed(self) -> list[ColumnElement[bool]]:
         """Return the conditions for the indexes of their columns."""
-        return [*(column == value for column, value in self._equal), *self._others]
+        equal = (column == value for column, value in self._equal)
+        return [*equal, *self._others, *self.id_conditions(Order.id)]
 
     def scanned(self) -> list[ColumnElement[bool]]:
         """Return the conditions for rows that are found by their id.
@@ -43,31 +69,23 @@ class OrderFilters:
         `coalesce` keeps the planner from an index of the column: it may match a million rows.
         """
         equal = (func.coalesce(column, column) == value for column, value in self._equal)
-        return [*equal, *self._others]
+        return [*equal, *self._others, *self.id_conditions(Order.id)]
+
+    def id_conditions(self, id_column: Any) -> list[ColumnElement[bool]]:
+        conditions = []
+        if self.first_id is not None:
+            conditions.append(id_column >= self.first_id)
+        if self.end_id is not None:
+            conditions.append(id_column < self.end_id)
+        return conditions
 
     def matches_few(self, session: Session) -> bool:
         """Return whether so few orders match that all of them can be read."""
-        if not self._equal:
+        conditions = self.indexed()
+        if not conditions:
             return False
-        ids = select(Order.id).where(*self.indexed()).limit(SCANNED_ORDERS + 1).subquery()
+        ids = select(Order.id).where(*conditions).limit(SCANNED_ORDERS + 1).subquery()
         return (session.scalar(select(func.count()).select_from(ids)) or 0) <= SCANNED_ORDERS
-
-
-def placed_between(
-    session: Session, start: datetime | None, end: datetime | None
-) -> list[ColumnElement[bool]]:
-    """Return the conditions for orders that were placed from `start` until before `end`.
-
-    They have a range of ids, which needs no index of `placed_at`.
-    """
-    conditions = []
-    if start is not None:
-        first_id = _first_id_placed_from(session, start - CLOCK_TOLERANCE)
-        conditions += [Order.id >= first_id, Order.placed_at >= start]
-    if end is not None:
-        end_id = _first_id_placed_from(session, end + CLOCK_TOLERANCE)
-        conditions += [Order.id < end_id, Order.placed_at < end]
-    return conditions
 
 
 def _first_id_placed_from(session: Session, moment: datetime) -> int:

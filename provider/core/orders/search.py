@@ -144,14 +144,17 @@ class _Search:
     def scan_nearest(self) -> list[int]:
         """Read the nearest orders, of which a common word needs a few only."""
         if self._after is not None:
-            window = Order.id <= self._after + SCANNED_ORDERS
+            nearest = max(self._after, self._filters.first_id or 0)
+            window = Order.id <= nearest + SCANNED_ORDERS
         else:
-            newest = self._before
-            if newest is None:
-                newest = self._session.scalar(select(func.max(Order.id))) or 0
-            window = Order.id >= newest - SCANNED_ORDERS
+            limits = [limit for limit in (self._before, self._filters.end_id) if limit is not None]
+            nearest = min(limits) if limits else self._newest_id()
+            window = Order.id >= nearest - SCANNED_ORDERS
         query = self._query(self._filters.scanned(), self._words)
         return self._fetch(query.where(window), Order.id)
+
+    def _newest_id(self) -> int:
+        return self._session.scalar(select(func.max(Order.id))) or 0
 
     def scan_few(self) -> list[int]:
         """Read all orders that match the filters."""
@@ -207,6 +210,7 @@ class _Search:
         )
 
     def _fetch(self, query: Select[int], id_column: Any) -> list[int]:
+        query = query.where(*self._filters.id_conditions(id_column))
         if self._before is not None:
             query = query.where(id_column < self._before)
         if self._after is not None:

@@ -14,12 +14,14 @@ from provider.web.console import (
     emails,
     error_pages,
     order_actions,
+    order_export,
     orders,
     own_account,
     passwords,
     people,
     product_actions,
     products,
+    saved_views,
     sign_in,
 )
 from provider.web.console.authentication import may, requires
@@ -35,6 +37,8 @@ for section in (
     people,
     orders,
     order_actions,
+    order_export,
+    saved_views,
     deliveries,
     emails,
     products,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import event, select
 
 from provider.core.orders import Order, filters, search
-from provider.core.orders.filters import OrderFilters, placed_between
+from provider.core.orders.filters import OrderFilters
 from provider.core.orders.search import OrderSearch, find_order_ids, join_words, read_query
 from provider.services import Services
 from tests import factories
@@ -269,9 +269,12 @@ def test_words_in_nearly_all_orders_are_not_read_from_the_index(
     assert matches == ['"quintus"*', '"operations"* AND "manager"*']
 
 
+@pytest.mark.parametrize("scanned", [-1, 5000])
 def test_orders_of_a_range_of_dates_are_those_placed_in_it(
-    services: Services, clock: ManualClock
+    services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, scanned: int
 ) -> None:
+    for module in (search, filters):
+        monkeypatch.setattr(module, "SCANNED_ORDERS", scanned)
     start = services.now()
     place_many(services, clock, 72)
     with services.db.writing() as session:  # its clock was an hour slow
@@ -280,15 +283,19 @@ def test_orders_of_a_range_of_dates_are_those_placed_in_it(
         placed = dict(session.execute(select(Order.id, Order.placed_at)).all())
         for first, last in ((0, 72), (5, 30), (38, 39), (71, 90), (100, 200), (-50, -1)):
             begin, end = start + timedelta(hours=first), start + timedelta(hours=last)
-            ids = set(session.scalars(select(Order.id).where(*placed_between(session, begin, end))))
-            assert ids == {id for id, moment in placed.items() if begin <= moment < end}
-        assert placed_between(session, None, None) == []
+            expected = {id for id, moment in placed.items() if begin <= moment < end}
+            in_range = OrderFilters.placed_between(session, begin, end)
+            for conditions in (in_range.indexed(), in_range.scanned()):
+                assert set(session.scalars(select(Order.id).where(*conditions))) == expected
+            assert set(find_order_ids(session, ("manager",), in_range, 99)) == expected
+        assert OrderFilters.placed_between(session, None, None).indexed() == []
 
 
 def test_range_of_dates_without_orders_is_empty(services: Services) -> None:
     moment = datetime(2026, 11, 1, tzinfo=UTC)
     with services.db.reading() as session:
-        conditions = placed_between(session, moment, moment + timedelta(days=1))
+        in_range = OrderFilters.placed_between(session, moment, moment + timedelta(days=1))
+        conditions = in_range.indexed()
         assert session.scalars(select(Order.id).where(*conditions)).all() == []
 
 

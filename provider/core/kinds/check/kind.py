@@ -41,6 +41,7 @@ KIND = Kind(
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
         },
+        "needs": {"check": "Staff: outcomes"},
     },
     tones={CLEAR: "good", CONSIDER: "warn"},
     email_subjects={
