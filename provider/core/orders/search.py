@@ -41,6 +41,8 @@ MAX_QUERY_WORDS = 32  # the further words of a query are left out
 SAMPLED_ORDERS = 1000
 COMMON_SHARE = 0.1  # of the sampled orders; the index of a more common word is not read
 
+_WORD = re.compile(r"[^\W_]+")
+
 
 class OrderSearch(Base):
     """The words by which an order is found, sorted, with one space between them."""
@@ -65,12 +67,16 @@ _INSERT = CompiledQuery(
 
 def split_words(text: str) -> list[str]:
     """Return the folded words of a text: without case, marks and punctuation."""
+    folded = text.casefold() if text.isascii() else _fold(text)
+    return [word[:MAX_WORD_LENGTH] for word in _WORD.findall(folded)]
+
+
+def _fold(text: str) -> str:
     # Twice, or compatibility characters such as the sign for "trade mark" would keep capitals.
     for _ in range(2):
         text = unicodedata.normalize("NFKD", text).casefold()
     text = unicodedata.normalize("NFKD", text)
-    letters = "".join(char for char in text if unicodedata.category(char)[0] != "M")
-    return [word[:MAX_WORD_LENGTH] for word in re.findall(r"[^\W_]+", letters)]
+    return "".join(char for char in text if unicodedata.category(char)[0] != "M")
 
 
 def read_query(query: str) -> tuple[str, ...]:
