@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    literal_column,
     select,
     table,
     text,
@@ -151,13 +152,15 @@ class _Search:
         """Read the nearest orders, of which a common word needs a few only."""
         if self._after is not None:
             nearest = max(self._after, self._filters.first_id or 0)
-            window = Order.id <= nearest + SCANNED_ORDERS
+            in_window = nearest + SCANNED_ORDERS >= _ID_COLUMN
         else:
             limits = [limit for limit in (self._before, self._filters.end_id) if limit is not None]
             nearest = min(limits) if limits else self._newest_id()
-            window = Order.id >= nearest - SCANNED_ORDERS
+            in_window = nearest - SCANNED_ORDERS <= _ID_COLUMN
         query = self._query(self._filters.scanned(), self._words)
-        return self._fetch(query.where(window), Order.id)
+        # `before` and `after` limit both columns: PostgreSQL does not infer one from the other.
+        query = self._limit_ids(query.where(in_window), _ID_COLUMN)
+        return self._fetch(query, Order.id)
 
     def _newest_id(self) -> int:
         return self._session.scalar(select(func.max(Order.id))) or 0
@@ -169,16 +172,34 @@ class _Search:
 
     def read_index(self) -> list[int]:
         rare, common = self._split_by_frequency()
-        query = self._query(self._filters.scanned(), common)
         if self._session.get_bind().dialect.name == "sqlite":
             match = " AND ".join(f'"{word}"*' for word in rare)
+            query = self._query(self._filters.scanned(), common)
             query = query.join(_INDEX, _INDEX.c.rowid == _ID_COLUMN).where(
                 _INDEX.c.order_search_index.match(match)
             )
             return self._fetch(query, _INDEX.c.rowid)
+        return self._read_postgres_index(rare, common)
+
+    def _read_postgres_index(self, rare: Sequence[str], common: Sequence[str]) -> list[int]:
+        """Read and sort all matches, then read their orders until enough match the filters.
+
+        Without OFFSET the planner would read the newest orders until enough match: it cannot
+        estimate how rare a beginning is.
+        """
         match = " & ".join(f"'{word}':*" for word in rare)
-        condition = text(f"{POSTGRES_INDEX_SQL} @@ CAST(:match AS tsquery)")
-        return self._fetch(query.where(condition.bindparams(match=match)), Order.id)
+        is_match = text(f"{POSTGRES_INDEX_SQL} @@ CAST(:match AS tsquery)").bindparams(match=match)
+        is_common = (_has_word(OrderSearch.words, word) for word in common)
+        matches = (
+            self._limit_ids(select(OrderSearch.order_id).where(is_match, *is_common), _ID_COLUMN)
+            .order_by(self._in_direction(_ID_COLUMN))
+            .offset(literal_column("0"))
+            .subquery("matches")
+        )
+        query = select(matches.c.order_id)
+        if conditions := self._filters.scanned():
+            query = query.join(Order, Order.id == matches.c.order_id).where(*conditions)
+        return self._fetch(query, matches.c.order_id)
 
     def _split_by_frequency(self) -> tuple[list[str], list[str]]:
         """Return the words for the index, and those that most orders have.
@@ -216,13 +237,19 @@ class _Search:
         )
 
     def _fetch(self, query: Select[int], id_column: Any) -> list[int]:
+        query = self._limit_ids(query, id_column).order_by(self._in_direction(id_column))
+        return list(self._session.scalars(query.limit(self._limit)))
+
+    def _in_direction(self, id_column: Any) -> ColumnElement[int]:
+        return id_column.desc() if self._after is None else id_column.asc()  # type: ignore[no-any-return]
+
+    def _limit_ids(self, query: Select[int], id_column: Any) -> Select[int]:
         query = query.where(*self._filters.id_conditions(id_column))
         if self._before is not None:
             query = query.where(id_column < self._before)
         if self._after is not None:
             query = query.where(id_column > self._after)
-        order = id_column.desc() if self._after is None else id_column.asc()
-        return list(self._session.scalars(query.order_by(order).limit(self._limit)))
+        return query
 
 
 # Python has made the lexemes, so PostgreSQL's parsers and dictionaries are not used.
