@@ -241,7 +241,9 @@ class _Search:
         return list(self._session.scalars(query.limit(self._limit)))
 
     def _in_direction(self, id_column: Any) -> ColumnElement[int]:
-        return id_column.desc() if self._after is None else id_column.asc()  # type: ignore[no-any-return]
+        sorted_column: ColumnElement[int]
+        sorted_column = id_column.desc() if self._after is None else id_column.asc()
+        return sorted_column
 
     def _limit_ids(self, query: Select[int], id_column: Any) -> Select[int]:
         query = query.where(*self._filters.id_conditions(id_column))
