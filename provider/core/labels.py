@@ -29,6 +29,12 @@ WAITING_FOR_LABELS = {
     "clock": "A deadline",
     "nobody": "Nobody",
 }
+# What the candidate is to do, by progress. The kinds add what the staff are to do, by kind.
+NEEDS_LABELS = {
+    "invited": "Candidate: start",
+    "opened": "Candidate: start",
+    "started": "Candidate: finish",
+}
 GRADE_LABELS: dict[str, Text] = {
     "failed": _("Did not pass"),
     "passed": _("Passed"),
@@ -98,9 +104,18 @@ ACTION_LABELS = {
     "staff.sign_in_throttled": "Sign-in refused after too many attempts",
     "staff.signed_in": "Signed in",
     "staff.signed_out": "Signed out",
+    "orders.exported": "List of orders exported",
+    "saved_view.shared": "Saved view shared",
+    "saved_view.changed": "Shared view changed",
+    "saved_view.deleted": "Shared view deleted",
 }
 FIELD_LABELS = {
     "ats": "ATS",
+    "from": "Placed from",
+    "to": "Placed until",
+    "is_shared": "Shared",
+    "scores": "With scores",
+    "search": "With a search",
     "expire_after_seconds": "Time to start",
     "expires_at": "Start by",
     "extra_time_seconds": "Extra time in seconds",
@@ -123,6 +138,7 @@ LABELS: dict[str, dict[str, Any]] = {
     "status": STATUS_LABELS,
     "progress": PROGRESS_LABELS,
     "waiting_for": WAITING_FOR_LABELS,
+    "needs": NEEDS_LABELS,
     "grade": GRADE_LABELS,
     "version": VERSION_LABELS,
     "delivery": DELIVERY_LABELS,
@@ -183,6 +199,14 @@ def label_for(family: str, value: str | None) -> str:
         return ""
     fallback = value.replace("_", " ").replace("-", " ").replace(".", " ").strip()
     return str(LABELS.get(family, {}).get(value) or "") or fallback[:1].upper() + fallback[1:]
+
+
+def needs_label(kind: str, waiting_for: str, progress: str) -> str:
+    """Return whom an order waits for, and for what: `Staff: rating`; empty for nobody."""
+    if waiting_for == "nobody":
+        return ""
+    task = {"candidate": progress, "staff": kind}.get(waiting_for, "")
+    return str(NEEDS_LABELS.get(task) or label_for("waiting_for", waiting_for))
 
 
 def tone(value: str | None) -> str:

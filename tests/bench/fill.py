@@ -48,6 +48,9 @@ FILL_SQL = (
     "CASE WHEN i % 10 < 6 OR i % 10 = 6 AND i / 10 % 10 >= 8 THEN 'submitted' ELSE 'invited' END, "
     "CASE WHEN i % 10 <> 6 THEN 'nobody' WHEN i / 10 % 10 >= 8 THEN 'staff' ELSE 'candidate' END, "
     f"CAST(i % 10 <> 6 AS integer), {TIMESTAMP_SQL}, '2036-11-08 09:00:00.000000' FROM n",
+    "INSERT INTO order_search (order_id, words) SELECT id, 'assessments c' || id || ' com example "
+    "groove https lakita manager marrero operations tech workable ' || id || ' ' || "
+    "lower(public_id) FROM orders WHERE id BETWEEN :first AND :last",
     "INSERT INTO links (order_id, purpose, token_hash, token_encrypted, created_at) "
     f"{NUMBERS_SQL}, p(purpose) AS (VALUES ('invite'), ('report'), ('pdf')) "
     f"SELECT i, purpose, randomblob(32), randomblob(75), {TIMESTAMP_SQL} FROM n, p "

@@ -41,6 +41,7 @@ ORDERS_PATH, DELIVERIES_PATH, EMAILS_PATH = (
 )
 PAGES: dict[str, tuple[str, ...]] = {
     "sign_in.sign_in": ("/console/sign-in",),
+    "saved_views.listing": (f"{ORDERS_PATH}views/",),
     "orders.listing": (
         ORDERS_PATH,
         *(f"{ORDERS_PATH}?before={{far_order}}", f"{ORDERS_PATH}?after={{far_order}}"),
@@ -52,7 +53,17 @@ PAGES: dict[str, tuple[str, ...]] = {
         f"{ORDERS_PATH}?waiting_for=staff",
         *(f"{ORDERS_PATH}?account={{account}}", f"{ORDERS_PATH}?account={{inactive_account}}"),
         *(f"{ORDERS_PATH}?product={{product}}", f"{ORDERS_PATH}?product={{old_product}}"),
-        f"{ORDERS_PATH}?email={{email}}",
+        *(
+            f"{ORDERS_PATH}?q={query}"
+            for query in (
+                *("{email}", "lak", "l", "lakita marrero operations", "zzzz", "1", "c9 lakita"),
+                "https://groove-tech.workable.com/assessments/{number}",
+            )
+        ),
+        f"{ORDERS_PATH}?q=lakita&account={{inactive_account}}",
+        f"{ORDERS_PATH}?q=c1&status=pending&kind=interview",
+        *(f"{ORDERS_PATH}?from={day}&to={day}" for day in ("2026-11-01", "2026-10-01")),
+        f"{ORDERS_PATH}?from=2026-10-01&account={{account}}&status=pending",
         *(
             f"{ORDERS_PATH}?account={{{name}}}&status=pending"
             for name in ("account", "inactive_account")
@@ -110,6 +121,15 @@ PAGES: dict[str, tuple[str, ...]] = {
     "products.detail": ("/console/products/{product}",),
     "product_actions.confirm": ("/console/products/{product}/archive",),
     "audit.listing": ("/console/audit/",),
+    "home.overview": ("/console/",),
+    "people.listing": ("/console/staff/",),
+    "people.detail": ("/console/staff/1",),
+    "own_account.detail": ("/console/me/",),
+    "own_account.set_up_second_step": ("/console/me/second-step",),
+    "passwords.forgotten": ("/console/password",),
+    "connections.detail": ("/console/accounts/{account}/connection",),
+    "order_erasure.confirm": ("/console/orders/{done_assessment}/erase",),
+    "bulk_actions.preview": ("/console/orders/bulk/?action=cancel&order={pending_assessment}",),
     "accounts.listing": ("/console/accounts/",),
     "accounts.detail": ("/console/accounts/{account}", "/console/accounts/{inactive_account}"),
     "accounts.setup": ("/console/accounts/{account}/setup",),
@@ -121,8 +141,15 @@ PAGES: dict[str, tuple[str, ...]] = {
     "usage.listing": ("/console/usage/", "/console/usage/?account={inactive_account}"),
     "usage.download": ("/console/usage/usage.csv",),
 }
-# `home` only redirects, and no order here has recordings.
-EXCLUDED_ENDPOINTS = {"home", "interviews.media_file", "interviews.download_original"}
+# No order here has recordings, and no person a link or a second step.
+EXCLUDED_ENDPOINTS = {
+    "interviews.media_file",
+    "interviews.download_original",
+    "connections.finish_consent",
+    "passwords.join",
+    "passwords.reset",
+    "sign_in.second_step",
+}
 
 
 @dataclass
@@ -238,6 +265,7 @@ def _load_url_values(instance: BenchmarkInstance) -> dict[str, list[str]]:
     """Return the values of each placeholder in the paths."""
     values = {"product": [instance.tests[0]], "old_product": [instance.tests[-1]]}
     values["email"] = [f"c{number}@example.com" for number in range(1, 50)]
+    values["number"] = [str(number) for number in range(1, 50)]
     for kind in instance.products:
         pending, completed = (
             instance.sample_orders(status, kind) for status in ("pending", "completed")

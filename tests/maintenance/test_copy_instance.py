@@ -20,6 +20,8 @@ from sqlalchemy.orm import Session
 from provider.core.accounts import Account
 from provider.core.kinds.interview import READY, Recording
 from provider.core.orders import Candidate
+from provider.core.orders.filters import OrderFilters
+from provider.core.orders.search import OrderSearch, _Search, find_order_ids
 from provider.errors import Conflict, Invalid, ProviderError, Unavailable
 from provider.maintenance import (
     InstanceCopyReport,
@@ -101,9 +103,10 @@ def copy(
 
 
 def dump(db: Database) -> list[str]:
-    """Return all rows of an SQLite database as INSERT statements."""
+    """Return all rows of an SQLite database as INSERT statements, without the index of words."""
     with closing(sqlite3.connect(path_of(db))) as connection:
-        return sorted(line for line in connection.iterdump() if line.startswith("INSERT"))
+        inserts = (line for line in connection.iterdump() if line.startswith("INSERT"))
+        return sorted(line for line in inserts if "order_search_index" not in line)
 
 
 def path_of(db: Database) -> Path:
@@ -147,6 +150,16 @@ def test_copy_to_postgresql_and_back_is_equal(
 def test_copy_includes_every_table(source: Database, target: Database) -> None:
     tables = copy(source, target).tables
     assert {name for name, checksum in tables.items() if checksum.rows} == set(Base.metadata.tables)
+
+
+def test_copied_orders_are_found_by_their_words(source: Database, empty: Database) -> None:
+    with source.writing() as session:
+        session.get_one(OrderSearch, 2).words = "marrero zenobia"
+    copy(source, empty)
+    with empty.reading() as session:
+        assert find_order_ids(session, ("zen",), OrderFilters(), 9) == [2]
+        index = _Search(session, ("zen", "marr"), OrderFilters(), 9, before=None, after=None)
+        assert index.read_index() == [2]
 
 
 def test_table_copy_module_imports_every_table(target: Database) -> None:

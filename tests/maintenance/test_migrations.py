@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from provider import maintenance
 from provider.core.kinds import KINDS
-from provider.core.orders import STATUSES, compute_email_digest, orders_of_person
+from provider.core.orders import STATUSES, compute_email_digest, orders_of_person, search
+from provider.core.orders.filters import OrderFilters
 from provider.core.orders.states import waiting_for
 from provider.maintenance import schema_version
 from provider.storage.database import Database
@@ -188,3 +189,34 @@ def test_saved_answers_are_older_than_every_number(empty_db: Database) -> None:
         assert connection.execute(sa.select(answers.value, answers.number)).all() == [("b", 0)]
         assert connection.scalars(sa.select(orders.held_open_until)).all() == [None]
         assert connection.scalars(sa.select(orders.extra_time_seconds)).all() == [0]
+
+
+def test_existing_orders_are_found_after_the_upgrade(
+    empty_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schema_version.upgrade(empty_db, "0023", secret_box=SECRET_BOX)
+    insert_parents(empty_db)
+    insert_rows(
+        empty_db,
+        "candidates",
+        {"id": 2, "email": "zoë@example.com", "first_name": "Zoë", "last_name": "Ｎúñez"},
+    )
+    parents = {"account_id": 1, "product_id": 1, "version_id": 1}
+    texts = {"job_title": "Straßenbau", "job_reference": "", "external_key": "https://a.b/c?d=42"}
+    texts["public_id"] = "Zz_-aaaaaaaaaaaaaaaaaa"
+    insert_rows(
+        empty_db,
+        "orders",
+        {"kind": "check", "candidate_id": 1} | parents,
+        {"kind": "check", "candidate_id": 2} | parents | texts,
+    )
+    schema_version.upgrade(empty_db, secret_box=SECRET_BOX)
+    monkeypatch.setattr(search, "SCANNED_ORDERS", -1)  # so that the index is read
+    with empty_db.reading() as session:
+        stored = session.get_one(search.OrderSearch, 2).words
+        assert stored == search.join_words(
+            ["zoë@example.com", "Zoë", "Ｎúñez", *map(str, texts.values())]
+        )
+        for query in ("zoe nunez", "STRASSENBAU", "d=42", "zz aaaa", "zoë@exam"):
+            ids = search.find_order_ids(session, search.read_query(query), OrderFilters(), 9)
+            assert ids == [2], query

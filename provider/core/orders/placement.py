@@ -16,6 +16,7 @@ from provider.core.orders.candidate import Candidate, compute_email_digest
 from provider.core.orders.erased_order import require_not_erased
 from provider.core.orders.link import INVITE, Link
 from provider.core.orders.order import Order, OrderEvent
+from provider.core.orders.search import index_order
 from provider.core.orders.states import PENDING, waiting_for
 from provider.core.products.product import Product, visibility_conditions
 from provider.errors import Conflict
@@ -125,6 +126,7 @@ def place(
         reminder_at=reminder.due_at if reminder else None,
         reminder_lead_seconds=reminder.lead_seconds if reminder else None,
     )
+    index_order(session, order_id, _searchable_texts(public_id, placement))
     insert_row(
         session,
         Link,
@@ -182,6 +184,18 @@ def _orderable_product_query(kinds: tuple[str, ...], caller: Caller) -> Compiled
         select(Product.id, Product.current_version_id, Product.kind).where(
             Product.public_id == bindparam("product"), *visibility_conditions(kinds, caller)
         )
+    )
+
+
+def _searchable_texts(public_id: str, placement: Placement) -> tuple[str, ...]:
+    return (
+        public_id,
+        placement.email,
+        placement.first_name,
+        placement.last_name,
+        placement.job_title,
+        placement.job_reference,
+        placement.external_key,
     )
 
 

@@ -16,6 +16,7 @@ from provider.core.staff.permissions import (
     ROLES,
     Permission,
 )
+from provider.core.staff.saved_view import SavedView, list_views
 from provider.core.staff.second_factor import (
     WRONG_CODE_MESSAGE,
     begin_set_up,
@@ -69,6 +70,7 @@ __all__ = [
     "STAFF_TOPICS",
     "WRONG_CODE_MESSAGE",
     "Permission",
+    "SavedView",
     "SignInAttempt",
     "SignInThrottled",
     "Staff",
@@ -89,6 +91,7 @@ __all__ = [
     "forget_sign_in_attempts",
     "has_second_factor",
     "invite",
+    "list_views",
     "open_invitations",
     "record_failed_sign_in",
     "record_throttled_sign_in",

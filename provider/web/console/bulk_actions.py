@@ -24,13 +24,18 @@ from provider.web.console.order_actions import (
     order_digest,
     perform_action,
 )
-from provider.web.console.orders import BULK_CHOICES, MAX_BULK_ORDERS, list_matching_ids
+from provider.web.console.order_list import (
+    FILTER_NAMES,
+    filter_choices,
+    list_matching_ids,
+    read_filter,
+)
+from provider.web.console.orders import BULK_CHOICES, MAX_BULK_ORDERS
 from provider.web.console.pagination import is_plausible_id
 
 routes = Blueprint("bulk_actions", __name__, url_prefix="/orders/bulk")
 
 MATCHING = "matching"  # the scope of all orders that match the filter
-FILTER_NAMES = ("email", "kind", "status", "waiting_for", "account", "product")
 
 
 class OrderRow(NamedTuple):
@@ -56,7 +61,8 @@ def preview() -> Response:
     services, name = current_services(), _read_action_name()
     with services.db.reading() as session:
         if request.args.get("scope") == MATCHING:
-            order_ids = list_matching_ids(session, services, MAX_BULK_ORDERS + 1)
+            order_filter = read_filter(session, filter_choices(session))
+            order_ids = list_matching_ids(session, order_filter, MAX_BULK_ORDERS + 1)
         else:
             order_ids = list(dict.fromkeys(request.args.getlist("order")))
     if not order_ids:
@@ -147,5 +153,5 @@ def _load_orders(session: Session, order_ids: Sequence[str]) -> Sequence[Order]:
 
 def _return_to_list(problem: str) -> Response:
     flash(problem, "danger")
-    filters = {name: value for name in FILTER_NAMES if (value := request.args.get(name))}
+    filters = {name: value for name in (*FILTER_NAMES, "q") if (value := request.args.get(name))}
     return redirect(f"{url_for('console.orders.listing')}?{urlencode(filters)}")

@@ -27,7 +27,7 @@ from provider.web.console.message_list import (
     list_oldest_parked,
     state_labels,
 )
-from provider.web.console.orders import list_account_names
+from provider.web.console.order_list import list_account_names
 from provider.web.console.pagination import is_plausible_id, read_filter_value
 from provider.web.console.timeline import build_delivery_view
 

@@ -56,14 +56,12 @@ def paginate(
     `partitions` are disjoint conditions, each with an index in the sort order. Reading the first
     rows of each partition avoids sorting all matching rows.
     """
-    before, after = request.args.get("before"), request.args.get("after")
-    is_backwards = bool(after and not before)
+    cursor, is_backwards = read_cursor(session, sorting)
     is_descending = sorting.descending != is_backwards
     order = [column.desc() if is_descending else column.asc() for column in sorting.columns]
     conditions: list[ColumnElement[bool]] = []
-    if cursor := before or after:
-        row_key = tuple_(*sorting.columns)
-        cursor_key = tuple_(*sorting.cursor_values(session, cursor))
+    if cursor:
+        row_key, cursor_key = tuple_(*sorting.columns), tuple_(*cursor)
         conditions.append(row_key < cursor_key if is_descending else row_key > cursor_key)
     if partitions:
         ids = select(sorting.cursor_column).where(*conditions).order_by(*order).limit(PAGE_SIZE + 1)
@@ -80,6 +78,17 @@ def paginate(
         previous_cursor=rows[0].public_id if rows and has_previous else None,
         next_cursor=rows[-1].public_id if rows and has_next else None,
     )
+
+
+def read_cursor(session: Session, sorting: Sorting) -> tuple[tuple[Any, ...], bool]:
+    """Return the sort columns of the cursor's row, and whether the page is before that row.
+
+    Without a cursor the columns are empty. Raises NotFound as `Sorting.cursor_values` does.
+    """
+    before, after = request.args.get("before"), request.args.get("after")
+    cursor = before or after
+    values = sorting.cursor_values(session, cursor) if cursor else ()
+    return values, bool(after and not before)
 
 
 def is_plausible_id(public_id: str) -> bool:

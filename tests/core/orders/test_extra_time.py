@@ -6,7 +6,7 @@ import pytest
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.kinds.interview import Interview
-from provider.core.orders import Order, TimedOrder, close_overdue_orders, staff_acts
+from provider.core.orders import REPORT, Order, TimedOrder, close_overdue_orders, staff_acts
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.report import build_report
 from provider.errors import Conflict, Invalid

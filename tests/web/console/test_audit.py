@@ -21,6 +21,7 @@ from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.staff import (
+    SavedView,
     Staff,
     StaffLink,
     StaffSession,
@@ -154,6 +155,38 @@ def show_link(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     succeed(console.submit(f"{ORDERS_PATH}{order_id}/link"))
     return f"order:{order_id}"
+
+
+def export_orders(services: Services, console: ConsoleClient) -> str:
+    succeed(console.submit(f"{ORDERS_PATH}export/"))
+    return "orders"
+
+
+def share_view(services: Services, console: ConsoleClient) -> str:
+    form = {"name": "Open", "status": "pending", "is_shared": "1"}
+    succeed(console.submit(f"{ORDERS_PATH}views/", **form))
+    with services.db.reading() as session:
+        return f"view:{session.scalars(select(SavedView.public_id)).one()}"
+
+
+def shared_view(services: Services) -> str:
+    with services.db.writing() as session:
+        staff = Staff.get_by_email(session, ADMIN)
+        view = SavedView.create(session, staff, "Open", {"status": "pending"}, is_shared=True)
+        session.flush()
+        return view.public_id
+
+
+def rename_view(services: Services, console: ConsoleClient) -> str:
+    view = shared_view(services)
+    succeed(console.submit(f"{ORDERS_PATH}views/{view}", name="Waiting", is_shared="1"))
+    return f"view:{view}"
+
+
+def delete_view(services: Services, console: ConsoleClient) -> str:
+    view = shared_view(services)
+    succeed(console.submit(f"{ORDERS_PATH}views/{view}/delete"))
+    return f"view:{view}"
 
 
 def rate_answer(services: Services, console: ConsoleClient) -> str:
@@ -528,6 +561,10 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "order_erasure.erase": {Action.ORDER_ERASED: erase_order},
     "bulk_actions.perform": {Action.ORDER_CANCELLED: cancel_in_bulk},
     "order_actions.show_link": {Action.ORDER_LINK_SHOWN: show_link},
+    "order_export.download": {Action.ORDERS_EXPORTED: export_orders},
+    "saved_views.create": {Action.SAVED_VIEW_SHARED: share_view},
+    "saved_views.change": {Action.SAVED_VIEW_CHANGED: rename_view},
+    "saved_views.delete": {Action.SAVED_VIEW_DELETED: delete_view},
     "interviews.save_rating": {Action.INTERVIEW_RATED: rate_answer},
     "interviews.complete": {Action.INTERVIEW_COMPLETED: complete_interview},
     "checks.show_candidate_details": {Action.CHECK_DETAILS_SHOWN: show_candidate_details},

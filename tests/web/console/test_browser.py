@@ -23,7 +23,7 @@ from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.documents import read_file
-from provider.core.staff import complete_sign_in
+from provider.core.staff import SavedView, Staff, complete_sign_in
 from provider.delivery.dispatcher import Dispatcher
 from provider.delivery.placing import load_rules, place_by_rules
 from provider.services import Services
@@ -79,6 +79,11 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         message = outbox.history(session, orders["cancelled"])[-1].public_id
         email = outbox.history(session, orders["completed"])[0].public_id
         account = session.get_one(Account, account_id).public_id
+        sam = Staff.get_by_email(session, "sam@provider.test")
+        for name, is_shared in (("Waiting for the staff", True), ("A long name " * 5, False)):
+            filters = {"status": "pending", "from": "2026-01-01"}
+            SavedView.create(session, sam, name, filters, is_shared=is_shared)
+            session.flush()
         retry_at = services.now() + timedelta(minutes=30)
         for scope in (f"account/{account_id}/callback", "destination/groove-tech.workable.com"):
             outbox.pause(session, scope, "The receiver did not answer", retry_at, services.now())
@@ -87,6 +92,8 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "sign-in": "/console/sign-in",
         "orders": "/console/orders/",
         "no orders": "/console/orders/?status=consented",
+        "found orders": "/console/orders/?status=pending&from=2026-01-01&q=papa",
+        "saved views": "/console/orders/views/",
         **{f"order {name}": f"/console/orders/{order}" for name, order in orders.items()},
         "cancel": f"/console/orders/{orders['invited']}/cancel",
         "reopen": f"/console/orders/{orders['completed']}/reopen",
@@ -233,7 +240,7 @@ def tab_to(page: Page, name: str, max_presses: int = 60) -> None:
 
 
 def test_order_is_cancelled_by_keyboard(page: Page, console: ConsoleServer) -> None:
-    page.goto(f"{console.url}/console/orders/?email=lakita_marrero@gmail.com")
+    page.goto(f"{console.url}/console/orders/?q=lakita_marrero@gmail.com")
     expect(page.get_by_label("E-mail address")).to_be_focused()
     page.keyboard.type("sam@provider.test")
     page.keyboard.press("Tab")
@@ -389,3 +396,48 @@ def test_account_is_created_by_keyboard(page: Page, console: ConsoleServer) -> N
     page.keyboard.press("Enter")
     expect(page.get_by_role("status")).to_contain_text("The settings are saved.")
     expect(page.get_by_text("help@fabrikam.example")).to_be_visible()
+
+
+def test_orders_are_searched_saved_and_exported_by_keyboard(
+    page: Page, console: ConsoleServer
+) -> None:
+    console.sign_in(page)
+    page.goto(f"{console.url}/console/orders/")
+    tab_to(page, "Search")
+    page.keyboard.type("papadop")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("q=papadop"))
+    expect(page.get_by_role("rowheader")).to_have_count(8)
+    expect(page.get_by_role("link", name="Candidate 3 Papadopoulou")).to_be_visible()
+    tab_to(page, "Status")
+    page.keyboard.type("Waiting")
+    tab_to(page, "Placed from")
+    page.keyboard.type("01012026")
+    tab_to(page, "Filter")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"status=pending.*from=2026-01-01"))
+    tab_to(page, "Save this filter as a view")
+    page.keyboard.press("Enter")
+    tab_to(page, "Name")
+    page.keyboard.type("Greek candidates")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("The view “Greek candidates” is saved.")
+    current = page.get_by_role("navigation", name="Saved views").locator("[aria-current]")
+    expect(current).to_contain_text(["Greek candidates"])
+    tab_to(page, "Export as CSV")
+    with page.expect_download() as download:
+        page.keyboard.press("Enter")
+    content = download.value.path().read_text("utf-8-sig")
+    assert download.value.suggested_filename.startswith("orders-")
+    assert content.count("Papadopoulou-Konstantinidou") == 8
+    tab_to(page, "Edit views")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Saved views")).to_be_visible()
+    tab_to(page, "Greek candidates")
+    tab_to(page, "Name")
+    page.keyboard.type("All of them")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_have_text("The view “All of them” is saved.")
+    tab_to(page, "Delete")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("is deleted.")

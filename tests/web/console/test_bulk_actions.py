@@ -89,8 +89,8 @@ def test_preview_counts_orders_and_gives_reasons(
 def test_preview_without_an_order_leads_back_to_the_filtered_list(
     client: FlaskClient, console: ConsoleClient
 ) -> None:
-    response = client.get(preview_path("cancel", status="pending", email="a@example.com"))
-    assert response.location == f"{ORDERS_PATH}?email=a%40example.com&status=pending"
+    response = client.get(preview_path("cancel", status="pending", q="a@example.com"))
+    assert response.location == f"{ORDERS_PATH}?status=pending&q=a%40example.com"
     assert "Select at least one order" in console.get_text(response.location)
 
 
@@ -119,7 +119,7 @@ def test_matching_scope_leaves_out_what_the_filter_hides(
     cancel(services, ids[0])
     path = preview_path("revoke-links", scope="matching", status="cancelled")
     assert previewed_ids(console, path) == [ids[0]]
-    path = preview_path("cancel", scope="matching", email="Candidate3@example.com")
+    path = preview_path("cancel", scope="matching", q="Candidate3@example.com")
     assert previewed_ids(console, path) == [ids[3]]
 
 

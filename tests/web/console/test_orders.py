@@ -2,8 +2,9 @@
 
 import re
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
@@ -11,12 +12,16 @@ from flask.testing import FlaskClient
 from sqlalchemy import event, select
 
 from provider import outbox
-from provider.core.orders import Order, OrderEvent
+from provider.core.accounts import Account
+from provider.core.kinds import KINDS
+from provider.core.orders import Order, OrderEvent, TimedOrder
 from provider.delivery.dispatcher import Dispatcher
 from provider.outbox import Message
 from provider.services import Services
-from tests import factories
+from provider.web.console import pagination
+from tests import check_factories, factories, interview_factories
 from tests.factories import ManualClock
+from tests.kind_factories import KIND_FACTORIES
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
 CALLBACK_URL = "https://groove-tech.workable.com/assessments/{}"
@@ -166,15 +171,133 @@ def test_order_list_with_unknown_filter_is_refused(
     ConsoleClient.signed_in(services, client).get_text(f"{ORDERS_PATH}?{query}", 400)
 
 
-def test_order_list_finds_email_in_any_case_but_not_in_part(
+def test_order_list_finds_beginnings_of_words_and_pages_through_them(
+    services: Services, client: FlaskClient, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = place_orders(services, clock, 12)
+    monkeypatch.setattr(pagination, "PAGE_SIZE", 2)
+    console = ConsoleClient.signed_in(services, client)
+    for query in ("%20Candidate3@Example.com", "candidate3 workable"):
+        assert listed_order_ids(console.get_text(f"{ORDERS_PATH}?q={query}")) == [ids[3]]
+    first_page = console.get_text(f"{ORDERS_PATH}?q=candidate1")  # 1, 10 and 11
+    assert listed_order_ids(first_page) == [ids[11], ids[10]]
+    second_page = console.get_text(str(page_link(first_page, "next")))
+    assert listed_order_ids(second_page) == [ids[1]]
+    assert page_link(second_page, "next") is None
+    assert listed_order_ids(console.get_text(str(page_link(second_page, "prev")))) == [
+        ids[11],
+        ids[10],
+    ]
+    for query in ("zenobia", "%00", "%22*", "x" * 3000):
+        assert "No order matches this filter" in console.get_text(f"{ORDERS_PATH}?q={query}")
+
+
+def test_order_list_filters_by_days_of_the_accounts_time_zone(
     services: Services, client: FlaskClient, clock: ManualClock
 ) -> None:
-    ids = place_orders(services, clock, 5)
+    athens, _ = factories.create_account(services, timezone="Europe/Athens")
+    product = factories.create_test(services)
+    midnight = datetime(2031, 11, 23, tzinfo=ZoneInfo("Europe/Athens"))
+    ids = []
+    for minutes in (-1, 0, 24 * 60 - 1, 24 * 60, 26 * 60):
+        clock.advance(midnight + timedelta(minutes=minutes) - clock.now())
+        url = CALLBACK_URL.format(minutes)
+        ids.append(factories.place_order(services, athens, product, callback_url=url))
+    with services.db.reading() as session:
+        account = session.get_one(Account, athens).public_id
     console = ConsoleClient.signed_in(services, client)
-    assert listed_order_ids(console.get_text(f"{ORDERS_PATH}?email=%20Candidate3@Example.com")) == [
-        ids[3]
-    ]
-    assert "No order matches this filter" in console.get_text(f"{ORDERS_PATH}?email=candidate")
+
+    def listed(query: str) -> list[str]:
+        return listed_order_ids(console.get_text(f"{ORDERS_PATH}?{query}"))[::-1]
+
+    assert listed(f"account={account}&from=2031-11-23&to=2031-11-23") == ids[1:3]
+    assert listed(f"account={account}&from=2031-11-24") == ids[3:]
+    assert listed(f"account={account}&to=2031-11-22&q=lakita") == ids[:1]
+    assert listed("from=2031-11-23&to=2031-11-23") == ids[2:4]
+    assert "(Europe/Athens)" in console.get_text(f"{ORDERS_PATH}?account={account}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("from=soon", "to=2026-02-30", "from=2026-11-02&to=2026-11-01"),
+        *("from=0001-01-01", "to=9999-12-31", "from=%00"),
+    ],
+)
+def test_order_list_with_impossible_day_is_refused(
+    services: Services, client: FlaskClient, query: str
+) -> None:
+    page = ConsoleClient.signed_in(services, client).get_text(f"{ORDERS_PATH}?{query}", 400)
+    assert "go back and correct it" in page
+
+
+def needs_by_order(page: str) -> dict[str, tuple[str, str]]:
+    """Return the texts of the columns Needs and Score of the list, by the order's id."""
+    rows = {}
+    for row in page.split("<tr>")[2:]:
+        cells = dict(re.findall(r'data-label="(\w+)">(.*?)</td>', row, re.DOTALL))
+        texts = [
+            re.sub(r"<[^>]+>", "", cells.get(name, "no column")) for name in ("Needs", "Score")
+        ]
+        rows[listed_order_ids(row)[0]] = (texts[0].strip(), texts[1].strip())
+    return rows
+
+
+def place_in_every_state(services: Services) -> dict[str, tuple[str, str]]:
+    """Return what the list should say each order needs, and its score."""
+    account_id, _ = factories.create_account(services)
+    products = {kind: KIND_FACTORIES[kind].create_product(services) for kind in KINDS}
+
+    def place(kind: str, name: str) -> str:
+        url = CALLBACK_URL.format(name)
+        return factories.place_order(services, account_id, products[kind], kind, callback_url=url)
+
+    expected = {place(kind, f"{kind}/new"): ("Candidate: start", "None") for kind in KINDS}
+    started, done, interview, check, reopened = (
+        place("assessment", "started"),
+        place("assessment", "done"),
+        place("interview", "given"),
+        place("check", "consented"),
+        place("assessment", "reopened"),
+    )
+    factories.finish_test(services, done, factories.CORRECT_ANSWERS | {"sum": {"answer": "a"}})
+    factories.finish_test(services, reopened)
+    with services.db.writing() as session:
+        for order_id in (started, interview):
+            order = Order.find(session, order_id)
+            assert isinstance(order, TimedOrder)
+            order.start(session, services.now())
+        Order.find(session, reopened).reopen(
+            session, services.secret_box, "sam@provider.test", "because", services.now()
+        )
+    interview_factories.record_answer(services, interview, "why")
+    interview_factories.submit_interview(services, interview)
+    check_factories.give_consent(services, check)
+    return expected | {
+        started: ("Candidate: finish", "None"),
+        done: ("Nothing", "75%"),
+        interview: ("Staff: rating", "None"),
+        check: ("Staff: outcomes", "None"),
+        reopened: ("Candidate: start", "None"),
+    }
+
+
+@pytest.mark.both
+def test_order_list_says_what_each_order_needs_and_its_score(
+    services: Services, client: FlaskClient
+) -> None:
+    expected = place_in_every_state(services)
+    console = ConsoleClient.signed_in(services, client)
+    assert needs_by_order(console.get_text(ORDERS_PATH)) == expected
+
+
+def test_order_list_for_support_has_no_scores(services: Services, client: FlaskClient) -> None:
+    expected = place_in_every_state(services)
+    page = ConsoleClient.signed_in(services, client, "support").get_text(ORDERS_PATH)
+    assert needs_by_order(page) == {
+        order_id: (needs, "no column") for order_id, (needs, _) in expected.items()
+    }
+    assert "75%" not in page
 
 
 def test_order_list_filters_by_kind_status_account_product(

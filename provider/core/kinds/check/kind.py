@@ -25,6 +25,10 @@ def read_encrypted(check: Check, secret_box: SecretBox) -> dict[str, Any]:
         "consent_names": [
             check.consent_view(secret_box, consent).name for consent in check.consents
         ],
+        "finding_reasons": {
+            finding.screening: check.decrypt_report_text(secret_box, finding)
+            for finding in check.findings
+        },
         "finding_notes": {
             finding.screening: check.decrypt_note(secret_box, finding) for finding in check.findings
         },
@@ -59,6 +63,7 @@ KIND = Kind(
             "details shown": "Details shown",
             "outcome entered": "Outcome entered",
         },
+        "needs": {"check": "Staff: outcomes"},
     },
     tones={CLEAR: "good", CONSIDER: "warn"},
     email_subjects={

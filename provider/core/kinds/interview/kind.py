@@ -71,7 +71,10 @@ KIND = Kind(
     ),
     find_warnings=content.find_warnings,
     folder=Path(__file__).parent,
-    labels={"event": {"remux": "Recording processed"}},
+    labels={
+        "event": {"remux": "Recording processed"},
+        "needs": {"interview": "Staff: rating"},
+    },
     # Of the tables in `models.py`, `shown_questions.py` and `uploads.py`. The recordings are files:
     # see `media`.
     personal_columns=(Rating.value, Rating.note),
