@@ -17,6 +17,7 @@ FIRST_STAGE, STAGE = "Applied", "Assessment"
 RESULT = "Numerical Reasoning: excelled"
 MEMBER_ID = "13e0eb0e"
 THUMBS_UP = {"scale": "thumbs", "grade": 1}
+STAGES_PATH = "/spi/v3/stages"
 LIST_PATH = "/spi/v3/candidates"
 CANDIDATE_PATH = f"{LIST_PATH}/5f21"
 
@@ -57,6 +58,7 @@ class DemoWorkableApi(DemoVendor):
         if not hmac.compare_digest(expected.encode(), request.header("Authorization").encode()):
             return _refusal(request, 401, "the token is wrong")
         routes = {
+            ("GET", STAGES_PATH): self._list_stages,
             ("GET", LIST_PATH): self._list_candidates,
             ("GET", f"{CANDIDATE_PATH}/activities"): self._list_activities,
             ("POST", f"{CANDIDATE_PATH}/comments"): self._take_comment,
@@ -76,6 +78,13 @@ class DemoWorkableApi(DemoVendor):
         names = f"{self.candidate} ({self.stage})" if is_listed else "nobody"
         document = {"candidates": [self._candidate_entry()] if is_listed else []}
         return VendorAnswer(f"The server reads {description}: {names}", document)
+
+    def _list_stages(self, request: VendorRequest) -> VendorAnswer:
+        stages = [
+            {"slug": name.lower(), "name": name, "kind": name.lower(), "position": position}
+            for position, name in enumerate((FIRST_STAGE, STAGE))
+        ]
+        return VendorAnswer("The server reads the stages", {"stages": stages})
 
     def _list_activities(self, request: VendorRequest) -> VendorAnswer:
         entries = [{"body": comment["comment"]["body"]} for comment in self.comments]

@@ -128,7 +128,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "own_account.set_up_second_step": ("/console/me/second-step",),
     "passwords.forgotten": ("/console/password",),
     "connections.detail": ("/console/accounts/{account}/connection",),
-    "order_erasure.confirm": ("/console/orders/{done_assessment}/erase",),
+    "order_erasure.confirm": ("/console/orders/{done_assessment}/erase/",),
     "bulk_actions.preview": ("/console/orders/bulk/?action=cancel&order={pending_assessment}",),
     "accounts.listing": ("/console/accounts/",),
     "accounts.detail": ("/console/accounts/{account}", "/console/accounts/{inactive_account}"),

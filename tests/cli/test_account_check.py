@@ -76,8 +76,9 @@ def test_pause_and_failed_callback_are_named(account_id: int, run: Run, services
         retry_at = services.now() + timedelta(minutes=10)
         scope = f"account/{account_id}/callback"
         outbox.pause(session, scope, "The ATS refuses the token", retry_at, services.now())
-        message = outbox.history(session, order_id)[-1]
-        message.state = outbox.PARKED
+        messages = outbox.history(session, order_id)
+        (callback,) = (message for message in messages if "/callback/" in message.queue)
+        callback.state = outbox.PARKED
     pause, failed = missing(run)
     assert "callbacks wait: The ATS refuses the token. To go on: `provider account set" in pause
     assert failed == "1 callback failed: see `provider delivery list --state parked`"

@@ -740,8 +740,8 @@ def test_no_token_is_in_a_log_an_attempt_or_a_page(
 def _console_pages(console: ConsoleClient) -> dict[str, str]:
     """Return the HTML of every page that links of the console lead to."""
     pages: dict[str, str] = {}
-    waiting = ["/console/orders/", "/console/accounts/", "/console/deliveries/"]
-    while waiting and len(pages) < 40:
+    waiting = ["/console/accounts/", "/console/orders/", "/console/deliveries/"]
+    while waiting and len(pages) < 60:
         path = waiting.pop(0)
         if path in pages:
             continue

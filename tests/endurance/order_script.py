@@ -236,8 +236,8 @@ class OrderScript:
     def _submit_staff_form(self, action: str) -> None:
         staff, csrf = self.context.staff_session()
         path = f"/console/orders/{self.id}/{action}"
-        revision = expect_status(staff.get(path), 200).form_field("revision")
-        expect_status(staff.post(path, csrf_token=csrf, revision=revision, reason="Asked for"), 302)
+        fields = expect_status(staff.get(path), 200).hidden_fields() | {"csrf_token": csrf}
+        expect_status(staff.post(path, **(fields | {"reason": "Asked for"})), 302)
 
     def _conclude(self) -> None:
         staff, csrf = self.context.staff_session()

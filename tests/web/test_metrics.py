@@ -173,7 +173,8 @@ def test_attempts_and_latency_are_counted_by_labels(
     assert (
         samples[f"delivery_attempts_total{{channel=callback,host={host},outcome=delivered}}"] == 1
     )
-    assert samples["delivery_attempts_total{channel=email,host=,outcome=delivered}"] == 2
+    # Each candidate gets the invitation, and a confirmation of declining.
+    assert samples["delivery_attempts_total{channel=email,host=,outcome=delivered}"] == 4
     assert samples["delivery_latency_seconds_count{topic=status}"] == 1
     assert samples["delivery_latency_seconds_sum{topic=status}"] == 2
     assert samples["delivery_latency_seconds_bucket{le=1.0,topic=status}"] == 0

@@ -49,6 +49,7 @@ def render_sample(
         candidate=Candidate(email=email, first_name=SAMPLE_NAME),
         job_title=SAMPLE_JOB,
         expires_at=now + timedelta(days=7),
+        extra_time_seconds=0,
     )
     order.fill_sample(secret_box, now)
     return render_email(

@@ -217,4 +217,4 @@ def test_retake_shows_the_first_result_with_its_answers(
     assert "Let the candidate take the test again…" not in page
     _, _, earlier = page.partition("Earlier results")
     assert "Excelled" in earlier
-    assert '<td data-label="Answer" dir="auto">42</td>' in earlier
+    assert '<td data-label="Answer" dir="auto">42 <bdi>' in earlier
