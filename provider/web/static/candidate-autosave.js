@@ -67,6 +67,7 @@ export function startAutosave(form, timer) {
     }
     clearTimeout(typingTimer);
     if (version > savedVersion && delay) showState("unsaved");
+    else if (version > savedVersion && !isSaving) showState("saving");
     typingTimer = setTimeout(flush, delay);
   }
 
