@@ -27,18 +27,22 @@ def export(account_name: str, email: str, folder: Path) -> None:
 
     Notes that the staff wrote for each other are in it: read the folder before you give it away.
     """
-    with open_services() as services, services.db.writing() as session:
-        account = Account.get_by_name(session, account_name)
-        person_export = maintenance.export_person(
-            session, services.media, services.secret_box, account, email, folder.absolute()
-        )
-        record_command(
-            session,
-            services.now(),
-            Action.PERSON_EXPORTED,
-            f"account:{account.public_id}",
-            after={"orders": person_export.order_ids},
-        )
+    with open_services() as services:
+        # Copying files takes long, and a writing transaction would stop the server meanwhile.
+        with services.db.reading() as session:
+            account = Account.get_by_name(session, account_name)
+            person_export = maintenance.export_person(
+                session, services.media, services.secret_box, account, email, folder.absolute()
+            )
+            subject = f"account:{account.public_id}"
+        with services.db.writing() as session:
+            record_command(
+                session,
+                services.now(),
+                Action.PERSON_EXPORTED,
+                subject,
+                after={"orders": person_export.order_ids},
+            )
     click.echo(
         f"{folder} has {len(person_export.order_ids)} orders and {person_export.file_count} files."
     )

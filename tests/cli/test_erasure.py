@@ -4,10 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from provider.core.orders import Candidate, Order
 from provider.services import Services
+from provider.storage.media import MediaStore
 from tests import factories
 from tests.cli.test_commands import Run, error_message, parse_json
 from tests.cli.test_commands import run as run
@@ -98,3 +99,18 @@ def test_person_export_writes_a_private_folder(
     output = run("person", "export", "Groove Tech", PERSON["email"], str(folder)).output
     assert output == f"{folder} has 1 orders and 3 files.\n"
     assert (folder / "data.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_person_export_lets_a_server_write_meanwhile(
+    services: Services, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed_order(services, "interview")
+    fetch = MediaStore.fetch
+
+    def write_and_fetch(store: MediaStore, key: str, path: Path) -> None:
+        with services.db.writing() as session:
+            session.execute(update(Candidate).values(phone="+1"))
+        fetch(store, key, path)
+
+    monkeypatch.setattr(MediaStore, "fetch", write_and_fetch)
+    run("person", "export", "Groove Tech", PERSON["email"], str(tmp_path / "export"))

@@ -20,7 +20,7 @@ from provider.core.email_address import (
 )
 from provider.core.labels import format_datetime, format_duration
 from provider.core.orders.candidate import compute_email_digest
-from provider.core.orders.order import Order
+from provider.core.orders.order import INVITATION, Order
 from provider.core.orders.states import FINAL_STATUSES, NOT_STARTED, STARTED
 from provider.core.orders.timed_order import TimedOrder
 from provider.core.text_cleaning import clean_line
@@ -28,7 +28,6 @@ from provider.errors import Conflict, Invalid
 from provider.storage.secrets import SecretBox
 
 RESEND_INTERVAL = timedelta(minutes=1)
-INVITATION = "invitation"  # the topic of the message
 EXTENSION = "extension"  # the topic of the e-mail about a later deadline
 MAX_EXTENSION_DAYS = 365
 EXTRA_TIME_PERCENTAGES = (25, 50, 100)

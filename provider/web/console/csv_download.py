@@ -6,36 +6,37 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from flask import Response, stream_with_context
 
+# A spreadsheet runs a cell that begins with one of these as a formula.
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 BYTE_ORDER_MARK = "\ufeff"  # without it, Excel reads a file as Windows-1252
+CHUNK_SIZE = 16_384  # characters
 
 
 def csv_response(
     file_name: str, columns: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> Response:
     """Return a download; `rows` are read while the file is sent."""
-    lines = stream_with_context(_lines(columns, rows))
-    response = Response(lines, mimetype="text/csv")
+    chunks = stream_with_context(write_csv(columns, rows))
+    response = Response(chunks, mimetype="text/csv")
     response.headers.set("Content-Disposition", "attachment", filename=file_name)
     return response
 
 
-def safe_cell(value: object) -> str:
-    """Return a cell's text. One that a spreadsheet would run as a formula gets an apostrophe."""
-    if isinstance(value, int | float):
-        return str(value)
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
-def _lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    buffer = io.StringIO(BYTE_ORDER_MARK)
-    buffer.seek(len(BYTE_ORDER_MARK))
+def write_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """Yield a CSV file in chunks. A text that begins like a formula gets an apostrophe."""
+    buffer = io.StringIO()
     writer = csv.writer(buffer)
+    buffer.write(BYTE_ORDER_MARK)
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([safe_cell(value) for value in row])
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
+        writer.writerow([_without_formula(cell) for cell in row])
+        if buffer.tell() >= CHUNK_SIZE:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
     yield buffer.getvalue()
+
+
+def _without_formula(cell: object) -> object:
+    is_formula = isinstance(cell, str) and cell.startswith(FORMULA_STARTS)
+    return f"'{cell}" if is_formula else cell

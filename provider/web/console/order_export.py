@@ -1,18 +1,16 @@
 """The list of orders as a CSV file, which streams: the memory does not grow with the list."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, stream_with_context
+from flask import Blueprint, Response
 
 from provider.core.audit import Action
 from provider.core.labels import label_for, needs_label
 from provider.core.staff import Permission
 from provider.services import current_services
 from provider.web.console.authentication import may, record_act, requires
+from provider.web.console.csv_download import csv_response
 from provider.web.console.order_list import filter_choices, read_all_rows, read_filter
 
 routes = Blueprint("order_export", __name__, url_prefix="/orders/export")
@@ -35,10 +33,6 @@ COLUMN_NAMES = (
     "Ended (UTC)",
 )
 SCORE_NAME = "Score (%)"
-# A spreadsheet runs a cell that begins with one of these as a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-BYTE_ORDER_MARK = "\ufeff"  # or Excel reads the file in an old encoding
-CHUNK_SIZE = 16_384  # characters
 
 Cell = str | float | None
 
@@ -58,32 +52,7 @@ def download() -> Response:
         (*_cells(row), score) if with_scores else _cells(row)
         for row, score in read_all_rows(services.db, order_filter)
     )
-    file_name = f"orders-{services.now():%Y-%m-%d}.csv"
-    return Response(
-        stream_with_context(write_csv(names, rows)),
-        mimetype="text/csv",
-        headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
-    )
-
-
-def write_csv(names: Iterable[str], rows: Iterable[Iterable[Cell]]) -> Iterator[str]:
-    """Yield a CSV file in pieces. No cell is a formula in a spreadsheet."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    buffer.write(BYTE_ORDER_MARK)
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow([_without_formula(cell) for cell in row])
-        if buffer.tell() >= CHUNK_SIZE:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-def _without_formula(cell: Cell) -> Cell:
-    is_formula = isinstance(cell, str) and cell.startswith(FORMULA_STARTS)
-    return f"'{cell}" if is_formula else cell
+    return csv_response(f"orders-{services.now():%Y-%m-%d}.csv", names, rows)
 
 
 def _cells(row: Any) -> tuple[Cell, ...]:

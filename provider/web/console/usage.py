@@ -3,10 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from flask import Blueprint, Response, make_response, render_template, request
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.core.accounts import Account
 from provider.core.orders.usage import Month, Usage, list_months, list_usage
 from provider.core.staff import Permission
 from provider.errors import Invalid
@@ -14,6 +12,7 @@ from provider.services import current_services
 from provider.web.console.accounts import find_account
 from provider.web.console.authentication import requires
 from provider.web.console.csv_download import csv_response
+from provider.web.console.order_list import list_account_names
 
 routes = Blueprint("usage", __name__, url_prefix="/usage")
 DEFAULT_MONTH_COUNT = 3
@@ -42,7 +41,7 @@ def listing() -> Response:
             args=request.args,
             first=request.args.get("from") or first,
             last=request.args.get("to") or last,
-            accounts=_list_accounts(session),
+            accounts=list_account_names(session),
             problem=problem,
         )
     return make_response(page, 400 if problem else 200)
@@ -91,8 +90,3 @@ def _read_months(max_count: int) -> list[Month]:
 def _read_account(session: Session) -> int | None:
     public_id = request.args.get("account", "")
     return find_account(session, public_id).id if public_id else None
-
-
-def _list_accounts(session: Session) -> list[tuple[str, str]]:
-    query = select(Account.public_id, Account.name).order_by(Account.name)
-    return [(row.public_id, row.name) for row in session.execute(query)]

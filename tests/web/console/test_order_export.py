@@ -16,7 +16,7 @@ from provider.core.orders import Candidate, Order
 from provider.services import Services
 from provider.storage.database import Base
 from provider.web.console import order_list
-from provider.web.console.order_export import write_csv
+from provider.web.console.csv_download import write_csv
 from tests import factories
 from tests.factories import ManualClock
 from tests.web.console.test_orders import place_in_every_state, place_orders
@@ -27,7 +27,7 @@ EXPORT_PATH = "/console/orders/export/"
 
 def export(console: ConsoleClient, **filters: str) -> TestResponse:
     response = console.submit(EXPORT_PATH, **filters)
-    assert response.status_code == 200
+    assert response.status_code == 200, response.text
     return response
 
 
@@ -42,7 +42,7 @@ def test_export_has_the_rows_of_the_list(services: Services, client: FlaskClient
     response = export(ConsoleClient.signed_in(services, client))
     assert response.content_type == "text/csv; charset=utf-8"
     date = f"{services.now():%Y-%m-%d}"
-    assert response.headers["Content-Disposition"] == f'attachment; filename="orders-{date}.csv"'
+    assert response.headers["Content-Disposition"] == f"attachment; filename=orders-{date}.csv"
     rows = read_rows(response)
     assert [row["Id"] for row in rows] == list(expected)[::-1]
     assert {row["Id"]: (row["Needs"] or "Nothing", row["Score (%)"]) for row in rows} == {
@@ -140,9 +140,10 @@ def test_export_is_in_the_audit_log_without_the_search(
         ("a=1", "a=1"),
         ('Ana, "the" second\nline', 'Ana, "the" second\nline'),
         ("", ""),
+        (None, ""),
     ],
 )
-def test_csv_cell_is_never_a_formula(text: str, cell: str) -> None:
+def test_csv_cell_is_never_a_formula(text: str | None, cell: str) -> None:
     content = "".join(write_csv(["Name", "Score"], [[text, -1.5]]))
     assert list(csv.reader(io.StringIO(content[1:]))) == [["Name", "Score"], [cell, "-1.5"]]
 
