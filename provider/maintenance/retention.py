@@ -20,7 +20,6 @@ from provider.errors import Conflict, NotFound, ProviderError
 from provider.maintenance.erasure import delete_recordings, erase_order, require_erasable
 
 MAX_ORDERS_PER_RUN = 200  # of each account, for recordings and for candidates
-BATCH_SIZE = 100
 
 
 @dataclass(frozen=True)

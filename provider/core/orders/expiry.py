@@ -6,14 +6,13 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from provider.core.orders.batch import change_each, require_no_failure
+from provider.core.orders.batch import change_batch, run_in_batches
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.order import Order
 from provider.core.orders.states import NOT_STARTED
 from provider.core.scheduled import ScheduledWork, WorkContext
 
-# Orders that expire in one transaction. A longer transaction would block other writers.
-BATCH_SIZE = 100
+BATCH_SIZE = 100  # orders that expire in one transaction
 
 
 def has_orders_to_expire(session: Session, now: datetime) -> bool:
@@ -27,17 +26,14 @@ def expire_overdue_orders(
 
     `failed_order_ids` are left out, and get the ids of orders whose expiry fails.
     """
+    query = select(Order).where(*_overdue_conditions(now)).order_by(Order.expires_at)
     failed_order_ids = set() if failed_order_ids is None else failed_order_ids
-    overdue_orders = session.scalars(
-        select(Order)
-        .where(*_overdue_conditions(now), Order.id.not_in(failed_order_ids))
-        .order_by(Order.expires_at)
-        .limit(BATCH_SIZE)
-        # Rows that another process or the candidate has locked are left for the next batch.
-        .with_for_update(skip_locked=True)
-    ).all()
-    change_each(session, overdue_orders, lambda order: order.expire(session, now), failed_order_ids)
-    return len(overdue_orders)
+    return change_batch(
+        session,
+        query.limit(BATCH_SIZE),
+        lambda order: order.expire(session, now),
+        failed_order_ids,
+    )
 
 
 def _overdue_conditions(now: datetime) -> list[Any]:
@@ -50,12 +46,7 @@ def _overdue_conditions(now: datetime) -> list[Any]:
 
 
 def _run(context: WorkContext) -> None:
-    is_finished = False
-    failed_order_ids: set[int] = set()
-    while not is_finished:
-        with context.db.writing(separate_commit=True) as session:
-            is_finished = not expire_overdue_orders(session, context.now(), failed_order_ids)
-    require_no_failure(failed_order_ids)
+    run_in_batches(context, expire_overdue_orders)
 
 
 EXPIRE_ORDERS = ScheduledWork(

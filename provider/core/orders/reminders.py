@@ -6,13 +6,12 @@ from sqlalchemy import ColumnElement, CursorResult, select, update
 from sqlalchemy.orm import Session
 
 from provider.core.accounts.email_policy import EmailPolicy, Reminder, quiet_hours_end
-from provider.core.orders.batch import change_each, require_no_failure
+from provider.core.orders.batch import change_batch, run_in_batches
 from provider.core.orders.order import Order
 from provider.core.scheduled import ScheduledWork, WorkContext
 
 REMINDER = "reminder"  # the template
-# Orders that are reminded in one transaction. A longer transaction would block other writers.
-BATCH_SIZE = 100
+BATCH_SIZE = 100  # orders that are reminded in one transaction
 
 
 def has_due_reminders(session: Session, now: datetime) -> bool:
@@ -26,17 +25,14 @@ def send_due_reminders(
 
     `failed_order_ids` are left out, and get the ids of orders whose reminder fails.
     """
+    query = select(Order).where(_is_due(now)).order_by(Order.reminder_at)
     failed_order_ids = set() if failed_order_ids is None else failed_order_ids
-    due_orders = session.scalars(
-        select(Order)
-        .where(_is_due(now), Order.id.not_in(failed_order_ids))
-        .order_by(Order.reminder_at)
-        .limit(BATCH_SIZE)
-        # Rows that another process or the candidate has locked are left for the next batch.
-        .with_for_update(skip_locked=True)
-    ).all()
-    change_each(session, due_orders, lambda order: remind(session, order, now), failed_order_ids)
-    return len(due_orders)
+    return change_batch(
+        session,
+        query.limit(BATCH_SIZE),
+        lambda order: remind(session, order, now),
+        failed_order_ids,
+    )
 
 
 def remind(session: Session, order: Order, now: datetime) -> bool:
@@ -108,12 +104,7 @@ def _is_due(now: datetime) -> ColumnElement[bool]:
 
 
 def _run(context: WorkContext) -> None:
-    is_finished = False
-    failed_order_ids: set[int] = set()
-    while not is_finished:
-        with context.db.writing(separate_commit=True) as session:
-            is_finished = not send_due_reminders(session, context.now(), failed_order_ids)
-    require_no_failure(failed_order_ids)
+    run_in_batches(context, send_due_reminders)
 
 
 SEND_REMINDERS = ScheduledWork(

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from provider.core.orders.batch import change_each, require_no_failure
+from provider.core.orders.batch import change_batch, run_in_batches
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.order import Order
 from provider.core.orders.states import FINAL_STATUSES, PENDING, STARTED, SUBMITTED
@@ -191,22 +191,14 @@ def close_overdue_orders(
 
     `failed_order_ids` are left out, and get the ids of orders whose closing fails.
     """
+    query = select(TimedOrder).where(*_overdue_conditions(now)).order_by(TimedOrder.attempt_ends_at)
     failed_order_ids = set() if failed_order_ids is None else failed_order_ids
-    overdue_orders = session.scalars(
-        select(TimedOrder)
-        .where(*_overdue_conditions(now), TimedOrder.id.not_in(failed_order_ids))
-        .order_by(TimedOrder.attempt_ends_at)
-        .limit(BATCH_SIZE)
-        # Rows that another process or the candidate has locked are left for the next batch.
-        .with_for_update(skip_locked=True)
-    ).all()
-    change_each(
+    return change_batch(
         session,
-        overdue_orders,
+        query.limit(BATCH_SIZE),
         lambda order: order.close_at_deadline(session, secret_box, now),
         failed_order_ids,
     )
-    return len(overdue_orders)
 
 
 def _overdue_conditions(now: datetime) -> list[Any]:
@@ -220,14 +212,10 @@ def _overdue_conditions(now: datetime) -> list[Any]:
 
 
 def _run(context: WorkContext) -> None:
-    is_finished = False
-    failed_order_ids: set[int] = set()
-    while not is_finished:
-        with context.db.writing(separate_commit=True) as session:
-            is_finished = not close_overdue_orders(
-                session, context.secret_box, context.now(), failed_order_ids
-            )
-    require_no_failure(failed_order_ids)
+    def close(session: Session, now: datetime, failed_order_ids: set[int]) -> int:
+        return close_overdue_orders(session, context.secret_box, now, failed_order_ids)
+
+    run_in_batches(context, close)
 
 
 CLOSE_ATTEMPTS = ScheduledWork(
