@@ -2,8 +2,7 @@
 
 from sqlalchemy import func, select
 
-from provider.core.orders import Order
-from provider.core.orders.order import OrderEvent
+from provider.core.orders import Order, OrderEvent
 from provider.outbox import DELIVERED, Message
 from provider.services import Services
 from tests.endurance.verdict import ExpectedStatus

@@ -10,17 +10,9 @@ from provider.core.orders.erased_order import ErasedOrder, is_erased
 from provider.core.orders.evidence import Bar, Evidence
 from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.given_time import GivenTime
+from provider.core.orders.history import OrderEvent, Result
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
-from provider.core.orders.order import (
-    INVITATION,
-    RULE_KEY_PREFIX,
-    SUBSCRIBERS_KEY,
-    Order,
-    OrderEvent,
-    Result,
-    StatusChange,
-    StatusSubscriber,
-)
+from provider.core.orders.order import INVITATION, RULE_KEY_PREFIX, Order
 from provider.core.orders.person import is_order_of_person, orders_of_person
 from provider.core.orders.placement import Placement, place
 from provider.core.orders.reminders import SEND_REMINDERS
@@ -39,6 +31,7 @@ from provider.core.orders.states import (
     progress_state,
 )
 from provider.core.orders.statistics import Statistics, collect_statistics
+from provider.core.orders.status_change import SUBSCRIBERS_KEY, StatusChange, StatusSubscriber
 from provider.core.orders.timed_order import CLOSE_ATTEMPTS, TimedOrder, close_overdue_orders
 
 __all__ = [

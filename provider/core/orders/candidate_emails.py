@@ -4,8 +4,9 @@ from sqlalchemy import ColumnElement, and_
 from sqlalchemy.orm import Session
 
 from provider.core.accounts.email_policy import COMPLETION, DECLINE, EXPIRY
-from provider.core.orders.order import Order, StatusChange
+from provider.core.orders.order import Order
 from provider.core.orders.states import COMPLETED, DECLINED, EXPIRED, INVITED, PENDING
+from provider.core.orders.status_change import StatusChange
 
 # The templates. A candidate is not told that an order was cancelled: staff say so themselves.
 TEMPLATES = {COMPLETED: COMPLETION, DECLINED: DECLINE, EXPIRED: EXPIRY}

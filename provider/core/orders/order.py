@@ -1,11 +1,9 @@
-"""Orders, their events and their results.
+"""Orders.
 
-`Order.change_status` is the only place where a status changes. It tells the subscribers, which
+`Order.change_status` is the only place where a status changes. It calls the subscribers, which
 append messages about the change in the same transaction.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -19,7 +17,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship, validates
+from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider import logging_config, outbox
 from provider.core.accounts import Account
@@ -27,6 +25,7 @@ from provider.core.accounts.email_policy import EmailPolicy
 from provider.core.orders.candidate import Candidate
 from provider.core.orders.evidence import Evidence
 from provider.core.orders.given_time import ARRIVAL_GRACE
+from provider.core.orders.history import OrderEvent, Result
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order_state import OrderState
 from provider.core.orders.states import (
@@ -42,8 +41,9 @@ from provider.core.orders.states import (
     PENDING,
     SUBMITTED,
 )
+from provider.core.orders.status_change import StatusChange, notify_subscribers
 from provider.core.products.product import Product, ProductVersion
-from provider.errors import Conflict, Invalid, NotFound
+from provider.errors import Conflict, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
@@ -104,7 +104,7 @@ class Order(OrderState, Base):
     )
     __mapper_args__ = {"polymorphic_on": "kind"}  # noqa: RUF012
 
-    # Whether the candidate is told of the arrival before the staff complete the order.
+    # Whether the candidate gets the receipt before the staff complete the order.
     is_receipt_sent_at_submission: ClassVar[bool] = False
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -130,8 +130,8 @@ class Order(OrderState, Base):
     expires_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     attempt_ends_at: Mapped[datetime | None]
-    # Of this candidate, beside the time that the product gives everybody. No report and no ATS is
-    # told of it.
+    # Of this candidate, beside the time that the product gives everybody. No report and no ATS
+    # shows it.
     extra_time_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
     # An attempt is not closed before, because something that was begun in time is still arriving.
     held_open_until: Mapped[datetime | None]
@@ -148,10 +148,8 @@ class Order(OrderState, Base):
     product: Mapped[Product] = relationship()
     version: Mapped[ProductVersion] = relationship()
     candidate: Mapped[Candidate] = relationship()
-    events: Mapped[list["OrderEvent"]] = relationship(
-        back_populates="order", order_by="OrderEvent.id"
-    )
-    results: Mapped[list["Result"]] = relationship(back_populates="order", order_by="Result.id")
+    events: Mapped[list[OrderEvent]] = relationship(back_populates="order", order_by=OrderEvent.id)
+    results: Mapped[list[Result]] = relationship(back_populates="order", order_by=Result.id)
     links: Mapped[list[Link]] = relationship(back_populates="order", order_by=Link.id)
 
     @classmethod
@@ -184,7 +182,7 @@ class Order(OrderState, Base):
         return self.external_key.startswith(RULE_KEY_PREFIX)
 
     @property
-    def result(self) -> "Result | None":
+    def result(self) -> Result | None:
         """The newest result; None for an order that is not completed."""
         return self.results[-1] if self.results and self.status == COMPLETED else None
 
@@ -194,11 +192,11 @@ class Order(OrderState, Base):
         return self.result.figures if self.result else {}
 
     @property
-    def earlier_results(self) -> "list[Result]":
+    def earlier_results(self) -> list[Result]:
         """The results from before a reopening, oldest first."""
         return [result for result in self.results if result is not self.result]
 
-    def earlier_evidence(self, result: "Result") -> Evidence:
+    def earlier_evidence(self, result: Result) -> Evidence:
         """Return what an earlier result rests on, as far as it is kept."""
         return Evidence.from_figures(result.figures)
 
@@ -432,7 +430,7 @@ class Order(OrderState, Base):
         OrderSession.end_all(session, self)
 
     def complete(
-        self, session: Session, secret_box: SecretBox, result: "Result", actor: str, now: datetime
+        self, session: Session, secret_box: SecretBox, result: Result, actor: str, now: datetime
     ) -> None:
         """Store a result, create the links to its report, and complete the order."""
         result.revision = self.revision + 1
@@ -453,11 +451,11 @@ class Order(OrderState, Base):
         actor: str,
         now: datetime,
         note: str = "",
-        result: "Result | None" = None,
+        result: Result | None = None,
         progress: str | None = None,
         **columns: datetime | None,
     ) -> None:
-        """Change the status, record the event and tell the subscribers, in one transaction.
+        """Change the status, record the event and call the subscribers, in one transaction.
 
         The same UPDATE writes the progress, if one is given, and other `columns`. Raises Conflict
         for a transition that is not allowed.
@@ -477,7 +475,7 @@ class Order(OrderState, Base):
             **columns,
         )
         self.record_event(session, status if status != PENDING else "reopened", actor, now, note)
-        _tell_subscribers(
+        notify_subscribers(
             session, StatusChange(self, old_status, status, self.revision, result, now, note)
         )
 
@@ -507,72 +505,3 @@ class Order(OrderState, Base):
         logging_config.log_after_commit(
             session, "order_event_recorded", order=self.public_id, kind=self.kind, type=event_type
         )
-
-
-class OrderEvent(Base):
-    """One event in the timeline of an order."""
-
-    __tablename__ = "order_events"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
-    revision: Mapped[int]
-    occurred_at: Mapped[datetime]
-    type: Mapped[str] = mapped_column(String(30))
-    actor: Mapped[str] = mapped_column(String(254))  # ats, candidate, system, or a staff e-mail
-    note: Mapped[str] = mapped_column(Text, default="")
-    order: Mapped[Order] = relationship(back_populates="events")
-
-
-class Result(Base):
-    """A result. `score` is a percentage, `duration` is in seconds."""
-
-    __tablename__ = "results"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), index=True)
-    revision: Mapped[int]
-    score: Mapped[float | None]
-    grade: Mapped[str | None] = mapped_column(String(10))  # failed, passed, excelled
-    summary: Mapped[str] = mapped_column(Text, default="")
-    details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    figures: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    duration: Mapped[int | None]
-    created_at: Mapped[datetime]
-    order: Mapped[Order] = relationship(back_populates="results")
-
-    @validates("details")
-    def _check_details_depth(self, _: str, details: dict[str, Any]) -> dict[str, Any]:
-        # The contract allows two levels without lists. Deeper details are an error in a kind.
-        for value in details.values():
-            for figure in value.values() if isinstance(value, dict) else (value,):
-                if not isinstance(figure, str | int | float | None):
-                    raise Invalid("Details have at most two levels and no lists; dates as ISO 8601")
-        return details
-
-
-@dataclass(frozen=True)
-class StatusChange:
-    """A change of an order's status. `result` is the new result of a completed order."""
-
-    order: Order
-    old_status: str
-    new_status: str
-    revision: int
-    result: Result | None
-    changed_at: datetime
-    reason: str
-
-
-# A subscriber appends the messages that a change makes necessary, in the open transaction. Its
-# error rolls the change back.
-StatusSubscriber = Callable[[Session, StatusChange], None]
-SUBSCRIBERS_KEY = "status_subscribers"  # of `Session.info`; `Services.build` sets it
-
-
-def _tell_subscribers(session: Session, change: StatusChange) -> None:
-    subscribers: tuple[StatusSubscriber, ...] | None = session.info.get(SUBSCRIBERS_KEY)
-    if subscribers is None:  # without subscribers the ATS would never learn the status
-        raise RuntimeError("A status changes only in a session of `Services.db.writing`")
-    for subscriber in subscribers:
-        subscriber(session, change)

@@ -14,8 +14,9 @@ from provider.core.accounts import Caller
 from provider.core.accounts.email_policy import EmailPolicy
 from provider.core.orders.candidate import Candidate, compute_email_digest
 from provider.core.orders.erased_order import require_not_erased
+from provider.core.orders.history import OrderEvent
 from provider.core.orders.link import INVITE, Link
-from provider.core.orders.order import Order, OrderEvent
+from provider.core.orders.order import Order
 from provider.core.orders.search import index_order
 from provider.core.orders.states import PENDING, waiting_for
 from provider.core.products.product import Product, visibility_conditions

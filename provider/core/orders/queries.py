@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from provider.core.accounts import Caller
 from provider.core.accounts.account import CACHE_TTL, MAX_CACHE_ENTRIES
+from provider.core.orders.history import Result
 from provider.core.orders.link import PDF, REPORT, Link
-from provider.core.orders.order import Order, Result
+from provider.core.orders.order import Order
 from provider.core.orders.states import COMPLETED
 from provider.core.products.product import list_published_products
 from provider.errors import NotFound

@@ -11,7 +11,8 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from provider.core.orders.order import Order, Result
+from provider.core.orders.history import Result
+from provider.core.orders.order import Order
 from provider.core.orders.states import COMPLETED, FINAL_STATUSES, STATUSES
 from provider.core.products.product import Product
 

@@ -7,9 +7,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.assessment import Assessment
-from provider.core.orders import Order
+from provider.core.orders import Order, StatusChange
 from provider.core.orders.expiry import EXPIRE_ORDERS
-from provider.core.orders.order import StatusChange
 from provider.core.orders.timed_order import CLOSE_ATTEMPTS
 from provider.core.scheduled import ScheduledWork, list_states, run_if_due
 from provider.services import Services
