@@ -29,7 +29,7 @@ WAITING_FOR_LABELS = {
     "clock": "A deadline",
     "nobody": "Nobody",
 }
-# What the candidate is to do, by progress. The kinds add what the staff are to do, by kind.
+# The next step of the candidate, by progress. The kinds add those of the staff, by kind.
 NEEDS_LABELS = {
     "invited": "Candidate: start",
     "opened": "Candidate: start",

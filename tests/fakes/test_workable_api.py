@@ -1433,7 +1433,7 @@ def test_event_of_an_unknown_type_or_account_is_sent(
         workable.fire("candidate_moved", "ffff")
 
 
-# What a test can do
+# Controls of a test
 
 
 def test_add_with_a_taken_id_is_an_error(workable: FakeWorkableApi) -> None:

@@ -31,7 +31,7 @@ class Reminder(NamedTuple):
 
 @dataclass(frozen=True)
 class EmailPolicy:
-    """The statuses that candidates are told of, and the reminders, the earliest first."""
+    """The statuses that candidates get an e-mail about, and the reminders, the earliest first."""
 
     candidate_emails: tuple[str, ...]
     reminder_leads: tuple[int, ...]  # seconds

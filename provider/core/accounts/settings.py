@@ -274,7 +274,7 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
         CommonSetting(
             "candidate_emails",
             "E-mails to candidates",
-            "which of completion, decline and expiry are told by e-mail, comma-separated; or none",
+            "which of completion, decline and expiry send an e-mail, comma-separated; or none",
             set_candidate_emails,
             read_candidate_emails,
             can_be_none=True,

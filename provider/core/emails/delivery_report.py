@@ -40,7 +40,7 @@ _UNKNOWN_REASON = "The e-mail could not be delivered"
 
 @dataclass(frozen=True)
 class DeliveryReport:
-    """What a mail server says about an e-mail of ours. `message_id` is that of the outbox."""
+    """A mail server's report about an e-mail of ours. `message_id` is that of the outbox."""
 
     message_id: str
     is_permanent: bool

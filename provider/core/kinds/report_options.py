@@ -1,4 +1,4 @@
-"""What a report shows, for every kind whose documents have a switch for it."""
+"""The parts of a report that a product switches on or off, for every kind with such a switch."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -8,7 +8,7 @@ from provider.core.orders.order import Order
 from provider.core.orders.states import COMPLETED, DECLINED, EXPIRED, INVITED, PENDING
 from provider.core.orders.status_change import StatusChange
 
-# The templates. A candidate is not told that an order was cancelled: staff say so themselves.
+# The templates. No e-mail says that an order was cancelled: staff write that themselves.
 TEMPLATES = {COMPLETED: COMPLETION, DECLINED: DECLINE, EXPIRED: EXPIRY}
 
 

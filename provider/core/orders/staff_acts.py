@@ -1,4 +1,4 @@
-"""What staff do for the candidate of an open order, such as sending the invitation again.
+"""Acts of the staff for the candidate of an open order, such as sending the invitation again.
 
 Each act has a guard that raises Conflict, and writes an event. The guard alone serves a preview.
 """
@@ -139,7 +139,7 @@ def extend(
     )
     order.schedule_reminder(now)
     deadline = format_datetime(order.expires_at, order.account.timezone)
-    notice = "told by e-mail" if notify else "not told by e-mail"
+    notice = "notified by e-mail" if notify else "not notified by e-mail"
     order.record_event(
         session, "extended", actor, now, f"Until {deadline}; the candidate was {notice}"
     )

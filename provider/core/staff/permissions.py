@@ -63,7 +63,7 @@ ROLE_PERMISSIONS: Mapping[str, frozenset[Permission]] = {
 }
 ROLES = tuple(ROLE_PERMISSIONS)
 OWNER = "owner"
-# What a person in each role does, for those who choose one.
+# The work of each role, for those who choose one.
 ROLE_DESCRIPTIONS: Mapping[str, str] = {
     "owner": "everything, and decides who else is an owner",
     "admin": "everything but owners: accounts, colleagues, the audit log",

@@ -47,7 +47,7 @@ class OrderRow(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one order; `problem` is empty when the action was done."""
+    """The outcome for one order; `problem` is empty when the action was done."""
 
     order_id: str
     order: Order | None

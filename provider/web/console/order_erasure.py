@@ -23,7 +23,7 @@ PERSON = "person"  # the scope of all orders; any other value is the one order
 
 @dataclass(frozen=True)
 class ErasureChoice:
-    """What the form asks to erase."""
+    """The orders that the form names, and whether their deliveries are given up."""
 
     order_ids: tuple[str, ...]
     gives_up_deliveries: bool

@@ -1,4 +1,4 @@
-// What takes camera or microphone away while they are in use: a call, another program, a dark screen.
+// Interruptions of camera or microphone while they are in use: a call, another program, a dark screen.
 
 const MIN_HIDDEN_MS = 2000; // a shorter look at something else leaves no gap
 

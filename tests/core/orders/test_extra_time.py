@@ -1,4 +1,4 @@
-"""Extra time: before the start and during the attempt, and told to nobody else."""
+"""Extra time: before the start and during the attempt, and shown to nobody else."""
 
 from datetime import timedelta
 

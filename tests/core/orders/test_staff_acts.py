@@ -1,4 +1,4 @@
-"""What staff do for the candidate of an open order."""
+"""Acts of the staff for the candidate of an open order."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -270,7 +270,7 @@ def test_extend_adds_days_to_the_deadline(
     extend(services, order_id)
     assert deadline(services, order_id) == earlier + timedelta(days=3)
     text = factories.athens_time(earlier + timedelta(days=3))
-    note = f"Until {text}; the candidate was not told by e-mail"
+    note = f"Until {text}; the candidate was not notified by e-mail"
     assert last_event(services, order_id) == ("extended", ACTOR, note)
     assert email_topics(services, outbox.WAITING) == ["invitation"]
 

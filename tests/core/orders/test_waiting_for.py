@@ -23,7 +23,7 @@ from tests import check_factories, factories
 pytestmark = pytest.mark.untraced  # other tests run nearly all of these lines
 
 SAM = "sam@provider.test"
-# What an action may not do: every one is tried in every state.
+# The errors of a forbidden action: every action is tried in every state.
 REFUSALS = (Conflict, Invalid)
 
 Action = Callable[[Services, Session, Order], None]

@@ -257,7 +257,7 @@ def _list(
 ) -> Generator[ApiRequest, ApiResponse, Listing | None]:
     """Yield the requests of a list's pages; return None where the first page is refused.
 
-    Pages overlap by an entry, so that the entries are told apart by their ids.
+    Pages overlap by an entry, so entries are compared by their ids.
     """
     url: str | None = f"{api_base(connection.settings)}/{resource}?{query}"
     entries: dict[str, Mapping[str, Any]] = {}
