@@ -34,7 +34,6 @@ def run(folder: Path, *, auto: bool, ats: str = "workable") -> int:
     def play() -> None:
         with DemoServer(folder, output) as server:
             saved = SavedDemo(ats, server.ats_port, STAFF_EMAIL, secrets.token_urlsafe(12))
-            saved.write(folder)
             _prepare(server, saved)
             DEMOS[ats](server, output, saved, auto=auto)
 
@@ -81,14 +80,14 @@ def _play_everything(server: DemoServer, output: ConsoleOutput, saved: SavedDemo
         # The server reads the move while the other orders are played.
         output.print_heading(f"A recruiter moves {workable.candidate} into the stage {STAGE}")
         workable.move(STAGE)
-        with start_ats(server, saved) as ats:
+        with _start_ats(server, saved) as ats:
             staff = StaffBrowser(server.url, STAFF_EMAIL, saved.staff_password)
             scenario.run_automatically(ats, server, output, staff)
             workable.play_rule(server, output, RULES_ACCOUNT_NAME, kind)
 
 
 def _show_ats(server: DemoServer, output: ConsoleOutput, saved: SavedDemo) -> None:
-    with start_ats(server, saved) as ats:
+    with _start_ats(server, saved) as ats:
         output.print_addresses(ats.url)
         output.print_console(server.url, saved.staff_email, saved.staff_password)
         output.print_first_steps()
@@ -97,7 +96,7 @@ def _show_ats(server: DemoServer, output: ConsoleOutput, saved: SavedDemo) -> No
 
 
 @contextmanager
-def start_ats(server: DemoServer, saved: SavedDemo) -> Iterator[DemoAts]:
+def _start_ats(server: DemoServer, saved: SavedDemo) -> Iterator[DemoAts]:
     """Start the server and the ATS with its pages."""
     with DemoAts(server.folder, server.ats_listener, saved.callback_token) as ats:
         server.start()
@@ -110,6 +109,7 @@ def _play_greenhouse(
 ) -> None:
     with greenhouse.DemoGreenhouse() as ats:
         account = server.create_account(ACCOUNT_NAME, "greenhouse", ats.host)
+        saved.write(server.folder)
         server.start()
         ats.connect(account["urls"], account["token"])
         orders = greenhouse.send_tests(ats, server, output)
@@ -126,6 +126,7 @@ def _play_pageup(
 ) -> None:
     with pageup.DemoPageUp() as ats:
         kind = ats.connect(server, ACCOUNT_NAME)
+        saved.write(server.folder)
         # The rule concerns tags that are given from now on.
         pageup.tag_candidate(ats, output)
         server.start()
@@ -143,6 +144,7 @@ def _play_jobtrain(
 ) -> None:
     with jobtrain.DemoJobtrain() as ats:
         kind = ats.connect(server, ACCOUNT_NAME)
+        saved.write(server.folder)
         output.print_heading(f"{ats.candidate} awaits an Enhanced check in Jobtrain")
         server.start()
         order = ats.wait_for_order(server, output, ACCOUNT_NAME, kind)
@@ -182,6 +184,7 @@ def _remove_rules(server: DemoServer) -> None:
 def _run_until_interrupted(folder: Path, output: ConsoleOutput, play: Callable[[], None]) -> int:
     """Run a demo to its end or to Ctrl-C, and print how to open its folder again."""
     with _interrupt_on_signals():
+        output.print_start()
         with suppress(KeyboardInterrupt):
             play()
         if SavedDemo.exists(folder):

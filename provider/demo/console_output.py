@@ -63,6 +63,10 @@ class ConsoleOutput:
         self._print_line(f"    e-mail    {email}\n    password  {password}\n")
         self._print_line(f"{end} Press Ctrl-C to end the demo.", "bold")
 
+    def print_start(self) -> None:
+        if not self._shows_commands:
+            self._print_line("Starting a server and a small ATS …")
+
     def print_addresses(self, ats_url: str) -> None:
         """Print where the ATS and the candidates' inbox are."""
         self.print_heading("The demo is open")

@@ -31,10 +31,10 @@ class SavedDemo:
 
     @classmethod
     def read(cls, folder: Path) -> "SavedDemo":
-        """Read the file; NotFound if the folder has none."""
+        """Read the file; NotFound if the folder has none, or one of another version."""
         try:
             return cls(**json.loads((folder / FILE_NAME).read_text()))
-        except FileNotFoundError:
+        except (FileNotFoundError, TypeError, ValueError):
             raise NotFound(
-                f"{folder} has no demo to show: give the folder that `provider demo` has printed"
+                f"{folder} has no demo to show: give a folder that `provider demo` has printed"
             ) from None

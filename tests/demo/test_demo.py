@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from provider.cli import main
 from provider.demo.ats import DemoAts, PlacedOrder, ReceivedCallback
 from provider.demo.browser import Browser
 from provider.demo.candidate import Candidate
@@ -165,6 +167,12 @@ def test_failing_command_raises_its_error(tmp_path: Path) -> None:
 def test_show_of_folder_without_demo_raises(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no demo to show"):
         SavedDemo.read(tmp_path)
+
+
+def test_show_with_auto_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["demo", "--show", str(tmp_path), "--auto"])
+    assert result.exit_code == 2
+    assert "--show plays nothing" in result.output
 
 
 def test_reserved_ports_are_refused_to_a_second_demo(listener: socket.socket) -> None:

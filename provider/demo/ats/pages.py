@@ -11,7 +11,7 @@ import requests
 from flask import Flask, Response, abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_bootstrap import Bootstrap5
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from provider.demo.ats.contract import KIND_CONTRACTS, PlacedOrder
 from provider.demo.ats.records import (
@@ -228,6 +228,8 @@ def _render_unreachable(_error: requests.RequestException) -> ResponseReturnValu
 
 
 def _render_http_error(error: HTTPException) -> ResponseReturnValue:
+    if isinstance(error, SecurityError):  # the host is unknown: no link can be built
+        return error.get_response()
     return render_template("error.html", message=error.description), error.code or 500
 
 
