@@ -37,8 +37,8 @@ help:  ## List the commands
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: .venv  ## Play an ATS that orders from a server; AUTO=1 plays the candidates, ATS=… another ATS
-	@$(BIN)/provider demo $(if $(filter 1,$(AUTO)),--auto) $(if $(ATS),--ats $(ATS))
+demo: .venv  ## Open a small ATS in the browser; AUTO=1 plays it, ATS=… another ATS, SHOW=… an earlier demo
+	@$(BIN)/provider demo $(if $(SHOW),--show $(SHOW),$(if $(filter 1,$(AUTO)),--auto) $(if $(ATS),--ats $(ATS)))
 
 test: .venv tools  ## Run all tests; fail if the core's coverage is below 95 %
 	@rm -f .coverage .coverage.*

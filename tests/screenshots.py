@@ -1,66 +1,59 @@
-"""`make screenshots`: makes the README's pictures of a server that runs the demo."""
+"""`make screenshots`: takes the README's pictures in the running demo."""
 
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from provider.demo import scenario
-from provider.demo.ats import DemoAts, PlacedOrder
 from provider.demo.candidate import KNOWN_ANSWERS, Candidate
-from provider.demo.console_output import ConsoleOutput
-from provider.demo.server import DemoServer
 from tests.conftest import CHROMIUM_FLAGS, CHROMIUM_PATH
+from tests.demo.running_demo import RunningDemo, running_demo
 
 SCREENSHOT_FOLDER = Path(__file__).parent / "screenshots"
-STAFF_EMAIL, STAFF_PASSWORD = "sam@groove-tech.test", "correct horse battery"
-PHONE_VIEWPORT = {"width": 390, "height": 800}
-DESKTOP_VIEWPORT = {"width": 1200, "height": 700}
+PHONE_VIEWPORT = {"width": 390, "height": 740}
+DESKTOP_VIEWPORT = {"width": 1200, "height": 740}
 
 
 def main() -> None:
     SCREENSHOT_FOLDER.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
-        DemoServer(Path(folder), ConsoleOutput()) as server,
-        DemoAts() as ats,
+        running_demo("--folder", folder) as demo,
         sync_playwright() as playwright,
     ):
-        orders = _prepare_demo(server, ats)
         browser = playwright.chromium.launch(executable_path=CHROMIUM_PATH, args=CHROMIUM_FLAGS)
-        _take_screenshots(browser, server, ats, orders)
+        _take_screenshots(browser, demo)
         browser.close()
 
 
-def _prepare_demo(server: DemoServer, ats: DemoAts) -> list[PlacedOrder]:
-    server.run_command("init")
-    server.run_command("seed")
-    account = server.create_account("Groove Tech", "workable", ats.host, ats.callback_token)
-    server.run_command("account", "set", "Groove Tech", "timezone=Europe/Athens")
-    server.run_command(
-        "staff", "create", STAFF_EMAIL, "--role", "admin", "--password-stdin", stdin=STAFF_PASSWORD
-    )
-    server.start()
-    ats.connect(server.url, account["token"])
-    return scenario.place_orders(ats, server, ConsoleOutput(), second_test=True)
+def _take_screenshots(browser: Browser, demo: RunningDemo) -> None:
+    ats = _open_page(browser, DESKTOP_VIEWPORT)
+    invitation = _order_test(ats, demo, "tomas-ibarra")
+    _capture_question(_open_page(browser, PHONE_VIEWPORT), invitation)
+    Candidate(_order_test(ats, demo, "lakita-marrero")).take_test(KNOWN_ANSWERS)
+    ats.goto(f"{demo.address('The ATS')}candidates/lakita-marrero")
+    report_link = ats.get_by_role("link", name="Open the report")
+    report_link.wait_for()
+    _save_screenshot(ats, "ats")
+    report = _open_page(browser, DESKTOP_VIEWPORT)
+    report.goto(report_link.get_attribute("href") or "")
+    _save_screenshot(report, "report")
+    _capture_order(_open_page(browser, DESKTOP_VIEWPORT), demo)
 
 
-def _take_screenshots(
-    browser: Browser, server: DemoServer, ats: DemoAts, orders: list[PlacedOrder]
-) -> None:
-    lakita, _, _, tomas = orders
-    _capture_question(_open_page(browser, PHONE_VIEWPORT), tomas)
-    Candidate(lakita.link).take_test(KNOWN_ANSWERS)
-    report = ats.callbacks.get(timeout=30).body["results_url"]
-    _capture_page(_open_page(browser, DESKTOP_VIEWPORT), report, "report")
-    console = _open_page(browser, DESKTOP_VIEWPORT)
-    _sign_in(console, server.url)
-    _capture_page(console, f"{server.url}/console/orders/{lakita.id}", "console")
-    _capture_page(_open_page(browser, DESKTOP_VIEWPORT), f"{server.url}/docs/", "docs")
+def _order_test(page: Page, demo: RunningDemo, candidate: str) -> str:
+    """Order a test in the ATS, and return the candidate's link from the inbox."""
+    page.goto(f"{demo.address('The ATS')}candidates/{candidate}/order/assessment")
+    page.get_by_label("Numerical Reasoning").check()
+    page.get_by_role("button", name="Order").click()
+    page.get_by_role("link", name="inbox", exact=True).click()
+    page.get_by_role("link", name="your test for Operations Manager").click()
+    link = page.get_by_role("link", name="Open the link as the candidate")
+    return link.get_attribute("href") or ""
 
 
-def _capture_question(page: Page, order: PlacedOrder) -> None:
-    page.goto(order.link)
+def _capture_question(page: Page, invitation: str) -> None:
+    page.goto(invitation)
     page.locator("form[action$='/start'] button").click()
     page.goto(page.url.replace("/items/1", "/items/6"))
     page.locator("input[type=radio]").nth(2).check()
@@ -68,12 +61,17 @@ def _capture_question(page: Page, order: PlacedOrder) -> None:
     _save_screenshot(page, "candidate")
 
 
-def _sign_in(page: Page, url: str) -> None:
-    page.goto(f"{url}/console/")
-    page.locator("input[type=email]").fill(STAFF_EMAIL)
-    page.locator("input[type=password]").fill(STAFF_PASSWORD)
+def _capture_order(page: Page, demo: RunningDemo) -> None:
+    """Sign in to the console, and open the order of the first candidate."""
+    email, password = demo.sign_in()
+    page.goto(demo.address("The console"))
+    page.locator("input[type=email]").fill(email)
+    page.locator("input[type=password]").fill(password)
     page.locator("input[type=password]").press("Enter")
-    page.wait_for_url("**/console/orders**")
+    page.get_by_role("link", name="Orders").first.click()
+    page.get_by_role("link", name="Lakita Marrero").first.click()
+    page.wait_for_url("**/console/orders/*")
+    _save_screenshot(page, "console")
 
 
 def _open_page(browser: Browser, viewport: dict[str, int]) -> Page:
@@ -81,13 +79,6 @@ def _open_page(browser: Browser, viewport: dict[str, int]) -> Page:
         viewport={"width": viewport["width"], "height": viewport["height"]}, color_scheme="light"
     )
     return context.new_page()
-
-
-def _capture_page(page: Page, url: str, name: str) -> None:
-    response = page.goto(url)
-    assert response
-    assert response.ok, f"{name}: {response.status}"
-    _save_screenshot(page, name)
 
 
 def _save_screenshot(page: Page, name: str) -> None:

@@ -57,10 +57,21 @@ def serve(host: str, port: int) -> None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the demo's data; emptied first.  [default: instance/demo]",
 )
-def demo(auto: bool, ats: str, folder: Path | None) -> None:
+@click.option(
+    "--show",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Open the folder of an earlier demo again, at the same addresses.",
+)
+def demo(auto: bool, ats: str, folder: Path | None, show: Path | None) -> None:
     """Play an ATS against a server of its own, and show what happens."""
     from provider.demo import run
+    from provider.demo import show as show_demo
 
+    if show:
+        if auto or folder:
+            raise click.UsageError("--show plays nothing: leave out --auto and --folder")
+        raise SystemExit(show_demo(show.absolute()))
     default_folder = Path(os.environ.get("PROVIDER_INSTANCE") or "instance") / "demo"
     raise SystemExit(run((folder or default_folder).absolute(), auto=auto, ats=ats))
 

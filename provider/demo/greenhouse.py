@@ -15,6 +15,7 @@ from provider.demo.receiver import (
     REQUEST_TIMEOUT_SECONDS,
     CallbackHandler,
     CallbackReceiver,
+    create_server,
 )
 from provider.demo.server import DemoServer
 from provider.errors import ProviderError
@@ -28,7 +29,7 @@ class DemoGreenhouse(CallbackReceiver):
     """A client of the Assessment Partner API, and a receiver of PATCHes on a port of its own."""
 
     def __init__(self) -> None:
-        super().__init__(_handler_class(self))
+        super().__init__(create_server(_handler_class(self)))
         self.patches: queue.Queue[str] = queue.Queue()  # the paths of PATCHes with the right key
         self.unauthorized_paths: list[str] = []
         self.orders: dict[str, PlacedOrder] = {}

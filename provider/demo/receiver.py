@@ -1,13 +1,14 @@
-"""The HTTP server on which an ATS of the demo receives callbacks, and its HTTP client."""
+"""The HTTP server on which an ATS of the demo receives requests, and its HTTP client."""
 
 import json
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
 import requests
 
+HOST = "127.0.0.1"
 REQUEST_TIMEOUT_SECONDS = 15
 MAX_BODY_BYTES = 1024 * 1024
 
@@ -38,15 +39,20 @@ class CallbackHandler(BaseHTTPRequestHandler):
         """Log nothing: the demo prints each callback itself."""
 
 
+def create_server(handler_class: type[CallbackHandler]) -> HTTPServer:
+    """Return a server on a free port of its own."""
+    return _Server((HOST, 0), handler_class)
+
+
 class CallbackReceiver:
-    """A server on a free port of its own, and a session for requests; both end with the context."""
+    """A server in a thread, and a session for requests; both end with the context."""
 
-    host = "127.0.0.1"
+    host = HOST
 
-    def __init__(self, handler_class: type[CallbackHandler]) -> None:
-        self._server = _Server((self.host, 0), handler_class)
+    def __init__(self, server: HTTPServer) -> None:
+        self._server = server
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,))
-        self.url = f"http://{self.host}:{self._server.server_port}"
+        self.url = f"http://{self.host}:{self._server.server_address[1]}"
         self._session = requests.Session()
         self._session.trust_env = False
 

@@ -4,19 +4,20 @@ import fcntl
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from email import message_from_bytes, policy
-from email.message import EmailMessage
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import requests
 
+from provider.demo.command_process import CommandProcess
 from provider.demo.console_output import ConsoleOutput
+from provider.demo.mailbox import Mailbox
+from provider.demo.ports import reserve_ports
+from provider.demo.receiver import HOST
 from provider.errors import Conflict, ProviderError, Unavailable
 
 MARKER_FILE = ".demo"  # the demo empties only a folder that contains this file
@@ -24,21 +25,36 @@ SERVER_TIMEOUT_SECONDS = 60.0  # for a start, a stop and an e-mail
 
 
 class DemoServer:
-    """A folder, the commands that use it, and the server on a free port."""
+    """A folder, the commands that use it, and the server on the port after the ATS's.
 
-    def __init__(self, folder: Path, output: ConsoleOutput) -> None:
+    The folder is emptied, unless `ats_port` names the port of the demo that it contains.
+    """
+
+    def __init__(self, folder: Path, output: ConsoleOutput, ats_port: int | None = None) -> None:
         self.folder, self._output = folder, output
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self._is_reopened = ats_port is not None
+        self.ats_listener = reserve_ports(ats_port)
+        self.ats_port = int(self.ats_listener.getsockname()[1])
+        self._port = self.ats_port + 1
+        self.url = f"http://{HOST}:{self._port}"
+        self._mailbox = Mailbox(folder / "mail")
+        self._commands = CommandProcess(self._environment())
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "DemoServer":
-        self._lock = _empty_folder(self.folder)
+        try:
+            self._lock = _lock_folder(self.folder)
+        except ProviderError:
+            self.ats_listener.close()
+            raise
+        if not self._is_reopened:
+            _empty_folder(self.folder)
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: object, _trace: TracebackType | None
     ) -> None:
+        self._commands.close()
         if self._process and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -46,22 +62,13 @@ class DemoServer:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        self.ats_listener.close()
         self._lock.close()
 
     def run_command(self, *arguments: str, stdin: str = "") -> str:
         """Run a `provider` command and return its output; Unavailable if it fails."""
         self._output.print_command(list(arguments))
-        result = subprocess.run(  # noqa: S603  (our own program)
-            [*PROVIDER_COMMAND, *arguments],
-            input=stdin,
-            env=self._environment(),
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-        if result.returncode:
-            raise Unavailable(f"`provider {arguments[0]}` failed: {result.stderr.strip()}")
-        return result.stdout
+        return self._commands.run(arguments, stdin)
 
     def create_account(
         self, name: str, ats: str, callback_host: str = "", callback_token: str = ""
@@ -106,13 +113,15 @@ class DemoServer:
     def find_invitation(self, email: str, old_link: str = "") -> str | None:
         """Return the link of an e-mail to a candidate, unless it is `old_link`."""
         self.require_running()
-        for path in (self.folder / "mail").glob("*.eml"):
-            message = message_from_bytes(path.read_bytes(), policy=policy.default)
-            if email in str(message["To"]):
-                link = _first_link(message, f"{self.url}/c/")
-                if link and link != old_link:
-                    return link
-        return None
+        prefix = f"{self.url}/c/"
+        links = (message.find_link(prefix) for message in self._mailbox.list_emails(email))
+        return next((link for link in links if link and link != old_link), None)
+
+    def wait_until_interrupted(self) -> NoReturn:
+        """Wait until Ctrl-C; Unavailable if the server ends before."""
+        while True:
+            self.require_running()
+            time.sleep(1)
 
     def _is_healthy(self) -> bool:
         self.require_running()
@@ -135,15 +144,8 @@ class DemoServer:
 PROVIDER_COMMAND = [sys.executable, "-P", "-m", "provider.cli"]
 
 
-def free_port() -> int:
-    """Return the number of a free port on the loopback interface."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _empty_folder(folder: Path) -> IO[str]:
-    """Empty a folder of the demo and return its lock; Conflict if it is in use or not ours."""
+def _lock_folder(folder: Path) -> IO[str]:
+    """Return the lock of a folder of the demo; Conflict if it is in use or not ours."""
     marker = folder / MARKER_FILE
     if folder.exists() and not marker.exists() and any(folder.iterdir()):
         raise Conflict(f"{folder} contains other files: give the demo an empty folder")
@@ -154,18 +156,15 @@ def _empty_folder(folder: Path) -> IO[str]:
     except OSError:
         lock.close()
         raise Conflict(f"A demo is running in {folder}: give this one another --folder") from None
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path != marker:
-            path.unlink()
     return lock
 
 
-def _first_link(email: EmailMessage, prefix: str) -> str | None:
-    text = email.get_body(("plain",))
-    words = text.get_content().split() if text else []
-    return next((word for word in words if word.startswith(prefix)), None)
+def _empty_folder(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != MARKER_FILE:
+            path.unlink()
 
 
 def _wait_for(condition: Any, error_message: str) -> Any:

@@ -37,3 +37,8 @@ class StaffBrowser:
         self._browser.submit(form, outcomes | texts)
         self._browser.visit(f"/console/checks/{order_id}/complete")
         self._browser.submit(self._browser.form("/complete"))
+
+    def reopen(self, order_id: str, reason: str) -> None:
+        """Reopen an order, so that its candidate is invited again."""
+        self._browser.visit(f"/console/orders/{order_id}/reopen")
+        self._browser.submit(self._browser.form("/reopen"), {"reason": [reason]})

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from provider.demo.ats import PlacedOrder
 from provider.demo.console_output import ConsoleOutput
-from provider.demo.receiver import MAX_BODY_BYTES, CallbackHandler, CallbackReceiver
+from provider.demo.receiver import MAX_BODY_BYTES, CallbackHandler, CallbackReceiver, create_server
 from provider.demo.server import DemoServer
 from provider.errors import ProviderError
 
@@ -69,7 +69,7 @@ class DemoVendor(CallbackReceiver, ABC):
     backfills: ClassVar[bool] = False
 
     def __init__(self, candidate: str, email: str) -> None:
-        super().__init__(_handler_class(self))
+        super().__init__(create_server(_handler_class(self)))
         self.candidate, self.email = candidate, email
         self.lock = threading.Lock()  # of the candidate's data and of the texts
         self.refusals: list[str] = []

@@ -51,7 +51,8 @@ class DemoWorkableApi(DemoVendor):
         return {"api_token": self._token}
 
     def move(self, stage: str) -> None:
-        self.stage, self._updated_at = stage, self._clock.now()
+        with self.lock:
+            self.stage, self._updated_at = stage, self._clock.now()
 
     def answer(self, request: VendorRequest) -> VendorAnswer:
         expected = f"Bearer {self._token}"
@@ -66,6 +67,21 @@ class DemoWorkableApi(DemoVendor):
         }
         act = routes.get((request.method, request.path))
         return act(request) if act else _refusal(request, 404, "there is no such page")
+
+    def play_rule(self, server: DemoServer, output: ConsoleOutput, account: str, kind: str) -> None:
+        """Play a rule from the candidate's move to the result; ProviderError if that is wrong."""
+        order = self.wait_for_order(server, output, account, kind)
+        output.print_heading(f"{order.candidate} takes the test, in a browser without JavaScript")
+        Candidate(order.link).take_test(KNOWN_ANSWERS)
+        self.wait_for(
+            server,
+            output,
+            lambda: self.comments and self.ratings,
+            "No comment and evaluation were written",
+        )
+        self.require_no_refusals()
+        _require_result(self)
+        output.print_heading("The comment with the report, and the evaluation, are in Workable")
 
     def _list_candidates(self, request: VendorRequest) -> VendorAnswer:
         query = request.query
@@ -112,27 +128,6 @@ class DemoWorkableApi(DemoVendor):
             "stage": self.stage,
             "updated_at": self._updated_at.isoformat(),
         }
-
-
-def play_rule(server: DemoServer, output: ConsoleOutput, account: str) -> None:
-    """Play a rule from the candidate's move to the result; ProviderError for a wrong result."""
-    with DemoWorkableApi() as workable:
-        kind = workable.connect(server, account)
-        output.print_heading(f"A recruiter moves {workable.candidate} into the stage {STAGE}")
-        with workable.lock:
-            workable.move(STAGE)
-        order = workable.wait_for_order(server, output, account, kind)
-        output.print_heading(f"{order.candidate} takes the test, in a browser without JavaScript")
-        Candidate(order.link).take_test(KNOWN_ANSWERS)
-        workable.wait_for(
-            server,
-            output,
-            lambda: workable.comments and workable.ratings,
-            "No comment and evaluation were written",
-        )
-        workable.require_no_refusals()
-        _require_result(workable)
-        output.print_heading("The comment with the report, and the evaluation, are in Workable")
 
 
 def _require_result(workable: DemoWorkableApi) -> None:

@@ -1,29 +1,34 @@
 """`provider demo`, and its parts."""
 
 import fcntl
-import os
-import signal
+import re
+import socket
 import subprocess
-import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from provider.cli import main
 from provider.demo.ats import DemoAts, PlacedOrder, ReceivedCallback
+from provider.demo.browser import Browser
 from provider.demo.candidate import Candidate
 from provider.demo.console_output import ConsoleOutput
 from provider.demo.forms import parse_page
 from provider.demo.jobtrain import DemoJobtrain
 from provider.demo.pageup import DemoPageUp
+from provider.demo.ports import reserve_ports
+from provider.demo.saved_demo import SavedDemo
 from provider.demo.scenario import CallbackChecker
 from provider.demo.server import MARKER_FILE, DemoServer
 from provider.demo.vendor import DemoVendor
 from provider.demo.workable_rule import DemoWorkableApi
-from provider.errors import Conflict, ProviderError
+from provider.errors import Conflict, NotFound, ProviderError
+from tests.demo.running_demo import DEMO, running_demo, visit_all
 
-DEMO = [sys.executable, "-m", "provider.cli", "demo"]
 ORDER = PlacedOrder("check", "id", "Screening", "Yusuf Demir", "y@candidate.test", "/callbacks/1")
 PAGE = """
 <a href="../decline">No thanks</a>
@@ -39,12 +44,6 @@ PAGE = """
 """
 
 
-def children(pid: int) -> list[int]:
-    """Return the pids of all descendants of a process."""
-    pids = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
-    return [descendant for pid in pids for descendant in [pid, *children(pid)]]
-
-
 def run_automatically(tmp_path: Path, *options: str) -> str:
     """Run the automatic demo, which must succeed, and return its output."""
     command = [*DEMO, *options, "--auto", "--folder", str(tmp_path / "demo")]
@@ -53,7 +52,14 @@ def run_automatically(tmp_path: Path, *options: str) -> str:
     return result.stdout
 
 
-def test_automatic_demo_gets_every_status_and_exits_with_0(tmp_path: Path) -> None:
+def wait_for_page(url: str, text: str) -> None:
+    """Load a page until it contains a text."""
+    deadline = time.monotonic() + 30
+    while text not in requests.get(url, timeout=20).text:
+        assert time.monotonic() < deadline, f"{text} is missing"
+
+
+def test_automatic_demo_gets_every_status_and_opens_again(tmp_path: Path) -> None:
     output = run_automatically(tmp_path)
     assert output.count('"status": "rejected"') == 1
     assert output.count('"status": "consented"') == 1
@@ -65,14 +71,30 @@ def test_automatic_demo_gets_every_status_and_exits_with_0(tmp_path: Path) -> No
     assert output.count("The rule has ordered numerical-reasoning for Nadia Petrova") == 1
     assert output.count("comments on Nadia Petrova: Numerical Reasoning: excelled") == 1
     assert "The comment with the report, and the evaluation, are in Workable" in output
+    reports = re.findall(r"^Report: (\S+)", output, re.MULTILINE)
+    assert len(reports) == 4
+    assert f"provider demo --show {tmp_path / 'demo'}" in output
+    with running_demo("--show", str(tmp_path / "demo")) as demo:
+        statuses = visit_all(demo.address("The ATS"))
+        assert set(reports) <= set(statuses)
+        unavailable = [url for url, status in statuses.items() if status != 200]
+        # The e-mail of an invitation that a second one has replaced.
+        assert len(unavailable) == 1
+        assert "/c/" in unavailable[0]
+        assert f"demo --show {tmp_path / 'demo'}" in demo.stop()
 
 
-def test_automatic_greenhouse_demo_reads_the_score_and_exits_with_0(tmp_path: Path) -> None:
+def test_automatic_greenhouse_demo_reads_the_score_and_opens_again(tmp_path: Path) -> None:
     output = run_automatically(tmp_path, "--ats", "greenhouse")
     assert output.count('"partner_status": "complete"') == 1
     assert output.count('"partner_status": "declined"') == 1
     assert '"partner_score": 90' in output
     assert "One PATCH came, with Greenhouse's own key" in output
+    reports = re.findall(r"^Report: (\S+)", output, re.MULTILINE)
+    assert reports
+    with running_demo("--show", str(tmp_path / "demo")) as demo:
+        assert [requests.get(report, timeout=20).status_code for report in reports] == [200]
+        assert requests.get(demo.address("The console"), timeout=20).ok
 
 
 def test_automatic_pageup_demo_adds_the_result_tag_and_exits_with_0(tmp_path: Path) -> None:
@@ -91,38 +113,22 @@ def test_automatic_jobtrain_demo_returns_each_status_and_exits_with_0(tmp_path: 
     assert "Jobtrain has each status once" in output
 
 
-def test_interactive_demo_prints_callbacks_and_ends_on_sigint(tmp_path: Path) -> None:
-    demo = subprocess.Popen(
-        [*DEMO, "--folder", str(tmp_path / "demo")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert demo.stdout
-        lines: list[str] = []
-        while "Press Ctrl-C" not in (line := demo.stdout.readline()):
-            assert line, lines
-            lines.append(line)
-        links = [line.strip() for line in lines if "/c/" in line]
-        assert len(links) == 3
-        console = next(line.strip() for line in lines if "/console/" in line)
-        assert requests.get(console, timeout=20).ok
-        Candidate(links[1]).decline("I have taken another job.")
-        while '"status": "rejected"' not in (line := demo.stdout.readline()):
-            assert line
-        descendants = children(demo.pid)
-        assert descendants
-        os.killpg(demo.pid, signal.SIGINT)
-        output, _ = demo.communicate(timeout=90)
-    finally:
-        if demo.poll() is None:
-            demo.kill()
-            demo.communicate()
-    assert demo.returncode == 0, output
-    assert "The demo has ended" in output
-    assert not any(Path(f"/proc/{pid}").exists() for pid in descendants)
+def test_interactive_demo_continues_after_sigint(tmp_path: Path) -> None:
+    folder = str(tmp_path / "demo")
+    with running_demo("--folder", folder) as demo:
+        assert len(demo.lines) < 12
+        recruiter = Browser("the recruiter", f"{demo.address('The ATS')}candidates/mei-lindqvist")
+        recruiter.follow("/order/check")
+        form = recruiter.form("/order/check")
+        recruiter.submit(form, {"product": [form.fields[0].value]})
+        assert "Waiting for Mei Lindqvist" in recruiter.page.text
+        demo.stop()
+    with running_demo("--show", folder) as demo:
+        recruiter.visit(demo.address("The inbox"))
+        recruiter.follow("/inbox/")
+        link = next(link for link in recruiter.page.links if "/c/" in link)
+        Candidate(link).decline("I have taken another job.")
+        wait_for_page(f"{demo.address('The ATS')}candidates/mei-lindqvist", "Declined")
 
 
 def test_demo_does_not_empty_other_folder(tmp_path: Path) -> None:
@@ -158,8 +164,36 @@ def test_failing_command_raises_its_error(tmp_path: Path) -> None:
         server.run_command("seed")
 
 
-def test_receiver_refuses_callback_without_account_token() -> None:
-    with DemoAts() as ats:
+def test_show_of_folder_without_demo_raises(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no demo to show"):
+        SavedDemo.read(tmp_path)
+
+
+def test_show_with_auto_is_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["demo", "--show", str(tmp_path), "--auto"])
+    assert result.exit_code == 2
+    assert "--show plays nothing" in result.output
+
+
+def test_reserved_ports_are_refused_to_a_second_demo(listener: socket.socket) -> None:
+    port = listener.getsockname()[1]
+    with pytest.raises(Conflict, match="in use"):
+        reserve_ports(port)
+    with reserve_ports() as other:
+        assert other.getsockname()[1] != port
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Return a socket on the port of an ATS."""
+    with reserve_ports() as listener:
+        yield listener
+
+
+def test_receiver_refuses_callback_without_account_token(
+    tmp_path: Path, listener: socket.socket
+) -> None:
+    with DemoAts(tmp_path, listener) as ats:
         url = f"{ats.url}/callbacks/1"
         for token in ("", "Bearer nonsense", "Bearer ä"):
             wrong = {"Authorization": token.encode()}
@@ -203,9 +237,15 @@ def test_missing_result_of_vendor_raises(tmp_path: Path) -> None:
 class ScriptedAts(DemoAts):
     """An ATS with given callbacks and a given answer to polling."""
 
-    def __init__(self, *callbacks: ReceivedCallback, polled: str = "rejected") -> None:
-        super().__init__()
-        self.orders[ORDER.path] = ORDER
+    def __init__(
+        self,
+        folder: Path,
+        listener: socket.socket,
+        *callbacks: ReceivedCallback,
+        polled: str = "rejected",
+    ) -> None:
+        super().__init__(folder, listener)
+        self.records.add_order(ORDER)
         self.polled = polled
         for callback in callbacks:
             self.callbacks.put(callback)
@@ -228,17 +268,21 @@ class ScriptedAts(DemoAts):
     ],
 )
 def test_checker_raises_for_wrong_callback(
-    callbacks: list[ReceivedCallback], polled: str, problem: str
+    callbacks: list[ReceivedCallback],
+    polled: str,
+    problem: str,
+    tmp_path: Path,
+    listener: socket.socket,
 ) -> None:
-    with ScriptedAts(*callbacks, polled=polled) as ats:
+    with ScriptedAts(tmp_path, listener, *callbacks, polled=polled) as ats:
         checker = CallbackChecker(ats, ConsoleOutput(), timeout_seconds=0.01)
         with pytest.raises(ProviderError, match=problem):
             checker.expect(ORDER, "rejected")
 
 
-def test_checker_raises_for_extra_callback() -> None:
+def test_checker_raises_for_extra_callback(tmp_path: Path, listener: socket.socket) -> None:
     callback = ReceivedCallback(ORDER.path, 1, {"status": "rejected"})
-    with ScriptedAts(callback, callback) as ats:
+    with ScriptedAts(tmp_path, listener, callback, callback) as ats:
         checker = CallbackChecker(ats, ConsoleOutput())
         checker.expect(ORDER, "rejected")
         with pytest.raises(ProviderError, match="Unexpected callback"):
