@@ -71,6 +71,7 @@ class Action(StrEnum):
     STAFF_ENABLED = "staff.enabled"
     STAFF_PASSWORD_CHANGED = "staff.password_changed"  # noqa: S105
     STAFF_ROLE_CHANGED = "staff.role_changed"
+    STAFF_ACCOUNTS_CHANGED = "staff.accounts_changed"
     STAFF_INVITED = "staff.invited"
     STAFF_INVITATION_WITHDRAWN = "staff.invitation_withdrawn"
     STAFF_RESET_SENT = "staff.reset_sent"

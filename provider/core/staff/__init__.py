@@ -5,6 +5,7 @@ from provider.core.staff.changes import (
     change_role,
     disable,
     enable,
+    limit_accounts,
     require_other_owner,
 )
 from provider.core.staff.member import Staff
@@ -91,6 +92,7 @@ __all__ = [
     "forget_sign_in_attempts",
     "has_second_factor",
     "invite",
+    "limit_accounts",
     "list_views",
     "open_invitations",
     "record_failed_sign_in",

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from provider.core.account_limits import account_names, list_accounts, read_account_ids
 from provider.core.audit import Action
 from provider.core.staff import (
     OWNER,
@@ -19,6 +20,7 @@ from provider.core.staff import (
     enable,
     has_second_factor,
     invite,
+    limit_accounts,
     open_invitations,
     remove_second_factor,
     require_other_owner,
@@ -44,11 +46,18 @@ def send_invitation() -> Response:
     try:
         _require_owner_for(role)
         with services.db.writing() as session:
+            account_ids = _read_account_ids(session)
             link = invite(
-                session, services.secret_box, email, role, current_staff().email, services.now()
+                session,
+                services.secret_box,
+                email,
+                role,
+                current_staff().email,
+                services.now(),
+                account_ids,
             )
-            subject = f"staff:{link.email}"
-            record_act(session, Action.STAFF_INVITED, subject, after={"role": role})
+            after = {"role": role, "accounts": account_names(session, account_ids)}
+            record_act(session, Action.STAFF_INVITED, f"staff:{link.email}", after=after)
     except (Invalid, Conflict) as error:
         return _render_page(str(error))
     flash(f"{link.email} gets an e-mail with a link that works for seven days.", "success")
@@ -95,6 +104,27 @@ def set_role(number: int) -> Response:
             after={"role": role},
         )
         return f"{staff.email} is {role} from now on, and is signed out everywhere."
+
+    return _change(number, change)
+
+
+@routes.post("/<int:number>/accounts")
+@requires(Permission.MANAGE_STAFF)
+def set_accounts(number: int) -> Response:
+    """Limit a person to some accounts, or to none."""
+
+    def change(session: Session, staff: Staff) -> str:
+        before, account_ids = staff.account_ids, _read_account_ids(session)
+        limit_accounts(session, staff, account_ids)
+        record_act(
+            session,
+            Action.STAFF_ACCOUNTS_CHANGED,
+            f"staff:{staff.email}",
+            before={"accounts": account_names(session, before)},
+            after={"accounts": account_names(session, account_ids)},
+        )
+        count = "all accounts" if account_ids is None else "the chosen accounts only"
+        return f"{staff.email} sees {count} from now on, and is signed out everywhere."
 
     return _change(number, change)
 
@@ -171,6 +201,13 @@ def _require_owner_for(role: str) -> None:
         raise Unauthorized(f"Your role may not {Permission.MANAGE_OWNERS.value}. Ask an owner")
 
 
+def _read_account_ids(session: Session) -> list[int] | None:
+    """Return the accounts of the form; None for all. Raises Invalid for none."""
+    if request.form.get("choice", "all") == "all":
+        return None
+    return read_account_ids(session, request.form.getlist("account"))
+
+
 def _role_choices() -> list[tuple[str, str]]:
     return [
         (role, role.capitalize())
@@ -185,7 +222,16 @@ def _render_page(problem: str = "") -> Response:
         people = session.scalars(select(Staff).order_by(Staff.email)).all()
         page = render_template(
             "console/people.html",
-            people=[(person, has_second_factor(session, person)) for person in people],
+            people=[
+                (
+                    person,
+                    has_second_factor(session, person),
+                    account_names(session, person.account_ids),
+                )
+                for person in people
+            ],
+            accounts=list_accounts(session),
+            chosen=request.form.getlist("account"),
             invitations=open_invitations(session, services.now()),
             roles=_role_choices(),
             role_descriptions=ROLE_DESCRIPTIONS,
@@ -201,9 +247,13 @@ def _render_person(number: int, problem: str = "") -> Response:
         staff = session.get(Staff, number)
         if staff is None:
             raise NotFound("There is no such member of the staff")
+        accounts, limits = list_accounts(session), staff.account_ids or ()
         page = render_template(
             "console/person.html",
             person=staff,
+            accounts=accounts,
+            account_names=account_names(session, staff.account_ids),
+            chosen=[account.public_id for account in accounts if account.id in limits],
             has_second_step=has_second_factor(session, staff),
             sessions=StaffSession.list_open(session, staff, services.now()),
             roles=_role_choices(),

@@ -409,6 +409,13 @@ def change_colleague(act: str, **form: str) -> Act:
     return perform
 
 
+def limit_colleague(services: Services, console: ConsoleClient) -> str:
+    account_id, _ = factories.create_account(services, "Limit Ltd")
+    with services.db.reading() as session:
+        account = session.get_one(Account, account_id).public_id
+    return change_colleague("accounts", choice="only", account=account)(services, console)
+
+
 def enable_colleague(services: Services, console: ConsoleClient) -> str:
     number = create_colleague(services)
     with services.db.writing() as session:
@@ -613,6 +620,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "people.send_invitation": {Action.STAFF_INVITED: invite_colleague},
     "people.withdraw": {Action.STAFF_INVITATION_WITHDRAWN: withdraw_invitation},
     "people.set_role": {Action.STAFF_ROLE_CHANGED: change_colleague("role", role="support")},
+    "people.set_accounts": {Action.STAFF_ACCOUNTS_CHANGED: limit_colleague},
     "people.perform": {
         Action.STAFF_DISABLED: change_colleague("disable"),
         Action.STAFF_ENABLED: enable_colleague,

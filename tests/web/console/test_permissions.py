@@ -44,6 +44,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("people.send_invitation", "POST"): Permission.MANAGE_STAFF,
     ("people.withdraw", "POST"): Permission.MANAGE_STAFF,
     ("people.set_role", "POST"): Permission.MANAGE_STAFF,
+    ("people.set_accounts", "POST"): Permission.MANAGE_STAFF,
     ("people.perform", "POST"): Permission.MANAGE_STAFF,
     ("orders.listing", "GET"): Permission.VIEW_ORDERS,
     ("orders.detail", "GET"): Permission.VIEW_ORDERS,
@@ -85,8 +86,8 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("accounts.listing", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.detail", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.setup", "GET"): Permission.VIEW_ACCOUNTS,
-    ("account_creation.choose", "GET"): Permission.MANAGE_ACCOUNTS,
-    ("account_creation.create", "POST"): Permission.MANAGE_ACCOUNTS,
+    ("account_creation.choose", "GET"): Permission.CREATE_ACCOUNTS,
+    ("account_creation.create", "POST"): Permission.CREATE_ACCOUNTS,
     ("account_settings.detail", "GET"): Permission.MANAGE_ACCOUNTS,
     ("account_settings.save", "POST"): Permission.MANAGE_ACCOUNTS,
     ("account_settings.save_logo", "POST"): Permission.MANAGE_ACCOUNTS,
@@ -117,6 +118,7 @@ CHANGING = {
     Permission.EDIT_PRODUCTS,
     Permission.MANAGE_DELIVERIES,
     Permission.MANAGE_ACCOUNTS,
+    Permission.CREATE_ACCOUNTS,
     Permission.MANAGE_STAFF,
     Permission.MANAGE_OWNERS,
 }
@@ -200,6 +202,7 @@ def test_roles_keep_their_powers() -> None:
     of_admins = {
         Permission.VIEW_AUDIT_LOG,
         Permission.MANAGE_ACCOUNTS,
+        Permission.CREATE_ACCOUNTS,
         Permission.MANAGE_STAFF,
         Permission.MANAGE_OWNERS,
     }
