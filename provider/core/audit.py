@@ -78,6 +78,8 @@ class Action(StrEnum):
     STAFF_SECOND_STEP_ADDED = "staff.second_step_added"
     STAFF_SECOND_STEP_REMOVED = "staff.second_step_removed"
     STAFF_RECOVERY_CODES_RENEWED = "staff.recovery_codes_renewed"
+    STAFF_PASSKEY_ADDED = "staff.passkey_added"
+    STAFF_PASSKEY_REMOVED = "staff.passkey_removed"
     STAFF_SESSION_ENDED = "staff.session_ended"
     STAFF_SIGNED_IN = "staff.signed_in"
     STAFF_SIGN_IN_FAILED = "staff.sign_in_failed"

@@ -20,10 +20,12 @@ COMMON_TABLES = {
     "product_versions",  # through products
     "scheduled_work",
     "sign_in_attempts",
+    "sign_in_challenges",
     "staff",
     "staff_known_origins",
     "staff_links",
     "staff_one_time_secrets",
+    "staff_passkeys",
     "staff_recovery_codes",
     "staff_sessions",
     "upload_pieces",  # through uploads

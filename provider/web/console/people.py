@@ -21,7 +21,9 @@ from provider.core.staff import (
     has_second_factor,
     invite,
     limit_accounts,
+    list_passkeys,
     open_invitations,
+    remove_all_passkeys,
     remove_second_factor,
     require_other_owner,
 )
@@ -129,7 +131,10 @@ def set_accounts(number: int) -> Response:
     return _change(number, change)
 
 
-@routes.post("/<int:number>/<any(disable, enable, 'end-sessions', 'remove-second-step'):act>")
+@routes.post(
+    "/<int:number>/<any(disable, enable, 'end-sessions', 'remove-second-step', "
+    "'remove-passkeys'):act>"
+)
 @requires(Permission.MANAGE_STAFF)
 def perform(number: int, act: str) -> Response:
     return _change(number, ACTS[act])
@@ -165,11 +170,23 @@ def _remove_second_step(session: Session, staff: Staff) -> str:
     return f"{staff.email} signs in with the password alone, until the second step is set up again."
 
 
+def _remove_passkeys(session: Session, staff: Staff) -> str:
+    """Help a person who has lost a device."""
+    names = [passkey.name for passkey in list_passkeys(session, staff)]
+    if not names:
+        raise Conflict(f"{staff.email} has no passkeys")
+    remove_all_passkeys(session, staff)
+    before = {"names": names}
+    record_act(session, Action.STAFF_PASSKEY_REMOVED, f"staff:{staff.email}", before=before)
+    return f"{staff.email} signs in with the password, until a passkey is added again."
+
+
 ACTS: dict[str, Callable[[Session, Staff], str]] = {
     "disable": _disable,
     "enable": _enable,
     "end-sessions": _end_sessions,
     "remove-second-step": _remove_second_step,
+    "remove-passkeys": _remove_passkeys,
 }
 
 
@@ -255,6 +272,7 @@ def _render_person(number: int, problem: str = "") -> Response:
             account_names=account_names(session, staff.account_ids),
             chosen=[account.public_id for account in accounts if account.id in limits],
             has_second_step=has_second_factor(session, staff),
+            passkey_count=len(list_passkeys(session, staff)),
             sessions=StaffSession.list_open(session, staff, services.now()),
             roles=_role_choices(),
             role_descriptions=ROLE_DESCRIPTIONS,
