@@ -16,6 +16,7 @@ from provider.web.console import (
     emails,
     error_pages,
     home,
+    openid,
     order_actions,
     order_erasure,
     order_export,
@@ -38,6 +39,7 @@ routes.register_error_handler(ProviderError, error_pages.render_error)
 for section in (
     home,
     sign_in,
+    openid,
     passwords,
     own_account,
     passkeys,

@@ -101,7 +101,9 @@ def begin_sign_in() -> Response:
     with services.db.writing() as session:
         challenge = create_challenge(session, SIGN_IN, token, services.now())
     response = jsonify(party.sign_in_options(challenge))
-    sign_in.set_cookie(services, response, browser_cookie_name(services), token, CHALLENGE_LIFETIME)
+    sign_in.set_cookie(
+        services, response, sign_in.browser_cookie_name(services), token, CHALLENGE_LIFETIME
+    )
     return response
 
 
@@ -112,7 +114,7 @@ def finish_sign_in() -> Response:
     limit_by_address()
     services = current_services()
     party, now, ip_address = _require_relying_party(services), services.now(), client_address()
-    token = request.cookies.get(browser_cookie_name(services), "")
+    token = request.cookies.get(sign_in.browser_cookie_name(services), "")
     email = ""
     try:
         answer = read_answer(AuthenticationResponse, request.form.get("credential", ""))
@@ -128,11 +130,6 @@ def finish_sign_in() -> Response:
         with services.db.writing() as session:
             record_failed_sign_in(session, email, ip_address, now)
         return sign_in.render_form(str(error), 403)
-
-
-def browser_cookie_name(services: Services) -> str:
-    """Return the name of the cookie that binds a challenge to the browser that asked for it."""
-    return "__Host-sign-in" if services.settings.is_https else "sign-in"
 
 
 def _require_relying_party(services: Services) -> RelyingParty:

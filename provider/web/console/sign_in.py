@@ -120,9 +120,14 @@ def _verify_and_sign_in(services: Services) -> Response:
 
 
 def complete(
-    session: Session, email: str, method: str = "", verified_hash: str | None = None
+    session: Session,
+    email: str,
+    method: str = "",
+    *,
+    verified_hash: str | None = None,
+    target: str = "",
 ) -> Response:
-    """Sign a person in whose every factor was verified, and go to the page of the form.
+    """Sign a person in whose every factor was verified, and go to the target or the form's page.
 
     Raises Unauthorized as `complete_sign_in`.
     """
@@ -139,7 +144,7 @@ def complete(
         method=method,
     )
     device_token = remember_sign_in(session, email, ip_address, services.now(), device_token)
-    return _sign_in_response(services, token, device_token)
+    return _sign_in_response(services, token, device_token, target)
 
 
 def _verify_code(services: Services, token: str) -> Response:
@@ -188,6 +193,7 @@ def safe_redirect_target(url: str) -> str:
 
 
 def render_form(problem: str = "", status_code: int = 200) -> Response:
+    settings = current_services().settings
     with current_services().db.reading() as session:
         has_no_staff = session.scalar(select(Staff.id).limit(1)) is None
     page = render_template(
@@ -196,7 +202,8 @@ def render_form(problem: str = "", status_code: int = 200) -> Response:
         has_no_staff=has_no_staff,
         email=request.form.get("email", ""),
         next=request.values.get("next", ""),
-        has_passkeys=RelyingParty(current_services().settings.base_url).is_usable,
+        openid_label=settings.openid_label if settings.openid_issuer else "",
+        has_passkeys=RelyingParty(settings.base_url).is_usable,
     )
     return make_response(page, status_code)
 
@@ -215,13 +222,20 @@ def _second_step_response(services: Services, token: str) -> Response:
     return response
 
 
-def _sign_in_response(services: Services, token: str, device_token: str) -> Response:
-    response = redirect(safe_redirect_target(request.form.get("next", "")))
+def _sign_in_response(
+    services: Services, token: str, device_token: str, target: str = ""
+) -> Response:
+    response = redirect(safe_redirect_target(target or request.form.get("next", "")))
     set_cookie(services, response, cookie_name(services), token, STAFF_SESSION_LIFETIME)
     # Signing out keeps it: it opens nothing, and saves the person from the limits on strangers.
     device_cookie = _device_cookie_name(services)
     set_cookie(services, response, device_cookie, device_token, KNOWN_ORIGIN_LIFETIME)
     return response
+
+
+def browser_cookie_name(services: Services) -> str:
+    """Return the name of the cookie that binds a challenge to the browser that asked for it."""
+    return "__Host-sign-in" if services.settings.is_https else "sign-in"
 
 
 def _device_cookie_name(services: Services) -> str:

@@ -26,6 +26,8 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("sign_in.second_step", "GET"): PUBLIC,
     ("sign_in.second_step", "POST"): PUBLIC,
     ("sign_in.sign_out", "POST"): ANY_ROLE,
+    ("openid.begin", "GET"): PUBLIC,
+    ("openid.finish", "GET"): PUBLIC,
     ("passwords.forgotten", "GET"): PUBLIC,
     ("passwords.forgotten", "POST"): PUBLIC,
     ("passwords.reset", "GET"): PUBLIC,
