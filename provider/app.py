@@ -16,8 +16,10 @@ from provider import config, logging_config, web
 from provider.ats import ADAPTERS, gateway, hooks
 from provider.ats.callbacks import STATUS_SUBSCRIBERS
 from provider.ats.http_api import ContractApi
+from provider.core.staff import openid
 from provider.delivery import InProcessDispatcher
 from provider.delivery.ats_gateway import ApiGateway
+from provider.delivery.openid import OpenIdConnector
 from provider.maintenance import schema_version
 from provider.services import Services
 from provider.web import host_check, request_time
@@ -183,6 +185,7 @@ def _create_pages_app(services: Services, api: ContractApi) -> Flask:
     app.extensions["provider"] = services
     app.extensions["openapi"] = api.spec
     app.extensions[gateway.EXTENSION_KEY] = ApiGateway
+    app.extensions[openid.EXTENSION_KEY] = OpenIdConnector
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     host_check.register(app)
     CSRFProtect(app)

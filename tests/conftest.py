@@ -12,6 +12,7 @@ import socket
 import threading
 import wave
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -237,7 +238,7 @@ def _shared_templates(compiled_templates: FileSystemBytecodeCache) -> Iterator[N
         yield
 
 
-def _app_for(services: Services, purpose: str) -> ContractFlask:
+def app_for(services: Services, purpose: str) -> ContractFlask:
     """Return an app that serves `services`.
 
     To build an app takes 100 ms, so tests share a few and swap the services.
@@ -253,7 +254,7 @@ def _app_for(services: Services, purpose: str) -> ContractFlask:
 
 @pytest.fixture
 def app(services: Services) -> ContractFlask:
-    app = _app_for(services, "test client")
+    app = app_for(services, "test client")
     for flask_app in (app, app.pages):
         flask_app.testing = True
         flask_app.config["PROPAGATE_EXCEPTIONS"] = False
@@ -288,15 +289,15 @@ class _QuietRequestHandler(WSGIRequestHandler):
         """Write no access log."""
 
 
-@pytest.fixture
-def app_server(settings: Settings, clock: ManualClock) -> Iterator[LiveServer]:
-    """A listening server without a dispatcher: a test sends and reads by itself."""
+@contextmanager
+def listen(settings: Settings, clock: ManualClock, host: str = "127.0.0.1") -> Iterator[LiveServer]:
+    """Run a server that people reach under a name of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
+    url = f"http://{host}:{port}"
     services = build_services(replace(settings, base_url=url, private_callbacks=True), clock)
-    app = _app_for(services, "live server")
+    app = app_for(services, "live server")
     server = make_server(
         "127.0.0.1", port, app, threaded=True, request_handler=_QuietRequestHandler
     )
@@ -308,6 +309,13 @@ def app_server(settings: Settings, clock: ManualClock) -> Iterator[LiveServer]:
     thread.join()
     server.server_close()
     services.db.close()
+
+
+@pytest.fixture
+def app_server(settings: Settings, clock: ManualClock) -> Iterator[LiveServer]:
+    """A listening server without a dispatcher: a test sends and reads by itself."""
+    with listen(settings, clock) as server:
+        yield server
 
 
 @pytest.fixture

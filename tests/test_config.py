@@ -122,22 +122,39 @@ VALUES: list[tuple[str, str, str, Any]] = [
     ("TRUSTED_PROXIES", "0", "trusted_proxies", 0),
     ("METRICS_TOKEN", " sixteen-letters- ", "metrics_token", "sixteen-letters-"),
     ("PRIVATE_CALLBACKS", "allow", "private_callbacks", True),
+    (
+        "OPENID_ISSUER",
+        "https://login.example.com/realms/us/",
+        "openid_issuer",
+        "https://login.example.com/realms/us/",
+    ),
+    ("OPENID_CLIENT_ID", "console", "openid_client_id", "console"),
+    ("OPENID_CLIENT_SECRET", "s3cret", "openid_client_secret", "s3cret"),
+    ("OPENID_LABEL", "Sign in with Acme", "openid_label", "Sign in with Acme"),
     ("SECRET_KEY", f"{KEY}, {OLD_KEY}", "secret_keys", (b"k" * 32, b"o" * 32)),
 ]
 
 
 # The needs of a setting: other settings that must be set too.
+OPENID = {
+    "OPENID_ISSUER": "https://login.example.com",
+    "OPENID_CLIENT_ID": "console",
+    "OPENID_CLIENT_SECRET": "s3cret",
+}
 NEEDED = {
     name: {"MAIL_URL": "smtp+tls://tests%40example.com@mail.example.com"}
     for name in ("MAIL_TOKEN_COMMAND", "MAIL_TOKEN_FILE")
-} | {"DATABASE_DIRECT_URL": {"DATABASE_URL": "postgresql+psycopg://pooler/x", "SECRET_KEY": KEY}}
+} | {
+    **dict.fromkeys(OPENID, OPENID),
+    "DATABASE_DIRECT_URL": {"DATABASE_URL": "postgresql+psycopg://pooler/x", "SECRET_KEY": KEY},
+}
 
 
 @pytest.mark.parametrize(("name", "value", "field", "expected"), VALUES)
 def test_load_settings_parses_valid_value(
     tmp_path: Path, name: str, value: str, field: str, expected: Any
 ) -> None:
-    assert getattr(load(tmp_path, **NEEDED.get(name, {}), **{name: value}), field) == expected
+    assert getattr(load(tmp_path, **NEEDED.get(name, {}) | {name: value}), field) == expected
 
 
 BAD = [
@@ -203,6 +220,13 @@ BAD = [
     ("REQUEST_TIMEOUT", "90"),
     ("MIN_FREE_SPACE", "5 %"),
     ("MIN_FREE_SPACE", "1TB"),
+    ("OPENID_ISSUER", "https://login.example.com"),  # without a client
+    ("OPENID_ISSUER", "http://login.example.com"),
+    ("OPENID_ISSUER", "login.example.com"),
+    ("OPENID_ISSUER", "https://login.example.com?tenant=1"),
+    ("OPENID_CLIENT_ID", "console"),  # without an issuer
+    ("OPENID_CLIENT_SECRET", "s3cret"),
+    ("OPENID_LABEL", "x" * 61),
     ("LIMITS_URL", "cache.example.com:6379"),
     ("LIMITS_URL", "memcached://cache.example.com"),
     ("LIMITS_URL", "redis://"),

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from provider.cli.common import json_option, open_services, print_records, record_command
 from provider.core import staff as core_staff
+from provider.core.account_limits import account_names
+from provider.core.accounts import Account
 from provider.core.audit import Action, Fields
 from provider.core.staff import ROLES, Staff
 from provider.errors import Conflict
@@ -28,13 +30,19 @@ def staff() -> None:
 @staff.command()
 @email_argument
 @click.option("--role", required=True, type=click.Choice(ROLES))
+@click.option("--account", "accounts", metavar="NAME", multiple=True, help="See only this account.")
 @password_option
-def create(email: str, role: str, password_stdin: bool) -> None:
-    """Add a staff member; asks for the password unless --password-stdin is given."""
+def create(email: str, role: str, accounts: tuple[str, ...], password_stdin: bool) -> None:
+    """Add a staff member; asks for the password unless --password-stdin is given.
+
+    Repeat --account for several accounts; without it the person sees all.
+    """
     password = _read_password(password_stdin)
     with open_services() as services, services.db.writing() as session:
-        person = Staff.create(session, email, password, role, services.now())
-        _record(session, services, Action.STAFF_CREATED, person, after={"role": role})
+        account_ids = _account_ids(session, accounts) or None
+        person = Staff.create(session, email, password, role, services.now(), account_ids)
+        after = {"role": role, "accounts": account_names(session, account_ids)}
+        _record(session, services, Action.STAFF_CREATED, person, after=after)
     click.echo(f"{person.email} can sign in as {role}.")
 
 
@@ -45,8 +53,18 @@ def list_(as_json: bool) -> None:
     names = ("email", "role", "created_at", "disabled_at")
     with open_services() as services, services.db.reading() as session:
         people = session.scalars(select(Staff).order_by(Staff.email)).all()
-    records = [{name: getattr(person, name) for name in names} for person in people]
-    columns = {"E-mail": "email", "Role": "role", "Since": "created_at", "Disabled": "disabled_at"}
+        records = [
+            {name: getattr(person, name) for name in names}
+            | {"accounts": account_names(session, person.account_ids)}
+            for person in people
+        ]
+    columns = {
+        "E-mail": "email",
+        "Role": "role",
+        "Accounts": "accounts",
+        "Since": "created_at",
+        "Disabled": "disabled_at",
+    }
     print_records(records, columns, as_json=as_json)
 
 
@@ -75,6 +93,30 @@ def role(email: str, role: str) -> None:
         lambda session, person: core_staff.change_role(session, person, role),
     )
     click.echo(f"{person.email} is {role} from now on, and is signed out everywhere.")
+
+
+@staff.command()
+@email_argument
+@click.argument("accounts", metavar="[ACCOUNT]...", nargs=-1)
+@click.option("--all", "is_all", is_flag=True, help="End the limit.")
+def limit(email: str, accounts: tuple[str, ...], is_all: bool) -> None:
+    """Limit a person to some accounts and end the person's sessions."""
+    if is_all == bool(accounts):
+        raise click.UsageError("Give the names of the accounts, or --all")
+    with open_services() as services, services.db.writing() as session:
+        person = Staff.get_by_email(session, email)
+        before, account_ids = person.account_ids, _account_ids(session, accounts) or None
+        core_staff.limit_accounts(session, person, account_ids)
+        _record(
+            session,
+            services,
+            Action.STAFF_ACCOUNTS_CHANGED,
+            person,
+            before={"accounts": account_names(session, before)},
+            after={"accounts": account_names(session, account_ids)},
+        )
+    seen = "all accounts" if is_all else ", ".join(accounts)
+    click.echo(f"{person.email} sees {seen} from now on, and is signed out everywhere.")
 
 
 @staff.command()
@@ -110,6 +152,10 @@ def remove_second_step(email: str) -> None:
         core_staff.remove_second_factor(session, person)
         _record(session, services, Action.STAFF_SECOND_STEP_REMOVED, person)
     click.echo(f"{person.email} signs in with the password alone, and is signed out everywhere.")
+
+
+def _account_ids(session: Session, names: tuple[str, ...]) -> list[int]:
+    return sorted({Account.get_by_name(session, name).id for name in names})
 
 
 def _change(email: str, action: Action, change: Callable[[Session, Staff], None]) -> Staff:

@@ -203,6 +203,35 @@ class Settings:
         show=lambda allowed: "allow" if allowed else "",
     )
 
+    openid_issuer: str | None = _setting(
+        "PROVIDER_OPENID_ISSUER",
+        "the OpenID Connect issuer with which the staff sign in; default: none",
+        parsers.parse_openid_issuer,
+        depends_on=("private_callbacks",),
+        show=lambda issuer: issuer or "",
+    )
+    openid_client_id: str | None = _setting(
+        "PROVIDER_OPENID_CLIENT_ID",
+        "the client id that the issuer has given this server",
+        parsers.parse_openid_client_id,
+        depends_on=("openid_issuer",),
+        show=lambda client_id: client_id or "",
+    )
+    openid_client_secret: str | None = _setting(
+        "PROVIDER_OPENID_CLIENT_SECRET",
+        "the secret of this client",
+        parsers.parse_openid_client_secret,
+        depends_on=("openid_issuer",),
+        secret=True,
+        show=lambda secret: "hidden" if secret else "",
+    )
+    openid_label: str = _setting(
+        "PROVIDER_OPENID_LABEL",
+        "the text of the button on the sign-in page",
+        parsers.parse_openid_label,
+        default="Sign in with your company’s account",
+    )
+
     def with_direct_database(self) -> "Settings":
         """Return the settings of a process that must not reach its database through a pooler."""
         return replace(self, database_url=self.database_direct_url or self.database_url)

@@ -18,6 +18,7 @@ DURATION_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w"
 SIZE_UNIT_BYTES = {"MB": 1_000_000, "GB": 1_000_000_000}
 MAX_DURATION = timedelta(days=3650)
 MIN_METRICS_TOKEN_LENGTH = 16  # characters
+MAX_LABEL_LENGTH = 60  # characters of a button
 
 
 def parse_duration(text: str) -> timedelta:
@@ -226,3 +227,42 @@ def mask_passwords(url: str | None) -> str:
     """Mask the password before the host, and secrets in the query."""
     url = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url or "")
     return re.sub(r"(?i)([?&][^=&]*(?:password|secret|key|token)[^=&]*)=[^&]*", r"\1=***", url)
+
+
+def parse_openid_issuer(url: str | None, private_callbacks: bool) -> str | None:
+    if url is None:
+        return None
+    parts = split_url(url)
+    schemes = ("http", "https") if private_callbacks else ("https",)
+    if (
+        not parts
+        or parts.scheme not in schemes
+        or parts.query
+        or parts.fragment
+        or not re.fullmatch(PLAIN_URL_PATTERN, url)
+    ):
+        raise Invalid(
+            "PROVIDER_OPENID_ISSUER should look like https://login.example.com/realm, exactly as "
+            "the issuer writes it"
+        )
+    return url
+
+
+def parse_openid_client_id(client_id: str | None, issuer: str | None) -> str | None:
+    return _require_with_issuer("PROVIDER_OPENID_CLIENT_ID", client_id, issuer)
+
+
+def parse_openid_client_secret(secret: str | None, issuer: str | None) -> str | None:
+    return _require_with_issuer("PROVIDER_OPENID_CLIENT_SECRET", secret, issuer)
+
+
+def _require_with_issuer(name: str, value: str | None, issuer: str | None) -> str | None:
+    if (value is None) != (issuer is None):
+        raise Invalid(f"Set PROVIDER_OPENID_ISSUER and {name} together, or neither")
+    return value
+
+
+def parse_openid_label(label: str) -> str:
+    if len(label) > MAX_LABEL_LENGTH:
+        raise Invalid(f"PROVIDER_OPENID_LABEL should have at most {MAX_LABEL_LENGTH} characters")
+    return label

@@ -177,6 +177,7 @@ class Database:
             self._transaction_guard(),
             Session(self._read_engine, expire_on_commit=False) as session,
         ):
+            _prepare_session(session)
             yield session
 
     @contextmanager
@@ -198,6 +199,7 @@ class Database:
         """
         with self._transaction_guard(), self._transaction(separate_commit) as session:
             session.info.update(self.session_info)
+            _prepare_session(session)
             yield session
         self._notify_listeners(session.info)
 
@@ -287,6 +289,16 @@ class _TransactionGuard:
         self._thread_state.open = False
         if error:
             _raise_translated(error)
+
+
+# The functions that get each new session of any database: the console limits its sessions to the
+# accounts of the member of staff.
+session_listeners: list[Callable[[Session], None]] = []
+
+
+def _prepare_session(session: Session) -> None:
+    for listener in session_listeners:
+        listener(session)
 
 
 def _call_listeners(listeners: list[CommitListener], names: set[str]) -> None:

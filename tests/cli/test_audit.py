@@ -178,6 +178,13 @@ def staff_role(world: World) -> None:
     world.run("staff", "role", "sam@provider.test", "viewer")
 
 
+def staff_limit(world: World) -> None:
+    factories.create_staff(world.services)
+    factories.create_account(world.services)
+    world.run("staff", "limit", "sam@provider.test", "Groove Tech")
+    world.run("staff", "limit", "sam@provider.test", "--all")
+
+
 def product_import(world: World) -> None:
     (world.folder / "test.yaml").write_text(TEST)
     world.run("product", "import", str(world.folder / "test.yaml"), "--publish")
@@ -337,6 +344,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     ),
     "staff enable": (staff_enable, [Action.STAFF_DISABLED, Action.STAFF_ENABLED]),
     "staff password": (staff_password, [Action.STAFF_PASSWORD_CHANGED]),
+    "staff limit": (staff_limit, [Action.STAFF_ACCOUNTS_CHANGED] * 2),
     "staff role": (staff_role, [Action.STAFF_ROLE_CHANGED]),
     "product import": (product_import, [Action.PRODUCT_IMPORTED, Action.PRODUCT_PUBLISHED]),
     "product publish": (product_publish, [Action.PRODUCT_PUBLISHED]),

@@ -521,6 +521,23 @@ def test_staff_are_created_listed_and_disabled(run: Run, services: Services) -> 
     assert "already" in error_message(run("staff", "disable", "sam@provider.test", code=1))
 
 
+def test_staff_are_limited_to_accounts_and_the_limit_is_ended(run: Run) -> None:
+    create_account(run)
+    words = ("staff", "create", "sam@provider.test", "--role", "viewer", "--password-stdin")
+    run(*words, "--account", "Groove Tech", stdin="correct horse battery")
+    assert parse_json(run("staff", "list", "--json"))[0]["accounts"] == ["Groove Tech"]
+    assert "is owner" not in run("staff", "role", "sam@provider.test", "owner", code=1).stdout
+    run("staff", "limit", "sam@provider.test", "--all")
+    assert parse_json(run("staff", "list", "--json"))[0]["accounts"] is None
+    run("staff", "limit", "sam@provider.test", "Groove Tech")
+    assert parse_json(run("staff", "list", "--json"))[0]["accounts"] == ["Groove Tech"]
+    assert "no account" in error_message(
+        run("staff", "limit", "sam@provider.test", "Nobody", code=1)
+    )
+    for extra in ([], ["Groove Tech", "--all"]):
+        run("staff", "limit", "sam@provider.test", *extra, code=2)
+
+
 @pytest.mark.parametrize(
     ("email", "password", "reason"),
     [

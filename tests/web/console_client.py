@@ -22,12 +22,24 @@ class ConsoleClient:
 
     @classmethod
     def signed_in(
-        cls, services: Services, client: FlaskClient, role: str = "operator"
+        cls,
+        services: Services,
+        client: FlaskClient,
+        role: str = "operator",
+        account_ids: list[int] | None = None,
     ) -> "ConsoleClient":
         """Create a member of staff and a session; skips the slow password check."""
         email = f"{role}@provider.test"
         with services.db.writing() as session:
-            session.add(Staff(email=email, role=role, password_hash="-", created_at=services.now()))
+            session.add(
+                Staff(
+                    email=email,
+                    role=role,
+                    password_hash="-",
+                    created_at=services.now(),
+                    account_ids=account_ids,
+                )
+            )
             session.flush()
             client.set_cookie(
                 "staff", complete_sign_in(session, email, "127.0.0.1", services.now())

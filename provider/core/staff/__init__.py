@@ -1,13 +1,25 @@
 """Staff accounts, their permissions, and signing in to the console."""
 
+from provider.core.staff.challenge import CHALLENGE_LIFETIME, create_challenge, use_challenge
 from provider.core.staff.changes import (
     change_password,
     change_role,
     disable,
     enable,
+    limit_accounts,
     require_other_owner,
 )
 from provider.core.staff.member import Staff
+from provider.core.staff.passkey import (
+    Passkey,
+    RelyingParty,
+    challenge_of,
+    list_passkeys,
+    owner_of,
+    read_answer,
+    remove_all_passkeys,
+    remove_passkey,
+)
 from provider.core.staff.passwords import MIN_PASSWORD_LENGTH, verify_password
 from provider.core.staff.permissions import (
     OWNER,
@@ -56,6 +68,7 @@ from provider.core.staff.staff_link import (
 from provider.core.staff.throttle import KNOWN_ORIGIN_LIFETIME, SignInAttempt, SignInThrottled
 
 __all__ = [
+    "CHALLENGE_LIFETIME",
     "INVITATION",
     "KNOWN_ORIGIN_LIFETIME",
     "MIN_PASSWORD_LENGTH",
@@ -69,7 +82,9 @@ __all__ = [
     "STAFF_SESSION_LIFETIME",
     "STAFF_TOPICS",
     "WRONG_CODE_MESSAGE",
+    "Passkey",
     "Permission",
+    "RelyingParty",
     "SavedView",
     "SignInAttempt",
     "SignInThrottled",
@@ -79,29 +94,38 @@ __all__ = [
     "accept_invitation",
     "begin_second_step",
     "begin_set_up",
+    "challenge_of",
     "change_password",
     "change_role",
     "complete_second_step",
     "complete_sign_in",
     "confirm_set_up",
     "count_recovery_codes",
+    "create_challenge",
     "disable",
     "enable",
     "find_link",
     "forget_sign_in_attempts",
     "has_second_factor",
     "invite",
+    "limit_accounts",
+    "list_passkeys",
     "list_views",
     "open_invitations",
+    "owner_of",
+    "read_answer",
     "record_failed_sign_in",
     "record_throttled_sign_in",
     "register_sign_in_attempt",
     "remember_sign_in",
+    "remove_all_passkeys",
+    "remove_passkey",
     "remove_second_factor",
     "renew_recovery_codes",
     "require_other_owner",
     "reset_password",
     "send_reset",
     "sign_in_slot",
+    "use_challenge",
     "verify_password",
 ]

@@ -23,10 +23,17 @@ def change_password(session: Session, staff: Staff, password: str) -> None:
 
 def change_role(session: Session, staff: Staff, role: str) -> None:
     """Give another role; Invalid for an unknown one, Conflict for the present one."""
-    require_role(role)
+    require_role(role, staff.account_ids)
     if staff.role == role:
         raise Conflict(f"{staff.email} is {role} already")
     staff.role = role
+    StaffSession.end_all(session, staff)
+
+
+def limit_accounts(session: Session, staff: Staff, account_ids: list[int] | None) -> None:
+    """Limit a person to some accounts; None ends the limit. Invalid for an owner."""
+    require_role(staff.role, account_ids)
+    staff.account_ids = account_ids
     StaffSession.end_all(session, staff)
 
 

@@ -3,18 +3,27 @@
 import re
 from datetime import datetime
 
-from sqlalchemy import String, select
+from sqlalchemy import JSON, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.email_address import mend_address
 from provider.core.staff.passwords import hash_password
-from provider.core.staff.permissions import ROLE_PERMISSIONS, ROLES, Permission
+from provider.core.staff.permissions import (
+    INSTANCE_PERMISSIONS,
+    OWNER,
+    ROLE_PERMISSIONS,
+    ROLES,
+    Permission,
+)
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base, acquire_advisory_lock
 
 
 class Staff(Base):
-    """A person who may sign in to the console. `role` is one of ROLES."""
+    """A person who may sign in to the console. `role` is one of ROLES.
+
+    `account_ids` are the accounts that the person is limited to; None is no limit.
+    """
 
     __tablename__ = "staff"
 
@@ -24,22 +33,35 @@ class Staff(Base):
     password_hash: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
+    account_ids: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
 
     @classmethod
     def create(
-        cls, session: Session, email: str, password: str, role: str, now: datetime
+        cls,
+        session: Session,
+        email: str,
+        password: str,
+        role: str,
+        now: datetime,
+        account_ids: list[int] | None = None,
     ) -> "Staff":
         """Add a member of staff.
 
         Raises Invalid for a wrong value and Conflict for an e-mail address that is already used.
         """
         email = read_email(email)
-        require_role(role)
+        require_role(role, account_ids)
         password_hash = hash_password(password, email)
         acquire_advisory_lock(session, "staff")
         if session.scalar(select(cls.id).where(cls.email == email)):
             raise Conflict(f"{email} is on the staff already")
-        staff = cls(email=email, role=role, password_hash=password_hash, created_at=now)
+        staff = cls(
+            email=email,
+            role=role,
+            password_hash=password_hash,
+            created_at=now,
+            account_ids=account_ids,
+        )
         session.add(staff)
         return staff
 
@@ -54,8 +76,12 @@ class Staff(Base):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """The permissions of the role; none for a role that this program does not know."""
-        return ROLE_PERMISSIONS.get(self.role, frozenset())
+        """The permissions of the role; none for a role that this program does not know.
+
+        A person who is limited to some accounts has none that concerns all accounts.
+        """
+        permissions = ROLE_PERMISSIONS.get(self.role, frozenset())
+        return permissions if self.account_ids is None else permissions - INSTANCE_PERMISSIONS
 
 
 def read_email(text: str) -> str:
@@ -66,7 +92,9 @@ def read_email(text: str) -> str:
     return email
 
 
-def require_role(role: str) -> None:
-    """Raise Invalid for an unknown role."""
+def require_role(role: str, account_ids: list[int] | None) -> None:
+    """Raise Invalid for an unknown role, and for an owner who is limited to some accounts."""
     if role not in ROLES:
         raise Invalid(f"The role should be one of {', '.join(ROLES)}")
+    if role == OWNER and account_ids is not None:
+        raise Invalid("An owner sees all accounts: choose all accounts, or another role")

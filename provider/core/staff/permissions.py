@@ -22,7 +22,8 @@ class Permission(Enum):
     DECIDE_CHECKS = "decide checks, or see a candidate’s details"
     EDIT_PRODUCTS = "publish or archive products"
     MANAGE_DELIVERIES = "send deliveries again"
-    MANAGE_ACCOUNTS = "create accounts, or change them"
+    MANAGE_ACCOUNTS = "change accounts"
+    CREATE_ACCOUNTS = "create accounts"
     MANAGE_STAFF = "invite colleagues, or change their roles"
     MANAGE_OWNERS = "make somebody an owner, or change an owner"
 
@@ -61,6 +62,15 @@ ROLE_PERMISSIONS: Mapping[str, frozenset[Permission]] = {
     },
     "viewer": _VIEWER,
 }
+# What a person who is limited to some accounts may not do: it concerns all accounts.
+INSTANCE_PERMISSIONS = frozenset(
+    {
+        Permission.CREATE_ACCOUNTS,
+        Permission.EDIT_PRODUCTS,
+        Permission.MANAGE_STAFF,
+        Permission.MANAGE_OWNERS,
+    }
+)
 ROLES = tuple(ROLE_PERMISSIONS)
 OWNER = "owner"
 # The work of each role, for those who choose one.

@@ -71,8 +71,10 @@ class SavedView(Base):
         if not 0 < len(name) <= MAX_NAME_LENGTH or not name.isprintable():
             raise Invalid("The name should have 1 to %(max)s characters", max=MAX_NAME_LENGTH)
         # `id` is None for a new view, and no stored row has it.
-        same_name = select(SavedView.id).where(
-            SavedView.staff_id == self.staff.id, SavedView.name == name, SavedView.id != self.id
+        # The table, not the model: a view of an account that the person lost keeps its name.
+        views = SavedView.__table__.c
+        same_name = select(views.id).where(
+            views.staff_id == self.staff.id, views.name == name, views.id != self.id
         )
         if session.scalar(same_name):
             raise Conflict("You have a view with this name already: choose another name")

@@ -123,8 +123,11 @@ def complete_sign_in(
     device_token: str = "",
     verified_hash: str | None = None,
     user_agent: str = "",
+    method: str = "",
 ) -> str:
     """Create a session after every factor was verified. Returns the value of the cookie.
+
+    `method` is for the audit log, where it is not the password.
 
     Raises Unauthorized if the password was changed or the person disabled meanwhile.
     """
@@ -132,7 +135,7 @@ def complete_sign_in(
     email = staff.email
     throttle.forget_attempts(session, email, ip_address, device_token, now)
     session.execute(delete(StaffSession).where(StaffSession.expires_at < now))
-    origin = {"ip_address": ip_address}
+    origin = {"ip_address": ip_address, **({"method": method} if method else {})}
     audit.record(session, email, Action.STAFF_SIGNED_IN, f"staff:{email}", now=now, after=origin)
     return _create_session(session, staff, now, ip_address, user_agent)
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ForeignKey, LargeBinary, String, func, select
+from sqlalchemy import JSON, ForeignKey, LargeBinary, String, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider import outbox
@@ -25,8 +25,8 @@ GONE_MESSAGE = "This link has been used or is too old. Ask for a new one"
 class StaffLink(Base):
     """A link that was sent to one e-mail address and works once.
 
-    An invitation has a role, a reset has a person. The token is encrypted, because the e-mail is
-    rendered later; its digest finds the row.
+    An invitation has a role and perhaps a limit to accounts, a reset has a person. The token is
+    encrypted, because the e-mail is rendered later; its digest finds the row.
     """
 
     __tablename__ = "staff_links"
@@ -38,6 +38,7 @@ class StaffLink(Base):
     purpose: Mapped[str] = mapped_column(String(10))
     email: Mapped[str] = mapped_column(String(254), index=True)
     role: Mapped[str | None] = mapped_column(String(20))
+    account_ids: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     staff_id: Mapped[int | None] = mapped_column(ForeignKey("staff.id"))
     sender: Mapped[str] = mapped_column(String(300), default="")  # who invited; an audit actor
     digest: Mapped[bytes] = mapped_column(LargeBinary(32), unique=True)
@@ -55,20 +56,27 @@ class StaffLink(Base):
 
 
 def invite(
-    session: Session, secret_box: SecretBox, email: str, role: str, sender: str, now: datetime
+    session: Session,
+    secret_box: SecretBox,
+    email: str,
+    role: str,
+    sender: str,
+    now: datetime,
+    account_ids: list[int] | None = None,
 ) -> StaffLink:
     """Send an invitation; an earlier one to the same address ends.
 
     Invalid for a wrong address or role, Conflict for a member of the staff.
     """
     email = read_email(email)
-    require_role(role)
+    require_role(role, account_ids)
     if session.scalar(select(Staff.id).where(Staff.email == email)) is not None:
         raise Conflict(f"{email} is on the staff already")
     for link in open_invitations(session, now):
         if link.email == email:
             link.ended_at = now
-    return _send(session, secret_box, INVITATION, email, now, role=role, sender=sender)
+    columns = {"role": role, "sender": sender, "account_ids": account_ids}
+    return _send(session, secret_box, INVITATION, email, now, **columns)
 
 
 def send_reset(
@@ -107,7 +115,7 @@ def find_link(
 def accept_invitation(session: Session, link: StaffLink, password: str, now: datetime) -> Staff:
     """Add the invited person to the staff; Invalid for a weak password."""
     assert link.role
-    staff = Staff.create(session, link.email, password, link.role, now)
+    staff = Staff.create(session, link.email, password, link.role, now, link.account_ids)
     link.ended_at = now
     return staff
 

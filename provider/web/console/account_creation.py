@@ -38,14 +38,14 @@ FIRST_SETTINGS = ("timezone", "expire_after", "sandbox")
 
 
 @routes.get("/new")
-@requires(Permission.MANAGE_ACCOUNTS)
+@requires(Permission.CREATE_ACCOUNTS)
 def choose() -> Response:
     """Ask for the ATS, then for what an account of this ATS needs."""
     return _render_form(read_filter_value("ats", ADAPTERS))
 
 
 @routes.post("/new")
-@requires(Permission.MANAGE_ACCOUNTS)
+@requires(Permission.CREATE_ACCOUNTS)
 def create() -> Response:
     """Create the account, and show its token once."""
     services, form = current_services(), request.form

@@ -7,17 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from flask import current_app, g, redirect, request, url_for
+from flask import current_app, g, has_request_context, redirect, request, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.core import audit
+from provider.core.account_limits import limit_to_accounts
 from provider.core.audit import Action, Fields
 from provider.core.staff import Permission, StaffSession
 from provider.errors import Unauthorized
 from provider.outbox import PARKED, Message, is_in_state
 from provider.services import Services, current_services
+from provider.storage.database import session_listeners
 
 SIGN_IN_ENDPOINT = "console.sign_in.sign_in"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -29,9 +31,13 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class CurrentStaff:
-    """The member of staff behind a request; `parked_count` is shown in the navigation."""
+    """The member of staff behind a request; `parked_count` is shown in the navigation.
+
+    `account_ids` are the accounts that the person is limited to; None is no limit.
+    """
 
     email: str
+    account_ids: tuple[int, ...] | None
     permissions: frozenset[Permission]
     parked_count: int
 
@@ -75,6 +81,16 @@ def authenticate() -> Response | None:
         if not may(permission):
             raise Unauthorized(f"Your role may not {permission.value}. Ask an administrator")
     return None
+
+
+def limit_session(session: Session) -> None:
+    """Hide from a request's session the accounts that its member of staff may not see."""
+    staff = g.get("current_staff") if has_request_context() else None
+    if staff and staff.account_ids is not None:
+        limit_to_accounts(session, staff.account_ids)
+
+
+session_listeners.append(limit_session)
 
 
 def current_staff() -> CurrentStaff:
@@ -130,7 +146,10 @@ def _find_current_staff(services: Services) -> CurrentStaff | None:
         if staff_session is None:
             return None
         staff = staff_session.staff
-        return CurrentStaff(staff.email, staff.permissions, _count_parked(session))
+        account_ids = None if staff.account_ids is None else tuple(staff.account_ids)
+        if account_ids is not None:
+            limit_to_accounts(session, account_ids)
+        return CurrentStaff(staff.email, account_ids, staff.permissions, _count_parked(session))
 
 
 def _count_parked(session: Session) -> int:

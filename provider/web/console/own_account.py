@@ -1,4 +1,4 @@
-"""The page of the person who is signed in: password, second step, and sessions."""
+"""The page of the person who is signed in: password, second step, passkeys, and sessions."""
 
 import io
 
@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from provider.core.audit import Action
 from provider.core.staff import (
     MIN_PASSWORD_LENGTH,
+    RelyingParty,
     Staff,
     StaffSession,
     begin_set_up,
@@ -20,6 +21,7 @@ from provider.core.staff import (
     count_recovery_codes,
     forget_sign_in_attempts,
     has_second_factor,
+    list_passkeys,
     register_sign_in_attempt,
     remove_second_factor,
     renew_recovery_codes,
@@ -43,7 +45,7 @@ routes = Blueprint("own_account", __name__, url_prefix="/me")
 @routes.get("/")
 @requires()
 def detail() -> Response:
-    return _render_page()
+    return render_page()
 
 
 @routes.post("/password")
@@ -51,16 +53,16 @@ def detail() -> Response:
 def set_password() -> Response:
     """Change the password, and sign out everywhere: also here."""
     try:
-        _require_password()
+        require_password()
         password = request.form.get("new", "")
         if password != request.form.get("repeated", ""):
             raise Invalid("The two new passwords differ: type the same one twice")
         with current_services().db.writing() as session:
-            staff = _find_self(session)
+            staff = find_self(session)
             change_password(session, staff, password)
-            record_act(session, Action.STAFF_PASSWORD_CHANGED, _subject())
+            record_act(session, Action.STAFF_PASSWORD_CHANGED, subject())
     except ProviderError as error:
-        return _render_page(password_problem=str(error))
+        return render_page(password_problem=str(error))
     flash("Your password is changed. Sign in with it.", "success")
     return redirect(url_for("console.sign_in.sign_in"))
 
@@ -77,11 +79,11 @@ def set_up_second_step() -> Response:
             codes = confirm_set_up(
                 session,
                 services.secret_box,
-                _find_self(session),
+                find_self(session),
                 request.form.get("code", ""),
                 services.now(),
             )
-            record_act(session, Action.STAFF_SECOND_STEP_ADDED, _subject())
+            record_act(session, Action.STAFF_SECOND_STEP_ADDED, subject())
     except Invalid as error:
         return _render_set_up(str(error))
     return _render_codes(codes, is_new=True)
@@ -91,16 +93,16 @@ def set_up_second_step() -> Response:
 @requires()
 def renew_codes() -> Response:
     try:
-        _require_password()
+        require_password()
     except ProviderError as error:
-        return _render_page(factor_problem=str(error))
+        return render_page(factor_problem=str(error))
     services = current_services()
     with services.db.writing() as session:
-        staff = _find_self(session)
+        staff = find_self(session)
         if not has_second_factor(session, staff):
             raise NotFound("The second step is not set up")
         codes = renew_recovery_codes(session, services.secret_box, staff)
-        record_act(session, Action.STAFF_RECOVERY_CODES_RENEWED, _subject())
+        record_act(session, Action.STAFF_RECOVERY_CODES_RENEWED, subject())
     return _render_codes(codes, is_new=False)
 
 
@@ -108,12 +110,12 @@ def renew_codes() -> Response:
 @requires()
 def remove_second_step() -> Response:
     try:
-        _require_password()
+        require_password()
     except ProviderError as error:
-        return _render_page(factor_problem=str(error))
+        return render_page(factor_problem=str(error))
     with current_services().db.writing() as session:
-        remove_second_factor(session, _find_self(session))
-        record_act(session, Action.STAFF_SECOND_STEP_REMOVED, _subject())
+        remove_second_factor(session, find_self(session))
+        record_act(session, Action.STAFF_SECOND_STEP_REMOVED, subject())
     flash("The second step is switched off. Sign in again.", "success")
     return redirect(url_for("console.sign_in.sign_in"))
 
@@ -124,21 +126,21 @@ def end_session(number: int) -> Response:
     """End one of the person's sessions."""
     with current_services().db.writing() as session:
         staff_session = session.get(StaffSession, number)
-        if staff_session is None or staff_session.staff_id != _find_self(session).id:
+        if staff_session is None or staff_session.staff_id != find_self(session).id:
             raise NotFound("This session has ended already")
         if staff_session.id == _present_id(session):
             raise Conflict("This is the session of this browser: sign out instead")
         session.delete(staff_session)
-        record_act(session, Action.STAFF_SESSION_ENDED, _subject())
+        record_act(session, Action.STAFF_SESSION_ENDED, subject())
     flash("The session is ended.", "success")
     return redirect(url_for("console.own_account.detail"))
 
 
-def _subject() -> str:
+def subject() -> str:
     return f"staff:{current_staff().email}"
 
 
-def _find_self(session: Session) -> Staff:
+def find_self(session: Session) -> Staff:
     return session.scalars(select(Staff).where(Staff.email == current_staff().email)).one()
 
 
@@ -150,7 +152,7 @@ def _present_id(session: Session) -> int | None:
     return staff_session.id if staff_session else None
 
 
-def _require_password() -> None:
+def require_password() -> None:
     """Raise Unauthorized unless the form has the present password; attempts are limited.
 
     A browser that was left open must not be enough to change how its person signs in.
@@ -167,11 +169,13 @@ def _require_password() -> None:
         forget_sign_in_attempts(session, current_staff().email, client_address(), services.now())
 
 
-def _render_page(password_problem: str = "", factor_problem: str = "") -> Response:
+def render_page(
+    password_problem: str = "", factor_problem: str = "", passkey_problem: str = ""
+) -> Response:
     services = current_services()
     now = services.now()
     with services.db.reading() as session:
-        staff = _find_self(session)
+        staff = find_self(session)
         page = render_template(
             "console/own_account.html",
             staff=staff,
@@ -183,14 +187,18 @@ def _render_page(password_problem: str = "", factor_problem: str = "") -> Respon
             min_length=MIN_PASSWORD_LENGTH,
             password_problem=password_problem,
             factor_problem=factor_problem,
+            passkey_problem=passkey_problem,
+            passkeys=list_passkeys(session, staff),
+            may_add_passkeys=RelyingParty(services.settings.base_url).is_usable,
         )
-    return make_response(page, 400 if password_problem or factor_problem else 200)
+    is_refused = password_problem or factor_problem or passkey_problem
+    return make_response(page, 400 if is_refused else 200)
 
 
 def _render_set_up(problem: str = "") -> Response:
     services = current_services()
     with services.db.writing() as session:
-        staff = _find_self(session)
+        staff = find_self(session)
         if has_second_factor(session, staff):
             return redirect(url_for("console.own_account.detail"))
         address = begin_set_up(session, services.secret_box, staff)

@@ -4,6 +4,7 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from werkzeug.wrappers import Response
 
 from provider.core import audit
+from provider.core.account_limits import account_names
 from provider.core.audit import Action
 from provider.core.staff import (
     INVITATION,
@@ -84,7 +85,10 @@ def join(token: str) -> Response:
                 Action.STAFF_CREATED,
                 f"staff:{staff.email}",
                 now=now,
-                after={"role": staff.role},
+                after={
+                    "role": staff.role,
+                    "accounts": account_names(session, staff.account_ids),
+                },
             )
     except Invalid as error:
         return _render_form(token, INVITATION, str(error))

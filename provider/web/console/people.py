@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from provider.core.account_limits import account_names, list_accounts, read_account_ids
 from provider.core.audit import Action
 from provider.core.staff import (
     OWNER,
@@ -19,7 +20,10 @@ from provider.core.staff import (
     enable,
     has_second_factor,
     invite,
+    limit_accounts,
+    list_passkeys,
     open_invitations,
+    remove_all_passkeys,
     remove_second_factor,
     require_other_owner,
 )
@@ -44,11 +48,18 @@ def send_invitation() -> Response:
     try:
         _require_owner_for(role)
         with services.db.writing() as session:
+            account_ids = _read_account_ids(session)
             link = invite(
-                session, services.secret_box, email, role, current_staff().email, services.now()
+                session,
+                services.secret_box,
+                email,
+                role,
+                current_staff().email,
+                services.now(),
+                account_ids,
             )
-            subject = f"staff:{link.email}"
-            record_act(session, Action.STAFF_INVITED, subject, after={"role": role})
+            after = {"role": role, "accounts": account_names(session, account_ids)}
+            record_act(session, Action.STAFF_INVITED, f"staff:{link.email}", after=after)
     except (Invalid, Conflict) as error:
         return _render_page(str(error))
     flash(f"{link.email} gets an e-mail with a link that works for seven days.", "success")
@@ -99,7 +110,31 @@ def set_role(number: int) -> Response:
     return _change(number, change)
 
 
-@routes.post("/<int:number>/<any(disable, enable, 'end-sessions', 'remove-second-step'):act>")
+@routes.post("/<int:number>/accounts")
+@requires(Permission.MANAGE_STAFF)
+def set_accounts(number: int) -> Response:
+    """Limit a person to some accounts, or to none."""
+
+    def change(session: Session, staff: Staff) -> str:
+        before, account_ids = staff.account_ids, _read_account_ids(session)
+        limit_accounts(session, staff, account_ids)
+        record_act(
+            session,
+            Action.STAFF_ACCOUNTS_CHANGED,
+            f"staff:{staff.email}",
+            before={"accounts": account_names(session, before)},
+            after={"accounts": account_names(session, account_ids)},
+        )
+        count = "all accounts" if account_ids is None else "the chosen accounts only"
+        return f"{staff.email} sees {count} from now on, and is signed out everywhere."
+
+    return _change(number, change)
+
+
+@routes.post(
+    "/<int:number>/<any(disable, enable, 'end-sessions', 'remove-second-step', "
+    "'remove-passkeys'):act>"
+)
 @requires(Permission.MANAGE_STAFF)
 def perform(number: int, act: str) -> Response:
     return _change(number, ACTS[act])
@@ -135,11 +170,23 @@ def _remove_second_step(session: Session, staff: Staff) -> str:
     return f"{staff.email} signs in with the password alone, until the second step is set up again."
 
 
+def _remove_passkeys(session: Session, staff: Staff) -> str:
+    """Help a person who has lost a device."""
+    names = [passkey.name for passkey in list_passkeys(session, staff)]
+    if not names:
+        raise Conflict(f"{staff.email} has no passkeys")
+    remove_all_passkeys(session, staff)
+    before = {"names": names}
+    record_act(session, Action.STAFF_PASSKEY_REMOVED, f"staff:{staff.email}", before=before)
+    return f"{staff.email} signs in with the password, until a passkey is added again."
+
+
 ACTS: dict[str, Callable[[Session, Staff], str]] = {
     "disable": _disable,
     "enable": _enable,
     "end-sessions": _end_sessions,
     "remove-second-step": _remove_second_step,
+    "remove-passkeys": _remove_passkeys,
 }
 
 
@@ -171,6 +218,13 @@ def _require_owner_for(role: str) -> None:
         raise Unauthorized(f"Your role may not {Permission.MANAGE_OWNERS.value}. Ask an owner")
 
 
+def _read_account_ids(session: Session) -> list[int] | None:
+    """Return the accounts of the form; None for all. Raises Invalid for none."""
+    if request.form.get("choice", "all") == "all":
+        return None
+    return read_account_ids(session, request.form.getlist("account"))
+
+
 def _role_choices() -> list[tuple[str, str]]:
     return [
         (role, role.capitalize())
@@ -185,7 +239,16 @@ def _render_page(problem: str = "") -> Response:
         people = session.scalars(select(Staff).order_by(Staff.email)).all()
         page = render_template(
             "console/people.html",
-            people=[(person, has_second_factor(session, person)) for person in people],
+            people=[
+                (
+                    person,
+                    has_second_factor(session, person),
+                    account_names(session, person.account_ids),
+                )
+                for person in people
+            ],
+            accounts=list_accounts(session),
+            chosen=request.form.getlist("account"),
             invitations=open_invitations(session, services.now()),
             roles=_role_choices(),
             role_descriptions=ROLE_DESCRIPTIONS,
@@ -201,10 +264,15 @@ def _render_person(number: int, problem: str = "") -> Response:
         staff = session.get(Staff, number)
         if staff is None:
             raise NotFound("There is no such member of the staff")
+        accounts, limits = list_accounts(session), staff.account_ids or ()
         page = render_template(
             "console/person.html",
             person=staff,
+            accounts=accounts,
+            account_names=account_names(session, staff.account_ids),
+            chosen=[account.public_id for account in accounts if account.id in limits],
             has_second_step=has_second_factor(session, staff),
+            passkey_count=len(list_passkeys(session, staff)),
             sessions=StaffSession.list_open(session, staff, services.now()),
             roles=_role_choices(),
             role_descriptions=ROLE_DESCRIPTIONS,

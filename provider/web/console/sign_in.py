@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from flask import Blueprint, make_response, redirect, render_template, request, url_for
 from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
@@ -16,6 +17,7 @@ from provider.core.staff import (
     SLOT_RETRY_SECONDS,
     STAFF_SESSION_LIFETIME,
     WRONG_CODE_MESSAGE,
+    RelyingParty,
     SignInThrottled,
     Staff,
     StaffSession,
@@ -54,12 +56,12 @@ INVALID_CREDENTIALS_MESSAGE = "The e-mail address or the password is wrong"
 def sign_in() -> Response:
     limit_by_address()
     if request.method == "GET":
-        return _render_form()
+        return render_form()
     try:
         with sign_in_slot():
             return _verify_and_sign_in(current_services())
     except Unavailable as error:
-        response = _render_form(str(error), 503)
+        response = render_form(str(error), 503)
         response.headers["Retry-After"] = str(SLOT_RETRY_SECONDS)
         return response
 
@@ -92,7 +94,7 @@ def sign_out() -> Response:
         )
         record_act(session, Action.STAFF_SIGNED_OUT, f"staff:{current_staff().email}")
     response = redirect(url_for("console.sign_in.sign_in"))
-    _set_cookie(services, response, cookie_name(services), "", timedelta(0))
+    set_cookie(services, response, cookie_name(services), "", timedelta(0))
     return response
 
 
@@ -105,26 +107,44 @@ def _verify_and_sign_in(services: Services) -> Response:
     except SignInThrottled as error:
         with services.db.writing() as session:
             record_throttled_sign_in(session, error, email, ip_address, now)
-        return _render_form(str(error), 429)
+        return render_form(str(error), 429)
     if not verify_password(password_hash, request.form.get("password", "")):
         with services.db.writing() as session:
             record_failed_sign_in(session, email, ip_address, now)
-        return _render_form(INVALID_CREDENTIALS_MESSAGE, 403)
+        return render_form(INVALID_CREDENTIALS_MESSAGE, 403)
     with services.db.writing() as session:
         if has_second_factor(session, Staff.get_by_email(session, email)):
             token = begin_second_step(session, email, ip_address, now, verified_hash=password_hash)
             return _second_step_response(services, token)
-        token = complete_sign_in(
-            session,
-            email,
-            ip_address,
-            now,
-            device_token=device_token,
-            verified_hash=password_hash,
-            user_agent=_user_agent(),
-        )
-        device_token = remember_sign_in(session, email, ip_address, now, device_token)
-    return _sign_in_response(services, token, device_token)
+        return complete(session, email, verified_hash=password_hash)
+
+
+def complete(
+    session: Session,
+    email: str,
+    method: str = "",
+    *,
+    verified_hash: str | None = None,
+    target: str = "",
+) -> Response:
+    """Sign a person in whose every factor was verified, and go to the target or the form's page.
+
+    Raises Unauthorized as `complete_sign_in`.
+    """
+    services, ip_address = current_services(), client_address()
+    device_token = request.cookies.get(_device_cookie_name(services), "")
+    token = complete_sign_in(
+        session,
+        email,
+        ip_address,
+        services.now(),
+        device_token=device_token,
+        verified_hash=verified_hash,
+        user_agent=_user_agent(),
+        method=method,
+    )
+    device_token = remember_sign_in(session, email, ip_address, services.now(), device_token)
+    return _sign_in_response(services, token, device_token, target)
 
 
 def _verify_code(services: Services, token: str) -> Response:
@@ -172,7 +192,8 @@ def safe_redirect_target(url: str) -> str:
     return url_for("console.home.overview")
 
 
-def _render_form(problem: str = "", status_code: int = 200) -> Response:
+def render_form(problem: str = "", status_code: int = 200) -> Response:
+    settings = current_services().settings
     with current_services().db.reading() as session:
         has_no_staff = session.scalar(select(Staff.id).limit(1)) is None
     page = render_template(
@@ -181,6 +202,8 @@ def _render_form(problem: str = "", status_code: int = 200) -> Response:
         has_no_staff=has_no_staff,
         email=request.form.get("email", ""),
         next=request.values.get("next", ""),
+        openid_label=settings.openid_label if settings.openid_issuer else "",
+        has_passkeys=RelyingParty(settings.base_url).is_usable,
     )
     return make_response(page, status_code)
 
@@ -195,24 +218,31 @@ def _render_code_form(problem: str = "", status_code: int = 200) -> Response:
 def _second_step_response(services: Services, token: str) -> Response:
     target = safe_redirect_target(request.form.get("next", ""))
     response = redirect(url_for("console.sign_in.second_step", next=target))
-    _set_cookie(services, response, cookie_name(services), token, SECOND_STEP_LIFETIME)
+    set_cookie(services, response, cookie_name(services), token, SECOND_STEP_LIFETIME)
     return response
 
 
-def _sign_in_response(services: Services, token: str, device_token: str) -> Response:
-    response = redirect(safe_redirect_target(request.form.get("next", "")))
-    _set_cookie(services, response, cookie_name(services), token, STAFF_SESSION_LIFETIME)
+def _sign_in_response(
+    services: Services, token: str, device_token: str, target: str = ""
+) -> Response:
+    response = redirect(safe_redirect_target(target or request.form.get("next", "")))
+    set_cookie(services, response, cookie_name(services), token, STAFF_SESSION_LIFETIME)
     # Signing out keeps it: it opens nothing, and saves the person from the limits on strangers.
     device_cookie = _device_cookie_name(services)
-    _set_cookie(services, response, device_cookie, device_token, KNOWN_ORIGIN_LIFETIME)
+    set_cookie(services, response, device_cookie, device_token, KNOWN_ORIGIN_LIFETIME)
     return response
+
+
+def browser_cookie_name(services: Services) -> str:
+    """Return the name of the cookie that binds a challenge to the browser that asked for it."""
+    return "__Host-sign-in" if services.settings.is_https else "sign-in"
 
 
 def _device_cookie_name(services: Services) -> str:
     return "__Host-device" if services.settings.is_https else "device"
 
 
-def _set_cookie(
+def set_cookie(
     services: Services, response: Response, name: str, value: str, max_age: timedelta
 ) -> None:
     response.set_cookie(

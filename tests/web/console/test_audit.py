@@ -35,6 +35,7 @@ from provider.web.console import pagination
 from tests import check_factories, factories, interview_factories
 from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
+from tests.passkeys import HOST, ME, PRESENT, Device, PasskeyClient, store_passkey
 from tests.pictures import make_png
 from tests.second_step import set_up_second_step
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
@@ -409,6 +410,13 @@ def change_colleague(act: str, **form: str) -> Act:
     return perform
 
 
+def limit_colleague(services: Services, console: ConsoleClient) -> str:
+    account_id, _ = factories.create_account(services, "Limit Ltd")
+    with services.db.reading() as session:
+        account = session.get_one(Account, account_id).public_id
+    return change_colleague("accounts", choice="only", account=account)(services, console)
+
+
 def enable_colleague(services: Services, console: ConsoleClient) -> str:
     number = create_colleague(services)
     with services.db.writing() as session:
@@ -541,6 +549,52 @@ def waiting_for_code(services: Services, console: ConsoleClient) -> list[str]:
     return codes
 
 
+def sign_in_with_passkey(services: Services, console: ConsoleClient) -> str:
+    factories.create_staff(services)
+    device, browser = Device(), PasskeyClient(services)
+    store_passkey(services, device)
+    succeed(browser.finish(device.get(browser.begin())))
+    return "staff:sam@provider.test"
+
+
+def fail_passkey(services: Services, console: ConsoleClient) -> str:
+    factories.create_staff(services)
+    device, browser = Device(), PasskeyClient(services)
+    store_passkey(services, device)
+    device.flags = PRESENT
+    assert browser.finish(device.get(browser.begin())).status_code == 403
+    return "staff:sam@provider.test"
+
+
+def add_passkey(services: Services, console: ConsoleClient) -> str:
+    set_own_password(services)
+    assert passkey_browser(services, console).add(Device(), OLD_PASSWORD).status_code == 302
+    return f"staff:{ADMIN}"
+
+
+def remove_passkey(services: Services, console: ConsoleClient) -> str:
+    set_own_password(services)
+    number = store_passkey(services, Device(), ADMIN)
+    browser = passkey_browser(services, console)
+    succeed(browser.post(f"{ME}passkeys/{number}/remove", ME, password=OLD_PASSWORD))
+    return f"staff:{ADMIN}"
+
+
+def passkey_browser(services: Services, console: ConsoleClient) -> PasskeyClient:
+    """Return a browser behind https with the session of the console's."""
+    browser, cookie = PasskeyClient(services), console.client.get_cookie("staff")
+    assert cookie
+    browser.client.set_cookie("__Host-staff", cookie.value, domain=HOST)
+    return browser
+
+
+def remove_passkeys_of_colleague(services: Services, console: ConsoleClient) -> str:
+    number = create_colleague(services)
+    store_passkey(services, Device(), COLLEAGUE)
+    succeed(console.submit(f"/console/staff/{number}/remove-passkeys"))
+    return f"staff:{COLLEAGUE}"
+
+
 def sign_out(services: Services, console: ConsoleClient) -> str:
     succeed(console.submit("/console/sign-out"))
     return f"staff:{ADMIN}"
@@ -610,14 +664,25 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "own_account.renew_codes": {Action.STAFF_RECOVERY_CODES_RENEWED: renew_recovery_codes},
     "own_account.remove_second_step": {Action.STAFF_SECOND_STEP_REMOVED: remove_second_step},
     "own_account.end_session": {Action.STAFF_SESSION_ENDED: end_session},
+    # A challenge changes nothing until its answer comes.
+    "passkeys.begin_registration": {},
+    "passkeys.begin_sign_in": {},
+    "passkeys.add": {Action.STAFF_PASSKEY_ADDED: add_passkey},
+    "passkeys.remove": {Action.STAFF_PASSKEY_REMOVED: remove_passkey},
+    "passkeys.finish_sign_in": {
+        Action.STAFF_SIGNED_IN: sign_in_with_passkey,
+        Action.STAFF_SIGN_IN_FAILED: fail_passkey,
+    },
     "people.send_invitation": {Action.STAFF_INVITED: invite_colleague},
     "people.withdraw": {Action.STAFF_INVITATION_WITHDRAWN: withdraw_invitation},
     "people.set_role": {Action.STAFF_ROLE_CHANGED: change_colleague("role", role="support")},
+    "people.set_accounts": {Action.STAFF_ACCOUNTS_CHANGED: limit_colleague},
     "people.perform": {
         Action.STAFF_DISABLED: change_colleague("disable"),
         Action.STAFF_ENABLED: enable_colleague,
         Action.STAFF_SESSION_ENDED: change_colleague("end-sessions"),
         Action.STAFF_SECOND_STEP_REMOVED: remove_second_step_of_colleague,
+        Action.STAFF_PASSKEY_REMOVED: remove_passkeys_of_colleague,
     },
     "sign_in.sign_out": {Action.STAFF_SIGNED_OUT: sign_out},
 }

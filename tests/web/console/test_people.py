@@ -7,6 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from provider.core.accounts import Account
 from provider.core.staff import ROLES, Staff, StaffLink
 from provider.delivery.dispatcher import Dispatcher
 from provider.outbox import Message
@@ -227,3 +228,56 @@ def test_home_of_each_role_is_a_page_that_it_may_see(
 ) -> None:
     ConsoleClient.signed_in(services, client, role)
     assert client.get("/console/", follow_redirects=True).status_code == 200
+
+
+def test_invitation_with_a_limit_makes_a_limited_colleague(
+    services: Services, client: FlaskClient, admin: ConsoleClient
+) -> None:
+    own_id, _ = factories.create_account(services)
+    factories.create_account(services, "Rival Corp")
+    with services.db.reading() as session:
+        account = session.get_one(Account, own_id).public_id
+    form = {"email": NEW, "role": "viewer", "choice": "only"}
+    nothing = admin.submit(f"{STAFF}invite", page=STAFF, **form)
+    assert (nothing.status_code, "Choose at least one account" in nothing.text) == (400, True)
+    admin.submit(f"{STAFF}invite", page=STAFF, **form, account=account)
+    path, browser = link_in(send_emails(services)[-1]), new_browser(client)
+    browser.submit(path, page=path, password=PASSWORD, repeated=PASSWORD)
+    staff = find_staff(services, NEW)
+    assert staff
+    assert staff.account_ids == [own_id]
+    assert "Groove Tech" in admin.get_text(f"{STAFF}{staff.id}")
+    browser.sign_in(NEW, PASSWORD)
+    text = browser.get_text("/console/accounts/")
+    assert ("Groove Tech" in text, "Rival" in text) == (True, False)
+
+
+def test_limit_is_changed_and_ended_on_the_page_of_a_person(
+    services: Services, admin: ConsoleClient
+) -> None:
+    own_id, _ = factories.create_account(services)
+    factories.create_staff(services, NEW, "viewer")
+    with services.db.reading() as session:
+        account = session.get_one(Account, own_id).public_id
+        number = session.scalars(select(Staff.id).where(Staff.email == NEW)).one()
+    path = f"{STAFF}{number}/accounts"
+    for form, expected in (
+        ({"choice": "only", "account": account}, [own_id]),
+        ({"choice": "all"}, None),
+    ):
+        assert admin.submit(path, page=STAFF, **form).status_code == 302
+        staff = find_staff(services, NEW)
+        assert staff
+        assert staff.account_ids == expected
+    unknown = admin.submit(path, page=STAFF, choice="only", account="unknown")
+    assert (unknown.status_code, "Choose at least one account" in unknown.text) == (400, True)
+
+
+def test_limited_person_does_not_become_an_owner(services: Services, client: FlaskClient) -> None:
+    owner = ConsoleClient.signed_in(services, client, "owner")
+    factories.create_staff(services, NEW, "viewer")
+    with services.db.writing() as session:
+        staff = session.scalars(select(Staff).where(Staff.email == NEW)).one()
+        staff.account_ids, number = [1], staff.id
+    refused = owner.submit(f"{STAFF}{number}/role", page=STAFF, role="owner")
+    assert (refused.status_code, "An owner sees all accounts" in refused.text) == (400, True)
