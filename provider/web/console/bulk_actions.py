@@ -13,17 +13,13 @@ from sqlalchemy.orm import Session, joinedload
 from werkzeug.wrappers import Response
 
 from provider.core.orders import Order
+from provider.core.orders.actions import ORDER_ACTIONS, Act, find_refusal, perform_action
+from provider.core.orders.seen_order import OrderChanged, seen_digests
 from provider.core.staff import Permission
 from provider.errors import Invalid, ProviderError
 from provider.services import current_services
+from provider.web.console import authentication
 from provider.web.console.authentication import requires
-from provider.web.console.order_actions import (
-    ORDER_ACTIONS,
-    OutdatedPage,
-    find_refusal,
-    order_digest,
-    perform_action,
-)
 from provider.web.console.order_list import (
     FILTER_NAMES,
     filter_choices,
@@ -78,18 +74,22 @@ def preview() -> Response:
 def perform() -> Response:
     """Perform an action on the orders of a preview, one by one, and show each outcome."""
     name, seen_by_id = _read_action_name(), _read_seen_orders()
-    action = ORDER_ACTIONS[name]
+    services, action = current_services(), ORDER_ACTIONS[name]
+    actor = authentication.current_staff().email
     try:
-        action.read_form(request.form)
+        values = action.read_form(request.form)
     except Invalid as error:
         return _render_preview(name, list(seen_by_id), str(error), 400)
     problems = {}
     for order_id, seen in seen_by_id.items():
         try:
-            perform_action(order_id, action, request.form, seen=seen)
+            with services.db.writing() as session:
+                order = Order.find(session, order_id, lock=True)
+                act = Act(session, services.secret_box, order, actor, services.now())
+                perform_action(act, action, values, seen=seen)
             problems[order_id] = ""
-        except OutdatedPage:
-            problems[order_id] = "The order has changed since the preview"
+        except OrderChanged as error:
+            problems[order_id] = error.summary
         except ProviderError as error:  # the others go on
             problems[order_id] = str(error)
     with current_services().db.reading() as session:
@@ -125,11 +125,11 @@ def _render_preview(
 ) -> Response:
     services, action = current_services(), ORDER_ACTIONS[name]
     with services.db.reading() as session:
+        orders = _load_orders(session, order_ids)
+        digests = seen_digests(session, orders)
         rows = [
-            OrderRow(
-                order, find_refusal(session, order, action, services.now()), order_digest(order)
-            )
-            for order in _load_orders(session, order_ids)
+            OrderRow(order, find_refusal(session, order, action, services.now()), digests[order.id])
+            for order in orders
         ]
         page = render_template(
             "console/bulk_preview.html",

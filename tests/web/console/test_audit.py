@@ -131,7 +131,8 @@ def end_attempt(services: Services, console: ConsoleClient) -> str:
 def erase_order(services: Services, console: ConsoleClient) -> str:
     order_id = completed_order(services, "assessment")
     path = f"{ORDERS_PATH}{order_id}/erase/"
-    succeed(console.submit(path, email=PERSON["email"]))
+    seen = console.read_field(path, "seen")
+    succeed(console.submit(path, page=path, email=PERSON["email"], seen=seen))
     return f"order:{order_id}"
 
 

@@ -42,7 +42,7 @@ def previewed_ids(console: ConsoleClient, path: str) -> list[str]:
 
 def cancel(services: Services, order_id: str) -> None:
     with services.db.writing() as session:
-        Order.find(session, order_id).cancel(session, "sam", REASON, services.now())
+        Order.find(session, order_id).cancel(session, "sam@provider.test", REASON, services.now())
 
 
 def statuses(services: Services, order_ids: list[str]) -> list[str]:
@@ -163,7 +163,7 @@ def test_bulk_outcome_tells_of_an_order_that_changed_since(
     cancel(services, ids[1])
     response = console.submit(PATH, page=path, action="cancel", orders=orders, reason=REASON)
     assert "Cancel: 2 of 3 done" in response.text
-    assert "The order has changed since the preview." in response.text
+    assert "Changed since the preview: Cancelled by sam@provider.test." in response.text
     assert statuses(services, ids[:3]) == ["cancelled"] * 3
 
 
