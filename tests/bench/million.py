@@ -130,6 +130,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "connections.detail": ("/console/accounts/{account}/connection",),
     "order_erasure.confirm": ("/console/orders/{done_assessment}/erase/",),
     "bulk_actions.preview": ("/console/orders/bulk/?action=cancel&order={pending_assessment}",),
+    "bulk_runs.listing": ("/console/orders/bulk/runs/",),
     "accounts.listing": ("/console/accounts/",),
     "accounts.detail": ("/console/accounts/{account}", "/console/accounts/{inactive_account}"),
     "accounts.setup": ("/console/accounts/{account}/setup",),
@@ -145,6 +146,9 @@ PAGES: dict[str, tuple[str, ...]] = {
 EXCLUDED_ENDPOINTS = {
     "interviews.media_file",
     "interviews.download_original",
+    "bulk_runs.detail",  # an instance of the benchmark has no run
+    "bulk_runs.progress",
+    "bulk_runs.confirm_undo",
     "connections.finish_consent",
     "passwords.join",
     "passwords.reset",

@@ -17,12 +17,16 @@ from provider.core.audit import Action, Fields
 from provider.core.orders import staff_acts
 from provider.core.orders.order import Order
 from provider.core.orders.seen_order import require_as_seen
-from provider.core.orders.states import CONSENTED, FINAL_STATUSES, PENDING
+from provider.core.orders.states import CANCELLED, CONSENTED, FINAL_STATUSES, PENDING
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, Invalid
 from provider.storage.secrets import SecretBox
+from provider.texts import gettext_noop
 
+UNDO_NOTE = "A change of several orders was undone"
 REASON_LENGTH_RANGE = range(3, 501)  # characters
+DAYS_MESSAGE = gettext_noop("Give the number of days, from 1 to 365")
+MINUTES_MESSAGE = gettext_noop("Give the number of minutes, from 1 to 1440")
 
 Form = Mapping[str, str]
 Guard = Callable[[Session, Order, datetime], None]
@@ -31,13 +35,29 @@ Changes = tuple[Fields, Fields]
 
 @dataclass(frozen=True)
 class Act:
-    """The circumstances of one action: the transaction, the order, the actor and the time."""
+    """The circumstances of one action: the transaction, the order, the actor and the time.
+
+    `bulk_run` is the public id of the run that it is part of, for the audit log.
+    """
 
     session: Session
     secret_box: SecretBox
     order: Order
     actor: str
     now: datetime
+    bulk_run: str = ""
+
+
+@dataclass(frozen=True)
+class Undo:
+    """How a run of an action is undone.
+
+    `perform` gets the fields before the action and its arguments. It returns the fields that
+    changed, before and after.
+    """
+
+    audit_action: Action
+    perform: Callable[[Act, Fields, Mapping[str, Any]], Changes]
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,7 @@ class OrderAction:
     guard: Guard
     perform: Callable[..., Changes | None]
     read_form: Callable[[Form], dict[str, Any]]
+    undo: Undo | None = None
 
 
 def perform_action(
@@ -66,16 +87,26 @@ def perform_action(
     require_as_seen(act.session, act.order, seen)
     action.guard(act.session, act.order, act.now)
     before, after = action.perform(act, **values) or ({}, {})
-    audit.record(
-        act.session,
-        act.actor,
-        action.audit_action,
-        f"order:{act.order.public_id}",
-        now=act.now,
-        before=before,
-        after=after,
-    )
+    _record(act, action.audit_action, before, after)
     return before, after
+
+
+def undo_action(
+    act: Act, action: OrderAction, values: Mapping[str, Any], before: Fields, *, seen: str
+) -> None:
+    """Undo an action on a locked order. Raises OrderChanged if anything happened since."""
+    if action.undo is None:
+        raise Conflict("This cannot be undone")
+    require_as_seen(act.session, act.order, seen)
+    changes = action.undo.perform(act, before, values)
+    _record(act, action.undo.audit_action, *changes)
+
+
+def _record(act: Act, action: Action, before: Fields, after: Fields) -> None:
+    if act.bulk_run:
+        after = {**after, "bulk": act.bulk_run}
+    subject = f"order:{act.order.public_id}"
+    audit.record(act.session, act.actor, action, subject, now=act.now, before=before, after=after)
 
 
 def find_refusal(session: Session, order: Order, action: OrderAction, now: datetime) -> str:
@@ -108,7 +139,7 @@ def _read_recipient(form: Form) -> dict[str, Any]:
 
 def _read_extension(form: Form) -> dict[str, Any]:
     return {
-        "days": _read_number(form, "days", "Give the number of days, from 1 to 365"),
+        "days": _read_number(form, "days", DAYS_MESSAGE),
         "notify": "notify" in form,
     }
 
@@ -116,8 +147,7 @@ def _read_extension(form: Form) -> dict[str, Any]:
 def _read_extra_time(form: Form) -> dict[str, Any]:
     amount = form.get("amount", "")
     if amount == "minutes":
-        message = "Give the number of minutes, from 1 to 1440"
-        return {"minutes": _read_number(form, "minutes", message)}
+        return {"minutes": _read_number(form, "minutes", MINUTES_MESSAGE)}
     if amount not in map(str, (0, *staff_acts.EXTRA_TIME_PERCENTAGES)):
         raise Invalid("Choose how much time the candidate gets")
     return {"percent": int(amount)}
@@ -219,6 +249,38 @@ def _end_attempt(act: Act, reason: str) -> Changes:
     return before, _status(act.order) | {"progress": act.order.progress}
 
 
+# Undoing them
+
+
+def _undo_cancel(act: Act, _before: Fields, _values: Mapping[str, Any]) -> Changes:
+    return _reopen(act, UNDO_NOTE)
+
+
+def _undo_reopen(act: Act, before: Fields, _values: Mapping[str, Any]) -> Changes:
+    if before["status"] != CANCELLED:
+        raise Conflict("Only the reopening of a cancelled order can be undone")
+    return _cancel(act, UNDO_NOTE)
+
+
+def _undo_extend(act: Act, before: Fields, values: Mapping[str, Any]) -> Changes:
+    changed = _deadline(act.order)
+    staff_acts.withdraw_extension(
+        act.session,
+        act.order,
+        datetime.fromisoformat(before["expires_at"]),
+        act.actor,
+        act.now,
+        notify=values["notify"],
+    )
+    return changed, _deadline(act.order)
+
+
+def _undo_extra_time(act: Act, before: Fields, _values: Mapping[str, Any]) -> Changes:
+    changed, seconds = _extra_time(act.order), before["extra_time_seconds"]
+    staff_acts.give_extra_time(act.session, act.order, seconds, act.actor, act.now)
+    return changed, _extra_time(act.order)
+
+
 def _status(order: Order) -> dict[str, Any]:
     return {"status": order.status}
 
@@ -232,8 +294,20 @@ def _extra_time(order: Order) -> dict[str, Any]:
 
 
 ORDER_ACTIONS: Mapping[str, OrderAction] = {
-    "cancel": OrderAction(Action.ORDER_CANCELLED, _require_cancellable, _cancel, _read_reason),
-    "reopen": OrderAction(Action.ORDER_REOPENED, _require_ended, _reopen, _read_reason),
+    "cancel": OrderAction(
+        Action.ORDER_CANCELLED,
+        _require_cancellable,
+        _cancel,
+        _read_reason,
+        Undo(Action.ORDER_REOPENED, _undo_cancel),
+    ),
+    "reopen": OrderAction(
+        Action.ORDER_REOPENED,
+        _require_ended,
+        _reopen,
+        _read_reason,
+        Undo(Action.ORDER_CANCELLED, _undo_reopen),
+    ),
     "retake": OrderAction(Action.ORDER_RETAKEN, _require_retakable, _retake, _read_reason),
     "revoke-links": OrderAction(Action.ORDER_LINKS_REVOKED, _allow, _revoke_links, _read_reason),
     "resend": OrderAction(
@@ -242,12 +316,19 @@ ORDER_ACTIONS: Mapping[str, OrderAction] = {
     "correct": OrderAction(
         Action.ORDER_CANDIDATE_CORRECTED, _require_not_started, _correct, _read_recipient
     ),
-    "extend": OrderAction(Action.ORDER_EXTENDED, _require_not_started, _extend, _read_extension),
+    "extend": OrderAction(
+        Action.ORDER_EXTENDED,
+        _require_not_started,
+        _extend,
+        _read_extension,
+        Undo(Action.ORDER_EXTENDED, _undo_extend),
+    ),
     "extra-time": OrderAction(
         Action.ORDER_EXTRA_TIME_GIVEN,
         _require_extra_time_possible,
         _give_extra_time,
         _read_extra_time,
+        Undo(Action.ORDER_EXTRA_TIME_GIVEN, _undo_extra_time),
     ),
     "end-attempt": OrderAction(
         Action.ORDER_ATTEMPT_ENDED, _require_attempt, _end_attempt, _read_reason

@@ -44,7 +44,7 @@ class OrderChanged(Conflict):
             label_for("event", change.type) + (f" by {change.actor}" if "@" in change.actor else "")
             for change in self.changes
         ]
-        return f"Changed since the preview: {', '.join(parts) or 'its details'}"
+        return f"Changed meanwhile: {', '.join(parts) or 'its details'}"
 
 
 def seen_digests(session: Session, orders: Sequence[Order]) -> Mapping[int, str]:

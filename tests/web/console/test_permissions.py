@@ -57,6 +57,12 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("order_actions.show_link", "POST"): Permission.MANAGE_ORDERS,
     ("bulk_actions.preview", "GET"): Permission.MANAGE_ORDERS,
     ("bulk_actions.perform", "POST"): Permission.MANAGE_ORDERS,
+    ("bulk_runs.listing", "GET"): Permission.MANAGE_ORDERS,
+    ("bulk_runs.detail", "GET"): Permission.MANAGE_ORDERS,
+    ("bulk_runs.progress", "GET"): Permission.MANAGE_ORDERS,
+    ("bulk_runs.stop", "POST"): Permission.MANAGE_ORDERS,
+    ("bulk_runs.confirm_undo", "GET"): Permission.MANAGE_ORDERS,
+    ("bulk_runs.undo", "POST"): Permission.MANAGE_ORDERS,
     # Both also require MANAGE_ORDERS, which every role with this permission has.
     ("order_erasure.confirm", "GET"): Permission.MANAGE_ACCOUNTS,
     ("order_erasure.erase", "POST"): Permission.MANAGE_ACCOUNTS,
