@@ -21,6 +21,7 @@ from provider.core.orders.order import (
     StatusChange,
     StatusSubscriber,
 )
+from provider.core.orders.order_visit import OrderVisit
 from provider.core.orders.person import is_order_of_person, orders_of_person
 from provider.core.orders.placement import Placement, place
 from provider.core.orders.reminders import SEND_REMINDERS
@@ -71,6 +72,7 @@ __all__ = [
     "Order",
     "OrderEvent",
     "OrderSession",
+    "OrderVisit",
     "Placement",
     "ProgressTable",
     "Result",

@@ -16,6 +16,7 @@ from provider.errors import Conflict
 from provider.outbox import PARKED, Message
 from provider.services import Services, current_services
 from provider.web.console.authentication import MAX_DISPLAYED_COUNT, may, requires
+from provider.web.console.colleagues import presence_context, record_visit
 from provider.web.console.order_list import (
     MAX_QUERY_LENGTH,
     current_scores,
@@ -73,6 +74,7 @@ def listing() -> str:
 @requires(Permission.VIEW_ORDERS)
 def detail(order_id: str) -> str:
     services = current_services()
+    record_visit(order_id)
     with services.db.reading() as session:
         return render_order_page(session, services, Order.find(session, order_id))
 
@@ -98,6 +100,7 @@ def render_order_page(
         else None,
         earlier_results=[(result, order.earlier_evidence(result)) for result in earlier_results],
         can_retake=_can_retake(order),
+        presence=presence_context(session, order),
     )
 
 
