@@ -79,6 +79,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "ended by staff": "Attempt ended",
     "extra time": "Extra time set",
     "extended": "Deadline extended",
+    "extension undone": "Extension undone",
     "retried": "Sent again by staff",
     "invitation": "Invitation",
     "reminder": "Reminder",
@@ -104,6 +105,9 @@ ACTION_LABELS = {
     "staff.sign_in_throttled": "Sign-in refused after too many attempts",
     "staff.signed_in": "Signed in",
     "staff.signed_out": "Signed out",
+    "orders.changed": "Several orders changed",
+    "orders.change_stopped": "Change of several orders stopped",
+    "orders.change_undone": "Change of several orders undone",
     "orders.exported": "List of orders exported",
     "saved_view.shared": "Saved view shared",
     "saved_view.changed": "Shared view changed",
@@ -111,6 +115,7 @@ ACTION_LABELS = {
 }
 FIELD_LABELS = {
     "ats": "ATS",
+    "bulk": "Part of the change of several orders",
     "from": "Placed from",
     "to": "Placed until",
     "is_shared": "Shared",

@@ -75,6 +75,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         f"{ORDERS_PATH}?product={{old_product}}&account={{account}}&status=completed",
     ),
     "orders.detail": (f"{ORDERS_PATH}{{assessment}}", f"{ORDERS_PATH}{{done_check}}"),
+    "colleagues.current": (f"{ORDERS_PATH}{{assessment}}/colleagues",),
     "order_actions.confirm": (
         f"{ORDERS_PATH}{{pending_assessment}}/cancel",
         f"{ORDERS_PATH}{{done_assessment}}/reopen",
@@ -130,6 +131,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "connections.detail": ("/console/accounts/{account}/connection",),
     "order_erasure.confirm": ("/console/orders/{done_assessment}/erase/",),
     "bulk_actions.preview": ("/console/orders/bulk/?action=cancel&order={pending_assessment}",),
+    "bulk_runs.listing": ("/console/orders/bulk/runs/",),
     "accounts.listing": ("/console/accounts/",),
     "accounts.detail": ("/console/accounts/{account}", "/console/accounts/{inactive_account}"),
     "accounts.setup": ("/console/accounts/{account}/setup",),
@@ -145,6 +147,9 @@ PAGES: dict[str, tuple[str, ...]] = {
 EXCLUDED_ENDPOINTS = {
     "interviews.media_file",
     "interviews.download_original",
+    "bulk_runs.detail",  # an instance of the benchmark has no run
+    "bulk_runs.progress",
+    "bulk_runs.confirm_undo",
     "connections.finish_consent",
     "passwords.join",
     "passwords.reset",

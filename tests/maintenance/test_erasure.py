@@ -56,6 +56,8 @@ TABLES_WITHOUT_CANDIDATES = {
     "api_budgets",
     "api_tokens",
     "audit_log",
+    "bulk_run_orders",
+    "bulk_runs",
     "connect_states",
     "delivery_pauses",
     "disclosures",

@@ -23,6 +23,7 @@ from provider.core.connections.connect_state import create_state
 from provider.core.kinds.interview import Interview
 from provider.core.kinds.interview.uploads import open_upload
 from provider.core.orders import PDF, REPORT, SHARED, Link, Order, TimedOrder
+from provider.core.orders.bulk_run import BulkRun
 from provider.core.staff import complete_sign_in
 from provider.maintenance import schema_version
 from provider.outbox import Message
@@ -263,6 +264,7 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
             StoredFile(1, "0" * 64),
             services.now(),
         )
+        bulk_run = BulkRun.create(session, "cancel", {}, [], "sam@provider.test", services.now())
         state = create_state(session, greenhouse_id, staff_token, services.now())
         session.flush()
         tokens = {}
@@ -286,6 +288,7 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         "upload_id": upload.public_id,
         "product_id": product,
         "account_id": account,
+        "run_id": bulk_run.public_id,
         "message_id": message[0],
         "colour": "1a2b3c",
         "candidate.open_invitation": path.rpartition("/")[2],

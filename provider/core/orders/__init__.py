@@ -13,6 +13,7 @@ from provider.core.orders.given_time import GivenTime
 from provider.core.orders.history import OrderEvent, Result
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
 from provider.core.orders.order import INVITATION, RULE_KEY_PREFIX, Order
+from provider.core.orders.order_visit import OrderVisit
 from provider.core.orders.person import is_order_of_person, orders_of_person
 from provider.core.orders.placement import Placement, place
 from provider.core.orders.reminders import SEND_REMINDERS
@@ -64,6 +65,7 @@ __all__ = [
     "Order",
     "OrderEvent",
     "OrderSession",
+    "OrderVisit",
     "Placement",
     "ProgressTable",
     "Result",

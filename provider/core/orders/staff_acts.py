@@ -131,18 +131,37 @@ def extend(
 
     With `notify` the candidate gets an e-mail with the new deadline.
     """
-    require_not_started(order, now)
     if not 1 <= days <= MAX_EXTENSION_DAYS:
         raise Invalid("An extension has 1 to %(maximum)d days", maximum=MAX_EXTENSION_DAYS)
-    order.write_state(
-        session, order.status, order.progress, expires_at=order.expires_at + timedelta(days=days)
-    )
+    deadline = order.expires_at + timedelta(days=days)
+    _move_deadline(session, order, deadline, "extended", actor, now, notify=notify)
+
+
+def withdraw_extension(
+    session: Session, order: Order, deadline: datetime, actor: str, now: datetime, *, notify: bool
+) -> None:
+    """Set the deadline from before an extension. With `notify` the candidate gets an e-mail."""
+    if deadline <= now:
+        raise Conflict("The deadline from before is over, so the extension stays")
+    _move_deadline(session, order, deadline, "extension undone", actor, now, notify=notify)
+
+
+def _move_deadline(
+    session: Session,
+    order: Order,
+    deadline: datetime,
+    event: str,
+    actor: str,
+    now: datetime,
+    *,
+    notify: bool,
+) -> None:
+    require_not_started(order, now)
+    order.write_state(session, order.status, order.progress, expires_at=deadline)
     order.schedule_reminder(now)
-    deadline = format_datetime(order.expires_at, order.account.timezone)
+    text = format_datetime(deadline, order.account.timezone)
     notice = "notified by e-mail" if notify else "not notified by e-mail"
-    order.record_event(
-        session, "extended", actor, now, f"Until {deadline}; the candidate was {notice}"
-    )
+    order.record_event(session, event, actor, now, f"Until {text}; the candidate was {notice}")
     if notify:
         order.enqueue_email(session, EXTENSION, now)
 

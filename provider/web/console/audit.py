@@ -18,6 +18,7 @@ NEWEST_FIRST = Sorting(AuditEntry.public_id, (AuditEntry.id,))
 # Type of a subject → endpoint and argument of its page.
 SUBJECT_PAGES = {
     "order": ("console.orders.detail", "order_id"),
+    "bulk": ("console.bulk_runs.detail", "run_id"),
     "delivery": ("console.deliveries.detail", "message_id"),
     "product": ("console.products.detail", "product_id"),
     "account": ("console.accounts.detail", "account_id"),

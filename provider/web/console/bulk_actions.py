@@ -1,6 +1,7 @@
-"""One action on several orders: a preview with refusals, and the outcome of each order.
+"""One action on several orders: the choice, a preview with refusals, and the start of its run.
 
-Each order has a transaction and an entry in the audit log of its own.
+A scheduled work changes the orders (`core/orders/bulk_runner.py`), each in a transaction and with
+an entry in the audit log of its own.
 """
 
 from collections.abc import Sequence
@@ -8,30 +9,24 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 from flask import Blueprint, flash, make_response, redirect, render_template, request, url_for
-from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload
 from werkzeug.wrappers import Response
 
 from provider.core.orders import Order
+from provider.core.orders.actions import ORDER_ACTIONS, find_refusal
+from provider.core.orders.bulk_run import MAX_BULK_ORDERS, BulkRun
+from provider.core.orders.seen_order import seen_digests
 from provider.core.staff import Permission
-from provider.errors import Invalid, ProviderError
+from provider.errors import Invalid
 from provider.services import current_services
+from provider.web.console import authentication
 from provider.web.console.authentication import requires
-from provider.web.console.order_actions import (
-    ORDER_ACTIONS,
-    OutdatedPage,
-    find_refusal,
-    order_digest,
-    perform_action,
-)
 from provider.web.console.order_list import (
     FILTER_NAMES,
     filter_choices,
     list_matching_ids,
     read_filter,
 )
-from provider.web.console.orders import BULK_CHOICES, MAX_BULK_ORDERS
-from provider.web.console.pagination import is_plausible_id
+from provider.web.console.orders import BULK_CHOICES, load_orders
 
 routes = Blueprint("bulk_actions", __name__, url_prefix="/orders/bulk")
 
@@ -44,14 +39,6 @@ class OrderRow(NamedTuple):
     order: Order
     refusal: str
     seen: str
-
-
-class Outcome(NamedTuple):
-    """The outcome for one order; `problem` is empty when the action was done."""
-
-    order_id: str
-    order: Order | None
-    problem: str
 
 
 @routes.get("/")
@@ -76,33 +63,17 @@ def preview() -> Response:
 @routes.post("/")
 @requires(Permission.MANAGE_ORDERS)
 def perform() -> Response:
-    """Perform an action on the orders of a preview, one by one, and show each outcome."""
+    """Store an action on the orders of a preview, and show its progress."""
     name, seen_by_id = _read_action_name(), _read_seen_orders()
-    action = ORDER_ACTIONS[name]
+    services, actor = current_services(), authentication.current_staff().email
     try:
-        action.read_form(request.form)
+        arguments = ORDER_ACTIONS[name].read_form(request.form)
     except Invalid as error:
         return _render_preview(name, list(seen_by_id), str(error), 400)
-    problems = {}
-    for order_id, seen in seen_by_id.items():
-        try:
-            perform_action(order_id, action, request.form, seen=seen)
-            problems[order_id] = ""
-        except OutdatedPage:
-            problems[order_id] = "The order has changed since the preview"
-        except ProviderError as error:  # the others go on
-            problems[order_id] = str(error)
-    with current_services().db.reading() as session:
-        orders = {order.public_id: order for order in _load_orders(session, list(problems))}
-        page = render_template(
-            "console/bulk_outcome.html",
-            title=dict(BULK_CHOICES)[name],
-            outcomes=[
-                Outcome(order_id, orders.get(order_id), problem)
-                for order_id, problem in problems.items()
-            ],
-        )
-    return make_response(page)
+    with services.db.writing() as session:
+        run = BulkRun.create(session, name, arguments, seen_by_id.items(), actor, services.now())
+        run_id = run.public_id
+    return redirect(url_for("console.bulk_runs.detail", run_id=run_id))
 
 
 def _read_action_name() -> str:
@@ -125,11 +96,11 @@ def _render_preview(
 ) -> Response:
     services, action = current_services(), ORDER_ACTIONS[name]
     with services.db.reading() as session:
+        orders = load_orders(session, order_ids)
+        digests = seen_digests(session, orders)
         rows = [
-            OrderRow(
-                order, find_refusal(session, order, action, services.now()), order_digest(order)
-            )
-            for order in _load_orders(session, order_ids)
+            OrderRow(order, find_refusal(session, order, action, services.now()), digests[order.id])
+            for order in orders
         ]
         page = render_template(
             "console/bulk_preview.html",
@@ -141,14 +112,6 @@ def _render_preview(
             form=request.form,
         )
     return make_response(page, status_code)
-
-
-def _load_orders(session: Session, order_ids: Sequence[str]) -> Sequence[Order]:
-    """Return the orders with these public ids, newest first; unknown ids are left out."""
-    plausible_ids = [order_id for order_id in order_ids if is_plausible_id(order_id)]
-    related = (joinedload(Order.account), joinedload(Order.product), joinedload(Order.candidate))
-    query = select(Order).where(Order.public_id.in_(plausible_ids)).order_by(Order.id.desc())
-    return session.scalars(query.options(*related)).all()
 
 
 def _return_to_list(problem: str) -> Response:

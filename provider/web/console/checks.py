@@ -20,6 +20,7 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.console.colleagues import presence_context, record_visit
 from provider.web.console.seen_content import content_digest
 
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
@@ -60,6 +61,7 @@ class ScreeningRow:
 @routes.get("/")
 @requires(Permission.VIEW_RESULTS)
 def detail(order_id: str) -> Response:
+    record_visit(order_id)
     return _check_response(order_id)
 
 
@@ -282,6 +284,7 @@ def _render_check(
         can_edit=check.status == CONSENTED and can_decide,
         candidate_details=_candidate_detail_rows(check) if show_details else None,
         agreement=check.latest_consent_view(services.secret_box) if show_details else None,
+        presence=presence_context(session, check),
         is_completed=check.status == COMPLETED,
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
     )

@@ -15,6 +15,7 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
+from provider.web.console.colleagues import presence_context, record_visit
 from provider.web.console.seen_content import content_digest
 from provider.web.range_responses import safe_mimetype, serve_media
 from provider.web.report.interview_media import find_media_file
@@ -38,6 +39,7 @@ class RatingChanged(Conflict):
 @routes.get("")
 @requires(Permission.VIEW_RESULTS)
 def detail(order_id: str) -> Response:
+    record_visit(order_id)
     return _render_interview(order_id)
 
 
@@ -150,6 +152,7 @@ def _render_interview(
             seen=request.form.get("seen", "") if status_code == 400 else "",
             rating_digest=_rating_digest,
             max_length=MAX_NOTE_LENGTH,
+            presence=presence_context(session, interview),
         )
     return make_response(html, status_code)
 

@@ -9,6 +9,12 @@ from werkzeug.wrappers import Response
 
 from provider import maintenance
 from provider.core.orders import Order, normalise_email, orders_of_person
+from provider.core.orders.seen_order import (
+    ChangeSince,
+    OrderChanged,
+    require_as_seen,
+    seen_digest,
+)
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid, ProviderError
 from provider.maintenance import Erasure
@@ -46,6 +52,8 @@ def erase(order_id: str) -> Response:
             choice = _read_choice(session, services, Order.find(session, order_id))
     except Invalid as error:
         return _render_confirmation(order_id, str(error), 400)
+    except OrderChanged as error:
+        return _render_confirmation(order_id, str(error), 409, error.changes)
     except Conflict as error:
         return _render_confirmation(order_id, str(error), 409)
     erasures, problem = _erase_orders(services, choice)
@@ -56,7 +64,11 @@ def erase(order_id: str) -> Response:
 
 
 def _read_choice(session: Session, services: Services, order: Order) -> ErasureChoice:
-    """Return what the form asks for. Raises Invalid for another address, and NotErasable."""
+    """Return what the form asks for.
+
+    Raises OrderChanged, Invalid for another address, and NotErasable.
+    """
+    require_as_seen(session, order, request.form.get("seen", ""))
     if normalise_email(request.form.get("email", "")) != normalise_email(order.candidate.email):
         raise Invalid("This is not the candidate's e-mail address, so nothing was deleted")
     gives_up = "give_up" in request.form
@@ -92,7 +104,9 @@ def _orders_of_candidate(session: Session, services: Services, order: Order) -> 
     return orders_of_person(session, services.secret_box, order.account_id, order.candidate.email)
 
 
-def _render_confirmation(order_id: str, problem: str = "", status_code: int = 200) -> Response:
+def _render_confirmation(
+    order_id: str, problem: str = "", status_code: int = 200, changes: Sequence[ChangeSince] = ()
+) -> Response:
     services = current_services()
     with services.db.reading() as session:
         order = Order.find(session, order_id)
@@ -100,6 +114,9 @@ def _render_confirmation(order_id: str, problem: str = "", status_code: int = 20
             "console/erase.html",
             order=order,
             problem=problem,
+            changes=changes,
+            seen=seen_digest(session, order),
+            timezone=order.account.timezone,
             form=request.form,
             person_orders=_orders_of_candidate(session, services, order),
         )

@@ -1,18 +1,22 @@
 """The filtered list of orders, and the page of one order with its timeline."""
 
+from collections.abc import Sequence
+
 from flask import Blueprint, render_template, request
 from sqlalchemy import exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from provider import outbox
 from provider.core.labels import needs_label
 from provider.core.orders import FINAL_STATUSES, INVITE, REPORT, Link, Order
+from provider.core.orders.bulk_run import MAX_BULK_ORDERS
 from provider.core.orders.states import STAFF
 from provider.core.staff import Permission, list_views
 from provider.errors import Conflict
 from provider.outbox import PARKED, Message
 from provider.services import Services, current_services
 from provider.web.console.authentication import MAX_DISPLAYED_COUNT, may, requires
+from provider.web.console.colleagues import presence_context, record_visit
 from provider.web.console.order_list import (
     MAX_QUERY_LENGTH,
     current_scores,
@@ -20,18 +24,21 @@ from provider.web.console.order_list import (
     find_page,
     read_filter,
 )
-from provider.web.console.pagination import Page
+from provider.web.console.pagination import Page, is_plausible_id
 from provider.web.console.saved_views import list_url, load_staff
 from provider.web.console.timeline import build_timeline
 
 routes = Blueprint("orders", __name__, url_prefix="/orders")
 
-MAX_BULK_ORDERS = 1000  # that one action may change together
 # The actions on several orders, by the name of the action on one.
 BULK_CHOICES = (
     ("cancel", "Cancel"),
     ("resend", "Send the invitation again"),
     ("extend", "Extend the deadline"),
+    ("extra-time", "Give extra time"),
+    ("reopen", "Reopen"),
+    ("retake", "Let candidates take the test again"),
+    ("end-attempt", "End the attempts now"),
     ("revoke-links", "Revoke all links"),
 )
 
@@ -67,6 +74,7 @@ def listing() -> str:
 @requires(Permission.VIEW_ORDERS)
 def detail(order_id: str) -> str:
     services = current_services()
+    record_visit(order_id)
     with services.db.reading() as session:
         return render_order_page(session, services, Order.find(session, order_id))
 
@@ -92,7 +100,16 @@ def render_order_page(
         else None,
         earlier_results=[(result, order.earlier_evidence(result)) for result in earlier_results],
         can_retake=_can_retake(order),
+        presence=presence_context(session, order),
     )
+
+
+def load_orders(session: Session, order_ids: Sequence[str]) -> Sequence[Order]:
+    """Return the orders with these public ids, newest first; unknown ids are left out."""
+    plausible_ids = [order_id for order_id in order_ids if is_plausible_id(order_id)]
+    related = (joinedload(Order.account), joinedload(Order.product), joinedload(Order.candidate))
+    query = select(Order).where(Order.public_id.in_(plausible_ids)).order_by(Order.id.desc())
+    return session.scalars(query.options(*related)).all()
 
 
 def _can_retake(order: Order) -> bool:

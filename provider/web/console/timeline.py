@@ -1,23 +1,28 @@
-"""An order's timeline: its events and its messages, sorted by time."""
+"""An order's timeline: its events, its messages, and who of the staff saw it, sorted by time."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider import outbox
+from provider.core.audit import Action, AuditEntry
 from provider.core.emails.sent_email import SentEmail
-from provider.core.orders import Order, OrderEvent
+from provider.core.labels import load_time_zone
+from provider.core.orders import Order, OrderEvent, OrderVisit
 from provider.core.staff import Permission
 from provider.errors import Unavailable
-from provider.outbox import EMAIL, PARKED, Attempt, Message
+from provider.outbox import DELIVERED, EMAIL, PARKED, Attempt, Message
 from provider.services import current_services
 from provider.web.console.authentication import may
 from provider.web.console.message_list import channel_of, read_payload
 
+# The acts on an order that only the audit log has; all others are events of the order, too.
+ACTIONS_WITHOUT_EVENT = (Action.INTERVIEW_RATED, Action.ORDER_MEDIA_DELETED)
 UNREADABLE_BODY = "The content cannot be decrypted: its key is missing, or its row was edited."
 
 
@@ -41,32 +46,60 @@ class DeliveryView:
         return channel_of(self.message.queue)
 
     @property
+    def is_accepted_email(self) -> bool:
+        """Whether a mail server took the e-mail. It may still come back later."""
+        return self.channel == EMAIL and self.message.state == DELIVERED
+
+    @property
     def is_parked(self) -> bool:
         return self.message.state == PARKED
 
 
 @dataclass(frozen=True)
 class TimelineEntry:
-    """Either an event, or a message at the time of its creation."""
+    """An event, a message at the time of its creation, a visit, or an act that has no event.
+
+    `last_visit` is the time of day of the last look, if it was not the first.
+    """
 
     occurred_at: datetime
-    revision: int
+    revision: int = 0
     event: OrderEvent | None = None
     delivery: DeliveryView | None = None
+    visit: OrderVisit | None = None
+    last_visit: str = ""
+    act: AuditEntry | None = None
 
 
 def build_timeline(session: Session, order: Order) -> list[TimelineEntry]:
-    """Return an order's events and messages, oldest first; an event precedes its messages."""
-    events = [
+    """Return an order's entries, oldest first; an event precedes its messages."""
+    entries = [
         TimelineEntry(event.occurred_at, event.revision, event=event) for event in order.events
     ]
-    deliveries = [
+    entries += [
         TimelineEntry(
             message.created_at, message.sequence, delivery=build_delivery_view(message, order)
         )
         for message in outbox.history(session, order.public_id)
     ]
-    return sorted(events + deliveries, key=lambda entry: (entry.occurred_at, entry.revision))
+    entries += [_visit_entry(visit, order) for visit in OrderVisit.list_all(session, order)]
+    entries += [TimelineEntry(act.at, act=act) for act in _acts_without_event(session, order)]
+    return sorted(entries, key=lambda entry: (entry.occurred_at, entry.revision))
+
+
+def _visit_entry(visit: OrderVisit, order: Order) -> TimelineEntry:
+    first, last = visit.first_seen_at, visit.last_seen_at
+    local = last.astimezone(load_time_zone(order.account.timezone))
+    last_visit = f"{local:%H:%M}" if last - first >= timedelta(minutes=1) else ""
+    return TimelineEntry(first, visit=visit, last_visit=last_visit)
+
+
+def _acts_without_event(session: Session, order: Order) -> Sequence[AuditEntry]:
+    query = select(AuditEntry).where(
+        AuditEntry.subject == f"order:{order.public_id}",
+        AuditEntry.action.in_(ACTIONS_WITHOUT_EVENT),
+    )
+    return session.scalars(query.order_by(AuditEntry.id)).all()
 
 
 def build_delivery_view(message: Message, order: Order | None) -> DeliveryView:

@@ -19,6 +19,7 @@ from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
+from provider.core.orders.bulk_run import DONE, BulkRow, BulkRun
 from provider.core.products import Product
 from provider.core.staff import (
     SavedView,
@@ -132,7 +133,8 @@ def end_attempt(services: Services, console: ConsoleClient) -> str:
 def erase_order(services: Services, console: ConsoleClient) -> str:
     order_id = completed_order(services, "assessment")
     path = f"{ORDERS_PATH}{order_id}/erase/"
-    succeed(console.submit(path, email=PERSON["email"]))
+    seen = console.read_field(path, "seen")
+    succeed(console.submit(path, page=path, email=PERSON["email"], seen=seen))
     return f"order:{order_id}"
 
 
@@ -149,7 +151,36 @@ def cancel_in_bulk(services: Services, console: ConsoleClient) -> str:
     orders = console.read_field(path, "orders")
     form = {"action": "cancel", "orders": orders, "reason": "The job is filled"}
     succeed(console.submit(f"{ORDERS_PATH}bulk/", page=path, **form))
-    return f"order:{order_id}"
+    return f"bulk:{last_bulk_run(services)}"
+
+
+def stored_bulk_run(services: Services, *, is_finished: bool) -> str:
+    """Return a run of one order; rows without their audit entry."""
+    with services.db.writing() as session:
+        now = services.now()
+        run = BulkRun(action="cancel", arguments={}, actor=ADMIN, created_at=now)
+        row = BulkRow(run=run, order_public_id="any", seen="any")
+        if is_finished:
+            run.finished_at, row.state, row.before = now, DONE, {}
+        session.add_all([run, row])
+    return last_bulk_run(services)
+
+
+def last_bulk_run(services: Services) -> str:
+    with services.db.reading() as session:
+        return str(session.scalar(select(BulkRun.public_id).order_by(BulkRun.id.desc())))
+
+
+def stop_in_bulk(services: Services, console: ConsoleClient) -> str:
+    run_id = stored_bulk_run(services, is_finished=False)
+    succeed(console.submit(f"{ORDERS_PATH}bulk/runs/{run_id}/stop"))
+    return f"bulk:{run_id}"
+
+
+def undo_in_bulk(services: Services, console: ConsoleClient) -> str:
+    run_id = stored_bulk_run(services, is_finished=True)
+    succeed(console.submit(f"{ORDERS_PATH}bulk/runs/{run_id}/undo"))
+    return f"bulk:{last_bulk_run(services)}"
 
 
 def show_link(services: Services, console: ConsoleClient) -> str:
@@ -613,7 +644,9 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ORDER_INVITATION_RESENT: resend_invitation,
     },
     "order_erasure.erase": {Action.ORDER_ERASED: erase_order},
-    "bulk_actions.perform": {Action.ORDER_CANCELLED: cancel_in_bulk},
+    "bulk_actions.perform": {Action.ORDERS_CHANGED: cancel_in_bulk},
+    "bulk_runs.stop": {Action.ORDERS_CHANGE_STOPPED: stop_in_bulk},
+    "bulk_runs.undo": {Action.ORDERS_CHANGE_UNDONE: undo_in_bulk},
     "order_actions.show_link": {Action.ORDER_LINK_SHOWN: show_link},
     "order_export.download": {Action.ORDERS_EXPORTED: export_orders},
     "saved_views.create": {Action.SAVED_VIEW_SHARED: share_view},

@@ -1,4 +1,4 @@
-"""Actions on several orders: the choice, the preview with refusals, and the outcome of each."""
+"""Actions on several orders: the choice, the preview with refusals, and what each action does."""
 
 import re
 from datetime import timedelta
@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from provider.core.audit import Action, AuditEntry
 from provider.core.orders import Order
+from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS
 from provider.services import Services
 from provider.web.console import bulk_actions
 from tests import factories
@@ -26,13 +27,21 @@ def preview_path(action: str, *order_ids: str, scope: str = "selected", **filter
     return f"{PATH}?action={action}&scope={scope}&{query}"
 
 
-def perform(console: ConsoleClient, action: str, *order_ids: str, **form: str) -> str:
+def perform(
+    services: Services, console: ConsoleClient, action: str, *order_ids: str, **form: str
+) -> str:
     """Perform an action on orders by its preview; return the page with the outcomes."""
     path = preview_path(action, *order_ids)
     orders = console.read_field(path, "orders")
-    response = console.submit(PATH, page=path, action=action, orders=orders, **form)
-    assert response.status_code == 200
-    return response.text
+    return submit(services, console, path, action=action, orders=orders, **form)
+
+
+def submit(services: Services, console: ConsoleClient, page: str, **form: str) -> str:
+    """Submit the form of a preview, perform the run, and return the page with the outcomes."""
+    response = console.submit(PATH, page=page, **form)
+    assert response.status_code == 302
+    PERFORM_BULK_RUNS.run(services)
+    return console.get_text(response.location)
 
 
 def previewed_ids(console: ConsoleClient, path: str) -> list[str]:
@@ -42,7 +51,7 @@ def previewed_ids(console: ConsoleClient, path: str) -> list[str]:
 
 def cancel(services: Services, order_id: str) -> None:
     with services.db.writing() as session:
-        Order.find(session, order_id).cancel(session, "sam", REASON, services.now())
+        Order.find(session, order_id).cancel(session, "sam@provider.test", REASON, services.now())
 
 
 def statuses(services: Services, order_ids: list[str]) -> list[str]:
@@ -139,8 +148,8 @@ def test_more_orders_than_allowed_are_refused(
 def test_bulk_cancel_changes_each_order_with_an_audit_entry(
     services: Services, ids: list[str], console: ConsoleClient
 ) -> None:
-    page = perform(console, "cancel", *ids[:3], reason=REASON)
-    assert "Cancel: 3 of 3 done" in page
+    page = perform(services, console, "cancel", *ids[:3], reason=REASON)
+    assert "Finished: 3 of 3 done" in page
     assert statuses(services, ids) == [*["cancelled"] * 3, "pending", "pending"]
     for order_id in ids[:3]:
         assert order_events(services, order_id)[-1] == (
@@ -161,20 +170,20 @@ def test_bulk_outcome_tells_of_an_order_that_changed_since(
     path = preview_path("cancel", *ids[:3])
     orders = console.read_field(path, "orders")
     cancel(services, ids[1])
-    response = console.submit(PATH, page=path, action="cancel", orders=orders, reason=REASON)
-    assert "Cancel: 2 of 3 done" in response.text
-    assert "The order has changed since the preview." in response.text
+    page = submit(services, console, path, action="cancel", orders=orders, reason=REASON)
+    assert "Finished: 2 of 3 done, 1 left as before" in page
+    assert "Changed meanwhile: Cancelled by sam@provider.test." in page
     assert statuses(services, ids[:3]) == ["cancelled"] * 3
 
 
 def test_bulk_outcome_tells_of_an_order_that_is_gone(
-    ids: list[str], console: ConsoleClient
+    services: Services, ids: list[str], console: ConsoleClient
 ) -> None:
     path = preview_path("cancel", ids[0])
     orders = console.read_field(path, "orders") + "nothing:seen"
-    response = console.submit(PATH, page=path, action="cancel", orders=orders, reason=REASON)
-    assert "Cancel: 1 of 2 done" in response.text
-    assert "There is no such order." in response.text
+    page = submit(services, console, path, action="cancel", orders=orders, reason=REASON)
+    assert "Finished: 1 of 2 done" in page
+    assert "There is no such order." in page
 
 
 def test_bulk_action_with_a_wrong_reason_changes_nothing(
@@ -197,8 +206,8 @@ def test_bulk_extend_moves_each_deadline_once(
     path = preview_path("extend", *ids)
     orders = console.read_field(path, "orders")
     form = {"action": "extend", "orders": orders, "days": "3", "notify": "on"}
-    assert "5 of 5 done" in console.submit(PATH, page=path, **form).text
-    assert "0 of 5 done" in console.submit(PATH, page=path, **form).text
+    assert "5 of 5 done" in submit(services, console, path, **form)
+    assert "0 of 5 done" in submit(services, console, path, **form)
     with services.db.reading() as session:
         for order in session.scalars(select(Order)):
             assert order.expires_at == earlier[order.public_id] + timedelta(days=3)
@@ -211,13 +220,13 @@ def test_bulk_resend_and_revoke_change_each_order(
     factories.deliver_emails(services)
     clock.advance(timedelta(minutes=1))
     url = factories.invitation_url(services, ids[0])
-    assert "2 of 2 done" in perform(console, "resend", *ids[:2])
+    assert "2 of 2 done" in perform(services, console, "resend", *ids[:2])
     assert len(order_messages(services, ids[0])) == 2
-    assert "2 of 2 done" in perform(console, "revoke-links", *ids[:2], reason=REASON)
+    assert "2 of 2 done" in perform(services, console, "revoke-links", *ids[:2], reason=REASON)
     assert factories.invitation_url(services, ids[0]) != url
 
 
-@pytest.mark.parametrize("action", ["", "reopen", "erase"])
+@pytest.mark.parametrize("action", ["", "correct", "erase"])
 def test_bulk_action_that_is_not_offered_is_refused(
     client: FlaskClient, ids: list[str], console: ConsoleClient, action: str
 ) -> None:

@@ -105,7 +105,7 @@ def test_correct_from_a_page_before_another_correction_is_refused(
     assert console.submit(path, page=path, seen=seen, email=NEW_EMAIL).status_code == 302
     response = console.submit(path, page=path, seen=seen, email="other@example.com")
     assert response.status_code == 409
-    assert "A colleague changed this order" in response.text
+    assert "This order has changed" in response.text
 
 
 def test_extend_shows_the_new_deadline_and_tells_the_candidate(

@@ -10,6 +10,7 @@ from provider.services import Services
 from tests import factories
 from tests.kind_factories import KIND_FACTORIES
 from tests.maintenance.test_erasure import (
+    ACTOR,
     PERSON,
     completed_order,
     deliver_everything,
@@ -32,7 +33,9 @@ def erase(
     services: Services, client: FlaskClient, order_id: str, email: str, **form: str
 ) -> TestResponse:
     console = ConsoleClient.signed_in(services, client, "admin")
-    return console.submit(f"{ORDERS_PATH}{order_id}/erase/", email=email, **form)
+    path = f"{ORDERS_PATH}{order_id}/erase/"
+    seen = console.read_field(path, "seen")
+    return console.submit(path, page=path, email=email, seen=seen, **form)
 
 
 def test_erase_deletes_the_order_and_shows_what(services: Services, client: FlaskClient) -> None:
@@ -98,11 +101,27 @@ def test_erase_gives_up_deliveries_only_when_asked(services: Services, client: F
     factories.finish_test(services, order_id)
     console = ConsoleClient.signed_in(services, client, "admin")
     path = f"{ORDERS_PATH}{order_id}/erase/"
-    response = console.submit(path, email=PERSON["email"])
+    form = {"page": path, "email": PERSON["email"], "seen": console.read_field(path, "seen")}
+    response = console.submit(path, **form)
     assert response.status_code == 409
     assert "deliver them first, or give them up." in response.text
-    assert console.submit(path, email=PERSON["email"], give_up="on").status_code == 200
+    assert console.submit(path, **form, give_up="on").status_code == 200
     assert "Zenobia" not in table_texts(services)
+
+
+def test_erase_from_an_outdated_page_says_who_did_what(
+    services: Services, client: FlaskClient
+) -> None:
+    order_id = completed_order(services, "assessment")
+    console = ConsoleClient.signed_in(services, client, "admin")
+    path = f"{ORDERS_PATH}{order_id}/erase/"
+    seen = console.read_field(path, "seen")
+    with services.db.writing() as session:
+        Order.find(session, order_id).hold(session, ACTOR, "A dispute", services.now())
+    response = console.submit(path, page=path, email=PERSON["email"], seen=seen)
+    assert response.status_code == 409
+    assert f"Put on hold: not erased</strong> by {ACTOR}" in response.text
+    assert "Zenobia" in table_texts(services)
 
 
 @pytest.mark.parametrize(("role", "is_offered"), [("admin", True), ("operator", False)])

@@ -497,7 +497,7 @@ def test_cancel_from_an_outdated_page_changes_nothing(
     before = order_messages(services, order_id), order_events(services, order_id)
     response = second.submit(path, page=path, reason="The job is filled", seen=seen)
     assert response.status_code == 409
-    assert "A colleague changed this order after you opened this page" in response.text
+    assert "This order has changed since you opened this page" in response.text
     assert "The job is filled" in response.text
     assert (order_messages(services, order_id), order_events(services, order_id)) == before
 

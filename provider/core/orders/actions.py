@@ -1,0 +1,336 @@
+"""The staff's actions on an order, for one order and for several.
+
+Each action has a guard, a function that performs it, and a function that reads its form. A page
+shows the guard's refusal before anybody asks for the action.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from provider.core import audit
+from provider.core.audit import Action, Fields
+from provider.core.orders import staff_acts
+from provider.core.orders.order import Order
+from provider.core.orders.seen_order import require_as_seen
+from provider.core.orders.states import CANCELLED, CONSENTED, FINAL_STATUSES, PENDING
+from provider.core.products.schema_fields import clean_text
+from provider.errors import Conflict, Invalid
+from provider.storage.secrets import SecretBox
+from provider.texts import gettext_noop
+
+UNDO_NOTE = "A change of several orders was undone"
+REASON_LENGTH_RANGE = range(3, 501)  # characters
+DAYS_MESSAGE = gettext_noop("Give the number of days, from 1 to 365")
+MINUTES_MESSAGE = gettext_noop("Give the number of minutes, from 1 to 1440")
+
+Form = Mapping[str, str]
+Guard = Callable[[Session, Order, datetime], None]
+Changes = tuple[Fields, Fields]
+
+
+@dataclass(frozen=True)
+class Act:
+    """The circumstances of one action: the transaction, the order, the actor and the time.
+
+    `bulk_run` is the public id of the run that it is part of, for the audit log.
+    """
+
+    session: Session
+    secret_box: SecretBox
+    order: Order
+    actor: str
+    now: datetime
+    bulk_run: str = ""
+
+
+@dataclass(frozen=True)
+class Undo:
+    """How a run of an action is undone.
+
+    `perform` gets the fields before the action and its arguments. It returns the fields that
+    changed, before and after.
+    """
+
+    audit_action: Action
+    perform: Callable[[Act, Fields, Mapping[str, Any]], Changes]
+
+
+@dataclass(frozen=True)
+class OrderAction:
+    """An action on one order.
+
+    `guard` raises Conflict for an order that does not allow it. `read_form` returns the keyword
+    arguments of `perform`, and raises Invalid. `perform` returns the fields that changed, before
+    and after, for the audit log.
+    """
+
+    audit_action: Action
+    guard: Guard
+    perform: Callable[..., Changes | None]
+    read_form: Callable[[Form], dict[str, Any]]
+    undo: Undo | None = None
+
+
+def perform_action(
+    act: Act, action: OrderAction, values: Mapping[str, Any], *, seen: str
+) -> Changes:
+    """Perform an action on an order that the caller has locked, with its entry in the audit log.
+
+    Raises OrderChanged when the order is not as it was `seen`, and what the action raises. Returns
+    the fields before and after.
+    """
+    require_as_seen(act.session, act.order, seen)
+    action.guard(act.session, act.order, act.now)
+    before, after = action.perform(act, **values) or ({}, {})
+    _record(act, action.audit_action, before, after)
+    return before, after
+
+
+def undo_action(
+    act: Act, action: OrderAction, values: Mapping[str, Any], before: Fields, *, seen: str
+) -> None:
+    """Undo an action on a locked order. Raises OrderChanged if anything happened since."""
+    if action.undo is None:
+        raise Conflict("This cannot be undone")
+    require_as_seen(act.session, act.order, seen)
+    changes = action.undo.perform(act, before, values)
+    _record(act, action.undo.audit_action, *changes)
+
+
+def _record(act: Act, action: Action, before: Fields, after: Fields) -> None:
+    if act.bulk_run:
+        after = {**after, "bulk": act.bulk_run}
+    subject = f"order:{act.order.public_id}"
+    audit.record(act.session, act.actor, action, subject, now=act.now, before=before, after=after)
+
+
+def find_refusal(session: Session, order: Order, action: OrderAction, now: datetime) -> str:
+    """Return why an order does not allow an action; empty if it does."""
+    try:
+        action.guard(session, order, now)
+    except Conflict as error:
+        return str(error)
+    return ""
+
+
+# The forms
+
+
+def _read_reason(form: Form) -> dict[str, Any]:
+    reason = clean_text(form.get("reason", ""))
+    if len(reason) not in REASON_LENGTH_RANGE:
+        raise Invalid("Give a reason of 3 to 500 characters: it is kept in the order's timeline")
+    return {"reason": reason}
+
+
+def _read_nothing(_form: Form) -> dict[str, Any]:
+    return {}
+
+
+def _read_recipient(form: Form) -> dict[str, Any]:
+    names = ("email", "first_name", "last_name")
+    return {"recipient": staff_acts.Recipient.parse(*(form.get(name, "") for name in names))}
+
+
+def _read_extension(form: Form) -> dict[str, Any]:
+    return {
+        "days": _read_number(form, "days", DAYS_MESSAGE),
+        "notify": "notify" in form,
+    }
+
+
+def _read_extra_time(form: Form) -> dict[str, Any]:
+    amount = form.get("amount", "")
+    if amount == "minutes":
+        return {"minutes": _read_number(form, "minutes", MINUTES_MESSAGE)}
+    if amount not in map(str, (0, *staff_acts.EXTRA_TIME_PERCENTAGES)):
+        raise Invalid("Choose how much time the candidate gets")
+    return {"percent": int(amount)}
+
+
+def _read_number(form: Form, name: str, message: str) -> int:
+    text = form.get(name, "").strip()
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise Invalid(message)
+    return int(text)
+
+
+# The guards
+
+
+def _require_cancellable(_session: Session, order: Order, _now: datetime) -> None:
+    if order.status not in (PENDING, CONSENTED):
+        raise Conflict("An order that has ended cannot be cancelled")
+
+
+def _require_ended(_session: Session, order: Order, _now: datetime) -> None:
+    if order.status not in FINAL_STATUSES:
+        raise Conflict("Only an order that has ended can be reopened")
+
+
+def _require_not_started(_session: Session, order: Order, now: datetime) -> None:
+    staff_acts.require_not_started(order, now)
+
+
+def _require_extra_time_possible(_session: Session, order: Order, now: datetime) -> None:
+    staff_acts.require_extra_time_possible(order, now)
+
+
+def _require_attempt(_session: Session, order: Order, _now: datetime) -> None:
+    staff_acts.require_attempt(order)
+
+
+def _require_retakable(_session: Session, order: Order, _now: datetime) -> None:
+    order.require_retakable()
+
+
+def _allow(_session: Session, _order: Order, _now: datetime) -> None:
+    """Allow the action for every order."""
+
+
+# The actions
+
+
+def _cancel(act: Act, reason: str) -> Changes:
+    before = _status(act.order)
+    act.order.cancel(act.session, act.actor, reason, act.now)
+    return before, _status(act.order)
+
+
+def _reopen(act: Act, reason: str) -> Changes:
+    before = _status(act.order)
+    act.order.reopen(act.session, act.secret_box, act.actor, reason, act.now)
+    return before, _status(act.order)
+
+
+def _retake(act: Act, reason: str) -> Changes:
+    before = _status(act.order)
+    act.order.retake(act.session, act.secret_box, act.actor, reason, act.now)
+    return before, _status(act.order)
+
+
+def _revoke_links(act: Act, reason: str) -> None:
+    act.order.revoke_links(act.session, act.secret_box, act.actor, reason, act.now)
+
+
+def _resend(act: Act) -> None:
+    staff_acts.resend_invitation(act.session, act.secret_box, act.order, act.actor, act.now)
+
+
+def _correct(act: Act, recipient: staff_acts.Recipient) -> Changes:
+    fields = staff_acts.correct_candidate(
+        act.session, act.secret_box, act.order, recipient, act.actor, act.now
+    )
+    return {}, {"fields": fields}
+
+
+def _extend(act: Act, days: int, notify: bool) -> Changes:
+    before = _deadline(act.order)
+    staff_acts.extend(act.session, act.order, days, act.actor, act.now, notify=notify)
+    return before, _deadline(act.order)
+
+
+def _give_extra_time(act: Act, percent: int = 0, minutes: int | None = None) -> Changes:
+    order = staff_acts.require_extra_time_possible(act.order, act.now)
+    seconds = staff_acts.percent_of_time(order, percent) if minutes is None else minutes * 60
+    before = _extra_time(order)
+    staff_acts.give_extra_time(act.session, order, seconds, act.actor, act.now)
+    return before, _extra_time(order)
+
+
+def _end_attempt(act: Act, reason: str) -> Changes:
+    before = _status(act.order) | {"progress": act.order.progress}
+    staff_acts.end_attempt(act.session, act.secret_box, act.order, act.actor, reason, act.now)
+    return before, _status(act.order) | {"progress": act.order.progress}
+
+
+# Undoing them
+
+
+def _undo_cancel(act: Act, _before: Fields, _values: Mapping[str, Any]) -> Changes:
+    return _reopen(act, UNDO_NOTE)
+
+
+def _undo_reopen(act: Act, before: Fields, _values: Mapping[str, Any]) -> Changes:
+    if before["status"] != CANCELLED:
+        raise Conflict("Only the reopening of a cancelled order can be undone")
+    return _cancel(act, UNDO_NOTE)
+
+
+def _undo_extend(act: Act, before: Fields, values: Mapping[str, Any]) -> Changes:
+    changed = _deadline(act.order)
+    staff_acts.withdraw_extension(
+        act.session,
+        act.order,
+        datetime.fromisoformat(before["expires_at"]),
+        act.actor,
+        act.now,
+        notify=values["notify"],
+    )
+    return changed, _deadline(act.order)
+
+
+def _undo_extra_time(act: Act, before: Fields, _values: Mapping[str, Any]) -> Changes:
+    changed, seconds = _extra_time(act.order), before["extra_time_seconds"]
+    staff_acts.give_extra_time(act.session, act.order, seconds, act.actor, act.now)
+    return changed, _extra_time(act.order)
+
+
+def _status(order: Order) -> dict[str, Any]:
+    return {"status": order.status}
+
+
+def _deadline(order: Order) -> dict[str, Any]:
+    return {"expires_at": order.expires_at.isoformat()}
+
+
+def _extra_time(order: Order) -> dict[str, Any]:
+    return {"extra_time_seconds": order.extra_time_seconds}
+
+
+ORDER_ACTIONS: Mapping[str, OrderAction] = {
+    "cancel": OrderAction(
+        Action.ORDER_CANCELLED,
+        _require_cancellable,
+        _cancel,
+        _read_reason,
+        Undo(Action.ORDER_REOPENED, _undo_cancel),
+    ),
+    "reopen": OrderAction(
+        Action.ORDER_REOPENED,
+        _require_ended,
+        _reopen,
+        _read_reason,
+        Undo(Action.ORDER_CANCELLED, _undo_reopen),
+    ),
+    "retake": OrderAction(Action.ORDER_RETAKEN, _require_retakable, _retake, _read_reason),
+    "revoke-links": OrderAction(Action.ORDER_LINKS_REVOKED, _allow, _revoke_links, _read_reason),
+    "resend": OrderAction(
+        Action.ORDER_INVITATION_RESENT, staff_acts.require_resendable, _resend, _read_nothing
+    ),
+    "correct": OrderAction(
+        Action.ORDER_CANDIDATE_CORRECTED, _require_not_started, _correct, _read_recipient
+    ),
+    "extend": OrderAction(
+        Action.ORDER_EXTENDED,
+        _require_not_started,
+        _extend,
+        _read_extension,
+        Undo(Action.ORDER_EXTENDED, _undo_extend),
+    ),
+    "extra-time": OrderAction(
+        Action.ORDER_EXTRA_TIME_GIVEN,
+        _require_extra_time_possible,
+        _give_extra_time,
+        _read_extra_time,
+        Undo(Action.ORDER_EXTRA_TIME_GIVEN, _undo_extra_time),
+    ),
+    "end-attempt": OrderAction(
+        Action.ORDER_ATTEMPT_ENDED, _require_attempt, _end_attempt, _read_reason
+    ),
+}
