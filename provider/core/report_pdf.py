@@ -20,8 +20,8 @@ from provider.core.kinds import KINDS
 from provider.core.labels import cut_at_word, format_datetime, format_percent, label_for, tone
 from provider.core.orders import Bar
 from provider.core.report import Report
-from provider.core.text_direction import language_direction
 from provider.texts import current_language, gettext
+from provider.texts.direction import language_direction
 from provider.texts.typst import find_typst_texts
 
 log = structlog.get_logger(__name__)
