@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 STYLE_PATH = Path(__file__).with_name("report_style.typ")
 DOCUMENT_PATH = Path(__file__).with_name("report.typ")
 NO_PICTURES: Mapping[str, bytes] = {}
-FONTS = ("Noto Sans", "Liberation Sans", "DejaVu Sans")
+# The last one comes with typst, and so does a font with the letters of Arabic.
+FONTS = ("Noto Sans", "Noto Sans Arabic", "Liberation Sans", "DejaVu Sans", "Libertinus Serif")
 # The two values that `report.typ` of a kind defines.
 NO_SECTIONS = b"#let first-sections = none\n#let last-sections = none\n"
 MAX_FOOTER_PART_LENGTH = 50  # characters of the candidate's name and of the title
@@ -56,7 +57,8 @@ def render_pdf(report: Report, pictures: Mapping[str, bytes] = NO_PICTURES) -> b
 
 def _report_json(report: Report, pictures: Mapping[str, bytes]) -> str:
     fields = dict(_report_fields(report)) | report.evidence.pdf_fields(pictures)
-    fields["language"] = current_language()
+    fields["language"] = current_language().partition("-")[0]
+    fields["direction"] = language_direction(current_language())
     fields["author_language"] = report.language.partition("-")[0].lower()
     fields["author_direction"] = language_direction(report.language) if report.language else ""
     fields["texts"] = {message: gettext(message) for message in _list_messages(report.kind)}
