@@ -302,7 +302,10 @@ def format_duration(seconds: float) -> str:
     largest = next((index for index, part in enumerate(parts) if part), None)
     if largest is None:
         return _format_count(1, 0)
-    return " ".join(part for part in parts[largest : largest + 2] if part)
+    larger, smaller = (*parts[largest:], "")[:2]
+    if not smaller:
+        return larger
+    return gettext("%(larger)s %(smaller)s", larger=larger, smaller=smaller)
 
 
 def _format_count(unit_seconds: int, count: int) -> str:

@@ -86,6 +86,7 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     )
     yield "percent", report.percent
     yield "scale", report.scale_description
+    yield "scale_ends", [format_percent(0), format_percent(100)]
     yield (
         "cut_scores",
         [{"label": label, "percent": percent} for label, percent in report.cut_scores],

@@ -133,7 +133,7 @@ def test_error_without_session_has_the_language_of_the_browser(
 
 
 def test_result_is_the_same_in_every_language(client: FlaskClient, services: Services) -> None:
-    results = []
+    results: list[Any] = []
     for headers in (None, ARABIC):
         public_id = place_test(services, account=f"Groove Tech {len(results)}")
         page = open_invitation(client, services, public_id).text
