@@ -432,7 +432,7 @@ def test_report_page_shows_the_same_as_the_pdf(pages_app: Flask) -> None:
         assert part in page
     assert f'role="img" aria-label="{REPORT.scale_description}"' in page
     for label, _ in REPORT.cut_scores:
-        assert f">\u2068{label}\u2069</text>" in page
+        assert f">&#x2068;{label}&#x2069;</text>" in page
     assert 'href="/r/x/report.pdf"' in page
     assert "style=" not in page
     assert ">2026-11-23" not in page
