@@ -72,7 +72,7 @@ soak: .venv  ## Run for a long time, with injected faults
 screenshots: .venv tools  ## Take the README's screenshots
 	@$(BIN)/python -m tests.screenshots
 
-texts: .venv  ## Write the texts of the sources to the catalogue's template, messages.pot
+texts: .venv  ## Write the texts of the sources to messages.pot, and new ones to each language
 	@$(BIN)/python -m tests.texts
 
 audit: .venv  ## Look up known weaknesses of the packages; needs the network

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
+from types import ModuleType
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from provider.texts import Text, gettext, ngettext
+from provider.texts import DEFAULT_LANGUAGE, Text, current_language, gettext, ngettext
 from provider.texts import lazy_gettext as _
 
 STATUS_LABELS: dict[str, Text] = {
@@ -169,18 +171,8 @@ SECONDS_PER_MINUTE, SECONDS_PER_HOUR, SECONDS_PER_DAY = 60, 3600, 86400
 ZERO = timedelta(0)
 _UNITS = (SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, 1)
 _MONTHS = (
-    _("January"),
-    _("February"),
-    _("March"),
-    _("April"),
-    _("May"),
-    _("June"),
-    _("July"),
-    _("August"),
-    _("September"),
-    _("October"),
-    _("November"),
-    _("December"),
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
 )
 
 
@@ -230,18 +222,18 @@ def load_time_zone(name: str | None) -> tzinfo:
 def format_date(moment: datetime, timezone: str | None = "UTC") -> str:
     """Return the date of an aware time in a zone: `23 November 2026`."""
     local = moment.astimezone(load_time_zone(timezone))
-    return gettext(
-        "%(day)d %(month)s %(year)d",
-        day=local.day,
-        month=_MONTHS[local.month - 1],
-        year=local.year,
-    )
+    if formats := _find_local_formats():
+        return str(formats.format_date(local.date()))
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
 
 
 def format_short_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
-    """Return an aware time for a table whose caption names the zone: `23 Nov 2026, 16:05`."""
+    """Return an aware time for a table of the console: `23 Nov 2026, 16:05`.
+
+    The caption of the table names the zone.
+    """
     local = moment.astimezone(load_time_zone(timezone))
-    month = str(_MONTHS[local.month - 1])[:3]
+    month = _MONTHS[local.month - 1][:3]
     offset = f" ({_utc_offset(local)})" if _is_in_repeated_hour(local) else ""
     return f"{local.day} {month} {local.year}, {local:%H:%M}{offset}"
 
@@ -253,7 +245,17 @@ def format_datetime(moment: datetime, timezone: str | None = "UTC") -> str:
     `25 October 2026, 02:30 Berlin time (summer time, UTC+2)`.
     """
     local = moment.astimezone(load_time_zone(timezone))
-    return f"{format_date(moment, timezone)}, {local:%H:%M} {_zone_name(local, timezone)}"
+    date, time, zone = format_date(moment, timezone), f"{local:%H:%M}", _zone_name(local, timezone)
+    return gettext("%(date)s, %(time)s %(zone)s", date=date, time=time, zone=zone)
+
+
+def _find_local_formats() -> ModuleType | None:
+    """Return the formats of the present language; None for English, which has those here."""
+    if current_language() == DEFAULT_LANGUAGE:
+        return None
+    from provider.texts import local_formats
+
+    return local_formats
 
 
 def _zone_name(local: datetime, timezone: str | None) -> str:
@@ -262,8 +264,14 @@ def _zone_name(local: datetime, timezone: str | None) -> str:
     if not area or area == "Etc" or local.tzinfo is UTC:
         name = local.tzname() or "UTC"
     else:
-        name = gettext("%(city)s time", city=city.replace("_", " "))
+        name = gettext("%(city)s time", city=_city_name(city, timezone))
     return f"{name} ({_repetition_name(local)})" if _is_in_repeated_hour(local) else name
+
+
+def _city_name(city: str, timezone: str | None) -> str:
+    if formats := _find_local_formats():
+        return str(formats.city_name(timezone))
+    return city.replace("_", " ")
 
 
 def _is_in_repeated_hour(local: datetime) -> bool:
@@ -299,7 +307,10 @@ def format_duration(seconds: float) -> str:
     largest = next((index for index, part in enumerate(parts) if part), None)
     if largest is None:
         return _format_count(1, 0)
-    return " ".join(part for part in parts[largest : largest + 2] if part)
+    larger, smaller = (*parts[largest:], "")[:2]
+    if not smaller:
+        return larger
+    return gettext("%(larger)s %(smaller)s", larger=larger, smaller=smaller)
 
 
 def _format_count(unit_seconds: int, count: int) -> str:
@@ -338,7 +349,16 @@ def cut_at_word(text: str, max_length: int) -> str:
 
 def format_percent(value: float) -> str:
     """Return a percentage with at most one decimal: `82%`, `66.7%`."""
-    return f"{value:.1f}".removesuffix(".0") + "%"
+    text = f"{value:.1f}".removesuffix(".0")
+    if formats := _find_local_formats():
+        return str(formats.format_percent(Decimal(text) / 100))
+    return text + "%"
+
+
+def format_number(value: float) -> str:
+    """Return a number with the decimal point of the present language."""
+    formats = _find_local_formats()
+    return str(formats.format_number(value) if formats else value)
 
 
 TEMPLATE_FILTERS: dict[str, Callable[..., str]] = {

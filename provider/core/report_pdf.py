@@ -20,8 +20,8 @@ from provider.core.kinds import KINDS
 from provider.core.labels import cut_at_word, format_datetime, format_percent, label_for, tone
 from provider.core.orders import Bar
 from provider.core.report import Report
-from provider.core.text_direction import language_direction
 from provider.texts import current_language, gettext
+from provider.texts.direction import language_direction
 from provider.texts.typst import find_typst_texts
 
 log = structlog.get_logger(__name__)
@@ -29,7 +29,8 @@ log = structlog.get_logger(__name__)
 STYLE_PATH = Path(__file__).with_name("report_style.typ")
 DOCUMENT_PATH = Path(__file__).with_name("report.typ")
 NO_PICTURES: Mapping[str, bytes] = {}
-FONTS = ("Noto Sans", "Liberation Sans", "DejaVu Sans")
+# The last one comes with typst, and so does a font with the letters of Arabic.
+FONTS = ("Noto Sans", "Noto Sans Arabic", "Liberation Sans", "DejaVu Sans", "Libertinus Serif")
 # The two values that `report.typ` of a kind defines.
 NO_SECTIONS = b"#let first-sections = none\n#let last-sections = none\n"
 MAX_FOOTER_PART_LENGTH = 50  # characters of the candidate's name and of the title
@@ -56,7 +57,8 @@ def render_pdf(report: Report, pictures: Mapping[str, bytes] = NO_PICTURES) -> b
 
 def _report_json(report: Report, pictures: Mapping[str, bytes]) -> str:
     fields = dict(_report_fields(report)) | report.evidence.pdf_fields(pictures)
-    fields["language"] = current_language()
+    fields["language"] = current_language().partition("-")[0]
+    fields["direction"] = language_direction(current_language())
     fields["author_language"] = report.language.partition("-")[0].lower()
     fields["author_direction"] = language_direction(report.language) if report.language else ""
     fields["texts"] = {message: gettext(message) for message in _list_messages(report.kind)}
@@ -84,6 +86,7 @@ def _report_fields(report: Report) -> Iterator[tuple[str, Any]]:
     )
     yield "percent", report.percent
     yield "scale", report.scale_description
+    yield "scale_ends", [format_percent(0), format_percent(100)]
     yield (
         "cut_scores",
         [{"label": label, "percent": percent} for label, percent in report.cut_scores],

@@ -1,7 +1,8 @@
 """The texts that candidates and recruiters see, translated by gettext.
 
 The id of a text is its English sentence, with `%(name)s` for each parameter. English therefore
-needs no catalogue. Another language has one in `LANGUAGE/LC_MESSAGES/messages.mo` of this folder.
+needs no catalogue. Another language is one file of this folder, `LANGUAGE.po`. It is compiled in
+memory at its first use, so that neither a clone nor an installed wheel needs a step for it.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from gettext import NullTranslations, translation
+from gettext import GNUTranslations, NullTranslations
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,9 +24,49 @@ _translations: ContextVar[NullTranslations] = ContextVar("translations", default
 
 
 @cache
+def list_languages() -> tuple[str, ...]:
+    """Return the codes of the languages that pages and e-mails have, English first."""
+    return (DEFAULT_LANGUAGE, *sorted(path.stem for path in CATALOGUES_FOLDER.glob("*.po")))
+
+
+def find_language(*tags: str) -> str:
+    """Return the language of the first BCP 47 tag that has one here; empty if none has.
+
+    A region without texts of its own gets those of its language: `de` for `de-AT`.
+    """
+    languages = {language.lower(): language for language in list_languages()}
+    for tag in tags:
+        parts = tag.replace("_", "-").lower().split("-")
+        for length in range(len(parts), 0, -1):
+            if language := languages.get("-".join(parts[:length])):
+                return language
+    return ""
+
+
+@cache
+def language_name(language: str) -> str:
+    """Return the name of a language in itself: `Deutsch`."""
+    from babel import Locale  # takes a tenth of a second
+
+    name = Locale.parse(language, sep="-").get_display_name() or language
+    return name[:1].upper() + name[1:]
+
+
+@cache
 def load_translations(language: str) -> NullTranslations:
-    """Return the catalogue of a language; the ids themselves for a language without one."""
-    return translation("messages", CATALOGUES_FOLDER, [language], fallback=True)
+    """Return the texts of a language; the ids themselves for a language without a catalogue."""
+    path = CATALOGUES_FOLDER / f"{language}.po"
+    if language == DEFAULT_LANGUAGE or language not in list_languages():
+        return NullTranslations()
+    # Babel's import takes a tenth of a second, and the commands need no catalogue.
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    compiled = BytesIO()
+    with path.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language.replace("-", "_")))
+    compiled.seek(0)
+    return GNUTranslations(compiled)
 
 
 def set_language(language: str) -> None:
@@ -48,7 +90,7 @@ def current_translations() -> NullTranslations:
 
 def current_language() -> str:
     """Return the language of the present texts, as in the HTML attribute `lang`."""
-    return current_translations().info().get("language", DEFAULT_LANGUAGE)
+    return current_translations().info().get("language", DEFAULT_LANGUAGE).replace("_", "-")
 
 
 def gettext(message: str, /, **params: Any) -> str:

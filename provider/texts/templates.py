@@ -5,6 +5,7 @@ from typing import Any
 from jinja2 import Environment
 
 from provider import texts
+from provider.texts.direction import language_direction
 
 
 def translate_templates(environment: Environment) -> None:
@@ -15,6 +16,11 @@ def translate_templates(environment: Environment) -> None:
     # The extension fills in the parameters itself, and escapes them in HTML.
     install(_gettext, _ngettext, newstyle=True)
     environment.globals["current_language"] = texts.current_language
+    environment.globals["current_direction"] = _current_direction
+
+
+def _current_direction() -> str:
+    return language_direction(texts.current_language())
 
 
 def _gettext(message: str) -> str:

@@ -1,18 +1,23 @@
 """The language of a page, and the functions that translate its template."""
 
-from flask import Flask
+from flask import Flask, request
 from flask_babel import Babel, get_locale
 from markupsafe import Markup, escape
 
 from provider import texts
-from provider.core.text_direction import language_direction
+from provider.texts.direction import language_direction
 from provider.texts.templates import translate_templates
+
+# The pages of candidates and recruiters. The console and the documentation are English.
+TRANSLATED_PREFIXES = ("/c/", "/r/", "/s/")
 
 
 def register(app: Flask) -> None:
     Babel(app, locale_selector=_select_language, configure_jinja=False)
     translate_templates(app.jinja_env)
     app.jinja_env.globals["authored"] = authored_attributes
+    app.jinja_env.globals["list_languages"] = texts.list_languages
+    app.jinja_env.filters["language_name"] = texts.language_name
     app.before_request(_use_language_of_request)
     app.teardown_request(_use_default_language)
 
@@ -27,13 +32,19 @@ def authored_attributes(language: str = "") -> Markup:
     return Markup(f'lang="{escape(language)}" dir="{language_direction(language)}"')  # noqa: S704
 
 
+def find_browser_language() -> str:
+    """Return the language that the browser prefers of those that there are; empty for none."""
+    return texts.find_language(*request.accept_languages.values())
+
+
 def _select_language() -> str:
-    # No account or product has a language yet.
-    return texts.DEFAULT_LANGUAGE
+    if request.path != "/" and not request.path.startswith(TRANSLATED_PREFIXES):
+        return texts.DEFAULT_LANGUAGE
+    return find_browser_language() or texts.DEFAULT_LANGUAGE
 
 
 def _use_language_of_request() -> None:
-    texts.set_language(str(get_locale()))
+    texts.set_language(str(get_locale()).replace("_", "-"))
 
 
 def _use_default_language(_: BaseException | None) -> None:

@@ -10,6 +10,7 @@ from provider.core.labels import (
     format_date,
     format_datetime,
     format_duration,
+    format_number,
     format_percent,
     format_short_datetime,
     format_time_left,
@@ -18,6 +19,7 @@ from provider.core.labels import (
 )
 from provider.core.orders import STATUSES, WAITING_FOR
 from provider.outbox import DELIVERED, PARKED, SUPERSEDED, WAITING
+from provider.texts import use_language
 
 NOON = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 
@@ -38,6 +40,31 @@ def test_format_datetime_uses_the_given_zone(timezone: str, expected: str) -> No
 @pytest.mark.parametrize("timezone", [None, "", "Mars/Olympus", "../etc/passwd", "America", "\x00"])
 def test_format_datetime_unknown_zone_uses_utc(timezone: str | None) -> None:
     assert format_datetime(NOON, timezone) == "23 November 2026, 14:05 UTC"
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"),
+    [
+        ("de", "23. November 2026, 16:05 Uhr (Zeit in Athen)"),
+        ("es", "23 de noviembre de 2026, 16:05 (hora de Atenas)"),
+        ("fr", "23 novembre 2026 à 16:05 (heure locale\u00a0: Athènes)"),
+        ("ar", "23 نوفمبر 2026، 16:05 (بتوقيت أثينا)"),
+    ],
+)
+def test_format_datetime_uses_the_language(language: str, expected: str) -> None:
+    with use_language(language):
+        assert format_datetime(NOON, "Europe/Athens") == expected
+        assert format_datetime(NOON, "UTC").endswith("14:05 Uhr UTC" if language == "de" else "UTC")
+    assert format_datetime(NOON, "Europe/Athens") == "23 November 2026, 16:05 Athens time"
+
+
+def test_formats_of_numbers_use_the_language() -> None:
+    with use_language("de"):
+        assert (format_percent(66.7), format_number(1234.5)) == ("66,7\u00a0%", "1234,5")
+        assert format_duration(3660) == "1 Stunde 1 Minute"
+    with use_language("ar"):
+        assert format_duration(2 * 3600 + 180) == "ساعتان و3 دقائق"
+    assert (format_percent(66.7), format_number(1234.5)) == ("66.7%", "1234.5")
 
 
 def test_format_short_datetime_and_format_date() -> None:

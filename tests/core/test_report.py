@@ -9,16 +9,19 @@ from io import BytesIO
 from typing import Any
 
 import pytest
+import typst
 from flask import Flask, render_template
 from pypdf import PdfReader
 from structlog.testing import capture_logs
 
+from provider.core import report_pdf
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.check.evidence import CheckEvidence, ReportedFinding
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.orders import Bar
 from provider.core.report import Report
 from provider.core.report_pdf import render_pdf
+from provider.texts import list_languages, use_language
 
 REPORT = Report(
     title="Reasoning",
@@ -260,6 +263,25 @@ def test_render_pdf_ordinary_report_logs_nothing() -> None:
     assert logs == []
 
 
+@pytest.fixture
+def typst_fonts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a PDF have the fonts of typst only, as on a machine without fonts."""
+    fonts = typst.Fonts(include_system_fonts=False)
+    monkeypatch.setattr(report_pdf, "_load_fonts", lambda: fonts)
+    report_pdf._create_compiler.cache_clear()
+    yield
+    report_pdf._create_compiler.cache_clear()
+
+
+@pytest.mark.usefixtures("typst_fonts")
+@pytest.mark.parametrize("language", list_languages())
+def test_render_pdf_without_fonts_of_the_system_has_every_letter(language: str) -> None:
+    with capture_logs() as logs, use_language(language):
+        pdf = render_pdf(REPORT)
+    assert logs == []  # PDF/UA refuses a letter that no font has
+    assert str(parse_pdf(pdf).root_object["/Lang"]) == language
+
+
 def test_render_pdf_check_shows_the_overall_finding_first() -> None:
     text = pdf_text(render_pdf(CHECK))
     assert text.index("To consider") < text.index("Identity") < text.index("Clear")
@@ -410,7 +432,7 @@ def test_report_page_shows_the_same_as_the_pdf(pages_app: Flask) -> None:
         assert part in page
     assert f'role="img" aria-label="{REPORT.scale_description}"' in page
     for label, _ in REPORT.cut_scores:
-        assert f">{label}</text>" in page
+        assert f">&#x2068;{label}&#x2069;</text>" in page
     assert 'href="/r/x/report.pdf"' in page
     assert "style=" not in page
     assert ">2026-11-23" not in page

@@ -1,5 +1,5 @@
-"""`make texts`: writes the texts of the sources to `provider/texts/messages.pot`."""
+"""`make texts`: writes the texts of the sources to the catalogues in `provider/texts/`."""
 
-from tests.texts.catalogue import write_catalogue
+from tests.texts.catalogue import write_catalogues
 
-write_catalogue()
+write_catalogues()

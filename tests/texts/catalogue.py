@@ -1,4 +1,4 @@
-"""Extracts the texts of the sources into `messages.pot`, from which translators start."""
+"""Extracts the texts of the sources into `messages.pot` and the catalogues of the languages."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +12,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from provider import errors
-from provider.texts import CATALOGUES_FOLDER
+from provider.texts import CATALOGUES_FOLDER, DEFAULT_LANGUAGE, list_languages
 from provider.texts.typst import find_typst_texts
 
 ROOT = Path(__file__).parents[2]
@@ -96,17 +96,45 @@ def message_ids(catalogue: Catalog) -> set[MessageId]:
     }
 
 
-def read_catalogue() -> Catalog:
-    with POT_PATH.open("rb") as file:
-        return read_po(file)
+def read_catalogue(language: str = "") -> Catalog:
+    """Read the catalogue of a language, or the template."""
+    path = _catalogue_path(language) if language else POT_PATH
+    with path.open("rb") as file:
+        return read_po(file, locale=language.replace("-", "_") or None)
 
 
-def write_catalogue() -> None:
+def translated_languages() -> tuple[str, ...]:
+    return tuple(language for language in list_languages() if language != DEFAULT_LANGUAGE)
+
+
+def write_catalogues() -> None:
+    """Write the template, and add its new texts to every language, without a translation."""
+    template = extract_catalogue()
+    _write(template, POT_PATH)
+    for language in translated_languages():
+        catalogue = read_catalogue(language)
+        catalogue.update(template, no_fuzzy_matching=True)
+        _write(catalogue, _catalogue_path(language))
+
+
+def _catalogue_path(language: str) -> Path:
+    return CATALOGUES_FOLDER / f"{language}.po"
+
+
+def _write(catalogue: Catalog, path: Path) -> None:
     buffer = BytesIO()
-    write_po(buffer, extract_catalogue(), sort_by_file=True, include_lineno=False, width=100)
-    # The version of Babel is no difference.
-    text = re.sub(rb'"Generated-By: [^"]*"\n', b"", buffer.getvalue())
-    POT_PATH.write_bytes(text)
+    write_po(
+        buffer,
+        catalogue,
+        sort_by_file=True,
+        include_lineno=False,
+        no_location=path != POT_PATH,
+        ignore_obsolete=True,
+        width=100,
+    )
+    # The version of Babel and the time of writing are no differences.
+    headers = rb'"(Generated-By|PO-Revision-Date|Last-Translator|Language-Team): [^"]*"\n'
+    path.write_bytes(re.sub(headers, b"", buffer.getvalue()))
 
 
 def _extraction_method(path: Path) -> tuple[str | Callable[..., Any], dict[str, str]]:

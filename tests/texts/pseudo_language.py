@@ -9,6 +9,7 @@ from gettext import NullTranslations
 from html.parser import HTMLParser
 from typing import Any
 
+from provider.texts import language_name, list_languages
 from tests.texts.bare_text import UNREAD_META_NAMES, VISIBLE_ATTRIBUTES
 
 CYRILLIC = str.maketrans(
@@ -90,8 +91,9 @@ def untranslated_in_page(page: str, *data: str) -> list[str]:
 
 
 def untranslated(text: str, *data: str) -> list[str]:
-    for value in ("UTC", *data):
+    for value in ("UTC", *map(language_name, list_languages()), *data):
         text = text.replace(value, "")
+    text = re.sub(r"\d{1,2} [A-Z][a-z]+ \d{4}", "", text)  # a date has its format from Babel
     while "⟦" in text and text != (text := re.sub(r"⟦[^⟦⟧]*⟧", "", text)):
         pass
     return [line.strip() for line in text.split("\n") if re.search("[A-Za-z]", line)]

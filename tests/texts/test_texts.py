@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Catalog
-from babel.messages.mofile import write_mo
+from babel.messages.pofile import write_po
 from flask import Flask, render_template_string
 
 from provider import texts
@@ -14,6 +14,7 @@ from provider.texts import (
     current_language,
     gettext,
     lazy_gettext,
+    list_languages,
     load_translations,
     ngettext,
     text_from_json,
@@ -29,14 +30,15 @@ def polish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     catalogue.add("Saved", "Zapisano")
     catalogue.add("Field %(name)s is empty", "Pole %(name)s jest puste")
     catalogue.add(("%(num)d day", "%(num)d days"), ("%(num)d dzień", "%(num)d dni", "%(num)d dnia"))
-    path = tmp_path / "pl" / "LC_MESSAGES" / "messages.mo"
-    path.parent.mkdir(parents=True)
-    with path.open("wb") as file:
-        write_mo(file, catalogue)
+    with (tmp_path / "pl.po").open("wb") as file:
+        write_po(file, catalogue)
     monkeypatch.setattr(texts, "CATALOGUES_FOLDER", tmp_path)
-    load_translations.cache_clear()
+    caches = load_translations, list_languages
+    for function in caches:
+        function.cache_clear()
     yield "pl"
-    load_translations.cache_clear()
+    for function in caches:
+        function.cache_clear()
 
 
 def test_text_without_language_is_english() -> None:
@@ -58,7 +60,7 @@ def test_text_in_another_language_is_from_its_catalogue(polish: str) -> None:
 
 
 def test_language_without_catalogue_shows_english() -> None:
-    with use_language("fr"):
+    with use_language("pl"):
         assert (gettext("Saved"), current_language()) == ("Saved", "en")
 
 

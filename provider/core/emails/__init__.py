@@ -55,8 +55,7 @@ def render_email(
     `template` is a key of EMAIL_SUBJECTS or of the kind's `email_subjects`. `kind_context` has the
     variables of the order's kind.
     """
-    # No account or product has a language yet.
-    with use_language(DEFAULT_LANGUAGE):
+    with use_language(order.texts_language or DEFAULT_LANGUAGE):
         context = {**_template_context(order, url, now), **(kind_context or {})}
         context["subject"] = subject = _render_subject(template, order, context)
         environment = template_environment(KINDS[order.kind].emails_folder)

@@ -50,6 +50,7 @@ def render_sample(
         job_title=SAMPLE_JOB,
         expires_at=now + timedelta(days=7),
         extra_time_seconds=0,
+        language="",
     )
     order.fill_sample(secret_box, now)
     return render_email(

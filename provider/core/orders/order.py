@@ -47,6 +47,7 @@ from provider.errors import Conflict, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
+from provider.texts import find_language
 
 INVITATION = "invitation"  # the template
 RULE_KEY_PREFIX = "rule:"  # of the external key of an order that a rule placed
@@ -143,6 +144,8 @@ class Order(OrderState, Base):
     reminder_lead_seconds: Mapped[int | None]
     # When the newest invitation bounced; None once another was sent, or it was delivered after all.
     bounced_at: Mapped[datetime | None]
+    # What the candidate chose, or their browser's when they first did something; empty until then.
+    language: Mapped[str] = mapped_column(String(35), default="", server_default="")
 
     account: Mapped[Account] = relationship()
     product: Mapped[Product] = relationship()
@@ -216,6 +219,14 @@ class Order(OrderState, Base):
     def fill_sample(self, secret_box: SecretBox, now: datetime) -> None:
         """Add what `kind_context` needs to an order that no database has, for a sample e-mail."""
         return
+
+    @property
+    def texts_language(self) -> str:
+        """The language of the candidate's pages and e-mails; empty if nothing has decided it.
+
+        The product's language is the first one. The candidate may choose another.
+        """
+        return find_language(self.language, str(self.version.content.get("language") or ""))
 
     @property
     def is_waiting_for_candidate(self) -> bool:

@@ -36,6 +36,7 @@ _ORDER_QUERY = select(Order).options(
     joinedload(Order.account, innerjoin=True),
     joinedload(Order.candidate, innerjoin=True),
     joinedload(Order.product, innerjoin=True),
+    joinedload(Order.version, innerjoin=True),
 )
 
 

@@ -19,6 +19,7 @@ from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, NotFound, Unauthorized
 from provider.services import current_services
+from provider.texts import list_languages
 from provider.web.candidate.responses import (
     branding_context,
     landing_url,
@@ -69,6 +70,17 @@ def record_opening(public_id: str) -> ResponseReturnValue:
     """Record that somebody has used the page: its script sends this at the first touch or key."""
     with order_for_update(public_id, Order):
         return "", 204
+
+
+@routes.post("/o/<public_id>/language")
+def choose_language(public_id: str) -> ResponseReturnValue:
+    """Use another language for the order's pages and e-mails."""
+    language = request.form.get("language", "")
+    if language not in list_languages():
+        raise NotFound("There is no such page")
+    with order_for_update(public_id, Order) as candidate_request:
+        candidate_request.order.language = language
+    return redirect_to_landing(public_id)
 
 
 @routes.get("/o/<public_id>/decline")
@@ -146,7 +158,9 @@ def _handle_conflict(error: Conflict) -> ResponseReturnValue:
 def _render_status_page(public_id: str) -> str:
     with order_for_read(public_id, Order) as candidate_request:
         templates = _status_templates(candidate_request.order, candidate_request.now)
-        return render_template(templates, **_template_context(candidate_request))
+        return render_template(
+            templates, **_template_context(candidate_request), has_language_menu=True
+        )
 
 
 def _status_templates(order: Order, now: datetime) -> list[str | Template]:

@@ -23,7 +23,9 @@ from provider.core.products.product import ProductVersion
 from provider.errors import Gone, NotFound, Unauthorized
 from provider.services import current_services
 from provider.storage import secrets
+from provider.texts import set_language
 from provider.web.request_time import request_began_at
+from provider.web.translations import find_browser_language
 
 # The form field with the time at which the candidate gave the answer, in milliseconds since 1970
 # on the server's clock. A script writes it.
@@ -164,16 +166,21 @@ def _find_session_order(
     order = session.scalar(query, params) if cookie else None
     if order is None:
         raise Unauthorized("Please use the link in your e-mail")
+    if language := order.texts_language:
+        set_language(language)
     return order
 
 
 def _record_first_act(session: Session, order: Order, now: datetime) -> None:
     """Record that the candidate has opened the invitation: a form or a script was sent.
 
-    A GET is not recorded: scanners of e-mails and previews of links send it, too.
+    A GET is not recorded: scanners of e-mails and previews of links send it, too. E-mails use the
+    language of this browser from now on, if the product has none.
     """
     if request.method == "POST":
         order.mark_opened(session, now)
+        if not order.texts_language:
+            order.language = find_browser_language()
 
 
 def _require_order_class(order: Order, order_class: type[OrderT]) -> OrderT:

@@ -18,7 +18,7 @@ from provider.core import emails
 from provider.core.accounts import Account
 from provider.core.kinds import KINDS
 from provider.core.orders import Candidate, Order
-from provider.core.products import Product
+from provider.core.products import Product, ProductVersion
 from provider.delivery import smtp
 from provider.delivery.smtp_replies import Stage, Verdict
 from provider.services import Services
@@ -37,6 +37,8 @@ def build_order(**columns: object) -> Order:
         "kind": "check",
         "account": Account(name=company, timezone="Europe/Athens", branding={}),
         "product": Product(name="Criminal Pro"),
+        "version": ProductVersion(content={}),
+        "language": "",
         "candidate": Candidate(
             **{"email": "lakita@example.com", "first_name": "Lakita"} | candidate
         ),
@@ -194,6 +196,31 @@ def test_invitation_has_the_headers_of_an_automatic_email() -> None:
     assert email["Auto-Submitted"] == "auto-generated"
     assert parsedate_to_datetime(email["Date"]) == NOW
     assert email.get_content_type() == "multipart/alternative"
+
+
+def test_invitation_is_in_the_language_of_the_order() -> None:
+    email = parse(render(build_order(language="de")))
+    text, html = bodies(email)
+    assert email["Subject"] == "Groove Tech: Ihr Background-Check für die Stelle Operations Manager"
+    assert "Guten Tag Lakita," in text
+    assert "30. November 2026, 11:00 Uhr (Zeit in Athen)" in text
+    assert '<html lang="de" dir="ltr">' in html
+
+
+def test_invitation_in_arabic_runs_from_right_to_left() -> None:
+    text, html = bodies(parse(render(build_order(language="ar"))))
+    assert '<html lang="ar" dir="rtl">' in html
+    assert 'align="left"' not in html
+    assert "مرحبًا Lakita،" in text
+
+
+def test_invitation_is_in_the_language_of_the_product() -> None:
+    version = ProductVersion(content={"language": "fr-CA"})
+    assert "Bonjour Lakita," in bodies(parse(render(build_order(version=version))))[0]
+    order = build_order(version=version, language="es")
+    assert "Hola, Lakita:" in bodies(parse(render(order)))[0]
+    other = build_order(version=ProductVersion(content={"language": "he"}))
+    assert "Hello Lakita," in bodies(parse(render(other)))[0]
 
 
 def test_invitation_without_name_and_job() -> None:

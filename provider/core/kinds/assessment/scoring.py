@@ -15,6 +15,7 @@ from typing import Any
 from provider.core.kinds.assessment.content import ANSWERED_LABEL, SCORE_LABEL, Section, TestContent
 from provider.core.kinds.assessment.items import Item, Likert
 from provider.core.kinds.grading import to_number, to_percent
+from provider.core.labels import format_number
 from provider.texts import gettext, lazy_gettext
 
 Figure = int | float | str
@@ -75,8 +76,8 @@ class ScoredItem:
             if self.points is None
             else gettext(
                 "%(points)s of %(max_points)s",
-                points=to_number(self.points),
-                max_points=to_number(self.max_points),
+                points=format_number(to_number(self.points)),
+                max_points=format_number(to_number(self.max_points)),
             )
         )
 

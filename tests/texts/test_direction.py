@@ -6,8 +6,8 @@ import pytest
 
 from provider.core.kinds import KINDS
 from provider.core.products.documents import load_content
-from provider.core.text_direction import language_direction
 from provider.errors import Invalid
+from provider.texts.direction import language_direction
 from tests import factories
 
 
