@@ -307,6 +307,24 @@ def _format_count(unit_seconds: int, count: int) -> str:
     return ngettext("%(num)d second", "%(num)d seconds", count)
 
 
+def format_from_now(moment: datetime, now: datetime) -> str:
+    """Return how far a moment is from now, in whole units, rounded down: `in 3 days`.
+
+    Below two days the unit is hours: a deadline in 47 hours is nearer than "in 1 day" sounds.
+    """
+    seconds = (moment - now).total_seconds()
+    if abs(seconds) >= 2 * SECONDS_PER_DAY:
+        size = SECONDS_PER_DAY
+    elif abs(seconds) >= SECONDS_PER_HOUR:
+        size = SECONDS_PER_HOUR
+    else:
+        size = SECONDS_PER_MINUTE
+    duration = _format_count(size, int(abs(seconds)) // size)
+    if seconds < 0:
+        return gettext("%(duration)s ago", duration=duration)
+    return gettext("in %(duration)s", duration=duration)
+
+
 def format_time_left(seconds: float) -> str:
     """Return the time left, rounded down to minutes: `12 minutes left`."""
     if seconds <= 0:

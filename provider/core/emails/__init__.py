@@ -98,14 +98,12 @@ def _template_context(order: Order, url: str, now: datetime) -> dict[str, Any]:
         "duration_text": (
             labels.format_duration(order.duration_seconds) if order.duration_seconds else None
         ),
-        "expires_at_text": labels.format_datetime(order.expires_at, order.account.timezone),
+        "expires_at_text": labels.format_datetime(order.expires_at, order.timezone),
         "support_address": order.account.branding.get("support_address"),
         "privacy_address": order.account.branding.get("privacy_address"),
         # An order that waits for the staff, or was reopened since, has no end.
-        "happened_at_text": labels.format_datetime(
-            order.finished_at or now, order.account.timezone
-        ),
-        "timezone": order.account.timezone,
+        "happened_at_text": labels.format_datetime(order.finished_at or now, order.timezone),
+        "timezone": order.timezone,
         "url": url,
     }
 

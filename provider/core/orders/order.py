@@ -234,6 +234,11 @@ class Order(OrderState, Base):
         """The time that the candidate needs, in seconds; None for an unknown time."""
         return None
 
+    @property
+    def timezone(self) -> str:
+        """The candidate's time zone; the account's until her browser has named one."""
+        return self.candidate.timezone or self.account.timezone
+
     def is_past_expiry(self, moment: datetime) -> bool:
         """Whether the candidate did not start in time, seen at `moment`."""
         return self.is_waiting_for_candidate and self.expires_at <= moment

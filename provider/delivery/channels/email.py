@@ -144,7 +144,7 @@ class EmailChannel(Channel):
         order = _load_order(session, claim)
         if reason := unwanted_reason(order, now):
             return Outcome("not_needed", response_excerpt=reason, is_sent=False)
-        if quiet_until := quiet_hours_end(now, order.account.timezone):
+        if quiet_until := quiet_hours_end(now, order.timezone):
             text = "Nothing was sent: a reminder waits for the end of the quiet hours"
             return Outcome("retry", quiet_until - now, error=text, is_sent=False)
         return None

@@ -14,11 +14,13 @@ from provider.core.accounts.logo import find_logo
 from provider.core.accounts.settings import contact_url
 from provider.core.kinds import KINDS
 from provider.core.orders import DECLINED, PENDING, Order, TimedOrder
+from provider.core.orders.candidate import parse_time_zone
 from provider.core.orders.states import SUBMITTED
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, NotFound, Unauthorized
 from provider.services import current_services
+from provider.web.candidate.local_time import local_time
 from provider.web.candidate.responses import (
     branding_context,
     landing_url,
@@ -43,6 +45,7 @@ YEAR_SECONDS = 31_536_000
 routes = Blueprint("candidate", __name__, url_prefix="/c")
 routes.add_app_template_filter(markdown.render_markdown, "markdown")
 routes.add_app_template_filter(contact_url, "contact_url")
+routes.add_app_template_filter(local_time, "local")
 
 
 @routes.get("/<token>", strict_slashes=False)
@@ -66,8 +69,14 @@ def landing(public_id: str) -> ResponseReturnValue:
 
 @routes.post("/o/<public_id>/opened")
 def record_opening(public_id: str) -> ResponseReturnValue:
-    """Record that somebody has used the page: its script sends this at the first touch or key."""
-    with order_for_update(public_id, Order):
+    """Record that somebody has used the page, and the browser's time zone.
+
+    The page's script sends this at the first touch or key.
+    """
+    with order_for_update(public_id, Order) as candidate_request:
+        timezone = parse_time_zone(request.form.get("timezone", ""))
+        if timezone:
+            candidate_request.order.candidate.timezone = timezone
         return "", 204
 
 
