@@ -75,6 +75,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "released": "Released from hold",
     "address corrected": "Candidate’s details corrected",
     "invitation resent": "Invitation sent again",
+    "name corrected": "Name corrected by the candidate",
     "new attempt": "New attempt without answers",
     "ended by staff": "Attempt ended",
     "extra time": "Extra time set",

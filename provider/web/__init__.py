@@ -100,7 +100,7 @@ def _render_http_error(error: HTTPException) -> Response:
 
 def _render_error_page(code: int, message: str | None) -> str:
     """Return an error page; a candidate's page has the logo and the addresses of the account."""
-    is_candidate = request.blueprint == candidate_pages.routes.name
+    is_candidate = candidate_pages.routes.name in request.blueprints
     # Not where reading the account would fail again, or cost what a rate limit saves.
     branding = branding_of_request() if is_candidate and code < 500 and code != 429 else {}
     return render_template("error.html", code=code, message=message, **branding)

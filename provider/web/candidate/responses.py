@@ -7,10 +7,13 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from provider.core.accounts import Account
+from provider.core.kinds import KINDS
 from provider.core.orders import INVITE, Link, Order
+from provider.core.products.documents import load_content
 from provider.services import current_services
 from provider.storage import secrets
 from provider.texts import gettext
+from provider.web.candidate.session import CandidateRequest
 
 
 def wants_json() -> bool:
@@ -65,6 +68,20 @@ def branding_of_request() -> dict[str, object]:
     with current_services().db.reading() as session:
         account = session.scalar(query)
         return branding_context(account) if account else {}
+
+
+def order_context(candidate_request: CandidateRequest[Order]) -> dict[str, object]:
+    """Return the template variables of a page about an order of any kind."""
+    order = candidate_request.order
+    kind = KINDS[order.kind]
+    return {
+        **branding_context(order.account),
+        **order.kind_context(current_services().secret_box),
+        "order": order,
+        "kind_texts": kind.texts,
+        "content": load_content(order.version.content, kind.schema),
+        "now": candidate_request.now,
+    }
 
 
 def branding_context(account: Account) -> dict[str, object]:
