@@ -34,6 +34,7 @@ NEEDS_LABELS = {
     "invited": "Candidate: start",
     "opened": "Candidate: start",
     "started": "Candidate: finish",
+    "accommodation": "Staff: accommodation",
 }
 GRADE_LABELS: dict[str, Text] = {
     "failed": _("Did not pass"),
@@ -75,6 +76,10 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "released": "Released from hold",
     "address corrected": "Candidate’s details corrected",
     "invitation resent": "Invitation sent again",
+    "accommodation asked": "Accommodation asked for",
+    "accommodation granted": "Accommodation granted",
+    "accommodation refused": "Accommodation refused",
+    "accommodation": "Answer about an accommodation",
     "name corrected": "Name corrected by the candidate",
     "new attempt": "New attempt without answers",
     "ended by staff": "Attempt ended",
@@ -206,7 +211,9 @@ def needs_label(kind: str, waiting_for: str, progress: str) -> str:
     """Return whom an order waits for, and for what: `Staff: rating`; empty for nobody."""
     if waiting_for == "nobody":
         return ""
-    task = {"candidate": progress, "staff": kind}.get(waiting_for, "")
+    # Before the start, the staff have nothing to do but to decide about a request.
+    staff_task = "accommodation" if progress in ("invited", "opened") else kind
+    task = {"candidate": progress, "staff": staff_task}.get(waiting_for, "")
     return str(NEEDS_LABELS.get(task) or label_for("waiting_for", waiting_for))
 
 
@@ -314,6 +321,8 @@ def format_from_now(moment: datetime, now: datetime) -> str:
     Below two days the unit is hours: a deadline in 47 hours is nearer than "in 1 day" sounds.
     """
     seconds = (moment - now).total_seconds()
+    if abs(seconds) < SECONDS_PER_MINUTE:
+        return gettext("now")
     if abs(seconds) >= 2 * SECONDS_PER_DAY:
         size = SECONDS_PER_DAY
     elif abs(seconds) >= SECONDS_PER_HOUR:

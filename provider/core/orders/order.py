@@ -4,7 +4,7 @@
 append messages about the change in the same transaction.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -47,6 +47,7 @@ from provider.errors import Conflict, Invalid, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
+from provider.texts import LazyText
 
 INVITATION = "invitation"  # the template
 RULE_KEY_PREFIX = "rule:"  # of the external key of an order that a rule placed
@@ -106,6 +107,8 @@ class Order(OrderState, Base):
 
     # Whether the candidate is told of the arrival before the staff complete the order.
     is_receipt_sent_at_submission: ClassVar[bool] = False
+    # In which other ways a candidate may do the same, as an accommodation.
+    other_ways: ClassVar[Mapping[str, LazyText]] = {}
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(

@@ -12,7 +12,8 @@ from provider.core import emails
 from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.emails.delivery_report import describe_bounce, find_status
 from provider.core.emails.staff_email import render_staff_email
-from provider.core.orders import INVITATION, INVITE, Link, Order
+from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
+from provider.core.orders.accommodation import DECISION_EMAIL
 from provider.core.orders.reminders import REMINDER, unwanted_reason
 from provider.core.staff import STAFF_TOPICS, StaffLink
 from provider.delivery import smtp
@@ -164,6 +165,11 @@ class EmailChannel(Channel):
         order = _load_order(session, claim)
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
+        decision = None
+        if claim.topic == DECISION_EMAIL:
+            accommodation = Accommodation.of(session, order)
+            secret_box = self.services.secret_box
+            decision = accommodation.decision(secret_box) if accommodation else None
         return emails.render_email(
             claim.topic,
             order,
@@ -172,4 +178,5 @@ class EmailChannel(Channel):
             message_id=claim.public_id,
             now=self.services.now(),
             kind_context=order.kind_context(self.services.secret_box),
+            decision=decision,
         )

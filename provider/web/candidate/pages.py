@@ -11,7 +11,8 @@ from jinja2 import Template
 from provider.core import markdown
 from provider.core.accounts.logo import find_logo
 from provider.core.accounts.settings import contact_url
-from provider.core.orders import DECLINED, PENDING, Order, TimedOrder
+from provider.core.orders import DECLINED, PENDING, Accommodation, Order, TimedOrder
+from provider.core.orders.accommodation import ASKED
 from provider.core.orders.candidate import parse_time_zone
 from provider.core.orders.states import SUBMITTED
 from provider.core.products.schema_fields import clean_text
@@ -28,6 +29,7 @@ from provider.web.candidate.responses import (
     wants_json,
 )
 from provider.web.candidate.session import (
+    CandidateRequest,
     order_for_read,
     order_for_update,
     redeem_invitation,
@@ -152,8 +154,23 @@ def _handle_conflict(error: Conflict) -> ResponseReturnValue:
 
 def _render_status_page(public_id: str) -> str:
     with order_for_read(public_id, Order) as candidate_request:
-        templates = _status_templates(candidate_request.order, candidate_request.now)
-        return render_template(templates, **order_context(candidate_request))
+        order = candidate_request.order
+        templates = _status_templates(order, candidate_request.now)
+        context = order_context(candidate_request)
+        if order.is_waiting_for_candidate:
+            context |= _accommodation_context(candidate_request)
+        return render_template(templates, **context)
+
+
+def _accommodation_context(candidate_request: CandidateRequest[Order]) -> dict[str, object]:
+    """Return the accommodation of the order, and what was asked for or decided."""
+    secret_box = current_services().secret_box
+    accommodation = Accommodation.of(candidate_request.session, candidate_request.order)
+    if accommodation is None:
+        return {}
+    is_asked = accommodation.state == ASKED
+    terms = accommodation.asked(secret_box) if is_asked else accommodation.decided(secret_box)
+    return {"accommodation": accommodation, "terms": terms}
 
 
 def _status_templates(order: Order, now: datetime) -> list[str | Template]:

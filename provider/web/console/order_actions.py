@@ -12,11 +12,13 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action, Fields
 from provider.core.orders import CONSENTED, FINAL_STATUSES, INVITE, PENDING, Link, Order, staff_acts
+from provider.core.orders.accommodation import Terms, decide
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
+from provider.web.console.accommodations import accommodation_context
 from provider.web.console.authentication import requires
 from provider.web.console.orders import render_order_page
 from provider.web.console.seen_content import content_digest
@@ -44,6 +46,8 @@ class OrderAction:
     perform: ActionFunction
     success_message: str
     read_form: Callable[[Form], dict[str, Any]]
+    # Further variables of the action's page.
+    page_context: Callable[[Session, Order], dict[str, Any]] = lambda _session, _order: {}
 
 
 class OutdatedPage(Conflict):
@@ -159,6 +163,25 @@ def _give_extra_time(
     return before, {"extra_time_seconds": order.extra_time_seconds}
 
 
+def _read_decision(form: Form) -> dict[str, Any]:
+    if form.get("decision") not in ("grant", "refuse"):
+        raise Invalid("Choose whether to grant or to refuse")
+    return {"terms": Terms.parse(form), "is_granted": form["decision"] == "grant"}
+
+
+def _decide(
+    session: Session, order: Order, actor: str, now: datetime, terms: Terms, is_granted: bool
+) -> Any:
+    """Decide about an accommodation. The audit log does not say what was granted."""
+    before = {"extra_time_seconds": order.extra_time_seconds}
+    secret_box = current_services().secret_box
+    decide(session, secret_box, order, terms, actor, now, is_granted=is_granted)
+    return before, {
+        "granted": is_granted,
+        "extra_time_seconds": order.extra_time_seconds,
+    }
+
+
 def _require_attempt(_session: Session, order: Order, _now: datetime) -> None:
     staff_acts.require_attempt(order)
 
@@ -244,6 +267,14 @@ ORDER_ACTIONS = {
         "The extra time is set.",
         _read_extra_time,
     ),
+    "accommodation": OrderAction(
+        Action.ORDER_ACCOMMODATION_DECIDED,
+        _require_not_started,
+        _decide,
+        "The decision is saved, and the candidate is told by e-mail.",
+        _read_decision,
+        accommodation_context,
+    ),
     "end-attempt": OrderAction(
         Action.ORDER_ATTEMPT_ENDED,
         _require_attempt,
@@ -306,6 +337,7 @@ def order_digest(order: Order) -> str:
         candidate.first_name,
         candidate.last_name,
         order.extra_time_seconds,
+        order.accommodation_asked_at,
     )
 
 
@@ -344,6 +376,7 @@ def _render_confirmation(
             form=request.form,
             seen=order_digest(order),
             expires_at=services.now() + timedelta(seconds=order.account.expire_after_seconds),
+            **ORDER_ACTIONS[name].page_context(session, order),
         )
     return make_response(page, status_code)
 

@@ -10,6 +10,7 @@ const pageLanguage = document.documentElement.lang;
 // The reader's variant of the page's language: it decides about 18:00 or 6 PM.
 const locale = navigator.languages.find((name) => name.split("-")[0] === pageLanguage) ?? pageLanguage;
 const distance = new Intl.RelativeTimeFormat(locale, { numeric: "always" });
+const presentDistance = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
 const loadedAtMs = Date.now();
 
 /** Return the date and the time; the year where it is another one than now. */
@@ -24,6 +25,7 @@ function formatMoment(moment, now) {
 /** Return the distance in whole units, the smaller number: a deadline is never nearer than it says. */
 function formatDistance(seconds) {
   const size = Math.abs(seconds);
+  if (size < MINUTE_SECONDS) return presentDistance.format(0, "second"); // "now"
   if (size >= MIN_DAYS * DAY_SECONDS) return distance.format(Math.trunc(seconds / DAY_SECONDS), "day");
   if (size >= HOUR_SECONDS) return distance.format(Math.trunc(seconds / HOUR_SECONDS), "hour");
   return distance.format(Math.trunc(seconds / MINUTE_SECONDS), "minute");

@@ -1,6 +1,10 @@
-"""What a candidate may change before the start: her name."""
+"""What a candidate may do before the start: correct her name, ask for an accommodation."""
+
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from provider.core.orders import REPORT, Link, Order
@@ -90,3 +94,133 @@ def test_correct_name_after_the_start_is_refused(
     assert submit_form(client, page, path, first_name="Ana", last_name="B").status_code == 409
     with services.db.reading() as session:
         assert Order.find(session, invited).candidate.name == "Lakita Marrero"
+
+
+def ask_for_accommodation(
+    client: FlaskClient, services: Services, public_id: str, **fields: str
+) -> str:
+    """Send the form; return the landing page."""
+    open_invitation(client, services, public_id)
+    path = f"/c/o/{public_id}/accommodation"
+    page = client.get(path).text
+    assert "What do you need to take part?" in page
+    response = submit_form(client, page, path, **fields)
+    assert response.status_code == 303, response.text
+    return client.get(response.headers["Location"]).text
+
+
+def decide(console: ConsoleClient, public_id: str, **fields: str) -> str:
+    """Decide in the console; return the order's page then."""
+    path = f"{ORDERS_PATH}{public_id}/accommodation"
+    seen = console.read_field(path, "seen")
+    response = console.submit(path, page=path, seen=seen, **fields)
+    assert response.status_code == 302, response.text
+    return console.get_text(f"{ORDERS_PATH}{public_id}")
+
+
+def read_answer(services: Services) -> EmailMessage:
+    """Return the e-mail about the decision."""
+    factories.deliver_emails(services)
+    paths = (services.settings.instance / "mail").glob("*.eml")
+    emails = [message_from_bytes(path.read_bytes(), policy=policy.default) for path in paths]
+    [answer] = [email for email in emails if "the answer to" in email["Subject"]]
+    assert isinstance(answer, EmailMessage)
+    return answer
+
+
+def test_request_is_decided_and_told_by_email(
+    app: Flask, client: FlaskClient, services: Services, invited: str
+) -> None:
+    page = ask_for_accommodation(
+        client, services, invited, time="50", pause="5", text="I read slowly"
+    )
+    assert "Your request is with the people who decide." in page
+    assert "Extra time: 50%" in page
+    assert "I read slowly" in page
+    assert "Start the test" in page
+    console = ConsoleClient.signed_in(services, app.test_client())
+    listing = console.get_text(f"{ORDERS_PATH}?waiting_for=staff")
+    assert "Staff: accommodation" in listing
+    order_page = console.get_text(f"{ORDERS_PATH}{invited}")
+    assert "I read slowly" in order_page
+    form = console.get_text(f"{ORDERS_PATH}{invited}/accommodation")
+    assert 'value="50" checked' in form
+    order_page = decide(console, invited, decision="grant", time="25", text="Good luck")
+    assert "Granted" in order_page
+    page = client.get(f"/c/o/{invited}/").text
+    assert "This was granted to you:" in page
+    assert "Extra time: 25%" in page
+    assert "25 minutes" in page  # of the test, instead of 20
+    assert "Good luck" in page
+    email = read_answer(services)
+    assert email["Subject"] == "Groove Tech: the answer to your request for your test"
+    for body in email.iter_parts():
+        text = body.get_content()
+        assert "Extra time: 25%" in text
+        assert "Good luck" in text
+        assert "I read slowly" not in text
+
+
+def test_refusal_is_told_with_its_reason(
+    app: Flask, client: FlaskClient, services: Services, invited: str
+) -> None:
+    ask_for_accommodation(client, services, invited, time="minutes", minutes="7")
+    console = ConsoleClient.signed_in(services, app.test_client())
+    decide(console, invited, decision="refuse", text="It measures speed")
+    page = client.get(f"/c/o/{invited}/").text
+    assert "Your request was refused" in page
+    assert "It measures speed" in page
+    assert "Ask for more time" in page
+    body = read_answer(services).get_body(("plain",))
+    assert body
+    assert "was refused" in body.get_content()
+
+
+def test_incomplete_request_is_shown_again(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    page = open_invitation(client, services, invited).text
+    path = f"/c/o/{invited}/accommodation"
+    response = submit_form(client, page, path, time="minutes", minutes="", text="My words")
+    assert response.status_code == 400
+    assert "Write how many minutes" in response.text
+    assert "My words" in response.text
+    assert submit_form(client, page, path, time="0").status_code == 400
+
+
+def test_other_ways_are_offered_for_an_interview(client: FlaskClient, services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    product = factories.create_interview(services)
+    order_id = factories.place_order(services, account_id, product, "interview")
+    page = ask_for_accommodation(client, services, order_id, way="telephone")
+    assert "Another way: by telephone" in page
+
+
+def test_role_without_the_permission_sees_no_accommodation(
+    app: Flask, client: FlaskClient, services: Services, invited: str
+) -> None:
+    ask_for_accommodation(client, services, invited, text="I read slowly")
+    viewer = ConsoleClient.signed_in(services, app.test_client(), "viewer")
+    page = viewer.get_text(f"{ORDERS_PATH}{invited}")
+    assert "Accommodation asked for" in page  # the event
+    assert "I read slowly" not in page
+    viewer.get_text(f"{ORDERS_PATH}{invited}/accommodation", 403)
+
+
+def test_earlier_grant_is_proposed_on_the_next_order(
+    client: FlaskClient, services: Services, invited: str
+) -> None:
+    console = ConsoleClient.signed_in(services, client)
+    decide(console, invited, decision="grant", time="100", text="Note")
+    with services.db.reading() as session:
+        account_id = Order.find(session, invited).account_id
+    next_id = factories.place_order(
+        services,
+        account_id,
+        factories.create_interview(services),
+        "interview",
+        callback_url="https://groove-tech.workable.com/assessments/2",
+    )
+    assert "Granted to the same person before" in console.get_text(f"{ORDERS_PATH}{next_id}")
+    form = console.get_text(f"{ORDERS_PATH}{next_id}/accommodation")
+    assert 'value="100" checked' in form

@@ -1,10 +1,11 @@
-"""The landing page on a phone: the button that starts is on the first screen."""
+"""The landing page in a browser: the start on a phone, and what may be done before it."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests import factories
 from tests.conftest import LiveServer
+from tests.core.orders.test_accommodation import decide_on
 from tests.web.accessibility import AccessibilityChecker
 
 PHONE_WIDTH, PHONE_HEIGHT = 360, 640
@@ -62,3 +63,56 @@ def test_landing_is_accessible_folded_and_open(
     page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
     checker.check_page("open")
     assert checker.problems == []
+
+
+def test_name_and_accommodation_by_keyboard_are_accessible(
+    live_server: LiveServer, page: Page
+) -> None:
+    services, order_id = live_server.services, place_order(live_server, "interview")
+    page.goto(factories.invitation_url(services, order_id))
+    checker = AccessibilityChecker(page)
+    page.get_by_role("link", name="Correct your name").press("Enter")
+    checker.check_page("name")
+    page.get_by_label("Last name").fill("")
+    page.get_by_label("First name").fill("")
+    page.get_by_label("First name").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Please write your name")
+    checker.check_page("name without a name")
+    page.get_by_label("First name").fill("Ana")
+    page.get_by_label("First name").press("Enter")
+    expect(page.get_by_text("Your name: Ana")).to_be_visible()
+    page.get_by_role("link", name="Ask for more time").press("Enter")
+    checker.check_page("accommodation")
+    page.get_by_role("button", name="Send the request").press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("Please choose or write what you need")
+    page.get_by_role("radio", name="50%").press("Space")
+    page.get_by_role("radio", name="by telephone").press("Space")
+    page.get_by_label("Minutes for pauses").fill("10")
+    page.get_by_label("Something else").fill("I read slowly")
+    page.get_by_role("button", name="Send the request").press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Another way: by telephone")
+    checker.check_page("asked")
+    decide_on(services, order_id, percent=50, other_way="telephone", text="We call you.")
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("We call you.")
+    checker.check_page("granted")
+    decide_on(services, order_id, is_granted=False, text="It must be live.")
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text("It must be live.")
+    checker.check_page("refused")
+    assert checker.problems == []
+
+
+def test_accommodation_is_asked_for_without_scripts(
+    live_server: LiveServer, browser: Browser
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(factories.invitation_url(live_server.services, place_order(live_server, "check")))
+    page.get_by_role("link", name="Ask for what you need").click()
+    page.get_by_label("Something else").fill("A call")
+    page.get_by_role("button", name="Send the request").click()
+    expect(page.get_by_role("status")).to_contain_text("A call")
+    page.get_by_text("What happens with your data").click()
+    expect(page.get_by_text("Nothing tracks you.")).to_be_visible()
+    context.close()
