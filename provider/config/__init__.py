@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from provider.errors import Invalid
 
 __all__ = [
     "SETTINGS",
+    "Operator",
     "Setting",
     "Settings",
     "describe_settings",
@@ -39,6 +41,15 @@ class Setting:
     default: str | None
     # How `provider config` prints the value; None prints the text of the variable.
     show: Callable[[Any], str] | None
+
+
+@dataclass(frozen=True)
+class Operator:
+    """The company that runs this server, and where it answers candidates; any may be empty."""
+
+    name: str
+    support: str
+    privacy: str
 
 
 def _setting(
@@ -128,6 +139,23 @@ class Settings:
         "the sender of e-mails; default: provider@ the host of the base URL",
         parsers.parse_mail_from,
         depends_on=("base_url",),
+    )
+    operator_name: str = _setting(
+        "PROVIDER_OPERATOR_NAME",
+        "the company that runs this server, as candidates read it on every page; default: none",
+        parsers.parse_operator_name,
+    )
+    operator_support: str = _setting(
+        "PROVIDER_OPERATOR_SUPPORT",
+        "where candidates of an account without a support address get help: an e-mail address or "
+        "an https address; default: none",
+        partial(parsers.parse_operator_contact, "PROVIDER_OPERATOR_SUPPORT"),
+    )
+    operator_privacy: str = _setting(
+        "PROVIDER_OPERATOR_PRIVACY",
+        "where candidates of an account without a privacy address ask about their data: an e-mail "
+        "address or an https address; default: none",
+        partial(parsers.parse_operator_contact, "PROVIDER_OPERATOR_PRIVACY"),
     )
     dkim_selector: str | None = _setting(
         "PROVIDER_DKIM_SELECTOR",
@@ -235,6 +263,10 @@ class Settings:
     def with_direct_database(self) -> "Settings":
         """Return the settings of a process that must not reach its database through a pooler."""
         return replace(self, database_url=self.database_direct_url or self.database_url)
+
+    @property
+    def operator(self) -> Operator:
+        return Operator(self.operator_name, self.operator_support, self.operator_privacy)
 
     @property
     def is_https(self) -> bool:

@@ -19,6 +19,7 @@ SIZE_UNIT_BYTES = {"MB": 1_000_000, "GB": 1_000_000_000}
 MAX_DURATION = timedelta(days=3650)
 MIN_METRICS_TOKEN_LENGTH = 16  # characters
 MAX_LABEL_LENGTH = 60  # characters of a button
+MAX_OPERATOR_NAME_LENGTH = 100  # characters
 
 
 def parse_duration(text: str) -> timedelta:
@@ -139,6 +140,24 @@ def parse_mail_from(sender: str | None, base_url: str) -> str:
     if not re.fullmatch(r"[^@\s<>\",;]+@[^@\s<>\",;]+", parseaddr(sender)[1]):
         raise Invalid("PROVIDER_MAIL_FROM should be an e-mail address like tests@example.com")
     return sender
+
+
+def parse_operator_name(name: str | None) -> str:
+    name = (name or "").strip()
+    if len(name) > MAX_OPERATOR_NAME_LENGTH or not name.isprintable():
+        raise Invalid("PROVIDER_OPERATOR_NAME should be one line of at most 100 characters")
+    return name
+
+
+def parse_operator_contact(variable: str, contact: str | None) -> str:
+    contact = (contact or "").strip()
+    if contact and not re.fullmatch(
+        r"[^@\s<>\",;:]+@[^@\s<>\",;/]+\.[^@\s<>\",;/]+|https://[^\s<>\"\\@]+", contact
+    ):
+        raise Invalid(
+            f"{variable} should be an e-mail address, or an address like https://example.com/help"
+        )
+    return contact
 
 
 def parse_dkim_selector(selector: str | None) -> str | None:

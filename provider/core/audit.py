@@ -30,6 +30,7 @@ class Action(StrEnum):
     ORDER_CANDIDATE_CORRECTED = "order.candidate_corrected"
     ORDER_EXTENDED = "order.extended"
     ORDER_EXTRA_TIME_GIVEN = "order.extra_time_given"
+    ORDER_ACCOMMODATION_DECIDED = "order.accommodation_decided"
     ORDER_ATTEMPT_ENDED = "order.attempt_ended"
     ORDER_RETAKEN = "order.retaken"
     ORDER_INVITATION_RESENT = "order.invitation_resent"

@@ -36,6 +36,7 @@ NEEDS_LABELS = {
     "invited": "Candidate: start",
     "opened": "Candidate: start",
     "started": "Candidate: finish",
+    "accommodation": "Staff: accommodation",
 }
 GRADE_LABELS: dict[str, Text] = {
     "failed": _("Did not pass"),
@@ -77,6 +78,11 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "released": "Released from hold",
     "address corrected": "Candidate’s details corrected",
     "invitation resent": "Invitation sent again",
+    "accommodation asked": "Accommodation asked for",
+    "accommodation granted": "Accommodation granted",
+    "accommodation refused": "Accommodation refused",
+    "accommodation": "Answer about an accommodation",
+    "name corrected": "Name corrected by the candidate",
     "new attempt": "New attempt without answers",
     "ended by staff": "Attempt ended",
     "extra time": "Extra time set",
@@ -202,7 +208,9 @@ def needs_label(kind: str, waiting_for: str, progress: str) -> str:
     """Return whom an order waits for, and for what: `Staff: rating`; empty for nobody."""
     if waiting_for == "nobody":
         return ""
-    task = {"candidate": progress, "staff": kind}.get(waiting_for, "")
+    # Before the start, the staff have nothing to do but to decide about a request.
+    staff_task = "accommodation" if progress in ("invited", "opened") else kind
+    task = {"candidate": progress, "staff": staff_task}.get(waiting_for, "")
     return str(NEEDS_LABELS.get(task) or label_for("waiting_for", waiting_for))
 
 
@@ -321,6 +329,26 @@ def _format_count(unit_seconds: int, count: int) -> str:
     if unit_seconds == SECONDS_PER_MINUTE:
         return ngettext("%(num)d minute", "%(num)d minutes", count)
     return ngettext("%(num)d second", "%(num)d seconds", count)
+
+
+def format_from_now(moment: datetime, now: datetime) -> str:
+    """Return how far a moment is from now, in whole units, rounded down: `in 3 days`.
+
+    Below two days the unit is hours: a deadline in 47 hours is nearer than "in 1 day" sounds.
+    """
+    seconds = (moment - now).total_seconds()
+    if abs(seconds) < SECONDS_PER_MINUTE:
+        return gettext("now")
+    if abs(seconds) >= 2 * SECONDS_PER_DAY:
+        size = SECONDS_PER_DAY
+    elif abs(seconds) >= SECONDS_PER_HOUR:
+        size = SECONDS_PER_HOUR
+    else:
+        size = SECONDS_PER_MINUTE
+    duration = _format_count(size, int(abs(seconds)) // size)
+    if seconds < 0:
+        return gettext("%(duration)s ago", duration=duration)
+    return gettext("in %(duration)s", duration=duration)
 
 
 def format_time_left(seconds: float) -> str:

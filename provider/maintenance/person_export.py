@@ -19,6 +19,7 @@ from provider.core.accounts import Account
 from provider.core.emails.sent_email import SentEmail
 from provider.core.kinds import KINDS
 from provider.core.orders import Candidate, Order, orders_of_person
+from provider.core.orders.accommodation import export_accommodation
 from provider.errors import Conflict, NotFound
 from provider.maintenance.atomic_folder import atomic_folder, move_into_place
 from provider.maintenance.dependent_rows import dependent_rows
@@ -83,7 +84,10 @@ def _export_order(session: Session, secret_box: SecretBox, order: Order) -> dict
         "product": order.product.name,
         "candidate": _read_rows(session, candidates, candidates.c.id == order.candidate_id)[0],
         "tables": {name: rows for name, rows in tables.items() if rows},
-        "encrypted": KINDS[order.kind].read_encrypted(order, secret_box),
+        "encrypted": {
+            **KINDS[order.kind].read_encrypted(order, secret_box),
+            **export_accommodation(session, secret_box, order),
+        },
         "emails": _read_emails(session, secret_box, order),
     }
 

@@ -2,10 +2,11 @@
 
 from functools import cache
 
-from flask import Flask, Response, jsonify, render_template
+from flask import Flask, Response, jsonify, render_template, request
 from flask_bootstrap import Bootstrap5
 from werkzeug.exceptions import HTTPException
 
+from provider.config import Operator
 from provider.core import labels
 from provider.errors import (
     Conflict,
@@ -16,9 +17,10 @@ from provider.errors import (
     Unauthorized,
     Unavailable,
 )
+from provider.services import current_services
 from provider.web import docs, headers, health, home, metrics, translations
 from provider.web.candidate import pages as candidate_pages
-from provider.web.candidate.responses import wants_json
+from provider.web.candidate.responses import branding_of_request, wants_json
 from provider.web.console import blueprint as console
 from provider.web.kinds import KIND_PAGES
 from provider.web.report import pages as report_pages
@@ -46,6 +48,7 @@ def register_pages(app: Flask) -> None:
     translations.register(app)
     app.jinja_env.filters.update(labels.TEMPLATE_FILTERS)
     app.jinja_env.globals.update(labels.TEMPLATE_GLOBALS)
+    app.context_processor(_operator_context)
     _nest_kind_pages()
     for module in (home, candidate_pages, report_pages, console, docs):
         app.register_blueprint(module.routes)
@@ -55,6 +58,11 @@ def register_pages(app: Flask) -> None:
     app.register_error_handler(HTTPException, _render_http_error)
     app.register_error_handler(ProviderError, _render_provider_error)
     _register_response_hooks(app)
+
+
+def _operator_context() -> dict[str, Operator]:
+    """Return the company that runs this server: error pages without an account name it, too."""
+    return {"operator": current_services().settings.operator}
 
 
 @cache
@@ -82,12 +90,20 @@ def _render_http_error(error: HTTPException) -> Response:
         return error.get_response()  # type: ignore[return-value]
     # Only this message names the right address.
     message = error.description if error.code == 421 else None
-    page = render_template("error.html", code=error.code or 500, message=message)
+    page = _render_error_page(error.code or 500, message)
     response = Response(page, error.code or 500, mimetype="text/html")
     for name, value in error.get_headers():
         if name in ("Allow", "Retry-After"):
             response.headers[name] = value
     return response
+
+
+def _render_error_page(code: int, message: str | None) -> str:
+    """Return an error page; a candidate's page has the logo and the addresses of the account."""
+    is_candidate = candidate_pages.routes.name in request.blueprints
+    # Not where reading the account would fail again, or cost what a rate limit saves.
+    branding = branding_of_request() if is_candidate and code < 500 and code != 429 else {}
+    return render_template("error.html", code=code, message=message, **branding)
 
 
 def _render_provider_error(error: ProviderError) -> Response:
@@ -96,7 +112,7 @@ def _render_provider_error(error: ProviderError) -> Response:
         response = jsonify(error=error.translated())
         response.status_code = code
     else:
-        page = render_template("error.html", code=code, message=error.translated())
+        page = _render_error_page(code, error.translated())
         response = Response(page, code)
     if isinstance(error, Unavailable):
         response.headers.update(error.retry_headers())

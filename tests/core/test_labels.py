@@ -1,6 +1,6 @@
 """Labels of stored values, and formats of times, durations and percentages."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,6 +10,7 @@ from provider.core.labels import (
     format_date,
     format_datetime,
     format_duration,
+    format_from_now,
     format_number,
     format_percent,
     format_short_datetime,
@@ -35,6 +36,24 @@ NOON = datetime(2026, 11, 23, 14, 5, tzinfo=UTC)
 )
 def test_format_datetime_uses_the_given_zone(timezone: str, expected: str) -> None:
     assert format_datetime(NOON, timezone) == expected
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected"),
+    [
+        (timedelta(days=3, hours=23), "in 3 days"),
+        (timedelta(days=2), "in 2 days"),
+        (timedelta(hours=47, minutes=59), "in 47 hours"),
+        (timedelta(hours=1), "in 1 hour"),
+        (timedelta(minutes=59, seconds=59), "in 59 minutes"),
+        (timedelta(seconds=59), "now"),
+        (timedelta(seconds=-59), "now"),
+        (timedelta(minutes=-5), "5 minutes ago"),
+        (timedelta(days=-2), "2 days ago"),
+    ],
+)
+def test_format_from_now_rounds_down_to_whole_units(distance: timedelta, expected: str) -> None:
+    assert format_from_now(NOON + distance, NOON) == expected
 
 
 @pytest.mark.parametrize("timezone", [None, "", "Mars/Olympus", "../etc/passwd", "America", "\x00"])

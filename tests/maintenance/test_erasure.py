@@ -20,6 +20,7 @@ from provider.services import Services
 from provider.storage.database import Base
 from tests import factories
 from tests.check_factories import SIGNED_NAME
+from tests.core.orders.test_accommodation import ask_for
 from tests.delivery.api_world import ApiWorld, dummy_server
 from tests.dummy_ats import registered_dummy
 from tests.factories import ManualClock
@@ -186,6 +187,16 @@ def test_erased_order_leaves_only_its_figures(services: Services, kind: str) -> 
     )
     with pytest.raises(NotFound):
         erase(services, order_id)
+
+
+def test_erased_order_leaves_no_accommodation(services: Services) -> None:
+    account_id, _ = factories.create_account(services)
+    order_id = factories.place_order(services, account_id, factories.create_test(services))
+    ask_for(services, order_id, percent=50)
+    with services.db.writing() as session:
+        Order.find(session, order_id).cancel(session, ACTOR, "hired", services.now())
+    deliver_everything(services)
+    assert erase(services, order_id).rows["accommodations"] == 1
 
 
 def test_erasing_keeps_the_other_orders_of_the_account(services: Services) -> None:

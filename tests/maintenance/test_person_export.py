@@ -17,6 +17,7 @@ from provider.outbox import Message
 from provider.services import Services
 from tests import factories
 from tests.check_factories import SIGNED_NAME
+from tests.core.orders.test_accommodation import ask_for, decide_on
 from tests.kind_factories import KIND_FACTORIES
 from tests.maintenance.test_erasure import CALLBACK_URL, PERSON, table_texts
 
@@ -60,6 +61,19 @@ def test_export_has_the_data_of_each_kind(services: Services, tmp_path: Path, ki
         assert {row["item_key"] for row in order["tables"]["answers"]}
     assert order["emails"][0]["email"]["to"] == PERSON["email"]
     assert "/c/…" in order["emails"][0]["email"]["text"]  # the token of the link is a secret
+
+
+def test_export_has_the_accommodation(services: Services, tmp_path: Path) -> None:
+    account_id, _ = factories.create_account(services)
+    product = factories.create_test(services)
+    order_id = factories.place_order(services, account_id, product, **PERSON)
+    ask_for(services, order_id, percent=50, text="I read slowly")
+    decide_on(services, order_id, percent=25, text="Good luck")
+    export(services, tmp_path / "export")
+    data = json.loads((tmp_path / "export" / "data.json").read_text("utf-8"))
+    stored = data["orders"][0]["encrypted"]["accommodation"]
+    assert (stored["asked"]["percent"], stored["asked"]["text"]) == (50, "I read slowly")
+    assert (stored["decided"]["percent"], stored["decided"]["text"]) == (25, "Good luck")
 
 
 def test_export_contains_no_token_and_nobody_else(services: Services, tmp_path: Path) -> None:

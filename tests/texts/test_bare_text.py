@@ -13,7 +13,9 @@ PACKAGE = Path(__file__).parents[2] / "provider"
 PAGES = PACKAGE / "web" / "templates"
 SHARED_PAGES = (
     "base.html",
+    "brand_header.html",
     "candidate.html",
+    "contacts.html",
     "error.html",
     "home.html",
     "macros.html",

@@ -18,7 +18,7 @@ DEFAULT_CANDIDATE_EMAILS = [COMPLETION, DECLINE]
 DEFAULT_REMINDERS = [86_400]  # seconds before the deadline
 MAX_REMINDERS = 5
 MIN_REMINDER_LEAD, MAX_REMINDER_LEAD = timedelta(hours=1), timedelta(days=90)
-QUIET_FROM, QUIET_UNTIL = time(21), time(8)  # in the account's time zone
+QUIET_FROM, QUIET_UNTIL = time(21), time(8)  # in the candidate's time zone
 NONE = "none"
 
 

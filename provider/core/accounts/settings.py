@@ -241,7 +241,8 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
         CommonSetting(
             "timezone",
             "Time zone",
-            "of the times in e-mails, pages and reports, like Europe/Athens",
+            "of the times in reports, and in e-mails until a candidate's browser names hers, "
+            "like Europe/Athens",
             _set_timezone,
             lambda account: account.timezone,
         ),

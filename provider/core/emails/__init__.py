@@ -15,6 +15,7 @@ from provider.core.emails.composition import Draft, compose
 from provider.core.kinds import KINDS
 from provider.core.markdown import markdown_to_text, render_markdown
 from provider.core.orders import Order
+from provider.core.orders.accommodation import Decision
 from provider.core.text_cleaning import clean_line
 from provider.texts import DEFAULT_LANGUAGE, gettext, gettext_noop, use_language
 from provider.texts.templates import translate_templates
@@ -27,6 +28,7 @@ TEXT_WIDTH = 68  # characters of a line in the text part
 # that kind alone.
 EMAIL_SUBJECTS = {
     "invitation": gettext_noop("%(company)s: your %(noun)s"),
+    "accommodation": gettext_noop("%(company)s: the answer to your request for your %(noun)s"),
     "extension": gettext_noop("%(company)s: more time for your %(noun)s"),
     "reminder": gettext_noop("%(company)s: a reminder of your %(noun)s"),
     "completion": gettext_noop("%(company)s: your %(noun)s is complete"),
@@ -49,14 +51,18 @@ def render_email(
     message_id: str,
     now: datetime,
     kind_context: Mapping[str, Any] | None = None,
+    decision: Decision | None = None,
 ) -> bytes:
     """Render an e-mail to the candidate of an order, as RFC 5322 bytes with text and HTML parts.
 
     `template` is a key of EMAIL_SUBJECTS or of the kind's `email_subjects`. `kind_context` has the
-    variables of the order's kind.
+    variables of the order's kind. `decision` is that of the e-mail about an accommodation.
     """
     with use_language(order.texts_language or DEFAULT_LANGUAGE):
         context = {**_template_context(order, url, now), **(kind_context or {})}
+        if decision:
+            lines = decision.terms.lines(order)
+            context |= {"decision": decision, "decision_lines": lines}
         context["subject"] = subject = _render_subject(template, order, context)
         environment = template_environment(KINDS[order.kind].emails_folder)
         text, html = (
@@ -97,14 +103,12 @@ def _template_context(order: Order, url: str, now: datetime) -> dict[str, Any]:
         "duration_text": (
             labels.format_duration(order.duration_seconds) if order.duration_seconds else None
         ),
-        "expires_at_text": labels.format_datetime(order.expires_at, order.account.timezone),
+        "expires_at_text": labels.format_datetime(order.expires_at, order.timezone),
         "support_address": order.account.branding.get("support_address"),
         "privacy_address": order.account.branding.get("privacy_address"),
         # An order that waits for the staff, or was reopened since, has no end.
-        "happened_at_text": labels.format_datetime(
-            order.finished_at or now, order.account.timezone
-        ),
-        "timezone": order.account.timezone,
+        "happened_at_text": labels.format_datetime(order.finished_at or now, order.timezone),
+        "timezone": order.timezone,
         "url": url,
     }
 

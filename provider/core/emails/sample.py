@@ -6,11 +6,13 @@ from provider.core.accounts import Account
 from provider.core.emails import EMAIL_SUBJECTS, render_email
 from provider.core.kinds import KINDS
 from provider.core.orders import Candidate, Order
+from provider.core.orders.accommodation import Decision, Terms
 from provider.core.products import ProductVersion
 from provider.core.products.documents import Document, content_digest
 from provider.errors import Invalid
 from provider.storage.secrets import SecretBox
 
+SAMPLE_DECISION = Decision(True, Terms(percent=25, text="You can write to us at any time."))
 SAMPLE_NAME, SAMPLE_JOB = "Alex", "Operations Manager"
 
 
@@ -61,4 +63,5 @@ def render_sample(
         message_id=message_id,
         now=now,
         kind_context=order.kind_context(secret_box),
+        decision=SAMPLE_DECISION,
     )

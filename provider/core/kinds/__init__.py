@@ -12,7 +12,7 @@ from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
 from provider.core.orders import EXPIRE_ORDERS, SEND_REMINDERS
 from provider.core.orders.bulk_runner import DROP_OLD_BULK_RUNS, PERFORM_BULK_RUNS
-from provider.core.orders.states import NOBODY
+from provider.core.orders.states import NOBODY, STAFF
 from provider.core.products import Product, ProductVersion
 from provider.core.products.documents import Document, content_digest, validate
 from provider.core.scheduled import ScheduledWork
@@ -47,7 +47,8 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
 
 def waited_for_values() -> set[str]:
     """Return all values of `Order.waiting_for` that orders of the registered kinds can have."""
-    return {NOBODY} | {
+    # Every order may wait for the staff to decide about an accommodation.
+    return {NOBODY, STAFF} | {
         state.first_waited_for
         for kind in KINDS.values()
         for state in kind.order_class.progress_table.values()

@@ -1,5 +1,6 @@
 """Orders: placing them, their statuses and results, and the links that open them."""
 
+from provider.core.orders.accommodation import Accommodation
 from provider.core.orders.candidate import (
     Candidate,
     compute_email_digest,
@@ -56,6 +57,7 @@ __all__ = [
     "STATUSES",
     "SUBSCRIBERS_KEY",
     "WAITING_FOR",
+    "Accommodation",
     "Bar",
     "Candidate",
     "ErasedOrder",

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from provider.core import audit
 from provider.core.audit import Action, Fields
 from provider.core.orders import staff_acts
+from provider.core.orders.accommodation import Terms, decide
 from provider.core.orders.order import Order
 from provider.core.orders.seen_order import require_as_seen
 from provider.core.orders.states import CANCELLED, CONSENTED, FINAL_STATUSES, PENDING
@@ -153,6 +154,12 @@ def _read_extra_time(form: Form) -> dict[str, Any]:
     return {"percent": int(amount)}
 
 
+def _read_decision(form: Form) -> dict[str, Any]:
+    if form.get("decision") not in ("grant", "refuse"):
+        raise Invalid("Choose whether to grant or to refuse")
+    return {"terms": Terms.parse(form), "is_granted": form["decision"] == "grant"}
+
+
 def _read_number(form: Form, name: str, message: str) -> int:
     text = form.get(name, "").strip()
     if not re.fullmatch(r"[0-9]{1,6}", text):
@@ -243,6 +250,13 @@ def _give_extra_time(act: Act, percent: int = 0, minutes: int | None = None) -> 
     return before, _extra_time(order)
 
 
+def _decide(act: Act, terms: Terms, is_granted: bool) -> Changes:
+    """Decide about an accommodation. The audit log does not say what was granted."""
+    before = _extra_time(act.order)
+    decide(act.session, act.secret_box, act.order, terms, act.actor, act.now, is_granted=is_granted)
+    return before, {"granted": is_granted} | _extra_time(act.order)
+
+
 def _end_attempt(act: Act, reason: str) -> Changes:
     before = _status(act.order) | {"progress": act.order.progress}
     staff_acts.end_attempt(act.session, act.secret_box, act.order, act.actor, reason, act.now)
@@ -329,6 +343,9 @@ ORDER_ACTIONS: Mapping[str, OrderAction] = {
         _give_extra_time,
         _read_extra_time,
         Undo(Action.ORDER_EXTRA_TIME_GIVEN, _undo_extra_time),
+    ),
+    "accommodation": OrderAction(
+        Action.ORDER_ACCOMMODATION_DECIDED, _require_not_started, _decide, _read_decision
     ),
     "end-attempt": OrderAction(
         Action.ORDER_ATTEMPT_ENDED, _require_attempt, _end_attempt, _read_reason

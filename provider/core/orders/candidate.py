@@ -1,6 +1,8 @@
 """Candidates, and the digest of their e-mail address by which a person is found."""
 
 import unicodedata
+from functools import cache
+from zoneinfo import available_timezones
 
 from sqlalchemy import ColumnElement, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -23,11 +25,23 @@ class Candidate(Base):
     first_name: Mapped[str] = mapped_column(String(200), default="")
     last_name: Mapped[str] = mapped_column(String(200), default="")
     phone: Mapped[str] = mapped_column(String(100), default="")
+    # The IANA name that the candidate's browser stated; None until then.
+    timezone: Mapped[str | None] = mapped_column(String(50))
 
     @property
     def name(self) -> str:
         """First and last name, or the e-mail address of a candidate without a name."""
         return f"{self.first_name} {self.last_name}".strip() or self.email
+
+
+def parse_time_zone(name: str) -> str | None:
+    """Return the IANA name of a time zone as it is; None for an unknown one."""
+    return name if name in _known_time_zones() else None
+
+
+@cache
+def _known_time_zones() -> set[str]:
+    return available_timezones()  # reads many files
 
 
 def normalise_email(email: str) -> str:

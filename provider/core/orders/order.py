@@ -4,6 +4,7 @@
 append messages about the change in the same transaction.
 """
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -47,7 +48,7 @@ from provider.errors import Conflict, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
-from provider.texts import find_language
+from provider.texts import LazyText, find_language
 
 INVITATION = "invitation"  # the template
 RULE_KEY_PREFIX = "rule:"  # of the external key of an order that a rule placed
@@ -107,6 +108,8 @@ class Order(OrderState, Base):
 
     # Whether the candidate gets the receipt before the staff complete the order.
     is_receipt_sent_at_submission: ClassVar[bool] = False
+    # In which other ways a candidate may do the same, as an accommodation.
+    other_ways: ClassVar[Mapping[str, LazyText]] = {}
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(
@@ -242,6 +245,11 @@ class Order(OrderState, Base):
     def duration_seconds(self) -> int | None:
         """The time that the candidate needs, in seconds; None for an unknown time."""
         return None
+
+    @property
+    def timezone(self) -> str:
+        """The candidate's time zone; the account's until her browser has named one."""
+        return self.candidate.timezone or self.account.timezone
 
     def is_past_expiry(self, moment: datetime) -> bool:
         """Whether the candidate did not start in time, seen at `moment`."""

@@ -28,6 +28,8 @@ class OrderState:
     progress: Mapped[str] = mapped_column(String(12), default=INVITED)
     waiting_for: Mapped[str] = mapped_column(String(10), server_default=NOBODY)
     revision: Mapped[int] = mapped_column(default=0)
+    # Since when a request for an accommodation waits for the staff; None once they have decided.
+    accommodation_asked_at: Mapped[datetime | None]
 
     def change_progress(self, session: Session, progress: str, **columns: datetime | None) -> None:
         """Change the progress, and other `columns` in the same UPDATE.
@@ -46,10 +48,13 @@ class OrderState:
         self._require_allowed_progress(status, progress)
         session.flush()
         order_class = type(self)
+        asked_at = columns.get("accommodation_asked_at", self.accommodation_asked_at)
         columns |= {
             "status": status,
             "progress": progress,
-            "waiting_for": waiting_for(self.progress_table, status, progress),
+            "waiting_for": waiting_for(
+                self.progress_table, status, progress, has_request=asked_at is not None
+            ),
         }
         changed = session.execute(
             update(order_class)

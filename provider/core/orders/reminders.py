@@ -55,7 +55,7 @@ def remind(session: Session, order: Order, now: datetime) -> bool:
         and order.expires_at - timedelta(seconds=lead) <= now
     )
     next_reminder = policy.next_reminder(order.expires_at, now) if can_start else None
-    quiet_until = quiet_hours_end(now, order.account.timezone)
+    quiet_until = quiet_hours_end(now, order.timezone)
     if is_due and quiet_until:
         is_due = False
         if quiet_until < order.expires_at:

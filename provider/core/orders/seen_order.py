@@ -104,6 +104,7 @@ def _digest(order: Order, last_staff_event_id: int) -> str:
         order.expires_at.isoformat(),
         order.started_at.isoformat() if order.started_at else "",
         order.extra_time_seconds,
+        order.accommodation_asked_at.isoformat() if order.accommodation_asked_at else "",
         candidate.email,
         candidate.first_name,
         candidate.last_name,

@@ -62,6 +62,15 @@ def progress_state(waits_for: str, *next_values: str) -> ProgressState:
     return ProgressState(frozenset(waits_for.split()), frozenset(next_values))
 
 
-def waiting_for(table: ProgressTable, status: str, progress: str) -> str:
-    """Return whom an order of a kind waits for; nobody, once its status is final."""
-    return NOBODY if status in FINAL_STATUSES else table[progress].first_waited_for
+def waiting_for(
+    table: ProgressTable, status: str, progress: str, *, has_request: bool = False
+) -> str:
+    """Return whom an order of a kind waits for; nobody, once its status is final.
+
+    `has_request`: the candidate has asked for an accommodation, and the staff have not decided.
+    """
+    if status in FINAL_STATUSES:
+        return NOBODY
+    if has_request and progress in NOT_STARTED:
+        return STAFF
+    return table[progress].first_waited_for

@@ -12,7 +12,8 @@ from provider.core import emails
 from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.emails.delivery_report import describe_bounce, find_status
 from provider.core.emails.staff_email import render_staff_email
-from provider.core.orders import INVITATION, INVITE, Link, Order
+from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
+from provider.core.orders.accommodation import DECISION_EMAIL
 from provider.core.orders.reminders import REMINDER, unwanted_reason
 from provider.core.staff import STAFF_TOPICS, StaffLink
 from provider.delivery import smtp
@@ -145,7 +146,7 @@ class EmailChannel(Channel):
         order = _load_order(session, claim)
         if reason := unwanted_reason(order, now):
             return Outcome("not_needed", response_excerpt=reason, is_sent=False)
-        if quiet_until := quiet_hours_end(now, order.account.timezone):
+        if quiet_until := quiet_hours_end(now, order.timezone):
             text = "Nothing was sent: a reminder waits for the end of the quiet hours"
             return Outcome("retry", quiet_until - now, error=text, is_sent=False)
         return None
@@ -165,6 +166,11 @@ class EmailChannel(Channel):
         order = _load_order(session, claim)
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
+        decision = None
+        if claim.topic == DECISION_EMAIL:
+            accommodation = Accommodation.of(session, order)
+            secret_box = self.services.secret_box
+            decision = accommodation.decision(secret_box) if accommodation else None
         return emails.render_email(
             claim.topic,
             order,
@@ -173,4 +179,5 @@ class EmailChannel(Channel):
             message_id=claim.public_id,
             now=self.services.now(),
             kind_context=order.kind_context(self.services.secret_box),
+            decision=decision,
         )

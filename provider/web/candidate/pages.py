@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request
 from flask.typing import ResponseReturnValue
@@ -12,17 +11,19 @@ from jinja2 import Template
 from provider.core import markdown
 from provider.core.accounts.logo import find_logo
 from provider.core.accounts.settings import contact_url
-from provider.core.kinds import KINDS
-from provider.core.orders import DECLINED, PENDING, Order, TimedOrder
+from provider.core.orders import DECLINED, PENDING, Accommodation, Order, TimedOrder
+from provider.core.orders.accommodation import ASKED
+from provider.core.orders.candidate import parse_time_zone
 from provider.core.orders.states import SUBMITTED
-from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Conflict, NotFound, Unauthorized
 from provider.services import current_services
 from provider.texts import list_languages
+from provider.web.candidate import before_start
+from provider.web.candidate.local_time import local_time
 from provider.web.candidate.responses import (
-    branding_context,
     landing_url,
+    order_context,
     redirect_to_landing,
     respond_form_expired,
     respond_with_message,
@@ -42,8 +43,10 @@ COOKIE_CHECK = "cookie-check"
 YEAR_SECONDS = 31_536_000
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
+routes.register_blueprint(before_start.routes)
 routes.add_app_template_filter(markdown.render_markdown, "markdown")
 routes.add_app_template_filter(contact_url, "contact_url")
+routes.add_app_template_filter(local_time, "local")
 
 
 @routes.get("/<token>", strict_slashes=False)
@@ -67,8 +70,14 @@ def landing(public_id: str) -> ResponseReturnValue:
 
 @routes.post("/o/<public_id>/opened")
 def record_opening(public_id: str) -> ResponseReturnValue:
-    """Record that somebody has used the page: its script sends this at the first touch or key."""
-    with order_for_update(public_id, Order):
+    """Record that somebody has used the page, and the browser's time zone.
+
+    The page's script sends this at the first touch or key.
+    """
+    with order_for_update(public_id, Order) as candidate_request:
+        timezone = parse_time_zone(request.form.get("timezone", ""))
+        if timezone:
+            candidate_request.order.candidate.timezone = timezone
         return "", 204
 
 
@@ -90,7 +99,7 @@ def confirm_decline(public_id: str) -> ResponseReturnValue:
         order = candidate_request.order
         if order.status != PENDING or order.progress == SUBMITTED:
             return redirect_to_landing(public_id)
-        return render_template("candidate/decline.html", **_template_context(candidate_request))
+        return render_template("candidate/decline.html", **order_context(candidate_request))
 
 
 @routes.post("/o/<public_id>/decline")
@@ -157,10 +166,23 @@ def _handle_conflict(error: Conflict) -> ResponseReturnValue:
 
 def _render_status_page(public_id: str) -> str:
     with order_for_read(public_id, Order) as candidate_request:
-        templates = _status_templates(candidate_request.order, candidate_request.now)
-        return render_template(
-            templates, **_template_context(candidate_request), has_language_menu=True
-        )
+        order = candidate_request.order
+        templates = _status_templates(order, candidate_request.now)
+        context = order_context(candidate_request)
+        if order.is_waiting_for_candidate:
+            context |= _accommodation_context(candidate_request)
+        return render_template(templates, **context, has_language_menu=True)
+
+
+def _accommodation_context(candidate_request: CandidateRequest[Order]) -> dict[str, object]:
+    """Return the accommodation of the order, and what was asked for or decided."""
+    secret_box = current_services().secret_box
+    accommodation = Accommodation.of(candidate_request.session, candidate_request.order)
+    if accommodation is None:
+        return {}
+    is_asked = accommodation.state == ASKED
+    terms = accommodation.asked(secret_box) if is_asked else accommodation.decided(secret_box)
+    return {"accommodation": accommodation, "terms": terms}
 
 
 def _status_templates(order: Order, now: datetime) -> list[str | Template]:
@@ -174,16 +196,3 @@ def _status_templates(order: Order, now: datetime) -> list[str | Template]:
     if isinstance(order, TimedOrder) and order.is_ending(now):
         return ["candidate/ending.html"]
     return [f"candidate/{order.kind}/{order.progress}.html"]
-
-
-def _template_context(candidate_request: CandidateRequest[Order]) -> dict[str, Any]:
-    order = candidate_request.order
-    kind = KINDS[order.kind]
-    return {
-        **branding_context(order.account),
-        **order.kind_context(current_services().secret_box),
-        "order": order,
-        "kind_texts": kind.texts,
-        "content": load_content(order.version.content, kind.schema),
-        "now": candidate_request.now,
-    }

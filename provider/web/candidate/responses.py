@@ -4,9 +4,16 @@ from typing import Any
 
 from flask import jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from sqlalchemy import select
 
 from provider.core.accounts import Account
+from provider.core.kinds import KINDS
+from provider.core.orders import INVITE, Link, Order
+from provider.core.products.documents import load_content
+from provider.services import current_services
+from provider.storage import secrets
 from provider.texts import gettext
+from provider.web.candidate.session import CandidateRequest
 
 
 def wants_json() -> bool:
@@ -30,7 +37,8 @@ def respond_with_message(status_code: int, template: str, message: str) -> Respo
         return jsonify(error=message), status_code
     public_id = (request.view_args or {}).get("public_id")
     landing = public_id and landing_url(public_id)
-    return render_template(template, landing_url=landing), status_code
+    branding = branding_of_request()
+    return render_template(template, landing_url=landing, **branding), status_code
 
 
 def respond_form_expired() -> ResponseReturnValue:
@@ -38,6 +46,42 @@ def respond_form_expired() -> ResponseReturnValue:
     return respond_with_message(
         400, "candidate/form_expired.html", gettext("This page has been open for too long")
     )
+
+
+def branding_of_request() -> dict[str, object]:
+    """Return the branding of the order that a candidate's URL names, for an error page.
+
+    Empty for a URL without a known order.
+    """
+    values = request.view_args or {}
+    query = select(Account).join(Order, Order.account_id == Account.id)
+    if "public_id" in values:
+        query = query.where(Order.public_id == values["public_id"].replace("\x00", ""))
+    elif "token" in values:
+        # A replaced link, too: its page says that there is a newer e-mail.
+        digest = secrets.sha256_digest(values["token"])
+        query = query.join(Link, Link.order_id == Order.id).where(
+            Link.token_hash == digest, Link.purpose == INVITE
+        )
+    else:
+        return {}
+    with current_services().db.reading() as session:
+        account = session.scalar(query)
+        return branding_context(account) if account else {}
+
+
+def order_context(candidate_request: CandidateRequest[Order]) -> dict[str, object]:
+    """Return the template variables of a page about an order of any kind."""
+    order = candidate_request.order
+    kind = KINDS[order.kind]
+    return {
+        **branding_context(order.account),
+        **order.kind_context(current_services().secret_box),
+        "order": order,
+        "kind_texts": kind.texts,
+        "content": load_content(order.version.content, kind.schema),
+        "now": candidate_request.now,
+    }
 
 
 def branding_context(account: Account) -> dict[str, object]:

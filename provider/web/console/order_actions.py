@@ -14,6 +14,7 @@ from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
+from provider.web.console.accommodations import accommodation_context
 from provider.web.console.authentication import requires
 from provider.web.console.orders import render_order_page
 
@@ -28,8 +29,11 @@ SUCCESS_MESSAGES = {
     "correct": "The details are corrected, and the candidate is invited by a new link.",
     "extend": "The deadline is extended.",
     "extra-time": "The extra time is set.",
+    "accommodation": "The decision is saved, and the candidate gets it by e-mail.",
     "end-attempt": "The attempt is ended with the answers so far.",
 }
+# Further variables of an action's page.
+PAGE_CONTEXTS = {"accommodation": accommodation_context}
 ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in SUCCESS_MESSAGES)}):name>"
 
 
@@ -102,5 +106,6 @@ def _render_confirmation(
             seen=seen_digest(session, order),
             changes=changes,
             expires_at=services.now() + timedelta(seconds=order.account.expire_after_seconds),
+            **(PAGE_CONTEXTS[name](session, order) if name in PAGE_CONTEXTS else {}),
         )
     return make_response(page, status_code)

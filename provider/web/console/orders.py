@@ -15,6 +15,7 @@ from provider.core.staff import Permission, list_views
 from provider.errors import Conflict
 from provider.outbox import PARKED, Message
 from provider.services import Services, current_services
+from provider.web.console.accommodations import accommodation_context
 from provider.web.console.authentication import MAX_DISPLAYED_COUNT, may, requires
 from provider.web.console.colleagues import presence_context, record_visit
 from provider.web.console.order_list import (
@@ -101,6 +102,8 @@ def render_order_page(
         earlier_results=[(result, order.earlier_evidence(result)) for result in earlier_results],
         can_retake=_can_retake(order),
         presence=presence_context(session, order),
+        # It says something about a person's health, so only those who decide see it.
+        **(accommodation_context(session, order) if may(Permission.MANAGE_ORDERS) else {}),
     )
 
 

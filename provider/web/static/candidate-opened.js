@@ -1,5 +1,6 @@
-// Tells the server once that a person has used the invitation. Scanners of e-mails load the page and
-// run its scripts, but they neither touch it nor press a key nor move the pointer.
+// Tells the server once that a person has used the invitation, and the time zone for the e-mails to
+// her. Scanners of e-mails load the page and run its scripts, but they neither touch it nor press a
+// key nor move the pointer.
 
 const ACTS = ["pointermove", "pointerdown", "touchstart", "wheel", "keydown"];
 const marker = document.querySelector("[data-opened-url]");
@@ -18,8 +19,9 @@ function report(event) {
   if (event.type === "pointermove" && !isMoved(event)) return;
   listening.abort();
   const headers = { Accept: "application/json", "X-CSRFToken": marker.dataset.csrf };
+  const body = new URLSearchParams({ timezone: Intl.DateTimeFormat().resolvedOptions().timeZone });
   // A failure is no loss: starting or declining records the same.
-  fetch(marker.dataset.openedUrl, { method: "POST", headers, keepalive: true }).catch(() => {});
+  fetch(marker.dataset.openedUrl, { method: "POST", headers, body, keepalive: true }).catch(() => {});
 }
 
 for (const act of ACTS) {

@@ -179,6 +179,24 @@ def test_reminder_in_quiet_hours_is_sent_at_eight(services: Services, clock: Man
     assert run(services) == 1
 
 
+def test_quiet_hours_are_those_of_the_candidates_own_zone(
+    services: Services, clock: ManualClock, smtp_server: SmtpServer
+) -> None:
+    # The reminder is due at four in the morning in the account's zone, and at 18:00 in hers.
+    order_id = place_order(services, timezone="America/New_York")
+    with services.db.writing() as session:
+        Order.find(session, order_id).candidate.timezone = "Asia/Tokyo"
+    clock.advance(6 * DAY)
+    assert run(services) == 1
+    dispatcher = Dispatcher(services)
+    dispatcher.drain("1/email")
+    dispatcher.drain("1/email")
+    dispatcher.stop()
+    text_part = smtp_server.emails[-1].get_body(("plain",))
+    assert text_part
+    assert "30 November 2026, 18:00 Tokyo time" in text_part.get_content()
+
+
 def test_reminder_whose_quiet_hours_outlast_the_deadline_is_dropped(
     services: Services, clock: ManualClock
 ) -> None:

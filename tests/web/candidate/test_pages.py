@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
@@ -299,6 +300,18 @@ def test_item_of_other_kinds_returns_404(
     form = client.get(f"/c/o/{public_id}/decline").text
     assert submit_form(client, form, f"/c/o/{public_id}/start").status_code == 404
     assert client.get(f"/c/o/{public_id}/items/1").status_code == 404
+
+
+def test_opening_remembers_the_time_zone_of_the_browser(
+    client: FlaskClient, services: Services, clock: ManualClock, invited: str
+) -> None:
+    page = open_invitation(client, services, invited).text
+    deadline = clock.now() + timedelta(days=7)
+    assert f"{factories.athens_time(deadline)} (in 7 days)</time>" in page  # the account's zone
+    for name in ("Mars/Olympus", "../etc/passwd", "x" * 500, "", "Asia/Tokyo", "asia"):
+        submit_form(client, page, f"/c/o/{invited}/opened", timezone=name)
+    tokyo = deadline.astimezone(ZoneInfo("Asia/Tokyo"))
+    assert f"{tokyo:%H:%M} Tokyo time (in 7 days)" in client.get(f"/c/o/{invited}/").text
 
 
 def test_decline_with_reason_records_the_reason(

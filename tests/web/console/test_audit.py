@@ -122,6 +122,13 @@ def give_extra_time(services: Services, console: ConsoleClient) -> str:
     return f"order:{order_id}"
 
 
+def decide_about_accommodation(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    form = {"decision": "grant", "time": "25", "text": "Good luck"}
+    assert perform_order_action(console, order_id, "accommodation", **form)[0] == 302
+    return f"order:{order_id}"
+
+
 def end_attempt(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     with services.db.writing() as session:
@@ -639,6 +646,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ORDER_RETAKEN: retake_test,
         Action.ORDER_ATTEMPT_ENDED: end_attempt,
         Action.ORDER_EXTRA_TIME_GIVEN: give_extra_time,
+        Action.ORDER_ACCOMMODATION_DECIDED: decide_about_accommodation,
         Action.ORDER_EXTENDED: extend_deadline,
         Action.ORDER_CANDIDATE_CORRECTED: correct_candidate,
         Action.ORDER_INVITATION_RESENT: resend_invitation,

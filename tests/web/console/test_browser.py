@@ -21,6 +21,7 @@ from provider.core.accounts import Account
 from provider.core.connections import Record, SourceCursor
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
+from provider.core.orders.accommodation import Terms, ask
 from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS
 from provider.core.products import Product
 from provider.core.products.documents import read_file
@@ -102,6 +103,7 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "correct": f"/console/orders/{orders['invited']}/correct",
         "extend": f"/console/orders/{orders['invited']}/extend",
         "extra time": f"/console/orders/{orders['invited']}/extra-time",
+        "accommodation": f"/console/orders/{orders['invited']}/accommodation",
         "end attempt": f"/console/orders/{orders['started']}/end-attempt",
         "retake": f"/console/orders/{orders['completed']}/retake",
         "erase": f"/console/orders/{orders['cancelled']}/erase/",
@@ -203,6 +205,9 @@ def _create_orders(
     factories.finish_test(services, orders["retaken"])
     with services.db.writing() as session:
         Assessment.find(session, orders["started"]).start(session, services.now())
+        terms = Terms(percent=50, pause_minutes=5, text="I read slowly.\nVery slowly.")
+        invited = Order.find(session, orders["invited"])
+        ask(session, services.secret_box, invited, terms, services.now())
         cancelled = Order.find(session, orders["cancelled"])
         cancelled.cancel(session, "sam@provider.test", "The job was filled inside", services.now())
         Order.find(session, orders["expired"]).expire(session, services.now())

@@ -1,5 +1,6 @@
 """Interview templates and interviews: recordings of answers, and their ratings by the staff."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
@@ -33,7 +34,7 @@ from provider.storage import secrets
 from provider.storage.database import Base
 from provider.storage.media import StoredFile
 from provider.storage.secrets import SecretBox
-from provider.texts import gettext, gettext_noop, lazy_gettext
+from provider.texts import LazyText, gettext, gettext_noop, lazy_gettext
 
 SENT, READY, BROKEN, DELETED = "sent", "ready", "broken", "deleted"
 MAX_BAR_LABEL_LENGTH = 60  # characters of a question beside its bar in the report
@@ -140,6 +141,11 @@ class Interview(TimedOrder):
     }
     time_over_message = gettext_noop("The time for this interview is over")
     is_receipt_sent_at_submission = True
+    other_ways: ClassVar[Mapping[str, LazyText]] = {
+        "writing": lazy_gettext("in writing"),
+        "telephone": lazy_gettext("by telephone"),
+        "live": lazy_gettext("live, with a person"),
+    }
 
     recordings: Mapped[list[Recording]] = relationship(
         back_populates="interview", order_by=Recording.id

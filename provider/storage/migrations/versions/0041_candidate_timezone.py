@@ -1,0 +1,13 @@
+"""Add the time zone of a candidate, as her browser named it."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0041"
+down_revision = "0032"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("candidates", sa.Column("timezone", sa.String(length=50), nullable=True))
