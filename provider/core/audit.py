@@ -49,6 +49,8 @@ class Action(StrEnum):
     CHECK_OUTCOMES_SAVED = "check.outcomes_saved"
     CHECK_COMPLETED = "check.completed"
     DELIVERY_SENT_AGAIN = "delivery.sent_again"
+    ALERT_ACKNOWLEDGED = "alert.acknowledged"
+    ALERT_SNOOZED = "alert.snoozed"
     PAUSE_PROBED = "pause.probed"
     PRODUCT_IMPORTED = "product.imported"
     PRODUCT_PUBLISHED = "product.published"
@@ -71,6 +73,7 @@ class Action(StrEnum):
     STAFF_ENABLED = "staff.enabled"
     STAFF_PASSWORD_CHANGED = "staff.password_changed"  # noqa: S105
     STAFF_ROLE_CHANGED = "staff.role_changed"
+    STAFF_ALERTS_CHANGED = "staff.alerts_changed"
     STAFF_INVITED = "staff.invited"
     STAFF_INVITATION_WITHDRAWN = "staff.invitation_withdrawn"
     STAFF_RESET_SENT = "staff.reset_sent"

@@ -41,6 +41,7 @@ ORDERS_PATH, DELIVERIES_PATH, EMAILS_PATH = (
 )
 PAGES: dict[str, tuple[str, ...]] = {
     "sign_in.sign_in": ("/console/sign-in",),
+    "alerts.listing": ("/console/alerts/",),
     "saved_views.listing": (f"{ORDERS_PATH}views/",),
     "orders.listing": (
         ORDERS_PATH,

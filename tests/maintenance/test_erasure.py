@@ -57,6 +57,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "api_tokens",
     "audit_log",
     "connect_states",
+    "delivery_alerts",
     "delivery_pauses",
     "disclosures",
     "erased_orders",

@@ -7,7 +7,7 @@ from provider.core.staff.changes import (
     enable,
     require_other_owner,
 )
-from provider.core.staff.member import Staff
+from provider.core.staff.member import Staff, list_alert_recipients
 from provider.core.staff.passwords import MIN_PASSWORD_LENGTH, verify_password
 from provider.core.staff.permissions import (
     OWNER,
@@ -44,6 +44,7 @@ from provider.core.staff.sign_in import (
 from provider.core.staff.staff_link import (
     INVITATION,
     RESET,
+    STAFF_QUEUE,
     STAFF_TOPICS,
     StaffLink,
     accept_invitation,
@@ -66,6 +67,7 @@ __all__ = [
     "ROLE_PERMISSIONS",
     "SECOND_STEP_LIFETIME",
     "SLOT_RETRY_SECONDS",
+    "STAFF_QUEUE",
     "STAFF_SESSION_LIFETIME",
     "STAFF_TOPICS",
     "WRONG_CODE_MESSAGE",
@@ -91,6 +93,7 @@ __all__ = [
     "forget_sign_in_attempts",
     "has_second_factor",
     "invite",
+    "list_alert_recipients",
     "list_views",
     "open_invitations",
     "record_failed_sign_in",

@@ -24,6 +24,8 @@ class Staff(Base):
     password_hash: Mapped[str] = mapped_column(String(200))
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
+    # Whether the person gets e-mails about failed deliveries; None: as the role says.
+    delivery_alerts: Mapped[bool | None]
 
     @classmethod
     def create(
@@ -56,6 +58,24 @@ class Staff(Base):
     def permissions(self) -> frozenset[Permission]:
         """The permissions of the role; none for a role that this program does not know."""
         return ROLE_PERMISSIONS.get(self.role, frozenset())
+
+    @property
+    def gets_alerts(self) -> bool:
+        """Whether e-mails tell the person of failed deliveries.
+
+        Without a choice, those get them who can remove the usual causes.
+        """
+        if self.disabled_at or Permission.VIEW_DELIVERIES not in self.permissions:
+            return False
+        if self.delivery_alerts is None:
+            return Permission.MANAGE_ACCOUNTS in self.permissions
+        return self.delivery_alerts
+
+
+def list_alert_recipients(session: Session) -> list[Staff]:
+    """Return the staff whom e-mails tell of failed deliveries."""
+    staff = session.scalars(select(Staff).order_by(Staff.id))
+    return [person for person in staff if person.gets_alerts]
 
 
 def read_email(text: str) -> str:

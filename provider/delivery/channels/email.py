@@ -8,18 +8,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from provider.config import Settings
-from provider.core import emails
+from provider.core import alerts, emails
 from provider.core.accounts.email_policy import quiet_hours_end
+from provider.core.alerts import ALERT_TOPICS, DeliveryAlert
+from provider.core.emails.alert_email import render_alert_email
 from provider.core.emails.delivery_report import describe_bounce, find_status
 from provider.core.emails.staff_email import render_staff_email
 from provider.core.orders import INVITATION, INVITE, Link, Order
 from provider.core.orders.reminders import REMINDER, unwanted_reason
-from provider.core.staff import STAFF_TOPICS, StaffLink
+from provider.core.staff import STAFF_TOPICS, Staff, StaffLink
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.smtp_replies import Verdict
 from provider.delivery.smtp_sign_in import TokenSource
-from provider.outbox import EMAIL, AttemptResult, Claim, Outcome
+from provider.outbox import EMAIL, AttemptResult, Claim, OrderingKey, Outcome
 from provider.services import Services
 
 # Code and text are added. An error of the server stops every e-mail; one probes later.
@@ -70,7 +72,7 @@ def _changes_order(result: AttemptResult) -> bool:
     """Return whether an address was refused, or an invitation that staff sent again arrived."""
     claim, decision = result.claim, result.outcome.decision
     if decision == "rejected":
-        return claim.topic not in STAFF_TOPICS.values()
+        return claim.topic not in {*STAFF_TOPICS.values(), *ALERT_TOPICS}
     return decision == "delivered" and claim.topic == INVITATION and claim.attempts > 0
 
 
@@ -86,13 +88,17 @@ def _token_source(settings: Settings) -> TokenSource | None:
 
 @dataclass(frozen=True)
 class EmailNotSent:
-    """A reminder that comes too late, or in the quiet hours; the outcome says so."""
+    """An e-mail that comes too late, or a reminder in the quiet hours; the outcome says so."""
 
     outcome: Outcome
     body: None = None
 
     def send(self) -> Outcome:
         return self.outcome
+
+
+def _not_needed(reason: str) -> EmailNotSent:
+    return EmailNotSent(Outcome("not_needed", response_excerpt=reason, is_sent=False))
 
 
 class EmailChannel(Channel):
@@ -129,6 +135,8 @@ class EmailChannel(Channel):
     def _prepare(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
         if claim.topic == REMINDER and (outcome := self._outcome_without_sending(session, claim)):
             return EmailNotSent(outcome)
+        if claim.topic in ALERT_TOPICS:
+            return self._prepare_alert(session, claim)
         stored_body = claim.get_body(self.services.secret_box)
         if stored_body is not None:
             return EmailDelivery(self.services, claim.public_id, stored_body)
@@ -143,11 +151,33 @@ class EmailChannel(Channel):
         now = self.services.now()
         order = _load_order(session, claim)
         if reason := unwanted_reason(order, now):
-            return Outcome("not_needed", response_excerpt=reason, is_sent=False)
+            return _not_needed(reason).outcome
         if quiet_until := quiet_hours_end(now, order.account.timezone):
             text = "Nothing was sent: a reminder waits for the end of the quiet hours"
             return Outcome("retry", quiet_until - now, error=text, is_sent=False)
         return None
+
+    def _prepare_alert(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
+        alert = session.scalars(
+            select(DeliveryAlert).where(DeliveryAlert.public_id == claim.subject)
+        ).one()
+        staff = session.get(Staff, int(OrderingKey.parse(claim.ordering_key).writer))
+        if staff is None or not staff.gets_alerts:
+            return _not_needed("The person gets no e-mails about deliveries any more")
+        if reason := alerts.unwanted_reason(session, alert, claim):
+            return _not_needed(reason)
+        services = self.services
+        body = claim.get_body(services.secret_box) or render_alert_email(
+            session,
+            alert,
+            claim.topic,
+            to=staff.email,
+            url=services.urls.console("alerts/"),
+            sender=services.settings.mail_from,
+            message_id=claim.public_id,
+            now=services.now(),
+        )
+        return EmailDelivery(services, claim.public_id, body)
 
     def _render_to_staff(self, session: Session, claim: Claim) -> bytes:
         services = self.services

@@ -25,6 +25,7 @@ from provider.core.staff import (
 )
 from provider.errors import Conflict, Invalid, NotFound, Unauthorized
 from provider.services import current_services
+from provider.web.console.alerts import change_alerts
 from provider.web.console.authentication import current_staff, may, record_act, requires
 
 routes = Blueprint("people", __name__, url_prefix="/staff")
@@ -95,6 +96,19 @@ def set_role(number: int) -> Response:
             after={"role": role},
         )
         return f"{staff.email} is {role} from now on, and is signed out everywhere."
+
+    return _change(number, change)
+
+
+@routes.post("/<int:number>/alerts")
+@requires(Permission.MANAGE_STAFF)
+def choose_alerts(number: int) -> Response:
+    """Switch the e-mails about failed deliveries of a colleague on or off."""
+
+    def change(session: Session, staff: Staff) -> str:
+        change_alerts(session, staff)
+        verb = "gets" if staff.gets_alerts else "no longer gets"
+        return f"{staff.email} {verb} e-mails about failed deliveries."
 
     return _change(number, change)
 

@@ -37,6 +37,7 @@ from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.pictures import make_png
 from tests.second_step import set_up_second_step
+from tests.web.console.test_alerts import open_alert
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
 from tests.web.console.test_deliveries import cancelled_orders, park
 from tests.web.console.test_interviews import interview_path, rate, read_edit_token
@@ -541,6 +542,20 @@ def waiting_for_code(services: Services, console: ConsoleClient) -> list[str]:
     return codes
 
 
+def act_on_alert(act: str, **form: str) -> Act:
+    def perform(services: Services, console: ConsoleClient) -> str:
+        alert_id = open_alert(services)
+        succeed(console.submit(f"/console/alerts/{alert_id}/{act}", **form))
+        return f"alert:{alert_id}"
+
+    return perform
+
+
+def choose_own_alerts(services: Services, console: ConsoleClient) -> str:
+    succeed(console.submit("/console/me/alerts"))
+    return f"staff:{ADMIN}"
+
+
 def sign_out(services: Services, console: ConsoleClient) -> str:
     succeed(console.submit("/console/sign-out"))
     return f"staff:{ADMIN}"
@@ -573,6 +588,8 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "deliveries.requeue": {Action.DELIVERY_SENT_AGAIN: requeue},
     "deliveries.requeue_all": {Action.DELIVERY_SENT_AGAIN: requeue_all},
     "deliveries.probe": {Action.PAUSE_PROBED: probe},
+    "alerts.acknowledge": {Action.ALERT_ACKNOWLEDGED: act_on_alert("acknowledge")},
+    "alerts.snooze": {Action.ALERT_SNOOZED: act_on_alert("snooze", until="8h")},
     "product_actions.perform": {
         Action.PRODUCT_PUBLISHED: publish_product,
         Action.PRODUCT_ARCHIVED: archive_product,
@@ -610,6 +627,8 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "own_account.renew_codes": {Action.STAFF_RECOVERY_CODES_RENEWED: renew_recovery_codes},
     "own_account.remove_second_step": {Action.STAFF_SECOND_STEP_REMOVED: remove_second_step},
     "own_account.end_session": {Action.STAFF_SESSION_ENDED: end_session},
+    "own_account.choose_alerts": {Action.STAFF_ALERTS_CHANGED: choose_own_alerts},
+    "people.choose_alerts": {Action.STAFF_ALERTS_CHANGED: change_colleague("alerts", alerts="on")},
     "people.send_invitation": {Action.STAFF_INVITED: invite_colleague},
     "people.withdraw": {Action.STAFF_INVITATION_WITHDRAWN: withdraw_invitation},
     "people.set_role": {Action.STAFF_ROLE_CHANGED: change_colleague("role", role="support")},
