@@ -5,6 +5,7 @@ The works of orders and kinds are in `core/kinds/__init__.py`.
 
 from provider.core import kinds
 from provider.core.alerts import WATCH_DELIVERIES
+from provider.core.sandbox import PLAY_SANDBOX
 from provider.core.scheduled import ScheduledWork
 from provider.delivery.inbox import DROP_OLD_EVENTS, READ_EVENTS
 from provider.delivery.keep_tokens import KEEP_TOKENS
@@ -16,6 +17,7 @@ from provider.maintenance.retention import RETENTION
 
 SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     *kinds.SCHEDULED_WORKS,
+    PLAY_SANDBOX,
     SEND_DUE_MESSAGES,
     WATCH_DELIVERIES,
     READ_SOURCES,

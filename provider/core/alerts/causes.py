@@ -46,10 +46,20 @@ def title_of(session: Session, cause: str) -> str:
 
 
 def find_troubles(session: Session, now: datetime) -> dict[str, Trouble]:
-    """Return what fails now, by cause: failed messages, and pauses that last."""
-    troubles = {queue: Trouble(queue, count) for queue, count in _count_parked(session)}
+    """Return what fails now, by cause: failed messages, and pauses that last.
+
+    A sandbox is for trials, so its deliveries alert nobody.
+    """
+    sandboxes = set(session.scalars(select(Account.id).where(Account.sandbox)))
+
+    def is_watched(queue: str) -> bool:
+        return QueueName.parse(queue).account_id not in sandboxes
+
+    troubles = {
+        queue: Trouble(queue, count) for queue, count in _count_parked(session) if is_watched(queue)
+    }
     pauses = _list_pauses(session, paused_before=now - PAUSE_GRACE)
-    for queue in outbox.list_waiting_queues(session) if pauses else ():
+    for queue in filter(is_watched, outbox.list_waiting_queues(session) if pauses else ()):
         for pause in pauses:
             is_own_cause = pause.scope != MAIL_SERVER_SCOPE
             if is_own_cause and pause.scope in QueueName.parse(queue).pause_scopes:

@@ -16,6 +16,7 @@ from provider.core.emails.delivery_report import describe_bounce, find_status
 from provider.core.emails.staff_email import render_staff_email
 from provider.core.orders import INVITATION, INVITE, Link, Order
 from provider.core.orders.reminders import REMINDER, unwanted_reason
+from provider.core.sandbox import find_script
 from provider.core.staff import STAFF_TOPICS, Staff, StaffLink
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
@@ -24,6 +25,8 @@ from provider.delivery.smtp_sign_in import TokenSource
 from provider.outbox import EMAIL, AttemptResult, Claim, OrderingKey, Outcome
 from provider.services import Services
 
+SANDBOX_NOTE = "Sandbox: the address has a scripted outcome, so nothing was sent"
+SANDBOX_BOUNCE = "550 5.1.1 Sandbox: the address has a scripted outcome, so nothing was sent"
 # Code and text are added. An error of the server stops every e-mail; one probes later.
 OUTCOMES = {
     Verdict.DELIVERED: Outcome("delivered"),
@@ -43,13 +46,16 @@ _ORDER_QUERY = select(Order).options(
 
 @dataclass(frozen=True)
 class EmailDelivery:
-    """A rendered e-mail."""
+    """A rendered e-mail. One with an `outcome` is not sent: the outcome was decided before."""
 
     services: Services
     public_id: str
     body: bytes
+    outcome: Outcome | None = None
 
     def send(self) -> Outcome:
+        if self.outcome:
+            return self.outcome
         verdict, code, text = deliver_email(self.services.settings, self.body, self.public_id)
         outcome = OUTCOMES[verdict]
         if verdict == Verdict.DELIVERED:
@@ -78,6 +84,16 @@ def _changes_order(result: AttemptResult) -> bool:
 
 def _load_order(session: Session, claim: Claim) -> Order:
     return session.scalars(_ORDER_QUERY.where(Order.public_id == claim.subject)).one()
+
+
+def _scripted_outcome(order: Order) -> Outcome | None:
+    """Return the outcome of an e-mail to a scripted candidate of a sandbox; None for others."""
+    script = find_script(order.account, order.candidate.email)
+    if script is None:
+        return None
+    if script.bounces:
+        return Outcome("rejected", status_code=550, error=SANDBOX_BOUNCE, is_sent=False)
+    return Outcome("delivered", response_excerpt=SANDBOX_NOTE, is_sent=False)
 
 
 def _token_source(settings: Settings) -> TokenSource | None:
@@ -138,10 +154,12 @@ class EmailChannel(Channel):
         if claim.topic in ALERT_TOPICS:
             return self._prepare_alert(session, claim)
         stored_body = claim.get_body(self.services.secret_box)
-        if stored_body is not None:
-            return EmailDelivery(self.services, claim.public_id, stored_body)
-        render = self._render_to_staff if claim.topic in STAFF_TOPICS.values() else self._render
-        return EmailDelivery(self.services, claim.public_id, render(session, claim))
+        if claim.topic in STAFF_TOPICS.values():
+            body = stored_body or self._render_to_staff(session, claim)
+            return EmailDelivery(self.services, claim.public_id, body)
+        order = _load_order(session, claim)
+        body = stored_body or self._render(session, claim, order)
+        return EmailDelivery(self.services, claim.public_id, body, _scripted_outcome(order))
 
     def _outcome_without_sending(self, session: Session, claim: Claim) -> Outcome | None:
         """Return the outcome of a reminder that must not be sent now.
@@ -190,8 +208,7 @@ class EmailChannel(Channel):
             now=services.now(),
         )
 
-    def _render(self, session: Session, claim: Claim) -> bytes:
-        order = _load_order(session, claim)
+    def _render(self, session: Session, claim: Claim, order: Order) -> bytes:
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
         return emails.render_email(

@@ -8,6 +8,7 @@ from provider import outbox
 from provider.core.labels import needs_label
 from provider.core.orders import FINAL_STATUSES, INVITE, REPORT, Link, Order
 from provider.core.orders.states import STAFF
+from provider.core.sandbox import find_script
 from provider.core.staff import Permission, list_views
 from provider.errors import Conflict
 from provider.outbox import PARKED, Message
@@ -92,6 +93,7 @@ def render_order_page(
         else None,
         earlier_results=[(result, order.earlier_evidence(result)) for result in earlier_results],
         can_retake=_can_retake(order),
+        is_scripted=find_script(order.account, order.candidate.email) is not None,
     )
 
 

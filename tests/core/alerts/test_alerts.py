@@ -5,10 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from provider import outbox
 from provider.config import Settings
+from provider.core.accounts import Account
 from provider.core.alerts import (
     MAIL_SERVER,
     WATCH_DELIVERIES,
@@ -195,6 +196,16 @@ def test_receiver_that_asks_for_a_wait_is_no_alert(services: Services) -> None:
     cancelled_orders(services, 1)
     pause(services, f"queue/{CALLBACK_QUEUE}")
     watch(services, timedelta(hours=2))
+    assert open_causes(services) == []
+
+
+def test_failed_deliveries_of_a_sandbox_alert_nobody(services: Services) -> None:
+    cancelled_orders(services, 1)
+    with services.db.writing() as session:
+        session.execute(update(Account).values(sandbox=True))
+    park(services)
+    pause(services, "destination/x.workable.com")
+    watch(services, timedelta(minutes=6))
     assert open_causes(services) == []
 
 
