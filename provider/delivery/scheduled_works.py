@@ -12,6 +12,7 @@ from provider.delivery.keep_tokens import KEEP_TOKENS
 from provider.delivery.rounds import READ_SOURCES
 from provider.delivery.subscriptions import KEEP_SUBSCRIPTIONS
 from provider.delivery.sweep import SEND_DUE_MESSAGES
+from provider.maintenance.offboarding import OFFBOARD_ACCOUNTS
 from provider.maintenance.prune_bodies import PRUNE_BODIES
 from provider.maintenance.retention import RETENTION
 
@@ -27,4 +28,5 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     KEEP_SUBSCRIPTIONS,
     PRUNE_BODIES,
     RETENTION,
+    OFFBOARD_ACCOUNTS,
 )

@@ -61,6 +61,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "delivery_pauses",
     "disclosures",
     "erased_orders",
+    "offboardings",
     "product_versions",
     "products",
     "rules",

@@ -17,6 +17,7 @@ from provider.web.console import (
     emails,
     error_pages,
     home,
+    offboarding,
     order_actions,
     order_erasure,
     order_export,
@@ -57,6 +58,7 @@ for section in (
     account_settings,
     account_tokens,
     connections,
+    offboarding,
     usage,
     audit,
 ):

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from provider.ats.rules import add_rule
 from provider.core import audit
 from provider.core.accounts import Account
+from provider.core.accounts.offboarding import disable_account
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.kinds.assessment import Assessment
@@ -542,6 +543,27 @@ def waiting_for_code(services: Services, console: ConsoleClient) -> list[str]:
     return codes
 
 
+def offboard(step: str, *, is_disabled: bool = True, is_exported: bool = False) -> Act:
+    """Take a step of an offboarding; the steps before it are in the tables."""
+
+    def perform(services: Services, console: ConsoleClient) -> str:
+        account_id, _ = factories.create_account(services)
+        with services.db.writing() as session:
+            account = session.get_one(Account, account_id)
+            public_id, now = account.public_id, services.now()
+            if is_disabled:
+                row = disable_account(session, account, ADMIN, now, cancels_orders=False)
+                row.exported_at = now if is_exported else None
+                row.export_key = f"exports/{public_id}/export.zip" if is_exported else ""
+        if is_exported:
+            services.media.put(f"exports/{public_id}/export.zip", [b"zip"])
+        path = f"/console/accounts/{public_id}/offboarding/"
+        succeed(console.submit(f"{path}{step}", page=path, name="Groove Tech"))
+        return f"account:{public_id}"
+
+    return perform
+
+
 def act_on_alert(act: str, **form: str) -> Act:
     def perform(services: Services, console: ConsoleClient) -> str:
         alert_id = open_alert(services)
@@ -611,6 +633,15 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "connections.create_rule": {Action.RULE_ADDED: create_rule},
     "connections.remove_rule": {Action.RULE_REMOVED: remove_rule},
     "connections.resume": {Action.RULES_RESUMED: resume_rules},
+    "offboarding.perform": {
+        Action.ACCOUNT_DISABLED: offboard("disable", is_disabled=False),
+        Action.ACCOUNT_ENABLED: offboard("enable"),
+        Action.ACCOUNT_EXPORT_REQUESTED: offboard("export"),
+        Action.ACCOUNT_ERASURE_REQUESTED: offboard("erase", is_exported=True),
+    },
+    "offboarding.download": {
+        Action.ACCOUNT_EXPORT_DOWNLOADED: offboard("download", is_exported=True)
+    },
     "sign_in.sign_in": {
         Action.STAFF_SIGNED_IN: sign_in,
         Action.STAFF_SIGN_IN_FAILED: fail_sign_in,
