@@ -26,7 +26,7 @@ from provider.core.audit import Action
 from provider.core.connections import resume_sources
 from provider.core.connections.source_cursor import stop_sources
 from provider.core.scheduled import ScheduledWork, WorkContext, prolong_lease
-from provider.errors import ProviderError
+from provider.errors import Conflict, ProviderError
 from provider.maintenance.account_erasure import (
     cancel_open_orders,
     erase_account,
@@ -138,7 +138,10 @@ def _export(context: WorkContext, account_id: int, keep_lease: KeepLease) -> Non
     def report_done(count: int) -> None:
         keep_lease()
         with context.db.writing() as session:
-            session.get_one(Offboarding, account_id).export_done = count
+            offboarding = session.get(Offboarding, account_id)
+            if offboarding is None:
+                raise Conflict("The account was enabled again")
+            offboarding.export_done = count
 
     with context.db.reading() as session:
         public_id = session.get_one(Account, account_id).public_id

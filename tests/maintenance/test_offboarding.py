@@ -354,3 +354,19 @@ def test_enabled_account_has_no_export_any_more(services: Services) -> None:
     assert work(services)
     take(services, "enable")
     assert list(services.media.list_files(folder="exports")) == []
+
+
+def test_export_stops_when_the_account_is_enabled_again(services: Services) -> None:
+    completed_orders(services, ("assessment", "check"))
+    take(services, "disable")
+    take(services, "export")
+
+    def enable_first(*args: object) -> object:
+        take(services, "enable")
+        return write_account_export(*args)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(offboarding, "write_account_export", enable_first)
+        assert work(services)
+    assert list(services.media.list_files(folder="exports")) == []
+    assert account_of(services).disabled_at is None
