@@ -7,7 +7,7 @@ from typing import Any
 
 from provider.core.kinds.interview import READY, Interview, Recording
 from provider.core.kinds.interview.recording_reader import read_recording
-from provider.demo.sample_video import webm as webm
+from provider.core.sample_video import webm as webm
 from provider.services import Services
 from tests import factories
 

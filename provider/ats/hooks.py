@@ -47,7 +47,8 @@ def receive(address: str, event_name: str) -> Response:
         account = find_account(session, services.secret_box, address)
         api = ADAPTERS[account.ats].api if account else None
         webhook = api.webhook if api else None
-        if account is None or webhook is None or event_name not in webhook.event_names:
+        is_known = webhook is not None and event_name in webhook.event_names
+        if account is None or webhook is None or not is_known or account.disabled_at:
             abort_with_message(404, "There is no such address")
         connection, previous = _connections(services, session, account)
         is_full = count_open_events(session, account.id) >= MAX_OPEN_EVENTS

@@ -12,6 +12,7 @@ from provider.ats import ADAPTERS
 from provider.ats.account_settings import change_settings, create_account, creation_fields
 from provider.ats.account_urls import account_urls
 from provider.cli.account_connection import check, connect, disconnect, secret
+from provider.cli.account_offboarding import disable, enable, erase, export, offboarding
 from provider.cli.account_settings import read_callback_token, read_settings
 from provider.cli.common import (
     command_actor,
@@ -40,6 +41,8 @@ account.add_command(check)
 account.add_command(connect)
 account.add_command(disconnect)
 account.add_command(secret)
+for _command in (disable, enable, export, erase, offboarding):
+    account.add_command(_command)
 
 
 @account.command()
@@ -314,6 +317,7 @@ def _account_record(account: Account, *, as_json: bool = True) -> dict[str, Any]
         **settings,
         "open_tokens": sum(not token.revoked_at for token in account.tokens),
         "created_at": account.created_at,
+        "disabled_at": account.disabled_at,
     }
 
 

@@ -46,7 +46,6 @@ def _usage_record(row: Usage) -> dict[str, Any]:
         "month": str(row.month),
         "account": row.account,
         "account_id": row.account_id,
-        "sandbox": row.sandbox,
         "product": row.product,
         "product_id": row.product_id,
         "product_key": row.product_key,

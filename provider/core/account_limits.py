@@ -26,8 +26,10 @@ from sqlalchemy.orm import ORMExecuteState, Session, with_loader_criteria
 from sqlalchemy.sql.base import ExecutableOption
 
 from provider.core.accounts import Account, AccountProduct
+from provider.core.alerts import DeliveryAlert
 from provider.core.audit import AuditEntry
 from provider.core.orders import Order
+from provider.core.orders.bulk_run import BulkRow, BulkRun
 from provider.core.orders.erased_order import ErasedOrder
 from provider.core.products import Product
 from provider.core.staff import SavedView
@@ -147,6 +149,10 @@ def _pause_limit(account_ids: AccountIds) -> ColumnElement[bool]:
     )
 
 
+def _alert_limit(account_ids: AccountIds) -> ColumnElement[bool]:
+    return _begins_with_account(DeliveryAlert.cause, "{}/", account_ids)
+
+
 def _begins_with_account(column: Any, prefix: str, account_ids: AccountIds) -> ColumnElement[bool]:
     conditions = (column.startswith(prefix.format(number)) for number in account_ids)
     return or_(false(), *conditions)
@@ -183,11 +189,29 @@ def _view_limit(account_ids: AccountIds) -> ColumnElement[bool]:
     return or_(~filters.contains('"account": '), exists(own_account))
 
 
+def _bulk_row_limit(account_ids: AccountIds) -> ColumnElement[bool]:
+    return _is_own_order(_orders.public_id == BulkRow.order_public_id, account_ids)
+
+
+def _bulk_run_limit(account_ids: AccountIds) -> ColumnElement[bool]:
+    """Limit runs to those with an order of the accounts."""
+    rows = BulkRow.__table__.c
+    own = select(rows.id).where(
+        rows.run_id == BulkRun.id,
+        rows.order_public_id == _orders.public_id,
+        _orders.account_id.in_(account_ids),
+    )
+    return exists(own)
+
+
 SPECIAL_LIMITS: dict[Any, Callable[[AccountIds], ColumnElement[bool]]] = {
     Account: _account_limit,
     Product: _product_limit,
     Message: _message_limit,
+    DeliveryAlert: _alert_limit,
     Pause: _pause_limit,
     AuditEntry: _audit_limit,
     SavedView: _view_limit,
+    BulkRun: _bulk_run_limit,
+    BulkRow: _bulk_row_limit,
 }

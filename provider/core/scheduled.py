@@ -93,6 +93,16 @@ def run_if_due(context: WorkContext, work: ScheduledWork) -> bool:
     return True
 
 
+def prolong_lease(context: WorkContext, work: ScheduledWork) -> None:
+    """Keep the lease of a work that runs longer than its lease, from within the run."""
+    with context.db.writing() as session:
+        session.execute(
+            update(ScheduledWorkState)
+            .where(ScheduledWorkState.name == work.name)
+            .values(leased_until=context.now() + work.lease)
+        )
+
+
 def list_states(session: Session) -> Sequence[ScheduledWorkState]:
     """Return the state of every work that ever ran, by name."""
     return session.scalars(select(ScheduledWorkState).order_by(ScheduledWorkState.name)).all()

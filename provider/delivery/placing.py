@@ -20,9 +20,10 @@ log = structlog.get_logger()
 def load_rules(
     session: Session, secret_box: SecretBox, account: Account, now: datetime
 ) -> tuple[RuleContext, Sequence[Rule]]:
-    """Return what `place_by_rules` needs, and the rules of an account."""
+    """Return what `place_by_rules` needs, and the rules of an account; a disabled one has none."""
     kinds = ADAPTERS[account.ats].orderable_kinds(account.options)
-    return RuleContext(session, secret_box, account, kinds, now), open_rules(session, account.id)
+    rules = () if account.disabled_at else open_rules(session, account.id)
+    return RuleContext(session, secret_box, account, kinds, now), rules
 
 
 def place_by_rules(

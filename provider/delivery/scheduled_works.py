@@ -4,18 +4,23 @@ The works of orders and kinds are in `core/kinds/__init__.py`.
 """
 
 from provider.core import kinds
+from provider.core.alerts import WATCH_DELIVERIES
+from provider.core.sandbox import PLAY_SANDBOX
 from provider.core.scheduled import ScheduledWork
 from provider.delivery.inbox import DROP_OLD_EVENTS, READ_EVENTS
 from provider.delivery.keep_tokens import KEEP_TOKENS
 from provider.delivery.rounds import READ_SOURCES
 from provider.delivery.subscriptions import KEEP_SUBSCRIPTIONS
 from provider.delivery.sweep import SEND_DUE_MESSAGES
+from provider.maintenance.offboarding import OFFBOARD_ACCOUNTS
 from provider.maintenance.prune_bodies import PRUNE_BODIES
 from provider.maintenance.retention import RETENTION
 
 SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     *kinds.SCHEDULED_WORKS,
+    PLAY_SANDBOX,
     SEND_DUE_MESSAGES,
+    WATCH_DELIVERIES,
     READ_SOURCES,
     READ_EVENTS,
     DROP_OLD_EVENTS,
@@ -23,4 +28,5 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     KEEP_SUBSCRIPTIONS,
     PRUNE_BODIES,
     RETENTION,
+    OFFBOARD_ACCOUNTS,
 )

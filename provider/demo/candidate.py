@@ -7,9 +7,9 @@ from urllib.parse import urljoin
 
 from requests import Response
 
+from provider.core.sample_video import webm
 from provider.demo.browser import PAGE_TIMEOUT_SECONDS, Browser
 from provider.demo.forms import Field, Form
-from provider.demo.sample_video import webm
 from provider.errors import ProviderError
 
 MAX_PAGES = 300

@@ -58,20 +58,21 @@ def export_person(
     if not orders:
         raise NotFound(f"Account {account.name} has no order of {email}")
     with atomic_folder(folder) as temporary_folder:
-        documents = [_export_order(session, secret_box, order) for order in orders]
+        documents = [export_order(session, secret_box, order) for order in orders]
         file_count = sum(
             _copy_file(media, key, temporary_folder / FILES_FOLDER / key)
             for order in orders
-            for key in _file_keys(session, media, order)
+            for key in list_file_keys(session, media, order)
         )
         data = {"account": account.name, "orders": documents}
-        text = json.dumps(data, indent=2, ensure_ascii=False, default=_plain_value)
+        text = json.dumps(data, indent=2, ensure_ascii=False, default=plain_value)
         (temporary_folder / DATA_FILE).write_text(text, "utf-8")
         move_into_place(temporary_folder, folder)
     return PersonExport([order.public_id for order in orders], file_count)
 
 
-def _export_order(session: Session, secret_box: SecretBox, order: Order) -> dict[str, Any]:
+def export_order(session: Session, secret_box: SecretBox, order: Order) -> dict[str, Any]:
+    """Return everything about an order but its files, for `json.dumps` with `plain_value`."""
     tables: dict[str, list[Mapping[str, Any]]] = {}
     orders, candidates = Order.__table__, Candidate.__table__
     assert isinstance(orders, Table)
@@ -116,7 +117,7 @@ def _read_emails(session: Session, secret_box: SecretBox, order: Order) -> list[
     return emails
 
 
-def _file_keys(session: Session, media: MediaStore, order: Order) -> Iterator[str]:
+def list_file_keys(session: Session, media: MediaStore, order: Order) -> Iterator[str]:
     kind_media = KINDS[order.kind].media
     if kind_media:
         for media_folder in kind_media.list_folders(session, order):
@@ -130,5 +131,5 @@ def _copy_file(media: MediaStore, key: str, path: Path) -> int:
     return 1
 
 
-def _plain_value(value: Any) -> str:
+def plain_value(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)

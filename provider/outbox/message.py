@@ -188,6 +188,19 @@ def list_queues(session: Session) -> list[str]:
     return list(session.scalars(_QUEUES_QUERY))
 
 
+def list_waiting_queues(session: Session) -> list[str]:
+    """Return the queues with a waiting message, due or not."""
+    return list(session.scalars(_WAITING_QUEUES_QUERY))
+
+
+def has_retries(session: Session, queue: str) -> bool:
+    """Return whether a message of a queue waits that was tried before."""
+    query = select(Message.id).where(
+        Message.queue == queue, is_waiting(Message), Message.attempts > 0
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
 def list_channels(session: Session) -> list[str]:
     """Return the names of all channels that ever had a message, sorted."""
     return sorted({QueueName.parse(queue).channel for queue in list_queues(session)})
@@ -310,6 +323,7 @@ _COLUMNS = Message.__table__.c
 _ALL_QUEUES = _distinct_queues().c.queue
 _QUEUES_QUERY = select(_ALL_QUEUES).where(_ALL_QUEUES.is_not(None))
 _WAITING_QUEUES = _distinct_queues(is_waiting(_COLUMNS)).c.queue
+_WAITING_QUEUES_QUERY = select(_WAITING_QUEUES).where(_WAITING_QUEUES.is_not(None))
 _DUE_QUEUES_QUERY = select(_WAITING_QUEUES).where(
     exists().where(_COLUMNS.queue == _WAITING_QUEUES, is_due(_COLUMNS, bindparam("now")))
 )

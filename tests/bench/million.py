@@ -41,6 +41,8 @@ ORDERS_PATH, DELIVERIES_PATH, EMAILS_PATH = (
 )
 PAGES: dict[str, tuple[str, ...]] = {
     "sign_in.sign_in": ("/console/sign-in",),
+    "alerts.listing": ("/console/alerts/",),
+    "offboarding.detail": ("/console/accounts/{account}/offboarding/",),
     "saved_views.listing": (f"{ORDERS_PATH}views/",),
     "orders.listing": (
         ORDERS_PATH,

@@ -41,6 +41,7 @@ EXEMPT = {
     "account check": "reads only",
     "account connect": "reads only",
     "account list": "reads only",
+    "account offboarding": "reads only",
     "account show": "reads only",
     "audit": "reads only",
     "config": "reads only",
@@ -316,6 +317,27 @@ def media_prune(world: World) -> None:
     world.run("media", "prune")
 
 
+def account_disable(world: World) -> None:
+    create_account(world.run)
+    world.run("account", "disable", "Groove Tech", "--yes")
+
+
+def account_enable(world: World) -> None:
+    account_disable(world)
+    world.run("account", "enable", "Groove Tech")
+
+
+def account_export(world: World) -> None:
+    account_disable(world)
+    world.run("account", "export", "Groove Tech", str(world.folder / "account.zip"), "--yes")
+
+
+def account_erase(world: World) -> None:
+    account_export(world)
+    world.run("account", "erase", "Groove Tech", "--yes")
+
+
+DISABLED = [Action.ACCOUNT_CREATED, Action.ACCOUNT_DISABLED]
 CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "account create": (lambda world: create_account(world.run), [Action.ACCOUNT_CREATED]),
     "account products": (account_products, [Action.ACCOUNT_CREATED, Action.ACCOUNT_CHANGED]),
@@ -332,6 +354,16 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "account secret": (
         account_secret,
         [Action.ACCOUNT_CREATED, *[Action.ACCOUNT_SECRET_CHANGED] * 2],
+    ),
+    "account disable": (account_disable, DISABLED),
+    "account enable": (account_enable, [*DISABLED, Action.ACCOUNT_ENABLED]),
+    "account export": (account_export, [*DISABLED, Action.ACCOUNT_EXPORTED]),
+    "account erase": (
+        account_erase,
+        [
+            *(*DISABLED, Action.ACCOUNT_EXPORTED),
+            *(Action.ACCOUNT_ERASURE_REQUESTED, Action.ACCOUNT_ERASED),
+        ],
     ),
     "rule add": (rule_add, [Action.ACCOUNT_CREATED, Action.RULE_ADDED]),
     "rule remove": (rule_remove, [Action.ACCOUNT_CREATED, Action.RULE_ADDED, Action.RULE_REMOVED]),

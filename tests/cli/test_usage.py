@@ -19,7 +19,6 @@ def test_usage_prints_the_figures_of_the_last_months(services: Services, run: Ru
         "month": month,
         "account": "Groove Tech",
         "account_id": account_id,
-        "sandbox": False,
         "product": "Test of Groove Tech",
         "product_id": record["product_id"],
         "product_key": "groove tech",

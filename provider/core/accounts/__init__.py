@@ -8,6 +8,7 @@ from provider.core.accounts.account import (
     TokenAuthenticator,
 )
 from provider.core.accounts.logo import AccountLogo
+from provider.core.accounts.offboarding import Offboarding
 
 __all__ = [
     "Account",
@@ -15,5 +16,6 @@ __all__ = [
     "AccountProduct",
     "AccountToken",
     "Caller",
+    "Offboarding",
     "TokenAuthenticator",
 ]

@@ -54,6 +54,8 @@ class Account(Base):
     keep_recordings_seconds: Mapped[int | None]
     keep_candidates_seconds: Mapped[int | None]
     created_at: Mapped[datetime]
+    # Since when its tokens are refused and nothing is ordered for it; see `offboarding.py`.
+    disabled_at: Mapped[datetime | None]
     tokens: Mapped[list["AccountToken"]] = relationship(
         back_populates="account", order_by="AccountToken.id"
     )
@@ -71,7 +73,7 @@ class Account(Base):
 
     def audit_fields(self) -> dict[str, Any]:
         """Return the settings that an entry of the audit log may contain: no secret."""
-        hidden = {"id", "public_id", "callback_token", "created_at"}
+        hidden = {"id", "public_id", "callback_token", "created_at", "disabled_at"}
         columns = inspect(Account).column_attrs.keys()
         return {name: getattr(self, name) for name in columns if name not in hidden}
 
@@ -267,7 +269,7 @@ class TokenAuthenticator:
             ).all()
             # Each row is compared in constant time, so the response time reveals no digest.
             matches = [row for row in rows if hmac.compare_digest(row.token_hash, token_hash)]
-            if not matches:
+            if not matches or matches[0].account.disabled_at:
                 raise Unauthorized("Invalid Token")
             caller = Caller.from_account(matches[0].account)
         self._record_use(matches[0], now)

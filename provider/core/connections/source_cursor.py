@@ -150,11 +150,19 @@ def stop_sources(session: Session, account_id: int, reason: str) -> None:
         cursor.lease = cursor.leased_until = None
 
 
-def resume_sources(session: Session, account_id: int, now: datetime) -> int:
-    """Read the stopped sources of an account again, where they stopped; return their number."""
-    cursors = _lock_cursors(
-        session, SourceCursor.account_id == account_id, SourceCursor.stopped_reason != ""
+def resume_sources(
+    session: Session, account_id: int, now: datetime, stopped_reason: str | None = None
+) -> int:
+    """Read the stopped sources of an account again, where they stopped; return their number.
+
+    With `stopped_reason` only those that were stopped for this reason.
+    """
+    is_stopped = (
+        SourceCursor.stopped_reason == stopped_reason
+        if stopped_reason
+        else SourceCursor.stopped_reason != ""
     )
+    cursors = _lock_cursors(session, SourceCursor.account_id == account_id, is_stopped)
     for cursor in cursors:
         cursor.stopped_reason, cursor.orders, cursor.due_at = "", 0, now
     return len(cursors)

@@ -1,7 +1,9 @@
 """E-mails to the staff: an invitation to the console, and a forgotten password."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parseaddr
+from typing import Any
 
 from provider.core import colours, labels
 from provider.core.emails import TEMPLATES_FOLDER, template_environment
@@ -21,30 +23,51 @@ def render_staff_email(
 ) -> bytes:
     """Render the e-mail of a link, as RFC 5322 bytes with text and HTML parts."""
     with use_language(DEFAULT_LANGUAGE):
-        subject = gettext(SUBJECTS[link.purpose])
-        company = parseaddr(sender)[0] or gettext("Provider console")
         context = {
-            "accent": colours.fill_colour(None),
-            "accent_on_dark": colours.text_colour_on_dark(None),
-            "company": company,
-            "support_address": None,
-            "privacy_address": None,
-            "name": "",
-            "subject": subject,
             "role": link.role,
             "role_description": ROLE_DESCRIPTIONS.get(link.role or "", ""),
             "sender": link.sender,
             "expires_at_text": labels.format_datetime(link.expires_at, TIMEZONE),
             "url": url,
         }
-        environment = template_environment(TEMPLATES_FOLDER)
-        text, html = (
-            environment.get_template(f"staff_{link.purpose}.{extension}").render(context)
-            for extension in ("txt", "html")
+        return compose_staff_email(
+            f"staff_{link.purpose}",
+            gettext(SUBJECTS[link.purpose]),
+            context,
+            to=link.email,
+            sender=sender,
+            message_id=message_id,
+            now=now,
         )
+
+
+def compose_staff_email(
+    template: str,
+    subject: str,
+    context: Mapping[str, Any],
+    *,
+    to: str,
+    sender: str,
+    message_id: str,
+    now: datetime,
+) -> bytes:
+    """Render a template of an e-mail to the staff in the present language."""
+    company = parseaddr(sender)[0] or gettext("Provider console")
+    variables = {
+        "accent": colours.fill_colour(None),
+        "accent_on_dark": colours.text_colour_on_dark(None),
+        "company": company,
+        "support_address": None,
+        "privacy_address": None,
+        "name": "",
+        "subject": subject,
+        **context,
+    }
+    environment = template_environment(TEMPLATES_FOLDER)
+    text, html = (
+        environment.get_template(f"{template}.{extension}").render(variables)
+        for extension in ("txt", "html")
+    )
     return compose(
-        Draft(link.email, company, subject, text, html),
-        sender=sender,
-        message_id=message_id,
-        now=now,
+        Draft(to, company, subject, text, html), sender=sender, message_id=message_id, now=now
     )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.documents import DocumentWarning
 from provider.core.scheduled import ScheduledWork
+from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 from provider.texts import Text
 
@@ -68,6 +70,16 @@ def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
 
 
 @dataclass(frozen=True)
+class ScriptedStep:
+    """A step of an order in a sandbox. `is_good` says which of two results it leads to."""
+
+    secret_box: SecretBox
+    media: MediaStore
+    now: datetime
+    is_good: bool
+
+
+@dataclass(frozen=True)
 class Kind:
     """One kind. `docs/adding-a-kind.md` explains the fields.
 
@@ -79,6 +91,8 @@ class Kind:
     of the kind's tables, without keys and times.
     `read_encrypted` returns what an order of the kind stores encrypted, for an export of a person.
     `find_warnings` takes the loaded content of a document that is imported.
+    `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
+    the staff; without it such an order waits.
     """
 
     name: str
@@ -96,6 +110,7 @@ class Kind:
     media: KindMedia | None = None
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
+    play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
 
     @property
     def emails_folder(self) -> Path:

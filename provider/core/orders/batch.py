@@ -29,7 +29,12 @@ def run_in_batches(context: WorkContext, change: BatchChange) -> None:
     while not is_finished:
         with context.db.writing(separate_commit=True) as session:
             is_finished = not change(session, context.now(), failed_order_ids)
-    if failed_order_ids:  # so that `/ready` shows it
+    require_no_failure(failed_order_ids)
+
+
+def require_no_failure(failed_order_ids: set[int]) -> None:
+    """Raise RuntimeError after a run with failed orders, so that `/ready` shows it."""
+    if failed_order_ids:
         raise RuntimeError(f"{len(failed_order_ids)} orders failed, as the log says")
 
 
@@ -43,7 +48,9 @@ def change_batch(
 
     Rows that another process or the candidate has locked are left for the next batch.
     """
-    untried = query.where(Order.id.not_in(failed_order_ids)).with_for_update(skip_locked=True)
+    untried = query.where(Order.id.not_in(failed_order_ids)).with_for_update(
+        of=Order, skip_locked=True
+    )
     orders = session.scalars(untried).all()
     _change_each(session, orders, change, failed_order_ids)
     return len(orders)

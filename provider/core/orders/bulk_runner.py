@@ -12,7 +12,7 @@ from provider.core.orders.order import Order
 from provider.core.orders.seen_order import OrderChanged, seen_digest
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.core.staff import Permission, Staff
-from provider.errors import Conflict, ProviderError, Unavailable
+from provider.errors import Conflict, NotFound, ProviderError, Unavailable
 
 KEPT_FOR = timedelta(days=30)
 # Short: after a crash the run goes on so much later. Two processes that run at once lock different
@@ -70,8 +70,10 @@ def _try_row(session: Session, context: WorkContext, row: BulkRow) -> str:
 
 def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     run = row.run
-    _require_allowed_actor(session, run.actor)
+    staff = _find_allowed_actor(session, run.actor)
     order = Order.find(session, row.order_public_id, lock=True)
+    if not staff.sees_account(order.account_id):
+        raise NotFound("There is no such order")
     act = Act(session, context.secret_box, order, run.actor, context.now(), bulk_run=run.public_id)
     action = ORDER_ACTIONS[run.action]
     if run.undo_of_id is not None:
@@ -83,11 +85,12 @@ def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     row.seen_after = seen_digest(session, order)
 
 
-def _require_allowed_actor(session: Session, email: str) -> None:
-    """Raise Conflict once the person who began the run may not change orders any more."""
+def _find_allowed_actor(session: Session, email: str) -> Staff:
+    """Return the person who began the run. Conflict once she may not change orders any more."""
     staff = session.scalar(select(Staff).where(Staff.email == email))
     if staff is None or staff.disabled_at or Permission.MANAGE_ORDERS not in staff.permissions:
         raise Conflict("%(actor)s may not change orders any more", actor=email)
+    return staff
 
 
 def _finish_runs(context: WorkContext) -> None:

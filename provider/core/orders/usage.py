@@ -1,7 +1,8 @@
 """How many orders each account has placed and completed of each product, month by month.
 
 An order counts as ordered in the month in which it was placed, and as completed in the month in
-which its result was ready. Months are in UTC. Erased orders count like the others.
+which its result was ready. Months are in UTC. Erased orders count like the others. A sandbox is for
+trials, so its orders do not count.
 """
 
 import re
@@ -77,7 +78,6 @@ class Usage:
     month: Month
     account: str
     account_id: str  # the public id
-    sandbox: bool
     product: str
     product_id: str  # the public id
     product_key: str
@@ -118,7 +118,6 @@ def _usage_query(months: Sequence[Month], account_id: int | None) -> Select[Any]
             periods.c.number,
             Account.name,
             Account.public_id,
-            Account.sandbox,
             Product.name,
             Product.public_id,
             Product.key,
@@ -153,7 +152,9 @@ def _ordered_products(table: Any, account_id: int | None) -> CTE:
     DISTINCT would read every row. The last product of an account is NULL.
     """
     first = select(func.min(table.c.product_id)).where(table.c.account_id == Account.id)
-    start = select(Account.id.label("account_id"), first.scalar_subquery().label("product_id"))
+    start = select(
+        Account.id.label("account_id"), first.scalar_subquery().label("product_id")
+    ).where(Account.sandbox.is_(False))
     if account_id is not None:
         start = start.where(Account.id == account_id)
     pairs = start.cte(f"products_of_{table.name}", recursive=True)

@@ -9,7 +9,7 @@ from provider.core.staff.changes import (
     limit_accounts,
     require_other_owner,
 )
-from provider.core.staff.member import Staff
+from provider.core.staff.member import Staff, list_alert_recipients
 from provider.core.staff.passkey import (
     Passkey,
     RelyingParty,
@@ -56,6 +56,7 @@ from provider.core.staff.sign_in import (
 from provider.core.staff.staff_link import (
     INVITATION,
     RESET,
+    STAFF_QUEUE,
     STAFF_TOPICS,
     StaffLink,
     accept_invitation,
@@ -79,6 +80,7 @@ __all__ = [
     "ROLE_PERMISSIONS",
     "SECOND_STEP_LIFETIME",
     "SLOT_RETRY_SECONDS",
+    "STAFF_QUEUE",
     "STAFF_SESSION_LIFETIME",
     "STAFF_TOPICS",
     "WRONG_CODE_MESSAGE",
@@ -109,6 +111,7 @@ __all__ = [
     "has_second_factor",
     "invite",
     "limit_accounts",
+    "list_alert_recipients",
     "list_passkeys",
     "list_views",
     "open_invitations",

@@ -34,6 +34,8 @@ class Staff(Base):
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
     account_ids: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
+    # Whether the person gets e-mails about failed deliveries; None: as the role says.
+    delivery_alerts: Mapped[bool | None]
 
     @classmethod
     def create(
@@ -82,6 +84,28 @@ class Staff(Base):
         """
         permissions = ROLE_PERMISSIONS.get(self.role, frozenset())
         return permissions if self.account_ids is None else permissions - INSTANCE_PERMISSIONS
+
+    def sees_account(self, account_id: int | None) -> bool:
+        """Whether the person sees an account; None is what concerns all accounts."""
+        return self.account_ids is None or account_id in self.account_ids
+
+    @property
+    def gets_alerts(self) -> bool:
+        """Whether e-mails tell the person of failed deliveries.
+
+        Without a choice, those get them who can remove the usual causes.
+        """
+        if self.disabled_at or Permission.VIEW_DELIVERIES not in self.permissions:
+            return False
+        if self.delivery_alerts is None:
+            return Permission.MANAGE_ACCOUNTS in self.permissions
+        return self.delivery_alerts
+
+
+def list_alert_recipients(session: Session, account_id: int | None) -> list[Staff]:
+    """Return the staff who get e-mails about failed deliveries of an account, or of them all."""
+    staff = session.scalars(select(Staff).order_by(Staff.id))
+    return [person for person in staff if person.gets_alerts and person.sees_account(account_id)]
 
 
 def read_email(text: str) -> str:

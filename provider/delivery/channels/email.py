@@ -8,21 +8,26 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from provider.config import Settings
-from provider.core import emails
+from provider.core import alerts, emails
 from provider.core.accounts.email_policy import quiet_hours_end
+from provider.core.alerts import ALERT_TOPICS, DeliveryAlert
+from provider.core.emails.alert_email import render_alert_email
 from provider.core.emails.delivery_report import describe_bounce, find_status
 from provider.core.emails.staff_email import render_staff_email
 from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
 from provider.core.orders.accommodation import DECISION_EMAIL
 from provider.core.orders.reminders import REMINDER, unwanted_reason
-from provider.core.staff import STAFF_TOPICS, StaffLink
+from provider.core.sandbox import find_script
+from provider.core.staff import STAFF_TOPICS, Staff, StaffLink
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.smtp_replies import Verdict
 from provider.delivery.smtp_sign_in import TokenSource
-from provider.outbox import EMAIL, AttemptResult, Claim, Outcome
+from provider.outbox import EMAIL, AttemptResult, Claim, OrderingKey, Outcome
 from provider.services import Services
 
+SANDBOX_NOTE = "Sandbox: the address has a scripted outcome, so nothing was sent"
+SANDBOX_BOUNCE = "550 5.1.1 Sandbox: the address has a scripted outcome, so nothing was sent"
 # Code and text are added. An error of the server stops every e-mail; one probes later.
 OUTCOMES = {
     Verdict.DELIVERED: Outcome("delivered"),
@@ -43,13 +48,16 @@ _ORDER_QUERY = select(Order).options(
 
 @dataclass(frozen=True)
 class EmailDelivery:
-    """A rendered e-mail."""
+    """A rendered e-mail. One with an `outcome` is not sent: the outcome was decided before."""
 
     services: Services
     public_id: str
     body: bytes
+    outcome: Outcome | None = None
 
     def send(self) -> Outcome:
+        if self.outcome:
+            return self.outcome
         verdict, code, text = deliver_email(self.services.settings, self.body, self.public_id)
         outcome = OUTCOMES[verdict]
         if verdict == Verdict.DELIVERED:
@@ -72,12 +80,22 @@ def _changes_order(result: AttemptResult) -> bool:
     """Return whether an address was refused, or an invitation that staff sent again arrived."""
     claim, decision = result.claim, result.outcome.decision
     if decision == "rejected":
-        return claim.topic not in STAFF_TOPICS.values()
+        return claim.topic not in {*STAFF_TOPICS.values(), *ALERT_TOPICS}
     return decision == "delivered" and claim.topic == INVITATION and claim.attempts > 0
 
 
 def _load_order(session: Session, claim: Claim) -> Order:
     return session.scalars(_ORDER_QUERY.where(Order.public_id == claim.subject)).one()
+
+
+def _scripted_outcome(order: Order) -> Outcome | None:
+    """Return the outcome of an e-mail to a scripted candidate of a sandbox; None for others."""
+    script = find_script(order.account, order.candidate.email)
+    if script is None:
+        return None
+    if script.bounces:
+        return Outcome("rejected", status_code=550, error=SANDBOX_BOUNCE, is_sent=False)
+    return Outcome("delivered", response_excerpt=SANDBOX_NOTE, is_sent=False)
 
 
 def _token_source(settings: Settings) -> TokenSource | None:
@@ -88,13 +106,17 @@ def _token_source(settings: Settings) -> TokenSource | None:
 
 @dataclass(frozen=True)
 class EmailNotSent:
-    """A reminder that comes too late, or in the quiet hours; the outcome says so."""
+    """An e-mail that comes too late, or a reminder in the quiet hours; the outcome says so."""
 
     outcome: Outcome
     body: None = None
 
     def send(self) -> Outcome:
         return self.outcome
+
+
+def _not_needed(reason: str) -> EmailNotSent:
+    return EmailNotSent(Outcome("not_needed", response_excerpt=reason, is_sent=False))
 
 
 class EmailChannel(Channel):
@@ -131,11 +153,15 @@ class EmailChannel(Channel):
     def _prepare(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
         if claim.topic == REMINDER and (outcome := self._outcome_without_sending(session, claim)):
             return EmailNotSent(outcome)
+        if claim.topic in ALERT_TOPICS:
+            return self._prepare_alert(session, claim)
         stored_body = claim.get_body(self.services.secret_box)
-        if stored_body is not None:
-            return EmailDelivery(self.services, claim.public_id, stored_body)
-        render = self._render_to_staff if claim.topic in STAFF_TOPICS.values() else self._render
-        return EmailDelivery(self.services, claim.public_id, render(session, claim))
+        if claim.topic in STAFF_TOPICS.values():
+            body = stored_body or self._render_to_staff(session, claim)
+            return EmailDelivery(self.services, claim.public_id, body)
+        order = _load_order(session, claim)
+        body = stored_body or self._render(session, claim, order)
+        return EmailDelivery(self.services, claim.public_id, body, _scripted_outcome(order))
 
     def _outcome_without_sending(self, session: Session, claim: Claim) -> Outcome | None:
         """Return the outcome of a reminder that must not be sent now.
@@ -145,11 +171,33 @@ class EmailChannel(Channel):
         now = self.services.now()
         order = _load_order(session, claim)
         if reason := unwanted_reason(order, now):
-            return Outcome("not_needed", response_excerpt=reason, is_sent=False)
+            return _not_needed(reason).outcome
         if quiet_until := quiet_hours_end(now, order.timezone):
             text = "Nothing was sent: a reminder waits for the end of the quiet hours"
             return Outcome("retry", quiet_until - now, error=text, is_sent=False)
         return None
+
+    def _prepare_alert(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
+        alert = session.scalars(
+            select(DeliveryAlert).where(DeliveryAlert.public_id == claim.subject)
+        ).one()
+        staff = session.get(Staff, int(OrderingKey.parse(claim.ordering_key).writer))
+        if staff is None or not staff.gets_alerts:
+            return _not_needed("The person gets no e-mails about deliveries any more")
+        if reason := alerts.unwanted_reason(session, alert, claim):
+            return _not_needed(reason)
+        services = self.services
+        body = claim.get_body(services.secret_box) or render_alert_email(
+            session,
+            alert,
+            claim.topic,
+            to=staff.email,
+            url=services.urls.console("alerts/"),
+            sender=services.settings.mail_from,
+            message_id=claim.public_id,
+            now=services.now(),
+        )
+        return EmailDelivery(services, claim.public_id, body)
 
     def _render_to_staff(self, session: Session, claim: Claim) -> bytes:
         services = self.services
@@ -162,8 +210,7 @@ class EmailChannel(Channel):
             now=services.now(),
         )
 
-    def _render(self, session: Session, claim: Claim) -> bytes:
-        order = _load_order(session, claim)
+    def _render(self, session: Session, claim: Claim, order: Order) -> bytes:
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
         decision = None

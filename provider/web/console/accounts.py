@@ -37,6 +37,7 @@ def listing() -> str:
         Account.timezone,
         Account.expire_after_seconds,
         Account.sandbox,
+        Account.disabled_at,
         Account.created_at,
         active_tokens.scalar_subquery().label("tokens"),
     )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from werkzeug.wrappers import Response
 
 from provider.core.accounts import Account
+from provider.core.alerts import find_mail_server_pause, list_open_alerts
 from provider.core.connections import REFUSED, ApiToken, Arrival, Rule, SourceCursor
 from provider.core.kinds import KINDS
 from provider.core.orders import Order, collect_statistics
@@ -52,6 +53,9 @@ def overview() -> Response | str:
     with services.db.reading() as session:
         return render_template(
             "console/home.html",
+            mail_server_pause=(
+                find_mail_server_pause(session) if may(Permission.VIEW_DELIVERIES) else None
+            ),
             tasks=[task for task in _tasks(session) if task.count],
             statistics=collect_statistics(
                 session, services.now(), DAY_COUNT, with_scores=may(Permission.VIEW_RESULTS)
@@ -81,6 +85,11 @@ def _tasks(session: Session) -> list[Task]:
         tasks += [
             Task(current_staff().parked_count, "Deliveries that failed", deliveries),
             Task(len(list_pauses(session)), "Deliveries that are paused", deliveries),
+            Task(
+                sum(alert.needs_attention for alert in list_open_alerts(session)),
+                "Delivery alerts that nobody has acknowledged",
+                url_for("console.alerts.listing"),
+            ),
         ]
     if may(Permission.VIEW_ACCOUNTS):
         tasks += _connection_tasks(session)

@@ -43,6 +43,7 @@ COLUMNS: tuple[Any, ...] = (
     Attempt.started_at.label("tried_at"),
     Order.public_id.label("order"),
     Account.name.label("account"),
+    Account.sandbox,
     Candidate.first_name,
     Candidate.last_name,
     Candidate.email,

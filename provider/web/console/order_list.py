@@ -46,6 +46,7 @@ COLUMNS: tuple[Any, ...] = (
     Candidate.email,
     Product.name.label("product"),
     Account.name.label("account"),
+    Account.sandbox,
 )
 # The columns of the arguments whose value is compared; those of accounts and products are ids.
 EQUAL_COLUMNS: Mapping[str, Any] = {

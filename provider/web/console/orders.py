@@ -11,6 +11,7 @@ from provider.core.labels import needs_label
 from provider.core.orders import FINAL_STATUSES, INVITE, REPORT, Link, Order
 from provider.core.orders.bulk_run import MAX_BULK_ORDERS
 from provider.core.orders.states import STAFF
+from provider.core.sandbox import find_script
 from provider.core.staff import Permission, list_views
 from provider.errors import Conflict
 from provider.outbox import PARKED, Message
@@ -104,6 +105,7 @@ def render_order_page(
         presence=presence_context(session, order),
         # It says something about a person's health, so only those who decide see it.
         **(accommodation_context(session, order) if may(Permission.MANAGE_ORDERS) else {}),
+        is_scripted=find_script(order.account, order.candidate.email) is not None,
     )
 
 

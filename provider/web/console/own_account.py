@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 from provider.core.audit import Action
 from provider.core.staff import (
     MIN_PASSWORD_LENGTH,
+    Permission,
     RelyingParty,
     Staff,
     StaffSession,
@@ -31,6 +32,7 @@ from provider.core.staff import (
 from provider.errors import Conflict, Invalid, NotFound, ProviderError
 from provider.services import current_services
 from provider.web.client_address import client_address
+from provider.web.console.alerts import change_alerts
 from provider.web.console.authentication import (
     cookie_name,
     current_staff,
@@ -118,6 +120,16 @@ def remove_second_step() -> Response:
         record_act(session, Action.STAFF_SECOND_STEP_REMOVED, subject())
     flash("The second step is switched off. Sign in again.", "success")
     return redirect(url_for("console.sign_in.sign_in"))
+
+
+@routes.post("/alerts")
+@requires(Permission.VIEW_DELIVERIES)
+def choose_alerts() -> Response:
+    """Switch the e-mails about failed deliveries on or off."""
+    with current_services().db.writing() as session:
+        change_alerts(session, find_self(session))
+    flash("Saved.", "success")
+    return redirect(url_for("console.own_account.detail", _anchor="alerts"))
 
 
 @routes.post("/sessions/<int:number>/end")

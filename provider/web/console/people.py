@@ -29,6 +29,7 @@ from provider.core.staff import (
 )
 from provider.errors import Conflict, Invalid, NotFound, Unauthorized
 from provider.services import current_services
+from provider.web.console.alerts import change_alerts
 from provider.web.console.authentication import current_staff, may, record_act, requires
 
 routes = Blueprint("people", __name__, url_prefix="/staff")
@@ -127,6 +128,19 @@ def set_accounts(number: int) -> Response:
         )
         count = "all accounts" if account_ids is None else "the chosen accounts only"
         return f"{staff.email} sees {count} from now on, and is signed out everywhere."
+
+    return _change(number, change)
+
+
+@routes.post("/<int:number>/alerts")
+@requires(Permission.MANAGE_STAFF)
+def choose_alerts(number: int) -> Response:
+    """Switch the e-mails about failed deliveries of a colleague on or off."""
+
+    def change(session: Session, staff: Staff) -> str:
+        change_alerts(session, staff)
+        verb = "gets" if staff.gets_alerts else "no longer gets"
+        return f"{staff.email} {verb} e-mails about failed deliveries."
 
     return _change(number, change)
 

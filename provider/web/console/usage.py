@@ -18,7 +18,7 @@ routes = Blueprint("usage", __name__, url_prefix="/usage")
 DEFAULT_MONTH_COUNT = 3
 MAX_PAGE_MONTHS, MAX_FILE_MONTHS = 24, 240
 MAX_ROWS = 500  # on the page; the file has all
-CSV_COLUMNS = ("Month", "Account", "Sandbox", "Kind", "Product", "Key", "Ordered", "Completed")
+CSV_COLUMNS = ("Month", "Account", "Kind", "Product", "Key", "Ordered", "Completed")
 
 
 @routes.get("/")
@@ -66,8 +66,7 @@ def _read_rows(months: Sequence[Month], account_id: int | None) -> Iterator[tupl
 
 
 def _csv_row(row: Usage) -> tuple[object, ...]:
-    sandbox = "yes" if row.sandbox else "no"
-    names = (row.month, row.account, sandbox, row.kind, row.product, row.product_key)
+    names = (row.month, row.account, row.kind, row.product, row.product_key)
     return (*names, row.ordered, row.completed)
 
 

@@ -354,3 +354,19 @@ def test_token_shows_when_it_was_used(services: Services, admin: ConsoleClient) 
     used_at = services.now() + timedelta(hours=1)
     services.authenticator.authenticate(token, "workable", used_at)
     assert f"{used_at:%H:%M}" in admin.get_text(f"{ACCOUNTS}{public_id}/tokens")
+
+
+def test_sandbox_is_marked_wherever_its_account_is_named(
+    services: Services, client: FlaskClient
+) -> None:
+    account_id, _ = factories.create_account(services, sandbox=True)
+    product_id = factories.create_test(services)
+    order_id = factories.place_order(services, account_id, product_id, email="pass@example.com")
+    factories.deliver_emails(services)
+    with services.db.reading() as session:
+        account = session.get_one(Account, account_id).public_id
+    console = ConsoleClient.signed_in(services, client, "viewer")
+    mark = '<span class="tag tag-warn">Sandbox</span>'
+    for path in ("accounts/", f"accounts/{account}", "orders/", f"orders/{order_id}", "emails/"):
+        assert mark in console.get_text(f"/console/{path}"), path
+    assert "has a scripted outcome" in console.get_text(f"/console/orders/{order_id}")

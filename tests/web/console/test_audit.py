@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from provider.ats.rules import add_rule
 from provider.core import audit
 from provider.core.accounts import Account
+from provider.core.accounts.offboarding import disable_account
 from provider.core.audit import Action, AuditEntry
 from provider.core.connections import SourceCursor
 from provider.core.kinds.assessment import Assessment
@@ -39,6 +40,7 @@ from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.passkeys import HOST, ME, PRESENT, Device, PasskeyClient, store_passkey
 from tests.pictures import make_png
 from tests.second_step import set_up_second_step
+from tests.web.console.test_alerts import open_alert
 from tests.web.console.test_checks import check_path, outcome_form, submit_form
 from tests.web.console.test_deliveries import cancelled_orders, park
 from tests.web.console.test_interviews import interview_path, rate, read_edit_token
@@ -633,6 +635,41 @@ def remove_passkeys_of_colleague(services: Services, console: ConsoleClient) -> 
     return f"staff:{COLLEAGUE}"
 
 
+def offboard(step: str, *, is_disabled: bool = True, is_exported: bool = False) -> Act:
+    """Take a step of an offboarding; the steps before it are in the tables."""
+
+    def perform(services: Services, console: ConsoleClient) -> str:
+        account_id, _ = factories.create_account(services)
+        with services.db.writing() as session:
+            account = session.get_one(Account, account_id)
+            public_id, now = account.public_id, services.now()
+            if is_disabled:
+                row = disable_account(session, account, ADMIN, now, cancels_orders=False)
+                row.exported_at = now if is_exported else None
+                row.export_key = f"exports/{public_id}/export.zip" if is_exported else ""
+        if is_exported:
+            services.media.put(f"exports/{public_id}/export.zip", [b"zip"])
+        path = f"/console/accounts/{public_id}/offboarding/"
+        succeed(console.submit(f"{path}{step}", page=path, name="Groove Tech"))
+        return f"account:{public_id}"
+
+    return perform
+
+
+def act_on_alert(act: str, **form: str) -> Act:
+    def perform(services: Services, console: ConsoleClient) -> str:
+        alert_id = open_alert(services)
+        succeed(console.submit(f"/console/alerts/{alert_id}/{act}", **form))
+        return f"alert:{alert_id}"
+
+    return perform
+
+
+def choose_own_alerts(services: Services, console: ConsoleClient) -> str:
+    succeed(console.submit("/console/me/alerts"))
+    return f"staff:{ADMIN}"
+
+
 def sign_out(services: Services, console: ConsoleClient) -> str:
     succeed(console.submit("/console/sign-out"))
     return f"staff:{ADMIN}"
@@ -668,6 +705,8 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "deliveries.requeue": {Action.DELIVERY_SENT_AGAIN: requeue},
     "deliveries.requeue_all": {Action.DELIVERY_SENT_AGAIN: requeue_all},
     "deliveries.probe": {Action.PAUSE_PROBED: probe},
+    "alerts.acknowledge": {Action.ALERT_ACKNOWLEDGED: act_on_alert("acknowledge")},
+    "alerts.snooze": {Action.ALERT_SNOOZED: act_on_alert("snooze", until="8h")},
     "product_actions.perform": {
         Action.PRODUCT_PUBLISHED: publish_product,
         Action.PRODUCT_ARCHIVED: archive_product,
@@ -689,6 +728,15 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
     "connections.create_rule": {Action.RULE_ADDED: create_rule},
     "connections.remove_rule": {Action.RULE_REMOVED: remove_rule},
     "connections.resume": {Action.RULES_RESUMED: resume_rules},
+    "offboarding.perform": {
+        Action.ACCOUNT_DISABLED: offboard("disable", is_disabled=False),
+        Action.ACCOUNT_ENABLED: offboard("enable"),
+        Action.ACCOUNT_EXPORT_REQUESTED: offboard("export"),
+        Action.ACCOUNT_ERASURE_REQUESTED: offboard("erase", is_exported=True),
+    },
+    "offboarding.download": {
+        Action.ACCOUNT_EXPORT_DOWNLOADED: offboard("download", is_exported=True)
+    },
     "sign_in.sign_in": {
         Action.STAFF_SIGNED_IN: sign_in,
         Action.STAFF_SIGN_IN_FAILED: fail_sign_in,
@@ -714,6 +762,8 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.STAFF_SIGNED_IN: sign_in_with_passkey,
         Action.STAFF_SIGN_IN_FAILED: fail_passkey,
     },
+    "own_account.choose_alerts": {Action.STAFF_ALERTS_CHANGED: choose_own_alerts},
+    "people.choose_alerts": {Action.STAFF_ALERTS_CHANGED: change_colleague("alerts", alerts="on")},
     "people.send_invitation": {Action.STAFF_INVITED: invite_colleague},
     "people.withdraw": {Action.STAFF_INVITATION_WITHDRAWN: withdraw_invitation},
     "people.set_role": {Action.STAFF_ROLE_CHANGED: change_colleague("role", role="support")},

@@ -18,6 +18,7 @@ from provider import outbox
 from provider.ats.rules import add_rule
 from provider.core import kinds
 from provider.core.accounts import Account
+from provider.core.alerts import MAIL_SERVER, DeliveryAlert
 from provider.core.connections import Record, SourceCursor
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
@@ -86,6 +87,8 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
             filters = {"status": "pending", "from": "2026-01-01"}
             SavedView.create(session, sam, name, filters, is_shared=is_shared)
             session.flush()
+        for cause in (f"{account_id}/callback/groove-tech.workable.com", MAIL_SERVER):
+            session.add(DeliveryAlert(cause=cause, opened_at=services.now()))
         retry_at = services.now() + timedelta(minutes=30)
         for scope in (f"account/{account_id}/callback", "destination/groove-tech.workable.com"):
             outbox.pause(session, scope, "The receiver did not answer", retry_at, services.now())
@@ -113,6 +116,7 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "any delivery": "/console/deliveries/?state=any",
         "delivery": f"/console/deliveries/{message}",
         "retry": "/console/deliveries/again",
+        "alerts": "/console/alerts/",
         "e-mails": "/console/emails/",
         "e-mail": f"/console/deliveries/{email}",
         "products": "/console/products/",
@@ -125,6 +129,7 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "account settings": f"/console/accounts/{account}/settings",
         "account tokens": f"/console/accounts/{account}/tokens",
         "token revocation": f"/console/accounts/{account}/tokens/1/revoke",
+        "offboarding": f"/console/accounts/{account}/offboarding/",
         "account products": f"/console/accounts/{account}/products",
         "new account": "/console/accounts/new",
         "new Workable account": "/console/accounts/new?ats=workable",

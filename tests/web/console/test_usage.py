@@ -65,8 +65,8 @@ def test_usage_page_and_file_have_the_same_figures(
     header, *rows = read_csv(viewer)
     assert header == list(usage_page.CSV_COLUMNS)
     assert rows == [
-        [month, "Acme", "no", "assessment", "Test of Acme", "acme", "3", "1"],
-        [month, "Groove Tech", "no", "assessment", "Test of Groove Tech", "groove tech", "2", "1"],
+        [month, "Acme", "assessment", "Test of Acme", "acme", "3", "1"],
+        [month, "Groove Tech", "assessment", "Test of Groove Tech", "groove tech", "2", "1"],
     ]
     assert len(read_csv(viewer, f"account={acme}")) == 2
     assert read_csv(viewer, "from=2020-01&to=2020-12") == [header]

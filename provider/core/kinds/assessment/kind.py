@@ -5,6 +5,7 @@ from pathlib import Path
 from provider.core.kinds.assessment import content, import_warnings
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
+from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.base import Kind, KindTexts
 from provider.core.orders import CLOSE_ATTEMPTS
 from provider.texts import lazy_gettext as _
@@ -27,6 +28,7 @@ KIND = Kind(
         ),
         receipt=_("Thank you: your test has arrived."),
     ),
+    play_step=play_step,
     folder=Path(__file__).parent,
     labels={"mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")}},
     tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad"},

@@ -13,6 +13,7 @@ from provider.core.kinds.check.models import (
     Finding,
     Package,
 )
+from provider.core.kinds.check.scripted import play_step
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
 from provider.texts import lazy_gettext as _
@@ -55,6 +56,7 @@ KIND = Kind(
     ),
     read_encrypted=read_encrypted,
     find_warnings=content.find_warnings,
+    play_step=play_step,
     folder=Path(__file__).parent,
     labels={
         "finding": {CLEAR: _("Clear"), CONSIDER: _("To consider")},

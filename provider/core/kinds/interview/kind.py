@@ -17,6 +17,7 @@ from provider.core.kinds.interview.models import (
     Rating,
     Recording,
 )
+from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
 from provider.core.orders import CLOSE_ATTEMPTS, Order
@@ -70,6 +71,7 @@ KIND = Kind(
         receipt=_("Thank you: your video interview has arrived."),
     ),
     find_warnings=content.find_warnings,
+    play_step=play_step,
     folder=Path(__file__).parent,
     labels={
         "event": {"remux": "Recording processed"},

@@ -1,0 +1,43 @@
+"""Delivery alerts: one for each account and destination that fails, and one for the mail server."""
+
+from provider.core.alerts.alert import (
+    SNOOZES,
+    DeliveryAlert,
+    list_ended_alerts,
+    list_open_alerts,
+    snooze_end,
+)
+from provider.core.alerts.causes import (
+    MAIL_SERVER,
+    Trouble,
+    find_mail_server_pause,
+    find_troubles,
+    title_of,
+)
+from provider.core.alerts.watch import (
+    ALERT_BEGAN,
+    ALERT_CONTINUES,
+    ALERT_ENDED,
+    ALERT_TOPICS,
+    WATCH_DELIVERIES,
+    unwanted_reason,
+)
+
+__all__ = [
+    "ALERT_BEGAN",
+    "ALERT_CONTINUES",
+    "ALERT_ENDED",
+    "ALERT_TOPICS",
+    "MAIL_SERVER",
+    "SNOOZES",
+    "WATCH_DELIVERIES",
+    "DeliveryAlert",
+    "Trouble",
+    "find_mail_server_pause",
+    "find_troubles",
+    "list_ended_alerts",
+    "list_open_alerts",
+    "snooze_end",
+    "title_of",
+    "unwanted_reason",
+]

@@ -1,0 +1,111 @@
+"""The causes of failed deliveries, from the state of the outbox.
+
+A cause is the name of a queue, which names an account, a channel and a host; or MAIL_SERVER, whose
+pause stops the e-mails of all accounts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from provider import outbox
+from provider.core.accounts import Account
+from provider.core.labels import label_for
+from provider.outbox import EMAIL, PARKED, Message, Pause, QueueName, is_in_state
+from provider.texts import gettext
+
+MAIL_SERVER = "mail server"
+MAIL_SERVER_SCOPE = f"destination/{EMAIL}"
+# A shorter pause ends by itself before anybody could act.
+PAUSE_GRACE = timedelta(minutes=5)
+# A receiver that asks for a wait has not failed, so pauses of this kind are no cause.
+_QUEUE_SCOPE = "queue/"
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """The present state of a cause; `reason` is that of its pause, if there is one."""
+
+    cause: str
+    failed_count: int = 0
+    reason: str = ""
+
+
+def title_of(session: Session, cause: str) -> str:
+    """Return the account and the destination of a cause, as people read them."""
+    if cause == MAIL_SERVER:
+        return label_for("destination", EMAIL)
+    name = QueueName.parse(cause)
+    account = session.get(Account, name.account_id)
+    if account is None:
+        return gettext("E-mails to the staff")
+    return f"{account.name}: {name.host or label_for('channel', name.channel)}"
+
+
+def account_of(cause: str) -> int | None:
+    """Return the id of a cause's account; None for the mail server."""
+    return None if cause == MAIL_SERVER else QueueName.parse(cause).account_id
+
+
+def find_troubles(session: Session, now: datetime) -> dict[str, Trouble]:
+    """Return what fails now, by cause: failed messages, and pauses that last.
+
+    A sandbox is for trials, so its deliveries alert nobody.
+    """
+    sandboxes = set(session.scalars(select(Account.id).where(Account.sandbox)))
+
+    def is_watched(queue: str) -> bool:
+        return QueueName.parse(queue).account_id not in sandboxes
+
+    troubles = {
+        queue: Trouble(queue, count) for queue, count in _count_parked(session) if is_watched(queue)
+    }
+    pauses = _list_pauses(session, paused_before=now - PAUSE_GRACE)
+    for queue in filter(is_watched, outbox.list_waiting_queues(session) if pauses else ()):
+        for pause in pauses:
+            is_own_cause = pause.scope != MAIL_SERVER_SCOPE
+            if is_own_cause and pause.scope in QueueName.parse(queue).pause_scopes:
+                failed_count = troubles[queue].failed_count if queue in troubles else 0
+                troubles[queue] = Trouble(queue, failed_count, pause.reason)
+    for pause in pauses:
+        if pause.scope == MAIL_SERVER_SCOPE:
+            troubles[MAIL_SERVER] = Trouble(MAIL_SERVER, reason=pause.reason)
+    return troubles
+
+
+def has_recovered(session: Session, cause: str) -> bool:
+    """Return whether nothing of a cause fails, is paused, or waits for another attempt.
+
+    A failed message that was sent again has not arrived yet.
+    """
+    if cause == MAIL_SERVER:
+        return session.get(Pause, MAIL_SERVER_SCOPE) is None
+    scopes = QueueName.parse(cause).pause_scopes
+    is_paused = any(
+        pause.scope in scopes and pause.scope != MAIL_SERVER_SCOPE
+        for pause in _list_pauses(session)
+    )
+    if is_paused and cause in outbox.list_waiting_queues(session):
+        return False
+    is_failed = select(Message.id).where(Message.queue == cause, is_in_state(PARKED)).limit(1)
+    return session.scalar(is_failed) is None and not outbox.has_retries(session, cause)
+
+
+def find_mail_server_pause(session: Session) -> Pause | None:
+    """Return the pause of the mail server, if it does not accept e-mails now."""
+    return session.get(Pause, MAIL_SERVER_SCOPE)
+
+
+def _count_parked(session: Session) -> list[tuple[str, int]]:
+    query = select(Message.queue, func.count()).where(is_in_state(PARKED)).group_by(Message.queue)
+    return [(queue, count) for queue, count in session.execute(query)]
+
+
+def _list_pauses(session: Session, paused_before: datetime | None = None) -> Sequence[Pause]:
+    query = select(Pause).where(~Pause.scope.startswith(_QUEUE_SCOPE))
+    if paused_before:
+        query = query.where(Pause.paused_at <= paused_before)
+    return session.scalars(query.order_by(Pause.scope)).all()

@@ -1,0 +1,47 @@
+"""The steps of a scripted candidate of a sandbox, and of the staff who work on the check."""
+
+from sqlalchemy.orm import Session
+
+from provider.core.kinds.base import ScriptedStep
+from provider.core.kinds.check.candidate_details import DETAIL_FIELDS
+from provider.core.kinds.check.evidence import CLEAR, CONSIDER
+from provider.core.kinds.check.models import Check
+from provider.core.orders.states import CONSENTED
+
+ACTOR = "system"
+BIRTHDAY, OTHER_DETAIL, SIGNATURE = "1990-02-28", "Scripted candidate", "Scripted Candidate"
+REPORT_TEXT = "Scripted outcome of a sandbox: nothing was looked into."
+
+
+def play_step(session: Session, check: Check, step: ScriptedStep) -> None:
+    if check.status != CONSENTED:
+        _consent(session, check, step)
+        return
+    for screening in check.content.screenings:
+        check.record_finding(
+            session,
+            step.secret_box,
+            screening.key,
+            CLEAR if step.is_good else CONSIDER,
+            "",
+            ACTOR,
+            step.now,
+            report_text=REPORT_TEXT,
+        )
+    check.conclude(session, step.secret_box, ACTOR, step.now)
+
+
+def _consent(session: Session, check: Check, step: ScriptedStep) -> None:
+    details = {
+        name: BIRTHDAY if DETAIL_FIELDS[name].input_type == "date" else OTHER_DETAIL
+        for name in check.content.requested_details
+    }
+    check.give_consent(
+        session,
+        step.secret_box,
+        SIGNATURE,
+        details,
+        ip_address="",
+        user_agent="",
+        now=step.now,
+    )

@@ -1,0 +1,301 @@
+"""Delivery alerts: one for each cause, opened, snoozed and ended by the scheduled work."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from provider import outbox
+from provider.config import Settings
+from provider.core.accounts import Account
+from provider.core.alerts import (
+    MAIL_SERVER,
+    WATCH_DELIVERIES,
+    DeliveryAlert,
+    list_open_alerts,
+    snooze_end,
+)
+from provider.core.alerts.watch import _is_needed
+from provider.core.scheduled import run_if_due
+from provider.core.staff import Staff
+from provider.delivery.dispatcher import Dispatcher
+from provider.errors import Invalid
+from provider.outbox import Message, Outcome
+from provider.services import Services
+from tests import factories
+from tests.core.emails.test_emails import bodies
+from tests.core.emails.test_emails import smtp_server as smtp_server
+from tests.factories import ManualClock
+from tests.smtp_server import SmtpServer
+from tests.web.console.test_deliveries import CALLBACK_QUEUE, cancelled_orders, park, settle
+
+pytestmark = pytest.mark.both
+
+MINUTE = timedelta(minutes=1)
+ADMIN = "sam@provider.test"
+
+
+@pytest.fixture
+def services(settings: Settings, clock: ManualClock, smtp_server: SmtpServer) -> Iterator[Services]:
+    services = factories.build_services(replace(settings, mail_url=smtp_server.url), clock)
+    factories.create_staff(services, ADMIN)
+    yield services
+    services.db.close()
+
+
+def watch(services: Services, after: timedelta = MINUTE) -> None:
+    assert isinstance(services.clock, ManualClock)
+    services.clock.advance(after)
+    run_if_due(services, WATCH_DELIVERIES)
+
+
+def send(services: Services) -> None:
+    dispatcher = Dispatcher(services)
+    dispatcher.drain("0/email")
+    dispatcher.stop()
+
+
+def open_causes(services: Services) -> list[str]:
+    with services.db.reading() as session:
+        return [alert.cause for alert in list_open_alerts(session)]
+
+
+def subjects(smtp_server: SmtpServer) -> list[tuple[str, str]]:
+    return [(email["To"], email["Subject"]) for email in smtp_server.emails]
+
+
+def send_again(services: Services) -> None:
+    with services.db.writing() as session:
+        for message in session.scalars(select(Message).where(outbox.is_in_state("parked"))):
+            outbox.requeue(session, message, services.now())
+
+
+def pause(services: Services, scope: str) -> None:
+    with services.db.writing() as session:
+        retry_at = services.now() + timedelta(hours=1)
+        outbox.pause(session, scope, "The server does not answer", retry_at, services.now())
+
+
+def resume(services: Services, scope: str) -> None:
+    with services.db.writing() as session:
+        outbox.resume(session, scope)
+
+
+def act(services: Services, change: str) -> None:
+    """Acknowledge or snooze the one open alert."""
+    with services.db.writing() as session:
+        (alert,) = list_open_alerts(session)
+        if change == "acknowledge":
+            alert.acknowledge(ADMIN, services.now())
+        else:
+            alert.snooze(snooze_end(change, services.now()))
+
+
+def test_failed_deliveries_of_one_cause_make_one_alert_and_one_email(
+    services: Services, smtp_server: SmtpServer
+) -> None:
+    cancelled_orders(services, 3)
+    park(services)
+    for _ in range(3):
+        watch(services)
+        send(services)
+    assert open_causes(services) == [CALLBACK_QUEUE]
+    title = "Groove Tech: x.workable.com"
+    assert subjects(smtp_server) == [(ADMIN, f"Deliveries fail: {title}")]
+    for body in bodies(smtp_server.emails[0]):
+        assert "3 deliveries have failed" in body
+        assert "http://provider.test/console/alerts/" in body
+
+
+def test_alert_ends_with_an_email_once_the_deliveries_arrive(
+    services: Services, smtp_server: SmtpServer
+) -> None:
+    cancelled_orders(services, 1)
+    park(services)
+    watch(services)
+    send(services)
+    send_again(services)
+    watch(services)
+    assert open_causes(services) == [CALLBACK_QUEUE]  # sent again, but not arrived
+    settle(services, CALLBACK_QUEUE, Outcome("delivered", status_code=200))
+    watch(services)
+    watch(services)
+    send(services)
+    assert open_causes(services) == []
+    title = "Groove Tech: x.workable.com"
+    assert subjects(smtp_server) == [
+        (ADMIN, f"Deliveries fail: {title}"),
+        (ADMIN, f"Deliveries have recovered: {title}"),
+    ]
+
+
+def test_failure_after_a_recovery_opens_another_alert(services: Services) -> None:
+    cancelled_orders(services, 1)
+    for _ in range(2):
+        park(services)
+        watch(services)
+        send_again(services)
+        settle(services, CALLBACK_QUEUE, Outcome("delivered", status_code=200))
+        watch(services)
+        cancelled_orders_again(services)
+    with services.db.reading() as session:
+        alerts = session.scalars(select(DeliveryAlert)).all()
+        assert [bool(alert.ended_at) for alert in alerts] == [True, True]
+
+
+def cancelled_orders_again(services: Services) -> None:
+    """Append one more status update to the queue."""
+    with services.db.writing() as session:
+        outbox.append(
+            session,
+            queue=CALLBACK_QUEUE,
+            ordering_key="another",
+            sequence=0,
+            topic="status",
+            payload={},
+            now=services.now(),
+        )
+
+
+def test_emails_wait_while_the_mail_server_is_down_and_say_what_matters(
+    services: Services, smtp_server: SmtpServer
+) -> None:
+    cancelled_orders(services, 1)
+    pause(services, "destination/email")
+    park(services)
+    watch(services, timedelta(minutes=6))
+    assert sorted(open_causes(services)) == [CALLBACK_QUEUE, MAIL_SERVER]
+    send_again(services)
+    settle(services, CALLBACK_QUEUE, Outcome("delivered", status_code=200))
+    watch(services)
+    resume(services, "destination/email")
+    watch(services)
+    send(services)
+    assert open_causes(services) == []
+    # The other alert was over before any e-mail about it could leave.
+    assert subjects(smtp_server) == [(ADMIN, "Deliveries have recovered: The mail server")]
+
+
+def test_pause_of_a_host_is_an_alert_of_each_account_that_waits(services: Services) -> None:
+    cancelled_orders(services, 1)
+    cancelled_orders(services, 1, "Other Ltd")
+    factories.create_account(services, "Third Ltd")
+    pause(services, "destination/x.workable.com")
+    watch(services, timedelta(minutes=4))
+    assert open_causes(services) == []  # a short pause ends by itself
+    watch(services)
+    assert sorted(open_causes(services)) == [CALLBACK_QUEUE, "2/callback/x.workable.com"]
+    resume(services, "destination/x.workable.com")
+    watch(services)
+    assert open_causes(services) == []
+
+
+def test_receiver_that_asks_for_a_wait_is_no_alert(services: Services) -> None:
+    cancelled_orders(services, 1)
+    pause(services, f"queue/{CALLBACK_QUEUE}")
+    watch(services, timedelta(hours=2))
+    assert open_causes(services) == []
+
+
+def test_failed_deliveries_of_a_sandbox_alert_nobody(services: Services) -> None:
+    cancelled_orders(services, 1)
+    with services.db.writing() as session:
+        session.execute(update(Account).values(sandbox=True))
+    park(services)
+    pause(services, "destination/x.workable.com")
+    watch(services, timedelta(minutes=6))
+    assert open_causes(services) == []
+
+
+def test_snoozed_alert_sends_one_more_email_if_it_still_fails(
+    services: Services, smtp_server: SmtpServer
+) -> None:
+    cancelled_orders(services, 1)
+    park(services)
+    watch(services)
+    act(services, "1h")
+    watch(services, timedelta(minutes=59))
+    send(services)
+    assert len(smtp_server.emails) == 1
+    watch(services)
+    watch(services)
+    send(services)
+    assert [subject.partition(":")[0] for _, subject in subjects(smtp_server)] == [
+        "Deliveries fail",
+        "Deliveries still fail",
+    ]
+
+
+def test_acknowledged_alert_sends_only_the_recovery(
+    services: Services, smtp_server: SmtpServer
+) -> None:
+    cancelled_orders(services, 1)
+    park(services)
+    watch(services)
+    send(services)
+    act(services, "acknowledge")
+    watch(services, timedelta(days=3))
+    send_again(services)
+    settle(services, CALLBACK_QUEUE, Outcome("delivered", status_code=200))
+    watch(services)
+    send(services)
+    assert [subject.partition(":")[0] for _, subject in subjects(smtp_server)] == [
+        "Deliveries fail",
+        "Deliveries have recovered",
+    ]
+
+
+def test_recipients_are_owners_and_admins_and_those_who_chose(
+    services: Services, smtp_server: SmtpServer
+) -> None:
+    choices = {
+        "owner": None,
+        "admin": False,
+        "operator": True,
+        "support": None,
+        "author": True,  # a role that sees no deliveries
+    }
+    for role, choice in choices.items():
+        factories.create_staff(services, f"{role}@provider.test", role)
+        with services.db.writing() as session:
+            Staff.get_by_email(session, f"{role}@provider.test").delivery_alerts = choice
+    factories.create_staff(services, "gone@provider.test", "owner")
+    with services.db.writing() as session:
+        Staff.get_by_email(session, "gone@provider.test").disabled_at = services.now()
+    cancelled_orders(services, 1)
+    park(services)
+    watch(services)
+    with services.db.writing() as session:  # no longer chosen when the e-mail would leave
+        Staff.get_by_email(session, ADMIN).delivery_alerts = False
+    send(services)
+    recipients = sorted(email["To"] for email in smtp_server.emails)
+    assert recipients == ["operator@provider.test", "owner@provider.test"]
+
+
+def test_watch_is_needed_only_while_something_fails(services: Services) -> None:
+    def is_needed() -> bool:
+        with services.db.reading() as session:
+            return _is_needed(session, services.now())
+
+    cancelled_orders(services, 1)
+    assert not is_needed()
+    park(services)
+    assert is_needed()
+    watch(services)
+    send_again(services)
+    assert is_needed()  # the alert is open
+
+
+@pytest.mark.parametrize(
+    ("now", "end"),
+    [
+        (datetime(2026, 11, 27, 22, 30, tzinfo=UTC), datetime(2026, 11, 30, 7, tzinfo=UTC)),
+        (datetime(2026, 11, 30, 6, 30, tzinfo=UTC), datetime(2026, 12, 7, 7, tzinfo=UTC)),
+    ],
+)
+def test_snooze_until_monday_ends_on_the_next_monday(now: datetime, end: datetime) -> None:
+    assert snooze_end("monday", now) == end
+    with pytest.raises(Invalid, match="1h, 8h, monday"):
+        snooze_end("2h", now)
