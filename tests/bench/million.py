@@ -146,6 +146,8 @@ EXCLUDED_ENDPOINTS = {
     "interviews.media_file",
     "interviews.download_original",
     "connections.finish_consent",
+    "openid.begin",
+    "openid.finish",
     "passwords.join",
     "passwords.reset",
     "sign_in.second_step",
