@@ -18,7 +18,8 @@ from fido2.webauthn import (
 )
 from werkzeug.test import TestResponse
 
-from provider.core.staff import RelyingParty, Staff, read_answer
+from provider.core.staff import Staff
+from provider.core.staff.webauthn import RelyingParty, read_answer
 from provider.services import Services
 from tests import factories
 from tests.conftest import app_for

@@ -153,6 +153,8 @@ EXCLUDED_ENDPOINTS = {
     "bulk_runs.progress",
     "bulk_runs.confirm_undo",
     "connections.finish_consent",
+    "openid.begin",
+    "openid.finish",
     "passwords.join",
     "passwords.reset",
     "sign_in.second_step",

@@ -71,11 +71,13 @@ TABLES_WITHOUT_CANDIDATES = {
     "saved_views",
     "scheduled_work",
     "sign_in_attempts",
+    "sign_in_challenges",
     "source_cursors",
     "staff",
     "staff_known_origins",
     "staff_links",
     "staff_one_time_secrets",
+    "staff_passkeys",
     "staff_recovery_codes",
     "staff_sessions",
 }

@@ -208,8 +208,8 @@ class _Search:
         all words are common, the index is read for all of them.
         """
         newest = (
-            select(OrderSearch.words)
-            .order_by(OrderSearch.order_id.desc())
+            select(_TABLE.c.words)  # of all accounts: only the frequencies matter
+            .order_by(_ID_COLUMN.desc())
             .limit(SAMPLED_ORDERS)
             .subquery()
         )

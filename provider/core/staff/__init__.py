@@ -12,11 +12,7 @@ from provider.core.staff.changes import (
 from provider.core.staff.member import Staff, list_alert_recipients
 from provider.core.staff.passkey import (
     Passkey,
-    RelyingParty,
-    challenge_of,
     list_passkeys,
-    owner_of,
-    read_answer,
     remove_all_passkeys,
     remove_passkey,
 )
@@ -86,7 +82,6 @@ __all__ = [
     "WRONG_CODE_MESSAGE",
     "Passkey",
     "Permission",
-    "RelyingParty",
     "SavedView",
     "SignInAttempt",
     "SignInThrottled",
@@ -96,7 +91,6 @@ __all__ = [
     "accept_invitation",
     "begin_second_step",
     "begin_set_up",
-    "challenge_of",
     "change_password",
     "change_role",
     "complete_second_step",
@@ -115,8 +109,6 @@ __all__ = [
     "list_passkeys",
     "list_views",
     "open_invitations",
-    "owner_of",
-    "read_answer",
     "record_failed_sign_in",
     "record_throttled_sign_in",
     "register_sign_in_attempt",

@@ -23,6 +23,7 @@ from provider.outbox import (
     is_in_state,
 )
 from provider.services import current_services
+from provider.web.console.authentication import current_staff
 from provider.web.console.pagination import Page, Sorting, paginate
 
 STATES = (PARKED, WAITING, DELIVERED, SUPERSEDED)  # in the order of the filter's menu
@@ -97,14 +98,17 @@ def _queue_conditions(
     Undelivered messages have an index by state. With more than `MAX_QUEUES` queues, the newest
     messages of all queues contain a page of matches soon enough.
     """
-    if not (channel or account) or state not in ("", DELIVERED):
+    account_ids = current_staff().account_ids
+    if account:
+        account_ids = (_account_id(session, account) or 0,)
+    if not (channel or account_ids is not None) or state not in ("", DELIVERED):
         return []
-    account_id = _account_id(session, account) if account else None
     queues = [(name, QueueName.parse(name)) for name in outbox.list_queues(session)]
     names = [
         name
         for name, queue in queues
-        if channel in ("", queue.channel) and account_id in (None, queue.account_id)
+        if channel in ("", queue.channel)
+        and (account_ids is None or queue.account_id in account_ids)
     ]
     state_conditions = [is_in_state(state)] if state else []
     conditions = [and_(Message.queue == name, *state_conditions) for name in names] or [false()]

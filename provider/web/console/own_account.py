@@ -13,7 +13,6 @@ from provider.core.audit import Action
 from provider.core.staff import (
     MIN_PASSWORD_LENGTH,
     Permission,
-    RelyingParty,
     Staff,
     StaffSession,
     begin_set_up,
@@ -29,6 +28,7 @@ from provider.core.staff import (
     sign_in_slot,
     verify_password,
 )
+from provider.core.staff.webauthn import RelyingParty
 from provider.errors import Conflict, Invalid, NotFound, ProviderError
 from provider.services import current_services
 from provider.web.client_address import client_address

@@ -10,17 +10,20 @@ from werkzeug.wrappers import Response
 from provider.core.audit import Action
 from provider.core.staff import (
     CHALLENGE_LIFETIME,
-    RelyingParty,
-    challenge_of,
     create_challenge,
     list_passkeys,
-    owner_of,
-    read_answer,
     record_failed_sign_in,
     remove_passkey,
     use_challenge,
 )
-from provider.core.staff.passkey import REGISTRATION, SIGN_IN
+from provider.core.staff.webauthn import (
+    REGISTRATION,
+    SIGN_IN,
+    RelyingParty,
+    challenge_of,
+    owner_of,
+    read_answer,
+)
 from provider.errors import NotFound, ProviderError, Unauthorized
 from provider.services import Services, current_services
 from provider.storage import secrets

@@ -17,7 +17,6 @@ from provider.core.staff import (
     SLOT_RETRY_SECONDS,
     STAFF_SESSION_LIFETIME,
     WRONG_CODE_MESSAGE,
-    RelyingParty,
     SignInThrottled,
     Staff,
     StaffSession,
@@ -32,6 +31,7 @@ from provider.core.staff import (
     sign_in_slot,
     verify_password,
 )
+from provider.core.staff.webauthn import RelyingParty
 from provider.core.text_cleaning import clean_line
 from provider.errors import Unavailable
 from provider.services import Services, current_services

@@ -241,6 +241,28 @@ def test_limited_staff_find_nothing_of_another_account_in_lists(
             assert found == [], (method, rule.rule, query)
 
 
+@pytest.mark.parametrize("role", ROLES)
+def test_staff_limited_to_no_account_see_nothing(
+    services: Services,
+    client: FlaskClient,
+    pages_app: Flask,
+    worlds: tuple[World, World],
+    role: str,
+) -> None:
+    own, _ = worlds
+    ConsoleClient.signed_in(services, client, role, [])
+    ids = {own.account, *own.orders.values(), *own.messages}
+    for endpoint, method, rule in limited_routes(pages_app, role):
+        if method != "GET":
+            continue
+        for path in paths(rule, own, kind_of(endpoint)):
+            response = client.get(path)
+            if has_account(rule):
+                assert response.status_code == 404, path
+            found = [name for name in ids if name in response.text and name not in path]
+            assert found == [], path
+
+
 def test_unlimited_staff_see_both_accounts_in_the_same_lists(
     services: Services, client: FlaskClient, worlds: tuple[World, World]
 ) -> None:
