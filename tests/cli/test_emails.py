@@ -97,7 +97,7 @@ def test_bounce_refuses_messages_that_are_no_emails_to_candidates(
         )
         session.flush()
         topics = {message.topic: message.public_id for message in session.query(Message)}
-    for topic in ("status", "staff invitation"):
+    for topic in ("status", "staff invitation", "alert began"):
         result = run("email", "bounce", stdin=about(EXIM, topics[topic]).decode(), code=1)
         assert "is not about an e-mail to a candidate" in error_message(result)
 

@@ -178,6 +178,25 @@ def test_emails_wait_while_the_mail_server_is_down_and_say_what_matters(
     assert subjects(smtp_server) == [(ADMIN, "Deliveries have recovered: The mail server")]
 
 
+def test_mail_server_that_refuses_is_an_alert_until_it_accepts(
+    services: Services, clock: ManualClock, smtp_server: SmtpServer
+) -> None:
+    account_id, _ = factories.create_account(services)
+    factories.place_order(services, account_id, factories.create_test(services))
+    smtp_server.rcpt_replies.append("421 4.3.2 Shutting down")
+    dispatcher = Dispatcher(services)
+    dispatcher.drain(f"{account_id}/email")
+    watch(services, timedelta(minutes=5))
+    assert open_causes(services) == [MAIL_SERVER]
+    clock.advance(timedelta(minutes=5))  # the probe of the pause
+    dispatcher.drain(f"{account_id}/email")
+    dispatcher.stop()
+    watch(services)
+    assert open_causes(services) == []
+    send(services)
+    assert [email["To"] for email in smtp_server.emails] == ["lakita_marrero@gmail.com", ADMIN]
+
+
 def test_pause_of_a_host_is_an_alert_of_each_account_that_waits(services: Services) -> None:
     cancelled_orders(services, 1)
     cancelled_orders(services, 1, "Other Ltd")
