@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
+from provider import outbox
 from provider.core.emails import EMAIL_SUBJECTS
 from provider.core.kinds import KINDS
 from provider.core.orders import Order
@@ -94,6 +95,15 @@ def test_bounce_refuses_messages_that_are_no_emails_to_candidates(
     with services.db.writing() as session:
         staff_link.invite(
             session, services.secret_box, "new@provider.test", "viewer", "sam", services.now()
+        )
+        outbox.append(
+            session,
+            queue=staff_link.STAFF_QUEUE,
+            ordering_key="alert/1",
+            sequence=0,
+            topic="alert began",
+            payload={},
+            now=services.now(),
         )
         session.flush()
         topics = {message.topic: message.public_id for message in session.query(Message)}
