@@ -13,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 from sqlalchemy import Table, func, select
 from sqlalchemy.orm import Session
 
-from provider.core.accounts import Account
+from provider.core.accounts import Account, AccountLogo
 from provider.core.audit import AuditEntry
 from provider.core.connections import open_rules
 from provider.core.orders import PDF, ErasedOrder, Order
@@ -52,6 +52,8 @@ def write_account_export(
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         with db.reading() as session:
             _write_json(archive, "account.json", _describe_account(session, account_id))
+            if logo := session.get(AccountLogo, account_id):
+                archive.writestr(f"logo.{logo.file_name.rpartition('.')[2]}", logo.content)
         with archive.open("erased_orders.jsonl", "w") as lines:
             for row in _read_erased_orders(db, account_id):
                 lines.write(_to_json(row, indent=None) + b"\n")

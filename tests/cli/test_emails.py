@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
+from provider import outbox
 from provider.core.emails import EMAIL_SUBJECTS
 from provider.core.kinds import KINDS
 from provider.core.orders import Order
@@ -95,9 +96,18 @@ def test_bounce_refuses_messages_that_are_no_emails_to_candidates(
         staff_link.invite(
             session, services.secret_box, "new@provider.test", "viewer", "sam", services.now()
         )
+        outbox.append(
+            session,
+            queue=staff_link.STAFF_QUEUE,
+            ordering_key="alert/1",
+            sequence=0,
+            topic="alert began",
+            payload={},
+            now=services.now(),
+        )
         session.flush()
         topics = {message.topic: message.public_id for message in session.query(Message)}
-    for topic in ("status", "staff invitation"):
+    for topic in ("status", "staff invitation", "alert began"):
         result = run("email", "bounce", stdin=about(EXIM, topics[topic]).decode(), code=1)
         assert "is not about an e-mail to a candidate" in error_message(result)
 

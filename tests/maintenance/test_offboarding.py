@@ -152,6 +152,8 @@ def test_open_orders_are_cancelled_only_if_asked_for(services: Services, cancels
 
 def test_export_has_every_order_with_its_files_report_and_audit(services: Services) -> None:
     order_ids = completed_orders(services, tuple(KIND_FACTORIES))
+    with services.db.writing() as session:
+        set_logo(session, session.get_one(Account, 1), make_png(), services.now())
     take(services, "disable")
     take(services, "export")
     assert state_of(services).export_total == len(order_ids)
@@ -167,6 +169,7 @@ def test_export_has_every_order_with_its_files_report_and_audit(services: Servic
             assert archive.read(f"orders/{order_id}/report.pdf").startswith(b"%PDF")
         account = json.loads(archive.read("account.json"))
         assert account["settings"]["name"] == "Groove Tech"
+        assert archive.read("logo.png") == make_png()
         assert [entry["action"] for entry in account["audit"]] == [
             "account.disabled",
             "account.export_requested",

@@ -5,15 +5,13 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from provider.core.alerts import ALERT_TOPICS
 from provider.core.emails.delivery_report import DeliveryReport
+from provider.core.emails.staff_email import TOPICS_TO_STAFF
 from provider.core.orders import Order
-from provider.core.staff import STAFF_TOPICS
 from provider.errors import NotFound
 from provider.outbox import EMAIL, Attempt, Message, QueueName
 
 BOUNCED = "bounced"  # the outcome of an attempt
-TO_STAFF = {*STAFF_TOPICS.values(), *ALERT_TOPICS}
 
 
 def record_returned_email(
@@ -25,7 +23,7 @@ def record_returned_email(
     """
     message = session.scalar(select(Message).where(Message.public_id == report.message_id))
     is_email = message is not None and QueueName.parse(message.queue).channel == EMAIL
-    if message is None or not is_email or message.topic in TO_STAFF:
+    if message is None or not is_email or message.topic in TOPICS_TO_STAFF:
         raise NotFound("This delivery report is not about an e-mail to a candidate")
     # The order first, as every other act locks them.
     order = Order.find(session, message.subject, lock=True)

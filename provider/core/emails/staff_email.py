@@ -6,15 +6,17 @@ from email.utils import parseaddr
 from typing import Any
 
 from provider.core import colours, labels
+from provider.core.alerts import ALERT_TOPICS
 from provider.core.emails import TEMPLATES_FOLDER, template_environment
 from provider.core.emails.composition import Draft, compose
-from provider.core.staff import INVITATION, RESET, ROLE_DESCRIPTIONS, StaffLink
+from provider.core.staff import INVITATION, RESET, ROLE_DESCRIPTIONS, STAFF_TOPICS, StaffLink
 from provider.texts import DEFAULT_LANGUAGE, gettext, gettext_noop, use_language
 
 SUBJECTS = {
     INVITATION: gettext_noop("Your invitation to the console"),
     RESET: gettext_noop("A new password for the console"),
 }
+TOPICS_TO_STAFF = frozenset({*STAFF_TOPICS.values(), *ALERT_TOPICS})  # of messages
 TIMEZONE = "UTC"  # members of the staff have no time zone yet
 
 

@@ -13,7 +13,7 @@ from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.alerts import ALERT_TOPICS, DeliveryAlert
 from provider.core.emails.alert_email import render_alert_email
 from provider.core.emails.delivery_report import describe_bounce, find_status
-from provider.core.emails.staff_email import render_staff_email
+from provider.core.emails.staff_email import TOPICS_TO_STAFF, render_staff_email
 from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
 from provider.core.orders.accommodation import DECISION_EMAIL
 from provider.core.orders.reminders import REMINDER, unwanted_reason
@@ -80,7 +80,7 @@ def _changes_order(result: AttemptResult) -> bool:
     """Return whether an address was refused, or an invitation that staff sent again arrived."""
     claim, decision = result.claim, result.outcome.decision
     if decision == "rejected":
-        return claim.topic not in {*STAFF_TOPICS.values(), *ALERT_TOPICS}
+        return claim.topic not in TOPICS_TO_STAFF
     return decision == "delivered" and claim.topic == INVITATION and claim.attempts > 0
 
 

@@ -18,6 +18,7 @@ from provider.core.alerts import (
     snooze_end,
 )
 from provider.core.alerts.watch import _is_needed
+from provider.core.labels import format_datetime
 from provider.core.scheduled import run_if_due
 from provider.core.staff import Staff
 from provider.delivery.dispatcher import Dispatcher
@@ -104,8 +105,12 @@ def test_failed_deliveries_of_one_cause_make_one_alert_and_one_email(
     assert open_causes(services) == [CALLBACK_QUEUE]
     title = "Groove Tech: x.workable.com"
     assert subjects(smtp_server) == [(ADMIN, f"Deliveries fail: {title}")]
+    opened_at = format_datetime(services.now() - 2 * MINUTE, "UTC")
     for body in bodies(smtp_server.emails[0]):
         assert "3 deliveries have failed" in body
+        assert f"since {format_datetime(services.now() - 2 * MINUTE, 'UTC')}:" in " ".join(
+            body.split()
+        )
         assert "http://provider.test/console/alerts/" in body
 
 
@@ -176,6 +181,25 @@ def test_emails_wait_while_the_mail_server_is_down_and_say_what_matters(
     assert open_causes(services) == []
     # The other alert was over before any e-mail about it could leave.
     assert subjects(smtp_server) == [(ADMIN, "Deliveries have recovered: The mail server")]
+
+
+def test_mail_server_that_refuses_is_an_alert_until_it_accepts(
+    services: Services, clock: ManualClock, smtp_server: SmtpServer
+) -> None:
+    account_id, _ = factories.create_account(services)
+    factories.place_order(services, account_id, factories.create_test(services))
+    smtp_server.rcpt_replies.append("421 4.3.2 Shutting down")
+    dispatcher = Dispatcher(services)
+    dispatcher.drain(f"{account_id}/email")
+    watch(services, timedelta(minutes=5))
+    assert open_causes(services) == [MAIL_SERVER]
+    clock.advance(timedelta(minutes=5))  # the probe of the pause
+    dispatcher.drain(f"{account_id}/email")
+    dispatcher.stop()
+    watch(services)
+    assert open_causes(services) == []
+    send(services)
+    assert [email["To"] for email in smtp_server.emails] == ["lakita_marrero@gmail.com", ADMIN]
 
 
 def test_pause_of_a_host_is_an_alert_of_each_account_that_waits(services: Services) -> None:
