@@ -15,6 +15,7 @@ from sqlalchemy import ForeignKey, LargeBinary, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.labels import format_duration, format_percent
+from provider.core.orders.candidate import Candidate, list_email_digests
 from provider.core.orders.candidate_acts import require_not_started as require_candidate_can_start
 from provider.core.orders.order import Order
 from provider.core.orders.person import is_order_of_person
@@ -28,6 +29,7 @@ from provider.core.orders.staff_acts import (
 from provider.core.orders.timed_order import TimedOrder
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Invalid
+from provider.storage.compiled import CompiledInQuery
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext
@@ -92,10 +94,13 @@ class Terms:
             terms = replace(terms, other_way="")
         return terms
 
+    def without_text(self) -> "Terms":
+        return replace(self, text="")
+
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing but perhaps a text."""
-        return replace(self, text="") == Terms()
+        return self.without_text() == Terms()
 
     def extra_seconds(self, order: Order) -> int:
         """Return the extra time with the pauses: the clock of an attempt cannot stand still."""
@@ -251,6 +256,16 @@ def decide(
     order.enqueue_email(session, DECISION_EMAIL, now)
 
 
+def propose_terms(session: Session, secret_box: SecretBox, order: Order) -> Terms | None:
+    """Return what the same person was granted last, as far as this order offers it.
+
+    Without the text: the note to the candidate was about another order.
+    """
+    earlier = find_earlier_grant(session, secret_box, order)
+    terms = earlier.decided(secret_box) if earlier else None
+    return terms.without_text().fit(order) if terms else None
+
+
 def find_earlier_grant(
     session: Session, secret_box: SecretBox, order: Order
 ) -> Accommodation | None:
@@ -266,6 +281,26 @@ def find_earlier_grant(
         .order_by(Accommodation.decided_at.desc())
         .limit(1)
     )
+
+
+# The accounts in which a person was granted an accommodation, by the digests of the address.
+_GRANTING_ACCOUNTS_QUERY = CompiledInQuery(
+    lambda digests: (
+        select(Order.__table__.c.account_id)
+        .join_from(Candidate, Order, Order.__table__.c.candidate_id == Candidate.id)
+        .join(Accommodation, Accommodation.order_id == Order.__table__.c.id)
+        .where(Candidate.email_digest.in_(digests), Accommodation.is_granted.is_(True))
+        .distinct()
+    )
+)
+
+
+def was_granted_before(
+    session: Session, secret_box: SecretBox, account_id: int, email: str
+) -> bool:
+    """Return whether a person was granted an accommodation for an earlier order of the account."""
+    rows = _GRANTING_ACCOUNTS_QUERY.fetch_all(session, list_email_digests(secret_box, email))
+    return account_id in {row[0] for row in rows}
 
 
 def export_accommodation(

@@ -67,5 +67,9 @@ def compute_email_digest(secret_box: SecretBox, email: str) -> bytes:
 
 def has_email(secret_box: SecretBox, email: str) -> ColumnElement[bool]:
     """Return the condition that a candidate has this address, under any of the secret keys."""
-    digests = secret_box.blind_indexes(normalise_email(email), _DIGEST_PURPOSE)
-    return Candidate.email_digest.in_(digests)
+    return Candidate.email_digest.in_(list_email_digests(secret_box, email))
+
+
+def list_email_digests(secret_box: SecretBox, email: str) -> list[bytes]:
+    """Return the digests that candidates with this address may have, one for each secret key."""
+    return secret_box.blind_indexes(normalise_email(email), _DIGEST_PURPOSE)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core.accounts import Caller
 from provider.core.accounts.email_policy import EmailPolicy
+from provider.core.orders.accommodation import was_granted_before
 from provider.core.orders.candidate import Candidate, compute_email_digest
 from provider.core.orders.erased_order import require_not_erased
 from provider.core.orders.history import OrderEvent
@@ -19,6 +20,7 @@ from provider.core.orders.link import INVITE, Link
 from provider.core.orders.order import Order
 from provider.core.orders.search import index_order
 from provider.core.orders.states import PENDING, waiting_for
+from provider.core.orders.timed_order import TimedOrder
 from provider.core.products.product import Product, visibility_conditions
 from provider.errors import Conflict
 from provider.storage import secrets
@@ -121,7 +123,7 @@ def place(
         job_title=placement.job_title,
         job_reference=placement.job_reference,
         preferences=placement.preferences,
-        **_first_state(kind),
+        **_first_state(session, secret_box, kind, placement, caller.account_id, now),
         placed_at=now,
         expires_at=expires_at,
         reminder_at=reminder.due_at if reminder else None,
@@ -206,14 +208,29 @@ def _unread_note(unread_fields: tuple[str, ...]) -> str:
     return f"Left out or cut, because it could not be read: {', '.join(unread_fields)}"
 
 
-def _first_state(kind: str) -> dict[str, str]:
-    """Return the state columns of a new order of a kind."""
+def _first_state(
+    session: Session,
+    secret_box: SecretBox,
+    kind: str,
+    placement: Placement,
+    account_id: int,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the state columns of a new order of a kind.
+
+    A timed order of a person who was granted an accommodation waits for the staff, as if the person
+    had asked for it again.
+    """
     order_class: type[Order] = Order.__mapper__.polymorphic_map[kind].class_
     table, progress = order_class.progress_table, order_class.first_progress()
+    has_request = issubclass(order_class, TimedOrder) and was_granted_before(
+        session, secret_box, account_id, placement.email
+    )
     return {
         "status": PENDING,
         "progress": progress,
-        "waiting_for": waiting_for(table, PENDING, progress),
+        "waiting_for": waiting_for(table, PENDING, progress, has_request=has_request),
+        "accommodation_asked_at": now if has_request else None,
     }
 
 

@@ -104,6 +104,8 @@ def correct_candidate(
     if not changed:
         raise Conflict("Nothing was changed: to send the invitation again, use that action")
     withdraw_emails(session, order, now)
+    if "email" in changed:
+        candidate.timezone = None  # perhaps another person's, who had the wrong address
     candidate.email = recipient.email
     candidate.email_digest = compute_email_digest(secret_box, recipient.email)
     candidate.first_name, candidate.last_name = recipient.first_name, recipient.last_name

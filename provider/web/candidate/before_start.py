@@ -4,7 +4,7 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from provider.core.orders import Accommodation, Order
-from provider.core.orders.accommodation import Terms, ask
+from provider.core.orders.accommodation import Terms, ask, propose_terms
 from provider.core.orders.candidate_acts import correct_own_name, require_not_started
 from provider.core.orders.staff_acts import EXTRA_TIME_PERCENTAGES
 from provider.errors import Invalid
@@ -59,14 +59,16 @@ def ask_for_accommodation(public_id: str) -> ResponseReturnValue:
 
 def _render_accommodation_form(public_id: str, problem: str = "") -> str:
     with order_for_read(public_id, Order) as candidate_request:
-        order = candidate_request.order
+        order, session = candidate_request.order, candidate_request.session
+        secret_box = current_services().secret_box
         require_not_started(order, candidate_request.now)
-        accommodation = Accommodation.of(candidate_request.session, order)
-        asked = accommodation and accommodation.asked(current_services().secret_box)
+        accommodation = Accommodation.of(session, order)
+        terms = accommodation.asked(secret_box) if accommodation else None
+        terms = terms or propose_terms(session, secret_box, order)
         return render_template(
             "candidate/accommodation.html",
             **order_context(candidate_request),
-            submitted_values=request.form or (asked or Terms()).to_form(),
+            submitted_values=request.form or (terms or Terms()).to_form(),
             percentages=EXTRA_TIME_PERCENTAGES,
             problem=problem,
         )

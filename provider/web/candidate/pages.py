@@ -12,7 +12,7 @@ from provider.core import markdown
 from provider.core.accounts.logo import find_logo
 from provider.core.accounts.settings import contact_url
 from provider.core.orders import DECLINED, PENDING, Accommodation, Order, TimedOrder
-from provider.core.orders.accommodation import ASKED
+from provider.core.orders.accommodation import ASKED, propose_terms
 from provider.core.orders.candidate import parse_time_zone
 from provider.core.orders.states import SUBMITTED
 from provider.core.products.schema_fields import clean_text
@@ -40,6 +40,8 @@ from provider.web.rate_limit import limit_by_address
 
 # In the URL of the first page after an invitation: without a cookie there, the browser keeps none.
 COOKIE_CHECK = "cookie-check"
+# The state of what the person was granted for an earlier order, until the staff decide.
+PROPOSED = "proposed"
 YEAR_SECONDS = 31_536_000
 
 routes = Blueprint("candidate", __name__, url_prefix="/c")
@@ -176,13 +178,15 @@ def _render_status_page(public_id: str) -> str:
 
 def _accommodation_context(candidate_request: CandidateRequest[Order]) -> dict[str, object]:
     """Return the accommodation of the order, and what was asked for or decided."""
-    secret_box = current_services().secret_box
-    accommodation = Accommodation.of(candidate_request.session, candidate_request.order)
-    if accommodation is None:
-        return {}
-    is_asked = accommodation.state == ASKED
-    terms = accommodation.asked(secret_box) if is_asked else accommodation.decided(secret_box)
-    return {"accommodation": accommodation, "terms": terms}
+    secret_box, session = current_services().secret_box, candidate_request.session
+    order = candidate_request.order
+    accommodation = Accommodation.of(session, order)
+    if accommodation:
+        is_asked = accommodation.state == ASKED
+        terms = accommodation.asked(secret_box) if is_asked else accommodation.decided(secret_box)
+        return {"accommodation_state": accommodation.state, "terms": terms}
+    terms = propose_terms(session, secret_box, order) if order.accommodation_asked_at else None
+    return {"accommodation_state": PROPOSED, "terms": terms} if terms else {}
 
 
 def _status_templates(order: Order, now: datetime) -> list[str | Template]:

@@ -1,12 +1,11 @@
 """What the pages of an order show of an accommodation."""
 
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from provider.core.orders import Accommodation, Order
-from provider.core.orders.accommodation import Terms, find_earlier_grant
+from provider.core.orders.accommodation import Terms, find_earlier_grant, propose_terms
 from provider.services import current_services
 
 
@@ -22,9 +21,9 @@ def accommodation_context(session: Session, order: Order) -> dict[str, Any]:
     decided = accommodation.decided(secret_box) if accommodation else None
     earlier = find_earlier_grant(session, secret_box, order)
     earlier_terms = earlier.decided(secret_box) if earlier else None
-    proposed = decided or earlier_terms or Terms()
+    proposed = decided or propose_terms(session, secret_box, order) or Terms()
     if asked and (order.accommodation_asked_at or not decided):
-        proposed = replace(asked, text="")
+        proposed = asked.without_text()
     return {
         "accommodation": accommodation,
         "asked": asked,

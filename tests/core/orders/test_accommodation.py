@@ -7,7 +7,13 @@ import pytest
 import sqlalchemy as sa
 
 from provider.core.orders import Accommodation, Order
-from provider.core.orders.accommodation import Terms, ask, decide, find_earlier_grant
+from provider.core.orders.accommodation import (
+    Terms,
+    ask,
+    decide,
+    find_earlier_grant,
+    propose_terms,
+)
 from provider.errors import Conflict, Invalid
 from provider.services import Services
 from tests import factories
@@ -172,6 +178,45 @@ def test_grant_is_proposed_for_the_next_order_of_the_person(services: Services) 
         assert find_earlier_grant(session, services.secret_box, first) is None
         stranger = Order.find(session, stranger_id)
         assert find_earlier_grant(session, services.secret_box, stranger) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "candidate", "expected"),
+    [
+        ("interview", {}, "staff"),
+        ("interview", {"email": "Lakita_Marrero@GMAIL.com"}, "staff"),
+        ("interview", {"email": "someone.else@example.com"}, "candidate"),
+        ("check", {}, "candidate"),  # there is no time to grant
+    ],
+)
+def test_next_timed_order_after_a_grant_waits_for_the_staff(
+    services: Services, kind: str, candidate: dict[str, str], expected: str
+) -> None:
+    decide_on(services, place_order(services), percent=50, text="Only for you")
+    order_id = place_order(services, kind, 2, **candidate)
+    order = load(services, order_id)
+    assert order.waiting_for == expected
+    assert (order.accommodation_asked_at is not None) == (expected == "staff")
+    if expected == "staff":
+        with services.db.reading() as session:
+            proposed = propose_terms(session, services.secret_box, Order.find(session, order_id))
+        assert proposed == Terms(percent=50)
+        decide_on(services, order_id, percent=25)
+        assert load(services, order_id).waiting_for == "candidate"
+
+
+def test_order_of_another_account_does_not_wait_after_a_grant(services: Services) -> None:
+    decide_on(services, place_order(services), percent=50)
+    other_account_id, _ = factories.create_account(services, name="Another company")
+    order_id = factories.place_order(
+        services, other_account_id, factories.create_test(services, key="other")
+    )
+    assert load(services, order_id).waiting_for == "candidate"
+
+
+def test_order_after_a_refusal_does_not_wait(services: Services) -> None:
+    decide_on(services, place_order(services), is_granted=False, text="No")
+    assert load(services, place_order(services, "interview", 2)).waiting_for == "candidate"
 
 
 @pytest.mark.parametrize(

@@ -167,10 +167,13 @@ def orders_of(services: Services, email: str) -> list[str]:
 
 
 def test_correct_moves_the_order_to_the_new_address(services: Services, order_id: str) -> None:
+    with services.db.writing() as session:
+        Order.find(session, order_id).candidate.timezone = "Asia/Tokyo"
     assert correct(services, order_id, f" {NEW_EMAIL} ", "Marrero-Diaz") == ["email", "last_name"]
     with services.db.reading() as session:
         candidate = Order.find(session, order_id).candidate
         assert (candidate.email, candidate.name) == (NEW_EMAIL, "Lakita Marrero-Diaz")
+        assert candidate.timezone is None
     assert orders_of(services, NEW_EMAIL) == [order_id]
     assert orders_of(services, "lakita_marrero@gmail.com") == []
 

@@ -223,3 +223,10 @@ def test_earlier_grant_is_proposed_on_the_next_order(
     assert "Granted to the same person before" in console.get_text(f"{ORDERS_PATH}{next_id}")
     form = console.get_text(f"{ORDERS_PATH}{next_id}/accommodation")
     assert 'value="100" checked' in form
+    assert "Staff: accommodation" in console.get_text(f"{ORDERS_PATH}?waiting_for=staff")
+    page = open_invitation(client, services, next_id).text
+    assert "People decide whether you get here what you got before." in page
+    assert "Extra time: 100%" in page
+    assert "Note" not in page  # it was about another order
+    decide(console, next_id, decision="grant", time="100")
+    assert "This was granted to you:" in client.get(f"/c/o/{next_id}/").text
