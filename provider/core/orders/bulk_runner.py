@@ -17,8 +17,8 @@ from provider.errors import Conflict, ProviderError, Unavailable
 KEPT_FOR = timedelta(days=30)
 # Short: after a crash the run goes on so much later. Two processes that run at once lock different
 # rows, so an early end of the lease does no harm.
-LEASE = timedelta(seconds=15)
-MAX_RUN_TIME = timedelta(seconds=5)  # or the server could not stop while a run goes on
+LEASE = timedelta(seconds=20)
+MAX_RUN_TIME = timedelta(seconds=8)  # or the server could not stop while a run goes on
 UNEXPECTED_PROBLEM = "Unexpected error: the server's log has the details"
 
 
@@ -70,10 +70,10 @@ def _try_row(session: Session, context: WorkContext, row: BulkRow) -> str:
 
 def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     run = row.run
-    _require_allowed_actor(session, run.actor)
+    action = ORDER_ACTIONS[run.action]
+    _require_allowed_actor(session, run.actor, action.permission)
     order = Order.find(session, row.order_public_id, lock=True)
     act = Act(session, context.secret_box, order, run.actor, context.now(), bulk_run=run.public_id)
-    action = ORDER_ACTIONS[run.action]
     if run.undo_of_id is not None:
         undo_action(act, action, run.arguments, row.before or {}, seen=row.seen)
         return
@@ -83,11 +83,11 @@ def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     row.seen_after = seen_digest(session, order)
 
 
-def _require_allowed_actor(session: Session, email: str) -> None:
-    """Raise Conflict once the person who began the run may not change orders any more."""
+def _require_allowed_actor(session: Session, email: str, permission: Permission) -> None:
+    """Raise Conflict once the person who began the run may not do so any more."""
     staff = session.scalar(select(Staff).where(Staff.email == email))
-    if staff is None or staff.disabled_at or Permission.MANAGE_ORDERS not in staff.permissions:
-        raise Conflict("%(actor)s may not change orders any more", actor=email)
+    if staff is None or staff.disabled_at or permission not in staff.permissions:
+        raise Conflict("%(actor)s may not do this any more", actor=email)
 
 
 def _finish_runs(context: WorkContext) -> None:

@@ -29,6 +29,9 @@ SUCCESS_MESSAGES = {
     "extend": "The deadline is extended.",
     "extra-time": "The extra time is set.",
     "end-attempt": "The attempt is ended with the answers so far.",
+    "redeliver": "What failed is sent again, unless a later status update has replaced it.",
+    "hold": "The order is on hold: it is not erased before you release it.",
+    "release": "The order is released.",
 }
 ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in SUCCESS_MESSAGES)}):name>"
 
@@ -37,6 +40,7 @@ ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in SUCCESS_MESSAGES)}):nam
 @requires(Permission.MANAGE_ORDERS)
 def confirm(order_id: str, name: str) -> Response:
     """Show the effects of an action, and ask what it needs."""
+    authentication.require(ORDER_ACTIONS[name].permission)
     return _render_confirmation(order_id, name)
 
 
@@ -45,6 +49,7 @@ def confirm(order_id: str, name: str) -> Response:
 def perform(order_id: str, name: str) -> Response:
     """Perform an action in one transaction; errors are shown on the confirmation page."""
     services, action = current_services(), ORDER_ACTIONS[name]
+    authentication.require(action.permission)
     try:
         values = action.read_form(request.form)
         with services.db.writing() as session:
