@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from provider import outbox
 from provider.core import audit
 from provider.core.audit import Action, Fields
 from provider.core.orders import staff_acts
@@ -20,6 +21,7 @@ from provider.core.orders.order import Order
 from provider.core.orders.seen_order import require_as_seen
 from provider.core.orders.states import CANCELLED, CONSENTED, FINAL_STATUSES, PENDING
 from provider.core.products.schema_fields import clean_text
+from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
@@ -75,6 +77,7 @@ class OrderAction:
     perform: Callable[..., Changes | None]
     read_form: Callable[[Form], dict[str, Any]]
     undo: Undo | None = None
+    permission: Permission = Permission.MANAGE_ORDERS
 
 
 def perform_action(
@@ -196,6 +199,21 @@ def _require_retakable(_session: Session, order: Order, _now: datetime) -> None:
     order.require_retakable()
 
 
+def _require_failed_delivery(session: Session, order: Order, _now: datetime) -> None:
+    if not _failed_messages(session, order):
+        raise Conflict("No delivery of this order has failed")
+
+
+def _require_not_held(_session: Session, order: Order, _now: datetime) -> None:
+    if order.hold_reason is not None:
+        raise Conflict("This order is on hold already")
+
+
+def _require_held(_session: Session, order: Order, _now: datetime) -> None:
+    if order.hold_reason is None:
+        raise Conflict("This order is not on hold")
+
+
 def _allow(_session: Session, _order: Order, _now: datetime) -> None:
     """Allow the action for every order."""
 
@@ -263,7 +281,33 @@ def _end_attempt(act: Act, reason: str) -> Changes:
     return before, _status(act.order) | {"progress": act.order.progress}
 
 
+def _redeliver(act: Act) -> Changes:
+    messages = _failed_messages(act.session, act.order)
+    sent_again = [outbox.requeue(act.session, message, act.now) for message in messages]
+    if any(sent_again):
+        act.order.record_event(act.session, "retried", act.actor, act.now)
+    return {}, {"deliveries": sum(sent_again), "replaced": len(messages) - sum(sent_again)}
+
+
+def _failed_messages(session: Session, order: Order) -> list[outbox.Message]:
+    messages = outbox.history(session, order.public_id)
+    return [message for message in messages if message.state == outbox.PARKED]
+
+
+def _hold(act: Act, reason: str) -> None:
+    act.order.hold(act.session, act.actor, reason, act.now)
+
+
+def _release(act: Act, reason: str) -> None:
+    act.order.release(act.session, act.actor, reason, act.now)
+
+
 # Undoing them
+
+
+def _undo_hold(act: Act, _before: Fields, _values: Mapping[str, Any]) -> Changes:
+    _release(act, UNDO_NOTE)
+    return {}, {}
 
 
 def _undo_cancel(act: Act, _before: Fields, _values: Mapping[str, Any]) -> Changes:
@@ -350,4 +394,19 @@ ORDER_ACTIONS: Mapping[str, OrderAction] = {
     "end-attempt": OrderAction(
         Action.ORDER_ATTEMPT_ENDED, _require_attempt, _end_attempt, _read_reason
     ),
+    "redeliver": OrderAction(
+        Action.DELIVERY_SENT_AGAIN,
+        _require_failed_delivery,
+        _redeliver,
+        _read_nothing,
+        permission=Permission.MANAGE_DELIVERIES,
+    ),
+    "hold": OrderAction(
+        Action.ORDER_HELD,
+        _require_not_held,
+        _hold,
+        _read_reason,
+        Undo(Action.ORDER_RELEASED, _undo_hold),
+    ),
+    "release": OrderAction(Action.ORDER_RELEASED, _require_held, _release, _read_reason),
 }

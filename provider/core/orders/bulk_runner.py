@@ -17,8 +17,8 @@ from provider.errors import Conflict, NotFound, ProviderError, Unavailable
 KEPT_FOR = timedelta(days=30)
 # Short: after a crash the run goes on so much later. Two processes that run at once lock different
 # rows, so an early end of the lease does no harm.
-LEASE = timedelta(seconds=15)
-MAX_RUN_TIME = timedelta(seconds=5)  # or the server could not stop while a run goes on
+LEASE = timedelta(seconds=20)
+MAX_RUN_TIME = timedelta(seconds=8)  # or the server could not stop while a run goes on
 UNEXPECTED_PROBLEM = "Unexpected error: the server's log has the details"
 
 
@@ -70,12 +70,12 @@ def _try_row(session: Session, context: WorkContext, row: BulkRow) -> str:
 
 def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     run = row.run
-    staff = _find_allowed_actor(session, run.actor)
+    action = ORDER_ACTIONS[run.action]
+    staff = _find_allowed_actor(session, run.actor, action.permission)
     order = Order.find(session, row.order_public_id, lock=True)
     if not staff.sees_account(order.account_id):
         raise NotFound("There is no such order")
     act = Act(session, context.secret_box, order, run.actor, context.now(), bulk_run=run.public_id)
-    action = ORDER_ACTIONS[run.action]
     if run.undo_of_id is not None:
         undo_action(act, action, run.arguments, row.before or {}, seen=row.seen)
         return
@@ -85,11 +85,11 @@ def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     row.seen_after = seen_digest(session, order)
 
 
-def _find_allowed_actor(session: Session, email: str) -> Staff:
-    """Return the person who began the run. Conflict once she may not change orders any more."""
+def _find_allowed_actor(session: Session, email: str, permission: Permission) -> Staff:
+    """Return the person who began the run. Conflict once she may not do so any more."""
     staff = session.scalar(select(Staff).where(Staff.email == email))
-    if staff is None or staff.disabled_at or Permission.MANAGE_ORDERS not in staff.permissions:
-        raise Conflict("%(actor)s may not change orders any more", actor=email)
+    if staff is None or staff.disabled_at or permission not in staff.permissions:
+        raise Conflict("%(actor)s may not do this any more", actor=email)
     return staff
 
 

@@ -78,8 +78,7 @@ def authenticate() -> Response | None:
         return redirect(url_for(SIGN_IN_ENDPOINT, next=request.full_path.removesuffix("?")))
     g.current_staff = staff
     for permission in view.required_permissions:
-        if not may(permission):
-            raise Unauthorized(f"Your role may not {permission.value}. Ask an administrator")
+        require(permission)
     return None
 
 
@@ -91,6 +90,12 @@ def limit_session(session: Session) -> None:
 
 
 session_listeners.append(limit_session)
+
+
+def require(permission: Permission) -> None:
+    """Raise Unauthorized unless the member of staff behind the request has a permission."""
+    if not may(permission):
+        raise Unauthorized(f"Your role may not {permission.value}. Ask an administrator")
 
 
 def current_staff() -> CurrentStaff:

@@ -77,9 +77,11 @@ def perform() -> Response:
 
 
 def _read_action_name() -> str:
+    """Return the action. Raises Invalid, and Unauthorized without its permission."""
     name = request.values.get("action", "")
     if name not in dict(BULK_CHOICES):
         raise Invalid("Choose what to do with the orders")
+    authentication.require(ORDER_ACTIONS[name].permission)
     return name
 
 

@@ -31,6 +31,9 @@ SUCCESS_MESSAGES = {
     "extra-time": "The extra time is set.",
     "accommodation": "The decision is saved, and the candidate gets it by e-mail.",
     "end-attempt": "The attempt is ended with the answers so far.",
+    "redeliver": "What failed is sent again, unless a later status update has replaced it.",
+    "hold": "The order is on hold: it is not erased before you release it.",
+    "release": "The order is released.",
 }
 # Further variables of an action's page.
 PAGE_CONTEXTS = {"accommodation": accommodation_context}
@@ -41,6 +44,7 @@ ACTION_ROUTE = f"/<any({', '.join(repr(name) for name in SUCCESS_MESSAGES)}):nam
 @requires(Permission.MANAGE_ORDERS)
 def confirm(order_id: str, name: str) -> Response:
     """Show the effects of an action, and ask what it needs."""
+    authentication.require(ORDER_ACTIONS[name].permission)
     return _render_confirmation(order_id, name)
 
 
@@ -49,6 +53,7 @@ def confirm(order_id: str, name: str) -> Response:
 def perform(order_id: str, name: str) -> Response:
     """Perform an action in one transaction; errors are shown on the confirmation page."""
     services, action = current_services(), ORDER_ACTIONS[name]
+    authentication.require(action.permission)
     try:
         values = action.read_form(request.form)
         with services.db.writing() as session:

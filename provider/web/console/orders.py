@@ -41,6 +41,9 @@ BULK_CHOICES = (
     ("reopen", "Reopen"),
     ("retake", "Let candidates take the test again"),
     ("end-attempt", "End the attempts now"),
+    ("redeliver", "Send failed deliveries again"),
+    ("hold", "Put on hold"),
+    ("release", "Release from hold"),
     ("revoke-links", "Revoke all links"),
 )
 
@@ -93,7 +96,10 @@ def render_order_page(
         order=order,
         timezone=order.account.timezone,
         is_final=order.status in FINAL_STATUSES,
-        timeline_entries=build_timeline(session, order),
+        timeline_entries=(timeline_entries := build_timeline(session, order)),
+        has_failed_delivery=any(
+            entry.delivery and entry.delivery.is_parked for entry in timeline_entries
+        ),
         invitation_url=invitation_url,
         report_url=services.urls.report(report.get_token(services.secret_box)) if report else "",
         has_invitation=Link.find_permanent(session, order, INVITE) is not None,

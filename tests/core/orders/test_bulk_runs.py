@@ -189,7 +189,7 @@ def test_actor_who_was_disabled_changes_no_further_order(
     with services.db.writing() as session:
         session.execute(update(Staff).values(disabled_at=services.now()))
     PERFORM_BULK_RUNS.run(services)
-    problem = (REFUSED, f"{ACTOR} may not change orders any more")
+    problem = (REFUSED, f"{ACTOR} may not do this any more")
     assert outcomes(services, run_id) == [(DONE, ""), *[problem] * 4]
     assert statuses(services, order_ids[1:]) == ["pending"] * 4
 
@@ -300,6 +300,15 @@ def test_undo_of_extra_time_restores_the_earlier_one(
         assert [order.extra_time_seconds for order in orders] == [before, 0]
 
 
+def test_undo_of_hold_releases_the_orders(services: Services, order_ids: list[str]) -> None:
+    add_colleague(services)
+    run_id = perform(services, "hold", order_ids[:2], reason="A dispute")
+    assert undo(services, run_id) == [(DONE, "")] * 2
+    with services.db.reading() as session:
+        assert not session.scalars(select(Order).where(Order.hold_reason.is_not(None))).all()
+    assert event_count(services, "released") == 2
+
+
 def test_undo_leaves_an_order_to_which_something_happened(
     services: Services, order_ids: list[str]
 ) -> None:
@@ -335,7 +344,7 @@ def test_action_without_undo_cannot_be_undone(services: Services, order_ids: lis
     with pytest.raises(Conflict, match="cannot be undone"):
         undo(services, run_id)
     undoable = {name for name, action in ORDER_ACTIONS.items() if action.undo}
-    assert undoable == {"cancel", "reopen", "extend", "extra-time"}
+    assert undoable == {"cancel", "reopen", "extend", "extra-time", "hold"}
 
 
 # Old runs

@@ -154,6 +154,27 @@ def retake_test(services: Services, console: ConsoleClient) -> str:
     return f"order:{order_id}"
 
 
+def hold_order(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    assert perform_order_action(console, order_id, "hold")[0] == 302
+    return f"order:{order_id}"
+
+
+def release_order(services: Services, console: ConsoleClient) -> str:
+    order_id = order(services)
+    with services.db.writing() as session:
+        Order.find(session, order_id).hold(session, ADMIN, "A dispute", services.now())
+    assert perform_order_action(console, order_id, "release")[0] == 302
+    return f"order:{order_id}"
+
+
+def redeliver_order(services: Services, console: ConsoleClient) -> str:
+    order_id = cancelled_orders(services, 1)[0]
+    park(services)
+    assert perform_order_action(console, order_id, "redeliver")[0] == 302
+    return f"order:{order_id}"
+
+
 def cancel_in_bulk(services: Services, console: ConsoleClient) -> str:
     order_id = order(services)
     path = f"{ORDERS_PATH}bulk/?action=cancel&order={order_id}"
@@ -687,6 +708,9 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.ORDER_EXTENDED: extend_deadline,
         Action.ORDER_CANDIDATE_CORRECTED: correct_candidate,
         Action.ORDER_INVITATION_RESENT: resend_invitation,
+        Action.ORDER_HELD: hold_order,
+        Action.ORDER_RELEASED: release_order,
+        Action.DELIVERY_SENT_AGAIN: redeliver_order,
     },
     "order_erasure.erase": {Action.ORDER_ERASED: erase_order},
     "bulk_actions.perform": {Action.ORDERS_CHANGED: cancel_in_bulk},

@@ -109,6 +109,8 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "accommodation": f"/console/orders/{orders['invited']}/accommodation",
         "end attempt": f"/console/orders/{orders['started']}/end-attempt",
         "retake": f"/console/orders/{orders['completed']}/retake",
+        "hold": f"/console/orders/{orders['invited']}/hold",
+        "redeliver": f"/console/orders/{orders['cancelled']}/redeliver",
         "erase": f"/console/orders/{orders['cancelled']}/erase/",
         "bulk cancel": "/console/orders/bulk/?action=cancel&scope=matching",
         "bulk extend": "/console/orders/bulk/?action=extend&scope=matching",

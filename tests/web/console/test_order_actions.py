@@ -5,11 +5,14 @@ from datetime import timedelta
 import pytest
 from flask.testing import FlaskClient
 
+from provider import outbox
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
+from provider.core.staff import ROLE_PERMISSIONS, Permission
 from provider.services import Services
 from tests import factories
 from tests.factories import ManualClock
+from tests.web.console.test_deliveries import park
 from tests.web.console.test_orders import order_events, order_messages, perform_action, place_order
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
@@ -218,3 +221,56 @@ def test_retake_shows_the_first_result_with_its_answers(
     _, _, earlier = page.partition("Earlier results")
     assert "Excelled" in earlier
     assert '<td data-label="Answer" dir="auto">42 <bdi>' in earlier
+
+
+def failed_order(services: Services, clock: ManualClock) -> str:
+    """Return a cancelled order whose status update has failed."""
+    order_id = sent_order(services, clock)
+    with services.db.writing() as session:
+        Order.find(session, order_id).cancel(session, "sam", "The job is filled", clock.now())
+    park(services, "1/callback/groove-tech.workable.com")
+    return order_id
+
+
+def test_redeliver_sends_what_failed_again(
+    services: Services, client: FlaskClient, clock: ManualClock
+) -> None:
+    order_id = failed_order(services, clock)
+    console = ConsoleClient.signed_in(services, client)
+    link = "Send failed deliveries again…"
+    assert link in console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert perform_action(console, order_id, "redeliver")[0] == 302
+    assert order_events(services, order_id)[-1][:2] == ("retried", "operator@provider.test")
+    with services.db.reading() as session:
+        states = {message.state for message in outbox.history(session, order_id)}
+    assert states == {outbox.DELIVERED, outbox.WAITING}
+    assert link not in console.get_text(f"{ORDERS_PATH}{order_id}")
+    page = console.get_text(f"{ORDERS_PATH}{order_id}/redeliver")
+    assert "No delivery of this order has failed." in page
+
+
+def test_redeliver_needs_the_permission_for_deliveries(
+    services: Services, client: FlaskClient, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = failed_order(services, clock)
+    role = ROLE_PERMISSIONS["support"] - {Permission.MANAGE_DELIVERIES}
+    monkeypatch.setitem(ROLE_PERMISSIONS, "support", role)
+    console = ConsoleClient.signed_in(services, client, "support")
+    path = f"{ORDERS_PATH}{order_id}/redeliver"
+    assert client.get(path).status_code == 403
+    assert console.submit(path).status_code == 403
+    assert client.get(f"{ORDERS_PATH}bulk/?action=redeliver&order={order_id}").status_code == 403
+    assert client.get(f"{ORDERS_PATH}{order_id}/cancel").status_code == 200
+
+
+def test_held_order_shows_why_until_it_is_released(services: Services, client: FlaskClient) -> None:
+    order_id = place_order(services)
+    console = ConsoleClient.signed_in(services, client)
+    assert perform_action(console, order_id, "hold", "A dispute about the result")[0] == 302
+    page = console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert '<dt>On hold</dt><dd dir="auto">A dispute about the result</dd>' in page
+    assert "A dispute about the result" in console.get_text(f"{ORDERS_PATH}{order_id}/release")
+    assert perform_action(console, order_id, "release", "It is settled")[0] == 302
+    page = console.get_text(f"{ORDERS_PATH}{order_id}")
+    assert "<dt>On hold</dt>" not in page
+    assert "Put on hold…" in page

@@ -11,10 +11,13 @@ from flask.testing import FlaskClient
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
 from provider.core.orders.actions import ORDER_ACTIONS
+from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS
 from provider.services import Services
 from provider.web.console.order_actions import SUCCESS_MESSAGES
+from provider.web.console.orders import BULK_CHOICES
 from tests import factories
 from tests.factories import ManualClock
+from tests.web.console.test_deliveries import park
 from tests.web.console.test_orders import (
     order_events,
     order_messages,
@@ -39,13 +42,16 @@ def order_for(services: Services, clock: ManualClock, action: str) -> str:
     clock.advance(timedelta(minutes=1))
     if action == "retake":
         factories.finish_test(services, order_id)
-    if action in ("reopen", "end-attempt"):
-        with services.db.writing() as session:
-            order = Assessment.find(session, order_id)
-            if action == "reopen":
-                order.cancel(session, "sam@provider.test", REASON, clock.now())
-            else:
-                order.start(session, clock.now())
+    with services.db.writing() as session:
+        order = Assessment.find(session, order_id)
+        if action in ("reopen", "redeliver"):
+            order.cancel(session, "sam@provider.test", REASON, clock.now())
+        elif action == "end-attempt":
+            order.start(session, clock.now())
+        elif action == "release":
+            order.hold(session, "sam@provider.test", REASON, clock.now())
+    if action == "redeliver":
+        park(services, "1/callback/groove-tech.workable.com")
     return order_id
 
 
@@ -135,3 +141,20 @@ def test_two_actions_at_once_one_wins_and_one_is_refused(app: Flask, services: S
     assert f"by {winner}@provider.test" in responses[loser].text
     events = [event for event in order_events(services, order_id) if "@" in event[1]]
     assert [actor for _, actor, _ in events] == [f"{winner}@provider.test"]
+
+
+@pytest.mark.parametrize("action", [name for name, _ in BULK_CHOICES])
+def test_action_on_several_orders_has_a_form_and_an_outcome(
+    services: Services, client: FlaskClient, clock: ManualClock, action: str
+) -> None:
+    order_id = order_for(services, clock, action)
+    console = ConsoleClient.signed_in(services, client)
+    path = f"{ORDERS_PATH}bulk/?action={action}&order={order_id}"
+    page = console.get_text(path)
+    assert "This cannot be undone." in page or action != "revoke-links"
+    for name in FIELDS.get(action, {}):
+        assert f'name="{name}"' in page
+    form = {"action": action, "orders": console.read_field(path, "orders"), "reason": REASON}
+    response = console.submit(f"{ORDERS_PATH}bulk/", page=path, **form, **FIELDS.get(action, {}))
+    PERFORM_BULK_RUNS.run(services)
+    assert "Finished: 1 of 1 done" in console.get_text(response.location)
