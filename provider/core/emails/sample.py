@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from provider.core.accounts import Account
 from provider.core.emails import EMAIL_SUBJECTS, render_email
+from provider.core.emails.own_text import EmailText
 from provider.core.kinds import KINDS
 from provider.core.orders import Candidate, Order
 from provider.core.products import ProductVersion
@@ -37,8 +38,13 @@ def render_sample(
     sender: str,
     message_id: str,
     now: datetime,
+    language: str = "",
+    own_text: EmailText | None = None,
 ) -> bytes:
-    """Render an e-mail as if the product of a document had been ordered now for `email`."""
+    """Render an e-mail as if the product of a document had been ordered now for `email`.
+
+    Without a language, it has that of the document.
+    """
     kind = KINDS[document.kind]
     order: Order = kind.order_class(
         kind=document.kind,
@@ -50,7 +56,7 @@ def render_sample(
         job_title=SAMPLE_JOB,
         expires_at=now + timedelta(days=7),
         extra_time_seconds=0,
-        language="",
+        language=language,
     )
     order.fill_sample(secret_box, now)
     return render_email(
@@ -61,4 +67,5 @@ def render_sample(
         message_id=message_id,
         now=now,
         kind_context=order.kind_context(secret_box),
+        own_text=own_text,
     )

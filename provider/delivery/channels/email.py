@@ -173,4 +173,5 @@ class EmailChannel(Channel):
             message_id=claim.public_id,
             now=self.services.now(),
             kind_context=order.kind_context(self.services.secret_box),
+            own_text=emails.find_own_text(session, order, claim.topic),
         )
