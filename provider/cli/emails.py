@@ -15,7 +15,7 @@ from provider.core.emails.own_text import EmailText
 from provider.core.emails.returned_email import record_returned_email
 from provider.core.emails.sample import render_sample, require_template, sample_account
 from provider.core.kinds import KINDS
-from provider.core.products.samples import load_sample_documents
+from provider.core.products.samples import sample_document
 from provider.delivery.channels.email import deliver_email
 from provider.delivery.smtp_replies import Verdict
 from provider.errors import Invalid, Unavailable
@@ -108,7 +108,7 @@ def _render(
     language: str | None,
     address: str,
 ) -> bytes:
-    document = next(document for document in load_sample_documents() if document.kind == kind)
+    document = sample_document(kind)
     with services.db.reading() as session:
         account = Account.get_by_name(session, account_name) if account_name else sample_account()
         language = language or find_language(str(document.content.get("language") or ""))

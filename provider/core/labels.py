@@ -91,6 +91,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "email bounced": "E-mail bounced",
     "staff invitation": "Invitation of a colleague",
     "staff reset": "New password for staff",
+    "sample": "Sample for staff",
     "extension": "New deadline",
     "status": "Status update",
 }
@@ -100,6 +101,7 @@ ACTION_LABELS = {
     "order.link_shown": "Candidate’s link shown",
     "order.candidate_corrected": "Candidate’s details corrected",
     "order.invitation_resent": "Invitation sent again",
+    "account.sample_sent": "Sample of an e-mail sent",
     "pause.probed": "Paused delivery tried now",
     "staff.reset_sent": "Link for a new password sent",
     "staff.sign_in_failed": "Sign-in failed",

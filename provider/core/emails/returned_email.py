@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from provider.core.emails.delivery_report import DeliveryReport
+from provider.core.emails.sample import SAMPLE_TOPIC
 from provider.core.orders import Order
 from provider.core.staff import STAFF_TOPICS
 from provider.errors import NotFound
@@ -23,7 +24,8 @@ def record_returned_email(
     """
     message = session.scalar(select(Message).where(Message.public_id == report.message_id))
     is_email = message is not None and QueueName.parse(message.queue).channel == EMAIL
-    if message is None or not is_email or message.topic in STAFF_TOPICS.values():
+    topics_to_staff = (*STAFF_TOPICS.values(), SAMPLE_TOPIC)
+    if message is None or not is_email or message.topic in topics_to_staff:
         raise NotFound("This delivery report is not about an e-mail to a candidate")
     # The order first, as every other act locks them.
     order = Order.find(session, message.subject, lock=True)

@@ -2,6 +2,9 @@
 
 from datetime import datetime, timedelta
 
+from sqlalchemy.orm import Session
+
+from provider import outbox
 from provider.core.accounts import Account
 from provider.core.emails import EMAIL_SUBJECTS, render_email
 from provider.core.emails.own_text import EmailText
@@ -10,8 +13,10 @@ from provider.core.orders import Candidate, Order
 from provider.core.products import ProductVersion
 from provider.core.products.documents import Document, content_digest
 from provider.errors import Invalid
+from provider.storage import secrets
 from provider.storage.secrets import SecretBox
 
+SAMPLE_TOPIC = "sample"  # of the message
 SAMPLE_NAME, SAMPLE_JOB = "Alex", "Operations Manager"
 
 
@@ -25,6 +30,28 @@ def require_template(template: str, kind: str) -> None:
     names = [*EMAIL_SUBJECTS, *KINDS[kind].email_subjects]
     if template not in names:
         raise Invalid(f"There is no e-mail “{template}” of this kind: there are {', '.join(names)}")
+
+
+def enqueue_sample(
+    session: Session,
+    account: Account,
+    *,
+    template: str,
+    language: str,
+    kind: str,
+    email: str,
+    now: datetime,
+) -> None:
+    """Append a message with a sample for a member of the staff."""
+    outbox.append(
+        session,
+        queue=str(outbox.QueueName(account.id, outbox.EMAIL)),
+        ordering_key=secrets.generate_public_id(),
+        sequence=0,
+        topic=SAMPLE_TOPIC,
+        payload={"template": template, "language": language, "kind": kind, "email": email},
+        now=now,
+    )
 
 
 def render_sample(

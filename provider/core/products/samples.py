@@ -13,3 +13,8 @@ def load_sample_documents() -> list[Document]:
         for sample in samples
         for document in parse_documents(sample.read_text("utf-8"), sample.name)
     ]
+
+
+def sample_document(kind: str) -> Document:
+    """Return the first sample of a kind."""
+    return next(document for document in load_sample_documents() if document.kind == kind)

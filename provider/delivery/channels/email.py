@@ -9,17 +9,21 @@ from sqlalchemy.orm import Session, joinedload
 
 from provider.config import Settings
 from provider.core import emails
+from provider.core.accounts import Account
 from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.emails.delivery_report import describe_bounce, find_status
+from provider.core.emails.own_text import EmailText
+from provider.core.emails.sample import SAMPLE_TOPIC, render_sample
 from provider.core.emails.staff_email import render_staff_email
 from provider.core.orders import INVITATION, INVITE, Link, Order
 from provider.core.orders.reminders import REMINDER, unwanted_reason
+from provider.core.products.samples import sample_document
 from provider.core.staff import STAFF_TOPICS, StaffLink
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.smtp_replies import Verdict
 from provider.delivery.smtp_sign_in import TokenSource
-from provider.outbox import EMAIL, AttemptResult, Claim, Outcome
+from provider.outbox import EMAIL, AttemptResult, Claim, Outcome, QueueName
 from provider.services import Services
 
 # Code and text are added. An error of the server stops every e-mail; one probes later.
@@ -71,7 +75,7 @@ def _changes_order(result: AttemptResult) -> bool:
     """Return whether an address was refused, or an invitation that staff sent again arrived."""
     claim, decision = result.claim, result.outcome.decision
     if decision == "rejected":
-        return claim.topic not in STAFF_TOPICS.values()
+        return claim.topic not in (*STAFF_TOPICS.values(), SAMPLE_TOPIC)
     return decision == "delivered" and claim.topic == INVITATION and claim.attempts > 0
 
 
@@ -133,7 +137,11 @@ class EmailChannel(Channel):
         stored_body = claim.get_body(self.services.secret_box)
         if stored_body is not None:
             return EmailDelivery(self.services, claim.public_id, stored_body)
-        render = self._render_to_staff if claim.topic in STAFF_TOPICS.values() else self._render
+        render = self._render
+        if claim.topic in STAFF_TOPICS.values():
+            render = self._render_to_staff
+        elif claim.topic == SAMPLE_TOPIC:
+            render = self._render_sample
         return EmailDelivery(self.services, claim.public_id, render(session, claim))
 
     def _outcome_without_sending(self, session: Session, claim: Claim) -> Outcome | None:
@@ -159,6 +167,25 @@ class EmailChannel(Channel):
             sender=services.settings.mail_from,
             message_id=claim.public_id,
             now=services.now(),
+        )
+
+    def _render_sample(self, session: Session, claim: Claim) -> bytes:
+        services = self.services
+        sample = claim.get_payload(services.secret_box)
+        account = session.get_one(Account, QueueName.parse(claim.queue).account_id)
+        template, language = sample["template"], sample["language"]
+        return render_sample(
+            template,
+            sample_document(sample["kind"]),
+            account,
+            services.secret_box,
+            email=sample["email"],
+            url=services.urls.invitation("sample"),
+            sender=services.settings.mail_from,
+            message_id=claim.public_id,
+            now=services.now(),
+            language=language,
+            own_text=EmailText.find(session, account.id, template, language),
         )
 
     def _render(self, session: Session, claim: Claim) -> bytes:

@@ -12,15 +12,15 @@ from provider.core.accounts import Account
 from provider.core.audit import Action
 from provider.core.emails import EMAIL_SUBJECTS
 from provider.core.emails.own_text import PARAMETERS, EmailText
-from provider.core.emails.sample import render_sample
+from provider.core.emails.sample import enqueue_sample, render_sample
 from provider.core.kinds import KINDS
-from provider.core.products.samples import load_sample_documents
+from provider.core.products.samples import sample_document
 from provider.core.staff import Permission
 from provider.errors import Invalid, NotFound
 from provider.services import current_services
 from provider.texts import list_languages
 from provider.web.console.accounts import find_account
-from provider.web.console.authentication import record_act, requires
+from provider.web.console.authentication import current_staff, record_act, requires
 
 routes = Blueprint("account_emails", __name__, url_prefix="/accounts/<account_id>/emails")
 PREVIEW_RECIPIENT = "alex@example.com"
@@ -75,6 +75,33 @@ def save(account_id: str, template: str, language: str) -> ResponseReturnValue:
     return redirect(url_for("console.account_emails.listing", account_id=account_id))
 
 
+@routes.post("/<template>/<language>/sample")
+@requires(Permission.MANAGE_ACCOUNTS)
+def send_sample(account_id: str, template: str, language: str) -> ResponseReturnValue:
+    """Send the saved text to the member of the staff who asks for it."""
+    _require_known(template, language)
+    services, email = current_services(), current_staff().email
+    with services.db.writing() as session:
+        account = find_account(session, account_id)
+        enqueue_sample(
+            session,
+            account,
+            template=template,
+            language=language,
+            kind=_read_kind(),
+            email=email,
+            now=services.now(),
+        )
+        record_act(
+            session,
+            Action.ACCOUNT_SAMPLE_SENT,
+            f"account:{account.public_id}",
+            after={"template": template, "language": language},
+        )
+    flash(f"A sample is on its way to {email}.", "success")
+    return redirect(url_for(".detail", account_id=account_id, template=template, language=language))
+
+
 def _require_known(template: str, language: str) -> None:
     if (template, language) not in product(EMAIL_SUBJECTS, list_languages()):
         raise NotFound("There is no such e-mail")
@@ -105,9 +132,13 @@ def _audit_fields(text: EmailText) -> dict[str, str]:
     return {f"{name} subject": text.subject, f"{name} opening": text.opening}
 
 
-def _render(account: Account, text: EmailText, problem: str = "") -> str:
+def _read_kind() -> str:
     kind = request.values.get("kind", "")
-    kind = kind if kind in KINDS else next(iter(KINDS))
+    return kind if kind in KINDS else next(iter(KINDS))
+
+
+def _render(account: Account, text: EmailText, problem: str = "") -> str:
+    kind = _read_kind()
     subject, body = _preview(account, text, kind) if not problem else ("", "")
     return render_template(
         "console/account_email.html",
@@ -125,11 +156,10 @@ def _render(account: Account, text: EmailText, problem: str = "") -> str:
 def _preview(account: Account, text: EmailText, kind: str) -> tuple[str, str]:
     """Return the subject and the text part of a sample."""
     services = current_services()
-    document = next(sample for sample in load_sample_documents() if sample.kind == kind)
     message = message_from_bytes(
         render_sample(
             text.template,
-            document,
+            sample_document(kind),
             account,
             services.secret_box,
             email=PREVIEW_RECIPIENT,

@@ -5,8 +5,15 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from provider.core.audit import AuditEntry
+from provider.core.emails.delivery_report import parse_report
 from provider.core.emails.own_text import EmailText
+from provider.core.emails.returned_email import record_returned_email
+from provider.errors import NotFound
+from provider.outbox import Message
 from provider.services import Services
+from tests import factories
+from tests.core.emails.reports import EXIM, about
+from tests.core.emails.test_emails import bodies, parse
 from tests.web.console.test_accounts import add_account
 from tests.web.console_client import ConsoleClient
 
@@ -82,3 +89,35 @@ def test_text_with_unknown_parameter_is_refused_and_kept_in_the_form(
 @pytest.mark.parametrize("name", ["consent/en", "invitation/pl", "x/de"])
 def test_unknown_email_returns_404(admin: ConsoleClient, path: str, name: str) -> None:
     assert admin.client.get(path + name).status_code == 404
+
+
+def test_sample_with_the_saved_text_is_sent_to_the_staff(
+    services: Services, admin: ConsoleClient, path: str
+) -> None:
+    page = f"{path}invitation/de"
+    admin.submit(page, subject="", opening="Willkommen, {name}!")
+    assert "Send the saved text to admin@provider.test" in admin.get_text(page)
+    assert admin.submit(f"{page}/sample", kind="check").headers["Location"] == page
+    factories.deliver_emails(services)
+    (file,) = (services.settings.instance / "mail").iterdir()
+    email = parse(file.read_bytes())
+    assert email["To"] == "admin@provider.test"
+    assert email["Subject"] == "Groove Tech: Ihr Background-Check für die Stelle Operations Manager"
+    assert "Willkommen, Alex!" in bodies(email)[0]
+    assert "E-mail: sample for staff" in admin.get_text("/console/emails/")
+    with services.db.reading() as session:
+        message_id = session.scalars(select(Message.public_id)).one()
+    assert "Willkommen, Alex!" in admin.get_text(f"/console/deliveries/{message_id}")
+
+
+def test_sample_that_is_refused_changes_no_order(
+    services: Services, admin: ConsoleClient, path: str
+) -> None:
+    admin.submit(f"{path}invitation/de/sample")
+    with services.db.reading() as session:
+        message = session.scalars(select(Message)).one()
+        assert message.topic == "sample"
+    with services.db.writing() as session:
+        report = parse_report(about(EXIM, message.public_id))
+        with pytest.raises(NotFound):
+            record_returned_email(session, report, services.now())

@@ -90,6 +90,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("account_emails.listing", "GET"): Permission.MANAGE_ACCOUNTS,
     ("account_emails.detail", "GET"): Permission.MANAGE_ACCOUNTS,
     ("account_emails.save", "POST"): Permission.MANAGE_ACCOUNTS,
+    ("account_emails.send_sample", "POST"): Permission.MANAGE_ACCOUNTS,
     ("account_settings.detail", "GET"): Permission.MANAGE_ACCOUNTS,
     ("account_settings.save", "POST"): Permission.MANAGE_ACCOUNTS,
     ("account_settings.save_logo", "POST"): Permission.MANAGE_ACCOUNTS,
