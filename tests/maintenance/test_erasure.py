@@ -59,6 +59,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "connect_states",
     "delivery_pauses",
     "disclosures",
+    "email_texts",
     "erased_orders",
     "product_versions",
     "products",
