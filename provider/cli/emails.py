@@ -8,17 +8,19 @@ import click
 from sqlalchemy.exc import OperationalError
 
 from provider.cli.common import fail, open_services, printable_text
-from provider.cli.products import load_sample_documents
 from provider.core.accounts import Account
 from provider.core.email_address import split_address
 from provider.core.emails.delivery_report import MAX_REPORT_BYTES, parse_report
+from provider.core.emails.own_text import EmailText
 from provider.core.emails.returned_email import record_returned_email
 from provider.core.emails.sample import render_sample, require_template, sample_account
 from provider.core.kinds import KINDS
+from provider.core.products.samples import sample_document
 from provider.delivery.channels.email import deliver_email
 from provider.delivery.smtp_replies import Verdict
 from provider.errors import Invalid, Unavailable
 from provider.services import Services
+from provider.texts import DEFAULT_LANGUAGE, find_language, list_languages
 
 EX_TEMPFAIL = 75  # of sysexits.h: a mail server tries the pipe again later
 PREVIEW_RECIPIENT = "alex@example.com"
@@ -32,13 +34,16 @@ def email() -> None:
 @email.command()
 @click.argument("template", metavar="TEMPLATE")
 @click.option("--kind", required=True, type=click.Choice(list(KINDS)))
-@click.option("--account", "account_name", metavar="NAME", help="With this account's name.")
+@click.option("--account", "account_name", metavar="NAME", help="With this account's texts.")
+@click.option("--language", type=click.Choice(list_languages()), help="Instead of the product's.")
 @click.option("--html", "as_html", is_flag=True, help="Print the HTML part.")
-def preview(template: str, kind: str, account_name: str | None, as_html: bool) -> None:
+def preview(
+    template: str, kind: str, account_name: str | None, language: str | None, as_html: bool
+) -> None:
     """Print a sample of an e-mail: invitation, reminder, completion, decline, expiry …"""
     require_template(template, kind)
     with open_services() as services:
-        raw_email = _render(services, template, kind, account_name, PREVIEW_RECIPIENT)
+        raw_email = _render(services, template, kind, account_name, language, PREVIEW_RECIPIENT)
     message = message_from_bytes(raw_email, policy=policy.SMTPUTF8)
     body = message.get_body(("html",) if as_html else ("plain",))
     assert body is not None
@@ -55,14 +60,17 @@ def preview(template: str, kind: str, account_name: str | None, as_html: bool) -
 @click.option(
     "--kind", default=next(iter(KINDS)), show_default=True, type=click.Choice(list(KINDS))
 )
-@click.option("--account", "account_name", metavar="NAME", help="With this account's name.")
-def test(address: str, template: str, kind: str, account_name: str | None) -> None:
+@click.option("--account", "account_name", metavar="NAME", help="With this account's texts.")
+@click.option("--language", type=click.Choice(list_languages()), help="Instead of the product's.")
+def test(
+    address: str, template: str, kind: str, account_name: str | None, language: str | None
+) -> None:
     """Send one sample to ADDRESS through the mail server, and print the server's answer."""
     require_template(template, kind)
     if not split_address(address):
         raise Invalid(f"“{address}” is not an e-mail address")
     with open_services() as services:
-        raw_email = _render(services, template, kind, account_name, address)
+        raw_email = _render(services, template, kind, account_name, language, address)
         name = f"test-{uuid4().hex}"
         result = deliver_email(services.settings, raw_email, name)
     if result.verdict != Verdict.DELIVERED:
@@ -93,11 +101,18 @@ def bounce() -> None:
 
 
 def _render(
-    services: Services, template: str, kind: str, account_name: str | None, address: str
+    services: Services,
+    template: str,
+    kind: str,
+    account_name: str | None,
+    language: str | None,
+    address: str,
 ) -> bytes:
-    document = next(document for document in load_sample_documents() if document.kind == kind)
+    document = sample_document(kind)
     with services.db.reading() as session:
         account = Account.get_by_name(session, account_name) if account_name else sample_account()
+        language = language or find_language(str(document.content.get("language") or ""))
+        text = EmailText.find(session, account.id, template, language or DEFAULT_LANGUAGE)
         return render_sample(
             template,
             document,
@@ -108,4 +123,6 @@ def _render(
             sender=services.settings.mail_from,
             message_id=f"test-{uuid4().hex}",
             now=services.now(),
+            language=language,
+            own_text=text,
         )

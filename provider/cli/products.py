@@ -1,6 +1,5 @@
 """`provider product …` and `provider seed`."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,8 @@ from provider.cli.common import (
 from provider.core.audit import Action
 from provider.core.kinds import KINDS, document_warnings, import_document
 from provider.core.products import Product, ProductVersion
-from provider.core.products.documents import Document, parse_documents, read_file, to_yaml
+from provider.core.products.documents import Document, read_file, to_yaml
+from provider.core.products.samples import load_sample_documents
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import Services
 
@@ -167,16 +167,6 @@ def _publish(session: Session, services: Services, product: Product) -> ProductV
         after=product.audit_fields(),
     )
     return version
-
-
-def load_sample_documents() -> list[Document]:
-    folder = files("provider") / "samples"
-    samples = sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=str)
-    return [
-        document
-        for sample in samples
-        for document in parse_documents(sample.read_text("utf-8"), sample.name)
-    ]
 
 
 def find_product(session: Session, key: str) -> Product:

@@ -66,6 +66,7 @@ class Action(StrEnum):
     ACCOUNT_TOKEN_REVOKED = "account.token_revoked"  # noqa: S105
     ACCOUNT_SECRET_CHANGED = "account.secret_changed"  # noqa: S105
     ACCOUNT_CHECKED = "account.checked"
+    ACCOUNT_SAMPLE_SENT = "account.sample_sent"
     ACCOUNT_CONSENT_ASKED = "account.consent_asked"
     ACCOUNT_CONNECTED = "account.connected"
     ACCOUNT_DISCONNECTED = "account.disconnected"

@@ -101,6 +101,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "alert began": "Alert: deliveries fail",
     "alert continues": "Alert: deliveries still fail",
     "alert ended": "Alert: deliveries have recovered",
+    "sample": "Sample for staff",
     "extension": "New deadline",
     "status": "Status update",
 }
@@ -110,6 +111,7 @@ ACTION_LABELS = {
     "order.link_shown": "Candidate’s link shown",
     "order.candidate_corrected": "Candidate’s details corrected",
     "order.invitation_resent": "Invitation sent again",
+    "account.sample_sent": "Sample of an e-mail sent",
     "pause.probed": "Paused delivery tried now",
     "alert.acknowledged": "Delivery alert acknowledged",
     "alert.snoozed": "Delivery alert snoozed",

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 # Imported for their tables: a copy of an instance takes only the tables that are imported.
-from provider.core import alerts, audit, connections, kinds, staff  # noqa: F401
+from provider.core import alerts, audit, connections, emails, kinds, staff  # noqa: F401
 from provider.core.orders import compute_email_digest
 from provider.errors import Unavailable
 from provider.storage import migrations, procrastinate_schema

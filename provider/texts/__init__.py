@@ -44,11 +44,12 @@ def find_language(*tags: str) -> str:
 
 
 @cache
-def language_name(language: str) -> str:
-    """Return the name of a language in itself: `Deutsch`."""
+def language_name(language: str, reader: str = "") -> str:
+    """Return the name of a language in the reader's, or in itself: `Deutsch`."""
     from babel import Locale  # takes a tenth of a second
 
-    name = Locale.parse(language, sep="-").get_display_name() or language
+    locale = Locale.parse(language, sep="-")
+    name = locale.get_display_name(reader.replace("-", "_") or None) or language
     return name[:1].upper() + name[1:]
 
 

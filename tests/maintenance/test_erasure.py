@@ -63,6 +63,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "delivery_alerts",
     "delivery_pauses",
     "disclosures",
+    "email_texts",
     "erased_orders",
     "offboardings",
     "product_versions",

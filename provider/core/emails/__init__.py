@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from sqlalchemy.orm import Session
 
 from provider.core import colours, labels
 from provider.core.accounts.settings import contact_url
 from provider.core.emails.composition import Draft, compose
+from provider.core.emails.own_text import EmailText
 from provider.core.kinds import KINDS
 from provider.core.markdown import markdown_to_text, render_markdown
 from provider.core.orders import Order
@@ -52,18 +54,23 @@ def render_email(
     now: datetime,
     kind_context: Mapping[str, Any] | None = None,
     decision: Decision | None = None,
+    own_text: EmailText | None = None,
 ) -> bytes:
     """Render an e-mail to the candidate of an order, as RFC 5322 bytes with text and HTML parts.
 
     `template` is a key of EMAIL_SUBJECTS or of the kind's `email_subjects`. `kind_context` has the
     variables of the order's kind. `decision` is that of the e-mail about an accommodation.
+    `own_text` is the account's for this template and the language of `language_of`.
     """
-    with use_language(order.texts_language or DEFAULT_LANGUAGE):
+    with use_language(language_of(order)):
         context = {**_template_context(order, url, now), **(kind_context or {})}
         if decision:
             lines = decision.terms.lines(order)
             context |= {"decision": decision, "decision_lines": lines}
         context["subject"] = subject = _render_subject(template, order, context)
+        subject = own_text.render_subject(context) if own_text else ""
+        context["subject"] = subject = subject or _render_subject(template, order, context)
+        context["own_paragraphs"] = own_text.render_paragraphs(context) if own_text else []
         environment = template_environment(KINDS[order.kind].emails_folder)
         text, html = (
             environment.get_template(f"{template}.{extension}").render(context)
@@ -75,6 +82,16 @@ def render_email(
         message_id=message_id,
         now=now,
     )
+
+
+def language_of(order: Order) -> str:
+    """Return the language of the e-mails of an order."""
+    return order.texts_language or DEFAULT_LANGUAGE
+
+
+def find_own_text(session: Session, order: Order, template: str) -> EmailText | None:
+    """Return the account's own text of an e-mail in the language of its order."""
+    return EmailText.find(session, order.account_id, template, language_of(order))
 
 
 def _render_subject(template: str, order: Order, context: Mapping[str, Any]) -> str:

@@ -2,14 +2,20 @@
 
 from datetime import datetime, timedelta
 
+from sqlalchemy.orm import Session
+
+from provider import outbox
 from provider.core.accounts import Account
 from provider.core.emails import EMAIL_SUBJECTS, render_email
+from provider.core.emails.own_text import EmailText
+from provider.core.emails.staff_email import SAMPLE_TOPIC
 from provider.core.kinds import KINDS
 from provider.core.orders import Candidate, Order
 from provider.core.orders.accommodation import Decision, Terms
 from provider.core.products import ProductVersion
 from provider.core.products.documents import Document, content_digest
 from provider.errors import Invalid
+from provider.storage import secrets
 from provider.storage.secrets import SecretBox
 
 SAMPLE_DECISION = Decision(True, Terms(percent=25, text="You can write to us at any time."))
@@ -28,6 +34,28 @@ def require_template(template: str, kind: str) -> None:
         raise Invalid(f"There is no e-mail “{template}” of this kind: there are {', '.join(names)}")
 
 
+def enqueue_sample(
+    session: Session,
+    account: Account,
+    *,
+    template: str,
+    language: str,
+    kind: str,
+    email: str,
+    now: datetime,
+) -> None:
+    """Append a message with a sample for a member of the staff."""
+    outbox.append(
+        session,
+        queue=str(outbox.QueueName(account.id, outbox.EMAIL)),
+        ordering_key=secrets.generate_public_id(),
+        sequence=0,
+        topic=SAMPLE_TOPIC,
+        payload={"template": template, "language": language, "kind": kind, "email": email},
+        now=now,
+    )
+
+
 def render_sample(
     template: str,
     document: Document,
@@ -39,8 +67,13 @@ def render_sample(
     sender: str,
     message_id: str,
     now: datetime,
+    language: str = "",
+    own_text: EmailText | None = None,
 ) -> bytes:
-    """Render an e-mail as if the product of a document had been ordered now for `email`."""
+    """Render an e-mail as if the product of a document had been ordered now for `email`.
+
+    Without a language, it has that of the document.
+    """
     kind = KINDS[document.kind]
     order: Order = kind.order_class(
         kind=document.kind,
@@ -52,7 +85,7 @@ def render_sample(
         job_title=SAMPLE_JOB,
         expires_at=now + timedelta(days=7),
         extra_time_seconds=0,
-        language="",
+        language=language,
     )
     order.fill_sample(secret_box, now)
     return render_email(
@@ -64,4 +97,5 @@ def render_sample(
         now=now,
         kind_context=order.kind_context(secret_box),
         decision=SAMPLE_DECISION,
+        own_text=own_text,
     )

@@ -16,7 +16,8 @@ SUBJECTS = {
     INVITATION: gettext_noop("Your invitation to the console"),
     RESET: gettext_noop("A new password for the console"),
 }
-TOPICS_TO_STAFF = frozenset({*STAFF_TOPICS.values(), *ALERT_TOPICS})  # of messages
+SAMPLE_TOPIC = "sample"  # of a message with a sample of an e-mail to candidates
+TOPICS_TO_STAFF = frozenset({*STAFF_TOPICS.values(), *ALERT_TOPICS, SAMPLE_TOPIC})  # of messages
 TIMEZONE = "UTC"  # members of the staff have no time zone yet
 
 

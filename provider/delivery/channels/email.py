@@ -9,21 +9,25 @@ from sqlalchemy.orm import Session, joinedload
 
 from provider.config import Settings
 from provider.core import alerts, emails
+from provider.core.accounts import Account
 from provider.core.accounts.email_policy import quiet_hours_end
 from provider.core.alerts import ALERT_TOPICS, DeliveryAlert
 from provider.core.emails.alert_email import render_alert_email
 from provider.core.emails.delivery_report import describe_bounce, find_status
-from provider.core.emails.staff_email import TOPICS_TO_STAFF, render_staff_email
+from provider.core.emails.own_text import EmailText
+from provider.core.emails.sample import render_sample
+from provider.core.emails.staff_email import SAMPLE_TOPIC, TOPICS_TO_STAFF, render_staff_email
 from provider.core.orders import INVITATION, INVITE, Accommodation, Link, Order
 from provider.core.orders.accommodation import DECISION_EMAIL
 from provider.core.orders.reminders import REMINDER, unwanted_reason
+from provider.core.products.samples import sample_document
 from provider.core.sandbox import find_script
 from provider.core.staff import STAFF_TOPICS, Staff, StaffLink
 from provider.delivery import smtp
 from provider.delivery.channels.base import Channel, prepare_or_error
 from provider.delivery.smtp_replies import Verdict
 from provider.delivery.smtp_sign_in import TokenSource
-from provider.outbox import EMAIL, AttemptResult, Claim, OrderingKey, Outcome
+from provider.outbox import EMAIL, AttemptResult, Claim, OrderingKey, Outcome, QueueName
 from provider.services import Services
 
 SANDBOX_NOTE = "Sandbox: the address has a scripted outcome, so nothing was sent"
@@ -159,6 +163,9 @@ class EmailChannel(Channel):
         if claim.topic in STAFF_TOPICS.values():
             body = stored_body or self._render_to_staff(session, claim)
             return EmailDelivery(self.services, claim.public_id, body)
+        if claim.topic == SAMPLE_TOPIC:
+            body = stored_body or self._render_sample(session, claim)
+            return EmailDelivery(self.services, claim.public_id, body)
         order = _load_order(session, claim)
         body = stored_body or self._render(session, claim, order)
         return EmailDelivery(self.services, claim.public_id, body, _scripted_outcome(order))
@@ -210,6 +217,25 @@ class EmailChannel(Channel):
             now=services.now(),
         )
 
+    def _render_sample(self, session: Session, claim: Claim) -> bytes:
+        services = self.services
+        sample = claim.get_payload(services.secret_box)
+        account = session.get_one(Account, QueueName.parse(claim.queue).account_id)
+        template, language = sample["template"], sample["language"]
+        return render_sample(
+            template,
+            sample_document(sample["kind"]),
+            account,
+            services.secret_box,
+            email=sample["email"],
+            url=services.urls.invitation("sample"),
+            sender=services.settings.mail_from,
+            message_id=claim.public_id,
+            now=services.now(),
+            language=language,
+            own_text=EmailText.find(session, account.id, template, language),
+        )
+
     def _render(self, session: Session, claim: Claim, order: Order) -> bytes:
         link = Link.find_permanent(session, order, INVITE)
         assert link is not None
@@ -227,4 +253,5 @@ class EmailChannel(Channel):
             now=self.services.now(),
             kind_context=order.kind_context(self.services.secret_box),
             decision=decision,
+            own_text=emails.find_own_text(session, order, claim.topic),
         )

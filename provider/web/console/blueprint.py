@@ -5,6 +5,7 @@ from flask import Blueprint
 from provider.errors import ProviderError
 from provider.web.console import (
     account_creation,
+    account_emails,
     account_settings,
     account_tokens,
     accounts,
@@ -63,6 +64,7 @@ for section in (
     product_actions,
     accounts,
     account_creation,
+    account_emails,
     account_settings,
     account_tokens,
     connections,

@@ -12,6 +12,7 @@ from provider.core.orders import Order, Result
 from provider.services import Services
 from tests import factories
 from tests.conftest import LiveServer
+from tests.web.accessibility import AccessibilityChecker
 from tests.web.candidate.test_pages import invitation_path, open_invitation, submit_form
 
 GERMAN, ARABIC = {"Accept-Language": "de-AT,de;q=0.9,en;q=0.5"}, {"Accept-Language": "ar-EG"}
@@ -170,3 +171,18 @@ def test_candidate_chooses_a_language_by_keyboard(
     assert menu
     assert menu["x"] < 180 < heading["x"] + heading["width"]
     context.close()
+
+
+def test_pages_in_arabic_and_german_are_accessible(page: Page, live_server: LiveServer) -> None:
+    services = live_server.services
+    checker = AccessibilityChecker(page, in_turn=True)
+    for language in ("ar", "de"):
+        public_id = place_test(services, language, account=f"Groove Tech {language}")
+        page.goto(live_server.url + invitation_path(services, public_id))
+        page.locator(".languages summary").click()
+        checker.check_page(f"{language} invitation")
+        page.locator("form[action$='/start'] button").click()
+        for name in ("items/1", "items/2", "overview", "submit"):
+            page.goto(f"{live_server.url}/c/o/{public_id}/{name}")
+            checker.check_page(f"{language} {name}")
+    assert checker.problems == []

@@ -409,6 +409,16 @@ def change_account(services: Services, console: ConsoleClient) -> str:
     return account_page(services, console, "settings", timezone="Europe/Athens")
 
 
+def change_account_email(services: Services, console: ConsoleClient) -> str:
+    return account_page(services, console, "emails/invitation/de", subject="Ihr {product}")
+
+
+def send_sample_email(services: Services, console: ConsoleClient) -> str:
+    subject, path = create_connection(services)
+    succeed(console.submit(path.replace("connection", "emails/invitation/de/sample")))
+    return subject
+
+
 def change_account_products(services: Services, console: ConsoleClient) -> str:
     subject, path = create_connection(services)
     with services.db.reading() as session:
@@ -736,6 +746,8 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.PRODUCT_ARCHIVED: archive_product,
     },
     "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
+    "account_emails.send_sample": {Action.ACCOUNT_SAMPLE_SENT: send_sample_email},
+    "account_emails.save": {Action.ACCOUNT_CHANGED: change_account_email},
     "account_settings.save": {Action.ACCOUNT_CHANGED: change_account},
     "account_settings.save_product_choice": {Action.ACCOUNT_CHANGED: change_account_products},
     "account_settings.save_logo": {Action.ACCOUNT_CHANGED: change_account_logo},

@@ -129,6 +129,8 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "account": f"/console/accounts/{account}",
         "account setup": f"/console/accounts/{account}/setup",
         "account settings": f"/console/accounts/{account}/settings",
+        "account emails": f"/console/accounts/{account}/emails/",
+        "account email": f"/console/accounts/{account}/emails/invitation/ar",
         "account tokens": f"/console/accounts/{account}/tokens",
         "token revocation": f"/console/accounts/{account}/tokens/1/revoke",
         "offboarding": f"/console/accounts/{account}/offboarding/",
