@@ -18,8 +18,10 @@ from provider.core import emails
 from provider.core.accounts.email_policy import CANDIDATE_EMAILS
 from provider.core.kinds import KINDS
 from provider.core.orders import PDF, REPORT, Link, Order
+from provider.core.orders.accommodation import Decision, Terms
 from provider.services import Services
 from tests import check_factories, factories, interview_factories
+from tests.core.orders.test_accommodation import decide_on
 from tests.factories import ManualClock
 from tests.kind_factories import KIND_FACTORIES
 from tests.texts.pseudo_language import (
@@ -85,7 +87,7 @@ class Candidate:
         return self._check(self.client.post(url, data=form, follow_redirects=True))
 
     def _check(self, response: TestResponse) -> str:
-        assert_translated(response)
+        assert_translated(response, self.public_id)  # the reference of a receipt
         return response.text
 
 
@@ -105,6 +107,23 @@ def test_pages_of_a_test_are_translated(client: FlaskClient, services: Services)
     candidate.get("submit")
     candidate.get()
     candidate.post("submit", blank="9")
+
+
+@each_kind
+def test_pages_before_the_start_are_translated(
+    client: FlaskClient, services: Services, kind: str
+) -> None:
+    public_id = place_order(services, kind)
+    candidate = Candidate(client, services, public_id)
+    candidate.get("name")
+    assert "⟦Please write your name" in candidate.post("name", first_name="", last_name="")
+    candidate.get("accommodation")
+    assert "⟦Please choose or write" in candidate.post("accommodation")
+    form = {"time": "50", "pause": "5", "way": "live", "text": "Ясно."}
+    assert "⟦Your request is with" in candidate.post("accommodation", **form)
+    for is_granted, text in ((True, "⟦This was granted"), (False, "⟦Your request was refused")):
+        decide_on(services, public_id, is_granted=is_granted, percent=25, text="Ясно.")
+        assert text in candidate.get()
 
 
 def test_page_of_missing_answers_is_translated(client: FlaskClient, services: Services) -> None:
@@ -142,10 +161,10 @@ def test_pages_of_a_check_are_translated(client: FlaskClient, services: Services
     check_factories.give_consent(services, public_id, "Лакита")
     # The name of the disclosure is data of the author.
     consented = client.get(f"/c/o/{public_id}/")
-    assert_translated(consented, "jobs 3")
+    assert_translated(consented, "jobs 3", public_id)
     check_factories.record_findings(services, public_id)
     check_factories.complete_check(services, public_id)
-    assert_translated(client.get(f"/c/o/{public_id}/"), "jobs 3")
+    assert_translated(client.get(f"/c/o/{public_id}/"), "jobs 3", public_id)
 
 
 @each_kind
@@ -256,7 +275,7 @@ def test_extensions_are_translated(services: Services, kind: str) -> None:
 
 
 @each_kind
-@pytest.mark.parametrize("template", ["reminder", *CANDIDATE_EMAILS])
+@pytest.mark.parametrize("template", ["reminder", "accommodation", *CANDIDATE_EMAILS])
 def test_emails_to_candidates_are_translated(services: Services, kind: str, template: str) -> None:
     assert_email_translated(services, template, place_order(services, kind))
 
@@ -279,6 +298,7 @@ def assert_email_translated(services: Services, topic: str, public_id: str, *dat
             message_id="m1",
             now=services.now(),
             kind_context=order.kind_context(services.secret_box),
+            decision=Decision(True, Terms(25, 0, 5, "live")),
         )
     message = email.message_from_bytes(rendered, policy=policy.SMTPUTF8)
     plain, html = (
@@ -288,8 +308,9 @@ def assert_email_translated(services: Services, topic: str, public_id: str, *dat
     )
     assert "⟦" in message["Subject"]
     assert untranslated(message["Subject"]) == []
-    assert untranslated(plain, url, *data) == []
-    assert untranslated_in_page(html, url, *data) == []
+    data = (url, public_id, *data)
+    assert untranslated(plain, *data) == []
+    assert untranslated_in_page(html, *data) == []
 
 
 # The check finds text outside brackets

@@ -124,7 +124,10 @@ def _template_context(order: Order, url: str, now: datetime) -> dict[str, Any]:
         "support_address": order.account.branding.get("support_address"),
         "privacy_address": order.account.branding.get("privacy_address"),
         # An order that waits for the staff, or was reopened since, has no end.
-        "happened_at_text": labels.format_datetime(order.finished_at or now, order.timezone),
+        "happened_at_text": labels.format_datetime(
+            order.finished_at or order.submitted_at or now, order.timezone
+        ),
+        "reference": order.public_id,
         "timezone": order.timezone,
         "url": url,
     }

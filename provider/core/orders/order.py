@@ -251,6 +251,12 @@ class Order(OrderState, Base):
         """The candidate's time zone; the account's until her browser has named one."""
         return self.candidate.timezone or self.account.timezone
 
+    @property
+    def submitted_at(self) -> datetime | None:
+        """When the candidate's answers were submitted last; None for a kind without answers."""
+        times = [event.occurred_at for event in self.events if event.type == SUBMITTED]
+        return times[-1] if times else None
+
     def is_past_expiry(self, moment: datetime) -> bool:
         """Whether the candidate did not start in time, seen at `moment`."""
         return self.is_waiting_for_candidate and self.expires_at <= moment

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from provider.core import emails
 from provider.core.accounts import Account
 from provider.core.kinds import KINDS
+from provider.core.labels import format_datetime
 from provider.core.orders import Candidate, Order
 from provider.core.products import Product, ProductVersion
 from provider.delivery import smtp
 from provider.delivery.smtp_replies import Stage, Verdict
 from provider.services import Services
-from tests import factories
+from tests import factories, interview_factories
+from tests.factories import ManualClock
 from tests.smtp_server import SMTP_PASSWORD, SMTP_USER, SmtpServer, authenticate, create_certificate
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -143,6 +145,20 @@ def test_reminder_has_the_link_and_deadline_of_the_invitation() -> None:
         assert reminded.count(URL) == invited.count(URL)
         assert "30 November 2026, 11:00 Athens time" in reminded
         assert "decline" in reminded
+
+
+def test_receipt_of_an_interview_has_its_time_and_reference(
+    services: Services, clock: ManualClock
+) -> None:
+    submitted_at = clock.now()
+    interview, _ = interview_factories.submitted_interview(services)
+    clock.advance(timedelta(hours=3))  # the mail server did not answer
+    with services.db.reading() as session:
+        order = Order.find(session, interview)
+        email, zone = parse(render(order, "completion")), order.timezone
+    for body in bodies(email):
+        assert format_datetime(submitted_at, zone) in body
+        assert interview in body
 
 
 def test_completion_names_no_score(services: Services) -> None:

@@ -286,7 +286,10 @@ def test_submit_needs_every_answer_and_happens_once(
     for _ in range(2):
         sent = submit_form(client, page, f"/c/o/{started}/send")
         assert sent.headers["Location"] == f"/c/o/{started}/"
-    assert "Your interview has been submitted." in client.get(f"/c/o/{started}/").text
+    page = client.get(f"/c/o/{started}/").text
+    assert "Your interview has been submitted." in page
+    assert f"<dd>{started}</dd>" in page  # the reference
+    assert "<dt>Submitted</dt><dd><time" in page
     assert event_types(services, started).count("submitted") == 1
     assert factories.order_status(services, started) == "pending"
 

@@ -210,7 +210,8 @@ def test_first_act_on_the_page_is_recorded_once(
     page = open_invitation(client, services, invited).text
     assert f'data-opened-url="/c/o/{invited}/opened"' in page
     for _ in range(2):
-        assert submit_form(client, page, f"/c/o/{invited}/opened").status_code == 204
+        form = {"timezone": "Asia/Tokyo"}
+        assert submit_form(client, page, f"/c/o/{invited}/opened", **form).status_code == 204
     assert "data-opened-url" not in client.get(f"/c/o/{invited}/").text
     assert event_types(services, invited) == ["placed", "opened"]
 
