@@ -1,4 +1,4 @@
-"""Accommodations: what a candidate asks for before the start, and what the staff decide.
+"""Accommodations: the requests of candidates before the start, and the decisions of staff.
 
 An accommodation says something about a person's health, so both are encrypted. No report, no result
 and no message to an ATS has them.
@@ -42,7 +42,7 @@ MAX_PAUSE_MINUTES = 240
 
 @dataclass(frozen=True)
 class Terms:
-    """What a candidate asks for, or what the staff grant.
+    """The content of a request or of a decision.
 
     `percent` or `minutes` are extra time. `other_way` is a key of `Order.other_ways`. `text` has
     the candidate's words, or the words of the staff to the candidate.
@@ -128,7 +128,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the staff have decided, as an e-mail tells it."""
+    """The newest decision of the staff, as an e-mail tells it."""
 
     is_granted: bool
     terms: Terms
@@ -238,7 +238,7 @@ def decide(
         raise Invalid("Write to the candidate why the request is refused")
     accommodation = _find_or_add(session, order)
     seconds = terms.extra_seconds(order)
-    if seconds or accommodation.decided_encrypted:
+    if seconds or accommodation.is_granted:  # by an earlier decision
         _set_extra_time(session, order, seconds, actor, now)
     accommodation.is_granted = is_granted
     accommodation.decided_at, accommodation.decided_by = now, actor
