@@ -1,4 +1,4 @@
-"""Accommodations: what a candidate asks for before the start, and what the staff decide.
+"""Accommodations: the requests of candidates before the start, and the decisions of staff.
 
 An accommodation says something about a person's health, so both are encrypted. No report, no result
 and no message to an ATS has them.
@@ -6,16 +6,26 @@ and no message to an ATS has them.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import ForeignKey, LargeBinary, String, select
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    LargeBinary,
+    String,
+    event,
+    exists,
+    select,
+    update,
+)
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Mapped, Mapper, Session, mapped_column, relationship
 
 from provider.core.labels import format_duration, format_percent
-from provider.core.orders.candidate import Candidate, list_email_digests
+from provider.core.orders.candidate import Candidate
 from provider.core.orders.candidate_acts import require_not_started as require_candidate_can_start
 from provider.core.orders.order import Order
 from provider.core.orders.person import is_order_of_person
@@ -29,7 +39,6 @@ from provider.core.orders.staff_acts import (
 from provider.core.orders.timed_order import TimedOrder
 from provider.core.products.schema_fields import clean_text
 from provider.errors import Invalid
-from provider.storage.compiled import CompiledInQuery
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext
@@ -42,7 +51,7 @@ MAX_PAUSE_MINUTES = 240
 
 @dataclass(frozen=True)
 class Terms:
-    """What a candidate asks for, or what the staff grant.
+    """The content of a request or of a decision.
 
     `percent` or `minutes` are extra time. `other_way` is a key of `Order.other_ways`. `text` has
     the candidate's words, or the words of the staff to the candidate.
@@ -128,7 +137,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the staff have decided, as an e-mail tells it."""
+    """The newest decision of the staff, as an e-mail tells it."""
 
     is_granted: bool
     terms: Terms
@@ -150,6 +159,8 @@ class Accommodation(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"), unique=True)
+    # That of the candidate, by which placing an order finds what the person was granted before.
+    email_digest: Mapped[bytes] = mapped_column(LargeBinary, index=True)
     asked_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
     asked_at: Mapped[datetime | None]
     decided_encrypted: Mapped[bytes | None] = mapped_column(LargeBinary)
@@ -238,7 +249,7 @@ def decide(
         raise Invalid("Write to the candidate why the request is refused")
     accommodation = _find_or_add(session, order)
     seconds = terms.extra_seconds(order)
-    if seconds or accommodation.decided_encrypted:
+    if seconds or accommodation.is_granted:  # by an earlier decision
         _set_extra_time(session, order, seconds, actor, now)
     accommodation.is_granted = is_granted
     accommodation.decided_at, accommodation.decided_by = now, actor
@@ -283,24 +294,32 @@ def find_earlier_grant(
     )
 
 
-# The accounts in which a person was granted an accommodation, by the digests of the address.
-_GRANTING_ACCOUNTS_QUERY = CompiledInQuery(
-    lambda digests: (
-        select(Order.__table__.c.account_id)
-        .join_from(Candidate, Order, Order.__table__.c.candidate_id == Candidate.id)
-        .join(Accommodation, Accommodation.order_id == Order.__table__.c.id)
-        .where(Candidate.email_digest.in_(digests), Accommodation.is_granted.is_(True))
-        .distinct()
+def is_granted_to(
+    email_digests: Sequence[ColumnElement[Any]], account_id: ColumnElement[Any]
+) -> ColumnElement[bool]:
+    """Return the condition that an account has granted an accommodation to a person."""
+    orders = Order.__table__.c
+    granted = select(Accommodation.id).join(Order.__table__, orders.id == Accommodation.order_id)
+    return exists(
+        granted.where(
+            Accommodation.email_digest.in_(email_digests),
+            Accommodation.is_granted.is_(True),
+            orders.account_id == account_id,
+        )
     )
-)
 
 
-def was_granted_before(
-    session: Session, secret_box: SecretBox, account_id: int, email: str
-) -> bool:
-    """Return whether a person was granted an accommodation for an earlier order of the account."""
-    rows = _GRANTING_ACCOUNTS_QUERY.fetch_all(session, list_email_digests(secret_box, email))
-    return account_id in {row[0] for row in rows}
+@event.listens_for(Candidate, "after_update")
+def _update_digest(_: Mapper[Candidate], connection: Connection, candidate: Candidate) -> None:
+    """Store the digest of a corrected address."""
+    orders = Order.__table__.c
+    connection.execute(
+        update(Accommodation.__table__)  # type: ignore[arg-type]
+        .where(
+            Accommodation.order_id.in_(select(orders.id).where(orders.candidate_id == candidate.id))
+        )
+        .values(email_digest=candidate.email_digest)
+    )
 
 
 def export_accommodation(
@@ -320,7 +339,7 @@ def export_accommodation(
 def _find_or_add(session: Session, order: Order) -> Accommodation:
     accommodation = Accommodation.of(session, order)
     if accommodation is None:
-        accommodation = Accommodation(order=order)
+        accommodation = Accommodation(order=order, email_digest=order.candidate.email_digest)
         session.add(accommodation)
     return accommodation
 

@@ -1,4 +1,4 @@
-"""What a candidate changes of an order before the start."""
+"""Changes that a candidate makes before the start."""
 
 from datetime import datetime
 

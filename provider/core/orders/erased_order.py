@@ -1,14 +1,22 @@
 """Erased orders: the figures that stay when the data of a candidate is erased."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
-from sqlalchemy import ForeignKey, Index, LargeBinary, String, select, text
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    String,
+    exists,
+    select,
+    text,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from provider.core.orders.order import Order
-from provider.errors import Conflict
-from provider.storage.compiled import CompiledInQuery, literal_limit
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 
@@ -76,24 +84,20 @@ class ErasedOrder(Base):
         )
 
 
-_ERASED_QUERY = CompiledInQuery(
-    lambda digests: (
-        select(ErasedOrder.id).where(ErasedOrder.key_digest.in_(digests)).limit(literal_limit(1))
-    )
-)
-
-
 def is_erased(session: Session, secret_box: SecretBox, account_id: int, external_key: str) -> bool:
     """Return whether the data of the order with this external key was erased."""
-    digests = secret_box.blind_indexes(_digest_text(account_id, external_key), _DIGEST_PURPOSE)
-    return bool(_ERASED_QUERY.fetch_all(session, digests))
+    digests = list_key_digests(secret_box, account_id, external_key)
+    return bool(session.scalar(select(has_erased_key(digests))))
 
 
-def require_not_erased(
-    session: Session, secret_box: SecretBox, account_id: int, external_key: str
-) -> None:
-    if is_erased(session, secret_box, account_id, external_key):
-        raise Conflict("The data of this order was erased; place a new order instead")
+def has_erased_key(digests: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that an order with one of these digests was erased."""
+    return exists(select(ErasedOrder.id).where(ErasedOrder.key_digest.in_(digests)))
+
+
+def list_key_digests(secret_box: SecretBox, account_id: int, external_key: str) -> list[bytes]:
+    """Return the digests that an erased order may have, one for each secret key."""
+    return secret_box.blind_indexes(_digest_text(account_id, external_key), _DIGEST_PURPOSE)
 
 
 def _digest_text(account_id: int, external_key: str) -> str:

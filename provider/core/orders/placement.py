@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.core.accounts import Caller
 from provider.core.accounts.email_policy import EmailPolicy
-from provider.core.orders.accommodation import was_granted_before
-from provider.core.orders.candidate import Candidate, compute_email_digest
-from provider.core.orders.erased_order import require_not_erased
+from provider.core.orders.accommodation import is_granted_to
+from provider.core.orders.candidate import Candidate, compute_email_digest, list_email_digests
+from provider.core.orders.erased_order import has_erased_key, list_key_digests
 from provider.core.orders.history import OrderEvent
 from provider.core.orders.link import INVITE, Link
 from provider.core.orders.order import Order
@@ -24,7 +24,7 @@ from provider.core.orders.timed_order import TimedOrder
 from provider.core.products.product import Product, visibility_conditions
 from provider.errors import Conflict
 from provider.storage import secrets
-from provider.storage.compiled import CompiledQuery
+from provider.storage.compiled import CompiledInQuery, CompiledQuery
 from provider.storage.database import insert_row
 from provider.storage.secrets import SecretBox
 
@@ -41,6 +41,14 @@ _EXISTING_ORDER_QUERY = CompiledQuery(
     ).where(
         _ORDER_COLUMNS.account_id == bindparam("account_id"),
         _ORDER_COLUMNS.external_key == bindparam("external_key"),
+    )
+)
+# Whether the order was erased, and whether the person was granted an accommodation before. The
+# values are the digests of the order's key, as many digests of the address, and the account's id.
+_PAST_QUERY = CompiledInQuery(
+    lambda values: select(
+        has_erased_key(values[: len(values) // 2]),
+        is_granted_to(values[len(values) // 2 : -1], values[-1]),
     )
 )
 # They follow from the other fields, or from values that are not kept; or they are no content.
@@ -97,7 +105,9 @@ def place(
     existing_id = _existing_order(session, secret_box, kinds, placement, caller.account_id)
     if existing_id is not None:
         return existing_id
-    require_not_erased(session, secret_box, caller.account_id, placement.external_key)
+    is_erased, was_granted = _read_past(session, secret_box, placement, caller.account_id)
+    if is_erased:
+        raise Conflict("The data of this order was erased; place a new order instead")
     product = _orderable_product_query(kinds, caller).fetch_one(
         session, {"product": placement.product}
     )
@@ -123,7 +133,7 @@ def place(
         job_title=placement.job_title,
         job_reference=placement.job_reference,
         preferences=placement.preferences,
-        **_first_state(session, secret_box, kind, placement, caller.account_id, now),
+        **_first_state(kind, now, was_granted=was_granted),
         placed_at=now,
         expires_at=expires_at,
         reminder_at=reminder.due_at if reminder else None,
@@ -208,14 +218,19 @@ def _unread_note(unread_fields: tuple[str, ...]) -> str:
     return f"Left out or cut, because it could not be read: {', '.join(unread_fields)}"
 
 
-def _first_state(
-    session: Session,
-    secret_box: SecretBox,
-    kind: str,
-    placement: Placement,
-    account_id: int,
-    now: datetime,
-) -> dict[str, Any]:
+def _read_past(
+    session: Session, secret_box: SecretBox, placement: Placement, account_id: int
+) -> tuple[bool, bool]:
+    """Return whether the order was erased, and whether the person was granted an accommodation."""
+    key_digests = list_key_digests(secret_box, account_id, placement.external_key)
+    email_digests = list_email_digests(secret_box, placement.email)
+    ((is_erased, was_granted),) = _PAST_QUERY.fetch_all(
+        session, [*key_digests, *email_digests, account_id]
+    )
+    return bool(is_erased), bool(was_granted)
+
+
+def _first_state(kind: str, now: datetime, *, was_granted: bool) -> dict[str, Any]:
     """Return the state columns of a new order of a kind.
 
     A timed order of a person who was granted an accommodation waits for the staff, as if the person
@@ -223,9 +238,7 @@ def _first_state(
     """
     order_class: type[Order] = Order.__mapper__.polymorphic_map[kind].class_
     table, progress = order_class.progress_table, order_class.first_progress()
-    has_request = issubclass(order_class, TimedOrder) and was_granted_before(
-        session, secret_box, account_id, placement.email
-    )
+    has_request = was_granted and issubclass(order_class, TimedOrder)
     return {
         "status": PENDING,
         "progress": progress,

@@ -1,4 +1,4 @@
-"""What the pages of an order show of an accommodation."""
+"""Template variables of the pages that show an accommodation."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a candidate may do before the start: correct her name, ask for an accommodation."""
+"""Pages before the start: a candidate corrects her name, or asks for an accommodation."""
 
 from email import message_from_bytes, policy
 from email.message import EmailMessage

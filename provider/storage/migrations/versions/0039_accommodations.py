@@ -17,6 +17,7 @@ def upgrade() -> None:
         "accommodations",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("order_id", sa.Integer(), nullable=False),
+        sa.Column("email_digest", sa.LargeBinary(), nullable=False),
         sa.Column("asked_encrypted", sa.LargeBinary(), nullable=True),
         sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("decided_encrypted", sa.LargeBinary(), nullable=True),
@@ -28,4 +29,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_accommodations")),
         sa.UniqueConstraint("order_id", name=op.f("uq_accommodations_order_id")),
+    )
+    op.create_index(
+        op.f("ix_accommodations_email_digest"), "accommodations", ["email_digest"], unique=False
     )
