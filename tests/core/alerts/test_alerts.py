@@ -18,6 +18,7 @@ from provider.core.alerts import (
     snooze_end,
 )
 from provider.core.alerts.watch import _is_needed
+from provider.core.labels import format_datetime
 from provider.core.scheduled import run_if_due
 from provider.core.staff import Staff
 from provider.delivery.dispatcher import Dispatcher
@@ -104,8 +105,10 @@ def test_failed_deliveries_of_one_cause_make_one_alert_and_one_email(
     assert open_causes(services) == [CALLBACK_QUEUE]
     title = "Groove Tech: x.workable.com"
     assert subjects(smtp_server) == [(ADMIN, f"Deliveries fail: {title}")]
+    opened_at = format_datetime(services.now() - 2 * MINUTE, "UTC")
     for body in bodies(smtp_server.emails[0]):
         assert "3 deliveries have failed" in body
+        assert f"since {opened_at}:" in " ".join(body.split())
         assert "http://provider.test/console/alerts/" in body
 
 
