@@ -1,5 +1,6 @@
 """Scheduled works: the rows of bulk runs are performed one by one, and old runs are deleted."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, delete, exists, or_, select, text
@@ -30,18 +31,25 @@ def perform_next(context: WorkContext) -> bool:
     """
     with context.db.writing() as session:
         row = session.scalar(
-            select(BulkRow)
-            # A literal: with a parameter the planner could not use the partial index.
-            .where(BulkRow.state == text(f"'{WAITING}'"))
-            .order_by(BulkRow.id)
-            .limit(1)
-            .with_for_update(of=BulkRow, skip_locked=True)
+            waiting_rows(ORDER_ACTIONS).with_for_update(of=BulkRow, skip_locked=True)
         )
         if row is None:
             return False
         problem = _try_row(session, context, row)
         row.state, row.problem = REFUSED if problem else DONE, problem
     return True
+
+
+def waiting_rows(actions: Iterable[str]) -> Select[BulkRow]:
+    """Return the query of the first row that waits, of a run of one of some actions."""
+    runs = select(BulkRun.id).where(BulkRun.finished_at.is_(None), BulkRun.action.in_(actions))
+    return (
+        select(BulkRow)
+        # A literal: with a parameter the planner could not use the partial index.
+        .where(BulkRow.state == text(f"'{WAITING}'"), BulkRow.run_id.in_(runs))
+        .order_by(BulkRow.id)
+        .limit(1)
+    )
 
 
 def _try_row(session: Session, context: WorkContext, row: BulkRow) -> str:
@@ -71,7 +79,7 @@ def _try_row(session: Session, context: WorkContext, row: BulkRow) -> str:
 def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     run = row.run
     action = ORDER_ACTIONS[run.action]
-    _require_allowed_actor(session, run.actor, action.permission)
+    require_allowed_actor(session, run.actor, action.permission)
     order = Order.find(session, row.order_public_id, lock=True)
     act = Act(session, context.secret_box, order, run.actor, context.now(), bulk_run=run.public_id)
     if run.undo_of_id is not None:
@@ -83,7 +91,7 @@ def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     row.seen_after = seen_digest(session, order)
 
 
-def _require_allowed_actor(session: Session, email: str, permission: Permission) -> None:
+def require_allowed_actor(session: Session, email: str, permission: Permission) -> None:
     """Raise Conflict once the person who began the run may not do so any more."""
     staff = session.scalar(select(Staff).where(Staff.email == email))
     if staff is None or staff.disabled_at or permission not in staff.permissions:
