@@ -12,6 +12,7 @@ from provider.delivery.keep_tokens import KEEP_TOKENS
 from provider.delivery.rounds import READ_SOURCES
 from provider.delivery.subscriptions import KEEP_SUBSCRIPTIONS
 from provider.delivery.sweep import SEND_DUE_MESSAGES
+from provider.maintenance.bulk_erasure import ERASE_IN_BULK
 from provider.maintenance.offboarding import OFFBOARD_ACCOUNTS
 from provider.maintenance.prune_bodies import PRUNE_BODIES
 from provider.maintenance.retention import RETENTION
@@ -27,6 +28,7 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     KEEP_TOKENS,
     KEEP_SUBSCRIPTIONS,
     PRUNE_BODIES,
+    ERASE_IN_BULK,
     RETENTION,
     OFFBOARD_ACCOUNTS,
 )

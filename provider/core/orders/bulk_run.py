@@ -34,7 +34,7 @@ class BulkRun(Base):
     public_id: Mapped[str] = mapped_column(
         String(22), unique=True, default=secrets.generate_public_id
     )
-    action: Mapped[str] = mapped_column(String(20))  # a key of ORDER_ACTIONS
+    action: Mapped[str] = mapped_column(String(20))  # a key of BULK_ACTIONS
     arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
     actor: Mapped[str] = mapped_column(String(254))
     created_at: Mapped[datetime]
@@ -78,7 +78,7 @@ class BulkRun(Base):
 
         The caller has locked this run, or two people could undo it at once.
         """
-        if ORDER_ACTIONS[self.action].undo is None:
+        if self.action not in ORDER_ACTIONS or ORDER_ACTIONS[self.action].undo is None:
             raise Conflict("This cannot be undone")
         if self.undo_of_id is not None or self.finished_at is None:
             raise Conflict("Only a finished change can be undone, and an undoing cannot be")

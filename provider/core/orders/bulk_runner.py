@@ -1,5 +1,6 @@
 """Scheduled works: the rows of bulk runs are performed one by one, and old runs are deleted."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Select, delete, exists, or_, select, text
@@ -30,18 +31,25 @@ def perform_next(context: WorkContext) -> bool:
     """
     with context.db.writing() as session:
         row = session.scalar(
-            select(BulkRow)
-            # A literal: with a parameter the planner could not use the partial index.
-            .where(BulkRow.state == text(f"'{WAITING}'"))
-            .order_by(BulkRow.id)
-            .limit(1)
-            .with_for_update(of=BulkRow, skip_locked=True)
+            waiting_rows(ORDER_ACTIONS).with_for_update(of=BulkRow, skip_locked=True)
         )
         if row is None:
             return False
         problem = _try_row(session, context, row)
         row.state, row.problem = REFUSED if problem else DONE, problem
     return True
+
+
+def waiting_rows(actions: Iterable[str]) -> Select[BulkRow]:
+    """Return the query of the first row that waits, of a run of one of some actions."""
+    runs = select(BulkRun.id).where(BulkRun.finished_at.is_(None), BulkRun.action.in_(actions))
+    return (
+        select(BulkRow)
+        # A literal: with a parameter the planner could not use the partial index.
+        .where(BulkRow.state == text(f"'{WAITING}'"), BulkRow.run_id.in_(runs))
+        .order_by(BulkRow.id)
+        .limit(1)
+    )
 
 
 def _try_row(session: Session, context: WorkContext, row: BulkRow) -> str:
@@ -71,10 +79,7 @@ def _try_row(session: Session, context: WorkContext, row: BulkRow) -> str:
 def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     run = row.run
     action = ORDER_ACTIONS[run.action]
-    staff = _find_allowed_actor(session, run.actor, action.permission)
-    order = Order.find(session, row.order_public_id, lock=True)
-    if not staff.sees_account(order.account_id):
-        raise NotFound("There is no such order")
+    order = find_order(session, row, action.permission, lock=True)
     act = Act(session, context.secret_box, order, run.actor, context.now(), bulk_run=run.public_id)
     if run.undo_of_id is not None:
         undo_action(act, action, run.arguments, row.before or {}, seen=row.seen)
@@ -85,12 +90,22 @@ def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     row.seen_after = seen_digest(session, order)
 
 
-def _find_allowed_actor(session: Session, email: str, permission: Permission) -> Staff:
-    """Return the person who began the run. Conflict once she may not do so any more."""
+def find_order(
+    session: Session, row: BulkRow, permission: Permission, *, lock: bool = False
+) -> Order:
+    """Return the order of a row, on request locked.
+
+    Raises Conflict once the person who began the run may not do so any more, and NotFound for an
+    order that the person does not see.
+    """
+    email = row.run.actor
     staff = session.scalar(select(Staff).where(Staff.email == email))
     if staff is None or staff.disabled_at or permission not in staff.permissions:
         raise Conflict("%(actor)s may not do this any more", actor=email)
-    return staff
+    order = Order.find(session, row.order_public_id, lock=lock)
+    if not staff.sees_account(order.account_id):
+        raise NotFound("There is no such order")
+    return order
 
 
 def _finish_runs(context: WorkContext) -> None:

@@ -12,11 +12,12 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from werkzeug.wrappers import Response
 
 from provider.core.orders import Order
-from provider.core.orders.actions import ORDER_ACTIONS, find_refusal
+from provider.core.orders.actions import find_refusal
 from provider.core.orders.bulk_run import MAX_BULK_ORDERS, BulkRun
 from provider.core.orders.seen_order import seen_digests
 from provider.core.staff import Permission
 from provider.errors import Invalid
+from provider.maintenance.bulk_erasure import BULK_ACTIONS
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
@@ -67,7 +68,7 @@ def perform() -> Response:
     name, seen_by_id = _read_action_name(), _read_seen_orders()
     services, actor = current_services(), authentication.current_staff().email
     try:
-        arguments = ORDER_ACTIONS[name].read_form(request.form)
+        arguments = BULK_ACTIONS[name].read_form(request.form)
     except Invalid as error:
         return _render_preview(name, list(seen_by_id), str(error), 400)
     with services.db.writing() as session:
@@ -81,7 +82,7 @@ def _read_action_name() -> str:
     name = request.values.get("action", "")
     if name not in dict(BULK_CHOICES):
         raise Invalid("Choose what to do with the orders")
-    authentication.require(ORDER_ACTIONS[name].permission)
+    authentication.require(BULK_ACTIONS[name].permission)
     return name
 
 
@@ -96,7 +97,7 @@ def _read_seen_orders() -> dict[str, str]:
 def _render_preview(
     name: str, order_ids: Sequence[str], problem: str = "", status_code: int = 200
 ) -> Response:
-    services, action = current_services(), ORDER_ACTIONS[name]
+    services, action = current_services(), BULK_ACTIONS[name]
     with services.db.reading() as session:
         orders = load_orders(session, order_ids)
         digests = seen_digests(session, orders)

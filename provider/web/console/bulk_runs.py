@@ -9,11 +9,11 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.orders import Order
-from provider.core.orders.actions import ORDER_ACTIONS
 from provider.core.orders.bulk_run import DONE, REFUSED, BulkRow, BulkRun, list_runs
-from provider.core.orders.seen_order import seen_digests
+from provider.core.orders.seen_order import is_same_state, seen_digests
 from provider.core.staff import Permission
 from provider.errors import Conflict
+from provider.maintenance.bulk_erasure import BULK_ACTIONS
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
@@ -107,19 +107,19 @@ def _render_run(template: str, run_id: str) -> str:
             progress=run.progress(session),
             outcomes=[outcome for state in states for outcome in _outcomes(session, run, state)],
             undone_by=run.find_undo(session),
-            can_undo=ORDER_ACTIONS[run.action].undo is not None and run.undo_of_id is None,
+            can_undo=BULK_ACTIONS[run.action].undo is not None and run.undo_of_id is None,
         )
 
 
 def _render_undo(run_id: str, problem: str = "", status_code: int = 200) -> Response:
     with current_services().db.reading() as session:
         run = BulkRun.find(session, run_id)
-        if ORDER_ACTIONS[run.action].undo is None:
+        if BULK_ACTIONS[run.action].undo is None:
             problem = "This cannot be undone"
         outcomes = [outcome for outcome in _outcomes(session, run, DONE) if outcome.order]
         digests = seen_digests(session, [outcome.order for outcome in outcomes if outcome.order])
         rows = [
-            UndoRow(order, digests[order.id].partition("-")[2] == row.seen_after.partition("-")[2])
+            UndoRow(order, is_same_state(digests[order.id], row.seen_after))
             for row, order in outcomes
             if order
         ]

@@ -14,6 +14,7 @@ from provider.core.orders.states import STAFF
 from provider.core.sandbox import find_script
 from provider.core.staff import Permission, list_views
 from provider.errors import Conflict
+from provider.maintenance.bulk_erasure import BULK_ACTIONS
 from provider.outbox import PARKED, Message
 from provider.services import Services, current_services
 from provider.web.console.accommodations import accommodation_context
@@ -45,6 +46,7 @@ BULK_CHOICES = (
     ("hold", "Put on hold"),
     ("release", "Release from hold"),
     ("revoke-links", "Revoke all links"),
+    ("erase", "Erase the candidates’ data"),
 )
 
 
@@ -70,7 +72,9 @@ def listing() -> str:
             args=request.args,
             action_count=_count_needing_action(session),
             max_displayed_count=MAX_DISPLAYED_COUNT,
-            bulk_choices=BULK_CHOICES,
+            bulk_choices=[
+                (name, title) for name, title in BULK_CHOICES if may(BULK_ACTIONS[name].permission)
+            ],
             max_bulk_orders=MAX_BULK_ORDERS,
         )
 

@@ -226,7 +226,7 @@ def test_bulk_resend_and_revoke_change_each_order(
     assert factories.invitation_url(services, ids[0]) != url
 
 
-@pytest.mark.parametrize("action", ["", "correct", "erase"])
+@pytest.mark.parametrize("action", ["", "correct", "unknown"])
 def test_bulk_action_that_is_not_offered_is_refused(
     client: FlaskClient, ids: list[str], console: ConsoleClient, action: str
 ) -> None:
