@@ -207,18 +207,26 @@ def _view_limit(account_ids: AccountIds) -> ColumnElement[bool]:
 
 
 def _bulk_row_limit(account_ids: AccountIds) -> ColumnElement[bool]:
-    return _is_own_order(_orders.public_id == BulkRow.order_public_id, account_ids)
+    return _is_own_bulk_row(BulkRow, account_ids)
 
 
 def _bulk_run_limit(account_ids: AccountIds) -> ColumnElement[bool]:
     """Limit runs to those with an order of the accounts."""
-    rows = BulkRow.__table__.c
-    own = select(rows.id).where(
-        rows.run_id == BulkRun.id,
-        rows.order_public_id == _orders.public_id,
-        _orders.account_id.in_(account_ids),
+    rows = BulkRow.__table__.alias().c
+    return exists(
+        select(rows.id).where(rows.run_id == BulkRun.id, _is_own_bulk_row(rows, account_ids))
     )
-    return exists(own)
+
+
+def _is_own_bulk_row(row: Any, account_ids: AccountIds) -> ColumnElement[bool]:
+    own_erased_order = select(_erased_orders.id).where(
+        _erased_orders.public_id == row.order_public_id,
+        _erased_orders.account_id.in_(account_ids),
+    )
+    return or_(
+        _is_own_order(_orders.public_id == row.order_public_id, account_ids),
+        exists(own_erased_order),
+    )
 
 
 SPECIAL_LIMITS: dict[Any, Callable[[AccountIds], ColumnElement[bool]]] = {

@@ -68,9 +68,9 @@ def acknowledge(alert_id: str) -> Response:
 @requires(Permission.MANAGE_DELIVERIES)
 def snooze(alert_id: str) -> Response:
     services = current_services()
-    until = snooze_end(request.form.get("until", ""), services.now())
     with services.db.writing() as session:
         alert = DeliveryAlert.find(session, alert_id)
+        until = snooze_end(request.form.get("until", ""), services.now())
         alert.snooze(until)
         after = {"cause": title_of(session, alert.cause), "snoozed_until": until.isoformat()}
         record_act(session, Action.ALERT_SNOOZED, f"alert:{alert_id}", after=after)

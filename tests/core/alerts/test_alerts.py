@@ -112,6 +112,26 @@ def test_failed_deliveries_of_one_cause_make_one_alert_and_one_email(
         assert "http://provider.test/console/alerts/" in body
 
 
+def test_alert_reaches_only_staff_who_see_the_account(
+    services: Services, smtp_server: SmtpServer
+) -> None:
+    cancelled_orders(services, 1)
+    park(services)
+    with services.db.writing() as session:
+        account_id = session.scalars(select(Account.id)).one()
+        for email, account_ids in (
+            ("all@provider.test", None),
+            ("own@provider.test", [account_id]),
+            ("other@provider.test", [account_id + 1]),
+        ):
+            password, now = "seven quiet lamps rowing", services.now()
+            Staff.create(session, email, password, "admin", now, account_ids=account_ids)
+    watch(services)
+    send(services)
+    recipients = {email["To"] for email in smtp_server.emails}
+    assert recipients == {ADMIN, "all@provider.test", "own@provider.test"}
+
+
 def test_alert_ends_with_an_email_once_the_deliveries_arrive(
     services: Services, smtp_server: SmtpServer
 ) -> None:

@@ -8,14 +8,20 @@ from html import unescape
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.routing import Rule
 
 from provider.core import audit
 from provider.core.accounts import Account, AccountToken
+from provider.core.alerts import DeliveryAlert
 from provider.core.audit import Action
+from provider.core.orders import Order
+from provider.core.orders.bulk_run import BulkRow, BulkRun
+from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS
+from provider.core.orders.seen_order import seen_digests
 from provider.core.staff import ROLE_PERMISSIONS, Permission, SavedView, Staff, complete_sign_in
-from provider.outbox import PARKED, Message
+from provider.maintenance.bulk_erasure import ERASE_IN_BULK
+from provider.outbox import DELIVERED, PARKED, Message
 from provider.outbox.pause import pause
 from provider.services import Services
 from tests import factories
@@ -45,6 +51,8 @@ class World:
     messages: list[str]
     token: int
     view: str
+    alert: str
+    run: str  # of a change of several orders
 
     def values(self, argument: str, kind: str = "assessment") -> str:
         """Return the value of an argument of a path."""
@@ -54,6 +62,10 @@ class World:
             "message_id": self.messages[0],
             "number": str(self.token),
             "view_id": self.view,
+            "alert_id": self.alert,
+            "run_id": self.run,
+            "template": "invitation",
+            "language": "en",
         }.get(argument, "nothing")
 
 
@@ -88,6 +100,10 @@ def create_world(
                 after={"name": name},
             )
         pause(session, f"account/{account_id}/callback", name, services.now(), services.now())
+        alert = DeliveryAlert(cause=f"{account_id}/callback/x.test", opened_at=services.now())
+        session.add(alert)
+        seen = [(orders["interview"], "")]
+        run = BulkRun.create(session, "hold", {"reason": name}, seen, owner.email, services.now())
         messages = session.scalars(
             select(Message).where(Message.queue.startswith(f"{account_id}/")).order_by(Message.id)
         ).all()
@@ -104,6 +120,8 @@ def create_world(
             [message.public_id for message in messages],
             token,
             view.public_id,
+            alert.public_id,
+            run.public_id,
         )
 
 
@@ -155,7 +173,8 @@ def kind_of(endpoint: str) -> str:
 
 
 def has_account(rule: Rule) -> bool:
-    return bool({"order_id", "account_id", "message_id", "view_id"} & rule.arguments)
+    arguments = {"order_id", "account_id", "message_id", "view_id", "alert_id", "run_id"}
+    return bool(arguments & rule.arguments)
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -297,6 +316,45 @@ def test_limited_staff_export_and_requeue_their_own_orders_only(
             for message in session.scalars(select(Message).where(Message.queue.endswith("email")))
         }
     assert states[str(other.account_id)] == PARKED != states[str(own.account_id)]
+
+
+@pytest.mark.parametrize("action", ["cancel", "erase"])
+def test_limited_staff_change_their_own_orders_only_in_bulk(
+    services: Services, client: FlaskClient, worlds: tuple[World, World], action: str
+) -> None:
+    own, other = worlds
+    console = ConsoleClient.signed_in(services, client, "admin", [own.account_id])
+    order_ids = own.orders["assessment"], own.orders["check"], other.orders["check"]
+    if action == "erase":
+        settle_everything(services)
+    with services.db.reading() as session:
+        orders = [Order.find(session, order_id) for order_id in order_ids]
+        digests = seen_digests(session, orders)
+        pairs = [f"{order.public_id}:{digests[order.id]}" for order in orders]
+    form = {"action": action, "orders": " ".join(pairs), "reason": "Asked", "confirmation": action}
+    response = console.submit("/console/orders/bulk/", **form)
+    assert response.status_code == 302
+    PERFORM_BULK_RUNS.run(services)
+    ERASE_IN_BULK.run(services)
+    text = unescape(console.get_text(response.headers["Location"]))
+    assert not any(word in text for word in SECRETS)
+    run_id = response.headers["Location"].rpartition("/")[2]
+    with services.db.reading() as session:
+        run = BulkRun.find(session, run_id)
+        rows = session.scalars(select(BulkRow).where(BulkRow.run_id == run.id)).all()
+        states = {row.order_public_id: (row.state, row.problem) for row in rows}
+        assert Order.find(session, order_ids[2]).status != "cancelled" or action == "erase"
+    assert states[order_ids[2]] == ("refused", "There is no such order")
+    assert states[order_ids[1]] == ("done", "")
+
+
+def settle_everything(services: Services) -> None:
+    """Cancel the checks, and deliver all messages, so that the orders can be erased."""
+    with services.db.writing() as session:
+        for order in session.scalars(select(Order).where(Order.kind == "check")):
+            order.cancel(session, "boss@provider.test", "Asked", services.now())
+        session.flush()
+        session.execute(update(Message).values(state=DELIVERED, settled_at=services.now()))
 
 
 def test_changed_limit_counts_for_the_next_request(

@@ -32,6 +32,7 @@ FIELDS = {
     "correct": {"email": "lakita.marrero@example.com"},
     "extend": {"days": "3"},
     "extra-time": {"amount": "25"},
+    "accommodation": {"decision": "grant", "time": "25"},
 }
 
 
