@@ -24,7 +24,7 @@ LIFETIME_SECONDS = 300
 
 @dataclass
 class Grant:
-    """What a code is good for, once."""
+    """The sign-in that a code stands for, once."""
 
     nonce: str
     code_challenge: str
@@ -32,7 +32,7 @@ class Grant:
 
 @dataclass
 class Misbehaviour:
-    """What an answer has instead of the right values; a claim that is None is left out."""
+    """Wrong values for an answer; a claim that is None is left out."""
 
     claims: dict[str, Any] = field(default_factory=dict)
     key: Any = None

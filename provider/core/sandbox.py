@@ -27,7 +27,7 @@ DECLINE_REASON = "Scripted outcome of the sandbox"
 
 @dataclass(frozen=True)
 class Script:
-    """What happens to an order; `step_delay` is the time from one step to the next.
+    """The steps of an order; `step_delay` is the time from one step to the next.
 
     A script without steps leaves the order as it is.
     """

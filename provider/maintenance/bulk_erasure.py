@@ -50,7 +50,7 @@ ERASE_ACTION = OrderAction(
     _read_confirmation,
     permission=Permission.MANAGE_ACCOUNTS,
 )
-# What one run can do.
+# The actions of bulk runs.
 BULK_ACTIONS: Mapping[str, OrderAction] = {**ORDER_ACTIONS, ERASE: ERASE_ACTION}
 
 

@@ -11,7 +11,7 @@ from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
 from provider.storage.database import Base
 
-# What an own text may name, and the variable of the e-mail's templates.
+# The names in an own text, and the variables of the e-mail's templates.
 PARAMETERS = {
     "name": "name",
     "company": "company",

@@ -147,7 +147,7 @@ class Order(OrderState, Base):
     reminder_lead_seconds: Mapped[int | None]
     # When the newest invitation bounced; None once another was sent, or it was delivered after all.
     bounced_at: Mapped[datetime | None]
-    # What the candidate chose, or their browser's when they first did something; empty until then.
+    # The candidate's choice, or the browser's language at the first act; empty until then.
     language: Mapped[str] = mapped_column(String(35), default="", server_default="")
 
     account: Mapped[Account] = relationship()

@@ -1,4 +1,4 @@
-"""Who of the staff looked at an order: one row for each person and day."""
+"""Visits of the staff to an order: one row for each person and day."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,7 @@
 """Detects that an order is not as a page showed it, and says what happened since.
 
 A page keeps the digest of each order that it shows. An act compares it under the order's lock, so
-that of two people who act on one order the first one wins and the second one is told.
+that of two people who act on one order the first one wins and the second one gets a message.
 """
 
 from collections.abc import Mapping, Sequence

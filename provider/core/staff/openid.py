@@ -19,7 +19,7 @@ EXTENSION_KEY = "openid_client"  # of the app: a function from the services to a
 
 @dataclass(frozen=True)
 class OpenIdRequest:
-    """What binds an answer to the request. `state` finds the challenge, the rest is derived.
+    """The values that bind an answer to the request. `state` finds the challenge.
 
     The nonce and the PKCE verifier come from the browser's cookie, so no table has them.
     """

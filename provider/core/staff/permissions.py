@@ -62,7 +62,7 @@ ROLE_PERMISSIONS: Mapping[str, frozenset[Permission]] = {
     },
     "viewer": _VIEWER,
 }
-# What a person who is limited to some accounts may not do: it concerns all accounts.
+# Permissions that concern all accounts: a person who is limited to some has none of them.
 INSTANCE_PERMISSIONS = frozenset(
     {
         Permission.CREATE_ACCOUNTS,

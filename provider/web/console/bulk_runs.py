@@ -26,7 +26,7 @@ STATES_IN_ORDER = (REFUSED, DONE)  # what was not done is shown first
 
 
 class Outcome(NamedTuple):
-    """What became of one order; `order` is None after it was erased."""
+    """The outcome for one order; `order` is None after it was erased."""
 
     row: BulkRow
     order: Order | None

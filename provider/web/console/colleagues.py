@@ -1,4 +1,4 @@
-"""Who of the staff looks at an order, and whether it has changed since a page was opened."""
+"""The staff who look at an order now, and the note that it has changed since a page was opened."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who looked at an order: one row for each person and day, and who is there now."""
+"""Visits of an order: one row for each person and day, and the colleagues of now."""
 
 import threading
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Who looked at an order, who has it open, and the note that it has changed."""
+"""Visits of an order, colleagues who have it open, and the note that it has changed."""
 
 import re
 from datetime import timedelta
