@@ -18,7 +18,7 @@ function formatMoment(moment, now) {
   const isThisYear = moment.getFullYear() === now.getFullYear();
   const day = { weekday: "long", day: "numeric", month: "long", ...(isThisYear ? {} : { year: "numeric" }) };
   const date = moment.toLocaleDateString(locale, day);
-  const time = moment.toLocaleTimeString(locale, { hour: "numeric", minute: "2-digit" });
+  const time = moment.toLocaleTimeString(locale, { timeStyle: "short" });
   return `${date}, ${time}`;
 }
 
