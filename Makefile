@@ -89,6 +89,7 @@ tools:
 	test -x /usr/bin/chromium-headless-shell || missing="chromium-headless-shell fonts-dejavu-core"; \
 	command -v redis-server valkey-server >/dev/null || { missing="$$missing redis-server"; enough=; }; \
 	test -x /usr/sbin/pgbouncer || { missing="$$missing pgbouncer"; enough=; }; \
+	test -x /usr/sbin/nginx || { missing="$$missing nginx-light"; enough=; }; \
 	test -n "$$missing" || exit 0; \
 	install="apt-get install -y --no-install-recommends"; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then sudo=; \
