@@ -16,6 +16,8 @@ from tests.bench.table import Figure
 
 RIVAL_TOKEN = "usual-token"
 POLLED_ORDERS = 100
+CALLBACK_URL = "https://groove-tech.workable.com/assessments"
+_race_numbers = count()
 
 
 @dataclass
@@ -93,6 +95,8 @@ class RateRace:
         if rival_folder:
             self._servers["usual"] = servers.start_fastapi(rival_folder)
         self._numbers = count(0, 1_000_000)
+        # Of the orders' keys: two races on one instance would place the same orders again.
+        self._name = f"race{next(_race_numbers)}"
 
     def __enter__(self) -> "RateRace":
         return self
@@ -104,8 +108,8 @@ class RateRace:
     def measure(self, rounds: int, seconds: float) -> RaceResult:
         """Measure one endpoint after the other."""
         pending_orders, completed_orders = (
-            self._place_orders("waiting"),
-            self._place_orders("finished", finished=True),
+            self._place_orders(f"{self._name}/waiting"),
+            self._place_orders(f"{self._name}/finished", finished=True),
         )
         # Warm up every server.
         self._race(
@@ -150,7 +154,7 @@ class RateRace:
         body = {
             "test_id": tests[0],
             "job_title": "Operations Manager",
-            "callback_url": f"https://groove-tech.workable.com/assessments/{COUNTER_PLACEHOLDER.decode()}",
+            "callback_url": f"{CALLBACK_URL}/{self._name}/{COUNTER_PLACEHOLDER.decode()}",
             "candidate": {
                 "first_name": "Lakita",
                 "last_name": "Marrero",
