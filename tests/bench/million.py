@@ -140,6 +140,8 @@ PAGES: dict[str, tuple[str, ...]] = {
     "account_creation.choose": ("/console/accounts/new?ats=workable",),
     "account_settings.detail": ("/console/accounts/{account}/settings",),
     "account_settings.product_choice": ("/console/accounts/{account}/products",),
+    "account_emails.listing": ("/console/accounts/{account}/emails/",),
+    "account_emails.detail": ("/console/accounts/{account}/emails/invitation/en",),
     "account_tokens.detail": ("/console/accounts/{account}/tokens",),
     "account_tokens.confirm_revocation": ("/console/accounts/{account}/tokens/1/revoke",),
     "usage.listing": ("/console/usage/", "/console/usage/?account={inactive_account}"),
