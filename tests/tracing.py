@@ -23,14 +23,19 @@ CORE = {
         "ats",
         "cli/test_account_check.py",
         "cli/test_rules.py",
+        "core/alerts",
         "core/kinds",
         "core/orders",
         "core/products",
+        "core/test_sandbox.py",
         "delivery",
         "outbox",
+        "web/candidate/test_before_start.py",
         "web/candidate/test_interview_question.py",
         "web/candidate/test_interview_uploads.py",
         "web/console/test_connections.py",
+        "web/console/test_openid.py",
+        "web/console/test_order_actions.py",
     )
 }
 
