@@ -17,6 +17,7 @@ from tests.conftest import LiveServer
 from tests.fake_ats import FakeAts
 from tests.fake_greenhouse import FakeGreenhouse
 from tests.wait_for import wait_for
+from tests.web.recording import wait_for_chunk
 
 LAKITA = {
     "first_name": "Lakita",
@@ -218,9 +219,10 @@ def take_interview(page: Page) -> None:
 
 
 def record(page: Page, time_left: str) -> None:
-    """Record for a second or two, stop, and expect the recording to be saved."""
+    """Record until the time left matches, stop, and expect the recording to be saved."""
     expect(page.locator("[data-recording-sign]")).to_be_visible()
     expect(page.locator("[data-time]")).to_have_text(re.compile(time_left))
+    wait_for_chunk(page)
     press(page, "Stop and save")
     expect(page.locator("[data-step=saved]")).to_be_visible()
     expect(page.locator("[data-saved]")).to_have_text("Saved")
