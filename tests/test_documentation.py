@@ -26,6 +26,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 README = (ROOT / "README.md").read_text("utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 DEPLOYMENT = (ROOT / "docs" / "deployment.md").read_text("utf-8")
 METRICS = (ROOT / "docs" / "metrics.md").read_text("utf-8")
 MAX_README_LINES = 150
@@ -150,6 +151,18 @@ def test_relative_links_of_document_lead_to_files(document: Path) -> None:
         if not link.startswith("#") and not (document.parent / link.partition("#")[0]).exists()
     ]
     assert missing == []
+
+
+def test_contributing_names_only_files_that_exist() -> None:
+    section = CONTRIBUTING.partition("## Where to change it")[2].partition("\n## ")[0]
+    examples = {"KIND": "assessment", "LANGUAGE": "de", "NAME": "workable"}
+    paths = re.findall(r"`(provider/[^`]+)`", section)
+    for placeholder, example in examples.items():
+        paths = [path.replace(placeholder, example) for path in paths]
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    for constant, path in re.findall(r"`([A-Z_]+)` in `(provider/[^`]+)`", section):
+        assert constant in (ROOT / path).read_text("utf-8"), constant
 
 
 def test_readme_layout_has_every_module_of_the_package() -> None:

@@ -40,7 +40,7 @@ def email() -> None:
 def preview(
     template: str, kind: str, account_name: str | None, language: str | None, as_html: bool
 ) -> None:
-    """Print a sample of an e-mail: invitation, reminder, completion, decline, expiry …"""
+    """Print a sample of an e-mail, for instance `invitation` or `reminder`."""
     require_template(template, kind)
     with open_services() as services:
         raw_email = _render(services, template, kind, account_name, language, PREVIEW_RECIPIENT)

@@ -23,7 +23,7 @@ from provider.core.orders.bulk_runner import (
     find_order,
     waiting_rows,
 )
-from provider.core.orders.seen_order import OrderChanged, require_as_seen
+from provider.core.orders.edit_conflict import OrderChanged, require_as_seen
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.core.staff import Permission
 from provider.errors import Invalid, ProviderError, Unavailable

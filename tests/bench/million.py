@@ -77,7 +77,7 @@ PAGES: dict[str, tuple[str, ...]] = {
         f"{ORDERS_PATH}?product={{old_product}}&account={{account}}&status=completed",
     ),
     "orders.detail": (f"{ORDERS_PATH}{{assessment}}", f"{ORDERS_PATH}{{done_check}}"),
-    "colleagues.current": (f"{ORDERS_PATH}{{assessment}}/colleagues",),
+    "presence.current": (f"{ORDERS_PATH}{{assessment}}/presence",),
     "order_actions.confirm": (
         f"{ORDERS_PATH}{{pending_assessment}}/cancel",
         f"{ORDERS_PATH}{{done_assessment}}/reopen",

@@ -12,7 +12,7 @@ from provider.config import Settings
 from provider.core.orders import Order
 from provider.core.orders.bulk_run import DONE, REFUSED, WAITING, BulkRow, BulkRun
 from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS
-from provider.core.orders.seen_order import seen_digest
+from provider.core.orders.edit_conflict import seen_digest
 from provider.core.staff import Staff
 from provider.maintenance.bulk_erasure import ERASE, ERASE_IN_BULK
 from provider.services import Services

@@ -15,7 +15,7 @@ from provider.errors import Invalid
 
 COMPLETION, DECLINE, EXPIRY = CANDIDATE_EMAILS = ("completion", "decline", "expiry")  # templates
 DEFAULT_CANDIDATE_EMAILS = [COMPLETION, DECLINE]
-DEFAULT_REMINDERS = [86_400]  # seconds before the deadline
+DEFAULT_REMINDER_LEADS_SECONDS = [86_400]  # before the deadline
 MAX_REMINDERS = 5
 MIN_REMINDER_LEAD, MAX_REMINDER_LEAD = timedelta(hours=1), timedelta(days=90)
 QUIET_FROM, QUIET_UNTIL = time(21), time(8)  # in the candidate's time zone
@@ -39,7 +39,7 @@ class EmailPolicy:
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Self:
         """Return the policy of an account with these options."""
-        leads = options.get("reminders", DEFAULT_REMINDERS)
+        leads = options.get("reminders", DEFAULT_REMINDER_LEADS_SECONDS)
         return cls(
             tuple(options.get("candidate_emails", DEFAULT_CANDIDATE_EMAILS)),
             tuple(sorted(leads, reverse=True)),

@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 from provider.config import parse_duration
 from provider.core.accounts.account import Account
 from provider.core.accounts.email_policy import (
+    CANDIDATE_EMAILS,
     read_candidate_emails,
     read_reminders,
     set_candidate_emails,
@@ -275,7 +276,7 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
         CommonSetting(
             "candidate_emails",
             "E-mails to candidates",
-            "which of completion, decline and expiry send an e-mail, comma-separated; or none",
+            f"some of {', '.join(CANDIDATE_EMAILS)}, comma-separated; or none",
             set_candidate_emails,
             read_candidate_emails,
             can_be_none=True,

@@ -67,9 +67,8 @@ def render_email(
         if decision:
             lines = decision.terms.lines(order)
             context |= {"decision": decision, "decision_lines": lines}
-        context["subject"] = subject = _render_subject(template, order, context)
-        subject = own_text.render_subject(context) if own_text else ""
-        context["subject"] = subject = subject or _render_subject(template, order, context)
+        own_subject = own_text.render_subject(context) if own_text else ""
+        context["subject"] = subject = own_subject or _render_subject(template, order, context)
         context["own_paragraphs"] = own_text.render_paragraphs(context) if own_text else []
         environment = template_environment(KINDS[order.kind].emails_folder)
         text, html = (

@@ -17,8 +17,8 @@ from provider.core import audit
 from provider.core.audit import Action, Fields
 from provider.core.orders import staff_acts
 from provider.core.orders.accommodation import Terms, decide
+from provider.core.orders.edit_conflict import require_as_seen
 from provider.core.orders.order import Order
-from provider.core.orders.seen_order import require_as_seen
 from provider.core.orders.states import CANCELLED, CONSENTED, FINAL_STATUSES, PENDING
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission

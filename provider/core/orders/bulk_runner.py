@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from provider.core.orders.actions import ORDER_ACTIONS, Act, perform_action, undo_action
 from provider.core.orders.bulk_run import DONE, REFUSED, WAITING, BulkRow, BulkRun
+from provider.core.orders.edit_conflict import OrderChanged, seen_digest
 from provider.core.orders.order import Order
-from provider.core.orders.seen_order import OrderChanged, seen_digest
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.core.staff import Permission, Staff
 from provider.errors import Conflict, NotFound, ProviderError, Unavailable

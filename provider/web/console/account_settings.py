@@ -26,7 +26,7 @@ from provider.web.console.account_forms import (
 )
 from provider.web.console.accounts import find_account
 from provider.web.console.authentication import current_staff, record_act, requires
-from provider.web.console.seen_content import content_digest
+from provider.web.console.form_digest import content_digest
 
 routes = Blueprint("account_settings", __name__, url_prefix="/accounts/<account_id>")
 routes.add_app_template_filter(readable_name, "setting_label")

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from provider.core.orders import Order
 from provider.core.orders.actions import find_refusal
 from provider.core.orders.bulk_run import MAX_BULK_ORDERS, BulkRun
-from provider.core.orders.seen_order import seen_digests
+from provider.core.orders.edit_conflict import seen_digests
 from provider.core.staff import Permission
 from provider.errors import Invalid
 from provider.maintenance.bulk_erasure import BULK_ACTIONS

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from provider.core.audit import Action
 from provider.core.orders import Order
 from provider.core.orders.bulk_run import DONE, REFUSED, BulkRow, BulkRun, list_runs
-from provider.core.orders.seen_order import is_same_state, seen_digests
+from provider.core.orders.edit_conflict import is_same_state, seen_digests
 from provider.core.staff import Permission
 from provider.errors import Conflict
 from provider.maintenance.bulk_erasure import BULK_ACTIONS

@@ -20,8 +20,8 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
-from provider.web.console.colleagues import presence_context, record_visit
-from provider.web.console.seen_content import content_digest
+from provider.web.console.form_digest import content_digest
+from provider.web.console.presence import presence_context, record_visit
 
 routes = Blueprint("checks", __name__, url_prefix="/checks/<order_id>")
 

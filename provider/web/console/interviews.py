@@ -15,8 +15,8 @@ from provider.errors import Conflict, Invalid
 from provider.services import current_services
 from provider.web.console import authentication
 from provider.web.console.authentication import requires
-from provider.web.console.colleagues import presence_context, record_visit
-from provider.web.console.seen_content import content_digest
+from provider.web.console.form_digest import content_digest
+from provider.web.console.presence import presence_context, record_visit
 from provider.web.range_responses import safe_mimetype, serve_media
 from provider.web.report.interview_media import find_media_file
 

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from provider import maintenance
 from provider.core.orders import Order, normalise_email, orders_of_person
-from provider.core.orders.seen_order import (
+from provider.core.orders.edit_conflict import (
     ChangeSince,
     OrderChanged,
     require_as_seen,

@@ -19,7 +19,6 @@ from provider.outbox import PARKED, Message
 from provider.services import Services, current_services
 from provider.web.console.accommodations import accommodation_context
 from provider.web.console.authentication import MAX_DISPLAYED_COUNT, may, requires
-from provider.web.console.colleagues import presence_context, record_visit
 from provider.web.console.order_list import (
     MAX_QUERY_LENGTH,
     current_scores,
@@ -28,6 +27,7 @@ from provider.web.console.order_list import (
     read_filter,
 )
 from provider.web.console.pagination import Page, is_plausible_id
+from provider.web.console.presence import presence_context, record_visit
 from provider.web.console.saved_views import list_url, load_staff
 from provider.web.console.timeline import build_timeline
 

@@ -23,7 +23,7 @@ from provider.core.orders.bulk_runner import (
     UNEXPECTED_PROBLEM,
     perform_next,
 )
-from provider.core.orders.seen_order import seen_digests
+from provider.core.orders.edit_conflict import seen_digests
 from provider.core.scheduled import run_if_due
 from provider.core.staff import Staff
 from provider.errors import Conflict

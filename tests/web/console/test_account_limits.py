@@ -18,7 +18,7 @@ from provider.core.audit import Action
 from provider.core.orders import Order
 from provider.core.orders.bulk_run import BulkRow, BulkRun
 from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS
-from provider.core.orders.seen_order import seen_digests
+from provider.core.orders.edit_conflict import seen_digests
 from provider.core.staff import ROLE_PERMISSIONS, Permission, SavedView, Staff, complete_sign_in
 from provider.maintenance.bulk_erasure import ERASE_IN_BULK
 from provider.outbox import DELIVERED, PARKED, Message

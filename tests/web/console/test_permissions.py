@@ -58,7 +58,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("people.perform", "POST"): Permission.MANAGE_STAFF,
     ("orders.listing", "GET"): Permission.VIEW_ORDERS,
     ("orders.detail", "GET"): Permission.VIEW_ORDERS,
-    ("colleagues.current", "GET"): Permission.VIEW_ORDERS,
+    ("presence.current", "GET"): Permission.VIEW_ORDERS,
     ("order_export.download", "POST"): Permission.VIEW_ORDERS,
     ("saved_views.listing", "GET"): Permission.VIEW_ORDERS,
     ("saved_views.create", "POST"): Permission.VIEW_ORDERS,

@@ -7,13 +7,13 @@ from sqlalchemy.orm import Session
 from structlog import get_logger
 
 from provider.core.orders import Order, OrderVisit
-from provider.core.orders.seen_order import changes_since, is_as_seen, seen_digest
+from provider.core.orders.edit_conflict import changes_since, is_as_seen, seen_digest
 from provider.core.staff import Permission
 from provider.errors import Unavailable
 from provider.services import current_services
 from provider.web.console.authentication import current_staff, requires
 
-routes = Blueprint("colleagues", __name__, url_prefix="/orders/<order_id>/colleagues")
+routes = Blueprint("presence", __name__, url_prefix="/orders/<order_id>/presence")
 
 log = get_logger()
 
@@ -27,7 +27,7 @@ def current(order_id: str) -> str:
         order = Order.find(session, order_id)
         seen = request.args.get("seen", "")
         presence = presence_context(session, order, seen)
-        return render_template("console/_colleagues.html", order=order, presence=presence)
+        return render_template("console/_presence.html", order=order, presence=presence)
 
 
 def record_visit(order_id: str) -> None:
@@ -47,7 +47,7 @@ def record_visit(order_id: str) -> None:
 
 
 def presence_context(session: Session, order: Order, seen: str = "") -> dict[str, Any]:
-    """Return what `_colleagues.html` shows; without `seen` the page is opened now."""
+    """Return what `_presence.html` shows; without `seen` the page is opened now."""
     now = current_services().now()
     seen = seen or seen_digest(session, order)
     visits = OrderVisit.list_present(session, order, current_staff().email, now)
