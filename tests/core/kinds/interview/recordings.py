@@ -1,6 +1,7 @@
 """Recordings as browsers write them: without a length and an index."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from functools import cache
 from io import BytesIO
@@ -50,7 +51,11 @@ def recorded(
     `rotation` is the angle in degrees by which a phone marks it as turned.
     """
     path = folder / f"recorded.{recorder}"
-    path.write_bytes(_recording(recorder, seconds, picture, sound, rotation, width))
+    # SVT-AV1 gives its caller's thread the highest real-time priority, if root calls it. The thread
+    # ends here: otherwise all later tests and their browsers would keep other processes waiting.
+    with ThreadPoolExecutor(1) as pool:
+        encoded = pool.submit(_recording, recorder, seconds, picture, sound, rotation, width)
+        path.write_bytes(encoded.result())
     return path
 
 

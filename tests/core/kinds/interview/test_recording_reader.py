@@ -1,5 +1,6 @@
 """Playable copies and posters. The recordings are generated like those of a browser."""
 
+import os
 from pathlib import Path
 
 import av
@@ -256,3 +257,8 @@ def test_time_that_leaps_forward_by_hours_is_mended(tmp_path: Path) -> None:
     shift_clusters(source, 4_000_000)
     result, _, _ = read(source)
     assert result["seconds"] == pytest.approx(7, abs=0.3)
+
+
+def test_recorded_av1_leaves_the_priority_of_the_process(tmp_path: Path) -> None:
+    recorded(tmp_path, "webm-av1", seconds=1)
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
