@@ -3,9 +3,9 @@
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from provider.delivery.channels import Channel, PreparedDelivery, build_channels
 from provider.delivery.channels.base import DATABASE_ERRORS
 from provider.delivery.circuit_breaker import add_jitter
 from provider.delivery.policy import DeliveryPolicy, PolicyCycle
+from provider.delivery.send_threads import SendThreads
 from provider.metrics import MetricsRecorder
 from provider.outbox import AttemptResult, Claim, Outcome, QueueName
 from provider.services import Services
@@ -45,7 +46,7 @@ class Dispatcher:
         self.services = services
         self._channels = channels or build_channels(services)
         self._policy = DeliveryPolicy(self._channels, max_concurrent_sends)
-        self._send_pool = ThreadPoolExecutor(max_concurrent_sends, thread_name_prefix="send")
+        self._send_threads = SendThreads(max_concurrent_sends)
         self._condition = threading.Condition()
         # Queues to examine, in the order of their signals.
         self._signalled_queues: dict[str, None] = {}
@@ -162,7 +163,7 @@ class Dispatcher:
             self._condition.notify_all()
         if loop_thread:
             loop_thread.join()
-        self._send_pool.shutdown(wait=True)
+        self._send_threads.stop()
         try:
             self.run_once()
         except Exception:
@@ -247,7 +248,7 @@ class Dispatcher:
         return deliveries
 
     def _submit(self, delivery: Delivery) -> None:
-        self._send_pool.submit(self._send, delivery)
+        self._send_threads.submit(partial(self._send, delivery))
 
     def _send(self, delivery: Delivery) -> None:
         """Make one attempt; any exception becomes an outcome."""

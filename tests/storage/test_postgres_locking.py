@@ -138,7 +138,7 @@ def test_refused_email_is_settled_after_an_act_that_locks_the_order(
     dispatcher = Dispatcher(replace(services, settings=settings))
     dispatcher.wake([f"{account}/email"])
     assert dispatcher.run_once() == 1
-    dispatcher._send_pool.shutdown(wait=True)
+    dispatcher._send_threads.stop()
     with services.db.writing() as session:
         Order.find(session, order, lock=True)
         settled = second_thread.submit(dispatcher.run_once)

@@ -228,7 +228,7 @@ def test_bounce_is_recorded_once_after_a_crash(
     killed = Dispatcher(services)
     killed.wake([f"{account}/email"])
     assert killed.run_once() == 1
-    killed._send_pool.shutdown(wait=True)  # the mail server has answered, and nothing is settled
+    killed._send_threads.stop()  # the mail server has answered, and nothing is settled
     assert bounces(services, order) == []
     clock.advance(timedelta(minutes=2))
     other = Dispatcher(services)
