@@ -439,6 +439,43 @@ def test_command_is_in_the_audit_log(
         assert text not in stored
 
 
+def test_entries_of_order_commands_have_the_changed_fields(
+    run: Run, services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = World(run, services, clock, monkeypatch).order()
+    with services.db.reading() as session:
+        expires_at = Order.find(session, order_id).expires_at
+    why = ("--reason", "An example")
+    for name, *options in (
+        ("correct", "--last-name", "Marrero-Diaz"),
+        ("extend", "--days", "3"),
+        ("extra-time", "--minutes", "5"),
+        ("revoke-links", *why),
+        ("hold", *why),
+        ("release", *why),
+        ("cancel", *why),
+        ("reopen", *why),
+    ):
+        run("order", name, order_id, *options)
+    entries = parse_json(run("audit", "--subject", f"order:{order_id}", "--json"))
+    assert [(entry["before"], entry["after"]) for entry in entries] == [
+        (None, {"fields": ["last_name"]}),
+        (
+            {"expires_at": expires_at.isoformat()},
+            {"expires_at": (expires_at + timedelta(days=3)).isoformat()},
+        ),
+        ({"extra_time_seconds": 0}, {"extra_time_seconds": 300}),
+        (None, {"links": 1}),
+        (None, None),
+        (None, None),
+        ({"status": "pending"}, {"status": "cancelled"}),
+        ({"status": "cancelled"}, {"status": "pending"}),
+    ]
+    shown = parse_json(run("order", "show", order_id, "--json"))
+    by_commands = [event for event in shown["events"] if event["actor"] == "command"]
+    assert len(by_commands) == len(entries)
+
+
 def test_copy_entry_has_no_password_of_the_source(
     run: Run, services: Services, postgres_url: str
 ) -> None:
