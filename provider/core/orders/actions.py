@@ -1,7 +1,8 @@
-"""The staff's actions on an order, for one order and for several.
+"""The staff's actions on an order: for one order, for several, and for the commands.
 
 Each action has a guard, a function that performs it, and a function that reads its form. A page
-shows the guard's refusal before anybody asks for the action.
+shows the guard's refusal before anybody asks for the action. A command has no page, and prints what
+the function itself refuses.
 """
 
 import re
@@ -40,6 +41,7 @@ Changes = tuple[Fields, Fields]
 class Act:
     """The circumstances of one action: the transaction, the order, the actor and the time.
 
+    The timeline names the `actor`, and the audit log, too, unless it has its own `audit_actor`.
     `bulk_run` is the public id of the run that it is part of, for the audit log.
     """
 
@@ -49,6 +51,7 @@ class Act:
     actor: str
     now: datetime
     bulk_run: str = ""
+    audit_actor: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,14 @@ def perform_action(
     """
     require_as_seen(act.session, act.order, seen)
     action.guard(act.session, act.order, act.now)
+    return perform_unseen(act, action, values)
+
+
+def perform_unseen(act: Act, action: OrderAction, values: Mapping[str, Any]) -> Changes:
+    """Perform an action on a locked order that no page has shown, with its entry in the audit log.
+
+    Raises what the action raises. Returns the fields before and after.
+    """
     before, after = action.perform(act, **values) or ({}, {})
     _record(act, action.audit_action, before, after)
     return before, after
@@ -110,7 +121,8 @@ def _record(act: Act, action: Action, before: Fields, after: Fields) -> None:
     if act.bulk_run:
         after = {**after, "bulk": act.bulk_run}
     subject = f"order:{act.order.public_id}"
-    audit.record(act.session, act.actor, action, subject, now=act.now, before=before, after=after)
+    actor = act.audit_actor or act.actor
+    audit.record(act.session, actor, action, subject, now=act.now, before=before, after=after)
 
 
 def find_refusal(session: Session, order: Order, action: OrderAction, now: datetime) -> str:
@@ -239,8 +251,9 @@ def _retake(act: Act, reason: str) -> Changes:
     return before, _status(act.order)
 
 
-def _revoke_links(act: Act, reason: str) -> None:
-    act.order.revoke_links(act.session, act.secret_box, act.actor, reason, act.now)
+def _revoke_links(act: Act, reason: str) -> Changes:
+    count = act.order.revoke_links(act.session, act.secret_box, act.actor, reason, act.now)
+    return {}, {"links": count}
 
 
 def _resend(act: Act) -> None:
