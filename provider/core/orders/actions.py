@@ -7,7 +7,7 @@ the function itself refuses.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from provider.core.orders.edit_conflict import require_as_seen
 from provider.core.orders.order import Order
 from provider.core.orders.states import CANCELLED, CONSENTED, FINAL_STATUSES, PENDING
 from provider.core.products.schema_fields import clean_text
+from provider.core.scheduled import WorkContext
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.storage.secrets import SecretBox
@@ -67,20 +68,46 @@ class Undo:
 
 
 @dataclass(frozen=True)
-class OrderAction:
-    """An action on one order.
+class AnyAction:
+    """What both kinds of actions on one order have, for the pages that offer them.
 
-    `guard` raises Conflict for an order that does not allow it. `read_form` returns the keyword
-    arguments of `perform`, and raises Invalid. `perform` returns the fields that changed, before
-    and after, for the audit log.
+    `guard` raises Conflict for an order that does not allow it. `read_form` returns the arguments
+    of the action, and raises Invalid.
     """
 
     audit_action: Action
     guard: Guard
-    perform: Callable[..., Changes | None]
     read_form: Callable[[Form], dict[str, Any]]
+    permission: Permission = field(default=Permission.MANAGE_ORDERS, kw_only=True)
+
+    @property
+    def can_undo(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class OrderAction(AnyAction):
+    """An action in a transaction of its caller, who has locked the order.
+
+    `perform` returns the fields that changed, before and after, for the audit log.
+    """
+
+    perform: Callable[..., Changes | None]
     undo: Undo | None = None
-    permission: Permission = Permission.MANAGE_ORDERS
+
+    @property
+    def can_undo(self) -> bool:
+        return self.undo is not None
+
+
+@dataclass(frozen=True)
+class SeparateAction(AnyAction):
+    """An action that opens its own transactions, and writes its own entry in the audit log.
+
+    `perform` gets the public id of the order and the actor. A scheduled work calls it.
+    """
+
+    perform: Callable[[WorkContext, str, str], object]
 
 
 def perform_action(
@@ -125,7 +152,7 @@ def _record(act: Act, action: Action, before: Fields, after: Fields) -> None:
     audit.record(act.session, actor, action, subject, now=act.now, before=before, after=after)
 
 
-def find_refusal(session: Session, order: Order, action: OrderAction, now: datetime) -> str:
+def find_refusal(session: Session, order: Order, action: AnyAction, now: datetime) -> str:
     """Return why an order does not allow an action; empty if it does."""
     try:
         action.guard(session, order, now)
@@ -368,58 +395,58 @@ ORDER_ACTIONS: Mapping[str, OrderAction] = {
     "cancel": OrderAction(
         Action.ORDER_CANCELLED,
         _require_cancellable,
-        _cancel,
         _read_reason,
+        _cancel,
         Undo(Action.ORDER_REOPENED, _undo_cancel),
     ),
     "reopen": OrderAction(
         Action.ORDER_REOPENED,
         _require_ended,
-        _reopen,
         _read_reason,
+        _reopen,
         Undo(Action.ORDER_CANCELLED, _undo_reopen),
     ),
-    "retake": OrderAction(Action.ORDER_RETAKEN, _require_retakable, _retake, _read_reason),
-    "revoke-links": OrderAction(Action.ORDER_LINKS_REVOKED, _allow, _revoke_links, _read_reason),
+    "retake": OrderAction(Action.ORDER_RETAKEN, _require_retakable, _read_reason, _retake),
+    "revoke-links": OrderAction(Action.ORDER_LINKS_REVOKED, _allow, _read_reason, _revoke_links),
     "resend": OrderAction(
-        Action.ORDER_INVITATION_RESENT, staff_acts.require_resendable, _resend, _read_nothing
+        Action.ORDER_INVITATION_RESENT, staff_acts.require_resendable, _read_nothing, _resend
     ),
     "correct": OrderAction(
-        Action.ORDER_CANDIDATE_CORRECTED, _require_not_started, _correct, _read_recipient
+        Action.ORDER_CANDIDATE_CORRECTED, _require_not_started, _read_recipient, _correct
     ),
     "extend": OrderAction(
         Action.ORDER_EXTENDED,
         _require_not_started,
-        _extend,
         _read_extension,
+        _extend,
         Undo(Action.ORDER_EXTENDED, _undo_extend),
     ),
     "extra-time": OrderAction(
         Action.ORDER_EXTRA_TIME_GIVEN,
         _require_extra_time_possible,
-        _give_extra_time,
         _read_extra_time,
+        _give_extra_time,
         Undo(Action.ORDER_EXTRA_TIME_GIVEN, _undo_extra_time),
     ),
     "accommodation": OrderAction(
-        Action.ORDER_ACCOMMODATION_DECIDED, _require_not_started, _decide, _read_decision
+        Action.ORDER_ACCOMMODATION_DECIDED, _require_not_started, _read_decision, _decide
     ),
     "end-attempt": OrderAction(
-        Action.ORDER_ATTEMPT_ENDED, _require_attempt, _end_attempt, _read_reason
+        Action.ORDER_ATTEMPT_ENDED, _require_attempt, _read_reason, _end_attempt
     ),
     "redeliver": OrderAction(
         Action.DELIVERY_SENT_AGAIN,
         _require_failed_delivery,
-        _redeliver,
         _read_nothing,
+        _redeliver,
         permission=Permission.MANAGE_DELIVERIES,
     ),
     "hold": OrderAction(
         Action.ORDER_HELD,
         _require_not_held,
-        _hold,
         _read_reason,
+        _hold,
         Undo(Action.ORDER_RELEASED, _undo_hold),
     ),
-    "release": OrderAction(Action.ORDER_RELEASED, _require_held, _release, _read_reason),
+    "release": OrderAction(Action.ORDER_RELEASED, _require_held, _read_reason, _release),
 }
