@@ -16,7 +16,8 @@ from provider.cli.common import (
 )
 from provider.core.labels import format_duration
 from provider.core.orders import Order, staff_acts
-from provider.core.orders.actions import ORDER_ACTIONS, Act, perform_unseen
+from provider.core.orders.actions import ORDER_ACTIONS
+from provider.core.orders.order_action import Act, perform_unseen
 
 ACTOR = "command"  # the actor in an order's timeline
 

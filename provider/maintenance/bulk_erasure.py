@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.audit import Action
 from provider.core.orders import ErasedOrder
-from provider.core.orders.actions import ORDER_ACTIONS, AnyAction, Form, SeparateAction
+from provider.core.orders.actions import ORDER_ACTIONS
 from provider.core.orders.bulk_run import DONE, REFUSED, BulkRow
 from provider.core.orders.bulk_runner import (
     LEASE,
@@ -24,6 +24,7 @@ from provider.core.orders.bulk_runner import (
     waiting_rows,
 )
 from provider.core.orders.edit_conflict import OrderChanged, require_as_seen
+from provider.core.orders.order_action import AnyAction, Form, SeparateAction
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.core.staff import Permission
 from provider.errors import Invalid, ProviderError, Unavailable
