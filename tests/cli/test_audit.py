@@ -34,6 +34,7 @@ from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.maintenance.test_prune_media import store_recording, store_unreferenced_file
 from tests.second_step import set_up_second_step
+from tests.web.console.test_alerts import open_alert
 
 USER = f"command:{pwd.getpwuid(os.getuid()).pw_name}"
 # Commands that change nothing, or nothing that the audit log of this instance should have.
@@ -43,6 +44,7 @@ EXEMPT = {
     "account list": "reads only",
     "account offboarding": "reads only",
     "account show": "reads only",
+    "alert list": "reads only",
     "audit": "reads only",
     "config": "reads only",
     "delivery list": "reads only",
@@ -291,6 +293,14 @@ def delivery_retry(world: World) -> None:
     world.run("delivery", "retry", "--all")
 
 
+def alert_acknowledge(world: World) -> None:
+    world.run("alert", "acknowledge", open_alert(world.services))
+
+
+def alert_snooze(world: World) -> None:
+    world.run("alert", "snooze", open_alert(world.services), "8h")
+
+
 def backup(world: World) -> None:
     world.run("backup", str(world.folder / "backup"))
 
@@ -404,6 +414,8 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
         delivery_retry,
         [Action.ORDER_CANCELLED, *[Action.DELIVERY_SENT_AGAIN] * 2],
     ),
+    "alert acknowledge": (alert_acknowledge, [Action.ALERT_ACKNOWLEDGED]),
+    "alert snooze": (alert_snooze, [Action.ALERT_SNOOZED]),
     "backup": (backup, [Action.INSTANCE_BACKED_UP]),
     "restore": (restore, [Action.INSTANCE_RESTORED]),
     "copy-instance": (copy_instance, [Action.INSTANCE_COPIED]),
