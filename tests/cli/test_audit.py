@@ -245,6 +245,14 @@ def order_extra_time(world: World) -> None:
     world.run("order", "extra-time", world.order(), "--percent", "25")
 
 
+def order_accommodation(world: World) -> None:
+    order_id = world.order()
+    world.run("order", "accommodation", order_id)  # reads only
+    words = ("--grant", "--percent", "25", "--note", "As Lakita Marrero asked by telephone")
+    world.run("order", "accommodation", order_id, *words)
+    world.run("order", "accommodation", order_id, "--refuse", "--note", "Not for Marrero")
+
+
 def order_end_attempt(world: World) -> None:
     order_id = world.order()
     with world.services.db.writing() as session:
@@ -403,6 +411,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order correct": (order_correct, [Action.ORDER_CANDIDATE_CORRECTED]),
     "order extend": (order_extend, [Action.ORDER_EXTENDED]),
     "order extra-time": (order_extra_time, [Action.ORDER_EXTRA_TIME_GIVEN]),
+    "order accommodation": (order_accommodation, [Action.ORDER_ACCOMMODATION_DECIDED] * 2),
     "order end-attempt": (order_end_attempt, [Action.ORDER_ATTEMPT_ENDED]),
     "order retake": (order_retake, [Action.ORDER_RETAKEN]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
