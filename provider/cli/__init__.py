@@ -72,3 +72,6 @@ main.add_lazy_commands(
 main.add_lazy_commands(
     "provider.cli.deliveries", delivery="Deliveries: callbacks, e-mails and video processing."
 )
+main.add_lazy_commands(
+    "provider.cli.alerts", alert="Alerts: accounts and destinations whose deliveries fail."
+)

@@ -1,26 +1,23 @@
-"""The commands of `provider order` that change an order, each recorded in the audit log."""
+"""The commands of `provider order` that change an order, as the table of actions says."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import click
-from sqlalchemy.orm import Session
 
 from provider.cli import erasure
 from provider.cli.common import (
+    command_actor,
     format_cell,
     json_option,
     open_services,
     print_json,
-    record_command,
 )
-from provider.core.audit import Action
 from provider.core.labels import format_duration
 from provider.core.orders import Order, staff_acts
-from provider.services import Services
+from provider.core.orders.actions import ORDER_ACTIONS
+from provider.core.orders.order_action import Act, perform_unseen
 
 ACTOR = "command"  # the actor in an order's timeline
 
@@ -30,42 +27,19 @@ reason_option = click.option(
 )
 
 
-@dataclass(frozen=True)
-class Change:
-    """An open transaction on one order. `details` go into the audit log beside the columns."""
-
-    services: Services
-    session: Session
-    order: Order
-    now: datetime
-    details: dict[str, Any] = field(default_factory=dict)
-
-
 @contextmanager
-def changing(order_id: str, action: Action, *columns: str) -> Iterator[Change]:
-    """Lock an order, and record the action with the values of `columns` before and after it."""
+def acting(order_id: str) -> Iterator[Act]:
+    """Lock an order for an act of this command, and commit at the end."""
     with open_services() as services, services.db.writing() as session:
         order = Order.find(session, order_id, lock=True)
-        change = Change(services, session, order, services.now())
-        before = _column_values(order, columns)
-        yield change
-        after = _column_values(order, columns) | change.details
-        record_command(
-            session,
-            change.now,
-            action,
-            f"order:{order_id}",
-            before=before or None,
-            after=after or None,
-        )
+        now = services.now()
+        yield Act(session, services.secret_box, order, ACTOR, now, audit_actor=command_actor())
 
 
-def _column_values(order: Order, columns: tuple[str, ...]) -> dict[str, Any]:
-    values = {name: getattr(order, name) for name in columns}
-    return {
-        name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in values.items()
-    }
+def perform(order_id: str, name: str, **values: Any) -> None:
+    """Perform an action of the table on an order."""
+    with acting(order_id) as act:
+        perform_unseen(act, ORDER_ACTIONS[name], values)
 
 
 @click.command()
@@ -73,8 +47,7 @@ def _column_values(order: Order, columns: tuple[str, ...]) -> dict[str, Any]:
 @reason_option
 def cancel(order_id: str, reason: str) -> None:
     """Cancel an order: the candidate can no longer act, and the ATS gets the status."""
-    with changing(order_id, Action.ORDER_CANCELLED, "status") as change:
-        change.order.cancel(change.session, ACTOR, reason, change.now)
+    perform(order_id, "cancel", reason=reason)
     click.echo("Cancelled; `provider order reopen` undoes it.")
 
 
@@ -83,8 +56,7 @@ def cancel(order_id: str, reason: str) -> None:
 @reason_option
 def reopen(order_id: str, reason: str) -> None:
     """Reopen an order: the candidate is invited again, and the ATS gets the status."""
-    with changing(order_id, Action.ORDER_REOPENED, "status") as change:
-        change.order.reopen(change.session, change.services.secret_box, ACTOR, reason, change.now)
+    perform(order_id, "reopen", reason=reason)
     click.echo("Reopened; the candidate is invited again.")
 
 
@@ -92,10 +64,7 @@ def reopen(order_id: str, reason: str) -> None:
 @id_argument
 def resend(order_id: str) -> None:
     """Send the invitation again; the candidate must not have started."""
-    with changing(order_id, Action.ORDER_INVITATION_RESENT) as change:
-        staff_acts.resend_invitation(
-            change.session, change.services.secret_box, change.order, ACTOR, change.now
-        )
+    perform(order_id, "resend")
     click.echo("The invitation is sent again.")
 
 
@@ -108,16 +77,14 @@ def correct(
     order_id: str, email: str | None, first_name: str | None, last_name: str | None
 ) -> None:
     """Correct the candidate's address or name, and invite by a new link."""
-    with changing(order_id, Action.ORDER_CANDIDATE_CORRECTED) as change:
-        candidate = change.order.candidate
+    with acting(order_id) as act:
+        candidate = act.order.candidate
         recipient = staff_acts.Recipient.parse(
             candidate.email if email is None else email,
             candidate.first_name if first_name is None else first_name,
             candidate.last_name if last_name is None else last_name,
         )
-        change.details["fields"] = staff_acts.correct_candidate(
-            change.session, change.services.secret_box, change.order, recipient, ACTOR, change.now
-        )
+        perform_unseen(act, ORDER_ACTIONS["correct"], {"recipient": recipient})
     click.echo("Corrected; the candidate is invited by a new link.")
 
 
@@ -130,9 +97,9 @@ def correct(
 @json_option
 def extend(order_id: str, days: int, notify: bool, as_json: bool) -> None:
     """Give the candidate more days to start; an order that has ended is reopened instead."""
-    with changing(order_id, Action.ORDER_EXTENDED, "expires_at") as change:
-        staff_acts.extend(change.session, change.order, days, ACTOR, change.now, notify=notify)
-    expires_at = change.order.expires_at
+    with acting(order_id) as act:
+        perform_unseen(act, ORDER_ACTIONS["extend"], {"days": days, "notify": notify})
+        expires_at = act.order.expires_at
     if as_json:
         print_json({"id": order_id, "expires_at": expires_at, "notified": notify})
         return
@@ -148,11 +115,10 @@ def extra_time(order_id: str, percent: int | None, minutes: int | None, as_json:
     """Set the candidate's extra time for a test or an interview, also while it runs."""
     if (percent is None) == (minutes is None):
         raise click.UsageError("Give --percent or --minutes")
-    with changing(order_id, Action.ORDER_EXTRA_TIME_GIVEN, "extra_time_seconds") as change:
-        order = staff_acts.require_extra_time_possible(change.order, change.now)
-        seconds = minutes * 60 if minutes else staff_acts.percent_of_time(order, percent or 0)
-        staff_acts.give_extra_time(change.session, order, seconds, ACTOR, change.now)
-        total_seconds = order.duration_seconds
+    values = {"minutes": minutes} if minutes else {"percent": percent}
+    with acting(order_id) as act:
+        perform_unseen(act, ORDER_ACTIONS["extra-time"], values)
+        seconds, total_seconds = act.order.extra_time_seconds, act.order.duration_seconds
     if as_json:
         print_json({"id": order_id, "extra_time_seconds": seconds, "total_seconds": total_seconds})
         return
@@ -167,10 +133,7 @@ def end_attempt(order_id: str, reason: str) -> None:
 
     A test is scored and completed. The answers of an interview can then be rated.
     """
-    with changing(order_id, Action.ORDER_ATTEMPT_ENDED, "status", "progress") as change:
-        staff_acts.end_attempt(
-            change.session, change.services.secret_box, change.order, ACTOR, reason, change.now
-        )
+    perform(order_id, "end-attempt", reason=reason)
     click.echo("The attempt is ended with the answers so far.")
 
 
@@ -179,8 +142,7 @@ def end_attempt(order_id: str, reason: str) -> None:
 @reason_option
 def retake(order_id: str, reason: str) -> None:
     """Let a candidate take a completed test again, without answers; the first result is kept."""
-    with changing(order_id, Action.ORDER_RETAKEN, "status") as change:
-        change.order.retake(change.session, change.services.secret_box, ACTOR, reason, change.now)
+    perform(order_id, "retake", reason=reason)
     click.echo("The candidate is invited to take the test again.")
 
 
@@ -189,14 +151,11 @@ def retake(order_id: str, reason: str) -> None:
 @reason_option
 def revoke_links(order_id: str, reason: str) -> None:
     """Make every link of an order useless: invitation, report, PDF and shared links."""
-    with changing(order_id, Action.ORDER_LINKS_REVOKED) as change:
-        count = change.order.revoke_links(
-            change.session, change.services.secret_box, ACTOR, reason, change.now
-        )
-        change.details["links"] = count
+    with acting(order_id) as act:
+        _, after = perform_unseen(act, ORDER_ACTIONS["revoke-links"], {"reason": reason})
     click.echo(
-        f"Revoked {count} links. `provider order link` shows the candidate's new one; the ATS gets "
-        "the others when it asks."
+        f"Revoked {after['links']} links. `provider order link` shows the candidate's new one; the "
+        "ATS gets the others when it asks."
     )
 
 
@@ -205,8 +164,7 @@ def revoke_links(order_id: str, reason: str) -> None:
 @reason_option
 def hold(order_id: str, reason: str) -> None:
     """Put an order on hold: nobody and no schedule erases it, until it is released."""
-    with changing(order_id, Action.ORDER_HELD) as change:
-        change.order.hold(change.session, ACTOR, reason, change.now)
+    perform(order_id, "hold", reason=reason)
     click.echo("On hold; `provider order release` ends that.")
 
 
@@ -215,8 +173,7 @@ def hold(order_id: str, reason: str) -> None:
 @reason_option
 def release(order_id: str, reason: str) -> None:
     """Release an order from hold: it may be erased again."""
-    with changing(order_id, Action.ORDER_RELEASED) as change:
-        change.order.release(change.session, ACTOR, reason, change.now)
+    perform(order_id, "release", reason=reason)
     click.echo("Released; the order may be erased.")
 
 

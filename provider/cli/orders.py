@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from provider import outbox
-from provider.cli import deliveries, order_acts
+from provider.cli import accommodations, deliveries, order_acts
 from provider.cli.common import (
     json_option,
     open_services,
@@ -139,7 +139,7 @@ def link(order_id: str) -> None:
     click.echo(url)
 
 
-for act in order_acts.ACTS:
+for act in (*order_acts.ACTS, accommodations.accommodation):
     order.add_command(act)
 
 

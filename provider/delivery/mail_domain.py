@@ -104,7 +104,7 @@ def _spf_line(resolver: Resolver, domain: str, server: str) -> CheckLine:
         )
     return CheckLine(
         True,
-        f"{domain} has an SPF record. Whether it allows the mail server {server} cannot be told: "
+        f"{domain} has an SPF record. It is not known whether it allows the mail server {server}: "
         f"{reason}",
     )
 

@@ -6,7 +6,7 @@ the row of the run. A row whose order is erased already counts as done.
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Never
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from provider.core.audit import Action
 from provider.core.orders import ErasedOrder
-from provider.core.orders.actions import ORDER_ACTIONS, Act, Form, OrderAction
+from provider.core.orders.actions import ORDER_ACTIONS
 from provider.core.orders.bulk_run import DONE, REFUSED, BulkRow
 from provider.core.orders.bulk_runner import (
     LEASE,
@@ -24,10 +24,11 @@ from provider.core.orders.bulk_runner import (
     waiting_rows,
 )
 from provider.core.orders.edit_conflict import OrderChanged, require_as_seen
+from provider.core.orders.order_action import AnyAction, Form, SeparateAction
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.core.staff import Permission
 from provider.errors import Invalid, ProviderError, Unavailable
-from provider.maintenance.erasure import erase_order, require_erasable
+from provider.maintenance.erasure import Erasure, erase_order, require_erasable
 
 ERASE = "erase"
 CONFIRMATION = "erase"  # what staff type to confirm
@@ -39,19 +40,26 @@ def _read_confirmation(form: Form) -> dict[str, Any]:
     return {}
 
 
-def _refuse(_act: Act) -> Never:
-    raise NotImplementedError("`erase_order` has transactions of its own")
+def _erase(context: WorkContext, order_id: str, actor: str) -> Erasure:
+    return erase_order(
+        context.db,
+        context.media,
+        context.secret_box,
+        order_id,
+        actor=actor,
+        now=context.now(),
+    )
 
 
-ERASE_ACTION = OrderAction(
+ERASE_ACTION = SeparateAction(
     Action.ORDER_ERASED,
     require_erasable,
-    _refuse,
     _read_confirmation,
+    _erase,
     permission=Permission.MANAGE_ACCOUNTS,
 )
 # The actions of bulk runs.
-BULK_ACTIONS: Mapping[str, OrderAction] = {**ORDER_ACTIONS, ERASE: ERASE_ACTION}
+BULK_ACTIONS: Mapping[str, AnyAction] = {**ORDER_ACTIONS, ERASE: ERASE_ACTION}
 
 
 def erase_next(context: WorkContext) -> bool:
@@ -74,7 +82,7 @@ def _find_problem(session: Session, row: BulkRow) -> str:
     """Return why a row must not be performed; empty for an order that is erased already."""
     try:
         if not _is_erased(session, row.order_public_id):
-            order = find_order(session, row, Permission.MANAGE_ACCOUNTS)
+            order = find_order(session, row, ERASE_ACTION.permission)
             require_as_seen(session, order, row.seen)
     except OrderChanged as error:
         return error.summary
@@ -85,14 +93,7 @@ def _find_problem(session: Session, row: BulkRow) -> str:
 
 def _try_erasure(context: WorkContext, order_id: str, actor: str) -> str:
     try:
-        erase_order(
-            context.db,
-            context.media,
-            context.secret_box,
-            order_id,
-            actor=actor,
-            now=context.now(),
-        )
+        ERASE_ACTION.perform(context, order_id, actor)
     except (OperationalError, Unavailable):
         raise  # the other rows would fail too: the next run tries again
     except ProviderError as error:

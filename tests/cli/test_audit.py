@@ -34,6 +34,7 @@ from tests.factories import ManualClock
 from tests.maintenance.test_erasure import PERSON, completed_order
 from tests.maintenance.test_prune_media import store_recording, store_unreferenced_file
 from tests.second_step import set_up_second_step
+from tests.web.console.test_alerts import open_alert
 
 USER = f"command:{pwd.getpwuid(os.getuid()).pw_name}"
 # Commands that change nothing, or nothing that the audit log of this instance should have.
@@ -43,6 +44,7 @@ EXEMPT = {
     "account list": "reads only",
     "account offboarding": "reads only",
     "account show": "reads only",
+    "alert list": "reads only",
     "audit": "reads only",
     "config": "reads only",
     "delivery list": "reads only",
@@ -243,6 +245,14 @@ def order_extra_time(world: World) -> None:
     world.run("order", "extra-time", world.order(), "--percent", "25")
 
 
+def order_accommodation(world: World) -> None:
+    order_id = world.order()
+    world.run("order", "accommodation", order_id)  # reads only
+    words = ("--grant", "--percent", "25", "--note", "As Lakita Marrero asked by telephone")
+    world.run("order", "accommodation", order_id, *words)
+    world.run("order", "accommodation", order_id, "--refuse", "--note", "Not for Marrero")
+
+
 def order_end_attempt(world: World) -> None:
     order_id = world.order()
     with world.services.db.writing() as session:
@@ -289,6 +299,14 @@ def staff_remove_second_step(world: World) -> None:
 def delivery_retry(world: World) -> None:
     create_failed_deliveries(world.services, world.run, "Groove Tech", 1)
     world.run("delivery", "retry", "--all")
+
+
+def alert_acknowledge(world: World) -> None:
+    world.run("alert", "acknowledge", open_alert(world.services))
+
+
+def alert_snooze(world: World) -> None:
+    world.run("alert", "snooze", open_alert(world.services), "8h")
 
 
 def backup(world: World) -> None:
@@ -393,6 +411,7 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
     "order correct": (order_correct, [Action.ORDER_CANDIDATE_CORRECTED]),
     "order extend": (order_extend, [Action.ORDER_EXTENDED]),
     "order extra-time": (order_extra_time, [Action.ORDER_EXTRA_TIME_GIVEN]),
+    "order accommodation": (order_accommodation, [Action.ORDER_ACCOMMODATION_DECIDED] * 2),
     "order end-attempt": (order_end_attempt, [Action.ORDER_ATTEMPT_ENDED]),
     "order retake": (order_retake, [Action.ORDER_RETAKEN]),
     "order erase": (order_erase, [Action.ORDER_ERASED]),
@@ -404,6 +423,8 @@ CASES: Mapping[str, tuple[Callable[[World], object], list[Action]]] = {
         delivery_retry,
         [Action.ORDER_CANCELLED, *[Action.DELIVERY_SENT_AGAIN] * 2],
     ),
+    "alert acknowledge": (alert_acknowledge, [Action.ALERT_ACKNOWLEDGED]),
+    "alert snooze": (alert_snooze, [Action.ALERT_SNOOZED]),
     "backup": (backup, [Action.INSTANCE_BACKED_UP]),
     "restore": (restore, [Action.INSTANCE_RESTORED]),
     "copy-instance": (copy_instance, [Action.INSTANCE_COPIED]),
@@ -437,6 +458,43 @@ def test_command_is_in_the_audit_log(
     stored = " ".join(f"{entry.subject} {entry.before} {entry.after}" for entry in entries)
     for text in ("very-secret", "correct horse", "lakita", "Marrero"):
         assert text not in stored
+
+
+def test_entries_of_order_commands_have_the_changed_fields(
+    run: Run, services: Services, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order_id = World(run, services, clock, monkeypatch).order()
+    with services.db.reading() as session:
+        expires_at = Order.find(session, order_id).expires_at
+    why = ("--reason", "An example")
+    for name, *options in (
+        ("correct", "--last-name", "Marrero-Diaz"),
+        ("extend", "--days", "3"),
+        ("extra-time", "--minutes", "5"),
+        ("revoke-links", *why),
+        ("hold", *why),
+        ("release", *why),
+        ("cancel", *why),
+        ("reopen", *why),
+    ):
+        run("order", name, order_id, *options)
+    entries = parse_json(run("audit", "--subject", f"order:{order_id}", "--json"))
+    assert [(entry["before"], entry["after"]) for entry in entries] == [
+        (None, {"fields": ["last_name"]}),
+        (
+            {"expires_at": expires_at.isoformat()},
+            {"expires_at": (expires_at + timedelta(days=3)).isoformat()},
+        ),
+        ({"extra_time_seconds": 0}, {"extra_time_seconds": 300}),
+        (None, {"links": 1}),
+        (None, None),
+        (None, None),
+        ({"status": "pending"}, {"status": "cancelled"}),
+        ({"status": "cancelled"}, {"status": "pending"}),
+    ]
+    shown = parse_json(run("order", "show", order_id, "--json"))
+    by_commands = [event for event in shown["events"] if event["actor"] == "command"]
+    assert len(by_commands) == len(entries)
 
 
 def test_copy_entry_has_no_password_of_the_source(

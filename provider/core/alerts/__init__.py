@@ -1,5 +1,6 @@
 """Delivery alerts: one for each account and destination that fails, and one for the mail server."""
 
+from provider.core.alerts.acts import acknowledge_alert, snooze_alert
 from provider.core.alerts.alert import (
     SNOOZES,
     DeliveryAlert,
@@ -33,10 +34,12 @@ __all__ = [
     "WATCH_DELIVERIES",
     "DeliveryAlert",
     "Trouble",
+    "acknowledge_alert",
     "find_mail_server_pause",
     "find_troubles",
     "list_ended_alerts",
     "list_open_alerts",
+    "snooze_alert",
     "snooze_end",
     "title_of",
     "unwanted_reason",

@@ -13,7 +13,8 @@ from provider.core.orders.expiry import EXPIRE_ORDERS, expire_overdue_orders
 from provider.core.orders.given_time import GivenTime
 from provider.core.orders.history import OrderEvent, Result
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
-from provider.core.orders.order import INVITATION, RULE_KEY_PREFIX, Order
+from provider.core.orders.order import RULE_KEY_PREFIX, Order
+from provider.core.orders.order_messages import INVITATION
 from provider.core.orders.order_visit import OrderVisit
 from provider.core.orders.person import is_order_of_person, orders_of_person
 from provider.core.orders.placement import Placement, place

@@ -1,126 +1,33 @@
-"""The staff's actions on an order, for one order and for several.
+"""The staff's actions on an order: for one order, for several, and for the commands.
 
 Each action has a guard, a function that performs it, and a function that reads its form. A page
-shows the guard's refusal before anybody asks for the action.
+shows the guard's refusal before anybody asks for the action. A command has no page, and prints what
+the function itself refuses.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from provider import outbox
-from provider.core import audit
 from provider.core.audit import Action, Fields
 from provider.core.orders import staff_acts
 from provider.core.orders.accommodation import Terms, decide
-from provider.core.orders.edit_conflict import require_as_seen
 from provider.core.orders.order import Order
+from provider.core.orders.order_action import Act, Changes, Form, OrderAction, Undo
 from provider.core.orders.states import CANCELLED, CONSENTED, FINAL_STATUSES, PENDING
 from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
-from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
 
 UNDO_NOTE = "A change of several orders was undone"
 REASON_LENGTH_RANGE = range(3, 501)  # characters
 DAYS_MESSAGE = gettext_noop("Give the number of days, from 1 to 365")
 MINUTES_MESSAGE = gettext_noop("Give the number of minutes, from 1 to 1440")
-
-Form = Mapping[str, str]
-Guard = Callable[[Session, Order, datetime], None]
-Changes = tuple[Fields, Fields]
-
-
-@dataclass(frozen=True)
-class Act:
-    """The circumstances of one action: the transaction, the order, the actor and the time.
-
-    `bulk_run` is the public id of the run that it is part of, for the audit log.
-    """
-
-    session: Session
-    secret_box: SecretBox
-    order: Order
-    actor: str
-    now: datetime
-    bulk_run: str = ""
-
-
-@dataclass(frozen=True)
-class Undo:
-    """How a run of an action is undone.
-
-    `perform` gets the fields before the action and its arguments. It returns the fields that
-    changed, before and after.
-    """
-
-    audit_action: Action
-    perform: Callable[[Act, Fields, Mapping[str, Any]], Changes]
-
-
-@dataclass(frozen=True)
-class OrderAction:
-    """An action on one order.
-
-    `guard` raises Conflict for an order that does not allow it. `read_form` returns the keyword
-    arguments of `perform`, and raises Invalid. `perform` returns the fields that changed, before
-    and after, for the audit log.
-    """
-
-    audit_action: Action
-    guard: Guard
-    perform: Callable[..., Changes | None]
-    read_form: Callable[[Form], dict[str, Any]]
-    undo: Undo | None = None
-    permission: Permission = Permission.MANAGE_ORDERS
-
-
-def perform_action(
-    act: Act, action: OrderAction, values: Mapping[str, Any], *, seen: str
-) -> Changes:
-    """Perform an action on an order that the caller has locked, with its entry in the audit log.
-
-    Raises OrderChanged when the order is not as it was `seen`, and what the action raises. Returns
-    the fields before and after.
-    """
-    require_as_seen(act.session, act.order, seen)
-    action.guard(act.session, act.order, act.now)
-    before, after = action.perform(act, **values) or ({}, {})
-    _record(act, action.audit_action, before, after)
-    return before, after
-
-
-def undo_action(
-    act: Act, action: OrderAction, values: Mapping[str, Any], before: Fields, *, seen: str
-) -> None:
-    """Undo an action on a locked order. Raises OrderChanged if anything happened since."""
-    if action.undo is None:
-        raise Conflict("This cannot be undone")
-    require_as_seen(act.session, act.order, seen)
-    changes = action.undo.perform(act, before, values)
-    _record(act, action.undo.audit_action, *changes)
-
-
-def _record(act: Act, action: Action, before: Fields, after: Fields) -> None:
-    if act.bulk_run:
-        after = {**after, "bulk": act.bulk_run}
-    subject = f"order:{act.order.public_id}"
-    audit.record(act.session, act.actor, action, subject, now=act.now, before=before, after=after)
-
-
-def find_refusal(session: Session, order: Order, action: OrderAction, now: datetime) -> str:
-    """Return why an order does not allow an action; empty if it does."""
-    try:
-        action.guard(session, order, now)
-    except Conflict as error:
-        return str(error)
-    return ""
-
 
 # The forms
 
@@ -239,8 +146,9 @@ def _retake(act: Act, reason: str) -> Changes:
     return before, _status(act.order)
 
 
-def _revoke_links(act: Act, reason: str) -> None:
-    act.order.revoke_links(act.session, act.secret_box, act.actor, reason, act.now)
+def _revoke_links(act: Act, reason: str) -> Changes:
+    count = act.order.revoke_links(act.session, act.secret_box, act.actor, reason, act.now)
+    return {}, {"links": count}
 
 
 def _resend(act: Act) -> None:
@@ -355,58 +263,58 @@ ORDER_ACTIONS: Mapping[str, OrderAction] = {
     "cancel": OrderAction(
         Action.ORDER_CANCELLED,
         _require_cancellable,
-        _cancel,
         _read_reason,
+        _cancel,
         Undo(Action.ORDER_REOPENED, _undo_cancel),
     ),
     "reopen": OrderAction(
         Action.ORDER_REOPENED,
         _require_ended,
-        _reopen,
         _read_reason,
+        _reopen,
         Undo(Action.ORDER_CANCELLED, _undo_reopen),
     ),
-    "retake": OrderAction(Action.ORDER_RETAKEN, _require_retakable, _retake, _read_reason),
-    "revoke-links": OrderAction(Action.ORDER_LINKS_REVOKED, _allow, _revoke_links, _read_reason),
+    "retake": OrderAction(Action.ORDER_RETAKEN, _require_retakable, _read_reason, _retake),
+    "revoke-links": OrderAction(Action.ORDER_LINKS_REVOKED, _allow, _read_reason, _revoke_links),
     "resend": OrderAction(
-        Action.ORDER_INVITATION_RESENT, staff_acts.require_resendable, _resend, _read_nothing
+        Action.ORDER_INVITATION_RESENT, staff_acts.require_resendable, _read_nothing, _resend
     ),
     "correct": OrderAction(
-        Action.ORDER_CANDIDATE_CORRECTED, _require_not_started, _correct, _read_recipient
+        Action.ORDER_CANDIDATE_CORRECTED, _require_not_started, _read_recipient, _correct
     ),
     "extend": OrderAction(
         Action.ORDER_EXTENDED,
         _require_not_started,
-        _extend,
         _read_extension,
+        _extend,
         Undo(Action.ORDER_EXTENDED, _undo_extend),
     ),
     "extra-time": OrderAction(
         Action.ORDER_EXTRA_TIME_GIVEN,
         _require_extra_time_possible,
-        _give_extra_time,
         _read_extra_time,
+        _give_extra_time,
         Undo(Action.ORDER_EXTRA_TIME_GIVEN, _undo_extra_time),
     ),
     "accommodation": OrderAction(
-        Action.ORDER_ACCOMMODATION_DECIDED, _require_not_started, _decide, _read_decision
+        Action.ORDER_ACCOMMODATION_DECIDED, _require_not_started, _read_decision, _decide
     ),
     "end-attempt": OrderAction(
-        Action.ORDER_ATTEMPT_ENDED, _require_attempt, _end_attempt, _read_reason
+        Action.ORDER_ATTEMPT_ENDED, _require_attempt, _read_reason, _end_attempt
     ),
     "redeliver": OrderAction(
         Action.DELIVERY_SENT_AGAIN,
         _require_failed_delivery,
-        _redeliver,
         _read_nothing,
+        _redeliver,
         permission=Permission.MANAGE_DELIVERIES,
     ),
     "hold": OrderAction(
         Action.ORDER_HELD,
         _require_not_held,
-        _hold,
         _read_reason,
+        _hold,
         Undo(Action.ORDER_RELEASED, _undo_hold),
     ),
-    "release": OrderAction(Action.ORDER_RELEASED, _require_held, _release, _read_reason),
+    "release": OrderAction(Action.ORDER_RELEASED, _require_held, _read_reason, _release),
 }

@@ -78,7 +78,7 @@ class BulkRun(Base):
 
         The caller has locked this run, or two people could undo it at once.
         """
-        if self.action not in ORDER_ACTIONS or ORDER_ACTIONS[self.action].undo is None:
+        if self.action not in ORDER_ACTIONS or not ORDER_ACTIONS[self.action].can_undo:
             raise Conflict("This cannot be undone")
         if self.undo_of_id is not None or self.finished_at is None:
             raise Conflict("Only a finished change can be undone, and an undoing cannot be")

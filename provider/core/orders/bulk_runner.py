@@ -7,10 +7,11 @@ from sqlalchemy import Select, delete, exists, or_, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from provider.core.orders.actions import ORDER_ACTIONS, Act, perform_action, undo_action
+from provider.core.orders.actions import ORDER_ACTIONS
 from provider.core.orders.bulk_run import DONE, REFUSED, WAITING, BulkRow, BulkRun
 from provider.core.orders.edit_conflict import OrderChanged, seen_digest
 from provider.core.orders.order import Order
+from provider.core.orders.order_action import Act, perform_action, undo_action
 from provider.core.scheduled import ScheduledWork, WorkContext
 from provider.core.staff import Permission, Staff
 from provider.errors import Conflict, NotFound, ProviderError, Unavailable

@@ -20,14 +20,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from provider import logging_config, outbox
+from provider import logging_config
 from provider.core.accounts import Account
-from provider.core.accounts.email_policy import EmailPolicy
 from provider.core.orders.candidate import Candidate
 from provider.core.orders.evidence import Evidence
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from provider.core.orders.history import OrderEvent, Result
 from provider.core.orders.link import INVITE, PDF, REPORT, SHARED, Link, OrderSession
+from provider.core.orders.order_messages import INVITATION, OrderMessages
 from provider.core.orders.order_state import OrderState
 from provider.core.orders.states import (
     ALLOWED_PREVIOUS_STATUSES,
@@ -50,11 +50,10 @@ from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import LazyText, find_language
 
-INVITATION = "invitation"  # the template
 RULE_KEY_PREFIX = "rule:"  # of the external key of an order that a rule placed
 
 
-class Order(OrderState, Base):
+class Order(OrderState, OrderMessages, Base):
     """An assessment, an interview or a check that an ATS placed for a candidate."""
 
     __tablename__ = "orders"
@@ -142,11 +141,6 @@ class Order(OrderState, Base):
     finished_at: Mapped[datetime | None]
     # Why the order must not be erased, such as a dispute; None for an order that may be.
     hold_reason: Mapped[str | None] = mapped_column(Text)
-    # The next reminder: when it is due, and which one of the account's policy it is.
-    reminder_at: Mapped[datetime | None]
-    reminder_lead_seconds: Mapped[int | None]
-    # When the newest invitation bounced; None once another was sent, or it was delivered after all.
-    bounced_at: Mapped[datetime | None]
     # The candidate's choice, or the browser's language at the first act; empty until then.
     language: Mapped[str] = mapped_column(String(35), default="", server_default="")
 
@@ -289,81 +283,6 @@ class Order(OrderState, Base):
         self.enqueue_email(session, INVITATION, now)
         self.schedule_reminder(now)
 
-    def schedule_reminder(self, now: datetime) -> None:
-        """Set the next reminder before the deadline. Whoever changes the deadline calls this."""
-        policy = EmailPolicy.from_options(self.account.options)
-        reminder = policy.next_reminder(self.expires_at, now)
-        self.reminder_at, self.reminder_lead_seconds = reminder or (None, None)
-
-    @property
-    def is_invitation_bounced(self) -> bool:
-        """Whether the newest invitation bounced, and the candidate has not come another way."""
-        return self.bounced_at is not None and self.progress == INVITED
-
-    def record_bounce(
-        self, session: Session, message: str, template: str, reason: str, now: datetime
-    ) -> None:
-        """Record that an e-mail came back; `message` is its public id in the outbox."""
-        is_invitation = template == INVITATION
-        event = "invitation bounced" if is_invitation else "email bounced"
-        self.record_event(session, event, "system", now, reason)
-        if is_invitation and message == self._newest_invitation(session):
-            self.bounced_at = now
-
-    def _newest_invitation(self, session: Session) -> str | None:
-        query = select(outbox.Message.public_id).where(
-            outbox.Message.queue == self.queue_name(outbox.EMAIL),
-            outbox.Message.ordering_key == self.public_id,
-            outbox.Message.topic == INVITATION,
-        )
-        return session.scalar(query.order_by(outbox.Message.id.desc()).limit(1))
-
-    def enqueue_email(self, session: Session, template: str, now: datetime) -> None:
-        if template == INVITATION:
-            self.bounced_at = None
-        self.append_message(
-            session, outbox.EMAIL, topic=template, payload={"order": self.public_id}, now=now
-        )
-
-    def tell_candidate(self, session: Session, template: str, now: datetime) -> None:
-        """Enqueue one of CANDIDATE_EMAILS if the account's settings want it.
-
-        Nothing more is sent to an address from which the invitation bounced.
-        """
-        if (
-            not self.is_invitation_bounced
-            and template in EmailPolicy.from_options(self.account.options).candidate_emails
-        ):
-            self.enqueue_email(session, template, now)
-
-    def append_message(
-        self,
-        session: Session,
-        channel: str,
-        *,
-        topic: str,
-        payload: dict[str, Any],
-        now: datetime,
-        host: str = "",
-        writer: str = "",
-        supersedes_earlier: bool = False,
-    ) -> None:
-        """Append a message about this order, after the earlier ones of its channel and writer.
-
-        A second writer on the same channel and host needs a name, or its messages would share one
-        order with the first writer's.
-        """
-        outbox.append(
-            session,
-            queue=self.queue_name(channel, host),
-            ordering_key=str(outbox.OrderingKey(self.public_id, writer)),
-            sequence=self.revision,
-            topic=topic,
-            payload=payload,
-            supersedes_earlier=supersedes_earlier,
-            now=now,
-        )
-
     def mark_opened(self, session: Session, now: datetime) -> None:
         if self.status == PENDING and self.progress == INVITED:
             self.change_progress(session, OPENED)
@@ -503,10 +422,6 @@ class Order(OrderState, Base):
         notify_subscribers(
             session, StatusChange(self, old_status, status, self.revision, result, now, note)
         )
-
-    def queue_name(self, channel: str, host: str = "") -> str:
-        """Return the name of the queue for this order's messages of a channel."""
-        return str(outbox.QueueName(self.account_id, channel, host))
 
     def require_open(self, given_at: datetime) -> None:
         """Raise Conflict unless the order is pending, and its time to start includes `given_at`."""

@@ -20,7 +20,8 @@ from provider.core.email_address import (
 )
 from provider.core.labels import format_datetime, format_duration
 from provider.core.orders.candidate import compute_email_digest
-from provider.core.orders.order import INVITATION, Order
+from provider.core.orders.order import Order
+from provider.core.orders.order_messages import INVITATION
 from provider.core.orders.states import FINAL_STATUSES, NOT_STARTED, STARTED
 from provider.core.orders.timed_order import TimedOrder
 from provider.core.text_cleaning import clean_line

@@ -6,12 +6,12 @@ from werkzeug.wrappers import Response
 
 from provider.core.alerts import (
     SNOOZES,
-    DeliveryAlert,
     Trouble,
+    acknowledge_alert,
     find_troubles,
     list_ended_alerts,
     list_open_alerts,
-    snooze_end,
+    snooze_alert,
     title_of,
 )
 from provider.core.audit import Action
@@ -53,10 +53,7 @@ def listing() -> str:
 def acknowledge(alert_id: str) -> Response:
     services = current_services()
     with services.db.writing() as session:
-        alert = DeliveryAlert.find(session, alert_id)
-        alert.acknowledge(current_staff().email, services.now())
-        after = {"cause": title_of(session, alert.cause)}
-        record_act(session, Action.ALERT_ACKNOWLEDGED, f"alert:{alert_id}", after=after)
+        acknowledge_alert(session, alert_id, current_staff().email, services.now())
     flash(
         "The alert is acknowledged. An e-mail follows when the deliveries have recovered.",
         "success",
@@ -68,12 +65,9 @@ def acknowledge(alert_id: str) -> Response:
 @requires(Permission.MANAGE_DELIVERIES)
 def snooze(alert_id: str) -> Response:
     services = current_services()
+    choice, actor = request.form.get("until", ""), current_staff().email
     with services.db.writing() as session:
-        alert = DeliveryAlert.find(session, alert_id)
-        until = snooze_end(request.form.get("until", ""), services.now())
-        alert.snooze(until)
-        after = {"cause": title_of(session, alert.cause), "snoozed_until": until.isoformat()}
-        record_act(session, Action.ALERT_SNOOZED, f"alert:{alert_id}", after=after)
+        snooze_alert(session, alert_id, choice, actor, services.now())
     flash("The alert is snoozed. An e-mail follows if the deliveries still fail then.", "success")
     return redirect(url_for("console.alerts.listing"))
 

@@ -12,9 +12,9 @@ from flask import Blueprint, flash, make_response, redirect, render_template, re
 from werkzeug.wrappers import Response
 
 from provider.core.orders import Order
-from provider.core.orders.actions import find_refusal
 from provider.core.orders.bulk_run import MAX_BULK_ORDERS, BulkRun
 from provider.core.orders.edit_conflict import seen_digests
+from provider.core.orders.order_action import find_refusal
 from provider.core.staff import Permission
 from provider.errors import Invalid
 from provider.maintenance.bulk_erasure import BULK_ACTIONS

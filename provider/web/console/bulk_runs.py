@@ -107,14 +107,14 @@ def _render_run(template: str, run_id: str) -> str:
             progress=run.progress(session),
             outcomes=[outcome for state in states for outcome in _outcomes(session, run, state)],
             undone_by=run.find_undo(session),
-            can_undo=BULK_ACTIONS[run.action].undo is not None and run.undo_of_id is None,
+            can_undo=BULK_ACTIONS[run.action].can_undo and run.undo_of_id is None,
         )
 
 
 def _render_undo(run_id: str, problem: str = "", status_code: int = 200) -> Response:
     with current_services().db.reading() as session:
         run = BulkRun.find(session, run_id)
-        if BULK_ACTIONS[run.action].undo is None:
+        if not BULK_ACTIONS[run.action].can_undo:
             problem = "This cannot be undone"
         outcomes = [outcome for outcome in _outcomes(session, run, DONE) if outcome.order]
         digests = seen_digests(session, [outcome.order for outcome in outcomes if outcome.order])

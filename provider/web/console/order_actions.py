@@ -8,8 +8,9 @@ from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
 from provider.core.orders import INVITE, Link, Order
-from provider.core.orders.actions import ORDER_ACTIONS, Act, find_refusal, perform_action
+from provider.core.orders.actions import ORDER_ACTIONS
 from provider.core.orders.edit_conflict import ChangeSince, OrderChanged, seen_digest
+from provider.core.orders.order_action import Act, find_refusal, perform_action
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid
 from provider.services import current_services

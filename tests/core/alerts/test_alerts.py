@@ -14,7 +14,9 @@ from provider.core.alerts import (
     MAIL_SERVER,
     WATCH_DELIVERIES,
     DeliveryAlert,
+    acknowledge_alert,
     list_open_alerts,
+    snooze_alert,
     snooze_end,
 )
 from provider.core.alerts.watch import _is_needed
@@ -89,9 +91,9 @@ def act(services: Services, change: str) -> None:
     with services.db.writing() as session:
         (alert,) = list_open_alerts(session)
         if change == "acknowledge":
-            alert.acknowledge(ADMIN, services.now())
+            acknowledge_alert(session, alert.public_id, ADMIN, services.now())
         else:
-            alert.snooze(snooze_end(change, services.now()))
+            snooze_alert(session, alert.public_id, change, ADMIN, services.now())
 
 
 def test_failed_deliveries_of_one_cause_make_one_alert_and_one_email(

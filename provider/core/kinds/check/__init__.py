@@ -7,8 +7,8 @@ from provider.core.kinds.check.models import (
     Check,
     Consent,
     Finding,
-    Package,
 )
+from provider.core.kinds.check.package import Package
 
 __all__ = [
     "CLEAR",

@@ -11,8 +11,8 @@ from provider.core.kinds.check.models import (
     Check,
     Consent,
     Finding,
-    Package,
 )
+from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.scripted import play_step
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop

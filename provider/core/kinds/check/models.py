@@ -1,15 +1,13 @@
-"""Packages and checks: disclosures, consents, candidate details and findings."""
+"""Checks: consents, candidate details and findings."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import ForeignKey, LargeBinary, String, Text, UniqueConstraint, select
+from sqlalchemy import ForeignKey, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from provider.core.kinds.check import content
 from provider.core.kinds.check.candidate_details import DETAIL_FIELDS, parse_form
 from provider.core.kinds.check.content import PackageContent, Screening
 from provider.core.kinds.check.evidence import (
@@ -19,6 +17,7 @@ from provider.core.kinds.check.evidence import (
     ReportedFinding,
     overall_status,
 )
+from provider.core.kinds.check.package import Package, text_digest
 from provider.core.orders import (
     CONSENTED,
     Order,
@@ -26,9 +25,8 @@ from provider.core.orders import (
     Result,
     progress_state,
 )
-from provider.core.products import Product, ProductVersion
 from provider.core.products.schema_fields import clean_text
-from provider.errors import Conflict, DocumentError, Invalid, NotFound
+from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, ngettext
@@ -36,26 +34,6 @@ from provider.texts import gettext, ngettext
 MAX_NOTE_LENGTH = 5000  # characters
 MAX_REPORT_TEXT_LENGTH = 2000  # characters
 FINDING_LABELS = {CLEAR: "clear", CONSIDER: "to consider"}
-
-
-class DisclosureRecord(Base):
-    """The text of a disclosure. A key and a version name one text, which never changes."""
-
-    __tablename__ = "disclosures"
-    __table_args__ = (UniqueConstraint("key", "version"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    key: Mapped[str] = mapped_column(String(64))
-    version: Mapped[str] = mapped_column(String(40))
-    digest: Mapped[str] = mapped_column(String(64))
-    text: Mapped[str] = mapped_column(Text)
-    sample: Mapped[bool]
-    created_at: Mapped[datetime]
-
-
-def text_digest(text: str) -> str:
-    """Return the SHA-256 of a disclosure in hex. A consent records this digest."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -121,51 +99,6 @@ class Finding(Base):
     actor: Mapped[str] = mapped_column(String(254))
     found_at: Mapped[datetime]
     check: Mapped["Check"] = relationship(back_populates="findings")
-
-
-class Package(Product):
-    """A set of screenings that an ATS can order as a background check."""
-
-    __mapper_args__ = {"polymorphic_identity": "check"}  # noqa: RUF012
-
-    @staticmethod
-    def parse(document: dict[str, Any]) -> PackageContent:
-        return content.parse(document)
-
-    def is_sample(self, version: ProductVersion) -> bool:
-        return version.parsed(Package.parse).disclosure.sample
-
-    def check_against_history(
-        self, session: Session, content: dict[str, Any], now: datetime
-    ) -> None:
-        """Raise DocumentError for a changed text under the same key and version.
-
-        Consents name a disclosure by key and version, so its text must not change.
-        """
-        disclosure = self.parse(content).disclosure
-        digest = text_digest(disclosure.text)
-        query = select(DisclosureRecord).where(
-            DisclosureRecord.key == disclosure.key, DisclosureRecord.version == disclosure.version
-        )
-        existing = session.scalar(query)
-        if existing is None:
-            session.add(
-                DisclosureRecord(
-                    key=disclosure.key,
-                    version=disclosure.version,
-                    digest=digest,
-                    text=disclosure.text,
-                    sample=disclosure.sample,
-                    created_at=now,
-                )
-            )
-        elif (existing.digest, existing.sample) != (digest, disclosure.sample):
-            difference = "another text" if existing.digest != digest else "another `sample`"
-            raise DocumentError(
-                "disclosure.version",
-                f"{disclosure.key} {disclosure.version} already exists with {difference}; "
-                "give the changed disclosure a new version",
-            )
 
 
 class Check(Order):

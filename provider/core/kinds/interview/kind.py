@@ -9,14 +9,8 @@ from sqlalchemy.orm import Session
 
 from provider.core.kinds.base import Kind, KindMedia, KindTexts, MediaReference
 from provider.core.kinds.interview import content
-from provider.core.kinds.interview.models import (
-    DELETED,
-    READY,
-    Interview,
-    InterviewTemplate,
-    Rating,
-    Recording,
-)
+from provider.core.kinds.interview.answers import DELETED, READY, Rating, Recording
+from provider.core.kinds.interview.models import Interview, InterviewTemplate
 from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload

@@ -1,4 +1,4 @@
-"""Interview templates and interviews: recordings of answers, and their ratings by the staff."""
+"""Interview templates, and interviews: their course, and their results."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,13 +6,13 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any, ClassVar
 
-from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy.orm import Mapped, Session, relationship
 
 from provider import outbox
 from provider.core.accounts.email_policy import COMPLETION
 from provider.core.kinds import grading
 from provider.core.kinds.interview import content
+from provider.core.kinds.interview.answers import READY, SENT, Rating, Recording
 from provider.core.kinds.interview.content import InterviewContent, Question
 from provider.core.kinds.interview.evidence import InterviewEvidence, VideoAnswer
 from provider.core.labels import MAX_DETAIL_LABEL_LENGTH, cut_at_word
@@ -30,92 +30,12 @@ from provider.core.orders.evidence import (
 from provider.core.orders.states import SUBMITTED
 from provider.core.products import Product
 from provider.errors import Conflict, Invalid, NotFound
-from provider.storage import secrets
-from provider.storage.database import Base
 from provider.storage.media import StoredFile
 from provider.storage.secrets import SecretBox
 from provider.texts import LazyText, gettext, gettext_noop, lazy_gettext
 
-SENT, READY, BROKEN, DELETED = "sent", "ready", "broken", "deleted"
 MAX_BAR_LABEL_LENGTH = 60  # characters of a question beside its bar in the report
 MAX_REPLACED_TAKES = 2  # of a question: broken recordings that use up no take
-
-
-class Recording(Base):
-    """One recording (a take) of the answer to a question.
-
-    Media storage has the file of the browser, a playable copy with an index, and a poster.
-    `mime` is the type that the browser declared. `seconds` is None until the copy is made. A
-    broken recording is damaged, or has no picture or no sound: there is no copy. The files of a
-    deleted recording are gone, because the time of their storage was over.
-    """
-
-    __tablename__ = "recordings"
-    __table_args__ = (UniqueConstraint("order_id", "question", "sha256"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    public_id: Mapped[str] = mapped_column(
-        String(22), unique=True, default=secrets.generate_public_id
-    )
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
-    question: Mapped[str] = mapped_column(String(64))
-    take: Mapped[int]
-    mime: Mapped[str] = mapped_column(String(100))
-    size: Mapped[int]
-    sha256: Mapped[str] = mapped_column(String(64))
-    state: Mapped[str] = mapped_column(String(10), default=SENT)
-    seconds: Mapped[float | None]
-    is_selected: Mapped[bool] = mapped_column(default=False)
-    created_at: Mapped[datetime]
-    interview: Mapped["Interview"] = relationship(back_populates="recordings")
-
-    @property
-    def is_broken(self) -> bool:
-        return self.state == BROKEN
-
-    @property
-    def is_deleted(self) -> bool:
-        return self.state == DELETED
-
-    @property
-    def folder(self) -> str:
-        """The folder of the recording's files in media storage."""
-        return f"recordings/{self.public_id}"
-
-    @property
-    def original_key(self) -> str:
-        """The media key of the file as the browser sent it."""
-        return f"{self.folder}/original"
-
-    @property
-    def playable_key(self) -> str:
-        """The media key of the file to watch: the copy, or the original until the copy exists."""
-        return f"{self.folder}/playable" if self.state == READY else self.original_key
-
-    @property
-    def copy_key(self) -> str:
-        """The media key of the copy that has an index, so that players can seek."""
-        return f"{self.folder}/playable"
-
-    @property
-    def poster_key(self) -> str:
-        return f"{self.folder}/poster.jpg"
-
-
-class Rating(Base):
-    """The rating of one answer. A new rating of the question replaces the old one."""
-
-    __tablename__ = "ratings"
-    __table_args__ = (UniqueConstraint("order_id", "question"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
-    question: Mapped[str] = mapped_column(String(64))
-    value: Mapped[int]
-    note: Mapped[str] = mapped_column(Text, default="")
-    actor: Mapped[str] = mapped_column(String(254))
-    rated_at: Mapped[datetime]
-    interview: Mapped["Interview"] = relationship(back_populates="ratings")
 
 
 class InterviewTemplate(Product):

@@ -6,7 +6,8 @@ The recordings are short videos that are made here; they are processed like thos
 from sqlalchemy.orm import Session
 
 from provider.core.kinds.base import ScriptedStep
-from provider.core.kinds.interview.models import SENT, Interview
+from provider.core.kinds.interview.answers import SENT
+from provider.core.kinds.interview.models import Interview
 from provider.core.orders.states import STARTED, SUBMITTED
 from provider.storage import secrets
 
