@@ -30,8 +30,8 @@ from provider.delivery.smtp_sign_in import TokenSource
 from provider.outbox import EMAIL, AttemptResult, Claim, OrderingKey, Outcome, QueueName
 from provider.services import Services
 
-SANDBOX_NOTE = "Sandbox: the address has a scripted outcome, so nothing was sent"
-SANDBOX_BOUNCE = "550 5.1.1 Sandbox: the address has a scripted outcome, so nothing was sent"
+SANDBOX_NOTE = "Sandbox: the order has a scripted outcome, so nothing was sent"
+SANDBOX_BOUNCE = "550 5.1.1 Sandbox: the order has a scripted outcome, so nothing was sent"
 # Code and text are added. An error of the server stops every e-mail; one probes later.
 OUTCOMES = {
     Verdict.DELIVERED: Outcome("delivered"),
@@ -93,8 +93,8 @@ def _load_order(session: Session, claim: Claim) -> Order:
 
 
 def _scripted_outcome(order: Order) -> Outcome | None:
-    """Return the outcome of an e-mail to a scripted candidate of a sandbox; None for others."""
-    script = find_script(order.account, order.candidate.email)
+    """Return the outcome of an e-mail of a scripted order of a sandbox; None for others."""
+    script = find_script(order)
     if script is None:
         return None
     if script.bounces:
