@@ -19,6 +19,7 @@ from provider.core.alerts.watch import (
     ALERT_CONTINUES,
     ALERT_ENDED,
     ALERT_TOPICS,
+    DROP_OLD_ALERTS,
     WATCH_DELIVERIES,
     unwanted_reason,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "ALERT_CONTINUES",
     "ALERT_ENDED",
     "ALERT_TOPICS",
+    "DROP_OLD_ALERTS",
     "MAIL_SERVER",
     "SNOOZES",
     "WATCH_DELIVERIES",

@@ -185,9 +185,11 @@ class EmailChannel(Channel):
         return None
 
     def _prepare_alert(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
-        alert = session.scalars(
+        alert = session.scalar(
             select(DeliveryAlert).where(DeliveryAlert.public_id == claim.subject)
-        ).one()
+        )
+        if alert is None:
+            return _not_needed("The alert ended long ago and is deleted")
         staff = session.get(Staff, int(OrderingKey.parse(claim.ordering_key).writer))
         if staff is None or not staff.gets_alerts:
             return _not_needed("The person gets no e-mails about deliveries any more")
