@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from provider import outbox
 from provider.ats import ADAPTERS
 from provider.core import audit
-from provider.core.accounts import Account
+from provider.core.accounts import Account, sandbox_outcomes
 from provider.core.accounts.settings import (
     COMMON_SETTINGS,
     parse_account_name,
@@ -17,6 +17,7 @@ from provider.core.accounts.settings import (
 from provider.core.audit import Action
 from provider.core.connections import set_secret
 from provider.core.connections.resume import resume_api
+from provider.core.sandbox import name_products
 from provider.errors import Invalid
 from provider.outbox import CALLBACK
 from provider.storage.secrets import SecretBox
@@ -51,7 +52,7 @@ def create_account(
     except Invalid as error:
         raise InvalidSettings({NAME: str(error)}) from error
     account.callback_hosts = list(adapter.default_callback_hosts)
-    _apply(secret_box, account, texts)
+    _apply(session, secret_box, account, texts)
     token = account.issue_token(now) if adapter.has_endpoints else None
     session.flush()
     return account, token
@@ -74,7 +75,7 @@ def change_settings(
 ) -> None:
     """Change settings, all or none, and let go on what waited for them; InvalidSettings."""
     subject, before = f"account:{account.public_id}", account.audit_fields()
-    _apply(secret_box, account, texts)
+    _apply(session, secret_box, account, texts)
     adapter = ADAPTERS[account.ats]
     if any(adapter.find_setting(key) for key in texts):
         resume_api(session, account, now)
@@ -140,11 +141,19 @@ def secret_descriptions(account: Account) -> Mapping[str, str]:
     return api.secrets if api else {}
 
 
-def _apply(secret_box: SecretBox, account: Account, texts: Mapping[str, str]) -> None:
+def _apply(
+    session: Session, secret_box: SecretBox, account: Account, texts: Mapping[str, str]
+) -> None:
     problems = {}
     for key, text in texts.items():
         try:
             change_setting(secret_box, account, key, text)
+        except Invalid as error:
+            problems[key] = str(error)
+    # After the others: the account may become a sandbox by the same change.
+    if (key := sandbox_outcomes.SETTING) in texts and key not in problems:
+        try:
+            name_products(session, account)
         except Invalid as error:
             problems[key] = str(error)
     if problems:

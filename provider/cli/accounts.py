@@ -26,6 +26,7 @@ from provider.cli.common import (
 from provider.cli.products import find_product
 from provider.core.accounts import Account, Caller
 from provider.core.accounts.email_policy import read_candidate_emails, read_reminders
+from provider.core.accounts.sandbox_outcomes import read_sandbox_outcomes
 from provider.core.audit import Action
 from provider.core.products import Product
 from provider.core.products.choice import choose_products, describe_choice
@@ -196,6 +197,7 @@ def set_(name_: str, settings: tuple[str, ...]) -> None:
     keep_recordings     how long recordings are stored after an order ends: 180d, 26w, none
     keep_candidates     how long everything about a candidate is stored after that: 104w, none
     sandbox             yes or no
+    sandbox_outcomes    how a sandbox's orders end, by product: numerical-reasoning=fail; none
     brand.display_name  name that candidates see instead of the account's name; none
     brand.support_address, brand.privacy_address
                         an e-mail address or https://…, shown to candidates; none
@@ -307,6 +309,7 @@ def _account_record(account: Account, *, as_json: bool = True) -> dict[str, Any]
         "keep_recordings": _storage_time(account.keep_recordings_seconds),
         "keep_candidates": _storage_time(account.keep_candidates_seconds),
         "sandbox": account.sandbox,
+        "sandbox_outcomes": read_sandbox_outcomes(account),
         "candidate_emails": read_candidate_emails(account),
         "reminders": read_reminders(account),
         "brand.display_name": account.branding.get("display_name"),

@@ -18,9 +18,10 @@ from provider.cli.common import (
 from provider.core.audit import Action
 from provider.core.kinds import KINDS, document_warnings, import_document
 from provider.core.products import Product, ProductVersion
+from provider.core.products.choice import find_by_key, list_by_key
 from provider.core.products.documents import Document, read_file, to_yaml
 from provider.core.products.samples import load_sample_documents
-from provider.errors import Conflict, Invalid, NotFound
+from provider.errors import Conflict, Invalid
 from provider.services import Services
 
 
@@ -139,7 +140,7 @@ def seed() -> None:
     with open_services() as services, services.db.writing() as session:
         added = []
         for document in load_sample_documents():
-            if _matching_products(session, document.kind, document.key):
+            if list_by_key(session, f"{document.kind}/{document.key}"):
                 continue
             product, _ = import_document(session, document, services.now())
             _record_import(session, services, product)
@@ -171,21 +172,10 @@ def _publish(session: Session, services: Services, product: Product) -> ProductV
 
 def find_product(session: Session, key: str) -> Product:
     """Return the product with a key `KEY` or `KIND/KEY`; Conflict if two kinds share the key."""
-    kind, slash, short_key = key.rpartition("/")
+    kind, slash, _ = key.rpartition("/")
     if slash and kind not in KINDS:
         raise Invalid(f"“{kind}” is not a kind: there are {', '.join(KINDS)}")
-    matches = _matching_products(session, kind, short_key)
-    if not matches:
-        raise NotFound(f"There is no product “{key}”: see `provider product list`")
-    if len(matches) > 1:
-        choices = " or ".join(f"{product.kind}/{product.key}" for product in matches)
-        raise Conflict(f"Several products have the key {key}: write {choices}")
-    return matches[0]
-
-
-def _matching_products(session: Session, kind: str, key: str) -> list[Product]:
-    query = select(Product).where(Product.key == key).order_by(Product.kind)
-    return list(session.scalars(query.where(Product.kind == kind) if kind else query))
+    return find_by_key(session, key)
 
 
 def _product_record(product: Product) -> dict[str, Any]:

@@ -4,7 +4,7 @@ The works of orders and kinds are in `core/kinds/__init__.py`.
 """
 
 from provider.core import kinds
-from provider.core.alerts import WATCH_DELIVERIES
+from provider.core.alerts import DROP_OLD_ALERTS, WATCH_DELIVERIES
 from provider.core.sandbox import PLAY_SANDBOX
 from provider.core.scheduled import ScheduledWork
 from provider.delivery.inbox import DROP_OLD_EVENTS, READ_EVENTS
@@ -22,6 +22,7 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
     PLAY_SANDBOX,
     SEND_DUE_MESSAGES,
     WATCH_DELIVERIES,
+    DROP_OLD_ALERTS,
     READ_SOURCES,
     READ_EVENTS,
     DROP_OLD_EVENTS,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile, ZipInfo
 
 from sqlalchemy import Table, func, select
@@ -44,12 +44,12 @@ def write_account_export(
     media: MediaStore,
     secret_box: SecretBox,
     account_id: int,
-    path: Path,
+    target: Path | BinaryIO,
     report_done: ReportDone,
 ) -> AccountExport:
-    """Write the zip file of an account to `path`."""
+    """Write the zip file of an account to a path, or to a file that stays open."""
     order_count = file_count = 0
-    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+    with ZipFile(target, "w", ZIP_DEFLATED) as archive:
         with db.reading() as session:
             _write_json(archive, "account.json", _describe_account(session, account_id))
             if logo := session.get(AccountLogo, account_id):

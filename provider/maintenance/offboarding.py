@@ -1,13 +1,16 @@
 """The steps of an offboarding, and the scheduled work that exports and erases accounts.
 
 The work runs outside of requests. After a crash its lease ends within minutes: an export begins
-again, and an erasure goes on with the orders that are left.
+again, and an erasure goes on with the orders that are left. What a crashed export has written is
+deleted: it has personal data.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
+from typing import IO
 
 from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.orm import Session
@@ -38,9 +41,9 @@ from provider.maintenance.account_export import (
     write_account_export,
 )
 from provider.storage import secrets
-from provider.storage.media import MediaStore
 
 EXPORT_FOLDER = "exports"  # in media storage: EXPORT_FOLDER/ACCOUNT/NAME.zip
+INTERRUPTED = "The export was interrupted and begins again from the first order"
 STOPPED_REASON = "The account is disabled"
 COPY_CHUNK_BYTES = 1024 * 1024
 # A lease is prolonged once in this time, and not at each order.
@@ -61,9 +64,9 @@ def disable(
 
 
 def enable(session: Session, account: Account, actor: str, context: WorkContext) -> None:
-    """Undo `disable`; the file of an export is deleted. Conflict once the erasure has begun."""
-    if export_key := enable_account(session, account):
-        context.media.delete(export_key)
+    """Undo `disable`; the files of exports are deleted. Conflict once the erasure has begun."""
+    enable_account(session, account)
+    context.media.delete_folder(_export_folder(account))
     resume_sources(session, account.id, context.now(), STOPPED_REASON)
     _record(session, account, actor, Action.ACCOUNT_ENABLED, context)
 
@@ -83,12 +86,20 @@ def begin_erasure(session: Session, account: Account, actor: str, context: WorkC
 
 
 def export_to_file(context: WorkContext, account_id: int, path: Path, actor: str) -> AccountExport:
-    """Write the export of a disabled account to a local file, for a command."""
+    """Write the export of a disabled account to a local file, for a command.
+
+    The file has its name only when it is complete. What a killed command has left is overwritten.
+    """
     with context.db.writing() as session:  # the row is locked
         require_exportable(session, session.get_one(Account, account_id))
-    export = write_account_export(
-        context.db, context.media, context.secret_box, account_id, path, lambda _: None
-    )
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        export = write_account_export(
+            context.db, context.media, context.secret_box, account_id, partial, lambda _: None
+        )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     _finish_export(context, account_id, export, actor, "", path.stat().st_size)
     return export
 
@@ -133,7 +144,10 @@ def _work_on(context: WorkContext, account_id: int, keep_lease: KeepLease) -> No
 
 
 def _export(context: WorkContext, account_id: int, keep_lease: KeepLease) -> None:
-    """Write the export to a temporary file, and then to media storage."""
+    """Write the export to a temporary file, and then to media storage.
+
+    The temporary file has no name: the system deletes it, even if the process is killed.
+    """
 
     def report_done(count: int) -> None:
         keep_lease()
@@ -144,25 +158,38 @@ def _export(context: WorkContext, account_id: int, keep_lease: KeepLease) -> Non
             offboarding.export_done = count
 
     with context.db.reading() as session:
-        public_id = session.get_one(Account, account_id).public_id
+        folder = _export_folder(session.get_one(Account, account_id))
         actor = session.get_one(Offboarding, account_id).export_requested_by
-    key = f"{EXPORT_FOLDER}/{public_id}/{secrets.generate_public_id()}.zip"
-    with TemporaryDirectory(prefix="provider-export-") as folder:
-        path = Path(folder) / "export.zip"
+    _forget_earlier_export(context, account_id, folder)
+    key = f"{folder}/{secrets.generate_public_id()}.zip"
+    with TemporaryFile(prefix="provider-export-") as file:
         export = write_account_export(
-            context.db, context.media, context.secret_box, account_id, path, report_done
+            context.db, context.media, context.secret_box, account_id, file, report_done
         )
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
         keep_lease()
-        _replace_export(context.media, public_id, key, path)
-        _finish_export(context, account_id, export, actor, key, path.stat().st_size)
+        context.media.put(key, _read_chunks(file))
+        _finish_export(context, account_id, export, actor, key, size)
 
 
-def _replace_export(media: MediaStore, public_id: str, key: str, path: Path) -> None:
-    """Store a file, and delete the exports from before, also those of a run that was killed."""
-    earlier_keys = [file for file, _ in media.list_files(folder=f"{EXPORT_FOLDER}/{public_id}")]
-    media.put(key, _read_chunks(path))
-    for earlier_key in earlier_keys:
-        media.delete(earlier_key)
+def _forget_earlier_export(context: WorkContext, account_id: int, folder: str) -> None:
+    """Delete the files of earlier runs, and tell the staff if a run was interrupted.
+
+    A run that fails stores its own problem, which stays.
+    """
+    with context.db.writing() as session:
+        offboarding = session.get(Offboarding, account_id, with_for_update=True)
+        if offboarding is None:
+            raise Conflict("The account was enabled again")
+        if offboarding.export_done and not offboarding.problem:
+            offboarding.problem = INTERRUPTED
+        offboarding.export_done, offboarding.export_key, offboarding.export_size = 0, "", 0
+    context.media.delete_folder(folder)
+
+
+def _export_folder(account: Account) -> str:
+    return f"{EXPORT_FOLDER}/{account.public_id}"
 
 
 def _finish_export(
@@ -183,10 +210,9 @@ def _finish_export(
         _record(session, account, actor, Action.ACCOUNT_EXPORTED, context, after)
 
 
-def _read_chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(COPY_CHUNK_BYTES):
-            yield chunk
+def _read_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    while chunk := file.read(COPY_CHUNK_BYTES):
+        yield chunk
 
 
 def _store_problem(context: WorkContext, account_id: int, problem: str) -> None:

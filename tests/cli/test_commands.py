@@ -406,6 +406,14 @@ def test_account_set_none_resets_settings(run: Run, services: Services) -> None:
     assert stored.options == {"declined": False}
 
 
+def test_account_set_names_outcomes_by_product_in_a_sandbox(run: Run) -> None:
+    create_account(run)
+    run("seed")
+    run("account", "set", "Groove Tech", "sandbox_outcomes=numerical-reasoning=fail", "sandbox=yes")
+    shown = parse_json(run("account", "show", "Groove Tech", "--json"))
+    assert shown["sandbox_outcomes"] == "assessment/numerical-reasoning=fail"
+
+
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [

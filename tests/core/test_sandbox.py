@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
+from provider.ats.account_settings import InvalidSettings, change_settings
 from provider.core.accounts import Account
+from provider.core.accounts.sandbox_outcomes import OUTCOMES
 from provider.core.kinds import KINDS
 from provider.core.kinds.assessment.items import (
     Item,
@@ -18,8 +20,9 @@ from provider.core.kinds.assessment.items import (
     TrueFalse,
 )
 from provider.core.kinds.assessment.scripted import _choose_answer
-from provider.core.orders import Order
-from provider.core.sandbox import PLAY_SANDBOX, SCRIPTS, find_script, has_due_steps
+from provider.core.orders import Candidate, Order
+from provider.core.products import Product
+from provider.core.sandbox import PLAY_SANDBOX, SCRIPTS, Script, find_script, has_due_steps
 from provider.core.scheduled import run_if_due
 from provider.delivery.dispatcher import Dispatcher
 from provider.outbox import Message, history
@@ -194,10 +197,113 @@ def test_every_kind_takes_part() -> None:
 
 
 def test_find_script_reads_the_name_before_the_plus() -> None:
-    account = Account(sandbox=True)
-    assert find_script(account, "FAIL+x@a.example") == SCRIPTS["fail"]
-    assert find_script(account, "fail.x@a.example") is None
-    assert find_script(Account(sandbox=False), "fail@a.example") is None
+    account = Account(sandbox=True, options={})
+    assert script_of(account, "FAIL+x@a.example") == SCRIPTS["fail"]
+    assert script_of(account, "fail.x@a.example") is None
+    assert script_of(Account(sandbox=False), "fail@a.example") is None
+
+
+def script_of(account: Account, email: str) -> Script | None:
+    product = Product(kind="assessment", key="reasoning")
+    return find_script(Order(account=account, candidate=Candidate(email=email), product=product))
+
+
+# Outcomes by product
+
+
+def set_outcomes(services: Services, text: str) -> None:
+    with services.db.writing() as session:
+        account = session.scalars(select(Account)).one()
+        change_settings(
+            session,
+            services.secret_box,
+            account,
+            {"sandbox_outcomes": text},
+            actor="sam@provider.test",
+            now=services.now(),
+        )
+
+
+def outcomes_of(services: Services) -> object:
+    with services.db.reading() as session:
+        return session.scalars(select(Account)).one().options.get("sandbox_outcomes")
+
+
+def test_outcomes_of_products_are_those_of_addresses() -> None:
+    assert set(OUTCOMES) == set(SCRIPTS)
+
+
+def test_product_decides_where_the_address_does_not(services: Services) -> None:
+    orders = {
+        "product": place(services, "ana@example.com"),
+        "address": place_another(services, "expire@example.com", 2),
+        "silent address": place_another(services, "bounce@example.com", 3),
+    }
+    other_product = factories.create_test(services, key="other")
+    orders["other product"] = place_another(services, "ana@example.com", 4, other_product)
+    set_outcomes(services, "reasoning=fail")
+    play(services)
+    factories.deliver_emails(services)
+    assert {name: factories.order_status(services, id_) for name, id_ in orders.items()} == {
+        "product": "completed",
+        "address": "expired",
+        "silent address": "pending",
+        "other product": "pending",
+    }
+    assert result_of(services, orders["product"])[:2] == (0, "failed")
+    mails = list((services.settings.instance / "mail").glob("*.eml"))
+    assert len(mails) == 1  # the invitation to the other product
+
+
+def place_another(services: Services, email: str, number: int, product_id: str = "") -> str:
+    with services.db.reading() as session:
+        account_id = session.scalars(select(Account.id)).one()
+        product_id = product_id or session.scalars(select(Product.public_id)).one()
+    url = f"https://groove-tech.workable.com/assessments/{number}"
+    return factories.place_order(services, account_id, product_id, callback_url=url, email=email)
+
+
+def test_outcome_of_a_product_has_no_effect_outside_of_a_sandbox(services: Services) -> None:
+    order_id = place(services, "ana@example.com")
+    set_outcomes(services, "reasoning=expire")
+    with services.db.writing() as session:
+        session.execute(update(Account).values(sandbox=False))
+    play(services, 2)
+    factories.deliver_emails(services)
+    assert events(services, order_id) == ["placed"]
+    assert len(list((services.settings.instance / "mail").glob("*.eml"))) == 1
+
+
+def test_products_of_outcomes_are_stored_with_their_kind(services: Services) -> None:
+    place(services, "ana@example.com")
+    set_outcomes(services, "reasoning=Fail")
+    assert outcomes_of(services) == {"assessment/reasoning": "fail"}
+    set_outcomes(services, "none")
+    assert outcomes_of(services) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("unknown=pass", "sandbox_outcomes: There is no product “unknown”"),
+        ("check/reasoning=pass", "There is no product “check/reasoning”"),
+        ("reasoning=pass, assessment/reasoning=fail", "names “assessment/reasoning” twice"),
+    ],
+)
+def test_outcome_of_an_unknown_product_is_refused(
+    services: Services, text: str, problem: str
+) -> None:
+    place(services, "ana@example.com")
+    with pytest.raises(InvalidSettings, match=problem):
+        set_outcomes(services, text)
+    assert outcomes_of(services) is None
+
+
+def test_outcomes_of_a_real_account_are_refused(services: Services) -> None:
+    place(services, "ana@example.com", sandbox=False)
+    with pytest.raises(InvalidSettings, match="is for a sandbox: switch"):
+        set_outcomes(services, "reasoning=pass")
+    set_outcomes(services, "none")
 
 
 OPTIONS = (Option("a", "A"), Option("b", "B", correct=True), Option("c", "C", correct=True))

@@ -251,7 +251,7 @@ def test_copy_that_is_killed_repeatedly_continues_and_is_equal(
     monkeypatch.setattr(row_codec, "BATCH_SIZE", 2)
     source.close()
     kills = 0
-    while code := run_in_process(partial(_copy_and_die, source, empty, 9 + 30 * kills)):
+    while code := run_in_process(partial(_copy_and_die, source, empty, 9 + 60 * kills)):
         assert code == -signal.SIGKILL
         with pytest.raises(Unavailable, match="incomplete: run the same `provider copy-instance`"):
             schema_version.require_current(empty)

@@ -2,14 +2,20 @@
 
 import io
 import json
-from collections.abc import Sequence
+import os
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import IO
 from zipfile import ZipFile
 
 import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
+from provider.config import Settings
 from provider.core.accounts import Account
 from provider.core.accounts.logo import set_logo
 from provider.core.accounts.offboarding import Offboarding
@@ -18,7 +24,7 @@ from provider.core.connections import SourceCursor
 from provider.core.orders import ErasedOrder, Order
 from provider.core.orders.usage import Month, list_usage
 from provider.core.scheduled import ScheduledWorkState, run_if_due
-from provider.errors import Conflict
+from provider.errors import Conflict, Unavailable
 from provider.maintenance import account_erasure, offboarding
 from provider.maintenance.account_export import write_account_export
 from provider.maintenance.erasure import erase_order
@@ -28,12 +34,14 @@ from provider.maintenance.offboarding import (
     begin_export,
     disable,
     enable,
+    export_to_file,
 )
 from provider.services import Services
 from tests import factories
 from tests.ats.workable_client import WorkableClient
 from tests.factories import ManualClock
 from tests.kind_factories import KIND_FACTORIES
+from tests.maintenance.backup_processes import run_in_process
 from tests.maintenance.test_erasure import PERSON, table_texts
 from tests.pictures import make_png
 
@@ -199,11 +207,97 @@ def test_export_that_was_interrupted_begins_again(
     monkeypatch.setattr(offboarding, "_finish_export", finish)
     assert not work(services)  # the lease of the killed run
     clock.advance(OFFBOARD_ACCOUNTS.lease)
+    problems: list[tuple[int, str]] = []
+
+    def look_first(*args: object) -> object:
+        problems.append((state_of(services).export_done, state_of(services).problem))
+        assert list(services.media.list_files(folder="exports")) == []
+        return write_account_export(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(offboarding, "write_account_export", look_first)
     assert work(services)
+    assert problems == [
+        (0, "The export was interrupted and begins again from the first order"),
+    ]
+    assert state_of(services).problem == ""
     with read_export(services) as archive:
         assert len([name for name in archive.namelist() if name.endswith("data.json")]) == 2
     files = [key for key, _ in services.media.list_files(folder="exports")]
     assert files == [state_of(services).export_key]  # that of the killed run is deleted
+
+
+def export_until_killed(settings: Settings, temporary: str) -> None:
+    """Export in a process that is killed while the file is copied to media storage."""
+    tempfile.tempdir = temporary
+    services = factories.build_services(settings, ManualClock())
+
+    def read_and_die(file: IO[bytes]) -> Iterator[bytes]:
+        yield file.read(100)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    offboarding._read_chunks = read_and_die
+    OFFBOARD_ACCOUNTS.run(services)
+
+
+def test_killed_export_leaves_no_part_of_a_file(services: Services, tmp_path: Path) -> None:
+    completed_orders(services)
+    take(services, "disable")
+    take(services, "export")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    exit_code = run_in_process(export_until_killed, services.settings, str(temporary))
+    assert exit_code == -signal.SIGKILL
+    assert list(temporary.iterdir()) == []
+    folder = services.settings.instance / "media" / "exports"
+    assert [path for path in folder.rglob("*") if path.is_file()] != []  # it has no key yet
+    assert work(services)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files] == [state_of(services).export_key.rpartition("/")[2]]
+
+
+def test_problem_of_a_failed_export_stays_until_it_succeeds(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed_orders(services)
+    take(services, "disable")
+    take(services, "export")
+
+    def fail(*_: object) -> None:
+        raise Unavailable("The disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offboarding, "_finish_export", fail)
+        for _ in range(2):
+            assert work(services)
+            assert state_of(services).problem == "The disk is full"
+    assert work(services)
+    assert (state_of(services).problem, state_of(services).export_done) == ("", 1)
+
+
+def test_interrupted_command_leaves_no_file_and_can_be_repeated(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completed_orders(services)
+    take(services, "disable")
+    path, partial = tmp_path / "export.zip", tmp_path / "export.zip.partial"
+
+    def stop(
+        _: object, __: object, ___: object, ____: object, target: Path, *_____: object
+    ) -> None:
+        target.write_bytes(b"PK")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(offboarding, "write_account_export", stop)
+        with pytest.raises(KeyboardInterrupt):
+            export_to_file(services, 1, path, ACTOR)
+    assert (path.exists(), partial.exists()) == (False, False)
+    assert state_of(services).exported_at is None
+    partial.write_bytes(b"PK of a command that was killed" * 10_000)
+    export_to_file(services, 1, path, ACTOR)
+    assert (path.exists(), partial.exists()) == (True, False)
+    with ZipFile(path) as archive:
+        assert archive.testzip() is None
 
 
 def test_long_run_keeps_its_lease(services: Services, clock: ManualClock) -> None:

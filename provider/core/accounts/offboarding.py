@@ -78,8 +78,8 @@ def disable_account(
     return offboarding
 
 
-def enable_account(session: Session, account: Account) -> str:
-    """Undo the disabling; return the key of the export's file, empty without one.
+def enable_account(session: Session, account: Account) -> None:
+    """Undo the disabling; the caller deletes the files of exports.
 
     Conflict once the erasure has begun. Cancelled orders stay cancelled.
     """
@@ -87,9 +87,7 @@ def enable_account(session: Session, account: Account) -> str:
     if offboarding.erasure_requested_at:
         raise Conflict(f"The erasure of account {account.name} has begun already")
     account.disabled_at = None
-    export_key = offboarding.export_key
     session.delete(offboarding)
-    return export_key
 
 
 def request_export(session: Session, account: Account, actor: str, now: datetime) -> Offboarding:

@@ -16,6 +16,11 @@ from provider.core.accounts.email_policy import (
     set_candidate_emails,
     set_reminders,
 )
+from provider.core.accounts.sandbox_outcomes import (
+    OUTCOMES,
+    read_sandbox_outcomes,
+    set_sandbox_outcomes,
+)
 from provider.core.email_address import mend_address, split_address
 from provider.core.host_patterns import is_too_broad
 from provider.core.text_cleaning import clean_line
@@ -272,6 +277,15 @@ COMMON_SETTINGS: dict[str, CommonSetting] = {
             _set_sandbox,
             lambda account: "yes" if account.sandbox else "no",
             is_switch=True,
+        ),
+        CommonSetting(
+            "sandbox_outcomes",
+            "Outcomes in a sandbox",
+            "how orders end whose candidate's address does not decide it: PRODUCT=OUTCOME, "
+            f"comma-separated, with keys of products; an outcome is one of {', '.join(OUTCOMES)}",
+            set_sandbox_outcomes,
+            read_sandbox_outcomes,
+            can_be_none=True,
         ),
         CommonSetting(
             "candidate_emails",

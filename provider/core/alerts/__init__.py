@@ -20,6 +20,7 @@ from provider.core.alerts.watch import (
     ALERT_CONTINUES,
     ALERT_ENDED,
     ALERT_TOPICS,
+    DROP_OLD_ALERTS,
     WATCH_DELIVERIES,
     unwanted_reason,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ALERT_CONTINUES",
     "ALERT_ENDED",
     "ALERT_TOPICS",
+    "DROP_OLD_ALERTS",
     "MAIL_SERVER",
     "SNOOZES",
     "WATCH_DELIVERIES",

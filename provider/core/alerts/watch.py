@@ -1,4 +1,4 @@
-"""The scheduled work that opens and ends alerts and appends the e-mails about them.
+"""The scheduled works that open, end and delete alerts, and append the e-mails about them.
 
 The e-mails of an alert to one person have one ordering key, so they arrive in their order. Each is
 appended in the transaction of its change, and so once.
@@ -6,7 +6,7 @@ appended in the transaction of its change, and so once.
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.orm import Session
 
 from provider import outbox
@@ -17,6 +17,7 @@ from provider.core.staff import STAFF_QUEUE, list_alert_recipients
 from provider.outbox import DELIVERED, Claim, Message, OrderingKey, Pause
 
 ALERT_BEGAN, ALERT_CONTINUES, ALERT_ENDED = "alert began", "alert continues", "alert ended"
+ENDED_ALERTS_KEPT_FOR = timedelta(days=90)
 ALERT_TOPICS = (ALERT_BEGAN, ALERT_CONTINUES, ALERT_ENDED)
 
 
@@ -99,6 +100,23 @@ def _is_needed(session: Session, _: datetime) -> bool:
     return has_pause or session.scalar(failed) is not None
 
 
+def _is_old(now: datetime) -> ColumnElement[bool]:
+    """Return the condition of alerts that ended long ago; an open one has no end."""
+    return DeliveryAlert.ended_at < now - ENDED_ALERTS_KEPT_FOR
+
+
+def _has_old_alerts(session: Session, now: datetime) -> bool:
+    return session.scalar(select(DeliveryAlert.id).where(_is_old(now)).limit(1)) is not None
+
+
+def _drop_old_alerts(context: WorkContext) -> None:
+    with context.db.writing() as session:
+        session.execute(delete(DeliveryAlert).where(_is_old(context.now())))
+
+
 WATCH_DELIVERIES = ScheduledWork(
     "watch_deliveries", every=timedelta(minutes=1), run=_run, is_needed=_is_needed
+)
+DROP_OLD_ALERTS = ScheduledWork(
+    "drop_old_alerts", every=timedelta(hours=1), run=_drop_old_alerts, is_needed=_has_old_alerts
 )

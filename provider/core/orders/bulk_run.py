@@ -4,7 +4,7 @@ A scheduled work performs the rows one by one (`bulk_runner.py`), so that no req
 thousand orders, and a restart loses none.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
@@ -25,7 +25,8 @@ WAITING, DONE, REFUSED = "waiting", "done", "refused"  # the states of a row
 class BulkRun(Base):
     """One action on several orders. `arguments` are those of the action, read from its form.
 
-    A run with `undo_of` undoes the rows of that run.
+    A run with `undo_of` undoes rows of that run. Several runs may undo one: a person who is limited
+    to some accounts undoes the rows of these only, and somebody else the others.
     """
 
     __tablename__ = "bulk_runs"
@@ -39,7 +40,7 @@ class BulkRun(Base):
     actor: Mapped[str] = mapped_column(String(254))
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None] = mapped_column(index=True)
-    undo_of_id: Mapped[int | None] = mapped_column(ForeignKey("bulk_runs.id"), unique=True)
+    undo_of_id: Mapped[int | None] = mapped_column(ForeignKey("bulk_runs.id"), index=True)
 
     undo_of: Mapped["BulkRun | None"] = relationship(remote_side=[id])
 
@@ -74,20 +75,17 @@ class BulkRun(Base):
         return run
 
     def create_undo(self, session: Session, actor: str, now: datetime) -> "BulkRun":
-        """Store a run that undoes the rows that were done. Raises Conflict.
+        """Store a run that undoes the rows that were done and not undone yet. Raises Conflict.
 
-        The caller has locked this run, or two people could undo it at once.
+        The caller has locked this run, or two people could undo a row at once.
         """
         if self.action not in ORDER_ACTIONS or not ORDER_ACTIONS[self.action].can_undo:
             raise Conflict("This cannot be undone")
         if self.undo_of_id is not None or self.finished_at is None:
             raise Conflict("Only a finished change can be undone, and an undoing cannot be")
-        if (earlier := self.find_undo(session)) is not None:
-            raise Conflict("%(actor)s has undone this already", actor=earlier.actor)
         run = BulkRun(
             action=self.action, arguments=self.arguments, actor=actor, created_at=now, undo_of=self
         )
-        done = select(BulkRow).where(BulkRow.run_id == self.id, BulkRow.state == DONE)
         rows = [
             BulkRow(
                 run=run,
@@ -95,8 +93,11 @@ class BulkRun(Base):
                 seen=row.seen_after,
                 before=row.before,
             )
-            for row in session.scalars(done.order_by(BulkRow.id))
+            for row in self.list_undoable(session)
         ]
+        if not rows and (undos := self.list_undos(session)):
+            actors = sorted({undo.actor for undo in undos})
+            raise Conflict("%(actor)s has undone this already", actor=", ".join(actors))
         if not rows:
             raise Conflict("This changed no order, so there is nothing to undo")
         session.add_all([run, *rows])
@@ -104,9 +105,24 @@ class BulkRun(Base):
         run._record(session, Action.ORDERS_CHANGE_UNDONE, len(rows), now)
         return run
 
-    def find_undo(self, session: Session) -> "BulkRun | None":
-        """Return the run that undoes this one, if any."""
-        return session.scalar(select(BulkRun).where(BulkRun.undo_of_id == self.id))
+    def list_undos(self, session: Session) -> "Sequence[BulkRun]":
+        """Return the runs that undo this one or a part of it, oldest first."""
+        query = select(BulkRun).where(BulkRun.undo_of_id == self.id)
+        return session.scalars(query.order_by(BulkRun.id)).all()
+
+    def list_undoable(self, session: Session) -> "Sequence[BulkRow]":
+        """Return the rows that were done and are in no undoing, as far as the session sees them.
+
+        A row that an undoing has refused is not undone again.
+        """
+        undos = select(BulkRun.id).where(BulkRun.undo_of_id == self.id)
+        tried = select(BulkRow.order_public_id).where(BulkRow.run_id.in_(undos))
+        query = select(BulkRow).where(
+            BulkRow.run_id == self.id,
+            BulkRow.state == DONE,
+            BulkRow.order_public_id.not_in(tried),
+        )
+        return session.scalars(query.order_by(BulkRow.id)).all()
 
     def progress(self, session: Session) -> "Progress":
         query = select(BulkRow.state, func.count()).where(BulkRow.run_id == self.id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Select, delete, exists, or_, select, text
+from sqlalchemy import Select, delete, exists, func, or_, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -130,10 +130,15 @@ def _has_unfinished_runs(session: Session, _now: datetime) -> bool:
 
 
 def _old_runs(now: datetime) -> Select[int]:
-    """Return the query of the runs that ended long ago. A run stays as long as its undoing."""
+    """Return the query of the runs that ended long ago.
+
+    A run and its undoings are deleted together, or an undone row would seem to be none.
+    """
     is_recent = or_(BulkRun.finished_at.is_(None), BulkRun.finished_at >= now - KEPT_FOR)
-    undone_recently = select(BulkRun.undo_of_id).where(BulkRun.undo_of_id.is_not(None), is_recent)
-    return select(BulkRun.id).where(~is_recent, BulkRun.id.not_in(undone_recently))
+    undone_run = func.coalesce(BulkRun.undo_of_id, BulkRun.id)
+    return select(BulkRun.id).where(
+        ~is_recent, undone_run.not_in(select(undone_run).where(is_recent))
+    )
 
 
 def _has_old_runs(session: Session, now: datetime) -> bool:

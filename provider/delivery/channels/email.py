@@ -30,8 +30,8 @@ from provider.delivery.smtp_sign_in import TokenSource
 from provider.outbox import EMAIL, AttemptResult, Claim, OrderingKey, Outcome, QueueName
 from provider.services import Services
 
-SANDBOX_NOTE = "Sandbox: the address has a scripted outcome, so nothing was sent"
-SANDBOX_BOUNCE = "550 5.1.1 Sandbox: the address has a scripted outcome, so nothing was sent"
+SANDBOX_NOTE = "Sandbox: the order has a scripted outcome, so nothing was sent"
+SANDBOX_BOUNCE = "550 5.1.1 Sandbox: the order has a scripted outcome, so nothing was sent"
 # Code and text are added. An error of the server stops every e-mail; one probes later.
 OUTCOMES = {
     Verdict.DELIVERED: Outcome("delivered"),
@@ -93,8 +93,8 @@ def _load_order(session: Session, claim: Claim) -> Order:
 
 
 def _scripted_outcome(order: Order) -> Outcome | None:
-    """Return the outcome of an e-mail to a scripted candidate of a sandbox; None for others."""
-    script = find_script(order.account, order.candidate.email)
+    """Return the outcome of an e-mail of a scripted order of a sandbox; None for others."""
+    script = find_script(order)
     if script is None:
         return None
     if script.bounces:
@@ -185,9 +185,11 @@ class EmailChannel(Channel):
         return None
 
     def _prepare_alert(self, session: Session, claim: Claim) -> EmailDelivery | EmailNotSent:
-        alert = session.scalars(
+        alert = session.scalar(
             select(DeliveryAlert).where(DeliveryAlert.public_id == claim.subject)
-        ).one()
+        )
+        if alert is None:
+            return _not_needed("The alert ended long ago and is deleted")
         staff = session.get(Staff, int(OrderingKey.parse(claim.ordering_key).writer))
         if staff is None or not staff.gets_alerts:
             return _not_needed("The person gets no e-mails about deliveries any more")

@@ -13,7 +13,7 @@ from provider.core.accounts.settings import COMMON_SETTINGS, NONE
 SPELLINGS = {"api": "API", "id": "ID", "oauth": "OAuth", "pdf": "PDF", "url": "URL"}
 YES_NO = (("yes", "Yes"), ("no", "No"))
 GROUPS = {
-    "Account": ("expire_after", "timezone", "shared_ttl", "sandbox"),
+    "Account": ("expire_after", "timezone", "shared_ttl", "sandbox", "sandbox_outcomes"),
     "Times of storage": ("keep_recordings", "keep_candidates"),
     "Calls and callbacks": ("callback_hosts", "callback_rate", "request_rate"),
     "What candidates see": (

@@ -1,5 +1,6 @@
 """Changes of several orders: their progress, the outcome of each order, stopping and undoing."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from flask import Blueprint, flash, make_response, redirect, render_template, url_for
@@ -105,10 +106,18 @@ def _render_run(template: str, run_id: str) -> str:
             run=run,
             title=dict(BULK_CHOICES)[run.action],
             progress=run.progress(session),
-            outcomes=[outcome for state in states for outcome in _outcomes(session, run, state)],
-            undone_by=run.find_undo(session),
-            can_undo=BULK_ACTIONS[run.action].can_undo and run.undo_of_id is None,
+            outcomes=[
+                outcome
+                for state in states
+                for outcome in _outcomes(session, _rows(session, run, state))
+            ],
+            undos=[(undo, undo.progress(session)) for undo in run.list_undos(session)],
+            can_undo=_can_undo(run) and bool(run.list_undoable(session)),
         )
+
+
+def _can_undo(run: BulkRun) -> bool:
+    return BULK_ACTIONS[run.action].can_undo and run.undo_of_id is None
 
 
 def _render_undo(run_id: str, problem: str = "", status_code: int = 200) -> Response:
@@ -116,7 +125,8 @@ def _render_undo(run_id: str, problem: str = "", status_code: int = 200) -> Resp
         run = BulkRun.find(session, run_id)
         if not BULK_ACTIONS[run.action].can_undo:
             problem = "This cannot be undone"
-        outcomes = [outcome for outcome in _outcomes(session, run, DONE) if outcome.order]
+        undoable = run.list_undoable(session)
+        outcomes = [outcome for outcome in _outcomes(session, undoable) if outcome.order]
         digests = seen_digests(session, [outcome.order for outcome in outcomes if outcome.order])
         rows = [
             UndoRow(order, is_same_state(digests[order.id], row.seen_after))
@@ -134,10 +144,12 @@ def _render_undo(run_id: str, problem: str = "", status_code: int = 200) -> Resp
     return make_response(page, status_code)
 
 
-def _outcomes(session: Session, run: BulkRun, state: str) -> list[Outcome]:
-    """Return the outcomes of one state, newest order first."""
+def _rows(session: Session, run: BulkRun, state: str) -> Sequence[BulkRow]:
     query = select(BulkRow).where(BulkRow.run_id == run.id, BulkRow.state == state)
-    rows = session.scalars(query.order_by(BulkRow.id)).all()
+    return session.scalars(query.order_by(BulkRow.id)).all()
+
+
+def _outcomes(session: Session, rows: Sequence[BulkRow]) -> list[Outcome]:
     orders = {
         order.public_id: order
         for order in load_orders(session, [row.order_public_id for row in rows])

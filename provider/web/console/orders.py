@@ -115,7 +115,7 @@ def render_order_page(
         presence=presence_context(session, order),
         # It says something about a person's health, so only those who decide see it.
         **(accommodation_context(session, order) if may(Permission.MANAGE_ORDERS) else {}),
-        is_scripted=find_script(order.account, order.candidate.email) is not None,
+        is_scripted=find_script(order) is not None,
     )
 
 

@@ -35,6 +35,8 @@ def new_account() -> Account:
         ("shared_ttl", "3 views"),
         ("shared_ttl", "none"),
         ("sandbox", "yes"),
+        ("sandbox_outcomes", "assessment/reasoning=fail, words=slow"),
+        ("sandbox_outcomes", "none"),
         ("brand.display_name", "Groove & Co"),
         ("brand.colour", "#0a5cff"),
         ("brand.support_address", "help@groove.example"),
@@ -46,6 +48,25 @@ def test_setting_reads_the_text_that_it_was_given(key: str, text: str) -> None:
     account = new_account()
     COMMON_SETTINGS[key].change(account, text)
     assert COMMON_SETTINGS[key].read(account) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("reasoning", "should look like PRODUCT=OUTCOME, PRODUCT=OUTCOME, or none"),
+        ("=pass", "should look like"),
+        ("reasoning=", "should look like"),
+        ("reasoning=pass,", "should look like"),
+        ("reasoning=won", "has no outcome “won”: there are pass, fail, slow, decline"),
+        ("reasoning=pass, reasoning=fail", "names “reasoning” twice"),
+        (",".join(f"test-{number}=pass" for number in range(51)), "at most 50 products"),
+    ],
+)
+def test_sandbox_outcomes_that_are_wrong_are_refused(text: str, problem: str) -> None:
+    account = new_account()
+    with pytest.raises(Invalid, match=f"sandbox_outcomes .*{problem}"):
+        COMMON_SETTINGS["sandbox_outcomes"].change(account, text)
+    assert account.options == {}
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from provider import outbox
 from provider.config import Settings
 from provider.core.accounts import Account
 from provider.core.alerts import (
+    ALERT_ENDED,
+    DROP_OLD_ALERTS,
     MAIL_SERVER,
     WATCH_DELIVERIES,
     DeliveryAlert,
@@ -343,3 +345,60 @@ def test_snooze_until_monday_ends_on_the_next_monday(now: datetime, end: datetim
     assert snooze_end("monday", now) == end
     with pytest.raises(Invalid, match="1h, 8h, monday"):
         snooze_end("2h", now)
+
+
+def add_ended_alert(services: Services, ended_at: datetime) -> str:
+    with services.db.writing() as session:
+        alert = DeliveryAlert(cause=MAIL_SERVER, opened_at=ended_at - MINUTE, ended_at=ended_at)
+        session.add(alert)
+        session.flush()
+        return alert.public_id
+
+
+def stored_alerts(services: Services) -> list[str]:
+    with services.db.reading() as session:
+        return list(session.scalars(select(DeliveryAlert.public_id).order_by(DeliveryAlert.id)))
+
+
+def test_ended_alert_is_deleted_after_ninety_days(services: Services, clock: ManualClock) -> None:
+    ended = add_ended_alert(services, services.now())
+    clock.advance(timedelta(days=1))
+    later = add_ended_alert(services, services.now())
+    with services.db.writing() as session:
+        session.add(alert := DeliveryAlert(cause=MAIL_SERVER, opened_at=services.now()))
+        session.flush()
+        still_open = alert.public_id
+    clock.advance(timedelta(days=89))
+    run_if_due(services, DROP_OLD_ALERTS)
+    assert stored_alerts(services) == [ended, later, still_open]
+    clock.advance(timedelta(hours=1))
+    run_if_due(services, DROP_OLD_ALERTS)
+    assert stored_alerts(services) == [later, still_open]
+    clock.advance(timedelta(days=400))
+    run_if_due(services, DROP_OLD_ALERTS)
+    assert stored_alerts(services) == [still_open]
+
+
+def test_email_about_a_deleted_alert_is_not_sent(
+    services: Services, clock: ManualClock, smtp_server: SmtpServer
+) -> None:
+    alert_id = add_ended_alert(services, services.now())
+    with services.db.writing() as session:
+        staff_id = session.scalars(select(Staff.id)).one()
+        outbox.append(
+            session,
+            queue="0/email",
+            ordering_key=f"{alert_id}/{staff_id}",
+            sequence=0,
+            topic=ALERT_ENDED,
+            payload={},
+            now=services.now(),
+        )
+    clock.advance(timedelta(days=91))
+    run_if_due(services, DROP_OLD_ALERTS)
+    send(services)
+    assert smtp_server.emails == []
+    with services.db.reading() as session:
+        (message,) = session.scalars(select(Message)).all()
+        (attempt,) = message.attempt_history
+        assert attempt.response_excerpt == "The alert ended long ago and is deleted"

@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from provider.config import Settings
+from provider.core.account_limits import limit_to_accounts
 from provider.core.audit import Action, AuditEntry
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order, OrderEvent, StatusChange
@@ -70,9 +71,11 @@ def perform(services: Services, action: str, order_ids: Sequence[str], **argumen
     return run_id
 
 
-def undo(services: Services, run_id: str) -> list[tuple[str, str]]:
-    """Undo a run; return the state and the problem of each order."""
+def undo(services: Services, run_id: str, account_ids: Sequence[int] = ()) -> list[tuple[str, str]]:
+    """Undo a run, or its orders of some accounts; return the state and problem of each order."""
     with services.db.writing() as session:
+        if account_ids:
+            limit_to_accounts(session, account_ids)
         run = BulkRun.find(session, run_id, lock=True)
         undo_id = run.create_undo(session, COLLEAGUE, services.now()).public_id
     PERFORM_BULK_RUNS.run(services)
@@ -333,10 +336,28 @@ def test_run_is_undone_once_and_an_undo_never(services: Services, order_ids: lis
     with pytest.raises(Conflict, match=f"{COLLEAGUE} has undone this already"):
         undo(services, run_id)
     with services.db.reading() as session:
-        undo_run = BulkRun.find(session, run_id).find_undo(session)
-    assert undo_run
+        (undo_run,) = BulkRun.find(session, run_id).list_undos(session)
     with pytest.raises(Conflict, match="an undoing cannot be"):
         undo(services, undo_run.public_id)
+
+
+def test_undo_of_a_part_leaves_the_rest_to_others(
+    services: Services, order_ids: list[str], clock: ManualClock
+) -> None:
+    add_colleague(services)
+    other_id, _ = factories.create_account(services, "Other")
+    test_id = factories.create_test(services, key="other")
+    theirs = factories.place_order(services, other_id, test_id)
+    run_id = perform(services, "cancel", [*order_ids[:2], theirs])
+    assert undo(services, run_id, [other_id]) == [(DONE, "")]
+    assert statuses(services, [*order_ids[:2], theirs]) == ["cancelled", "cancelled", "pending"]
+    with pytest.raises(Conflict, match=f"{COLLEAGUE} has undone this already"):
+        undo(services, run_id, [other_id])
+    assert undo(services, run_id) == [(DONE, "")] * 2
+    assert statuses(services, [*order_ids[:2], theirs]) == ["pending"] * 3
+    assert event_count(services, "reopened") == 3
+    with pytest.raises(Conflict, match=f"{COLLEAGUE} has undone this already"):
+        undo(services, run_id)
 
 
 def test_action_without_undo_cannot_be_undone(services: Services, order_ids: list[str]) -> None:
@@ -367,4 +388,24 @@ def test_old_runs_are_deleted_after_thirty_days(
     DROP_OLD_BULK_RUNS.run(services)
     with services.db.reading() as session:
         assert session.scalar(select(func.count()).select_from(BulkRow)) == 0
+        assert session.scalar(select(func.count()).select_from(BulkRun)) == 0
+
+
+def test_undoings_of_a_run_are_deleted_together(
+    services: Services, order_ids: list[str], clock: ManualClock
+) -> None:
+    add_colleague(services)
+    other_id, _ = factories.create_account(services, "Other")
+    theirs = factories.place_order(services, other_id, factories.create_test(services, key="other"))
+    run_id = perform(services, "extend", [order_ids[0], theirs], **EXTENSION)
+    undo(services, run_id, [other_id])
+    clock.advance(timedelta(days=1))
+    undo(services, run_id)
+    clock.advance(timedelta(days=30) - timedelta(minutes=1))
+    DROP_OLD_BULK_RUNS.run(services)
+    with services.db.reading() as session:
+        assert len(BulkRun.find(session, run_id).list_undos(session)) == 2
+    clock.advance(timedelta(minutes=2))
+    DROP_OLD_BULK_RUNS.run(services)
+    with services.db.reading() as session:
         assert session.scalar(select(func.count()).select_from(BulkRun)) == 0

@@ -24,6 +24,7 @@ class World:
     def __init__(self, services: Services) -> None:
         self.services = services
         self.account, _ = factories.create_account(services)
+        self.trial_account, _ = factories.create_account(services, "Trials", sandbox=True)
         self.product = factories.create_test(services)
         self.count = 0
 
@@ -34,11 +35,16 @@ class World:
         score: float | None = None,
         took: timedelta = timedelta(hours=1),
         is_cancelled: bool = False,
+        is_trial: bool = False,
+        product: str = "",
     ) -> str:
         self.count += 1
         url = f"https://groove-tech.workable.com/assessments/{self.count}"
         order_id = factories.place_order(
-            self.services, self.account, self.product, callback_url=url
+            self.services,
+            self.trial_account if is_trial else self.account,
+            product or self.product,
+            callback_url=url,
         )
         if score is not None:
             factories.finish_test(self.services, order_id)
@@ -103,6 +109,27 @@ def test_medians_are_of_times_and_last_scores(services: Services) -> None:
         order.results.append(Result(revision=9, score=30.0, created_at=now))
     assert collect(services).products[0].median_score == 30
     assert collect(services, with_scores=False).products == ()
+
+
+def test_statistics_leave_out_sandboxes(services: Services) -> None:
+    world = World(services)
+    now = services.now()
+    trial_only = factories.create_test(services, "Trial", "trial")
+    world.place(now, score=40.0, took=timedelta(hours=2))
+    world.place(now)
+    expected = collect(services)
+    assert expected.sandbox_order_count == 0
+    for product in (world.product, trial_only):
+        world.place(now, score=100.0, took=timedelta(hours=90), is_trial=True, product=product)
+    world.place(now - timedelta(days=1), is_trial=True)
+    world.place(now - timedelta(days=9), is_trial=True)  # before the period
+    figures = collect(services)
+    assert figures.sandbox_order_count == 3
+    assert [day.total for day in figures.days] == [0, 0, 2]
+    assert figures.by_status == expected.by_status
+    assert (figures.median_seconds, figures.completion_rate) == (2 * 3600, 100)
+    assert figures.products == expected.products
+    assert [product.order_count for product in figures.products] == [2]
 
 
 def test_statistics_without_orders_are_empty(services: Services) -> None:

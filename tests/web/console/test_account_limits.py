@@ -348,6 +348,38 @@ def test_limited_staff_change_their_own_orders_only_in_bulk(
     assert states[order_ids[1]] == ("done", "")
 
 
+def test_limited_staff_undo_their_own_orders_and_leave_the_rest(
+    app: Flask, services: Services, client: FlaskClient, worlds: tuple[World, World]
+) -> None:
+    own, _ = worlds
+    PERFORM_BULK_RUNS.run(services)  # what the worlds have begun
+    order_ids = [world.orders["check"] for world in worlds]
+    with services.db.writing() as session:
+        orders = [Order.find(session, order_id) for order_id in order_ids]
+        digests = seen_digests(session, orders)
+        seen = [(order.public_id, digests[order.id]) for order in orders]
+        run = BulkRun.create(
+            session, "cancel", {"reason": "X"}, seen, "boss@provider.test", services.now()
+        )
+    PERFORM_BULK_RUNS.run(services)
+    path = f"/console/orders/bulk/runs/{run.public_id}"
+    limited = ConsoleClient.signed_in(services, client, "operator", [own.account_id])
+    assert "Undo for 1 order<" in limited.get_text(f"{path}/undo")
+    assert limited.submit(f"{path}/undo", page=f"{path}/undo").status_code == 302
+    PERFORM_BULK_RUNS.run(services)
+    assert "Undo…" not in limited.get_text(path)
+    assert limited.submit(f"{path}/undo", page=f"{path}/undo").status_code == 409
+    admin = ConsoleClient.signed_in(services, app.test_client(), "admin")
+    page = admin.get_text(path)
+    assert "operator@provider.test has undone this for 1 of the orders." in page
+    assert "Undo the others…" in page
+    assert "Undo for 1 order<" in admin.get_text(f"{path}/undo")
+    assert admin.submit(f"{path}/undo", page=f"{path}/undo").status_code == 302
+    PERFORM_BULK_RUNS.run(services)
+    assert [factories.order_status(services, id_) for id_ in order_ids] == ["pending", "pending"]
+    assert "Undo the others" not in admin.get_text(path)
+
+
 def settle_everything(services: Services) -> None:
     """Cancel the checks, and deliver all messages, so that the orders can be erased."""
     with services.db.writing() as session:

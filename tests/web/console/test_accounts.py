@@ -370,3 +370,20 @@ def test_sandbox_is_marked_wherever_its_account_is_named(
     for path in ("accounts/", f"accounts/{account}", "orders/", f"orders/{order_id}", "emails/"):
         assert mark in console.get_text(f"/console/{path}"), path
     assert "has a scripted outcome" in console.get_text(f"/console/orders/{order_id}")
+
+
+def test_outcomes_by_product_are_set_on_the_page_of_settings(
+    services: Services, admin: ConsoleClient
+) -> None:
+    account_id, _ = factories.create_account(services, sandbox=True)
+    product_id = factories.create_test(services)
+    order_id = factories.place_order(services, account_id, product_id, email="ana@example.com")
+    path = f"{ACCOUNTS}{load_account(services).public_id}"
+    response = save(admin, f"{path}/settings", sandbox_outcomes="x=pass")
+    assert "There is no product “x”" in field_error(response.text, "sandbox_outcomes")
+    text = "reasoning=expire"
+    response = save(admin, f"{path}/settings", sandbox_outcomes=text)
+    assert response.status_code == 302
+    assert "<code>assessment/reasoning</code>: expire" in admin.get_text(path)
+    assert 'value="assessment/reasoning=expire"' in admin.get_text(f"{path}/settings")
+    assert "has a scripted outcome" in admin.get_text(f"/console/orders/{order_id}")

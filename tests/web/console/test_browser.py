@@ -152,10 +152,18 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
 
 
 def _create_connection(services: Services) -> str:
-    """Return the public id of an account with a rule, an order by it, and a refusal."""
+    """Return the public id of an account with a rule, an order by it, and a refusal.
+
+    Its test is completed, so that the overview has figures: it leaves out those of a sandbox.
+    """
     account_id, _ = factories.create_account(
         services, "Northwind Traders", ats="greenhouse", options={"harvest_auth": "code"}
     )
+    with services.db.reading() as session:
+        query = select(Product.public_id).where(Product.name == "Reasoning")
+        test_id = session.scalars(query).one()
+    order_id = factories.place_order(services, account_id, test_id, email="ana@example.net")
+    factories.finish_test(services, order_id)
     with services.db.writing() as session:
         account = session.get_one(Account, account_id)
         product = session.scalars(select(Product).where(Product.kind == "assessment")).first()

@@ -60,7 +60,6 @@ def test_every_action_has_a_page_and_a_message() -> None:
     assert set(SUCCESS_MESSAGES) == set(ORDER_ACTIONS)
 
 
-@pytest.mark.both
 @pytest.mark.parametrize("action", ORDER_ACTIONS)
 def test_action_from_an_outdated_page_says_who_did_what(
     app: Flask, services: Services, client: FlaskClient, clock: ManualClock, action: str

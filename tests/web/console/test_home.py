@@ -98,3 +98,19 @@ def test_overview_shows_a_hostile_name_as_text(services: Services, client: Flask
     page = client.get(HOME).text
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
+
+
+def test_overview_says_how_many_orders_of_sandboxes_are_left_out(
+    services: Services, client: FlaskClient
+) -> None:
+    console = ConsoleClient.signed_in(services, client, "viewer")
+    account_id, _ = factories.create_account(services)
+    factories.place_order(services, account_id, factories.create_test(services))
+    page = console.get_text(HOME)
+    assert "<dt>Orders</dt><dd>1</dd>" in page
+    assert "sandboxes" not in page
+    with services.db.writing() as session:
+        session.execute(update(Account).values(sandbox=True))
+    page = console.get_text(HOME)
+    assert "Orders of sandboxes are left out: 1." in page
+    assert "No order was placed in the last 30 days." in page
