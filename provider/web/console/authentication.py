@@ -95,7 +95,7 @@ session_listeners.append(limit_session)
 def require(permission: Permission) -> None:
     """Raise Unauthorized unless the member of staff behind the request has a permission."""
     if not may(permission):
-        raise Unauthorized(f"Your role may not {permission.value}. Ask an administrator")
+        raise Unauthorized(f"Your role may not {permission.value}. Ask an admin or an owner")
 
 
 def current_staff() -> CurrentStaff:
