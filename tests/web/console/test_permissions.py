@@ -108,6 +108,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("products.detail", "GET"): Permission.VIEW_PRODUCTS,
     ("product_actions.confirm", "GET"): Permission.EDIT_PRODUCTS,
     ("product_actions.perform", "POST"): Permission.EDIT_PRODUCTS,
+    ("product_import.perform", "POST"): Permission.EDIT_PRODUCTS,
     ("accounts.listing", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.detail", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.setup", "GET"): Permission.VIEW_ACCOUNTS,
