@@ -52,8 +52,9 @@ def _read_documents() -> list[Document]:
     file = request.files.get("file")
     if file is None or not file.filename:
         raise Invalid("Choose a file of product documents")
-    source = clean_line(file.filename)[:MAX_SOURCE_LENGTH]
-    return decode_documents(file.read(MAX_DOCUMENT_BYTES + 1), source)
+    content = file.read(MAX_DOCUMENT_BYTES + 1)
+    file.close()  # a large one is a temporary file
+    return decode_documents(content, clean_line(file.filename)[:MAX_SOURCE_LENGTH])
 
 
 def _import(session: Session, document: Document) -> tuple[Product, bool]:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from provider.core.accounts import Account, AccountProduct
-from provider.core.products import Product
+from provider.core.products import Product, documents
 from provider.core.products.documents import content_digest
 from provider.services import Services
 from tests import factories
@@ -80,13 +80,19 @@ def test_imported_file_becomes_a_draft_with_a_preview(
         (PRODUCT_FILE.replace("interview", "dance"), "a.yaml line 2, kind: should be one of"),
         (f"{PRODUCT_FILE}---\nkind: check\n", "a.yaml line 8, "),
         (PRODUCT_FILE.encode() + b"# \xff", "a.yaml line 7: is not UTF-8 text"),
-        (PRODUCT_FILE + "#" * 1_000_000, "a.yaml: is too large; split it"),
+        (PRODUCT_FILE + "#" * 1000, "a.yaml: is too large; split it"),
         ("", "a.yaml: is empty"),
     ],
 )
 def test_wrong_file_imports_nothing_and_names_the_line(
-    services: Services, client: FlaskClient, content: str | bytes, problem: str
+    services: Services,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | bytes,
+    problem: str,
 ) -> None:
+    # The test client does not close the temporary file of a large body.
+    monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 1000)
     console = ConsoleClient.signed_in(services, client, "author")
     response = import_file(console, content)
     assert response.status_code == 400
@@ -105,13 +111,13 @@ def test_file_of_several_products_shows_its_warnings_in_the_list(
     services: Services, client: FlaskClient
 ) -> None:
     console = ConsoleClient.signed_in(services, client, "author")
-    documents = [
+    texts = [
         PRODUCT_FILE.replace("key: first", f"key: number-{number}").replace(
             "Why", "What is 2*3*4 to"
         )
         for number in range(4)
     ]
-    page = console.get_text(import_file(console, "---".join(documents)).location)
+    page = console.get_text(import_file(console, "---".join(texts)).location)
     assert "The file has 4 products. Those that differ are drafts." in page
     assert page.count('<th scope="row">') == 4
     assert page.count("a.yaml line ") == 3
