@@ -80,14 +80,22 @@ class Document:
 def read_file(path: Path) -> list[Document]:
     """Read the documents of a file. Raises Invalid for an unreadable or wrong file."""
     try:
-        if path.stat().st_size > MAX_DOCUMENT_BYTES:
-            raise Invalid(f"{path}: is too large; split it into files of at most 1 MB")
-        return parse_documents(path.read_text("utf-8"), str(path))
+        with path.open("rb") as file:
+            return decode_documents(file.read(MAX_DOCUMENT_BYTES + 1), str(path))
     except OSError as error:
         raise Invalid(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def decode_documents(file_content: bytes, source: str) -> list[Document]:
+    """Parse the bytes of a file, whose name is `source`. Raises Invalid as `parse_documents`."""
+    if len(file_content) > MAX_DOCUMENT_BYTES:
+        raise Invalid(f"{source}: is too large; split it into files of at most 1 MB")
+    try:
+        text = file_content.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise Invalid(f"{path} line {line}: is not UTF-8 text; save the file as UTF-8") from error
+        line = file_content.count(b"\n", 0, error.start) + 1
+        raise Invalid(f"{source} line {line}: is not UTF-8 text; save the file as UTF-8") from error
+    return parse_documents(text.replace("\r\n", "\n").replace("\r", "\n"), source)
 
 
 def parse_documents(text: str, source: str) -> list[Document]:

@@ -18,6 +18,7 @@ from provider.core.staff.passkey import (
 )
 from provider.core.staff.passwords import MIN_PASSWORD_LENGTH, verify_password
 from provider.core.staff.permissions import (
+    INSTANCE_PERMISSIONS,
     OWNER,
     ROLE_DESCRIPTIONS,
     ROLE_PERMISSIONS,
@@ -66,6 +67,7 @@ from provider.core.staff.throttle import KNOWN_ORIGIN_LIFETIME, SignInAttempt, S
 
 __all__ = [
     "CHALLENGE_LIFETIME",
+    "INSTANCE_PERMISSIONS",
     "INVITATION",
     "KNOWN_ORIGIN_LIFETIME",
     "MIN_PASSWORD_LENGTH",

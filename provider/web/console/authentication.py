@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from provider.core import audit
 from provider.core.account_limits import limit_to_accounts
 from provider.core.audit import Action, Fields
-from provider.core.staff import Permission, StaffSession
+from provider.core.staff import INSTANCE_PERMISSIONS, Permission, StaffSession
 from provider.errors import Unauthorized
 from provider.outbox import PARKED, Message, is_in_state
 from provider.services import Services, current_services
@@ -95,7 +95,12 @@ session_listeners.append(limit_session)
 def require(permission: Permission) -> None:
     """Raise Unauthorized unless the member of staff behind the request has a permission."""
     if not may(permission):
-        raise Unauthorized(f"Your role may not {permission.value}. Ask an administrator")
+        if current_staff().account_ids is not None and permission in INSTANCE_PERMISSIONS:
+            raise Unauthorized(
+                f"Somebody who sees only some accounts may not {permission.value}. "
+                "Ask an admin or an owner who sees all accounts"
+            )
+        raise Unauthorized(f"Your role may not {permission.value}. Ask an admin or an owner")
 
 
 def current_staff() -> CurrentStaff:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, make_response, render_template, request
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import aliased
+from werkzeug.wrappers import Response
 
 from provider.core.kinds import KINDS
 from provider.core.labels import label_for
@@ -26,16 +27,23 @@ STATES = (PUBLISHED, DRAFT, ARCHIVED)
 
 @routes.get("/")
 @requires(Permission.VIEW_PRODUCTS)
-def listing() -> str:
+def listing() -> Response:
+    return render_list()
+
+
+def render_list(problem: str = "") -> Response:
+    """Return the list of products, with the problem of a file that was not imported."""
     kind, state = read_filter_value("kind", KINDS), read_filter_value("state", STATES)
     with current_services().db.reading() as session:
-        return render_template(
+        page = render_template(
             "console/products.html",
+            problem=problem,
             page=paginate(session, _product_query(kind, state), BY_NAME),
             args=request.args,
             kinds=[(kind, label_for("product", kind)) for kind in KINDS],
             states=[(state, label_for("version", state)) for state in STATES],
         )
+    return make_response(page, 400 if problem else 200)
 
 
 @routes.get("/<product_id>")

@@ -15,12 +15,14 @@ from sqlalchemy import text
 from provider.app import _start_job_notifier
 from provider.cli import main
 from provider.core.orders import Order
+from provider.core.orders.bulk_run import DONE, REFUSED
 from provider.delivery.runners import notifier as notifier_module
 from provider.delivery.runners.notifier import JobNotifier
 from provider.delivery.scheduled_works import SCHEDULED_WORKS
 from provider.services import Services
 from tests import factories
 from tests.cli.test_serve import PROGRAM, environment
+from tests.core.orders.test_bulk_runs import ACTOR, create_run, outcomes, statuses
 from tests.delivery.api_world import ApiWorld
 from tests.factories import ManualClock
 from tests.fake_ats import FakeAts, respond_with
@@ -212,17 +214,35 @@ def test_worker_delivers_to_a_busy_queue_within_seconds(
         assert monotonic() - sent_at[0] < 5
 
 
-def test_worker_runs_every_scheduled_work(services: Services, ats: FakeAts) -> None:
+def test_worker_runs_every_scheduled_work_and_a_bulk_run(services: Services, ats: FakeAts) -> None:
     account, _ = factories.create_account(services)
     test = factories.create_test(services)
     factories.place_order(services, account, test, callback_url=f"{ats.url}/callbacks/1")
     execute(services, "UPDATE orders SET expires_at = now() - '1m'::interval")
+    factories.create_staff(services, ACTOR)
+    declined, *waiting = (
+        factories.place_order(services, account, test, callback_url=f"{ats.url}/callbacks/{number}")
+        for number in (2, 3, 4)
+    )
+    run_id = create_run(services, "cancel", [declined, *waiting])
+    with services.db.writing() as session:  # after the preview, so the run leaves it as it is
+        Order.find(session, declined).decline(session, "", services.now())
     with working(services) as worker:
-        assert ats.wait_for(1, timeout=30)[0].json == {"status": "expired"}
+        requests = ats.wait_for(4, timeout=30)
         finished = "SELECT name FROM scheduled_work WHERE last_finished_at IS NOT NULL"
         wait_for_rows(services, finished, len(SCHEDULED_WORKS))
+        wait_for_rows(services, "SELECT id FROM bulk_runs WHERE finished_at IS NOT NULL")
         assert worker.stop()[0] == 0
     assert query(services, "SELECT last_error FROM scheduled_work") == [""] * len(SCHEDULED_WORKS)
+    assert [state for state, _ in outcomes(services, run_id)] == [REFUSED, DONE, DONE]
+    assert statuses(services, [declined, *waiting]) == ["declined", "cancelled", "cancelled"]
+    # Workable has no word for a cancelled order.
+    assert {request.path: request.json["status"] for request in requests} == {
+        "/callbacks/1": "expired",
+        "/callbacks/2": "rejected",
+        "/callbacks/3": "expired",
+        "/callbacks/4": "expired",
+    }
 
 
 def test_worker_reads_an_ats_orders_and_writes_the_result(

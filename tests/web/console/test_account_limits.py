@@ -426,3 +426,15 @@ def test_limited_admin_manages_neither_staff_nor_products_nor_new_accounts() -> 
         Permission.EDIT_PRODUCTS,
         Permission.MANAGE_STAFF,
     }
+
+
+def test_refusal_names_the_limit_where_the_role_is_not_the_cause(
+    services: Services, client: FlaskClient
+) -> None:
+    console = ConsoleClient.signed_in(services, client, "author", [])
+    page = console.get_text("/console/products/nothing/publish", 403)
+    assert "sees only some accounts may not import, publish or archive products." in page
+    assert "Ask an admin or an owner who sees all accounts." in page
+    assert "Your role may not see orders. Ask an admin or an owner." in console.get_text(
+        "/console/orders/", 403
+    )

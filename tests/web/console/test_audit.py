@@ -48,6 +48,7 @@ from tests.web.console.test_orders import page_link
 from tests.web.console.test_orders import perform_action as perform_order_action
 from tests.web.console.test_pauses import pause
 from tests.web.console.test_permissions import console_routes
+from tests.web.console.test_products import PRODUCT_FILE, import_file
 from tests.web.console.test_products import perform_action as perform_product_action
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
@@ -430,6 +431,12 @@ def change_account_products(services: Services, console: ConsoleClient) -> str:
     return subject
 
 
+def import_product(services: Services, console: ConsoleClient) -> str:
+    response = import_file(console, PRODUCT_FILE)
+    succeed(response)
+    return f"product:{response.location.rpartition('/')[2]}"
+
+
 def change_account_logo(services: Services, console: ConsoleClient) -> str:
     subject, path = create_connection(services)
     file = (io.BytesIO(make_png()), "logo.png")
@@ -745,6 +752,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.PRODUCT_PUBLISHED: publish_product,
         Action.PRODUCT_ARCHIVED: archive_product,
     },
+    "product_import.perform": {Action.PRODUCT_IMPORTED: import_product},
     "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
     "account_emails.send_sample": {Action.ACCOUNT_SAMPLE_SENT: send_sample_email},
     "account_emails.save": {Action.ACCOUNT_CHANGED: change_account_email},

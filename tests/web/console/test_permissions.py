@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from html import unescape
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
@@ -14,7 +16,10 @@ from provider.app import create_app
 from provider.core.staff import ROLE_PERMISSIONS, Permission
 from provider.delivery.dispatcher import Dispatcher
 from provider.services import Services
-from tests import factories
+from tests import check_factories, factories, interview_factories
+from tests.web.console.test_browser import ConsoleServer
+from tests.web.console.test_browser import console as console
+from tests.web.console.test_browser import url as url
 from tests.web.console_client import ConsoleClient
 
 PUBLIC, ANY_ROLE = "public", "any role"
@@ -103,6 +108,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("products.detail", "GET"): Permission.VIEW_PRODUCTS,
     ("product_actions.confirm", "GET"): Permission.EDIT_PRODUCTS,
     ("product_actions.perform", "POST"): Permission.EDIT_PRODUCTS,
+    ("product_import.perform", "POST"): Permission.EDIT_PRODUCTS,
     ("accounts.listing", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.detail", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.setup", "GET"): Permission.VIEW_ACCOUNTS,
@@ -195,6 +201,60 @@ def test_role_is_refused_exactly_the_routes_it_may_not_use(
             if (response.status_code != 403) != is_allowed:
                 wrong.append((method, path, response.status_code))
     assert wrong == []
+
+
+def offered_requests(page: str, path: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the tag, the method and the address of every link and form on a page."""
+    method = "GET"
+    for tag, text in re.findall(r"<(a|form|button)\b([^>]*)>", page):
+        attributes = dict(re.findall(r'([\w-]+)="([^"]*)"', text))
+        if tag == "form":
+            method = attributes.get("method", "get").upper()
+            yield tag, method, attributes.get("action", path)
+        elif address := attributes.get("href" if tag == "a" else "formaction"):
+            yield tag, "GET" if tag == "a" else method, unescape(address)
+
+
+def test_no_page_offers_a_role_what_it_may_not_do(
+    services: Services, app: Flask, pages_app: Flask, console: ConsoleServer
+) -> None:
+    account_id, _ = factories.create_account(services, "Contoso")
+    interview, _ = interview_factories.submitted_interview(services, account=account_id)
+    package = check_factories.create_package(services)
+    check = factories.place_order(services, account_id, package, "check")
+    check_factories.give_consent(services, check)
+    routes = pages_app.url_map.bind("provider.test")
+    # Pages that look different for each record; of every other page one is enough.
+    records = [console.paths[name] for name in ("order retaken", "order started", "connection")]
+    records += [f"/console/orders/{order_id}" for order_id in (interview, check)]
+    wrong = set()
+    for role, permissions in ROLE_PERMISSIONS.items():
+        allowed = {PUBLIC, ANY_ROLE, *permissions}
+        if allowed >= set(REQUIREMENTS.values()):
+            continue
+        client = ConsoleClient.signed_in(services, app.test_client(), role).client
+        paths, seen = ["/console/"], set()
+        for path in records:
+            endpoint = routes.match(path)[0]
+            if REQUIREMENTS[endpoint.removeprefix("console."), "GET"] in allowed:
+                seen.add((endpoint, None))
+                paths.append(path)
+        while paths:
+            path = paths.pop()
+            response = client.get(path, follow_redirects=True)
+            assert response.status_code == 200, (role, path)
+            for tag, method, address in offered_requests(response.text, path):
+                target = urlsplit(address).path
+                if not target.startswith("/console/"):
+                    continue
+                endpoint, values = routes.match(target, method)
+                if REQUIREMENTS[endpoint.removeprefix("console."), method] not in allowed:
+                    wrong.add((role, routes.match(urlsplit(path).path)[0], endpoint))
+                elif tag == "a" and (page := (endpoint, values.get("name"))) not in seen:
+                    seen.add(page)
+                    paths.append(address)
+        assert ("console.products.detail", None) in seen, role
+    assert wrong == set()
 
 
 def test_only_public_routes_answer_without_a_session(client: FlaskClient, pages_app: Flask) -> None:

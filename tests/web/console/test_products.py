@@ -1,21 +1,31 @@
 """The console's pages of products (preview, publish, archive) and of accounts."""
 
+import io
 import re
+from html import unescape
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from provider.core.accounts import Account, AccountProduct
-from provider.core.products import Product
+from provider.core.products import Product, documents
 from provider.core.products.documents import content_digest
 from provider.services import Services
 from tests import factories
 from tests.web.console_client import ConsoleClient
 
 LIST = "/console/products/"
+PRODUCT_FILE = """
+kind: interview
+key: first
+name: First interview
+questions:
+  - {key: why, text: Why this job?, answer_seconds: 60}
+"""
 
 
 def perform_action(console: ConsoleClient, product_id: str, name: str) -> tuple[int, str]:
@@ -24,6 +34,11 @@ def perform_action(console: ConsoleClient, product_id: str, name: str) -> tuple[
     assert match, "the page has no form"
     response = console.submit(path, page=path, edit_token=match[1])
     return response.status_code, response.text
+
+
+def import_file(console: ConsoleClient, content: str | bytes, name: str = "a.yaml") -> TestResponse:
+    data = content.encode() if isinstance(content, str) else content
+    return console.submit(f"{LIST}import", page=LIST, file=(io.BytesIO(data), name))
 
 
 def product_state(services: Services, product_id: str) -> tuple[str, int | None]:
@@ -42,6 +57,71 @@ def add_draft(services: Services, product_id: str, content: dict[str, Any]) -> N
 
 def test_product_list_when_empty_names_the_command(services: Services, client: FlaskClient) -> None:
     assert "provider seed" in ConsoleClient.signed_in(services, client).get_text(LIST)
+
+
+def test_imported_file_becomes_a_draft_with_a_preview(
+    services: Services, client: FlaskClient
+) -> None:
+    console = ConsoleClient.signed_in(services, client, "author")
+    page = console.get_text(import_file(console, PRODUCT_FILE).location)
+    assert "Version 1 is a draft." in page
+    assert "Why this job?" in page
+    page = console.get_text(import_file(console, PRODUCT_FILE.replace("\n", "\r\n")).location)
+    assert "Version 1 has this content already." in page
+    changed = PRODUCT_FILE.replace("this job", "we")
+    page = console.get_text(import_file(console, changed).location)
+    assert "Version 2 is a draft." in page
+    assert "Why we?" in page
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (PRODUCT_FILE.replace("interview", "dance"), "a.yaml line 2, kind: should be one of"),
+        (f"{PRODUCT_FILE}---\nkind: check\n", "a.yaml line 8, "),
+        (PRODUCT_FILE.encode() + b"# \xff", "a.yaml line 7: is not UTF-8 text"),
+        (PRODUCT_FILE + "#" * 1000, "a.yaml: is too large; split it"),
+        ("", "a.yaml: is empty"),
+    ],
+)
+def test_wrong_file_imports_nothing_and_names_the_line(
+    services: Services,
+    client: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | bytes,
+    problem: str,
+) -> None:
+    # The test client does not close the temporary file of a large body.
+    monkeypatch.setattr(documents, "MAX_DOCUMENT_BYTES", 1000)
+    console = ConsoleClient.signed_in(services, client, "author")
+    response = import_file(console, content)
+    assert response.status_code == 400
+    assert problem in unescape(response.text)
+    assert "There is no product yet" in console.get_text(LIST)
+
+
+def test_import_without_a_file_asks_for_one(services: Services, client: FlaskClient) -> None:
+    console = ConsoleClient.signed_in(services, client, "author")
+    response = console.submit(f"{LIST}import", page=LIST)
+    assert response.status_code == 400
+    assert "Choose a file of product documents" in response.text
+
+
+def test_file_of_several_products_shows_its_warnings_in_the_list(
+    services: Services, client: FlaskClient
+) -> None:
+    console = ConsoleClient.signed_in(services, client, "author")
+    texts = [
+        PRODUCT_FILE.replace("key: first", f"key: number-{number}").replace(
+            "Why", "What is 2*3*4 to"
+        )
+        for number in range(4)
+    ]
+    page = console.get_text(import_file(console, "---".join(texts)).location)
+    assert "The file has 4 products. Those that differ are drafts." in page
+    assert page.count('<th scope="row">') == 4
+    assert page.count("a.yaml line ") == 3
+    assert "There are 4 such warnings." in page
 
 
 def test_product_list_shows_name_state_and_version(services: Services, client: FlaskClient) -> None:
