@@ -1,5 +1,7 @@
 """Coverage of the core: only the core's tests are traced, because tracing makes a test 50 % slower.
 
+A test that runs on both databases is traced on SQLite only.
+
 `make test` sets COVERAGE_PROCESS_START. With it coverage starts in each of pytest's processes. All
 modules of the core are imported before the first test.
 """
@@ -50,6 +52,12 @@ def _import_modules(packages: Any) -> None:
         importlib.import_module(f"provider.ats.{ats}.routes").build_blueprint(ats)
 
 
+def params_of(item: pytest.Item) -> dict[str, object]:
+    """Return the parameters of a test by name; none for a test without parameters."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params if callspec else {}
+
+
 class CoreTracing:
     """A plugin of pytest that lets coverage trace the core's tests without the mark `untraced`."""
 
@@ -70,7 +78,9 @@ class CoreTracing:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> object:
         is_core = not CORE.isdisjoint((item.path, *item.path.parents))
-        self._switch(on=is_core and not item.get_closest_marker("untraced"))
+        is_repetition = params_of(item).get("database") == "postgresql"
+        is_untraced = is_repetition or item.get_closest_marker("untraced")
+        self._switch(on=is_core and not is_untraced)
         return (yield)
 
     @pytest.fixture
