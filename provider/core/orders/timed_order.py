@@ -119,6 +119,13 @@ class TimedOrder(Order):
             and self.paused_at <= now < self.pause_ends_at
         )
 
+    def time_left(self, now: datetime) -> timedelta:
+        """Return the rest of the attempt's time; during a pause, what is left after it."""
+        if self.attempt_ends_at is None:
+            return timedelta(0)
+        clock_at = self.pause_ends_at if self.is_paused(now) and self.pause_ends_at else now
+        return max(self.attempt_ends_at - clock_at, timedelta(0))
+
     def pause_left(self, now: datetime) -> timedelta:
         """Return how much longer the candidate may pause, in total."""
         left = timedelta(seconds=self.pause_limit_seconds) - self.pause_used_ms * _MILLISECOND
