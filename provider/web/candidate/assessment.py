@@ -27,7 +27,6 @@ from provider.web.candidate.assessment_navigation import (
 )
 from provider.web.candidate.responses import (
     branding_context,
-    order_context,
     redirect_to_landing,
     respond_form_expired,
     wants_json,
@@ -156,7 +155,7 @@ def paused(public_id: str) -> ResponseReturnValue:
     with order_for_read(public_id, Assessment) as candidate_request:
         if not candidate_request.order.is_paused(candidate_request.now):
             return redirect(_question_url(candidate_request, question), 303)
-        context = order_context(candidate_request)
+        context = _template_context(candidate_request) | {"now": candidate_request.now}
         return render_template("candidate/assessment/paused.html", **context, question=question)
 
 
@@ -271,7 +270,7 @@ def _respond_saved(
 
 def _next_url(public_id: str, position: ItemPosition) -> str:
     if request.form.get("go") == PAUSE:
-        return url_for(".paused", public_id=public_id, **{QUESTION_FIELD: position.number})
+        return url_for(".paused", public_id=public_id, question=position.number)
     numbers = {"previous": position.number - 1, "overview": 0}
     number = numbers.get(request.form.get("go", ""), position.number + 1)
     if 1 <= number <= position.total:
