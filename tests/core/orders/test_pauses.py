@@ -1,5 +1,6 @@
 """Pauses of an attempt: the clock stands still, at most for what was granted."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -139,6 +140,13 @@ def test_pause_in_two_tabs_is_one_pause(
     go_on(services, order_id)
     assert minutes_of_attempt(services, order_id) == 21
     assert len(pause_events(services, order_id)) == 2
+
+
+def test_pause_at_the_same_moment_is_one_pause(services: Services, order_id: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: pause(services, order_id), range(4)))
+    assert len(pause_events(services, order_id)) == 1
+    assert minutes_of_attempt(services, order_id) == 30
 
 
 def test_answer_during_a_pause_is_refused_and_saved_ones_stay(
