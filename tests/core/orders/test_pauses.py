@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import REPORT, GivenTime, Order, close_overdue_orders, staff_acts
 from provider.core.orders.given_time import ARRIVAL_GRACE
-from provider.core.orders.timed_order import PAUSED, WENT_ON, record_ended_pauses
+from provider.core.orders.timed_order import PAUSED, WENT_ON, _ended_pauses, record_ended_pauses
 from provider.core.report import build_report
 from provider.errors import Conflict
 from provider.services import Services
@@ -312,3 +313,17 @@ def test_pauses_in_any_order_stop_the_clock_like_two_countdowns(
 ) -> None:
     with pytest.raises(RolledBackError):
         take_steps(services, order_id, steps)
+
+
+def test_search_for_ended_pauses_uses_its_index(services: Services, order_id: str) -> None:
+    pause(services, order_id)
+    query = _ended_pauses(services.now()).with_only_columns(Order.id).limit(1)
+    with services.db.reading() as session:
+        sql = query.compile(session.connection(), compile_kwargs={"literal_binds": True})
+        if services.db.is_sqlite:
+            explain = "EXPLAIN QUERY PLAN"
+        else:
+            session.execute(text("SET LOCAL enable_seqscan = off"))
+            explain = "EXPLAIN"
+        plan = str(session.connection().exec_driver_sql(f"{explain} {sql}").all())
+    assert "ix_orders_pause" in plan
