@@ -83,6 +83,8 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "accommodation refused": "Accommodation refused",
     "accommodation": "Answer about an accommodation",
     "name corrected": "Name corrected by the candidate",
+    "paused": "Time paused",
+    "went on": "Time goes on after a pause",
     "new attempt": "New attempt without answers",
     "ended by staff": "Attempt ended",
     "extra time": "Extra time set",

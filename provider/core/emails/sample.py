@@ -85,6 +85,7 @@ def render_sample(
         job_title=SAMPLE_JOB,
         expires_at=now + timedelta(days=7),
         extra_time_seconds=0,
+        pause_limit_seconds=0,
         language=language,
     )
     order.fill_sample(secret_box, now)

@@ -35,7 +35,12 @@ from provider.core.orders.states import (
 )
 from provider.core.orders.statistics import Statistics, collect_statistics
 from provider.core.orders.status_change import SUBSCRIBERS_KEY, StatusChange, StatusSubscriber
-from provider.core.orders.timed_order import CLOSE_ATTEMPTS, TimedOrder, close_overdue_orders
+from provider.core.orders.timed_order import (
+    CLOSE_ATTEMPTS,
+    RECORD_PAUSES,
+    TimedOrder,
+    close_overdue_orders,
+)
 
 __all__ = [
     "CANCELLED",
@@ -51,6 +56,7 @@ __all__ = [
     "PDF",
     "PENDING",
     "PROGRESS_STATES",
+    "RECORD_PAUSES",
     "REPORT",
     "RULE_KEY_PREFIX",
     "SEND_REMINDERS",

@@ -112,11 +112,15 @@ class Terms:
         return self.without_text() == Terms()
 
     def extra_seconds(self, order: Order) -> int:
-        """Return the extra time with the pauses: the clock of an attempt cannot stand still."""
+        """Return the extra time, with the pauses where no clock can be paused."""
         if not isinstance(order, TimedOrder):
             return 0
         seconds = percent_of_time(order, self.percent) or self.minutes * 60
-        return seconds + self.pause_minutes * 60
+        return seconds if order.has_clock_to_pause else seconds + self.pause_minutes * 60
+
+    def pause_seconds(self, order: Order) -> int:
+        """Return how long the candidate may pause the clock in total."""
+        return self.pause_minutes * 60 if order.has_clock_to_pause else 0
 
     def lines(self, order: Order) -> list[str]:
         """Return the terms in words, without the text."""
@@ -129,7 +133,13 @@ class Terms:
             lines.append(gettext("Extra time: %(amount)s", amount=amount))
         if self.pause_minutes:
             amount = format_duration(self.pause_minutes * 60)
-            lines.append(gettext("Pauses: %(amount)s, as time that is added", amount=amount))
+            lines.append(
+                gettext(
+                    "Pauses: up to %(amount)s in total, while the time stands still", amount=amount
+                )
+                if order.has_clock_to_pause
+                else gettext("Pauses: %(amount)s, as time that is added", amount=amount)
+            )
         if self.other_way in order.other_ways:
             lines.append(gettext("Another way: %(way)s", way=order.other_ways[self.other_way]))
         return lines
@@ -260,6 +270,7 @@ def decide(
         order.status,
         order.progress,
         accommodation_asked_at=None,
+        pause_limit_seconds=terms.pause_seconds(order),
         expires_at=order.expires_at + (now - waited_since),
     )
     order.schedule_reminder(now)

@@ -89,6 +89,12 @@ class Order(OrderState, OrderMessages, Base):
             sqlite_where=text("bounced_at IS NOT NULL"),
             postgresql_where=text("bounced_at IS NOT NULL"),
         ),
+        Index(
+            "ix_orders_pause",
+            "pause_ends_at",
+            sqlite_where=text("pause_ends_at IS NOT NULL"),
+            postgresql_where=text("pause_ends_at IS NOT NULL"),
+        ),
         Index("ix_orders_waiting", "waiting_for", "id"),
         # All that the figures of a period read.
         Index("ix_orders_placed", "placed_at", "status", "product_id"),
@@ -109,6 +115,8 @@ class Order(OrderState, OrderMessages, Base):
     is_receipt_sent_at_submission: ClassVar[bool] = False
     # In which other ways a candidate may do the same, as an accommodation.
     other_ways: ClassVar[Mapping[str, LazyText]] = {}
+    # Whether a granted pause stops the clock of an attempt. Otherwise it is extra time.
+    has_clock_to_pause: ClassVar[bool] = False
 
     id: Mapped[int] = mapped_column(primary_key=True)
     public_id: Mapped[str] = mapped_column(
@@ -136,6 +144,13 @@ class Order(OrderState, OrderMessages, Base):
     # Of this candidate, beside the time that the product gives everybody. No report and no ATS
     # shows it.
     extra_time_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
+    # How long the candidate may pause in total, and how much of that earlier pauses have used.
+    pause_limit_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
+    pause_used_ms: Mapped[int] = mapped_column(default=0, server_default="0")
+    # The pause that runs, and when it ends by itself; None without one. `attempt_ends_at` is later
+    # by the whole pause from its beginning.
+    paused_at: Mapped[datetime | None]
+    pause_ends_at: Mapped[datetime | None]
     # An attempt is not closed before, because something that was begun in time is still arriving.
     held_open_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
@@ -320,6 +335,7 @@ class Order(OrderState, OrderMessages, Base):
             started_at=None,
             attempt_ends_at=None,
             held_open_until=None,
+            pause_used_ms=0,
         )
         self.end_invitations(session, now)
         self.invite(session, secret_box, now)
@@ -397,7 +413,7 @@ class Order(OrderState, OrderMessages, Base):
         note: str = "",
         result: Result | None = None,
         progress: str | None = None,
-        **columns: datetime | None,
+        **columns: Any,
     ) -> None:
         """Change the status, record the event and call the subscribers, in one transaction.
 

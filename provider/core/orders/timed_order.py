@@ -1,6 +1,10 @@
 """Orders with an attempt: the candidate starts it once, and it ends at a deadline.
 
 An attempt is closed some seconds after its end: what was given in time may arrive a little later.
+
+A pause stops the clock. When it begins, the end of the attempt becomes later by all that is left of
+the candidate's pauses. When the candidate goes on earlier, the end moves back by the rest. So the
+stored end is right at every moment, and a pause ends by itself without any work.
 """
 
 from datetime import datetime, timedelta
@@ -8,11 +12,12 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-from sqlalchemy import or_, select, text
+from sqlalchemy import Select, or_, select, text
 from sqlalchemy.orm import Session
 
 from provider.core.orders.batch import change_batch, run_in_batches
 from provider.core.orders.given_time import ARRIVAL_GRACE
+from provider.core.orders.history import Result
 from provider.core.orders.order import Order
 from provider.core.orders.states import FINAL_STATUSES, PENDING, STARTED, SUBMITTED
 from provider.core.scheduled import ScheduledWork, WorkContext
@@ -24,6 +29,9 @@ BATCH_SIZE = 50  # attempts that are closed in one transaction
 # The minimum duration of an attempt without a time limit. Without it, a candidate who starts just
 # before the order expires would have no time.
 MIN_UNTIMED_DURATION = timedelta(hours=24)
+# The events of a pause.
+PAUSED, WENT_ON = "paused", "went on"
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class TimedOrder(Order):
@@ -84,9 +92,129 @@ class TimedOrder(Order):
         if not self.is_running(now):
             raise Conflict(self.time_over_message)
 
+    def is_clock_running(self, now: datetime) -> bool:
+        """Whether the candidate may see the questions and answer them."""
+        return self.is_running(now) and not self.is_paused(now)
+
+    def require_clock_running(self, now: datetime) -> None:
+        """Raise Conflict after the end, and during a pause."""
+        self.require_running(now)
+        if self.is_paused(now):
+            raise Conflict(
+                "The time is paused, so this was not saved: press “Go on” first, then do it again"
+            )
+
     def require_in_time(self, given_at: datetime) -> None:
-        """Raise Conflict for what was given after the end, or arrives after the closing."""
-        self.require_running(given_at)
+        """Raise Conflict for what was given after the end or during a pause.
+
+        What was given before a pause may arrive during it.
+        """
+        self.require_clock_running(given_at)
+
+    def is_paused(self, now: datetime) -> bool:
+        return (
+            self._is_started()
+            and self.paused_at is not None
+            and self.pause_ends_at is not None
+            and self.paused_at <= now < self.pause_ends_at
+        )
+
+    def time_left(self, now: datetime) -> timedelta:
+        """Return the rest of the attempt's time; during a pause, what is left after it."""
+        if self.attempt_ends_at is None:
+            return timedelta(0)
+        clock_at = self.pause_ends_at if self.is_paused(now) and self.pause_ends_at else now
+        return max(self.attempt_ends_at - clock_at, timedelta(0))
+
+    def pause_left(self, now: datetime) -> timedelta:
+        """Return how much longer the candidate may pause, in total."""
+        left = timedelta(seconds=self.pause_limit_seconds) - self.pause_used_ms * _MILLISECOND
+        if self.paused_at and self.pause_ends_at:
+            left -= _pause_length(self.paused_at, self.pause_ends_at, now)
+        return left
+
+    @property
+    def has_paused(self) -> bool:
+        """Whether the candidate has paused this attempt."""
+        return self.pause_used_ms > 0 or self.paused_at is not None
+
+    def can_pause(self, now: datetime) -> bool:
+        return self.is_clock_running(now) and self.pause_left(now) > timedelta(0)
+
+    def pause(self, session: Session, now: datetime) -> None:
+        """Stop the clock, at most for what is left. During a pause this changes nothing.
+
+        Raises Conflict after the end, and when nothing is left.
+        """
+        self.require_running(now)
+        if self.paused_at and not self._is_pause_over(now):
+            return
+        self.go_on(session, now)
+        left = self.pause_left(now)
+        if left <= timedelta(0):
+            raise Conflict("You have used up your pauses, so the time goes on")
+        assert self.attempt_ends_at, "the attempt has been started"
+        self.write_state(
+            session,
+            self.status,
+            self.progress,
+            paused_at=now,
+            pause_ends_at=now + left,
+            attempt_ends_at=self.attempt_ends_at + left,
+        )
+        self.record_event(session, PAUSED, "candidate", now)
+
+    def go_on(self, session: Session, now: datetime, actor: str = "candidate") -> None:
+        """End the pause, and record its end. Without a pause this changes nothing.
+
+        A pause that has ended by itself is recorded with the time at which it did.
+        """
+        if self.paused_at is None or self.pause_ends_at is None or self.attempt_ends_at is None:
+            return
+        is_over = self._is_pause_over(now)
+        length = _pause_length(self.paused_at, self.pause_ends_at, now)
+        unused = self.pause_ends_at - self.paused_at - length
+        ended_at = self.pause_ends_at if is_over else now
+        self.write_state(
+            session,
+            self.status,
+            self.progress,
+            paused_at=None,
+            pause_ends_at=None,
+            attempt_ends_at=self.attempt_ends_at - unused,
+            pause_used_ms=self.pause_used_ms + length // _MILLISECOND,
+        )
+        note = f"Paused for {ceil(length.total_seconds())} s"
+        self.record_event(session, WENT_ON, "system" if is_over else actor, ended_at, note)
+
+    def _is_pause_over(self, now: datetime) -> bool:
+        """Whether a pause has ended by itself, and nobody has recorded its end."""
+        return self.pause_ends_at is not None and self.pause_ends_at <= now
+
+    def change_status(
+        self,
+        session: Session,
+        status: str,
+        *,
+        actor: str,
+        now: datetime,
+        note: str = "",
+        result: Result | None = None,
+        progress: str | None = None,
+        **columns: Any,
+    ) -> None:
+        """Change the status, and end a pause before."""
+        self.go_on(session, now, actor)
+        super().change_status(
+            session,
+            status,
+            actor=actor,
+            now=now,
+            note=note,
+            result=result,
+            progress=progress,
+            **columns,
+        )
 
     def require_open(self, given_at: datetime) -> None:
         super().require_open(given_at)
@@ -134,12 +262,18 @@ class TimedOrder(Order):
         return f"Given in time, and arrived at most {seconds} s after the end"
 
     def has_overdue_transition(self, now: datetime) -> bool:
-        return super().has_overdue_transition(now) or self.is_past_deadline(now)
+        return (
+            super().has_overdue_transition(now)
+            or self._is_pause_over(now)
+            or self.is_past_deadline(now)
+        )
 
     def apply_overdue_transition(
         self, session: Session, secret_box: SecretBox, now: datetime
     ) -> None:
         super().apply_overdue_transition(session, secret_box, now)
+        if self._is_pause_over(now):
+            self.go_on(session, now)
         if self.is_past_deadline(now):
             self.close_at_deadline(session, secret_box, now)
 
@@ -173,6 +307,34 @@ class TimedOrder(Order):
 
     def _is_started(self) -> bool:
         return self.status == PENDING and self.progress == STARTED
+
+
+def _pause_length(paused_at: datetime, ends_at: datetime, now: datetime) -> timedelta:
+    """Return the length of a pause until now, in whole milliseconds: the table stores no others."""
+    length = max(now - paused_at, timedelta(0))
+    return min(-(-length // _MILLISECOND) * _MILLISECOND, ends_at - paused_at)
+
+
+def has_pauses_to_record(session: Session, now: datetime) -> bool:
+    return session.scalar(_ended_pauses(now).with_only_columns(Order.id).limit(1)) is not None
+
+
+def record_ended_pauses(session: Session, now: datetime, failed_order_ids: set[int]) -> int:
+    """Record the end of one batch of pauses that have ended by themselves. Returns their number.
+
+    The candidate needs no such record. The staff see it in the timeline.
+    """
+
+    def record(order: Order) -> None:
+        assert isinstance(order, TimedOrder), "no other order has a pause"
+        order.go_on(session, now)
+
+    return change_batch(session, _ended_pauses(now).limit(BATCH_SIZE), record, failed_order_ids)
+
+
+def _ended_pauses(now: datetime) -> Select[Order]:
+    # Without the kind: the databases would read all timed orders by the index of kinds.
+    return select(Order).where(Order.pause_ends_at <= now).order_by(Order.pause_ends_at)
 
 
 def has_orders_to_close(session: Session, now: datetime) -> bool:
@@ -218,6 +380,16 @@ def _run(context: WorkContext) -> None:
     run_in_batches(context, close)
 
 
+def _record_ended_pauses(context: WorkContext) -> None:
+    run_in_batches(context, record_ended_pauses)
+
+
+RECORD_PAUSES = ScheduledWork(
+    "record_pauses",
+    every=timedelta(seconds=30),
+    run=_record_ended_pauses,
+    is_needed=has_pauses_to_record,
+)
 CLOSE_ATTEMPTS = ScheduledWork(
     "close_attempts", every=timedelta(seconds=2), run=_run, is_needed=has_orders_to_close
 )

@@ -35,6 +35,9 @@ from provider.web.candidate.session import CandidateRequest, order_for_read, ord
 
 AssessmentRequest = CandidateRequest[Assessment]
 
+PAUSE = "pause"  # the value of the button that saves the answer and stops the clock
+QUESTION_FIELD = "question"  # the number of the question at which a pause began
+
 routes = Blueprint("assessment", __name__, url_prefix="/o/<public_id>")
 
 
@@ -54,7 +57,7 @@ def item(public_id: str, number: int) -> ResponseReturnValue:
     """Show one question with its saved answer."""
     with order_for_read(public_id, Assessment) as candidate_request:
         order = candidate_request.order
-        if not order.is_running(candidate_request.now):
+        if not order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
         return _render_item_page(candidate_request, find_item_position(order.content, number))
 
@@ -64,8 +67,10 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
     """Save the answer to one question; the pressed button decides which page follows.
 
     A number that can be read two ways is shown again first, with a note on how it was read. A typed
-    text that cannot be read is kept and shown again with advice.
+    text that cannot be read is kept and shown again with advice. With the button for a pause, both
+    are shown after the pause.
     """
+    is_pausing = request.form.get("go") == PAUSE
     unread_text = None
     must_stay = False
     try:
@@ -80,14 +85,17 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
                     unread_text = error  # and what was typed is committed
             reading = position.item.reading(position.item.typed_text(request.form))
             must_stay = not is_unchanged(request.form) and must_see_reading(request.form, reading)
+            if is_pausing and order.can_pause(candidate_request.now):
+                order.pause(candidate_request.session, candidate_request.now)
     except StaleSave:
         return _respond_stale(public_id, number)
     except Invalid as error:
         return _render_item_with_error(public_id, number, error.translated())
-    if unread_text:
+    if unread_text and not is_pausing:
         return _render_item_with_error(
             public_id, number, _unread_text_advice(unread_text), is_kept=True
         )
+    must_stay = must_stay and not is_pausing
     return _respond_saved(candidate_request, position, reading, must_stay=must_stay)
 
 
@@ -95,7 +103,7 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
 def overview(public_id: str) -> ResponseReturnValue:
     """List every question, with or without an answer, before the candidate submits."""
     with order_for_read(public_id, Assessment) as candidate_request:
-        if not candidate_request.order.is_running(candidate_request.now):
+        if not candidate_request.order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
         return _render_overview_page(candidate_request)
 
@@ -105,7 +113,7 @@ def confirm_submit(public_id: str) -> ResponseReturnValue:
     """Ask whether to submit with blank questions, or name the questions that need an answer."""
     with order_for_read(public_id, Assessment) as candidate_request:
         order = candidate_request.order
-        if not order.is_running(candidate_request.now):
+        if not order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
         if order.unanswered_required_keys or not order.unanswered_keys:
             return _render_overview_page(candidate_request, show_missing=True)
@@ -136,8 +144,36 @@ def remaining_time(public_id: str) -> ResponseReturnValue:
     The page asks when its own countdown reaches zero, and when the device wakes.
     """
     with order_for_read(public_id, Assessment) as candidate_request:
-        candidate_request.order.require_running(candidate_request.now)
+        candidate_request.order.require_clock_running(candidate_request.now)
         return jsonify(_clock_fields(candidate_request))
+
+
+@routes.get("/pause")
+def paused(public_id: str) -> ResponseReturnValue:
+    """Show the pause; without one, the question at which the candidate goes on."""
+    question = request.args.get(QUESTION_FIELD, 0, type=int)
+    with order_for_read(public_id, Assessment) as candidate_request:
+        if not candidate_request.order.is_paused(candidate_request.now):
+            return redirect(_question_url(candidate_request, question), 303)
+        context = _template_context(candidate_request) | {"now": candidate_request.now}
+        return render_template("candidate/assessment/paused.html", **context, question=question)
+
+
+@routes.post("/pause")
+def pause(public_id: str) -> ResponseReturnValue:
+    """Stop the clock. A second press changes nothing."""
+    with order_for_update(public_id, Assessment) as candidate_request:
+        candidate_request.order.pause(candidate_request.session, candidate_request.now)
+    return redirect(url_for(".paused", public_id=public_id), 303)
+
+
+@routes.post("/go-on")
+def go_on(public_id: str) -> ResponseReturnValue:
+    """End the pause and show the question at which it began. A second press changes nothing."""
+    with order_for_update(public_id, Assessment) as candidate_request:
+        candidate_request.order.go_on(candidate_request.session, candidate_request.now)
+        question = request.form.get(QUESTION_FIELD, 0, type=int)
+        return redirect(_question_url(candidate_request, question), 303)
 
 
 @routes.errorhandler(CSRFError)
@@ -157,9 +193,8 @@ def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
 
 
 def seconds_left(candidate_request: AssessmentRequest) -> float:
-    """Return the seconds until the attempt ends; 0 when it has ended or not started."""
-    ends_at = candidate_request.order.attempt_ends_at
-    return max(0.0, (ends_at - candidate_request.now).total_seconds()) if ends_at else 0.0
+    """Return the seconds of the attempt that are left; 0 when it has ended or not started."""
+    return candidate_request.order.time_left(candidate_request.now).total_seconds()
 
 
 def _clock_fields(candidate_request: AssessmentRequest) -> dict[str, float]:
@@ -193,7 +228,7 @@ def _render_item_with_error(
     if wants_json():
         return jsonify(error=error, kept=is_kept), 400
     with order_for_read(public_id, Assessment) as candidate_request:
-        candidate_request.order.require_running(candidate_request.now)
+        candidate_request.order.require_clock_running(candidate_request.now)
         position = find_item_position(candidate_request.order.content, number)
         values = read_submitted_values(request.form)
         page = _render_item_page(
@@ -234,11 +269,25 @@ def _respond_saved(
 
 
 def _next_url(public_id: str, position: ItemPosition) -> str:
+    if request.form.get("go") == PAUSE:
+        return url_for(".paused", public_id=public_id, question=position.number)
     numbers = {"previous": position.number - 1, "overview": 0}
     number = numbers.get(request.form.get("go", ""), position.number + 1)
     if 1 <= number <= position.total:
         return url_for(".item", public_id=public_id, number=number)
     return url_for(".overview", public_id=public_id)
+
+
+def _question_url(candidate_request: AssessmentRequest, number: int) -> str:
+    """Return the URL of a question: of the first one without an answer, if none has the number."""
+    order = candidate_request.order
+    positions = list_item_positions(order.content)
+    blanks = [place.number for place in positions if place.item.key in order.unanswered_keys]
+    if not 1 <= number <= len(positions):
+        number = next(iter(blanks), 0)
+    if number:
+        return url_for(".item", public_id=order.public_id, number=number)
+    return url_for(".overview", public_id=order.public_id)
 
 
 def _render_item_page(
@@ -291,4 +340,5 @@ def _template_context(candidate_request: AssessmentRequest) -> dict[str, Any]:
         "content": order.content,
         "seconds_left": seconds_left(candidate_request),
         "now_ms": to_milliseconds(candidate_request.now),
+        "pause_left": order.pause_left(candidate_request.now),
     }

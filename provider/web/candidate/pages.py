@@ -163,17 +163,18 @@ def _handle_conflict(error: Conflict) -> ResponseReturnValue:
     public_id = str((request.view_args or {})["public_id"])
     if wants_json():
         return jsonify(error=error.translated(), next=landing_url(public_id)), 409
-    return _render_status_page(public_id), 409
+    return _render_status_page(public_id, error.translated()), 409
 
 
-def _render_status_page(public_id: str) -> str:
+def _render_status_page(public_id: str, refusal: str = "") -> str:
+    """Return the status page; `refusal` says why an action was refused, for a pause's page."""
     with order_for_read(public_id, Order) as candidate_request:
         order = candidate_request.order
         templates = _status_templates(order, candidate_request.now)
         context = order_context(candidate_request)
         if order.is_waiting_for_candidate:
             context |= _accommodation_context(candidate_request)
-        return render_template(templates, **context, has_language_menu=True)
+        return render_template(templates, **context, refusal=refusal, has_language_menu=True)
 
 
 def _accommodation_context(candidate_request: CandidateRequest[Order]) -> dict[str, object]:
@@ -199,4 +200,6 @@ def _status_templates(order: Order, now: datetime) -> list[str | Template]:
         return ["candidate/invited.html"]
     if isinstance(order, TimedOrder) and order.is_ending(now):
         return ["candidate/ending.html"]
+    if isinstance(order, TimedOrder) and order.is_paused(now):
+        return [f"candidate/{order.kind}/paused.html"]
     return [f"candidate/{order.kind}/{order.progress}.html"]

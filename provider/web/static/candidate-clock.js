@@ -27,3 +27,12 @@ export function pageArrivedAtMs() {
   const [navigation] = performance.getEntriesByType("navigation");
   return Math.min(navigation?.responseStart ?? performance.now(), performance.now());
 }
+
+/** Return seconds as `m:ss` or `h:mm:ss`. */
+export function formatTime(seconds) {
+  const whole = Math.ceil(seconds);
+  const pad = (number) => String(number).padStart(2, "0");
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  const minutesAndSeconds = `${pad(minutes)}:${pad(whole % 60)}`;
+  return hours ? `${hours}:${minutesAndSeconds}` : minutesAndSeconds.replace(/^0(?=\d:)/, "");
+}

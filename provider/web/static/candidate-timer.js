@@ -1,7 +1,7 @@
 // The time left. The server sends it in seconds, and this page counts it down on the server's clock.
 // The page asks the server again when the device wakes, and when the countdown reaches zero.
 
-import { createServerClock, pageArrivedAtMs } from "./candidate-clock.js";
+import { createServerClock, formatTime, pageArrivedAtMs } from "./candidate-clock.js";
 import { loadValue, saveValue } from "./candidate-storage.js";
 import { TEXTS } from "./candidate-texts.js";
 
@@ -13,15 +13,15 @@ const RETRY_DELAY_MS = 2000; // between two requests for the time that fail
 
 /**
  * Count down in `attempt`. `sync(reply)` sets clock and end by the `now` and `seconds_left` of a
- * reply, and `now()` returns the server's time. `onTick` gets the seconds left; `onTimeOver` is
- * called when the server says that the time is over.
+ * reply, and `now()` returns the server's time. `check()` asks the server. `onTick` gets the seconds
+ * left; `onTimeOver` is called when the server says that the time is over, or paused.
  */
 export function startTimer(attempt) {
   const display = attempt.querySelector("[data-time-left]");
   const announcement = attempt.querySelector("[data-announce]");
   const serverMs = Number(attempt.dataset.nowMs);
   const clock = createServerClock(serverMs, pageArrivedAtMs());
-  const timer = { sync, now: clock.now, onTick() {}, onTimeOver() {} };
+  const timer = { sync, now: clock.now, check: checkWithServer, onTick() {}, onTimeOver() {} };
   let endsAtMs = serverMs + Number(attempt.dataset.secondsLeft) * 1000;
   let isChecking = false;
 
@@ -76,13 +76,4 @@ export function startTimer(attempt) {
   tick();
   setInterval(tick, 1000);
   return timer;
-}
-
-/** Return seconds as `m:ss` or `h:mm:ss`. */
-function formatTime(seconds) {
-  const whole = Math.ceil(seconds);
-  const pad = (number) => String(number).padStart(2, "0");
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  const minutesAndSeconds = `${pad(minutes)}:${pad(whole % 60)}`;
-  return hours ? `${hours}:${minutesAndSeconds}` : minutesAndSeconds.replace(/^0(?=\d:)/, "");
 }

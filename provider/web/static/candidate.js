@@ -4,6 +4,7 @@
 import { setUpReading } from "./candidate-reading.js";
 import { startTimer } from "./candidate-timer.js";
 import { startAutosave } from "./candidate-autosave.js";
+import { listenForPause } from "./candidate-windows.js";
 
 const attempt = document.querySelector("[data-attempt]");
 const form = document.querySelector("form[data-saving]");
@@ -18,6 +19,7 @@ if (attempt) {
   const { endUrl } = attempt.dataset;
   timer.onTick = (seconds) => autosave?.showSecondsLeft(seconds);
   timer.onTimeOver = () => (autosave ? autosave.finish(endUrl) : location.replace(endUrl));
+  listenForPause(endUrl, timer.check);
   // A form that is sent in time may arrive a little late: it says when it was sent.
   for (const element of document.querySelectorAll("form:not([data-saving])")) {
     element.addEventListener("formdata", ({ formData }) => {

@@ -99,15 +99,23 @@ def test_grant_gives_the_time_and_what_the_decision_took(
     clock.advance(timedelta(days=2))
     decide_on(services, order_id, percent=25, pause_minutes=5, text="Take your time")
     order = load(services, order_id)
-    assert order.extra_time_seconds == 5 * 60 + 5 * 60  # of 20 minutes, and the pause
+    assert (order.extra_time_seconds, order.pause_limit_seconds) == (5 * 60, 5 * 60)
     assert order.expires_at == deadline + timedelta(days=2)
     assert order.waiting_for == "candidate"
     assert order.events[-1].type == "accommodation granted"
     decide_on(services, order_id, minutes=30)  # a changed decision
     changed = load(services, order_id)
     assert (changed.extra_time_seconds, changed.expires_at) == (30 * 60, order.expires_at)
+    assert changed.pause_limit_seconds == 0
     decide_on(services, order_id, is_granted=False, text="It was a mistake")
     assert load(services, order_id).extra_time_seconds == 0
+
+
+def test_grant_of_a_pause_in_an_interview_is_extra_time(services: Services) -> None:
+    order_id = place_order(services, "interview")
+    decide_on(services, order_id, pause_minutes=5)
+    order = load(services, order_id)
+    assert (order.extra_time_seconds, order.pause_limit_seconds) == (5 * 60, 0)
 
 
 def test_refusal_keeps_extra_time_that_was_given_otherwise(services: Services) -> None:

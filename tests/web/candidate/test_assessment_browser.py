@@ -13,6 +13,7 @@ from provider.core.orders import Order
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from tests import factories
 from tests.conftest import LiveServer
+from tests.core.orders.test_accommodation import decide_on
 from tests.web.accessibility import AccessibilityChecker
 from tests.web.candidate.test_assessment import ALL_KINDS
 
@@ -469,6 +470,25 @@ def test_timer_announces_five_minutes_and_one_minute(
     expect(announcement).to_have_text("")
     page.clock.fast_forward("03:50")
     expect(announcement).to_have_text("1 minute left")
+
+
+def test_pause_hides_the_question_in_every_window_until_going_on(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    decide_on(live_server.services, public_id, pause_minutes=10)
+    start_test(page, live_server, public_id)
+    other = page.context.new_page()
+    other.goto(page.url)
+    page.get_by_text("32").check()
+    press(page, "Pause the time")
+    for window in (page, other):
+        expect(window.get_by_role("heading", name="The time is paused")).to_be_visible()
+    expect(page.locator("[data-pause-left]")).to_have_text(re.compile("^9:5[0-9]$"))
+    AccessibilityChecker(page, in_turn=True).check_page()
+    press(page, "Go on")
+    page.wait_for_url("**/items/1")
+    expect(page.get_by_label("32")).to_be_checked()
 
 
 def test_back_button_after_submit_shows_no_question(

@@ -7,7 +7,7 @@ from provider.core.kinds.assessment.models import Answer, Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.base import Kind, KindTexts
-from provider.core.orders import CLOSE_ATTEMPTS
+from provider.core.orders import CLOSE_ATTEMPTS, RECORD_PAUSES
 from provider.texts import lazy_gettext as _
 
 KIND = Kind(
@@ -34,6 +34,6 @@ KIND = Kind(
     tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad"},
     personal_columns=(Answer.value, Answer.typed),
     other_columns=(Answer.item_key, Answer.number),
-    scheduled_works=(CLOSE_ATTEMPTS,),
+    scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
     find_warnings=import_warnings.find_warnings,
 )

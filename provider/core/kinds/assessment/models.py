@@ -65,6 +65,7 @@ class Assessment(TimedOrder):
         "started": progress_state("candidate clock", "submitted"),
         "submitted": progress_state("nobody"),
     }
+    has_clock_to_pause = True
     time_over_message = gettext_noop("The time for this test is over")
 
     answers: Mapped[list["Answer"]] = relationship(
@@ -142,10 +143,10 @@ class Assessment(TimedOrder):
         points = {key: Decimal(text) for key, text in figures.get(POINTS_FIGURE, {}).items()}
         items = scoring.score_items(self.content, answers, typed_texts, points)
         answered_count = sum(item.is_answered for item in items)
-        # A report does not tell that a candidate had extra time.
+        # A report does not tell that a candidate had extra time or pauses.
         time_facts = (
             [(gettext("Time allowed"), labels.format_duration(self.usual_seconds))]
-            if self.usual_seconds and not self.extra_time_seconds
+            if self.usual_seconds and not self.extra_time_seconds and not self.pause_limit_seconds
             else []
         )
         return AssessmentEvidence.from_figures(
@@ -246,14 +247,16 @@ class Assessment(TimedOrder):
             summary=scored.summary,
             details=scored.details,
             figures=scored.figures() | {POINTS_FIGURE: self._points_by_key()},
-            duration=None if self._used_extra_time(seconds) else seconds,
+            duration=None if self._is_duration_telling(seconds) else seconds,
         )
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
 
-    def _used_extra_time(self, seconds: int) -> bool:
-        # A duration above the test's limit would tell the ATS of the extra time.
-        return self.usual_seconds is not None and seconds > self.usual_seconds
+    def _is_duration_telling(self, seconds: int) -> bool:
+        # A duration above the test's limit would tell the ATS of the extra time. After a pause, one
+        # without it would differ from the report's times, and one with it would be wrong.
+        used_extra_time = self.usual_seconds is not None and seconds > self.usual_seconds
+        return used_extra_time or self.has_paused
 
     def _points_by_key(self) -> dict[str, str]:
         # A later rule of scoring must not change the points that a report shows.
