@@ -247,7 +247,7 @@ def rate_interview(live_server: LiveServer, page: Page) -> None:
     page.get_by_label("E-mail address").fill("sam@provider.test")
     page.get_by_label("Password").fill(password)
     press(page, "Sign in")
-    page.get_by_role("link", name="1 Interviews that wait for the staff").click()
+    page.get_by_role("link", name="1 Interview that waits for the staff").click()
     page.get_by_role("link", name="Lakita Marrero").click()
     page.get_by_role("link", name="Watch and rate the answers").click()
     for number, label in enumerate(("5 Excellent", "3 Fair"), 1):

@@ -31,8 +31,6 @@ from tests import factories
 from tests.factories import ManualClock
 from tests.kind_factories import KIND_FACTORIES
 
-pytestmark = pytest.mark.both
-
 STEP = timedelta(seconds=5)
 MAX_STEPS = 10  # more than any kind needs
 
@@ -67,6 +65,7 @@ def result_of(services: Services, order_id: str) -> tuple[float | None, str | No
         return result.score, result.grade, result.figures.get("overall_status", "")
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(
     ("kind", "name", "expected"),
     [
@@ -152,6 +151,7 @@ def test_other_candidates_are_left_alone(services: Services, email: str, sandbox
     assert len(list((services.settings.instance / "mail").glob("*.eml"))) == 1
 
 
+@pytest.mark.both
 def test_order_that_fails_does_not_stop_the_others(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,6 +178,7 @@ def test_order_that_fails_does_not_stop_the_others(
     assert factories.order_status(services, other) == "expired"
 
 
+@pytest.mark.both
 def test_work_is_needed_only_while_a_step_is_due(services: Services, clock: ManualClock) -> None:
     def is_needed() -> bool:
         with services.db.reading() as session:
@@ -233,6 +234,7 @@ def test_outcomes_of_products_are_those_of_addresses() -> None:
     assert set(OUTCOMES) == set(SCRIPTS)
 
 
+@pytest.mark.both
 def test_product_decides_where_the_address_does_not(services: Services) -> None:
     orders = {
         "product": place(services, "ana@example.com"),

@@ -9,17 +9,11 @@ from typing import Any
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import ConsoleMessage, Page
 
-CONTRAST_RULES = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
 AXE_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 AXE_RUN_SCRIPT = "options => axe.run(options).then(results => results.violations)"
 VIEWPORT_WIDTHS = (1280, 768, 360)
 PageVariant = tuple[int, Any, dict[str, Any]]
-ALL_VARIANTS: tuple[PageVariant, ...] = (
-    (360, "dark", CONTRAST_RULES),
-    (360, "light", AXE_RULES),
-    (1280, "light", CONTRAST_RULES),
-    (1280, "dark", AXE_RULES),
-)
+# Each width and each colour scheme once.
 EXTREME_VARIANTS: tuple[PageVariant, ...] = (
     (360, "light", AXE_RULES),
     (1280, "dark", AXE_RULES),
@@ -29,18 +23,17 @@ EXTREME_VARIANTS: tuple[PageVariant, ...] = (
 class AccessibilityChecker:
     """Collects the problems of every checked page, and the console errors in between.
 
-    With `in_turn` each page is checked in one of the extreme variants, the next page in the other:
-    for pages that have their parts in common.
+    With `in_turn` each page is checked in one of the variants, the next page in the other: for
+    pages that have their parts in common.
     """
 
     def __init__(
         self,
         page: Page,
-        variants: tuple[PageVariant, ...] = ALL_VARIANTS,
         *,
         in_turn: bool = False,
     ) -> None:
-        self.page, self.variants = page, variants
+        self.page = page
         self._turns = cycle(EXTREME_VARIANTS) if in_turn else None
         self.problems: list[str] = []
         page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
@@ -56,7 +49,7 @@ class AccessibilityChecker:
             if self.page.evaluate("document.documentElement.scrollWidth > innerWidth"):
                 self.problems.append(f"{location}: wider than {width} px")
         self.page.evaluate(AXE_SCRIPT)
-        for width, scheme, rules in [next(self._turns)] if self._turns else self.variants:
+        for width, scheme, rules in [next(self._turns)] if self._turns else EXTREME_VARIANTS:
             self.page.set_viewport_size({"width": width, "height": 800})
             self.page.emulate_media(color_scheme=scheme)
             self._run_axe(f"{location} {width} {scheme}", rules)

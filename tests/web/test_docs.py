@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from provider.web import docs
 from tests.conftest import LiveServer
-from tests.web.accessibility import EXTREME_VARIANTS, AccessibilityChecker
+from tests.web.accessibility import AccessibilityChecker
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_parse_fields_of_recursive_schema_stops_at_max_depth(app: Flask) -> None
 
 
 def test_docs_page_is_accessible(page: Page, live_server: LiveServer) -> None:
-    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker = AccessibilityChecker(page)
     page.goto(f"{live_server.url}/docs/")
     # The template draws every operation alike. Axe would need ten seconds for all of them.
     operations = page.locator(".docs-operation")

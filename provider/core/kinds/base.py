@@ -15,6 +15,7 @@ from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.documents import DocumentWarning
 from provider.core.scheduled import ScheduledWork
+from provider.core.staff.permissions import Permission
 from provider.storage.media import MediaStore
 from provider.storage.secrets import SecretBox
 from provider.texts import Text
@@ -90,6 +91,7 @@ class Kind:
     `personal_columns` hold data about the candidate. `other_columns` are the rest of the columns
     of the kind's tables, without keys and times.
     `read_encrypted` returns what an order of the kind stores encrypted, for an export of a person.
+    The staff need `work_permission` to do what an order of the kind waits for.
     `find_warnings` takes the loaded content of a document that is imported.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
@@ -108,6 +110,7 @@ class Kind:
     other_columns: tuple[InstrumentedAttribute[Any], ...] = ()
     scheduled_works: tuple[ScheduledWork, ...] = ()
     media: KindMedia | None = None
+    work_permission: Permission = Permission.MANAGE_ORDERS
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None

@@ -35,8 +35,13 @@ class Task:
     """Something that needs a person: how often, in words, and the page where it is done."""
 
     count: int
-    text: str
+    singular: str
+    plural: str
     url: str
+
+    @property
+    def text(self) -> str:
+        return self.singular if self.count == 1 else self.plural
 
     @property
     def is_capped(self) -> bool:
@@ -65,35 +70,56 @@ def overview() -> Response | str:
 
 
 def _tasks(session: Session) -> list[Task]:
+    """Return the tasks that the person's role may do."""
     tasks = [
         Task(
             _count(session, Order.id, Order.waiting_for == STAFF, Order.kind == kind.name),
+            f"{kind.texts.label} that waits for the staff",
             f"{kind.texts.label}s that wait for the staff",
             url_for("console.orders.listing", kind=kind.name, waiting_for=STAFF),
         )
         for kind in KINDS.values()
+        # A request for an accommodation needs the permission to manage orders.
+        if may(kind.work_permission) or may(Permission.MANAGE_ORDERS)
     ]
-    tasks.append(
-        Task(
-            _count(session, Order.id, has_bounced_invitation()),
-            "Invitations that could not be delivered",
-            url_for("console.orders.listing", invitation="bounced"),
-        )
-    )
-    if may(Permission.VIEW_DELIVERIES):
-        deliveries = url_for("console.deliveries.listing")
-        tasks += [
-            Task(current_staff().parked_count, "Deliveries that failed", deliveries),
-            Task(len(list_pauses(session)), "Deliveries that are paused", deliveries),
+    if may(Permission.MANAGE_ORDERS):
+        tasks.append(
             Task(
-                sum(alert.needs_attention for alert in list_open_alerts(session)),
-                "Delivery alerts that nobody has acknowledged",
-                url_for("console.alerts.listing"),
-            ),
-        ]
-    if may(Permission.VIEW_ACCOUNTS):
+                _count(session, Order.id, has_bounced_invitation()),
+                "Invitation that could not be delivered",
+                "Invitations that could not be delivered",
+                url_for("console.orders.listing", invitation="bounced"),
+            )
+        )
+    if may(Permission.MANAGE_DELIVERIES):
+        tasks += _delivery_tasks(session)
+    if may(Permission.MANAGE_ACCOUNTS):
         tasks += _connection_tasks(session)
     return tasks
+
+
+def _delivery_tasks(session: Session) -> list[Task]:
+    deliveries = url_for("console.deliveries.listing")
+    return [
+        Task(
+            current_staff().parked_count,
+            "Delivery that failed",
+            "Deliveries that failed",
+            deliveries,
+        ),
+        Task(
+            len(list_pauses(session)),
+            "Delivery that is paused",
+            "Deliveries that are paused",
+            deliveries,
+        ),
+        Task(
+            sum(alert.needs_attention for alert in list_open_alerts(session)),
+            "Delivery alert that nobody has acknowledged",
+            "Delivery alerts that nobody has acknowledged",
+            url_for("console.alerts.listing"),
+        ),
+    ]
 
 
 def _connection_tasks(session: Session) -> list[Task]:
@@ -107,14 +133,21 @@ def _connection_tasks(session: Session) -> list[Task]:
         stopped = (SourceCursor.account_id == account.id, SourceCursor.stopped_reason != "")
         refused = (Arrival.account_id == account.id, Arrival.outcome == REFUSED)
         tasks += [
-            Task(int(needs_consent), f"{account.name}: connect again", url),
+            Task(
+                int(needs_consent),
+                f"{account.name}: connect again",
+                f"{account.name}: connect again",
+                url,
+            ),
             Task(
                 _count(session, SourceCursor.source, *stopped),
+                f"{account.name}: list that is read no further",
                 f"{account.name}: lists that are read no further",
                 url,
             ),
             Task(
                 _count(session, Arrival.id, *refused),
+                f"{account.name}: candidate who could not be ordered for",
                 f"{account.name}: candidates who could not be ordered for",
                 url,
             ),

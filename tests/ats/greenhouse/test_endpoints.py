@@ -18,8 +18,6 @@ from tests.conftest import LiveServer
 from tests.fake_greenhouse import CANDIDATE, FakeGreenhouse
 from tests.wait_for import wait_for
 
-pytestmark = pytest.mark.both
-
 
 @pytest.fixture
 def key(live_server: LiveServer) -> str:
@@ -72,6 +70,7 @@ def decline(live_server: LiveServer, order_id: str) -> None:
         Order.find(session, order_id).decline(session, "No time", services.now())
 
 
+@pytest.mark.both
 def test_completed_test_is_patched_once_and_its_score_is_readable(
     live_server: LiveServer, greenhouse: FakeGreenhouse, test_id: str
 ) -> None:
@@ -93,6 +92,7 @@ def test_completed_test_is_patched_once_and_its_score_is_readable(
     wait_for(lambda: attempt_error(live_server, "delivered") == "")
 
 
+@pytest.mark.both
 def test_repeated_send_with_a_corrected_name_is_the_same_order(
     live_server: LiveServer, greenhouse: FakeGreenhouse, test_id: str
 ) -> None:
@@ -114,6 +114,7 @@ def test_same_url_for_another_test_is_a_conflict(
         greenhouse.send_test(other, 1)
 
 
+@pytest.mark.both
 def test_bulk_of_sends_makes_one_order_each(
     live_server: LiveServer, greenhouse: FakeGreenhouse, test_id: str
 ) -> None:
@@ -133,6 +134,7 @@ def test_preferred_name_greets_and_unknown_fields_are_ignored(
         assert order.reply_context["application_id"] == "26"
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(("option", "kind"), [("interviews", "interview"), ("checks", "check")])
 def test_other_kinds_are_listed_and_sent_by_a_switch(
     live_server: LiveServer, greenhouse: FakeGreenhouse, option: str, kind: str

@@ -20,8 +20,6 @@ from tests import factories
 from tests.factories import ManualClock
 from tests.kind_factories import KIND_FACTORIES
 
-pytestmark = pytest.mark.both
-
 SAM = "sam@provider.test"
 
 
@@ -64,6 +62,7 @@ def load(services: Services, order_id: str) -> Order:
         return order
 
 
+@pytest.mark.both
 def test_request_makes_the_order_wait_for_the_staff(services: Services) -> None:
     order_id = place_order(services)
     ask_for(services, order_id, percent=50, text="I have dyslexia")
@@ -90,6 +89,7 @@ def test_request_is_stored_encrypted(services: Services) -> None:
         assert accommodation.asked(services.secret_box) == Terms(text="I have dyslexia")
 
 
+@pytest.mark.both
 def test_grant_gives_the_time_and_what_the_decision_took(
     services: Services, clock: ManualClock
 ) -> None:
@@ -174,6 +174,7 @@ def test_request_keeps_only_what_the_kind_offers(
         assert accommodation.asked(services.secret_box) == expected
 
 
+@pytest.mark.both
 def test_grant_is_proposed_for_the_next_order_of_the_person(services: Services) -> None:
     first_id, second_id = place_order(services), place_order(services, "interview", 2)
     stranger_id = place_order(services, number=3, email="someone.else@example.com")
@@ -189,6 +190,7 @@ def test_grant_is_proposed_for_the_next_order_of_the_person(services: Services) 
         assert find_earlier_grant(session, services.secret_box, stranger) is None
 
 
+@pytest.mark.both
 @pytest.mark.parametrize(
     ("kind", "candidate", "expected"),
     [

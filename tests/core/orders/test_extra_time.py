@@ -15,8 +15,6 @@ from tests import factories
 from tests.factories import ManualClock
 from tests.interview_factories import submitted_interview
 
-pytestmark = pytest.mark.both
-
 ACTOR = "sam@provider.test"
 MINUTE = timedelta(minutes=1)
 
@@ -78,6 +76,7 @@ def test_extra_time_in_minutes_is_recorded(services: Services, order_id: str) ->
         assert (event.type, event.actor, event.note) == ("extra time", ACTOR, "7 minutes")
 
 
+@pytest.mark.both
 def test_extra_time_during_the_attempt_moves_its_end(
     services: Services, order_id: str, clock: ManualClock
 ) -> None:
@@ -142,6 +141,7 @@ def test_extra_time_outside_a_day_is_refused(
         give(services, order_id, minutes=minutes)
 
 
+@pytest.mark.both
 def test_extra_time_survives_reopening(services: Services, order_id: str) -> None:
     give(services, order_id, 50)
     start(services, order_id)

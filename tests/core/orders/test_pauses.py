@@ -20,8 +20,6 @@ from tests import factories
 from tests.core.orders.test_accommodation import decide_on
 from tests.factories import ManualClock
 
-pytestmark = pytest.mark.both
-
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
 PAUSED_MESSAGE = "The time is paused"
@@ -116,6 +114,7 @@ def test_pause_ends_by_itself_at_the_exact_moment(
     assert minutes_of_attempt(services, order_id) == 30
 
 
+@pytest.mark.both
 def test_pause_that_ended_by_itself_is_recorded_with_its_moment(
     services: Services, order_id: str, clock: ManualClock
 ) -> None:
@@ -143,6 +142,7 @@ def test_pause_in_two_tabs_is_one_pause(
     assert len(pause_events(services, order_id)) == 2
 
 
+@pytest.mark.both
 def test_pause_at_the_same_moment_is_one_pause(services: Services, order_id: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: pause(services, order_id), range(4)))
@@ -200,6 +200,7 @@ def test_pause_without_a_grant_is_refused(services: Services) -> None:
         pause(services, order_id)
 
 
+@pytest.mark.both
 def test_closing_of_attempts_waits_for_the_pause(
     services: Services, order_id: str, clock: ManualClock
 ) -> None:
@@ -315,6 +316,7 @@ def test_pauses_in_any_order_stop_the_clock_like_two_countdowns(
         take_steps(services, order_id, steps)
 
 
+@pytest.mark.both
 def test_search_for_ended_pauses_uses_its_index(services: Services, order_id: str) -> None:
     pause(services, order_id)
     query = _ended_pauses(services.now()).with_only_columns(Order.id).limit(1)

@@ -28,8 +28,6 @@ from tests.factories import ManualClock
 from tests.kind_factories import KIND_FACTORIES
 from tests.smtp_server import SmtpServer
 
-pytestmark = pytest.mark.both
-
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 MORNING = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -95,6 +93,7 @@ def test_reminders_are_sent_as_the_policy_says(
     assert reminder_times(services, clock) == expected
 
 
+@pytest.mark.both
 @pytest.mark.parametrize("kind", [*KIND_FACTORIES])
 def test_reminder_is_sent_once_with_the_link_of_the_invitation(
     services: Services, clock: ManualClock, smtp_server: SmtpServer, kind: str
@@ -179,6 +178,7 @@ def test_reminder_in_quiet_hours_is_sent_at_eight(services: Services, clock: Man
     assert run(services) == 1
 
 
+@pytest.mark.both
 def test_quiet_hours_are_those_of_the_candidates_own_zone(
     services: Services, clock: ManualClock, smtp_server: SmtpServer
 ) -> None:
@@ -237,6 +237,7 @@ def test_moved_deadline_moves_the_reminder(services: Services, clock: ManualCloc
     assert run(services) == 1
 
 
+@pytest.mark.both
 def test_policy_that_was_changed_decides_about_orders_before(
     services: Services, clock: ManualClock
 ) -> None:
@@ -270,6 +271,7 @@ def test_reopened_order_is_reminded_before_its_new_deadline(
     assert run(services) == 2
 
 
+@pytest.mark.both
 def test_reminder_that_another_process_has_sent_is_left_alone(
     services: Services, clock: ManualClock
 ) -> None:
@@ -285,6 +287,7 @@ def test_reminder_that_another_process_has_sent_is_left_alone(
     assert count_reminders(services) == 0
 
 
+@pytest.mark.both
 def test_two_processes_send_each_reminder_once(
     services: Services, settings: Settings, clock: ManualClock
 ) -> None:
@@ -301,6 +304,7 @@ def test_two_processes_send_each_reminder_once(
     assert count_reminders(services) == 20
 
 
+@pytest.mark.both
 def test_run_that_is_rolled_back_sends_the_reminder_later(
     services: Services, clock: ManualClock
 ) -> None:
@@ -313,6 +317,7 @@ def test_run_that_is_rolled_back_sends_the_reminder_later(
     assert run(services) == 1
 
 
+@pytest.mark.both
 def test_search_for_due_reminders_uses_its_index(services: Services, clock: ManualClock) -> None:
     place_order(services)
     query = select(Order.id).where(_is_due(clock.now())).order_by(Order.reminder_at)

@@ -27,8 +27,6 @@ from tests.check_factories import place_check
 from tests.factories import ManualClock
 from tests.interview_factories import place_interview, record_answer
 
-pytestmark = pytest.mark.both
-
 ACTOR = "sam@provider.test"
 MINUTE = timedelta(minutes=1)
 
@@ -66,6 +64,7 @@ def email_topics(services: Services, *states: str) -> list[str]:
         return list(session.scalars(query))
 
 
+@pytest.mark.both
 def test_resend_sends_the_same_link_again(
     services: Services, order_id: str, clock: ManualClock
 ) -> None:
@@ -166,6 +165,7 @@ def orders_of(services: Services, email: str) -> list[str]:
         ]
 
 
+@pytest.mark.both
 def test_correct_moves_the_order_to_the_new_address(services: Services, order_id: str) -> None:
     with services.db.writing() as session:
         Order.find(session, order_id).candidate.timezone = "Asia/Tokyo"
@@ -216,6 +216,7 @@ def test_correct_event_names_no_address(services: Services, order_id: str) -> No
     assert last_event(services, order_id) == ("address corrected", ACTOR, "")
 
 
+@pytest.mark.both
 def test_correct_while_an_email_is_being_sent_is_refused(services: Services, order_id: str) -> None:
     with services.db.writing() as session:
         (message,) = session.scalars(select(Message))
@@ -278,6 +279,7 @@ def test_extend_adds_days_to_the_deadline(
     assert email_topics(services, outbox.WAITING) == ["invitation"]
 
 
+@pytest.mark.both
 def test_extended_order_expires_at_the_new_deadline(
     services: Services, order_id: str, clock: ManualClock
 ) -> None:
@@ -346,6 +348,7 @@ def events(services: Services, order_id: str) -> list[tuple[str, str, str]]:
         return [(event.type, event.actor, event.note) for event in rows]
 
 
+@pytest.mark.both
 def test_end_attempt_of_a_test_scores_the_answers_so_far(
     services: Services, order_id: str, clock: ManualClock
 ) -> None:

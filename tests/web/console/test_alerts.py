@@ -41,7 +41,7 @@ def test_alert_is_listed_until_a_person_acknowledges_it(
     page = console.get_text(ALERTS)
     for text in ("Groove Tech: x.workable.com", "2 failed", "Acknowledge"):
         assert text in page
-    task = "Delivery alerts that nobody has acknowledged"
+    task = "Delivery alert that nobody has acknowledged"
     assert task in console.get_text(HOME)
     path = f"{ALERTS}{alert_id}/acknowledge"
     assert console.submit(path).location == ALERTS
@@ -60,7 +60,7 @@ def test_snoozed_alert_leaves_the_overview_until_its_time(
     path = f"{ALERTS}{open_alert(services)}/snooze"
     assert console.submit(path, until="2h").status_code == 400
     assert console.submit(path, until="1h").location == ALERTS
-    task = "Delivery alerts that nobody has acknowledged"
+    task = "Delivery alert that nobody has acknowledged"
     assert "Snoozed" in console.get_text(ALERTS)
     assert task not in console.get_text(HOME)
     clock.advance(timedelta(hours=1))

@@ -41,11 +41,11 @@ def test_overview_lists_what_waits_for_a_person(services: Services, client: Flas
     check_id = factories.place_order(services, account_id, package, "check")
     check_factories.give_consent(services, check_id)
     shown = tasks(console.get_text(HOME))
-    assert shown["Interviews that wait for the staff"] == (
+    assert shown["Interview that waits for the staff"] == (
         "1",
         "/console/orders/?kind=interview&waiting_for=staff",
     )
-    assert shown["Background checks that wait for the staff"][0] == "1"
+    assert shown["Background check that waits for the staff"][0] == "1"
     assert shown["Deliveries that failed"] == ("2", "/console/deliveries/")
     for _, url in shown.values():
         assert client.get(url).status_code == 200
@@ -64,8 +64,8 @@ def test_overview_names_accounts_whose_ats_is_not_read(
             session.execute(update(SourceCursor).values(stopped_reason="very many orders"))
         page = console.get_text(HOME)
     assert [text for text in tasks(page) if text.startswith("Groove Tech")] == [
-        "Groove Tech: lists that are read no further",
-        "Groove Tech: candidates who could not be ordered for",
+        "Groove Tech: list that is read no further",
+        "Groove Tech: candidate who could not be ordered for",
     ]
 
 

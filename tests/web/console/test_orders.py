@@ -617,7 +617,7 @@ def test_bounced_invitation_is_shown_and_found(
     assert listed == [bounced]
     home = console.get_text("/console/")
     assert "invitation=bounced" in home
-    assert "Invitations that could not be delivered" in home
+    assert "Invitation that could not be delivered" in home
 
 
 @pytest.mark.both

@@ -14,8 +14,6 @@ from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
 VIEWS_PATH = f"{ORDERS_PATH}views/"
 
-pytestmark = pytest.mark.both
-
 
 def save(console: ConsoleClient, name: str, *, is_shared: bool = False, **filters: str) -> int:
     form = filters or {"status": "pending"}
@@ -78,6 +76,7 @@ def test_list_without_filter_offers_nothing_to_save(
     assert "No view is saved" in console.get_text(VIEWS_PATH)
 
 
+@pytest.mark.both
 def test_only_a_shared_view_is_seen_by_colleagues(services: Services, client: FlaskClient) -> None:
     owner = ConsoleClient.signed_in(services, client)
     save(owner, "Mine")
@@ -146,6 +145,7 @@ def test_view_with_a_wrong_name_is_refused(
     assert view_id(services, "Mine")
 
 
+@pytest.mark.both
 def test_two_views_of_one_person_have_different_names(
     services: Services, client: FlaskClient
 ) -> None:

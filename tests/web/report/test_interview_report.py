@@ -16,7 +16,7 @@ from tests import factories, interview_factories
 from tests.conftest import LiveServer
 from tests.core.test_report import tags
 from tests.factories import ManualClock
-from tests.web.accessibility import EXTREME_VARIANTS, AccessibilityChecker
+from tests.web.accessibility import AccessibilityChecker
 from tests.web.report.test_pages import confirm_view, page_text, pdf_text, report_path, shared_path
 
 
@@ -339,7 +339,7 @@ def test_report_page_is_accessible(page: Page, live_server: LiveServer) -> None:
     )
     interview_factories.rate_answers(live_server.services, partial, 2)
     interview_factories.complete_interview(live_server.services, partial)
-    checker = AccessibilityChecker(page, EXTREME_VARIANTS)
+    checker = AccessibilityChecker(page)
     for order in (interview, partial):
         page.goto(live_server.url + report_path(live_server.services, order, REPORT))
         checker.check_page()

@@ -14,6 +14,7 @@ from provider.core.kinds.check.models import (
 )
 from provider.core.kinds.check.package import Package
 from provider.core.kinds.check.scripted import play_step
+from provider.core.staff.permissions import Permission
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext_noop
 from provider.texts import lazy_gettext as _
@@ -87,4 +88,5 @@ KIND = Kind(
         Finding.screening,
         Finding.actor,
     ),
+    work_permission=Permission.DECIDE_CHECKS,
 )

@@ -15,6 +15,7 @@ from provider.core.kinds.interview.scripted import play_step
 from provider.core.kinds.interview.shown_questions import ShownQuestion
 from provider.core.kinds.interview.uploads import DISCARD_ABANDONED_UPLOADS, Upload
 from provider.core.orders import CLOSE_ATTEMPTS, Order
+from provider.core.staff.permissions import Permission
 from provider.texts import lazy_gettext as _
 
 RECORDING_KEY_PATTERN = re.compile(
@@ -103,4 +104,5 @@ KIND = Kind(
         HAS_MEDIA,
         forget_media,
     ),
+    work_permission=Permission.RATE_INTERVIEWS,
 )
