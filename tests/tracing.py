@@ -74,6 +74,7 @@ class CoreTracing:
         if self._coverage:
             # Otherwise a test without tracing may be the first to import a module.
             _import_modules(self._coverage.get_option("run:source_pkgs"))
+        self._switch(on=False)  # the collection of the tests would take twice as long
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> object:

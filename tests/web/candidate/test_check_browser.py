@@ -106,7 +106,7 @@ def test_consent_form_without_scripts_completes(live_server: LiveServer, browser
 
 
 def test_candidate_check_pages_are_accessible(live_server: LiveServer, page: Page) -> None:
-    checker = AccessibilityChecker(page)
+    checker = AccessibilityChecker(page, in_turn=True)
     public_id = place_check(live_server, disclosure=SAMPLE_DISCLOSURE)
     page.goto(factories.invitation_url(live_server.services, public_id))
     checker.check_page("invited")
@@ -130,7 +130,7 @@ def test_candidate_check_pages_are_accessible(live_server: LiveServer, page: Pag
 
 
 def test_console_check_pages_are_accessible(live_server: LiveServer, page: Page) -> None:
-    checker = AccessibilityChecker(page)
+    checker = AccessibilityChecker(page, in_turn=True)
     public_id = place_check(live_server, disclosure=SAMPLE_DISCLOSURE)
     sign_in(page, live_server)
     console = f"{live_server.url}/console/checks/{public_id}/"

@@ -249,7 +249,8 @@ def test_limited_staff_find_nothing_of_another_account_in_lists(
         if rule.arguments or endpoint == "sign_in.sign_out":
             continue
         is_list = method == "GET" and endpoint.partition(".")[0] in LISTS
-        for query in queries if is_list else ("",):
+        # The conditions of filters are the same for every role.
+        for query in queries if is_list and role in ("admin", "viewer") else ("",):
             form = {"csrf_token": token}
             response = client.open(rule.rule + query, method=method, data=form)
             text = unescape(response.text)
