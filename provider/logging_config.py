@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 TOKEN_PATTERN = re.compile(
     r"(\x1b\[[0-9;]*m|(?<![A-Za-z0-9_-]))(?:prv_)?[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
 )
+LONG_WORD_PATTERN = re.compile("[A-Za-z0-9_-]{43}")
 
 
 def configure(*, json: bool | None = None) -> None:
@@ -72,6 +73,8 @@ def log_after_commit(session: Session, event_name: str, **fields: Any) -> None:
 
 def hide_tokens(_logger: object, _method: str, line: str) -> str:
     """Replace whatever looks like a token, in case a token is logged by mistake."""
+    if not LONG_WORD_PATTERN.search(line):  # most lines; looking for a token takes thrice as long
+        return line
     return TOKEN_PATTERN.sub(r"\1[hidden]", line)
 
 
