@@ -13,7 +13,7 @@ from provider.core.connections import SourceCursor, open_rules
 from provider.core.pauses import PauseView, list_pauses
 from provider.core.products import Product
 from provider.core.products.product import visibility_conditions
-from provider.outbox import CALLBACK, PARKED, WRITER, Message
+from provider.outbox import CALLBACK, PARKED, WRITER, Message, is_in_state
 from provider.services import Services
 
 # The name of a message of each channel, in a sentence.
@@ -120,7 +120,7 @@ def _check_failed_messages(session: Session, account: Account) -> list[CheckLine
 
 
 def _check_failed_in(session: Session, account: Account, channel: str) -> CheckLine:
-    is_failed = (Message.state == PARKED, Message.queue.startswith(f"{account.id}/{channel}/"))
+    is_failed = (is_in_state(PARKED), Message.queue.startswith(f"{account.id}/{channel}/"))
     count = session.scalar(select(func.count(Message.id)).where(*is_failed)) or 0
     label = CHANNEL_LABELS[channel]
     if count:

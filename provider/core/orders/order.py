@@ -96,6 +96,13 @@ class Order(OrderState, OrderMessages, Base):
             postgresql_where=text("pause_ends_at IS NOT NULL"),
         ),
         Index("ix_orders_waiting", "waiting_for", "id"),
+        Index(
+            "ix_orders_hold",
+            "account_id",
+            "id",
+            sqlite_where=text("hold_reason IS NOT NULL"),
+            postgresql_where=text("hold_reason IS NOT NULL"),
+        ),
         # All that the figures of a period read.
         Index("ix_orders_placed", "placed_at", "status", "product_id"),
         # The usage counts an account's orders of a product within a month.

@@ -11,6 +11,7 @@ PENDING, CONSENTED, COMPLETED = "pending", "consented", "completed"
 DECLINED, EXPIRED, CANCELLED = "declined", "expired", "cancelled"
 STATUSES = (PENDING, CONSENTED, COMPLETED, DECLINED, EXPIRED, CANCELLED)
 FINAL_STATUSES = frozenset({COMPLETED, DECLINED, EXPIRED, CANCELLED})
+OPEN_STATUSES = frozenset({PENDING, CONSENTED})
 
 # The previous statuses that each status may follow. Only `reopen` changes a final status.
 ALLOWED_PREVIOUS_STATUSES = {

@@ -1,9 +1,10 @@
 """The first page of the console: what needs a person, and the figures of thirty days."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, current_app, redirect, render_template, url_for
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from werkzeug.wrappers import Response
@@ -24,6 +25,7 @@ from provider.web.console.authentication import (
     may,
     requires,
 )
+from provider.web.console.figures_cache import Figures, FiguresCache
 
 routes = Blueprint("home", __name__)
 
@@ -56,17 +58,29 @@ def overview() -> Response | str:
         return redirect(url_for("console.products.listing"))
     services = current_services()
     with services.db.reading() as session:
+        now = services.now()
+        figures = _collect_figures(session, now)
         return render_template(
             "console/home.html",
             mail_server_pause=(
                 find_mail_server_pause(session) if may(Permission.VIEW_DELIVERIES) else None
             ),
             tasks=[task for task in _tasks(session) if task.count],
-            statistics=collect_statistics(
-                session, services.now(), DAY_COUNT, with_scores=may(Permission.VIEW_RESULTS)
-            ),
+            statistics=figures.statistics,
+            collected_at=figures.collected_at,
+            is_kept=figures.collected_at != now,
             day_count=DAY_COUNT,
         )
+
+
+def _collect_figures(session: Session, now: datetime) -> Figures:
+    cache: FiguresCache = current_app.extensions.setdefault("figures", FiguresCache())
+    with_scores, account_ids = may(Permission.VIEW_RESULTS), current_staff().account_ids
+    return cache.get(
+        (with_scores, None if account_ids is None else tuple(account_ids)),
+        now,
+        lambda: collect_statistics(session, now, DAY_COUNT, with_scores=with_scores),
+    )
 
 
 def _tasks(session: Session) -> list[Task]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, false, select
+from sqlalchemy import ColumnElement, Select, and_, false, select, true
 from sqlalchemy.orm import Session
 
 from provider import outbox
@@ -53,10 +53,10 @@ COLUMNS: tuple[Any, ...] = (
 
 def list_messages(session: Session, state: str = "", channel: str = "", account: str = "") -> Page:
     """Return the requested page of messages, newest first; an empty filter matches all."""
-    query = _message_query().where(*filter_conditions(session, state, channel, account))
-    page = paginate(
-        session, query, NEWEST_FIRST, _queue_conditions(session, state, channel, account)
-    )
+    conditions = filter_conditions(session, state, channel, account)
+    # The rows of the page are found first, and then joined. PostgreSQL would join them all first.
+    partitions = _queue_conditions(session, state, channel, account) or [and_(true(), *conditions)]
+    page = paginate(session, _message_query().where(*conditions), NEWEST_FIRST, partitions)
     return replace(page, rows=[_with_payload(row) for row in page.rows])
 
 

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from provider.core.accounts import Account
 from provider.core.accounts.offboarding import find_offboarding, require_name
 from provider.core.audit import Action
-from provider.core.orders import FINAL_STATUSES, Order
+from provider.core.orders import OPEN_STATUSES, Order
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid, NotFound
 from provider.maintenance.account_erasure import count_erased, list_held_orders
@@ -102,7 +102,7 @@ def _render_page(
         account = find_account(session, account_id)
         offboarding = find_offboarding(session, account)
         open_orders = select(func.count()).where(
-            Order.account_id == account.id, Order.status.not_in(FINAL_STATUSES)
+            Order.account_id == account.id, Order.status.in_(OPEN_STATUSES)
         )
         held_orders = list_held_orders(session, account.id)
         page = render_template(
