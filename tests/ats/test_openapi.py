@@ -215,7 +215,7 @@ def test_linked_operations_conform_to_description(
 
     LinkMachine.run(
         settings=settings(
-            max_examples=10,
+            max_examples=30,  # so that each link is followed, whatever constants Hypothesis finds
             stateful_step_count=10,
             deadline=None,
             derandomize=True,
