@@ -77,7 +77,7 @@ def accommodation(
     if as_json:
         print_json({"id": order_id, "granted": is_granted, "extra_time_seconds": seconds})
         return
-    click.echo(f"{'Granted' if is_granted else 'Refused'}; the candidate is told by e-mail.")
+    click.echo(f"{'Granted' if is_granted else 'Refused'}; the candidate gets an e-mail.")
 
 
 def _require_offered(order: Order, way: str | None, *, has_time: bool) -> None:

@@ -21,9 +21,6 @@ from provider.outbox import AttemptResult, Claim, Outcome, QueueName
 from provider.services import Services
 
 MAX_CONCURRENT_SENDS = 96  # over all queues
-# A cycle costs nearly the same for one result as for many. While nothing else can be sent, it waits
-# so long for a part of the attempts that run.
-GATHER_SECONDS, GATHERED_SHARE = 0.005, 0.4
 ERROR_BACKOFF_SECONDS = 1.0  # after a cycle that failed, for example because the disk is full
 
 log = structlog.get_logger()
@@ -54,7 +51,6 @@ class Dispatcher:
         # Queues to examine, in the order of their signals.
         self._signalled_queues: dict[str, None] = {}
         self._unsettled_results: list[AttemptResult] = []
-        self._wanted_result_count = 1  # results that end a wait
         self._unknown_channels: set[str] = set()  # already logged
         self._stopping = False
 
@@ -103,22 +99,6 @@ class Dispatcher:
         """Wait until a cycle has work, the dispatcher stops, or the timeout passes."""
         with self._condition:
             self._condition.wait_for(lambda: self._stopping or self._has_work(), timeout_seconds)
-            if not self._stopping and self._unsettled_results and not self._has_ready_queue():
-                self._gather_results()
-
-    def _gather_results(self) -> None:
-        """Wait for more results, or until something can be sent."""
-        running_count = self._unsettled_counts.total() - len(self._unsettled_results)
-        self._wanted_result_count = max(1, int(running_count * GATHERED_SHARE))
-        self._condition.wait_for(
-            lambda: (
-                self._stopping
-                or len(self._unsettled_results) >= self._wanted_result_count
-                or self._has_ready_queue()
-            ),
-            GATHER_SECONDS,
-        )
-        self._wanted_result_count = 1
 
     def run_once(self) -> int:
         """Settle finished attempts, claim messages and start them; return how many started."""
@@ -290,8 +270,7 @@ class Dispatcher:
         result = AttemptResult(delivery.claim, outcome, started_at, self.services.now())
         with self._condition:
             self._unsettled_results.append(result)
-            if len(self._unsettled_results) >= self._wanted_result_count:
-                self._condition.notify_all()
+            self._condition.notify_all()
 
     def _effective_retry_delay(self, claim: Claim, outcome: Outcome) -> timedelta:
         """Return the wait until a message's next attempt.

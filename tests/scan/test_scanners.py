@@ -1,4 +1,4 @@
-"""What counts as a problem in a report of wapiti or Lighthouse."""
+"""The problems in a report of wapiti or Lighthouse are those below a goal."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ from playwright.sync_api import ConsoleMessage, Page
 
 AXE_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 AXE_RUN_SCRIPT = "options => axe.run(options).then(results => results.violations)"
-VIEWPORT_WIDTHS = (1280, 360)
+VIEWPORT_WIDTHS = (1280, 768, 360)
 PageVariant = tuple[int, Any, dict[str, Any]]
 # Each width and each colour scheme once.
 EXTREME_VARIANTS: tuple[PageVariant, ...] = (

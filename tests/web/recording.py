@@ -1,4 +1,4 @@
-"""What a browser has recorded of an answer and keeps until it is sent."""
+"""The recording of an answer that a browser keeps until it is sent."""
 
 from playwright.sync_api import Page
 
@@ -17,7 +17,10 @@ def count_kept_chunks(page: Page) -> int:
 
 
 def wait_for_chunk(page: Page, timeout_seconds: float = 20.0) -> None:
-    """Wait until there is something to save; a busy machine encodes its first picture late."""
+    """Wait until there is something to save; a busy machine encodes its first picture late.
+
+    `wait_for_function` would not wait for the answer of the database.
+    """
     for _ in range(int(timeout_seconds * 10)):
         if count_kept_chunks(page):
             return

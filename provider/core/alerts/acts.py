@@ -1,4 +1,4 @@
-"""What a person does with an alert, in the console or by a command, with its audit entry."""
+"""The acts of a person on an alert, in the console or by a command, with their audit entries."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""What an action on an order is, and how it is performed and undone. `actions.py` has the table."""
+"""The types of actions on an order, performed and undone alike. `actions.py` has the table."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class Undo:
 
 @dataclass(frozen=True)
 class AnyAction:
-    """What both kinds of actions on one order have, for the pages that offer them.
+    """The part that both kinds of actions have in common, for the pages that offer them.
 
     `guard` raises Conflict for an order that does not allow it. `read_form` returns the arguments
     of the action, and raises Invalid.
