@@ -1,4 +1,4 @@
-"""The types of actions on an order, performed and undone alike. `actions.py` has the table."""
+"""The types of actions on an order, and the functions that perform and undo them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
