@@ -41,11 +41,11 @@ demo: .venv  ## Open a small ATS in the browser; AUTO=1 plays it, ATS=… anothe
 	@$(BIN)/provider demo $(if $(SHOW),--show $(SHOW),$(if $(filter 1,$(AUTO)),--auto) $(if $(ATS),--ats $(ATS)))
 
 test: .venv tools  ## Run all tests; fail if the core's coverage is below 95 %
-	@rm -f .coverage .coverage.*
 	@folder=$(MEMORY_FOLDER); export TMPDIR="$${folder:-$${TMPDIR:-/tmp}}"; \
-	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m $(PYTEST)
-	@$(BIN)/coverage combine -q
-	@$(BIN)/coverage report --skip-covered --fail-under=95
+	export COVERAGE_FOLDER="$$(mktemp -d)"; trap 'rm -rf "$$COVERAGE_FOLDER"' EXIT; \
+	$(BIN)/python -m $(PYTEST); \
+	$(BIN)/python -m slipcover --merge "$$COVERAGE_FOLDER"/*.json --out "$$COVERAGE_FOLDER/all" \
+		--skip-covered --fail-under 95
 
 check: .venv  ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check -q .

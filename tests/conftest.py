@@ -33,11 +33,11 @@ from provider.delivery import InProcessDispatcher
 from provider.maintenance import schema_version
 from provider.services import Services
 from provider.storage.database import Database
+from tests import line_coverage
 from tests.factories import ManualClock, build_services, make_settings, present, quick_works
 from tests.fake_ats import FakeAts
 from tests.postgres_server import PostgresServer, shared_server
 from tests.shared_statements import shared_statements
-from tests.tracing import CoreTracing
 
 # The shell without windows takes a third of the CPU time of the whole browser.
 CHROMIUM_PATHS = ("/usr/bin/chromium-headless-shell", "/usr/bin/chromium")
@@ -79,8 +79,11 @@ hypothesis.settings.load_profile("suite")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Print tracebacks as the program does; the usual form would take 3 % of the suite's time."""
-    config.pluginmanager.register(CoreTracing())
     structlog.dev.ConsoleRenderer.get_active().exception_formatter = structlog.dev.plain_traceback
+
+
+def pytest_unconfigure() -> None:
+    line_coverage.write()
 
 
 def pytest_collection_finish() -> None:

@@ -25,8 +25,6 @@ from tests.ats.workable_client import (
     complete_order,
 )
 
-pytestmark = pytest.mark.untraced  # other tests run nearly all of these lines
-
 RESPONSE_CHECKS = [
     checks.not_a_server_error,
     described.status_code_conformance,

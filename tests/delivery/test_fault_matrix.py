@@ -50,8 +50,6 @@ from tests.fakes.vendor import VendorRequest, hang_up, status
 from tests.fakes.workable_api import FakeWorkableApi
 from tests.web.console_client import ConsoleClient
 
-pytestmark = pytest.mark.untraced  # the tests of each part run nearly all of these lines
-
 ENGINES = ("poll", "event", "writer")
 SECONDS = timedelta(seconds=5)  # longer than the wait for another process's renewal
 HOOK_SECRET = "gh-hook-77f0d2"

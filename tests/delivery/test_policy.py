@@ -23,8 +23,6 @@ from tests import factories
 from tests.factories import ManualClock
 from tests.fake_ats import FakeAts, respond_with
 
-pytestmark = pytest.mark.untraced  # other tests run nearly all of these lines
-
 Decline = Callable[..., None]
 
 

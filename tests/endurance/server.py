@@ -96,11 +96,8 @@ class Instance:
         return WorkerProcess(self)
 
     def process_environment(self) -> dict[str, str]:
-        # No coverage: a killed process writes none, and tracing doubles the start time.
         inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PROVIDER_", "COVERAGE_"))
+            name: value for name, value in os.environ.items() if not name.startswith("PROVIDER_")
         }
         return inherited | self.environment
 

@@ -399,7 +399,6 @@ def test_repeated_order_after_erasure_has_same_id(
 
 
 @pytest.mark.both
-@pytest.mark.untraced
 def test_fifty_concurrent_orders_make_one_order_and_invitation(
     live_server: LiveServer,
 ) -> None:
@@ -425,7 +424,6 @@ def test_fifty_concurrent_orders_make_one_order_and_invitation(
 
 
 @pytest.mark.both
-@pytest.mark.untraced
 def test_two_servers_on_one_database_make_one_order(
     settings: Settings,
     clock: factories.ManualClock,

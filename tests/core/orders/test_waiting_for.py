@@ -20,8 +20,6 @@ from provider.services import Services
 from provider.storage.media import StoredFile
 from tests import check_factories, factories
 
-pytestmark = pytest.mark.untraced  # other tests run nearly all of these lines
-
 SAM = "sam@provider.test"
 # The errors of a forbidden action: every action is tried in every state.
 REFUSALS = (Conflict, Invalid)

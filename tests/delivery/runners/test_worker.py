@@ -162,7 +162,6 @@ def decline(services: Services, ats: FakeAts) -> Callable[[int], str]:
     return decline
 
 
-@pytest.mark.usefixtures("traced_programs")
 def test_worker_delivers_and_settles_running_sends_when_stopped(
     services: Services, ats: FakeAts, decline: Callable[[int], str]
 ) -> None:

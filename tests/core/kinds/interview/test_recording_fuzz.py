@@ -13,8 +13,6 @@ import pytest
 from tests.core.kinds.interview import reader_runner
 from tests.core.kinds.interview.recordings import recorded
 
-pytestmark = pytest.mark.untraced  # the reader runs in another process
-
 SEED = 20261128
 MUTATIONS_PER_FORMAT = 12
 MAX_MEMORY_BYTES = 768 * 1024 * 1024
