@@ -12,8 +12,9 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from provider.core.kinds.assessment.content import ANSWERED_LABEL, SCORE_LABEL, Section, TestContent
-from provider.core.kinds.assessment.items import Item, Likert
+from provider.core.kinds.assessment.content import Section, TestContent
+from provider.core.kinds.assessment.items import Item
+from provider.core.kinds.assessment.items.traits import ANSWERED_LABEL, SCORE_LABEL
 from provider.core.kinds.grading import to_number, to_percent
 from provider.core.labels import format_number
 from provider.texts import gettext, lazy_gettext
@@ -164,12 +165,16 @@ def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore
 
 def _traits(section: Section, answers: Mapping[str, Any]) -> Iterator[tuple[str, Decimal]]:
     # A blank answer does not count as 0: it tells nothing about the trait.
-    items_by_trait: dict[str, list[Item]] = {}
+    earned_by_trait: dict[str, Fraction] = {}
+    points_by_trait: dict[str, Fraction] = {}
     for item in section.items:
-        if isinstance(item, Likert) and item.trait and answers.get(item.key) is not None:
-            items_by_trait.setdefault(item.trait, []).append(item)
-    for trait, items in items_by_trait.items():
-        yield trait, to_percent(_points_share(items, answers))
+        value = answers.get(item.key)
+        for trait, share in item.trait_shares(value) if value is not None else ():
+            points = Fraction(item.points)
+            earned_by_trait[trait] = earned_by_trait.get(trait, Fraction(0)) + share * points
+            points_by_trait[trait] = points_by_trait.get(trait, Fraction(0)) + points
+    for trait, earned in earned_by_trait.items():
+        yield trait, to_percent(earned / points_by_trait[trait])
 
 
 def _details(section: SectionScore) -> Iterator[tuple[str, Figure]]:

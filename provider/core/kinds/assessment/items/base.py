@@ -1,0 +1,200 @@
+"""What every type of item shares: the class, its schema, and the reading of a form.
+
+A form sends the answer to an item in the field `answer`, with one or several values.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from marshmallow import post_load
+
+from provider.core.kinds.assessment.text_folding import remove_invisible
+from provider.core.markdown import literal_html, markdown_to_text, render_markdown
+from provider.core.products.schema_fields import (
+    DocumentSchema,
+    Flag,
+    Key,
+    Number,
+    Text,
+    clean_text,
+)
+from provider.errors import Invalid
+
+# The library is imported at the first use, as in `core/markdown.py`.
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+ANSWER_FIELD = "answer"
+MAX_TEXT_LENGTH = 200  # characters of a short_text answer, and of a typed text that is kept
+CORRECT, INCORRECT = Fraction(1), Fraction(0)
+
+
+class Reading(NamedTuple):
+    """How a number that can mean two numbers was read. `numbers` are both, the read one first."""
+
+    note: str
+    numbers: tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item(ABC):
+    """One question of a test. An answer is a JSON value that `parse_answer` returned.
+
+    `plain` says that the prompt is no Markdown: every character is shown as it was written.
+    """
+
+    kind: ClassVar[str]
+    key: str
+    prompt: str
+    points: Decimal = Decimal(1)
+    required: bool = False
+    plain: bool = False
+
+    @property
+    def template(self) -> str:
+        """The file name of the template with the item's form."""
+        return f"{self.kind}.html"
+
+    @property
+    def prompt_html(self) -> "Markup":
+        return literal_html(self.prompt) if self.plain else render_markdown(self.prompt)
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt for tables and reports."""
+        return self.prompt if self.plain else markdown_to_text(self.prompt)
+
+    def parse_answer(self, raw: Mapping[str, Any]) -> Any:
+        """Return the answer in a form; None for a blank one.
+
+        Raises Invalid with a sentence for the candidate.
+        """
+        values = list(submitted_values(raw))
+        return self._parse_values(values) if values else None
+
+    def typed_text(self, raw: Mapping[str, Any]) -> str | None:
+        """Return the text of a form that is kept beside the answer, as it was typed.
+
+        None for a blank, and for an item whose answer is all that was typed.
+        """
+        return None
+
+    def reading(self, typed: str | None) -> Reading | None:
+        """Return how a typed text was read; None for a text that has one meaning."""
+        return None
+
+    def find_problem(self, typed: str | None) -> Invalid | None:
+        """Return the advice on a typed text that cannot be read; None for another."""
+        return None
+
+    @abstractmethod
+    def score(self, value: Any) -> Fraction:
+        """Return the share of the points that an answer earns, from 0 to 1."""
+
+    def trait_shares(self, value: Any) -> Iterator[tuple[str, Fraction]]:
+        """Yield each trait that an answer tells about, with its share of the item's points."""
+        yield from ()
+
+    def format_typed(self, value: Any, typed: str | None) -> str:
+        """Return an answer, and the typed text where the answer alone would hide something."""
+        return "" if value is None else self.format_answer(value)
+
+    def format_answer(self, value: Any) -> str:
+        """Return an answer as the report shows it."""
+        return str(value)
+
+    def form_values(self, value: Any) -> list[str]:
+        """Return the values that a form must send to give this answer again."""
+        values = value if isinstance(value, list) else [value]
+        return [to_text(form_value) for form_value in values]
+
+    @abstractmethod
+    def trial_answers(self) -> Iterator[Any]:
+        """Yield values of a form. One of them earns the most points, and one the fewest."""
+
+    @property
+    def solution(self) -> str | None:
+        """The right answer as the report shows it; None for an item without one."""
+        return None
+
+    @property
+    def scoring_problem(self) -> tuple[str, str] | None:
+        """The field that prevents scoring, and advice on it; None when scoring is possible."""
+        return None
+
+    def text_warnings(self) -> Iterator[tuple[str, str]]:
+        """Yield the path of each probably unintended text within the item, and its problem."""
+        yield from ()
+
+    @abstractmethod
+    def _parse_values(self, values: list[str]) -> Any: ...
+
+
+class ItemSchema(DocumentSchema):
+    """The fields that every item has."""
+
+    item_class: type[Item]
+
+    kind = Text(20, required=True)
+    key = Key(required=True)
+    prompt = Text(10_000, multiline=True, required=True)
+    points = Number(0, 1000, is_minimum_exclusive=True, load_default=Decimal(1))
+    required = Flag(load_default=False)
+    plain = Flag(load_default=False)
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Item:
+        del data["kind"]
+        tuples = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
+        return self.item_class(**data | tuples)
+
+
+@dataclass(frozen=True)
+class ItemKind:
+    """A type of item. `example` is a complete item of a product document."""
+
+    schema: ItemSchema
+    example: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.schema.item_class.kind
+
+
+def submitted_values(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the values of the answer's field that are not blank, cleaned."""
+    # A form is a MultiDict. JSON and tests give plain mappings.
+    getlist = getattr(raw, "getlist", None)
+    values = getlist(ANSWER_FIELD) if getlist else raw.get(ANSWER_FIELD)
+    for value in values if isinstance(values, list) else [values]:
+        text = to_text(value)
+        if remove_invisible(text).strip():
+            yield text
+
+
+def to_text(value: Any) -> str:
+    """Return a value of a form as text. Raises Invalid for a list or a mapping."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str | int | float):
+        raise Invalid("This answer could not be read. Reload the page and answer again")
+    return clean_text(str(value))
+
+
+def require_single(values: list[str]) -> str:
+    if len(values) > 1:
+        raise Invalid("Give one answer only")
+    return values[0]
+
+
+def repeated_texts(texts: list[str], path: str, problem: str) -> Iterator[tuple[str, str]]:
+    """Yield the path and the problem of each text that is in the list before it."""
+    for index, text in enumerate(texts):
+        if text in texts[:index]:
+            yield path.format(index), problem
