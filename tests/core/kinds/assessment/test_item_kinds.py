@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from werkzeug.datastructures import MultiDict
 
 import provider
 from provider.core.kinds import document_warnings
@@ -76,13 +77,12 @@ def test_example_reads_scores_and_shows_its_answers(kind: ItemKind) -> None:
     test = content.parse(document_of(kind.example).content)
     [item] = test.items
     assert item.parse_answer({}) is None
-    answers = [item.parse_answer({ANSWER_FIELD: value}) for value in item.trial_answers()]
+    answers = list(item.trial_answers())
     percents = {scoring.score(test, {item.key: answer}).percent for answer in answers}
     assert {0, 100} <= percents
     assert all(item.format_answer(answer) for answer in answers)
-    assert [item.parse_answer({ANSWER_FIELD: item.form_values(answer)}) for answer in answers] == (
-        answers
-    )
+    forms = [MultiDict(item.form_fields(answer)) for answer in answers]
+    assert [item.parse_answer(form) for form in forms] == answers
 
 
 @each_kind
@@ -97,7 +97,8 @@ def test_form_of_example_has_named_inputs(kind: ItemKind, pages_app: Flask) -> N
             item=position.item,
             content=test,
             order=SimpleNamespace(public_id="order"),
-            selected_values=[""],
+            selected=MultiDict(),
+            selected_values=[],
             error="",
         )
     assert f'name="{ANSWER_FIELD}' in form

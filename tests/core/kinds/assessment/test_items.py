@@ -76,15 +76,15 @@ def test_parse_answer_blank_is_none(item: Item) -> None:
         (SCALE, ["3"]),
     ],
 )
-def test_form_values_reproduce_the_answer(item: Item, values: list[str]) -> None:
+def test_form_fields_reproduce_the_answer(item: Item, values: list[str]) -> None:
     value = parse_values(item, *values)
-    assert item.form_values(value) == values
-    assert parse_values(item, *item.form_values(value)) == value
+    assert item.form_fields(value) == [("answer", text) for text in values]
+    assert item.parse_answer(MultiDict(item.form_fields(value))) == value
     assert item.parse_answer({"answer": value}) == value
 
 
-def test_form_values_of_a_blank_are_empty() -> None:
-    assert [text for item in ALL_ITEMS for text in item.form_values(None) if text] == []
+def test_form_fields_of_a_blank_are_empty() -> None:
+    assert [text for item in ALL_ITEMS for text in item.form_fields(None)] == []
 
 
 @pytest.mark.parametrize(
@@ -248,4 +248,4 @@ def test_parse_answer_any_form_scores_0_to_1_or_is_refused(item: Item, values: l
         if value is not None:
             assert 0 <= item.score(value) <= 1
             assert item.format_answer(value)
-            assert parse_values(item, *item.form_values(value)) == value
+            assert item.parse_answer(MultiDict(item.form_fields(value))) == value

@@ -1,6 +1,7 @@
 """What every type of item shares: the class, its schema, and the reading of a form.
 
-A form sends the answer to an item in the field `answer`, with one or several values.
+A form sends the answer to an item in the field `answer`, with one or several values, or in fields
+whose names begin with `answer.`, with one value each.
 """
 
 from abc import ABC, abstractmethod
@@ -23,12 +24,15 @@ from provider.core.products.schema_fields import (
     clean_text,
 )
 from provider.errors import Invalid
+from provider.texts import gettext_noop
 
 # The library is imported at the first use, as in `core/markdown.py`.
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 ANSWER_FIELD = "answer"
+FIELD_PREFIX = f"{ANSWER_FIELD}."
+UNREADABLE = gettext_noop("This answer could not be read. Reload the page and answer again")
 MAX_TEXT_LENGTH = 200  # characters of a short_text answer, and of a typed text that is kept
 CORRECT, INCORRECT = Fraction(1), Fraction(0)
 
@@ -68,13 +72,12 @@ class Item(ABC):
         """The prompt for tables and reports."""
         return self.prompt if self.plain else markdown_to_text(self.prompt)
 
+    @abstractmethod
     def parse_answer(self, raw: Mapping[str, Any]) -> Any:
         """Return the answer in a form; None for a blank one.
 
         Raises Invalid with a sentence for the candidate.
         """
-        values = list(submitted_values(raw))
-        return self._parse_values(values) if values else None
 
     def typed_text(self, raw: Mapping[str, Any]) -> str | None:
         """Return the text of a form that is kept beside the answer, as it was typed.
@@ -107,14 +110,13 @@ class Item(ABC):
         """Return an answer as the report shows it."""
         return str(value)
 
-    def form_values(self, value: Any) -> list[str]:
-        """Return the values that a form must send to give this answer again."""
-        values = value if isinstance(value, list) else [value]
-        return [to_text(form_value) for form_value in values]
+    @abstractmethod
+    def form_fields(self, value: Any) -> list[tuple[str, str]]:
+        """Return the fields, as names and values, that a form sends to give this answer again."""
 
     @abstractmethod
     def trial_answers(self) -> Iterator[Any]:
-        """Yield values of a form. One of them earns the most points, and one the fewest."""
+        """Yield answers. One of them earns the most points, and one the fewest."""
 
     @property
     def solution(self) -> str | None:
@@ -130,8 +132,56 @@ class Item(ABC):
         """Yield the path of each probably unintended text within the item, and its problem."""
         yield from ()
 
+
+@dataclass(frozen=True, kw_only=True)
+class OneFieldItem(Item):
+    """An item whose form has the one field `answer`."""
+
+    def parse_answer(self, raw: Mapping[str, Any]) -> Any:
+        values = list(submitted_values(raw))
+        return self._parse_values(values) if values else None
+
+    def form_fields(self, value: Any) -> list[tuple[str, str]]:
+        values = value if isinstance(value, list) else [value]
+        return [(ANSWER_FIELD, to_text(form_value)) for form_value in values if value is not None]
+
     @abstractmethod
-    def _parse_values(self, values: list[str]) -> Any: ...
+    def _parse_values(self, values: list[str]) -> Any:
+        """Return the answer that the values mean; there is at least one, and none is blank."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyedFieldsItem(Item):
+    """An item whose form has a field for each of its parts: `answer.KEY`.
+
+    The answer is a mapping of the keys to the texts of the fields that are not blank.
+    """
+
+    @property
+    @abstractmethod
+    def field_keys(self) -> tuple[str, ...]:
+        """The keys of the parts, in the order of the document."""
+
+    def field_name(self, key: str) -> str:
+        return f"{FIELD_PREFIX}{key}"
+
+    def parse_answer(self, raw: Mapping[str, Any]) -> Any:
+        names = {self.field_name(key) for key in self.field_keys}
+        if any(name.startswith(FIELD_PREFIX) and name not in names for name in raw):
+            raise Invalid(UNREADABLE)
+        texts = {
+            key: require_single(values)
+            for key in self.field_keys
+            if (values := list(submitted_values(raw, self.field_name(key))))
+        }
+        return self._parse_texts(texts) if texts else None
+
+    def form_fields(self, value: Any) -> list[tuple[str, str]]:
+        return [(self.field_name(key), text) for key, text in (value or {}).items()]
+
+    @abstractmethod
+    def _parse_texts(self, texts: dict[str, str]) -> Any:
+        """Return the answer that the texts, by key, mean; there is at least one."""
 
 
 class ItemSchema(DocumentSchema):
@@ -165,11 +215,11 @@ class ItemKind:
         return self.schema.item_class.kind
 
 
-def submitted_values(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the values of the answer's field that are not blank, cleaned."""
+def submitted_values(raw: Mapping[str, Any], name: str = ANSWER_FIELD) -> Iterator[str]:
+    """Yield the values of a field that are not blank, cleaned."""
     # A form is a MultiDict. JSON and tests give plain mappings.
     getlist = getattr(raw, "getlist", None)
-    values = getlist(ANSWER_FIELD) if getlist else raw.get(ANSWER_FIELD)
+    values = getlist(name) if getlist else raw.get(name)
     for value in values if isinstance(values, list) else [values]:
         text = to_text(value)
         if remove_invisible(text).strip():
@@ -183,7 +233,7 @@ def to_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, str | int | float):
-        raise Invalid("This answer could not be read. Reload the page and answer again")
+        raise Invalid(UNREADABLE)
     return clean_text(str(value))
 
 

@@ -7,14 +7,20 @@ from typing import Any
 
 from marshmallow import post_load
 
-from provider.core.kinds.assessment.items.base import Item, ItemKind, ItemSchema, require_single
+from provider.core.kinds.assessment.items.base import (
+    Item,
+    ItemKind,
+    ItemSchema,
+    OneFieldItem,
+    require_single,
+)
 from provider.core.kinds.assessment.items.traits import TraitName
 from provider.core.products.schema_fields import Choice, ListOf, Text
 from provider.errors import Invalid
 
 
 @dataclass(frozen=True, kw_only=True)
-class Likert(Item):
+class Likert(OneFieldItem):
     """A scale. The answer is a position from 1. No position is wrong: each has its own score."""
 
     kind = "likert"
@@ -32,7 +38,7 @@ class Likert(Item):
             yield self.trait, self.score(value)
 
     def trial_answers(self) -> Iterator[Any]:
-        yield from (str(position) for position in range(1, len(self.labels) + 1))
+        yield from range(1, len(self.labels) + 1)
 
     def format_answer(self, value: Any) -> str:
         return str(self.labels[value - 1])

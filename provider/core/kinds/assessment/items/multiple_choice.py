@@ -32,7 +32,7 @@ class MultipleChoice(Choice):
         correct_keys = [option.key for option in self.options if option.correct]
         if correct_keys:
             yield correct_keys
-        yield from super().trial_answers()
+        yield from ([option.key] for option in self.options)
 
     @property
     def scoring_problem(self) -> tuple[str, str] | None:

@@ -13,9 +13,9 @@ from provider.core.kinds.assessment.items.base import (
     CORRECT,
     INCORRECT,
     MAX_TEXT_LENGTH,
-    Item,
     ItemKind,
     ItemSchema,
+    OneFieldItem,
     Reading,
     require_single,
     submitted_values,
@@ -25,11 +25,11 @@ from provider.core.products.schema_fields import Number, Text
 from provider.errors import Invalid
 from provider.texts import gettext
 
-_ANY_NUMBER = 1  # an answer to an item without a solution
+_ANY_NUMBER = Decimal(1)  # an answer to an item without a solution
 
 
 @dataclass(frozen=True, kw_only=True)
-class Numeric(Item):
+class Numeric(OneFieldItem):
     """A number. The answer is text with the exact decimal digits."""
 
     kind = "numeric"
@@ -91,7 +91,7 @@ class Numeric(Item):
 
     def trial_answers(self) -> Iterator[Any]:
         number = self.answer if self.answer is not None else self.minimum or _ANY_NUMBER
-        yield from (str(number), str(number + self.tolerance + 1))
+        yield from (format_number(number), format_number(number + self.tolerance + 1))
 
     @property
     def solution(self) -> str | None:

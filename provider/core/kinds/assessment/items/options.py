@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import post_load, validates_schema
 
-from provider.core.kinds.assessment.items.base import Item, ItemSchema, repeated_texts
+from provider.core.kinds.assessment.items.base import ItemSchema, OneFieldItem, repeated_texts
 from provider.core.kinds.assessment.text_folding import visible_text
 from provider.core.products.schema_fields import (
     DocumentSchema,
@@ -30,7 +30,7 @@ class Option:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice(Item):
+class Choice(OneFieldItem):
     """An item with options, of which some are correct."""
 
     options: tuple[Option, ...]
@@ -50,9 +50,6 @@ class Choice(Item):
     @property
     def solution(self) -> str | None:
         return self._join_texts(self._correct_keys) or None
-
-    def trial_answers(self) -> Iterator[Any]:
-        yield from (option.key for option in self.options)
 
     def text_warnings(self) -> Iterator[tuple[str, str]]:
         texts = [visible_text(option.text) for option in self.options]

@@ -9,9 +9,9 @@ from provider.core.kinds.assessment.items.base import (
     CORRECT,
     INCORRECT,
     MAX_TEXT_LENGTH,
-    Item,
     ItemKind,
     ItemSchema,
+    OneFieldItem,
     repeated_texts,
     require_single,
 )
@@ -21,7 +21,7 @@ from provider.errors import Invalid
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShortText(Item):
+class ShortText(OneFieldItem):
     """A few words. The answer is the text; `text_folding` compares it with the accepted ones."""
 
     kind = "short_text"

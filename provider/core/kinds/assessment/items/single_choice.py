@@ -1,5 +1,6 @@
 """`single_choice`: one option out of several is right."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -16,6 +17,9 @@ class SingleChoice(Choice):
 
     def score(self, value: Any) -> Fraction:
         return CORRECT if value in self._correct_keys else INCORRECT
+
+    def trial_answers(self) -> Iterator[Any]:
+        yield from (option.key for option in self.options)
 
     def format_answer(self, value: Any) -> str:
         return self._join_texts({value})

@@ -8,9 +8,9 @@ from typing import Any
 from provider.core.kinds.assessment.items.base import (
     CORRECT,
     INCORRECT,
-    Item,
     ItemKind,
     ItemSchema,
+    OneFieldItem,
     require_single,
 )
 from provider.core.products.schema_fields import Flag
@@ -19,7 +19,7 @@ from provider.texts import gettext
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrueFalse(Item):
+class TrueFalse(OneFieldItem):
     """A statement that is true or false. The answer is a boolean."""
 
     kind = "true_false"
@@ -32,7 +32,7 @@ class TrueFalse(Item):
         return gettext("True") if value else gettext("False")
 
     def trial_answers(self) -> Iterator[Any]:
-        yield from ("true", "false")
+        yield from (True, False)
 
     @property
     def solution(self) -> str | None:
