@@ -1,8 +1,9 @@
 """Scoring: answers become percentages, a grade and the figures of a report.
 
-An item earns its points times the score of its answer; a blank answer earns 0. The percentage of
-a section is its share of points. The total is the average of the sections, by weight. Fractions
-are exact; each percentage is rounded once, at the end (`to_percent` in `core/kinds/grading.py`).
+An item earns its points times the score of its answer; a blank answer earns 0, and a wrong one may
+cost points. The percentage of a section is its share of points, never below 0. The total is the
+average of the sections, by weight. Fractions are exact; each percentage is rounded once, at the end
+(`to_percent` in `core/kinds/grading.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -64,7 +65,7 @@ class ScoredItem:
         """
         if self.points is None or self.solution is None or not self.is_answered:
             return ""
-        if not self.points:
+        if self.points <= 0:
             return WRONG
         is_full = self.points >= _round_points(Fraction(self.max_points))
         return RIGHT if is_full else PARTLY_RIGHT
@@ -147,13 +148,8 @@ def _total_percent(content: TestContent, answers: Mapping[str, Any]) -> Decimal 
 
 def _points_share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction:
     points = sum((Fraction(item.points) for item in items), Fraction(0))
-    return (
-        sum((_points_earned(item, answers.get(item.key)) for item in items), Fraction(0)) / points
-    )
-
-
-def _points_earned(item: Item, value: Any) -> Fraction:
-    return Fraction(0) if value is None else Fraction(item.points) * item.score(value)
+    earned = sum((item.points_for(answers.get(item.key)) for item in items), Fraction(0))
+    return max(Fraction(0), earned / points)
 
 
 def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
@@ -200,7 +196,7 @@ def _score_item(
     section: Section, item: Item, value: Any, typed: str | None, points: Decimal | None
 ) -> ScoredItem:
     if points is None:
-        points = _round_points(_points_earned(item, value))
+        points = _round_points(item.points_for(value))
     return ScoredItem(
         section=section.title,
         key=item.key,

@@ -35,6 +35,7 @@ FIELD_PREFIX = f"{ANSWER_FIELD}."
 UNREADABLE = gettext_noop("This answer could not be read. Reload the page and answer again")
 MAX_TEXT_LENGTH = 200  # characters of a short_text answer, and of a typed text that is kept
 CORRECT, INCORRECT = Fraction(1), Fraction(0)
+CORRECT_NOTE = "Correct"
 
 
 class Reading(NamedTuple):
@@ -44,17 +45,30 @@ class Reading(NamedTuple):
     numbers: tuple[str, str]
 
 
+class OutlineRow(NamedTuple):
+    """A line below the prompt in the preview for authors, in English.
+
+    `note` is what only authors see of it.
+    """
+
+    text: str
+    note: str = ""
+    is_correct: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Item(ABC):
     """One question of a test. An answer is a JSON value that `parse_answer` returned.
 
     `plain` says that the prompt is no Markdown: every character is shown as it was written.
+    `wrong_points` are subtracted for an answer without any points. A blank answer costs nothing.
     """
 
     kind: ClassVar[str]
     key: str
     prompt: str
     points: Decimal = Decimal(1)
+    wrong_points: Decimal = Decimal(0)
     required: bool = False
     plain: bool = False
 
@@ -98,6 +112,13 @@ class Item(ABC):
     def score(self, value: Any) -> Fraction:
         """Return the share of the points that an answer earns, from 0 to 1."""
 
+    def points_for(self, value: Any) -> Fraction:
+        """Return the points that an answer earns, below 0 for a wrong one; 0 for a blank."""
+        share = Fraction(0) if value is None else self.score(value)
+        if share == 0 and value is not None:
+            return -Fraction(self.wrong_points)
+        return Fraction(self.points) * share
+
     def trait_shares(self, value: Any) -> Iterator[tuple[str, Fraction]]:
         """Yield each trait that an answer tells about, with its share of the item's points."""
         yield from ()
@@ -127,6 +148,11 @@ class Item(ABC):
     def scoring_problem(self) -> tuple[str, str] | None:
         """The field that prevents scoring, and advice on it; None when scoring is possible."""
         return None
+
+    def outline(self) -> Iterator[OutlineRow]:
+        """Yield what the preview for authors shows of the item beside its prompt."""
+        if self.solution:
+            yield OutlineRow(self.solution, CORRECT_NOTE, is_correct=True)
 
     def text_warnings(self) -> Iterator[tuple[str, str]]:
         """Yield the path of each probably unintended text within the item, and its problem."""
@@ -201,6 +227,19 @@ class ItemSchema(DocumentSchema):
         del data["kind"]
         tuples = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
         return self.item_class(**data | tuples)
+
+
+class SolvableItemSchema(ItemSchema):
+    """An item whose answer can be wrong."""
+
+    wrong_points = Number(0, 1000, load_default=Decimal(0))
+
+
+class PartialItemSchema(SolvableItemSchema):
+    """An item whose answer can be right in part."""
+
+    # The metaclass takes the field out of the class, so marshmallow's own attribute stays as it is.
+    partial = Flag(load_default=True)  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from provider.core.kinds.assessment.items.base import (
     ItemKind,
     ItemSchema,
     OneFieldItem,
+    OutlineRow,
     require_single,
 )
 from provider.core.kinds.assessment.items.traits import TraitName
@@ -36,6 +37,9 @@ class Likert(OneFieldItem):
     def trait_shares(self, value: Any) -> Iterator[tuple[str, Fraction]]:
         if self.trait:
             yield self.trait, self.score(value)
+
+    def outline(self) -> Iterator[OutlineRow]:
+        yield from map(OutlineRow, self.labels)
 
     def trial_answers(self) -> Iterator[Any]:
         yield from range(1, len(self.labels) + 1)

@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from provider.core.kinds.assessment.items.base import INCORRECT, ItemKind
+from provider.core.kinds.assessment.items.base import (
+    CORRECT,
+    INCORRECT,
+    ItemKind,
+    PartialItemSchema,
+)
 from provider.core.kinds.assessment.items.options import Choice, ChoiceSchema
 
 
@@ -14,12 +19,18 @@ class MultipleChoice(Choice):
     """Any number of options. The answer is the list of their keys."""
 
     kind = "multiple_choice"
+    partial: bool = True
 
     def score(self, value: Any) -> Fraction:
-        """Return (right − wrong) / number of correct options, never below 0."""
+        """Return (right − wrong) / number of correct options, never below 0.
+
+        Without partial marks only the exact answer earns points.
+        """
         correct_keys = self._correct_keys
         if not correct_keys:
             return INCORRECT
+        if not self.partial:
+            return CORRECT if set(value) == correct_keys else INCORRECT
         right_count = len(correct_keys & set(value))
         wrong_count = len(set(value) - correct_keys)
         return max(INCORRECT, Fraction(right_count - wrong_count, len(correct_keys)))
@@ -42,7 +53,7 @@ class MultipleChoice(Choice):
         return self._require_known_keys(values)
 
 
-class MultipleChoiceSchema(ChoiceSchema):
+class MultipleChoiceSchema(ChoiceSchema, PartialItemSchema):
     """`multiple_choice`: at least one option is correct."""
 
     item_class = MultipleChoice
@@ -54,6 +65,8 @@ KIND = ItemKind(
         "kind": "multiple_choice",
         "key": "primes",
         "prompt": "Which of these numbers are prime?",
+        "partial": False,
+        "wrong_points": 0.5,
         "options": [
             {"key": "two", "text": "2", "correct": True},
             {"key": "nine", "text": "9"},

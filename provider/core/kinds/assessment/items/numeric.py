@@ -14,9 +14,9 @@ from provider.core.kinds.assessment.items.base import (
     INCORRECT,
     MAX_TEXT_LENGTH,
     ItemKind,
-    ItemSchema,
     OneFieldItem,
     Reading,
+    SolvableItemSchema,
     require_single,
     submitted_values,
 )
@@ -113,7 +113,7 @@ class Numeric(OneFieldItem):
         return format_number(number)
 
 
-class NumericSchema(ItemSchema):
+class NumericSchema(SolvableItemSchema):
     """`numeric`: a number within a tolerance, both ends included."""
 
     item_class = Numeric

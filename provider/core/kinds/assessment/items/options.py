@@ -7,7 +7,13 @@ from typing import Any
 
 from marshmallow import post_load, validates_schema
 
-from provider.core.kinds.assessment.items.base import ItemSchema, OneFieldItem, repeated_texts
+from provider.core.kinds.assessment.items.base import (
+    CORRECT_NOTE,
+    OneFieldItem,
+    OutlineRow,
+    SolvableItemSchema,
+    repeated_texts,
+)
 from provider.core.kinds.assessment.text_folding import visible_text
 from provider.core.products.schema_fields import (
     DocumentSchema,
@@ -51,6 +57,10 @@ class Choice(OneFieldItem):
     def solution(self) -> str | None:
         return self._join_texts(self._correct_keys) or None
 
+    def outline(self) -> Iterator[OutlineRow]:
+        for option in self.options:
+            yield OutlineRow(option.text, CORRECT_NOTE if option.correct else "", option.correct)
+
     def text_warnings(self) -> Iterator[tuple[str, str]]:
         texts = [visible_text(option.text) for option in self.options]
         yield from repeated_texts(texts, "options[{}].text", "looks the same as one above")
@@ -80,7 +90,7 @@ class OptionSchema(DocumentSchema):
         return Option(**data)
 
 
-class ChoiceSchema(ItemSchema):
+class ChoiceSchema(SolvableItemSchema):
     """The options of a choice; their keys and texts are unique."""
 
     options = nested_list(OptionSchema, "options", 2, 30, required=True)

@@ -10,8 +10,8 @@ from provider.core.kinds.assessment.items.base import (
     INCORRECT,
     MAX_TEXT_LENGTH,
     ItemKind,
-    ItemSchema,
     OneFieldItem,
+    SolvableItemSchema,
     repeated_texts,
     require_single,
 )
@@ -61,7 +61,7 @@ class ShortText(OneFieldItem):
         return text
 
 
-class ShortTextSchema(ItemSchema):
+class ShortTextSchema(SolvableItemSchema):
     """`short_text`: a few words, compared as `text_folding` says."""
 
     item_class = ShortText

@@ -9,8 +9,8 @@ from provider.core.kinds.assessment.items.base import (
     CORRECT,
     INCORRECT,
     ItemKind,
-    ItemSchema,
     OneFieldItem,
+    SolvableItemSchema,
     require_single,
 )
 from provider.core.products.schema_fields import Flag
@@ -48,7 +48,7 @@ class TrueFalse(OneFieldItem):
         return values[0] == "true"
 
 
-class TrueFalseSchema(ItemSchema):
+class TrueFalseSchema(SolvableItemSchema):
     """`true_false`: a statement that is true or false."""
 
     item_class = TrueFalse
