@@ -1,7 +1,9 @@
 """Each type of item is complete."""
 
+import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +11,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
 import provider
@@ -17,6 +21,7 @@ from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.items import ANSWER_FIELD, ITEM_KINDS, Item, ItemKind
 from provider.core.kinds.assessment.items.likert import Likert
 from provider.core.products.documents import Document, parse_documents, to_yaml
+from provider.errors import Invalid
 from provider.web.candidate.assessment_navigation import list_item_positions
 
 PACKAGE = Path(provider.__file__).parent
@@ -103,6 +108,27 @@ def test_form_of_example_has_named_inputs(kind: ItemKind, pages_app: Flask) -> N
         )
     assert f'name="{ANSWER_FIELD}' in form
     assert "answer-error" in form
+
+
+FORM_VALUES = st.text(max_size=30) | st.sampled_from(["a", "true", "1", "2", "x y", "\u200b"])
+
+
+@each_kind
+@settings(deadline=None)
+@given(data=st.data())
+def test_any_form_is_refused_or_reads_as_a_full_answer(kind: ItemKind, data: st.DataObject) -> None:
+    item = load_example(kind)
+    known = {field for answer in item.trial_answers() for field in item.form_fields(answer)}
+    names = st.sampled_from(sorted({name for name, _ in known} | {"answer", "answer.x"}))
+    values = FORM_VALUES | st.sampled_from(sorted({value for _, value in known}))
+    form = MultiDict(data.draw(st.lists(st.tuples(names, values), max_size=8)))
+    with suppress(Invalid):
+        value = item.parse_answer(form)
+        if value is not None:
+            assert 0 <= item.score(value) <= 1
+            assert item.format_answer(value)
+            assert item.parse_answer(MultiDict(item.form_fields(value))) == value
+            assert json.loads(json.dumps(value)) == value
 
 
 def test_missing_parts_of_an_item_kind_are_named() -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds.assessment.items import (
-    ITEM_KINDS,
     MAX_TEXT_LENGTH,
     Item,
     Likert,
@@ -224,10 +223,6 @@ def test_item_without_right_answer_has_a_scoring_problem_and_scores_0() -> None:
         assert item.solution is None
         assert item.score(value) == 0
     assert all(item.scoring_problem is None for item in ALL_ITEMS)
-
-
-def test_item_kinds_are_complete() -> None:
-    assert [item.kind for item in ALL_ITEMS] == list(ITEM_KINDS)
 
 
 FORMS = st.lists(

@@ -14,6 +14,7 @@ from provider.core.kinds.assessment.items import (
     numeric,
     short_text,
     single_choice,
+    situational_judgement,
     true_false,
 )
 from provider.core.kinds.assessment.items.base import (
@@ -57,6 +58,7 @@ ITEM_KINDS: dict[str, ItemKind] = {
         numeric.KIND,
         short_text.KIND,
         likert.KIND,
+        situational_judgement.KIND,
     )
 }
 

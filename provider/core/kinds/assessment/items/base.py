@@ -215,7 +215,7 @@ class ItemSchema(DocumentSchema):
 
     item_class: type[Item]
 
-    kind = Text(20, required=True)
+    kind = Text(40, required=True)
     key = Key(required=True)
     prompt = Text(10_000, multiline=True, required=True)
     points = Number(0, 1000, is_minimum_exclusive=True, load_default=Decimal(1))

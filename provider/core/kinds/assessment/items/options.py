@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from marshmallow import post_load, validates_schema
 
 from provider.core.kinds.assessment.items.base import (
     CORRECT_NOTE,
+    ItemSchema,
     OneFieldItem,
     OutlineRow,
     SolvableItemSchema,
@@ -24,85 +25,127 @@ from provider.core.products.schema_fields import (
     require_unique,
 )
 from provider.errors import Invalid
+from provider.texts import gettext_noop
+
+UNKNOWN_OPTION = gettext_noop("This is not one of the choices. Reload the page and choose again")
 
 
 @dataclass(frozen=True)
-class Option:
-    """One option of a single_choice or a multiple_choice."""
+class KeyedText:
+    """A part of an item that a candidate reads, such as an option. It is no Markdown."""
 
     key: str
     text: str
+
+
+@dataclass(frozen=True)
+class Option(KeyedText):
+    """One option of a single_choice or a multiple_choice."""
+
     correct: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice(OneFieldItem):
-    """An item with options, of which some are correct."""
+KeyedTextT = TypeVar("KeyedTextT", bound=KeyedText)
 
-    options: tuple[Option, ...]
+
+@dataclass(frozen=True, kw_only=True)
+class OptionsItem(OneFieldItem):
+    """An item with options, of which a candidate chooses some."""
+
+    options: tuple[KeyedText, ...]
     shuffle: bool | None = None
 
-    def shuffled_options(self, seed: str, shuffle: bool) -> tuple[Option, ...]:
-        """Return the options in the order to show.
-
-        The order of shuffled options depends on `seed` alone, so a reload does not change it.
-        """
+    def shuffled_options(self, seed: str, shuffle: bool) -> tuple[KeyedText, ...]:
+        """Return the options in the order to show."""
         if not (shuffle if self.shuffle is None else self.shuffle):
             return self.options
-        return tuple(
-            sorted(self.options, key=lambda option: _shuffle_key(seed, self.key, option.key))
-        )
-
-    @property
-    def solution(self) -> str | None:
-        return self._join_texts(self._correct_keys) or None
-
-    def outline(self) -> Iterator[OutlineRow]:
-        for option in self.options:
-            yield OutlineRow(option.text, CORRECT_NOTE if option.correct else "", option.correct)
+        return shuffle_parts(self.options, seed, self.key)
 
     def text_warnings(self) -> Iterator[tuple[str, str]]:
-        texts = [visible_text(option.text) for option in self.options]
-        yield from repeated_texts(texts, "options[{}].text", "looks the same as one above")
+        yield from same_looks(self.options, "options")
 
     def _join_texts(self, keys: set[str]) -> str:
         return "; ".join(option.text for option in self.options if option.key in keys)
 
     def _require_known_keys(self, values: Sequence[str]) -> list[str]:
         if set(values) - {option.key for option in self.options}:
-            raise Invalid("This is not one of the choices. Reload the page and choose again")
+            raise Invalid(UNKNOWN_OPTION)
         return [option.key for option in self.options if option.key in values]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(OptionsItem):
+    """An item with options, of which some are correct."""
+
+    options: tuple[Option, ...]
+
+    def outline(self) -> Iterator[OutlineRow]:
+        for option in self.options:
+            yield OutlineRow(option.text, CORRECT_NOTE if option.correct else "", option.correct)
+
+    @property
+    def solution(self) -> str | None:
+        return self._join_texts(self._correct_keys) or None
 
     @property
     def _correct_keys(self) -> set[str]:
         return {option.key for option in self.options if option.correct}
 
 
-class OptionSchema(DocumentSchema):
-    """One of an item's `options`."""
+class KeyedTextSchema(DocumentSchema):
+    """A part of an item with a key and a text."""
+
+    part_class: type[KeyedText] = KeyedText
 
     key = Key(required=True)
     text = Text(1000, multiline=True, required=True)
-    correct = Flag(load_default=False)
 
     @post_load
-    def _build(self, data: dict[str, Any], **_: Any) -> Option:
-        return Option(**data)
+    def _build(self, data: dict[str, Any], **_: Any) -> KeyedText:
+        return self.part_class(**data)
 
 
-class ChoiceSchema(SolvableItemSchema):
-    """The options of a choice; their keys and texts are unique."""
+class OptionSchema(KeyedTextSchema):
+    """One of the `options` of a choice."""
 
-    options = nested_list(OptionSchema, "options", 2, 30, required=True)
+    part_class = Option
+
+    correct = Flag(load_default=False)
+
+
+class OptionsSchema(ItemSchema):
+    """The options of an item; their keys and texts are unique."""
+
+    options = nested_list(KeyedTextSchema, "options", 2, 30, required=True)
     shuffle = Flag(load_default=None)
 
     @validates_schema
     def _require_unique_options(self, data: dict[str, Any], **_: Any) -> None:
-        require_unique([option.key for option in data["options"]], "options")
-        require_unique(
-            [option.text for option in data["options"]], "options", "text", ignore_case=False
-        )
+        require_unique_parts(data["options"], "options")
 
 
-def _shuffle_key(seed: str, item_key: str, option_key: str) -> bytes:
-    return sha256(f"{seed}/{item_key}/{option_key}".encode()).digest()
+class ChoiceSchema(OptionsSchema, SolvableItemSchema):
+    """Options of which some are correct."""
+
+    options = nested_list(OptionSchema, "options", 2, 30, required=True)
+
+
+def shuffle_parts(parts: Sequence[KeyedTextT], seed: str, item_key: str) -> tuple[KeyedTextT, ...]:
+    """Return the parts in an order that depends on `seed` alone, so a reload does not change it."""
+
+    def position(part: KeyedText) -> bytes:
+        return sha256(f"{seed}/{item_key}/{part.key}".encode()).digest()
+
+    return tuple(sorted(parts, key=position))
+
+
+def require_unique_parts(parts: Sequence[KeyedText], name: str) -> None:
+    """Raise ValidationError for a repeated key or text; `name` is the field of the parts."""
+    require_unique([part.key for part in parts], name)
+    require_unique([part.text for part in parts], name, "text", ignore_case=False)
+
+
+def same_looks(parts: Sequence[KeyedText], name: str) -> Iterator[tuple[str, str]]:
+    """Yield a warning for each part that looks the same as one before it."""
+    texts = [visible_text(part.text) for part in parts]
+    yield from repeated_texts(texts, f"{name}[{{}}].text", "looks the same as one above")
