@@ -91,7 +91,11 @@ class TestContent:
         return next((item for item in self.items if item.key == key), None)
 
     def unanswered_required(self, answers: Mapping[str, Any]) -> list[Item]:
-        return [item for item in self.items if item.required and answers.get(item.key) is None]
+        return [
+            item
+            for item in self.items
+            if item.required and not item.is_answered(answers.get(item.key))
+        ]
 
 
 class SectionSchema(DocumentSchema):

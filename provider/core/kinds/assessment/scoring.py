@@ -153,7 +153,7 @@ def _points_share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction
 
 
 def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
-    answered = sum(answers.get(item.key) is not None for item in section.items)
+    answered = sum(item.is_answered(answers.get(item.key)) for item in section.items)
     percent = to_percent(_points_share(section.items, answers)) if section.is_scored else None
     traits = tuple(_traits(section, answers))
     return SectionScore(section.title, percent, answered, len(section.items), traits)
@@ -202,7 +202,7 @@ def _score_item(
         key=item.key,
         prompt=item.prompt_text,
         answer=item.format_typed(value, typed) or None,
-        is_answered=value is not None,
+        is_answered=item.is_answered(value),
         solution=item.solution,
         points=points if section.is_scored else None,
         max_points=item.points,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from werkzeug.datastructures import MultiDict
 
-from provider.core.kinds.assessment import content
+from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.items import ITEM_KINDS, Item
 from provider.errors import Invalid
 
@@ -59,3 +59,53 @@ def test_situational_judgement_without_scores_belongs_to_no_score() -> None:
     )
     assert load("situational_judgement", options=options).score("a") == 0
     assert "not known here" in document_error("situational_judgement", wrong_points=1)
+
+
+# forced_choice
+
+
+def test_forced_choice_reads_two_statements_and_keeps_one() -> None:
+    item = load("forced_choice")
+    answer = item.parse_answer(form(most="plans", least="late"))
+    assert answer == {"most": "plans", "least": "late"}
+    assert item.format_answer(answer) == (
+        "Most: I plan my day before I begin.; least: I often begin later than I meant to."
+    )
+    half = item.parse_answer(form(least="late", most=""))
+    assert half == {"least": "late"}
+    assert item.format_answer(half) == "Most: –; least: I often begin later than I meant to."
+    assert [item.is_answered(value) for value in (answer, half, None)] == [True, False, False]
+    assert item.parse_answer(form(most="", least="")) is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"most": "plans", "least": "plans"}, "two different statements"),
+        ({"most": "nothing"}, "not one of the choices"),
+        ({"middle": "plans"}, "could not be read"),
+    ],
+)
+def test_forced_choice_refuses_what_is_no_answer(fields: dict[str, str], problem: str) -> None:
+    assert problem in form_error(load("forced_choice"), form(**fields))
+
+
+def test_forced_choice_tells_about_traits_and_has_no_score() -> None:
+    item = load("forced_choice")
+    shares = list(item.trait_shares({"most": "plans", "least": "late"}))
+    half = Fraction(1, 2)
+    assert shares == [("Order", 1), ("Teamwork", half), ("Openness", half), ("Order", 1)]
+    assert list(item.trait_shares({"most": "plans"})) == []
+    assert document_error("forced_choice").startswith("kind: has no score")
+
+
+def test_half_answered_forced_choice_counts_as_open() -> None:
+    example = {**ITEM_KINDS["forced_choice"].example, "required": True}
+    section = {"key": "one", "title": "One", "weight": 0, "items": [example]}
+    test = content.parse({"name": "Style", "sections": [section]})
+    half: Json = {"at-work": {"most": "plans"}}
+    assert [item.key for item in test.unanswered_required(half)] == ["at-work"]
+    assert scoring.score(test, half).details == {"One": {"Answered": "0 of 1"}}
+    full: Json = {"at-work": {"most": "plans", "least": "late"}}
+    figures = {"Answered": "1 of 1", "Order": 100, "Teamwork": 50, "Openness": 50}
+    assert scoring.score(test, full).details == {"One": figures}

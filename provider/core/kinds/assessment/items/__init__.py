@@ -9,6 +9,7 @@ from typing import Any
 from marshmallow import ValidationError, fields
 
 from provider.core.kinds.assessment.items import (
+    forced_choice,
     likert,
     multiple_choice,
     numeric,
@@ -58,6 +59,7 @@ ITEM_KINDS: dict[str, ItemKind] = {
         numeric.KIND,
         short_text.KIND,
         likert.KIND,
+        forced_choice.KIND,
         situational_judgement.KIND,
     )
 }

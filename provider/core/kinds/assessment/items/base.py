@@ -112,6 +112,10 @@ class Item(ABC):
     def score(self, value: Any) -> Fraction:
         """Return the share of the points that an answer earns, from 0 to 1."""
 
+    def is_answered(self, value: Any) -> bool:
+        """Tell whether an answer is complete. One that is not is saved, and the item is open."""
+        return value is not None
+
     def points_for(self, value: Any) -> Fraction:
         """Return the points that an answer earns, below 0 for a wrong one; 0 for a blank."""
         share = Fraction(0) if value is None else self.score(value)
