@@ -21,6 +21,8 @@ from provider.texts import gettext
 from provider.web.candidate.assessment_navigation import (
     ItemPosition,
     find_item_position,
+    find_moved_button,
+    is_moving,
     is_unchanged,
     list_item_positions,
     must_see_reading,
@@ -97,7 +99,7 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
         return _render_item_with_error(
             public_id, number, _unread_text_advice(unread_text), is_kept=True
         )
-    must_stay = must_stay and not is_pausing
+    must_stay = (must_stay or is_moving(request.form)) and not is_pausing
     return _respond_saved(candidate_request, position, reading, must_stay=must_stay)
 
 
@@ -258,7 +260,8 @@ def _respond_saved(
 ) -> ResponseReturnValue:
     public_id = candidate_request.order.public_id
     if not wants_json():
-        item_url = url_for(".item", public_id=public_id, number=position.number)
+        button_id = find_moved_button(request.form)
+        item_url = url_for(".item", public_id=public_id, number=position.number, _anchor=button_id)
         return redirect(item_url if must_stay else _next_url(public_id, position), 303)
     reply: dict[str, Any] = {
         "next": _next_url(public_id, position),

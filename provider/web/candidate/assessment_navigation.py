@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds.assessment.content import Section, TestContent
-from provider.core.kinds.assessment.items import ANSWER_FIELD, Item, Reading
+from provider.core.kinds.assessment.items import ANSWER_FIELD, MOVE_FIELD, Item, Reading
 from provider.errors import NotFound
 
 # The fields with the values that were saved when the page was rendered: `shown` for `answer`, and
@@ -64,6 +64,16 @@ def must_see_reading(form: MultiDict[str, str], reading: Reading | None) -> bool
     return reading is not None and reading.numbers[0] not in form.get(READINGS_FIELD, "").split()
 
 
+def is_moving(form: MultiDict[str, str]) -> bool:
+    """Tell whether a button of the question was pressed that changes the answer."""
+    return MOVE_FIELD in form
+
+
+def find_moved_button(form: MultiDict[str, str]) -> str | None:
+    """Return the id of the button that was pressed, so that the next page focuses it."""
+    return form.get(MOVE_FIELD, "").replace(" ", "-") or None
+
+
 def is_unchanged(form: MultiDict[str, str]) -> bool:
     """Return True when the form has the same values as when it was shown.
 
@@ -72,6 +82,8 @@ def is_unchanged(form: MultiDict[str, str]) -> bool:
     """
     shown = _fields_of_answer(form, SHOWN_FIELD)
     submitted = name_shown_fields(_fields_of_answer(form, ANSWER_FIELD))
+    if is_moving(form):
+        return False
     return bool(shown) and _without_blanks(submitted) == _without_blanks(shown)
 
 

@@ -128,6 +128,7 @@ export function startAutosave(form, timer) {
       if (isOption(field)) field.checked = values.includes(field.value);
       else field.value = values[0] ?? "";
     }
+    form.dispatchEvent(new Event("standing"));
     answer = readAnswer();
     savedVersion = version;
     showError("");

@@ -8,6 +8,7 @@ from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.items import ITEM_KINDS, Item
+from provider.core.kinds.assessment.items.ordering import Ordering
 from provider.errors import Invalid
 
 Json = dict[str, Any]
@@ -109,3 +110,63 @@ def test_half_answered_forced_choice_counts_as_open() -> None:
     full: Json = {"at-work": {"most": "plans", "least": "late"}}
     figures = {"Answered": "1 of 1", "Order": 100, "Teamwork": 50, "Openness": 50}
     assert scoring.score(test, full).details == {"One": figures}
+
+
+# ordering
+
+
+def test_ordering_moves_the_shown_option_until_it_is_at_the_end() -> None:
+    item = load("ordering")
+    start = MultiDict({"order": "note offer repeat listen", "move": "up listen"})
+    value = item.parse_answer(start)
+    assert value == ["note", "offer", "listen", "repeat"]
+    for expected in (["note", "listen"], ["listen", "note"], ["listen", "note"]):
+        value = item.parse_answer(MultiDict([*item.form_fields(value), ("move", "up listen")]))
+        assert value[:2] == expected
+    down = MultiDict([*item.form_fields(value), ("move", "down note")])
+    assert item.parse_answer(down) == ["listen", "offer", "note", "repeat"]
+
+
+def test_ordering_kept_order_is_an_answer_and_an_untouched_one_is_blank() -> None:
+    item = load("ordering")
+    shown = {"order": "note offer repeat listen"}
+    assert item.parse_answer(MultiDict({**shown, "move": "keep"})) == shown["order"].split()
+    untouched = {f"answer.{key}": "" for key in shown["order"].split()}
+    assert item.parse_answer(MultiDict({**shown, **untouched})) is None
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"answer.listen": "1"},
+        {"answer.listen": "1", "answer.repeat": "1", "answer.offer": "2", "answer.note": "3"},
+        {"move": "up listen", "order": "listen repeat"},
+        {"move": "up nothing", "order": "note offer repeat listen"},
+        {"move": "sideways note", "order": "note offer repeat listen"},
+    ],
+)
+def test_ordering_refuses_a_form_that_is_no_order(fields: dict[str, str]) -> None:
+    assert "could not be read" in form_error(load("ordering"), MultiDict(fields))
+
+
+def test_ordering_scores_right_places_or_the_whole_order() -> None:
+    orders = ("listen repeat offer note", "listen repeat note offer", "note listen repeat offer")
+    shares = [load("ordering").score(order.split()) for order in orders]
+    assert shares == [1, Fraction(1, 2), 0]
+    whole = [load("ordering", partial=False).score(order.split()) for order in orders]
+    assert whole == [1, 0, 0]
+    text = load("ordering").format_answer(["note", "listen", "repeat", "offer"])
+    assert text.startswith("1. Write the complaint down; 2. Listen to")
+
+
+def test_ordering_first_shows_a_mixed_order_that_is_never_the_right_one() -> None:
+    item = load("ordering", options=[{"key": key, "text": key} for key in "abc"])
+    assert isinstance(item, Ordering)
+    orders = {
+        tuple(option.key for option in item.options_to_show({}, f"order{number}"))
+        for number in range(60)
+    }
+    assert len(orders) == 5
+    assert ("a", "b", "c") not in orders
+    saved = dict(item.form_fields(["c", "a", "b"]))
+    assert [option.key for option in item.options_to_show(saved, "order1")] == ["c", "a", "b"]

@@ -13,6 +13,7 @@ from provider.core.kinds.assessment.items import (
     likert,
     multiple_choice,
     numeric,
+    ordering,
     short_text,
     single_choice,
     situational_judgement,
@@ -29,6 +30,7 @@ from provider.core.kinds.assessment.items.likert import Likert
 from provider.core.kinds.assessment.items.multiple_choice import MultipleChoice
 from provider.core.kinds.assessment.items.numeric import Numeric
 from provider.core.kinds.assessment.items.options import Option
+from provider.core.kinds.assessment.items.ordering import MOVE_FIELD
 from provider.core.kinds.assessment.items.short_text import ShortText
 from provider.core.kinds.assessment.items.single_choice import SingleChoice
 from provider.core.kinds.assessment.items.true_false import TrueFalse
@@ -37,6 +39,7 @@ __all__ = [
     "ANSWER_FIELD",
     "ITEM_KINDS",
     "MAX_TEXT_LENGTH",
+    "MOVE_FIELD",
     "Item",
     "ItemField",
     "ItemKind",
@@ -61,6 +64,7 @@ ITEM_KINDS: dict[str, ItemKind] = {
         likert.KIND,
         forced_choice.KIND,
         situational_judgement.KIND,
+        ordering.KIND,
     )
 }
 
