@@ -170,3 +170,30 @@ def test_ordering_first_shows_a_mixed_order_that_is_never_the_right_one() -> Non
     assert ("a", "b", "c") not in orders
     saved = dict(item.form_fields(["c", "a", "b"]))
     assert [option.key for option in item.options_to_show(saved, "order1")] == ["c", "a", "b"]
+
+
+# matching
+
+
+def test_matching_reads_scores_and_shows_pairs() -> None:
+    item = load("matching")
+    answer = item.parse_answer(form(japan="japan", india="krone", poland=""))
+    assert answer == {"japan": "japan", "india": "krone"}
+    assert item.score(answer) == Fraction(1, 3)
+    assert load("matching", partial=False).score(answer) == 0
+    assert item.format_answer(answer) == "Japan – Yen; India – Krone"
+    assert item.solution == "Japan – Yen; India – Rupee; Poland – Złoty"
+    assert not item.is_answered(answer)
+    assert item.is_answered(dict.fromkeys(("japan", "india", "poland"), "krone"))
+    assert "not one of the choices" in form_error(item, form(japan="euro"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"extra": [{"key": "other", "text": "Yen"}]}, "extra[0].text: is already used by a pair"),
+        ({"extra": [{"key": "japan", "text": "Won"}]}, "extra[0].key: is already used by a pair"),
+    ],
+)
+def test_matching_refuses_right_sides_that_look_the_same(changes: Json, problem: str) -> None:
+    assert document_error("matching", **changes) == problem

@@ -11,6 +11,7 @@ from marshmallow import ValidationError, fields
 from provider.core.kinds.assessment.items import (
     forced_choice,
     likert,
+    matching,
     multiple_choice,
     numeric,
     ordering,
@@ -65,6 +66,7 @@ ITEM_KINDS: dict[str, ItemKind] = {
         forced_choice.KIND,
         situational_judgement.KIND,
         ordering.KIND,
+        matching.KIND,
     )
 }
 
