@@ -19,8 +19,7 @@ def find_warnings(content: TestContent) -> Iterator[DocumentWarning]:
 
 
 def _item_warnings(path: str, item: Item) -> Iterator[DocumentWarning]:
-    if not item.plain:
-        prompt = [(f"{path}.prompt", item.prompt)]
-        yield from find_markdown_warnings(prompt, plain_entry="item", has_headings=False)
+    texts = [(f"{path}.{inner_path}", text) for inner_path, text in item.markdown_texts()]
+    yield from find_markdown_warnings(texts, plain_entry="item", has_headings=False)
     for inner_path, problem in item.text_warnings():
         yield DocumentWarning(f"{path}.{inner_path}", problem)

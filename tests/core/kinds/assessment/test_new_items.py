@@ -8,6 +8,7 @@ from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.items import ITEM_KINDS, Item
+from provider.core.kinds.assessment.items.gap_fill import GapFill
 from provider.core.kinds.assessment.items.ordering import Ordering
 from provider.errors import Invalid
 
@@ -197,3 +198,59 @@ def test_matching_reads_scores_and_shows_pairs() -> None:
 )
 def test_matching_refuses_right_sides_that_look_the_same(changes: Json, problem: str) -> None:
     assert document_error("matching", **changes) == problem
+
+
+# gap_fill
+
+
+def test_gap_fill_reads_scores_and_shows_the_filled_text() -> None:
+    item = load("gap_fill")
+    answer = item.parse_answer(form(degrees=" HUNDRED ", state="freezes"))
+    assert answer == {"degrees": "HUNDRED", "state": "freezes"}
+    assert item.score(answer) == 1
+    assert item.format_answer(answer) == (
+        "At sea level water boils at [HUNDRED] °C and [freezes] at 0 °C."
+    )
+    half = item.parse_answer(form(degrees="90", state="freezes"))
+    assert item.score(half) == Fraction(1, 2)
+    assert load("gap_fill", partial=False).score(half) == 0
+    one = item.parse_answer(form(degrees="", state="melts"))
+    assert item.format_answer(one).startswith("At sea level water boils at […] °C and [evap")
+    assert [item.is_answered(value) for value in (answer, one)] == [True, False]
+    assert item.solution == (
+        "At sea level water boils at [100 / hundred] °C and [freezes] at 0 °C."
+    )
+
+
+def test_gap_fill_html_is_cut_at_its_gaps() -> None:
+    item = load("gap_fill", text="<b> **{{degrees}}** and {{state}}")
+    assert isinstance(item, GapFill)
+    pieces = [(html, gap.key if gap else None) for html, gap in item.text_pieces()]
+    assert pieces == [
+        ("<p>&lt;b&gt; <strong>", "degrees"),
+        ("</strong> and ", "state"),
+        ("</p>\n", None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"text": "{{degrees}}"}, "text: should have {{state}} once"),
+        ({"text": "{{degrees}} {{state}} {{state}}"}, "text: should have {{state}} once"),
+        ({"text": "{{degrees}} [a](https://b.c '{{state}}')"}, "text: should have {{state}} once"),
+        ({"text": "{{degrees}} {{state}} {{x}}"}, "text: has {{x}}, which is none of the gaps"),
+        (
+            {"text": "{{a}}", "gaps": [{"key": "a"}]},
+            "gaps: should each have accepted texts, or an option that is correct",
+        ),
+    ],
+)
+def test_gap_fill_text_has_each_gap_once(changes: Json, problem: str) -> None:
+    assert document_error("gap_fill", **changes) == problem
+
+
+def test_gap_fill_refuses_unknown_options_and_long_texts() -> None:
+    item = load("gap_fill")
+    assert "not one of the choices" in form_error(item, form(state="boils"))
+    assert "too long" in form_error(item, form(degrees="x" * 201))

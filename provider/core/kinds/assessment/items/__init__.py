@@ -10,6 +10,7 @@ from marshmallow import ValidationError, fields
 
 from provider.core.kinds.assessment.items import (
     forced_choice,
+    gap_fill,
     likert,
     matching,
     multiple_choice,
@@ -67,6 +68,7 @@ ITEM_KINDS: dict[str, ItemKind] = {
         situational_judgement.KIND,
         ordering.KIND,
         matching.KIND,
+        gap_fill.KIND,
     )
 }
 

@@ -158,6 +158,11 @@ class Item(ABC):
         if self.solution:
             yield OutlineRow(self.solution, CORRECT_NOTE, is_correct=True)
 
+    def markdown_texts(self) -> Iterator[tuple[str, str]]:
+        """Yield each Markdown text of the item, with its path within the item."""
+        if not self.plain:
+            yield "prompt", self.prompt
+
     def text_warnings(self) -> Iterator[tuple[str, str]]:
         """Yield the path of each probably unintended text within the item, and its problem."""
         yield from ()
