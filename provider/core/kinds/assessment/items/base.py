@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from marshmallow import post_load
 
+from provider.core.kinds.assessment.items.stimulus import Stimulus, stimulus_field, stimulus_texts
 from provider.core.kinds.assessment.text_folding import remove_invisible
 from provider.core.markdown import literal_html, markdown_to_text, render_markdown
 from provider.core.products.schema_fields import (
@@ -71,6 +72,7 @@ class Item(ABC):
     wrong_points: Decimal = Decimal(0)
     required: bool = False
     plain: bool = False
+    stimulus: tuple[Stimulus, ...] = ()
 
     @property
     def template(self) -> str:
@@ -162,6 +164,7 @@ class Item(ABC):
         """Yield each Markdown text of the item, with its path within the item."""
         if not self.plain:
             yield "prompt", self.prompt
+        yield from stimulus_texts(self.stimulus)
 
     def text_warnings(self) -> Iterator[tuple[str, str]]:
         """Yield the path of each probably unintended text within the item, and its problem."""
@@ -230,6 +233,7 @@ class ItemSchema(DocumentSchema):
     points = Number(0, 1000, is_minimum_exclusive=True, load_default=Decimal(1))
     required = Flag(load_default=False)
     plain = Flag(load_default=False)
+    stimulus = stimulus_field()
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Item:

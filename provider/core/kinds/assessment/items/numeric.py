@@ -134,7 +134,14 @@ KIND = ItemKind(
     {
         "kind": "numeric",
         "key": "speed",
-        "prompt": "A train travels 150 km in 1.2 hours. What is its average speed?",
+        "stimulus": [
+            {"text": "Two trains left at the *same* time."},
+            {
+                "table": [["Train", "Distance (km)", "Hours"], ["A", 150, 1.2], ["B", 90, 1]],
+                "caption": "Their journeys",
+            },
+        ],
+        "prompt": "What was the average speed of train A?",
         "answer": 125,
         "tolerance": 0.5,
         "unit": "km/h",
