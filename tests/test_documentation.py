@@ -155,7 +155,12 @@ def test_relative_links_of_document_lead_to_files(document: Path) -> None:
 
 def test_contributing_names_only_files_that_exist() -> None:
     section = CONTRIBUTING.partition("## Where to change it")[2].partition("\n## ")[0]
-    examples = {"KIND": "assessment", "LANGUAGE": "de", "NAME": "workable"}
+    examples = {
+        "KIND": "assessment",
+        "LANGUAGE": "de",
+        "NAME": "workable",
+        "TYPE": "likert",
+    }
     paths = re.findall(r"`(provider/[^`]+)`", section)
     for placeholder, example in examples.items():
         paths = [path.replace(placeholder, example) for path in paths]

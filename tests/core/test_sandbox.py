@@ -19,7 +19,7 @@ from provider.core.kinds.assessment.items import (
     SingleChoice,
     TrueFalse,
 )
-from provider.core.kinds.assessment.scripted import _choose_answer
+from provider.core.kinds.assessment.scripted import _choose_form
 from provider.core.orders import Candidate, Order
 from provider.core.products import Product
 from provider.core.sandbox import PLAY_SANDBOX, SCRIPTS, Script, find_script, has_due_steps
@@ -314,16 +314,16 @@ OPTIONS = (Option("a", "A"), Option("b", "B", correct=True), Option("c", "C", co
 @pytest.mark.parametrize(
     ("item", "best", "worst"),
     [
-        (SingleChoice(key="k", prompt="p", options=OPTIONS[:2]), "b", "a"),
-        (MultipleChoice(key="k", prompt="p", options=OPTIONS), ["b", "c"], "a"),
-        (TrueFalse(key="k", prompt="p", answer=False), "false", "true"),
-        (Numeric(key="k", prompt="p", answer=3, tolerance=2), "3", "6"),  # type: ignore[arg-type]
-        (ShortText(key="k", prompt="p", accepted=("Rome",)), "Rome", "A scripted answer"),
-        (Likert(key="k", prompt="p", labels=("no", "yes"), reversed=True), "1", "2"),
+        (SingleChoice(key="k", prompt="p", options=OPTIONS[:2]), ["b"], ["a"]),
+        (MultipleChoice(key="k", prompt="p", options=OPTIONS), ["b", "c"], ["a"]),
+        (TrueFalse(key="k", prompt="p", answer=False), ["false"], ["true"]),
+        (Numeric(key="k", prompt="p", answer=3, tolerance=2), ["3"], ["6"]),  # type: ignore[arg-type]
+        (ShortText(key="k", prompt="p", accepted=("Rome",)), ["Rome"], ["A scripted answer"]),
+        (Likert(key="k", prompt="p", labels=("no", "yes"), reversed=True), ["1"], ["2"]),
     ],
 )
 def test_scripted_answers_are_the_best_and_the_worst(
-    item: Item, best: object, worst: object
+    item: Item, best: list[str], worst: list[str]
 ) -> None:
-    assert _choose_answer(item, is_good=True) == best
-    assert _choose_answer(item, is_good=False) == worst
+    assert _choose_form(item, is_good=True) == {"answer": best}
+    assert _choose_form(item, is_good=False) == {"answer": worst}

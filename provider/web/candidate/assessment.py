@@ -9,9 +9,10 @@ from typing import Any
 from flask import Blueprint, current_app, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds.assessment import Assessment, StaleSave, UnreadText
-from provider.core.kinds.assessment.items import Reading
+from provider.core.kinds.assessment.items import ANSWER_FIELD, Reading
 from provider.core.orders import COMPLETED
 from provider.core.orders.given_time import to_milliseconds
 from provider.errors import Conflict, Invalid, ProviderError
@@ -20,10 +21,13 @@ from provider.texts import gettext
 from provider.web.candidate.assessment_navigation import (
     ItemPosition,
     find_item_position,
+    find_moved_button,
+    is_moving,
     is_unchanged,
     list_item_positions,
     must_see_reading,
-    read_submitted_values,
+    name_shown_fields,
+    read_submitted_fields,
 )
 from provider.web.candidate.responses import (
     branding_context,
@@ -95,7 +99,7 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
         return _render_item_with_error(
             public_id, number, _unread_text_advice(unread_text), is_kept=True
         )
-    must_stay = must_stay and not is_pausing
+    must_stay = (must_stay or is_moving(request.form)) and not is_pausing
     return _respond_saved(candidate_request, position, reading, must_stay=must_stay)
 
 
@@ -216,7 +220,7 @@ def _respond_stale(public_id: str, number: int) -> ResponseReturnValue:
             error=gettext(
                 "A newer answer from another window or device is saved. You see it here."
             ),
-            standing=item.form_values(order.saved_answers.get(item.key)),
+            standing=item.form_fields(order.saved_answers.get(item.key)),
             number=order.answer_number(item.key),
             **_clock_fields(candidate_request),
         ), 409
@@ -230,9 +234,9 @@ def _render_item_with_error(
     with order_for_read(public_id, Assessment) as candidate_request:
         candidate_request.order.require_clock_running(candidate_request.now)
         position = find_item_position(candidate_request.order.content, number)
-        values = read_submitted_values(request.form)
+        fields = read_submitted_fields(request.form)
         page = _render_item_page(
-            candidate_request, position, error=error, submitted_values=values, is_kept=is_kept
+            candidate_request, position, error=error, submitted_fields=fields, is_kept=is_kept
         )
         return page, 400
 
@@ -256,7 +260,8 @@ def _respond_saved(
 ) -> ResponseReturnValue:
     public_id = candidate_request.order.public_id
     if not wants_json():
-        item_url = url_for(".item", public_id=public_id, number=position.number)
+        button_id = find_moved_button(request.form)
+        item_url = url_for(".item", public_id=public_id, number=position.number, _anchor=button_id)
         return redirect(item_url if must_stay else _next_url(public_id, position), 303)
     reply: dict[str, Any] = {
         "next": _next_url(public_id, position),
@@ -295,12 +300,13 @@ def _render_item_page(
     position: ItemPosition,
     *,
     error: str = "",
-    submitted_values: list[str] | None = None,
+    submitted_fields: list[tuple[str, str]] | None = None,
     is_kept: bool = False,
 ) -> str:
     order, item = candidate_request.order, position.item
     value, typed = order.saved_answers.get(item.key), order.typed_texts.get(item.key)
-    saved_values = [typed] if typed else item.form_values(value)
+    saved_fields = [(ANSWER_FIELD, typed)] if typed else item.form_fields(value)
+    selected = MultiDict(saved_fields if submitted_fields is None else submitted_fields)
     problem = item.find_problem(typed)
     if problem and not error:
         is_kept = True
@@ -310,8 +316,10 @@ def _render_item_page(
         **_template_context(candidate_request),
         position=position,
         answer_number=candidate_request.order.answer_number(position.item.key),
-        saved_values=saved_values,
-        selected_values=saved_values if submitted_values is None else submitted_values,
+        is_answered=bool(saved_fields),
+        shown_fields=name_shown_fields(saved_fields),
+        selected=selected,
+        selected_values=selected.getlist(ANSWER_FIELD),
         error=error,
         is_kept=is_kept,
         reading=item.reading(typed) if not error else None,

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds.assessment.content import Section, TestContent
-from provider.core.kinds.assessment.items import ANSWER_FIELD, Item, Reading
+from provider.core.kinds.assessment.items import ANSWER_FIELD, MOVE_FIELD, Item, Reading
 from provider.errors import NotFound
 
-# The form field with the values that were saved when the page was rendered.
+# The fields with the values that were saved when the page was rendered: `shown` for `answer`, and
+# `shown.KEY` for `answer.KEY`.
 SHOWN_FIELD = "shown"
 # The form field with the numbers of the readings that the page has shown.
 READINGS_FIELD = "readings"
@@ -46,14 +47,31 @@ def find_item_position(content: TestContent, number: int) -> ItemPosition:
     return positions[number - 1]
 
 
-def read_submitted_values(form: MultiDict[str, str]) -> list[str]:
-    """Return the typed or selected values, cut to a size that a page can show again."""
-    return [value[:MAX_VALUE_LENGTH] for value in form.getlist(ANSWER_FIELD)[:MAX_SUBMITTED_VALUES]]
+def read_submitted_fields(form: MultiDict[str, str]) -> list[tuple[str, str]]:
+    """Return the fields of the answer, cut to a size that a page can show again."""
+    fields = _fields_of_answer(form, ANSWER_FIELD)
+    return [(name, value[:MAX_VALUE_LENGTH]) for name, value in fields[:MAX_SUBMITTED_VALUES]]
+
+
+def name_shown_fields(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the hidden fields that tell `is_unchanged` what the page showed; at least one."""
+    named = [(SHOWN_FIELD + name.removeprefix(ANSWER_FIELD), value) for name, value in fields]
+    return named or [(SHOWN_FIELD, "")]
 
 
 def must_see_reading(form: MultiDict[str, str], reading: Reading | None) -> bool:
     """Return True when the candidate has not seen yet how the number was read."""
     return reading is not None and reading.numbers[0] not in form.get(READINGS_FIELD, "").split()
+
+
+def is_moving(form: MultiDict[str, str]) -> bool:
+    """Tell whether a button of the question was pressed that changes the answer."""
+    return MOVE_FIELD in form
+
+
+def find_moved_button(form: MultiDict[str, str]) -> str | None:
+    """Return the id of the button that was pressed, so that the next page focuses it."""
+    return form.get(MOVE_FIELD, "").replace(" ", "-") or None
 
 
 def is_unchanged(form: MultiDict[str, str]) -> bool:
@@ -62,7 +80,17 @@ def is_unchanged(form: MultiDict[str, str]) -> bool:
     An unchanged form is not saved. Another tab or device may have saved an answer in the meantime,
     and Next on a page that was left blank must not delete that answer.
     """
-    submitted, shown = (
-        [value for value in form.getlist(name) if value] for name in (ANSWER_FIELD, SHOWN_FIELD)
-    )
-    return SHOWN_FIELD in form and sorted(submitted) == sorted(shown)
+    shown = _fields_of_answer(form, SHOWN_FIELD)
+    submitted = name_shown_fields(_fields_of_answer(form, ANSWER_FIELD))
+    if is_moving(form):
+        return False
+    return bool(shown) and _without_blanks(submitted) == _without_blanks(shown)
+
+
+def _fields_of_answer(form: MultiDict[str, str], prefix: str) -> list[tuple[str, str]]:
+    names = [name for name in form if name == prefix or name.startswith(f"{prefix}.")]
+    return [(name, value) for name in names for value in form.getlist(name)]
+
+
+def _without_blanks(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return sorted((name, value) for name, value in fields if value)

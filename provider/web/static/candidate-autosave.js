@@ -16,7 +16,7 @@ export function startAutosave(form, timer) {
   const state = document.querySelector("[data-saved]");
   const announcement = document.querySelector("[data-saved-announce]");
   const error = form.querySelector("[data-error]");
-  const fields = [...form.querySelectorAll("[name=answer]")];
+  const fields = [...form.querySelectorAll('[name="answer"], [name^="answer."]')];
   let answer = readFields("shown");
   let number = Number(form.dataset.number); // of the newest answer: when it was given
   let version = 0; // counts changes, so that the reply to an older one does not hide a newer one
@@ -33,8 +33,12 @@ export function startAutosave(form, timer) {
     return readFields("answer");
   }
 
-  function readFields(name) {
-    return JSON.stringify(new FormData(form).getAll(name).filter(Boolean).sort());
+  // Returns the fields `prefix` and `prefix.KEY` as text that differs where an answer differs.
+  function readFields(prefix) {
+    const entries = [...new FormData(form)]
+      .filter(([name, value]) => (name === prefix || name.startsWith(`${prefix}.`)) && value)
+      .map(([name, value]) => `${name.slice(prefix.length)}=${value}`);
+    return JSON.stringify(entries.sort());
   }
 
   function showState(name) {
@@ -63,7 +67,7 @@ export function startAutosave(form, timer) {
       version += 1;
       number = Math.max(number + 1, Math.round(timer.now()));
       // The server ignores a form that equals its `shown` fields; this one was changed on purpose.
-      form.querySelectorAll("[name=shown]").forEach((input) => input.remove());
+      form.querySelectorAll("[name^=shown]").forEach((input) => input.remove());
     }
     clearTimeout(typingTimer);
     if (version > savedVersion && delay) showState("unsaved");
@@ -120,9 +124,11 @@ export function startAutosave(form, timer) {
   function showStanding({ standing, error: message }) {
     target = null;
     for (const field of fields) {
-      if (field.type === "text") field.value = standing[0] ?? "";
-      else field.checked = standing.includes(field.value);
+      const values = standing.filter(([name]) => name === field.name).map(([, value]) => value);
+      if (isOption(field)) field.checked = values.includes(field.value);
+      else field.value = values[0] ?? "";
     }
+    form.dispatchEvent(new Event("standing"));
     answer = readAnswer();
     savedVersion = version;
     showError("");
@@ -180,7 +186,7 @@ export function startAutosave(form, timer) {
   }
 
   form.addEventListener("input", (event) => {
-    if (event.target.type !== "text") return;
+    if (!isTyped(event.target)) return;
     showErrors = false;
     scheduleSave(TYPING_DELAY_MS);
   });
@@ -208,6 +214,14 @@ export function startAutosave(form, timer) {
   if (isNewPage) scheduleSave(0);
   else answer = readAnswer();
   return { showSecondsLeft, finish };
+}
+
+function isOption(field) {
+  return field.type === "radio" || field.type === "checkbox";
+}
+
+function isTyped(field) {
+  return field.type === "text" || field.type === "textarea";
 }
 
 /** Send the form once. The reply has `retry` when it may work later, `stop` when it will not. */

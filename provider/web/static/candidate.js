@@ -1,6 +1,7 @@
 // The page of a running test: shows the time left and saves each answer as the candidate gives it.
 // Without scripts the same forms are posted, and the server decides when the time is over.
 
+import { setUpOrdering } from "./candidate-ordering.js";
 import { setUpReading } from "./candidate-reading.js";
 import { startTimer } from "./candidate-timer.js";
 import { startAutosave } from "./candidate-autosave.js";
@@ -15,6 +16,7 @@ addEventListener("pageshow", (event) => event.persisted && location.reload());
 setUpReading();
 if (attempt) {
   const timer = startTimer(attempt);
+  if (form) setUpOrdering(form);
   const autosave = form && startAutosave(form, timer);
   const { endUrl } = attempt.dataset;
   timer.onTick = (seconds) => autosave?.showSecondsLeft(seconds);

@@ -658,7 +658,7 @@ def test_save_answer_older_one_never_overwrites_a_newer(
         assert response.status_code == (409 if is_stale else 200)
     assert is_stale == (answer not in (saved, ""))
     if is_stale:
-        assert response.get_json()["standing"] == ([saved] if saved else [""])
+        assert response.get_json()["standing"] == ([["answer", saved]] if saved else [])
         assert "A newer answer" in response.get_json()["error"]
     assert saved_answers(services, invited).get("sum") == saved
 

@@ -345,7 +345,7 @@ def test_autosave_held_back_save_does_not_overwrite_a_newer_one(
     expect_save_state(page)
     late = page.request.post(page.url, **held_requests[0])
     assert late.status == 409
-    assert late.json()["standing"] == ["b"]
+    assert late.json()["standing"] == [["answer", "b"]]
     assert saved_answers(live_server, public_id) == {"sum": "b"}
 
 

@@ -11,13 +11,8 @@
     sections                              [{key, title, instructions?, weight? (1), items}]
 
 An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `plain` (false; true: the
-prompt is no Markdown), `points` (1), `required` (false), and the fields of its kind:
-
-    single_choice, multiple_choice        options: [{key, text, correct?}], shuffle?
-    true_false                            answer: true or false
-    numeric                               answer, tolerance? (0), unit?, minimum?
-    short_text                            accepted: [text, …], case_sensitive? (false)
-    likert                                labels: [text, …], direction? (positive, reversed), trait?
+prompt is no Markdown), `points` (1), `required` (false), and the fields of its kind. They are in
+the schema of its module in `items/`.
 
 The answers to a section of weight 0 are shown but not scored. Its items need no right answer.
 """
@@ -27,18 +22,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from marshmallow import ValidationError, fields, post_load, validates_schema
+from marshmallow import ValidationError, post_load, validates_schema
 
-from provider.core.kinds.assessment.items import (
-    Item,
-    Likert,
-    MultipleChoice,
-    Numeric,
-    Option,
-    ShortText,
-    SingleChoice,
-    TrueFalse,
-)
+from provider.core.kinds.assessment.items import Item, ItemField
 from provider.core.kinds.grading import (
     Grades,
     GradesSchema,
@@ -48,7 +34,6 @@ from provider.core.kinds.grading import (
 from provider.core.kinds.report_options import SHOWN_NOWHERE, ReportOptions, ReportSchema
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import (
-    Choice,
     DocumentSchema,
     Flag,
     Integer,
@@ -64,9 +49,6 @@ from provider.core.products.schema_fields import (
 )
 
 MAX_ITEMS = 200
-# The keys of a section's figures in the result's details. A trait with one of these names would
-# overwrite a figure.
-SCORE_LABEL, ANSWERED_LABEL = "Score", "Answered"
 
 
 @dataclass(frozen=True)
@@ -109,141 +91,11 @@ class TestContent:
         return next((item for item in self.items if item.key == key), None)
 
     def unanswered_required(self, answers: Mapping[str, Any]) -> list[Item]:
-        return [item for item in self.items if item.required and answers.get(item.key) is None]
-
-
-class OptionSchema(DocumentSchema):
-    """One of an item's `options`."""
-
-    key = Key(required=True)
-    text = Text(1000, multiline=True, required=True)
-    correct = Flag(load_default=False)
-
-    @post_load
-    def _build(self, data: dict[str, Any], **_: Any) -> Option:
-        return Option(**data)
-
-
-class ItemSchema(DocumentSchema):
-    """The fields that every item has."""
-
-    item_class: type[Item]
-
-    kind = Text(20, required=True)
-    key = Key(required=True)
-    prompt = Text(10_000, multiline=True, required=True)
-    points = Number(0, 1000, is_minimum_exclusive=True, load_default=Decimal(1))
-    required = Flag(load_default=False)
-    plain = Flag(load_default=False)
-
-    @post_load
-    def _build(self, data: dict[str, Any], **_: Any) -> Item:
-        del data["kind"]
-        tuples = {name: tuple(value) for name, value in data.items() if isinstance(value, list)}
-        return self.item_class(**data | tuples)
-
-
-class ChoiceSchema(ItemSchema):
-    """The options of a choice; their keys and texts are unique."""
-
-    options = nested_list(OptionSchema, "options", 2, 30, required=True)
-    shuffle = Flag(load_default=None)
-
-    @validates_schema
-    def _require_unique_options(self, data: dict[str, Any], **_: Any) -> None:
-        require_unique([option.key for option in data["options"]], "options")
-        require_unique(
-            [option.text for option in data["options"]], "options", "text", ignore_case=False
-        )
-
-
-class SingleChoiceSchema(ChoiceSchema):
-    """`single_choice`: exactly one option is correct."""
-
-    item_class = SingleChoice
-
-
-class MultipleChoiceSchema(ChoiceSchema):
-    """`multiple_choice`: at least one option is correct."""
-
-    item_class = MultipleChoice
-
-
-class TrueFalseSchema(ItemSchema):
-    """`true_false`: a statement that is true or false."""
-
-    item_class = TrueFalse
-    answer = Flag(load_default=None)
-
-
-class NumericSchema(ItemSchema):
-    """`numeric`: a number within a tolerance, both ends included."""
-
-    item_class = Numeric
-    answer = Number(load_default=None)
-    tolerance = Number(0, load_default=Decimal(0))
-    unit = Text(20, load_default="")
-    minimum = Number(load_default=None)
-
-    @validates_schema
-    def _require_answer_above_minimum(self, data: dict[str, Any], **_: Any) -> None:
-        answer, minimum = data["answer"], data["minimum"]
-        if answer is not None and minimum is not None and answer < minimum:
-            raise ValidationError("should not be more than the answer", "minimum")
-
-
-class ShortTextSchema(ItemSchema):
-    """`short_text`: a few words, compared as `text_folding` says."""
-
-    item_class = ShortText
-    accepted = ListOf(Text(200), "texts", 1, 50, load_default=())
-    case_sensitive = Flag(load_default=False)
-
-
-class LikertSchema(ItemSchema):
-    """`likert`: a scale from its first label (0 %) to its last (100 %), or reversed."""
-
-    item_class = Likert
-    labels = ListOf(Text(100), "labels", 2, 11, required=True)
-    direction = Choice("positive", "reversed", load_default="positive")
-    trait = Text(60, load_default=None)
-
-    @validates_schema
-    def _reject_reserved_trait(self, data: dict[str, Any], **_: Any) -> None:
-        if data["trait"] in (SCORE_LABEL, ANSWERED_LABEL):
-            raise ValidationError(f"should not be {SCORE_LABEL} or {ANSWERED_LABEL}", "trait")
-
-    @post_load
-    def _build(self, data: dict[str, Any], **kwargs: Any) -> Item:
-        data["reversed"] = data.pop("direction") == "reversed"
-        item: Item = super()._build(data, **kwargs)
-        return item
-
-
-_ITEM_SCHEMAS: dict[str, ItemSchema] = {
-    schema.item_class.kind: schema
-    for schema in (
-        SingleChoiceSchema(),
-        MultipleChoiceSchema(),
-        TrueFalseSchema(),
-        NumericSchema(),
-        ShortTextSchema(),
-        LikertSchema(),
-    )
-}
-
-
-class ItemField(fields.Field[Item]):
-    """An item, loaded by the schema that its `kind` names."""
-
-    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Item:
-        if not isinstance(value, dict):
-            raise ValidationError("should be a mapping of names to values")
-        kind = value.get("kind")
-        if not isinstance(kind, str) or kind not in _ITEM_SCHEMAS:
-            raise ValidationError({"kind": [f"should be one of {', '.join(_ITEM_SCHEMAS)}"]})
-        item: Item = _ITEM_SCHEMAS[kind].load(value)
-        return item
+        return [
+            item
+            for item in self.items
+            if item.required and not item.is_answered(answers.get(item.key))
+        ]
 
 
 class SectionSchema(DocumentSchema):

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 from provider.core.kinds.assessment.content import TestContent
-from provider.core.kinds.assessment.items import Item, Option, ShortText
-from provider.core.kinds.assessment.text_folding import visible_text
+from provider.core.kinds.assessment.items import Item
 from provider.core.products.documents import DocumentWarning
 from provider.core.products.markdown_warnings import find_markdown_warnings
 
@@ -20,18 +19,7 @@ def find_warnings(content: TestContent) -> Iterator[DocumentWarning]:
 
 
 def _item_warnings(path: str, item: Item) -> Iterator[DocumentWarning]:
-    if not item.plain:
-        prompt = [(f"{path}.prompt", item.prompt)]
-        yield from find_markdown_warnings(prompt, plain_entry="item", has_headings=False)
-    if isinstance(item, ShortText):
-        texts = [item.fold(text) for text in item.accepted]
-        yield from _repeated(texts, f"{path}.accepted[{{}}]", "is the same answer as one above")
-    options: tuple[Option, ...] = getattr(item, "options", ())
-    texts = [visible_text(option.text) for option in options]
-    yield from _repeated(texts, f"{path}.options[{{}}].text", "looks the same as one above")
-
-
-def _repeated(texts: list[str], path: str, problem: str) -> Iterator[DocumentWarning]:
-    for index, text in enumerate(texts):
-        if text in texts[:index]:
-            yield DocumentWarning(path.format(index), problem)
+    texts = [(f"{path}.{inner_path}", text) for inner_path, text in item.markdown_texts()]
+    yield from find_markdown_warnings(texts, plain_entry="item", has_headings=False)
+    for inner_path, problem in item.text_warnings():
+        yield DocumentWarning(f"{path}.{inner_path}", problem)

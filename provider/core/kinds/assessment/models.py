@@ -96,7 +96,14 @@ class Assessment(TimedOrder):
 
     @property
     def unanswered_keys(self) -> set[str]:
-        return {item.key for item in self.content.items} - set(self.saved_answers)
+        answers = self.saved_answers
+        return {
+            item.key for item in self.content.items if not item.is_answered(answers.get(item.key))
+        }
+
+    @property
+    def answered_count(self) -> int:
+        return sum(1 for _ in self.content.items) - len(self.unanswered_keys)
 
     @property
     def unread_keys(self) -> set[str]:
@@ -105,6 +112,11 @@ class Assessment(TimedOrder):
         return {
             item.key for item in self.content.items if item.find_problem(typed_texts.get(item.key))
         }
+
+    @property
+    def incomplete_keys(self) -> set[str]:
+        """The keys of the items with an answer that is not complete."""
+        return self.unanswered_keys & set(self.saved_answers)
 
     @property
     def unanswered_required_keys(self) -> set[str]:

@@ -1,8 +1,9 @@
 """Scoring: answers become percentages, a grade and the figures of a report.
 
-An item earns its points times the score of its answer; a blank answer earns 0. The percentage of
-a section is its share of points. The total is the average of the sections, by weight. Fractions
-are exact; each percentage is rounded once, at the end (`to_percent` in `core/kinds/grading.py`).
+An item earns its points times the score of its answer; a blank answer earns 0, and a wrong one may
+cost points. The percentage of a section is its share of points, never below 0. The total is the
+average of the sections, by weight. Fractions are exact; each percentage is rounded once, at the end
+(`to_percent` in `core/kinds/grading.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +13,9 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
-from provider.core.kinds.assessment.content import ANSWERED_LABEL, SCORE_LABEL, Section, TestContent
-from provider.core.kinds.assessment.items import Item, Likert
+from provider.core.kinds.assessment.content import Section, TestContent
+from provider.core.kinds.assessment.items import Item
+from provider.core.kinds.assessment.items.traits import ANSWERED_LABEL, SCORE_LABEL
 from provider.core.kinds.grading import to_number, to_percent
 from provider.core.labels import format_number
 from provider.texts import gettext, lazy_gettext
@@ -63,7 +65,7 @@ class ScoredItem:
         """
         if self.points is None or self.solution is None or not self.is_answered:
             return ""
-        if not self.points:
+        if self.points <= 0:
             return WRONG
         is_full = self.points >= _round_points(Fraction(self.max_points))
         return RIGHT if is_full else PARTLY_RIGHT
@@ -146,17 +148,12 @@ def _total_percent(content: TestContent, answers: Mapping[str, Any]) -> Decimal 
 
 def _points_share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction:
     points = sum((Fraction(item.points) for item in items), Fraction(0))
-    return (
-        sum((_points_earned(item, answers.get(item.key)) for item in items), Fraction(0)) / points
-    )
-
-
-def _points_earned(item: Item, value: Any) -> Fraction:
-    return Fraction(0) if value is None else Fraction(item.points) * item.score(value)
+    earned = sum((item.points_for(answers.get(item.key)) for item in items), Fraction(0))
+    return max(Fraction(0), earned / points)
 
 
 def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
-    answered = sum(answers.get(item.key) is not None for item in section.items)
+    answered = sum(item.is_answered(answers.get(item.key)) for item in section.items)
     percent = to_percent(_points_share(section.items, answers)) if section.is_scored else None
     traits = tuple(_traits(section, answers))
     return SectionScore(section.title, percent, answered, len(section.items), traits)
@@ -164,12 +161,16 @@ def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore
 
 def _traits(section: Section, answers: Mapping[str, Any]) -> Iterator[tuple[str, Decimal]]:
     # A blank answer does not count as 0: it tells nothing about the trait.
-    items_by_trait: dict[str, list[Item]] = {}
+    earned_by_trait: dict[str, Fraction] = {}
+    points_by_trait: dict[str, Fraction] = {}
     for item in section.items:
-        if isinstance(item, Likert) and item.trait and answers.get(item.key) is not None:
-            items_by_trait.setdefault(item.trait, []).append(item)
-    for trait, items in items_by_trait.items():
-        yield trait, to_percent(_points_share(items, answers))
+        value = answers.get(item.key)
+        for trait, share in item.trait_shares(value) if value is not None else ():
+            points = Fraction(item.points)
+            earned_by_trait[trait] = earned_by_trait.get(trait, Fraction(0)) + share * points
+            points_by_trait[trait] = points_by_trait.get(trait, Fraction(0)) + points
+    for trait, earned in earned_by_trait.items():
+        yield trait, to_percent(earned / points_by_trait[trait])
 
 
 def _details(section: SectionScore) -> Iterator[tuple[str, Figure]]:
@@ -195,13 +196,13 @@ def _score_item(
     section: Section, item: Item, value: Any, typed: str | None, points: Decimal | None
 ) -> ScoredItem:
     if points is None:
-        points = _round_points(_points_earned(item, value))
+        points = _round_points(item.points_for(value))
     return ScoredItem(
         section=section.title,
         key=item.key,
         prompt=item.prompt_text,
         answer=item.format_typed(value, typed) or None,
-        is_answered=value is not None,
+        is_answered=item.is_answered(value),
         solution=item.solution,
         points=points if section.is_scored else None,
         max_points=item.points,

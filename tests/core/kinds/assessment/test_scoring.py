@@ -17,6 +17,7 @@ from provider.core.kinds.assessment.items import (
     Item,
     Likert,
     MultipleChoice,
+    Option,
     SingleChoice,
     TrueFalse,
 )
@@ -205,6 +206,31 @@ def test_score_items_full_points_that_were_rounded_are_right() -> None:
     item = TrueFalse(key="s", prompt="?", answer=True, points=Decimal("0.333"))
     (scored,) = scoring.score_items(exam(content.Section("one", "One", (item,))), {"s": True})
     assert (scored.points, scored.mark) == (Decimal("0.33"), "right")
+
+
+def test_wrong_answer_costs_points_and_blank_costs_nothing() -> None:
+    items = statements(4, points=Decimal(2), wrong_points=Decimal("0.5"))
+    section = content.Section("one", "One", items)
+    answers = {"s0": True, "s1": False, "s2": False}
+    assert score(exam(section), answers).percent == Decimal("12.5")  # (2 − 0.5 − 0.5) of 8
+    scored_items = scoring.score_items(exam(section), answers)
+    assert [item.points for item in scored_items] == [2, Decimal("-0.5"), Decimal("-0.5"), 0]
+    assert [item.mark for item in scored_items] == ["right", "wrong", "wrong", ""]
+    assert scored_items[1].points_text == "-0.5 of 2"
+
+
+def test_section_is_never_below_0_and_takes_nothing_from_another() -> None:
+    wrong = content.Section("one", "One", statements(2, wrong_points=Decimal(5)))
+    right = content.Section("two", "Two", (TrueFalse(key="t", prompt="?", answer=True),))
+    result = score(exam(wrong, right), {"s0": False, "s1": False, "t": True})
+    assert [section.percent for section in result.sections] == [0, 100]
+    assert result.percent == 50
+
+
+def test_multiple_choice_without_partial_marks_needs_the_exact_answer() -> None:
+    options = tuple(Option(key, key, correct=key in "ab") for key in "abc")
+    item = MultipleChoice(key="m", prompt="?", options=options, partial=False)
+    assert [item.score(answer) for answer in (["a", "b"], ["a"], ["a", "b", "c"])] == [1, 0, 0]
 
 
 def answers_to(item: Item) -> st.SearchStrategy[Any]:

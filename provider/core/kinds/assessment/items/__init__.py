@@ -1,0 +1,86 @@
+"""The types of item of a test: the questions, and how each reads, scores and shows an answer.
+
+Each type is one module with its class, its schema and an example, and one line in ITEM_KINDS. The
+template with its form is `candidate/assessment/items/KIND.html`.
+"""
+
+from typing import Any
+
+from marshmallow import ValidationError, fields
+
+from provider.core.kinds.assessment.items import (
+    forced_choice,
+    gap_fill,
+    likert,
+    matching,
+    multiple_choice,
+    numeric,
+    ordering,
+    short_text,
+    single_choice,
+    situational_judgement,
+    true_false,
+)
+from provider.core.kinds.assessment.items.base import (
+    ANSWER_FIELD,
+    MAX_TEXT_LENGTH,
+    Item,
+    ItemKind,
+    Reading,
+)
+from provider.core.kinds.assessment.items.likert import Likert
+from provider.core.kinds.assessment.items.multiple_choice import MultipleChoice
+from provider.core.kinds.assessment.items.numeric import Numeric
+from provider.core.kinds.assessment.items.options import Option
+from provider.core.kinds.assessment.items.ordering import MOVE_FIELD
+from provider.core.kinds.assessment.items.short_text import ShortText
+from provider.core.kinds.assessment.items.single_choice import SingleChoice
+from provider.core.kinds.assessment.items.true_false import TrueFalse
+
+__all__ = [
+    "ANSWER_FIELD",
+    "ITEM_KINDS",
+    "MAX_TEXT_LENGTH",
+    "MOVE_FIELD",
+    "Item",
+    "ItemField",
+    "ItemKind",
+    "Likert",
+    "MultipleChoice",
+    "Numeric",
+    "Option",
+    "Reading",
+    "ShortText",
+    "SingleChoice",
+    "TrueFalse",
+]
+
+ITEM_KINDS: dict[str, ItemKind] = {
+    kind.name: kind
+    for kind in (
+        single_choice.KIND,
+        multiple_choice.KIND,
+        true_false.KIND,
+        numeric.KIND,
+        short_text.KIND,
+        likert.KIND,
+        forced_choice.KIND,
+        situational_judgement.KIND,
+        ordering.KIND,
+        matching.KIND,
+        gap_fill.KIND,
+    )
+}
+
+
+class ItemField(fields.Field[Item]):
+    """An item, loaded by the schema that its `kind` names."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Item:
+        if not isinstance(value, dict):
+            raise ValidationError("should be a mapping of names to values")
+        kind = value.get("kind")
+        if not isinstance(kind, str) or kind not in ITEM_KINDS:
+            raise ValidationError({"kind": [f"should be one of {', '.join(ITEM_KINDS)}"]})
+        item: Item = ITEM_KINDS[kind].schema.load(value)
+        return item

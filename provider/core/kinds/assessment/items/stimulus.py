@@ -1,0 +1,145 @@
+"""The stimulus of an item: texts and tables that a question is about, in their order.
+
+{text: Markdown}
+{table: [[cell, …], …], header? (true), caption?}    cells are texts or numbers
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from marshmallow import ValidationError, fields, post_load, validates_schema
+
+from provider.core.kinds.assessment.number_parsing import format_number
+from provider.core.products.schema_fields import (
+    DocumentSchema,
+    Flag,
+    ListOf,
+    StrictField,
+    Text,
+    find_unprintable,
+)
+
+MAX_PARTS, MAX_ROWS, MAX_COLUMNS = 10, 100, 20
+MAX_CELL_LENGTH = 500  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stimulus:
+    """One part of a stimulus. `kind` is the field of the document that it is known by."""
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextStimulus(Stimulus):
+    """A text in Markdown."""
+
+    kind = "text"
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableStimulus(Stimulus):
+    """A table of texts. With `header` the first row names the columns."""
+
+    kind = "table"
+    table: tuple[tuple[str, ...], ...]
+    header: bool = True
+    caption: str = ""
+
+    @property
+    def head(self) -> tuple[str, ...]:
+        return self.table[0] if self.header else ()
+
+    @property
+    def body(self) -> tuple[tuple[str, ...], ...]:
+        return self.table[1:] if self.header else self.table
+
+
+class Cell(StrictField[str]):
+    """A text, which may be empty, or a number."""
+
+    def _parse(self, value: Any) -> str:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return format_number(Decimal(str(value)))
+        if not isinstance(value, str):
+            raise ValidationError("should be text or a number; put true or false in quotes")
+        text = value.strip()
+        if len(text) > MAX_CELL_LENGTH:
+            raise ValidationError(f"should have at most {MAX_CELL_LENGTH} characters")
+        if find_unprintable(text) is not None:
+            raise ValidationError("should not hold control characters")
+        return text
+
+
+class StimulusSchema(DocumentSchema):
+    """A part of a stimulus."""
+
+    stimulus_class: type[Stimulus]
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Stimulus:
+        return self.stimulus_class(**data)
+
+
+class TextStimulusSchema(StimulusSchema):
+    """A part with a `text`."""
+
+    stimulus_class = TextStimulus
+
+    text = Text(10_000, multiline=True, required=True)
+
+
+class TableStimulusSchema(StimulusSchema):
+    """A part with a `table`."""
+
+    stimulus_class = TableStimulus
+
+    table = ListOf(ListOf(Cell(), "cells", 1, MAX_COLUMNS), "rows", 1, MAX_ROWS, required=True)
+    header = Flag(load_default=True)
+    caption = Text(200, load_default="")
+
+    @validates_schema
+    def _require_equal_rows(self, data: dict[str, Any], **_: Any) -> None:
+        width = len(data["table"][0])
+        for index, row in enumerate(data["table"]):
+            if len(row) != width:
+                problem = f"should have {width} cells, as the first row has"
+                raise ValidationError({"table": {index: [problem]}})
+        if data["header"] and len(data["table"]) == 1:
+            raise ValidationError("should have a row below the header", "table")
+
+    @post_load
+    def _build(self, data: dict[str, Any], **kwargs: Any) -> Stimulus:
+        rows = tuple(tuple(row) for row in data["table"])
+        table: Stimulus = super()._build(data | {"table": rows}, **kwargs)
+        return table
+
+
+STIMULUS_SCHEMAS: dict[str, StimulusSchema] = {
+    schema.stimulus_class.kind: schema for schema in (TextStimulusSchema(), TableStimulusSchema())
+}
+
+
+class StimulusField(fields.Field[Stimulus]):
+    """A part of a stimulus, loaded by the schema of the first known field that it has."""
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> Stimulus:
+        names = [name for name in STIMULUS_SCHEMAS if isinstance(value, dict) and name in value]
+        if not names:
+            raise ValidationError(f"should be a mapping with {' or '.join(STIMULUS_SCHEMAS)}")
+        stimulus: Stimulus = STIMULUS_SCHEMAS[names[0]].load(value)
+        return stimulus
+
+
+def stimulus_field() -> ListOf:
+    return ListOf(StimulusField(), "parts", 1, MAX_PARTS, load_default=())
+
+
+def stimulus_texts(parts: tuple[Stimulus, ...]) -> Iterator[tuple[str, str]]:
+    """Yield each Markdown text of a stimulus, with its path within the item."""
+    for index, part in enumerate(parts):
+        if isinstance(part, TextStimulus):
+            yield f"stimulus[{index}].text", part.text
