@@ -13,6 +13,12 @@ from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
+from provider.core.kinds.assessment.results import (
+    POINTS_FIGURE,
+    build_result,
+    find_scored_version,
+)
+from provider.core.kinds.assessment.scale_profile import build_profiles, cut_score_facts
 from provider.core.orders import (
     COMPLETED,
     Evidence,
@@ -34,9 +40,8 @@ from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
 
-# Of the figures of a result from before a reopening: its answers and typed texts by item.
+# Of the figures of a result that another one replaced: its answers and typed texts by item.
 ANSWERS_FIGURE = "answers"
-POINTS_FIGURE = "points"  # of a result's figures: the points of each scored item, by its key
 
 
 class StaleSave(Conflict):
@@ -127,7 +132,7 @@ class Assessment(TimedOrder):
         )
 
     def earlier_evidence(self, result: Result) -> Evidence:
-        """Return the figures of an earlier result, with its answers."""
+        """Return the figures of an earlier result, with its answers, if they are kept."""
         kept_answers = result.figures.get(ANSWERS_FIGURE)
         if kept_answers is None:  # the order was reopened by an earlier program
             return super().earlier_evidence(result)
@@ -141,7 +146,8 @@ class Assessment(TimedOrder):
         late_seconds: list[int | None],
     ) -> AssessmentEvidence:
         points = {key: Decimal(text) for key, text in figures.get(POINTS_FIGURE, {}).items()}
-        items = scoring.score_items(self.content, answers, typed_texts, points)
+        scored_content = find_scored_version(self.version, figures).parsed(Test.parse)
+        items = scoring.score_items(scored_content, answers, typed_texts, points)
         answered_count = sum(item.is_answered for item in items)
         # A report does not tell that a candidate had extra time or pauses.
         time_facts = (
@@ -151,10 +157,11 @@ class Assessment(TimedOrder):
         )
         return AssessmentEvidence.from_figures(
             figures,
-            cut_scores=self.content.grades.cut_scores if self.content.grades else (),
+            cut_scores=scored_content.grades.cut_scores if scored_content.grades else (),
             sentence=questions_answered_sentence(answered_count, len(items)),
             facts=(
                 *time_facts,
+                *cut_score_facts(figures),
                 questions_answered_fact(answered_count, len(items)),
                 *late_answers_facts(late_seconds),
             ),
@@ -168,6 +175,7 @@ class Assessment(TimedOrder):
                 )
                 for item in items
             ),
+            profiles=build_profiles(figures),
         )
 
     def reopen(
@@ -240,15 +248,8 @@ class Assessment(TimedOrder):
     ) -> None:
         """Score the saved answers and complete the order."""
         seconds = self.elapsed_seconds(now)
-        scored = scoring.score(self.content, self.saved_answers)
-        result = Result(
-            score=None if scored.percent is None else float(scored.percent),
-            grade=scored.grade,
-            summary=scored.summary,
-            details=scored.details,
-            figures=scored.figures() | {POINTS_FIGURE: self._points_by_key()},
-            duration=None if self._is_duration_telling(seconds) else seconds,
-        )
+        result = build_result(self.version, self.content, self.saved_answers)
+        result.duration = None if self._is_duration_telling(seconds) else seconds
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
 
@@ -257,11 +258,6 @@ class Assessment(TimedOrder):
         # without it would differ from the report's times, and one with it would be wrong.
         used_extra_time = self.usual_seconds is not None and seconds > self.usual_seconds
         return used_extra_time or self.has_paused
-
-    def _points_by_key(self) -> dict[str, str]:
-        # A later rule of scoring must not change the points that a report shows.
-        items = scoring.score_items(self.content, self.saved_answers)
-        return {item.key: str(item.points) for item in items if item.points is not None}
 
     def _find_item(self, key: str) -> Item:
         for section in self.content.sections:
