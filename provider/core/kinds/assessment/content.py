@@ -131,6 +131,9 @@ class TestContent:
     def find_item(self, key: str) -> Item | None:
         return self.items_by_key.get(key)
 
+    def find_scale(self, key: str) -> Scale:
+        return next(scale for scale in self.scales if scale.key == key)
+
     def unanswered_required(self, answers: Mapping[str, Any]) -> list[Item]:
         return [item for item in self.items if item.required and answers.get(item.key) is None]
 

@@ -15,8 +15,10 @@ from provider.core.kinds.assessment.evidence import AssessmentEvidence, Evidence
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
 from provider.core.kinds.assessment.results import (
     POINTS_FIGURE,
+    SAME_RESULT_MESSAGE,
     build_result,
     find_scored_version,
+    is_same_result,
 )
 from provider.core.kinds.assessment.scale_profile import build_profiles, cut_score_facts
 from provider.core.orders import (
@@ -28,6 +30,7 @@ from provider.core.orders import (
     TimedOrder,
     progress_state,
 )
+from provider.core.orders.corrected_result import publish_corrected_result
 from provider.core.orders.evidence import (
     late_answers_facts,
     questions_answered_fact,
@@ -185,10 +188,31 @@ class Assessment(TimedOrder):
 
         The answers of a result are kept with it, because the candidate may change them now.
         """
-        if (result := self.result) is not None:
-            answers = {"values": self.saved_answers, "typed": self.typed_texts}
-            result.figures = {**result.figures, ANSWERS_FIGURE: answers}
+        if self.result is not None:
+            self._keep_answers(self.result)
         super().reopen(session, secret_box, actor, reason, now)
+
+    def _keep_answers(self, result: Result) -> None:
+        answers = {"values": self.saved_answers, "typed": self.typed_texts}
+        result.figures = {**result.figures, ANSWERS_FIGURE: answers}
+
+    def rescore(
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Score a completed test by the version that corrects its own, and tell the ATS.
+
+        The result before is kept, as after a reopening.
+        """
+        result = self.result
+        if result is None:
+            raise Conflict("Only a completed test can be scored again")
+        version = self.version.scoring_version
+        corrected = build_result(version, version.parsed(Test.parse), self.saved_answers)
+        if is_same_result(result, corrected):
+            raise Conflict(SAME_RESULT_MESSAGE)
+        self._keep_answers(result)
+        corrected.duration = result.duration
+        publish_corrected_result(session, self, corrected, actor, reason, now)
 
     def require_retakable(self) -> None:
         if self.status != COMPLETED:
@@ -248,7 +272,8 @@ class Assessment(TimedOrder):
     ) -> None:
         """Score the saved answers and complete the order."""
         seconds = self.elapsed_seconds(now)
-        result = build_result(self.version, self.content, self.saved_answers)
+        version = self.version.scoring_version
+        result = build_result(version, version.parsed(Test.parse), self.saved_answers)
         result.duration = None if self._is_duration_telling(seconds) else seconds
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
