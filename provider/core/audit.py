@@ -33,6 +33,7 @@ class Action(StrEnum):
     ORDER_ACCOMMODATION_DECIDED = "order.accommodation_decided"
     ORDER_ATTEMPT_ENDED = "order.attempt_ended"
     ORDER_RETAKEN = "order.retaken"
+    ORDER_RESCORED = "order.rescored"
     ORDER_INVITATION_RESENT = "order.invitation_resent"
     ORDER_LINK_SHOWN = "order.link_shown"
     PERSON_EXPORTED = "person.exported"
@@ -59,6 +60,7 @@ class Action(StrEnum):
     PRODUCT_IMPORTED = "product.imported"
     PRODUCT_PUBLISHED = "product.published"
     PRODUCT_ARCHIVED = "product.archived"
+    PRODUCT_RESCORED = "product.rescored"
     ACCOUNT_CREATED = "account.created"
     ACCOUNT_CHANGED = "account.changed"
     ACCOUNT_CALLBACK_TOKEN_CHANGED = "account.callback_token_changed"  # noqa: S105

@@ -70,6 +70,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "reopened": "Reopened",
     "ats error": "Error reported by the ATS",
     "scored": "Scored",
+    "rescored": "Scored again, with corrected scoring",
     "shared": "Shared link created",
     "viewed": "Report opened",
     "link shown": "Candidate’s link shown",
@@ -110,6 +111,8 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
 # Actions and fields of the audit log. Most get their label from their name.
 ACTION_LABELS = {
     "order.retaken": "Test opened for a new attempt",
+    "order.rescored": "Scored again, with corrected scoring",
+    "product.rescored": "Earlier attempts scored again",
     "order.link_shown": "Candidate’s link shown",
     "order.candidate_corrected": "Candidate’s details corrected",
     "order.invitation_resent": "Invitation sent again",

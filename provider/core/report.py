@@ -6,7 +6,8 @@ from datetime import datetime
 
 from provider.core.colours import DEFAULT_FILL, fill_colour
 from provider.core.labels import format_duration, format_percent, label_for
-from provider.core.orders import CONSENTED, Evidence, Order
+from provider.core.orders import CONSENTED, Evidence, Order, Result
+from provider.core.orders.corrected_result import RESCORED
 from provider.core.orders.states import SUBMITTED
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
@@ -36,6 +37,7 @@ class Report:
     invited_at: datetime | None = None
     started_at: datetime | None = None  # None for a kind without a start
     candidate_act: tuple[str, datetime] | None = None  # the label and time of a submission
+    rescored_at: datetime | None = None  # when the scoring was corrected
     language: str = ""  # of the product's texts; empty if the document names none
     accent: str = DEFAULT_FILL
 
@@ -43,10 +45,14 @@ class Report:
     def dates(self) -> tuple[tuple[str, datetime], ...]:
         """The times of the candidate, and of the result where others made it later."""
         first_dates = ((gettext("Invited"), self.invited_at), (gettext("Started"), self.started_at))
-        dates = tuple((label, moment) for label, moment in first_dates if moment)
+        dates = [(label, moment) for label, moment in first_dates if moment]
         if self.candidate_act is None or self.candidate_act[1] == self.finished_at:
-            return (*dates, (gettext("Finished"), self.finished_at))
-        return (*dates, self.candidate_act, (gettext("Result ready"), self.finished_at))
+            dates.append((gettext("Finished"), self.finished_at))
+        else:
+            dates += [self.candidate_act, (gettext("Result ready"), self.finished_at)]
+        if self.rescored_at:
+            dates.append((gettext("Scored again, with corrected scoring"), self.rescored_at))
+        return tuple(dates)
 
     @property
     def score(self) -> str | None:
@@ -125,6 +131,7 @@ def build_report(order: Order, secret_box: SecretBox, places: Set[str]) -> Repor
         invited_at=_find_invitation(order),
         started_at=order.started_at,
         candidate_act=_find_candidate_act(order),
+        rescored_at=_find_rescoring(order, result),
         language=str(order.version.content.get("language") or ""),
         accent=fill_colour(order.account.branding.get("colour")),
     )
@@ -134,6 +141,14 @@ def _find_invitation(order: Order) -> datetime:
     """Return when the candidate was invited: a reopened order has a new invitation."""
     reopenings = [event.occurred_at for event in order.events if event.type == "reopened"]
     return max([order.placed_at, *reopenings])
+
+
+def _find_rescoring(order: Order, result: Result) -> datetime | None:
+    """Return when a result replaced another one; None for a first result."""
+    is_corrected = any(
+        event.type == RESCORED and event.revision == result.revision for event in order.events
+    )
+    return result.created_at if is_corrected else None
 
 
 def _find_candidate_act(order: Order) -> tuple[str, datetime] | None:

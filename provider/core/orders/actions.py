@@ -106,6 +106,11 @@ def _require_retakable(_session: Session, order: Order, _now: datetime) -> None:
     order.require_retakable()
 
 
+def _require_result(_session: Session, order: Order, _now: datetime) -> None:
+    if order.result is None:
+        raise Conflict("Only a completed test can be scored again")
+
+
 def _require_failed_delivery(session: Session, order: Order, _now: datetime) -> None:
     if not _failed_messages(session, order):
         raise Conflict("No delivery of this order has failed")
@@ -144,6 +149,12 @@ def _retake(act: Act, reason: str) -> Changes:
     before = _status(act.order)
     act.order.retake(act.session, act.secret_box, act.actor, reason, act.now)
     return before, _status(act.order)
+
+
+def _rescore(act: Act, reason: str, **_run: Any) -> Changes:
+    before = {"revision": act.order.revision}
+    act.order.rescore(act.session, act.secret_box, act.actor, reason, act.now)
+    return before, {"revision": act.order.revision}
 
 
 def _revoke_links(act: Act, reason: str) -> Changes:
@@ -317,4 +328,17 @@ ORDER_ACTIONS: Mapping[str, OrderAction] = {
         Undo(Action.ORDER_RELEASED, _undo_hold),
     ),
     "release": OrderAction(Action.ORDER_RELEASED, _require_held, _read_reason, _release),
+}
+RESCORE = "rescore"
+# The actions of runs. A run alone performs the last one, for all attempts at a test.
+RUN_ACTIONS: Mapping[str, OrderAction] = {
+    **ORDER_ACTIONS,
+    RESCORE: OrderAction(
+        Action.ORDER_RESCORED,
+        _require_result,
+        _read_reason,
+        _rescore,
+        permission=Permission.EDIT_PRODUCTS,
+        compares_digest=False,
+    ),
 }

@@ -8,7 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text, func, select, text
+from sqlalchemy import (
+    JSON,
+    ForeignKey,
+    Index,
+    Select,
+    String,
+    Text,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core import audit
@@ -35,7 +47,7 @@ class BulkRun(Base):
     public_id: Mapped[str] = mapped_column(
         String(22), unique=True, default=secrets.generate_public_id
     )
-    action: Mapped[str] = mapped_column(String(20))  # a key of BULK_ACTIONS
+    action: Mapped[str] = mapped_column(String(20))  # a key of BULK_ACTIONS, or RESCORE
     arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
     actor: Mapped[str] = mapped_column(String(254))
     created_at: Mapped[datetime]
@@ -63,6 +75,29 @@ class BulkRun(Base):
         session.add_all([run, *rows])
         session.flush()
         run._record(session, Action.ORDERS_CHANGED, len(rows), now)
+        return run
+
+    @classmethod
+    def create_for_query(
+        cls,
+        session: Session,
+        action: str,
+        arguments: Mapping[str, Any],
+        order_ids: Select[Any],
+        actor: str,
+        now: datetime,
+    ) -> Self:
+        """Store a run for the orders whose public ids a query yields, in one statement.
+
+        The action must be one that compares no digests.
+        """
+        run = cls(action=action, arguments=dict(arguments), actor=actor, created_at=now)
+        session.add(run)
+        session.flush()
+        orders = order_ids.subquery()
+        rows = select(literal(run.id), orders.c[0], literal(""))
+        session.execute(insert(BulkRow).from_select(["run_id", "order_public_id", "seen"], rows))
+        run._record(session, Action.ORDERS_CHANGED, run.progress(session).total, now)
         return run
 
     @classmethod
@@ -195,7 +230,10 @@ class Progress(NamedTuple):
         return self.done + self.refused
 
 
-def list_runs(session: Session, limit: int) -> list[tuple[BulkRun, Progress]]:
-    """Return the newest runs with their progress, newest first."""
-    runs = session.scalars(select(BulkRun).order_by(BulkRun.id.desc()).limit(limit))
+def list_runs(
+    session: Session, actions: Iterable[str], limit: int
+) -> list[tuple[BulkRun, Progress]]:
+    """Return the newest runs of some actions with their progress, newest first."""
+    query = select(BulkRun).where(BulkRun.action.in_(actions))
+    runs = session.scalars(query.order_by(BulkRun.id.desc()).limit(limit))
     return [(run, run.progress(session)) for run in runs]

@@ -7,7 +7,7 @@ from sqlalchemy import Select, delete, exists, func, or_, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from provider.core.orders.actions import ORDER_ACTIONS
+from provider.core.orders.actions import RUN_ACTIONS
 from provider.core.orders.bulk_run import DONE, REFUSED, WAITING, BulkRow, BulkRun
 from provider.core.orders.edit_conflict import OrderChanged, seen_digest
 from provider.core.orders.order import Order
@@ -32,7 +32,7 @@ def perform_next(context: WorkContext) -> bool:
     """
     with context.db.writing() as session:
         row = session.scalar(
-            waiting_rows(ORDER_ACTIONS).with_for_update(of=BulkRow, skip_locked=True)
+            waiting_rows(RUN_ACTIONS).with_for_update(of=BulkRow, skip_locked=True)
         )
         if row is None:
             return False
@@ -79,7 +79,7 @@ def _try_row(session: Session, context: WorkContext, row: BulkRow) -> str:
 
 def _perform_row(session: Session, context: WorkContext, row: BulkRow) -> None:
     run = row.run
-    action = ORDER_ACTIONS[run.action]
+    action = RUN_ACTIONS[run.action]
     order = find_order(session, row, action.permission, lock=True)
     act = Act(session, context.secret_box, order, run.actor, context.now(), bulk_run=run.public_id)
     if run.undo_of_id is not None:

@@ -21,8 +21,11 @@ def has_bounced_invitation() -> ColumnElement[bool]:
 
 
 def enqueue_candidate_email(session: Session, change: StatusChange) -> None:
-    """Append the e-mail to the candidate that the account's settings want."""
-    template = TEMPLATES.get(change.new_status)
+    """Append the e-mail to the candidate that the account's settings want.
+
+    A corrected result changes no status, so that the candidate does not get the receipt again.
+    """
+    template = TEMPLATES.get(change.new_status) if change.is_new_status else None
     if template is None or (template == COMPLETION and change.order.is_receipt_sent_at_submission):
         return
     change.order.tell_candidate(session, template, change.changed_at)

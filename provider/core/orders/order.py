@@ -357,6 +357,12 @@ class Order(OrderState, OrderMessages, Base):
         """Reopen a completed order with no answers; the first result and its answers are kept."""
         self.require_retakable()
 
+    def rescore(
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Make the result of a completed order anew, by corrected scoring. Kinds override this."""
+        raise Conflict("Only a test can be scored again")
+
     def revoke_links(
         self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
     ) -> int:

@@ -72,11 +72,13 @@ class AnyAction:
 class OrderAction(AnyAction):
     """An action in a transaction of its caller, who has locked the order.
 
-    `perform` returns the fields that changed, before and after, for the audit log.
+    `perform` returns the fields that changed, before and after, for the audit log. An action that
+    depends on nothing that a page shows does not compare digests.
     """
 
     perform: Callable[..., Changes | None]
     undo: Undo | None = None
+    compares_digest: bool = field(default=True, kw_only=True)
 
     @property
     def can_undo(self) -> bool:
@@ -101,7 +103,8 @@ def perform_action(
     Raises OrderChanged when the order is not as it was `seen`, and what the action raises. Returns
     the fields before and after.
     """
-    require_as_seen(act.session, act.order, seen)
+    if action.compares_digest:
+        require_as_seen(act.session, act.order, seen)
     action.guard(act.session, act.order, act.now)
     return perform_unseen(act, action, values)
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StatusChange:
-    """A change of an order's status. `result` is the new result of a completed order."""
+    """A change of an order's status. `result` is the new result of a completed order.
+
+    A corrected result is a change from completed to completed.
+    """
 
     order: "Order"
     old_status: str
@@ -24,6 +27,10 @@ class StatusChange:
     result: Result | None
     changed_at: datetime
     reason: str
+
+    @property
+    def is_new_status(self) -> bool:
+        return self.new_status != self.old_status
 
 
 # A subscriber appends the messages that a change makes necessary, in the open transaction. Its

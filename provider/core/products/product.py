@@ -117,7 +117,17 @@ class ProductVersion(Base):
     digest: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
+    # The version whose keys score the answers to this one, since its own were found wrong. It has
+    # no foreign key: a table that refers to itself cannot be restored row by row.
+    scored_with_id: Mapped[int | None]
     product: Mapped[Product] = relationship(back_populates="versions")
+
+    @property
+    def scoring_version(self) -> "ProductVersion":
+        """The version whose keys score the answers to this one: itself, or one that corrects it."""
+        if self.scored_with_id in (None, self.id):
+            return self
+        return next(row for row in self.product.versions if row.id == self.scored_with_id)
 
     def parsed(self, parse: Callable[[dict[str, Any]], Content]) -> Content:
         """Return the parsed content. The cache key has the digest, so entries never go stale."""

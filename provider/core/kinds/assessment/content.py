@@ -4,11 +4,14 @@
     language?                             a BCP 47 tag such as de: of every text of the document
     time_limit?                           minutes, 1 to 1440; left out or null: no limit
     shuffle?                              true shuffles the options, the same way for one order
-    grades?                               {passed: 50, excelled: 80}, cut scores in percent
+    grades?                               {passed: 50, excelled: 80}, cut scores in percent, or
+                                          {on, …} on a figure of a scale: see `cut_scores`
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
     report?                               {answers: [report, pdf, shared]}: where the questions
                                           with the answers are shown; left out: nowhere
     sections                              [{key, title, instructions?, weight? (1), items}]
+    scales?                               figures of the answers to several items: see `scales`
+    norms?                                groups that these figures are compared with: see `norms`
 
 An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `plain` (false; true: the
 prompt is no Markdown), `points` (1), `required` (false), and the fields of its kind. They are in
@@ -20,14 +23,20 @@ The answers to a section of weight 0 are shown but not scored. Its items need no
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
+from provider.core.kinds.assessment.cut_scores import ScaleGrades, TestGradesSchema
 from provider.core.kinds.assessment.items import Item, ItemField
+from provider.core.kinds.assessment.norms import MAX_NORM_GROUPS, NormGroup, NormGroupSchema
+from provider.core.kinds.assessment.scale_checks import check_grades, check_norms, check_scales
+from provider.core.kinds.assessment.scale_scoring import BoundScale
+from provider.core.kinds.assessment.scales import MAX_SCALES, Scale, ScaleSchema
 from provider.core.kinds.grading import (
     Grades,
-    GradesSchema,
     SummariesSchema,
     require_grades_for_summaries,
 )
@@ -65,6 +74,10 @@ class Section:
     def is_scored(self) -> bool:
         return self.weight > 0
 
+    @cached_property
+    def max_points(self) -> Fraction:
+        return sum((Fraction(item.points) for item in self.items), Fraction(0))
+
 
 @dataclass(frozen=True)
 class TestContent:
@@ -82,13 +95,26 @@ class TestContent:
     summaries: Mapping[str, str] | None = None
     language: str = ""
     report: ReportOptions = SHOWN_NOWHERE
+    scales: tuple[Scale, ...] = ()
+    norms: tuple[NormGroup, ...] = ()
 
     @property
     def items(self) -> Iterator[Item]:
         return (item for section in self.sections for item in section.items)
 
+    @cached_property
+    def items_by_key(self) -> Mapping[str, Item]:
+        return {item.key: item for item in self.items}
+
+    @cached_property
+    def bound_scales(self) -> tuple[BoundScale, ...]:
+        return tuple(BoundScale(scale, self.items_by_key) for scale in self.scales)
+
     def find_item(self, key: str) -> Item | None:
-        return next((item for item in self.items if item.key == key), None)
+        return self.items_by_key.get(key)
+
+    def find_scale(self, key: str) -> Scale:
+        return next(scale for scale in self.scales if scale.key == key)
 
     def unanswered_required(self, answers: Mapping[str, Any]) -> list[Item]:
         return [
@@ -135,10 +161,12 @@ class TestSchema(DocumentSchema):
     instructions = Text(10_000, multiline=True, load_default="")
     time_limit = Integer(1, 1440, load_default=None)
     shuffle = Flag(load_default=False)
-    grades = nested(GradesSchema, load_default=None)
+    grades = nested(TestGradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
     report = nested(ReportSchema, load_default=SHOWN_NOWHERE)
     sections = nested_list(SectionSchema, "sections", 1, 50, required=True)
+    scales = nested_list(ScaleSchema, "scales", 0, MAX_SCALES, load_default=())
+    norms = nested_list(NormGroupSchema, "norms", 0, MAX_NORM_GROUPS, load_default=())
 
     @validates_schema
     def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
@@ -146,13 +174,13 @@ class TestSchema(DocumentSchema):
         require_unique([section.title for section in data["sections"]], "sections", "title")
         require_grades_for_summaries(data)
         _require_unique_item_keys(data["sections"])
-        if data["grades"] and not any(section.is_scored for section in data["sections"]):
-            raise ValidationError("should be left out when no section is scored", "grades")
+        _check_scoring(data)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> TestContent:
         del data["schema"]
-        return TestContent(**data | {"sections": tuple(data["sections"])})
+        tuples = {name: tuple(data[name]) for name in ("sections", "scales", "norms")}
+        return TestContent(**data | tuples)
 
 
 SCHEMA = TestSchema()
@@ -162,6 +190,20 @@ def parse(content: Mapping[str, Any]) -> TestContent:
     """Return the typed content of a version. Raises Invalid with the path of the error."""
     test: TestContent = load_content(content, SCHEMA)
     return test
+
+
+def _check_scoring(data: dict[str, Any]) -> None:
+    sections, scales, norms = data["sections"], data["scales"], data["norms"]
+    items = {item.key: item for section in sections for item in section.items}
+    check_scales(scales, items, [section.title for section in sections])
+    check_norms(norms, scales)
+    grades = data["grades"]
+    check_grades(grades, scales, norms, items)
+    has_percent = any(section.is_scored for section in sections) or any(
+        scale.weight for scale in scales
+    )
+    if grades and not isinstance(grades, ScaleGrades) and not has_percent:
+        raise ValidationError("should be left out when no section is scored", "grades")
 
 
 def _require_unique_item_keys(sections: list[Section]) -> None:

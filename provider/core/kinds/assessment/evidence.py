@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
+from provider.core.kinds.assessment.scale_profile import ScaleProfile
 from provider.core.labels import label_for, tone
 from provider.core.orders import Evidence
 
@@ -24,9 +25,10 @@ class EvidenceItem(NamedTuple):
 
 @dataclass(frozen=True)
 class AssessmentEvidence(Evidence):
-    """The evidence of a test, with one item per question."""
+    """The evidence of a test, with one item per question, and a profile for each norm group."""
 
     items: tuple[EvidenceItem, ...] = ()
+    profiles: tuple[ScaleProfile, ...] = ()
 
     @property
     def sections(self) -> tuple[tuple[str, tuple[EvidenceItem, ...]], ...]:
@@ -42,9 +44,25 @@ class AssessmentEvidence(Evidence):
             "sections": [
                 [section, [_item_fields(item) for item in items]]
                 for section, items in self.sections
-            ]
+            ],
+            "profiles": [_profile_fields(profile) for profile in self.profiles],
         }
 
 
 def _item_fields(item: EvidenceItem) -> dict[str, Any]:
     return item._asdict() | {"mark": [label_for("mark", item.mark), tone(item.mark)]}
+
+
+def _profile_fields(profile: ScaleProfile) -> dict[str, Any]:
+    return {
+        "title": profile.title,
+        "group": profile.group,
+        "source": profile.source,
+        "axis_label": profile.axis_label,
+        "axis": [mark._asdict() for mark in profile.axis],
+        "curve": profile.curve,
+        "rows": [
+            row._asdict() | {"cuts": [mark._asdict() for mark in row.cuts]} for row in profile.rows
+        ],
+        "description": profile.description,
+    }

@@ -13,6 +13,14 @@ from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
+from provider.core.kinds.assessment.results import (
+    POINTS_FIGURE,
+    SAME_RESULT_MESSAGE,
+    build_result,
+    find_scored_version,
+    is_same_result,
+)
+from provider.core.kinds.assessment.scale_profile import build_profiles, cut_score_facts
 from provider.core.orders import (
     COMPLETED,
     Evidence,
@@ -22,6 +30,7 @@ from provider.core.orders import (
     TimedOrder,
     progress_state,
 )
+from provider.core.orders.corrected_result import publish_corrected_result
 from provider.core.orders.evidence import (
     late_answers_facts,
     questions_answered_fact,
@@ -34,9 +43,8 @@ from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
 
-# Of the figures of a result from before a reopening: its answers and typed texts by item.
+# Of the figures of a result that another one replaced: its answers and typed texts by item.
 ANSWERS_FIGURE = "answers"
-POINTS_FIGURE = "points"  # of a result's figures: the points of each scored item, by its key
 
 
 class StaleSave(Conflict):
@@ -139,7 +147,7 @@ class Assessment(TimedOrder):
         )
 
     def earlier_evidence(self, result: Result) -> Evidence:
-        """Return the figures of an earlier result, with its answers."""
+        """Return the figures of an earlier result, with its answers, if they are kept."""
         kept_answers = result.figures.get(ANSWERS_FIGURE)
         if kept_answers is None:  # the order was reopened by an earlier program
             return super().earlier_evidence(result)
@@ -153,7 +161,8 @@ class Assessment(TimedOrder):
         late_seconds: list[int | None],
     ) -> AssessmentEvidence:
         points = {key: Decimal(text) for key, text in figures.get(POINTS_FIGURE, {}).items()}
-        items = scoring.score_items(self.content, answers, typed_texts, points)
+        scored_content = find_scored_version(self.version, figures).parsed(Test.parse)
+        items = scoring.score_items(scored_content, answers, typed_texts, points)
         answered_count = sum(item.is_answered for item in items)
         # A report does not tell that a candidate had extra time or pauses.
         time_facts = (
@@ -163,10 +172,11 @@ class Assessment(TimedOrder):
         )
         return AssessmentEvidence.from_figures(
             figures,
-            cut_scores=self.content.grades.cut_scores if self.content.grades else (),
+            cut_scores=scored_content.grades.cut_scores if scored_content.grades else (),
             sentence=questions_answered_sentence(answered_count, len(items)),
             facts=(
                 *time_facts,
+                *cut_score_facts(figures),
                 questions_answered_fact(answered_count, len(items)),
                 *late_answers_facts(late_seconds),
             ),
@@ -180,6 +190,7 @@ class Assessment(TimedOrder):
                 )
                 for item in items
             ),
+            profiles=build_profiles(figures),
         )
 
     def reopen(
@@ -189,10 +200,31 @@ class Assessment(TimedOrder):
 
         The answers of a result are kept with it, because the candidate may change them now.
         """
-        if (result := self.result) is not None:
-            answers = {"values": self.saved_answers, "typed": self.typed_texts}
-            result.figures = {**result.figures, ANSWERS_FIGURE: answers}
+        if self.result is not None:
+            self._keep_answers(self.result)
         super().reopen(session, secret_box, actor, reason, now)
+
+    def _keep_answers(self, result: Result) -> None:
+        answers = {"values": self.saved_answers, "typed": self.typed_texts}
+        result.figures = {**result.figures, ANSWERS_FIGURE: answers}
+
+    def rescore(
+        self, session: Session, secret_box: SecretBox, actor: str, reason: str, now: datetime
+    ) -> None:
+        """Score a completed test by the version that corrects its own, and tell the ATS.
+
+        The result before is kept, as after a reopening.
+        """
+        result = self.result
+        if result is None:
+            raise Conflict("Only a completed test can be scored again")
+        version = self.version.scoring_version
+        corrected = build_result(version, version.parsed(Test.parse), self.saved_answers)
+        if is_same_result(result, corrected):
+            raise Conflict(SAME_RESULT_MESSAGE)
+        self._keep_answers(result)
+        corrected.duration = result.duration
+        publish_corrected_result(session, self, corrected, actor, reason, now)
 
     def require_retakable(self) -> None:
         if self.status != COMPLETED:
@@ -252,15 +284,9 @@ class Assessment(TimedOrder):
     ) -> None:
         """Score the saved answers and complete the order."""
         seconds = self.elapsed_seconds(now)
-        scored = scoring.score(self.content, self.saved_answers)
-        result = Result(
-            score=None if scored.percent is None else float(scored.percent),
-            grade=scored.grade,
-            summary=scored.summary,
-            details=scored.details,
-            figures=scored.figures() | {POINTS_FIGURE: self._points_by_key()},
-            duration=None if self._is_duration_telling(seconds) else seconds,
-        )
+        version = self.version.scoring_version
+        result = build_result(version, version.parsed(Test.parse), self.saved_answers)
+        result.duration = None if self._is_duration_telling(seconds) else seconds
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
 
@@ -269,11 +295,6 @@ class Assessment(TimedOrder):
         # without it would differ from the report's times, and one with it would be wrong.
         used_extra_time = self.usual_seconds is not None and seconds > self.usual_seconds
         return used_extra_time or self.has_paused
-
-    def _points_by_key(self) -> dict[str, str]:
-        # A later rule of scoring must not change the points that a report shows.
-        items = scoring.score_items(self.content, self.saved_answers)
-        return {item.key: str(item.points) for item in items if item.points is not None}
 
     def _find_item(self, key: str) -> Item:
         for section in self.content.sections:

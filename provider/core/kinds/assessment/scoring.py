@@ -2,21 +2,25 @@
 
 An item earns its points times the score of its answer; a blank answer earns 0, and a wrong one may
 cost points. The percentage of a section is its share of points, never below 0. The total is the
-average of the sections, by weight. Fractions are exact; each percentage is rounded once, at the end
-(`to_percent` in `core/kinds/grading.py`).
+average of the sections, by weight; in a test whose scales have weights, that of the scales.
+Fractions are exact; each percentage is rounded once, at the end (`to_percent` in
+`core/kinds/grading.py`).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 from provider.core.kinds.assessment.content import Section, TestContent
+from provider.core.kinds.assessment.cut_scores import ScaleGrades
 from provider.core.kinds.assessment.items import Item
 from provider.core.kinds.assessment.items.traits import ANSWERED_LABEL, SCORE_LABEL
-from provider.core.kinds.grading import to_number, to_percent
+from provider.core.kinds.assessment.scale_figures import scale_details, scale_figures
+from provider.core.kinds.assessment.scale_scoring import ScaleScore, overall_share
+from provider.core.kinds.grading import sum_fractions, to_number, to_percent
 from provider.core.labels import format_number
 from provider.texts import gettext, lazy_gettext
 
@@ -86,33 +90,67 @@ class ScoredItem:
 
 @dataclass(frozen=True)
 class Score:
-    """The result of a test. `percent` is 0 to 100; None for a test without scored sections."""
+    """The result of a test. `percent` is 0 to 100; None for a test without scored sections.
+
+    `points` are those of each scored item, by its key. `scale_figures` are kept with the result.
+    """
 
     percent: Decimal | None
     grade: str | None
     summary: str | None
     sections: tuple[SectionScore, ...]
+    scales: tuple[ScaleScore, ...] = ()
+    points: Mapping[str, Decimal] = field(default_factory=dict)
+    scale_figures: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def details(self) -> dict[str, dict[str, Figure]]:
-        """The figures of each section by its title: the two levels that the contract allows."""
-        return {section.title: dict(_details(section)) for section in self.sections}
+        """The figures of each section by its title, and of each scale by its name.
+
+        These are the two levels that the contract allows.
+        """
+        sections = {section.title: dict(_details(section)) for section in self.sections}
+        return sections | dict(scale_details(self.scales))
 
     def figures(self) -> dict[str, Any]:
         """Return the bars of the report as JSON: label, percent (0 to 100), note or section.
 
-        The note is a text that the report translates. A trait has the title of its section.
+        The note is a text that the report translates. A trait has the title of its section. The
+        figures of scales are beside the bars.
         """
-        return {"bars": [bar for section in self.sections for bar in _bars(section)]}
+        bars = [bar for section in self.sections for bar in _bars(section)]
+        return {"bars": bars, **self.scale_figures}
 
 
 def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
     """Score answers: values of `parse_answer` by item key. None or an absent key is a blank."""
-    total = _total_percent(content, answers)
-    grade = content.grades.grade_for(total) if content.grades and total is not None else None
-    summary = (content.summaries or {}).get(grade or "")
-    sections = tuple(_score_section(section, answers) for section in content.sections)
-    return Score(total, grade, summary, sections)
+    points = {item.key: item.points_for(answers.get(item.key)) for item in content.items}
+    shares = {
+        section.key: _section_share(section, points)
+        for section in content.sections
+        if section.is_scored
+    }
+    scales = tuple(scale.score(answers, points, content.norms) for scale in content.bound_scales)
+    total = _total_share(content, shares, scales)
+    percent = None if total is None else to_percent(total)
+    grade = _find_grade(content, percent, scales)
+    return Score(
+        percent=percent,
+        grade=grade,
+        summary=(content.summaries or {}).get(grade or ""),
+        sections=tuple(
+            _score_section(section, answers, shares.get(section.key))
+            for section in content.sections
+        ),
+        scales=scales,
+        points={
+            item.key: _round_points(points[item.key])
+            for section in content.sections
+            if section.is_scored
+            for item in section.items
+        },
+        scale_figures=scale_figures(scales, content.norms, content.grades),
+    )
 
 
 def score_items(
@@ -135,26 +173,38 @@ def score_items(
     )
 
 
-def _total_percent(content: TestContent, answers: Mapping[str, Any]) -> Decimal | None:
+def _total_share(
+    content: TestContent, shares: Mapping[str, Fraction], scales: Sequence[ScaleScore]
+) -> Fraction | None:
+    if any(scale.weight for scale in content.scales):
+        return overall_share(scales)
     scored = [section for section in content.sections if section.is_scored]
     if not scored:
         return None
-    shares = [
-        _points_share(section.items, answers) * Fraction(section.weight) for section in scored
-    ]
-    weights = sum(section.weight for section in scored)
-    return to_percent(sum(shares, Fraction(0)) / Fraction(weights))
+    weighted = [shares[section.key] * Fraction(section.weight) for section in scored]
+    return sum(weighted, Fraction(0)) / Fraction(sum(section.weight for section in scored))
 
 
-def _points_share(items: Sequence[Item], answers: Mapping[str, Any]) -> Fraction:
-    points = sum((Fraction(item.points) for item in items), Fraction(0))
-    earned = sum((item.points_for(answers.get(item.key)) for item in items), Fraction(0))
-    return max(Fraction(0), earned / points)
+def _find_grade(
+    content: TestContent, percent: Decimal | None, scales: Sequence[ScaleScore]
+) -> str | None:
+    grades, figure = content.grades, percent
+    if isinstance(grades, ScaleGrades) and (basis := grades.on):
+        [scale] = [scale for scale in scales if scale.scale.key == basis.scale]
+        figure = scale.figure_for(basis)
+    return grades.grade_for(figure) if grades and figure is not None else None
 
 
-def _score_section(section: Section, answers: Mapping[str, Any]) -> SectionScore:
+def _section_share(section: Section, points: Mapping[str, Fraction]) -> Fraction:
+    earned = sum_fractions(points[item.key] for item in section.items)
+    return max(Fraction(0), earned / section.max_points)
+
+
+def _score_section(
+    section: Section, answers: Mapping[str, Any], share: Fraction | None
+) -> SectionScore:
     answered = sum(item.is_answered(answers.get(item.key)) for item in section.items)
-    percent = to_percent(_points_share(section.items, answers)) if section.is_scored else None
+    percent = None if share is None else to_percent(share)
     traits = tuple(_traits(section, answers))
     return SectionScore(section.title, percent, answered, len(section.items), traits)
 
@@ -210,4 +260,4 @@ def _score_item(
 
 
 def _round_points(points: Fraction) -> Decimal:
-    return to_percent(points / 10) / 10
+    return Decimal(points.numerator) if points.denominator == 1 else to_percent(points / 10) / 10

@@ -1,0 +1,51 @@
+"""The result of a test: made from its answers, and compared with an earlier one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from provider.core.kinds.assessment import scoring
+from provider.core.kinds.assessment.content import TestContent
+from provider.core.orders import Result
+from provider.core.products import ProductVersion
+from provider.texts import gettext_noop
+
+POINTS_FIGURE = "points"  # of a result's figures: the points of each scored item, by its key
+VERSION_FIGURE = "version"  # the number of the version whose keys made the result
+SAME_RESULT_MESSAGE = gettext_noop("The result stays the same")
+
+
+def build_result(
+    version: ProductVersion, content: TestContent, answers: Mapping[str, Any]
+) -> Result:
+    """Return the result of answers by item key, scored by the content of a version."""
+    scored = scoring.score(content, answers)
+    # A later rule of scoring must not change the points that a report shows.
+    points = {key: str(number) for key, number in scored.points.items()}
+    return Result(
+        score=None if scored.percent is None else float(scored.percent),
+        grade=scored.grade,
+        summary=scored.summary or "",
+        details=scored.details,
+        figures=scored.figures() | {POINTS_FIGURE: points, VERSION_FIGURE: version.number},
+    )
+
+
+def is_same_result(result: Result, other: Result) -> bool:
+    """Whether another result says the same. Figures that `result` was made without do not count."""
+    is_equal = all(
+        getattr(result, name) == getattr(other, name)
+        for name in ("score", "grade", "summary", "details")
+    )
+    return is_equal and all(
+        other.figures.get(name) == result.figures[name]
+        for name in ("bars", "scales", "groups", POINTS_FIGURE)
+        if name in result.figures
+    )
+
+
+def find_scored_version(version: ProductVersion, figures: Mapping[str, Any]) -> ProductVersion:
+    """Return the version whose keys made a result; that of the order for results without it."""
+    number = figures.get(VERSION_FIGURE, version.number)
+    if number == version.number:
+        return version
+    return next(other for other in version.product.versions if other.number == number)
