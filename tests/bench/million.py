@@ -122,6 +122,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     ),
     "products.listing": ("/console/products/", "/console/products/?kind=check&state=published"),
     "products.detail": ("/console/products/{product}",),
+    "rescoring.detail": ("/console/products/{product}/versions/1/rescore/",),
     "product_actions.confirm": ("/console/products/{product}/archive",),
     "audit.listing": ("/console/audit/",),
     "home.overview": ("/console/",),
@@ -154,6 +155,7 @@ EXCLUDED_ENDPOINTS = {
     "bulk_runs.detail",  # an instance of the benchmark has no run
     "bulk_runs.progress",
     "bulk_runs.confirm_undo",
+    "rescoring.progress",
     "connections.finish_consent",
     "openid.begin",
     "openid.finish",

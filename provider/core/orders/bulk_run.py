@@ -89,7 +89,7 @@ class BulkRun(Base):
     ) -> Self:
         """Store a run for the orders whose public ids a query yields, in one statement.
 
-        The action must be one that compares no digests.
+        The action must be one that compares no digests. The caller writes the audit log.
         """
         run = cls(action=action, arguments=dict(arguments), actor=actor, created_at=now)
         session.add(run)
@@ -97,7 +97,6 @@ class BulkRun(Base):
         orders = order_ids.subquery()
         rows = select(literal(run.id), orders.c[0], literal(""))
         session.execute(insert(BulkRow).from_select(["run_id", "order_public_id", "seen"], rows))
-        run._record(session, Action.ORDERS_CHANGED, run.progress(session).total, now)
         return run
 
     @classmethod

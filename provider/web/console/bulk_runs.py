@@ -13,7 +13,7 @@ from provider.core.orders import Order
 from provider.core.orders.bulk_run import DONE, REFUSED, BulkRow, BulkRun, list_runs
 from provider.core.orders.edit_conflict import is_same_state, seen_digests
 from provider.core.staff import Permission
-from provider.errors import Conflict
+from provider.errors import Conflict, NotFound
 from provider.maintenance.bulk_erasure import BULK_ACTIONS
 from provider.services import current_services
 from provider.web.console import authentication
@@ -22,6 +22,7 @@ from provider.web.console.orders import BULK_CHOICES, load_orders
 
 routes = Blueprint("bulk_runs", __name__, url_prefix="/orders/bulk/runs")
 
+TITLES = dict(BULK_CHOICES)
 MAX_LISTED_RUNS = 50
 STATES_IN_ORDER = (REFUSED, DONE)  # what was not done is shown first
 
@@ -44,8 +45,8 @@ class UndoRow(NamedTuple):
 @requires(Permission.MANAGE_ORDERS)
 def listing() -> str:
     with current_services().db.reading() as session:
-        runs = list_runs(session, MAX_LISTED_RUNS)
-        return render_template("console/bulk_runs.html", runs=runs, titles=dict(BULK_CHOICES))
+        runs = list_runs(session, TITLES, MAX_LISTED_RUNS)
+        return render_template("console/bulk_runs.html", runs=runs, titles=TITLES)
 
 
 @routes.get("/<run_id>")
@@ -67,7 +68,7 @@ def progress(run_id: str) -> str:
 def stop(run_id: str) -> Response:
     """Leave the orders of a run that are not done yet as they are."""
     with current_services().db.writing() as session:
-        run, actor = BulkRun.find(session, run_id), authentication.current_staff().email
+        run, actor = _find_run(session, run_id), authentication.current_staff().email
         if count := run.stop(session, actor):
             after = {"action": run.action, "orders": count}
             subject = f"bulk:{run_id}"
@@ -90,7 +91,7 @@ def undo(run_id: str) -> Response:
     services, actor = current_services(), authentication.current_staff().email
     try:
         with services.db.writing() as session:
-            run = BulkRun.find(session, run_id, lock=True)
+            run = _find_run(session, run_id, lock=True)
             undo_id = run.create_undo(session, actor, services.now()).public_id
     except Conflict as error:
         return _render_undo(run_id, str(error), 409)
@@ -99,12 +100,12 @@ def undo(run_id: str) -> Response:
 
 def _render_run(template: str, run_id: str) -> str:
     with current_services().db.reading() as session:
-        run = BulkRun.find(session, run_id)
+        run = _find_run(session, run_id)
         states = STATES_IN_ORDER if run.finished_at else (REFUSED,)
         return render_template(
             template,
             run=run,
-            title=dict(BULK_CHOICES)[run.action],
+            title=TITLES[run.action],
             progress=run.progress(session),
             outcomes=[
                 outcome
@@ -116,13 +117,21 @@ def _render_run(template: str, run_id: str) -> str:
         )
 
 
+def _find_run(session: Session, run_id: str, *, lock: bool = False) -> BulkRun:
+    """Return a run that began in the list of orders; others have pages of their own."""
+    run = BulkRun.find(session, run_id, lock=lock)
+    if run.action not in TITLES:
+        raise NotFound("This change did not begin in the list of orders")
+    return run
+
+
 def _can_undo(run: BulkRun) -> bool:
     return BULK_ACTIONS[run.action].can_undo and run.undo_of_id is None
 
 
 def _render_undo(run_id: str, problem: str = "", status_code: int = 200) -> Response:
     with current_services().db.reading() as session:
-        run = BulkRun.find(session, run_id)
+        run = _find_run(session, run_id)
         if not BULK_ACTIONS[run.action].can_undo:
             problem = "This cannot be undone"
         undoable = run.list_undoable(session)
@@ -136,7 +145,7 @@ def _render_undo(run_id: str, problem: str = "", status_code: int = 200) -> Resp
         page = render_template(
             "console/bulk_undo.html",
             run=run,
-            title=dict(BULK_CHOICES)[run.action],
+            title=TITLES[run.action],
             allowed=[row.order for row in rows if row.is_unchanged],
             refused=[row.order for row in rows if not row.is_unchanged],
             problem=problem,

@@ -50,6 +50,7 @@ from tests.web.console.test_pauses import pause
 from tests.web.console.test_permissions import console_routes
 from tests.web.console.test_products import PRODUCT_FILE, import_file
 from tests.web.console.test_products import perform_action as perform_product_action
+from tests.web.console.test_rescoring import complete_wrong_order
 from tests.web.console_client import ORDERS_PATH, ConsoleClient
 
 ADMIN = "admin@provider.test"
@@ -431,6 +432,12 @@ def change_account_products(services: Services, console: ConsoleClient) -> str:
     return subject
 
 
+def score_attempts_again(services: Services, console: ConsoleClient) -> str:
+    _, path = complete_wrong_order(services).split()
+    succeed(console.submit(path, page=f"{path}?preview=yes", reason="The key was wrong"))
+    return f"product:{path.split('/')[3]}"
+
+
 def import_product(services: Services, console: ConsoleClient) -> str:
     response = import_file(console, PRODUCT_FILE)
     succeed(response)
@@ -752,6 +759,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.PRODUCT_PUBLISHED: publish_product,
         Action.PRODUCT_ARCHIVED: archive_product,
     },
+    "rescoring.start": {Action.PRODUCT_RESCORED: score_attempts_again},
     "product_import.perform": {Action.PRODUCT_IMPORTED: import_product},
     "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
     "account_emails.send_sample": {Action.ACCOUNT_SAMPLE_SENT: send_sample_email},

@@ -131,22 +131,22 @@ class Rescoring:
         self.target.scored_with_id = None
         for version in self.others:
             version.scored_with_id = self.target.id
-        numbers = [version.number for version in self.others]
-        audit.record(
-            session,
-            actor,
-            Action.PRODUCT_RESCORED,
-            f"product:{self.product.public_id}",
-            now=now,
-            after={"version": self.target.number, "versions": numbers},
-        )
         arguments = {
             "reason": reason,
             "product": self.product.public_id,
             "version": self.target.number,
         }
         order_ids = self._completed(Assessment.public_id).order_by(Assessment.id)
-        return BulkRun.create_for_query(session, RESCORE, arguments, order_ids, actor, now)
+        run = BulkRun.create_for_query(session, RESCORE, arguments, order_ids, actor, now)
+        after = {
+            "version": self.target.number,
+            "versions": [version.number for version in self.others],
+            "orders": run.progress(session).total,
+            "bulk": run.public_id,
+        }
+        subject = f"product:{self.product.public_id}"
+        audit.record(session, actor, Action.PRODUCT_RESCORED, subject, now=now, after=after)
+        return run
 
     def find_run(self, session: Session) -> BulkRun | None:
         """Return the newest run by this target of the last thirty days."""

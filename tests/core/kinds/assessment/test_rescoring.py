@@ -225,10 +225,10 @@ def test_rescoring_is_in_the_audit_log_without_a_result(
     start(services, product_id, publish(services, product_id, TEST_CONTENT))
     with services.db.reading() as session:
         entries = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
-    product, run, *orders = entries
+    product, *orders = entries
     assert (product.action, product.actor) == (Action.PRODUCT_RESCORED, AUTHOR)
-    assert product.after == {"version": 2, "versions": [1]}
-    assert (run.action, run.after) == (Action.ORDERS_CHANGED, {"action": "rescore", "orders": 2})
+    run_id = orders[0].after["bulk"] if orders[0].after else ""
+    assert product.after == {"version": 2, "versions": [1], "orders": 2, "bulk": run_id}
     assert [(row.action, row.before) for row in orders] == [
         (Action.ORDER_RESCORED, {"revision": 1})
     ] * 2
