@@ -12,7 +12,6 @@ from provider.core.kinds.assessment import Test
 from provider.core.kinds.assessment.rescoring import Rescoring
 from provider.core.kinds.assessment.results import SAME_RESULT_MESSAGE
 from provider.core.orders.bulk_run import REFUSED, BulkRow, BulkRun
-from provider.core.products.schema_fields import clean_text
 from provider.core.staff import Permission
 from provider.errors import Conflict, Invalid, NotFound
 from provider.services import current_services
@@ -40,7 +39,7 @@ def detail(product_id: str, number: int) -> Response:
 @requires(Permission.EDIT_PRODUCTS)
 def start(product_id: str, number: int) -> Response:
     """Store a run that scores the attempts again, and show its progress."""
-    services, reason = current_services(), clean_text(request.form.get("reason", ""))
+    services, reason = current_services(), request.form.get("reason", "")
     actor = authentication.current_staff().email
     try:
         with services.db.writing() as session:

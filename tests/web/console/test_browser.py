@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,7 @@ from provider.core.orders import Order
 from provider.core.orders.accommodation import Terms, ask
 from provider.core.orders.bulk_runner import PERFORM_BULK_RUNS
 from provider.core.products import Product
-from provider.core.products.documents import read_file
+from provider.core.products.documents import content_digest, read_file
 from provider.core.staff import SavedView, Staff, complete_sign_in
 from provider.delivery.dispatcher import Dispatcher
 from provider.delivery.placing import load_rules, place_by_rules
@@ -124,6 +125,7 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "products": "/console/products/",
         **{f"product {kind}": f"/console/products/{product_ids[kind]}" for kind in product_ids},
         "publish": f"/console/products/{product_ids['assessment']}/publish",
+        "score again": f"/console/products/{_correct_test(services)}/versions/2/rescore/?preview=1",
         "archive": f"/console/products/{product_ids['check']}/archive",
         "accounts": "/console/accounts/",
         "account": f"/console/accounts/{account}",
@@ -149,6 +151,17 @@ def console(services: Services, url: str, monkeypatch: pytest.MonkeyPatch) -> Co
         "missing": "/console/orders/nobody",
     }
     return ConsoleServer(url, paths, cookie)
+
+
+def _correct_test(services: Services) -> str:
+    """Publish a version of the test with completed attempts that has another key."""
+    with services.db.writing() as session:
+        test = session.scalars(select(Product).where(Product.name == "Reasoning")).one()
+        corrected = deepcopy(test.versions[-1].content)
+        corrected["sections"][0]["items"][1]["answer"] = 3
+        test.add_version(session, corrected, content_digest(corrected), services.now())
+        test.publish(services.now())
+        return test.public_id
 
 
 def _create_connection(services: Services) -> str:

@@ -578,7 +578,17 @@ def all_report_pages(services: Services) -> list[str]:
     factories.finish_test(services, reopened)
     reopened_path = report_path(services, reopened)
     reopen(services, reopened)
-    return [*urls, reopened_path, "/r/nobody"]
+    return [*urls, reopened_path, report_path(services, finish_profile(services)), "/r/nobody"]
+
+
+def finish_profile(services: Services) -> str:
+    """Return a completed test with a scale that is compared with a norm group."""
+    scale = {"key": "skill", "name": "Skill", "items": ["sum", "half", "opposite", "true"]}
+    group = {"key": "all", "name": "All", "n": 500, "scales": {"skill": {"mean": 2, "sd": 1}}}
+    test = factories.create_test(services, key="scaled", scales=[scale], norms=[group])
+    order = factories.place_order(services, 1, test, callback_url="https://a.workable.com/3")
+    factories.finish_test(services, order)
+    return order
 
 
 def test_report_pages_are_accessible(page: Page, live_server: LiveServer) -> None:

@@ -22,7 +22,7 @@ from provider.core.kinds.assessment.corrections import (
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
 from provider.core.kinds.assessment.results import build_result, is_same_result
 from provider.core.orders import COMPLETED, OPEN_STATUSES, Result
-from provider.core.orders.actions import RESCORE
+from provider.core.orders.actions import RESCORE, RUN_ACTIONS
 from provider.core.orders.bulk_run import BulkRun
 from provider.core.products import ProductVersion
 from provider.errors import Conflict, Invalid
@@ -124,8 +124,7 @@ class Rescoring:
 
         Raises Invalid for a reason that is too short, and Conflict while a run goes on.
         """
-        if not 3 <= len(reason) <= 500:
-            raise Invalid("Give a reason of 3 to 500 characters: it is kept in each timeline")
+        reason = RUN_ACTIONS[RESCORE].read_form({"reason": reason})["reason"]
         if (run := self.find_run(session)) and run.finished_at is None:
             raise Conflict("These attempts are being scored again already")
         self.target.scored_with_id = None
