@@ -12,14 +12,15 @@ from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
+from provider.core.kinds.assessment.form import apply_form
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
+from provider.core.kinds.assessment.navigated_order import NavigatedOrder
 from provider.core.orders import (
     COMPLETED,
     Evidence,
     GivenTime,
     ProgressTable,
     Result,
-    TimedOrder,
     progress_state,
 )
 from provider.core.orders.evidence import (
@@ -54,7 +55,7 @@ class Test(Product):
         return content.parse(document)
 
 
-class Assessment(TimedOrder):
+class Assessment(NavigatedOrder):
     """A test ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
@@ -73,8 +74,7 @@ class Assessment(TimedOrder):
     )
 
     @property
-    def content(self) -> TestContent:
-        """The content of the version that was ordered."""
+    def full_content(self) -> TestContent:
         return self.version.parsed(Test.parse)
 
     @property
@@ -103,7 +103,16 @@ class Assessment(TimedOrder):
 
     @property
     def answered_count(self) -> int:
-        return sum(1 for _ in self.content.items) - len(self.unanswered_keys)
+        """The number of answered questions, without those for practice."""
+        counted_keys = {item.key for item in self.content.without_practice().items}
+        return len(counted_keys - self.unanswered_keys)
+
+    @property
+    def open_blank_keys(self) -> set[str]:
+        """The keys of the questions without an answer that the candidate can still answer."""
+        if not self.is_part_open or self.part.is_forward:
+            return set()
+        return self.unanswered_keys & {item.key for item in self.part.items}
 
     @property
     def unread_keys(self) -> set[str]:
@@ -120,8 +129,12 @@ class Assessment(TimedOrder):
 
     @property
     def unanswered_required_keys(self) -> set[str]:
-        """The keys of the required items without an answer. These items prevent submitting."""
-        return {item.key for item in self.content.unanswered_required(self.saved_answers)}
+        """The keys of the required items without an answer. These items prevent submitting.
+
+        An item that the candidate has left for good prevents nothing.
+        """
+        missing = {item.key for item in self.content.unanswered_required(self.saved_answers)}
+        return missing & self.open_blank_keys
 
     @property
     def answer_places(self) -> frozenset[str]:
@@ -129,13 +142,13 @@ class Assessment(TimedOrder):
 
     @property
     def usual_seconds(self) -> int | None:
-        return int(self.time_limit.total_seconds()) if self.time_limit else None
+        return self.content.limited_seconds or None
 
     def evidence(self, secret_box: SecretBox) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
         late_seconds = [self.late_seconds(answer.saved_at) for answer in self.answers]
         return self._evidence(
-            self.result_figures, self.saved_answers, self.typed_texts, late_seconds
+            self.content, self.result_figures, self.saved_answers, self.typed_texts, late_seconds
         )
 
     def earlier_evidence(self, result: Result) -> Evidence:
@@ -143,22 +156,26 @@ class Assessment(TimedOrder):
         kept_answers = result.figures.get(ANSWERS_FIGURE)
         if kept_answers is None:  # the order was reopened by an earlier program
             return super().earlier_evidence(result)
-        return self._evidence(result.figures, kept_answers["values"], kept_answers["typed"], [])
+        form = kept_answers.get("form")
+        content = apply_form(self.full_content, form) if form else self.full_content
+        values, typed_texts = kept_answers["values"], kept_answers["typed"]
+        return self._evidence(content, result.figures, values, typed_texts, [])
 
     def _evidence(
         self,
+        content: TestContent,
         figures: Mapping[str, Any],
         answers: Mapping[str, Any],
         typed_texts: Mapping[str, str],
         late_seconds: list[int | None],
     ) -> AssessmentEvidence:
         points = {key: Decimal(text) for key, text in figures.get(POINTS_FIGURE, {}).items()}
-        items = scoring.score_items(self.content, answers, typed_texts, points)
+        items = scoring.score_items(content.without_practice(), answers, typed_texts, points)
         answered_count = sum(item.is_answered for item in items)
         # A report does not tell that a candidate had extra time or pauses.
         time_facts = (
-            [(gettext("Time allowed"), labels.format_duration(self.usual_seconds))]
-            if self.usual_seconds and not self.extra_time_seconds and not self.pause_limit_seconds
+            [(gettext("Time allowed"), labels.format_duration(self.time_limit.total_seconds()))]
+            if self.time_limit and not self.extra_time_seconds and not self.pause_limit_seconds
             else []
         )
         return AssessmentEvidence.from_figures(
@@ -190,7 +207,11 @@ class Assessment(TimedOrder):
         The answers of a result are kept with it, because the candidate may change them now.
         """
         if (result := self.result) is not None:
-            answers = {"values": self.saved_answers, "typed": self.typed_texts}
+            answers = {
+                "values": self.saved_answers,
+                "typed": self.typed_texts,
+                "form": self.attempt.form if self.attempt else None,
+            }
             result.figures = {**result.figures, ANSWERS_FIGURE: answers}
         super().reopen(session, secret_box, actor, reason, now)
 
@@ -205,11 +226,18 @@ class Assessment(TimedOrder):
         self.reopen(session, secret_box, actor, reason, now)
         # No page of the first attempt can bring an answer back: `reopen` has ended its sessions.
         self.answers.clear()
+        self.attempt = None  # the next start draws another form
         session.flush()
         self.record_event(session, "new attempt", actor, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Submit the answers that were saved before the deadline."""
+        """Submit the answers that were saved before the deadline.
+
+        A break that began at the end of a part makes the deadline later.
+        """
+        self.close_overdue_part(session, now)
+        if not self.is_past_deadline(now):
+            return
         self.submit(session, secret_box, now, actor="system")
 
     def end_attempt(
@@ -230,7 +258,9 @@ class Assessment(TimedOrder):
         """
         given = given or GivenTime(now)
         self.require_in_time(given.given_at)
-        item = self._find_item(key)
+        number, item = self._find_item(key)
+        if given.number is None or given.number != self.answer_number(key):
+            self.require_open_item(number, given.given_at)  # the same save again changes nothing
         typed = item.typed_text(raw)
         try:
             value = item.parse_answer(raw)
@@ -252,7 +282,7 @@ class Assessment(TimedOrder):
     ) -> None:
         """Score the saved answers and complete the order."""
         seconds = self.elapsed_seconds(now)
-        scored = scoring.score(self.content, self.saved_answers)
+        scored = scoring.score(self.content.without_practice(), self.saved_answers)
         result = Result(
             score=None if scored.percent is None else float(scored.percent),
             grade=scored.grade,
@@ -267,19 +297,20 @@ class Assessment(TimedOrder):
     def _is_duration_telling(self, seconds: int) -> bool:
         # A duration above the test's limit would tell the ATS of the extra time. After a pause, one
         # without it would differ from the report's times, and one with it would be wrong.
-        used_extra_time = self.usual_seconds is not None and seconds > self.usual_seconds
-        return used_extra_time or self.has_paused
+        limit = self.time_limit
+        used_extra_time = limit is not None and seconds > limit.total_seconds()
+        has_longer_parts = limit is None and self.extra_time_seconds > 0
+        return used_extra_time or has_longer_parts or self.has_paused
 
     def _points_by_key(self) -> dict[str, str]:
         # A later rule of scoring must not change the points that a report shows.
-        items = scoring.score_items(self.content, self.saved_answers)
+        items = scoring.score_items(self.content.without_practice(), self.saved_answers)
         return {item.key: str(item.points) for item in items if item.points is not None}
 
-    def _find_item(self, key: str) -> Item:
-        for section in self.content.sections:
-            for item in section.items:
-                if item.key == key:
-                    return item
+    def _find_item(self, key: str) -> tuple[int, Item]:
+        for number, item in enumerate(self.content.items, 1):
+            if item.key == key:
+                return number, item
         raise NotFound("There is no such question in this test")
 
 
