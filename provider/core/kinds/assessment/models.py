@@ -14,7 +14,7 @@ from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.form import apply_form
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
-from provider.core.kinds.assessment.navigated_order import NavigatedOrder
+from provider.core.kinds.assessment.navigated_order import ClosedItem, NavigatedOrder
 from provider.core.orders import (
     COMPLETED,
     Evidence,
@@ -259,8 +259,12 @@ class Assessment(NavigatedOrder):
         given = given or GivenTime(now)
         self.require_in_time(given.given_at)
         number, item = self._find_item(key)
-        if given.number is None or given.number != self.answer_number(key):
-            self.require_open_item(number, given.given_at)  # the same save again changes nothing
+        try:
+            self.require_open_item(number, given.given_at)
+        except ClosedItem:
+            if given.number is None or given.number != self.answer_number(key):
+                raise
+            return self.saved_answers.get(key)  # the same save again, after a lost reply
         typed = item.typed_text(raw)
         try:
             value = item.parse_answer(raw)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, relationship
 from provider.core.kinds.assessment.attempt import TestAttempt, end_from_rest, rest_ms
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.form import apply_form, draw_form
-from provider.core.kinds.assessment.parts import Part, split_parts
+from provider.core.kinds.assessment.parts import Part, Structure, describe_structure, split_parts
 from provider.core.orders import TimedOrder
 from provider.core.orders.given_time import to_milliseconds
 from provider.core.orders.timed_order import MIN_UNTIMED_DURATION, PAUSED
@@ -60,6 +60,10 @@ class NavigatedOrder(TimedOrder):
         return split_parts(self.content)
 
     @property
+    def structure(self) -> Structure:
+        return describe_structure(self.parts)
+
+    @property
     def part(self) -> Part:
         """The part that is open, or that the candidate opens next."""
         return self.parts[self.attempt.part if self.attempt else 0]
@@ -89,12 +93,17 @@ class NavigatedOrder(TimedOrder):
     def _end(self, rest: int | None) -> datetime | None:
         return end_from_rest(self.attempt_ends_at, rest) if self.attempt_ends_at else None
 
+    @property
+    def answer_ends_at(self) -> datetime | None:
+        """The earliest of the ends of the attempt, the part and the question."""
+        ends = (self.attempt_ends_at, self.part_ends_at, self.item_ends_at)
+        return min((end for end in ends if end is not None), default=None)
+
     def answer_time_left(self, now: datetime) -> timedelta:
-        """Return the time for the open question: until the earliest of all ends."""
-        ends = [end for end in (self.part_ends_at, self.item_ends_at) if end is not None]
-        left = self.time_left(now)
-        if ends and self.attempt_ends_at:
-            left -= self.attempt_ends_at - min(ends)
+        """Return the time that is left for the open question."""
+        if self.attempt_ends_at is None or self.answer_ends_at is None:
+            return timedelta(0)
+        left = self.time_left(now) - (self.attempt_ends_at - self.answer_ends_at)
         return max(left, timedelta(0))
 
     @property

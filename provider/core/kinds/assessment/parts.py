@@ -5,8 +5,9 @@ with a time limit, with navigation forward, or for practice; a break ends a part
 candidate has left cannot be opened again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.items import Item
@@ -51,6 +52,24 @@ class Part:
 
     def __contains__(self, number: int) -> bool:
         return self.first <= number <= self.last
+
+
+class Structure(NamedTuple):
+    """What a candidate is told about the parts before the start."""
+
+    has_parts: bool
+    is_forward: bool
+    has_practice: bool
+    has_breaks: bool
+
+
+def describe_structure(parts: Sequence[Part]) -> Structure:
+    return Structure(
+        has_parts=len(parts) > 1,
+        is_forward=any(part.is_forward for part in parts),
+        has_practice=any(part.is_practice for part in parts),
+        has_breaks=any(part.break_seconds for part in parts),
+    )
 
 
 def split_parts(content: TestContent) -> tuple[Part, ...]:
