@@ -182,10 +182,14 @@ class TimedOrder(Order):
             paused_at=None,
             pause_ends_at=None,
             attempt_ends_at=self.attempt_ends_at - unused,
-            pause_used_ms=self.pause_used_ms + length // _MILLISECOND,
+            pause_used_ms=self.pause_used_ms + self._used_pause_ms(length),
         )
         note = f"Paused for {ceil(length.total_seconds())} s"
         self.record_event(session, WENT_ON, "system" if is_over else actor, ended_at, note)
+
+    def _used_pause_ms(self, length: timedelta) -> int:
+        """Return how much of what was granted a pause has used."""
+        return length // _MILLISECOND
 
     def _is_pause_over(self, now: datetime) -> bool:
         """Whether a pause has ended by itself, and nobody has recorded its end."""

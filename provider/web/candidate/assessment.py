@@ -4,7 +4,6 @@ Every page works as a plain form post. A script posts the same forms and asks fo
 each answer is saved as soon as the candidate gives it. The server decides when the time is over.
 """
 
-from functools import partial
 from typing import Any
 
 from flask import Blueprint, current_app, jsonify, redirect, render_template, request, url_for
@@ -12,14 +11,14 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.datastructures import MultiDict
 
-from provider.core.kinds.assessment import Assessment, StaleSave, UnreadText
+from provider.core.kinds.assessment import Assessment, ClosedItem, StaleSave, UnreadText
 from provider.core.kinds.assessment.items import ANSWER_FIELD, Reading
 from provider.core.orders import COMPLETED
-from provider.core.orders.given_time import to_milliseconds
 from provider.errors import Conflict, Invalid, ProviderError
 from provider.services import current_services
 from provider.texts import gettext
 from provider.web import range_responses
+from provider.web.candidate import assessment_parts
 from provider.web.candidate.assessment_navigation import (
     ItemPosition,
     find_item_position,
@@ -31,20 +30,29 @@ from provider.web.candidate.assessment_navigation import (
     name_shown_fields,
     read_submitted_fields,
 )
+from provider.web.candidate.assessment_page import (
+    AssessmentRequest,
+    clock_fields,
+    item_url,
+    overview_url,
+    place_url,
+    template_context,
+)
 from provider.web.candidate.responses import (
-    branding_context,
     redirect_to_landing,
     respond_form_expired,
     wants_json,
 )
-from provider.web.candidate.session import CandidateRequest, order_for_read, order_for_update
+from provider.web.candidate.session import order_for_read, order_for_update
 
-AssessmentRequest = CandidateRequest[Assessment]
-
-PAUSE = "pause"  # the value of the button that saves the answer and stops the clock
+# The values of the buttons of a question. Each of them saves the answer, too.
+NEXT, PAUSE = "next", "pause"
+FLAG, UNFLAG = "flag", "unflag"
 QUESTION_FIELD = "question"  # the number of the question at which a pause began
 
 routes = Blueprint("assessment", __name__, url_prefix="/o/<public_id>")
+routes.add_url_rule("/part", "part", assessment_parts.part)
+routes.register_blueprint(assessment_parts.routes)
 
 
 @routes.post("/start")
@@ -55,7 +63,7 @@ def start(public_id: str) -> ResponseReturnValue:
             candidate_request.now,
             given_at=candidate_request.given.given_at,
         )
-    return redirect(url_for(".item", public_id=public_id, number=1), 303)
+        return redirect(place_url(candidate_request, question=1), 303)
 
 
 @routes.get("/items/<int:number>")
@@ -65,7 +73,12 @@ def item(public_id: str, number: int) -> ResponseReturnValue:
         order = candidate_request.order
         if not order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        return _render_item_page(candidate_request, find_item_position(order.content, number))
+        position = find_item_position(order.content, number)
+        if order.is_item_over(number, candidate_request.now):
+            return _render_item_over_page(candidate_request, position)
+        if not order.can_open_item(number, candidate_request.now):
+            return redirect(place_url(candidate_request), 303)
+        return _render_item_page(candidate_request, position)
 
 
 @routes.get("/files/<name>")
@@ -101,27 +114,34 @@ def save_answer(public_id: str, number: int) -> ResponseReturnValue:
                     unread_text = error  # and what was typed is committed
             reading = position.item.reading(position.item.typed_text(request.form))
             must_stay = not is_unchanged(request.form) and must_see_reading(request.form, reading)
-            if is_pausing and order.can_pause(candidate_request.now):
-                order.pause(candidate_request.session, candidate_request.now)
+            must_stay = must_stay or is_moving(request.form)
+            _press_button(candidate_request, position, is_kept=must_stay or bool(unread_text))
+            next_url = _next_url(candidate_request, position)
     except StaleSave:
         return _respond_stale(public_id, number)
+    except ClosedItem as error:
+        return _respond_closed(public_id, error)
     except Invalid as error:
         return _render_item_with_error(public_id, number, error.translated())
     if unread_text and not is_pausing:
         return _render_item_with_error(
             public_id, number, _unread_text_advice(unread_text), is_kept=True
         )
-    must_stay = (must_stay or is_moving(request.form)) and not is_pausing
-    return _respond_saved(candidate_request, position, reading, must_stay=must_stay)
+    must_stay = must_stay and not is_pausing
+    return _respond_saved(candidate_request, position, reading, next_url, must_stay=must_stay)
 
 
 @routes.get("/overview")
 def overview(public_id: str) -> ResponseReturnValue:
     """List every question, with or without an answer, before the candidate submits."""
     with order_for_read(public_id, Assessment) as candidate_request:
-        if not candidate_request.order.is_clock_running(candidate_request.now):
+        order = candidate_request.order
+        if not order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        return _render_overview_page(candidate_request)
+        if not _is_overview_open(order):
+            return redirect(place_url(candidate_request), 303)
+        show_missing = "missing" in request.args and bool(order.unanswered_required_keys)
+        return _render_overview_page(candidate_request, show_missing=show_missing)
 
 
 @routes.get("/submit")
@@ -131,7 +151,9 @@ def confirm_submit(public_id: str) -> ResponseReturnValue:
         order = candidate_request.order
         if not order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
-        if order.unanswered_required_keys or not order.unanswered_keys:
+        if not _is_overview_open(order) or not order.is_last_part:
+            return redirect(place_url(candidate_request), 303)
+        if order.unanswered_required_keys or not order.open_blank_keys:
             return _render_overview_page(candidate_request, show_missing=True)
         return _render_overview_page(candidate_request, "candidate/assessment/confirm_submit.html")
 
@@ -147,7 +169,9 @@ def submit(public_id: str) -> ResponseReturnValue:
         if order.status != COMPLETED:
             order.require_in_time(candidate_request.given.given_at)
             confirmed_blanks = request.form.get("blank", 0, type=int)
-            if order.unanswered_required_keys or len(order.unanswered_keys) > confirmed_blanks:
+            if not _is_overview_open(order) or not order.is_last_part:
+                return redirect(place_url(candidate_request), 303)
+            if order.unanswered_required_keys or len(order.open_blank_keys) > confirmed_blanks:
                 return redirect(url_for(".confirm_submit", public_id=public_id), 303)
             order.submit(candidate_request.session, current_services().secret_box, now)
     return redirect_to_landing(public_id)
@@ -157,11 +181,16 @@ def submit(public_id: str) -> ResponseReturnValue:
 def remaining_time(public_id: str) -> ResponseReturnValue:
     """Return the server's time and the seconds left (JSON).
 
-    The page asks when its own countdown reaches zero, and when the device wakes.
+    The page asks now and then, when its own countdown reaches zero, and when the device wakes. With
+    the number of its question it learns when this is not open any more.
     """
+    number = request.args.get(QUESTION_FIELD, 0, type=int)
     with order_for_read(public_id, Assessment) as candidate_request:
-        candidate_request.order.require_clock_running(candidate_request.now)
-        return jsonify(_clock_fields(candidate_request))
+        order, now = candidate_request.order, candidate_request.now
+        order.require_clock_running(now)
+        if number and not order.can_open_item(number, now):
+            return jsonify(next=place_url(candidate_request)), 409
+        return jsonify(clock_fields(candidate_request))
 
 
 @routes.get("/pause")
@@ -170,8 +199,8 @@ def paused(public_id: str) -> ResponseReturnValue:
     question = request.args.get(QUESTION_FIELD, 0, type=int)
     with order_for_read(public_id, Assessment) as candidate_request:
         if not candidate_request.order.is_paused(candidate_request.now):
-            return redirect(_question_url(candidate_request, question), 303)
-        context = _template_context(candidate_request) | {"now": candidate_request.now}
+            return redirect(place_url(candidate_request, question), 303)
+        context = template_context(candidate_request) | {"now": candidate_request.now}
         return render_template("candidate/assessment/paused.html", **context, question=question)
 
 
@@ -189,7 +218,7 @@ def go_on(public_id: str) -> ResponseReturnValue:
     with order_for_update(public_id, Assessment) as candidate_request:
         candidate_request.order.go_on(candidate_request.session, candidate_request.now)
         question = request.form.get(QUESTION_FIELD, 0, type=int)
-        return redirect(_question_url(candidate_request, question), 303)
+        return redirect(place_url(candidate_request, question), 303)
 
 
 @routes.errorhandler(CSRFError)
@@ -198,7 +227,7 @@ def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
     view_args = request.view_args or {}
     if wants_json():
         return jsonify(reload=True), 400
-    if "number" not in view_args:
+    if not (request.endpoint or "").endswith(".save_answer"):
         return respond_form_expired()
     try:
         return _render_item_with_error(
@@ -208,17 +237,36 @@ def _handle_csrf_error(_: CSRFError) -> ResponseReturnValue:
         return current_app.handle_user_exception(error)
 
 
-def seconds_left(candidate_request: AssessmentRequest) -> float:
-    """Return the seconds of the attempt that are left; 0 when it has ended or not started."""
-    return candidate_request.order.time_left(candidate_request.now).total_seconds()
+def _is_overview_open(order: Assessment) -> bool:
+    """Whether the candidate may see the list: without a way back, after the last question."""
+    if not order.is_part_open:
+        return False
+    if not order.part.is_forward or order.attempt is None:
+        return True
+    return order.attempt.item_number > order.part.last
 
 
-def _clock_fields(candidate_request: AssessmentRequest) -> dict[str, float]:
-    """Return what a page sets its clock by."""
-    return {
-        "now": to_milliseconds(candidate_request.now),
-        "seconds_left": seconds_left(candidate_request),
-    }
+def _press_button(
+    candidate_request: AssessmentRequest, position: ItemPosition, *, is_kept: bool
+) -> None:
+    """Do what the pressed button says. `is_kept` says that the question stays on the screen."""
+    order, session, now = candidate_request.order, candidate_request.session, candidate_request.now
+    button = request.form.get("go")
+    if button == PAUSE and order.can_pause(now):
+        order.pause(session, now)
+    elif button in (FLAG, UNFLAG) and order.attempt:
+        order.attempt.set_flag(position.item.key, is_set=button == FLAG)
+    elif button == NEXT and not is_kept:
+        order.move_forward(session, position.number, now)
+
+
+def _respond_closed(public_id: str, error: ClosedItem) -> ResponseReturnValue:
+    """Answer a save to a question that is not open with the page at which the candidate goes on."""
+    with order_for_read(public_id, Assessment) as candidate_request:
+        url = place_url(candidate_request)
+    if wants_json():
+        return jsonify(error=error.translated(), next=url), 409
+    return redirect(url, 303)
 
 
 def _respond_stale(public_id: str, number: int) -> ResponseReturnValue:
@@ -234,7 +282,7 @@ def _respond_stale(public_id: str, number: int) -> ResponseReturnValue:
             ),
             standing=item.form_fields(order.saved_answers.get(item.key)),
             number=order.answer_number(item.key),
-            **_clock_fields(candidate_request),
+            **clock_fields(candidate_request),
         ), 409
 
 
@@ -246,6 +294,8 @@ def _render_item_with_error(
     with order_for_read(public_id, Assessment) as candidate_request:
         candidate_request.order.require_clock_running(candidate_request.now)
         position = find_item_position(candidate_request.order.content, number)
+        if not candidate_request.order.can_open_item(number, candidate_request.now):
+            return redirect(place_url(candidate_request), 303)
         fields = read_submitted_fields(request.form)
         page = _render_item_page(
             candidate_request, position, error=error, submitted_fields=fields, is_kept=is_kept
@@ -267,44 +317,36 @@ def _respond_saved(
     candidate_request: AssessmentRequest,
     position: ItemPosition,
     reading: Reading | None,
+    next_url: str,
     *,
     must_stay: bool,
 ) -> ResponseReturnValue:
     public_id = candidate_request.order.public_id
     if not wants_json():
         button_id = find_moved_button(request.form)
-        item_url = url_for(".item", public_id=public_id, number=position.number, _anchor=button_id)
-        return redirect(item_url if must_stay else _next_url(public_id, position), 303)
-    reply: dict[str, Any] = {
-        "next": _next_url(public_id, position),
-        **_clock_fields(candidate_request),
-    }
+        same_url = item_url(public_id, position.number, _anchor=button_id)
+        return redirect(same_url if must_stay else next_url, 303)
+    reply: dict[str, Any] = {"next": next_url, **clock_fields(candidate_request)}
     if reading:
         numbers = " ".join(reading.numbers)
         reply |= {"reading": reading.note, "readings": numbers, "stay": must_stay}
     return jsonify(reply)
 
 
-def _next_url(public_id: str, position: ItemPosition) -> str:
-    if request.form.get("go") == PAUSE:
-        return url_for(".paused", public_id=public_id, question=position.number)
-    numbers = {"previous": position.number - 1, "overview": 0}
-    number = numbers.get(request.form.get("go", ""), position.number + 1)
-    if 1 <= number <= position.total:
-        return url_for(".item", public_id=public_id, number=number)
-    return url_for(".overview", public_id=public_id)
-
-
-def _question_url(candidate_request: AssessmentRequest, number: int) -> str:
-    """Return the URL of a question: of the first one without an answer, if none has the number."""
-    order = candidate_request.order
-    positions = list_item_positions(order.content)
-    blanks = [place.number for place in positions if place.item.key in order.unanswered_keys]
-    if not 1 <= number <= len(positions):
-        number = next(iter(blanks), 0)
-    if number:
-        return url_for(".item", public_id=order.public_id, number=number)
-    return url_for(".overview", public_id=order.public_id)
+def _next_url(candidate_request: AssessmentRequest, position: ItemPosition) -> str:
+    order, number = candidate_request.order, position.number
+    button = request.form.get("go", "")
+    if button == PAUSE:
+        return url_for(".paused", public_id=order.public_id, question=number)
+    if order.part.is_forward or number not in order.part or not order.is_part_open:
+        return place_url(candidate_request)
+    if button in (FLAG, UNFLAG):
+        return item_url(order.public_id, number)
+    numbers = {"previous": number - 1, "overview": 0}
+    number = numbers.get(button, number + 1)
+    if number in order.part:
+        return item_url(order.public_id, number)
+    return overview_url(order.public_id)
 
 
 def _render_item_page(
@@ -325,7 +367,7 @@ def _render_item_page(
         error = _unread_text_advice(UnreadText(problem, item.format_typed(value, None)))
     return render_template(
         "candidate/assessment/item.html",
-        **_template_context(candidate_request),
+        **template_context(candidate_request),
         position=position,
         answer_number=candidate_request.order.answer_number(position.item.key),
         is_answered=bool(saved_fields),
@@ -338,6 +380,11 @@ def _render_item_page(
     )
 
 
+def _render_item_over_page(candidate_request: AssessmentRequest, position: ItemPosition) -> str:
+    context = template_context(candidate_request)
+    return render_template("candidate/assessment/item_over.html", **context, position=position)
+
+
 def _render_overview_page(
     candidate_request: AssessmentRequest,
     template: str = "candidate/assessment/overview.html",
@@ -346,24 +393,11 @@ def _render_overview_page(
 ) -> str:
     return render_template(
         template,
-        **_template_context(candidate_request),
-        positions=list_item_positions(candidate_request.order.content),
+        **template_context(candidate_request),
+        positions=[
+            position
+            for position in list_item_positions(candidate_request.order.content)
+            if position.number in candidate_request.order.part
+        ],
         show_missing=show_missing,
     )
-
-
-def _file_url(public_id: str, name: str) -> str:
-    return url_for(".stimulus_file", public_id=public_id, name=name)
-
-
-def _template_context(candidate_request: AssessmentRequest) -> dict[str, Any]:
-    order = candidate_request.order
-    return {
-        **branding_context(order.account),
-        "order": order,
-        "content": order.content,
-        "file_url": partial(_file_url, order.public_id),
-        "seconds_left": seconds_left(candidate_request),
-        "now_ms": to_milliseconds(candidate_request.now),
-        "pause_left": order.pause_left(candidate_request.now),
-    }

@@ -1,11 +1,13 @@
 """The position of each question in a test, and the values of an answer form."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from werkzeug.datastructures import MultiDict
 
 from provider.core.kinds.assessment.content import Section, TestContent
 from provider.core.kinds.assessment.items import ANSWER_FIELD, MOVE_FIELD, Item, Reading
+from provider.core.kinds.assessment.parts import Part, split_parts
 from provider.errors import NotFound
 
 # The fields with the values that were saved when the page was rendered: `shown` for `answer`, and
@@ -27,16 +29,41 @@ class ItemPosition:
     section: Section
     item: Item
     is_first_in_section: bool
+    is_first: bool = False  # of the questions among which the candidate moves
+    is_last: bool = False
+    shown_number: int = 0  # among the questions that count, or those of one section for practice
+    shown_total: int = 0
 
 
-def list_item_positions(content: TestContent) -> list[ItemPosition]:
-    pairs = [(section, item) for section in content.sections for item in section.items]
-    return [
-        ItemPosition(
-            number, len(pairs), section, item, is_first_in_section=item is section.items[0]
-        )
-        for number, (section, item) in enumerate(pairs, 1)
-    ]
+def list_item_positions(
+    content: TestContent, parts: Sequence[Part] | None = None
+) -> list[ItemPosition]:
+    """Return all questions; `parts` are those of the content."""
+    parts = split_parts(content) if parts is None else parts
+    total = parts[-1].last
+    counted_total = sum(len(part.items) for part in parts if not part.is_practice)
+    positions: list[ItemPosition] = []
+    counted_number = 0
+    for part in parts:
+        pairs = [(section, item) for section in part.sections for item in section.items]
+        for number, (section, item) in enumerate(pairs, part.first):
+            counted_number += not part.is_practice
+            in_practice = number - part.first + 1, len(pairs)
+            shown = in_practice if part.is_practice else (counted_number, counted_total)
+            positions.append(
+                ItemPosition(
+                    number,
+                    total,
+                    section,
+                    item,
+                    is_first_in_section=item is section.items[0],
+                    is_first=number == part.first,
+                    is_last=number == part.last,
+                    shown_number=shown[0],
+                    shown_total=shown[1],
+                )
+            )
+    return positions
 
 
 def find_item_position(content: TestContent, number: int) -> ItemPosition:

@@ -3,6 +3,7 @@
 // the answer was given, so that an older save never overwrites a newer one.
 
 import { showReading } from "./candidate-number.js";
+import { loadValue, saveValue } from "./candidate-storage.js";
 import { TEXTS } from "./candidate-texts.js";
 
 const RETRY_DELAYS_MS = [1000, 2000, 4000, 8000, 15000]; // the last one repeats
@@ -28,6 +29,7 @@ export function startAutosave(form, timer) {
   let typingTimer = null;
   let endUrl = null; // the page to open once everything is saved, after the end of the time
   let endWait = () => {};
+  const queueKey = `unsaved ${form.getAttribute("action")}`;
 
   function readAnswer() {
     return readFields("answer");
@@ -41,12 +43,37 @@ export function startAutosave(form, timer) {
     return JSON.stringify(entries.sort());
   }
 
+  function readValues() {
+    return [...new FormData(form)].filter(([name]) => name === "answer" || name.startsWith("answer."));
+  }
+
+  // Put an answer back that an earlier page of this tab could not save, unless a newer one is saved.
+  function restoreUnsaved() {
+    const unsaved = JSON.parse(loadValue(queueKey) ?? "null");
+    if (!unsaved || unsaved.number <= number) return saveValue(queueKey, null);
+    fillIn(unsaved.values);
+    form.querySelectorAll("[name^=shown]").forEach((input) => input.remove());
+    answer = readAnswer();
+    number = unsaved.number;
+    version += 1;
+    flush();
+  }
+
+  function fillIn(values) {
+    for (const field of fields) {
+      const own = values.filter(([name]) => name === field.name).map(([, value]) => value);
+      if (isOption(field)) field.checked = own.includes(field.value);
+      else field.value = own[0] ?? "";
+    }
+    form.dispatchEvent(new Event("standing"));
+  }
+
   function showState(name) {
     const previous = state.dataset.saved;
     state.dataset.saved = name;
     state.textContent = TEXTS[name];
     // A screen reader hears a problem and its end, not every key press.
-    if (["trying", "locked"].includes(name) && previous !== name) {
+    if (["trying", "offline", "locked"].includes(name) && previous !== name) {
       announcement.textContent = TEXTS[name];
     }
     if (name === "saved" && announcement.textContent) announcement.textContent = TEXTS.saved;
@@ -68,6 +95,8 @@ export function startAutosave(form, timer) {
       number = Math.max(number + 1, Math.round(timer.now()));
       // The server ignores a form that equals its `shown` fields; this one was changed on purpose.
       form.querySelectorAll("[name^=shown]").forEach((input) => input.remove());
+      // Without a connection the tab may be closed or reloaded before the answer is saved.
+      saveValue(queueKey, JSON.stringify({ number, values: readValues() }));
     }
     clearTimeout(typingTimer);
     if (version > savedVersion && delay) showState("unsaved");
@@ -91,7 +120,7 @@ export function startAutosave(form, timer) {
       const reply = await post(form, sentTarget, givenAt);
       if (isLeaving) return;
       if (reply.retry) {
-        showState("trying");
+        showState(navigator.onLine ? "trying" : "offline");
         await wait(RETRY_DELAYS_MS[Math.min(attempts++, RETRY_DELAYS_MS.length - 1)]);
         continue;
       }
@@ -108,6 +137,7 @@ export function startAutosave(form, timer) {
         break;
       }
       savedVersion = sentVersion;
+      if (version === savedVersion) saveValue(queueKey, null);
       timer.sync(reply);
       showError("");
       if (version > savedVersion || target !== sentTarget) continue;
@@ -123,12 +153,8 @@ export function startAutosave(form, timer) {
   // A newer answer was saved elsewhere. It stands, and the candidate may change it.
   function showStanding({ standing, error: message }) {
     target = null;
-    for (const field of fields) {
-      const values = standing.filter(([name]) => name === field.name).map(([, value]) => value);
-      if (isOption(field)) field.checked = values.includes(field.value);
-      else field.value = values[0] ?? "";
-    }
-    form.dispatchEvent(new Event("standing"));
+    fillIn(standing);
+    saveValue(queueKey, null);
     answer = readAnswer();
     savedVersion = version;
     showError("");
@@ -138,6 +164,7 @@ export function startAutosave(form, timer) {
 
   function stop({ status, error: message, next, reload, kept }) {
     target = null;
+    if (status !== 400) saveValue(queueKey, null);
     if (status === 409) leave(next, true);
     else if (reload) submitForm();
     else if (status !== 400) showState("locked");
@@ -213,6 +240,7 @@ export function startAutosave(form, timer) {
   const isNewPage = performance.getEntriesByType("navigation")[0]?.type === "navigate";
   if (isNewPage) scheduleSave(0);
   else answer = readAnswer();
+  restoreUnsaved();
   return { showSecondsLeft, finish };
 }
 

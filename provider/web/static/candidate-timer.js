@@ -6,14 +6,17 @@ import { loadValue, saveValue } from "./candidate-storage.js";
 import { TEXTS } from "./candidate-texts.js";
 
 const ANNOUNCEMENTS = [
+  [600, TEXTS.tenMinutesLeft],
   [300, TEXTS.fiveMinutesLeft],
   [60, TEXTS.oneMinuteLeft],
 ];
+const POLL_INTERVAL_MS = 20000; // an extension is shown after that time at the latest
+const MIN_EXTENSION_MS = 2000; // a smaller change of the end is a matter of rounding
 const RETRY_DELAY_MS = 2000; // between two requests for the time that fail
 
 /**
  * Count down in `attempt`. `sync(reply)` sets clock and end by the `now` and `seconds_left` of a
- * reply, and `now()` returns the server's time. `check()` asks the server. `onTick` gets the seconds
+ * reply, shows an extension, and `now()` returns the server's time. `check()` asks the server. `onTick` gets the seconds
  * left; `onTimeOver` is called when the server says that the time is over, or paused.
  */
 export function startTimer(attempt) {
@@ -21,13 +24,24 @@ export function startTimer(attempt) {
   const announcement = attempt.querySelector("[data-announce]");
   const serverMs = Number(attempt.dataset.nowMs);
   const clock = createServerClock(serverMs, pageArrivedAtMs());
-  const timer = { sync, now: clock.now, check: checkWithServer, onTick() {}, onTimeOver() {} };
+  const timer = { sync, now: clock.now, check: checkWithServer, onTick() {}, onReply() {}, onTimeOver() {} };
   let endsAtMs = serverMs + Number(attempt.dataset.secondsLeft) * 1000;
   let isChecking = false;
 
-  function sync({ now, seconds_left: seconds }) {
+  function sync(reply) {
+    const { now, seconds_left: seconds } = reply;
     clock.set(now);
-    endsAtMs = now + seconds * 1000;
+    const newEndMs = now + seconds * 1000;
+    if (display && newEndMs > endsAtMs + MIN_EXTENSION_MS) showExtension(newEndMs - endsAtMs);
+    endsAtMs = newEndMs;
+    timer.onReply(reply);
+  }
+
+  // Staff, or the end of an outage of the server, gave more time.
+  function showExtension(milliseconds) {
+    const notice = document.querySelector('[data-notice="time"]');
+    notice.textContent = TEXTS.timeAdded.replace("{1}", formatTime(milliseconds / 1000));
+    notice.hidden = false;
   }
 
   function secondsLeft() {
@@ -73,7 +87,22 @@ export function startTimer(attempt) {
   document.addEventListener("visibilitychange", () => document.hidden || checkWithServer());
   addEventListener("focus", checkWithServer);
   addEventListener("online", checkWithServer);
+  setInterval(checkWithServer, POLL_INTERVAL_MS);
+  if (display) setUpToggle(attempt, display);
   tick();
   setInterval(tick, 1000);
   return timer;
+}
+
+// Some candidates work better without a running clock. What is announced is not hidden.
+function setUpToggle(attempt, display) {
+  const toggle = attempt.querySelector("[data-time-toggle]");
+  function show(isHidden) {
+    display.hidden = isHidden;
+    toggle.textContent = isHidden ? TEXTS.showTime : TEXTS.hideTime;
+    saveValue("time-hidden", isHidden ? "yes" : null);
+  }
+  toggle.hidden = false;
+  toggle.addEventListener("click", () => show(!display.hidden));
+  show(Boolean(loadValue("time-hidden")));
 }

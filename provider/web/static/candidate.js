@@ -3,6 +3,7 @@
 
 import { setUpOrdering } from "./candidate-ordering.js";
 import { setUpReading } from "./candidate-reading.js";
+import { watchDevices } from "./candidate-device.js";
 import { startTimer } from "./candidate-timer.js";
 import { startAutosave } from "./candidate-autosave.js";
 import { listenForPause } from "./candidate-windows.js";
@@ -21,6 +22,7 @@ if (attempt) {
   const { endUrl } = attempt.dataset;
   timer.onTick = (seconds) => autosave?.showSecondsLeft(seconds);
   timer.onTimeOver = () => (autosave ? autosave.finish(endUrl) : location.replace(endUrl));
+  timer.onReply = watchDevices(attempt);
   listenForPause(endUrl, timer.check);
   // A form that is sent in time may arrive a little late: it says when it was sent.
   for (const element of document.querySelectorAll("form:not([data-saving])")) {

@@ -66,6 +66,7 @@ def load(services: Services, order_id: str) -> Assessment:
     with services.db.reading() as session:
         order = Assessment.find(session, order_id)
         assert order.events
+        assert order.attempt
         assert order.saved_answers is not None
         return order
 

@@ -238,7 +238,8 @@ def test_landing_on_another_device_shows_saved_answers(
     landing = open_invitation(phone, services, invited).text
     assert "Welcome back, Lakita" in landing
     assert "1 of 4" in landing
-    assert f'href="/c/o/{invited}/items/2"' in landing
+    assert f'href="/c/o/{invited}/now"' in landing
+    assert phone.get(f"/c/o/{invited}/now").headers["Location"] == f"/c/o/{invited}/items/2"
     assert 'value="b" checked' in phone.get(f"/c/o/{invited}/items/1").text
 
 
@@ -253,6 +254,7 @@ def test_save_answer_from_script_returns_next_and_seconds_left(
         "next": f"/c/o/{invited}/items/2",
         "seconds_left": 900,
         "now": to_milliseconds(clock.now()),
+        "device": "",
     }
     assert saved_answers(services, invited) == {"sum": "b"}
 
@@ -441,6 +443,7 @@ def test_start_twice_keeps_the_deadline(
     assert client.get(f"/c/o/{invited}/time").get_json() == {
         "seconds_left": 900,
         "now": to_milliseconds(clock.now()),
+        "device": "",
     }
     assert event_types(services, invited).count("started") == 1
 

@@ -7,5 +7,6 @@ from provider.core.kinds.assessment.models import (
     Test,
     UnreadText,
 )
+from provider.core.kinds.assessment.navigated_order import ClosedItem
 
-__all__ = ["Answer", "Assessment", "StaleSave", "Test", "UnreadText"]
+__all__ = ["Answer", "Assessment", "ClosedItem", "StaleSave", "Test", "UnreadText"]

@@ -3,38 +3,47 @@
     name, description?, instructions?     description and instructions are Markdown
     language?                             a BCP 47 tag such as de: of every text of the document
     time_limit?                           minutes, 1 to 1440; left out or null: no limit
+    navigation?                           free (the default), or forward: no way back to a question
     shuffle?                              true shuffles the options, the same way for one order
     grades?                               {passed: 50, excelled: 80}, cut scores in percent, or
                                           {on, …} on a figure of a scale: see `cut_scores`
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
     report?                               {answers: [report, pdf, shared]}: where the questions
                                           with the answers are shown; left out: nowhere
-    sections                              [{key, title, instructions?, weight? (1), items}]
+    sections                              [{key, title, instructions?, weight? (1), items, …}]
     scales?                               figures of the answers to several items: see `scales`
     norms?                                groups that these figures are compared with: see `norms`
 
+A section also has `draw`, `order`, `time_limit`, `navigation`, `practice` and `break`; see
+`sections.py`.
+
 An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `plain` (false; true: the
-prompt is no Markdown), `points` (1), `required` (false), and the fields of its kind. They are in
-the schema of its module in `items/`.
+prompt is no Markdown), `points` (1), `required` (false), `tags`, `time_limit_seconds`, and the
+fields of its kind. They are in the schema of its module in `items/`.
 
 The answers to a section of weight 0 are shown but not scored. Its items need no right answer.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
 from provider.core.kinds.assessment.cut_scores import ScaleGrades, TestGradesSchema
-from provider.core.kinds.assessment.items import Item, ItemField
+from provider.core.kinds.assessment.items import Item
 from provider.core.kinds.assessment.norms import MAX_NORM_GROUPS, NormGroup, NormGroupSchema
 from provider.core.kinds.assessment.scale_checks import check_grades, check_norms, check_scales
 from provider.core.kinds.assessment.scale_scoring import BoundScale
 from provider.core.kinds.assessment.scales import MAX_SCALES, Scale, ScaleSchema
+from provider.core.kinds.assessment.sections import (
+    FREE,
+    NAVIGATIONS,
+    Section,
+    SectionSchema,
+    sum_item_seconds,
+)
 from provider.core.kinds.grading import (
     Grades,
     SummariesSchema,
@@ -43,13 +52,11 @@ from provider.core.kinds.grading import (
 from provider.core.kinds.report_options import SHOWN_NOWHERE, ReportOptions, ReportSchema
 from provider.core.products.documents import load_content
 from provider.core.products.schema_fields import (
+    Choice,
     DocumentSchema,
     Flag,
     Integer,
-    Key,
     LanguageTag,
-    ListOf,
-    Number,
     Text,
     Title,
     nested,
@@ -57,26 +64,7 @@ from provider.core.products.schema_fields import (
     require_unique,
 )
 
-MAX_ITEMS = 200
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of a test. It has its own score, unless its weight is 0."""
-
-    key: str
-    title: str
-    items: tuple[Item, ...]
-    instructions: str = ""
-    weight: Decimal = Decimal(1)
-
-    @property
-    def is_scored(self) -> bool:
-        return self.weight > 0
-
-    @cached_property
-    def max_points(self) -> Fraction:
-        return sum((Fraction(item.points) for item in self.items), Fraction(0))
+__all__ = ["SCHEMA", "Section", "TestContent", "TestSchema", "parse"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +79,7 @@ class TestContent:
     instructions: str = ""
     time_limit: int | None = None
     shuffle: bool = False
+    navigation: str = FREE
     grades: Grades | None = None
     summaries: Mapping[str, str] | None = None
     language: str = ""
@@ -110,6 +99,27 @@ class TestContent:
     def bound_scales(self) -> tuple[BoundScale, ...]:
         return tuple(BoundScale(scale, self.items_by_key) for scale in self.scales)
 
+    @property
+    def question_count(self) -> int:
+        """The questions that one candidate gets, without those for practice."""
+        return sum(section.question_count for section in self.sections if not section.practice)
+
+    @property
+    def limited_seconds(self) -> int:
+        """The time that all limits together give: the test's own, else those of its parts."""
+        if self.time_limit:
+            return self.time_limit * 60
+        return sum(
+            section.time_limit * 60 if section.time_limit else sum_item_seconds(section)
+            for section in self.sections
+        )
+
+    def without_practice(self) -> "TestContent":
+        """Return what counts: the test without its sections for practice."""
+        if not any(section.practice for section in self.sections):
+            return self
+        return replace(self, sections=tuple(part for part in self.sections if not part.practice))
+
     def find_item(self, key: str) -> Item | None:
         return self.items_by_key.get(key)
 
@@ -124,31 +134,6 @@ class TestContent:
         ]
 
 
-class SectionSchema(DocumentSchema):
-    """One of a test's `sections`."""
-
-    key = Key(required=True)
-    title = Title(120, required=True)
-    instructions = Text(10_000, multiline=True, load_default="")
-    weight = Number(0, 1000, load_default=Decimal(1))
-    items = ListOf(ItemField(), "items", 1, MAX_ITEMS, required=True)
-
-    @validates_schema
-    def _require_scorable_items(self, data: dict[str, Any], **_: Any) -> None:
-        problems = {
-            index: item.scoring_problem
-            for index, item in enumerate(data["items"])
-            if item.scoring_problem
-        }
-        if data["weight"] and problems:
-            index, (name, advice) = next(iter(problems.items()))
-            raise ValidationError({"items": {index: {name: [advice]}}})
-
-    @post_load
-    def _build(self, data: dict[str, Any], **_: Any) -> Section:
-        return Section(**data | {"items": tuple(data["items"])})
-
-
 class TestSchema(DocumentSchema):
     """The content of a test."""
 
@@ -161,6 +146,7 @@ class TestSchema(DocumentSchema):
     instructions = Text(10_000, multiline=True, load_default="")
     time_limit = Integer(1, 1440, load_default=None)
     shuffle = Flag(load_default=False)
+    navigation = Choice(*NAVIGATIONS, load_default=FREE)
     grades = nested(TestGradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
     report = nested(ReportSchema, load_default=SHOWN_NOWHERE)
@@ -174,6 +160,8 @@ class TestSchema(DocumentSchema):
         require_unique([section.title for section in data["sections"]], "sections", "title")
         require_grades_for_summaries(data)
         _require_unique_item_keys(data["sections"])
+        _require_counted_questions(data["sections"])
+        _require_forward_for_item_limits(data["sections"], data["navigation"])
         _check_scoring(data)
 
     @post_load
@@ -194,7 +182,13 @@ def parse(content: Mapping[str, Any]) -> TestContent:
 
 def _check_scoring(data: dict[str, Any]) -> None:
     sections, scales, norms = data["sections"], data["scales"], data["norms"]
-    items = {item.key: item for section in sections for item in section.items}
+    # Every candidate answers these: a scale has the same items for all.
+    items = {
+        item.key: item
+        for section in sections
+        if not section.draw and not section.practice
+        for item in section.items
+    }
     check_scales(scales, items, [section.title for section in sections])
     check_norms(norms, scales)
     grades = data["grades"]
@@ -216,3 +210,21 @@ def _require_unique_item_keys(sections: list[Section]) -> None:
                     {"sections": {section_index: {"items": {item_index: advice}}}}
                 )
             seen_keys.add(item.key)
+
+
+def _require_counted_questions(sections: list[Section]) -> None:
+    if all(section.practice for section in sections):
+        raise ValidationError({"sections": ["should have one that is not for practice"]})
+    if sections[-1].break_minutes:
+        last = len(sections) - 1
+        raise ValidationError({"sections": {last: {"break": ["should be between two sections"]}}})
+
+
+def _require_forward_for_item_limits(sections: list[Section], navigation: str) -> None:
+    for section_index, section in enumerate(sections):
+        for item_index, item in enumerate(section.items):
+            is_forward = (section.navigation or navigation) != FREE
+            if item.time_limit_seconds and (not is_forward or section.practice):
+                advice = "should be in a section with navigation: forward, not for practice"
+                path = {"items": {item_index: {"time_limit_seconds": [advice]}}}
+                raise ValidationError({"sections": {section_index: path}})

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from provider.core.kinds.assessment import content, import_warnings
+from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.items.stimulus import find_file_slots
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
@@ -34,7 +35,22 @@ KIND = Kind(
     labels={"mark": {RIGHT: _("Right"), PARTLY_RIGHT: _("Partly right"), WRONG: _("Wrong")}},
     tones={RIGHT: "good", PARTLY_RIGHT: "warn", WRONG: "bad"},
     personal_columns=(Answer.value, Answer.typed),
-    other_columns=(Answer.item_key, Answer.number),
+    other_columns=(
+        Answer.item_key,
+        Answer.number,
+        TestAttempt.form,
+        TestAttempt.part,
+        TestAttempt.part_rest_ms,
+        TestAttempt.item_number,
+        TestAttempt.item_rest_ms,
+        TestAttempt.closed,
+        TestAttempt.is_break,
+        TestAttempt.practice_left_ms,
+        TestAttempt.frozen_ms,
+        TestAttempt.flags,
+        TestAttempt.device,
+        TestAttempt.given_back_seconds,
+    ),
     scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
     find_warnings=import_warnings.find_warnings,
     find_file_slots=find_file_slots,

@@ -12,7 +12,9 @@ from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
+from provider.core.kinds.assessment.form import StoredForm, apply_form
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
+from provider.core.kinds.assessment.navigated_order import ClosedItem, NavigatedOrder
 from provider.core.kinds.assessment.results import (
     POINTS_FIGURE,
     SAME_RESULT_MESSAGE,
@@ -27,7 +29,6 @@ from provider.core.orders import (
     GivenTime,
     ProgressTable,
     Result,
-    TimedOrder,
     progress_state,
 )
 from provider.core.orders.corrected_result import publish_corrected_result
@@ -37,7 +38,7 @@ from provider.core.orders.evidence import (
     questions_answered_sentence,
 )
 from provider.core.orders.given_time import to_milliseconds
-from provider.core.products import Product
+from provider.core.products import Product, ProductVersion
 from provider.errors import Conflict, Invalid, NotFound
 from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
@@ -62,7 +63,7 @@ class Test(Product):
         return content.parse(document)
 
 
-class Assessment(TimedOrder):
+class Assessment(NavigatedOrder):
     """A test ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
@@ -81,8 +82,7 @@ class Assessment(TimedOrder):
     )
 
     @property
-    def content(self) -> TestContent:
-        """The content of the version that was ordered."""
+    def full_content(self) -> TestContent:
         return self.version.parsed(Test.parse)
 
     @property
@@ -111,7 +111,16 @@ class Assessment(TimedOrder):
 
     @property
     def answered_count(self) -> int:
-        return sum(1 for _ in self.content.items) - len(self.unanswered_keys)
+        """The number of answered questions, without those for practice."""
+        counted_keys = {item.key for item in self.content.without_practice().items}
+        return len(counted_keys - self.unanswered_keys)
+
+    @property
+    def open_blank_keys(self) -> set[str]:
+        """The keys of the questions without an answer that the candidate can still answer."""
+        if not self.is_part_open or self.part.is_forward:
+            return set()
+        return self.unanswered_keys & {item.key for item in self.part.items}
 
     @property
     def unread_keys(self) -> set[str]:
@@ -128,8 +137,12 @@ class Assessment(TimedOrder):
 
     @property
     def unanswered_required_keys(self) -> set[str]:
-        """The keys of the required items without an answer. These items prevent submitting."""
-        return {item.key for item in self.content.unanswered_required(self.saved_answers)}
+        """The keys of the required items without an answer. These items prevent submitting.
+
+        An item that the candidate has left for good prevents nothing.
+        """
+        missing = {item.key for item in self.content.unanswered_required(self.saved_answers)}
+        return missing & self.open_blank_keys
 
     @property
     def answer_places(self) -> frozenset[str]:
@@ -137,13 +150,13 @@ class Assessment(TimedOrder):
 
     @property
     def usual_seconds(self) -> int | None:
-        return int(self.time_limit.total_seconds()) if self.time_limit else None
+        return self.content.limited_seconds or None
 
     def evidence(self, secret_box: SecretBox) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
         late_seconds = [self.late_seconds(answer.saved_at) for answer in self.answers]
         return self._evidence(
-            self.result_figures, self.saved_answers, self.typed_texts, late_seconds
+            self._form, self.result_figures, self.saved_answers, self.typed_texts, late_seconds
         )
 
     def earlier_evidence(self, result: Result) -> Evidence:
@@ -151,23 +164,26 @@ class Assessment(TimedOrder):
         kept_answers = result.figures.get(ANSWERS_FIGURE)
         if kept_answers is None:  # the order was reopened by an earlier program
             return super().earlier_evidence(result)
-        return self._evidence(result.figures, kept_answers["values"], kept_answers["typed"], [])
+        form, values, typed_texts = (kept_answers.get(name) for name in ("form", "values", "typed"))
+        return self._evidence(form, result.figures, values, typed_texts, [])
 
     def _evidence(
         self,
+        form: StoredForm | None,
         figures: Mapping[str, Any],
         answers: Mapping[str, Any],
         typed_texts: Mapping[str, str],
         late_seconds: list[int | None],
     ) -> AssessmentEvidence:
         points = {key: Decimal(text) for key, text in figures.get(POINTS_FIGURE, {}).items()}
-        scored_content = find_scored_version(self.version, figures).parsed(Test.parse)
+        scored_version = find_scored_version(self.version, figures)
+        scored_content = counted_content(scored_version, form)
         items = scoring.score_items(scored_content, answers, typed_texts, points)
         answered_count = sum(item.is_answered for item in items)
         # A report does not tell that a candidate had extra time or pauses.
         time_facts = (
-            [(gettext("Time allowed"), labels.format_duration(self.usual_seconds))]
-            if self.usual_seconds and not self.extra_time_seconds and not self.pause_limit_seconds
+            [(gettext("Time allowed"), labels.format_duration(self.time_limit.total_seconds()))]
+            if self.time_limit and not self.extra_time_seconds and not self.pause_limit_seconds
             else []
         )
         return AssessmentEvidence.from_figures(
@@ -205,7 +221,7 @@ class Assessment(TimedOrder):
         super().reopen(session, secret_box, actor, reason, now)
 
     def _keep_answers(self, result: Result) -> None:
-        answers = {"values": self.saved_answers, "typed": self.typed_texts}
+        answers = {"values": self.saved_answers, "typed": self.typed_texts, "form": self._form}
         result.figures = {**result.figures, ANSWERS_FIGURE: answers}
 
     def rescore(
@@ -218,13 +234,21 @@ class Assessment(TimedOrder):
         result = self.result
         if result is None:
             raise Conflict("Only a completed test can be scored again")
-        version = self.version.scoring_version
-        corrected = build_result(version, version.parsed(Test.parse), self.saved_answers)
+        corrected = self._score_by(self.version.scoring_version)
         if is_same_result(result, corrected):
             raise Conflict(SAME_RESULT_MESSAGE)
         self._keep_answers(result)
         corrected.duration = result.duration
         publish_corrected_result(session, self, corrected, actor, reason, now)
+
+    def _score_by(self, version: ProductVersion) -> Result:
+        """Return the result of the saved answers by the keys of a version."""
+        return build_result(version, counted_content(version, self._form), self.saved_answers)
+
+    @property
+    def _form(self) -> StoredForm | None:
+        """The form of the attempt; None for an attempt of an earlier program."""
+        return self.attempt.form if self.attempt else None
 
     def require_retakable(self) -> None:
         if self.status != COMPLETED:
@@ -237,11 +261,18 @@ class Assessment(TimedOrder):
         self.reopen(session, secret_box, actor, reason, now)
         # No page of the first attempt can bring an answer back: `reopen` has ended its sessions.
         self.answers.clear()
+        self.attempt = None  # the next start draws another form
         session.flush()
         self.record_event(session, "new attempt", actor, now)
 
     def close_at_deadline(self, session: Session, secret_box: SecretBox, now: datetime) -> None:
-        """Submit the answers that were saved before the deadline."""
+        """Submit the answers that were saved before the deadline.
+
+        A break that began at the end of a part makes the deadline later.
+        """
+        self.close_overdue_part(session, now)
+        if not self.is_past_deadline(now):
+            return
         self.submit(session, secret_box, now, actor="system")
 
     def end_attempt(
@@ -262,7 +293,13 @@ class Assessment(TimedOrder):
         """
         given = given or GivenTime(now)
         self.require_in_time(given.given_at)
-        item = self._find_item(key)
+        number, item = self._find_item(key)
+        try:
+            self.require_open_item(number, given.given_at)
+        except ClosedItem:
+            if given.number is None or given.number != self.answer_number(key):
+                raise
+            return self.saved_answers.get(key)  # the same save again, after a lost reply
         typed = item.typed_text(raw)
         try:
             value = item.parse_answer(raw)
@@ -284,8 +321,7 @@ class Assessment(TimedOrder):
     ) -> None:
         """Score the saved answers and complete the order."""
         seconds = self.elapsed_seconds(now)
-        version = self.version.scoring_version
-        result = build_result(version, version.parsed(Test.parse), self.saved_answers)
+        result = self._score_by(self.version.scoring_version)
         result.duration = None if self._is_duration_telling(seconds) else seconds
         self.record_event(session, "submitted", actor, now, self.late_note(actor, now))
         self.complete(session, secret_box, result, actor, now)
@@ -293,15 +329,22 @@ class Assessment(TimedOrder):
     def _is_duration_telling(self, seconds: int) -> bool:
         # A duration above the test's limit would tell the ATS of the extra time. After a pause, one
         # without it would differ from the report's times, and one with it would be wrong.
-        used_extra_time = self.usual_seconds is not None and seconds > self.usual_seconds
-        return used_extra_time or self.has_paused
+        limit = self.time_limit
+        used_extra_time = limit is not None and seconds > limit.total_seconds()
+        has_longer_parts = limit is None and self.extra_time_seconds > 0
+        return used_extra_time or has_longer_parts or self.has_paused
 
-    def _find_item(self, key: str) -> Item:
-        for section in self.content.sections:
-            for item in section.items:
-                if item.key == key:
-                    return item
+    def _find_item(self, key: str) -> tuple[int, Item]:
+        for number, item in enumerate(self.content.items, 1):
+            if item.key == key:
+                return number, item
         raise NotFound("There is no such question in this test")
+
+
+def counted_content(version: ProductVersion, form: StoredForm | None) -> TestContent:
+    """Return what counts of a version: the questions of a form, without those for practice."""
+    content: TestContent = version.parsed(Test.parse)
+    return (apply_form(content, form) if form else content).without_practice()
 
 
 class UnreadText(Invalid):

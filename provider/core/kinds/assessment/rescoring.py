@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session, joinedload
 
 from provider.core import audit
 from provider.core.audit import Action
+from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.corrections import (
     ScoringChange,
     has_same_items,
     list_scoring_changes,
 )
-from provider.core.kinds.assessment.models import Answer, Assessment, Test
+from provider.core.kinds.assessment.form import StoredForm
+from provider.core.kinds.assessment.models import Answer, Assessment, Test, counted_content
 from provider.core.kinds.assessment.results import build_result, is_same_result
 from provider.core.orders import COMPLETED, OPEN_STATUSES, Result
 from provider.core.orders.actions import RESCORE, RUN_ACTIONS
@@ -166,10 +168,11 @@ class Rescoring:
     def _find_changed(
         self, session: Session, orders: Sequence[Assessment]
     ) -> Iterator[ChangedAttempt]:
-        content = self.target.parsed(Test.parse)
         answers, results = _load_answers(session, orders), _load_results(session, orders)
+        forms = _load_forms(session, orders)
         for order in orders:
             before = results[order.id]
+            content = counted_content(self.target, forms.get(order.id))
             after = build_result(self.target, content, answers.get(order.id, {}))
             if not is_same_result(before, after):
                 yield ChangedAttempt(order, before, after)
@@ -197,6 +200,12 @@ def _load_answers(
         if value is not None:
             answers.setdefault(order_id, {})[key] = value
     return answers
+
+
+def _load_forms(session: Session, orders: Sequence[Assessment]) -> Mapping[int, StoredForm]:
+    query = select(TestAttempt.order_id, TestAttempt.form)
+    rows = session.execute(query.where(TestAttempt.order_id.in_(_ids(orders))))
+    return dict(rows.tuples().all())
 
 
 def _load_results(session: Session, orders: Sequence[Assessment]) -> Mapping[int, Result]:

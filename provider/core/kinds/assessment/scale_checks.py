@@ -64,7 +64,7 @@ def _check_items(index: int, scale: Scale, items: Mapping[str, Item]) -> None:
         item = items.get(entry.key)
         advice: Any = None
         if item is None:
-            advice = [f"{entry.key} is not the key of an item"]
+            advice = [f"{entry.key} is not the key of an item that every candidate answers"]
         elif item.scoring_problem:
             advice = [f"{entry.key} has no right answer, so it has no points"]
         elif entry.reversed is not None and not isinstance(item, Likert):

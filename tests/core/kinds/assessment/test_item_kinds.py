@@ -61,7 +61,10 @@ def _missing_parts(kind: ItemKind) -> Iterator[str]:
     yield from (f"{name} in the example" for name in sorted(unused - RARE_FIELDS))
 
 
-SHARED_FIELDS = {"points", "required", "plain", "shuffle", "wrong_points", "stimulus"}
+SHARED_FIELDS = {
+    *("points", "required", "plain", "shuffle", "wrong_points", "stimulus"),
+    *("tags", "time_limit_seconds"),
+}
 RARE_FIELDS = {"case_sensitive"}
 each_kind = pytest.mark.parametrize("kind", ITEM_KINDS.values(), ids=[*ITEM_KINDS])
 

@@ -19,7 +19,9 @@ from provider.core.markdown import literal_html, markdown_to_text, render_markdo
 from provider.core.products.schema_fields import (
     DocumentSchema,
     Flag,
+    Integer,
     Key,
+    ListOf,
     Number,
     Text,
     clean_text,
@@ -63,6 +65,8 @@ class Item(ABC):
 
     `plain` says that the prompt is no Markdown: every character is shown as it was written.
     `wrong_points` are subtracted for an answer without any points. A blank answer costs nothing.
+    `tags` are what a section draws items by. `shown_order` has the keys of the parts as one
+    candidate sees them; it is empty in a document, and comes from the form of an attempt.
     """
 
     kind: ClassVar[str]
@@ -73,6 +77,9 @@ class Item(ABC):
     required: bool = False
     plain: bool = False
     stimulus: tuple[Stimulus, ...] = ()
+    tags: tuple[str, ...] = ()
+    time_limit_seconds: int | None = None
+    shown_order: tuple[str, ...] = ()
 
     @property
     def template(self) -> str:
@@ -87,6 +94,13 @@ class Item(ABC):
     def prompt_text(self) -> str:
         """The prompt for tables and reports."""
         return self.prompt if self.plain else markdown_to_text(self.prompt)
+
+    def draw_order(self, seed: str, shuffle: bool) -> tuple[str, ...]:
+        """Return the keys of the parts in the order that an attempt with this seed shows.
+
+        Empty for an item whose parts have one order for everybody.
+        """
+        return ()
 
     @abstractmethod
     def parse_answer(self, raw: Mapping[str, Any]) -> Any:
@@ -234,6 +248,8 @@ class ItemSchema(DocumentSchema):
     required = Flag(load_default=False)
     plain = Flag(load_default=False)
     stimulus = stimulus_field()
+    tags = ListOf(Key(), "tags", 1, 20, load_default=())
+    time_limit_seconds = Integer(5, 86_400, load_default=None)
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> Item:

@@ -18,6 +18,7 @@ from provider.core.kinds.assessment.items.options import (
     UNKNOWN_OPTION,
     KeyedText,
     KeyedTextSchema,
+    arrange_parts,
     require_unique_parts,
     same_looks,
     shuffle_parts,
@@ -59,9 +60,14 @@ class ForcedChoice(KeyedFieldsItem):
 
     def shuffled_statements(self, seed: str, shuffle: bool) -> tuple[Statement, ...]:
         """Return the statements in the order to show."""
+        if self.shown_order:
+            return arrange_parts(self.statements, self.shown_order)
         if not (shuffle if self.shuffle is None else self.shuffle):
             return self.statements
         return shuffle_parts(self.statements, seed, self.key)
+
+    def draw_order(self, seed: str, shuffle: bool) -> tuple[str, ...]:
+        return tuple(statement.key for statement in self.shuffled_statements(seed, shuffle))
 
     def is_answered(self, value: Any) -> bool:
         return value is not None and set(value) == {MOST, LEAST}

@@ -18,6 +18,7 @@ from provider.core.kinds.assessment.items.options import (
     UNKNOWN_OPTION,
     KeyedText,
     KeyedTextSchema,
+    arrange_parts,
     require_unique_parts,
     shuffle_parts,
 )
@@ -58,7 +59,12 @@ class Matching(KeyedFieldsItem):
 
     def right_sides(self, seed: str) -> tuple[KeyedText, ...]:
         """Return all right sides in an order that depends on `seed` alone."""
+        if self.shown_order:
+            return arrange_parts(self._right_sides, self.shown_order)
         return shuffle_parts(self._right_sides, seed, self.key)
+
+    def draw_order(self, seed: str, shuffle: bool) -> tuple[str, ...]:
+        return tuple(side.key for side in self.right_sides(seed))
 
     def is_answered(self, value: Any) -> bool:
         return value is not None and len(value) == len(self.pairs)

@@ -57,9 +57,14 @@ class OptionsItem(OneFieldItem):
 
     def shuffled_options(self, seed: str, shuffle: bool) -> tuple[KeyedText, ...]:
         """Return the options in the order to show."""
+        if self.shown_order:
+            return arrange_parts(self.options, self.shown_order)
         if not (shuffle if self.shuffle is None else self.shuffle):
             return self.options
         return shuffle_parts(self.options, seed, self.key)
+
+    def draw_order(self, seed: str, shuffle: bool) -> tuple[str, ...]:
+        return tuple(option.key for option in self.shuffled_options(seed, shuffle))
 
     def text_warnings(self) -> Iterator[tuple[str, str]]:
         yield from same_looks(self.options, "options")
@@ -137,6 +142,12 @@ def shuffle_parts(parts: Sequence[KeyedTextT], seed: str, item_key: str) -> tupl
         return sha256(f"{seed}/{item_key}/{part.key}".encode()).digest()
 
     return tuple(sorted(parts, key=position))
+
+
+def arrange_parts(parts: Sequence[KeyedTextT], keys: Sequence[str]) -> tuple[KeyedTextT, ...]:
+    """Return the parts in the order of their keys."""
+    parts_by_key = {part.key: part for part in parts}
+    return tuple(parts_by_key[key] for key in keys)
 
 
 def require_unique_parts(parts: Sequence[KeyedText], name: str) -> None:

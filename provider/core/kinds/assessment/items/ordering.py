@@ -26,6 +26,7 @@ from provider.core.kinds.assessment.items.base import (
 from provider.core.kinds.assessment.items.options import (
     KeyedText,
     KeyedTextSchema,
+    arrange_parts,
     require_unique_parts,
     same_looks,
     shuffle_parts,
@@ -60,8 +61,13 @@ class Ordering(KeyedFieldsItem):
             if keys := super().parse_answer(fields):
                 by_key = {option.key: option for option in self.options}
                 return tuple(by_key[key] for key in keys)
+        if self.shown_order:
+            return arrange_parts(self.options, self.shown_order)
         mixed = shuffle_parts(self.options, seed, self.key)
         return mixed if mixed != self.options else (*mixed[1:], mixed[0])
+
+    def draw_order(self, seed: str, shuffle: bool) -> tuple[str, ...]:
+        return tuple(option.key for option in self.options_to_show({}, seed))
 
     def parse_answer(self, raw: Mapping[str, Any]) -> Any:
         value = super().parse_answer(raw)

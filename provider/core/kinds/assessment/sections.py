@@ -1,0 +1,148 @@
+"""The sections of a test: their items or a bank of items, and how a candidate moves through them.
+
+key, title, instructions?, weight? (1), items
+draw?         {count, tags?}: each candidate gets `count` of the items, which are a bank; with
+              tags, of those that have all the tags
+order?        fixed (the default), or shuffled: each candidate gets the items in another order
+time_limit?   minutes of the section; the limit of the test goes on, and the earlier end counts
+navigation?   free or forward; left out: as in the test
+practice?     true: not scored, and without any time limit
+break?        minutes of a break after the section, at most; the time of the test stands still
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+from marshmallow import ValidationError, post_load, validates_schema
+
+from provider.core.kinds.assessment.items import Item, ItemField
+from provider.core.products.schema_fields import (
+    Choice,
+    DocumentSchema,
+    Flag,
+    Integer,
+    Key,
+    ListOf,
+    Number,
+    Text,
+    Title,
+    nested,
+)
+
+MAX_ITEMS = 200
+FREE, FORWARD = NAVIGATIONS = ("free", "forward")
+FIXED, SHUFFLED = ORDERS = ("fixed", "shuffled")
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How many items of a bank each candidate gets, and which tags they have."""
+
+    count: int
+    tags: tuple[str, ...] = ()
+
+    def accepts(self, item: Item) -> bool:
+        return set(self.tags) <= set(item.tags)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a test. It has its own score, unless its weight is 0 or it is for practice.
+
+    `items` are a bank, if there is a `draw`; in the form of one candidate they are the drawn ones.
+    `time_limit` and `break_minutes` are in minutes. `navigation` is empty for that of the test.
+    """
+
+    key: str
+    title: str
+    items: tuple[Item, ...]
+    instructions: str = ""
+    weight: Decimal = Decimal(1)
+    draw: Draw | None = None
+    order: str = FIXED
+    time_limit: int | None = None
+    navigation: str = ""
+    practice: bool = False
+    break_minutes: int = 0
+
+    @property
+    def is_scored(self) -> bool:
+        return self.weight > 0 and not self.practice
+
+    @cached_property
+    def max_points(self) -> Fraction:
+        return sum((Fraction(item.points) for item in self.items), Fraction(0))
+
+    @property
+    def bank(self) -> tuple[Item, ...]:
+        """The items that a candidate may get."""
+        return tuple(item for item in self.items if self.draw is None or self.draw.accepts(item))
+
+    @property
+    def question_count(self) -> int:
+        """The number of items that a candidate gets."""
+        return self.draw.count if self.draw else len(self.items)
+
+
+class DrawSchema(DocumentSchema):
+    """The `draw` of a section."""
+
+    count = Integer(1, MAX_ITEMS, required=True)
+    tags = ListOf(Key(), "tags", 1, 20, load_default=())
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Draw:
+        return Draw(data["count"], tuple(data["tags"]))
+
+
+class SectionSchema(DocumentSchema):
+    """One of a test's `sections`."""
+
+    key = Key(required=True)
+    title = Title(120, required=True)
+    instructions = Text(10_000, multiline=True, load_default="")
+    weight = Number(0, 1000, load_default=Decimal(1))
+    draw = nested(DrawSchema, load_default=None)
+    order = Choice(*ORDERS, load_default=FIXED)
+    time_limit = Integer(1, 1440, load_default=None)
+    navigation = Choice(*NAVIGATIONS, load_default="")
+    practice = Flag(load_default=False)
+    break_minutes = Integer(1, 120, data_key="break", load_default=0)
+    items = ListOf(ItemField(), "items", 1, MAX_ITEMS, required=True)
+
+    @validates_schema
+    def _validate_consistency(self, data: dict[str, Any], **_: Any) -> None:
+        if data["practice"] and data["time_limit"]:
+            raise ValidationError("should be left out of a section for practice", "time_limit")
+        if data["weight"] and not data["practice"]:
+            _require_scorable_items(data["items"])
+        if draw := data["draw"]:
+            _require_large_bank(draw, data["items"])
+
+    @post_load
+    def _build(self, data: dict[str, Any], **_: Any) -> Section:
+        return Section(**data | {"items": tuple(data["items"])})
+
+
+def sum_item_seconds(section: Section) -> int:
+    """Return the longest time that the limits of a candidate's items can give together."""
+    seconds = sorted((item.time_limit_seconds or 0 for item in section.bank), reverse=True)
+    return sum(seconds[: section.question_count])
+
+
+def _require_scorable_items(items: list[Item]) -> None:
+    for index, item in enumerate(items):
+        if item.scoring_problem:
+            name, advice = item.scoring_problem
+            raise ValidationError({"items": {index: {name: [advice]}}})
+
+
+def _require_large_bank(draw: Draw, items: list[Item]) -> None:
+    count = sum(draw.accepts(item) for item in items)
+    if draw.count > count:
+        which = f" with the tags {', '.join(draw.tags)}" if draw.tags else ""
+        advice = f"should be at most {count}: the section has {count} items{which}"
+        raise ValidationError({"draw": {"count": [advice]}})
