@@ -205,7 +205,7 @@ def _load_answers(
 def _load_forms(session: Session, orders: Sequence[Assessment]) -> Mapping[int, StoredForm]:
     query = select(TestAttempt.order_id, TestAttempt.form)
     rows = session.execute(query.where(TestAttempt.order_id.in_(_ids(orders))))
-    return dict(rows.tuples().all())
+    return dict(iter(rows))
 
 
 def _load_results(session: Session, orders: Sequence[Assessment]) -> Mapping[int, Result]:
