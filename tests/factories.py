@@ -198,6 +198,8 @@ def create_product(
 ) -> str:
     """Return the public id of a product imported from `content`."""
     document = Document(kind, key, name, content | {"name": name}, source="factories")
+    no_files: dict[str, bytes] = {}
+    document = kinds.store_files(document, no_files.__getitem__, services.media)
     with services.db.writing() as session:
         product, _ = kinds.import_document(session, document, services.now())
         if publish:

@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from base64 import b64encode
 
 
 def png_chunk(name: bytes, data: bytes) -> bytes:
@@ -15,6 +16,11 @@ def make_png(width: int = 40, height: int = 20, colour: bytes = b"\x0a\x5c\xff")
     pixels = zlib.compress((b"\0" + colour * width) * height)
     chunks = ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, data) for name, data in chunks)
+
+
+def data_uri(content: bytes, content_type: str = "image/png") -> str:
+    """Return a file as the text that a document may have instead of its name."""
+    return f"data:{content_type};base64,{b64encode(content).decode()}"
 
 
 def make_jpeg(width: int = 40, height: int = 20) -> bytes:

@@ -16,10 +16,11 @@ from provider.cli.common import (
     record_command,
 )
 from provider.core.audit import Action
-from provider.core.kinds import KINDS, document_warnings, import_document
+from provider.core.kinds import KINDS, document_warnings, import_document, store_files
 from provider.core.products import Product, ProductVersion
 from provider.core.products.choice import find_by_key, list_by_key
 from provider.core.products.documents import Document, read_file, to_yaml
+from provider.core.products.files import read_beside, write_files
 from provider.core.products.samples import load_sample_documents
 from provider.errors import Conflict, Invalid
 from provider.services import Services
@@ -68,15 +69,32 @@ def show(key: str, as_json: bool) -> None:
 
 @product.command("export")
 @click.argument("key", metavar="KEY")
-def export_(key: str) -> None:
+@click.option(
+    "--to",
+    "file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write this file, and the pictures and sounds that it names beside it.",
+)
+def export_(key: str, file: Path | None) -> None:
     """Print a product's newest version as the YAML that `import` reads."""
-    with open_services() as services, services.db.reading() as session:
-        product = find_product(session, key)
-        if not product.versions:
-            raise Conflict(f"{product.key} has no version yet")
-        newest = product.versions[-1]
-        document = Document(product.kind, product.key, product.name, newest.content)
+    with open_services() as services:
+        with services.db.reading() as session:
+            product = find_product(session, key)
+            if not product.versions:
+                raise Conflict(f"{product.key} has no version yet")
+            newest = product.versions[-1]
+            document = Document(product.kind, product.key, product.name, newest.content)
+            files = list(newest.files)
+        if file is not None:
+            written = [*write_files(files, services.media, file.parent), file]
+            file.write_text(to_yaml(document), "utf-8")
+            click.echo("\n".join(f"Wrote {path}" for path in written))
+            return
     click.echo(to_yaml(document), nl=False)
+    if files:
+        names = ", ".join(stored.name for stored in files)
+        click.echo(f"This document names files: {names}. --to FILE writes them too.", err=True)
 
 
 @product.command("import")
@@ -88,19 +106,22 @@ def import_(file: Path, publish: bool) -> None:
     """Import products from a YAML file, as drafts: all of them, or none if one is wrong."""
     documents = read_file(file)
     warnings = [warning for document in documents for warning in document_warnings(document)]
-    with open_services() as services, services.db.writing() as session:
+    with open_services() as services:
+        read = read_beside(file.parent)
+        documents = [store_files(document, read, services.media) for document in documents]
         lines = []
-        for document in documents:
-            product, new_version = import_document(session, document, services.now())
-            if new_version is not None:
-                _record_import(session, services, product)
-            if publish:
-                _publish(session, services, product)
-            number = product.versions[-1].number
-            change = "unchanged" if new_version is None else "new"
-            lines.append(
-                f"{product.kind}/{product.key} version {number}: {change}, {product.state}"
-            )
+        with services.db.writing() as session:
+            for document in documents:
+                product, new_version = import_document(session, document, services.now())
+                if new_version is not None:
+                    _record_import(session, services, product)
+                if publish:
+                    _publish(session, services, product)
+                number = product.versions[-1].number
+                change = "unchanged" if new_version is None else "new"
+                lines.append(
+                    f"{product.kind}/{product.key} version {number}: {change}, {product.state}"
+                )
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     click.echo("\n".join(lines))

@@ -1,4 +1,4 @@
-"""Copy the files that the rows of the kinds name, such as recordings."""
+"""Copy the files that rows name, such as recordings."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
-from provider.core.kinds import KINDS
+from provider.core.kinds import list_stored_media
 from provider.core.kinds.base import MediaReference
 from provider.errors import NotFound, Unavailable
 from provider.maintenance.table_copy import ProgressCallback
@@ -24,9 +24,8 @@ class CopyReport:
 
 
 def list_media_references(session: Session) -> Iterator[MediaReference]:
-    for kind in KINDS.values():
-        if kind.media:
-            yield from kind.media.list_references(session)
+    for stored_media in list_stored_media():
+        yield from stored_media.list_references(session)
 
 
 def copy_files(

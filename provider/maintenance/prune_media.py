@@ -1,4 +1,4 @@
-"""Files of the kinds that no row names: a crash between upload and commit leaves them."""
+"""Files that no row names: a crash between upload and commit leaves them."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -6,8 +6,8 @@ from itertools import islice
 
 from sqlalchemy import select
 
-from provider.core.kinds import KINDS
-from provider.core.kinds.base import KindMedia
+from provider.core.kinds import list_stored_media
+from provider.core.kinds.base import StoredMedia
 from provider.errors import Conflict
 from provider.storage.database import Database
 from provider.storage.media import LIST_PAGE_SIZE, MediaStore
@@ -24,10 +24,10 @@ def find_unreferenced_files(db: Database, media: MediaStore, now: datetime) -> l
     """
     unreferenced: list[MediaFile] = []
     referenced_count = 0
-    for kind_media in [kind.media for kind in KINDS.values() if kind.media]:
+    for stored_media in list_stored_media():
         files = media.list_files(modified_before=now - UPLOAD_GRACE_PERIOD)
-        for batch in _batches(files, kind_media):
-            known = _known_ids(db, kind_media, {row_id for row_id, _ in batch})
+        for batch in _batches(files, stored_media):
+            known = _known_ids(db, stored_media, {row_id for row_id, _ in batch})
             unreferenced += (file for row_id, file in batch if row_id not in known)
             referenced_count += len(known)
     if unreferenced and not referenced_count:
@@ -39,16 +39,16 @@ def find_unreferenced_files(db: Database, media: MediaStore, now: datetime) -> l
 
 
 def _batches(
-    files: Iterator[MediaFile], kind_media: KindMedia
+    files: Iterator[MediaFile], stored_media: StoredMedia
 ) -> Iterator[list[tuple[str, MediaFile]]]:
     own_files = (
-        (match[1], file) for file in files if (match := kind_media.key_pattern.fullmatch(file[0]))
+        (match[1], file) for file in files if (match := stored_media.key_pattern.fullmatch(file[0]))
     )
     while batch := list(islice(own_files, LIST_PAGE_SIZE)):
         yield batch
 
 
-def _known_ids(db: Database, kind_media: KindMedia, row_ids: set[str]) -> set[str]:
+def _known_ids(db: Database, stored_media: StoredMedia, row_ids: set[str]) -> set[str]:
     with db.reading() as session:
-        query = select(kind_media.id_column).where(kind_media.id_column.in_(row_ids))
+        query = select(stored_media.id_column).where(stored_media.id_column.in_(row_ids))
         return set(session.scalars(query))

@@ -20,6 +20,7 @@ from obstore.store import LocalStore
 
 from provider.errors import Invalid, NotFound, Unavailable
 from provider.storage import s3
+from provider.storage.file_types import detect_type
 from provider.storage.free_space import require_free_space
 from provider.storage.fsync import fsync_path, make_folder
 from provider.storage.s3 import Bucket, explain_error
@@ -30,13 +31,6 @@ UPLOAD_PART_BYTES = 5 * 1024 * 1024  # the minimum that S3 allows
 MAX_CONCURRENT_PARTS = 2  # of one upload
 LIST_PAGE_SIZE = 1000  # keys
 UNAVAILABLE_MESSAGE = "Recordings cannot be saved or read just now: please try again in a moment"
-# (offset, first bytes, content type). Browsers that fetch from the bucket need a content type, and
-# the type that the recorder named cannot be trusted.
-CONTENT_TYPE_SIGNATURES = (
-    (0, b"\x1a\x45\xdf\xa3", "video/webm"),
-    (4, b"ftyp", "video/mp4"),
-    (0, b"\xff\xd8\xff", "image/jpeg"),
-)
 
 
 @dataclass(frozen=True)
@@ -314,12 +308,8 @@ def _peek_first_chunk(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _object_attributes(first_chunk: bytes) -> Mapping[str, str]:
-    matches = (
-        content_type
-        for offset, signature, content_type in CONTENT_TYPE_SIGNATURES
-        if first_chunk[offset:].startswith(signature)
-    )
-    content_type = next(matches, "application/octet-stream")
+    # Browsers that fetch from the bucket need a type, and the one that was declared is no proof.
+    content_type = detect_type(first_chunk) or "application/octet-stream"
     return {"Content-Type": content_type, "Cache-Control": "private, no-store"}
 
 

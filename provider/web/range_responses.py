@@ -9,7 +9,11 @@ from werkzeug.wsgi import wrap_file
 
 from provider.storage.media import CHUNK_BYTES, MediaStore
 
-PLAYABLE_TYPES = {"video/webm", "video/mp4", "audio/webm", "audio/mp4", "image/jpeg"}
+PLAYABLE_TYPES = {
+    *("video/webm", "video/mp4"),
+    *("audio/webm", "audio/mp4", "audio/mpeg", "audio/ogg", "audio/wav"),
+    *("image/jpeg", "image/png", "image/webp"),
+}
 
 # The lifetime of a presigned URL. A player keeps the URL of its first request and seeks with it:
 # a video's URL must outlast half an hour of watching, with pauses.

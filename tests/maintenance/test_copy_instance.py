@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from provider.core.kinds.interview import READY, Recording
 from provider.core.orders import Candidate
 from provider.core.orders.filters import OrderFilters
 from provider.core.orders.search import OrderSearch, _Search, find_order_ids
+from provider.core.products.files import ProductFile
 from provider.errors import Conflict, Invalid, ProviderError, Unavailable
 from provider.maintenance import (
     InstanceCopyReport,
@@ -443,7 +445,7 @@ def stores(tmp_path: Path) -> tuple[MediaStore, MediaStore]:
 
 
 def store_recordings(source: Database, media: MediaStore) -> dict[str, bytes]:
-    """Store the files that the recordings name; return their content by key."""
+    """Store the files that recordings and versions name; return their content by key."""
     with source.writing() as session:
         first, second, third = session.scalars(sa.select(Recording).order_by(Recording.id))
         first.state = second.state = READY
@@ -458,6 +460,10 @@ def store_recordings(source: Database, media: MediaStore) -> dict[str, bytes]:
         for recording in (first, second, third):
             key = recording.original_key
             recording.sha256 = media.put(key, [files[key]]).sha256
+        for file in session.scalars(sa.select(ProductFile)):
+            content = file.name.encode()
+            file.sha256 = sha256(content).hexdigest()
+            files[file.media_key] = content
     for key, content in files.items():
         media.put(key, [content])
     return files

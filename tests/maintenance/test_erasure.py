@@ -66,6 +66,7 @@ TABLES_WITHOUT_CANDIDATES = {
     "email_texts",
     "erased_orders",
     "offboardings",
+    "product_files",
     "product_versions",
     "products",
     "rules",

@@ -7,7 +7,9 @@ difference: a lost header or a cookie without `Secure` is a security fault.
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
@@ -31,6 +33,7 @@ from provider.services import Services
 from provider.storage.database import Database
 from provider.storage.media import StoredFile
 from tests import check_factories, factories, interview_factories
+from tests.pictures import data_uri, make_png
 
 SNAPSHOT = Path(__file__).parent / "snapshots" / "headers.txt"
 BASE_URL = "https://provider.test"
@@ -214,7 +217,11 @@ def _sign_in(app: Flask) -> TestResponse:
 def _create_visitor(services: Services, app: Flask) -> Visitor:
     account_id, token = factories.create_account(services)
     greenhouse_id, greenhouse_key = factories.create_account(services, "Acme", ats="greenhouse")
-    product = factories.create_test(services)
+    picture = make_png()
+    sections = deepcopy(factories.TEST_CONTENT["sections"])
+    stimulus = [{"picture": data_uri(picture), "alt": "A chart"}]
+    sections[0]["items"][0]["stimulus"] = stimulus
+    product = factories.create_test(services, sections=sections)
     assessment = factories.place_order(services, account_id, product)
     interview, (_, recording, *_) = interview_factories.completed_interview(
         services, account=account_id
@@ -287,6 +294,7 @@ def _create_visitor(services: Services, app: Flask) -> Visitor:
         "take_id": take,
         "upload_id": upload.public_id,
         "product_id": product,
+        "name": f"{sha256(picture).hexdigest()[:16]}.png",
         "account_id": account,
         "run_id": bulk_run.public_id,
         "message_id": message[0],

@@ -1,5 +1,8 @@
 """The registry of kinds. Each kind describes itself in `kind.py` of its own folder."""
 
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import select
@@ -7,17 +10,19 @@ from sqlalchemy.orm import Session
 
 from provider.core import labels
 from provider.core.kinds.assessment.kind import KIND as ASSESSMENT
-from provider.core.kinds.base import Kind
+from provider.core.kinds.base import Kind, MediaReference, StoredMedia
 from provider.core.kinds.check.kind import KIND as CHECK
 from provider.core.kinds.interview.kind import KIND as INTERVIEW
 from provider.core.orders import EXPIRE_ORDERS, SEND_REMINDERS
 from provider.core.orders.bulk_runner import DROP_OLD_BULK_RUNS, PERFORM_BULK_RUNS
 from provider.core.orders.states import NOBODY, STAFF
-from provider.core.products import Product, ProductVersion
+from provider.core.products import Product, ProductVersion, files
 from provider.core.products.documents import Document, content_digest, validate
+from provider.core.products.files import ProductFile
 from provider.core.scheduled import ScheduledWork
 from provider.errors import DocumentError
 from provider.storage.database import acquire_advisory_lock
+from provider.storage.media import MediaStore
 
 KINDS: dict[str, Kind] = {}
 
@@ -45,6 +50,20 @@ SCHEDULED_WORKS: tuple[ScheduledWork, ...] = (
 )
 
 
+def _list_product_files(session: Session) -> Iterator[MediaReference]:
+    query = select(ProductFile.sha256).distinct().order_by(ProductFile.sha256)
+    for digest in session.scalars(query):
+        yield MediaReference(files.media_key(digest), digest)
+
+
+PRODUCT_MEDIA = StoredMedia(files.KEY_PATTERN, ProductFile.sha256, _list_product_files)
+
+
+def list_stored_media() -> list[StoredMedia]:
+    """Return the descriptions of all files that rows name: of orders, by kind, and of products."""
+    return [*(kind.media for kind in KINDS.values() if kind.media), PRODUCT_MEDIA]
+
+
 def waited_for_values() -> set[str]:
     """Return all values of `Order.waiting_for` that orders of the registered kinds can have."""
     # Every order may wait for the staff to decide about an accommodation.
@@ -65,13 +84,29 @@ def document_warnings(document: Document) -> list[str]:
     return [document.describe(warning) for warning in kind.find_warnings(content)]
 
 
+def store_files(document: Document, read: Callable[[str], bytes], media: MediaStore) -> Document:
+    """Store the files that a document names, and return it with them.
+
+    `read` returns a file by its name; it raises OSError or KeyError. Nothing is stored for a
+    document without files. Raises Invalid as `import_document` does, and Unavailable.
+    """
+    kind = _find_kind(document)
+    validate(document, kind.schema)
+    content = deepcopy(document.content)
+    try:
+        stored_files = files.store_files(kind.find_file_slots(content), read, media)
+    except DocumentError as error:
+        raise document.error_at(error.path, error.problem) from error
+    return replace(document, content=content, files=stored_files)
+
+
 def import_document(
     session: Session, document: Document, now: datetime
 ) -> tuple[Product, ProductVersion | None]:
-    """Import a product document as a draft version.
+    """Import a product document, whose files are stored, as a draft version.
 
     Returns the product and the new version. The version is None when the newest version has the
-    same content. Raises Invalid with the file, the line and the path of an error.
+    same content and files. Raises Invalid with the file, the line and the path of an error.
     """
     kind = _find_kind(document)
     validate(document, kind.schema)
@@ -83,11 +118,13 @@ def import_document(
         product = kind.product_class(key=document.key, name=document.name, created_at=now)
         session.add(product)
     try:
-        version = product.add_version(
-            session, document.content, content_digest(document.content), now
-        )
+        files.require_stored(kind.find_file_slots(document.content), document.files)
+        digest = content_digest(document.content, document.files)
+        version = product.add_version(session, document.content, digest, now)
     except DocumentError as error:
         raise document.error_at(error.path, error.problem) from error
+    if version is not None:
+        version.files = [ProductFile(**vars(file)) for file in document.files]
     product.name = document.name
     return product, version
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from provider.core.orders import Order
 from provider.core.products import Product
 from provider.core.products.documents import DocumentWarning
+from provider.core.products.files import FileSlot
 from provider.core.scheduled import ScheduledWork
 from provider.core.staff.permissions import Permission
 from provider.storage.media import MediaStore
@@ -46,17 +47,25 @@ class MediaReference:
 
 
 @dataclass(frozen=True)
-class KindMedia:
-    """The files of a kind in media storage.
+class StoredMedia:
+    """Files in media storage that rows name.
 
     The first group of `key_pattern` is the value of `id_column` in the row that names the file.
-    `list_folders` yields the folders that have the files of one order, and nothing else.
-    `is_stored` is the condition that an order has files; `forget` marks them as deleted.
     """
 
     key_pattern: re.Pattern[str]
     id_column: InstrumentedAttribute[str]
     list_references: Callable[[Session], Iterator[MediaReference]]
+
+
+@dataclass(frozen=True)
+class KindMedia(StoredMedia):
+    """The files of a kind's orders in media storage.
+
+    `list_folders` yields the folders that have the files of one order, and nothing else.
+    `is_stored` is the condition that an order has files; `forget` marks them as deleted.
+    """
+
     list_folders: Callable[[Session, Order], Iterator[str]]
     is_stored: ColumnElement[bool]
     forget: Callable[[Session, Order], None]
@@ -64,6 +73,10 @@ class KindMedia:
 
 def _read_nothing(_order: Order, _secret_box: SecretBox) -> Mapping[str, Any]:
     return {}
+
+
+def _find_no_slots(_content: dict[str, Any]) -> Iterable[FileSlot]:
+    return ()
 
 
 def _find_no_warnings(_content: Any) -> Iterable[DocumentWarning]:
@@ -93,6 +106,7 @@ class Kind:
     `read_encrypted` returns what an order of the kind stores encrypted, for an export of a person.
     The staff need `work_permission` to do what an order of the kind waits for.
     `find_warnings` takes the loaded content of a document that is imported.
+    `find_file_slots` takes a valid content as a mapping, and returns the places that name files.
     `play_step` takes the next step with an order of a sandbox that was opened, for the candidate or
     the staff; without it such an order waits.
     """
@@ -113,6 +127,7 @@ class Kind:
     work_permission: Permission = Permission.MANAGE_ORDERS
     read_encrypted: Callable[[Any, SecretBox], Mapping[str, Any]] = _read_nothing
     find_warnings: Callable[[Any], Iterable[DocumentWarning]] = _find_no_warnings
+    find_file_slots: Callable[[dict[str, Any]], Iterable[FileSlot]] = _find_no_slots
     play_step: Callable[[Session, Any, ScriptedStep], None] | None = None
 
     @property

@@ -8,13 +8,14 @@ dates are not read, and `No` and `10:30` are text. An error names the line and t
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from marshmallow import Schema, ValidationError
 
+from provider.core.products.files import StoredProductFile
 from provider.core.products.odd_characters import find_odd_character
 from provider.core.products.safe_yaml import MAX_DOCUMENT_BYTES, Tree, child_path, dump, parse_trees
 from provider.core.products.schema_fields import SLUG_ADVICE, is_slug
@@ -44,6 +45,8 @@ class Document:
     # The first line of each text that is a literal block. Only its lines are those of the file.
     block_lines: Mapping[str, int] = field(default_factory=dict, compare=False, repr=False)
     source_lines: Sequence[str] = field(default=(), compare=False, repr=False)
+    # The files that the content names, once they are stored.
+    files: tuple[StoredProductFile, ...] = ()
 
     def line_of(self, path: str) -> int:
         """Return the line of `path`, or of the nearest enclosing path that the file has."""
@@ -120,9 +123,14 @@ def to_yaml(document: Document) -> str:
     return dump(head | document.content)
 
 
-def content_digest(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of the content in hex. The order of keys does not matter."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+def content_digest(content: Mapping[str, Any], files: Iterable[StoredProductFile] = ()) -> str:
+    """Return the SHA-256 of the content and its files in hex. The order of keys is no difference.
+
+    Without files it is that of the content alone.
+    """
+    digests = {file.name: file.sha256 for file in files}
+    document = {"content": content, "files": digests} if digests else content
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import JSON, ForeignKey, Row, String, UniqueConstraint, false, o
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from provider.core.accounts import AccountProduct, Caller
+from provider.core.products.files import ProductFile
 from provider.errors import Conflict, NotFound
 from provider.storage import secrets
 from provider.storage.database import Base
@@ -104,7 +105,7 @@ class Product(Base):
 
 
 class ProductVersion(Base):
-    """A numbered version of a product. `digest` is the SHA-256 of its content."""
+    """A numbered version of a product. `digest` is the SHA-256 of its content and its files."""
 
     __tablename__ = "product_versions"
     __table_args__ = (UniqueConstraint("product_id", "number"),)
@@ -118,6 +119,14 @@ class ProductVersion(Base):
     created_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
     product: Mapped[Product] = relationship(back_populates="versions")
+    files: Mapped[list[ProductFile]] = relationship(order_by=ProductFile.id)
+
+    def find_file(self, name: str) -> ProductFile:
+        """Return the file that the content has a name for. Raises NotFound."""
+        for file in self.files:
+            if file.name == name:
+                return file
+        raise NotFound("There is no such file")
 
     def parsed(self, parse: Callable[[dict[str, Any]], Content]) -> Content:
         """Return the parsed content. The cache key has the digest, so entries never go stale."""

@@ -4,6 +4,7 @@ Every page works as a plain form post. A script posts the same forms and asks fo
 each answer is saved as soon as the candidate gives it. The server decides when the time is over.
 """
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, current_app, jsonify, redirect, render_template, request, url_for
@@ -18,6 +19,7 @@ from provider.core.orders.given_time import to_milliseconds
 from provider.errors import Conflict, Invalid, ProviderError
 from provider.services import current_services
 from provider.texts import gettext
+from provider.web import range_responses
 from provider.web.candidate.assessment_navigation import (
     ItemPosition,
     find_item_position,
@@ -64,6 +66,16 @@ def item(public_id: str, number: int) -> ResponseReturnValue:
         if not order.is_clock_running(candidate_request.now):
             return redirect_to_landing(public_id)
         return _render_item_page(candidate_request, find_item_position(order.content, number))
+
+
+@routes.get("/files/<name>")
+def stimulus_file(public_id: str, name: str) -> ResponseReturnValue:
+    """Send a picture or a sound of a question, while the candidate may see the questions."""
+    with order_for_read(public_id, Assessment) as candidate_request:
+        candidate_request.order.require_clock_running(candidate_request.now)
+        file = candidate_request.order.version.find_file(name)
+        key, mimetype = file.media_key, file.type
+    return range_responses.serve_media(current_services().media, key, mimetype)
 
 
 @routes.post("/items/<int:number>")
@@ -340,12 +352,17 @@ def _render_overview_page(
     )
 
 
+def _file_url(public_id: str, name: str) -> str:
+    return url_for(".stimulus_file", public_id=public_id, name=name)
+
+
 def _template_context(candidate_request: AssessmentRequest) -> dict[str, Any]:
     order = candidate_request.order
     return {
         **branding_context(order.account),
         "order": order,
         "content": order.content,
+        "file_url": partial(_file_url, order.public_id),
         "seconds_left": seconds_left(candidate_request),
         "now_ms": to_milliseconds(candidate_request.now),
         "pause_left": order.pause_left(candidate_request.now),

@@ -5,10 +5,9 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from provider.core.audit import Action
-from provider.core.kinds import document_warnings, import_document
+from provider.core.kinds import document_warnings, import_document, store_files
 from provider.core.products import Product
 from provider.core.products.documents import Document, decode_documents
-from provider.core.products.safe_yaml import MAX_DOCUMENT_BYTES
 from provider.core.staff import Permission
 from provider.core.text_cleaning import clean_line
 from provider.errors import Invalid
@@ -19,6 +18,7 @@ from provider.web.console.products import render_list
 routes = Blueprint("product_import", __name__, url_prefix="/products/import")
 
 MAX_SOURCE_LENGTH = 100  # characters of the file's name in an error
+YAML_EXTENSIONS = (".yaml", ".yml")
 # The messages for the next page are in a cookie, which has room for a few.
 MAX_WARNINGS, MAX_WARNING_LENGTH = 3, 400
 
@@ -26,7 +26,7 @@ MAX_WARNINGS, MAX_WARNING_LENGTH = 3, 400
 @routes.post("")
 @requires(Permission.EDIT_PRODUCTS)
 def perform() -> Response:
-    """Import all documents of the file, or none if one is wrong."""
+    """Import all documents of the file with the files they name, or none if one is wrong."""
     try:
         documents = _read_documents()
         warnings = [warning for document in documents for warning in document_warnings(document)]
@@ -49,12 +49,19 @@ def perform() -> Response:
 
 
 def _read_documents() -> list[Document]:
-    file = request.files.get("file")
-    if file is None or not file.filename:
+    """Read the file of documents, and store the pictures and sounds that were sent with it."""
+    sent: dict[str, bytes] = {}
+    for file in request.files.getlist("file"):
+        sent[clean_line(file.filename or "")[:MAX_SOURCE_LENGTH]] = file.read()
+        file.close()  # a large one is a temporary file
+    names = [name for name in sent if name.endswith(YAML_EXTENSIONS)] or list(sent)
+    if names in ([], [""]):
         raise Invalid("Choose a file of product documents")
-    content = file.read(MAX_DOCUMENT_BYTES + 1)
-    file.close()  # a large one is a temporary file
-    return decode_documents(content, clean_line(file.filename)[:MAX_SOURCE_LENGTH])
+    if len(names) > 1:
+        raise Invalid("Choose one file of product documents, with the pictures and sounds it names")
+    documents = decode_documents(sent[names[0]], names[0])
+    media = current_services().media
+    return [store_files(document, sent.__getitem__, media) for document in documents]
 
 
 def _import(session: Session, document: Document) -> tuple[Product, bool]:

@@ -1,9 +1,10 @@
 """Products with their versions, and a preview of what candidates see."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from flask import Blueprint, make_response, render_template, request
+from flask import Blueprint, make_response, render_template, request, url_for
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import aliased
 from werkzeug.wrappers import Response
@@ -17,6 +18,7 @@ from provider.errors import Invalid, NotFound
 from provider.services import current_services
 from provider.web.console.authentication import requires
 from provider.web.console.pagination import Sorting, paginate, read_filter_value
+from provider.web.range_responses import serve_media
 
 routes = Blueprint("products", __name__, url_prefix="/products")
 
@@ -60,8 +62,22 @@ def detail(product_id: str) -> str:
             version=version,
             content=content,
             problem=problem,
+            file_url=partial(_file_url, product, version),
             newest_version=product.versions[-1] if product.versions else None,
         )
+
+
+@routes.get("/<product_id>/versions/<int:number>/files/<name>")
+@requires(Permission.VIEW_PRODUCTS)
+def version_file(product_id: str, number: int, name: str) -> Response:
+    """Send a file that the content of a version names."""
+    with current_services().db.reading() as session:
+        version = _find_version(Product.find(session, product_id), str(number))
+        if version is None:
+            raise NotFound("There is no such file")
+        file = version.find_file(name)
+        key, mimetype = file.media_key, file.type
+    return serve_media(current_services().media, key, mimetype)
 
 
 def load_version_content(product: Product, version: ProductVersion | None) -> tuple[Any, str]:
@@ -72,6 +88,11 @@ def load_version_content(product: Product, version: ProductVersion | None) -> tu
         return load_content(version.content, KINDS[product.kind].schema), ""
     except Invalid as error:
         return None, str(error)
+
+
+def _file_url(product: Product, version: ProductVersion | None, name: str) -> str:
+    number = version.number if version else 0
+    return url_for(".version_file", product_id=product.public_id, number=number, name=name)
 
 
 def _find_version(product: Product, number: str) -> ProductVersion | None:

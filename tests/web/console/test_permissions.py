@@ -106,6 +106,7 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("emails.listing", "GET"): Permission.VIEW_DELIVERIES,
     ("products.listing", "GET"): Permission.VIEW_PRODUCTS,
     ("products.detail", "GET"): Permission.VIEW_PRODUCTS,
+    ("products.version_file", "GET"): Permission.VIEW_PRODUCTS,
     ("product_actions.confirm", "GET"): Permission.EDIT_PRODUCTS,
     ("product_actions.perform", "POST"): Permission.EDIT_PRODUCTS,
     ("product_import.perform", "POST"): Permission.EDIT_PRODUCTS,

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from provider.core.kinds.assessment import content, import_warnings
+from provider.core.kinds.assessment.items.stimulus import find_file_slots
 from provider.core.kinds.assessment.models import Answer, Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
@@ -36,4 +37,5 @@ KIND = Kind(
     other_columns=(Answer.item_key, Answer.number),
     scheduled_works=(CLOSE_ATTEMPTS, RECORD_PAUSES),
     find_warnings=import_warnings.find_warnings,
+    find_file_slots=find_file_slots,
 )

@@ -1,7 +1,11 @@
-"""The stimulus of an item: texts and tables that a question is about, in their order.
+"""The stimulus of an item: what a question is about, in its parts.
 
-{text: Markdown}
-{table: [[cell, …], …], header? (true), caption?}    cells are texts or numbers
+A part is one of these mappings:
+
+    {text: Markdown}
+    {table: [[cell, …], …], header? (true), caption?}    cells are texts or numbers
+    {picture: FILE, alt}
+    {audio: FILE, transcript?}                           the transcript is Markdown
 """
 
 from collections.abc import Iterator
@@ -12,6 +16,7 @@ from typing import Any, ClassVar
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
 from provider.core.kinds.assessment.number_parsing import format_number
+from provider.core.products.files import AUDIO, PICTURE, FileName, FileSlot
 from provider.core.products.schema_fields import (
     DocumentSchema,
     Flag,
@@ -56,6 +61,24 @@ class TableStimulus(Stimulus):
     @property
     def body(self) -> tuple[tuple[str, ...], ...]:
         return self.table[1:] if self.header else self.table
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureStimulus(Stimulus):
+    """A picture, by the name of its file, and what it shows for those who do not see it."""
+
+    kind = PICTURE
+    picture: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioStimulus(Stimulus):
+    """A sound, by the name of its file. The transcript is Markdown."""
+
+    kind = AUDIO
+    audio: str
+    transcript: str = ""
 
 
 class Cell(StrictField[str]):
@@ -118,8 +141,32 @@ class TableStimulusSchema(StimulusSchema):
         return table
 
 
+class PictureStimulusSchema(StimulusSchema):
+    """A part with a `picture`."""
+
+    stimulus_class = PictureStimulus
+
+    picture = FileName(required=True)
+    alt = Text(1000, multiline=True, required=True)
+
+
+class AudioStimulusSchema(StimulusSchema):
+    """A part with an `audio`."""
+
+    stimulus_class = AudioStimulus
+
+    audio = FileName(required=True)
+    transcript = Text(10_000, multiline=True, load_default="")
+
+
 STIMULUS_SCHEMAS: dict[str, StimulusSchema] = {
-    schema.stimulus_class.kind: schema for schema in (TextStimulusSchema(), TableStimulusSchema())
+    schema.stimulus_class.kind: schema
+    for schema in (
+        TextStimulusSchema(),
+        TableStimulusSchema(),
+        PictureStimulusSchema(),
+        AudioStimulusSchema(),
+    )
 }
 
 
@@ -143,3 +190,15 @@ def stimulus_texts(parts: tuple[Stimulus, ...]) -> Iterator[tuple[str, str]]:
     for index, part in enumerate(parts):
         if isinstance(part, TextStimulus):
             yield f"stimulus[{index}].text", part.text
+        if isinstance(part, AudioStimulus) and part.transcript:
+            yield f"stimulus[{index}].transcript", part.transcript
+
+
+def find_file_slots(content: dict[str, Any]) -> Iterator[FileSlot]:
+    """Yield the places of a valid content of a test that name files."""
+    for section_index, section in enumerate(content["sections"]):
+        for item_index, item in enumerate(section["items"]):
+            for index, part in enumerate(item.get("stimulus", ())):
+                path = f"sections[{section_index}].items[{item_index}].stimulus[{index}]"
+                for name in {PICTURE, AUDIO} & set(part):
+                    yield FileSlot(part, name, f"{path}.{name}")
