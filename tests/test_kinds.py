@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from provider.core import labels
 from provider.core.kinds import KINDS
-from provider.core.kinds.assessment.models import Answer
+from provider.core.kinds.assessment.answers import Answer
 from provider.core.orders import PDF, REPORT, Link, Order
 from provider.services import Services
 from provider.web.kinds import KIND_PAGES

@@ -481,7 +481,7 @@ def test_commands_backup_restore_and_copy_are_equal(
     summary = json.loads(run("restore", tmp_path / "backup", "--json").stdout)
     assert (len(summary["tables"]), summary["files"], summary["problems"]) == (
         len(Base.metadata.tables),
-        9,
+        12,
         {},
     )
     token_rows = summary["tables"]["api_tokens"]["rows"]

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from provider.core.kinds.assessment import content, import_warnings
+from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.items.stimulus import find_file_slots
-from provider.core.kinds.assessment.models import Answer, Assessment, Test
+from provider.core.kinds.assessment.models import Assessment, Test
 from provider.core.kinds.assessment.scoring import PARTLY_RIGHT, RIGHT, WRONG
 from provider.core.kinds.assessment.scripted import play_step
 from provider.core.kinds.base import Kind, KindTexts

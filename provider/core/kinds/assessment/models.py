@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, String, UniqueConstraint, select, update
-from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relationship
+from sqlalchemy.orm import Mapped, Session, relationship
 
 from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
+from provider.core.kinds.assessment.answers import Answer, UnreadText
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
 from provider.core.kinds.assessment.form import StoredForm, apply_form
-from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
+from provider.core.kinds.assessment.items import Item
 from provider.core.kinds.assessment.navigated_order import ClosedItem, NavigatedOrder
 from provider.core.kinds.assessment.results import (
     POINTS_FIGURE,
@@ -37,19 +37,13 @@ from provider.core.orders.evidence import (
     questions_answered_fact,
     questions_answered_sentence,
 )
-from provider.core.orders.given_time import to_milliseconds
 from provider.core.products import Product, ProductVersion
 from provider.errors import Conflict, Invalid, NotFound
-from provider.storage.database import Base
 from provider.storage.secrets import SecretBox
 from provider.texts import gettext, gettext_noop
 
 # Of the figures of a result that another one replaced: its answers and typed texts by item.
 ANSWERS_FIGURE = "answers"
-
-
-class StaleSave(Conflict):
-    """A newer answer to the same item is saved, so this one was not saved."""
 
 
 class Test(Product):
@@ -77,8 +71,8 @@ class Assessment(NavigatedOrder):
     has_clock_to_pause = True
     time_over_message = gettext_noop("The time for this test is over")
 
-    answers: Mapped[list["Answer"]] = relationship(
-        back_populates="assessment", order_by="Answer.id", cascade="all, delete-orphan"
+    answers: Mapped[list[Answer]] = relationship(
+        back_populates="assessment", order_by=Answer.id, cascade="all, delete-orphan"
     )
 
     @property
@@ -345,68 +339,3 @@ def counted_content(version: ProductVersion, form: StoredForm | None) -> TestCon
     """Return what counts of a version: the questions of a form, without those for practice."""
     content: TestContent = version.parsed(Test.parse)
     return (apply_form(content, form) if form else content).without_practice()
-
-
-class UnreadText(Invalid):
-    """A typed text that is kept, although it cannot be read as an answer."""
-
-    def __init__(self, problem: Invalid, earlier_answer: str) -> None:
-        super().__init__(problem.text.message, **dict(problem.text.params))
-        self.earlier_answer = earlier_answer
-
-
-class Answer(Base):
-    """The answer to one item. It is saved while the attempt runs.
-
-    `typed` is the text as it was typed last, for an item that reads it. `value` is None, or an
-    earlier answer, when that text could not be read.
-
-    A deleted answer keeps its row, with None and its number: an older save that arrives late must
-    not bring it back. `number` is in milliseconds since 1970 (see GivenTime).
-    """
-
-    __tablename__ = "answers"
-    __table_args__ = (UniqueConstraint("order_id", "item_key"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    order_id: Mapped[int] = mapped_column(ForeignKey("orders.id"))
-    item_key: Mapped[str] = mapped_column(String(100))
-    value: Mapped[Any] = mapped_column(JSON)
-    typed: Mapped[str | None] = mapped_column(String(MAX_TEXT_LENGTH))
-    saved_at: Mapped[datetime]
-    number: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    assessment: Mapped[Assessment] = relationship(back_populates="answers")
-
-    @classmethod
-    def put(
-        cls,
-        assessment: Assessment,
-        item_key: str,
-        value: Any,
-        now: datetime,
-        number: int | None,
-        typed: str | None = None,
-    ) -> None:
-        """Write one answer, None for a deleted one. The other answers are not loaded.
-
-        Raises StaleSave where a higher number is saved. An equal number is the same save again.
-        Without a number the answer replaces any other.
-        """
-        session = object_session(assessment)
-        assert session, "an answer is saved in an open transaction"
-        is_this_answer = (cls.order_id == assessment.id, cls.item_key == item_key)
-        columns = {
-            "value": value,
-            "typed": typed,
-            "saved_at": now,
-            "number": to_milliseconds(now) if number is None else number,
-        }
-        change = update(cls).where(*is_this_answer).values(columns)
-        if number is not None:
-            change = change.where(cls.number <= number)
-        if not session.scalars(change.returning(cls.id)).all():
-            if session.scalar(select(cls.id).where(*is_this_answer)) is not None:
-                raise StaleSave("A newer answer to this question is saved already")
-            session.add(cls(order_id=assessment.id, item_key=item_key, **columns))
-            session.flush()
-        session.expire(assessment, ["answers"])

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from provider.core import audit
 from provider.core.audit import Action
+from provider.core.kinds.assessment.answers import Answer
 from provider.core.kinds.assessment.attempt import TestAttempt
 from provider.core.kinds.assessment.corrections import (
     ScoringChange,
@@ -21,7 +22,7 @@ from provider.core.kinds.assessment.corrections import (
     list_scoring_changes,
 )
 from provider.core.kinds.assessment.form import StoredForm
-from provider.core.kinds.assessment.models import Answer, Assessment, Test, counted_content
+from provider.core.kinds.assessment.models import Assessment, Test, counted_content
 from provider.core.kinds.assessment.results import build_result, is_same_result
 from provider.core.orders import COMPLETED, OPEN_STATUSES, Result
 from provider.core.orders.actions import RESCORE, RUN_ACTIONS
