@@ -125,6 +125,11 @@ class TestContent:
         return {item.key: item for item in self.items}
 
     @cached_property
+    def points_by_key(self) -> Mapping[str, Fraction]:
+        """The points of each item, as fractions."""
+        return {item.key: Fraction(item.points) for item in self.items}
+
+    @cached_property
     def bound_scales(self) -> tuple[BoundScale, ...]:
         return tuple(BoundScale(scale, self.items_by_key) for scale in self.scales)
 

@@ -23,6 +23,7 @@ from provider.core.labels import format_number
 from provider.texts import gettext, lazy_gettext
 
 Figure = int | float | str
+_NONE = Fraction(0)
 RIGHT, PARTLY_RIGHT, WRONG = MARKS = ("right", "partly_right", "wrong")
 
 
@@ -122,7 +123,11 @@ class Score:
 
 def score(content: TestContent, answers: Mapping[str, Any]) -> Score:
     """Score answers: values of `parse_answer` by item key. None or an absent key is a blank."""
-    points = {item.key: _points_earned(item, answers.get(item.key)) for item in content.items}
+    max_points = content.points_by_key
+    points = {
+        item.key: _points_earned(item, answers.get(item.key), max_points[item.key])
+        for item in content.items
+    }
     shares = {
         section.key: _sum_points(section.items, points) / section.max_points
         for section in content.sections
@@ -197,9 +202,12 @@ def _sum_points(items: Iterable[Item], points: Mapping[str, Fraction]) -> Fracti
     return sum_fractions(points[item.key] for item in items)
 
 
-def _points_earned(item: Item, value: Any) -> Fraction:
-    share = Fraction(0) if value is None else item.score(value)
-    return Fraction(item.points) * share if share else share
+def _points_earned(item: Item, value: Any, max_points: Fraction) -> Fraction:
+    share = _NONE if value is None else item.score(value)
+    # Most answers earn all or nothing, which needs no multiplication.
+    if not share:
+        return _NONE
+    return max_points if share == 1 else max_points * share
 
 
 def _score_section(
@@ -250,7 +258,7 @@ def _score_item(
     section: Section, item: Item, value: Any, typed: str | None, points: Decimal | None
 ) -> ScoredItem:
     if points is None:
-        points = _round_points(_points_earned(item, value))
+        points = _round_points(_points_earned(item, value, Fraction(item.points)))
     return ScoredItem(
         section=section.title,
         key=item.key,
