@@ -26,6 +26,7 @@ from tests.bench.load import LoadGenerator
 from tests.bench.million import measure_large_instance
 from tests.bench.rates import RateRace, comparison_figures
 from tests.bench.rounds import measure_rounds
+from tests.bench.scoring import measure_scoring
 from tests.bench.table import FIGURES_FILE, Figure, describe_machine, markdown_table, save_figures
 from tests.bench.waits import (
     in_process_dispatcher,
@@ -56,6 +57,7 @@ class Plan:
     listed_records: int = 100_000  # that an ATS's API lists in one round
     quiet_intervals: int = 100  # in which an ATS has nothing new
     written_results: int = 1_000  # through an ATS's API
+    scored_attempts: int = 10_000
     with_rivals: bool = True
 
 
@@ -80,6 +82,7 @@ SMOKE_PLAN = Plan(
     listed_records=1_000,
     quiet_intervals=3,
     written_results=20,
+    scored_attempts=50,
     with_rivals=False,
 )
 DATABASES = ("SQLite", "PostgreSQL")
@@ -156,6 +159,10 @@ def _measure_waits(pool: InstancePool) -> Iterator[Figure]:
         yield measure_answer(instance, loader, plan.candidates, plan.answering_seconds)
 
 
+def _measure_scoring(pool: InstancePool) -> Iterator[Figure]:
+    yield from measure_scoring(pool.plan.scored_attempts)
+
+
 def _measure_large_instance(pool: InstancePool) -> Iterator[Figure]:
     large_count = pool.plan.order_counts[1]
     yield from measure_large_instance(
@@ -210,6 +217,7 @@ PARTS: dict[str, Callable[[InstancePool], Iterator[Figure]]] = {
     "rounds": _measure_rounds,
     "rates": _measure_rates,
     "waits": _measure_waits,
+    "scoring": _measure_scoring,
     "million": _measure_large_instance,
     "growth": _measure_growth,
     "delivery": _measure_delivery,

@@ -14,6 +14,7 @@ def test_bench_smoke_run_measures_every_part() -> None:
         "PUT's arrival",
         "PDF",
         "saving",
+        "attempts of 60 items scored",
         "claim",
         "backlog",
         "memory",

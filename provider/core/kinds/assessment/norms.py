@@ -23,7 +23,7 @@ Fractions are exact as far as the normal distribution allows. Each measure is ro
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from statistics import NormalDist
@@ -31,6 +31,7 @@ from typing import Any
 
 from marshmallow import ValidationError, fields, post_load, validates_schema
 
+from provider.core.kinds.grading import round_half_up
 from provider.core.products.schema_fields import (
     Choice,
     DocumentSchema,
@@ -50,8 +51,9 @@ LINEAR, LOWER = BETWEEN = ("linear", "lower")
 _NORMAL = NormalDist()
 
 
-def round_half_up(value: Fraction, decimals: int = 0) -> Decimal:
-    scaled = (value * 10**decimals + Fraction(1, 2)).__floor__()
+def round_decimals(value: Fraction, decimals: int) -> Decimal:
+    """Round to a number of decimals, half up."""
+    scaled = round_half_up(value.numerator * 10**decimals, value.denominator)
     return Decimal(scaled).scaleb(-decimals)
 
 
@@ -71,9 +73,17 @@ class NormFigures:
 
     @classmethod
     def from_z(cls, z: Fraction) -> "NormFigures":
-        percentile = _round_percentile(Fraction(_NORMAL.cdf(float(z))) * 100)
-        sten, t_score = _round_sten(2 * z + Fraction(11, 2)), _round_whole(10 * z + 50)
-        return cls(percentile, sten, t_score, round_half_up(z, 2), z)
+        # Whole numbers instead of fractions: a test may have many scales and groups.
+        numerator, denominator = z.numerator, z.denominator
+        sten = round_half_up(4 * numerator + 11 * denominator, 2 * denominator)
+        below, whole = _NORMAL.cdf(numerator / denominator).as_integer_ratio()
+        return cls(
+            percentile=_limit_percentile(round_half_up(100 * below, whole)),
+            sten=min(10, max(1, sten)),
+            T=round_half_up(10 * numerator + 50 * denominator, denominator),
+            z=round_decimals(z, 2),
+            exact_z=z,
+        )
 
 
 @dataclass(frozen=True)
@@ -99,9 +109,8 @@ class TableNorm:
         value = self._find_value(raw)
         figures = NormFigures.from_z(_z_from(self.measure, value))
         if self.measure == PERCENTILE:  # the way through z and back would round a second time
-            return NormFigures(
-                _round_percentile(value), figures.sten, figures.T, figures.z, figures.exact_z
-            )
+            rounded = round_half_up(value.numerator, value.denominator)
+            return replace(figures, percentile=_limit_percentile(rounded))
         return figures
 
     def _find_value(self, raw: Fraction) -> Fraction:
@@ -138,17 +147,9 @@ def _z_from(measure: str, value: Fraction) -> Fraction:
     return (value - 50) / 10 if measure == T_SCORE else value
 
 
-def _round_whole(value: Fraction) -> int:
-    return int(round_half_up(value))
-
-
-def _round_sten(value: Fraction) -> int:
-    return min(10, max(1, _round_whole(value)))
-
-
-def _round_percentile(value: Fraction) -> int:
+def _limit_percentile(value: int) -> int:
     # Nobody is above 100 % of a group, and nobody below 0 %.
-    return min(99, max(1, _round_whole(value)))
+    return min(99, max(1, value))
 
 
 _NUMBER = Number()

@@ -20,7 +20,7 @@ from fractions import Fraction
 from typing import Any
 
 from provider.core.kinds.assessment.cut_scores import RAW, ScaleGrades
-from provider.core.kinds.assessment.norms import MEASURES, NormGroup, round_half_up
+from provider.core.kinds.assessment.norms import MEASURES, NormGroup, round_decimals
 from provider.core.kinds.assessment.scale_scoring import RAW_DECIMALS, ScaleScore
 from provider.core.kinds.grading import Grades, to_number
 
@@ -98,8 +98,8 @@ def _figures(
 
 
 def _round_range(value: Fraction) -> int | float:
-    return to_number(round_half_up(value, RAW_DECIMALS))
+    return to_number(round_decimals(value, RAW_DECIMALS))
 
 
 def _to_json(value: int | Decimal) -> int | float:
-    return to_number(Decimal(value))
+    return value if isinstance(value, int) else to_number(value)

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from provider.core.kinds.assessment.cut_scores import RAW, CutScoreBasis
 from provider.core.kinds.assessment.items import Item, Likert
-from provider.core.kinds.assessment.norms import NormFigures, NormGroup, round_half_up
+from provider.core.kinds.assessment.norms import NormFigures, NormGroup, round_decimals
 from provider.core.kinds.assessment.scales import (
     EXCLUDE,
     INVALID,
@@ -48,11 +49,11 @@ class ScaleScore:
     answered: int
     norms: tuple[NormedFigure, ...] = ()
 
-    @property
+    @cached_property
     def raw(self) -> Decimal | None:
-        return None if self.exact is None else round_half_up(self.exact, RAW_DECIMALS)
+        return None if self.exact is None else round_decimals(self.exact, RAW_DECIMALS)
 
-    @property
+    @cached_property
     def share(self) -> Fraction | None:
         """The place of the figure between `lowest` and `highest`, from 0 to 1."""
         if self.exact is None:
@@ -98,7 +99,7 @@ class BoundScale:
         normed = () if exact is None else tuple(_compare(self.scale.key, exact, norms))
         return ScaleScore(self.scale, exact, self.lowest, self.highest, len(values), normed)
 
-    def _combine(self, values: Sequence[Fraction]) -> Fraction | None:
+    def _combine(self, values: Sequence[Fraction | int]) -> Fraction | None:
         rule, item_count = self.missing_rule, len(self.items)
         missing_count = item_count - len(values)
         if missing_count and rule == INVALID:
@@ -143,10 +144,13 @@ def _is_reversed(entry: ScaleItem, items: Mapping[str, Item]) -> bool:
     return isinstance(item, Likert) and item.reversed
 
 
-def _value(item: Item, answer: Any, points: Mapping[str, Fraction], is_reversed: bool) -> Fraction:
+def _value(
+    item: Item, answer: Any, points: Mapping[str, Fraction], is_reversed: bool
+) -> Fraction | int:
     if not isinstance(item, Likert):
         return points[item.key]
-    return Fraction(len(item.labels) + 1 - answer if is_reversed else answer)
+    position: int = answer
+    return len(item.labels) + 1 - position if is_reversed else position
 
 
 def _value_range(item: Item) -> tuple[Fraction, Fraction]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from marshmallow import post_load
@@ -134,10 +135,17 @@ class Item(ABC):
 
     def points_for(self, value: Any) -> Fraction:
         """Return the points that an answer earns, below 0 for a wrong one; 0 for a blank."""
-        share = Fraction(0) if value is None else self.score(value)
-        if share == 0 and value is not None:
-            return -Fraction(self.wrong_points)
-        return Fraction(self.points) * share
+        if value is None:
+            return INCORRECT
+        share = self.score(value)
+        if not share:
+            return -Fraction(self.wrong_points) if self.wrong_points else INCORRECT
+        # Most answers earn all or nothing, which needs no multiplication.
+        return self.max_points if share == 1 else self.max_points * share
+
+    @cached_property
+    def max_points(self) -> Fraction:
+        return Fraction(self.points)
 
     def trait_shares(self, value: Any) -> Iterator[tuple[str, Fraction]]:
         """Yield each trait that an answer tells about, with its share of the item's points."""
