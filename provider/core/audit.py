@@ -59,6 +59,7 @@ class Action(StrEnum):
     PRODUCT_IMPORTED = "product.imported"
     PRODUCT_PUBLISHED = "product.published"
     PRODUCT_ARCHIVED = "product.archived"
+    PRODUCT_TIME_EXTENDED = "product.time_extended"
     ACCOUNT_CREATED = "account.created"
     ACCOUNT_CHANGED = "account.changed"
     ACCOUNT_CALLBACK_TOKEN_CHANGED = "account.callback_token_changed"  # noqa: S105

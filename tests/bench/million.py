@@ -123,6 +123,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "products.listing": ("/console/products/", "/console/products/?kind=check&state=published"),
     "products.detail": ("/console/products/{product}",),
     "product_actions.confirm": ("/console/products/{product}/archive",),
+    "running_attempts.confirm": ("/console/products/{product}/running/",),
     "audit.listing": ("/console/audit/",),
     "home.overview": ("/console/",),
     "people.listing": ("/console/staff/",),

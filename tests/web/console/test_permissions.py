@@ -108,6 +108,8 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("products.detail", "GET"): Permission.VIEW_PRODUCTS,
     ("product_actions.confirm", "GET"): Permission.EDIT_PRODUCTS,
     ("product_actions.perform", "POST"): Permission.EDIT_PRODUCTS,
+    ("running_attempts.confirm", "GET"): Permission.MANAGE_ORDERS,
+    ("running_attempts.extend", "POST"): Permission.MANAGE_ORDERS,
     ("product_import.perform", "POST"): Permission.EDIT_PRODUCTS,
     ("accounts.listing", "GET"): Permission.VIEW_ACCOUNTS,
     ("accounts.detail", "GET"): Permission.VIEW_ACCOUNTS,
