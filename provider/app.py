@@ -20,6 +20,7 @@ from provider.core.staff import openid
 from provider.delivery import InProcessDispatcher
 from provider.delivery.ats_gateway import ApiGateway
 from provider.delivery.openid import OpenIdConnector
+from provider.delivery.runners.heartbeat import start_heartbeat
 from provider.maintenance import schema_version
 from provider.services import Services
 from provider.web import host_check, request_time
@@ -104,8 +105,17 @@ def start() -> tuple[ContractFlask, Callable[[], None]]:
     services: Services = app.extensions["provider"]
     schema_version.require_current(services.db)
     services.media.check_in_background()
-    stop = _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
+    # Before the scheduled work, which would close attempts whose time an outage took.
+    stop_heartbeat = start_heartbeat(services)
+    stop_runner = (
+        _start_dispatcher(services) if services.db.is_sqlite else _start_job_notifier(services)
+    )
     freeze_gc()
+
+    def stop() -> None:
+        stop_heartbeat()
+        stop_runner()
+
     return app, stop
 
 

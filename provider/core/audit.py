@@ -61,6 +61,7 @@ class Action(StrEnum):
     PRODUCT_PUBLISHED = "product.published"
     PRODUCT_ARCHIVED = "product.archived"
     PRODUCT_RESCORED = "product.rescored"
+    PRODUCT_TIME_EXTENDED = "product.time_extended"
     ACCOUNT_CREATED = "account.created"
     ACCOUNT_CHANGED = "account.changed"
     ACCOUNT_CALLBACK_TOKEN_CHANGED = "account.callback_token_changed"  # noqa: S105

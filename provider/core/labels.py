@@ -89,6 +89,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
     "new attempt": "New attempt without answers",
     "ended by staff": "Attempt ended",
     "extra time": "Extra time set",
+    "time given back": "Time given back after an outage",
     "extended": "Deadline extended",
     "extension undone": "Extension undone",
     "retried": "Sent again by staff",

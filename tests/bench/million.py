@@ -124,6 +124,7 @@ PAGES: dict[str, tuple[str, ...]] = {
     "products.detail": ("/console/products/{product}",),
     "rescoring.detail": ("/console/products/{product}/versions/1/rescore/",),
     "product_actions.confirm": ("/console/products/{product}/archive",),
+    "running_attempts.confirm": ("/console/products/{product}/running/",),
     "audit.listing": ("/console/audit/",),
     "home.overview": ("/console/",),
     "people.listing": ("/console/staff/",),

@@ -15,8 +15,10 @@ from typing import Any
 from sqlalchemy import Select, or_, select, text
 from sqlalchemy.orm import Session
 
+from provider.core.labels import format_duration
 from provider.core.orders.batch import change_batch, run_in_batches
 from provider.core.orders.given_time import ARRIVAL_GRACE
+from provider.core.orders.heartbeat import is_server_silent, wake_heartbeat
 from provider.core.orders.history import Result
 from provider.core.orders.order import Order
 from provider.core.orders.states import FINAL_STATUSES, PENDING, STARTED, SUBMITTED
@@ -31,6 +33,7 @@ BATCH_SIZE = 50  # attempts that are closed in one transaction
 MIN_UNTIMED_DURATION = timedelta(hours=24)
 # The events of a pause.
 PAUSED, WENT_ON = "paused", "went on"
+GIVEN_BACK = "time given back"  # the event after an outage of the server
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -110,6 +113,23 @@ class TimedOrder(Order):
         What was given before a pause may arrive during it.
         """
         self.require_clock_running(given_at)
+
+    def give_back(self, session: Session, began_at: datetime, ended_at: datetime) -> bool:
+        """Give back the time that an outage of ours took; return whether it took any."""
+        if not self.usual_seconds or self.started_at is None or self.attempt_ends_at is None:
+            return False
+        lost = ended_at - max(began_at, self.started_at)
+        if self.paused_at and self.pause_ends_at:  # the clock stood still
+            paused_until = min(self.pause_ends_at, ended_at)
+            lost -= max(paused_until - max(self.paused_at, began_at), timedelta(0))
+        if lost <= timedelta(0):
+            return False
+        self.write_state(
+            session, self.status, self.progress, attempt_ends_at=self.attempt_ends_at + lost
+        )
+        seconds = ceil(lost.total_seconds())
+        self.record_event(session, GIVEN_BACK, "system", ended_at, format_duration(seconds))
+        return True
 
     def is_paused(self, now: datetime) -> bool:
         return (
@@ -278,7 +298,7 @@ class TimedOrder(Order):
         super().apply_overdue_transition(session, secret_box, now)
         if self._is_pause_over(now):
             self.go_on(session, now)
-        if self.is_past_deadline(now):
+        if self.is_past_deadline(now) and not is_server_silent(session, now):
             self.close_at_deadline(session, secret_box, now)
 
     def start(self, session: Session, now: datetime, *, given_at: datetime | None = None) -> None:
@@ -301,6 +321,7 @@ class TimedOrder(Order):
                 else max(self.expires_at, now + MIN_UNTIMED_DURATION)
             ),
         )
+        wake_heartbeat(session, now)
         self.record_event(session, "started", "candidate", now)
 
     def elapsed_seconds(self, now: datetime) -> int:
@@ -381,6 +402,9 @@ def _run(context: WorkContext) -> None:
     def close(session: Session, now: datetime, failed_order_ids: set[int]) -> int:
         return close_overdue_orders(session, context.secret_box, now, failed_order_ids)
 
+    with context.db.reading() as session:
+        if is_server_silent(session, context.now()):
+            return  # the time of the outage is given back first
     run_in_batches(context, close)
 
 

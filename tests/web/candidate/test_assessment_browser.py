@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Route, ex
 
 from provider.core.kinds.assessment import Assessment
 from provider.core.orders import Order
+from provider.core.orders.extend_running import extend_running
 from provider.core.orders.given_time import ARRIVAL_GRACE
 from tests import factories
 from tests.conftest import LiveServer
@@ -22,6 +23,7 @@ WIDE_TABLE = {
     "|---|---|---|---|---|\n| North | 1,200,000 | 1,300,000 | 1,400,000 | 1,500,000 |"
 }
 Inviter = Callable[..., str]
+OFFLINE = "No connection – we save as soon as it is back"
 
 
 @pytest.fixture
@@ -219,8 +221,8 @@ def test_autosave_offline_retries_until_saved(
     start_test(page, live_server, public_id)
     page.context.set_offline(True)
     page.get_by_label("42").check()
-    expect_save_state(page, "Not saved – we keep trying")
-    expect(page.locator("[data-saved-announce]")).to_have_text("Not saved – we keep trying")
+    expect_save_state(page, OFFLINE)
+    expect(page.locator("[data-saved-announce]")).to_have_text(OFFLINE)
     assert saved_answers(live_server, public_id) == {}
     page.context.set_offline(False)
     expect_save_state(page)
@@ -235,7 +237,7 @@ def test_next_button_offline_opens_next_page_when_online(
     page.context.set_offline(True)
     page.get_by_label("42").check()
     press(page, "Next")
-    expect_save_state(page, "Not saved – we keep trying")
+    expect_save_state(page, OFFLINE)
     page.context.set_offline(False)
     page.wait_for_url("**/items/2")
     assert saved_answers(live_server, public_id) == {"sum": "b"}
@@ -259,7 +261,7 @@ def test_leaving_page_warns_only_with_unsaved_answer(
     assert dialogs == []
     page.context.set_offline(True)
     page.get_by_label("52").check()
-    expect_save_state(page, "Not saved – we keep trying")
+    expect_save_state(page, OFFLINE)
     page.close(run_before_unload=True)
     page.wait_for_event("close")
     assert dialogs == ["beforeunload"]
@@ -356,7 +358,7 @@ def test_autosave_stale_save_shows_the_answer_that_stands(
     start_test(page, live_server, public_id)
     page.context.set_offline(True)
     page.get_by_label("32").check()
-    expect_save_state(page, "Not saved – we keep trying")
+    expect_save_state(page, OFFLINE)
     phone_page = phone.new_page()
     live_server.clock.advance(timedelta(seconds=30))
     phone_page.goto(factories.invitation_url(live_server.services, public_id))
@@ -452,24 +454,84 @@ def test_timer_with_fast_device_clock_is_corrected(
     assert factories.order_status(live_server.services, public_id) == "pending"
 
 
-def test_timer_announces_five_minutes_and_one_minute(
+def test_timer_announces_ten_five_and_one_minute_and_hides(
     live_server: LiveServer, page: Page, invite: Inviter
 ) -> None:
     page.clock.install()
     start_test(page, live_server, invite())
-    announcement = page.locator("[data-announce]")
-    page.clock.fast_forward("14:00")
-    expect(page.locator("[data-time-left]")).to_have_text(re.compile("^[56]:"))
+    announcement, shown = page.locator("[data-announce]"), page.locator("[data-time-left]")
+
+    def pass_time(minutes: int, seconds: int = 0) -> None:
+        live_server.clock.advance(timedelta(minutes=minutes, seconds=seconds))
+        page.clock.fast_forward(f"{minutes:02}:{seconds:02}")
+
+    pass_time(9, 30)
+    expect(shown).to_have_text(re.compile("^10:"))
     expect(announcement).to_have_text("")
-    live_server.clock.advance(timedelta(minutes=15, seconds=5))
-    page.clock.fast_forward("01:05")
+    press(page, "Hide the time")
+    expect(shown).to_be_hidden()
+    pass_time(0, 35)
+    expect(announcement).to_have_text("10 minutes left")
+    pass_time(5)
     expect(announcement).to_have_text("5 minutes left")
     press(page, "Next")
     page.wait_for_url("**/items/2")
+    expect(shown).to_be_hidden()
+    press(page, "Show the time")
     page.clock.fast_forward("00:05")
     expect(announcement).to_have_text("")
-    page.clock.fast_forward("03:50")
+    pass_time(3, 55)
     expect(announcement).to_have_text("1 minute left")
+
+
+def test_extension_is_shown_without_reloading(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    page.clock.install()
+    start_test(page, live_server, public_id)
+    with live_server.services.db.writing() as session:
+        order = Assessment.find(session, public_id)
+        extend_running(session, order.product_id, 5, "sam", live_server.clock.now())
+    page.clock.fast_forward("00:21")
+    expect(page.get_by_text("You have got more time: 5:00")).to_be_visible()
+    expect(page.locator("[data-time-left]")).to_have_text(re.compile("^24:|^25:"))
+
+
+def test_second_device_is_told_to_the_first(
+    live_server: LiveServer, page: Page, phone: BrowserContext, invite: Inviter
+) -> None:
+    public_id = invite()
+    start_test(page, live_server, public_id)
+    notice = "This test was opened on another device too."
+    expect(page.get_by_text(notice)).to_be_hidden()
+    phone_page = phone.new_page()
+    with phone_page.expect_response("**/device"):
+        phone_page.goto(factories.invitation_url(live_server.services, public_id))
+        phone_page.get_by_role("link", name="Continue the test").click()
+    page.get_by_label("42").check()
+    expect(page.get_by_text(notice)).to_be_visible()
+    expect(phone_page.get_by_text(notice)).to_be_hidden()
+
+
+def test_answer_of_a_reloaded_page_without_connection_is_saved_later(
+    live_server: LiveServer, page: Page, invite: Inviter
+) -> None:
+    public_id = invite()
+    start_test(page, live_server, public_id)
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.route("**/items/1", lambda route: route.abort() if is_post(route) else route.continue_())
+    page.get_by_label("42").check()
+    expect_save_state(page, "Not saved – we keep trying")
+    page.unroute("**/items/1")
+    page.reload()
+    expect(page.get_by_label("42")).to_be_checked()
+    expect_save_state(page)
+    assert saved_answers(live_server, public_id) == {"sum": "b"}
+
+
+def is_post(route: Route) -> bool:
+    return route.request.method == "POST"
 
 
 def test_pause_hides_the_question_in_every_window_until_going_on(

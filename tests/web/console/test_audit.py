@@ -319,6 +319,16 @@ def archive_product(services: Services, console: ConsoleClient) -> str:
     return f"product:{product_id}"
 
 
+def extend_running_attempts(services: Services, console: ConsoleClient) -> str:
+    account_id, _ = factories.create_account(services)
+    product_id = factories.create_test(services)
+    order_id = factories.place_order(services, account_id, product_id)
+    with services.db.writing() as session:
+        Assessment.find(session, order_id).start(session, services.now())
+    succeed(console.submit(f"/console/products/{product_id}/running/", minutes="5"))
+    return f"product:{product_id}"
+
+
 def create_connection(
     services: Services, ats: str = "greenhouse", **options: str
 ) -> tuple[str, str]:
@@ -760,6 +770,7 @@ CASES: Mapping[str, Mapping[Action, Act]] = {
         Action.PRODUCT_ARCHIVED: archive_product,
     },
     "rescoring.start": {Action.PRODUCT_RESCORED: score_attempts_again},
+    "running_attempts.extend": {Action.PRODUCT_TIME_EXTENDED: extend_running_attempts},
     "product_import.perform": {Action.PRODUCT_IMPORTED: import_product},
     "account_creation.create": {Action.ACCOUNT_CREATED: create_account},
     "account_emails.send_sample": {Action.ACCOUNT_SAMPLE_SENT: send_sample_email},

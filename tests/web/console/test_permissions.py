@@ -109,6 +109,8 @@ REQUIREMENTS: Mapping[tuple[str, str], Permission | str] = {
     ("products.version_file", "GET"): Permission.VIEW_PRODUCTS,
     ("product_actions.confirm", "GET"): Permission.EDIT_PRODUCTS,
     ("product_actions.perform", "POST"): Permission.EDIT_PRODUCTS,
+    ("running_attempts.confirm", "GET"): Permission.MANAGE_ORDERS,
+    ("running_attempts.extend", "POST"): Permission.MANAGE_ORDERS,
     ("product_import.perform", "POST"): Permission.EDIT_PRODUCTS,
     ("rescoring.detail", "GET"): Permission.EDIT_PRODUCTS,
     ("rescoring.progress", "GET"): Permission.EDIT_PRODUCTS,

@@ -59,8 +59,9 @@ class Answer(Base):
     ) -> None:
         """Write one answer, None for a deleted one. The other answers are not loaded.
 
-        Raises StaleSave where a higher number is saved. An equal number is the same save again.
-        Without a number the answer replaces any other.
+        Raises StaleSave where a higher number is saved. An equal number is the same save again, if
+        the answer is the same one; otherwise two devices gave it at the same moment, and the first
+        that arrived stands. Without a number the answer replaces any other.
         """
         session = object_session(assessment)
         assert session, "an answer is saved in an open transaction"
@@ -73,10 +74,13 @@ class Answer(Base):
         }
         change = update(cls).where(*is_this_answer).values(columns)
         if number is not None:
-            change = change.where(cls.number <= number)
+            change = change.where(cls.number < number)
         if not session.scalars(change.returning(cls.id)).all():
-            if session.scalar(select(cls.id).where(*is_this_answer)) is not None:
-                raise StaleSave("A newer answer to this question is saved already")
+            query = select(cls.number, cls.value, cls.typed).where(*is_this_answer)
+            if (saved := session.execute(query).one_or_none()) is not None:
+                if tuple(saved) != (number, value, typed):
+                    raise StaleSave("A newer answer to this question is saved already")
+                return
             session.add(cls(order_id=assessment.id, item_key=item_key, **columns))
             session.flush()
         session.expire(assessment, ["answers"])

@@ -15,6 +15,7 @@ from provider.core.kinds.assessment.form import apply_form, draw_form
 from provider.core.kinds.assessment.parts import Part, Structure, describe_structure, split_parts
 from provider.core.orders import TimedOrder
 from provider.core.orders.given_time import to_milliseconds
+from provider.core.orders.heartbeat import is_server_silent
 from provider.core.orders.timed_order import MIN_UNTIMED_DURATION, PAUSED
 from provider.errors import Conflict
 from provider.storage.secrets import SecretBox
@@ -230,7 +231,8 @@ class NavigatedOrder(TimedOrder):
     def apply_overdue_transition(
         self, session: Session, secret_box: SecretBox, now: datetime
     ) -> None:
-        self.close_overdue_part(session, now)
+        if not is_server_silent(session, now):  # else the time of the outage is given back first
+            self.close_overdue_part(session, now)
         super().apply_overdue_transition(session, secret_box, now)
 
     def close_overdue_part(self, session: Session, now: datetime) -> None:
@@ -243,6 +245,14 @@ class NavigatedOrder(TimedOrder):
         self._close_part(session, attempt, ends_at)
         if self._is_pause_over(now):
             self.go_on(session, now)
+
+    def give_back(self, session: Session, began_at: datetime, ended_at: datetime) -> bool:
+        if self.is_practising or not super().give_back(session, began_at, ended_at):
+            return False
+        if self.attempt:
+            began_at = max(began_at, self.started_at or began_at)
+            self.attempt.given_back_seconds += int((ended_at - began_at).total_seconds())
+        return True
 
     def can_pause(self, now: datetime) -> bool:
         return super().can_pause(now) and not self.is_practising

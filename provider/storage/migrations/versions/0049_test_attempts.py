@@ -1,4 +1,4 @@
-"""Add the forms of tests, and where a candidate is in one."""
+"""Add the forms of tests, where a candidate is in one, and the heartbeat of the server."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,4 +31,11 @@ def upgrade() -> None:
             ["order_id"], ["orders.id"], name=op.f("fk_test_attempts_order_id_orders")
         ),
         sa.PrimaryKeyConstraint("order_id", name=op.f("pk_test_attempts")),
+    )
+    op.create_table(
+        "heartbeats",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("is_idle", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_heartbeats")),
     )
