@@ -33,6 +33,7 @@ class Action(StrEnum):
     ORDER_ACCOMMODATION_DECIDED = "order.accommodation_decided"
     ORDER_ATTEMPT_ENDED = "order.attempt_ended"
     ORDER_RETAKEN = "order.retaken"
+    ORDER_RETAKE_ALLOWED = "order.retake_allowed"
     ORDER_INVITATION_RESENT = "order.invitation_resent"
     ORDER_LINK_SHOWN = "order.link_shown"
     PERSON_EXPORTED = "person.exported"

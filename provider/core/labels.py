@@ -110,6 +110,7 @@ EVENT_LABELS: dict[str, Text] = STATUS_LABELS | {
 # Actions and fields of the audit log. Most get their label from their name.
 ACTION_LABELS = {
     "order.retaken": "Test opened for a new attempt",
+    "order.retake_allowed": "Retake allowed in spite of the rule",
     "order.link_shown": "Candidate’s link shown",
     "order.candidate_corrected": "Candidate’s details corrected",
     "order.invitation_resent": "Invitation sent again",

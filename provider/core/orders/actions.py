@@ -106,6 +106,10 @@ def _require_retakable(_session: Session, order: Order, _now: datetime) -> None:
     order.require_retakable()
 
 
+def _require_retake_refused(_session: Session, order: Order, _now: datetime) -> None:
+    order.require_retake_refused()
+
+
 def _require_failed_delivery(session: Session, order: Order, _now: datetime) -> None:
     if not _failed_messages(session, order):
         raise Conflict("No delivery of this order has failed")
@@ -144,6 +148,10 @@ def _retake(act: Act, reason: str) -> Changes:
     before = _status(act.order)
     act.order.retake(act.session, act.secret_box, act.actor, reason, act.now)
     return before, _status(act.order)
+
+
+def _allow_retake(act: Act, reason: str) -> None:
+    act.order.allow_retake(act.session, act.secret_box, act.actor, reason, act.now)
 
 
 def _revoke_links(act: Act, reason: str) -> Changes:
@@ -275,6 +283,9 @@ ORDER_ACTIONS: Mapping[str, OrderAction] = {
         Undo(Action.ORDER_CANCELLED, _undo_reopen),
     ),
     "retake": OrderAction(Action.ORDER_RETAKEN, _require_retakable, _read_reason, _retake),
+    "allow-retake": OrderAction(
+        Action.ORDER_RETAKE_ALLOWED, _require_retake_refused, _read_reason, _allow_retake
+    ),
     "revoke-links": OrderAction(Action.ORDER_LINKS_REVOKED, _allow, _read_reason, _revoke_links),
     "resend": OrderAction(
         Action.ORDER_INVITATION_RESENT, staff_acts.require_resendable, _read_nothing, _resend

@@ -8,6 +8,10 @@
     summaries?                            {failed: …, passed: …, excelled: …}, one sentence each
     report?                               {answers: [report, pdf, shared]}: where the questions
                                           with the answers are shown; left out: nowhere
+    integrity?                            {record: true, shared?: false}: record signals
+    retakes?                              {allowed?: true, after_days?: 0, counts?: first, best or
+                                          last}: the rule for a person who is invited again
+    feedback?, feedback_grade?            true: candidates see their own short report, with grade
     sections                              [{key, title, instructions?, weight? (1), items}]
 
 An item has `kind`, `key` (unique in the test), `prompt` (Markdown), `plain` (false; true: the
@@ -24,6 +28,13 @@ from typing import Any
 
 from marshmallow import ValidationError, post_load, validates_schema
 
+from provider.core.kinds.assessment.document_options import (
+    NO_INTEGRITY,
+    IntegrityOptions,
+    IntegritySchema,
+    RetakeOptions,
+    RetakeSchema,
+)
 from provider.core.kinds.assessment.items import Item, ItemField
 from provider.core.kinds.grading import (
     Grades,
@@ -82,6 +93,10 @@ class TestContent:
     summaries: Mapping[str, str] | None = None
     language: str = ""
     report: ReportOptions = SHOWN_NOWHERE
+    integrity: IntegrityOptions = NO_INTEGRITY
+    retakes: RetakeOptions | None = None
+    feedback: bool = False
+    feedback_grade: bool = False
 
     @property
     def items(self) -> Iterator[Item]:
@@ -138,6 +153,10 @@ class TestSchema(DocumentSchema):
     grades = nested(GradesSchema, load_default=None)
     summaries = nested(SummariesSchema, load_default=None)
     report = nested(ReportSchema, load_default=SHOWN_NOWHERE)
+    integrity = nested(IntegritySchema, load_default=NO_INTEGRITY)
+    retakes = nested(RetakeSchema, load_default=None)
+    feedback = Flag(load_default=False)
+    feedback_grade = Flag(load_default=False)
     sections = nested_list(SectionSchema, "sections", 1, 50, required=True)
 
     @validates_schema
@@ -148,6 +167,8 @@ class TestSchema(DocumentSchema):
         _require_unique_item_keys(data["sections"])
         if data["grades"] and not any(section.is_scored for section in data["sections"]):
             raise ValidationError("should be left out when no section is scored", "grades")
+        if data["feedback_grade"] and not (data["feedback"] and data["grades"]):
+            raise ValidationError("needs feedback: true, and grades", "feedback_grade")
 
     @post_load
     def _build(self, data: dict[str, Any], **_: Any) -> TestContent:

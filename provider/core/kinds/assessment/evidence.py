@@ -1,12 +1,13 @@
 """The evidence of a test: its questions with the answers and points."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, NamedTuple, Self
 
+from provider.core.kinds.assessment.integrity_summary import IntegritySummary
 from provider.core.labels import label_for, tone
-from provider.core.orders import Evidence
+from provider.core.orders import SHARED, Evidence
 
 
 class EvidenceItem(NamedTuple):
@@ -27,6 +28,7 @@ class AssessmentEvidence(Evidence):
     """The evidence of a test, with one item per question."""
 
     items: tuple[EvidenceItem, ...] = ()
+    integrity: IntegritySummary | None = None  # None for a test that records no signals
 
     @property
     def sections(self) -> tuple[tuple[str, tuple[EvidenceItem, ...]], ...]:
@@ -37,14 +39,29 @@ class AssessmentEvidence(Evidence):
     def without_answers(self) -> Self:
         return replace(self, items=())
 
+    def shown_at(self, places: Set[str]) -> Self:
+        """Return the evidence without the signals, where a shared link must not show them."""
+        if SHARED in places and self.integrity and not self.integrity.is_shared:
+            return replace(self, integrity=None)
+        return self
+
     def pdf_fields(self, pictures: Mapping[str, bytes]) -> dict[str, Any]:
         return {
             "sections": [
                 [section, [_item_fields(item) for item in items]]
                 for section, items in self.sections
-            ]
+            ],
+            "integrity": self.integrity and _integrity_fields(self.integrity),
         }
 
 
 def _item_fields(item: EvidenceItem) -> dict[str, Any]:
     return item._asdict() | {"mark": [label_for("mark", item.mark), tone(item.mark)]}
+
+
+def _integrity_fields(summary: IntegritySummary) -> dict[str, Any]:
+    return {
+        "level": [label_for("integrity", summary.level), tone(summary.level)],
+        "lines": summary.lines,
+        "caveat": summary.caveat,
+    }

@@ -1,6 +1,7 @@
 """Tests and assessments. A submitted assessment is scored and completed at once."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -10,8 +11,10 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, object_session, relat
 
 from provider.core import labels
 from provider.core.kinds.assessment import content, scoring
+from provider.core.kinds.assessment.attempt_rules import AttemptRules
 from provider.core.kinds.assessment.content import TestContent
 from provider.core.kinds.assessment.evidence import AssessmentEvidence, EvidenceItem
+from provider.core.kinds.assessment.integrity_signals import attempt_of
 from provider.core.kinds.assessment.items import MAX_TEXT_LENGTH, Item
 from provider.core.orders import (
     COMPLETED,
@@ -19,7 +22,6 @@ from provider.core.orders import (
     GivenTime,
     ProgressTable,
     Result,
-    TimedOrder,
     progress_state,
 )
 from provider.core.orders.evidence import (
@@ -37,6 +39,7 @@ from provider.texts import gettext, gettext_noop
 # Of the figures of a result from before a reopening: its answers and typed texts by item.
 ANSWERS_FIGURE = "answers"
 POINTS_FIGURE = "points"  # of a result's figures: the points of each scored item, by its key
+ATTEMPT_FIGURE = "attempt"  # of an earlier result: the attempt of its signals
 
 
 class StaleSave(Conflict):
@@ -54,7 +57,7 @@ class Test(Product):
         return content.parse(document)
 
 
-class Assessment(TimedOrder):
+class Assessment(AttemptRules):
     """A test ordered for a candidate."""
 
     __mapper_args__ = {"polymorphic_identity": "assessment"}  # noqa: RUF012
@@ -134,16 +137,21 @@ class Assessment(TimedOrder):
     def evidence(self, secret_box: SecretBox) -> AssessmentEvidence:
         """Return the figures of the result, and every question with its answer and points."""
         late_seconds = [self.late_seconds(answer.saved_at) for answer in self.answers]
-        return self._evidence(
+        evidence = self._evidence(
             self.result_figures, self.saved_answers, self.typed_texts, late_seconds
         )
+        attempt = attempt_of(self.started_at) if self.started_at else None
+        facts = (*evidence.facts, *self.retake_facts(secret_box))
+        return replace(evidence, facts=facts, integrity=self.summarise_signals(attempt))
 
     def earlier_evidence(self, result: Result) -> Evidence:
         """Return the figures of an earlier result, with its answers."""
         kept_answers = result.figures.get(ANSWERS_FIGURE)
         if kept_answers is None:  # the order was reopened by an earlier program
             return super().earlier_evidence(result)
-        return self._evidence(result.figures, kept_answers["values"], kept_answers["typed"], [])
+        evidence = self._evidence(result.figures, kept_answers["values"], kept_answers["typed"], [])
+        attempt = result.figures.get(ATTEMPT_FIGURE)
+        return replace(evidence, integrity=self.summarise_signals(attempt))
 
     def _evidence(
         self,
@@ -191,7 +199,12 @@ class Assessment(TimedOrder):
         """
         if (result := self.result) is not None:
             answers = {"values": self.saved_answers, "typed": self.typed_texts}
-            result.figures = {**result.figures, ANSWERS_FIGURE: answers}
+            kept: dict[str, Any] = {ANSWERS_FIGURE: answers}
+            if self.started_at:
+                kept[ATTEMPT_FIGURE] = attempt_of(self.started_at)
+            result.figures = {**result.figures, **kept}
+        # Who reopens an order wants the candidate to go on, whatever the rule on retakes says.
+        self.retake_allowed_at = now
         super().reopen(session, secret_box, actor, reason, now)
 
     def require_retakable(self) -> None:
@@ -253,11 +266,12 @@ class Assessment(TimedOrder):
         """Score the saved answers and complete the order."""
         seconds = self.elapsed_seconds(now)
         scored = scoring.score(self.content, self.saved_answers)
+        score = None if scored.percent is None else float(scored.percent)
         result = Result(
-            score=None if scored.percent is None else float(scored.percent),
+            score=score,
             grade=scored.grade,
             summary=scored.summary,
-            details=scored.details,
+            details=scored.details | self.retake_details(session, secret_box, score),
             figures=scored.figures() | {POINTS_FIGURE: self._points_by_key()},
             duration=None if self._is_duration_telling(seconds) else seconds,
         )
