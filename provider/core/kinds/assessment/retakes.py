@@ -1,7 +1,8 @@
 """Retakes: a person who is invited again to a test that she has taken.
 
 The ATS's order is always accepted. The rule of the test decides when the candidate may start it.
-A person is who has the same e-mail address within the account. Erased orders do not count.
+The orders of one e-mail address within an account belong to one person. An erased order does not
+count.
 """
 
 from collections.abc import Sequence
