@@ -49,8 +49,10 @@ def refusal(services: Services, order_id: str) -> RetakeRefusal | None:
 
 
 def facts(services: Services, order_id: str) -> dict[str, str]:
+    """Return what the report says about the attempts."""
     with services.db.reading() as session:
-        return dict(Assessment.find(session, order_id).retake_facts(services.secret_box))
+        evidence = Assessment.find(session, order_id).evidence(services.secret_box)
+    return {label: value for label, value in evidence.facts if "ttempt" in label}
 
 
 def details(services: Services, order_id: str) -> dict[str, Any]:
